@@ -1,0 +1,66 @@
+"""Errors that reach users, and the exit code of the command line that each of them stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["CrossAlignError", "ExternalError", "InputError"]
+
+
+class CrossAlignError(Exception):
+    """Base of every error this package raises on purpose."""
+
+    exit_code = 3
+
+
+class InputError(CrossAlignError, ValueError):
+    """Bad input or usage: one message that names where it stands, what was seen and what is allowed.
+
+    :param problem: what is wrong, in a few words, without a full stop.
+    :param source: file (or option, or component input) that holds the value.
+    :param line: 1-based line in that file.
+    :param field: name of the field, column or option.
+    :param seen: the value seen; shown with ``repr`` and shortened. Leave it out where there is none.
+    :param allowed: the values allowed, in words.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        source: str | Path | None = None,
+        line: int | None = None,
+        field: str | None = None,
+        seen: object = ...,
+        allowed: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.source = None if source is None else str(source)
+        self.line = line
+        self.field = field
+        self.seen = seen
+        self.allowed = allowed
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        where = [part for part in (self.source, self.line and f"line {self.line}") if part]
+        if self.field is not None:
+            where.append(f"field '{self.field}'")
+        text = f"{', '.join(where)}: {self.problem}" if where else self.problem
+        if self.seen is not ...:
+            text += f"; seen: {_shorten(repr(self.seen))}"
+        if self.allowed is not None:
+            text += f"; allowed: {self.allowed}"
+        return text
+
+
+class ExternalError(CrossAlignError):
+    """A fault outside of the input: a server that does not answer, a model that cannot be loaded."""
+
+    exit_code = 3
+
+
+def _shorten(text: str, limit: int = 120) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
