@@ -1,0 +1,1 @@
+"""Judged collections: queries with a language, documents with a language, and which of them belong together."""

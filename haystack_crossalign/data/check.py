@@ -1,0 +1,148 @@
+"""Checks that a judged collection must pass before anything is measured on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.errors import InputError
+
+__all__ = ["check_judgments", "check_vectors"]
+
+
+def check_judgments(
+    collection: JudgedCollection,
+    *,
+    multi: bool = False,
+    source: str | Path | None = None,
+    query_lines: Sequence[int] | None = None,
+) -> None:
+    """Refuse a collection on which the measures have no meaning.
+
+    :param collection: the documents of one pool, with the queries asked of it.
+    :param multi: whether the pool has to hold two languages or more.
+    :param source: file or input that the queries and judgments come from; the collection's name where it is None.
+    :param query_lines: 1-based line of each query in ``source``.
+    :raises InputError: for no documents or queries, duplicate ids, an empty text, a relevant document that is not in
+        the pool, a query without relevant document, relevant versions that are the whole pool, one language under
+        ``multi``, and vectors with NaN, infinity, only zeros, or different dimensions.
+    """
+    where = collection.name if source is None else source
+    documents, queries = collection.documents, collection.queries
+    for kind, ids, texts in (("document", documents.ids, documents.texts), ("query", queries.ids, queries.texts)):
+        if not ids:
+            raise InputError(f"no {kind} left", source=where, allowed=f"at least one {kind}")
+        _check_ids(kind, ids, where)
+        _check_texts(kind, ids, texts, where)
+    languages = collection.document_languages
+    if multi and len(languages) < 2:
+        raise InputError(
+            "the pool holds one language, which the scenario 'multi' cannot be asked of",
+            source=where,
+            field="language",
+            seen=languages[0],
+            allowed="documents in two or more languages, or the scenarios 'mono-same' and 'mono-cross'",
+        )
+    versions = documents.versions()
+    of_document = versions.of_document.tolist()
+    for number, (query, indices) in enumerate(zip(queries.ids, collection.relevant, strict=True)):
+        line = None if query_lines is None else query_lines[number]
+        if not indices:
+            raise InputError(
+                "query without relevant document",
+                source=where,
+                line=line,
+                field="relevant",
+                seen=query,
+                allowed="at least one document of the pool",
+            )
+        unknown = [index for index in indices if not 0 <= index < len(documents)]
+        if unknown:
+            raise InputError(
+                f"unknown document of query '{query}'",
+                source=where,
+                line=line,
+                field="relevant",
+                seen=unknown[0],
+                allowed=f"indices 0 to {len(documents) - 1}",
+            )
+        # Chunks of one version count once, so the number of documents alone does not tell.
+        if len(indices) >= len(versions) and len({of_document[index] for index in indices}) == len(versions):
+            raise InputError(
+                f"the relevant documents of query '{query}' are the whole pool, so every rank is certain",
+                source=where,
+                line=line,
+                field="relevant",
+                seen=f"{len(versions)} of {len(versions)} versions",
+                allowed="a pool with documents that are not relevant to the query",
+            )
+    check_vectors(collection, source=where)
+
+
+def check_vectors(collection: JudgedCollection, *, source: str | Path | None = None) -> None:
+    """Refuse vectors that cannot be compared.
+
+    :param collection: a collection with or without vectors.
+    :param source: file or input that they come from; the collection's name where it is None.
+    :raises InputError: for NaN, infinity, a zero vector, or different dimensions of queries and documents.
+    """
+    where = collection.name if source is None else source
+    documents, queries = collection.documents, collection.queries
+    for kind, ids, vectors in (
+        ("document", documents.ids, documents.vectors),
+        ("query", queries.ids, queries.vectors),
+    ):
+        if vectors is not None:
+            _check_values(kind, ids, vectors, where)
+    if documents.vectors is not None and queries.vectors is not None:
+        expected, seen = documents.vectors.shape[1], queries.vectors.shape[1]
+        if expected != seen:
+            raise InputError(
+                "dimension mismatch between queries and documents",
+                source=where,
+                field="embedding",
+                seen=f"{seen} numbers per query",
+                allowed=f"{expected} numbers, as the documents have",
+            )
+
+
+def _check_ids(kind: str, ids: tuple[str, ...], where: str | Path) -> None:
+    if len(set(ids)) == len(ids):
+        return
+    known: set[str] = set()
+    for one in ids:
+        if one in known:
+            raise InputError(f"duplicate {kind} id", source=where, field="id", seen=one, allowed="ids that are unique")
+        known.add(one)
+
+
+def _check_texts(kind: str, ids: tuple[str, ...], texts: tuple[str, ...], where: str | Path) -> None:
+    for one, text in zip(ids, texts, strict=True):
+        if not text or text.isspace():
+            raise InputError(
+                f"empty text of {kind} '{one}'",
+                source=where,
+                field="text",
+                seen=text,
+                allowed="a text that is not empty",
+            )
+
+
+def _check_values(kind: str, ids: tuple[str, ...], vectors: NDArray[np.float32], where: str | Path) -> None:
+    # The largest magnitude is NaN where any number is, infinite where any is, and 0 for a zero vector.
+    largest = np.abs(vectors).max(axis=1, initial=0)
+    bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))
+    if bad.size:
+        first = int(bad[0])
+        raise InputError(
+            f"vector of {kind} '{ids[first]}' is "
+            + ("zero" if largest[first] == 0 else "not finite (it holds NaN or infinity)"),
+            source=where,
+            field="embedding",
+            seen=vectors[first].tolist(),
+            allowed="finite numbers that are not all zero",
+        )

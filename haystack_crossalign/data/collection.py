@@ -1,0 +1,256 @@
+"""The judged collection that an audit runs on: documents, queries and the relevant documents of each query.
+
+Ids, languages and texts stay as they are read; everything that is computed on (languages, versions, relevant
+documents, the order of ids) is an integer array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Documents", "JudgedCollection", "Queries", "Source", "Versions"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that a collection was read from.
+
+    :param name: name of the file without its folder.
+    :param sha256: SHA-256 of its bytes, in lower-case hexadecimal.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Versions:
+    """Versions of a document pool; a version is one (parallel group, language), whole or in chunks.
+
+    Versions are numbered in the order in which their first document stands in the pool.
+
+    :param of_document: int32 [N], version of each document, 0..V-1.
+    :param languages: the V languages, as normalised tags.
+    :param groups: the V parallel groups.
+    """
+
+    of_document: NDArray[np.int32]
+    languages: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every document is a version of its own, so that no document is a chunk."""
+        return len(self.groups) == len(self.of_document)
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """The document pool: N documents.
+
+    :param ids: unique ids.
+    :param languages: language of each document, as a normalised BCP-47 tag.
+    :param groups: parallel group of each document; the document's own id where it belongs to none. Documents of one
+        group in different languages are versions of one content, in the same language chunks of one version.
+    :param texts: what is embedded, never empty.
+    :param vectors: float32 [N, dim], or None where the documents are still to be embedded.
+    """
+
+    ids: tuple[str, ...]
+    languages: tuple[str, ...]
+    groups: tuple[str, ...]
+    texts: tuple[str, ...]
+    vectors: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        _check_lengths(len(self.ids), self.vectors, languages=self.languages, groups=self.groups, texts=self.texts)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def in_languages(self, languages: Iterable[str]) -> NDArray[np.int64]:
+        """Ascending indices of the documents in one of ``languages`` (normalised tags): int64."""
+        return _positions(self.languages, languages)
+
+    def language_codes(self, languages: Sequence[str]) -> NDArray[np.int32]:
+        """Position of each document's language in ``languages``, -1 where it is not among them: int32 [N]."""
+        return _codes(self.languages, languages)
+
+    def select(self, indices: NDArray[np.integer]) -> Documents:
+        """The documents at ``indices``, in that order."""
+        chosen = indices.tolist()
+        return Documents(
+            ids=tuple([self.ids[i] for i in chosen]),
+            languages=tuple([self.languages[i] for i in chosen]),
+            groups=tuple([self.groups[i] for i in chosen]),
+            texts=tuple([self.texts[i] for i in chosen]),
+            vectors=None if self.vectors is None else self.vectors[indices],
+        )
+
+    def id_order(self) -> NDArray[np.int64]:
+        """Position of each document's id among all ids in ascending order of their UTF-8 bytes: int64 [N]."""
+        # UTF-8 was made so that bytes sort as code points do, and Python compares strings by code point.
+        order = np.array(sorted(range(len(self.ids)), key=self.ids.__getitem__), dtype=np.int64)
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order), dtype=np.int64)
+        return position
+
+    def versions(self) -> Versions:
+        """The versions that these documents make up: one for each (group, language)."""
+        number: dict[tuple[str, str], int] = {}
+        of_document = np.fromiter(
+            (number.setdefault(key, len(number)) for key in zip(self.groups, self.languages, strict=True)),
+            dtype=np.int32,
+            count=len(self.ids),
+        )
+        return Versions(
+            of_document=of_document,
+            languages=tuple([language for _, language in number]),
+            groups=tuple([group for group, _ in number]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Q queries.
+
+    :param ids: unique ids.
+    :param languages: language of each query, as a normalised BCP-47 tag.
+    :param texts: what is asked, never empty.
+    :param vectors: float32 [Q, dim], or None where the queries are still to be embedded.
+    """
+
+    ids: tuple[str, ...]
+    languages: tuple[str, ...]
+    texts: tuple[str, ...]
+    vectors: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        _check_lengths(len(self.ids), self.vectors, languages=self.languages, texts=self.texts)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def in_languages(self, languages: Iterable[str]) -> NDArray[np.int64]:
+        """Ascending indices of the queries in one of ``languages`` (normalised tags): int64."""
+        return _positions(self.languages, languages)
+
+    def language_codes(self, languages: Sequence[str]) -> NDArray[np.int32]:
+        """Position of each query's language in ``languages``, -1 where it is not among them: int32 [Q]."""
+        return _codes(self.languages, languages)
+
+    def select(self, indices: NDArray[np.integer]) -> Queries:
+        """The queries at ``indices``, in that order."""
+        chosen = indices.tolist()
+        return Queries(
+            ids=tuple([self.ids[i] for i in chosen]),
+            languages=tuple([self.languages[i] for i in chosen]),
+            texts=tuple([self.texts[i] for i in chosen]),
+            vectors=None if self.vectors is None else self.vectors[indices],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedCollection:
+    """Documents, queries, and the relevant documents of each query.
+
+    :param name: what tables and results call the collection.
+    :param documents: the pool.
+    :param queries: the queries.
+    :param relevant: ascending indices into ``documents`` for each query.
+    :param sources: the files it was read from.
+    :param pool: "passages" or "questions" where the data set can be pooled either way, else None.
+    """
+
+    name: str
+    documents: Documents
+    queries: Queries
+    relevant: tuple[tuple[int, ...], ...]
+    sources: tuple[Source, ...] = ()
+    pool: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_lengths(len(self.queries), None, relevant=self.relevant)
+
+    @property
+    def document_languages(self) -> tuple[str, ...]:
+        """The languages of the pool, in ascending order."""
+        return tuple(sorted(set(self.documents.languages)))
+
+    @property
+    def query_languages(self) -> tuple[str, ...]:
+        """The languages of the queries, in ascending order."""
+        return tuple(sorted(set(self.queries.languages)))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All languages of documents and queries, in ascending order."""
+        return tuple(sorted({*self.documents.languages, *self.queries.languages}))
+
+    def relevant_versions(self, versions: Versions) -> NDArray[np.int32]:
+        """Relevant versions of each query, ascending and padded with -1 on the right: int32 [Q, R].
+
+        A version is relevant when one of its documents is.
+
+        :param versions: the versions of ``documents``.
+        """
+        of_document = versions.of_document.tolist()
+        rows = [sorted({of_document[index] for index in indices}) for indices in self.relevant]
+        width = max(map(len, rows), default=0)
+        table = np.full((len(rows), width), -1, dtype=np.int32)
+        for number, row in enumerate(rows):
+            table[number, : len(row)] = row
+        return table
+
+    def restrict(
+        self, document_languages: Iterable[str] | None = None, query_languages: Iterable[str] | None = None
+    ) -> JudgedCollection:
+        """The part of the collection in some languages: one row of a result.
+
+        Queries that lose all their relevant documents are left out, since nothing can be asked of their ranking.
+
+        :param document_languages: languages of the pool, as normalised tags; None for all.
+        :param query_languages: languages of the queries, as normalised tags; None for all.
+        """
+        kept_documents = self.documents.in_languages(
+            self.documents.languages if document_languages is None else document_languages
+        )
+        kept_queries = self.queries.in_languages(self.queries.languages if query_languages is None else query_languages)
+        new_index = np.full(len(self.documents), -1, dtype=np.int64)
+        new_index[kept_documents] = np.arange(len(kept_documents))
+        moved = new_index.tolist()
+        relevant = [tuple([moved[i] for i in self.relevant[q] if moved[i] >= 0]) for q in kept_queries.tolist()]
+        answerable = np.array([bool(indices) for indices in relevant], dtype=bool)
+        return replace(
+            self,
+            documents=self.documents.select(kept_documents),
+            queries=self.queries.select(kept_queries[answerable]),
+            relevant=tuple([indices for indices in relevant if indices]),
+        )
+
+
+def _check_lengths(count: int, vectors: NDArray[np.float32] | None, **columns: Sequence[object]) -> None:
+    for name, column in columns.items():
+        if len(column) != count:
+            msg = f"{name} has {len(column)} entries for {count} ids"
+            raise ValueError(msg)
+    if vectors is not None and (vectors.ndim != 2 or len(vectors) != count or vectors.dtype != np.float32):
+        msg = f"vectors must be float32 [{count}, dim], not {vectors.dtype} {list(vectors.shape)}"
+        raise ValueError(msg)
+
+
+def _codes(values: Sequence[str], languages: Sequence[str]) -> NDArray[np.int32]:
+    code = {language: number for number, language in enumerate(languages)}
+    return np.fromiter((code.get(value, -1) for value in values), dtype=np.int32, count=len(values))
+
+
+def _positions(values: Sequence[str], languages: Iterable[str]) -> NDArray[np.int64]:
+    wanted = {languages} if isinstance(languages, str) else set(languages)
+    return np.flatnonzero(np.fromiter((value in wanted for value in values), dtype=bool, count=len(values)))

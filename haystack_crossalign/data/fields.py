@@ -1,0 +1,198 @@
+"""Typed fields of JSON objects, or one message that names the field, the value and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import normalise_language
+
+__all__ = ["Record", "Vectors"]
+
+# Where other tools put fields of their own: Haystack's unflattened documents and BEIR's corpus files.
+_NESTED = ("meta", "metadata")
+_TEXT = "a text that is not empty"
+_ID = "a text that is not empty, or a whole number"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One object of a file, with what error messages need.
+
+    A field stands in the object itself or in its ``meta`` or ``metadata`` object; ``meta.language`` names the same
+    field as ``language``. A field that is null is absent.
+
+    :param values: the object.
+    :param path: file it stands in.
+    :param line: 1-based line, None where it has none.
+    :param prefix: where in the file's object this one stands, put before field names in messages.
+    """
+
+    values: Mapping[str, object]
+    path: str | Path
+    line: int | None = None
+    prefix: str = ""
+
+    def get(self, field: str) -> object:
+        """The value of a field, None where it is absent."""
+        name = field.removeprefix("meta.").removeprefix("metadata.")
+        for values in (self.values, *(self.values.get(key) for key in _NESTED)):
+            if isinstance(values, Mapping) and values.get(name) is not None:
+                return values[name]
+        return None
+
+    def identifier(self, field: str) -> str:
+        """An id, which must be there. Whole numbers are taken as their decimal digits."""
+        value = self.optional_identifier(field)
+        if value is None:
+            raise self.error("missing field", field, allowed=_ID)
+        return value
+
+    def optional_identifier(self, field: str) -> str | None:
+        """An id, None where it is absent."""
+        value = self.get(field)
+        return None if value is None else self._as_identifier(field, value)
+
+    def identifiers(self, field: str) -> tuple[str, ...] | None:
+        """A list of ids without repetitions, in order; None where it is absent."""
+        value = self.get(field)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise self.error("not a list of ids", field, value, 'a list of ids such as ["d1", "d2"]')
+        return tuple(dict.fromkeys(self._as_identifier(field, item) for item in value))
+
+    def text(self, *fields: str) -> str:
+        """The text in the first of ``fields`` that is there; it must not be empty."""
+        for field in fields:
+            value = self.get(field)
+            if value is not None:
+                return self._as_text(field, value)
+        raise self.error("missing field", fields[0], allowed=_TEXT)
+
+    def optional_text(self, field: str) -> str:
+        """The text of a field, empty where it is absent or empty."""
+        value = self.get(field)
+        return "" if value is None or value == "" else self._as_text(field, value)
+
+    def objects(self, field: str) -> Iterator[Record]:
+        """The objects of a list that must be there and not be empty."""
+        value = self.get(field)
+        if not isinstance(value, list) or not value:
+            raise self.error("not a list of objects", field, ... if value is None else value, "a list of JSON objects")
+        for number, item in enumerate(value):
+            place = f"{self.prefix}{field}[{number}]"
+            if not isinstance(item, Mapping):
+                raise InputError(
+                    "not a JSON object", source=self.path, line=self.line, field=place, seen=item, allowed="an object"
+                )
+            yield Record(item, self.path, self.line, f"{place}.")
+
+    def whole_number(self, field: str) -> int:
+        """A whole number, which must be there."""
+        value = self.get(field)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.error("not a whole number", field, ... if value is None else value, "a whole number such as 1")
+        return value
+
+    def language(self, field: str, default: str | None = None) -> str:
+        """The normalised tag of the language in ``field``, or ``default`` where it is absent."""
+        value = self.get(field)
+        if value is None:
+            if default is not None:
+                return default
+            raise self.error("missing field", field, allowed="the language, such as 'zh' or 'zho_Hans'")
+        return normalise_language(value, source=self.path, line=self.line, field=self.prefix + field)
+
+    def error(self, problem: str, field: str, seen: object = ..., allowed: str | None = None) -> InputError:
+        """An error about one of the fields."""
+        return InputError(
+            problem, source=self.path, line=self.line, field=self.prefix + field, seen=seen, allowed=allowed
+        )
+
+    def _as_identifier(self, field: str, value: object) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if not isinstance(value, str):
+            raise self.error("wrong type of id", field, value, _ID)
+        if not value.strip():
+            raise self.error("empty id", field, value, _ID)
+        return self._encodable(field, value)
+
+    def _as_text(self, field: str, value: object) -> str:
+        if not isinstance(value, str):
+            raise self.error("not a text", field, value, _TEXT)
+        if not value.strip():
+            raise self.error("empty text", field, value, _TEXT)
+        return self._encodable(field, value)
+
+    def _encodable(self, field: str, value: str) -> str:
+        # JSON can spell half of a surrogate pair, which no file, index or tokenizer takes.
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise self.error("not valid Unicode (half of a surrogate pair)", field, value, "Unicode text") from error
+        return value
+
+
+class Vectors:
+    """Vectors of the records of one file: in every record or in none, all of one length.
+
+    :param field: name of the field they stand in.
+    """
+
+    def __init__(self, field: str = "embedding") -> None:
+        self._field = field
+        self._rows: list[NDArray[np.float32] | None] = []
+
+    def add(self, record: Record) -> None:
+        """Take the vector of the next record.
+
+        :raises InputError: for NaN or infinity, a zero vector, another dimension than that of the vectors before, or
+            a vector in some of the records only.
+        """
+        value = record.get(self._field)
+        row = None if value is None else self._row(record, value)
+        if self._rows:
+            first = self._rows[0]
+            if (row is None) != (first is None):
+                raise record.error(
+                    "vector missing, though records before have one" if row is None else "vector in some records only",
+                    self._field,
+                    allowed="a vector in every record or in none",
+                )
+            if row is not None and first is not None and len(row) != len(first):
+                raise record.error(
+                    "dimension mismatch",
+                    self._field,
+                    f"{len(row)} numbers",
+                    f"{len(first)} numbers, as in the first record",
+                )
+        self._rows.append(row)
+
+    def array(self) -> NDArray[np.float32] | None:
+        """float32 [N, dim], or None where no record has a vector."""
+        rows = [row for row in self._rows if row is not None]
+        return np.stack(rows) if rows else None
+
+    def _row(self, record: Record, value: object) -> NDArray[np.float32]:
+        allowed = "a list of finite numbers that are not all zero"
+        if not isinstance(value, list) or not value or not set(map(type, value)) <= {int, float}:
+            raise record.error("not a vector", self._field, value, allowed)
+        try:
+            with np.errstate(over="ignore"):
+                row = np.array(value, dtype=np.float64).astype(np.float32)
+        except OverflowError as error:
+            raise record.error("number too large for a vector", self._field, value, allowed) from error
+        bad = np.flatnonzero(~np.isfinite(row))
+        if bad.size:
+            place = int(bad[0])
+            raise record.error(f"not a finite number at position {place + 1}", self._field, value[place], allowed)
+        if not row.any():
+            raise record.error("zero vector", self._field, value, allowed)
+        return row

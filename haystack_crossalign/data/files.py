@@ -1,0 +1,122 @@
+"""Reading files that people made: UTF-8 or one message that says where it is not, with the SHA-256 of what was read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.errors import InputError
+
+__all__ = ["TextFile", "parse_json_object", "read_json"]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class TextFile:
+    """A text file, read line by line.
+
+    Iterating yields ``(number, text)`` with 1-based numbers. Line ends (LF or CRLF) and a byte order mark are taken
+    off, blank lines are left out. `source` is known once the file has been read to its end.
+
+    :param path: the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._source: Source | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        digest = hashlib.sha256()
+        empty = True
+        try:
+            with self.path.open("rb") as stream:
+                for number, raw in enumerate(stream, start=1):
+                    digest.update(raw)
+                    text = _decode(raw.removeprefix(_BOM) if number == 1 else raw, self.path, number)
+                    if text.strip():
+                        empty = False
+                        yield number, text
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        if empty:
+            raise InputError("the file is empty", source=self.path, allowed="at least one line that is not blank")
+        self._source = Source(name=self.path.name, sha256=digest.hexdigest())
+
+    @property
+    def source(self) -> Source:
+        """Name and SHA-256 of the file.
+
+        :raises RuntimeError: before the file has been read to its end.
+        """
+        if self._source is None:
+            msg = f"{self.path} has not been read to its end yet"
+            raise RuntimeError(msg)
+        return self._source
+
+
+def read_json(path: str | Path) -> tuple[dict[str, object], Source]:
+    """A JSON file that holds one object, and where it came from.
+
+    :param path: the file.
+    :raises InputError: where the file cannot be read, is not UTF-8, not complete JSON, or not an object.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not raw.strip():
+        raise InputError("the file is empty", source=path, allowed="a JSON object")
+    lines = raw.removeprefix(_BOM).split(b"\n")
+    text = "\n".join(_decode(line, path, number) for number, line in enumerate(lines, start=1))
+    return parse_json_object(text, path, None), Source(name=path.name, sha256=hashlib.sha256(raw).hexdigest())
+
+
+def parse_json_object(text: str, path: Path, line: int | None) -> dict[str, object]:
+    """A JSON object from ``text``.
+
+    :param text: the text.
+    :param path: file it stands in, for messages.
+    :param line: 1-based line in that file; None where ``text`` is the whole file.
+    :raises InputError: where the text is not complete JSON or not an object.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not valid JSON ({error.msg} at column {error.colno}; is it cut off?)",
+            source=path,
+            line=error.lineno if line is None else line,
+            seen=error.doc[max(0, error.pos - 20) : error.pos + 20],
+            allowed="one complete JSON object",
+        ) from error
+    except (RecursionError, ValueError) as error:
+        # Nested too deeply, or a whole number of thousands of digits.
+        raise InputError(f"not usable JSON ({error})", source=path, line=line, allowed="one JSON object") from error
+    if not isinstance(value, dict):
+        raise InputError("not a JSON object", source=path, line=line, seen=value, allowed='an object such as {"id": …}')
+    return value
+
+
+def _decode(raw: bytes, path: Path, line: int) -> str:
+    try:
+        return raw.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"not valid UTF-8 (byte {error.start + 1} of the line)",
+            source=path,
+            line=line,
+            seen=raw[error.start : error.start + 8],
+            allowed="UTF-8 text",
+        ) from error
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    if path.is_dir():
+        return InputError("a directory stands where a file is needed", source=path, allowed="a file")
+    if not path.exists():
+        return InputError("no such file", source=path, allowed="a file that exists")
+    return InputError(f"the file cannot be read ({error.strerror})", source=path, allowed="a file that can be read")

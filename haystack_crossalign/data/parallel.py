@@ -1,0 +1,163 @@
+"""Benchmarks with the same questions on the same passages in several languages, as one judged collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from haystack_crossalign.data.check import check_judgments
+from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries, Source
+from haystack_crossalign.errors import InputError
+
+__all__ = ["POOLS", "ParallelRow", "ParallelText", "parallel_collection"]
+
+POOLS = ("passages", "questions")
+"""What can be a document: each distinct passage, or a copy of its passage for each question, as in the paper."""
+
+
+@dataclass(frozen=True)
+class ParallelRow:
+    """One question on one passage, in one language.
+
+    :param question_id: id of the question, the same in every language.
+    :param passage_id: id of the passage, the same in every language.
+    :param question: the question.
+    :param passage: text of the passage.
+    :param line: 1-based line of the file, None where a line says nothing.
+    """
+
+    question_id: str
+    passage_id: str
+    question: str
+    passage: str
+    line: int | None = None
+
+
+@dataclass(frozen=True)
+class ParallelText:
+    """All rows in one language.
+
+    :param rows: the rows.
+    :param place: file they come from, for messages.
+    :param source: name and hash of what was read.
+    """
+
+    rows: tuple[ParallelRow, ...]
+    place: str | Path
+    source: Source
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[ParallelRow], place: str) -> ParallelText:
+        """Rows that do not come from one file; the hash is that of the rows as JSON lines.
+
+        :param rows: the rows.
+        :param place: what messages and the source call them.
+        """
+        kept = tuple(rows)
+        digest = hashlib.sha256()
+        for row in kept:
+            fields = [row.question_id, row.passage_id, row.question, row.passage]
+            digest.update(json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n")
+        return cls(rows=kept, place=place, source=Source(name=place, sha256=digest.hexdigest()))
+
+
+def parallel_collection(
+    name: str,
+    texts: Mapping[str, ParallelText],
+    *,
+    pool: str = "passages",
+    query_languages: Sequence[str] | None = None,
+) -> JudgedCollection:
+    """A judged collection in which all versions of a question's passage are relevant to it.
+
+    Ids are ``language:passage_id`` for documents of the pool "passages", ``language:question_id`` for those of the
+    pool "questions" and for queries; the parallel group is what follows the language. In the pool "questions" a copy
+    of the right passage that stands for another question is not relevant, which is the paper's count.
+
+    :param name: what to call the collection.
+    :param texts: the rows of each language, by normalised tag; all with the same questions.
+    :param pool: "passages" or "questions".
+    :param query_languages: the languages to ask in, among those of ``texts``; None for all.
+    :raises InputError: where the languages are not parallel, a question is repeated, or an argument is none of the
+        values allowed.
+    """
+    if pool not in POOLS:
+        raise InputError("unknown pool", field="pool", seen=pool, allowed=" or ".join(POOLS))
+    asked = tuple(texts) if query_languages is None else tuple(query_languages)
+    for language in asked:
+        if language not in texts:
+            raise InputError("language without data", field="query_languages", seen=language, allowed=", ".join(texts))
+    _check_parallel(texts)
+    order = [(row.question_id, row.passage_id) for row in next(iter(texts.values())).rows]
+    groups = [passage if pool == "passages" else question for question, passage in order]
+    distinct = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    documents: list[tuple[str, str, str, str]] = []
+    for language, text in texts.items():
+        passages = {(row.passage_id if pool == "passages" else row.question_id): row.passage for row in text.rows}
+        documents += [(f"{language}:{group}", language, group, passages[group]) for group in distinct]
+    queries: list[tuple[str, str, str]] = []
+    relevant: list[tuple[int, ...]] = []
+    for language in asked:
+        questions = {row.question_id: row.question for row in texts[language].rows}
+        for (question, _), group in zip(order, groups, strict=True):
+            queries.append((f"{language}:{question}", language, questions[question]))
+            relevant.append(tuple(distinct[group] + number * len(distinct) for number in range(len(texts))))
+    ids, languages, parallel_groups, contents = zip(*documents, strict=True)
+    query_ids, asked_in, asked_texts = zip(*queries, strict=True)
+    collection = JudgedCollection(
+        name=name,
+        documents=Documents(ids=ids, languages=languages, groups=parallel_groups, texts=contents),
+        queries=Queries(ids=query_ids, languages=asked_in, texts=asked_texts),
+        relevant=tuple(relevant),
+        sources=tuple(text.source for text in texts.values()),
+        pool=pool,
+    )
+    check_judgments(collection)
+    return collection
+
+
+def _check_parallel(texts: Mapping[str, ParallelText]) -> None:
+    reference: dict[str, str] = {}
+    first: ParallelText | None = None
+    for text in texts.values():
+        passage_of: dict[str, str] = {}
+        for row in text.rows:
+            if row.question_id in passage_of:
+                raise InputError(
+                    "duplicate question",
+                    source=text.place,
+                    line=row.line,
+                    field="id",
+                    seen=row.question_id,
+                    allowed="each id once",
+                )
+            passage_of[row.question_id] = row.passage_id
+        if first is None:
+            first, reference = text, passage_of
+            continue
+        for question in [*reference, *passage_of]:
+            if (question in reference) != (question in passage_of):
+                lacking = text if question in reference else first
+                raise InputError(
+                    "the languages are not parallel: a question is missing",
+                    source=lacking.place,
+                    field="id",
+                    seen=question,
+                    allowed=f"the same questions as {_name((first if lacking is text else text).place)}",
+                )
+        for question, passage in passage_of.items():
+            if reference[question] != passage:
+                raise InputError(
+                    f"the languages are not parallel: question '{question}' belongs to another passage",
+                    source=text.place,
+                    field="passage",
+                    seen=passage,
+                    allowed=f"'{reference[question]}', as in {_name(first.place)}",
+                )
+
+
+def _name(place: str | Path) -> str:
+    return place if isinstance(place, str) else place.name

@@ -1,0 +1,82 @@
+"""Folders in the format of BEIR."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from haystack_crossalign.data.beir import read_beir
+
+
+@pytest.fixture
+def folder(write) -> Path:
+    write(
+        "small/corpus.jsonl",
+        [
+            {"_id": "d1", "title": "One", "text": "first", "metadata": {"language": "en", "parallel_id": "a"}},
+            {"_id": "d2", "title": "", "text": "第一", "metadata": {"language": "zho_Hans", "parallel_id": "a"}},
+            {"_id": "d3", "text": "second", "language": "en"},
+        ],
+    )
+    write(
+        "small/queries.jsonl",
+        [
+            {"_id": "q0", "text": "not in the split", "metadata": {"language": "en"}},
+            {"_id": "q1", "text": "which?", "metadata": {"language": "en"}},
+            {"_id": "q2", "text": "哪个？", "language": "zh"},
+        ],
+    )
+    write("small/qrels/dev.tsv", "query-id\tcorpus-id\tscore\nq0\td3\t1\n")
+    return write("small/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\td2\t2\nq2\td2\t1\n").parent.parent
+
+
+def test_a_split_is_read_with_titles_and_languages(folder) -> None:
+    collection = read_beir(folder)
+    assert collection.name == "small"
+    assert collection.documents.ids == ("d1", "d2", "d3")
+    assert collection.documents.texts == ("One first", "第一", "second")
+    assert collection.documents.languages == ("en", "zh", "en")
+    assert collection.documents.groups == ("a", "a", "d3")
+    assert collection.queries.ids == ("q1", "q2")
+    assert collection.relevant == ((0, 1), (1,))
+    assert [source.name for source in collection.sources] == ["corpus.jsonl", "queries.jsonl", "test.tsv"]
+
+
+def test_another_split_can_be_chosen(folder) -> None:
+    assert read_beir(folder, split="dev").queries.ids == ("q0",)
+
+
+def test_a_missing_language_can_be_given(folder, write, refused) -> None:
+    corpus = write("small/corpus.jsonl", [{"_id": f"d{n}", "text": "some text"} for n in (1, 2, 3)])
+    refused(lambda: read_beir(folder), problem="missing field", source=str(corpus), line=1, field="language")
+    assert set(read_beir(folder, default_language="German").documents.languages) == {"de"}
+
+
+def test_a_missing_split_names_those_there_are(folder, refused) -> None:
+    refused(
+        lambda: read_beir(folder, split="train"),
+        problem="no such split",
+        source=str(folder / "qrels" / "train.tsv"),
+        field="split",
+        seen="train",
+        allowed="dev, test",
+    )
+
+
+def test_a_missing_folder_and_wrong_columns_are_named(folder, write, refused) -> None:
+    refused(lambda: read_beir(folder / "no"), problem="no such folder", source=str(folder / "no"))
+    path = write("small/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1 0 d1 1\n")
+    refused(
+        lambda: read_beir(folder),
+        problem="wrong columns",
+        source=str(path),
+        line=2,
+        seen="q1 0 d1 1",
+        allowed="3 columns: query, document, grade",
+    )
+
+
+def test_an_unknown_document_is_named(folder, write, refused) -> None:
+    path = write("small/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td7\t1\n")
+    refused(lambda: read_beir(folder), problem="unknown document", source=str(path), line=2, seen="d7", allowed="'d1'")
