@@ -1,0 +1,40 @@
+"""Measures of language bias and of relevance: pure functions from a rank table to one value per query."""
+
+from haystack_crossalign.measures.aggregate import RowStatistics, aggregate
+from haystack_crossalign.measures.base import Measure, QueryValues, evaluate, select_queries
+from haystack_crossalign.measures.depth import (
+    Complete,
+    MaxAtR,
+    MaxAtRNorm,
+    RankOf,
+    max_at_r_bounds,
+    max_at_r_lower_bound,
+)
+from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1, intrusion_matrix
+from haystack_crossalign.measures.parse import default_measures, parse_measure
+from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
+
+__all__ = [
+    "MRR",
+    "NDCG",
+    "Complete",
+    "Intrusion",
+    "LangNDCG",
+    "LanguagePreferenceRate",
+    "MaxAtR",
+    "MaxAtRNorm",
+    "Measure",
+    "QueryValues",
+    "RankOf",
+    "Recall",
+    "RowStatistics",
+    "Top1",
+    "aggregate",
+    "default_measures",
+    "evaluate",
+    "intrusion_matrix",
+    "max_at_r_bounds",
+    "max_at_r_lower_bound",
+    "parse_measure",
+    "select_queries",
+]

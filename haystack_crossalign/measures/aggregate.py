@@ -1,0 +1,178 @@
+"""From values per query to one row of a result: means, intervals, percentiles, bounds of ties and of cut lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.measures.base import Measure, QueryValues, evaluate
+from haystack_crossalign.measures.depth import Complete, MaxAtR, max_at_r_bounds, max_at_r_lower_bound
+from haystack_crossalign.ranks.table import CENSORED, RankTable
+from haystack_crossalign.statistics import bootstrap_means, median_interval, quantiles
+
+__all__ = ["CensoredBlock", "Median", "RowStatistics", "aggregate"]
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+class Median(TypedDict):
+    """Median over queries, ``None`` where cut lists hide it; an end of its interval is ``None`` where unbounded."""
+
+    value: float | None
+    interval: list[float | None]
+
+
+CensoredBlock = TypedDict(
+    "CensoredBlock",
+    {"depth_min": int, "depth_max": int, "queries": int, "share": float, "Max@R_lower_bound": float | None},
+)
+"""What is known where lists were cut; see ``censored`` in `aggregate`."""
+
+
+class RowStatistics(TypedDict):
+    """Numbers of one row, in plain Python types; see `aggregate`."""
+
+    measures: dict[str, float | None]
+    reasons: dict[str, str]
+    counts: dict[str, int]
+    intervals: dict[str, list[float]]
+    percentiles: dict[str, dict[str, float | None]]
+    medians: dict[str, Median]
+    ties: dict[str, int | dict[str, float | None]]
+    censored: CensoredBlock | None
+
+
+def aggregate(
+    table: RankTable,
+    measures: Sequence[Measure],
+    *,
+    samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int,
+    values: Mapping[str, QueryValues] | None = None,
+) -> RowStatistics:
+    """Everything a row of a result says about its queries. The same arguments give the same bits.
+
+    - ``measures``: mean over the queries to which the measure applies. ``None`` with an entry in ``reasons`` where it
+      applies to none, and where a cut list hides the value of any query: leaving such queries out, or counting them
+      as 0 or as the depth, would be a number about something else.
+    - ``counts``: number of queries in the mean, where that is not all of them.
+    - ``intervals``: bootstrap intervals of the means, over shared resamples; none for a null mean.
+    - ``percentiles``, ``medians``: of Max@R and Rank[L]. A hidden rank lies somewhere between depth + 1 and infinity:
+      the number is given where both ends lead to the same one. Intervals of medians by order statistics; their ends
+      are ``None`` where the queries are too few or the end is hidden.
+    - ``ties``: number of queries with a tie at a relevant version, and Max@R and Complete@K if all ties fell in favour
+      of the relevant versions, or against them.
+    - ``censored``: ``None`` for exact ranks; else depths, number and share of queries with a hidden version, and the
+      mean of Max@R with depth + 1 for them, which is a lower bound.
+
+    :param table: ranks of the row's queries.
+    :param measures: measures of the row.
+    :param samples: bootstrap resamples; 0 for no intervals.
+    :param confidence: of the intervals.
+    :param seed: of the bootstrap.
+    :param values: the measures' values where `evaluate` was called already.
+    :raises InputError: if ``samples`` or ``confidence`` is out of range.
+    """
+    if samples < 0:
+        raise InputError("is too small", field="samples", seen=samples, allowed="0 or more")
+    given = evaluate(table, measures) if values is None else values
+    queries = int(table.ranks.shape[0])
+    row = RowStatistics(
+        measures={},
+        reasons={},
+        counts={},
+        intervals={},
+        percentiles={},
+        medians={},
+        ties=_ties(table, measures, given),
+        censored=_censored(table),
+    )
+    for measure in measures:
+        one = given[measure.name]
+        applies = ~np.isnan(one.values)
+        count = int(applies.sum())
+        if count == 0 or one.censored.any():
+            row["measures"][measure.name] = None
+            row["reasons"][measure.name] = one.reason or "there are no queries"
+        else:
+            row["measures"][measure.name] = float(one.values[applies].mean())
+            if count != queries:
+                row["counts"][measure.name] = count
+        if measure.is_rank and (count or one.censored.any()):
+            row["percentiles"][measure.name], row["medians"][measure.name] = _order_statistics(one, table, confidence)
+    known = [name for name, value in row["measures"].items() if value is not None]
+    if samples and known:
+        matrix = np.column_stack([given[name].values for name in known])
+        intervals = bootstrap_means(matrix, samples=samples, confidence=confidence, seed=seed)
+        row["intervals"] = dict(zip(known, intervals.tolist(), strict=True))
+    return row
+
+
+def _order_statistics(one: QueryValues, table: RankTable, confidence: float) -> tuple[dict[str, float | None], Median]:
+    """Percentiles and median of ranks, some of which may be known only to lie below their list."""
+    low, high = one.values, one.values
+    if table.depth is not None and one.censored.any():
+        low = np.where(one.censored, table.depth + 1.0, one.values)
+        high = np.where(one.censored, np.inf, one.values)
+    at_least, at_most = (quantiles(ends[~np.isnan(ends)], list(PERCENTILES.values())) for ends in (low, high))
+    sure = [float(a) if a == b else None for a, b in zip(at_least, at_most, strict=True)]
+    percentiles = dict(zip(PERCENTILES, sure, strict=True))
+    ends = [median_interval(low, confidence=confidence)[0], median_interval(high, confidence=confidence)[1]]
+    return percentiles, Median(value=percentiles["p50"], interval=[_finite(end) for end in ends])
+
+
+def _ties(
+    table: RankTable, measures: Sequence[Measure], given: Mapping[str, QueryValues]
+) -> dict[str, int | dict[str, float | None]]:
+    optimistic, pessimistic = max_at_r_bounds(table)
+    known = table.ranks > 0
+    ties: dict[str, int | dict[str, float | None]] = {
+        "queries": int(((table.optimistic != table.pessimistic) & known).any(axis=1).sum())
+    }
+    hidden = bool((table.ranks == CENSORED).any())
+    for measure in measures:
+        ends = {"optimistic": optimistic, "pessimistic": pessimistic}
+        if isinstance(measure, MaxAtR):
+            ties[measure.name] = {end: None if hidden else _mean(bound) for end, bound in ends.items()}
+        elif isinstance(measure, Complete):
+            one = given[measure.name]
+            ties[measure.name] = {
+                end: None if one.censored.any() else _mean(_complete(measure, bound, one.values))
+                for end, bound in ends.items()
+            }
+    return ties
+
+
+def _complete(measure: Complete, bound: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Complete@K from a bound of Max@R; a query with a hidden version (bound NaN) that is known to fail stays at 0."""
+    return np.where(np.isnan(values), np.nan, bound <= measure.cutoff)
+
+
+def _censored(table: RankTable) -> CensoredBlock | None:
+    if table.depth is None:
+        return None
+    hidden = int((table.ranks == CENSORED).any(axis=1).sum())
+    queries = len(table.depth)
+    return CensoredBlock(
+        {
+            "depth_min": int(table.depth.min()) if queries else 0,
+            "depth_max": int(table.depth.max()) if queries else 0,
+            "queries": hidden,
+            "share": hidden / queries if queries else 0.0,
+            "Max@R_lower_bound": _mean(max_at_r_lower_bound(table)),
+        }
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,271 @@
+"""What every measure shares: its interface, the values it gives, and arrays derived from a rank table once for all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.ranks.table import CENSORED, RankTable
+
+__all__ = ["UNRANKED", "Facts", "Measure", "QueryValues", "evaluate", "query_values", "select_queries"]
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Ranks = NDArray[np.int32]
+
+UNRANKED = np.iinfo(np.int32).max
+"""Stands for "no known rank" where a smallest rank is looked for: larger than any rank."""
+
+NO_RELEVANT = "the query has no relevant version in the pool"
+
+
+@dataclass(frozen=True, eq=False)
+class QueryValues:
+    """Values of one measure, one per query, and why some of them are null.
+
+    Two kinds of null are kept apart, because a mean may leave out the first but never the second:
+    a query to which the measure does not apply (no version in that language, more versions than the cut-off), and a
+    query whose value is hidden because its list was cut. The hidden ones are mostly failures: a mean over the others
+    would flatter the system.
+
+    :param values: float64 [Q], NaN where null.
+    :param censored: bool [Q], null because a list was cut; everywhere else a NaN means "does not apply".
+    :param inapplicable: why the measure does not apply to some queries; None where it applies to all.
+    :param hidden: why values are unknown to a cut list; None where none is.
+    """
+
+    values: Floats
+    censored: Bools
+    inapplicable: str | None = None
+    hidden: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why null values are null, or None where there is none."""
+        return "; ".join(part for part in (self.inapplicable, self.hidden) if part) or None
+
+
+class Measure(ABC):
+    """One measure: a pure function from a rank table to one value per query.
+
+    Measures are frozen dataclasses: equal when their name is equal, usable as keys.
+    """
+
+    bounded: bool = True
+    """Whether values lie in 0..1."""
+    higher_is_better: bool = True
+    """Whether a larger value is the better one."""
+    is_rank: bool = False
+    """Whether values are ranks, so that medians and percentiles are worth having and a cut list bounds them below."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name as `parse_measure` reads it and as every output prints it."""
+
+    @property
+    def doc(self) -> str:
+        """One line that says what the measure is."""
+        return (type(self).__doc__ or "").strip().split("\n", 1)[0]
+
+    def per_query(self, table: RankTable) -> QueryValues:
+        """Value of every query of a table.
+
+        :param table: ranks of Q queries.
+        :returns: float64 [Q] values with NaN for null, and the reason.
+        """
+        return self.compute(Facts(table))
+
+    @abstractmethod
+    def compute(self, facts: Facts) -> QueryValues:
+        """Value of every query, from arrays that several measures share; see `evaluate`."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Facts:
+    """Arrays derived from one rank table, each computed when first asked for.
+
+    They are laid out version by version ([R, Q]): reducing over the few versions then runs along the many queries.
+
+    :param table: the rank table; must not change while this object lives.
+    """
+
+    def __init__(self, table: RankTable) -> None:
+        self.table = table
+        self.queries = int(table.ranks.shape[0])
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """Ranks with their markers, int32 [R, Q]."""
+        return np.ascontiguousarray(self.table.ranks.T)
+
+    @cached_property
+    def languages(self) -> Ranks:
+        """Language codes of the relevant versions, -1 where absent, int32 [R, Q]."""
+        return np.ascontiguousarray(self.table.relevant_languages.T)
+
+    @cached_property
+    def present(self) -> Bools:
+        """Where a relevant version exists, bool [R, Q]."""
+        return self.languages >= 0
+
+    @cached_property
+    def relevant(self) -> Integers:
+        """Number of relevant versions of each query, |R_q|, int64 [Q]."""
+        result: Integers = self.present.sum(axis=0)
+        return result
+
+    @cached_property
+    def none_relevant(self) -> Bools:
+        """Queries without any relevant version, bool [Q]: no measure applies to them."""
+        result: Bools = self.relevant == 0
+        return result
+
+    @cached_property
+    def known(self) -> Bools:
+        """Where a rank is known, bool [R, Q]."""
+        return self.ranks > 0
+
+    @cached_property
+    def censored(self) -> Bools:
+        """Where a relevant version lies below the end of its list, bool [R, Q]."""
+        result: Bools = self.ranks == CENSORED
+        return result
+
+    @cached_property
+    def missing(self) -> Integers:
+        """Number of censored versions of each query, int64 [Q]."""
+        result: Integers = self.censored.sum(axis=0)
+        return result
+
+    @cached_property
+    def depth(self) -> Integers:
+        """Length of each query's list, int64 [Q]; 0 (and never read) for exact ranks."""
+        if self.table.depth is None:
+            return np.zeros(self.queries, dtype=np.int64)
+        return self.table.depth.astype(np.int64)
+
+    @cached_property
+    def last(self) -> Ranks:
+        """Largest known rank, int32 [Q]; 0 or less where none is known."""
+        result: Ranks = self.ranks.max(axis=0, initial=CENSORED)
+        return result
+
+    @cached_property
+    def first(self) -> Ranks:
+        """Smallest known rank, int32 [Q]; `UNRANKED` where none is known."""
+        return self.best(self.known)
+
+    @cached_property
+    def same(self) -> Bools:
+        """Where a relevant version is in the query's language, bool [R, Q]."""
+        result: Bools = np.logical_and(self.present, self.languages == self.table.query_languages)
+        return result
+
+    @cached_property
+    def own_ranks(self) -> Ranks:
+        """Known ranks of the versions in the query's language, `UNRANKED` elsewhere, int32 [R, Q]."""
+        return self.ranks_where(self.same & self.known)
+
+    @cached_property
+    def own(self) -> Ranks:
+        """Smallest known rank in the query's language, int32 [Q]; `UNRANKED` where none is known."""
+        result: Ranks = self.own_ranks.min(axis=0, initial=UNRANKED)
+        return result
+
+    @cached_property
+    def has_own(self) -> Bools:
+        """Queries with a relevant version in their own language, bool [Q]."""
+        result: Bools = np.logical_or.reduce(self.same, axis=0)
+        return result
+
+    def ranks_where(self, mask: Bools) -> Ranks:
+        """Ranks where ``mask`` (bool [R, Q]) holds and `UNRANKED` elsewhere, int32 [R, Q]."""
+        return np.where(mask, self.ranks, np.int32(UNRANKED))
+
+    def best(self, mask: Bools) -> Ranks:
+        """Smallest rank among the versions where ``mask`` (bool [R, Q]) holds, int32 [Q]; `UNRANKED` without any."""
+        result: Ranks = self.ranks_where(mask).min(axis=0, initial=UNRANKED)
+        return result
+
+    def reaches(self, cutoff: int) -> Bools:
+        """Queries of which the top ``cutoff`` is known, bool [Q]: nothing is missing, or the list is so long
+        that whatever is missing lies below the cut-off.
+        """
+        return np.where(self.missing > 0, self.depth >= cutoff, True)
+
+
+def query_values(
+    facts: Facts,
+    values: NDArray[np.generic],
+    *,
+    inapplicable: Bools | None = None,
+    why: str = "",
+    censored: Bools | None = None,
+    remedy: str = "",
+) -> QueryValues:
+    """Put nulls into the values of one measure and say why.
+
+    :param facts: the arrays the values came from.
+    :param values: number or bool [Q]; read only where neither mask holds.
+    :param inapplicable: bool [Q], queries to which the measure does not apply; wins over ``censored``.
+    :param why: why it does not apply.
+    :param censored: bool [Q], queries whose value a cut list hides.
+    :param remedy: what would make it known, in a few words.
+    """
+    given = np.array(values, dtype=np.float64)
+    reasons = [NO_RELEVANT] if facts.none_relevant.any() else []
+    away = facts.none_relevant
+    if inapplicable is not None:
+        if (inapplicable & ~away).any():
+            reasons.append(why)
+        away = away | inapplicable
+    given[away] = np.nan
+    if censored is None or not (unknown := censored & ~away).any():
+        return QueryValues(given, np.zeros(facts.queries, dtype=bool), "; ".join(reasons) or None)
+    given[unknown] = np.nan
+    depths = facts.depth[unknown]
+    low, high = int(depths.min()), int(depths.max())
+    hidden = (
+        f"unknown for {int(unknown.sum())} of {facts.queries} queries: their lists end at depth "
+        f"{low if low == high else f'{low} to {high}'} before the relevant versions that decide it"
+    )
+    return QueryValues(given, unknown, "; ".join(reasons) or None, f"{hidden} ({remedy})" if remedy else hidden)
+
+
+def evaluate(table: RankTable, measures: Iterable[Measure]) -> dict[str, QueryValues]:
+    """Values of several measures, sharing what they have in common.
+
+    :param table: ranks of Q queries.
+    :param measures: the measures; a repeated name is computed once.
+    :returns: per measure name its `QueryValues`, in the order given.
+    """
+    facts = Facts(table)
+    return {measure.name: measure.compute(facts) for measure in dict.fromkeys(measures)}
+
+
+def select_queries(table: RankTable, queries: NDArray[np.bool_] | NDArray[np.integer]) -> RankTable:
+    """The same table with some of its queries, for instance those in one language.
+
+    :param table: ranks of Q queries.
+    :param queries: bool [Q] mask, or indices.
+    """
+    return replace(
+        table,
+        query_languages=table.query_languages[queries],
+        relevant_languages=table.relevant_languages[queries],
+        ranks=table.ranks[queries],
+        optimistic=table.optimistic[queries],
+        pessimistic=table.pessimistic[queries],
+        above=table.above[queries],
+        depth=None if table.depth is None else table.depth[queries],
+        top_language=None if table.top_language is None else table.top_language[queries],
+    )

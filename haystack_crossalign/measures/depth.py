@@ -1,0 +1,177 @@
+"""How deep one must read: Max@R, Max@R_norm, Complete@K and the rank of each language's version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.measures.base import Facts, Measure, QueryValues, query_values
+from haystack_crossalign.ranks.table import RankTable
+
+__all__ = ["Complete", "MaxAtR", "MaxAtRNorm", "RankOf", "max_at_r_bounds", "max_at_r_lower_bound"]
+
+
+@dataclass(frozen=True)
+class MaxAtR(Measure):
+    """Max@R: the rank at which the last relevant version is seen.
+
+    Max@R(q) = max { i : d_i in R_q }, from 1; the best value is |R_q|. Lower is better.
+    Source: arXiv 2604.05684. Null where a relevant version lies below the end of the list; see `max_at_r_lower_bound`.
+    """
+
+    bounded = False
+    higher_is_better = False
+    is_rank = True
+
+    @property
+    def name(self) -> str:
+        """Max@R."""
+        return "Max@R"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """Largest rank of each query's relevant versions."""
+        return query_values(facts, facts.last, censored=facts.missing > 0)
+
+
+@dataclass(frozen=True)
+class MaxAtRNorm(Measure):
+    """Max@R_norm: Max@R on a logarithmic scale from the bottom of the pool (0) to a perfect ranking (1).
+
+    Max@R_norm(q) = (log2 |D| - log2 Max@R(q)) / (log2 |D| - log2 |R_q|), |D| being the number of versions in the pool.
+    Source: arXiv 2604.05684, which prints it times 100. Null where the pool size is not known, where the pool holds
+    nothing but the relevant versions (the formula is 0/0), and where Max@R is null.
+    """
+
+    @property
+    def name(self) -> str:
+        """Max@R_norm."""
+        return "Max@R_norm"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """Normalised Max@R of each query, 0..1."""
+        size = facts.table.pool_size
+        if size is None:
+            everywhere = np.ones(facts.queries, dtype=bool)
+            return query_values(facts, facts.last, inapplicable=everywhere, why="the size of the pool is not known")
+        whole = facts.relevant >= size
+        usable = (facts.last > 0) & ~whole & ~facts.none_relevant
+        last = np.where(usable, facts.last, 1)
+        relevant = np.where(usable, facts.relevant, 1)
+        # Where nothing is usable the pool may have size 1: keep the quotient away from 0/0, its value is not read.
+        span = np.where(usable, np.log2(size / relevant), 1.0)
+        return query_values(
+            facts,
+            np.log2(size / last) / span,
+            inapplicable=whole,
+            why="the pool holds nothing but the relevant versions of the query",
+            censored=facts.missing > 0,
+        )
+
+
+@dataclass(frozen=True)
+class Complete(Measure):
+    """Complete@K: share of queries whose relevant versions all stand in the top K.
+
+    Complete@K(q) = 1 if Max@R(q) <= K else 0 (arXiv 2604.05684 uses K = 10). Null for queries with more than K relevant
+    versions, which cannot all stand there. With a cut list of length n that misses m versions, the last of them stands
+    at n + m or deeper: the value is 0 where n + m > K and unknown otherwise.
+
+    :param cutoff: K, at least 1.
+    """
+
+    cutoff: int
+
+    @property
+    def name(self) -> str:
+        """Complete@K."""
+        return f"Complete@{self.cutoff}"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """1 or 0 for each query."""
+        too_many = facts.relevant > self.cutoff
+        missing = facts.missing > 0
+        return query_values(
+            facts,
+            (facts.last <= self.cutoff) & ~missing,
+            inapplicable=too_many,
+            why=self._too_many(facts.relevant[too_many]),
+            censored=missing & (facts.depth + facts.missing <= self.cutoff),
+            remedy=f"it needs lists of depth {self.cutoff}",
+        )
+
+    def _too_many(self, relevant: NDArray[np.int64]) -> str:
+        if not relevant.size:
+            return ""
+        low, high = int(relevant.min()), int(relevant.max())
+        return f"{low if low == high else f'{low} to {high}'} versions cannot stand in the top {self.cutoff}"
+
+
+@dataclass(frozen=True)
+class RankOf(Measure):
+    """Rank[L]: the rank of the query's relevant version in language L.
+
+    The smallest one where several relevant versions are in L; null where none is. Lower is better.
+
+    :param language: normalised BCP-47 tag.
+    """
+
+    language: str
+    bounded = False
+    higher_is_better = False
+    is_rank = True
+
+    @property
+    def name(self) -> str:
+        """Rank[L]."""
+        return f"Rank[{self.language}]"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """Smallest rank among the relevant versions in the language."""
+        there = facts.present & (facts.languages == language_code(facts.table, self.language))
+        has = there.any(axis=0)
+        # A missing version lies below the end of the list: where another one of L was found, that one is the best.
+        found = (there & facts.known).any(axis=0)
+        return query_values(
+            facts,
+            facts.best(there & facts.known),
+            inapplicable=~has,
+            why=f"no relevant version in {self.language}",
+            censored=has & ~found,
+        )
+
+
+def language_code(table: RankTable, language: str) -> int:
+    """Code of a language in a table, or -2, which no version has."""
+    return table.languages.index(language) if language in table.languages else -2
+
+
+def max_at_r_lower_bound(table: RankTable) -> NDArray[np.float64]:
+    """What Max@R is at least: float64 [Q], its value where it is known and depth + 1 where a version lies deeper.
+
+    :param table: ranks of Q queries, exact or from lists.
+    """
+    facts = Facts(table)
+    bound = np.where(facts.missing > 0, facts.depth + 1, facts.last).astype(np.float64)
+    bound[facts.none_relevant] = np.nan
+    return bound
+
+
+def max_at_r_bounds(table: RankTable) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Max@R if every tie with another document fell in favour of the relevant versions, and if it fell against them.
+
+    Relevant versions that tie with each other cannot share a rank: t of them at the last optimistic rank r end at
+    r + t - 1. Equal optimistic ranks mean equal scores, since they count the documents with a higher score.
+
+    :param table: ranks of Q queries.
+    :returns: (optimistic, pessimistic), each float64 [Q], NaN where Max@R is null.
+    """
+    facts = Facts(table)
+    null = (facts.missing > 0) | facts.none_relevant
+    best = np.ascontiguousarray(table.optimistic.T)
+    last = best.max(axis=0, initial=0)
+    together = ((best == last) & facts.known).sum(axis=0)
+    optimistic = np.where(null, np.nan, last + together - 1.0)
+    pessimistic = np.where(null, np.nan, table.pessimistic.T.max(axis=0, initial=0).astype(np.float64))
+    return optimistic, pessimistic

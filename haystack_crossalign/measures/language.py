@@ -1,0 +1,176 @@
+"""Which language wins: intrusion, Language Preference Rate, Lang-nDCG and the four-way split of rank 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, query_values
+from haystack_crossalign.measures.depth import language_code
+from haystack_crossalign.measures.relevance import discounts
+from haystack_crossalign.ranks.table import CENSORED, RankTable
+
+__all__ = ["Intrusion", "LangNDCG", "LanguagePreferenceRate", "Top1", "intrusion_matrix"]
+
+
+@dataclass(frozen=True)
+class Intrusion(Measure):
+    """Intrusion[L]: non-relevant versions of language L above the relevant version in the query's language.
+
+    A count; lower is better. The best-ranked one counts where several relevant versions are in the query's language.
+    Null without such a version, and where the pool holds no document in L. Generalises the "English intrusion" of the
+    project's method notes. For the counts above every relevant version see `intrusion_matrix`.
+
+    :param language: normalised BCP-47 tag of the intruding language.
+    """
+
+    language: str
+    bounded = False
+    higher_is_better = False
+
+    @property
+    def name(self) -> str:
+        """Intrusion[L]."""
+        return f"Intrusion[{self.language}]"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """Number of intruders of each query."""
+        table = facts.table
+        code = language_code(table, self.language)
+        if code not in table.pool_languages:
+            nowhere = np.ones(facts.queries, dtype=bool)
+            why = f"the pool holds no document in {self.language}"
+            return query_values(facts, np.zeros(facts.queries), inapplicable=nowhere, why=why)
+        if not facts.ranks.shape[0]:
+            return query_values(facts, np.zeros(facts.queries))
+        own = facts.own
+        standing = table.above[np.arange(facts.queries), facts.own_ranks.argmin(axis=0), code]
+        relevant = (facts.known & (facts.ranks < own) & (facts.languages == code)).sum(axis=0)
+        return query_values(
+            facts,
+            standing - relevant,
+            inapplicable=~facts.has_own,
+            why="no relevant version in the query's language",
+            censored=facts.has_own & (own == UNRANKED),
+        )
+
+
+@dataclass(frozen=True)
+class LanguagePreferenceRate(Measure):
+    """LPR: how often the first relevant version is the one in the query's language.
+
+    Taken over the queries with relevant versions in two or more languages, the query's among them; null for others.
+    After MLAIRE (arXiv 2605.07249), whose exact formula we do not have: this one is ours. 1 where the smallest rank of
+    the relevant versions belongs to one in the query's language, else 0; relevance of what stands above plays no part.
+    """
+
+    @property
+    def name(self) -> str:
+        """LPR."""
+        return "LPR"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """1 or 0 for each query."""
+        has_other = (facts.present & ~facts.same).any(axis=0)
+        return query_values(
+            facts,
+            facts.own == facts.first,
+            inapplicable=~(facts.has_own & has_other),
+            why="no relevant versions both in the query's language and in another one",
+            censored=facts.first == UNRANKED,
+        )
+
+
+@dataclass(frozen=True)
+class LangNDCG(Measure):
+    """Lang-nDCG@K: NDCG@K in which a relevant version in the query's language gains 2 and any other gains 1.
+
+    Sum over relevant versions with rank i <= K of g / log2(i + 1), over the same sum for the ideal ranking, which has
+    those in the query's language first and the other relevant ones after them. Where all relevant versions gain the
+    same it equals NDCG@K. After MLAIRE (arXiv 2605.07249), whose exact gains we do not have: these are ours.
+    Unknown where a version is missing from a list shorter than K.
+
+    :param cutoff: K, at least 1.
+    """
+
+    cutoff: int
+
+    @property
+    def name(self) -> str:
+        """Lang-nDCG@K."""
+        return f"Lang-nDCG@{self.cutoff}"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """Lang-nDCG of each query, 0..1."""
+        discount, ideal = discounts(facts, self.cutoff)
+        gains = discount[np.clip(facts.ranks, 0, discount.size - 1)]
+        gained = gains.sum(axis=0) + (gains * facts.same).sum(axis=0)
+        most = ideal.size - 1
+        # Gain 2 = 1 for being relevant + 1 for the language; so the ideal is a sum of two ideals with gain 1.
+        best = ideal[np.minimum(facts.relevant, most)] + ideal[np.minimum(facts.same.sum(axis=0), most)]
+        return query_values(
+            facts,
+            gained / np.where(facts.none_relevant, 1.0, best),
+            censored=~facts.reaches(self.cutoff),
+            remedy=f"it needs lists of depth {self.cutoff}",
+        )
+
+
+@dataclass(frozen=True)
+class Top1(Measure):
+    """Top1[relevant|other,same|other]: share of queries by what stands at rank 1.
+
+    Four-way split: relevant or not x in the query's language or not. After MLAIRE (arXiv 2605.07249). The four sum to 1
+    over lists that hold anything; an empty list has nothing at rank 1 and is 0 in all four. Null where the language at
+    rank 1 was not recorded.
+
+    :param relevance: ``relevant`` or ``other`` (not relevant).
+    :param language: ``same`` as the query's, or ``other``.
+    """
+
+    relevance: Literal["relevant", "other"]
+    language: Literal["same", "other"]
+
+    @property
+    def name(self) -> str:
+        """Top1[relevance,language]."""
+        return f"Top1[{self.relevance},{self.language}]"
+
+    @property
+    def higher_is_better(self) -> bool:  # type: ignore[override]
+        """A relevant version on top is good, whatever its language."""
+        return self.relevance == "relevant"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """1 or 0 for each query."""
+        top = facts.table.top_language
+        if top is None:
+            everywhere = np.ones(facts.queries, dtype=bool)
+            why = "the language of the document at rank 1 was not recorded"
+            return query_values(facts, np.zeros(facts.queries), inapplicable=everywhere, why=why)
+        relevant = (facts.first == 1) == (self.relevance == "relevant")
+        language = (top == facts.table.query_languages) == (self.language == "same")
+        return query_values(facts, relevant & language & (top >= 0))
+
+
+def intrusion_matrix(table: RankTable) -> NDArray[np.int32]:
+    """Non-relevant versions of every language above every relevant version.
+
+    Relevant version j stands above i where its rank is smaller; it is taken out of ``table.above``. For a censored
+    version the counts are those of the whole list, a lower bound.
+
+    :param table: ranks of Q queries with up to R relevant versions, over L languages.
+    :returns: int32 [Q, R, L], 0 where a version is absent.
+    """
+    ranks = table.ranks
+    limit = np.where(ranks == CENSORED, UNRANKED, ranks)
+    relevant_above = (ranks[:, None, :] > 0) & (ranks[:, None, :] < limit[:, :, None])
+    counts = table.above.astype(np.int32, copy=True)
+    for code in np.unique(table.relevant_languages[table.relevant_languages >= 0]):
+        counts[:, :, code] -= (relevant_above & (table.relevant_languages == code)[:, None, :]).sum(
+            axis=2, dtype=np.int32
+        )
+    return counts

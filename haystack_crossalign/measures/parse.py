@@ -1,0 +1,92 @@
+"""Measures by name: `parse_measure`, and the set that an audit computes unless told otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal, cast
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.measures.base import Measure
+from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, RankOf
+from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
+from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
+
+__all__ = ["ALLOWED", "default_measures", "parse_measure"]
+
+ALLOWED = (
+    "Max@R, Max@R_norm, Complete@K, NDCG@K, MRR, MRR@K, Recall@K, Rank[L], Intrusion[L], LPR, Lang-nDCG@K, "
+    "Top1[relevant|other,same|other] (K a whole number from 1, L a language)"
+)
+"""Names that `parse_measure` reads, in words."""
+
+# Spellings of ir_measures (nDCG@10, RR, RR@10, R@10) beside our own, all in lower case.
+_PLAIN: dict[str, Measure] = {
+    "max@r": MaxAtR(),
+    "max@r_norm": MaxAtRNorm(),
+    "mrr": MRR(),
+    "rr": MRR(),
+    "lpr": LanguagePreferenceRate(),
+}
+_WITH_CUTOFF: dict[str, Callable[[int], Measure]] = {
+    "complete": Complete,
+    "ndcg": NDCG,
+    "mrr": MRR,
+    "rr": MRR,
+    "recall": Recall,
+    "r": Recall,
+    "lang-ndcg": LangNDCG,
+}
+_WITH_LANGUAGE: dict[str, Callable[[str], Measure]] = {"rank": RankOf, "intrusion": Intrusion}
+
+# Nine digits: more documents than fit into the 32 bits of a rank would not be a rank.
+_CUTOFF = re.compile(r"(?P<base>[a-z-]+)@(?P<cutoff>[1-9][0-9]{0,8})")
+_LANGUAGE = re.compile(r"(?P<base>[a-z]+)\[(?P<language>[^\[\]]+)\]")
+_TOP1 = re.compile(r"top1\[ *(?P<relevance>relevant|other) *, *(?P<language>same|other) *\]")
+
+
+def parse_measure(name: str) -> Measure:
+    """Measure of a name, upper and lower case alike; common spellings of ir_measures are understood.
+
+    :param name: for instance ``Max@R``, ``Complete@10``, ``nDCG@10``, ``RR``, ``R@100``, ``Rank[zh]``.
+    :raises InputError: if there is no such measure, or its language is unknown.
+    """
+    text = name.strip()
+    lower = text.lower()
+    if lower in _PLAIN:
+        return _PLAIN[lower]
+    if (match := _CUTOFF.fullmatch(lower)) and match["base"] in _WITH_CUTOFF:
+        return _WITH_CUTOFF[match["base"]](int(match["cutoff"]))
+    if match := _TOP1.fullmatch(lower):
+        return Top1(
+            cast(Literal["relevant", "other"], match["relevance"]), cast(Literal["same", "other"], match["language"])
+        )
+    if (match := _LANGUAGE.fullmatch(lower)) and match["base"] in _WITH_LANGUAGE:
+        language = text[match.start("language") : match.end("language")].strip()
+        return _WITH_LANGUAGE[match["base"]](normalise_language(language))
+    raise InputError("unknown measure", field="measure", seen=name, allowed=ALLOWED)
+
+
+def default_measures(languages: Sequence[str]) -> tuple[Measure, ...]:
+    """Measures of a row of an audit.
+
+    :param languages: normalised tags of the pool's languages, in the order wanted for Rank[L] and Intrusion[L].
+    """
+    return (
+        MaxAtR(),
+        MaxAtRNorm(),
+        Complete(10),
+        NDCG(1),
+        NDCG(10),
+        MRR(),
+        Recall(10),
+        *(RankOf(language) for language in languages),
+        *(Intrusion(language) for language in languages),
+        LanguagePreferenceRate(),
+        LangNDCG(10),
+        Top1("relevant", "same"),
+        Top1("relevant", "other"),
+        Top1("other", "same"),
+        Top1("other", "other"),
+    )

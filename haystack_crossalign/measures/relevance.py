@@ -1,0 +1,118 @@
+"""Ordinary relevance measures with binary gains: NDCG@K, MRR, Recall@K."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, query_values
+
+__all__ = ["MRR", "NDCG", "Recall", "discounts"]
+
+
+@dataclass(frozen=True)
+class NDCG(Measure):
+    """NDCG@K: discounted gain of the relevant versions in the top K, over that of the best possible ranking.
+
+    DCG@K(q) = sum over relevant versions with rank i <= K of 1 / log2(i + 1), gains being 0 or 1; the ideal ranking has
+    min(|R_q|, K) of them on top. Source: Järvelin and Kekäläinen 2002, in the form of trec_eval's ``ndcg_cut``.
+    Unknown where a version is missing from a list shorter than K.
+
+    :param cutoff: K, at least 1.
+    """
+
+    cutoff: int
+
+    @property
+    def name(self) -> str:
+        """NDCG@K."""
+        return f"NDCG@{self.cutoff}"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """NDCG of each query, 0..1."""
+        discount, ideal = discounts(facts, self.cutoff)
+        gained = discount[np.clip(facts.ranks, 0, discount.size - 1)].sum(axis=0)
+        best = ideal[np.minimum(facts.relevant, ideal.size - 1)]
+        return query_values(
+            facts,
+            gained / np.where(facts.none_relevant, 1.0, best),
+            censored=~facts.reaches(self.cutoff),
+            remedy=f"it needs lists of depth {self.cutoff}",
+        )
+
+
+@dataclass(frozen=True)
+class MRR(Measure):
+    """MRR: mean reciprocal rank of the first relevant version.
+
+    RR(q) = 1 / min { i : d_i in R_q }; with a cut-off K it is 0 where that rank is above K. Without a cut-off it is
+    unknown where a list holds none of the relevant versions: counting 0 would be RR at the depth of the list, another
+    measure for every depth. MRR@K is known as soon as the lists are K long.
+
+    :param cutoff: K, at least 1, or None.
+    """
+
+    cutoff: int | None = None
+
+    @property
+    def name(self) -> str:
+        """MRR or MRR@K."""
+        return "MRR" if self.cutoff is None else f"MRR@{self.cutoff}"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """Reciprocal rank of each query, 0..1."""
+        first = facts.first
+        lost = (first == UNRANKED) & (facts.missing > 0)
+        if self.cutoff is None:
+            remedy = "MRR@K with K up to the shortest list is known"
+            return query_values(facts, 1.0 / first, censored=lost, remedy=remedy)
+        return query_values(
+            facts,
+            np.where(first <= self.cutoff, 1.0 / first, 0.0),
+            censored=lost & (facts.depth < self.cutoff),
+            remedy=f"it needs lists of depth {self.cutoff}",
+        )
+
+
+@dataclass(frozen=True)
+class Recall(Measure):
+    """Recall@K: share of the relevant versions that stand in the top K.
+
+    Recall@K(q) = |{ d in R_q : rank(d) <= K }| / |R_q|. Unknown where a version is missing from a list shorter than K.
+
+    :param cutoff: K, at least 1.
+    """
+
+    cutoff: int
+
+    @property
+    def name(self) -> str:
+        """Recall@K."""
+        return f"Recall@{self.cutoff}"
+
+    def compute(self, facts: Facts) -> QueryValues:
+        """Recall of each query, 0..1."""
+        found = (facts.known & (facts.ranks <= self.cutoff)).sum(axis=0)
+        return query_values(
+            facts,
+            found / np.maximum(facts.relevant, 1),
+            censored=~facts.reaches(self.cutoff),
+            remedy=f"it needs lists of depth {self.cutoff}",
+        )
+
+
+def discounts(facts: Facts, cutoff: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Discounts of the ranks up to a cut-off, as tables to index into.
+
+    :param facts: tells how many ranks are needed, so that a huge cut-off costs nothing.
+    :param cutoff: K.
+    :returns: (discount, ideal): discount[i] = 1 / log2(i + 1) for 1 <= i <= K and 0 for i = 0 and the last index, which
+        stands for every deeper rank; ideal[n] = the sum of the first n of them.
+    """
+    deepest = max(int(facts.last.max(initial=0)), facts.ranks.shape[0])
+    size = min(cutoff, deepest)
+    steps = 1.0 / np.log2(np.arange(2, size + 2, dtype=np.float64))
+    zero = np.zeros(1)
+    return np.concatenate((zero, steps, zero)), np.concatenate((zero, np.cumsum(steps)))

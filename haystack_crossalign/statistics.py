@@ -1,0 +1,245 @@
+"""Uncertainty of what a measure says: bootstrap intervals, paired tests, intervals of a median. Numpy only.
+
+Every result is a function of its arguments alone, the seed among them. Sums run through matrix products, whose order of
+addition depends on the number of threads; so values are first rounded to a grid on which every such sum is exact
+(integers below 2**53; a relative step of 2**-(51 - log2 n), 1e-11 for 10,000 queries). Any order gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from haystack_crossalign.errors import InputError
+
+__all__ = [
+    "bootstrap_means",
+    "holm",
+    "median_interval",
+    "paired_bootstrap_difference",
+    "paired_permutation_test",
+    "quantiles",
+]
+
+Floats = NDArray[np.float64]
+
+_BLOCK = 2_000_000
+"""Elements of a block of resamples: 16 MB as float64. Results do not depend on it."""
+
+
+def bootstrap_means(values: ArrayLike, *, samples: int = 1000, confidence: float = 0.95, seed: int) -> Floats:
+    """Percentile bootstrap intervals of means over queries.
+
+    Each resample draws Q queries with replacement, the same ones for all measures. NaN is "does not apply": such a
+    query counts neither in the sum nor in the number it is divided by. A resample in which a measure applies to no
+    query has no mean for it and is left out. Source: Efron and Tibshirani 1993, chapter 13.
+
+    :param values: float64 [Q, M], one column per measure; NaN where null.
+    :param samples: number of resamples, at least 1.
+    :param confidence: share of resampled means inside the interval, in (0, 1).
+    :param seed: of the random generator.
+    :returns: float64 [M, 2], low and high; NaN for a column without a value.
+    :raises InputError: if an option is out of range.
+    :raises ValueError: if the values are not a finite (or NaN) matrix.
+    """
+    _check(samples=samples, confidence=confidence)
+    matrix = np.asarray(values, dtype=np.float64)
+    if matrix.ndim != 2:
+        raise ValueError(f"values must have the shape [queries, measures], not {matrix.shape}")
+    queries, measures = matrix.shape
+    means = np.full((samples, measures), np.nan)
+    present = ~np.isnan(matrix)
+    partial = np.flatnonzero(~present.all(axis=0))
+    whole_numbers, exponents = _to_grid(np.where(present, matrix, 0.0))
+    columns = np.hstack((whole_numbers, present[:, partial].astype(np.float64)))
+    done = 0
+    for counts in _resamples(queries, samples, seed):
+        sums = counts @ columns
+        sizes = np.full((len(sums), measures), float(queries))
+        sizes[:, partial] = sums[:, measures:]
+        totals = np.ldexp(sums[:, :measures], -exponents)
+        np.divide(totals, sizes, out=means[done : done + len(sums)], where=sizes > 0)
+        done += len(sums)
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    return (
+        np.stack([quantiles(column[~np.isnan(column)], tails) for column in means.T]) if measures else np.empty((0, 2))
+    )
+
+
+def paired_bootstrap_difference(
+    a: ArrayLike, b: ArrayLike, *, samples: int = 1000, confidence: float = 0.95, seed: int
+) -> tuple[float, float, float]:
+    """Mean difference of two results over the same queries, with its percentile bootstrap interval.
+
+    :param a: float64 [Q], values of the first result; NaN where null.
+    :param b: float64 [Q], values of the second one for the same queries.
+    :param samples: number of resamples.
+    :param confidence: of the interval.
+    :param seed: of the random generator.
+    :returns: (mean of b - a, low, high) over the queries where both are known; NaN without any.
+    :raises InputError: if an option is out of range.
+    """
+    difference = _differences(a, b)
+    if not difference.size:
+        return float("nan"), float("nan"), float("nan")
+    low, high = bootstrap_means(difference[:, None], samples=samples, confidence=confidence, seed=seed)[0]
+    return float(difference.mean()), float(low), float(high)
+
+
+def paired_permutation_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 10_000, seed: int) -> float:
+    """Two-sided paired permutation test of equal means: the signs of the differences are flipped at random.
+
+    All 2**n sign patterns are counted where there are no more of them than ``permutations`` (n differences that are not
+    0): p is exact. Otherwise p = (1 + hits) / (1 + permutations), a hit being a pattern whose sum is as far from 0 as
+    the one seen, or farther. Sums that are equal up to rounding count as equal. Source: Fisher 1935; for
+    the 1 in p Phipson and Smyth 2010.
+
+    :param a: float64 [Q], values of the first result; NaN where null.
+    :param b: float64 [Q], values of the second one for the same queries.
+    :param permutations: number of random sign patterns, at least 1.
+    :param seed: of the random generator; not used where the count is exact.
+    :returns: p, or NaN where no query has both values.
+    :raises InputError: if an option is out of range.
+    """
+    _check(permutations=permutations)
+    difference = _differences(a, b)
+    if not difference.size:
+        return float("nan")
+    difference = difference[difference != 0]
+    size = difference.size
+    whole_numbers, _ = _to_grid(difference[:, None])
+    steps = whole_numbers[:, 0]
+    # Rounding to the grid moves each of two sums by half a step per difference at most.
+    seen = abs(steps.sum()) - size
+    exact = size < 63 and 2**size <= permutations
+    patterns = _all_bits(size) if exact else _random_bits(size, permutations, seed)
+    hits = sum(int(np.count_nonzero(np.abs(2.0 * (bits @ steps) - steps.sum()) >= seen)) for bits in patterns)
+    return hits / 2**size if exact else (1 + hits) / (1 + permutations)
+
+
+def median_interval(values: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a median by order statistics, free of any assumption on the distribution.
+
+    With values sorted, it runs from the k-th smallest to the k-th largest one, k being the largest number with
+    P(Binomial(n, 1/2) < k) <= (1 - confidence) / 2. Source: Conover 1999, section 3.2.
+
+    :param values: float64 [n]; NaN is left out, inf is a value known only to be large.
+    :param confidence: of the interval, in (0, 1).
+    :returns: (low, high), NaN where so few values (fewer than 6 for 95 %) bound no such interval.
+    :raises InputError: if the confidence is out of range.
+    """
+    _check(confidence=confidence)
+    given = np.asarray(values, dtype=np.float64)
+    known = np.sort(given[~np.isnan(given)])
+    size = known.size
+    below = np.arange(size // 2 + 1, dtype=np.float64)
+    # log C(n, k) is the running sum of log((n - k + 1) / k).
+    ways = np.cumsum(np.log((size - below[1:] + 1) / below[1:]))
+    chance = np.cumsum(np.exp(np.concatenate((np.zeros(1), ways)) - size * np.log(2.0)))
+    k = int(np.searchsorted(chance, (1 - confidence) / 2, side="right"))
+    if k == 0 or size == 0:
+        return float("nan"), float("nan")
+    return float(known[k - 1]), float(known[size - k])
+
+
+def quantiles(values: ArrayLike, probabilities: Sequence[float]) -> Floats:
+    """Quantiles by linear interpolation between order statistics (type 7 of Hyndman and Fan, numpy's default).
+
+    Unlike numpy's it is at home with inf: a quantile next to an infinite value is inf, one that falls on a finite value
+    is that value.
+
+    :param values: float64 [n] without NaN.
+    :param probabilities: P numbers in 0..1.
+    :returns: float64 [P], NaN for no values.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    if not ordered.size:
+        return np.full(len(probabilities), np.nan)
+    position = np.asarray(probabilities, dtype=np.float64) * (ordered.size - 1)
+    index = np.floor(position).astype(np.int64)
+    share = position - index
+    low, high = ordered[index], ordered[np.minimum(index + 1, ordered.size - 1)]
+    with np.errstate(invalid="ignore"):
+        between = low + share * (high - low)
+    return np.where((share == 0) | (low == high), low, between)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's adjustment of p-values for several tests (Holm 1979): the family-wise error stays below the level.
+
+    :param p_values: float64 [T]; NaN stays NaN and counts as no test.
+    :returns: float64 [T], adjusted p-values, at most 1.
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(given.shape, np.nan)
+    tested = np.flatnonzero(~np.isnan(given))
+    order = tested[np.argsort(given[tested], kind="stable")]
+    factors = np.arange(order.size, 0, -1, dtype=np.float64)
+    adjusted[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1.0)
+    return adjusted
+
+
+def _check(*, samples: int = 1, permutations: int = 1, confidence: float = 0.5) -> None:
+    for field, number in (("samples", samples), ("permutations", permutations)):
+        if number < 1:
+            raise InputError("is too small", field=field, seen=number, allowed="1 or more")
+    if not 0 < confidence < 1:
+        raise InputError(
+            "is not a level of confidence", field="confidence", seen=confidence, allowed="above 0, below 1"
+        )
+
+
+def _differences(a: ArrayLike, b: ArrayLike) -> Floats:
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"paired values must be two vectors of one length, not {first.shape} and {second.shape}")
+    difference: Floats = second - first
+    return difference[~np.isnan(difference)]
+
+
+def _to_grid(columns: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Whole numbers proportional to the values of each column, such that n of them sum to less than 2**53.
+
+    :returns: (whole numbers as float64 [n, M], exponents int64 [M]): value = whole number * 2**-exponent.
+    """
+    if not np.isfinite(columns).all():
+        raise ValueError("values must be finite")
+    _, above = np.frexp(np.abs(columns).max(axis=0, initial=0.0))
+    exponents = 52 - len(columns).bit_length() - above.astype(np.int64)
+    return np.rint(np.ldexp(columns, exponents)), exponents
+
+
+def _blocks(rows: int, width: int) -> Iterator[int]:
+    size = max(1, _BLOCK // max(1, width))
+    for start in range(0, rows, size):
+        yield min(size, rows - start)
+
+
+def _resamples(queries: int, samples: int, seed: int) -> Iterator[Floats]:
+    """How often each query was drawn in each resample: blocks of float64 [samples of the block, Q]."""
+    generator = np.random.default_rng(seed)
+    for rows in _blocks(samples, queries) if queries else ():
+        drawn = generator.integers(0, queries, size=(rows, queries))
+        drawn += np.arange(0, rows * queries, queries)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * queries)
+        yield counts.reshape(rows, queries).astype(np.float64)
+
+
+def _all_bits(size: int) -> Iterator[Floats]:
+    """Every pattern of ``size`` bits once, as 0.0 and 1.0."""
+    start = 0
+    for rows in _blocks(2**size, size):
+        numbers = np.arange(start, start + rows, dtype=np.int64)
+        yield (numbers[:, None] >> np.arange(size) & 1).astype(np.float64)
+        start += rows
+
+
+def _random_bits(size: int, rows: int, seed: int) -> Iterator[Floats]:
+    """Random patterns of ``size`` bits, as 0.0 and 1.0."""
+    generator = np.random.default_rng(seed)
+    words = -(-size // 32)
+    for block in _blocks(rows, size):
+        drawn = generator.integers(0, 2**32, size=(block, words), dtype=np.uint32).astype("<u4")
+        yield np.unpackbits(drawn.view(np.uint8), axis=1, count=size).astype(np.float64)
