@@ -1,0 +1,137 @@
+"""Batches without false negatives: no two triplets of one query, passage or parallel group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sentence_transformers.base.sampler import DefaultBatchSampler
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.triplets import Triplet, normalised
+
+__all__ = ["DistinctBatchSampler", "batch_sampler", "distinct_batches", "triplet_keys"]
+
+
+def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
+    """What no other triplet of the batch may share: group, and every query and passage in any language."""
+    queries = (triplet.query, *triplet.target_queries.values())
+    passages = (triplet.passage, *triplet.targets.values())
+    return frozenset(
+        [
+            ("group", triplet.group),
+            *(("query", normalised(text)) for text in queries),
+            *(("passage", normalised(text)) for text in passages),
+        ]
+    )
+
+
+def distinct_batches(
+    keys: Sequence[Collection[Hashable]], batch_size: int, *, seed: int, drop_last: bool = False
+) -> list[list[int]]:
+    """Deal rows out in random order, each to the first batch with room in which it shares no key.
+
+    Every row is dealt once. Where many rows share a key, some batches stay smaller.
+
+    :param keys: keys of each row.
+    :param batch_size: rows per batch.
+    :param seed: of the order.
+    :param drop_last: leave out batches that are not full.
+    :returns: row numbers per batch, the batches in random order.
+    :raises InputError: for a batch size below 1.
+    """
+    if batch_size < 1:
+        raise InputError("must be at least 1", field="batch_size", seen=batch_size)
+    generator = np.random.default_rng(seed)
+    batches: list[list[int]] = []
+    open_batches: list[tuple[list[int], set[Hashable]]] = []
+    for row in generator.permutation(len(keys)).tolist():
+        mine = keys[row]
+        place = next((place for place, (_, taken) in enumerate(open_batches) if taken.isdisjoint(mine)), None)
+        if place is None:
+            place = len(open_batches)
+            batches.append([])
+            open_batches.append((batches[-1], set()))
+        batch, taken = open_batches[place]
+        batch.append(row)
+        taken.update(mine)
+        if len(batch) == batch_size:
+            del open_batches[place]
+    kept = [batch for batch in batches if len(batch) == batch_size or not drop_last]
+    return [kept[place] for place in generator.permutation(len(kept)).tolist()]
+
+
+class DistinctBatchSampler(DefaultBatchSampler):
+    """:func:`distinct_batches` as a batch sampler of the sentence-transformers trainer, anew for each epoch.
+
+    With several processes, their batches of one step are dealt as one large batch and then cut, so that negatives
+    gathered over processes are none of each other's positives either. What does not fill such a batch is then left out.
+
+    :param dataset: the data set, with one row for each entry of ``keys``.
+    :param keys: keys of each row.
+    :param batch_size: rows per batch and process.
+    :param drop_last: leave out batches that are not full.
+    :param seed: with the number of the epoch it fixes the order.
+    :param processes: number of processes that take the batches in turn.
+    :raises InputError: when there are not as many keys as rows, and for numbers below 1.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        keys: Sequence[Collection[Hashable]],
+        batch_size: int,
+        drop_last: bool,
+        seed: int = 0,
+        processes: int = 1,
+    ) -> None:
+        if len(dataset) != len(keys):
+            raise InputError(
+                "one set of keys is needed for each row", field="keys", seen=len(keys), allowed=str(len(dataset))
+            )
+        if processes < 1:
+            raise InputError("must be at least 1", field="processes", seen=processes)
+        super().__init__(dataset, batch_size=batch_size, drop_last=drop_last, seed=seed)
+        self.keys = keys
+        self.processes = processes
+        self._dealt: tuple[int, list[list[int]]] | None = None
+
+    def _batches(self) -> list[list[int]]:
+        if self._dealt is None or self._dealt[0] != self.epoch:
+            # A sequence of both numbers: the sum would give epoch 1 of seed 0 the order of epoch 0 of seed 1.
+            seed = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0])
+            # Accelerate gives the processes batches in turn and waits for full ones.
+            drop_last = self.drop_last or self.processes > 1
+            steps = distinct_batches(self.keys, self.batch_size * self.processes, seed=seed, drop_last=drop_last)
+            cuts = range(0, self.batch_size * self.processes, self.batch_size)
+            batches = [step[cut : cut + self.batch_size] for step in steps for cut in cuts]
+            self._dealt = (self.epoch, batches)
+        return self._dealt[1]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter([list(batch) for batch in self._batches()])
+
+    def __len__(self) -> int:
+        return len(self._batches())
+
+
+def batch_sampler(triplets: Sequence[Triplet], *, processes: int = 1) -> Callable[..., DistinctBatchSampler]:
+    """The value of the trainer's argument ``batch_sampler`` for a data set with one row for each triplet.
+
+    :param triplets: in the order of the rows.
+    :param processes: number of processes of a distributed run.
+    """
+    keys = [triplet_keys(triplet) for triplet in triplets]
+
+    def make(
+        dataset: Any,
+        batch_size: int,
+        drop_last: bool,
+        valid_label_columns: list[str] | None = None,  # noqa: ARG001 - part of the interface
+        generator: Any = None,  # noqa: ARG001 - part of the interface
+        seed: int = 0,
+    ) -> DistinctBatchSampler:
+        return DistinctBatchSampler(dataset, keys, batch_size, drop_last, seed, processes)
+
+    return make

@@ -1,0 +1,171 @@
+"""Triplets from parallel texts that have no queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.triplets import Triplet
+
+__all__ = [
+    "ParallelSection",
+    "ParallelSentence",
+    "triplets_from_collection",
+    "triplets_from_sections",
+    "triplets_from_sentences",
+]
+
+# Languages that put nothing between sentences.
+_UNSPACED = frozenset({"zh", "ja", "yue"})
+
+
+@dataclass(frozen=True)
+class ParallelSentence:
+    """One sentence in several languages.
+
+    :param document: the document it stands in; sentences of one document come in their order.
+    :param texts: per normalised tag.
+    """
+
+    document: str
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ParallelSection:
+    """One passage under a heading, in several languages.
+
+    :param id: unique; the parallel group.
+    :param passages: per normalised tag.
+    :param headings: per normalised tag; the source language is needed.
+    """
+
+    id: str
+    passages: Mapping[str, str]
+    headings: Mapping[str, str] = field(default_factory=dict)
+
+
+def triplets_from_sentences(
+    sentences: Iterable[ParallelSentence],
+    target_languages: Sequence[str],
+    *,
+    language: str = "en",
+    block: int = 4,
+    queries_per_block: int = 1,
+    seed: int = 0,
+) -> tuple[Triplet, ...]:
+    """A sentence as query, its neighbours in the document as passage.
+
+    Documents are cut into blocks of sentences. In each block the sentences drawn as queries leave the passage one at a
+    time: the other sentences of the block, in order. All triplets of a block form one group, as their passages overlap.
+    Blocks never do, so that no passage contains the answer to the query of another group.
+
+    :param sentences: sentences of one document one after the other; those that lack a language are skipped.
+    :param target_languages: normalised tags.
+    :param language: normalised tag of queries and passages; target queries are taken along.
+    :param block: sentences per block, at least 2; what is left at the end of a document is a block from 2 on.
+    :param queries_per_block: at most so many triplets per block.
+    :param seed: of the draw.
+    :raises InputError: for numbers out of range, and a document whose sentences do not come together.
+    """
+    if block < 2 or queries_per_block < 1:
+        raise InputError("a block needs two sentences and one query", field="block", seen=(block, queries_per_block))
+    needed = (language, *target_languages)
+    documents: dict[str, list[Mapping[str, str]]] = {}
+    current: str | None = None
+    for sentence in sentences:
+        if sentence.document != current and sentence.document in documents:
+            raise InputError("the sentences of a document must come together", field="document", seen=sentence.document)
+        current = sentence.document
+        members = documents.setdefault(current, [])
+        if all(sentence.texts.get(tag, "").strip() for tag in needed):
+            members.append(sentence.texts)
+    generator = np.random.default_rng(seed)
+    triplets = []
+    for document, members in documents.items():
+        for start in range(0, len(members), block):
+            part = members[start : start + block]
+            if len(part) < 2:
+                continue
+            drawn = generator.permutation(len(part))[:queries_per_block]
+            for place in sorted(int(index) for index in drawn):
+                rest = [text for index, text in enumerate(part) if index != place]
+                triplets.append(
+                    Triplet(
+                        id=f"{document}:{start + place}",
+                        group=f"{document}:{start}",
+                        language=language,
+                        query=part[place][language],
+                        passage=_joined(rest, language),
+                        targets={tag: _joined(rest, tag) for tag in target_languages},
+                        target_queries={tag: part[place][tag] for tag in target_languages},
+                    )
+                )
+    return tuple(triplets)
+
+
+def triplets_from_sections(
+    sections: Iterable[ParallelSection], target_languages: Sequence[str], *, language: str = "en"
+) -> tuple[Triplet, ...]:
+    """A heading as query, the section under it as passage.
+
+    Headings that stand over many sections ("Introduction") say nothing about theirs: see
+    :func:`~haystack_crossalign.training.filters.ambiguous_queries`.
+
+    :param sections: sections; those without heading or passage in one of the languages are skipped.
+    :param target_languages: normalised tags.
+    :param language: normalised tag of queries and passages.
+    """
+    triplets = []
+    for section in sections:
+        heading = section.headings.get(language, "").strip()
+        if not heading or not all(section.passages.get(tag, "").strip() for tag in (language, *target_languages)):
+            continue
+        targets = {tag: section.passages[tag] for tag in target_languages}
+        queries = {tag: section.headings[tag] for tag in target_languages if section.headings.get(tag, "").strip()}
+        triplets.append(
+            Triplet(section.id, section.id, language, heading, section.passages[language], targets, queries)
+        )
+    return tuple(triplets)
+
+
+def triplets_from_collection(
+    collection: JudgedCollection, target_languages: Sequence[str], *, language: str = "en"
+) -> tuple[Triplet, ...]:
+    """Judged queries whose relevant documents share a parallel group: documents with a group field.
+
+    :param collection: the collection; queries in other languages are left out, as are groups that lack a language.
+    :param target_languages: normalised tags.
+    :param language: normalised tag of queries and passages.
+    """
+    documents, queries = collection.documents, collection.queries
+    triplets = []
+    for query, relevant in enumerate(collection.relevant):
+        if queries.languages[query] != language:
+            continue
+        groups: dict[str, dict[str, str]] = {}
+        for document in relevant:
+            versions = groups.setdefault(documents.groups[document], {})
+            versions.setdefault(documents.languages[document], documents.texts[document])
+        for group, versions in groups.items():
+            if all(tag in versions for tag in (language, *target_languages)):
+                triplets.append(
+                    Triplet(
+                        id=f"{queries.ids[query]}:{group}",
+                        group=group,
+                        language=language,
+                        query=queries.texts[query],
+                        passage=versions[language],
+                        targets={tag: versions[tag] for tag in target_languages},
+                    )
+                )
+    return tuple(triplets)
+
+
+def _joined(texts: Iterable[Mapping[str, str]], tag: str) -> str:
+    separator = "" if tag.split("-")[0] in _UNSPACED else " "
+    return separator.join(text[tag].strip() for text in texts)

@@ -1,0 +1,205 @@
+"""Filters of training triplets, each with a count of what it dropped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.triplets import Triplet, normalised
+
+__all__ = [
+    "Filter",
+    "Filtered",
+    "ambiguous_queries",
+    "apply_filters",
+    "evaluation_overlap",
+    "language_mismatch",
+    "length_ratio",
+    "near_duplicates",
+]
+
+_WORDS = 8
+# Scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) have about three characters to a word.
+_CHARACTERS = 3 * _WORDS
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A named reason to drop triplets.
+
+    :param name: the reason, as reports show it.
+    :param rejects: takes all triplets that are left and says of each whether it is dropped.
+    """
+
+    name: str
+    rejects: Callable[[Sequence[Triplet]], Sequence[bool]]
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """What is left, and what was dropped why.
+
+    :param kept: triplets, in their order.
+    :param dropped: per reason, in the order of the filters; each triplet is counted once.
+    :param examples: ids of the first triplets dropped per reason.
+    """
+
+    kept: tuple[Triplet, ...]
+    dropped: Mapping[str, int]
+    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def apply_filters(triplets: Iterable[Triplet], filters: Sequence[Filter], *, examples: int = 5) -> Filtered:
+    """Run filters one after the other.
+
+    :param triplets: the triplets.
+    :param filters: with different names.
+    :param examples: how many ids to keep per reason.
+    :raises InputError: when two filters have one name.
+    """
+    if len({each.name for each in filters}) < len(filters):
+        raise InputError("filters need different names", field="filters", seen=[each.name for each in filters])
+    left = tuple(triplets)
+    dropped: dict[str, int] = {}
+    shown: dict[str, tuple[str, ...]] = {}
+    for each in filters:
+        verdicts = each.rejects(left)
+        gone = [triplet.id for triplet, rejected in zip(left, verdicts, strict=True) if rejected]
+        dropped[each.name], shown[each.name] = len(gone), tuple(gone[:examples])
+        left = tuple(triplet for triplet, rejected in zip(left, verdicts, strict=True) if not rejected)
+    return Filtered(left, dropped, shown)
+
+
+def language_mismatch(detect: Callable[[Sequence[str]], Sequence[str | None]]) -> Filter:
+    """Drop triplets with a passage that is in another language than it says; undetermined texts pass.
+
+    :param detect: normalised tag of each text, None where it does not tell.
+    """
+
+    def rejects(triplets: Sequence[Triplet]) -> list[bool]:
+        claims = [
+            (number, tag, text)
+            for number, triplet in enumerate(triplets)
+            for tag, text in ((triplet.language, triplet.passage), *triplet.targets.items())
+        ]
+        found = detect([text for _, _, text in claims])
+        wrong = {
+            number for (number, tag, _), seen in zip(claims, found, strict=True) if seen is not None and seen != tag
+        }
+        return [number in wrong for number in range(len(triplets))]
+
+    return Filter("language", rejects)
+
+
+def length_ratio(factor: float = 2.5) -> Filter:
+    """Drop triplets whose target is implausibly long or short for its language.
+
+    The ratio of the lengths in characters of target and passage is compared with its median over all triplets of the
+    target language: languages differ (Chinese needs a third of the characters of English), translations of one language
+    do not.
+
+    :param factor: how many times the median, or what part of it, is still plausible.
+    :raises InputError: for a factor that is not above 1.
+    """
+    if not factor > 1:
+        raise InputError("must be above 1", field="factor", seen=factor)
+
+    def rejects(triplets: Sequence[Triplet]) -> list[bool]:
+        ratios: dict[str, list[float]] = {}
+        for triplet in triplets:
+            for tag, text in triplet.targets.items():
+                ratios.setdefault(tag, []).append(len(text) / len(triplet.passage))
+        usual = {tag: median(values) for tag, values in ratios.items()}
+        return [
+            any(
+                not usual[tag] / factor <= len(text) / len(triplet.passage) <= usual[tag] * factor
+                for tag, text in triplet.targets.items()
+            )
+            for triplet in triplets
+        ]
+
+    return Filter("length ratio", rejects)
+
+
+def ambiguous_queries(passages: int = 1) -> Filter:
+    """Drop triplets whose query asks for more than so many parallel groups, such as the heading "Introduction".
+
+    :param passages: groups that a query may have.
+    """
+
+    def rejects(triplets: Sequence[Triplet]) -> list[bool]:
+        groups: dict[str, set[str]] = {}
+        for triplet in triplets:
+            groups.setdefault(normalised(triplet.query), set()).add(triplet.group)
+        return [len(groups[normalised(triplet.query)]) > passages for triplet in triplets]
+
+    return Filter("ambiguous query", rejects)
+
+
+def near_duplicates(share: float = 0.8) -> Filter:
+    """Drop triplets with query and target languages of an earlier one and nearly its passage; the first is kept.
+
+    :param share: Jaccard index of the passages' sets of n-grams (8 words, or 24 characters in scripts without spaces)
+        from which they are the same; passages too short for one are compared as a whole.
+    :raises InputError: for a share that is not above 0 and at most 1.
+    """
+    if not 0 < share <= 1:
+        raise InputError("out of range", field="share", seen=share, allowed="above 0, at most 1")
+
+    def rejects(triplets: Sequence[Triplet]) -> list[bool]:
+        earlier: dict[tuple[str, ...], list[frozenset[str]]] = {}
+        verdicts = []
+        for triplet in triplets:
+            others = earlier.setdefault((normalised(triplet.query), *sorted(triplet.targets)), [])
+            grams = shingles(triplet.passage) or frozenset([normalised(triplet.passage)])
+            verdicts.append(any(len(grams & other) >= share * len(grams | other) for other in others))
+            if not verdicts[-1]:
+                others.append(grams)
+        return verdicts
+
+    return Filter("near duplicate", rejects)
+
+
+def evaluation_overlap(texts: Iterable[str]) -> Filter:
+    """Drop triplets that share an 8-gram of words (24 characters in scripts without spaces) with the evaluation set.
+
+    All texts of a triplet are compared: query, passage, and both in every language.
+
+    :param texts: queries and documents of the evaluation set, in all languages.
+    """
+    forbidden = frozenset(gram for text in texts for gram in shingles(text))
+
+    def rejects(triplets: Sequence[Triplet]) -> list[bool]:
+        return [
+            any(
+                not forbidden.isdisjoint(shingles(text))
+                for text in (
+                    triplet.query,
+                    triplet.passage,
+                    *triplet.targets.values(),
+                    *triplet.target_queries.values(),
+                )
+            )
+            for triplet in triplets
+        ]
+
+    return Filter("overlap with the evaluation set", rejects)
+
+
+def shingles(text: str) -> frozenset[str]:
+    """Runs of 8 words of a text and, of its part in scripts without spaces, runs of 24 characters.
+
+    :param text: any text; case, punctuation and white space do not count.
+    """
+    words = _WORD.findall(text.casefold())
+    unspaced = "".join(_UNSPACED.findall(text))
+    # A text in a script without spaces splits into "words" at its punctuation: whole sentences.
+    spaced = [word for word in words if not _UNSPACED.search(word)]
+    grams = {" ".join(spaced[start : start + _WORDS]) for start in range(len(spaced) - _WORDS + 1)}
+    grams |= {unspaced[start : start + _CHARACTERS] for start in range(len(unspaced) - _CHARACTERS + 1)}
+    return frozenset(grams)

@@ -1,0 +1,127 @@
+"""The two terms of the joint loss as functions of embeddings.
+
+Source: "Improving Semantic Proximity in Information Retrieval through Cross-Lingual Alignment" (arXiv 2604.05684). Its
+code was not released; the formulas are implemented here anew.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
+from torch import Tensor
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["info_nce", "info_nce_rows", "jensen_shannon_divergence", "jsd_distance"]
+
+
+def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of the softmax distributions of two batches of embeddings, row by row.
+
+    ``P = softmax(z1)``, ``Q = softmax(z2)`` over the dimensions, ``M = (P + Q) / 2``,
+    ``JSD = KL(P || M) / 2 + KL(Q || M) / 2`` with the natural logarithm.
+
+    It is computed as ``sum_i M_i f(u_i)`` with ``u = (log P - log Q) / 2`` and ``f(u) = u tanh(u) - log cosh(u)``,
+    which is the same number. No summand is negative and none is a difference of nearly equal numbers, so that the tiny
+    divergences of unit-length embeddings (about 1e-4) keep their digits in single precision.
+
+    :param z1: embeddings, ``[rows, dim]`` (or any leading shape). bf16 and fp16 are computed in fp32.
+    :param z2: embeddings of the same shape.
+    :returns: ``[rows]``, 0 to ln 2; fp32 for half precisions, otherwise the dtype of the input. Symmetric in its
+        arguments; value and gradient are exactly 0 where both are equal.
+    :raises InputError: when the shapes differ.
+    """
+    if z1.shape != z2.shape:
+        raise InputError(
+            "both embeddings must have one shape", field="z2", seen=tuple(z2.shape), allowed=str(tuple(z1.shape))
+        )
+    with torch.autocast(z1.device.type, enabled=False):
+        z1, z2 = _widen(z1), _widen(z2)
+        # Before the subtraction of the normalisers: log P and log Q have a magnitude of log(dim), their difference has
+        # not.
+        u = ((z1 - z2) - (torch.logsumexp(z1, -1, keepdim=True) - torch.logsumexp(z2, -1, keepdim=True))) / 2
+        m = (torch.softmax(z1, -1) + torch.softmax(z2, -1)) / 2
+        return (m * (u * torch.tanh(u) - _log_cosh(u))).sum(-1).clamp(max=math.log(2))
+
+
+def jsd_distance(z1: Tensor, z2: Tensor, *, epsilon: float = 1e-12) -> Tensor:
+    """Square root of :func:`jensen_shannon_divergence`, a metric between distributions.
+
+    The root has an infinite slope at 0. Below ``epsilon`` it is therefore continued by the chord ``JSD /
+    sqrt(epsilon)``: exact above, 0 at equal inputs, and with a finite gradient everywhere (0 at equal inputs).
+
+    :param z1: embeddings, ``[rows, dim]``.
+    :param z2: embeddings of the same shape.
+    :param epsilon: divergence under which the chord is used.
+    :returns: ``[rows]``, 0 to sqrt(ln 2).
+    :raises InputError: when the shapes differ.
+    """
+    divergence = jensen_shannon_divergence(z1, z2)
+    above = divergence > epsilon
+    # The root of the rows that take the chord is never evaluated at 0: its infinite slope times 0 would be NaN.
+    root = torch.sqrt(torch.where(above, divergence, torch.ones_like(divergence)))
+    return torch.where(above, root, divergence / math.sqrt(epsilon))
+
+
+def info_nce_rows(anchor: Tensor, candidates: Tensor, temperature: float, *, first_positive: int = 0) -> Tensor:
+    """InfoNCE of each anchor against all candidates: ``-log(exp(s_ii / t) / sum_j exp(s_ij / t))`` with ``s`` the
+    cosine.
+
+    :param anchor: ``[rows, dim]``.
+    :param candidates: ``[n, dim]``, at least as many as anchors.
+    :param temperature: ``t``, above 0.
+    :param first_positive: row of ``candidates`` that is the positive of the first anchor; the others follow it.
+    :returns: ``[rows]``; fp32 for half precisions, otherwise the dtype of the input.
+    :raises InputError: when the temperature is not above 0 or the shapes do not fit.
+    """
+    if not temperature > 0:
+        raise InputError("the temperature must be positive", field="temperature", seen=temperature)
+    if anchor.shape[-1] != candidates.shape[-1] or first_positive + len(anchor) > len(candidates):
+        raise InputError(
+            "every anchor needs its positive among the candidates, and one dimension is needed",
+            field="candidates",
+            seen=tuple(candidates.shape),
+            allowed=f"at least {first_positive + len(anchor)} rows of {anchor.shape[-1]} dimensions",
+        )
+    with torch.autocast(anchor.device.type, enabled=False):
+        scores = F.normalize(_widen(anchor), dim=-1) @ F.normalize(_widen(candidates), dim=-1).T
+        labels = torch.arange(first_positive, first_positive + len(anchor), device=scores.device)
+        return F.cross_entropy(scores / temperature, labels, reduction="none")
+
+
+def info_nce(anchor: Tensor, positive: Tensor, temperature: float) -> Tensor:
+    """Mean over the batch of :func:`info_nce_rows`: the positives of the other rows are a row's negatives.
+
+    :param anchor: ``[rows, dim]``; in the paper the target-language passages.
+    :param positive: ``[rows, dim]``; in the paper the English queries, row by row.
+    :param temperature: above 0.
+    :returns: a scalar.
+    :raises InputError: when the temperature is not above 0 or the shapes differ.
+    """
+    if anchor.shape != positive.shape:
+        raise InputError(
+            "anchors and positives must have one shape",
+            field="positive",
+            seen=tuple(positive.shape),
+            allowed=str(tuple(anchor.shape)),
+        )
+    return info_nce_rows(anchor, positive, temperature).mean()
+
+
+def _widen(z: Tensor) -> Tensor:
+    """Half precisions have too few digits for a softmax over hundreds of dimensions."""
+    return z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
+
+
+def _log_cosh(u: Tensor) -> Tensor:
+    """log(cosh(u)) without loss of digits near 0 and without overflow far from it."""
+    near = u.abs() < 1
+    small = torch.where(near, u, torch.zeros_like(u))
+    large = torch.where(near, torch.ones_like(u), u.abs())
+    return torch.where(
+        near,
+        torch.log1p(2 * torch.sinh(small / 2) ** 2),
+        large + torch.log1p(torch.exp(-2 * large)) - math.log(2),
+    )

@@ -1,0 +1,91 @@
+"""In-batch negatives from all processes of a distributed run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["Gathered", "gather_columns", "is_distributed", "share_of_batch"]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The rows of all processes, in the order of their ranks.
+
+    :param rows: ``[sum of the batch sizes, dim]``.
+    :param offset: place of this process's first row in them.
+    """
+
+    rows: Tensor
+    offset: int
+
+
+class _AllGatherRows(torch.autograd.Function):
+    """Concatenation over processes; a row's gradient is the sum of what all processes do with it."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor, sizes: tuple[int, ...]) -> Tensor:
+        rank = dist.get_rank()
+        ctx.start, ctx.end = sum(sizes[:rank]), sum(sizes[: rank + 1])
+        # A collective needs equal shapes: the last batch of an epoch may be shorter on some ranks.
+        padded = local.new_zeros(max(sizes), *local.shape[1:])
+        padded[: len(local)] = local
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None]:
+        total = grads[0].contiguous().clone()
+        dist.all_reduce(total, op=dist.ReduceOp.SUM)
+        return total[ctx.start : ctx.end], None
+
+
+def is_distributed() -> bool:
+    """Whether a process group with more than one process runs."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def gather_columns(columns: Mapping[int, Tensor], *, across_devices: bool) -> dict[int, Gathered]:
+    """Give every column the rows of all processes, with gradients back to the process that made them.
+
+    All columns travel in one collective, so that no order of several can differ between processes.
+
+    :param columns: embeddings ``[batch, dim]`` per column number, one batch size and one dimension; the same numbers on
+        all processes. The batch sizes of the processes may differ.
+    :param across_devices: False keeps the rows of this process only, as does a run with one process.
+    """
+    if not columns or not across_devices or not is_distributed():
+        return {number: Gathered(rows, 0) for number, rows in columns.items()}
+    stacked = torch.stack([columns[number] for number in sorted(columns)], dim=1)
+    sizes = _batch_sizes(stacked)
+    rows: Tensor = _AllGatherRows.apply(stacked, sizes)  # type: ignore[no-untyped-call]
+    offset = sum(sizes[: dist.get_rank()])
+    return {number: Gathered(rows[:, place], offset) for place, number in enumerate(sorted(columns))}
+
+
+def share_of_batch(local: Tensor, *, across_devices: bool) -> float:
+    """Factor on the mean loss of this process by which the mean over processes becomes the mean over all rows.
+
+    It is 1 where all processes have the same batch size. Distributed data parallelism averages the gradients of the
+    processes without regard to how many rows each had.
+
+    :param local: any tensor with this process's batch size as first dimension.
+    :param across_devices: False: 1.
+    """
+    if not across_devices or not is_distributed():
+        return 1.0
+    sizes = _batch_sizes(local)
+    return len(local) * len(sizes) / sum(sizes)
+
+
+def _batch_sizes(local: Tensor) -> tuple[int, ...]:
+    size = torch.tensor([len(local)], device=local.device)
+    sizes = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
+    dist.all_gather(sizes, size)
+    return tuple(int(each.item()) for each in sizes)

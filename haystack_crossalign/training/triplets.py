@@ -1,0 +1,274 @@
+"""Training triplets - query, passage, the same passage in other languages - and the files they come from.
+
+JSON lines, one object a line; ``target_queries``, ``id``, ``group`` and ``language`` may be left out::
+
+    {"query": "…", "passage": "…", "targets": {"zh": "…", "ar": "…"}, "target_queries": {"zh": "…"},
+     "id": "t1", "group": "p1", "language": "en"}
+
+or flat, as in TSV (with a header line) and Parquet, with one target language a row::
+
+    query  passage  target  target_language  target_query  id  group  language
+
+FlagEmbedding's JSON lines (``{"query": "…", "pos": ["passage", "target passage", …], "neg": […]}``) need the languages
+of the targets; their negatives are not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.data.fields import Record
+from haystack_crossalign.data.files import TextFile, parse_json_object
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.languages import normalise_language
+
+__all__ = ["Triplet", "columns", "normalised", "read_dataset", "read_triplets"]
+
+_FORMATS = (".jsonl", ".tsv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """One training example; with several targets it stands for one triplet per language.
+
+    :param id: names the example in reports.
+    :param group: parallel group of the passage: examples of one group are never in one batch.
+    :param language: normalised tag of query and passage.
+    :param query: the query.
+    :param passage: its passage.
+    :param targets: the passage in other languages, per normalised tag.
+    :param target_queries: the query in some of those languages.
+    """
+
+    id: str
+    group: str
+    language: str
+    query: str
+    passage: str
+    targets: Mapping[str, str]
+    target_queries: Mapping[str, str] = field(default_factory=dict)
+
+    def per_language(self) -> list[Triplet]:
+        """One triplet for each target language, in the order of the tags; all keep the group."""
+        return [
+            Triplet(
+                id=f"{self.id}:{tag}",
+                group=self.group,
+                language=self.language,
+                query=self.query,
+                passage=self.passage,
+                targets={tag: self.targets[tag]},
+                target_queries={tag: self.target_queries[tag]} if tag in self.target_queries else {},
+            )
+            for tag in sorted(self.targets)
+        ]
+
+
+def normalised(text: str) -> str:
+    """Text by which two examples are the same: no difference in case and white space."""
+    return " ".join(text.casefold().split())
+
+
+def read_triplets(
+    path: str | Path,
+    *,
+    language: str = "en",
+    target_languages: Sequence[str] = (),
+) -> tuple[tuple[Triplet, ...], Source]:
+    """Read a file of triplets; its ending says the format: ``.jsonl`` (also FlagEmbedding's), ``.tsv`` or ``.parquet``.
+
+    :param path: the file.
+    :param language: language of queries and passages where the file does not say.
+    :param target_languages: languages of the positives after the first of a FlagEmbedding file, and (the first) of flat
+        rows without ``target_language``.
+    :returns: the triplets in the order of the file, and its name and hash.
+    :raises InputError: for the first field that is missing or wrong, and for ids that occur twice.
+    :raises ExternalError: for Parquet without the extra ``datasets``.
+    """
+    path = Path(path)
+    reader = _Reader(path, language, target_languages)
+    if path.suffix == ".parquet":
+        return reader.read(_parquet_records(path)), _hashed(path)
+    if path.suffix not in _FORMATS:
+        raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_FORMATS))
+    file = TextFile(path)
+    if path.suffix == ".tsv":
+        return reader.read(_tsv_records(file)), file.source
+    triplets = reader.read(Record(parse_json_object(text, path, line), path, line) for line, text in file)
+    return triplets, file.source
+
+
+def read_dataset(
+    rows: Iterable[Mapping[str, object]],
+    *,
+    name: str = "dataset",
+    language: str = "en",
+    target_languages: Sequence[str] = (),
+) -> tuple[tuple[Triplet, ...], Source]:
+    """Take triplets from rows in memory, for instance a ``datasets.Dataset``, with the fields of the files.
+
+    :param rows: the rows.
+    :param name: what messages and provenance call them.
+    :param language: language of queries and passages where the rows do not say.
+    :param target_languages: see :func:`read_triplets`.
+    :returns: the triplets, and the name with the hash of the rows as JSON lines.
+    :raises InputError: as :func:`read_triplets`; ``line`` is then the number of the row.
+    """
+    kept = [dict(row) for row in rows]
+    records = (Record(row, name, number) for number, row in enumerate(kept, start=1))
+    triplets = _Reader(Path(name), language, target_languages).read(records)
+    digest = hashlib.sha256()
+    for row in kept:
+        digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False, default=str).encode() + b"\n")
+    return triplets, Source(name=name, sha256=digest.hexdigest())
+
+
+def columns(
+    triplets: Sequence[Triplet], target_languages: Sequence[str], *, target_queries: bool = False
+) -> dict[str, list[str]]:
+    """Lay triplets out as the columns that :class:`~haystack_crossalign.training.loss.CrossAlignLoss` takes.
+
+    :param triplets: each with all of the languages.
+    :param target_languages: order of the target columns.
+    :param target_queries: add the columns of target-language queries.
+    :returns: ``query``, ``passage``, ``target_<tag>``, ..., ``query_<tag>``, ... in that order.
+    :raises InputError: when a triplet lacks one of the languages.
+    """
+    laid: dict[str, list[str]] = {"query": [], "passage": []}
+    laid |= {f"target_{tag}": [] for tag in target_languages}
+    laid |= {f"query_{tag}": [] for tag in target_languages if target_queries}
+    for triplet in triplets:
+        laid["query"].append(triplet.query)
+        laid["passage"].append(triplet.passage)
+        for tag in target_languages:
+            for column, texts in (("target", triplet.targets), ("query", triplet.target_queries)):
+                if column == "query" and not target_queries:
+                    continue
+                if tag not in texts:
+                    raise InputError(
+                        f"triplet {triplet.id} has no {column} in language {tag}", field="target_languages"
+                    )
+                laid[f"{column}_{tag}"].append(texts[tag])
+    return laid
+
+
+class _Reader:
+    """Makes triplets of records, whichever of the layouts they have."""
+
+    def __init__(self, path: Path, language: str, target_languages: Sequence[str]) -> None:
+        self.path = path
+        self.language = normalise_language(language, field="language")
+        self.targets = tuple(normalise_language(tag, field="target_languages") for tag in target_languages)
+
+    def read(self, records: Iterable[Record]) -> tuple[Triplet, ...]:
+        triplets: list[Triplet] = []
+        seen: dict[str, int | None] = {}
+        for number, record in enumerate(records, start=1):
+            triplet = self._triplet(record, f"{self.path.stem}:{number}")
+            if triplet.id in seen:
+                raise record.error(f"the id stands in line {seen[triplet.id]} too", "id", triplet.id, "unique ids")
+            seen[triplet.id] = record.line
+            triplets.append(triplet)
+        return tuple(triplets)
+
+    def _triplet(self, record: Record, default_id: str) -> Triplet:
+        language = record.language("language", self.language)
+        query = record.text("query")
+        if record.get("pos") is not None:
+            passage, targets, target_queries = self._flag(record)
+        else:
+            passage = record.text("passage")
+            nested = record.get("targets") is not None
+            targets, target_queries = self._nested(record) if nested else self._flat(record)
+        if language in targets:
+            raise record.error("a target has the language of the passage", "targets", language)
+        group = record.optional_identifier("group") or hashlib.sha256(normalised(passage).encode()).hexdigest()[:16]
+        identifier = record.optional_identifier("id") or default_id
+        return Triplet(identifier, group, language, query, passage, targets, target_queries)
+
+    def _flag(self, record: Record) -> tuple[str, dict[str, str], dict[str, str]]:
+        positives = record.get("pos")
+        wanted = 1 + len(self.targets)
+        named = ", ".join(self.targets) or "none given"
+        allowed = f"the passage and one target passage for each of the target languages ({named})"
+        if not self.targets or not isinstance(positives, list) or len(positives) != wanted:
+            raise record.error("the positives do not fit the target languages", "pos", positives, allowed)
+        texts = [Record({"pos": text}, record.path, record.line).text("pos") for text in positives]
+        return texts[0], dict(zip(self.targets, texts[1:], strict=True)), {}
+
+    def _nested(self, record: Record) -> tuple[dict[str, str], dict[str, str]]:
+        targets = self._texts(record, "targets")
+        queries = {} if record.get("target_queries") is None else self._texts(record, "target_queries")
+        if not targets or queries.keys() - targets.keys():
+            raise record.error(
+                "target queries need targets of the same language, and one target is needed",
+                "targets",
+                sorted(targets),
+                "an object with one text per language",
+            )
+        return targets, queries
+
+    def _texts(self, record: Record, name: str) -> dict[str, str]:
+        value = record.get(name)
+        if not isinstance(value, Mapping):
+            raise record.error("not an object", name, value, "an object with one text per language")
+        inner = Record(value, record.path, record.line, prefix=f"{name}.")
+        # Parquet gives every row all keys of the column, null where the row has none.
+        present = sorted(str(tag) for tag, text in value.items() if text is not None)
+        return {
+            normalise_language(tag, source=record.path, line=record.line, field=name): inner.text(tag)
+            for tag in present
+        }
+
+    def _flat(self, record: Record) -> tuple[dict[str, str], dict[str, str]]:
+        tag = record.language("target_language", self.targets[0] if self.targets else None)
+        query = record.optional_text("target_query")
+        return {tag: record.text("target")}, {tag: query} if query else {}
+
+
+def _tsv_records(file: TextFile) -> Iterable[Record]:
+    header: list[str] | None = None
+    for line, text in file:
+        cells = text.split("\t")
+        if header is None:
+            header = [cell.strip() for cell in cells]
+            if len(set(header)) < len(header) or not {"query", "passage", "target"} <= set(header):
+                raise InputError(
+                    "the first line must name the columns",
+                    source=file.path,
+                    line=line,
+                    seen=header,
+                    allowed="query, passage, target, and target_language, target_query, id, group, language",
+                )
+            continue
+        if len(cells) != len(header):
+            raise InputError(
+                "wrong number of columns", source=file.path, line=line, seen=len(cells), allowed=str(len(header))
+            )
+        yield Record({name: cell for name, cell in zip(header, cells, strict=True) if cell}, file.path, line)
+
+
+def _parquet_records(path: Path) -> Iterable[Record]:
+    try:
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        msg = f"{path}: Parquet needs the extra 'datasets': pip install 'haystack-crossalign[datasets]'"
+        raise ExternalError(msg) from error
+    if not path.is_file():
+        raise InputError("no such file", source=path, allowed="a file that exists")
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except arrow.ArrowInvalid as error:
+        raise InputError(f"not a Parquet file ({error})", source=path) from error
+    return [Record(row, path, number) for number, row in enumerate(rows, start=1)]
+
+
+def _hashed(path: Path) -> Source:
+    with path.open("rb") as file:
+        return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training import CrossAlignLoss
+from haystack_crossalign.training.batches import DistinctBatchSampler, batch_sampler, distinct_batches, triplet_keys
+from haystack_crossalign.training.triplets import Triplet, columns
+
+
+def triplet(number: int, **changes: object) -> Triplet:
+    values = {
+        "id": f"t{number}",
+        "group": f"g{number}",
+        "language": "en",
+        "query": f"query {number}",
+        "passage": f"passage {number}",
+        "targets": {"zh": f"文 {number}"},
+    }
+    return Triplet(**(values | changes))  # type: ignore[arg-type]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.frozensets(st.integers(0, 12), min_size=1, max_size=3), max_size=40),
+    st.integers(1, 6),
+    st.integers(0, 5),
+)
+def test_every_row_is_dealt_once_and_no_batch_holds_a_key_twice(
+    keys: list[frozenset[int]], batch_size: int, seed: int
+) -> None:
+    batches = distinct_batches(keys, batch_size, seed=seed)
+    assert sorted(itertools.chain(*batches)) == list(range(len(keys)))
+    for batch in batches:
+        assert 0 < len(batch) <= batch_size
+        held = [key for row in batch for key in keys[row]]
+        assert len(held) == len(set(held))
+    full = distinct_batches(keys, batch_size, seed=seed, drop_last=True)
+    assert sorted(full) == sorted(batch for batch in batches if len(batch) == batch_size)
+
+
+def test_batches_are_full_where_keys_differ() -> None:
+    batches = distinct_batches([{number} for number in range(23)], 5, seed=0)
+    assert sorted(map(len, batches)) == [3, 5, 5, 5, 5]
+
+
+def test_query_passage_group_and_translations_each_keep_triplets_apart() -> None:
+    base = triplet(0, target_queries={"zh": "问 0"})
+    for change in (
+        {"query": "QUERY  0"},
+        {"passage": "Passage 0"},
+        {"group": "g0"},
+        {"targets": {"zh": "文 0"}},
+        {"target_queries": {"zh": "问 0"}},
+    ):
+        assert not triplet_keys(base).isdisjoint(triplet_keys(triplet(1, **change)))
+    assert triplet_keys(base).isdisjoint(triplet_keys(triplet(1)))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    keys = [{number} for number in range(50)]
+
+    def order(seed: int, epoch: int) -> list[list[int]]:
+        sampler = DistinctBatchSampler(range(50), keys, 8, False, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(0, 0) == order(0, 0)
+    assert len({str(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+    assert len(DistinctBatchSampler(range(50), keys, 8, True)) == 6
+    with pytest.raises(InputError, match="keys"):
+        DistinctBatchSampler(range(49), keys, 8, False)
+
+
+def test_batches_of_one_step_share_no_key_over_processes() -> None:
+    keys = [{number % 12} for number in range(60)]
+    sampler = DistinctBatchSampler(range(60), keys, 4, False, processes=2)
+    batches = list(sampler)
+    assert len(batches) == len(sampler)
+    assert len(batches) % 2 == 0
+    assert batches
+    for first, second in zip(batches[::2], batches[1::2], strict=True):
+        held = [next(iter(keys[row])) for row in first + second]
+        assert len(held) == len(set(held)) == 8
+
+
+def test_the_stock_trainer_gets_batches_without_false_negatives(tiny_model, tmp_path: Path) -> None:
+    triplets = [triplet(number, group=f"g{number // 2}", query=f"w{number // 2}") for number in range(16)]
+    data = Dataset.from_dict(columns(triplets, ["zh"]))
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=4,
+        batch_sampler=batch_sampler(triplets),
+        report_to=[],
+        use_cpu=True,
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    trainer = SentenceTransformerTrainer(
+        model=tiny_model, args=arguments, train_dataset=data, loss=CrossAlignLoss(tiny_model)
+    )
+    queries = [batch["query_input_ids"].numpy() for batch in trainer.get_train_dataloader()]
+    assert sum(map(len, queries)) == 16
+    for batch in queries:
+        assert len(np.unique(batch, axis=0)) == len(batch)
+    assert trainer.train().global_step == 3 * len(queries)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.builders import (
+    ParallelSection,
+    ParallelSentence,
+    triplets_from_collection,
+    triplets_from_sections,
+    triplets_from_sentences,
+)
+
+
+def sentences(*sizes: int) -> list[ParallelSentence]:
+    return [
+        ParallelSentence(f"d{document}", {"en": f"e{document}.{number}", "zh": f"z{document}.{number}"})
+        for document, size in enumerate(sizes)
+        for number in range(size)
+    ]
+
+
+def test_a_sentence_is_the_query_of_its_neighbours_in_every_language() -> None:
+    triplets = triplets_from_sentences(sentences(4), ["zh"], block=4, queries_per_block=4)
+    assert [triplet.query for triplet in triplets] == ["e0.0", "e0.1", "e0.2", "e0.3"]
+    assert triplets[1].passage == "e0.0 e0.2 e0.3"
+    assert triplets[1].targets == {"zh": "z0.0z0.2z0.3"}
+    assert triplets[1].target_queries == {"zh": "z0.1"}
+    assert {triplet.group for triplet in triplets} == {"d0:0"}
+
+
+def test_blocks_end_with_the_document_and_single_sentences_are_left_out() -> None:
+    triplets = triplets_from_sentences(sentences(5, 6, 1), ["zh"], block=4)
+    assert [triplet.group for triplet in triplets] == ["d0:0", "d1:0", "d1:4"]
+    assert all(triplet.passage.count(" ") == (0 if triplet.group == "d1:4" else 2) for triplet in triplets)
+
+
+def test_the_draw_of_queries_is_seeded() -> None:
+    def queries(seed: int) -> list[str]:
+        return [each.query for each in triplets_from_sentences(sentences(*[8] * 20), ["zh"], seed=seed)]
+
+    assert queries(0) == queries(0)
+    assert queries(0) != queries(1)
+
+
+def test_sentences_that_lack_a_language_are_skipped_and_scattered_documents_refused() -> None:
+    given = sentences(4)
+    given[1] = ParallelSentence("d0", {"en": "e", "zh": " "})
+    (triplet,) = triplets_from_sentences(given, ["zh"])
+    assert "e " not in triplet.passage
+    with pytest.raises(InputError, match="come together"):
+        triplets_from_sentences([*sentences(2, 2), ParallelSentence("d0", {})], ["zh"])
+    with pytest.raises(InputError, match="block"):
+        triplets_from_sentences([], ["zh"], block=1)
+
+
+def test_real_news_sentences_give_groups_that_share_no_sentence(shared_data: Path) -> None:
+    with (shared_data / "train" / "ntrex_16lang.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    given = [ParallelSentence(row["doc"], {tag: row[tag] for tag in ("en", "zh", "th")}) for row in rows]
+    triplets = triplets_from_sentences(given, ["zh", "th"], queries_per_block=2)
+    blocks = sum(-(-size // 4) - (size % 4 == 1) for size in Counter(row["doc"] for row in rows).values())
+    assert len({triplet.group for triplet in triplets}) == blocks
+    assert len(triplets) == 2 * blocks
+    for triplet in triplets:
+        assert triplet.query not in triplet.passage.split(" ")
+        assert triplet.targets.keys() == triplet.target_queries.keys() == {"zh", "th"}
+
+
+def test_a_heading_is_the_query_of_its_section() -> None:
+    texts = {"en": "Text.", "zh": "文。"}
+    sections = [
+        ParallelSection("a", texts, {"en": "Head", "zh": "标题"}),
+        ParallelSection("b", texts, {"zh": "标题"}),
+        ParallelSection("c", {"en": "Text."}, {"en": "Head"}),
+        ParallelSection("d", texts, {"en": "Other"}),
+    ]
+    first, second = triplets_from_sections(sections, ["zh"])
+    assert (first.id, first.query, first.passage, first.targets) == ("a", "Head", "Text.", {"zh": "文。"})
+    assert first.target_queries == {"zh": "标题"}
+    assert (second.id, second.target_queries) == ("d", {})
+
+
+def test_judged_documents_with_a_group_are_triplets() -> None:
+    collection = JudgedCollection(
+        "c",
+        Documents(
+            ("e1", "z1", "e2", "z2"), ("en", "zh", "en", "zh"), ("1", "1", "2", "3"), ("one", "一", "two", "三"), None
+        ),
+        Queries(("q1", "q2", "q3"), ("en", "zh", "en"), ("one?", "一？", "two?"), None),
+        ((0, 1), (0, 1), (2, 3)),
+        (),
+    )
+    (triplet,) = triplets_from_collection(collection, ["zh"])
+    assert (triplet.id, triplet.group, triplet.query, triplet.passage) == ("q1:1", "1", "one?", "one")
+    assert triplet.targets == {"zh": "一"}

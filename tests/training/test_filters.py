@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.filters import (
+    Filter,
+    ambiguous_queries,
+    apply_filters,
+    evaluation_overlap,
+    language_mismatch,
+    length_ratio,
+    near_duplicates,
+    shingles,
+)
+from haystack_crossalign.training.triplets import Triplet
+
+WORDS = [f"word{number}" for number in range(40)]
+
+
+def triplet(number: int, **changes: object) -> Triplet:
+    values = {
+        "id": f"t{number}",
+        "group": f"g{number}",
+        "language": "en",
+        "query": f"query {number}",
+        "passage": f"passage {number} of the very same length",
+        "targets": {"zh": f"第{number}段文字长度完全相同"},
+    }
+    return Triplet(**(values | changes))  # type: ignore[arg-type]
+
+
+def dropped(each: Filter, *triplets: Triplet) -> list[str]:
+    kept = {triplet.id for triplet in apply_filters(triplets, [each]).kept}
+    return [triplet.id for triplet in triplets if triplet.id not in kept]
+
+
+def test_each_filter_counts_what_it_dropped_of_what_was_left() -> None:
+    odd = Filter("odd", lambda triplets: [int(triplet.id[1:]) % 2 == 1 for triplet in triplets])
+    small = Filter("small", lambda triplets: [int(triplet.id[1:]) < 5 for triplet in triplets])
+    result = apply_filters([triplet(number) for number in range(10)], [odd, small], examples=2)
+    assert [triplet.id for triplet in result.kept] == ["t6", "t8"]
+    assert dict(result.dropped) == {"odd": 5, "small": 3}
+    assert dict(result.examples) == {"odd": ("t1", "t3"), "small": ("t0", "t2")}
+    with pytest.raises(InputError, match="different names"):
+        apply_filters([], [odd, odd])
+
+
+def test_passages_in_another_language_than_they_say_are_dropped() -> None:
+    tags = {"English": "en", "中文": "zh", "?": None}
+    each = language_mismatch(lambda texts: [tags[text] for text in texts])
+    right = triplet(0, passage="English", targets={"zh": "中文"})
+    undetermined = triplet(1, passage="?", targets={"zh": "中文"})
+    untranslated = triplet(2, passage="English", targets={"zh": "English"})
+    wrong = triplet(3, passage="中文", targets={"zh": "中文"})
+    assert dropped(each, right, undetermined, untranslated, wrong) == ["t2", "t3"]
+
+
+def test_lengths_are_judged_by_what_is_usual_for_the_language() -> None:
+    usual = [triplet(number, passage="e" * 90, targets={"zh": "z" * 30, "de": "d" * 100}) for number in range(5)]
+    short = triplet(5, passage="e" * 90, targets={"zh": "z" * 11, "de": "d" * 100})
+    long = triplet(6, passage="e" * 90, targets={"zh": "z" * 30, "de": "d" * 260})
+    assert dropped(length_ratio(2.5), *usual, short, long) == ["t5", "t6"]
+    with pytest.raises(InputError, match="factor"):
+        length_ratio(1.0)
+
+
+def test_headings_over_many_sections_are_dropped() -> None:
+    first, second = triplet(0, query="Introduction"), triplet(1, query="introduction ")
+    same_passage = [triplet(2, query="Goals", group="g"), triplet(3, query="Goals", group="g")]
+    assert dropped(ambiguous_queries(), first, second, *same_passage) == ["t0", "t1"]
+    assert dropped(ambiguous_queries(2), first, second, *same_passage) == []
+
+
+def test_the_second_of_nearly_equal_passages_of_a_query_is_dropped() -> None:
+    # 40 words hold 33 runs of 8; one more word adds one run: Jaccard index 33 / 34.
+    first = triplet(0, query="q", passage=" ".join(WORDS))
+    nearly = triplet(1, query="Q", passage=" ".join([*WORDS, "more"]))
+    other_query = triplet(2, query="r", passage=" ".join(WORDS))
+    half = triplet(3, query="q", passage=" ".join(WORDS[:20] + [f"x{word}" for word in WORDS[20:]]))
+    other_target = triplet(4, query="q", passage=" ".join(WORDS), targets={"ar": "نص"})
+    assert dropped(near_duplicates(), first, nearly, other_query, half, other_target) == ["t1"]
+    assert dropped(near_duplicates(33.5 / 34), first, nearly) == []
+
+
+def test_eight_words_in_common_with_the_evaluation_set_are_one_too_many() -> None:
+    evaluation = ["The " + " ".join(WORDS[:8]) + "."]
+    eight = triplet(0, passage="Before, " + ", ".join(WORDS[:8]).upper())
+    seven = triplet(1, passage="Before " + " ".join(WORDS[:7]) + " after")
+    as_query = triplet(2, query=" ".join(WORDS[:8]))
+    assert dropped(evaluation_overlap(evaluation), eight, seven, as_query) == ["t0", "t2"]
+
+
+def test_scripts_without_spaces_are_compared_by_characters() -> None:
+    text = "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏"
+    assert len(text) == 24
+    assert shingles(text) == {text}
+    assert shingles(text[:-1]) == frozenset()
+    overlapping = triplet(0, targets={"zh": f"前言，{text[:10]}，{text[10:]}。"})
+    assert dropped(evaluation_overlap([text]), overlapping, triplet(1)) == ["t0"]
