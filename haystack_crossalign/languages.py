@@ -18,10 +18,13 @@ from language_data.util import data_filename  # type: ignore[import-untyped]
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["ALLOWED_LANGUAGES", "display_name", "is_rtl", "normalise_language", "same_language"]
+__all__ = ["ALLOWED_LANGUAGES", "UNDETERMINED", "display_name", "is_rtl", "normalise_language", "same_language"]
 
 ALLOWED_LANGUAGES = "a BCP-47 tag or ISO 639 code such as 'zh', 'zh-Hant' or 'zho_Hans', or a language name"
 """What error messages say about the values allowed."""
+
+UNDETERMINED = "und"
+"""BCP-47's tag for a language that is not known. `normalise_language` refuses it: no input may ask for it by name."""
 
 # Valid codes that name no language: undetermined, several, uncoded, no linguistic content.
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})

@@ -12,12 +12,14 @@ import numpy as np
 
 from haystack_crossalign.data.check import check_judgments
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.detect import detect_languages
 from haystack_crossalign.data.files import TextFile
 from haystack_crossalign.data.groups import expand_to_groups
 from haystack_crossalign.data.jsonl import read_documents, read_queries
 from haystack_crossalign.data.judgments import QueryFile, relevant_from_qrels
 from haystack_crossalign.data.trec import parse_judgments
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import UNDETERMINED
 
 __all__ = ["read_beir"]
 
@@ -30,6 +32,7 @@ def read_beir(
     group_field: str = "parallel_id",
     default_language: str | None = None,
     expand_groups: bool = False,
+    detect: bool = False,
     name: str | None = None,
 ) -> JudgedCollection:
     """A judged collection from a BEIR folder.
@@ -43,6 +46,7 @@ def read_beir(
     :param group_field: field that holds the parallel group of a document, in ``metadata`` or beside it.
     :param default_language: language of documents and queries that name none; None where each must name one.
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
+    :param detect: whether to detect the language of documents and queries that name none, see `detect_languages`.
     :param name: what to call the collection; the name of the folder where it is None.
     :raises InputError: for the first thing that is wrong, with file, line and field.
     """
@@ -55,6 +59,8 @@ def read_beir(
         raise InputError(
             "no such split", source=judgments, field="split", seen=split, allowed=", ".join(splits) or None
         )
+    if detect and default_language is None:
+        default_language = UNDETERMINED
     documents, corpus = read_documents(
         root / "corpus.jsonl",
         language_field=language_field,
@@ -83,7 +89,7 @@ def read_beir(
         sources=(corpus, file.source, qrels.source),
     )
     check_judgments(collection, source=file.path, query_lines=[row.line for row in file.rows])
-    return collection
+    return detect_languages(collection) if detect else collection
 
 
 def _judged_only(file: QueryFile, judged: set[str]) -> QueryFile:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Documents", "JudgedCollection", "Queries", "Source", "Versions"]
+__all__ = ["Detected", "Documents", "JudgedCollection", "Queries", "Source", "Versions"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,15 @@ class Documents:
             vectors=None if self.vectors is None else self.vectors[indices],
         )
 
+    def describe(self, document_id: str) -> dict[str, str]:
+        """Language, group and text of a document, by its id."""
+        index = self._index_of[document_id]
+        return {"language": self.languages[index], "group": self.groups[index], "text": self.texts[index]}
+
+    @cached_property
+    def _index_of(self) -> dict[str, int]:
+        return {one: index for index, one in enumerate(self.ids)}
+
     def id_order(self) -> NDArray[np.int64]:
         """Position of each document's id among all ids in ascending order of their UTF-8 bytes: int64 [N]."""
         # UTF-8 was made so that bytes sort as code points do, and Python compares strings by code point.
@@ -157,6 +167,22 @@ class Queries:
         )
 
 
+@dataclass(frozen=True)
+class Detected:
+    """How many texts came without a language, and what became of them.
+
+    :param documents: documents whose language was detected.
+    :param undetermined_documents: documents whose language is not clear; they stay in the pool as `UNDETERMINED`.
+    :param queries: queries whose language was detected.
+    :param undetermined_queries: ids of the queries whose language is not clear; they are left out.
+    """
+
+    documents: int
+    undetermined_documents: int
+    queries: int
+    undetermined_queries: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class JudgedCollection:
     """Documents, queries, and the relevant documents of each query.
@@ -167,6 +193,7 @@ class JudgedCollection:
     :param relevant: ascending indices into ``documents`` for each query.
     :param sources: the files it was read from.
     :param pool: "passages" or "questions" where the data set can be pooled either way, else None.
+    :param detection: what became of texts that came without a language, None where each had one or had to.
     """
 
     name: str
@@ -175,6 +202,7 @@ class JudgedCollection:
     relevant: tuple[tuple[int, ...], ...]
     sources: tuple[Source, ...] = ()
     pool: str | None = None
+    detection: Detected | None = None
 
     def __post_init__(self) -> None:
         _check_lengths(len(self.queries), None, relevant=self.relevant)

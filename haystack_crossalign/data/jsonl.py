@@ -25,9 +25,9 @@ from haystack_crossalign.data.fields import Record, Vectors
 from haystack_crossalign.data.files import TextFile, parse_json_object
 from haystack_crossalign.data.judgments import QueryFile, QueryRow
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import UNDETERMINED, normalise_language
 
-__all__ = ["read_documents", "read_queries", "records"]
+__all__ = ["default_tag", "read_documents", "read_queries", "records", "unique_id"]
 
 
 def read_documents(
@@ -50,7 +50,7 @@ def read_documents(
     :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
     """
     file = TextFile(path)
-    default = _default_language(default_language)
+    default = default_tag(default_language)
     vectors = Vectors()
     ids: dict[str, int] = {}
     languages, groups, texts = [], [], []
@@ -90,7 +90,7 @@ def read_queries(
     :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
     """
     file = TextFile(path)
-    default = _default_language(default_language)
+    default = default_tag(default_language)
     vectors = Vectors()
     ids: dict[str, int] = {}
     rows = []
@@ -138,5 +138,8 @@ def unique_id(record: Record, field: str, seen: dict[str, int]) -> str:
     return one
 
 
-def _default_language(value: str | None) -> str | None:
-    return None if value is None else normalise_language(value, field="default_language")
+def default_tag(value: str | None) -> str | None:
+    """Normalised tag of a default language; None and `UNDETERMINED` (to be detected later) stay as they are."""
+    if value is None or value == UNDETERMINED:
+        return value
+    return normalise_language(value, field="default_language")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from haystack_crossalign.data.files import TextFile
+from haystack_crossalign.data.jsonl import default_tag
 from haystack_crossalign.data.judgments import Judgment, Qrels, QueryFile, QueryRow
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
@@ -92,7 +93,7 @@ def read_query_tsv(path: str | Path, *, default_language: str | None = None) -> 
         language, an unknown language, an empty cell or a repeated id.
     """
     file = TextFile(path)
-    default = None if default_language is None else normalise_language(default_language, field="default_language")
+    default = default_tag(default_language)
     allowed = "3 columns, separated by tabs: id, language, text" + (
         " (2 columns, id and text, only with a default language)" if default is None else "; or 2: id, text"
     )

@@ -1,0 +1,41 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both build the environment first where there is none.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types check benchmarks clean help
+
+help:  ## Show this list.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets]' --group dev
+	@touch $@
+
+demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.
+	$(BIN)/crossalign demo
+
+test: $(STAMP)  ## Run all tests.
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## Lint and check the format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## Check the types of the package.
+	$(BIN)/mypy
+
+check: lint types test  ## Everything that CI runs.
+
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@touch $@
+
+benchmarks: $(VENV)/.bench  ## Run every benchmark (minutes; quiet machine, please).
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## Remove the environment and what tools left behind.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

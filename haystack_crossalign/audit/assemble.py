@@ -1,0 +1,118 @@
+"""From ranked rows to an AuditResult: the same for exact ranks, result lists and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.rows import build_row, merge_columns, query_columns
+from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.measures import Measure, default_measures, evaluate
+from haystack_crossalign.ranks import RankTable
+from haystack_crossalign.ranks.table import CENSORED
+
+__all__ = ["EXAMPLES", "Example", "RankedRow", "assemble_result"]
+
+EXAMPLES = 10
+"""Queries shown per row, those with the deepest Max@R, and documents shown from the top of each one's ranking."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What stands at the top of one query's ranking.
+
+    :param documents: ids, best first.
+    :param scores: their scores, None where there is none.
+    :param relevant: ids of the relevant documents.
+    """
+
+    documents: Sequence[str]
+    scores: Sequence[float | None]
+    relevant: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class RankedRow:
+    """One row's queries with their ranks.
+
+    :param scenario: pool and query language.
+    :param table: ranks of the Q queries.
+    :param ids: the Q ids; likewise ``languages`` and ``texts``.
+    :param show: gives the examples of some of the queries, by their positions.
+    :param describe: gives language, group and text of a document by its id.
+    """
+
+    scenario: Scenario
+    table: RankTable
+    ids: Sequence[str]
+    languages: Sequence[str]
+    texts: Sequence[str]
+    show: Callable[[NDArray[np.int64]], Sequence[Example]]
+    describe: Callable[[str], dict[str, str]]
+
+
+def assemble_result(
+    rows: Iterable[RankedRow],
+    *,
+    provenance: Mapping[str, Any],
+    measures: Sequence[Measure] | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    examples: int = EXAMPLES,
+) -> AuditResult:
+    """Measure ranked rows and put them together.
+
+    :param rows: the rows, taken one after the other, so that they may be made while this runs.
+    :param provenance: what the result was made with.
+    :param measures: what to compute; the default measures of each pool's languages if None.
+    :param samples: bootstrap samples behind each interval; 0 for none.
+    :param seed: seed of the bootstrap.
+    :param examples: queries shown per row.
+    """
+    built: list[dict[str, Any]] = []
+    columns: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
+    documents: dict[str, dict[str, str]] = {}
+    first = 0
+    for number, row in enumerate(rows):
+        chosen = default_measures(row.scenario.pool_languages) if measures is None else tuple(measures)
+        values = evaluate(row.table, chosen)
+        built.append(build_row(row.scenario, row.table, chosen, values, samples=samples, seed=seed))
+        columns.append(
+            query_columns(
+                number, row.scenario, row.table, values, ids=row.ids, languages=row.languages, texts=row.texts
+            )
+        )
+        worst = _worst(row, examples)
+        for place, example in zip(worst.tolist(), row.show(worst) if len(worst) else [], strict=True):
+            shown.append(
+                {
+                    "row": number,
+                    "query": first + place,
+                    "documents": list(example.documents),
+                    "scores": list(example.scores),
+                    "relevant": list(example.relevant),
+                }
+            )
+            documents.update({one: row.describe(one) for one in (*example.documents, *example.relevant)})
+        first += len(row.ids)
+    return AuditResult(
+        provenance=dict(provenance),
+        rows=built,
+        queries=merge_columns(columns),
+        examples=shown,
+        documents=dict(sorted(documents.items())),
+    )
+
+
+def _worst(row: RankedRow, count: int) -> NDArray[np.int64]:
+    """Positions of the queries whose relevant versions lie deepest, those below the end of a list first."""
+    ranks = row.table.ranks
+    deepest = np.where((ranks == CENSORED).any(axis=1), np.iinfo(np.int32).max, ranks.max(axis=1, initial=0)).tolist()
+    order = sorted(range(len(row.ids)), key=lambda query: (-deepest[query], row.ids[query]))
+    return np.array(order[:count], dtype=np.int64)

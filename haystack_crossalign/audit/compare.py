@@ -1,0 +1,210 @@
+"""Comparison of two results: differences per measure, with intervals and p-values over the queries both have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.audit.result import AuditResult, rounded
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.statistics import holm, paired_bootstrap_difference, paired_permutation_test
+
+__all__ = ["Comparison", "compare_results"]
+
+SCHEMA = "crossalign.comparison/1"
+
+_Key = tuple[str, str, tuple[str, ...], str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two results side by side, as plain data in the shape of the JSON file.
+
+    :param a: provenance of the first result.
+    :param b: provenance of the second result.
+    :param rows: one mapping per row that both results have.
+    :param unmatched: rows that only one result has.
+    :param notes: what a reader must know before trusting the comparison.
+    """
+
+    a: dict[str, Any]
+    b: dict[str, Any]
+    rows: list[dict[str, Any]]
+    unmatched: list[dict[str, Any]]
+    notes: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as a JSON-ready mapping (schema ``crossalign.comparison/1``)."""
+        data: dict[str, Any] = rounded(
+            {
+                "schema": SCHEMA,
+                "a": self.a,
+                "b": self.b,
+                "rows": self.rows,
+                "unmatched": self.unmatched,
+                "notes": self.notes,
+            }
+        )
+        return data
+
+    def to_json(self) -> str:
+        """The comparison as JSON text: the same comparison gives the same bytes."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def compare_results(
+    a: AuditResult,
+    b: AuditResult,
+    *,
+    names: tuple[str, str] = ("A", "B"),
+    samples: int = 1000,
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two results row by row, over the queries that both have.
+
+    Differences are b - a. Intervals are paired bootstrap percentiles (95 %); p-values come from a two-sided paired
+    permutation test (sign flips) and are given raw (``p``) and adjusted by Holm's method over all measures of all rows
+    (``p_holm``), since a table of fifty tests holds two "significant" differences by chance.
+
+    :param a: the result before.
+    :param b: the result after.
+    :param names: names of the two for messages.
+    :param samples: bootstrap samples.
+    :param permutations: random sign flips where there are too many queries to try all.
+    :param seed: seed of both.
+    :raises InputError: when no row, or no query of a row, is in both.
+    """
+    rows_a, rows_b = _keyed(a), _keyed(b)
+    shared = [key for key in rows_a if key in rows_b]
+    if not shared:
+        raise InputError(
+            "the two results share no row",
+            source=f"{names[0]}, {names[1]}",
+            seen=f"{_describe(rows_a)} and {_describe(rows_b)}",
+            allowed="results with the same scenario, pool languages, query language and kind",
+        )
+    notes: list[str] = []
+    rows = [
+        _compare_row(key, (a, rows_a[key]), (b, rows_b[key]), names, samples, permutations, seed, notes)
+        for key in shared
+    ]
+    _adjust(rows)
+    unmatched = [
+        {"result": label, "scenario": key[0], "query_language": key[1], "pool_languages": list(key[2]), "kind": key[3]}
+        for label, keys, others in (("a", rows_a, rows_b), ("b", rows_b, rows_a))
+        for key in keys
+        if key not in others
+    ]
+    return Comparison(a.provenance, b.provenance, rows, unmatched, sorted(set(notes)))
+
+
+def _keyed(result: AuditResult) -> dict[_Key, int]:
+    return {
+        (row["scenario"], row["query_language"], tuple(sorted(row["pool_languages"])), row["kind"]): number
+        for number, row in enumerate(result.rows)
+    }
+
+
+def _describe(keys: dict[_Key, int]) -> str:
+    return "; ".join(
+        f"{scenario} {'+'.join(pool)} asked in {language} ({kind})" for scenario, language, pool, kind in keys
+    )
+
+
+def _compare_row(
+    key: _Key,
+    first: tuple[AuditResult, int],
+    second: tuple[AuditResult, int],
+    names: tuple[str, str],
+    samples: int,
+    permutations: int,
+    seed: int,
+    notes: list[str],
+) -> dict[str, Any]:
+    (a, number_a), (b, number_b) = first, second
+    row_a, row_b = a.rows[number_a], b.rows[number_b]
+    span_a, span_b = a.row_queries(number_a), b.row_queries(number_b)
+    ids_a = {a.queries["id"][position]: position for position in span_a}
+    ids_b = {b.queries["id"][position]: position for position in span_b}
+    both = sorted(ids_a.keys() & ids_b.keys())
+    title = f"{key[0]}, {'+'.join(key[2])} asked in {key[1]}"
+    if not both:
+        raise InputError(
+            f"the two results share no query ({title})",
+            source=f"{names[0]}, {names[1]}",
+            seen=f"{len(ids_a)} and {len(ids_b)} queries",
+            allowed="results over the same queries",
+        )
+    if len(both) < max(len(ids_a), len(ids_b)):
+        notes.append(
+            f"{title}: compared over the {len(both)} queries that both have, of {len(ids_a)} and {len(ids_b)}."
+        )
+    if row_a["pool_size"] != row_b["pool_size"]:
+        notes.append(
+            f"{title}: the pools differ in size ({row_a['pool_size']} and {row_b['pool_size']}), so ranks are not "
+            "on one scale."
+        )
+    measures = {}
+    for name in row_a["measures"]:
+        if name not in row_b["measures"]:
+            continue
+        values_a = _column(a, name, [ids_a[query] for query in both])
+        values_b = _column(b, name, [ids_b[query] for query in both])
+        # A value that a cut list hides is no missing value: a mean without such queries would flatter the list.
+        if row_a["measures"][name] is None or row_b["measures"][name] is None:
+            reason = row_a["reasons"].get(name) or row_b["reasons"].get(name)
+            measures[name] = {
+                "a": row_a["measures"][name],
+                "b": row_b["measures"][name],
+                "difference": None,
+                "interval": None,
+                "p": None,
+                "queries": 0,
+                "reason": reason,
+            }
+            continue
+        measures[name] = _difference(values_a, values_b, samples, permutations, seed)
+    return {
+        "scenario": row_a["scenario"],
+        "query_language": row_a["query_language"],
+        "pool_languages": row_a["pool_languages"],
+        "kind": row_a["kind"],
+        "pool_size": {"a": row_a["pool_size"], "b": row_b["pool_size"]},
+        "queries": len(both),
+        "measures": measures,
+    }
+
+
+def _difference(
+    a: NDArray[np.float64], b: NDArray[np.float64], samples: int, permutations: int, seed: int
+) -> dict[str, Any]:
+    known = ~(np.isnan(a) | np.isnan(b))
+    if not known.any():
+        return {"a": None, "b": None, "difference": None, "interval": None, "p": None, "queries": 0,
+                "reason": "no query has a value in both"}  # fmt: skip
+    difference, low, high = paired_bootstrap_difference(a, b, samples=samples, seed=seed)
+    return {
+        "a": float(a[known].mean()),
+        "b": float(b[known].mean()),
+        "difference": difference,
+        "interval": [low, high],
+        "p": paired_permutation_test(a, b, permutations=permutations, seed=seed),
+        "queries": int(known.sum()),
+    }
+
+
+def _adjust(rows: Sequence[dict[str, Any]]) -> None:
+    tested = [entry for row in rows for entry in row["measures"].values() if entry["p"] is not None]
+    for entry, adjusted in zip(tested, holm([entry["p"] for entry in tested]).tolist(), strict=True):
+        entry["p_holm"] = adjusted
+
+
+def _column(result: AuditResult, name: str, positions: Sequence[int]) -> NDArray[np.float64]:
+    column = result.queries["measures"][name]
+    return np.array([np.nan if column[position] is None else column[position] for position in positions])

@@ -1,0 +1,218 @@
+"""The gate: conditions on the measures of a result that make an audit fail."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.scenarios import SCENARIOS, Scenario
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.measures import Measure, default_measures, parse_measure
+
+__all__ = ["Condition", "Outcome", "check_conditions", "evaluate_gate", "failed", "parse_condition"]
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_FORM = "[SCENARIO:]MEASURE[QUERY-LANGUAGE] < > <= >= NUMBER[%], for example 'Max@R_norm[zh]<80%'"
+_PATTERN = re.compile(
+    r"^\s*(?:(?P<scenario>[a-z-]+)\s*:)?\s*(?P<measure>[^\s<>=]+?)\s*(?P<operator><=|>=|<|>)\s*"
+    r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?P<percent>%?)\s*$"
+)
+_BRACKETS = re.compile(r"^(?P<head>[^\[\]]+)(?P<brackets>(?:\[[^\[\]]+\])*)$")
+_PER_DOCUMENT_LANGUAGE = ("Rank", "Intrusion", "Top1")
+"""Measures whose own name ends in a bracket, so that the query language is the second one."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition that fails the gate where it holds.
+
+    :param text: as the user wrote it.
+    :param scenario: scenario it looks at.
+    :param measure: name of the measure.
+    :param query_language: query language it looks at, or None for all.
+    :param operator: one of < > <= >=.
+    :param limit: number to compare with, in the measure's own unit (0..1 for shares).
+    """
+
+    text: str
+    scenario: str
+    measure: str
+    query_language: str | None
+    operator: str
+    limit: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a value makes the gate fail."""
+        return _OPERATORS[self.operator](value, self.limit)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one condition says of one row.
+
+    :param condition: the condition as written.
+    :param scenario: scenario of the row.
+    :param measure: name of the measure.
+    :param query_language: query language of the row.
+    :param pool_languages: languages of the row's pool.
+    :param value: point estimate.
+    :param limit: number it was compared with.
+    :param operator: one of < > <= >=.
+    :param failed: whether the condition holds, that is, the gate fails.
+    """
+
+    condition: str
+    scenario: str
+    measure: str
+    query_language: str
+    pool_languages: tuple[str, ...]
+    value: float
+    limit: float
+    operator: str
+    failed: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as a JSON-ready mapping."""
+        return {**asdict(self), "pool_languages": list(self.pool_languages)}
+
+
+def parse_condition(text: str, *, source: str = "--fail-on") -> Condition:
+    """Read a condition such as ``Max@R_norm<80%``, ``Max@R_norm[zh]<0.8`` or ``mono-same:NDCG@1<90%``.
+
+    :raises InputError: when it has another form, names an unknown scenario, measure or language, compares an unbounded
+        measure with a percentage, or a measure of 0..1 with a bare number outside of it.
+    """
+    match = _PATTERN.match(text)
+    brackets = _BRACKETS.match(match["measure"]) if match else None
+    if match is None or brackets is None:
+        raise InputError("not a condition", source=source, seen=text, allowed=_FORM)
+    scenario = match["scenario"] or "multi"
+    if scenario not in SCENARIOS:
+        raise InputError("unknown scenario", source=source, seen=text, allowed=", ".join(SCENARIOS))
+    head, inner = brackets["head"], re.findall(r"\[([^\[\]]+)\]", brackets["brackets"])
+    name = head
+    if head in _PER_DOCUMENT_LANGUAGE:
+        if not inner:
+            raise InputError("the measure needs a bracket", source=source, seen=text, allowed=f"{head}[…], {_FORM}")
+        name = f"{head}[{inner.pop(0)}]"
+    if len(inner) > 1:
+        raise InputError("too many brackets", source=source, seen=text, allowed=_FORM)
+    measure = parse_measure(name)
+    limit = float(match["number"])
+    if match["percent"]:
+        if not measure.bounded:
+            raise InputError(
+                f"{measure.name} is no share, so it has no percentage",
+                source=source,
+                seen=text,
+                allowed="a bare number",
+            )
+        limit /= 100
+    if measure.bounded and not 0 <= limit <= 1:
+        raise InputError(
+            f"{measure.name} lies in 0..1", source=source, seen=text, allowed="a number in 0..1, or 0% to 100%"
+        )
+    return Condition(
+        text=text,
+        scenario=scenario,
+        measure=measure.name,
+        query_language=normalise_language(inner[0]) if inner else None,
+        operator=match["operator"],
+        limit=limit,
+    )
+
+
+def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, source: str = "--fail-on") -> list[Outcome]:
+    """Hold conditions against the point estimates of a result.
+
+    :returns: one outcome per condition and row that it looks at.
+    :raises InputError: when a condition matches no row, or the measure is null there.
+    """
+    outcomes: list[Outcome] = []
+    for condition in conditions:
+        rows = [
+            row
+            for row in result.rows
+            if row["scenario"] == condition.scenario
+            and condition.query_language in (None, row["query_language"])
+            and condition.measure in row["measures"]
+        ]
+        if not rows:
+            raise InputError("matches no row", source=source, seen=condition.text, allowed=_what_there_is(result))
+        for row in rows:
+            value = row["measures"][condition.measure]
+            if value is None:
+                raise InputError(
+                    f"{condition.measure} has no value for queries in {row['query_language']} "
+                    f"({row['reasons'].get(condition.measure, 'no reason given')})",
+                    source=source,
+                    seen=condition.text,
+                    allowed="a condition on a measure that has a value in every row it looks at",
+                )
+            outcomes.append(
+                Outcome(
+                    condition=condition.text,
+                    scenario=row["scenario"],
+                    measure=condition.measure,
+                    query_language=row["query_language"],
+                    pool_languages=tuple(row["pool_languages"]),
+                    value=value,
+                    limit=condition.limit,
+                    operator=condition.operator,
+                    failed=condition.holds(value),
+                )
+            )
+    return outcomes
+
+
+def check_conditions(
+    conditions: Sequence[Condition],
+    plan: Sequence[Scenario],
+    measures: Sequence[Measure] | None = None,
+    *,
+    source: str = "--fail-on",
+) -> None:
+    """Refuse conditions that no row of a plan can match, before any work is done.
+
+    :param plan: the rows to be computed.
+    :param measures: the measures to be computed; the default ones of each pool if None.
+    :raises InputError: naming what there is to match.
+    """
+    for condition in conditions:
+        names = [
+            {measure.name for measure in (default_measures(row.pool_languages) if measures is None else measures)}
+            for row in plan
+            if row.name == condition.scenario and condition.query_language in (None, row.query_language)
+        ]
+        if not any(condition.measure in row_names for row_names in names):
+            there = sorted({row.name for row in plan}, key=SCENARIOS.index)
+            languages = sorted({row.query_language for row in plan})
+            raise InputError(
+                "matches no row",
+                source=source,
+                seen=condition.text,
+                allowed=f"scenarios {', '.join(there)}; query languages {', '.join(languages)}"
+                + (f"; measures {', '.join(sorted(set().union(*names)))}" if names else ""),
+            )
+
+
+def failed(outcomes: Iterable[Outcome]) -> bool:
+    """Whether any outcome fails the gate."""
+    return any(outcome.failed for outcome in outcomes)
+
+
+def _what_there_is(result: AuditResult) -> str:
+    scenarios = sorted({row["scenario"] for row in result.rows}, key=SCENARIOS.index)
+    languages = sorted({row["query_language"] for row in result.rows})
+    measures = sorted({name for row in result.rows for name in row["measures"]})
+    return f"scenarios {', '.join(scenarios)}; query languages {', '.join(languages)}; measures {', '.join(measures)}"

@@ -1,0 +1,187 @@
+"""AuditResult: what an audit found, with everything that is needed to repeat, compare and report it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["SCHEMA", "AuditResult", "audit_schema", "rounded"]
+
+SCHEMA = "crossalign.audit/1"
+
+_SIGNIFICANT_DIGITS = 8
+"""Enough to tell any two results apart, few enough to hide the last bits of a float64 sum."""
+
+
+@cache
+def audit_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of an audit result, as it ships with the package."""
+    text = resources.files("haystack_crossalign.audit").joinpath("audit-1.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """The result of an audit, as plain data in the shape of the JSON file.
+
+    :param provenance: tool, model, data, options, seed and environment.
+    :param rows: one mapping per scenario, pool and query language: sizes, measures, intervals, ties.
+    :param queries: columns of equal length, one entry per query and row.
+    :param examples: the worst queries of each row with the documents that stand at the top.
+    :param documents: the documents that the examples name, by id.
+    """
+
+    provenance: dict[str, Any]
+    rows: list[dict[str, Any]]
+    queries: dict[str, Any]
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def row_queries(self, row: int) -> range:
+        """Positions of a row's entries in the columns of `queries`; a row's entries stand together."""
+        column = self.queries["row"]
+        start = column.index(row) if row in column else len(column)
+        stop = start
+        while stop < len(column) and column[stop] == row:
+            stop += 1
+        return range(start, stop)
+
+    def without_texts(self) -> AuditResult:
+        """A copy that holds no text of any document or query, for sharing."""
+        return replace(
+            self,
+            queries={name: column for name, column in self.queries.items() if name != "text"},
+            documents={
+                key: {name: value for name, value in entry.items() if name != "text"}
+                for key, entry in self.documents.items()
+            },
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as a JSON-ready mapping (schema ``crossalign.audit/1``), floats rounded to 8 digits."""
+        data: dict[str, Any] = rounded(
+            {
+                "schema": SCHEMA,
+                "provenance": self.provenance,
+                "rows": self.rows,
+                "queries": self.queries,
+                "examples": self.examples,
+                "documents": self.documents,
+            }
+        )
+        return data
+
+    def to_json(self) -> str:
+        """The result as JSON text: the same result gives the same bytes. One line per row, column and document."""
+        return "".join(_lines(self.to_dict()))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, source: str | Path | None = None) -> AuditResult:
+        """Read a result from its mapping, validated against the JSON Schema.
+
+        :param data: mapping as `to_dict` gives it.
+        :param source: name of the file it came from, for the message.
+        :raises InputError: when it does not fit the schema.
+        """
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
+
+        error = best_match(Draft202012Validator(audit_schema()).iter_errors(data))
+        if error is not None:
+            path = ".".join(str(part) for part in error.absolute_path) or "(top level)"
+            raise InputError(
+                "not an audit result",
+                source=source,
+                field=path,
+                seen=error.instance,
+                allowed=f"what the schema {SCHEMA} allows here: {error.validator} {error.validator_value!r}"[:300],
+            )
+        columns = _flat_columns(data["queries"])
+        sizes = {name: len(column) for name, column in columns.items()}
+        if len(set(sizes.values())) > 1:
+            raise InputError(
+                "not an audit result: columns differ in length",
+                source=source,
+                field="queries",
+                seen=sizes,
+                allowed="columns of one length",
+            )
+        return cls(
+            provenance=dict(data["provenance"]),
+            rows=list(data["rows"]),
+            queries=dict(data["queries"]),
+            examples=list(data["examples"]),
+            documents=dict(data["documents"]),
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> AuditResult:
+        """Read a result from a JSON file.
+
+        :raises InputError: when the file cannot be read, is not JSON or does not fit the schema.
+        """
+        path = Path(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputError("no such file", source=path) from error
+        except (IsADirectoryError, PermissionError) as error:
+            raise InputError(f"cannot be read: {error.strerror}", source=path, allowed="a file") from error
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"invalid UTF-8 at byte {error.start}", source=path, allowed="an audit result, JSON in UTF-8"
+            ) from error
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"not JSON: {error.msg}", source=path, line=error.lineno, allowed=f"an audit result, {SCHEMA}"
+            ) from error
+        if not isinstance(data, dict):
+            raise InputError("not an audit result", source=path, seen=type(data).__name__, allowed="a JSON object")
+        return cls.from_dict(data, source=path)
+
+
+def rounded(value: Any) -> Any:
+    """Copy JSON-ready data with floats rounded to 8 significant digits; integral floats stay floats.
+
+    :raises ValueError: for NaN and infinities, which JSON does not have.
+    """
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} cannot stand in a result: use None with a reason")
+        return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
+    if isinstance(value, Mapping):
+        return {str(key): rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return value
+
+
+def _flat_columns(queries: Mapping[str, Any]) -> dict[str, list[Any]]:
+    columns = {name: column for name, column in queries.items() if name != "measures"}
+    columns.update({f"measures.{name}": column for name, column in queries["measures"].items()})
+    return columns
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _lines(data: Mapping[str, Any]) -> Iterator[str]:
+    yield f'{{"schema":{_compact(data["schema"])},\n"provenance":{_compact(data["provenance"])},\n"rows":['
+    yield ",".join(f"\n{_compact(row)}" for row in data["rows"])
+    yield '],\n"queries":{'
+    yield ",".join(f"\n{_compact(name)}:{_compact(column)}" for name, column in data["queries"].items())
+    yield '},\n"examples":['
+    yield ",".join(f"\n{_compact(example)}" for example in data["examples"])
+    yield '],\n"documents":{'
+    yield ",".join(f"\n{_compact(name)}:{_compact(entry)}" for name, entry in data["documents"].items())
+    yield "}}\n"

@@ -1,0 +1,213 @@
+"""The exact audit: vectors in, AuditResult out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.audit.assemble import EXAMPLES, Example, RankedRow, assemble_result
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.data.check import check_judgments
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.measures import Measure
+from haystack_crossalign.ranks import exact_ranks, exact_top_k
+
+__all__ = ["Embedder", "Progress", "audit_vectors", "embed_collection", "rank_scenario", "top_documents"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much."""
+
+
+class Embedder(Protocol):
+    """What turns texts into vectors: a model, a Haystack embedder, a server."""
+
+    def encode_queries(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors of queries: float32 [n, dim]."""
+
+    def encode_documents(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors of documents: float32 [n, dim]."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Name, hash, dimension, precision and prompts, as a JSON-ready mapping."""
+
+
+def embed_collection(
+    collection: JudgedCollection, embedder: Embedder | None, *, progress: Progress | None = None
+) -> JudgedCollection:
+    """The collection with vectors; those that it brings along are used as they are.
+
+    :param collection: documents and queries.
+    :param embedder: what embeds those without vectors.
+    :param progress: called while embedding.
+    :raises InputError: when vectors are missing and there is no embedder, or dimensions differ.
+    """
+    documents, queries = collection.documents, collection.queries
+    if embedder is None and (documents.vectors is None or queries.vectors is None):
+        missing = "documents" if documents.vectors is None else "queries"
+        raise InputError(
+            f"the {missing} have no vectors",
+            field="embedding",
+            allowed="a model (--model or --embedder), or a vector with every document and query",
+        )
+    if documents.vectors is None and embedder is not None:
+        report = _stage(progress, "Embedding documents")
+        documents = replace(documents, vectors=embedder.encode_documents(documents.texts, progress=report))
+    if queries.vectors is None and embedder is not None:
+        report = _stage(progress, "Embedding queries")
+        queries = replace(queries, vectors=embedder.encode_queries(queries.texts, progress=report))
+    if documents.vectors is not None and queries.vectors is not None:
+        dimensions = documents.vectors.shape[1], queries.vectors.shape[1]
+        if dimensions[0] != dimensions[1]:
+            raise InputError(
+                "documents and queries differ in dimension",
+                field="embedding",
+                seen=f"documents {dimensions[0]}, queries {dimensions[1]}",
+                allowed="vectors of one model",
+            )
+    return replace(collection, documents=documents, queries=queries)
+
+
+def audit_vectors(
+    collection: JudgedCollection,
+    plan: Sequence[Scenario],
+    *,
+    provenance: Mapping[str, Any],
+    measures: Sequence[Measure] | None = None,
+    seed: int = 0,
+    samples: int = 1000,
+    precision: str = "auto",
+    examples: int = EXAMPLES,
+    progress: Progress | None = None,
+) -> AuditResult:
+    """Audit a collection with vectors: exact ranks of every relevant version in every scenario.
+
+    :param collection: documents and queries with vectors.
+    :param plan: the rows to compute.
+    :param provenance: what the result was made with.
+    :param measures: what to compute; the default measures of each pool's languages if None.
+    :param seed: seed of the bootstrap.
+    :param samples: bootstrap samples behind each interval.
+    :param precision: "auto", "bf16" or "fp32" of the fast pass; the ranks are the same with each.
+    :param examples: queries shown per row.
+    :param progress: called before each row.
+    :raises InputError: when a row has no query.
+    """
+
+    def ranked() -> Iterator[RankedRow]:
+        for number, scenario in enumerate(plan):
+            if progress is not None:
+                progress("Ranking", number, len(plan))
+            yield rank_scenario(collection, scenario, precision=precision)
+
+    result = assemble_result(
+        ranked(), provenance=provenance, measures=measures, samples=samples, seed=seed, examples=examples
+    )
+    if progress is not None:
+        progress("Ranking", len(plan), len(plan))
+    return result
+
+
+def rank_scenario(collection: JudgedCollection, scenario: Scenario, *, precision: str = "auto") -> RankedRow:
+    """Exact ranks of one scenario.
+
+    :param collection: documents and queries with vectors.
+    :param scenario: the pool and the query language.
+    :param precision: precision of the fast pass.
+    :raises InputError: when no query in the language has a relevant document in the pool.
+    """
+    part = collection.restrict(scenario.pool_languages, [scenario.query_language])
+    if not len(part.queries):
+        raise InputError(
+            f"{scenario.name}: no query in {scenario.query_language} has a relevant document in the pool "
+            f"({', '.join(scenario.pool_languages)})",
+            source=collection.name,
+            allowed="languages in which queries and relevant documents exist",
+        )
+    if part.documents.vectors is None or part.queries.vectors is None:
+        msg = "the collection has no vectors: embed it first"
+        raise ValueError(msg)
+    check_judgments(part, multi=scenario.name == "multi")
+    versions = part.documents.versions()
+    languages = tuple(sorted({*scenario.pool_languages, scenario.query_language}))
+    table = exact_ranks(
+        part.queries.vectors,
+        part.documents.vectors,
+        document_languages=part.documents.language_codes(languages),
+        languages=languages,
+        query_languages=part.queries.language_codes(languages),
+        relevant=part.relevant_versions(versions),
+        id_order=part.documents.id_order(),
+        versions=None if versions.whole else versions.of_document,
+        precision=precision,
+        top_language=True,
+    )
+    return RankedRow(
+        scenario,
+        table,
+        ids=part.queries.ids,
+        languages=part.queries.languages,
+        texts=part.queries.texts,
+        show=lambda places: _examples(part, places),
+        describe=part.documents.describe,
+    )
+
+
+def top_documents(
+    collection: JudgedCollection, scenario: Scenario, depth: int
+) -> tuple[tuple[str, ...], list[list[tuple[str, float]]]]:
+    """The exact top of each query's ranking, for a TREC run.
+
+    :param collection: documents and queries with vectors.
+    :param scenario: the pool and the query language.
+    :param depth: documents per query.
+    :returns: ids of the queries, and for each its (document id, score) pairs, best first.
+    """
+    part = collection.restrict(scenario.pool_languages, [scenario.query_language])
+    if part.documents.vectors is None or part.queries.vectors is None:
+        msg = "the collection has no vectors: embed it first"
+        raise ValueError(msg)
+    return part.queries.ids, _top(part, part.queries.vectors, depth)
+
+
+def _examples(part: JudgedCollection, places: NDArray[np.int64]) -> list[Example]:
+    if part.queries.vectors is None:
+        return []
+    ids = part.documents.ids
+    return [
+        Example(
+            documents=[document for document, _ in top],
+            scores=[score for _, score in top],
+            relevant=[ids[index] for index in part.relevant[query]],
+        )
+        for query, top in zip(places.tolist(), _top(part, part.queries.vectors[places], EXAMPLES), strict=True)
+    ]
+
+
+def _top(part: JudgedCollection, queries: NDArray[np.float32], depth: int) -> list[list[tuple[str, float]]]:
+    """(document id, score) pairs of the top of each query's ranking, best first."""
+    if part.documents.vectors is None:
+        return []
+    ids = part.documents.ids
+    indices, scores = exact_top_k(
+        queries, part.documents.vectors, min(depth, len(ids)), id_order=part.documents.id_order()
+    )
+    return [
+        [(ids[index], score) for index, score in zip(line, line_scores, strict=True)]
+        for line, line_scores in zip(indices.tolist(), scores.tolist(), strict=True)
+    ]
+
+
+def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(stage, done, total)

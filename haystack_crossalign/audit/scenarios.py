@@ -1,0 +1,97 @@
+"""Scenarios: which pool is asked in which language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import UNDETERMINED
+
+__all__ = ["SCENARIOS", "Scenario", "parse_scenarios", "plan_scenarios"]
+
+SCENARIOS = ("multi", "mono-same", "mono-cross")
+"""multi: a pool of several languages, asked in each of them. mono-same: a pool in the query's own language only.
+mono-cross: a pool in one other language only."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row of an audit: a pool, by its languages, and the language it is asked in.
+
+    :param name: "multi", "mono-same" or "mono-cross".
+    :param pool_languages: languages of the pool, as normalised tags.
+    :param query_language: language of the queries, as a normalised tag.
+    """
+
+    name: str
+    pool_languages: tuple[str, ...]
+    query_language: str
+
+
+def parse_scenarios(names: Sequence[str], *, source: str = "--scenario") -> tuple[str, ...]:
+    """Check names of scenarios and drop repeats.
+
+    :raises InputError: for a name that is not one of `SCENARIOS`, or none at all.
+    """
+    for name in names:
+        if name not in SCENARIOS:
+            raise InputError("unknown scenario", source=source, seen=name, allowed=", ".join(SCENARIOS))
+    if not names:
+        raise InputError("no scenario", source=source, allowed=", ".join(SCENARIOS))
+    return tuple(dict.fromkeys(names))
+
+
+def plan_scenarios(
+    names: Sequence[str],
+    pool_languages: Sequence[str],
+    query_languages: Sequence[str] | None = None,
+    *,
+    pairs: str | None = None,
+) -> list[Scenario]:
+    """The rows that scenarios make up, in a fixed order.
+
+    :param names: names out of `SCENARIOS`.
+    :param pool_languages: languages of the documents, as normalised tags; together they form one pool under multi.
+        `UNDETERMINED` documents belong to that pool, and to no pool of one language.
+    :param query_languages: languages of the queries; those of the pool by default.
+    :param pairs: instead of one pool, one pool of this language and X for every other language X, asked in both.
+    :raises InputError: when fewer than two languages are left for multi or mono-cross, ``pairs`` is not among them, or
+        no scenario has a row.
+    """
+    pool = tuple(dict.fromkeys(pool_languages))
+    asked = pool if query_languages is None else tuple(dict.fromkeys(query_languages))
+    chosen = parse_scenarios(names)
+    if pairs is not None and pairs not in pool:
+        raise InputError("not one of the languages", source="--pairs", seen=pairs, allowed=", ".join(pool))
+    told = tuple(language for language in pool if language != UNDETERMINED)
+    if len(told) < 2 and chosen != ("mono-same",):
+        raise InputError(
+            f"the scenario {next(name for name in chosen if name != 'mono-same')} needs documents in two languages",
+            source="--languages",
+            seen=", ".join(pool),
+            allowed="two or more languages that the documents have (or --scenario mono-same)",
+        )
+    pools = [pool] if pairs is None else [(pairs, other) for other in told if other != pairs]
+    plan: list[Scenario] = []
+    for name in chosen:
+        if name == "mono-same":
+            plan += [Scenario(name, (language,), language) for language in asked if language in pool]
+            continue
+        for languages in pools:
+            here = [language for language in asked if pairs is None or language in languages]
+            if name == "multi":
+                plan += [Scenario(name, languages, language) for language in here]
+            else:
+                others = [language for language in languages if language != UNDETERMINED]
+                plan += [
+                    Scenario(name, (other,), language) for language in here for other in others if other != language
+                ]
+    if not plan:
+        raise InputError(
+            "no query is in a language that the scenarios ask",
+            source="--languages",
+            seen=", ".join(asked),
+            allowed=", ".join(pool),
+        )
+    return plan

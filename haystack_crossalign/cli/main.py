@@ -1,0 +1,71 @@
+"""The program `crossalign`: its commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from haystack_crossalign._version import __version__
+from haystack_crossalign.cli import audit, benchmark, compare, convert, demo
+from haystack_crossalign.errors import CrossAlignError
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="crossalign",
+    help="Find, measure and repair language bias in multilingual search.",
+    rich_markup_mode=None,  # plain help: drawing it with Rich would double the time of `crossalign --help`
+    epilog="Exit codes: 0 done, 1 gate failed, 2 bad input or usage, 3 a fault outside, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="audit", short_help="Audit your own documents and queries.")(audit.audit)
+app.command(name="benchmark", short_help="Measure a model on XQuAD or Belebele.")(benchmark.benchmark)
+app.command(name="demo", short_help="Show the bias on a sample, with a real model.")(demo.demo)
+app.command(name="compare", short_help="Compare two results, before and after.")(compare.compare)
+app.command(name="convert", short_help="Convert judgments between formats.")(convert.convert)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"crossalign {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Find, measure and repair language bias in multilingual search."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave by `SystemExit` with its exit code.
+
+    :param arguments: arguments without the program's name; those of the process by default.
+    """
+    # Haystack reports its use over the network by default. A command that audits private data does not, and this must
+    # be settled before Haystack is imported.
+    os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="crossalign")
+    except CrossAlignError as error:
+        typer.echo(f"crossalign: {error}", err=True)
+        sys.exit(error.exit_code)
+    except SystemExit as stop:
+        # Typer turns Ctrl-C into this code and says nothing.
+        if stop.code == INTERRUPTED:
+            typer.echo("crossalign: interrupted, nothing was written", err=True)
+        raise
+    sys.exit(0)

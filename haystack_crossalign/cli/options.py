@@ -1,0 +1,134 @@
+"""Options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_MODEL = "intfloat/multilingual-e5-small"
+
+
+Documents = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Documents: JSON lines with id, text, language, parallel_id, …")
+]
+QueryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--queries", metavar="FILE", help="Queries: JSON lines with id, text, language, relevant; or TSV with --qrels."
+    ),
+]
+QrelsIn = Annotated[Path | None, typer.Option("--qrels", metavar="FILE", help="Relevant documents as TREC qrels.")]
+Workbench = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Relevant documents as a judgment list of OpenSearch's Search Relevance Workbench."
+    ),
+]
+Beir = Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of those files: a folder in BEIR's format.")]
+Split = Annotated[str, typer.Option(help="With --beir: which qrels.")]
+LanguageField = Annotated[str, typer.Option(metavar="NAME", help="Field that holds the language.")]
+GroupField = Annotated[str, typer.Option(metavar="NAME", help="Field that versions of one content share.")]
+QueryLanguage = Annotated[
+    str | None, typer.Option(metavar="LANGUAGE", help="Language of the queries that do not name one.")
+]
+ExpandGroups = Annotated[
+    bool, typer.Option("--expand-groups", help="All versions of a relevant document are relevant too.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Model: a hub name, a local folder, or offline:multilingual-e5-small (a 4-bit copy, extra 'offline'). "
+        f"Default: {DEFAULT_MODEL}.",
+    ),
+]
+EmbedderFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--embedder",
+        metavar="FILE",
+        help="Instead of --model: a Haystack pipeline in YAML with one text embedder and one document embedder.",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|bf16|fp32",
+        help="Precision of the model: auto takes bf16 where the processor has the instructions.",
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(min=8, metavar="N", help="Cut texts after N tokens. Default: what the model allows."),
+]
+Languages = Annotated[
+    str | None,
+    typer.Option(metavar="en,zh,…", help="Languages of the pool and of the queries. Default: all in the data."),
+]
+DetectLanguages = Annotated[
+    bool,
+    typer.Option(
+        "--detect-languages",
+        help="Detect the language of documents and queries that name none. What is not clear is counted, not guessed.",
+    ),
+]
+Pairs = Annotated[
+    str | None,
+    typer.Option(metavar="LANGUAGE", help="Instead of one pool: a pool of LANGUAGE and X for every other language X."),
+]
+ScenarioNames = Annotated[
+    str,
+    typer.Option("--scenario", metavar="multi,mono-same,mono-cross", help="Which pools are asked."),
+]
+MeasureNames = Annotated[
+    str | None,
+    typer.Option("--measures", metavar="NAMES", help="Comma-separated measures, e.g. 'Max@R,Complete@10,nDCG@10'."),
+]
+Samples = Annotated[int, typer.Option(min=100, metavar="N", help="Bootstrap samples behind each interval.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap and of permutation tests.")]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fail-on",
+        metavar="CONDITION",
+        help="Exit with 1 where a condition holds, e.g. 'Max@R_norm<80%', 'Max@R_norm[zh]<0.8', "
+        "'mono-same:NDCG@1<90%'. Repeatable.",
+    ),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
+RunFile = Annotated[Path | None, typer.Option("--run", metavar="FILE", help="Write the ranking as a TREC run.")]
+RunDepth = Annotated[int, typer.Option(min=1, metavar="N", help="Documents per query in the TREC run.")]
+QrelsFile = Annotated[
+    Path | None, typer.Option("--qrels-out", metavar="FILE", help="Write the relevant documents as TREC qrels.")
+]
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the report as one self-contained HTML page.")
+]
+MarkdownFile = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Write a summary in Markdown, for pull requests.")
+]
+JunitFile = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write the outcome of every --fail-on as JUnit XML.")
+]
+NoTexts = Annotated[
+    bool, typer.Option("--no-texts", help="Leave every text of documents and queries out of the outputs.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table: errors and the gate only.")]
+
+
+def split_names(value: str | None) -> tuple[str, ...] | None:
+    """Split a comma-separated option; None stays None. Commas inside brackets belong to the name."""
+    if value is None:
+        return None
+    parts, depth, current = [], 0, ""
+    for character in value:
+        depth += (character == "[") - (character == "]")
+        if character == "," and not depth:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += character
+    parts.append(current.strip())
+    return tuple(part for part in parts if part)

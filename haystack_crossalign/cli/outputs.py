@@ -1,0 +1,92 @@
+"""Output files: checked before the work starts, written whole or not at all once it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["Outputs"]
+
+_OPTIONS = {
+    "json": "--json",
+    "run": "--run",
+    "qrels": "--qrels-out",
+    "report": "--report",
+    "markdown": "--markdown",
+    "junit": "--junit",
+}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that a command is asked to write; None where it is not.
+
+    :param json: the result.
+    :param run: the ranking, as a TREC run.
+    :param qrels: the relevant documents, as TREC qrels.
+    :param report: the report, as HTML.
+    :param markdown: the summary.
+    :param junit: the gate's outcomes.
+    """
+
+    json: Path | None = None
+    run: Path | None = None
+    qrels: Path | None = None
+    report: Path | None = None
+    markdown: Path | None = None
+    junit: Path | None = None
+
+    def check(self, inputs: Iterable[Path | None] = ()) -> None:
+        """Refuse files that cannot be written, before any work is done and without touching them.
+
+        :param inputs: files that are read, which no output may replace.
+        :raises InputError: for a folder, a missing or read-only folder, an input file, or one file asked for twice.
+        """
+        taken = {path.resolve(): "an input" for path in inputs if path is not None}
+        for name, path in self._named():
+            option = _OPTIONS[name]
+            if path.is_dir():
+                raise InputError("is a folder", source=option, seen=str(path), allowed="the name of a file")
+            if not path.parent.is_dir():
+                raise InputError("no such folder", source=option, seen=str(path.parent), allowed="a folder that exists")
+            if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+                raise InputError("cannot be written", source=option, seen=str(path), allowed="a file you may write")
+            other = taken.setdefault(path.resolve(), option)
+            if other != option:
+                raise InputError(
+                    f"would overwrite {other}",
+                    source=option,
+                    seen=str(path),
+                    allowed="a file of its own for each output",
+                )
+
+    def write(self, texts: Mapping[str, str], seconds: Mapping[str, float] | None = None) -> list[Path]:
+        """Write texts to their files, each by a temporary file and a rename; times go to a file beside the JSON.
+
+        :param texts: text by the name of the field of this class.
+        :param seconds: time per stage, or None; kept apart from the result so that the same input gives the same bytes.
+        :returns: the files written.
+        """
+        from haystack_crossalign.data.atomic import write_atomically
+
+        written = []
+        for name, path in self._named():
+            if name in texts:
+                write_atomically(path, texts[name])
+                written.append(path)
+        if self.json is not None and seconds is not None:
+            times = {
+                "schema": "crossalign.times/1",
+                "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            }
+            write_atomically(self.json.with_suffix(".times.json"), json.dumps(times, indent=1) + "\n")
+        return written
+
+    def _named(self) -> list[tuple[str, Path]]:
+        pairs = [(entry.name, getattr(self, entry.name)) for entry in fields(self)]
+        return [(name, path) for name, path in pairs if path is not None]

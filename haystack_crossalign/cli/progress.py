@@ -1,0 +1,57 @@
+"""Progress bars on standard error, for people only: none without a terminal, none for what is done at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+__all__ = ["Stages"]
+
+_DELAY = 1.0
+"""Seconds before a bar appears: what ends earlier needs none."""
+
+
+class Stages:
+    """One bar per stage, called with the stage's name, how much is done and of how much; keeps the time each took.
+
+    :param show: whether to draw; the times are kept in any case.
+    """
+
+    def __init__(self, *, show: bool) -> None:
+        self.seconds: dict[str, float] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not (show and sys.stderr.isatty()),
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report progress of a stage."""
+        now = time.perf_counter()
+        started = self._started.setdefault(stage, now)
+        self.seconds[stage] = now - started
+        if stage in self._tasks:
+            self._bars.update(self._tasks[stage], completed=done, total=total)
+        elif now - started >= _DELAY and done < total:
+            self._tasks[stage] = self._bars.add_task(stage, completed=done, total=total)
+
+    def __enter__(self) -> Stages:
+        """Start drawing."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Take the bars away, also after an error, so that its message stands on a line of its own."""
+        self._bars.stop()

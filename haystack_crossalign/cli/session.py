@@ -1,0 +1,192 @@
+"""What `audit`, `benchmark` and `demo` have in common: embed, rank, hold against the gate, write, print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from haystack_crossalign.cli.outputs import Outputs
+from haystack_crossalign.cli.progress import Stages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from haystack_crossalign.audit.gate import Condition, Outcome
+    from haystack_crossalign.audit.result import AuditResult
+    from haystack_crossalign.audit.run import Embedder
+    from haystack_crossalign.audit.scenarios import Scenario
+    from haystack_crossalign.data.collection import JudgedCollection
+    from haystack_crossalign.data.run_files import Run
+    from haystack_crossalign.measures import Measure
+
+__all__ = ["GATE_FAILED", "Session", "console"]
+
+GATE_FAILED = 1
+
+
+def console() -> Any:
+    """The console for results: as wide as the terminal, and wide enough for the tables where there is none."""
+    import sys
+
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=120, soft_wrap=False)
+
+
+@dataclass
+class Session:
+    """One audit from a judged collection to files and a table.
+
+    :param command: name of the command, for the provenance.
+    :param outputs: files to write.
+    :param conditions: conditions of the gate.
+    :param measures: measures to compute, or None for the default ones.
+    :param seed: seed of the bootstrap.
+    :param samples: bootstrap samples.
+    :param run_depth: documents per query in the TREC run.
+    :param texts: whether outputs may hold texts.
+    :param quiet: whether to print errors and failed conditions only.
+    """
+
+    command: str
+    outputs: Outputs
+    conditions: Sequence[Condition]
+    measures: Sequence[Measure] | None
+    seed: int
+    samples: int
+    run_depth: int
+    texts: bool
+    quiet: bool
+    stages: Stages = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = Stages(show=not self.quiet)
+
+    def check_plan(self, plan: Sequence[Scenario]) -> None:
+        """Refuse what could only fail after the work: conditions that match no row, a TREC run of several pools.
+
+        :raises InputError: naming the option.
+        """
+        from haystack_crossalign.audit.gate import check_conditions
+        from haystack_crossalign.audit.trec import run_rows
+
+        check_conditions(self.conditions, plan, self.measures)
+        if self.outputs.run is not None:
+            run_rows(plan)
+
+    def run(
+        self,
+        collection: JudgedCollection,
+        plan: Sequence[Scenario],
+        embedder: Embedder | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Embed, rank everything exactly, write the files and print the summary.
+
+        :raises typer.Exit: with code 1 when the gate fails.
+        """
+        from haystack_crossalign.audit.run import audit_vectors, embed_collection
+
+        with self.stages as progress:
+            collection = embed_collection(collection, embedder, progress=progress)
+            result = audit_vectors(
+                collection,
+                plan,
+                provenance=self._provenance(collection, None if embedder is None else embedder.provenance(), options),
+                measures=self.measures,
+                seed=self.seed,
+                samples=self.samples,
+                progress=progress,
+            )
+        self._finish(result, collection, plan)
+
+    def run_lists(self, collection: JudgedCollection, run: Run, options: Mapping[str, Any]) -> None:
+        """Audit the lists of a TREC run, write the files and print the summary.
+
+        :raises typer.Exit: with code 1 when the gate fails.
+        """
+        from haystack_crossalign.audit.lists import audit_run
+
+        options = {**options, "results": {"name": run.source.name, "sha256": run.source.sha256}}
+        result = audit_run(
+            collection,
+            run,
+            provenance=self._provenance(collection, None, options),
+            measures=self.measures,
+            samples=self.samples,
+            seed=self.seed,
+        )
+        self._finish(result, collection, ())
+
+    def _provenance(
+        self, collection: JudgedCollection, model: Mapping[str, Any] | None, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        from haystack_crossalign.audit.provenance import build_provenance, describe_data
+
+        return build_provenance(self.command, describe_data(collection), model=model, options=options, seed=self.seed)
+
+    def _finish(self, result: AuditResult, collection: JudgedCollection, plan: Sequence[Scenario]) -> None:
+        from haystack_crossalign.audit.gate import evaluate_gate, failed
+
+        outcomes = evaluate_gate(self.conditions, result)
+        shown = result if self.texts else result.without_texts()
+        written = self.outputs.write(self._texts(collection, plan, shown, outcomes), self.stages.seconds)
+        if not self.quiet:
+            self._print(shown, outcomes, written)
+        else:
+            for outcome in outcomes:
+                if outcome.failed:
+                    typer.echo(
+                        f"gate failed: {outcome.condition} ({outcome.scenario}, queries in {outcome.query_language}: "
+                        f"{outcome.value:.6g})",
+                        err=True,
+                    )
+        if failed(outcomes):
+            raise typer.Exit(GATE_FAILED)
+
+    def _texts(
+        self,
+        collection: JudgedCollection,
+        plan: Sequence[Scenario],
+        result: AuditResult,
+        outcomes: Sequence[Outcome],
+    ) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        data = result.to_dict()
+        if self.outputs.json is not None:
+            texts["json"] = result.to_json()
+        if self.outputs.run is not None:
+            from haystack_crossalign.audit.trec import trec_run
+
+            texts["run"] = trec_run(collection, plan, self.run_depth)
+        if self.outputs.qrels is not None:
+            from haystack_crossalign.audit.trec import trec_qrels
+
+            texts["qrels"] = trec_qrels(collection)
+        if self.outputs.report is not None:
+            from haystack_crossalign.report.html import render_html
+
+            texts["report"] = render_html(data)
+        if self.outputs.markdown is not None:
+            from haystack_crossalign.report.markdown import render_markdown
+
+            texts["markdown"] = render_markdown(data)
+        if self.outputs.junit is not None:
+            from haystack_crossalign.report.junit import junit_xml
+
+            texts["junit"] = junit_xml([outcome.to_dict() for outcome in outcomes])
+        return texts
+
+    def _print(self, result: AuditResult, outcomes: Sequence[Outcome], written: Sequence[Path]) -> None:
+        from haystack_crossalign.report.terminal import gate_table, result_view
+
+        out = console()
+        for part in result_view(result.to_dict()):
+            out.print(part)
+        if outcomes:
+            out.print(gate_table([outcome.to_dict() for outcome in outcomes]))
+        for path in written:
+            out.print(f"Wrote {path}", soft_wrap=True, highlight=False, markup=False)

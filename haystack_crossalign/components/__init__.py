@@ -1,0 +1,31 @@
+"""Haystack components. Each is imported when it is first asked for, so that this import stays light."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
+    from haystack_crossalign.components.language_bias_auditor import LanguageBiasAuditor
+    from haystack_crossalign.components.language_tagger import LanguageTagger
+    from haystack_crossalign.components.text_embedder import CrossAlignTextEmbedder
+
+__all__ = ["CrossAlignDocumentEmbedder", "CrossAlignTextEmbedder", "LanguageBiasAuditor", "LanguageTagger"]
+
+_MODULES = {
+    "CrossAlignDocumentEmbedder": "document_embedder",
+    "CrossAlignTextEmbedder": "text_embedder",
+    "LanguageBiasAuditor": "language_bias_auditor",
+    "LanguageTagger": "language_tagger",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

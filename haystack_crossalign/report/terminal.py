@@ -1,0 +1,161 @@
+"""The compact view for a terminal: the finding first, then one table per scenario and pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.words import DASH, count, language_name, measure_value, p_value, plural
+
+__all__ = ["comparison_tables", "gate_table", "result_view"]
+
+_HEADLINE = ("Max@R", "Max@R_norm", "NDCG@1", "MRR")
+_TITLES = {
+    "multi": "One pool of {pool}",
+    "mono-same": "Pools of one language, asked in that language",
+    "mono-cross": "Pools of one language, asked in another",
+}
+
+
+def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
+    """What a person sees of a result: sentences, then tables.
+
+    :param result: an audit result as a mapping.
+    """
+    for sentence in finding(dict(result)):
+        yield Text(sentence)
+    for _, group in groupby(result["rows"], key=_table_key):
+        yield _table(list(group))
+    detection = result["provenance"].get("data", {}).get("detection")
+    if detection is not None:
+        yield Text(_detection(detection))
+
+
+def gate_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
+    """One line per condition and row that it looked at.
+
+    :param outcomes: the gate's outcomes as mappings.
+    """
+    table = Table(title="Gate", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for heading in ("Condition", "Scenario", "Queries in", "Pool", "Value", ""):
+        table.add_column(heading, justify="right" if heading == "Value" else "left", no_wrap=heading != "Condition")
+    for outcome in outcomes:
+        table.add_row(
+            Text(outcome["condition"]),
+            outcome["scenario"],
+            outcome["query_language"],
+            "+".join(outcome["pool_languages"]),
+            measure_value(outcome["measure"], outcome["value"]),
+            Text("FAILED", style="bold red") if outcome["failed"] else Text("passed", style="green"),
+        )
+    return table
+
+
+def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
+    """Before, after, difference, interval and p-value of every measure, one table per row.
+
+    :param comparison: a comparison as a mapping.
+    """
+    for note in comparison["notes"]:
+        yield Text(f"Note: {note}")
+    for row in comparison["rows"]:
+        table = Table(
+            title=f"{row['scenario']}: {'+'.join(row['pool_languages'])} asked in "
+            f"{language_name(row['query_language'])}"
+            f" ({count(row['queries'])} queries in both)",
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            title_style="bold",
+        )
+        table.add_column("Measure", no_wrap=True)
+        for heading in ("A", "B", "B - A", "95 % interval", "p (Holm)"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for name, entry in row["measures"].items():
+            bounds = entry["interval"]
+            table.add_row(
+                Text(name),
+                measure_value(name, entry["a"]),
+                measure_value(name, entry["b"]),
+                _signed(name, entry["difference"]),
+                DASH if bounds is None else f"{_signed(name, bounds[0])} to {_signed(name, bounds[1])}",
+                p_value(entry.get("p_holm")),
+            )
+        yield table
+
+
+def _detection(detection: Mapping[str, Any]) -> str:
+    left_out = detection["undetermined_queries"]
+    text = (
+        f"Languages detected: {plural(detection['documents'], 'document')}, "
+        f"{plural(detection['queries'], 'query', 'queries')}. Not clear: "
+        f"{plural(detection['undetermined_documents'], 'document')} (in the pool as '{UNDETERMINED}'), "
+        f"{plural(len(left_out), 'query', 'queries')} (left out"
+    )
+    shown = ", ".join(left_out[:5]) + (", …" if len(left_out) > 5 else "")
+    return f"{text}: {shown})." if left_out else f"{text})."
+
+
+def _table_key(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    # Rows over one-language pools share a table; every pool of several languages has its own columns.
+    return row["scenario"], tuple(row["pool_languages"]) if row["scenario"] == "multi" else ()
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    pool = rows[0]["pool_languages"]
+    multi = rows[0]["scenario"] == "multi"
+    cutoffs = [name for name in rows[0]["measures"] if name.startswith("Complete@")]
+    headline = [name for name in (*_HEADLINE, *cutoffs) if any(name in row["measures"] for row in rows)]
+    title = _TITLES[rows[0]["scenario"]].format(pool=", ".join(language_name(tag) for tag in pool))
+    if multi:
+        size = rows[0]["pool_size"]
+        title += f": {count(size)} documents" if size is not None else ""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", caption_justify="left")
+    table.add_column("Queries in", no_wrap=True)
+    if not multi:
+        table.add_column("Pool", no_wrap=True)
+    table.add_column("Queries", justify="right", no_wrap=True)
+    ranks = [f"Rank[{tag}]" for tag in pool] if multi else []
+    for name in (*headline, *ranks):
+        table.add_column(Text(name), justify="right", no_wrap=True)  # as text: brackets are markup to Rich
+    for row in rows:
+        cells = [language_name(row["query_language"])]
+        if not multi:
+            cells.append("+".join(row["pool_languages"]))
+        cells.append(count(row["queries"]))
+        cells += [measure_value(name, row["measures"].get(name)) for name in (*headline, *ranks)]
+        table.add_row(*cells)
+    notes = _notes(rows)
+    if notes:
+        table.caption = Text("\n".join(notes))
+    return table
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    notes = []
+    for row in rows:
+        reasons: dict[str, list[str]] = {}
+        for name, reason in row["reasons"].items():
+            reasons.setdefault(reason, []).append(name)
+        notes += [f"{DASH} {row['query_language']}: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        censored = row["censored"]
+        if censored is not None and censored["queries"]:
+            notes.append(
+                f"{row['query_language']}: {count(censored['queries'])} of {count(row['queries'])} queries have a "
+                f"relevant document below the depth of the list ({count(censored['depth_max'])}); Max@R is at least "
+                f"{measure_value('Max@R', censored['Max@R_lower_bound'])}"
+            )
+    return notes
+
+
+def _signed(name: str, value: float | None) -> str:
+    if value is None:
+        return DASH
+    text = measure_value(name, value)
+    return text if value <= 0 else f"+{text}"

@@ -1,0 +1,97 @@
+"""Comparison of two results: joined by query id, tested in pairs, honest about what does not match."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from haystack_crossalign.audit.compare import compare_results
+from haystack_crossalign.errors import InputError
+
+
+def one_row(make_row: Any, make_result: Any, values: list[float | None], **changes: Any) -> Any:
+    known = [value for value in values if value is not None]
+    row = make_row("zh", {"Max@R": float(np.mean(known)) if known else None}, **changes)
+    return make_result([row], [{"Max@R": values}])
+
+
+def test_differences_are_after_minus_before_and_small_samples_are_tested_exactly(
+    make_row: Any, make_result: Any
+) -> None:
+    before = one_row(make_row, make_result, [10.0, 20.0, 30.0])
+    after = one_row(make_row, make_result, [5.0, 10.0, 15.0])
+    (row,) = compare_results(before, after).to_dict()["rows"]
+    entry = row["measures"]["Max@R"]
+    assert (entry["a"], entry["b"], entry["difference"], entry["queries"]) == (20.0, 10.0, -10.0, 3)
+    # Three differences of one sign: of the 8 sign patterns only the one seen and its mirror are as far from 0.
+    assert entry["p"] == pytest.approx(2 / 8)
+    assert entry["interval"][0] <= -10 <= entry["interval"][1]
+
+
+def test_p_values_are_adjusted_over_all_measures_of_all_rows(make_row: Any, make_result: Any) -> None:
+    def result(values: list[float]) -> Any:
+        rows = [
+            make_row("en", {"Max@R": 1.0, "MRR": 1.0}),
+            make_row("zh", {"Max@R": 1.0}),
+        ]
+        return make_result(rows, [{"Max@R": values, "MRR": [1.0, 1.0, 1.0]}, {"Max@R": values}])
+
+    rows = compare_results(result([1.0, 2.0, 3.0]), result([2.0, 4.0, 5.0])).rows
+    entries = [entry for row in rows for entry in row["measures"].values()]
+    assert [entry["p"] for entry in entries] == pytest.approx([0.25, 1.0, 0.25])
+    # Holm: the smallest of three times 3, the next at least that, never above 1.
+    assert [entry["p_holm"] for entry in entries] == pytest.approx([0.75, 1.0, 0.75])
+
+
+def test_queries_are_joined_by_id_in_whatever_order(make_row: Any, make_result: Any) -> None:
+    before = one_row(make_row, make_result, [1.0, 2.0, 3.0])
+    after = one_row(make_row, make_result, [3.0, 2.0, 1.0])
+    after = replace(after, queries={**after.queries, "id": ["q2", "q1", "q0"]})
+    (row,) = compare_results(before, after).rows
+    assert row["measures"]["Max@R"]["difference"] == 0.0
+    assert row["measures"]["Max@R"]["p"] == 1.0
+
+
+def test_queries_and_pools_that_differ_are_said(make_row: Any, make_result: Any) -> None:
+    before = one_row(make_row, make_result, [1.0, 2.0, 3.0])
+    after = one_row(make_row, make_result, [1.0, 2.0], pool_size=240)
+    comparison = compare_results(before, after)
+    assert comparison.rows[0]["queries"] == 2
+    assert any("the 2 queries that both have, of 3 and 2" in note for note in comparison.notes)
+    assert any("pools differ in size (480 and 240)" in note for note in comparison.notes)
+
+
+def test_a_null_measure_stays_null_with_its_reason(make_row: Any, make_result: Any) -> None:
+    before = one_row(make_row, make_result, [None, None, None])
+    after = one_row(make_row, make_result, [1.0, 2.0, 3.0])
+    entry = compare_results(before, after).rows[0]["measures"]["Max@R"]
+    assert (entry["a"], entry["b"], entry["difference"], entry["p"]) == (None, 2.0, None, None)
+    assert entry["reason"] == "no such version"
+
+
+def test_rows_of_one_result_only_are_listed_and_none_in_common_is_an_error(make_row: Any, make_result: Any) -> None:
+    before = make_result(
+        [make_row("zh", {"Max@R": 1.0}), make_row("en", {"Max@R": 1.0})], [{"Max@R": [1.0]}, {"Max@R": [1.0]}]
+    )
+    after = one_row(make_row, make_result, [1.0])
+    assert compare_results(before, after).unmatched == [
+        {"result": "a", "scenario": "multi", "query_language": "en", "pool_languages": ["en", "zh"], "kind": "exact"}
+    ]
+    with pytest.raises(InputError, match="share no row"):
+        compare_results(after, one_row(make_row, make_result, [1.0], kind="live"))
+
+
+def test_results_over_other_queries_are_refused(make_row: Any, make_result: Any) -> None:
+    before, after = one_row(make_row, make_result, [1.0]), one_row(make_row, make_result, [1.0])
+    after = replace(after, queries={**after.queries, "id": ["other"]})
+    with pytest.raises(InputError, match="share no query"):
+        compare_results(before, after, names=("a.json", "b.json"))
+
+
+def test_the_same_comparison_gives_the_same_bytes(make_row: Any, make_result: Any) -> None:
+    values = np.random.default_rng(3).integers(1, 400, size=(2, 60)).astype(float).tolist()
+    before, after = (one_row(make_row, make_result, list(column)) for column in values)
+    assert compare_results(before, after, seed=5).to_json() == compare_results(before, after, seed=5).to_json()

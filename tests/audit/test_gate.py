@@ -1,0 +1,113 @@
+"""Conditions of the gate: how they are read and what they decide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from haystack_crossalign.audit.gate import check_conditions, evaluate_gate, failed, parse_condition
+from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "scenario", "measure", "language", "operator", "limit"),
+    [
+        ("Max@R_norm<80%", "multi", "Max@R_norm", None, "<", 0.8),
+        ("Max@R_norm < 0.8", "multi", "Max@R_norm", None, "<", 0.8),
+        ("Max@R_norm[zh]<0.8", "multi", "Max@R_norm", "zh", "<", 0.8),
+        ("Max@R_norm[Chinese]<=.8", "multi", "Max@R_norm", "zh", "<=", 0.8),
+        ("mono-same:NDCG@1<90%", "mono-same", "NDCG@1", None, "<", 0.9),
+        ("Max@R>20", "multi", "Max@R", None, ">", 20.0),
+        ("Rank[en]>=1e2", "multi", "Rank[en]", None, ">=", 100.0),
+        ("Rank[en][zh_CN]>100", "multi", "Rank[en]", "zh", ">", 100.0),
+        ("Intrusion[en][zh]>5", "multi", "Intrusion[en]", "zh", ">", 5.0),
+        ("mono-cross:nDCG@10[ar]<50%", "mono-cross", "NDCG@10", "ar", "<", 0.5),
+        ("Complete@10<1", "multi", "Complete@10", None, "<", 1.0),
+    ],
+)
+def test_a_condition_names_scenario_measure_language_and_limit(
+    text: str, scenario: str, measure: str, language: str | None, operator: str, limit: float
+) -> None:
+    condition = parse_condition(text)
+    assert (condition.scenario, condition.measure, condition.query_language) == (scenario, measure, language)
+    assert condition.operator == operator
+    assert condition.limit == pytest.approx(limit, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "not a condition"),
+        ("Max@R_norm", "not a condition"),
+        ("Max@R_norm==1", "not a condition"),
+        ("Max@R_norm<80%%", "not a condition"),
+        ("Max@R_norm<", "not a condition"),
+        ("Max@R_norm<80", "lies in 0..1"),
+        ("Max@R_norm<800%", "lies in 0..1"),
+        ("NDCG@10<-0.1", "lies in 0..1"),
+        ("Max@R<80%", "has no percentage"),
+        ("MaxR<80", "unknown measure"),
+        ("Max@R[klingonish]<80", "klingonish"),
+        ("single:Max@R<80", "unknown scenario"),
+        ("Rank>10", "needs a bracket"),
+        ("Max@R[en][zh]>10", "too many brackets"),
+    ],
+)
+def test_what_is_no_condition_is_refused_with_what_was_seen(text: str, part: str) -> None:
+    with pytest.raises(InputError) as raised:
+        parse_condition(text)
+    assert part in str(raised.value)
+
+
+def test_the_gate_fails_where_a_condition_holds_and_looks_at_every_query_language(
+    make_row: Any, make_result: Any
+) -> None:
+    rows = [make_row("en", {"Max@R_norm": 0.9}), make_row("zh", {"Max@R_norm": 0.79})]
+    result = make_result(rows, [{"Max@R_norm": [0.9]}, {"Max@R_norm": [0.79]}])
+    outcomes = evaluate_gate([parse_condition("Max@R_norm<80%")], result)
+    assert [(o.query_language, o.value, o.failed) for o in outcomes] == [("en", 0.9, False), ("zh", 0.79, True)]
+    assert failed(outcomes)
+    assert not failed(evaluate_gate([parse_condition("Max@R_norm[en]<80%")], result))
+
+
+@pytest.mark.parametrize(("operator", "fails"), [("<", False), ("<=", True), (">", False), (">=", True)])
+def test_a_limit_that_is_met_exactly_decides_as_the_operator_says(
+    make_row: Any, make_result: Any, operator: str, fails: bool
+) -> None:
+    result = make_result([make_row("zh", {"Complete@10": 0.5})], [{"Complete@10": [0.5]}])
+    assert failed(evaluate_gate([parse_condition(f"Complete@10{operator}50%")], result)) is fails
+
+
+def test_a_condition_on_one_documents_language_skips_pools_without_it(make_row: Any, make_result: Any) -> None:
+    rows = [make_row("zh", {"Rank[zh]": 3.0}), make_row("ar", {"Rank[ar]": 9.0}, pool_languages=["ar", "en"])]
+    result = make_result(rows, [{"Rank[zh]": [3.0]}, {"Rank[ar]": [9.0]}])
+    assert [o.query_language for o in evaluate_gate([parse_condition("Rank[ar]>5")], result)] == ["ar"]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("Max@R_norm[fr]<80%", "matches no row"),
+        ("mono-same:Max@R_norm<80%", "matches no row"),
+        ("NDCG@7<80%", "matches no row"),
+        ("Complete@10<80%", "has no value for queries in zh (no such version)"),
+    ],
+)
+def test_a_condition_without_a_value_is_bad_input_and_no_pass(
+    make_row: Any, make_result: Any, text: str, part: str
+) -> None:
+    rows = [make_row("zh", {"Max@R_norm": 0.9, "Complete@10": None})]
+    result = make_result(rows, [{"Max@R_norm": [0.9], "Complete@10": [None]}])
+    with pytest.raises(InputError) as raised:
+        evaluate_gate([parse_condition(text)], result)
+    assert part in str(raised.value)
+
+
+def test_conditions_that_can_match_nothing_are_found_before_the_work() -> None:
+    plan = [Scenario("multi", ("en", "zh"), "zh")]
+    check_conditions([parse_condition("Max@R_norm[zh]<80%"), parse_condition("Rank[en]>9")], plan)
+    for text in ("Max@R_norm[en]<80%", "mono-same:MRR<1", "Rank[ar]>9", "NDCG@7<1"):
+        with pytest.raises(InputError, match="matches no row"):
+            check_conditions([parse_condition(text)], plan)

@@ -1,0 +1,165 @@
+"""`demo`, `benchmark` and `compare` with the real model, and the exit codes that have nothing to do with input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from haystack_crossalign.data.sample import sample_folder
+
+PROGRAM = [sys.executable, "-c", "from haystack_crossalign.cli.main import main; main()"]
+
+
+def rows(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return {(row["scenario"], "+".join(row["pool_languages"]), row["query_language"]): row for row in data["rows"]}
+
+
+def test_the_demo_shows_the_bias_and_what_to_do_next(
+    crossalign: Any, offline_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = crossalign("demo", "--json", "demo.json")
+    assert done.code == 0, done.err
+    assert (
+        offline_model in json.loads((tmp_path / "demo.json").read_text(encoding="utf-8"))["provenance"]["model"]["name"]
+    )
+    found = rows(tmp_path / "demo.json")
+    mixed, alone = found["multi", "en+zh", "zh"]["measures"], found["mono-same", "zh", "zh"]["measures"]
+    # The point of the demo: alone Chinese is served well, and in the mixed pool the English version sinks.
+    assert alone["NDCG@1"] > 0.8
+    assert mixed["Rank[zh]"] < 3
+    assert mixed["Rank[en]"] > 10 * mixed["Rank[zh]"]
+    assert mixed["Complete@10"] < 0.2
+    assert {pool for scenario, pool, _ in found if scenario == "multi"} == {"en+ar", "en+es", "en+zh"}
+    assert "What to do next" in done.out
+    assert "report.html" in done.out
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.fixture(scope="module")
+def benchmark_files(tmp_path_factory: pytest.TempPathFactory, offline_model: str) -> Path:
+    """Two results of one benchmark, cut at 32 and at 64 tokens, so that they differ."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    for tokens in (32, 64):
+        subprocess.run(
+            [
+                *PROGRAM, "benchmark", "xquad", "--data", str(sample_folder()), "--languages", "es,en",
+                "--scenario", "multi,mono-same,mono-cross", "--pool", "questions", "--model", offline_model,
+                "--max-tokens", str(tokens), "--json", str(folder / f"{tokens}.json"), "--quiet",
+            ],
+            check=True,
+        )  # fmt: skip
+    return folder
+
+
+def test_a_benchmark_has_its_scenarios_and_its_pool(benchmark_files: Path) -> None:
+    found = rows(benchmark_files / "64.json")
+    assert set(found) == {
+        ("multi", "es+en", "es"), ("multi", "es+en", "en"), ("mono-same", "es", "es"), ("mono-same", "en", "en"),
+        ("mono-cross", "en", "es"), ("mono-cross", "es", "en"),
+    }  # fmt: skip
+    # One document per question: 237 in each language, of which copies of one passage tie exactly.
+    row = found["multi", "es+en", "es"]
+    assert (row["pool_size"], row["queries"], row["relevant"]) == (474, 237, 474)
+    assert row["ties"]["queries"] == 237
+    assert found["mono-cross", "en", "es"]["pool_size"] == 237
+    data = json.loads((benchmark_files / "64.json").read_text(encoding="utf-8"))
+    assert data["provenance"]["data"]["pool"] == "questions"
+    assert [one["name"] for one in data["provenance"]["data"]["files"]] == ["xquad.es.json", "xquad.en.json"]
+
+
+def test_compare_shows_differences_with_intervals_and_p_values(
+    crossalign: Any, benchmark_files: Path, tmp_path: Path
+) -> None:
+    a, b = benchmark_files / "32.json", benchmark_files / "64.json"
+    done = crossalign(
+        "compare", a, b, "--json", tmp_path / "d.json", "--report", tmp_path / "d.html", "--markdown", tmp_path / "d.md"
+    )
+    assert done.code == 0, done.err
+    assert "B - A" in done.out
+    data = json.loads((tmp_path / "d.json").read_text(encoding="utf-8"))
+    assert data["schema"] == "crossalign.comparison/1"
+    before, after = rows(a)["mono-same", "en", "en"], rows(b)["mono-same", "en", "en"]
+    (row,) = [one for one in data["rows"] if (one["scenario"], one["query_language"]) == ("mono-same", "en")]
+    for name in ("Max@R", "NDCG@1", "Recall@10"):
+        entry = row["measures"][name]
+        assert entry["a"] == pytest.approx(before["measures"][name], rel=1e-6)
+        assert entry["b"] == pytest.approx(after["measures"][name], rel=1e-6)
+        assert entry["difference"] == pytest.approx(entry["b"] - entry["a"], rel=1e-5)
+        assert entry["interval"][0] <= entry["difference"] <= entry["interval"][1]
+        assert 0 < entry["p"] <= entry["p_holm"] <= 1
+    assert all((tmp_path / name).stat().st_size > 0 for name in ("d.html", "d.md"))
+
+
+def test_compare_refuses_what_is_no_result(crossalign: Any, benchmark_files: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.json").write_text('{"schema": "other"}', encoding="utf-8")
+    done = crossalign("compare", benchmark_files / "32.json", tmp_path / "no.json")
+    assert done.code == 2
+    assert all(part in done.err for part in ("no.json", "not an audit result"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["mlqa", "--data", "x"], ["unknown data set", "'mlqa'", "xquad, belebele"]),
+        (["xquad", "--data", "nowhere"], ["nowhere", "no such folder"]),
+        (["xquad", "--data", str(sample_folder()), "--pool", "chunks"], ["--pool", "'chunks'", "passages, questions"]),
+        (["xquad", "--data", str(sample_folder()), "--languages", "en,th"], ["'th'", "ar, en, es, zh"]),
+        (["xquad"], ["--data"]),
+    ],
+)
+def test_a_benchmark_without_its_data_exits_with_two(crossalign: Any, arguments: list[str], parts: list[str]) -> None:
+    languages = [] if "--languages" in arguments else ["--languages", "en,zh"]
+    done = crossalign("benchmark", *arguments, *languages)
+    assert done.code == 2
+    assert all(part in done.err for part in parts), done.err
+
+
+def test_a_model_that_cannot_be_had_exits_with_three_and_says_what_to_do(
+    crossalign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    (tmp_path / "d.jsonl").write_text(
+        '{"id": "a", "text": "x", "language": "en"}\n{"id": "b", "text": "y", "language": "zh"}\n', encoding="utf-8"
+    )
+    (tmp_path / "q.jsonl").write_text(
+        '{"id": "q", "text": "x", "language": "en", "relevant": ["a"]}\n', encoding="utf-8"
+    )
+    files = ["--documents", tmp_path / "d.jsonl", "--queries", tmp_path / "q.jsonl"]
+    done = crossalign("audit", *files, "--json", tmp_path / "a.json")
+    assert done.code == 3
+    assert "offline:multilingual-e5-small" in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "a.json").exists()
+    wrong = crossalign("audit", *files, "--model", "offline:other")
+    assert wrong.code == 2
+    assert "offline:multilingual-e5-small" in wrong.err
+
+
+def test_an_interrupt_exits_with_130_and_writes_nothing(offline_model: str, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "demo", "--model", offline_model, "--json", "demo.json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    time.sleep(6)  # past the imports, well before the end
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted" in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,77 @@
+"""The package as it is imported and installed: light, registered with Haystack, typed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import metadata, resources
+
+import pytest
+
+HEAVY = ("haystack", "torch", "transformers", "sentence_transformers", "numpy", "langcodes")
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs code in a fresh interpreter."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**{k: v for k, v in os.environ.items() if k != "HAYSTACK_DESERIALIZATION_ALLOWLIST"}, **environment},
+    )
+
+
+@pytest.mark.parametrize("module", ["haystack_crossalign", "haystack_crossalign.cli.main"])
+def test_importing_stays_light(module: str) -> None:
+    done = python(f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])")
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stdout + done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom haystack_crossalign.cli.main import main\ntry:\n    main(sys.argv[1:] or ['--help'])\n"
+        f"except SystemExit:\n    print('HEAVY', *[name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = python(code)
+    assert "audit" in done.stdout
+    assert done.stdout.splitlines()[-1].split() == ["HEAVY"]
+
+
+def test_importing_registers_with_haystacks_allow_list_once_and_keeps_what_was_there() -> None:
+    code = (
+        "import os, importlib, haystack_crossalign; importlib.reload(haystack_crossalign); "
+        "print(os.environ['HAYSTACK_DESERIALIZATION_ALLOWLIST'])"
+    )
+    assert python(code).stdout.strip() == "haystack_crossalign.*"
+    kept = python(code, HAYSTACK_DESERIALIZATION_ALLOWLIST="mine.*, other").stdout.strip()
+    assert kept == "mine.*,other,haystack_crossalign.*"
+
+
+def test_a_pipeline_naming_a_component_loads_after_the_import_alone() -> None:
+    pipeline = (
+        "components: {auditor: {type: haystack_crossalign.components.language_bias_auditor.LanguageBiasAuditor, "
+        "init_parameters: {}}}"
+    )
+    code = f"import haystack_crossalign; from haystack import Pipeline; print(Pipeline.loads({pipeline!r}).to_dict())"
+    done = python(code, HAYSTACK_TELEMETRY_ENABLED="False")
+    assert "LanguageBiasAuditor" in done.stdout, done.stderr
+    without = python(code.replace("import haystack_crossalign; ", ""), HAYSTACK_TELEMETRY_ENABLED="False")
+    assert "not on the trusted-module allowlist" in without.stderr
+
+
+def test_the_command_line_switches_haystacks_telemetry_off() -> None:
+    code = (
+        "import os\nfrom haystack_crossalign.cli.main import main\ntry:\n    main(['--version'])\n"
+        "except SystemExit:\n    print(os.environ['HAYSTACK_TELEMETRY_ENABLED'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "HAYSTACK_TELEMETRY_ENABLED"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["crossalign", metadata.version("haystack-crossalign"), "False"]
+
+
+def test_the_package_says_that_it_is_typed_and_ships_its_schema_and_sample() -> None:
+    root = resources.files("haystack_crossalign")
+    for name in ("py.typed", "audit/audit-1.schema.json", "sample/xquad.zh.json", "sample/LICENSE.md"):
+        assert root.joinpath(name).is_file(), name
