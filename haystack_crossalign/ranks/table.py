@@ -54,4 +54,5 @@ class RankTable:
     @property
     def relevant(self) -> NDArray[np.int64]:
         """Number of relevant versions of each query, |R_q|: int64 [Q]."""
-        return (self.relevant_languages >= 0).sum(axis=1)
+        count: NDArray[np.int64] = (self.relevant_languages >= 0).sum(axis=1)
+        return count

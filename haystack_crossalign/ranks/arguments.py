@@ -1,0 +1,70 @@
+"""Checks of the integer arrays that describe queries and documents."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["integer_column", "integer_table", "language_codes", "relevant_versions"]
+
+
+def integer_table(values: ArrayLike, rows: int, name: str) -> NDArray[np.int64]:
+    """Integers as int64 [rows, any]; anything else is an `InputError` naming the argument."""
+    table = np.asarray(values)
+    if table.ndim != 2 or len(table) != rows or not np.issubdtype(table.dtype, np.integer):
+        raise InputError(
+            f"'{name}' must be a table of integers with one row for each query",
+            field=name,
+            seen=(str(table.dtype), table.shape),
+            allowed=f"{rows} rows",
+        )
+    return table.astype(np.int64)
+
+
+def integer_column(values: ArrayLike, count: int, name: str) -> NDArray[np.int64]:
+    """Integers as int64 [count]; anything else is an `InputError` naming the argument."""
+    array = np.asarray(values)
+    if array.shape != (count,) or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"'{name}' must be integers, one for each row",
+            field=name,
+            seen=(str(array.dtype), array.shape),
+            allowed=f"{count} integers",
+        )
+    return array.astype(np.int64)
+
+
+def language_codes(values: ArrayLike, count: int, languages: int, name: str) -> NDArray[np.int32]:
+    """Language codes as int32 [count], each of them 0 to `languages` - 1."""
+    codes = integer_column(values, count, name).astype(np.int32)
+    wrong = np.flatnonzero((codes < 0) | (codes >= languages))
+    if len(wrong):
+        raise InputError(
+            f"unknown language code in row {wrong[0]}",
+            field=name,
+            seen=int(codes[wrong[0]]),
+            allowed=f"0 to {languages - 1}",
+        )
+    return codes
+
+
+def relevant_versions(values: ArrayLike, rows: int, version_languages: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Relevant versions as int64 [rows, R], each of them a version with documents or -1.
+
+    :param version_languages: int32 [V], code of each version's language, -1 where a version has no documents.
+    """
+    wanted = integer_table(values, rows, "relevant")
+    known = (wanted >= 0) & (wanted < len(version_languages))
+    known[known] = version_languages[wanted[known]] >= 0
+    wrong = np.argwhere(~known & (wanted != -1))
+    if len(wrong):
+        row, column = wrong[0]
+        raise InputError(
+            f"a relevant version of query {row} is not among the documents",
+            field="relevant",
+            seen=int(wanted[row, column]),
+            allowed=f"0 to {len(version_languages) - 1}, or -1 for none",
+        )
+    return wanted

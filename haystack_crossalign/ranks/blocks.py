@@ -1,0 +1,79 @@
+"""How a pool is cut into blocks of documents of one language with all chunks of a version in one block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Block", "cut_pool"]
+
+BLOCK_ROWS = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Documents of one language, ordered by the place of the chunk in its version.
+
+    First the first chunk of every version, then the second chunk of those that have one, and so on; versions with more
+    chunks come first. So the best chunk of each version is found by maxima of whole slabs, without any index.
+
+    :param language: code of the language.
+    :param documents: int64 [B], document indices.
+    :param slabs: number of versions with more than j chunks, for j = 0, 1, ...; they sum to B, and ``slabs[0]``
+        is the number of versions.
+    """
+
+    language: int
+    documents: NDArray[np.int64]
+    slabs: tuple[int, ...]
+
+
+def cut_pool(
+    document_languages: NDArray[np.int32], versions: NDArray[np.int32] | None, rows: int = BLOCK_ROWS
+) -> list[Block]:
+    """Cut a pool into blocks of about `rows` documents; a version with more chunks than that has a longer block.
+
+    :param document_languages: int32 [N], code of each document's language; equal within a version.
+    :param versions: int32 [N], version of each document, or None where each document is one.
+    """
+    blocks: list[Block] = []
+    for language in np.unique(document_languages):
+        members = np.flatnonzero(document_languages == language)
+        if versions is None:
+            parts = [members[start : start + rows] for start in range(0, len(members), rows)]
+            blocks += [Block(int(language), part, (len(part),)) for part in parts]
+        else:
+            blocks += _blocks_of_versions(int(language), members, versions[members], rows)
+    return blocks
+
+
+def _blocks_of_versions(
+    language: int, members: NDArray[np.int64], versions: NDArray[np.int32], rows: int
+) -> list[Block]:
+    _, version, chunks = np.unique(versions, return_inverse=True, return_counts=True)
+    by_size = np.argsort(-chunks, kind="stable")
+    place = np.empty_like(by_size)
+    place[by_size] = np.arange(len(by_size))
+    order = np.argsort(place[version], kind="stable")  # documents version by version, the longest version first
+    sizes = chunks[by_size]
+    ends = np.cumsum(sizes)
+    blocks = []
+    first = 0
+    while first < len(sizes):
+        begin = int(ends[first] - sizes[first])
+        last = max(first + 1, int(np.searchsorted(ends, begin + rows, side="right")))
+        documents = members[order[begin : int(ends[last - 1])]]
+        blocks.append(_slabbed(language, documents, sizes[first:last]))
+        first = last
+    return blocks
+
+
+def _slabbed(language: int, documents: NDArray[np.int64], sizes: NDArray[np.int64]) -> Block:
+    """Reorder documents that lie version by version, with sizes descending, slab by slab."""
+    starts = np.cumsum(sizes) - sizes
+    chunk = np.arange(len(documents)) - np.repeat(starts, sizes)
+    order = np.argsort(chunk, kind="stable")
+    slabs = np.bincount(chunk)
+    return Block(language, documents[order], tuple(int(count) for count in slabs))

@@ -1,0 +1,182 @@
+"""Exact ranks over a whole pool: a rank is a count, so nothing is sorted and no full score matrix exists."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.precision import resolve_precision
+from haystack_crossalign.ranks.arguments import integer_column, language_codes, relevant_versions
+from haystack_crossalign.ranks.blocks import cut_pool
+from haystack_crossalign.ranks.bounds import QueryOperand, centre_of
+from haystack_crossalign.ranks.counting import Counter, Counts, Targets
+from haystack_crossalign.ranks.scores import PairScorer, checked_vectors
+from haystack_crossalign.ranks.table import ABSENT, RankTable
+from haystack_crossalign.ranks.topk import exact_top_k
+from haystack_crossalign.ranks.workers import full_float32_products, share_out
+
+__all__ = ["exact_ranks"]
+
+_GROUP = 8192  # queries counted in one pass over the pool
+
+
+def exact_ranks(
+    queries: ArrayLike,
+    documents: ArrayLike,
+    *,
+    document_languages: ArrayLike,
+    languages: tuple[str, ...],
+    query_languages: ArrayLike,
+    relevant: ArrayLike,
+    id_order: ArrayLike,
+    versions: ArrayLike | None = None,
+    precision: str = "auto",
+    top_language: bool = False,
+) -> RankTable:
+    """Rank the relevant versions of every query in the whole pool.
+
+    The score of a pair is float32(float64 dot product of the float32 vectors); a version scores as its best document.
+    rank = 1 + versions with a greater score + versions with an equal score and a smaller document id. A fast product
+    (bf16 where the processor has it, else float32) decides every pair outside its error bound of a threshold; the rest
+    is scored exactly. So the result does not depend on precision, threads or block size.
+
+    :param queries: float32 [Q, dim].
+    :param documents: float32 [N, dim].
+    :param document_languages: int [N], code of each document's language, an index into `languages`.
+    :param languages: tags of the L languages.
+    :param query_languages: int [Q], code of each query's language.
+    :param relevant: int [Q, R], relevant versions of each query (document indices where `versions` is None), padded
+        with -1; a row of nothing but -1 has only absent ranks.
+    :param id_order: int [N], position of each document's id in ascending byte order; all different.
+    :param versions: int [N], version of each document, 0 to V - 1, or None where each document is one. All documents
+        of a version have one language.
+    :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
+    :param top_language: whether to find the language at rank 1, which takes another pass unless each query has a
+        relevant version there.
+    :raises InputError: for vectors that are zero or no numbers, and arrays that do not fit each other.
+    """
+    query_vectors, document_vectors, longest = checked_vectors(queries, documents)
+    pool = _Pool(document_vectors, longest, document_languages, languages, id_order, versions)
+    query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
+    wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
+    dtype = torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
+
+    parts = [slice(start, start + _GROUP) for start in range(0, len(query_vectors), _GROUP)]
+    with full_float32_products(), torch.inference_mode():
+        counted = [_count(query_vectors[part], wanted[part], pool, len(languages), dtype) for part in parts]
+    greater, ahead, tied = (
+        np.concatenate([getattr(counts, name) for counts in counted], axis=2) for name in ("greater", "ahead", "tied")
+    )
+    exists = wanted >= 0
+
+    def marked(ranks: NDArray[np.int64]) -> NDArray[np.int32]:
+        return np.where(exists, ranks.T, ABSENT).astype(np.int32)
+
+    best = 1 + greater.sum(axis=0)
+    ranks = marked(best + ahead.sum(axis=0))
+    relevant_languages = np.where(exists, pool.version_languages[np.maximum(wanted, 0)], -1).astype(np.int32)
+    above = np.where(exists[:, :, None], (greater + ahead).transpose(2, 1, 0), 0).astype(np.int32)
+    top = None
+    if top_language:
+        top = _top_languages(query_vectors, pool, ranks, relevant_languages, precision)
+    return RankTable(
+        languages=tuple(languages),
+        query_languages=query_codes,
+        relevant_languages=relevant_languages,
+        ranks=ranks,
+        optimistic=marked(best),
+        pessimistic=marked(best + tied.sum(axis=0)),
+        above=above,
+        pool_languages=tuple(int(code) for code in np.unique(pool.languages)),
+        pool_size=len(np.unique(pool.versions)),
+        top_language=top,
+    )
+
+
+class _Pool:
+    """The documents and what is known of them, checked."""
+
+    def __init__(
+        self,
+        vectors: torch.Tensor,
+        longest: float,
+        document_languages: ArrayLike,
+        languages: tuple[str, ...],
+        id_order: ArrayLike,
+        versions: ArrayLike | None,
+    ) -> None:
+        count = len(vectors)
+        self.vectors, self.longest = vectors, longest
+        self.languages = language_codes(document_languages, count, len(languages), "document_languages")
+        self.ids = integer_column(id_order, count, "id_order").astype(np.int64)
+        self.chunked = versions is not None
+        own = np.arange(count, dtype=np.int32)
+        self.versions = own if versions is None else integer_column(versions, count, "versions").astype(np.int32)
+        if self.versions.min() < 0:
+            raise InputError("a version is negative", field="versions", seen=int(self.versions.min()))
+        self.version_languages = np.full(int(self.versions.max()) + 1, -1, dtype=np.int32)
+        self.version_languages[self.versions] = self.languages
+        mixed = np.flatnonzero(self.version_languages[self.versions] != self.languages)
+        if len(mixed):
+            raise InputError(
+                "a version holds documents of two languages", field="versions", seen=int(self.versions[mixed[0]])
+            )
+        self._by_version = np.argsort(self.versions, kind="stable") if self.chunked else own.astype(np.int64)
+        self._starts = np.searchsorted(self.versions[self._by_version], np.arange(len(self.version_languages) + 1))
+
+    def targets(self, queries: torch.Tensor, wanted: NDArray[np.int64]) -> Targets:
+        """Exact score and smallest best id of each relevant version."""
+        row, place = np.nonzero(wanted >= 0)
+        version = wanted[row, place]
+        chunks = self._starts[version + 1] - self._starts[version]
+        pair = np.repeat(np.arange(len(version)), chunks)
+        within = np.arange(len(pair)) - np.repeat(np.cumsum(chunks) - chunks, chunks)
+        document = self._by_version[self._starts[version][pair] + within]
+        score = PairScorer(queries, self.longest).exact(self.vectors, document, row[pair])
+        order = np.lexsort((self.ids[document], -score, pair))
+        first = order[np.searchsorted(pair, np.arange(len(version)))]  # pair is ascending, so groups keep their places
+        scores = np.full(wanted.T.shape, np.inf, dtype=np.float32)
+        ids = np.zeros(wanted.T.shape, dtype=np.int64)
+        scores[place, row] = score[first]
+        ids[place, row] = self.ids[document[first]]
+        return Targets(scores, ids)
+
+
+def _count(queries: torch.Tensor, wanted: NDArray[np.int64], pool: _Pool, languages: int, dtype: torch.dtype) -> Counts:
+    total = Counts.zero(languages, wanted.shape[1], len(queries))
+    if not (wanted >= 0).any():
+        return total
+    blocks = cut_pool(pool.languages, pool.versions if pool.chunked else None)
+    codes = sorted({block.language for block in blocks})
+    counter = Counter(
+        documents=pool.vectors,
+        scorer=PairScorer(queries, pool.longest),
+        operand=QueryOperand(queries, dtype),
+        targets=pool.targets(queries, wanted),
+        id_order=pool.ids,
+        centres={code: centre_of(pool.vectors, np.flatnonzero(pool.languages == code)) for code in codes},
+        languages=languages,
+        largest=max(len(block.documents) for block in blocks),
+    )
+    for counts in share_out(blocks, counter.count, limit=len(blocks)):
+        total.add(counts)
+    return total
+
+
+def _top_languages(
+    queries: torch.Tensor,
+    pool: _Pool,
+    ranks: NDArray[np.int32],
+    relevant_languages: NDArray[np.int32],
+    precision: str,
+) -> NDArray[np.int32]:
+    """Language at rank 1: that of the relevant version there, else of the best document."""
+    top: NDArray[np.int32] = np.where(ranks == 1, relevant_languages, -1).max(axis=1, initial=-1).astype(np.int32)
+    open_queries = np.flatnonzero(top < 0)
+    if len(open_queries):
+        rest = queries[torch.from_numpy(open_queries)].numpy()
+        indices, _ = exact_top_k(rest, pool.vectors.numpy(), 1, id_order=pool.ids, precision=precision)
+        top[open_queries] = pool.languages[indices[:, 0]]
+    return top

@@ -1,0 +1,205 @@
+"""Ranks from the result lists of any retriever, censored where the list ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.ranks.arguments import integer_column, integer_table, language_codes, relevant_versions
+from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
+
+__all__ = ["ranks_from_lists", "with_asked_depth"]
+
+
+def ranks_from_lists(
+    retrieved: ArrayLike,
+    *,
+    document_languages: ArrayLike,
+    languages: tuple[str, ...],
+    query_languages: ArrayLike,
+    relevant: ArrayLike,
+    id_order: ArrayLike,
+    versions: ArrayLike | None = None,
+    scores: ArrayLike | None = None,
+    pool_languages: tuple[int, ...] | None = None,
+    pool_size: int | None = None,
+) -> RankTable:
+    """Rank the relevant versions of every query in its result list.
+
+    The document arrays describe all documents that any list or judgment names: the judged ones and whatever else was
+    retrieved, in any order (a caller that knows no language of a document gives it the code of a tag such as ``und``).
+    A version stands at its first document in the list, and rank and depth count versions. A relevant version that is
+    not in the list is `CENSORED`: its rank is greater than the list's depth.
+
+    Where a list has scores and they never rise, documents of equal score are put in order of their ids, and the bounds
+    are over all orders of them; ties with documents beyond the end of the list are not known. Where the scores rise
+    somewhere, as after a reranker or a joiner that kept the scores of before, or one is NaN, the order given counts and
+    the bounds equal the rank. So they do without scores.
+
+    :param retrieved: int [Q, depth], document indices, best first, padded at the end with -1.
+    :param document_languages: int [N], code of each document's language, an index into `languages`.
+    :param languages: tags of the L languages.
+    :param query_languages: int [Q], code of each query's language.
+    :param relevant: int [Q, R], relevant versions of each query (document indices where `versions` is None), padded
+        with -1. They need not be among the documents retrieved but must be among those described.
+    :param id_order: int [N], position of each document's id in ascending byte order.
+    :param versions: int [N], version of each document, or None where each document is one.
+    :param scores: float [Q, depth], scores of the list; padding is not read.
+    :param pool_languages: codes of the languages that the pool holds, where more is known than the documents tell.
+    :param pool_size: number of versions in the pool, where it is known.
+    :returns: a table with `depth` and `top_language`.
+    :raises InputError: for arrays that do not fit each other, padding before the end, and unknown indices.
+    """
+    count = np.asarray(document_languages).size
+    codes = language_codes(document_languages, count, len(languages), "document_languages")
+    ids = integer_column(id_order, count, "id_order")
+    version_of = np.arange(count) if versions is None else integer_column(versions, count, "versions")
+    lists = integer_table(retrieved, len(np.asarray(retrieved)), "retrieved")
+    if not count:
+        raise InputError("no documents are described", field="document_languages", allowed="at least those judged")
+    if not lists.shape[1]:  # lists without places are lists of padding
+        lists, scores = np.full((len(lists), 1), -1, dtype=np.int64), None
+    listed = _checked_listed(lists, count)
+    version_languages = np.full(int(version_of.max()) + 1, -1, dtype=np.int32)
+    version_languages[version_of] = codes
+    wanted = relevant_versions(relevant, len(lists), version_languages)
+
+    keys = _tie_keys(listed, scores)
+    lists = _by_id_within_ties(lists, listed, keys, ids)
+    exists = wanted >= 0
+    version = np.where(listed, version_of[lists], -1)
+    first = _first_of_version(version, listed)
+    position = _positions(version, first, wanted)
+    found = exists & (position >= 0)
+    at = np.maximum(position, 0)
+
+    def ranked(counts: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Take a number for every place of the list and mark what is not in it."""
+        taken = np.take_along_axis(counts, at, axis=1)
+        return np.where(found, taken, np.where(exists, CENSORED, ABSENT)).astype(np.int32)
+
+    through = first.cumsum(axis=1)  # versions up to and with each place
+    start, end = _runs(keys)
+    before_run = np.take_along_axis(through - first, start, axis=1)
+    through_run = np.take_along_axis(through, end, axis=1)
+
+    above = np.zeros((*wanted.shape, len(languages)), dtype=np.int32)
+    place_languages = np.where(listed, codes[lists], -1)
+    for code in range(len(languages)):
+        own = first & (place_languages == code)
+        total = own.sum(axis=1)[:, None]
+        ahead = np.take_along_axis(own.cumsum(axis=1) - own, at, axis=1)
+        above[:, :, code] = np.where(found, ahead, np.where(exists, total, 0))
+
+    known = tuple(int(code) for code in np.unique(codes)) if pool_languages is None else pool_languages
+    return RankTable(
+        languages=tuple(languages),
+        query_languages=language_codes(query_languages, len(lists), len(languages), "query_languages"),
+        relevant_languages=np.where(exists, version_languages[np.maximum(wanted, 0)], -1).astype(np.int32),
+        ranks=ranked(through),
+        optimistic=ranked(before_run + 1),
+        pessimistic=ranked(through_run),
+        above=above,
+        pool_languages=tuple(sorted(known)),
+        pool_size=pool_size,
+        depth=first.sum(axis=1).astype(np.int32),
+        top_language=place_languages[:, 0].astype(np.int32),
+    )
+
+
+def _checked_listed(lists: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    wrong = np.argwhere((lists < -1) | (lists >= count))
+    if len(wrong):
+        row, place = wrong[0]
+        raise InputError(
+            f"result {place + 1} of query {row} is no known document",
+            field="retrieved",
+            seen=int(lists[row, place]),
+            allowed=f"0 to {count - 1}, or -1 after the end of the list",
+        )
+    listed: NDArray[np.bool_] = lists >= 0
+    gaps = np.argwhere(listed[:, 1:] & ~listed[:, :-1])
+    if len(gaps):
+        row, place = gaps[0]
+        raise InputError(
+            f"result {place + 1} of query {row} is missing, but the list goes on", field="retrieved", seen=-1
+        )
+    return listed
+
+
+def _tie_keys(listed: NDArray[np.bool_], scores: ArrayLike | None) -> NDArray[np.int64]:
+    """A number per place that rises along the list and is equal where the order is a matter of ids alone."""
+    places = np.broadcast_to(np.arange(listed.shape[1]), listed.shape)
+    if scores is None:
+        return places.astype(np.int64)
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != listed.shape:
+        raise InputError("scores do not fit the lists", field="scores", seen=values.shape, allowed=str(listed.shape))
+    both = listed[:, 1:]
+    before, after = values[:, :-1], values[:, 1:]
+    ordered: NDArray[np.bool_] = np.logical_and.reduce((before >= after) | ~both, axis=1)  # False for NaN
+    new = np.ones(listed.shape, dtype=np.int64)
+    new[:, 1:] = np.where(both & ordered[:, None], before > after, 1)
+    keys: NDArray[np.int64] = new.cumsum(axis=1)
+    return keys
+
+
+def _by_id_within_ties(
+    lists: NDArray[np.int64], listed: NDArray[np.bool_], keys: NDArray[np.int64], ids: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    order = np.lexsort((np.where(listed, ids[lists], -1), keys), axis=1)
+    return np.take_along_axis(lists, order, axis=1)
+
+
+def _first_of_version(version: NDArray[np.int64], listed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether each place holds the first document of its version."""
+    rows = np.repeat(np.arange(len(version)), version.shape[1])
+    order = np.lexsort((version.ravel(), rows))  # stable: places ascend within a version
+    again = np.zeros(version.size, dtype=np.bool_)
+    same = (rows[order][1:] == rows[order][:-1]) & (version.ravel()[order][1:] == version.ravel()[order][:-1])
+    again[order[1:]] = same
+    return listed & ~again.reshape(version.shape)
+
+
+def _positions(version: NDArray[np.int64], first: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each relevant version in its list, -1 where it is not there."""
+    position = np.full(wanted.shape, -1, dtype=np.int64)
+    for column in range(wanted.shape[1]):
+        here = first & (version == wanted[:, column, None])
+        there = here.any(axis=1) & (wanted[:, column] >= 0)
+        position[there, column] = here[there].argmax(axis=1)
+    return position
+
+
+def _runs(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last place of the run of equal keys around each place; keys never fall along a row."""
+    places = np.broadcast_to(np.arange(keys.shape[1]), keys.shape)
+    changes = np.ones(keys.shape, dtype=np.bool_)
+    changes[:, 1:] = keys[:, 1:] != keys[:, :-1]
+    start = np.maximum.accumulate(np.where(changes, places, 0), axis=1)
+    ends = np.ones(keys.shape, dtype=np.bool_)
+    ends[:, :-1] = changes[:, 1:]
+    last = np.where(ends, places, keys.shape[1])
+    end = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    return start, end
+
+
+def with_asked_depth(table: RankTable, lengths: ArrayLike, asked: int | None = None) -> RankTable:
+    """Tell lists that were cut from lists that ended by themselves.
+
+    A list that is shorter than what was asked for has ended: nothing follows it, however far one reads. So what it
+    lacks lies below the depth asked for. A list of full length was cut, and what it lacks lies below its own depth.
+
+    :param table: ranks from lists, see `ranks_from_lists`.
+    :param lengths: int [Q], number of documents in each list.
+    :param asked: number of documents asked for; the length of the longest list if None.
+    """
+    if table.depth is None:
+        return table
+    count = np.asarray(lengths)
+    wanted = int(count.max(initial=0)) if asked is None else asked
+    depth = np.where(count < wanted, np.maximum(table.depth, wanted), table.depth)
+    return replace(table, depth=depth.astype(np.int32))

@@ -1,0 +1,157 @@
+"""The score that ranks are defined by, and the checks on vectors that make it a number."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["PairScorer", "checked_vectors"]
+
+LONGEST = 2.0**40
+"""Longest vector accepted; 1 / LONGEST is the shortest. No product or square inside overflows float32."""
+
+_BATCH = 4096
+
+
+def checked_vectors(queries: ArrayLike, documents: ArrayLike) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Check both sets of vectors and return them as contiguous float32 tensors (without a copy where they are).
+
+    The third result is the greatest length of a document.
+
+    :param queries: [Q, dim].
+    :param documents: [N, dim].
+    :raises InputError: for a wrong shape, no rows, different dimensions, NaN or infinite values, zero vectors and
+        lengths outside 2**-40 to 2**40; the message names the row.
+    """
+    query_tensor, _ = _checked(queries, "queries")
+    document_tensor, longest = _checked(documents, "documents")
+    if query_tensor.shape[1] != document_tensor.shape[1]:
+        raise InputError(
+            "queries and documents have vectors of different dimension",
+            seen=(query_tensor.shape[1], document_tensor.shape[1]),
+            allowed="one dimension for both",
+        )
+    return query_tensor, document_tensor, longest
+
+
+def _checked(vectors: ArrayLike, name: str) -> tuple[torch.Tensor, float]:
+    array = np.ascontiguousarray(vectors, dtype=np.float32)
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(
+            f"the vectors of {name} must be a table",
+            field=name,
+            seen=array.shape,
+            allowed="two dimensions, both at least 1",
+        )
+    with warnings.catch_warnings():  # torch warns about read-only arrays; nothing here writes to them
+        warnings.simplefilter("ignore", UserWarning)
+        tensor = torch.from_numpy(array)
+    lengths = torch.linalg.vector_norm(tensor, dim=1)
+    wrong = torch.logical_not((lengths >= 1 / LONGEST) & (lengths <= LONGEST))  # NaN is wrong as well
+    if not bool(wrong.any()):
+        return tensor, 1.001 * float(lengths.max())
+    row = int(wrong.nonzero()[0, 0])
+    values = array[row]
+    if not np.isfinite(values).all():
+        seen: object = float(values[~np.isfinite(values)][0])
+        raise InputError(f"vector {row} of {name} holds a value that is not a number", field=name, seen=seen)
+    if not values.any():
+        raise InputError(f"vector {row} of {name} is zero", field=name, allowed="vectors with a direction")
+    raise InputError(
+        f"vector {row} of {name} is too long or too short",
+        field=name,
+        seen=float(np.linalg.norm(values.astype(np.float64))),
+        allowed="a length between 2**-40 and 2**40",
+    )
+
+
+class PairScorer:
+    """Scores of listed pairs of a set of queries and any block of documents.
+
+    A score is float32(float64 dot product of the float32 vectors). Products of float32 are exact in float64, and every
+    pair is summed by one routine (torch's sampled product), so that a score depends on its two vectors alone: not on
+    the block, the other pairs, the number of threads or the fast pass before. Equal vectors tie exactly.
+
+    Where only the order against a few thresholds matters, float32 sums settle all but the closest pairs first.
+
+    :param queries: float32 [Q, dim].
+    :param longest: greatest length of any document that will be scored.
+    """
+
+    def __init__(self, queries: torch.Tensor, longest: float) -> None:
+        self._queries = queries
+        lengths: NDArray[np.float64] = torch.linalg.vector_norm(queries, dim=1, dtype=torch.float64).numpy()
+        # A float32 sum of dim products is off by at most dim * 2**-24 * |q| * |d|, whatever its order; twice that also
+        # covers sums that truncate, the rounding of scores to float32, and the step from a score to its neighbour.
+        self._error = 2 * (queries.shape[1] + 16) * 2.0**-24 * lengths * longest + 2.0**-100
+
+    def exact(
+        self, documents: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Exact scores, float32 [pairs].
+
+        :param documents: float32 [B, dim].
+        :param document_rows: int64 [pairs].
+        :param query_rows: int64 [pairs].
+        """
+        scores = np.empty(len(query_rows), dtype=np.float32)
+        if len(query_rows) > len(documents):  # most rows are needed several times: one float64 copy of each
+            order = np.argsort(document_rows, kind="stable")
+            listed = document_rows[order], query_rows[order]
+            products = _sampled(documents.double(), self._queries.double(), *listed)
+            scores[order] = products.float().numpy()
+            return scores
+        for start in range(0, len(query_rows), _BATCH):
+            part = slice(start, start + _BATCH)
+            own = np.arange(len(query_rows[part]), dtype=np.int64)
+            left = documents[torch.from_numpy(document_rows[part])].double()
+            right = self._queries[torch.from_numpy(query_rows[part])].double()
+            scores[part] = _sampled(left, right, own, own).float().numpy()
+        return scores
+
+    def near(
+        self, documents: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Scores within `slack` of the exact ones, several times faster: float32 [pairs].
+
+        :param documents: float32 [B, dim].
+        :param document_rows: int64 [pairs], ascending.
+        :param query_rows: int64 [pairs].
+        """
+        scores: NDArray[np.float32] = _sampled(documents, self._queries, document_rows, query_rows).numpy()
+        return scores
+
+    def slack(self, query_rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Two scores further apart than this compare alike whether `near` or `exact`: float64 [pairs]."""
+        return self._error[query_rows]
+
+
+def _sampled(
+    documents: torch.Tensor, queries: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
+) -> torch.Tensor:
+    """Dot products of listed pairs, one sum each."""
+    starts = np.searchsorted(document_rows, np.arange(len(documents) + 1))
+    wanted = torch.sparse_csr_tensor(
+        torch.from_numpy(starts),
+        torch.from_numpy(query_rows),
+        torch.zeros(len(query_rows), dtype=queries.dtype),
+        size=(len(documents), len(queries)),
+        check_invariants=False,
+    )
+    products: torch.Tensor = torch.sparse.sampled_addmm(wanted, documents, queries.T, beta=0.0).values()
+    return products
+
+
+def _call_off_beta_warning() -> None:
+    """Let torch say once, unheard, that its sparse layout is a beta: it does so per process, on first use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        torch.zeros(1, 1).to_sparse_csr()
+
+
+_call_off_beta_warning()

@@ -1,0 +1,134 @@
+"""The first k documents of every query, exactly, without a full score matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.precision import resolve_precision
+from haystack_crossalign.ranks.arguments import integer_column
+from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, centre_of
+from haystack_crossalign.ranks.scores import PairScorer, checked_vectors
+from haystack_crossalign.ranks.workers import full_float32_products, share_out
+
+__all__ = ["exact_top_k"]
+
+_QUERIES = 256
+_ROWS = 4096
+_PENDING = 4  # candidates are sorted when there are this many times as many as can stay
+
+
+def exact_top_k(
+    queries: ArrayLike, documents: ArrayLike, k: int, *, id_order: ArrayLike, precision: str = "auto"
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Find the k best documents of every query under the exact score and the tie rule.
+
+    A fast product passes over the pool in blocks. What it shows to be below the k-th best exact score seen so far is
+    dropped, the rest is scored exactly. Scores are those of `exact_ranks`; so are the ranks.
+
+    :param queries: float32 [Q, dim].
+    :param documents: float32 [N, dim].
+    :param k: how many; at most N are returned.
+    :param id_order: int [N], position of each document's id in ascending byte order; decides equal scores.
+    :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
+    :returns: document indices int32 [Q, min(k, N)] and their scores float32 [Q, min(k, N)], best first.
+    :raises InputError: for bad vectors (see `checked_vectors`), a k below 1, or ids that do not fit.
+    """
+    query_vectors, document_vectors, longest = checked_vectors(queries, documents)
+    ids = integer_column(id_order, len(document_vectors), "id_order")
+    if k < 1:
+        raise InputError("too few documents asked for", field="k", seen=k, allowed="1 or more")
+    dtype = torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
+    depth = min(k, len(document_vectors))
+    indices = np.empty((len(query_vectors), depth), dtype=np.int32)
+    scores = np.empty((len(query_vectors), depth), dtype=np.float32)
+    starts = range(0, len(query_vectors), _QUERIES)
+
+    with full_float32_products(), torch.inference_mode():
+        centre = centre_of(document_vectors)
+
+        def search(parts: Iterator[int]) -> None:
+            scratch = DocumentOperand(_ROWS, document_vectors.shape[1], dtype)
+            for start in parts:
+                part = slice(start, start + _QUERIES)
+                operand = QueryOperand(query_vectors[part], dtype)
+                scorer = PairScorer(query_vectors[part], longest)
+                search_part = _Search(operand, scorer, document_vectors, centre, depth, ids)
+                indices[part], scores[part] = search_part.run(scratch)
+
+        share_out(starts, search, limit=len(starts))
+    return indices, scores
+
+
+class _Search:
+    """One block of queries against the whole pool."""
+
+    def __init__(
+        self,
+        operand: QueryOperand,
+        scorer: PairScorer,
+        documents: torch.Tensor,
+        centre: torch.Tensor,
+        depth: int,
+        ids: NDArray[np.int64],
+    ) -> None:
+        self._documents, self._centre, self._depth, self._ids = documents, centre, depth, ids
+        self._operand, self._scorer = operand, scorer
+        self._offsets = self._operand.offsets(centre)
+        self._centre_length = float(torch.linalg.vector_norm(centre.double()))
+        self._queries: list[NDArray[np.int64]] = []
+        self._found: list[NDArray[np.int64]] = []
+        self._scores: list[NDArray[np.float32]] = []
+        self._floor = np.full(operand.count, -np.inf, dtype=np.float32)
+
+    def run(self, scratch: DocumentOperand) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Indices and scores [Q, depth], best first."""
+        operand = self._operand
+        pending = 0
+        total = len(self._documents)
+        opening = min(_ROWS, max(2 * self._depth, 64))  # scored in full, for a first floor
+        for start, stop in pairwise([0, *range(opening, total, _ROWS), total]):
+            rows = np.arange(start, stop)
+            block = scratch.gather(self._documents, rows)
+            document, query = np.divmod(self._survivors(scratch, block), operand.width)
+            self._queries.append(query)
+            self._found.append(document + start)
+            self._scores.append(self._scorer.exact(block, document, query))
+            pending += len(query)
+            if start == 0 or pending > _PENDING * operand.count * self._depth:
+                self._sort()
+                pending = len(self._queries[0])
+        self._sort()
+        shape = (operand.count, self._depth)
+        return self._found[0].reshape(shape), self._scores[0].reshape(shape)
+
+    def _survivors(self, scratch: DocumentOperand, block: torch.Tensor) -> NDArray[np.int64]:
+        """Cells [document, query] of a block that may be among the best, in ascending order."""
+        operand = self._operand
+        if np.isneginf(self._floor).any():  # fewer than k documents seen: all stay
+            document, query = np.divmod(np.arange(len(block) * operand.count), operand.count)
+            return document * operand.width + query
+        spread = scratch.centre(block, self._centre)
+        scratch.add_query_centre(operand.centre)
+        error = operand.error(spread, self._centre_length)
+        within = operand.thresholds(self._floor[None, :], self._offsets, error, operand.matrix).within[0]
+        values = torch.mm(scratch.matrix, operand.matrix.T)
+        bits = values.view(torch.int16 if operand.dtype == torch.bfloat16 else torch.int32).numpy()
+        return np.flatnonzero(bits >= within)
+
+    def _sort(self) -> None:
+        """Keep the best of every query, in order, and raise the floor to the last of them."""
+        query, found, scores = (np.concatenate(parts) for parts in (self._queries, self._found, self._scores))
+        order = np.lexsort((self._ids[found], np.negative(scores), query))
+        starts = np.searchsorted(query[order], np.arange(self._operand.count + 1))
+        place = np.arange(len(order)) - starts[query[order]]
+        order = order[place < self._depth]
+        self._queries, self._found, self._scores = [query[order]], [found[order]], [scores[order]]
+        complete = np.flatnonzero(np.diff(starts) >= self._depth)
+        last = np.bincount(query[order], minlength=self._operand.count).cumsum() - 1
+        self._floor[complete] = self._scores[0][last[complete]]

@@ -1,0 +1,88 @@
+"""A second, slow implementation of ranks that shares nothing with the package, and pools that are hard to rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@dataclass
+class SlowRanks:
+    ranks: list[list[int]]
+    optimistic: list[list[int]]
+    pessimistic: list[list[int]]
+    above: list[list[list[int]]]
+    top_language: list[int]
+
+
+def _score(query: np.ndarray, document: np.ndarray) -> float:
+    total = 0.0
+    for left, right in zip(query.tolist(), document.tolist(), strict=True):
+        total += left * right
+    return float(np.float32(total))
+
+
+def slow_exact_ranks(
+    queries: np.ndarray,
+    documents: np.ndarray,
+    *,
+    document_languages: Any,
+    languages: tuple[str, ...],
+    relevant: Any,
+    id_order: Any,
+    versions: Any = None,
+    **_: Any,
+) -> SlowRanks:
+    """Sort everything in pure Python, by the definition."""
+    version_of = list(range(len(documents))) if versions is None else [int(v) for v in versions]
+    result = SlowRanks([], [], [], [], [])
+    for query, row in zip(queries, relevant, strict=True):
+        best: dict[int, tuple[float, int]] = {}  # version -> (-score, id)
+        language: dict[int, int] = {}
+        for index, document in enumerate(documents):
+            entry = (-_score(query, document), int(id_order[index]))
+            version = version_of[index]
+            best[version] = min(best.get(version, entry), entry)
+            language[version] = int(document_languages[index])
+        order = sorted(best, key=lambda v: best[v])
+        result.top_language.append(language[order[0]])
+        ranks, optimistic, pessimistic, above = [], [], [], []
+        for version in (int(v) for v in row):
+            if version < 0:
+                ranks.append(0)
+                optimistic.append(0)
+                pessimistic.append(0)
+                above.append([0] * len(languages))
+                continue
+            place = order.index(version)
+            ranks.append(place + 1)
+            optimistic.append(1 + sum(best[v][0] < best[version][0] for v in best))
+            pessimistic.append(sum(best[v][0] <= best[version][0] for v in best))
+            above.append([sum(language[v] == code for v in order[:place]) for code in range(len(languages))])
+        result.ranks.append(ranks)
+        result.optimistic.append(optimistic)
+        result.pessimistic.append(pessimistic)
+        result.above.append(above)
+    return result
+
+
+@pytest.fixture(scope="session")
+def slow_ranks() -> Callable[..., SlowRanks]:
+    return slow_exact_ranks
+
+
+@pytest.fixture(scope="session")
+def assert_same_ranks() -> Callable[[Any, SlowRanks], None]:
+    def check(table: Any, slow: SlowRanks) -> None:
+        assert table.ranks.tolist() == slow.ranks
+        assert table.optimistic.tolist() == slow.optimistic
+        assert table.pessimistic.tolist() == slow.pessimistic
+        assert table.above.tolist() == slow.above
+        if table.top_language is not None:
+            assert table.top_language.tolist() == slow.top_language
+
+    return check
