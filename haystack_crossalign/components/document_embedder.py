@@ -1,0 +1,171 @@
+"""A Haystack component that embeds documents the way their model wants them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from haystack import Document, component, default_from_dict, default_to_dict
+from haystack.utils import ComponentDevice, Secret
+
+from haystack_crossalign.components.encoding import make_encoder, progress
+from haystack_crossalign.models.encoder import DEFAULT_MODEL, Encoder
+
+__all__ = ["CrossAlignDocumentEmbedder"]
+
+
+@component
+class CrossAlignDocumentEmbedder:
+    """Embeds documents; a drop-in for ``SentenceTransformersDocumentEmbedder``.
+
+    It puts the model's own document prompt in front of each text (E5 models need ``passage: ``), normalises as the
+    model says, computes in bf16 where the processor has the instructions, batches texts of like length and embeds each
+    distinct text once.
+
+    ```python
+    embedder = CrossAlignDocumentEmbedder(model="intfloat/multilingual-e5-small")
+    documents = embedder.run([Document(content="Frauen brauchen 46 g Eiweiß am Tag.")])["documents"]
+    ```
+
+    :param model: hub name, folder, or ``offline:multilingual-e5-small`` (a 4-bit copy that needs no hub).
+    :param device: where to compute; ``None`` takes a GPU if there is one.
+    :param token: access token for private models of the hub.
+    :param prefix: text before each document; ``None`` is the model's own document prompt, ``""`` none at all.
+    :param suffix: text after each document.
+    :param progress_bar: show a bar.
+    :param meta_fields_to_embed: meta fields whose values go before the content.
+    :param embedding_separator: text between those values and the content.
+    :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
+    :param max_tokens: longer texts are cut; ``None`` is the model's own limit.
+    :param normalize_embeddings: unit length or not; ``None`` does as the model says.
+    :param trust_remote_code: run code that comes with the model.
+    :param local_files_only: never ask the hub.
+    :param revision: branch, tag or commit on the hub.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = DEFAULT_MODEL,
+        device: ComponentDevice | None = None,
+        token: Secret | None = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False),  # noqa: B008
+        prefix: str | None = None,
+        suffix: str = "",
+        progress_bar: bool = True,
+        meta_fields_to_embed: Sequence[str] | None = None,
+        embedding_separator: str = "\n",
+        precision: str = "auto",
+        max_tokens: int | None = None,
+        normalize_embeddings: bool | None = None,
+        trust_remote_code: bool = False,
+        local_files_only: bool = False,
+        revision: str | None = None,
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.token = token
+        self.prefix = prefix
+        self.suffix = suffix
+        self.progress_bar = progress_bar
+        self.meta_fields_to_embed = list(meta_fields_to_embed or [])
+        self.embedding_separator = embedding_separator
+        self.precision = precision
+        self.max_tokens = max_tokens
+        self.normalize_embeddings = normalize_embeddings
+        self.trust_remote_code = trust_remote_code
+        self.local_files_only = local_files_only
+        self.revision = revision
+        self._encoder: Encoder | None = None
+
+    def warm_up(self) -> None:
+        """Load the model; a second call does nothing.
+
+        :raises InputError: a folder without a model, an unknown name or a value out of range.
+        :raises ExternalError: the model cannot be loaded.
+        """
+        self._prepare_encoder()
+
+    @component.output_types(documents=list[Document])
+    def run(self, documents: list[Document]) -> dict[str, list[Document]]:
+        """Embed documents.
+
+        :param documents: any number of documents; they are not changed.
+        :returns: ``{"documents": [...]}``, new documents with their embeddings, in the same order.
+        :raises TypeError: ``documents`` is no list of documents.
+        """
+        texts = self._prepare_texts(documents)
+        return self._embed(self._prepare_encoder(), documents, texts)
+
+    @component.output_types(documents=list[Document])
+    async def run_async(self, documents: list[Document]) -> dict[str, list[Document]]:
+        """`run` in a thread, so that the event loop stays free; only the first loading of the model holds it.
+
+        :param documents: any number of documents; they are not changed.
+        :returns: ``{"documents": [...]}``, new documents with their embeddings, in the same order.
+        :raises TypeError: ``documents`` is no list of documents.
+        """
+        texts = self._prepare_texts(documents)
+        return await asyncio.to_thread(self._embed, self._prepare_encoder(), documents, texts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The component as a dictionary, for YAML."""
+        data: dict[str, Any] = default_to_dict(
+            self,
+            model=self.model,
+            device=self.device,
+            token=self.token,
+            prefix=self.prefix,
+            suffix=self.suffix,
+            progress_bar=self.progress_bar,
+            meta_fields_to_embed=self.meta_fields_to_embed,
+            embedding_separator=self.embedding_separator,
+            precision=self.precision,
+            max_tokens=self.max_tokens,
+            normalize_embeddings=self.normalize_embeddings,
+            trust_remote_code=self.trust_remote_code,
+            local_files_only=self.local_files_only,
+            revision=self.revision,
+        )
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> CrossAlignDocumentEmbedder:
+        """The component from its dictionary."""
+        made: CrossAlignDocumentEmbedder = default_from_dict(cls, data)
+        return made
+
+    def _prepare_texts(self, documents: list[Document]) -> list[str]:
+        if not isinstance(documents, list) or not all(isinstance(document, Document) for document in documents):
+            raise TypeError(
+                "CrossAlignDocumentEmbedder expects a list of documents; CrossAlignTextEmbedder takes a string"
+            )
+        return [self._text(document) for document in documents]
+
+    def _text(self, document: Document) -> str:
+        values = (document.meta.get(field) for field in self.meta_fields_to_embed)
+        parts = [str(value) for value in values if value is not None]
+        return self.embedding_separator.join([*parts, document.content or ""]) + self.suffix
+
+    def _prepare_encoder(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = make_encoder(
+                self.model,
+                device=self.device,
+                token=self.token,
+                precision=self.precision,
+                max_tokens=self.max_tokens,
+                normalize_embeddings=self.normalize_embeddings,
+                document_prefix=self.prefix,
+                trust_remote_code=self.trust_remote_code,
+                local_files_only=self.local_files_only,
+                revision=self.revision,
+            )
+        return self._encoder
+
+    def _embed(self, encoder: Encoder, documents: list[Document], texts: list[str]) -> dict[str, list[Document]]:
+        with progress(self.progress_bar and bool(texts), "Embedding") as report:
+            vectors = encoder.encode_documents(texts, progress=report)
+        pairs = zip(documents, vectors.tolist(), strict=True)
+        return {"documents": [replace(document, embedding=vector) for document, vector in pairs]}

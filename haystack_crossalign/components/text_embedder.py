@@ -1,0 +1,150 @@
+"""A Haystack component that embeds a query the way its model wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from haystack import component, default_from_dict, default_to_dict
+from haystack.utils import ComponentDevice, Secret
+
+from haystack_crossalign.components.encoding import make_encoder
+from haystack_crossalign.models.encoder import DEFAULT_MODEL, Encoder
+
+__all__ = ["CrossAlignTextEmbedder"]
+
+
+@component
+class CrossAlignTextEmbedder:
+    """Embeds a query; a drop-in for ``SentenceTransformersTextEmbedder``.
+
+    It puts the model's own query prompt in front of the text (E5 models need ``query: ``), normalises as the model
+    says and computes in bf16 where the processor has the instructions.
+
+    ```python
+    embedder = CrossAlignTextEmbedder(model="intfloat/multilingual-e5-small")
+    embedding = embedder.run("wie viel Eiweiß am Tag")["embedding"]
+    ```
+
+    :param model: hub name, folder, or ``offline:multilingual-e5-small`` (a 4-bit copy that needs no hub).
+    :param device: where to compute; ``None`` takes a GPU if there is one.
+    :param token: access token for private models of the hub.
+    :param prefix: text before the query; ``None`` is the model's own query prompt, ``""`` none at all.
+    :param suffix: text after the query.
+    :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
+    :param max_tokens: longer queries are cut; ``None`` is the model's own limit.
+    :param normalize_embeddings: unit length or not; ``None`` does as the model says.
+    :param trust_remote_code: run code that comes with the model.
+    :param local_files_only: never ask the hub.
+    :param revision: branch, tag or commit on the hub.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = DEFAULT_MODEL,
+        device: ComponentDevice | None = None,
+        token: Secret | None = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False),  # noqa: B008
+        prefix: str | None = None,
+        suffix: str = "",
+        precision: str = "auto",
+        max_tokens: int | None = None,
+        normalize_embeddings: bool | None = None,
+        trust_remote_code: bool = False,
+        local_files_only: bool = False,
+        revision: str | None = None,
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.token = token
+        self.prefix = prefix
+        self.suffix = suffix
+        self.precision = precision
+        self.max_tokens = max_tokens
+        self.normalize_embeddings = normalize_embeddings
+        self.trust_remote_code = trust_remote_code
+        self.local_files_only = local_files_only
+        self.revision = revision
+        self._encoder: Encoder | None = None
+
+    def warm_up(self) -> None:
+        """Load the model; a second call does nothing.
+
+        :raises InputError: a folder without a model, an unknown name or a value out of range.
+        :raises ExternalError: the model cannot be loaded.
+        """
+        self._prepare_encoder()
+
+    @component.output_types(embedding=list[float])
+    def run(self, text: str) -> dict[str, list[float]]:
+        """Embed one query.
+
+        :param text: the query.
+        :returns: ``{"embedding": [float, ...]}``.
+        :raises TypeError: ``text`` is no string.
+        """
+        query = self._prepare_query(text)
+        return self._embed(self._prepare_encoder(), query)
+
+    @component.output_types(embedding=list[float])
+    async def run_async(self, text: str) -> dict[str, list[float]]:
+        """`run` in a thread, so that the event loop stays free; only the first loading of the model holds it.
+
+        :param text: the query.
+        :returns: ``{"embedding": [float, ...]}``.
+        :raises TypeError: ``text`` is no string.
+        """
+        query = self._prepare_query(text)
+        return await asyncio.to_thread(self._embed, self._prepare_encoder(), query)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The component as a dictionary, for YAML."""
+        data: dict[str, Any] = default_to_dict(
+            self,
+            model=self.model,
+            device=self.device,
+            token=self.token,
+            prefix=self.prefix,
+            suffix=self.suffix,
+            precision=self.precision,
+            max_tokens=self.max_tokens,
+            normalize_embeddings=self.normalize_embeddings,
+            trust_remote_code=self.trust_remote_code,
+            local_files_only=self.local_files_only,
+            revision=self.revision,
+        )
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> CrossAlignTextEmbedder:
+        """The component from its dictionary."""
+        made: CrossAlignTextEmbedder = default_from_dict(cls, data)
+        return made
+
+    def _prepare_query(self, text: str) -> str:
+        if not isinstance(text, str):
+            raise TypeError(
+                f"CrossAlignTextEmbedder expects a string, not {type(text).__name__}; "
+                "CrossAlignDocumentEmbedder takes a list of documents"
+            )
+        return text + self.suffix
+
+    def _prepare_encoder(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = make_encoder(
+                self.model,
+                device=self.device,
+                token=self.token,
+                precision=self.precision,
+                max_tokens=self.max_tokens,
+                normalize_embeddings=self.normalize_embeddings,
+                query_prefix=self.prefix,
+                trust_remote_code=self.trust_remote_code,
+                local_files_only=self.local_files_only,
+                revision=self.revision,
+            )
+        return self._encoder
+
+    @staticmethod
+    def _embed(encoder: Encoder, query: str) -> dict[str, list[float]]:
+        return {"embedding": encoder.encode_queries([query])[0].tolist()}

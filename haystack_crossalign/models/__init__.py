@@ -1,0 +1,1 @@
+"""Embedding models: loading them, embedding with them, and a copy of one that needs no hub."""

@@ -1,0 +1,248 @@
+"""Turns queries and documents into vectors with a sentence-transformers model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers.util import batch_to_device, get_device_name
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.batches import length_batches
+from haystack_crossalign.models.loading import DEFAULT_MODEL, LoadOptions, load_model
+from haystack_crossalign.models.prompts import Prompts, resolve_prompts
+from haystack_crossalign.precision import resolve_precision
+
+__all__ = ["DEFAULT_MODEL", "Encoder"]
+
+Progress = Callable[[int, int], None]
+_Role = Literal["query", "document"]
+_Features = dict[str, Any]
+
+# Tokens of a batch with padding. On a CPU small batches keep the activations of a layer in its cache: 1,024 was the
+# fastest of 512, 1,024, 2,048 and 4,096 in bf16 (one thread, AVX512-BF16). A GPU wants many at once; not measured.
+_BATCH_TOKENS = {"cpu": 1024}
+_BATCH_TOKENS_ELSEWHERE = 16384
+# Texts tokenised and sorted together: long enough to find texts of like length, short enough for memory.
+_WINDOW = 4096
+_MIN_TOKENS = 8
+# A tokenizer without a limit says so by a huge number.
+_NO_LIMIT = 10**6
+
+
+class Encoder:
+    """A model with its prompts, precision and limits settled, ready to embed.
+
+    Each distinct text is embedded once, so equal texts have equal vectors to the last bit. Pooling and normalisation
+    are done in float32 whatever the precision of the transformer. Results are the same on every call with the same
+    texts on the same machine with the same number of threads.
+
+    :param model: hub name, folder, or ``offline:multilingual-e5-small``.
+    :param device: torch device; ``None`` takes a GPU if there is one.
+    :param precision: ``"auto"`` is bf16 where the processor has the instructions, else float32.
+    :param max_tokens: longer texts are cut after so many tokens; ``None`` is the model's own limit.
+    :param normalize: unit length or not; ``None`` does as the model says.
+    :param query_prefix: replaces the model's query prompt; ``""`` switches it off.
+    :param document_prefix: replaces the model's document prompt.
+    :param batch_tokens: tokens of a batch with padding; ``None`` suits the device.
+    :param revision: branch, tag or commit on the hub.
+    :param token: access token for the hub.
+    :param local_files_only: never ask the hub.
+    :param trust_remote_code: run code that comes with the model.
+    :raises InputError: a folder without a model, an unknown name or a value out of range.
+    :raises ExternalError: the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        device: str | None = None,
+        precision: str = "auto",
+        max_tokens: int | None = None,
+        normalize: bool | None = None,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        batch_tokens: int | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+    ) -> None:
+        device = device or get_device_name()
+        self._precision = resolve_precision(precision, device)
+        if batch_tokens is not None and batch_tokens < 1:
+            raise InputError("out of range", field="batch_tokens", seen=batch_tokens, allowed="1 or more")
+        loaded = load_model(
+            model,
+            device=device,
+            dtype=torch.bfloat16 if self._precision == "bf16" else torch.float32,
+            options=LoadOptions(revision, token, local_files_only, trust_remote_code),
+        )
+        self._name, self._sha256, self._revision = loaded.name, loaded.sha256, loaded.revision
+        self._model = loaded.model.eval().requires_grad_(False)
+        self._batch_tokens = batch_tokens or _BATCH_TOKENS.get(self._model.device.type, _BATCH_TOKENS_ELSEWHERE)
+        self._max_tokens = _limit_tokens(self._model, max_tokens)
+        self._normalize = _settle_normalisation(self._model, normalize)
+        _pool_in_float32(self._model)
+        self.prompts: Prompts = resolve_prompts(
+            self._model.prompts,
+            (model, str(getattr(self._model.config, "_name_or_path", ""))),
+            query_prefix=query_prefix,
+            document_prefix=document_prefix,
+        )
+        self._dimension = int(self._model.get_embedding_dimension() or self._encode(["a"], "query", None).shape[1])
+        # Tokenizers hold the truncation as a state, so two threads must not use one at once.
+        self._lock = threading.Lock()
+
+    @property
+    def dimension(self) -> int:
+        """Numbers per vector."""
+        return self._dimension
+
+    def encode_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
+        """Vectors of queries, with the query prompt.
+
+        :param texts: any number of texts.
+        :param progress: called with (distinct texts done, distinct texts) after each batch.
+        :returns: float32 [n, dimension], C-contiguous, in the order of ``texts``.
+        :raises ExternalError: the model gave a vector that is not finite.
+        """
+        return self._distinct(texts, "query", progress)
+
+    def encode_documents(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
+        """Vectors of documents, with the document prompt; otherwise as `encode_queries`."""
+        return self._distinct(texts, "document", progress)
+
+    def provenance(self) -> dict[str, Any]:
+        """What the vectors were made with, ready for JSON.
+
+        ``sha256`` is that of the weights; ``revision`` the commit on the hub; ``prompts_from`` one of ``model``,
+        ``option``, ``family:e5`` (the model names none, but its family was trained with them) and ``none``.
+        """
+        return {
+            "name": self._name,
+            "sha256": self._sha256,
+            "revision": self._revision,
+            "dimension": self._dimension,
+            "precision": self._precision,
+            "max_tokens": self._max_tokens,
+            "prompts": {"query": self.prompts.query, "document": self.prompts.document},
+            "prompts_from": self.prompts.source,
+            "normalized": self._normalize,
+        }
+
+    def _distinct(self, texts: Sequence[str], role: _Role, progress: Progress | None) -> NDArray[np.float32]:
+        rows: dict[str, int] = {}
+        positions = np.fromiter((rows.setdefault(text, len(rows)) for text in texts), dtype=np.intp, count=len(texts))
+        if not rows:
+            return np.empty((0, self._dimension), dtype=np.float32)
+        with self._lock:
+            vectors = self._encode(list(rows), role, progress)
+        return vectors if len(rows) == len(texts) else np.ascontiguousarray(vectors[positions])
+
+    def _encode(self, texts: list[str], role: _Role, progress: Progress | None) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] | None = None
+        done = 0
+        with torch.inference_mode():
+            for rows, features in self._batches(texts, role):
+                output = self._model(batch_to_device(features, self._model.device), task=role)["sentence_embedding"]
+                if self._model.truncate_dim is not None:
+                    output = output[:, : self._model.truncate_dim]
+                if self._normalize:
+                    output = torch.nn.functional.normalize(output.float(), dim=-1)
+                batch = output.float().cpu().numpy()
+                if vectors is None:
+                    vectors = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
+                vectors[rows] = batch
+                self._check(batch, [texts[row] for row in rows])
+                done += len(rows)
+                if progress is not None:
+                    progress(done, len(texts))
+        if vectors is None:  # unreachable: there is at least one text, hence one batch
+            raise ExternalError(f"the model {self._name} gave no vectors")
+        return vectors
+
+    def _batches(self, texts: list[str], role: _Role) -> Iterator[tuple[NDArray[np.intp], _Features]]:
+        prompt = self.prompts.query if role == "query" else self.prompts.document
+        for start in range(0, len(texts), _WINDOW):
+            window = texts[start : start + _WINDOW]
+            features = self._model.preprocess(window, prompt=prompt or None, task=role)
+            mask = features.get("attention_mask")
+            if isinstance(mask, torch.Tensor) and mask.shape == features["input_ids"].shape == (
+                len(window),
+                mask.shape[1],
+            ):
+                lengths = mask.sum(dim=1).numpy()
+                for rows in length_batches(lengths, self._batch_tokens):
+                    yield rows + start, _take(features, torch.from_numpy(rows), len(window))
+            else:
+                # Flattened or bag-of-words input cannot be cut after the fact: tokenise again, batch by batch.
+                lengths = np.array([len(text) for text in window], dtype=np.int64)
+                for rows in length_batches(lengths, self._batch_tokens * 4):
+                    batch = [window[row] for row in rows]
+                    yield rows + start, self._model.preprocess(batch, prompt=prompt or None, task=role)
+
+    def _check(self, batch: NDArray[np.float32], texts: list[str]) -> None:
+        finite = np.isfinite(batch).all(axis=1)
+        if not finite.all():
+            raise ExternalError(
+                f"the model {self._name} gave a vector that is not finite for {texts[int(np.argmin(finite))][:80]!r}; "
+                "try --precision fp32"
+            )
+
+
+def _take(features: _Features, rows: torch.Tensor, count: int) -> _Features:
+    """The features of some rows of a padded batch, without the columns that are padding in all of them."""
+    mask = features["attention_mask"]
+    used = mask[rows].any(dim=0).nonzero()
+    first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+    taken: _Features = {}
+    for name, value in features.items():
+        if isinstance(value, torch.Tensor) and value.ndim > 0 and value.shape[0] == count:
+            value = value[rows, first:last] if value.shape[1:2] == mask.shape[1:2] else value[rows]
+        taken[name] = value
+    return taken
+
+
+def _limit_tokens(model: Any, wanted: int | None) -> int | None:
+    limit: int | None = model.max_seq_length
+    if not isinstance(limit, int) or limit > _NO_LIMIT:
+        limit = getattr(model.config, "max_position_embeddings", None)
+    if wanted is None:
+        return limit
+    if wanted < _MIN_TOKENS or (limit is not None and wanted > limit):
+        allowed = f"{_MIN_TOKENS} or more" if limit is None else f"{_MIN_TOKENS} to {limit} (the model's limit)"
+        raise InputError("out of range", field="max_tokens", seen=wanted, allowed=allowed)
+    model.max_seq_length = wanted
+    return wanted
+
+
+def _settle_normalisation(model: Any, wanted: bool | None) -> bool:
+    """Take the model's own normalisation out where it is the last step, and answer whether vectors get unit length."""
+    from sentence_transformers.models import Normalize
+
+    own = isinstance(model[-1], Normalize)
+    if own:
+        # Done by the encoder instead: after a cut to fewer dimensions, and in float32.
+        del model[-1]
+    return own if wanted is None else wanted
+
+
+def _pool_in_float32(model: Any) -> None:
+    """Let all that follows the transformer compute in float32: a rounded mean of hundreds of tokens loses accuracy."""
+
+    def widen(_module: torch.nn.Module, _inputs: Any, output: Any) -> Any:
+        for name in ("token_embeddings", "sentence_embedding", "cls_token_embeddings"):
+            value = output.get(name)
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                output[name] = value.float()
+        return output
+
+    model[0].register_forward_hook(widen)
+    for module in list(model)[1:]:
+        module.float()

