@@ -12,7 +12,7 @@ help:  ## Show this list.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets,train]' --group dev
 	@touch $@
 
 demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.

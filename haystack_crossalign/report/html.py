@@ -1,0 +1,262 @@
+"""An audit as one self-contained HTML page: nothing is loaded, and it reads without JavaScript (charts need it)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from haystack_crossalign.report.aggregates import RowRanks, row_ranks
+from haystack_crossalign.report.charts import SPLIT, chart_data
+from haystack_crossalign.report.comparison import comparison_context, comparison_finding
+from haystack_crossalign.report.definitions import best_value
+from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.provenance import facts, glossary, limits, subject_name
+from haystack_crossalign.report.tables import chart_tables, headline_table, measures_table
+from haystack_crossalign.report.views import View, main_view, row_label, views, weakest_row
+from haystack_crossalign.report.words import (
+    count,
+    interval,
+    joined,
+    language_name,
+    measure_value,
+    plural,
+    quantity,
+    text_direction,
+)
+from haystack_crossalign.report.worst import FullTexts, worst_queries
+
+__all__ = ["render_html", "render_html_comparison"]
+
+_VENDORED = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
+_SCRIPTS = ("charts.js", "page.js")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LICENCES = ("vendor/d3.LICENSE.txt", "vendor/plot.LICENSE.txt", "vendor/bundled.LICENSES.txt")
+
+
+def render_html(result: Mapping[str, Any]) -> str:
+    """The page of an audit.
+
+    :param result: an audit result, schema ``crossalign.audit/1``; with or without texts.
+    :returns: the HTML document, for a file in UTF-8.
+    """
+    texts = FullTexts(result.get("documents", {}))
+    ranks = row_ranks(result)
+    found = views(result) if result["rows"] else []
+    first = main_view(result, found) if found else None
+    # The view that the page opens with stands first, so that its examples get the texts before the budget is used up.
+    ordered = sorted(found, key=lambda view: view is not first)
+    contexts = [_view_context(result, view, ranks, texts) for view in ordered]
+    subject = weakest_row(result, first.rows) if first else None
+    return _page(
+        "audit.html.j2",
+        title=f"Language bias audit: {subject_name(result['provenance'])}",
+        subject=subject_name(result["provenance"]),
+        **_told(finding(result)),
+        ruler=None if subject is None else _ruler(result["rows"][subject]),
+        views=contexts,
+        texts=texts.entries,
+        facts=facts(result["provenance"]),
+        glossary=glossary(result["rows"]),
+        limits=limits(result),
+        data={"views": [context["data"] for context in contexts]},
+    )
+
+
+def render_html_comparison(comparison: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """The page of a comparison: before and after side by side, with the significance of each change.
+
+    :param comparison: schema ``crossalign.comparison/1``.
+    :param a: the audit result before.
+    :param b: the audit result after.
+    :returns: the HTML document, for a file in UTF-8.
+    """
+    context = comparison_context(comparison, a, b)
+    return _page(
+        "comparison.html.j2",
+        title=f"Language bias, before and after: {subject_name(comparison['b'])}",
+        before=subject_name(comparison["a"]),
+        after=subject_name(comparison["b"]),
+        provenance=[("Before (A)", facts(comparison["a"])), ("After (B)", facts(comparison["b"]))],
+        glossary=glossary([*a["rows"], *b["rows"]]),
+        limits=list(dict.fromkeys([*limits(a), *limits(b)])),
+        **_told(comparison_finding(comparison)),
+        **context,
+    )
+
+
+def _told(sentences: Sequence[str]) -> dict[str, Any]:
+    """The finding as it is set: what the figures are stands in brackets at the end of the first sentence, smaller."""
+    lead, bracket, aside = sentences[0].removesuffix(".").rpartition(" (")
+    return {
+        "lead": f"{lead}." if bracket else sentences[0],
+        "aside": f"({aside}" if bracket else "",
+        "more": sentences[1:],
+    }
+
+
+def _view_context(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks], texts: FullTexts) -> dict[str, Any]:
+    data = chart_data(result, view, ranks)
+    weakest = weakest_row(result, view.rows)
+    rows = [result["rows"][index] for index in view.rows]
+    return {
+        "view": view,
+        "data": data,
+        "queries": plural(sum(row["queries"] for row in rows), "query", "queries"),
+        "pools": sorted(
+            {count(row["pool_size"]) for row in rows if row["pool_size"]}, key=lambda text: (len(text), text)
+        ),
+        "languages": joined([language_name(tag) for tag in view.document_languages])
+        if len(view.document_languages) > 4
+        else "",
+        "weakest_tag": result["rows"][weakest]["query_language"],
+        "weakest_label": row_label(result["rows"][weakest], view),
+        "cards": _cards(result["rows"][weakest]),
+        "headline": headline_table(result, view),
+        "measures": measures_table(result, view),
+        "tables": chart_tables(result, view, data),
+        "censored": [
+            (row_label(row, view), row["censored"]) for row in rows if row["censored"] and row["censored"]["queries"]
+        ],
+        "worst": worst_queries(result, view, ranks, texts),
+        "total": sum(row["queries"] for row in rows),
+    }
+
+
+def _cards(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The three headline figures of a row: value, interval, best value, and how far along the way it is (0..1)."""
+    best = row["relevant"] / row["queries"]
+    measures = row["measures"]
+    depth, size = measures.get("Max@R"), row["pool_size"]
+    bound = (row["censored"] or {}).get("Max@R_lower_bound")
+    cards: list[dict[str, Any]] = [
+        {
+            "name": "Max@R",
+            "says": "Depth to see every version" if best > 1 else "Rank of the relevant version",
+            "value": f"≥ {quantity(bound)}" if depth is None and bound is not None else quantity(depth),
+            "share": _closeness(depth, best, size),
+        },
+        {"name": "Max@R_norm", "says": "That depth, from worst to perfect"},
+    ]
+    complete = next((name for name in measures if name.startswith("Complete@") and measures[name] is not None), None)
+    if complete is not None:
+        what = "complete" if best > 1 else "answered"
+        cards.append({"name": complete, "says": f"Queries {what} in the top {complete.partition('@')[2]}"})
+    for card in cards:
+        name = card["name"]
+        card.setdefault("value", measure_value(name, measures.get(name)))
+        card.setdefault("share", measures.get(name))
+        card["interval"] = interval(name, row["intervals"].get(name))
+        card["best"] = measure_value(name, best_value(name, best))
+        card["reason"] = row["reasons"].get(name, "") if measures.get(name) is None else ""
+    return cards
+
+
+def _closeness(depth: float | None, best: float, size: int | None) -> float | None:
+    """Where a depth lies between the bottom of the pool (0) and the best value (1), on a logarithmic scale."""
+    if depth is None or not size or size <= best:
+        return None
+    return (math.log2(size) - math.log2(depth)) / (math.log2(size) - math.log2(best))
+
+
+def _ruler(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The mean rank of each version on a logarithmic ruler over the pool; positions in percent of its length."""
+    size = row["pool_size"]
+    means = {tag: row["measures"].get(f"Rank[{tag}]") for tag in row["pool_languages"]}
+    if not size or size < 3 or None in means.values():
+        return None
+
+    def position(rank: float) -> float:
+        return round(100 * math.log(max(rank, 1)) / math.log(size), 2)
+
+    deepest = max(means, key=lambda tag: means[tag] or 0)
+    ticks = [10**power for power in range(int(math.log10(size)) + 1) if size / 10**power > 1.6]
+    return {
+        "size": count(size),
+        "ticks": [{"label": count(tick), "at": position(tick)} for tick in ticks] + [{"label": count(size), "at": 100}],
+        "page": position(10.5) if size > 20 else None,
+        "marks": [
+            {
+                "at": position(mean or 1),
+                "label": f"{language_name(tag)} version: {quantity(mean)}",
+                "same": tag == row["query_language"],
+                "named": tag in (row["query_language"], deepest) or len(means) == 2,
+                "low": tag == deepest,
+            }
+            for tag, mean in means.items()
+        ],
+        "query": language_name(row["query_language"]),
+    }
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("haystack_crossalign.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        language_name=language_name,
+        text_direction=text_direction,
+        split=SPLIT,
+        count=count,
+        measure_value=measure_value,
+    )
+    return environment
+
+
+def _page(template: str, *, data: Mapping[str, Any], **context: Any) -> str:
+    scripts = [_asset(name) for name in (*_VENDORED, *_SCRIPTS)]
+    theme = _asset("theme.js")
+    policy = " ".join(
+        [
+            "default-src 'none';",
+            "script-src",
+            *(f"'sha256-{_digest(script)}'" for script in (theme, *scripts)),
+            "; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
+        ]
+    )
+    page = (
+        _environment()
+        .get_template(template)
+        .render(
+            policy=policy,
+            style=_asset("page.css"),
+            theme=theme,
+            scripts=scripts,
+            licences="\n\n".join(_asset(name) for name in _LICENCES),
+            data=_script_json(data),
+            **context,
+        )
+    )
+    # Halves of surrogate pairs, which JSON input can hold, have no place in UTF-8.
+    return _SURROGATE.sub("\ufffd", page)
+
+
+def _script_json(data: Mapping[str, Any]) -> str:
+    """JSON that may stand inside a script element: no character in it can end the element or start a comment."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+@cache
+def _asset(name: str) -> str:
+    path = resources.files("haystack_crossalign.report").joinpath("assets")
+    return path.joinpath(*name.split("/")).read_text(encoding="utf-8")

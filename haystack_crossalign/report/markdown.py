@@ -1,0 +1,162 @@
+"""An audit as Markdown, for pull requests and the summaries of CI systems: the finding first, then tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from haystack_crossalign.report.aggregates import RowRanks, row_ranks
+from haystack_crossalign.report.charts import SPLIT, heat_data
+from haystack_crossalign.report.comparison import Change, changes, comparison_finding, row_title
+from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.provenance import facts, subject_name
+from haystack_crossalign.report.tables import Table, headline_table, heat_table
+from haystack_crossalign.report.views import View, main_view, row_label, views
+from haystack_crossalign.report.words import (
+    count,
+    language_name,
+    measure_value,
+    plural,
+    shorten,
+)
+from haystack_crossalign.report.worst import FullTexts, worst_queries
+
+__all__ = ["render_markdown", "render_markdown_comparison"]
+
+_WORST = 10
+_SPECIAL = re.compile(r"([\\`*<>|~&$]|(?<![^\W_])_|_(?![^\W_])|(?<=\])\()")
+"""What would be markup: an underscore within a word and a lone bracket are none."""
+
+_REFERENCE = re.compile(r"(?i)(?<!\w)([@#])(?=\w)|\b(https?|ftp|www)(?=[:.])")
+"""Beginnings of mentions, references to issues, and bare addresses, which platforms turn into links."""
+
+_UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+"""Controls, line separators, marks that turn the direction of writing, and halves of surrogate pairs."""
+
+
+def render_markdown(result: Mapping[str, Any]) -> str:
+    """The Markdown of an audit (GitHub's flavour).
+
+    :param result: an audit result, schema ``crossalign.audit/1``; with or without texts.
+    """
+    ranks = row_ranks(result)
+    found = views(result) if result["rows"] else []
+    parts = [f"## Language bias audit: {_plain(subject_name(result['provenance']))}", *_finding(finding(result))]
+    if found:
+        first = main_view(result, found)
+        for view in sorted(found, key=lambda view: view is not first):
+            parts += _view(result, view, ranks)
+        parts += _worst(result, first, ranks)
+    parts.append(_folded("How it was measured", _facts(result["provenance"])))
+    return "\n\n".join(parts) + "\n"
+
+
+def render_markdown_comparison(comparison: Mapping[str, Any]) -> str:
+    """The Markdown of a comparison: what changed, and which change chance does not explain.
+
+    :param comparison: schema ``crossalign.comparison/1``.
+    """
+    before, after = _plain(subject_name(comparison["a"])), _plain(subject_name(comparison["b"]))
+    parts = ["## Language bias, before and after", f"{before} → {after}", *_finding(comparison_finding(comparison))]
+    for row in comparison["rows"]:
+        title = f"{_plain(row_title(row))}, {plural(row['queries'], 'query', 'queries')}"
+        lines = [
+            [change.name, change.a, change.b, _small(change.difference, change.interval), change.p, _reading(change)]
+            for change in changes(row)
+        ]
+        parts.append(f"### {title}\n\n{_grid(['Measure', 'Before', 'After', 'Change', 'p', 'Reading'], lines)}")
+    parts += [f"> {_plain(note)}" for note in comparison.get("notes", [])]
+    parts.append(_folded("Before: how it was measured", _facts(comparison["a"])))
+    parts.append(_folded("After: how it was measured", _facts(comparison["b"])))
+    return "\n\n".join(parts) + "\n"
+
+
+def _reading(change: Change) -> str:
+    marked = {"better": "✅ better", "worse": "❌ worse"}
+    return marked.get(change.verdict, change.reading)
+
+
+def _finding(sentences: Sequence[str]) -> list[str]:
+    first, *rest = [_plain(sentence) for sentence in sentences]
+    return [f"**{first}**", *(["\n".join(f"- {sentence}" for sentence in rest)] if rest else [])]
+
+
+def _view(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> list[str]:
+    rows = [result["rows"][index] for index in view.rows]
+    queries = plural(sum(row["queries"] for row in rows), "query", "queries")
+    parts = [f"### {_plain(view.title)} ({queries})", _table(headline_table(result, view))]
+    heat = heat_data(result, view, ranks, key=view.key)
+    parts += [
+        f"> {row_label(row, view)}: for {measure_value('share', row['censored']['share'])} of the queries at least one "
+        f"version is not among the {count(row['censored']['depth_max'])} results served; its rank is not known."
+        for row in rows
+        if row["censored"] and row["censored"]["queries"]
+    ]
+    if view.mixed:
+        for key, title in (("median", "Median rank"), ("mean", "Mean rank")):
+            if any(cell["v"] is not None for cell in heat["heat"][key]):
+                parts.append(_table(heat_table(title, heat, key), caption=True))
+    split = [row for row in rows if all(row["measures"].get(name) is not None for name, _ in SPLIT)]
+    if view.mixed and split:
+        lines = [[row_label(row, view), *(measure_value(n, row["measures"][n]) for n, _ in SPLIT)] for row in split]
+        parts.append(f"What stands at rank 1:\n\n{_grid(['Query language', *(title for _, title in SPLIT)], lines)}")
+    return parts
+
+
+def _worst(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> list[str]:
+    entries = worst_queries(result, view, ranks, FullTexts(result.get("documents", {}), budget=0))[:_WORST]
+    lines = []
+    for entry in entries:
+        deepest = entry["deepest"]
+        shown = entry["id"] if entry["text"] is None else shorten(entry["text"], 90)
+        lines.append(
+            [
+                shown,
+                language_name(entry["query_language"]),
+                f"{deepest['language_name']} {deepest['label']}",
+                deepest["ahead"] or "nothing",
+            ]
+        )
+    table = _grid(["Query", "Asked in", "Deepest version, rank", "In front of it, not relevant"], lines, figures=False)
+    return [_folded(f"The {len(lines)} worst queries", table)]
+
+
+def _facts(provenance: Mapping[str, Any]) -> str:
+    lines = [[group, name, value] for group, pairs in facts(provenance) for name, value in pairs]
+    return _grid(["", "", ""], lines, figures=False)
+
+
+def _table(table: Table, *, caption: bool = False) -> str:
+    lines = [
+        [header, *(_small(cell.text, cell.detail) + (f" ({cell.note})" if cell.note else "") for cell in cells)]
+        for header, cells in table.rows
+    ]
+    text = _grid(table.columns, lines)
+    if caption:
+        text = f"{_plain(table.caption)}:\n\n{text}"
+    if table.notes:
+        text += "\n\n" + "\n".join(f"({place}) {_plain(note)}  " for place, note in enumerate(table.notes, start=1))
+    return text
+
+
+def _small(text: str, detail: str) -> str:
+    return f"{text} [{detail}]" if detail else text
+
+
+def _grid(columns: Sequence[str], lines: Sequence[Sequence[str]], *, figures: bool = True) -> str:
+    rule = ["---", *("---:" if figures else "---" for _ in columns[1:])]
+    return "\n".join(
+        f"| {' | '.join(cells)} |" for cells in [map(_plain, columns), rule, *(map(_plain, r) for r in lines)]
+    )
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details>\n<summary>{_plain(title)}</summary>\n\n{body}\n\n</details>"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no mention, no line break, no turned direction of writing."""
+    escaped = _SPECIAL.sub(r"\\\1", _UNSEEN.sub(" ", text))
+    # A backslash does not keep platforms from linking, a zero-width space does.
+    return _REFERENCE.sub("\\g<0>\u200b", escaped)

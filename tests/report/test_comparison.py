@@ -1,0 +1,106 @@
+"""Before and after, in words and tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from haystack_crossalign.report.comparison import changes, comparison_finding
+from haystack_crossalign.report.markdown import render_markdown_comparison
+
+
+def entry(a: float, b: float, p: float, **more: Any) -> dict[str, Any]:
+    return {"a": a, "b": b, "difference": b - a, "interval": [b - a - 0.01, b - a + 0.01], "p": p, "queries": 9, **more}
+
+
+def row(scenario: str, pool: list[str], query: str, measures: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "scenario": scenario,
+        "query_language": query,
+        "pool_languages": pool,
+        "kind": "exact",
+        "queries": 9,
+        "measures": measures,
+    }
+
+
+@pytest.fixture
+def comparison() -> dict[str, Any]:
+    provenance = {"model": {"name": "base"}, "data": {"name": "xquad"}}
+    return {
+        "schema": "crossalign.comparison/1",
+        "a": provenance,
+        "b": {**provenance, "model": {"name": "aligned"}},
+        "rows": [
+            row("multi", ["en", "zh"], "en", {"Complete@10": entry(0.64, 0.66, 0.4)}),
+            row(
+                "multi",
+                ["en", "zh"],
+                "zh",
+                {
+                    "LPR": entry(0.9, 0.6, 0.0001),
+                    "Max@R": entry(186.0, 23.0, 0.0001),
+                    "Complete@10": entry(0.0193, 0.5583, 0.0001),
+                    "Top1[other,same]": entry(0.2, 0.3, 0.01),
+                },
+            ),
+            row("mono-same", ["en"], "en", {"Complete@10": entry(0.98, 0.99, 0.5)}),
+        ],
+        "unmatched": [],
+        "notes": [],
+    }
+
+
+def test_the_row_that_was_weakest_before_is_told_first(comparison: dict[str, Any]) -> None:
+    assert comparison_finding(comparison) == [
+        "For Chinese queries over en+zh, Complete@10 rises from 1.93\u00a0% to 55.8\u00a0%; to see every version one "
+        "reads to rank 23 instead of 186 (+53.9 points, p < 0.001).",
+        "For English queries over en+zh, Complete@10 rises from 64.0\u00a0% to 66.0\u00a0% (+2.00 points, no "
+        "significant change, p = 0.400).",
+        "Ordinary retrieval (one-language pools, 1 row) did not get significantly worse.",
+    ]
+
+
+def test_harm_to_ordinary_retrieval_is_said(comparison: dict[str, Any]) -> None:
+    comparison["rows"][2]["measures"]["Complete@10"] = entry(0.98, 0.9, 0.001)
+    assert comparison_finding(comparison)[-1] == (
+        "Ordinary retrieval got worse: For English queries over en, Complete@10 falls from 98.0\u00a0% to 90.0\u00a0% "
+        "(−8.00 points, p = 0.001)."
+    )
+
+
+def test_each_change_is_read_in_the_direction_of_its_measure(comparison: dict[str, Any]) -> None:
+    read = {change.name: change.verdict for change in changes(comparison["rows"][1])}
+    assert read == {"Max@R": "better", "Complete@10": "better", "LPR": "neutral", "Top1[other,same]": "worse"}
+    assert changes(comparison["rows"][0])[0].verdict == "even"
+
+
+def test_adjusted_p_values_decide_where_there_are_any(comparison: dict[str, Any]) -> None:
+    comparison["rows"][1]["measures"]["Max@R"]["p_holm"] = 0.2
+    (change,) = [change for change in changes(comparison["rows"][1]) if change.name == "Max@R"]
+    assert (change.verdict, change.p) == ("even", "0.200")
+
+
+def test_a_measure_without_a_value_says_why(comparison: dict[str, Any]) -> None:
+    comparison["rows"][0]["measures"] = {
+        "Max@R": {"a": None, "b": 3.0, "difference": None, "interval": None, "p": None, "reason": "censored"}
+    }
+    (change,) = changes(comparison["rows"][0])
+    assert (change.a, change.difference, change.reading) == ("–", "–", "censored")
+    assert comparison_finding(comparison)
+
+
+def test_differences_have_signs_and_shares_have_points(comparison: dict[str, Any]) -> None:
+    written = {change.name: (change.difference, change.interval) for change in changes(comparison["rows"][1])}
+    assert written["Max@R"] == ("−163", "−163 to −163")
+    assert written["Top1[other,same]"] == ("+10.0 points", "+9.00 to +11.0 points")
+
+
+def test_markdown_shows_before_and_after(comparison: dict[str, Any]) -> None:
+    text = render_markdown_comparison(comparison)
+    assert text.startswith("## Language bias, before and after\n\nbase on xquad → aligned on xquad\n\n**For Chinese")
+    assert (
+        "| Complete@10 | 1.93\u00a0% | 55.8\u00a0% | +53.9 points [+52.9 to +54.9 points] | \\< 0.001 | ✅ better |"
+        in text
+    )

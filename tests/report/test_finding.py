@@ -1,0 +1,158 @@
+"""The finding in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from haystack_crossalign.report.finding import finding
+
+Result = dict[str, Any]
+
+
+def measured(row: Result) -> Result:
+    return {
+        "pool_size": 480,
+        "kind": "exact",
+        "reasons": {},
+        "counts": {},
+        "intervals": {},
+        "percentiles": {},
+        "medians": {},
+        "ties": {},
+        "censored": None,
+        **row,
+    }
+
+
+@pytest.fixture
+def chinese() -> Result:
+    """Two Chinese queries whose Chinese versions lie at 1 and 2 and whose English ones lie at 100 and 272."""
+    return {
+        "rows": [
+            measured(
+                {
+                    "scenario": "multi",
+                    "pool_languages": ["en", "zh"],
+                    "query_language": "zh",
+                    "queries": 2,
+                    "relevant": 4,
+                    "measures": {
+                        "Max@R": 186.0,
+                        "Max@R_norm": 0.2,
+                        "Complete@10": 0.0,
+                        "Rank[en]": 186.0,
+                        "Rank[zh]": 1.5,
+                    },
+                }
+            )
+        ],
+        "queries": {
+            "row": [0, 0],
+            "versions": [["en", "zh"], ["en", "zh"]],
+            "ranks": [[100, 1], [272, 2]],
+            "above": [[[8, 90], [0, 0]], [[20, 250], [0, 1]]],
+        },
+    }
+
+
+def test_it_begins_with_where_each_version_lies(chinese: Result) -> None:
+    assert finding(chinese) == [
+        "A Chinese query finds the Chinese version at rank 1.5 and the English version of the same passage at rank 186 "
+        "of 480 on average (means over 2 queries; medians 1.5 and 186).",
+        "0\u00a0% of Chinese queries have both versions in the top 10 (Complete@10; 100 % would be perfect); to see "
+        "every version one reads down to rank 186 on average (Max@R; the best possible is 2).",
+        "In front of the English version stand on average 170 Chinese documents that do not answer the query, and 14 "
+        "English ones.",
+    ]
+
+
+@pytest.mark.parametrize(("alone", "named"), [(3.0, True), (120.0, False)])
+def test_the_mixed_pool_is_named_as_the_cause_only_where_it_is(chinese: Result, alone: float, named: bool) -> None:
+    chinese["rows"].append(
+        measured(
+            {
+                "scenario": "mono-cross",
+                "pool_languages": ["en"],
+                "query_language": "zh",
+                "pool_size": 240,
+                "queries": 2,
+                "relevant": 2,
+                "measures": {"Max@R": alone},
+            }
+        )
+    )
+    last = finding(chinese)[-1]
+    assert last.startswith(f"Over English documents alone the same queries find it at rank {alone:g} of 240 on average")
+    assert ("it is the mixed pool that buries one of them" in last) is named
+
+
+def test_a_result_close_to_the_best_is_called_so(chinese: Result) -> None:
+    chinese["rows"][0]["measures"].update({"Max@R": 2.1, "Complete@10": 0.99, "Rank[en]": 2.0, "Rank[zh]": 1.1})
+    assert "close to the best possible" in " ".join(finding(chinese))
+
+
+def test_censored_ranks_are_told_by_medians_and_shares(chinese: Result) -> None:
+    row = chinese["rows"][0]
+    row["kind"] = "live"
+    row["measures"] = {"Max@R": None, "Max@R_norm": None, "Complete@10": 0.0, "Rank[en]": None, "Rank[zh]": 1.5}
+    row["censored"] = {"depth_min": 50, "depth_max": 50, "queries": 2, "share": 1.0, "Max@R_lower_bound": 51.0}
+    chinese["queries"]["ranks"] = [[None, 1], [None, 2]]
+    sentences = finding(chinese)
+    assert sentences[0] == (
+        "The typical Chinese query finds the Chinese version at rank 1.5 and the English version below rank 50, where "
+        "the list ends (medians over 2 queries)."
+    )
+    assert sentences[-1] == (
+        "For 100\u00a0% of these queries at least one version does not appear among the 50 results that were served, "
+        "so its rank is not known; Max@R is at least 51 on average."
+    )
+    assert "average" not in sentences[0]
+
+
+def test_the_subject_is_the_language_served_worst(chinese: Result) -> None:
+    other = {**chinese["rows"][0], "query_language": "en"}
+    other["measures"] = {**other["measures"], "Max@R_norm": 0.9, "Max@R": 23.0, "Complete@10": 0.7}
+    chinese["rows"].insert(0, other)
+    chinese["queries"]["row"] = [1, 1]
+    sentences = finding(chinese)
+    assert sentences[0].startswith("A Chinese query")
+    assert (
+        "Over the same pool, English queries reach every version by rank 23 (Complete@10 70.0\u00a0%) on average."
+        in sentences
+    )
+
+
+def test_the_weakest_language_of_each_other_mixed_pool_is_named(chinese: Result) -> None:
+    for tag, depth in (("es", 5.0), ("ar", 33.0)):
+        measures = {"Max@R": depth, "Max@R_norm": 0.8, "Complete@10": 0.7}
+        chinese["rows"].append(
+            {**chinese["rows"][0], "query_language": tag, "pool_languages": ["en", tag], "measures": measures}
+        )
+    assert (
+        "Served worst in the other mixed pools, with their mean Max@R: Arabic queries over en+ar (33) and Spanish "
+        "queries over en+es (5)." in finding(chinese)
+    )
+
+
+def test_an_article_fits_its_language(chinese: Result) -> None:
+    chinese["rows"][0].update(query_language="ar", pool_languages=["en", "ar"])
+    chinese["rows"][0]["measures"]["Rank[ar]"] = 1.5
+    assert finding(chinese)[0].startswith("An Arabic query")
+
+
+def test_no_rows_is_said() -> None:
+    assert finding({"rows": [], "queries": {"row": []}}) == ["The audit holds no queries."]
+
+
+@pytest.mark.parametrize("languages", [("en", "zh"), ("en", "ar", "th", "hi")])
+def test_every_kind_of_result_has_a_finding(make_result: Callable[..., Result], languages: tuple[str, ...]) -> None:
+    for options in ({}, {"live_depth": 30}, {"live_depth": 2}, {"mono": False}):
+        result = make_result(languages, 40, passages=60, **options)
+        sentences = finding(result)
+        assert sentences
+        assert all(
+            sentence.endswith(".") and "None" not in sentence and "nan" not in sentence for sentence in sentences
+        )

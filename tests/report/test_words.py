@@ -1,0 +1,121 @@
+"""Numbers and languages as they are written."""
+
+from __future__ import annotations
+
+import pytest
+
+from haystack_crossalign.report.definitions import best_value, direction, is_share, ordered_names
+from haystack_crossalign.report.words import (
+    interval,
+    joined,
+    language_name,
+    measure_value,
+    p_value,
+    plural,
+    quantity,
+    shorten,
+    text_direction,
+)
+
+NBSP = "\u00a0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.394, "1.39"),
+        (63.28, "63.3"),
+        (186.4, "186"),
+        (2380.0, "2,380"),
+        (5.5, "5.5"),
+        (40.01, "40"),
+        (0.0, "0"),
+        (9.996, "10"),
+        (99.96, "100"),
+        (None, "–"),
+    ],
+)
+def test_quantities_keep_three_digits_and_no_trailing_zeros(value: float | None, text: str) -> None:
+    assert quantity(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("Complete@10", 0.0193, f"1.93{NBSP}%"),
+        ("Max@R_norm", 0.4126, f"41.3{NBSP}%"),
+        ("MRR", 1.0, f"100{NBSP}%"),
+        ("Recall@10", 0.0, f"0{NBSP}%"),
+        ("Max@R", 186.4, "186"),
+        ("Intrusion[en]", 0.25, "0.25"),
+        ("NDCG@1", None, "–"),
+    ],
+)
+def test_shares_are_in_percent_and_ranks_are_not(name: str, value: float | None, text: str) -> None:
+    assert measure_value(name, value) == text
+
+
+def test_an_interval_names_its_unit_once() -> None:
+    assert interval("Complete@10", [0.25, 0.5]) == f"25.0 to 50.0{NBSP}%"
+    assert interval("Max@R", [180, 190.4]) == "180 to 190"
+    assert interval("Max@R", None) == ""
+    assert interval("Max@R", [None, None]) == ""
+
+
+def test_small_p_values_are_a_bound() -> None:
+    assert [p_value(p) for p in (0.0004, 0.0312, 1.0, None)] == ["< 0.001", "0.031", "1.000", "–"]
+
+
+def test_languages_have_names_and_directions() -> None:
+    assert [language_name(tag) for tag in ("zh", "zh-Hant", "th")] == ["Chinese", "Chinese (Traditional)", "Thai"]
+    assert language_name("not a tag") == "not a tag"
+    assert [text_direction(tag) for tag in ("ar", "he", "ur", "en", "zh", "not a tag")] == [*["rtl"] * 3, *["auto"] * 3]
+
+
+def test_lists_and_counts_read_as_sentences() -> None:
+    assert [joined(["a"]), joined(["a", "b"]), joined(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [plural(1, "query", "queries"), plural(1190, "query", "queries")] == ["1 query", "1,190 queries"]
+
+
+def test_texts_are_cut_at_a_space_where_one_is_near() -> None:
+    assert shorten("one two three", 40) == "one two three"
+    assert shorten("one\n two   three", 40) == "one two three"
+    assert shorten("a" * 9 + " " + "b" * 9, 11) == "a" * 9 + "…"
+    assert shorten("字" * 30, 10) == "字" * 10 + "…"
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "better", "best"),
+    [
+        ("Max@R", False, -1, 2),
+        ("Max@R_norm", True, 1, 1),
+        ("Complete@10", True, 1, 1),
+        ("Recall@1", True, 1, 0.5),
+        ("Recall@10", True, 1, 1),
+        ("Rank[zh-Hant]", False, -1, None),
+        ("Intrusion[en]", False, -1, 0),
+        ("LPR", True, 0, None),
+        ("Lang-nDCG@10", True, 1, 1),
+        ("Top1[relevant,same]", True, 1, 1),
+        ("Top1[relevant,other]", True, 0, None),
+        ("Top1[other,same]", True, -1, 0),
+    ],
+)
+def test_every_measure_has_a_unit_a_direction_and_a_best_value(
+    name: str, share: bool, better: int, best: float | None
+) -> None:
+    assert (is_share(name), direction(name), best_value(name, 2.0)) == (share, better, best)
+
+
+def test_the_best_rank_in_a_pool_of_one_language_is_one() -> None:
+    assert best_value("Rank[en]", 1.0) == 1.0
+
+
+def test_measures_stand_in_the_order_of_the_glossary() -> None:
+    assert ordered_names(["MRR", "Own", "Rank[en]", "Max@R_norm", "Max@R", "MRR"]) == [
+        "Max@R",
+        "Max@R_norm",
+        "MRR",
+        "Rank[en]",
+        "Own",
+    ]
