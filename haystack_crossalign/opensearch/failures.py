@@ -1,0 +1,121 @@
+"""What a cluster's refusals mean to the person who ran the command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from opensearchpy.exceptions import ConnectionError as LostConnection
+from opensearchpy.exceptions import ConnectionTimeout, SSLError, TransportError
+
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+
+__all__ = ["MissingPermissionError", "PointInTimeLostError", "explain", "explain_answer", "is_busy"]
+
+_BUSY = frozenset({429, 502, 503, 504})
+_PERMISSION = re.compile(r"no permissions for \[([^\]]*)\]")
+ROLE_PAGE = "docs/opensearch-role.md"
+
+
+class MissingPermissionError(ExternalError):
+    """The user lacks rights; `permissions` names them as the security plugin does."""
+
+    def __init__(self, message: str, permissions: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.permissions = permissions
+
+
+class PointInTimeLostError(ExternalError):
+    """The point in time expired, or the server that held it restarted: what follows would see another index."""
+
+
+def is_busy(error: TransportError) -> bool:
+    """Whether a request may succeed later: the server was overloaded, a breaker opened, or nobody answered the call.
+
+    A request that ran into the client's time limit does not count: the server may still be working on it, and sending
+    it again would double the load.
+    """
+    if isinstance(error, (SSLError, ConnectionTimeout)):
+        return False
+    return isinstance(error, LostConnection) or error.status_code in _BUSY
+
+
+def explain(error: TransportError, *, request: str, host: str) -> CrossAlignError:
+    """The error that a failed request stands for.
+
+    :param error: what opensearch-py raised.
+    :param request: method and path, for instance ``POST /prod/_search``.
+    :param host: address without credentials.
+    """
+    if isinstance(error, SSLError):
+        return ExternalError(
+            f"{host}: the server's certificate could not be verified ({_cause(error)}); name the authority that signed "
+            "it as CA file, or check that this is the right host"
+        )
+    if isinstance(error, ConnectionTimeout):
+        return ExternalError(f"{host}: no answer to {request} in time; raise the time limit or lower the batch size")
+    if isinstance(error, LostConnection):
+        return ExternalError(f"{host}: no connection ({_cause(error)})")
+    info = error.info if isinstance(error.info, Mapping) else {}
+    detail = info.get("error", error.error)
+    return explain_answer(int(error.status_code), detail, request=request, host=host)
+
+
+def explain_answer(status: int, detail: object, *, request: str, host: str) -> CrossAlignError:
+    """The error that an answer with an error status stands for.
+
+    :param status: HTTP status, of the answer or of one item of a multi-search.
+    :param detail: the answer's ``error``: a dictionary with type and reason, or text.
+    """
+    kinds, reason = _kinds(detail), _reason(detail)
+    if status == 401:
+        return ExternalError(f"{host}: the server refused the credentials (401)")
+    if status == 403:
+        permissions = tuple(part.strip() for part in ",".join(_PERMISSION.findall(reason)).split(",") if part.strip())
+        named = ", ".join(f"'{name}'" for name in permissions) or reason
+        return MissingPermissionError(
+            f"{host}: {request} is not allowed: the user lacks the permission {named}; see {ROLE_PAGE}", permissions
+        )
+    if "search_context_missing_exception" in kinds:
+        return PointInTimeLostError(
+            f"{host}: the point in time is gone (it expired, or the server restarted); start again, or resume"
+        )
+    if "index_not_found_exception" in kinds:
+        return InputError(f"{host}: {reason or 'no such index'}", source="index")
+    if status in _BUSY:
+        return ExternalError(f"{host}: {request} still refused after waiting (status {status}): {reason}")
+    return ExternalError(f"{host}: {request} failed with status {status}: {reason}")
+
+
+def _kinds(detail: object) -> set[str]:
+    """Types of an error and of what caused it, at any depth."""
+    kinds: set[str] = set()
+    pending = [detail]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Mapping):
+            if isinstance(item.get("type"), str):
+                kinds.add(item["type"])
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+    return kinds
+
+
+def _reason(detail: object, limit: int = 300) -> str:
+    """The most telling reason: that of the first root cause, with what caused it."""
+    if not isinstance(detail, Mapping):
+        return str(detail)[:limit]
+    causes: Any = detail.get("root_cause") or [detail]
+    text = str(causes[0].get("reason", detail.get("reason", "")))
+    for shard in (detail.get("failed_shards") or [])[:1]:
+        inner = (shard.get("reason") or {}).get("caused_by") or {}
+        if inner.get("reason") and inner["reason"] not in text:
+            text += f" ({inner['reason']})"
+    return text[:limit]
+
+
+def _cause(error: TransportError) -> str:
+    """What the network layer said, without object addresses."""
+    return re.sub(r"<[^>]* object at 0x[0-9a-f]+>(?:: )?", "", str(error.error))[:300]
