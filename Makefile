@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types check benchmarks clean help
+.PHONY: demo test lint types check opensearch benchmarks clean help
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ types: $(STAMP)  ## Check the types of the package.
 	$(BIN)/mypy
 
 check: lint types test  ## Everything that CI runs.
+
+opensearch: $(STAMP)  ## Start a real OpenSearch from Maven Central's parts; Ctrl-C stops it.
+	$(BIN)/python tools/opensearch_server.py
 
 $(VENV)/.bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
