@@ -93,8 +93,9 @@ def paired_permutation_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 1
 
     All 2**n sign patterns are counted where there are no more of them than ``permutations`` (n differences that are not
     0): p is exact. Otherwise p = (1 + hits) / (1 + permutations), a hit being a pattern whose sum is as far from 0 as
-    the one seen, or farther. Sums that are equal up to rounding count as equal. Source: Fisher 1935; for
-    the 1 in p Phipson and Smyth 2010.
+    the one seen, or farther. Sums that are equal up to rounding to 8 significant digits, which is how results
+    are stored, count as equal: else a result read from its file would have another p. Source: Fisher 1935;
+    for the 1 in p Phipson and Smyth 2010.
 
     :param a: float64 [Q], values of the first result; NaN where null.
     :param b: float64 [Q], values of the second one for the same queries.
@@ -109,10 +110,12 @@ def paired_permutation_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 1
         return float("nan")
     difference = difference[difference != 0]
     size = difference.size
-    whole_numbers, _ = _to_grid(difference[:, None])
+    whole_numbers, exponents = _to_grid(difference[:, None])
     steps = whole_numbers[:, 0]
-    # Rounding to the grid moves each of two sums by half a step per difference at most.
-    seen = abs(steps.sum()) - size
+    # Rounding to the grid moves each of two sums by half a step per difference at most, and a stored value is off by
+    # 5e-8 of itself at most.
+    stored = 1e-7 * float(np.nansum(np.abs(a) + np.abs(b)))
+    seen = abs(steps.sum()) - max(size, float(np.ldexp(stored, exponents[0])))
     exact = size < 63 and 2**size <= permutations
     patterns = _all_bits(size) if exact else _random_bits(size, permutations, seed)
     hits = sum(int(np.count_nonzero(np.abs(2.0 * (bits @ steps) - steps.sum()) >= seen)) for bits in patterns)

@@ -216,3 +216,11 @@ def test_holm_multiplies_the_smallest_by_the_number_of_tests():
     # Sorted 0.01, 0.02, 0.03, 0.5 times 4, 3, 2, 1, never falling.
     np.testing.assert_allclose(holm([0.03, 0.01, NAN, 0.5, 0.02]), [0.06, 0.04, NAN, 0.5, 0.06])
     np.testing.assert_array_equal(holm([0.6, 0.9]), [1, 1])
+
+
+def test_a_permutation_test_of_stored_values_has_the_p_of_the_values_themselves():
+    # Differences of thirds: +1/3 three times and -1/3 twice, so no pattern sums nearer to 0 than the one seen.
+    a, b = np.array([3, 1, 1, 1, 1]) / 3, np.array([2, 0, 2, 2, 2]) / 3
+    stored = [np.array([float(f"{value:.8g}") for value in values]) for values in (a, b)]
+    assert paired_permutation_test(a, b, seed=0) == 1.0
+    assert paired_permutation_test(*stored, seed=0) == 1.0

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.rows import build_row, merge_columns, query_columns
 from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.measures import Measure, default_measures, evaluate
 from haystack_crossalign.ranks import RankTable
 from haystack_crossalign.ranks.table import CENSORED
@@ -80,7 +81,8 @@ def assemble_result(
     documents: dict[str, dict[str, str]] = {}
     first = 0
     for number, row in enumerate(rows):
-        chosen = default_measures(row.scenario.pool_languages) if measures is None else tuple(measures)
+        told = [language for language in row.scenario.pool_languages if language != UNDETERMINED]
+        chosen = default_measures(told) if measures is None else tuple(measures)
         values = evaluate(row.table, chosen)
         built.append(build_row(row.scenario, row.table, chosen, values, samples=samples, seed=seed))
         columns.append(

@@ -142,6 +142,7 @@ def _compare_row(
             seen=f"{len(ids_a)} and {len(ids_b)} queries",
             allowed="results over the same queries",
         )
+    _check_same_queries(title, a, b, [(ids_a[query], ids_b[query]) for query in both], names, notes)
     if len(both) < max(len(ids_a), len(ids_b)):
         notes.append(
             f"{title}: compared over the {len(both)} queries that both have, of {len(ids_a)} and {len(ids_b)}."
@@ -166,6 +167,7 @@ def _compare_row(
                 "difference": None,
                 "interval": None,
                 "p": None,
+                "p_holm": None,
                 "queries": 0,
                 "reason": reason,
             }
@@ -182,12 +184,38 @@ def _compare_row(
     }
 
 
+def _check_same_queries(
+    title: str,
+    a: AuditResult,
+    b: AuditResult,
+    pairs: Sequence[tuple[int, int]],
+    names: tuple[str, str],
+    notes: list[str],
+) -> None:
+    """Equal ids must be equal queries: refuse other texts, note other relevant versions."""
+    if "text" in a.queries and "text" in b.queries:
+        for first, second in pairs:
+            if a.queries["text"][first] != b.queries["text"][second]:
+                raise InputError(
+                    f"the query '{a.queries['id'][first]}' has another text in each result ({title})",
+                    source=f"{names[0]}, {names[1]}",
+                    field="queries.text",
+                    seen=[a.queries["text"][first], b.queries["text"][second]],
+                    allowed="results over the same queries",
+                )
+    differing = sum(
+        sorted(a.queries["versions"][first]) != sorted(b.queries["versions"][second]) for first, second in pairs
+    )
+    if differing:
+        notes.append(f"{title}: {differing} of {len(pairs)} queries have other relevant versions in each result.")
+
+
 def _difference(
     a: NDArray[np.float64], b: NDArray[np.float64], samples: int, permutations: int, seed: int
 ) -> dict[str, Any]:
     known = ~(np.isnan(a) | np.isnan(b))
     if not known.any():
-        return {"a": None, "b": None, "difference": None, "interval": None, "p": None, "queries": 0,
+        return {"a": None, "b": None, "difference": None, "interval": None, "p": None, "p_holm": None, "queries": 0,
                 "reason": "no query has a value in both"}  # fmt: skip
     difference, low, high = paired_bootstrap_difference(a, b, samples=samples, seed=seed)
     return {

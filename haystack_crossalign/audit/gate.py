@@ -6,9 +6,10 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
-from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.result import AuditResult, rounded
 from haystack_crossalign.audit.scenarios import SCENARIOS, Scenario
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
@@ -117,7 +118,8 @@ def parse_condition(text: str, *, source: str = "--fail-on") -> Condition:
                 seen=text,
                 allowed="a bare number",
             )
-        limit /= 100
+        # 1.1 % must be the number that 11 of 1,000 gives, which a division in binary misses.
+        limit = float(Decimal(match["number"]) / 100)
     if measure.bounded and not 0 <= limit <= 1:
         raise InputError(
             f"{measure.name} lies in 0..1", source=source, seen=text, allowed="a number in 0..1, or 0% to 100%"
@@ -150,7 +152,8 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
         if not rows:
             raise InputError("matches no row", source=source, seen=condition.text, allowed=_what_there_is(result))
         for row in rows:
-            value = row["measures"][condition.measure]
+            # As the file has it, so that the gate and the published number cannot disagree.
+            value = rounded(row["measures"][condition.measure])
             if value is None:
                 raise InputError(
                     f"{condition.measure} has no value for queries in {row['query_language']} "

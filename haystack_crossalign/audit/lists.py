@@ -39,8 +39,8 @@ def audit_run(
     :param run: the lists; a query that it lacks found nothing.
     :param provenance: what the result was made with.
     :param measures: what to compute; the default measures if None.
-    :param depth: number of documents asked for; the length of the longest list if None. A shorter list is taken to
-        have ended by itself.
+    :param depth: number of documents asked for; the length of the longest list if None or smaller. A shorter list is
+        taken to have ended by itself.
     :param samples: bootstrap samples behind each interval.
     :param seed: seed of the bootstrap.
     :raises InputError: for a document or query of the run that is not in the collection.

@@ -136,7 +136,8 @@ def rank_scenario(collection: JudgedCollection, scenario: Scenario, *, precision
     if part.documents.vectors is None or part.queries.vectors is None:
         msg = "the collection has no vectors: embed it first"
         raise ValueError(msg)
-    check_judgments(part, multi=scenario.name == "multi")
+    where = f"{collection.name}, {scenario.name} over {'+'.join(scenario.pool_languages)}"
+    check_judgments(part, multi=scenario.name == "multi", source=where)
     versions = part.documents.versions()
     languages = tuple(sorted({*scenario.pool_languages, scenario.query_language}))
     table = exact_ranks(

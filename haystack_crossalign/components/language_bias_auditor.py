@@ -42,7 +42,8 @@ class LanguageBiasAuditor:
     :param group_field: meta field that versions of one content share. Documents with the same group and language are
         chunks of one version, which stands at the rank of its best chunk.
     :param complete_at: K of the score.
-    :param depth: number of documents asked of the retriever (its ``top_k``); the length of the longest list if None.
+    :param depth: number of documents asked of the retriever (its ``top_k``); the length of the longest list if None or
+        smaller.
     :param measures: names of the measures of ``audit_result``; the default ones if None.
     :param samples: bootstrap samples behind each interval.
     :param seed: seed of the bootstrap.

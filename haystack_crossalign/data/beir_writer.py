@@ -14,6 +14,7 @@ from pathlib import Path
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import UNDETERMINED
 
 __all__ = ["write_beir"]
 
@@ -33,7 +34,8 @@ def write_beir(
     :param folder: the folder; it is made where it does not exist, other files in it stay.
     :param collection: the collection.
     :param split: name of the judgments file.
-    :param language_field: name of the language in ``metadata``.
+    :param language_field: name of the language in ``metadata``; a text of undetermined language has none, so that it is
+        read back with ``detect``.
     :param group_field: name of the parallel group in ``metadata``; a document that is alone in a group named after
         itself gets none.
     :returns: the files written.
@@ -47,14 +49,14 @@ def write_beir(
             "_id": one,
             "title": "",
             "text": text,
-            "metadata": {language_field: language} | ({} if group == one else {group_field: group}),
+            "metadata": _language(language_field, language) | ({} if group == one else {group_field: group}),
         }
         for one, text, language, group in zip(
             documents.ids, documents.texts, documents.languages, documents.groups, strict=True
         )
     )
     asked = _lines(
-        {"_id": one, "text": text, "metadata": {language_field: language}}
+        {"_id": one, "text": text, "metadata": _language(language_field, language)}
         for one, text, language in zip(queries.ids, queries.texts, queries.languages, strict=True)
     )
     judgments = "".join(
@@ -77,6 +79,10 @@ def write_beir(
     for path, text in written.items():
         write_atomically(path, text)
     return list(written)
+
+
+def _language(field: str, tag: str) -> dict[str, str]:
+    return {} if tag == UNDETERMINED else {field: tag}
 
 
 def _lines(rows: Iterable[Mapping[str, object]]) -> str:

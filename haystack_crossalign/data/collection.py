@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.languages import UNDETERMINED
+
 __all__ = ["Detected", "Documents", "JudgedCollection", "Queries", "Source", "Versions"]
 
 
@@ -113,17 +115,24 @@ class Documents:
         return position
 
     def versions(self) -> Versions:
-        """The versions that these documents make up: one for each (group, language)."""
-        number: dict[tuple[str, str], int] = {}
+        """The versions that these documents make up: one for each (group, language).
+
+        Of documents of one group whose languages are `UNDETERMINED` nobody knows whether they are chunks of one text or
+        its translations: each is a version of its own.
+        """
+        number: dict[tuple[str, str, str], int] = {}
         of_document = np.fromiter(
-            (number.setdefault(key, len(number)) for key in zip(self.groups, self.languages, strict=True)),
+            (
+                number.setdefault((group, language, one if language == UNDETERMINED else ""), len(number))
+                for group, language, one in zip(self.groups, self.languages, self.ids, strict=True)
+            ),
             dtype=np.int32,
             count=len(self.ids),
         )
         return Versions(
             of_document=of_document,
-            languages=tuple([language for _, language in number]),
-            groups=tuple([group for group, _ in number]),
+            languages=tuple([language for _, language, _ in number]),
+            groups=tuple([group for group, _, _ in number]),
         )
 
 

@@ -53,11 +53,11 @@ class RunArrays:
 
     :param retrieved: int32 [Q, depth], document indices, best first; `PAD` at the end, `UNKNOWN` for documents that
         are not in the pool.
-    :param scores: float32 [Q, depth], 0 where there is no document.
+    :param scores: float64 [Q, depth], 0 where there is no document; the numbers that `read_run` ordered the lists by.
     """
 
     retrieved: NDArray[np.int32]
-    scores: NDArray[np.float32]
+    scores: NDArray[np.float64]
 
 
 def format_run(
@@ -86,6 +86,10 @@ def format_run(
                 )
             value = np.float32(score)
             if value >= before:
+                if before == -_LARGEST:
+                    raise InputError(
+                        "no 32-bit float is left below this score", source="run", field="score", seen=score
+                    )
                 value = np.nextafter(before, np.float32(-np.inf))
             before = value
             lines.append(f"{query} Q0 {document} {rank} {value!s} {tag}\n")
@@ -163,7 +167,7 @@ def run_arrays(run: Run, queries: Queries, documents: Documents) -> RunArrays:
     index_of = {one: index for index, one in enumerate(documents.ids)}
     depth = max(map(len, run.rankings), default=0)
     retrieved = np.full((len(queries), depth), PAD, dtype=np.int32)
-    scores = np.zeros((len(queries), depth), dtype=np.float32)
+    scores = np.zeros((len(queries), depth), dtype=np.float64)
     for query, ranking in zip(run.query_ids, run.rankings, strict=True):
         row = row_of.get(query)
         if row is None:

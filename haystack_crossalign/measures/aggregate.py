@@ -63,8 +63,8 @@ def aggregate(
     - ``counts``: number of queries in the mean, where that is not all of them.
     - ``intervals``: bootstrap intervals of the means, over shared resamples; none for a null mean.
     - ``percentiles``, ``medians``: of Max@R and Rank[L]. A hidden rank lies somewhere between depth + 1 and infinity:
-      the number is given where both ends lead to the same one. Intervals of medians by order statistics; their ends
-      are ``None`` where the queries are too few or the end is hidden.
+      the number is given where both ends lead to the same one. Intervals of medians by order statistics; an end is
+      ``None`` where the queries are too few or it is not bounded, and a low end may be the bound depth + 1.
     - ``ties``: number of queries with a tie at a relevant version, and Max@R and Complete@K if all ties fell in favour
       of the relevant versions, or against them.
     - ``censored``: ``None`` for exact ranks; else depths, number and share of queries with a hidden version, and the

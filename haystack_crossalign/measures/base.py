@@ -154,6 +154,13 @@ class Facts:
         return self.table.depth.astype(np.int64)
 
     @cached_property
+    def ended(self) -> Bools:
+        """Queries whose list ended by itself: what it lacks was never found, however far one reads, bool [Q]."""
+        if self.table.ended is None:
+            return np.zeros(self.queries, dtype=bool)
+        return self.table.ended
+
+    @cached_property
     def last(self) -> Ranks:
         """Largest known rank, int32 [Q]; 0 or less where none is known."""
         result: Ranks = self.ranks.max(axis=0, initial=CENSORED)
@@ -197,10 +204,10 @@ class Facts:
         return result
 
     def reaches(self, cutoff: int) -> Bools:
-        """Queries of which the top ``cutoff`` is known, bool [Q]: nothing is missing, or the list is so long
-        that whatever is missing lies below the cut-off.
+        """Queries of which the top ``cutoff`` is known, bool [Q]: nothing is missing, or the list ended by itself or is
+        so long that whatever is missing lies below the cut-off.
         """
-        return np.where(self.missing > 0, self.depth >= cutoff, True)
+        return np.where(self.missing > 0, (self.depth >= cutoff) | self.ended, True)
 
 
 def query_values(
@@ -267,5 +274,6 @@ def select_queries(table: RankTable, queries: NDArray[np.bool_] | NDArray[np.int
         pessimistic=table.pessimistic[queries],
         above=table.above[queries],
         depth=None if table.depth is None else table.depth[queries],
+        ended=None if table.ended is None else table.ended[queries],
         top_language=None if table.top_language is None else table.top_language[queries],
     )

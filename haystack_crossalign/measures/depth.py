@@ -76,7 +76,8 @@ class Complete(Measure):
 
     Complete@K(q) = 1 if Max@R(q) <= K else 0 (arXiv 2604.05684 uses K = 10). Null for queries with more than K relevant
     versions, which cannot all stand there. With a cut list of length n that misses m versions, the last of them stands
-    at n + m or deeper: the value is 0 where n + m > K and unknown otherwise.
+    at n + m or deeper: the value is 0 where n + m > K and unknown otherwise. It is 0 where a list that ended by itself
+    lacks a version.
 
     :param cutoff: K, at least 1.
     """
@@ -97,7 +98,7 @@ class Complete(Measure):
             (facts.last <= self.cutoff) & ~missing,
             inapplicable=too_many,
             why=self._too_many(facts.relevant[too_many]),
-            censored=missing & (facts.depth + facts.missing <= self.cutoff),
+            censored=missing & (facts.depth + facts.missing <= self.cutoff) & ~facts.ended,
             remedy=f"it needs lists of depth {self.cutoff}",
         )
 

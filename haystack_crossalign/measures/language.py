@@ -78,8 +78,8 @@ class LanguagePreferenceRate(Measure):
         return query_values(
             facts,
             facts.own == facts.first,
-            inapplicable=~(facts.has_own & has_other),
-            why="no relevant versions both in the query's language and in another one",
+            inapplicable=~(facts.has_own & has_other) | ((facts.first == UNRANKED) & facts.ended),
+            why="no relevant versions found both in the query's language and in another one",
             censored=facts.first == UNRANKED,
         )
 

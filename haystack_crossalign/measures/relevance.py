@@ -49,7 +49,8 @@ class MRR(Measure):
 
     RR(q) = 1 / min { i : d_i in R_q }; with a cut-off K it is 0 where that rank is above K. Without a cut-off it is
     unknown where a list holds none of the relevant versions: counting 0 would be RR at the depth of the list, another
-    measure for every depth. MRR@K is known as soon as the lists are K long.
+    measure for every depth. MRR@K is known as soon as the lists are K long. A list that ended by itself without any of
+    them counts 0, as everywhere in the field.
 
     :param cutoff: K, at least 1, or None.
     """
@@ -64,13 +65,14 @@ class MRR(Measure):
     def compute(self, facts: Facts) -> QueryValues:
         """Reciprocal rank of each query, 0..1."""
         first = facts.first
-        lost = (first == UNRANKED) & (facts.missing > 0)
+        lost = (first == UNRANKED) & (facts.missing > 0) & ~facts.ended
+        reciprocal = np.where(first == UNRANKED, 0.0, 1.0 / first)
         if self.cutoff is None:
             remedy = "MRR@K with K up to the shortest list is known"
-            return query_values(facts, 1.0 / first, censored=lost, remedy=remedy)
+            return query_values(facts, reciprocal, censored=lost, remedy=remedy)
         return query_values(
             facts,
-            np.where(first <= self.cutoff, 1.0 / first, 0.0),
+            np.where(first <= self.cutoff, reciprocal, 0.0),
             censored=lost & (facts.depth < self.cutoff),
             remedy=f"it needs lists of depth {self.cutoff}",
         )

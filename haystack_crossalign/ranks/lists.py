@@ -191,15 +191,22 @@ def with_asked_depth(table: RankTable, lengths: ArrayLike, asked: int | None = N
     """Tell lists that were cut from lists that ended by themselves.
 
     A list that is shorter than what was asked for has ended: nothing follows it, however far one reads. So what it
-    lacks lies below the depth asked for. A list of full length was cut, and what it lacks lies below its own depth.
+    lacks was not found, and lies below the depth asked for if it has a rank at all. A list of full length was cut, and
+    what it lacks lies below its own depth.
 
     :param table: ranks from lists, see `ranks_from_lists`.
     :param lengths: int [Q], number of documents in each list.
-    :param asked: number of documents asked for; the length of the longest list if None.
+    :param asked: number of documents asked for. The length of the longest list where it is None or smaller, since
+        joined lists can be longer than what each retriever was asked for.
     """
     if table.depth is None:
         return table
     count = np.asarray(lengths)
-    wanted = int(count.max(initial=0)) if asked is None else asked
-    depth = np.where(count < wanted, np.maximum(table.depth, wanted), table.depth)
-    return replace(table, depth=depth.astype(np.int32))
+    wanted = max(int(count.max(initial=0)), asked or 0)
+    ended = count < wanted
+    deepest = np.maximum(table.depth, wanted)
+    if table.pool_size is not None:
+        # However far one asks, what is missing stands in the pool.
+        deepest = np.minimum(deepest, table.pool_size - (table.ranks == CENSORED).sum(axis=1))
+    depth = np.where(ended, np.maximum(table.depth, deepest), table.depth)
+    return replace(table, depth=depth.astype(np.int32), ended=ended)

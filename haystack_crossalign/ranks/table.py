@@ -35,6 +35,8 @@ class RankTable:
     :param pool_languages: codes of the languages that the pool holds, ascending.
     :param pool_size: number of versions in the pool, or None where it is not known.
     :param depth: int32 [Q], number of versions in each result list, or None for exact ranks.
+    :param ended: bool [Q], lists that ended by themselves, so that what they lack was never found; None for exact ranks
+        and where every list was cut.
     :param top_language: int32 [Q], code of the language of the version at rank 1, -1 for an empty list; or None where
         it was not asked for.
     """
@@ -49,6 +51,7 @@ class RankTable:
     pool_languages: tuple[int, ...]
     pool_size: int | None = None
     depth: NDArray[np.int32] | None = None
+    ended: NDArray[np.bool_] | None = None
     top_language: NDArray[np.int32] | None = None
 
     @property

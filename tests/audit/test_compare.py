@@ -94,3 +94,18 @@ def test_the_same_comparison_gives_the_same_bytes(make_row: Any, make_result: An
     values = np.random.default_rng(3).integers(1, 400, size=(2, 60)).astype(float).tolist()
     before, after = (one_row(make_row, make_result, list(column)) for column in values)
     assert compare_results(before, after, seed=5).to_json() == compare_results(before, after, seed=5).to_json()
+
+
+def test_one_id_with_two_texts_is_refused(make_row: Any, make_result: Any) -> None:
+    before, after = one_row(make_row, make_result, [1.0]), one_row(make_row, make_result, [1.0])
+    after = replace(after, queries={**after.queries, "text": ["another question"]})
+    with pytest.raises(InputError, match=r"'q0' has another text.*another question"):
+        compare_results(before, after)
+    without = [result.without_texts() for result in (before, after)]
+    assert compare_results(*without).rows[0]["queries"] == 1
+
+
+def test_other_relevant_versions_are_noted(make_row: Any, make_result: Any) -> None:
+    before, after = one_row(make_row, make_result, [1.0, 2.0]), one_row(make_row, make_result, [1.0, 2.0])
+    after = replace(after, queries={**after.queries, "versions": [["zh", "en"], ["ar", "en"]]})
+    assert any("1 of 2 queries have other relevant versions" in note for note in compare_results(before, after).notes)

@@ -111,3 +111,17 @@ def test_conditions_that_can_match_nothing_are_found_before_the_work() -> None:
     for text in ("Max@R_norm[en]<80%", "mono-same:MRR<1", "Rank[ar]>9", "NDCG@7<1"):
         with pytest.raises(InputError, match="matches no row"):
             check_conditions([parse_condition(text)], plan)
+
+
+@pytest.mark.parametrize("tenths", range(1, 1000, 7))
+def test_a_percentage_is_the_number_that_a_count_of_queries_gives(tenths: int) -> None:
+    # 11 of 1,000 queries are exactly 1.1 %, so "<1.1%" must not hold for them.
+    condition = parse_condition(f"Complete@10<{tenths // 10}.{tenths % 10}%")
+    assert condition.limit == tenths / 1000
+    assert not condition.holds(tenths / 1000)
+
+
+def test_the_gate_reads_what_the_file_says(make_row: Any, make_result: Any) -> None:
+    almost = 1 / 2 - 1e-16  # a mean that rounding errors kept below one half; the file says 0.5
+    result = make_result([make_row("zh", {"Recall@10": almost})], [{"Recall@10": [almost]}])
+    assert not failed(evaluate_gate([parse_condition("Recall@10<0.5")], result))

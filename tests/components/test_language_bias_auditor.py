@@ -89,6 +89,17 @@ def test_a_list_shorter_than_asked_for_has_ended() -> None:
     assert found["audit_result"].rows[0]["censored"]["Max@R_lower_bound"] == 21
 
 
+def test_what_a_list_that_ended_lacks_counts_as_never_found() -> None:
+    # The second list holds one document of twenty asked for, and it is not relevant.
+    found = audit([[ZH, EN], [OTHERS[0]]], complete_at=30, depth=20, pool_size=10)
+    row = found["audit_result"].rows[0]
+    assert (row["measures"]["MRR"], row["measures"]["Recall@10"], row["measures"]["NDCG@10"]) == (0.5, 0.5, 0.5)
+    assert found["individual_scores"] == [1.0, 0.0]
+    # Nothing is said of ranks beyond the pool: of 10 versions two are missing, so the deepest list there is has 8.
+    assert found["audit_result"].queries["depth"] == [10, 8]
+    assert row["measures"]["Max@R"] is None
+
+
 def test_more_versions_than_k_have_no_score() -> None:
     relevant = [[document(tag, "1") for tag in ("en", "zh", "ar")]]
     found = audit([relevant[0]], relevant, complete_at=2)

@@ -79,3 +79,15 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, collection: Jud
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be made"):
         write_beir(tmp_path / "file", collection)
+
+
+def test_documents_of_undetermined_language_round_trip(tmp_path: Path, collection: JudgedCollection) -> None:
+    documents = Documents(
+        ids=("en:1", "zh:1", "number"),
+        languages=("en", "zh", "und"),
+        groups=("1", "1", "number"),
+        texts=("a", "b", "17"),
+    )
+    write_beir(tmp_path, replace(collection, documents=documents))
+    assert json.loads((tmp_path / "corpus.jsonl").read_text("utf-8").splitlines()[2])["metadata"] == {}
+    assert vars(read_beir(tmp_path, detect=True).documents) == vars(documents)

@@ -43,6 +43,11 @@ def test_documents_of_one_group_and_language_are_chunks_of_one_version() -> None
     assert not versions.whole
 
 
+def test_undetermined_documents_of_one_group_are_not_taken_for_chunks() -> None:
+    documents = Documents(ids=("a", "b", "c"), languages=("und", "und", "en"), groups=("g",) * 3, texts=("x", "y", "z"))
+    assert documents.versions().of_document.tolist() == [0, 1, 2]
+
+
 def test_whole_documents_are_versions_of_their_own() -> None:
     documents = make_documents().select(np.array([0, 1, 3]))
     assert documents.versions().whole

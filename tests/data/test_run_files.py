@@ -142,3 +142,18 @@ def test_a_run_with_an_unknown_query_is_refused(write: Callable[..., Path], refu
     queries = Queries(ids=("q1",), languages=("en",), texts=("a",))
     run = read_run(write("run.txt", RUN))
     refused(lambda: run_arrays(run, queries, documents), problem="unknown query", seen="q2", allowed="'q1'")
+
+
+def test_scores_that_differ_beyond_32_bits_keep_their_order_and_their_size(write: Callable[..., Path]) -> None:
+    documents = Documents(ids=("a", "b", "c"), languages=("en",) * 3, groups=("a", "b", "c"), texts=("t",) * 3)
+    queries = Queries(ids=("q",), languages=("en",), texts=("a",))
+    run = read_run(write("run.txt", "q Q0 a 3 20.1234 x\nq Q0 b 2 20.1234005 x\nq Q0 c 1 2e39 x\n"))
+    arrays = run_arrays(run, queries, documents)
+    assert arrays.retrieved.tolist() == [[2, 1, 0]]
+    assert arrays.scores.tolist() == [[2e39, 20.1234005, 20.1234]]
+
+
+def test_a_tie_at_the_least_32_bit_float_is_refused(refused: Callable[..., InputError]) -> None:
+    least = -float(np.finfo(np.float32).max)
+    assert format_run(["q"], [[("a", least)]]) == "q Q0 a 1 -3.4028235e+38 crossalign\n"
+    refused(lambda: format_run(["q"], [[("a", least), ("b", least)]]), field="score", seen=least)
