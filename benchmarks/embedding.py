@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from haystack_crossalign.components import CrossAlignDocumentEmbedder
-from haystack_crossalign.models.offline import OFFLINE_MODELS, resolve_offline_model
+from haystack_crossalign.models.names import OFFLINE_MODELS
+from haystack_crossalign.models.offline import resolve_offline_model
 from haystack_crossalign.precision import supports_fast_bf16
 
 LANGUAGES = ("en", "zh", "ar", "es")

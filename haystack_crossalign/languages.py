@@ -69,20 +69,26 @@ def same_language(first: str, second: str) -> bool:
     return normalise_language(first) == normalise_language(second)
 
 
+@cache
 def display_name(tag: str) -> str:
-    """English name of a language: ``zh`` -> ``Chinese``, ``zh-Hant`` -> ``Chinese (Traditional)``.
+    """English name of a language, for people: ``zh`` -> ``Chinese``, ``zh-Hant`` -> ``Chinese (Traditional)``.
 
-    :raises InputError: where the tag names no known language.
+    `UNDETERMINED` is called so. A tag that names no known language is its own name: what is shown need not be valid.
     """
-    return Language.get(normalise_language(tag)).display_name("en")
+    if tag == UNDETERMINED:
+        return "undetermined language"
+    known = _canonical(tag)
+    return tag if known is None else Language.get(known).display_name("en")
 
 
+@cache
 def is_rtl(tag: str) -> bool:
     """Whether the language is written from right to left, in the script of the tag or else its likely script.
 
-    :raises InputError: where the tag names no known language.
+    False where the tag names no known language.
     """
-    return Language.get(normalise_language(tag)).maximize().script in _RTL_SCRIPTS
+    known = _canonical(tag)
+    return known is not None and Language.get(known).maximize().script in _RTL_SCRIPTS
 
 
 @lru_cache(maxsize=4096)

@@ -100,6 +100,13 @@ def test_display_names_are_english() -> None:
     assert display_name("arb_Arab") == "Arabic"
 
 
+def test_what_is_no_language_has_a_name_to_show_and_no_direction() -> None:
+    assert display_name("und") == "undetermined language"
+    assert display_name("not a tag") == "not a tag"
+    assert not is_rtl("und")
+    assert not is_rtl("not a tag")
+
+
 @pytest.mark.parametrize(("tag", "expected"), [("ar", True), ("he", True), ("fa", True), ("ur", True), ("ckb", True)])
 def test_right_to_left_languages(tag: str, expected: bool) -> None:
     assert is_rtl(tag) is expected

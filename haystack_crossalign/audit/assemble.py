@@ -62,6 +62,7 @@ def assemble_result(
     *,
     provenance: Mapping[str, Any],
     measures: Sequence[Measure] | None = None,
+    also: Sequence[Measure] = (),
     samples: int = 1000,
     seed: int = 0,
     examples: int = EXAMPLES,
@@ -71,6 +72,7 @@ def assemble_result(
     :param rows: the rows, taken one after the other, so that they may be made while this runs.
     :param provenance: what the result was made with.
     :param measures: what to compute; the default measures of each pool's languages if None.
+    :param also: what to compute besides, where it is not among them.
     :param samples: bootstrap samples behind each interval; 0 for none.
     :param seed: seed of the bootstrap.
     :param examples: queries shown per row.
@@ -82,7 +84,7 @@ def assemble_result(
     first = 0
     for number, row in enumerate(rows):
         told = [language for language in row.scenario.pool_languages if language != UNDETERMINED]
-        chosen = default_measures(told) if measures is None else tuple(measures)
+        chosen = tuple(dict.fromkeys((*(default_measures(told) if measures is None else measures), *also)))
         values = evaluate(row.table, chosen)
         built.append(build_row(row.scenario, row.table, chosen, values, samples=samples, seed=seed))
         columns.append(

@@ -90,7 +90,7 @@ def compare_results(
             seen=f"{_describe(rows_a)} and {_describe(rows_b)}",
             allowed="results with the same scenario, pool languages, query language and kind",
         )
-    notes: list[str] = []
+    notes = _notes_on_data(a, b)
     rows = [
         _compare_row(key, (a, rows_a[key]), (b, rows_b[key]), names, samples, permutations, seed, notes)
         for key in shared
@@ -103,6 +103,13 @@ def compare_results(
         if key not in others
     ]
     return Comparison(a.provenance, b.provenance, rows, unmatched, sorted(set(notes)))
+
+
+def _notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
+    hashes = [{one["sha256"] for one in result.provenance["data"]["files"]} for result in (a, b)]
+    if hashes[0] == hashes[1]:
+        return []
+    return ["The two results were made from different data files."]
 
 
 def _keyed(result: AuditResult) -> dict[_Key, int]:
@@ -222,7 +229,8 @@ def _difference(
         "a": float(a[known].mean()),
         "b": float(b[known].mean()),
         "difference": difference,
-        "interval": [low, high],
+        # One query has no spread to draw from.
+        "interval": [low, high] if known.sum() > 1 else None,
         "p": paired_permutation_test(a, b, permutations=permutations, seed=seed),
         "queries": int(known.sum()),
     }

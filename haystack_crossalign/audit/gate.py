@@ -13,7 +13,7 @@ from haystack_crossalign.audit.result import AuditResult, rounded
 from haystack_crossalign.audit.scenarios import SCENARIOS, Scenario
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
-from haystack_crossalign.measures import Measure, default_measures, parse_measure
+from haystack_crossalign.measures import parse_measure
 
 __all__ = ["Condition", "Outcome", "check_conditions", "evaluate_gate", "failed", "parse_condition"]
 
@@ -108,7 +108,10 @@ def parse_condition(text: str, *, source: str = "--fail-on") -> Condition:
         name = f"{head}[{inner.pop(0)}]"
     if len(inner) > 1:
         raise InputError("too many brackets", source=source, seen=text, allowed=_FORM)
-    measure = parse_measure(name)
+    try:
+        measure = parse_measure(name)
+    except InputError as error:
+        raise InputError(error.problem, source=source, seen=text, allowed=error.allowed) from error
     limit = float(match["number"])
     if match["percent"]:
         if not measure.bounded:
@@ -128,7 +131,7 @@ def parse_condition(text: str, *, source: str = "--fail-on") -> Condition:
         text=text,
         scenario=scenario,
         measure=measure.name,
-        query_language=normalise_language(inner[0]) if inner else None,
+        query_language=normalise_language(inner[0], source=source) if inner else None,
         operator=match["operator"],
         limit=limit,
     )
@@ -178,40 +181,40 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
     return outcomes
 
 
-def check_conditions(
-    conditions: Sequence[Condition],
-    plan: Sequence[Scenario],
-    measures: Sequence[Measure] | None = None,
-    *,
-    source: str = "--fail-on",
-) -> None:
+def check_conditions(conditions: Sequence[Condition], plan: Sequence[Scenario], *, source: str = "--fail-on") -> None:
     """Refuse conditions that no row of a plan can match, before any work is done.
 
     :param plan: the rows to be computed.
-    :param measures: the measures to be computed; the default ones of each pool if None.
     :raises InputError: naming what there is to match.
     """
     for condition in conditions:
-        names = [
-            {measure.name for measure in (default_measures(row.pool_languages) if measures is None else measures)}
+        rows = [
+            row
             for row in plan
             if row.name == condition.scenario and condition.query_language in (None, row.query_language)
         ]
-        if not any(condition.measure in row_names for row_names in names):
+        language = _document_language(condition.measure)
+        if not any(language in (None, *row.pool_languages) for row in rows):
             there = sorted({row.name for row in plan}, key=SCENARIOS.index)
-            languages = sorted({row.query_language for row in plan})
             raise InputError(
                 "matches no row",
                 source=source,
                 seen=condition.text,
-                allowed=f"scenarios {', '.join(there)}; query languages {', '.join(languages)}"
-                + (f"; measures {', '.join(sorted(set().union(*names)))}" if names else ""),
+                allowed=f"scenarios {', '.join(there)}; query languages "
+                f"{', '.join(sorted({row.query_language for row in plan}))}; pool languages "
+                f"{', '.join(sorted({tag for row in plan for tag in row.pool_languages}))}",
             )
 
 
 def failed(outcomes: Iterable[Outcome]) -> bool:
     """Whether any outcome fails the gate."""
     return any(outcome.failed for outcome in outcomes)
+
+
+def _document_language(measure: str) -> str | None:
+    """L of Rank[L] and Intrusion[L], None for other measures."""
+    match = re.fullmatch(r"(?:Rank|Intrusion)\[(.+)\]", measure)
+    return match[1] if match else None
 
 
 def _what_there_is(result: AuditResult) -> str:

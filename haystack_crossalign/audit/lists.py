@@ -29,6 +29,7 @@ def audit_run(
     *,
     provenance: Mapping[str, Any],
     measures: Sequence[Measure] | None = None,
+    also: Sequence[Measure] = (),
     depth: int | None = None,
     samples: int = 1000,
     seed: int = 0,
@@ -39,6 +40,7 @@ def audit_run(
     :param run: the lists; a query that it lacks found nothing.
     :param provenance: what the result was made with.
     :param measures: what to compute; the default measures if None.
+    :param also: what to compute besides, where it is not among them.
     :param depth: number of documents asked for; the length of the longest list if None or smaller. A shorter list is
         taken to have ended by itself.
     :param samples: bootstrap samples behind each interval.
@@ -79,7 +81,7 @@ def audit_run(
                 describe=documents.describe,
             )
 
-    return assemble_result(ranked(), provenance=provenance, measures=measures, samples=samples, seed=seed)
+    return assemble_result(ranked(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed)
 
 
 def _examples(

@@ -83,6 +83,7 @@ def audit_vectors(
     *,
     provenance: Mapping[str, Any],
     measures: Sequence[Measure] | None = None,
+    also: Sequence[Measure] = (),
     seed: int = 0,
     samples: int = 1000,
     precision: str = "auto",
@@ -95,6 +96,7 @@ def audit_vectors(
     :param plan: the rows to compute.
     :param provenance: what the result was made with.
     :param measures: what to compute; the default measures of each pool's languages if None.
+    :param also: what to compute besides, where it is not among them.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
     :param precision: "auto", "bf16" or "fp32" of the fast pass; the ranks are the same with each.
@@ -110,7 +112,7 @@ def audit_vectors(
             yield rank_scenario(collection, scenario, precision=precision)
 
     result = assemble_result(
-        ranked(), provenance=provenance, measures=measures, samples=samples, seed=seed, examples=examples
+        ranked(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed, examples=examples
     )
     if progress is not None:
         progress("Ranking", len(plan), len(plan))

@@ -63,8 +63,8 @@ def audit(
     from haystack_crossalign.cli.session import Session
 
     outputs = Outputs(json_file, run, qrels_out, report, markdown, junit)
-    outputs.check([documents, queries, qrels, workbench, embedder, results])
-    check_model(model, embedder, precision)
+    outputs.check([documents, queries, qrels, workbench, beir, embedder, results])
+    check_model(model, embedder, precision, max_tokens)
     session = Session(
         command="audit",
         outputs=outputs,
@@ -91,22 +91,20 @@ def audit(
     )
     chosen = {"languages": languages, "measures": measures, "samples": samples, "expand_groups": expand_groups}
     if results is not None:
-        if model is not None or embedder is not None or pairs is not None or scenario != "multi" or run is not None:
+        if any(value is not None for value in (model, embedder, languages, pairs, run)) or scenario != "multi":
             raise InputError(
                 "--results takes the place of a ranking of our own",
                 source="--results",
-                allowed="--results without --model, --embedder, --pairs, --scenario and --run",
+                allowed="--results without --model, --embedder, --languages, --pairs, --scenario and --run",
             )
         from haystack_crossalign.data.run_files import read_run
 
         session.run_lists(collection, read_run(results), chosen)
         return
     collection, plan = prepare_plan(collection, scenario, languages, pairs)
-    session.check_plan(plan)
+    session.check_plan(collection, plan)
     needs_model = collection.documents.vectors is None or collection.queries.vectors is None
-    encoder = (
-        open_embedder(model, embedder, default=opt.DEFAULT_MODEL, precision=precision, max_tokens=max_tokens)
-        if needs_model
-        else None
-    )
+    if not needs_model and (model is not None or embedder is not None):
+        typer.echo("crossalign: the files carry vectors, so no model is used", err=True)
+    encoder = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens) if needs_model else None
     session.run(collection, plan, encoder, {"scenarios": scenario, "pairs": pairs, **chosen})

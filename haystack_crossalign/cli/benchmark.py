@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,8 +67,8 @@ def benchmark(
     if pool not in POOLS:
         raise InputError("unknown pool", source="--pool", seen=pool, allowed=", ".join(POOLS))
     outputs = Outputs(json_file, run, qrels_out, report, markdown, junit)
-    outputs.check([embedder])
-    check_model(model, embedder, precision)
+    outputs.check([embedder, None if data.startswith("hf:") else Path(data)])
+    check_model(model, embedder, precision, max_tokens)
     session = Session(
         command="benchmark",
         outputs=outputs,
@@ -81,8 +82,8 @@ def benchmark(
     )
     collection = read_benchmark(dataset, data, languages, pool)
     collection, plan = prepare_plan(collection, scenario, languages, pairs)
-    session.check_plan(plan)
-    encoder = open_embedder(model, embedder, default=opt.DEFAULT_MODEL, precision=precision, max_tokens=max_tokens)
+    session.check_plan(collection, plan)
+    encoder = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
     session.run(
         collection,
         plan,

@@ -51,10 +51,10 @@ def compare(
     written = outputs.write(texts)
     if quiet:
         return
-    from haystack_crossalign.report.terminal import comparison_tables
+    from haystack_crossalign.report.terminal import comparison_tables, fitting
 
     out = console()
     for part in comparison_tables(data):
-        out.print(part)
+        out.print(fitting(part, out))
     for path in written:
         out.print(f"Wrote {path}", soft_wrap=True, highlight=False, markup=False)

@@ -10,8 +10,9 @@ import typer
 
 from haystack_crossalign.cli import options as opt
 from haystack_crossalign.cli.outputs import Outputs
+from haystack_crossalign.models.names import OFFLINE_MODELS
 
-DEMO_MODEL = "offline:multilingual-e5-small"
+DEMO_MODEL = OFFLINE_MODELS[0]
 
 _NEXT = """
 What to do next
@@ -39,7 +40,7 @@ def demo(
 
     outputs = Outputs(json=json_file, report=report)
     outputs.check()
-    check_model(model, None, precision)
+    check_model(model, None, precision, max_tokens)
     session = Session(
         command="demo",
         outputs=outputs,
@@ -54,7 +55,7 @@ def demo(
     collection = replace(read_xquad(sample_folder()), name="sample of XQuAD")
     # Both together make the point: alone each language is served well, and only the mixed pool shows the bias.
     plan = plan_scenarios(["multi", "mono-same"], collection.document_languages, pairs="en")
-    encoder = open_embedder(model, None, default=DEMO_MODEL, precision=precision, max_tokens=max_tokens)
+    encoder = open_embedder(model, None, precision=precision, max_tokens=max_tokens)
     session.run(collection, plan, encoder, {"sample": collection.name, "pairs": "en", "samples": 1000})
     if not quiet:
         typer.echo(_NEXT)

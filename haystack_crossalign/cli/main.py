@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
@@ -66,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except SystemExit as stop:
         # Typer turns Ctrl-C into this code and says nothing.
         if stop.code == INTERRUPTED:
-            typer.echo("crossalign: interrupted, nothing was written", err=True)
+            typer.echo("crossalign: interrupted", err=True)
         raise
+    except Exception:  # noqa: BLE001 - a fault of ours must not leave with 1, which says that the gate failed
+        traceback.print_exc()
+        typer.echo("crossalign: this is a fault of the program; please report it with the lines above", err=True)
+        sys.exit(CrossAlignError.exit_code)
     sys.exit(0)

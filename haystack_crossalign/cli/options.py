@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_MODEL = "intfloat/multilingual-e5-small"
-
+from haystack_crossalign.models.names import DEFAULT_MODEL
 
 Documents = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Documents: JSON lines with id, text, language, parallel_id, …")
@@ -98,7 +97,9 @@ FailOn = Annotated[
     ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
-RunFile = Annotated[Path | None, typer.Option("--run", metavar="FILE", help="Write the ranking as a TREC run.")]
+RunFile = Annotated[
+    Path | None, typer.Option("--run", metavar="FILE", help="Write the ranking of the first scenario as a TREC run.")
+]
 RunDepth = Annotated[int, typer.Option(min=1, metavar="N", help="Documents per query in the TREC run.")]
 QrelsFile = Annotated[
     Path | None, typer.Option("--qrels-out", metavar="FILE", help="Write the relevant documents as TREC qrels.")

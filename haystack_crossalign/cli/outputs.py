@@ -47,17 +47,23 @@ class Outputs:
         :param inputs: files that are read, which no output may replace.
         :raises InputError: for a folder, a missing or read-only folder, an input file, or one file asked for twice.
         """
-        taken = {path.resolve(): "an input" for path in inputs if path is not None}
-        for name, path in self._named():
-            option = _OPTIONS[name]
+        read = [path.resolve() for path in inputs if path is not None]
+        taken: dict[Path, str] = {}
+        for option, path in self._targets():
             if path.is_dir():
                 raise InputError("is a folder", source=option, seen=str(path), allowed="the name of a file")
+            if path.name == "-" or (path.exists() and not path.is_file()):
+                # A rename would put a file in the place of the device.
+                raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
             if not path.parent.is_dir():
                 raise InputError("no such folder", source=option, seen=str(path.parent), allowed="a folder that exists")
             if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
                 raise InputError("cannot be written", source=option, seen=str(path), allowed="a file you may write")
-            other = taken.setdefault(path.resolve(), option)
-            if other != option:
+            place = path.resolve()
+            inside = any(place == one or (one.is_dir() and one in place.parents) for one in read)
+            other = "an input" if inside else taken.get(place)
+            taken[place] = f"the file of {option}"
+            if other is not None:
                 raise InputError(
                     f"would overwrite {other}",
                     source=option,
@@ -84,9 +90,19 @@ class Outputs:
                 "schema": "crossalign.times/1",
                 "seconds": {name: round(value, 3) for name, value in seconds.items()},
             }
-            write_atomically(self.json.with_suffix(".times.json"), json.dumps(times, indent=1) + "\n")
+            write_atomically(_times_file(self.json), json.dumps(times, indent=1) + "\n")
+            written.append(_times_file(self.json))
         return written
+
+    def _targets(self) -> list[tuple[str, Path]]:
+        """Every file that may be written with the option that asks for it, the times beside the JSON included."""
+        times = [] if self.json is None else [(_OPTIONS["json"], _times_file(self.json))]
+        return [*times, *((_OPTIONS[name], path) for name, path in self._named())]
 
     def _named(self) -> list[tuple[str, Path]]:
         pairs = [(entry.name, getattr(self, entry.name)) for entry in fields(self)]
         return [(name, path) for name, path in pairs if path is not None]
+
+
+def _times_file(path: Path) -> Path:
+    return path.with_name(f"{path.name.removesuffix('.json')}.times.json")

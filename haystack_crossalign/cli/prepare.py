@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from haystack_crossalign.cli.options import split_names
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,10 @@ def read_measures(names: str | None) -> list[Measure] | None:
 
     if not chosen:
         raise InputError("no measure", source="--measures", seen=names, allowed="names such as Max@R, Complete@10")
-    return list({measure.name: measure for measure in map(parse_measure, chosen)}.values())
+    try:
+        return list({measure.name: measure for measure in map(parse_measure, chosen)}.values())
+    except InputError as error:
+        raise InputError(error.problem, source="--measures", seen=error.seen, allowed=error.allowed) from error
 
 
 def read_judgments(
@@ -122,11 +126,16 @@ def prepare_plan(
 
     chosen = split_names(languages)
     pool = _chosen_languages(chosen, collection.document_languages)
-    asked = [tag for tag in (pool if chosen else collection.query_languages) if tag in collection.query_languages]
+    asked = [
+        tag for tag in (pool if chosen is not None else collection.query_languages) if tag in collection.query_languages
+    ]
     plan = plan_scenarios(
-        split_names(scenarios) or (), pool, asked, pairs=None if pairs is None else normalise_language(pairs)
+        split_names(scenarios) or (),
+        pool,
+        asked,
+        pairs=None if pairs is None else normalise_language(pairs, source="--pairs"),
     )
-    if chosen:
+    if chosen is not None:
         collection = collection.restrict(pool, asked)
     return collection, plan
 
@@ -136,7 +145,9 @@ def _chosen_languages(value: Sequence[str] | None, present: Sequence[str]) -> li
 
     if value is None:
         return list(present)
-    chosen = list(dict.fromkeys(normalise_language(name) for name in value))
+    chosen = list(dict.fromkeys(normalise_language(name, source="--languages") for name in value))
+    if not chosen:
+        raise InputError("no language", source="--languages", allowed=", ".join(present))
     for name in chosen:
         if name not in present:
             raise InputError(
@@ -159,7 +170,7 @@ def read_benchmark(dataset: str, data: str, languages: str, pool: str) -> Judged
     return read(data, split_names(languages) or (), pool=pool)
 
 
-def check_model(model: str | None, embedder: Path | None, precision: str) -> None:
+def check_model(model: str | None, embedder: Path | None, precision: str, max_tokens: int | None) -> None:
     """Refuse options of the model that contradict each other or do not exist, before anything is read.
 
     :raises InputError: naming the option.
@@ -170,11 +181,15 @@ def check_model(model: str | None, embedder: Path | None, precision: str) -> Non
         raise InputError("unknown precision", source="--precision", seen=precision, allowed=", ".join(PRECISIONS))
     if model is not None and embedder is not None:
         raise InputError("--model and --embedder exclude each other", allowed="one of them")
+    if embedder is not None and (precision != "auto" or max_tokens is not None):
+        raise InputError(
+            "--precision and --max-tokens are for --model; with --embedder they stand in its file",
+            source="--embedder",
+            allowed="--embedder without them",
+        )
 
 
-def open_embedder(
-    model: str | None, embedder: Path | None, *, default: str, precision: str, max_tokens: int | None
-) -> Embedder:
+def open_embedder(model: str | None, embedder: Path | None, *, precision: str, max_tokens: int | None) -> Embedder:
     """The model or the Haystack embedders that the options name.
 
     :raises InputError: when the file or the name is wrong.
@@ -186,4 +201,4 @@ def open_embedder(
         return PipelineEmbedder.from_yaml(embedder)
     from haystack_crossalign.models.encoder import Encoder
 
-    return Encoder(model or default, precision=precision, max_tokens=max_tokens)
+    return Encoder(model or DEFAULT_MODEL, precision=precision, max_tokens=max_tokens)

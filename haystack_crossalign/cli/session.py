@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -29,11 +31,19 @@ GATE_FAILED = 1
 
 def console() -> Any:
     """The console for results: as wide as the terminal, and wide enough for the tables where there is none."""
-    import sys
-
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=120, soft_wrap=False)
+    class QuietAtTheEnd(Console):
+        """A console whose reader may go away (`crossalign … | head`): the files are written and the gate decides."""
+
+        def on_broken_pipe(self) -> None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+
+    # NO_COLOR asks for plain text; bold and italics are left out with the colours.
+    plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
+    return QuietAtTheEnd(**plain) if sys.stdout.isatty() else QuietAtTheEnd(width=120, **plain)
 
 
 @dataclass
@@ -65,17 +75,22 @@ class Session:
     def __post_init__(self) -> None:
         self.stages = Stages(show=not self.quiet)
 
-    def check_plan(self, plan: Sequence[Scenario]) -> None:
-        """Refuse what could only fail after the work: conditions that match no row, a TREC run of several pools.
+    def check_plan(self, collection: JudgedCollection, plan: Sequence[Scenario]) -> None:
+        """Refuse what could only fail after the work: conditions that match no row, a TREC run of several pools or
+        with ids that it cannot hold.
 
         :raises InputError: naming the option.
         """
         from haystack_crossalign.audit.gate import check_conditions
         from haystack_crossalign.audit.trec import run_rows
+        from haystack_crossalign.data.run_files import format_qrels
 
-        check_conditions(self.conditions, plan, self.measures)
+        check_conditions(self.conditions, plan)
         if self.outputs.run is not None:
             run_rows(plan)
+        if self.outputs.run is not None or self.outputs.qrels is not None:
+            format_qrels(collection.queries.ids, [()] * len(collection.queries))
+            format_qrels(("any",), (collection.documents.ids,))
 
     def run(
         self,
@@ -97,6 +112,7 @@ class Session:
                 plan,
                 provenance=self._provenance(collection, None if embedder is None else embedder.provenance(), options),
                 measures=self.measures,
+                also=self._gated(),
                 seed=self.seed,
                 samples=self.samples,
                 progress=progress,
@@ -116,10 +132,16 @@ class Session:
             run,
             provenance=self._provenance(collection, None, options),
             measures=self.measures,
+            also=self._gated(),
             samples=self.samples,
             seed=self.seed,
         )
         self._finish(result, collection, ())
+
+    def _gated(self) -> list[Measure]:
+        from haystack_crossalign.measures import parse_measure
+
+        return [parse_measure(condition.measure) for condition in self.conditions]
 
     def _provenance(
         self, collection: JudgedCollection, model: Mapping[str, Any] | None, options: Mapping[str, Any]
@@ -181,12 +203,12 @@ class Session:
         return texts
 
     def _print(self, result: AuditResult, outcomes: Sequence[Outcome], written: Sequence[Path]) -> None:
-        from haystack_crossalign.report.terminal import gate_table, result_view
+        from haystack_crossalign.report.terminal import fitting, gate_table, result_view
 
         out = console()
         for part in result_view(result.to_dict()):
-            out.print(part)
+            out.print(fitting(part, out))
         if outcomes:
-            out.print(gate_table([outcome.to_dict() for outcome in outcomes]))
+            out.print(fitting(gate_table([outcome.to_dict() for outcome in outcomes]), out))
         for path in written:
             out.print(f"Wrote {path}", soft_wrap=True, highlight=False, markup=False)

@@ -122,7 +122,7 @@ class LanguageBiasAuditor:
             group_field=self.group_field,
         )
         table = self._prepare_table(arrays, languages, retrieved_documents, pool_size)
-        complete = evaluate(table, [Complete(self.complete_at)])[f"Complete@{self.complete_at}"]
+        complete = evaluate(table, [parse_measure(f"Complete@{self.complete_at}")])[f"Complete@{self.complete_at}"]
         individual = [None if np.isnan(value) else value for value in complete.values.tolist()]
         known = [value for value in individual if value is not None]
         hidden = bool(complete.censored.any())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from haystack import Document, Pipeline
 from haystack.core.errors import DeserializationError, PipelineError
 from numpy.typing import NDArray
@@ -58,10 +59,22 @@ class PipelineEmbedder:
         except UnicodeDecodeError as error:
             raise InputError(f"invalid UTF-8 at byte {error.start}", source=path, allowed=_ALLOWED) from error
         try:
-            pipeline = Pipeline.loads(text)
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(f"is no YAML: {' '.join(str(error).split())}", source=path, allowed=_ALLOWED) from error
+        if not isinstance(data, dict) or not isinstance(data.get("components"), dict):
+            raise InputError("holds no components", source=path, field="components", allowed=_ALLOWED)
+        try:
+            pipeline = Pipeline.from_dict(data)
         except (DeserializationError, PipelineError, ValueError, TypeError, KeyError, AttributeError) as error:
-            # Haystack's loader raises whatever a malformed mapping trips over; the file is at fault in each case.
-            raise InputError(f"is no Haystack pipeline: {error}", source=path, allowed=_ALLOWED) from error
+            # Haystack's loader raises whatever a malformed mapping trips over; the file is at fault in each case. Of
+            # its message only the first line is told: the others repeat the parameters, which may hold secrets.
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"is no Haystack pipeline: {first}",
+                source=path,
+                allowed=f"{_ALLOWED}, of classes on Haystack's allow-list (HAYSTACK_DESERIALIZATION_ALLOWLIST)",
+            ) from error
         return cls(pipeline, name=path.name, sha256=hashlib.sha256(raw).hexdigest())
 
     def encode_queries(
@@ -122,6 +135,10 @@ class PipelineEmbedder:
             self._dimension = len(vector)
         row = {text: number for number, text in enumerate(distinct)}
         matrix = np.asarray(vectors, dtype=np.float32)
+        wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1) | ~matrix.any(axis=1))
+        if len(wrong):
+            text = distinct[wrong[0]][:60]
+            raise ExternalError(f"the embedder '{name}' of {self._name} gave NaN, infinity or only zeros for {text!r}")
         return np.ascontiguousarray(matrix[[row[text] for text in texts]])
 
 

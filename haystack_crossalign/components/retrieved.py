@@ -145,9 +145,11 @@ def retrieved_arrays(
         for place, document in enumerate(listed):
             value = value_of(document)
             tag = _language(document, language_field, f"retrieved_documents[{query}][{place}]")
-            if tag is None:
-                # The store may have lost the language of a document whose judged copy still tells it.
-                tag = UNDETERMINED if value is None else language_of.get(_hashable(value), UNDETERMINED)
+            judged = None if value is None else language_of.get(_hashable(value))
+            if tag is None or (judged is not None and comparison_field == "id"):
+                # The store may have lost the language of a document whose judged copy still tells it, and one id is
+                # one document whatever its copy in the store is tagged.
+                tag = judged or UNDETERMINED
             # A document without a value equals no other one; its id keeps it apart, as Haystack's evaluators skip it.
             line.append(number(document, tag, ("", document.id) if value is None else value))
         lists.append(line)

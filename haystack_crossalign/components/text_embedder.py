@@ -9,7 +9,8 @@ from haystack import component, default_from_dict, default_to_dict
 from haystack.utils import ComponentDevice, Secret
 
 from haystack_crossalign.components.encoding import make_encoder
-from haystack_crossalign.models.encoder import DEFAULT_MODEL, Encoder
+from haystack_crossalign.models.encoder import Encoder
+from haystack_crossalign.models.names import DEFAULT_MODEL
 
 __all__ = ["CrossAlignTextEmbedder"]
 

@@ -21,7 +21,8 @@ def write_atomically(path: str | Path, text: str) -> None:
 
     :param path: the file.
     :param text: its new content; line ends are written as they are.
-    :raises InputError: where the folder is missing, ``path`` is a folder, or the text is not valid Unicode.
+    :raises InputError: where the folder is missing, ``path`` is a folder, a device or a pipe, or the text is not
+        valid Unicode.
     :raises ExternalError: where the file cannot be written (permissions, a full disk).
     """
     target = Path(path).resolve()
@@ -29,6 +30,9 @@ def write_atomically(path: str | Path, text: str) -> None:
         raise InputError("no such folder", source=path, seen=str(target.parent), allowed="a folder that exists")
     if target.is_dir():
         raise InputError("a directory stands where a file is needed", source=path, allowed="a file")
+    if target.exists() and not target.is_file():
+        # A rename would put a file in the place of the device or pipe: /dev/null would be lost to the whole machine.
+        raise InputError("not a regular file", source=path, allowed="a file, not a device or a pipe")
     try:
         raw = text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -14,6 +14,7 @@ from haystack_crossalign.languages import normalise_language
 __all__ = ["parse_judgments", "read_qrels", "read_query_tsv"]
 
 _ID_HEADERS = frozenset({"id", "qid", "query_id", "query-id", "_id"})
+_QUERY_HEADERS = _ID_HEADERS | {"query"}
 
 
 def read_qrels(path: str | Path) -> Qrels:
@@ -34,7 +35,7 @@ def parse_judgments(
     :param file: the file.
     :param split: cuts a line into its columns.
     :param columns: names of the columns; "query", "document" and "grade" are read.
-    :param header: whether a first line whose grade is no number is left out.
+    :param header: whether a first line that names its query column (``query-id``, ``qid``, …) is left out.
     :raises InputError: see `read_qrels`.
     """
     query, document, grade = (columns.index(name) for name in ("query", "document", "grade"))
@@ -50,9 +51,9 @@ def parse_judgments(
                 seen=text,
                 allowed=f"{len(columns)} columns: {', '.join(columns)}",
             )
-        if header and number == 0 and _whole_number(cells[grade]) is None:
-            continue
         value = _whole_number(cells[grade])
+        if header and number == 0 and value is None and cells[query].strip().lower() in _QUERY_HEADERS:
+            continue
         if value is None:
             raise InputError(
                 "not a whole number",

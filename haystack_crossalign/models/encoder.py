@@ -13,11 +13,12 @@ from sentence_transformers.util import batch_to_device, get_device_name
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.batches import length_batches
-from haystack_crossalign.models.loading import DEFAULT_MODEL, LoadOptions, load_model
+from haystack_crossalign.models.loading import LoadOptions, load_model
+from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.models.prompts import Prompts, resolve_prompts
 from haystack_crossalign.precision import resolve_precision
 
-__all__ = ["DEFAULT_MODEL", "Encoder"]
+__all__ = ["Encoder"]
 
 Progress = Callable[[int, int], None]
 _Role = Literal["query", "document"]

@@ -13,9 +13,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.names import DEFAULT_MODEL, OFFLINE_MODELS
 from haystack_crossalign.models.offline import (
     DESCRIPTION,
-    OFFLINE_MODELS,
     file_sha256,
     is_offline,
     read_manifest,
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["DEFAULT_MODEL", "LoadOptions", "LoadedModel", "load_model"]
+__all__ = ["LoadOptions", "LoadedModel", "load_model"]
 
-DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 
 # All that the hub client, transformers and sentence-transformers raise for a model that cannot be loaded.
 _LOAD_ERRORS: tuple[type[BaseException], ...] = (

@@ -16,19 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
 
 __all__ = [
     "DESCRIPTION",
-    "OFFLINE_MODELS",
-    "OFFLINE_PREFIX",
     "cache_folder",
     "file_sha256",
     "is_offline",
     "resolve_offline_model",
 ]
 
-OFFLINE_PREFIX = "offline:"
-OFFLINE_MODELS = ("offline:multilingual-e5-small",)
 DESCRIPTION = "4-bit copy of multilingual-e5-small"
 
 MANIFEST = "manifest.json"

@@ -18,6 +18,7 @@ __all__ = [
     "complete_curve",
     "curve_grid",
     "histogram",
+    "mean_rank",
     "median_rank",
     "row_ranks",
 ]
@@ -125,3 +126,16 @@ def median_rank(row: Mapping[str, Any], name: str, ranks: NDArray[np.float64] | 
         value = float(np.median(ranks))
         stated = value if math.isfinite(value) else None
     return stated
+
+
+def mean_rank(row: Mapping[str, Any], name: str, ranks: NDArray[np.float64]) -> float | None:
+    """Mean of a rank measure: as the row states it, else from the ranks; None where one of them is censored.
+
+    :param row: a row of the result; one that was asked for other measures states none.
+    :param name: ``Rank[L]``.
+    :param ranks: the ranks the measure averages, inf = censored.
+    """
+    if name in row["measures"]:
+        stated: float | None = row["measures"][name]
+        return stated
+    return float(ranks.mean()) if len(ranks) and np.isfinite(ranks).all() else None

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.aggregates import (
     RowRanks,
     bin_labels,
     complete_curve,
     curve_grid,
     histogram,
+    mean_rank,
     median_rank,
 )
 from haystack_crossalign.report.views import View, row_label
-from haystack_crossalign.report.words import DASH, count, language_name, quantity
+from haystack_crossalign.report.words import DASH, count, in_language, quantity
 
 __all__ = ["SPLIT", "chart_data", "curve_mark", "heat_data"]
 
@@ -59,8 +61,10 @@ def heat_data(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks], 
     heat = _heat(rows, [ranks[index] for index in view.rows], queries, documents)
     return {
         "key": key,
-        "queries": [{"tag": tag, "name": language_name(tag)} for tag in queries],
-        "documents": [{"tag": tag, "name": language_name(tag)} for tag in documents],
+        "queries": [{"tag": tag, "name": display_name(tag)} for tag in queries],
+        "documents": [
+            {"tag": tag, "name": display_name(tag), "version": in_language(tag, "version")} for tag in documents
+        ],
         "heat": heat,
         "top": max((cell["v"] or 0 for cells in heat.values() for cell in cells), default=0),
     }
@@ -84,7 +88,7 @@ def _heat(
             label = f"> {count(beyond)}" if median is None and beyond else quantity(median)
             # A censored median is drawn at the end of the list, its label says that it lies beyond.
             cells["median"].append({**place, "v": beyond if median is None else median, "t": label})
-            mean = row["measures"].get(name)
+            mean = mean_rank(row, name, its_ranks.by_language[tag])
             cells["mean"].append({**place, "v": mean, "t": quantity(mean) if mean is not None else DASH})
     return cells
 
@@ -103,7 +107,7 @@ def _distribution(
     labels = bin_labels(largest)
     strips = []
     for row, its_ranks in zip(rows, ranks, strict=True):
-        for tag, values in its_ranks.by_language.items():
+        for tag, values in sorted(its_ranks.by_language.items(), key=lambda item: documents[item[0]]):
             counts = histogram(values, len(labels))
             median = median_rank(row, f"Rank[{tag}]", values)
             beyond = (row.get("censored") or {}).get("depth_max")
@@ -130,7 +134,7 @@ def _ahead(
     bars = []
     for row, its_ranks in zip(rows, ranks, strict=True):
         asked = row["query_language"]
-        for tag, ahead in its_ranks.ahead.items():
+        for tag, ahead in sorted(its_ranks.ahead.items(), key=lambda item: documents[item[0]]):
             in_query = ahead.get(asked, 0.0)
             own = ahead.get(tag, 0.0) if tag != asked else 0.0
             bars.append(

@@ -6,23 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.aggregates import row_ranks
 from haystack_crossalign.report.charts import heat_data
 from haystack_crossalign.report.definitions import direction, is_share, ordered_names
+from haystack_crossalign.report.provenance import detection_note
 from haystack_crossalign.report.tables import heat_table
 from haystack_crossalign.report.views import views
-from haystack_crossalign.report.words import (
-    DASH,
-    count,
-    joined,
-    language_name,
-    measure_value,
-    p_value,
-    plural,
-    quantity,
-)
+from haystack_crossalign.report.words import DASH, count, joined, measure_value, p_value, plural, quantity
 
-__all__ = ["Change", "changes", "comparison_context", "comparison_finding", "row_title"]
+__all__ = ["Change", "changes", "comparison_context", "comparison_finding", "detection_notes", "row_title"]
 
 SIGNIFICANT = 0.05
 """p-values below this are called significant."""
@@ -110,9 +103,9 @@ def _span(name: str, bounds: Sequence[float | None] | None) -> str:
 
 def row_title(row: Mapping[str, Any]) -> str:
     """A comparison row in words: who asks which pool."""
-    pool = joined([language_name(tag) for tag in row["pool_languages"]])
+    pool = joined([display_name(tag) for tag in row["pool_languages"]])
     served = ", results as served" if row.get("kind") == "live" else ""
-    return f"{language_name(row['query_language'])} queries over {pool} documents ({row['scenario']}{served})"
+    return f"{display_name(row['query_language'])} queries over {pool} documents ({row['scenario']}{served})"
 
 
 def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
@@ -141,6 +134,12 @@ def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
                 f"Ordinary retrieval (one-language pools, {plural(len(plain), 'row')}) did not get significantly worse."
             )
     return sentences or ["The two results share no measure that has a value in both."]
+
+
+def detection_notes(comparison: Mapping[str, Any]) -> list[str]:
+    """What to know of texts without a clear language in either result, see `provenance.detection_note`."""
+    notes = {"Before": detection_note(comparison["a"]), "After": detection_note(comparison["b"])}
+    return [f"{side}: {note}" for side, note in notes.items() if note]
 
 
 def _told(row: Mapping[str, Any]) -> str | None:
@@ -174,8 +173,12 @@ def _sentence(row: Mapping[str, Any], name: str) -> str:
             "to see every version one reads to" if len(row["pool_languages"]) > 1 else "the relevant version lies at"
         )
         deep = f"; {reads} rank {quantity(depth['b'])} instead of {quantity(depth['a'])}"
+    what = name
+    if name.startswith("Complete@"):
+        found = "every version" if len(row["pool_languages"]) > 1 else "the relevant version"
+        what = f"the share with {found} in the top {name.partition('@')[2]} ({name})"
     return (
-        f"For {language_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])}, {name} {verb} "
+        f"For {display_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])}, {what} {verb} "
         f"{values}{deep} ({_signed(name, entry['difference'])}, {significance})."
     )
 

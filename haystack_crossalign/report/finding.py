@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.aggregates import RowRanks, median_rank, row_ranks
 from haystack_crossalign.report.views import View, main_view, views, weakest_row
-from haystack_crossalign.report.words import (
-    count,
-    joined,
-    language_name,
-    measure_value,
-    plural,
-    quantity,
-)
+from haystack_crossalign.report.words import count, in_language, joined, measure_value, plural, quantity
 
 __all__ = ["finding"]
 
-_CLOSE_TO_BEST = 0.95
-"""From this Complete@10, or Max@R_norm where there is none, the weakest language is said to be close to the best."""
+_CLOSE_TO_BEST, _CLOSE_NORM = 0.95, 0.8
+"""From this Complete@10 and this Max@R_norm the weakest language is said to be close to the best possible. Both, since
+in a small pool everything stands in the top 10."""
 
 _MOST_POOLS = 4
 """Other mixed pools that are named one by one."""
@@ -44,14 +39,19 @@ def finding(result: Mapping[str, Any]) -> list[str]:
     subject = weakest_row(result, view.rows)
     row, its_ranks = result["rows"][subject], ranks[subject]
     sentences = [_where_versions_lie(row, its_ranks), _completeness(row), _in_front(row, its_ranks)]
-    sentences += [_other_languages(result, view, subject), _other_pools(result, found, view)]
-    sentences += [_alone(result, row), _caution(row)]
+    sentences += [_own_alone(result, row), _alone(result, row)]
+    sentences += [_other_languages(result, view, subject), _other_pools(result, found, view), _caution(row)]
     return [sentence for sentence in sentences if sentence]
 
 
 def _mean_ranks(row: Mapping[str, Any]) -> dict[str, float]:
-    ranks = {tag: row["measures"].get(f"Rank[{tag}]") for tag in row["pool_languages"]}
+    ranks = {tag: row["measures"].get(f"Rank[{tag}]") for tag in _told_languages(row)}
     return {tag: value for tag, value in ranks.items() if value is not None}
+
+
+def _told_languages(row: Mapping[str, Any]) -> list[str]:
+    """Languages of the pool that sentences name: an undetermined language says nothing about a ranking."""
+    return [tag for tag in row["pool_languages"] if tag != UNDETERMINED]
 
 
 def _of_pool(row: Mapping[str, Any]) -> str:
@@ -63,11 +63,11 @@ def _article(word: str) -> str:
 
 
 def _where_versions_lie(row: Mapping[str, Any], ranks: RowRanks) -> str:
-    own, query = row["query_language"], language_name(row["query_language"])
+    own, query = row["query_language"], display_name(row["query_language"])
     means = _mean_ranks(row)
     medians = {
         tag: median_rank(row, f"Rank[{tag}]", ranks.by_language.get(tag))
-        for tag in row["pool_languages"]
+        for tag in _told_languages(row)
         if tag in ranks.by_language
     }
     if len(means) < len(medians) or not means:
@@ -77,7 +77,7 @@ def _where_versions_lie(row: Mapping[str, Any], ranks: RowRanks) -> str:
     told = [tag for tag in (own if own in means else None, deepest) if tag is not None]
     parts = []
     for tag in told:
-        version = f"the {language_name(tag)} version"
+        version = f"the {display_name(tag)} version"
         if tag == deepest and len(told) > 1:
             version += " of the same passage"
             if len(others) > 1:
@@ -103,17 +103,17 @@ def _where_by_medians(row: Mapping[str, Any], medians: Mapping[str, float | None
     for tag in sorted(medians, key=lambda tag: tag != row["query_language"]):
         rank = medians[tag]
         where = beyond if rank is None else f"at rank {quantity(rank)}"
-        parts.append(f"the {language_name(tag)} version {where}")
+        parts.append(f"the {display_name(tag)} version {where}")
     if not parts:
         return ""
     return (
-        f"The typical {language_name(row['query_language'])} query finds {joined(parts)} "
+        f"The typical {display_name(row['query_language'])} query finds {joined(parts)} "
         f"(medians over {plural(row['queries'], 'query', 'queries')})."
     )
 
 
 def _completeness(row: Mapping[str, Any]) -> str:
-    query, measures = language_name(row["query_language"]), row["measures"]
+    query, measures = display_name(row["query_language"]), row["measures"]
     complete, depth, norm = measures.get("Complete@10"), measures.get("Max@R"), measures.get("Max@R_norm")
     best = row["relevant"] / row["queries"]
     parts = []
@@ -131,8 +131,8 @@ def _completeness(row: Mapping[str, Any]) -> str:
     if not parts:
         return ""
     text = "; ".join(parts)
-    judged = complete if complete is not None else norm
-    close = " This is close to the best possible." if judged is not None and judged >= _CLOSE_TO_BEST else ""
+    known = [value >= least for value, least in ((complete, _CLOSE_TO_BEST), (norm, _CLOSE_NORM)) if value is not None]
+    close = " This is close to the best possible." if known and all(known) else ""
     return f"{text[0].upper()}{text[1:]}.{close}"
 
 
@@ -147,11 +147,11 @@ def _in_front(row: Mapping[str, Any], ranks: RowRanks) -> str:
         return ""
     first, *rest = sorted(ahead, key=lambda tag: (-ahead[tag], tag))
     text = (
-        f"In front of the {language_name(deepest)} version stand on average {quantity(ahead[first])} "
-        f"{language_name(first)} documents that do not answer the query"
+        f"In front of the {display_name(deepest)} version stand on average {quantity(ahead[first])} "
+        f"{in_language(first, 'documents')} that do not answer the query"
     )
     others = sum(ahead[tag] for tag in rest)
-    which = language_name(rest[0]) if len(rest) == 1 else "other"
+    which = display_name(rest[0]) if len(rest) == 1 and rest[0] != UNDETERMINED else "other"
     return f"{text}, and {quantity(others)} {which} ones."
 
 
@@ -165,7 +165,7 @@ def _other_languages(result: Mapping[str, Any], view: View, subject: int) -> str
 
     def phrase(index: int, value: float) -> str:
         row = result["rows"][index]
-        text = f"{language_name(row['query_language'])} queries reach every version by rank {quantity(value)}"
+        text = f"{display_name(row['query_language'])} queries reach every version by rank {quantity(value)}"
         complete = row["measures"].get("Complete@10")
         return text if complete is None else f"{text} (Complete@10 {measure_value('Complete@10', complete)})"
 
@@ -186,18 +186,39 @@ def _other_pools(result: Mapping[str, Any], found: Sequence[View], told: View) -
         return ""
     depths.sort(key=lambda pair: -pair[0])
     parts = [
-        f"{language_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])} ({quantity(value)})"
-        for value, row in depths[:_MOST_POOLS]
+        f"{display_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])} "
+        f"({'rank' if place else 'every version by rank'} {quantity(value)}{'' if place else ' on average'})"
+        for place, (value, row) in enumerate(depths[:_MOST_POOLS])
     ]
     rest = len(depths) - _MOST_POOLS
     if rest > 0:
-        parts.append(f"the weakest of {plural(rest, 'further pool')}, from {quantity(depths[_MOST_POOLS][0])} down")
-    return f"Served worst in the other mixed pools, with their mean Max@R: {joined(parts)}."
+        parts.append(f"the weakest of {plural(rest, 'further pool')} (rank {quantity(depths[_MOST_POOLS][0])} or less)")
+    return f"Served worst in the other mixed pools: {joined(parts)}."
 
 
 def _max_at_r(row: Mapping[str, Any]) -> float | None:
     value: float | None = row["measures"].get("Max@R")
     return value
+
+
+def _own_alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """The same queries over a pool of their own language: what ordinary benchmarks see."""
+    depth = _max_at_r(row)
+    if row["scenario"] != "multi" or depth is None:
+        return ""
+    for other in result["rows"]:
+        same = other["scenario"] == "mono-same" and other["query_language"] == row["query_language"]
+        if not same or other["kind"] != row["kind"]:
+            continue
+        alone = _max_at_r(other)
+        if alone is None:
+            return ""
+        unseen = ": a test with one language does not show the problem" if depth >= _MUCH_DEEPER * alone else ""
+        return (
+            f"Over {display_name(row['query_language'])} documents alone the same queries find the answer at rank "
+            f"{quantity(alone)}{_of_pool(other)} on average (mono-same){unseen}."
+        )
+    return ""
 
 
 def _alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -217,7 +238,7 @@ def _alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         if means[sunken] >= _MUCH_DEEPER * alone:
             cause = ": the model can match the two languages, it is the mixed pool that buries one of them"
         return (
-            f"Over {language_name(sunken)} documents alone the same queries find it at rank {quantity(alone)}"
+            f"Over {display_name(sunken)} documents alone the same queries find that version at rank {quantity(alone)}"
             f"{_of_pool(other)} on average (mono-cross){cause}."
         )
     return ""

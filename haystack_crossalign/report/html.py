@@ -14,24 +14,16 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.aggregates import RowRanks, row_ranks
 from haystack_crossalign.report.charts import SPLIT, chart_data
-from haystack_crossalign.report.comparison import comparison_context, comparison_finding
+from haystack_crossalign.report.comparison import comparison_context, comparison_finding, detection_notes
 from haystack_crossalign.report.definitions import best_value
 from haystack_crossalign.report.finding import finding
-from haystack_crossalign.report.provenance import facts, glossary, limits, subject_name
+from haystack_crossalign.report.provenance import detection_note, facts, glossary, limits, subject_name
 from haystack_crossalign.report.tables import chart_tables, headline_table, measures_table
 from haystack_crossalign.report.views import View, main_view, row_label, views, weakest_row
-from haystack_crossalign.report.words import (
-    count,
-    interval,
-    joined,
-    language_name,
-    measure_value,
-    plural,
-    quantity,
-    text_direction,
-)
+from haystack_crossalign.report.words import count, interval, joined, measure_value, plural, quantity
 from haystack_crossalign.report.worst import FullTexts, worst_queries
 
 __all__ = ["render_html", "render_html_comparison"]
@@ -61,6 +53,7 @@ def render_html(result: Mapping[str, Any]) -> str:
         title=f"Language bias audit: {subject_name(result['provenance'])}",
         subject=subject_name(result["provenance"]),
         **_told(finding(result)),
+        detection=detection_note(result["provenance"]),
         ruler=None if subject is None else _ruler(result["rows"][subject]),
         views=contexts,
         texts=texts.entries,
@@ -89,6 +82,7 @@ def render_html_comparison(comparison: Mapping[str, Any], a: Mapping[str, Any], 
         glossary=glossary([*a["rows"], *b["rows"]]),
         limits=list(dict.fromkeys([*limits(a), *limits(b)])),
         **_told(comparison_finding(comparison)),
+        detection=detection_notes(comparison),
         **context,
     )
 
@@ -114,7 +108,7 @@ def _view_context(result: Mapping[str, Any], view: View, ranks: Sequence[RowRank
         "pools": sorted(
             {count(row["pool_size"]) for row in rows if row["pool_size"]}, key=lambda text: (len(text), text)
         ),
-        "languages": joined([language_name(tag) for tag in view.document_languages])
+        "languages": joined([display_name(tag) for tag in view.document_languages])
         if len(view.document_languages) > 4
         else "",
         "weakest_tag": result["rows"][weakest]["query_language"],
@@ -170,8 +164,9 @@ def _closeness(depth: float | None, best: float, size: int | None) -> float | No
 def _ruler(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The mean rank of each version on a logarithmic ruler over the pool; positions in percent of its length."""
     size = row["pool_size"]
-    means = {tag: row["measures"].get(f"Rank[{tag}]") for tag in row["pool_languages"]}
-    if not size or size < 3 or None in means.values():
+    told = [tag for tag in row["pool_languages"] if tag != UNDETERMINED]
+    means = {tag: row["measures"].get(f"Rank[{tag}]") for tag in told}
+    if not size or size < 3 or not means or None in means.values():
         return None
 
     def position(rank: float) -> float:
@@ -186,14 +181,14 @@ def _ruler(row: Mapping[str, Any]) -> dict[str, Any] | None:
         "marks": [
             {
                 "at": position(mean or 1),
-                "label": f"{language_name(tag)} version: {quantity(mean)}",
+                "label": f"{display_name(tag)} version: {quantity(mean)}",
                 "same": tag == row["query_language"],
                 "named": tag in (row["query_language"], deepest) or len(means) == 2,
                 "low": tag == deepest,
             }
             for tag, mean in means.items()
         ],
-        "query": language_name(row["query_language"]),
+        "query": display_name(row["query_language"]),
     }
 
 
@@ -207,8 +202,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        language_name=language_name,
-        text_direction=text_direction,
+        display_name=display_name,
         split=SPLIT,
         count=count,
         measure_value=measure_value,

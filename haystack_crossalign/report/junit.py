@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from haystack_crossalign.report.words import language_name, measure_value
+from haystack_crossalign.languages import display_name
+from haystack_crossalign.report.words import measure_value
 
 __all__ = ["junit_xml"]
 
@@ -57,7 +58,7 @@ def _add_case(suite: ET.Element, outcome: Mapping[str, Any]) -> None:
     value = _plain(measure_value(outcome["measure"], outcome["value"]))
     limit = _plain(measure_value(outcome["measure"], outcome["limit"]))
     sentence = (
-        f"{outcome['measure']} of {language_name(outcome['query_language'])} queries over the {pool} pool is {value}"
+        f"{outcome['measure']} of {display_name(outcome['query_language'])} queries over the {pool} pool is {value}"
     )
     if outcome["failed"]:
         failure = ET.SubElement(

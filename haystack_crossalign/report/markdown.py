@@ -6,20 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.aggregates import RowRanks, row_ranks
 from haystack_crossalign.report.charts import SPLIT, heat_data
-from haystack_crossalign.report.comparison import Change, changes, comparison_finding, row_title
+from haystack_crossalign.report.comparison import Change, changes, comparison_finding, detection_notes, row_title
 from haystack_crossalign.report.finding import finding
-from haystack_crossalign.report.provenance import facts, subject_name
+from haystack_crossalign.report.provenance import detection_note, facts, subject_name
 from haystack_crossalign.report.tables import Table, headline_table, heat_table
 from haystack_crossalign.report.views import View, main_view, row_label, views
-from haystack_crossalign.report.words import (
-    count,
-    language_name,
-    measure_value,
-    plural,
-    shorten,
-)
+from haystack_crossalign.report.words import count, measure_value, plural, shorten
 from haystack_crossalign.report.worst import FullTexts, worst_queries
 
 __all__ = ["render_markdown", "render_markdown_comparison"]
@@ -43,6 +38,9 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     ranks = row_ranks(result)
     found = views(result) if result["rows"] else []
     parts = [f"## Language bias audit: {_plain(subject_name(result['provenance']))}", *_finding(finding(result))]
+    note = detection_note(result["provenance"])
+    if note:
+        parts.append(f"> {_plain(note)}")
     if found:
         first = main_view(result, found)
         for view in sorted(found, key=lambda view: view is not first):
@@ -66,7 +64,8 @@ def render_markdown_comparison(comparison: Mapping[str, Any]) -> str:
             for change in changes(row)
         ]
         parts.append(f"### {title}\n\n{_grid(['Measure', 'Before', 'After', 'Change', 'p', 'Reading'], lines)}")
-    parts += [f"> {_plain(note)}" for note in comparison.get("notes", [])]
+    notes = [*detection_notes(comparison), *comparison.get("notes", [])]
+    parts += [f"> {_plain(note)}" for note in notes]
     parts.append(_folded("Before: how it was measured", _facts(comparison["a"])))
     parts.append(_folded("After: how it was measured", _facts(comparison["b"])))
     return "\n\n".join(parts) + "\n"
@@ -113,7 +112,7 @@ def _worst(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> 
         lines.append(
             [
                 shown,
-                language_name(entry["query_language"]),
+                display_name(entry["query_language"]),
                 f"{deepest['language_name']} {deepest['label']}",
                 deepest["ahead"] or "nothing",
             ]

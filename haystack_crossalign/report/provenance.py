@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.definitions import Meaning, meanings
-from haystack_crossalign.report.words import DASH
+from haystack_crossalign.report.words import DASH, joined, plural, shorten
 
-__all__ = ["facts", "glossary", "limits", "subject_name"]
-
+__all__ = ["detection_note", "facts", "glossary", "limits", "subject_name"]
 
 _MODEL = frozenset({"name", "sha256", "dimension", "precision", "max_tokens", "prompts", "normalized"})
 """What is known of every model; whatever else an embedder says of itself is listed after it."""
@@ -40,7 +40,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 *((f"Prompt for a {role}", repr(prompt)) for role, prompt in (model.get("prompts") or {}).items()),
                 ("Normalised vectors", _text(model.get("normalized"))),
                 *(
-                    (str(name), _text(value))
+                    (str(name).replace("_", " ").capitalize(), _text(value))
                     for name, value in model.items()
                     if name not in _MODEL and value is not None
                 ),
@@ -52,6 +52,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 ("Name", _text(data.get("name"))),
                 ("Pool", _text(data.get("pool"))),
                 *((str(file.get("name")), f"SHA-256 {file.get('sha256')}") for file in data.get("files") or []),
+                *_detection(data.get("detection")),
             ],
         ),
         (
@@ -74,6 +75,46 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
     if not model:
         groups[0] = ("Model", [("Name", "none: the documents came from a retriever")])
     return groups
+
+
+def detection_note(provenance: Mapping[str, Any]) -> str:
+    """What became of texts that came without a language: counts, never a silent guess. Empty if all named theirs."""
+    detection = (provenance.get("data") or {}).get("detection")
+    if detection is None:
+        return ""
+    documents, queries = detection["undetermined_documents"], detection["undetermined_queries"]
+    found = [plural(detection["documents"], "document"), plural(detection["queries"], "query", "queries")]
+    text = f"Languages were detected from the texts of {joined(found)}"
+    if not documents and not queries:
+        return f"{text}; all were clear."
+    unclear = []
+    if documents:
+        unclear.append(f"{plural(documents, 'document')} (kept in the pool as '{display_name(UNDETERMINED)}')")
+    if queries:
+        unclear.append(f"{plural(len(queries), 'query', 'queries')} (left out: {_some(queries, 3)})")
+    return f"{text}. The language is not clear, and was not guessed, for {joined(unclear)}."
+
+
+def _detection(detection: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if detection is None:
+        return []
+    documents, queries = detection["undetermined_documents"], detection["undetermined_queries"]
+    left_out = f"left out: {_some(queries, 20)}" if queries else "left out"
+    return [
+        (
+            "Languages detected",
+            f"{plural(detection['documents'], 'document')}, {plural(detection['queries'], 'query', 'queries')}",
+        ),
+        (
+            "Language not clear",
+            f"{plural(documents, 'document')} (kept in the pool), "
+            f"{plural(len(queries), 'query', 'queries')} ({left_out})",
+        ),
+    ]
+
+
+def _some(ids: Sequence[str], most: int) -> str:
+    return ", ".join([*(shorten(one, 60) for one in ids[:most]), *(["…"] if len(ids) > most else [])])
 
 
 def _text(value: object) -> str:

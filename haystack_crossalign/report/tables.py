@@ -10,14 +10,7 @@ from haystack_crossalign.report.aggregates import ROUND_CUTOFFS
 from haystack_crossalign.report.charts import SPLIT
 from haystack_crossalign.report.definitions import best_value, ordered_names
 from haystack_crossalign.report.views import View, row_label
-from haystack_crossalign.report.words import (
-    DASH,
-    count,
-    interval,
-    language_name,
-    measure_value,
-    quantity,
-)
+from haystack_crossalign.report.words import DASH, count, in_language, interval, measure_value, quantity
 
 __all__ = ["Cell", "Table", "chart_tables", "headline_table", "heat_table", "measures_table"]
 
@@ -73,7 +66,7 @@ def headline_table(result: Mapping[str, Any], view: View) -> Table:
     target = []
     for name in names:
         table.columns.append(name)
-        known = any(row["measures"].get(name) is not None for row in rows)
+        known = view.kind == "live" or any(row["measures"].get(name) is not None for row in rows)
         target.append(Cell(measure_value(name, best_value(name, best) if known else None)))
         if name == "Max@R":
             table.columns.append("Median of Max@R")
@@ -160,7 +153,7 @@ def heat_table(caption: str, data: Mapping[str, Any], key: str) -> Table:
     cells = {(cell["q"], cell["d"]): cell["t"] for cell in data["heat"][key]}
     table = Table(
         f"{caption} of the relevant document, by query language and document language",
-        ["Query language", *(f"{document['name']} documents" for document in data["documents"])],
+        ["Query language", *(in_language(document["tag"], "documents") for document in data["documents"])],
     )
     for q, query in enumerate(data["queries"]):
         table.rows.append((query["name"], [Cell(cells.get((q, d), "")) for d in range(len(data["documents"]))]))
@@ -184,7 +177,7 @@ def _ahead_table(rows: Sequence[Mapping[str, Any]], view: View, data: Mapping[st
     tags = view.document_languages
     table = Table(
         "Mean number of non-relevant documents above the relevant version; Intrusion with its 95 % interval",
-        ["Query → version", *(f"{language_name(tag)} documents" for tag in tags)],
+        ["Query → version", *(in_language(tag, "documents") for tag in tags)],
     )
     by_query = {(row["query_language"], tuple(row["pool_languages"])): row for row in rows}
     for row in by_query.values():

@@ -7,14 +7,16 @@ from itertools import groupby
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.finding import finding
-from haystack_crossalign.report.words import DASH, count, language_name, measure_value, p_value, plural
+from haystack_crossalign.report.provenance import detection_note
+from haystack_crossalign.report.words import DASH, count, measure_value, p_value
 
-__all__ = ["comparison_tables", "gate_table", "result_view"]
+__all__ = ["comparison_tables", "fitting", "gate_table", "result_view"]
 
 _HEADLINE = ("Max@R", "Max@R_norm", "NDCG@1", "MRR")
 _TITLES = {
@@ -31,11 +33,34 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     """
     for sentence in finding(dict(result)):
         yield Text(sentence)
+    note = detection_note(result["provenance"])
+    if note:
+        yield Text(note)
     for _, group in groupby(result["rows"], key=_table_key):
         yield _table(list(group))
-    detection = result["provenance"].get("data", {}).get("detection")
-    if detection is not None:
-        yield Text(_detection(detection))
+
+
+def fitting(part: Text | Table, console: Console) -> Text | Table:
+    """The part as it is, or a table that is wider than the console as lines of heading and value.
+
+    :param part: what is to be printed.
+    :param console: where.
+    """
+    # Measured as if there were room enough: within its width a console says that everything fits.
+    wanted = console.measure(part, options=console.options.update(width=10_000)).maximum
+    if isinstance(part, Text) or wanted <= console.width:
+        return part
+    lines = Text(str(part.title or ""), style="bold")
+    for number in range(part.row_count):
+        lines.append("\n", style="not bold")
+        for column in part.columns:
+            cell = list(column.cells)[number]
+            heading = column.header
+            lines.append(f"\n{heading}: {cell}" if str(heading) else f"\n{cell}", style="not bold")
+    if part.caption:
+        lines.append(f"\n\n{part.caption}", style="not bold")
+    lines.append("\n")
+    return lines
 
 
 def gate_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
@@ -68,7 +93,7 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
     for row in comparison["rows"]:
         table = Table(
             title=f"{row['scenario']}: {'+'.join(row['pool_languages'])} asked in "
-            f"{language_name(row['query_language'])}"
+            f"{display_name(row['query_language'])}"
             f" ({count(row['queries'])} queries in both)",
             box=box.SIMPLE_HEAD,
             title_justify="left",
@@ -90,18 +115,6 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
         yield table
 
 
-def _detection(detection: Mapping[str, Any]) -> str:
-    left_out = detection["undetermined_queries"]
-    text = (
-        f"Languages detected: {plural(detection['documents'], 'document')}, "
-        f"{plural(detection['queries'], 'query', 'queries')}. Not clear: "
-        f"{plural(detection['undetermined_documents'], 'document')} (in the pool as '{UNDETERMINED}'), "
-        f"{plural(len(left_out), 'query', 'queries')} (left out"
-    )
-    shown = ", ".join(left_out[:5]) + (", …" if len(left_out) > 5 else "")
-    return f"{text}: {shown})." if left_out else f"{text})."
-
-
 def _table_key(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     # Rows over one-language pools share a table; every pool of several languages has its own columns.
     return row["scenario"], tuple(row["pool_languages"]) if row["scenario"] == "multi" else ()
@@ -112,7 +125,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     multi = rows[0]["scenario"] == "multi"
     cutoffs = [name for name in rows[0]["measures"] if name.startswith("Complete@")]
     headline = [name for name in (*_HEADLINE, *cutoffs) if any(name in row["measures"] for row in rows)]
-    title = _TITLES[rows[0]["scenario"]].format(pool=", ".join(language_name(tag) for tag in pool))
+    title = _TITLES[rows[0]["scenario"]].format(pool=", ".join(display_name(tag) for tag in pool))
     if multi:
         size = rows[0]["pool_size"]
         title += f": {count(size)} documents" if size is not None else ""
@@ -125,7 +138,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for name in (*headline, *ranks):
         table.add_column(Text(name), justify="right", no_wrap=True)  # as text: brackets are markup to Rich
     for row in rows:
-        cells = [language_name(row["query_language"])]
+        cells = [display_name(row["query_language"])]
         if not multi:
             cells.append("+".join(row["pool_languages"]))
         cells.append(count(row["queries"]))

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from haystack_crossalign.report.words import joined, language_name
+from haystack_crossalign.languages import UNDETERMINED, display_name
+from haystack_crossalign.report.words import joined
 
 __all__ = ["View", "main_view", "row_label", "views", "weakest_row"]
 
@@ -56,7 +57,8 @@ def views(result: Mapping[str, Any]) -> list[View]:
     several_kinds = len({kind for _, kind, _ in groups}) > 1
     found = []
     for number, ((scenario, kind, pool), rows) in enumerate(groups.items()):
-        named = joined([language_name(tag) for tag in pool]) if len(pool) <= _MOST_NAMED else f"{len(pool)} languages"
+        ordered = sorted(pool, key=lambda tag: tag == UNDETERMINED)
+        named = joined([display_name(tag) for tag in ordered]) if len(pool) <= _MOST_NAMED else f"{len(pool)} languages"
         title = _SCENARIO_TITLES.get(scenario, scenario).format(languages=named)
         if kind == "live" or several_kinds:
             title += ", results as served" if kind == "live" else ", exact ranks"
@@ -76,8 +78,10 @@ def views(result: Mapping[str, Any]) -> list[View]:
 
 
 def _document_languages(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """In the order of the pools; where each pool has one language, in the order of the query languages."""
-    tags = dict.fromkeys(tag for row in rows for tag in row["pool_languages"])
+    """In the order of the pools, those without a known one last; one-language pools in the order of their queries."""
+    tags = dict.fromkeys(
+        sorted((tag for row in rows for tag in row["pool_languages"]), key=lambda tag: tag == UNDETERMINED)
+    )
     if any(len(row["pool_languages"]) > 1 for row in rows):
         return tuple(tags)
     asked = [row["query_language"] for row in rows if row["query_language"] in tags]
@@ -116,7 +120,7 @@ def main_view(result: Mapping[str, Any], found: list[View]) -> View:
 
 def row_label(row: Mapping[str, Any], view: View) -> str:
     """Name of a row within its view: the query language, and the pool where that differs between rows."""
-    name = language_name(row["query_language"])
+    name = display_name(row["query_language"])
     if view.scenario != "mono-cross":
         return name
-    return f"{name} → {joined([language_name(tag) for tag in row['pool_languages']])}"
+    return f"{name} → {joined([display_name(tag) for tag in row['pool_languages']])}"

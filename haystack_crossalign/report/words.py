@@ -1,50 +1,29 @@
-"""Numbers and languages in words: the one place that decides how a figure is written."""
+"""Numbers in words: the one place that decides how a figure is written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
-from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import display_name, is_rtl
+from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.definitions import is_share
 
 __all__ = [
     "DASH",
     "count",
+    "in_language",
     "interval",
     "joined",
-    "language_name",
     "measure_value",
     "p_value",
     "plural",
     "quantity",
     "shorten",
-    "text_direction",
 ]
 
 DASH = "–"
 """Stands for a measure without a value."""
 
 _NBSP = "\u00a0"
-
-
-@cache
-def language_name(tag: str) -> str:
-    """English name of a language tag; the tag itself where it has no name."""
-    try:
-        return display_name(tag)
-    except InputError:
-        return tag
-
-
-@cache
-def text_direction(tag: str) -> str:
-    """``rtl`` for languages that are written from right to left, otherwise ``auto`` (the text itself decides)."""
-    try:
-        return "rtl" if is_rtl(tag) else "auto"
-    except InputError:
-        return "auto"
 
 
 def quantity(value: float | None) -> str:
@@ -110,6 +89,11 @@ def joined(parts: Sequence[str], last: str = "and") -> str:
 def plural(number: int, singular: str, form: str | None = None) -> str:
     """A count with its noun: ``1 query``, ``1,190 queries``."""
     return f"{count(number)} {singular if number == 1 else form or f'{singular}s'}"
+
+
+def in_language(tag: str, noun: str) -> str:
+    """What is in a language: ``Chinese version``, ``version in an undetermined language``."""
+    return f"{noun} in an {display_name(tag)}" if tag == UNDETERMINED else f"{display_name(tag)} {noun}"
 
 
 def shorten(text: str, limit: int) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from haystack_crossalign.languages import display_name, is_rtl
 from haystack_crossalign.report.aggregates import RowRanks
 from haystack_crossalign.report.views import View, row_label
-from haystack_crossalign.report.words import count, joined, language_name, shorten, text_direction
+from haystack_crossalign.report.words import count, joined, shorten
 
 __all__ = ["FullTexts", "worst_queries"]
 
@@ -41,8 +42,8 @@ class FullTexts:
         return {
             "id": document_id,
             "language": language,
-            "language_name": language_name(language) if language else "",
-            "dir": text_direction(language) if language else "auto",
+            "language_name": display_name(language) if language else "",
+            "dir": _direction(language),
             "text": None if text is None else shorten(text, _EXCERPT),
             "anchor": self._anchor(document_id, language, text),
         }
@@ -62,8 +63,8 @@ class FullTexts:
                 "anchor": anchor,
                 "id": document_id,
                 "language": language,
-                "language_name": language_name(language) if language else "",
-                "dir": text_direction(language) if language else "auto",
+                "language_name": display_name(language) if language else "",
+                "dir": _direction(language),
                 "text": cut,
             }
         )
@@ -90,6 +91,11 @@ def worst_queries(
     return [_entry(result, view, index, place, examples.get((index, place)), texts) for _, index, _, place in chosen]
 
 
+def _direction(tag: str) -> str:
+    """``rtl`` for languages that are written from right to left, otherwise ``auto``: the text itself decides."""
+    return "rtl" if is_rtl(tag) else "auto"
+
+
 def _bytes(identifier: str) -> bytes:
     return identifier.encode("utf-8", "replace")
 
@@ -113,7 +119,7 @@ def _entry(
         versions.append(
             {
                 "language": tag,
-                "language_name": language_name(tag),
+                "language_name": display_name(tag),
                 "rank": rank,
                 "order": math.inf if rank is None else rank,
                 "label": count(rank) if rank is not None else f"> {count(depth)}" if depth is not None else "not found",
@@ -127,8 +133,8 @@ def _entry(
     return {
         "row_label": row_label(row, view),
         "query_language": row["query_language"],
-        "language_name": language_name(row["query_language"]),
-        "dir": text_direction(row["query_language"]),
+        "language_name": display_name(row["query_language"]),
+        "dir": _direction(row["query_language"]),
         "id": columns["id"][place],
         "text": shorten(columns["text"][place], _LONGEST_TEXT) if "text" in columns else None,
         "excerpt": shorten(columns["text"][place], 110) if "text" in columns else columns["id"][place],
@@ -162,6 +168,6 @@ def _by_language(ids: Sequence[str], documents: Mapping[str, Mapping[str, Any]])
 def _ahead(pool_languages: Sequence[str], counts: Sequence[int]) -> str:
     """Non-relevant documents above a version, the most numerous first: ``410 Chinese and 2 English documents``."""
     pairs = sorted(zip(pool_languages, counts, strict=False), key=lambda pair: -pair[1])
-    parts = [f"{count(number)} {language_name(tag)}" for tag, number in pairs if number]
+    parts = [f"{count(number)} {display_name(tag)}" for tag, number in pairs if number]
     noun = "document" if sum(counts) == 1 else "documents"
     return f"{joined(parts)} {noun}" if parts else ""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from rich.console import Console
 
 from haystack_crossalign.audit.result import audit_schema
 
@@ -155,7 +158,10 @@ def test_bad_files_exit_with_two_and_leave_existing_output_alone(
         ("--json", ".", "is a folder"),
         ("--json", "missing/a.json", "no such folder"),
         ("--json", "documents.jsonl", "would overwrite an input"),
-        ("--report", "same", "would overwrite --json"),
+        ("--json", "-", "is no regular file"),
+        ("--json", "pipe", "is no regular file"),
+        ("--report", "same", "would overwrite the file of --json"),
+        ("--report", "same.times.json", "would overwrite the file of --json"),
     ],
 )
 def test_outputs_that_cannot_be_are_refused_before_the_work(
@@ -163,6 +169,7 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(
 ) -> None:
     documents, queries = parallel_files
     before = documents.read_bytes()
+    os.mkfifo(tmp_path / "pipe")
     extra = ["--json", tmp_path / "same"] if option != "--json" else []
     done = crossalign("audit", "--documents", documents, "--queries", queries, *extra, option, tmp_path / name)
     assert done.code == 2
@@ -188,6 +195,92 @@ def test_nothing_to_audit_says_what_is_needed(crossalign: Any) -> None:
     done = crossalign("audit")
     assert done.code == 2
     assert all(part in done.err for part in ("--documents", "--queries", "--beir", "crossalign demo"))
+
+
+def test_no_output_may_stand_in_a_folder_that_is_read(crossalign: Any, parallel_files: Files, tmp_path: Path) -> None:
+    documents, queries = parallel_files
+    made = crossalign("convert", "--documents", documents, "--queries", queries, "--beir-out", tmp_path / "beir")
+    assert made.code == 0, made.err
+    corpus = (tmp_path / "beir" / "corpus.jsonl").read_bytes()
+    done = crossalign("audit", "--beir", tmp_path / "beir", "--json", tmp_path / "beir" / "corpus.jsonl")
+    assert done.code == 2
+    assert "would overwrite an input" in done.err
+    assert (tmp_path / "beir" / "corpus.jsonl").read_bytes() == corpus
+
+
+def test_a_condition_may_name_a_measure_that_is_not_shown_by_default(crossalign: Any, parallel_files: Files) -> None:
+    documents, queries = parallel_files
+    files = ["--documents", documents, "--queries", queries]
+    # The English version stands at rank 7, so no query is complete in the top 6, and all are in the top 7.
+    assert crossalign("audit", *files, "--fail-on", "Complete@6<1%").code == 1
+    assert crossalign("audit", *files, "--fail-on", "Complete@7<100%", "--measures", "MRR").code == 0
+
+
+def test_a_reader_that_goes_away_leaves_the_files_and_the_gate(parallel_files: Files, tmp_path: Path) -> None:
+    documents, queries = parallel_files
+    program = f"{sys.executable} -c 'from haystack_crossalign.cli.main import main; main()'"
+    command = f"{program} audit --documents {documents} --queries {queries} --json {tmp_path}/a.json"
+    for condition, code in (("Max@R>7", 0), ("Max@R>6", 1)):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} --fail-on '{condition}' | true; exit ${{PIPESTATUS[0]}}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (code, "")
+        assert (tmp_path / "a.json").is_file()
+
+
+def test_a_narrow_terminal_gets_lines_instead_of_cut_columns(
+    crossalign: Any, parallel_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import haystack_crossalign.cli.session as session
+
+    documents, queries = parallel_files
+    monkeypatch.setattr(session, "console", lambda: Console(width=60))
+    done = crossalign("audit", "--documents", documents, "--queries", queries, "--fail-on", "Max@R>9")
+    assert done.code == 0
+    assert "Max@R: 7" in done.out.splitlines()
+    assert "Rank[en]: 7" in done.out.splitlines()
+    assert max(map(len, done.out.splitlines())) <= 60
+
+
+def test_no_color_means_plain_text(parallel_files: Files) -> None:
+    documents, queries = parallel_files
+    program = f'{sys.executable} -c "from haystack_crossalign.cli.main import main; main()"'
+    command = f"{program} audit --documents {documents} --queries {queries}"
+    seen = {}
+    for name, environment in (("plain", {"NO_COLOR": "1"}), ("styled", {})):
+        inherited = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+        # `script` gives the program a terminal.
+        done = subprocess.run(
+            ["script", "-qec", command, "/dev/null"],
+            capture_output=True,
+            text=True,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            env={**inherited, "TERM": "xterm-256color", **environment},
+        )
+        seen[name] = done.stdout
+    assert "Max@R" in seen["plain"]
+    assert "\x1b[1m" not in seen["plain"]
+    assert "\x1b[1m" in seen["styled"]
+
+
+def test_a_fault_of_the_program_does_not_look_like_a_failed_gate(
+    crossalign: Any, parallel_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import haystack_crossalign.audit.run as run
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("nobody thought of this")
+
+    documents, queries = parallel_files
+    monkeypatch.setattr(run, "exact_ranks", broken)
+    done = crossalign("audit", "--documents", documents, "--queries", queries)
+    assert done.code == 3
+    assert "nobody thought of this" in done.err
+    assert "fault of the program" in done.err
 
 
 def test_a_run_of_several_pools_is_refused(crossalign: Any, tmp_path: Path) -> None:

@@ -103,6 +103,11 @@ def test_results_of_an_engine_exclude_a_model(crossalign: Any, parallel_files: F
     )
     assert done.code == 2
     assert "--results" in done.err
+    narrowed = crossalign(
+        "audit", "--documents", documents, "--queries", queries, "--results", queries, "--languages", "en"
+    )
+    assert narrowed.code == 2
+    assert "--languages" in narrowed.err
 
 
 TEXTS = {

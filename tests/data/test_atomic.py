@@ -69,3 +69,12 @@ def test_missing_folders_folders_and_half_characters_are_refused(tmp_path: Path)
     with pytest.raises(InputError, match="not valid Unicode"):
         write_atomically(tmp_path / "a.txt", "x\ud800")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_refused_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="not a regular file"):
+        write_atomically(pipe, "text")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)

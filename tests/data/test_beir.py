@@ -80,3 +80,8 @@ def test_a_missing_folder_and_wrong_columns_are_named(folder, write, refused) ->
 def test_an_unknown_document_is_named(folder, write, refused) -> None:
     path = write("small/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\td7\t1\n")
     refused(lambda: read_beir(folder), problem="unknown document", source=str(path), line=2, seen="d7", allowed="'d1'")
+
+
+def test_a_first_judgment_with_a_wrong_grade_is_refused_and_not_taken_for_a_header(folder, write, refused) -> None:
+    path = write("small/qrels/test.tsv", "q1\td1\tx\nq1\td2\t1\n")
+    refused(lambda: read_beir(folder), problem="not a whole number", source=str(path), line=1, field="grade", seen="x")

@@ -1,14 +1,35 @@
-"""Results to report on: invented ranks over real texts, see `synthetic.py`."""
+"""Results to report on: real audits of the package's sample, and invented ones where only size counts.
+
+A third of the sample is embedded once, in three languages and cut to 32 tokens, which takes seconds; every real result
+below is made from these vectors.
+"""
 
 from __future__ import annotations
 
 import copy
 import importlib.util
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from haystack_crossalign.audit.compare import compare_results
+from haystack_crossalign.audit.lists import audit_run
+from haystack_crossalign.audit.provenance import build_provenance, describe_data
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.run import audit_vectors, embed_collection
+from haystack_crossalign.audit.scenarios import plan_scenarios
+from haystack_crossalign.audit.trec import trec_run
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.detect import detect_languages
+from haystack_crossalign.data.run_files import read_run
+from haystack_crossalign.data.sample import sample_folder
+from haystack_crossalign.data.xquad import read_xquad
+from haystack_crossalign.languages import UNDETERMINED
 
 _SPEC = importlib.util.spec_from_file_location("crossalign_synthetic", Path(__file__).with_name("synthetic.py"))
 assert _SPEC is not None
@@ -17,47 +38,110 @@ _SYNTHETIC = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_SYNTHETIC)
 
 LANGUAGES = ("en", "ar", "de", "el", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
+ARTICLES = 16
+DEPTH = 20
+SCENARIOS = ("multi", "mono-same", "mono-cross")
+
+Result = dict[str, Any]
+Audit = Callable[[JudgedCollection, Sequence[str]], Result]
 
 
 @pytest.fixture(scope="session")
-def make_result() -> Callable[..., dict[str, Any]]:
-    """The generator, for results of any size."""
+def make_result() -> Callable[..., Result]:
+    """The generator of invented results, for results of any size and for hostile texts."""
     return _SYNTHETIC.synthetic_result
 
 
 @pytest.fixture(scope="session")
-def two(shared_data: Path) -> dict[str, Any]:
+def model(offline_model: str) -> Any:
+    from haystack_crossalign.models.encoder import Encoder
+
+    return Encoder(offline_model, max_tokens=32)
+
+
+@pytest.fixture(scope="session")
+def collection(model: Any, tmp_path_factory: pytest.TempPathFactory) -> JudgedCollection:
+    """Passages and questions of the sample's first articles in English, Chinese and Arabic, with real vectors."""
+    folder = tmp_path_factory.mktemp("sample")
+    for tag in ("en", "zh", "ar"):
+        name = f"xquad.{tag}.json"
+        articles = json.loads((sample_folder() / name).read_text(encoding="utf-8"))
+        (folder / name).write_text(json.dumps({**articles, "data": articles["data"][:ARTICLES]}), encoding="utf-8")
+    return embed_collection(read_xquad(folder), model)
+
+
+@pytest.fixture(scope="session")
+def audit(model: Any) -> Audit:
+    def over(part: JudgedCollection, scenarios: Sequence[str] = SCENARIOS) -> Result:
+        plan = plan_scenarios(scenarios, part.document_languages, part.query_languages)
+        options = {"scenarios": ",".join(scenarios), "samples": 200}
+        provenance = build_provenance("audit", describe_data(part), model=model.provenance(), options=options, seed=0)
+        return audit_vectors(part, plan, provenance=provenance, samples=200).to_dict()
+
+    return over
+
+
+@pytest.fixture(scope="session")
+def two(collection: JudgedCollection, audit: Audit) -> Result:
     """As `pair`, shared by tests that only read it."""
-    return _SYNTHETIC.synthetic_result(("en", "zh"), 1190, xquad=shared_data / "xquad")
+    return audit(collection.restrict(["en", "zh"], ["en", "zh"]), SCENARIOS)
 
 
 @pytest.fixture
-def pair(two: dict[str, Any]) -> dict[str, Any]:
-    """English and Chinese, 1,190 queries each, mixed and one-language pools: the usual case."""
+def pair(two: Result) -> Result:
+    """English and Chinese, mixed and one-language pools: the usual case."""
     return copy.deepcopy(two)
 
 
 @pytest.fixture(scope="session")
-def twelve(shared_data: Path) -> dict[str, Any]:
-    """Twelve languages in one mixed pool."""
+def live(collection: JudgedCollection, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """Results as served: a TREC run over English and Arabic that is cut at rank 20."""
+    part = collection.restrict(["en", "ar"], ["en", "ar"])
+    path = tmp_path_factory.mktemp("live") / "served.run"
+    plan = plan_scenarios(["multi"], part.document_languages)
+    path.write_text(trec_run(part, plan, DEPTH), encoding="utf-8")
+    provenance = build_provenance("audit", describe_data(part), model=None, options={"results": path.name}, seed=0)
+    return audit_run(part, read_run(path), provenance=provenance, samples=200).to_dict()
+
+
+@pytest.fixture(scope="session")
+def detected(collection: JudgedCollection, audit: Audit) -> Result:
+    """English and Chinese whose tags are forgotten and detected again; three documents and two queries say nothing."""
+    part = collection.restrict(["en", "zh"], ["en", "zh"])
+    unclear = ("4711", "1984 / 2001", "x[i] += 1;")
+
+    def forget(texts: tuple[str, ...], count: int) -> dict[str, Any]:
+        return {"languages": (UNDETERMINED,) * len(texts), "texts": (*unclear[:count], *texts[count:])}
+
+    documents = replace(part.documents, **forget(part.documents.texts, 3))
+    queries = replace(part.queries, **forget(part.queries.texts, 2))
+    return audit(detect_languages(replace(part, documents=documents, queries=queries)), ["multi", "mono-same"])
+
+
+@pytest.fixture(scope="session")
+def compared(collection: JudgedCollection, audit: Audit, two: Result) -> Result:
+    """Before and after the simplest repair there is: the mean vector of each language is taken away."""
+
+    def centred(texts: Any) -> Any:
+        languages, vectors = np.array(texts.languages), texts.vectors.copy()
+        for language in set(texts.languages):
+            vectors[languages == language] -= vectors[languages == language].mean(axis=0)
+        return replace(texts, vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+    part = collection.restrict(["en", "zh"], ["en", "zh"])
+    after = audit(replace(part, documents=centred(part.documents), queries=centred(part.queries)), SCENARIOS)
+    results = AuditResult.from_dict(two), AuditResult.from_dict(after)
+    comparison = compare_results(*results, samples=200, permutations=2000).to_dict()
+    return {"comparison": comparison, "a": two, "b": after}
+
+
+@pytest.fixture(scope="session")
+def twelve(shared_data: Path) -> Result:
+    """Twelve languages in one mixed pool: invented ranks over real texts, see `synthetic.py`."""
     return _SYNTHETIC.synthetic_result(LANGUAGES, 120, xquad=shared_data / "xquad", mono=True, examples=4)
 
 
 @pytest.fixture(scope="session")
-def live(shared_data: Path) -> dict[str, Any]:
-    """Results as served, cut at rank 50; Arabic among them."""
-    return _SYNTHETIC.synthetic_result(("en", "ar"), 300, xquad=shared_data / "xquad", mono=False, live_depth=50)
-
-
-@pytest.fixture(scope="session")
-def compared(shared_data: Path) -> dict[str, Any]:
-    """Two results over the same queries, the second one less biased, and their comparison."""
-    from haystack_crossalign.audit.compare import compare_results
-    from haystack_crossalign.audit.result import AuditResult
-
-    make = _SYNTHETIC.synthetic_result
-    before = make(("en", "zh"), 200, xquad=shared_data / "xquad")
-    after = make(("en", "zh"), 200, xquad=shared_data / "xquad", seed=8, sink={"en": 3, "zh": 5})
-    results = AuditResult.from_dict(before), AuditResult.from_dict(after)
-    comparison = compare_results(*results, samples=200, permutations=5000).to_dict()
-    return {"comparison": comparison, "a": before, "b": after}
+def large(shared_data: Path) -> Result:
+    """As many queries as XQuAD has, 1,190 in each of two languages: invented ranks over real texts."""
+    return _SYNTHETIC.synthetic_result(("en", "zh"), 1190, xquad=shared_data / "xquad")

@@ -1,4 +1,7 @@
-"""Results that look like those of an audit, from a seeded generator: for layout, size and robustness of reports.
+"""Results that look like those of an audit, from a seeded generator: for size, layout and hostile texts only.
+
+What a report says about numbers is tested on real results (`conftest.py`); twelve languages or ten thousand queries of
+those would take the model too long for a test.
 
 The ranks are invented (a query's own language lies near the top, the others sink by a factor of their own); measures,
 intervals and counts are computed from them, so that rows and columns agree as in a real result.

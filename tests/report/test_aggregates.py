@@ -13,6 +13,7 @@ from haystack_crossalign.report.aggregates import (
     complete_curve,
     curve_grid,
     histogram,
+    mean_rank,
     median_rank,
     row_ranks,
 )
@@ -99,6 +100,14 @@ def test_a_stated_median_goes_before_a_computed_one() -> None:
     assert median_rank({"percentiles": {"Rank[en]": {"p50": 6}}}, "Rank[en]", ranks) == 6
     assert median_rank({}, "Rank[en]", ranks) == 2
     assert median_rank({}, "Rank[en]", np.array([1.0, INF, INF])) is None
+
+
+def test_a_mean_that_was_not_asked_for_is_taken_from_known_ranks() -> None:
+    known, cut = np.array([1.0, 2.0, 6.0]), np.array([1.0, INF])
+    assert mean_rank({"measures": {"Rank[en]": 7.5}}, "Rank[en]", known) == 7.5
+    assert mean_rank({"measures": {}}, "Rank[en]", known) == 3
+    assert mean_rank({"measures": {}}, "Rank[en]", cut) is None
+    assert mean_rank({"measures": {"Rank[en]": None}}, "Rank[en]", known) is None
 
 
 def test_each_mixed_pool_is_a_view_and_one_language_pools_share_one() -> None:

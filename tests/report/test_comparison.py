@@ -54,10 +54,11 @@ def comparison() -> dict[str, Any]:
 
 def test_the_row_that_was_weakest_before_is_told_first(comparison: dict[str, Any]) -> None:
     assert comparison_finding(comparison) == [
-        "For Chinese queries over en+zh, Complete@10 rises from 1.93\u00a0% to 55.8\u00a0%; to see every version one "
-        "reads to rank 23 instead of 186 (+53.9 points, p < 0.001).",
-        "For English queries over en+zh, Complete@10 rises from 64.0\u00a0% to 66.0\u00a0% (+2.00 points, no "
-        "significant change, p = 0.400).",
+        "For Chinese queries over en+zh, the share with every version in the top 10 (Complete@10) rises from "
+        "1.93\u00a0% to 55.8\u00a0%; to see every version one reads to rank 23 instead of 186 (+53.9 points, "
+        "p < 0.001).",
+        "For English queries over en+zh, the share with every version in the top 10 (Complete@10) rises from "
+        "64.0\u00a0% to 66.0\u00a0% (+2.00 points, no significant change, p = 0.400).",
         "Ordinary retrieval (one-language pools, 1 row) did not get significantly worse.",
     ]
 
@@ -65,7 +66,8 @@ def test_the_row_that_was_weakest_before_is_told_first(comparison: dict[str, Any
 def test_harm_to_ordinary_retrieval_is_said(comparison: dict[str, Any]) -> None:
     comparison["rows"][2]["measures"]["Complete@10"] = entry(0.98, 0.9, 0.001)
     assert comparison_finding(comparison)[-1] == (
-        "Ordinary retrieval got worse: For English queries over en, Complete@10 falls from 98.0\u00a0% to 90.0\u00a0% "
+        "Ordinary retrieval got worse: For English queries over en, the share with the relevant version in the top "
+        "10 (Complete@10) falls from 98.0\u00a0% to 90.0\u00a0% "
         "(−8.00 points, p = 0.001)."
     )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.words import quantity
 
 Result = dict[str, Any]
 
@@ -85,13 +85,53 @@ def test_the_mixed_pool_is_named_as_the_cause_only_where_it_is(chinese: Result, 
         )
     )
     last = finding(chinese)[-1]
-    assert last.startswith(f"Over English documents alone the same queries find it at rank {alone:g} of 240 on average")
+    assert last.startswith(
+        f"Over English documents alone the same queries find that version at rank {alone:g} of 240 on average"
+    )
     assert ("it is the mixed pool that buries one of them" in last) is named
 
 
+@pytest.mark.parametrize(("alone", "unseen"), [(1.5, True), (60.0, False)])
+def test_what_a_test_with_one_language_would_have_shown_is_said(chinese: Result, alone: float, unseen: bool) -> None:
+    chinese["rows"].append(
+        measured(
+            {
+                "scenario": "mono-same",
+                "pool_languages": ["zh"],
+                "query_language": "zh",
+                "pool_size": 240,
+                "queries": 2,
+                "relevant": 2,
+                "measures": {"Max@R": alone},
+            }
+        )
+    )
+    last = finding(chinese)[-1]
+    assert last.startswith(f"Over Chinese documents alone the same queries find the answer at rank {alone:g} of 240")
+    assert ("a test with one language does not show the problem" in last) is unseen
+
+
+def test_an_undetermined_language_is_never_the_subject(chinese: Result) -> None:
+    row = chinese["rows"][0]
+    row["pool_languages"] = ["en", "zh", "und"]
+    row["measures"]["Rank[und]"] = 400.0
+    for above in chinese["queries"]["above"]:
+        for version in above:
+            version.append(3)
+    sentences = finding(chinese)
+    assert "the English version of the same passage at rank 186" in sentences[0]
+    assert "undetermined" not in sentences[0]
+    assert sentences[2].endswith("170 Chinese documents that do not answer the query, and 17 other ones.")
+
+
 def test_a_result_close_to_the_best_is_called_so(chinese: Result) -> None:
-    chinese["rows"][0]["measures"].update({"Max@R": 2.1, "Complete@10": 0.99, "Rank[en]": 2.0, "Rank[zh]": 1.1})
+    chinese["rows"][0]["measures"].update(
+        {"Max@R": 2.1, "Max@R_norm": 0.99, "Complete@10": 0.99, "Rank[en]": 2.0, "Rank[zh]": 1.1}
+    )
     assert "close to the best possible" in " ".join(finding(chinese))
+    # In a small pool everything stands in the top 10, however badly it is ranked.
+    chinese["rows"][0]["measures"].update({"Max@R_norm": 0.2})
+    assert "close to the best possible" not in " ".join(finding(chinese))
 
 
 def test_censored_ranks_are_told_by_medians_and_shares(chinese: Result) -> None:
@@ -132,8 +172,8 @@ def test_the_weakest_language_of_each_other_mixed_pool_is_named(chinese: Result)
             {**chinese["rows"][0], "query_language": tag, "pool_languages": ["en", tag], "measures": measures}
         )
     assert (
-        "Served worst in the other mixed pools, with their mean Max@R: Arabic queries over en+ar (33) and Spanish "
-        "queries over en+es (5)." in finding(chinese)
+        "Served worst in the other mixed pools: Arabic queries over en+ar (every version by rank 33 on average) and "
+        "Spanish queries over en+es (rank 5)." in finding(chinese)
     )
 
 
@@ -147,12 +187,33 @@ def test_no_rows_is_said() -> None:
     assert finding({"rows": [], "queries": {"row": []}}) == ["The audit holds no queries."]
 
 
-@pytest.mark.parametrize("languages", [("en", "zh"), ("en", "ar", "th", "hi")])
-def test_every_kind_of_result_has_a_finding(make_result: Callable[..., Result], languages: tuple[str, ...]) -> None:
-    for options in ({}, {"live_depth": 30}, {"live_depth": 2}, {"mono": False}):
-        result = make_result(languages, 40, passages=60, **options)
-        sentences = finding(result)
+@pytest.mark.parametrize("name", ["two", "live", "detected", "twelve"])
+def test_every_kind_of_result_has_a_finding(name: str, request: pytest.FixtureRequest) -> None:
+    whole = request.getfixturevalue(name)
+    for scenarios in ({"multi", "mono-same", "mono-cross"}, {"multi"}, {"mono-same"}):
+        kept = [place for place, row in enumerate(whole["rows"]) if row["scenario"] in scenarios]
+        members = [place for place, row in enumerate(whole["queries"]["row"]) if row in kept]
+        columns = {key: whole["queries"][key] for key in ("row", "versions", "ranks", "above")}
+        queries = {key: [column[place] for place in members] for key, column in columns.items()}
+        queries["row"] = [kept.index(row) for row in queries["row"]]
+        sentences = finding({"rows": [whole["rows"][place] for place in kept], "queries": queries})
         assert sentences
         assert all(
             sentence.endswith(".") and "None" not in sentence and "nan" not in sentence for sentence in sentences
         )
+
+
+def test_a_real_result_is_told_with_its_own_numbers(two: Result) -> None:
+    rows = {(row["scenario"], row["query_language"]): row for row in two["rows"]}
+    worst = min((rows["multi", tag] for tag in ("en", "zh")), key=lambda row: row["measures"]["Max@R_norm"])
+    own, other = worst["query_language"], "en" if worst["query_language"] == "zh" else "zh"
+    names = {"en": "English", "zh": "Chinese"}
+    ranks = {tag: quantity(worst["measures"][f"Rank[{tag}]"]) for tag in ("en", "zh")}
+    assert finding(two)[0].startswith(
+        f"{'An' if own == 'en' else 'A'} {names[own]} query finds the {names[own]} version at rank {ranks[own]} and "
+        f"the {names[other]} version of the same passage at rank {ranks[other]} of "
+        f"{worst['pool_size']} on average (means over {worst['queries']} queries"
+    )
+    assert f"at rank {quantity(rows['mono-same', own]['measures']['Max@R'])} of {worst['pool_size'] // 2}" in " ".join(
+        finding(two)
+    )

@@ -16,7 +16,7 @@ Result = dict[str, Any]
 
 def test_the_finding_stands_first(pair: Result) -> None:
     lines = render_markdown(pair).splitlines()
-    assert lines[0].startswith("## Language bias audit: offline:multilingual-e5-small on xquad")
+    assert lines[0].startswith("## Language bias audit: offline:multilingual-e5-small (4-bit copy")
     assert lines[2] == f"**{finding(pair)[0]}**"
 
 
@@ -24,7 +24,7 @@ def test_tables_hold_the_numbers_of_the_result(pair: Result) -> None:
     text = render_markdown(pair)
     row = next(row for row in pair["rows"] if row["scenario"] == "multi" and row["query_language"] == "zh")
     cells = next(line for line in text.splitlines() if line.startswith("| Chinese |")).split(" | ")
-    assert cells[1].split(" ")[0] == f"{row['measures']['Max@R']:.0f}"
+    assert cells[1].split(" ")[0] == f"{row['measures']['Max@R']:.1f}"
     assert cells[3].split("\u00a0")[0] == f"{100 * row['measures']['Max@R_norm']:.1f}"
 
 
@@ -43,7 +43,19 @@ def test_a_measure_without_a_value_has_a_note(twelve: Result) -> None:
 
 
 def test_censored_ranks_are_called_unknown(live: Result) -> None:
-    assert "is not among the 50 results served; its rank is not known." in render_markdown(live)
+    assert "is not among the 20 results served; its rank is not known." in render_markdown(live)
+
+
+def test_languages_that_are_not_clear_are_counted_near_the_finding(detected: Result, pair: Result) -> None:
+    text = render_markdown(detected)
+    note = next(line for line in text.splitlines() if line.startswith("> Languages were detected"))
+    assert text.index(note) < text.index("### ")
+    left_out = detected["provenance"]["data"]["detection"]["undetermined_queries"]
+    counted = f"{len(left_out)} queries (left out: "
+    assert f"for 3 documents (kept in the pool as 'undetermined language') and {counted}" in note
+    assert left_out[0] in note
+    assert f"| Data | Language not clear | 3 documents (kept in the pool), {counted}" in text
+    assert "Languages were detected" not in render_markdown(pair)
 
 
 def test_without_texts_queries_are_named_by_id(pair: Result) -> None:
@@ -52,7 +64,8 @@ def test_without_texts_queries_are_named_by_id(pair: Result) -> None:
     for document in bare["documents"].values():
         del document["text"]
     text = render_markdown(bare)
-    assert "| zh:0" in text
+    worst = pair["examples"][0]["query"]
+    assert f"| {pair['queries']['id'][worst]} |" in text
     assert pair["queries"]["text"][0] not in text
 
 

@@ -6,15 +6,14 @@ import pytest
 
 from haystack_crossalign.report.definitions import best_value, direction, is_share, ordered_names
 from haystack_crossalign.report.words import (
+    in_language,
     interval,
     joined,
-    language_name,
     measure_value,
     p_value,
     plural,
     quantity,
     shorten,
-    text_direction,
 )
 
 NBSP = "\u00a0"
@@ -66,10 +65,9 @@ def test_small_p_values_are_a_bound() -> None:
     assert [p_value(p) for p in (0.0004, 0.0312, 1.0, None)] == ["< 0.001", "0.031", "1.000", "–"]
 
 
-def test_languages_have_names_and_directions() -> None:
-    assert [language_name(tag) for tag in ("zh", "zh-Hant", "th")] == ["Chinese", "Chinese (Traditional)", "Thai"]
-    assert language_name("not a tag") == "not a tag"
-    assert [text_direction(tag) for tag in ("ar", "he", "ur", "en", "zh", "not a tag")] == [*["rtl"] * 3, *["auto"] * 3]
+def test_what_is_in_a_language_is_named_by_it() -> None:
+    assert in_language("zh-Hant", "version") == "Chinese (Traditional) version"
+    assert in_language("und", "documents") == "documents in an undetermined language"
 
 
 def test_lists_and_counts_read_as_sentences() -> None:

@@ -16,8 +16,10 @@ const crossalignCharts = (() => {
     const narrow = width < 90 * view.documents.length + 90;
     const tight = narrow && width < 520;
     const query = (place) => tight ? view.queries[place].tag : view.queries[place].name;
-    const document_ = (place) => narrow ? view.documents[place].tag : view.documents[place].name;
     const left = tight ? 44 : 92;
+    const column = (width - left) / view.documents.length;
+    const fits = ({name}) => !narrow && 6.8 * name.length < column;
+    const document_ = (place) => fits(view.documents[place]) ? view.documents[place].name : view.documents[place].tag;
     const many = view.queries.length > 4;
     const height = Math.max(many ? 30 : 64, 34);
     const scale = d3.scaleSequentialLog((t) => d3.interpolateBuPu(0.06 + 0.92 * t)).domain([1, Math.max(view.top, 100)]);
@@ -44,7 +46,7 @@ const crossalignCharts = (() => {
     const few = strips.length <= 4;
     const step = few ? 96 : 46;
     const side = few ? 4 : width > 620 ? 170 : 92;
-    const caption = (strip) => few ? `${view.documents[strip.d].name} version, median ${strip.median}` : view.documents[strip.d].name;
+    const caption = (strip) => few ? `${view.documents[strip.d].version}, median ${strip.median}` : view.documents[strip.d].name;
     const roomy = (width - side) / domain.length > 62;
     // On narrow pages every other label is left out, counted from the deepest bin.
     const dense = (width - side) / domain.length < 30;
@@ -58,7 +60,7 @@ const crossalignCharts = (() => {
       fy: {axis: null, domain: strips.map((strip) => strip.d), padding: few ? 0.18 : 0.12},
       marks: [
         Plot.ruleY([0], {stroke: "var(--line)"}),
-        Plot.barY(bars.filter((bar) => bar.n), {x: "bin", y: "share", fy: "d", fill, title: (bar) => `${view.documents[bar.d].name} version, ${bar.bin === "lost" ? "not in the list" : `rank ${bar.bin}`}: ${d3.format(",")(bar.n)} queries (${percent(bar.share)})`, className: "bars"}),
+        Plot.barY(bars.filter((bar) => bar.n), {x: "bin", y: "share", fy: "d", fill, title: (bar) => `${view.documents[bar.d].version}, ${bar.bin === "lost" ? "not in the list" : `rank ${bar.bin}`}: ${d3.format(",")(bar.n)} queries (${percent(bar.share)})`, className: "bars"}),
         few ? Plot.text(bars.filter((bar) => bar.share >= 0.03), {x: "bin", y: "share", fy: "d", text: (bar) => percent(bar.share), dy: -7, fontSize: roomy ? 11 : 9, fill: MUTED}) : null,
         few
           ? Plot.text(strips, {fy: "d", frameAnchor: "top-right", text: caption, fill: INK, fontWeight: 600, fontSize: 12, dy: -6, stroke: "var(--surface)", strokeWidth: 4})
@@ -75,13 +77,15 @@ const crossalignCharts = (() => {
     const parts = bars.flatMap((bar) => bar.v.map((value, kind) => ({d: bar.d, value, kind})));
     const total = (bar) => bar.v[0] + bar.v[1] + bar.v[2];
     const top = Math.max(...view.ahead.map(total), 1);
+    const label = (d) => width < 420 ? view.documents[d].name : view.documents[d].version;
+    const left = Math.min(Math.max(130, 16 + 6.8 * Math.max(...bars.map((bar) => label(bar.d).length))), width * 0.55);
     return Plot.plot({
-      width, height: 30 * bars.length + 46, marginLeft: 130, marginRight: 52, marginTop: 4, marginBottom: 42, style: FONT,
+      width, height: 30 * bars.length + 46, marginLeft: left, marginRight: 52, marginTop: 4, marginBottom: 42, style: FONT,
       x: {domain: [0, top], label: "documents in front, mean", labelAnchor: "center", labelArrow: "none", ticks: width < 420 ? 3 : 6, tickSize: 0, nice: true},
-      y: {domain: bars.map((bar) => bar.d), tickFormat: (d) => `${view.documents[d].name} version`, label: null, tickSize: 0, padding: 0.28},
+      y: {domain: bars.map((bar) => bar.d), tickFormat: label, label: null, tickSize: 0, padding: 0.28},
       marks: [
         Plot.gridX({stroke: "var(--line)", strokeOpacity: 1, ticks: width < 420 ? 3 : 6}),
-        Plot.barX(parts.filter((part) => part.value > 0), {x: "value", y: "d", fill: (part) => kinds[part.kind], title: (part) => `In front of the ${view.documents[part.d].name} version: ${number(part.value)} documents ${words[part.kind]}`, insetRight: 0.5}),
+        Plot.barX(parts.filter((part) => part.value > 0), {x: "value", y: "d", fill: (part) => kinds[part.kind], title: (part) => `In front of the ${view.documents[part.d].version}: ${number(part.value)} documents ${words[part.kind]}`, insetRight: 0.5}),
         Plot.text(bars, {x: total, y: "d", text: (bar) => number(total(bar)), dx: 6, textAnchor: "start", fontWeight: 600, fill: INK}),
         Plot.ruleX([0], {stroke: MUTED}),
       ],
