@@ -23,7 +23,9 @@ What to do next
 
 
 def demo(
-    model: opt.Model = DEMO_MODEL,
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Another model: a hub name or a local folder.")
+    ] = DEMO_MODEL,
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = 256,
     seed: opt.Seed = 0,
