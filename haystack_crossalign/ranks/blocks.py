@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Block", "cut_pool"]
 
-BLOCK_ROWS = 2048
+BLOCK_ROWS = 4080
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,16 @@ class Block:
     language: int
     documents: NDArray[np.int64]
     slabs: tuple[int, ...]
+
+    def chunks(self, version: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All documents of listed versions of the block, and for each the position of its version in the list.
+
+        :param version: int64 [n], ascending, below ``slabs[0]``.
+        """
+        counts = [int(np.searchsorted(version, count)) for count in self.slabs]  # the longest versions come first
+        starts = np.cumsum((0, *self.slabs[:-1]))
+        documents = [self.documents[start + version[:count]] for start, count in zip(starts, counts, strict=True)]
+        return np.concatenate(documents), np.concatenate([np.arange(count) for count in counts])
 
 
 def cut_pool(

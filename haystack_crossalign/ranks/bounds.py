@@ -20,20 +20,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from haystack_crossalign.ranks.scores import sampled_products
+
 __all__ = ["DocumentOperand", "QueryOperand", "Spread", "Thresholds", "centre_of", "extra_columns"]
 
-_LANES = 64
-"""Queries are padded to a multiple of this: whole registers, and whole 8-byte words of their masks."""
+_LANES = 8
+"""Queries are padded to a multiple of this: whole 8-byte words of their masks."""
 
 _FLOAT32 = 2.0**-24
 """Unit roundoff: a value rounded to nearest float32 is off by at most this share of itself."""
 
+_TWO_BFLOAT16 = 2.0**-16
+"""The same for a number stored as a sum of two bf16."""
+
 _TINY = 2.0**-62
 """Values whose squares or products may be flushed to zero are below this."""
 
-_STEP = math.log(1.02)
-
 _SAMPLE = 1024
+
+_STRIPE = 256
+"""Documents are prepared so many at a time, for all their copies to stay in the second-level cache."""
 
 
 def extra_columns(dtype: torch.dtype) -> int:
@@ -64,24 +70,25 @@ def _lengths(vectors: torch.Tensor) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Spread:
-    """How long the centred documents of a block are.
+    """How far the centred documents of a block reach, for one group of queries.
 
     :param longest: at least the length of every d'.
     :param residual: at least the length of what rounding to the product's format took from any d'.
+    :param term: at least the magnitude of every k.d'.
     """
 
     longest: float
     residual: float
+    term: float
 
-    def key(self) -> tuple[int, int]:
-        """Equal for blocks of about the same spread; see `rounded_up`."""
-        return math.ceil(math.log(self.longest) / _STEP), math.ceil(math.log(self.residual) / _STEP)
+    def covers(self, other: Spread) -> bool:
+        """Whether bounds made for this spread hold for a block with the other one."""
+        return self.longest >= other.longest and self.residual >= other.residual and self.term >= other.term
 
-    @classmethod
-    def rounded_up(cls, key: tuple[int, int]) -> Spread:
-        """A spread that holds for every block with this key, at most 2 % above their own."""
-        longest, residual = (1.0001 * math.exp(steps * _STEP) for steps in key)
-        return cls(longest, residual)
+    def joined(self, other: Spread) -> Spread:
+        """One that covers both."""
+        pairs = ((self.longest, other.longest), (self.residual, other.residual), (self.term, other.term))
+        return Spread(*(max(pair) for pair in pairs))
 
 
 class QueryOperand:
@@ -101,16 +108,17 @@ class QueryOperand:
         scale = torch.ldexp(torch.ones_like(length), -exponent)
         scaled = queries * scale.float()[:, None]  # a power of two per query changes neither order nor digits
         self.centre = centre_of(scaled)
-        centred = scaled - self.centre
+        self.centred = scaled.sub_(self.centre)
         self.matrix = torch.zeros(self.width, dim + extra_columns(dtype), dtype=dtype)
-        self.matrix[:count, :dim] = centred
+        self.matrix[:count, :dim] = self.centred
         self.matrix[:count, dim : dim + extra_columns(dtype) // 2] = 1
         rounded = self.matrix[:count, :dim].float()
         self.scale: NDArray[np.float64] = scale.numpy()
         self.length: NDArray[np.float64] = (length * scale).numpy()
-        self.rounded_length = _lengths(rounded)
-        self.residual = _lengths(rounded - centred)  # exact: both have few digits, of like magnitude
-        self.centre_length = float(_lengths(self.centre[None])[0])
+        self._centred_length = _lengths(self.centred)
+        self._rounded_length = _lengths(rounded)
+        self._residual = _lengths(rounded - self.centred)  # exact: both have few digits, of like magnitude
+        self._centre_length = float(_lengths(self.centre[None])[0])
 
     def offsets(self, centre: torch.Tensor) -> NDArray[np.float64]:
         """Each query's share of a document centre, q.m in its own scale: float64 [Q]."""
@@ -120,21 +128,71 @@ class QueryOperand:
     def error(self, spread: Spread, centre_length: float) -> NDArray[np.float64]:
         """Bound of |fast - exact| for any document, before c is subtracted and the result is rounded: float64 [Q].
 
-        By Cauchy-Schwarz on what each rounding removes, with the lengths of what was removed as measured; gamma is the
-        classic bound of a float32 sum of dim products in any order, doubled for sums that truncate.
+        By Cauchy-Schwarz on what each rounding removes, with the lengths of what was removed as measured; sums by the
+        classic bound of a float32 sum of products in any order, gamma times the sum of their magnitudes.
 
         :param spread: lengths of the d' of the block and of what rounding took from them.
         :param centre_length: length of the documents' centre m.
         """
-        gamma, longest = self._gamma(), spread.longest
-        split = 0.0 if self.dtype == torch.float32 else 2.0**-16  # a number as a sum of two bf16
-        inputs = self.residual * longest + self.rounded_length * spread.residual  # q' and d' rounded
-        centring = _FLOAT32 * (2 * self.length + self.centre_length) * longest  # q - k and d - m rounded to float32
-        column = (gamma + split) * self.centre_length * longest  # k.d' and its two bf16 parts
-        sums = 1.01 * gamma * (self.rounded_length + self.centre_length) * longest
-        double = (self.dim + 2) * 2.0**-52 * self.length * (2 * centre_length + longest)  # scores and q.m themselves
-        bound: NDArray[np.float64] = 1.01 * (inputs + centring + column + sums + double) + _TINY**1.5
+        inputs = self._residual * spread.longest + self._rounded_length * spread.residual  # q' and d' rounded
+        split = _FLOAT32 if self.dtype == torch.float32 else _TWO_BFLOAT16
+        return self._bound(inputs, split, self._gamma(), self._rounded_length, spread, centre_length)
+
+    def float32_error(self, spread: Spread, centre_length: float) -> NDArray[np.float64]:
+        """Bound of |near - exact| for any document, where near is a float32 sum q'.d' plus k.d': float64 [Q]."""
+        gamma = (self.dim + 8) * _FLOAT32
+        return self._bound(np.zeros(self.count), 0.0, gamma, self._centred_length, spread, centre_length)
+
+    def _bound(
+        self,
+        inputs: NDArray[np.float64],
+        split: float,
+        gamma: float,
+        lengths: NDArray[np.float64],
+        spread: Spread,
+        centre_length: float,
+    ) -> NDArray[np.float64]:
+        longest = spread.longest
+        centring = _FLOAT32 * (2 * self.length + self._centre_length) * longest  # q - k and d - m rounded to float32
+        sums = split * spread.term + 1.01 * gamma * (lengths * longest + spread.term)
+        double = (self.dim + 2) * 2.0**-52 * (self.length + self._centre_length) * (2 * centre_length + longest)
+        bound: NDArray[np.float64] = 1.01 * (inputs + centring + sums + double) + _TINY**1.5
         return bound
+
+    def near(
+        self,
+        documents: torch.Tensor,
+        terms: NDArray[np.float64],
+        document_rows: NDArray[np.int64],
+        query_rows: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """Scores of listed pairs in the product's scale, within `float32_error` of the exact ones: float64 [pairs].
+
+        :param documents: d' of a block, float32 [B, dim].
+        :param terms: their k.d', float64 [B].
+        :param document_rows: int64 [pairs], ascending.
+        :param query_rows: int64 [pairs].
+        """
+        products = sampled_products(documents, self.centred, document_rows, query_rows).numpy()
+        scores: NDArray[np.float64] = products + terms.take(document_rows)
+        return scores
+
+    def score_bounds(
+        self, scores: NDArray[np.float32], offsets: NDArray[np.float64], error: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Values between which a result within `error` leaves open how it compares with a score: float64 [R, Q] each.
+
+        At most the first: certainly below the score. At least the second: certainly above.
+
+        :param scores: float32 [R, Q]; +inf where there is none, which every result is certainly below.
+        """
+        # A float64 dot product rounds to a greater float32 when it reaches the next one, to a smaller likewise.
+        infinity = np.float32(np.inf)
+        absent = np.isposinf(scores)
+        known = np.where(absent, np.float32(0), scores)
+        lower = np.nextafter(known, -infinity).astype(np.float64) * self.scale - offsets - error
+        upper = np.nextafter(known, infinity).astype(np.float64) * self.scale - offsets + error
+        return np.where(absent, np.inf, lower), np.where(absent, np.inf, upper)
 
     def thresholds(
         self,
@@ -153,13 +211,8 @@ class QueryOperand:
         :param error: float64 [Q], see `error`.
         :param operand: the query matrix of the thread that calls, [width, dim + extra].
         """
-        # A float64 dot product rounds to a greater float32 when it reaches the next one, to a smaller likewise.
-        infinity = np.float32(np.inf)
-        absent = np.isposinf(scores)
-        known = np.where(absent, np.float32(0), scores)
-        upper = np.nextafter(known, infinity).astype(np.float64) * self.scale - offsets
-        lower = np.nextafter(known, -infinity).astype(np.float64) * self.scale - offsets
-        lowest = lower.min(axis=0, where=~absent, initial=np.inf)
+        lower, upper = self.score_bounds(scores, offsets, np.zeros(self.count))
+        lowest = lower.min(axis=0, initial=np.inf)
         lowest[np.isposinf(lowest)] = 0.0
         error = 1.02 * (error + 2 * self._gamma() * np.abs(lowest))  # c's part of the sum
         wanted = torch.from_numpy(lowest - 2 * error - 2.0**-15 * np.abs(lowest))
@@ -172,6 +225,7 @@ class QueryOperand:
             operand[: self.count, self.dim + 3] = -second.to(self.dtype)
             shift = first + second
         move = shift.numpy()
+        absent = np.isposinf(scores)
         shape = (len(scores), self.width)
         integer = np.int16 if self.dtype == torch.bfloat16 else np.int32
         within = np.full(shape, np.iinfo(integer).max, dtype=integer)
@@ -185,7 +239,8 @@ class QueryOperand:
         return Thresholds(within, above)
 
     def _gamma(self) -> float:
-        return 2 * (self.dim + 8) * _FLOAT32
+        # Units that multiply bf16 may truncate their float32 sums, which doubles the error of each.
+        return (self.dim + 8) * _FLOAT32 * (2 if self.dtype == torch.bfloat16 else 1)
 
 
 @dataclass(frozen=True)
@@ -224,9 +279,11 @@ class DocumentOperand:
 
     def __init__(self, rows: int, dim: int, dtype: torch.dtype) -> None:
         self.dim, self.dtype = dim, dtype
-        self._gathered = torch.empty(rows, dim)
+        self._gathered: torch.Tensor | None = None
         self._centred = torch.empty(rows, dim)
-        self._removed = torch.empty(rows, dim) if dtype == torch.bfloat16 else self._centred
+        self._removed = torch.empty(min(rows, _STRIPE), dim)
+        self._double = torch.empty(min(rows, _STRIPE), dim, dtype=torch.float64)
+        self._terms = torch.empty(rows, dtype=torch.float64)
         self._matrix = torch.ones(rows, dim + extra_columns(dtype), dtype=dtype)
         self.count = 0
 
@@ -235,28 +292,50 @@ class DocumentOperand:
         """The filled rows, [B, dim + extra]."""
         return self._matrix[: self.count]
 
+    @property
+    def centred(self) -> torch.Tensor:
+        """Their d', float32 [B, dim]."""
+        return self._centred[: self.count]
+
+    @property
+    def terms(self) -> NDArray[np.float64]:
+        """Their k.d', float64 [B]."""
+        terms: NDArray[np.float64] = self._terms[: self.count].numpy()
+        return terms
+
     def gather(self, documents: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
         """The documents of a block, float32 [B, dim]; a view where they lie side by side."""
         self.count = len(rows)
         first = int(rows[0])
         if int(rows[-1]) - first == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
             return documents[first : first + len(rows)]
+        if self._gathered is None:
+            self._gathered = torch.empty_like(self._centred)
         return torch.index_select(documents, 0, torch.from_numpy(rows), out=self._gathered[: len(rows)])
 
-    def centre(self, block: torch.Tensor, centre: torch.Tensor) -> Spread:
-        """Fill in d' = d - m and measure it."""
-        centred = self._centred[: self.count]
-        torch.sub(block, centre, out=centred)
-        self.matrix[:, : self.dim] = centred
-        longest = 1.001 * _longest(centred) + math.sqrt(self.dim) * _TINY
-        if self.dtype == torch.float32:
-            return Spread(longest, longest * _FLOAT32)
-        removed = torch.sub(centred, self.matrix[:, : self.dim], out=self._removed[: self.count])  # exact
-        return Spread(longest, 1.001 * _longest(removed) + longest * _FLOAT32)
+    def fill(self, block: torch.Tensor, centre: torch.Tensor, query_centre: torch.Tensor) -> Spread:
+        """Fill in d' = d - m and the column of k.d', and measure them.
 
-    def add_query_centre(self, centre: torch.Tensor) -> None:
-        """Fill in the column of k.d', for the block of queries whose centre is k."""
-        term = self._centred[: self.count] @ centre
-        self.matrix[:, self.dim] = term
+        :param block: what `gather` returned.
+        :param centre: m, float32 [dim].
+        :param query_centre: k, float32 [dim].
+        """
+        longest = residual = 0.0
+        wide_centre = query_centre.double()
+        for start in range(0, self.count, _STRIPE):
+            rows = slice(start, min(start + _STRIPE, self.count))
+            centred, matrix = self._centred[rows], self._matrix[rows, : self.dim]
+            torch.sub(block[rows], centre, out=centred)
+            matrix.copy_(centred)
+            longest = max(longest, _longest(centred))
+            if self.dtype == torch.bfloat16:
+                removed = self._removed[: len(centred)].copy_(matrix).sub_(centred)  # exact
+                residual = max(residual, _longest(removed))
+            torch.mv(self._double[: len(centred)].copy_(centred), wide_centre, out=self._terms[rows])
+        terms = self._terms[: self.count]
+        self.matrix[:, self.dim] = terms
         if self.dtype == torch.bfloat16:
-            self.matrix[:, self.dim + 1] = term - self.matrix[:, self.dim].float()
+            self.matrix[:, self.dim + 1] = terms - self.matrix[:, self.dim]
+        longest = 1.001 * longest + math.sqrt(self.dim) * _TINY
+        residual = 1.001 * residual + longest * _FLOAT32 if self.dtype == torch.bfloat16 else 0.0
+        return Spread(longest, residual, 1.001 * float(terms.abs().max()) + _TINY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,22 @@ from haystack_crossalign.ranks.scores import PairScorer
 
 __all__ = ["Counter", "Counts", "Targets"]
 
-_Near = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int16] | NDArray[np.int32]]
+_Bits = NDArray[np.int16] | NDArray[np.int32]
+_Near = tuple[NDArray[np.int64], NDArray[np.int64], _Bits]
 
-# Results of one product: with their masks they just fit the second-level cache of one core.
-_TILE_ROWS = 510
-_TILE_CELLS = _TILE_ROWS * 1024
+# Results of one product. Tiles that fit the second-level cache would count faster, but every product copies its query
+# operand into another layout first, and small tiles do so too often. 2040 is a multiple of 255, see `_column_sums`.
+_TILE_ROWS = 2040
+_TILE_BYTES = _TILE_ROWS * 1024
+
+_PENDING = 1 << 16
+"""Documents whose exact scores are put off, to be computed many at a time."""
+
+_FEW = 0.01
+"""Where no larger share of a tile reaches its lowest threshold, cells are listed rather than counted by columns."""
+
+_EVERY = 16
+"""One in so many rows of a tile tells which it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +44,10 @@ class Targets:
 
     scores: NDArray[np.float32]
     ids: NDArray[np.int64]
+
+    def reordered(self, order: NDArray[np.int64]) -> Targets:
+        """The same for the queries in another order."""
+        return Targets(self.scores[:, order], self.ids[:, order])
 
 
 @dataclass(eq=False)
@@ -52,6 +68,10 @@ class Counts:
         """Nothing counted yet."""
         shape = (languages, relevant, queries)
         return cls(*(np.zeros(shape, dtype=np.int64) for _ in range(3)))
+
+    def reordered(self, order: NDArray[np.int64]) -> Counts:
+        """The same for the queries in another order."""
+        return Counts(self.greater[:, :, order], self.ahead[:, :, order], self.tied[:, :, order])
 
     def add(self, other: Counts) -> None:
         """Add what another thread counted."""
@@ -95,97 +115,163 @@ class Counter:
         scratch = _Scratch(self._largest, self._operand)
         for block in blocks:
             self._count_block(block, scratch, counts)
+            if scratch.close.documents > _PENDING:
+                self._count_close(scratch.close, counts)
+        self._count_close(scratch.close, counts)
         return counts
 
     def _count_block(self, block: Block, scratch: _Scratch, counts: Counts) -> None:
         language = block.language
         vectors = scratch.documents.gather(self._documents, block.documents)
-        spread = scratch.documents.centre(vectors, self._centres[language])
-        scratch.documents.add_query_centre(self._operand.centre)
-        thresholds = scratch.thresholds_for(language, spread, self._thresholds)
-        rows, columns = _tiles(block, self._operand.width)
+        spread = scratch.documents.fill(vectors, self._centres[language], self._operand.centre)
+        limits = scratch.limits_for(language, spread, self._limits)
+        rows, columns = _tiles(block, self._operand)
         for queries in columns:
             near: list[_Near] = []
             for part in rows:
                 values = scratch.multiply(part, queries)
                 _keep_best_chunk(values, block.slabs)
                 values = values[: block.slabs[0]]
-                cells = scratch.count_certain(values, thresholds, queries, counts.greater[language])
+                cells = scratch.count_certain(values, limits.fast, queries, counts.greater[language])
                 version = cells // values.shape[1]
                 query = cells - version * values.shape[1] + queries.start
                 near.append((version + part.start, query, values.reshape(-1)[cells]))
             version, query, fast = (np.concatenate(parts) for parts in zip(*near, strict=True))
             if len(version):
-                self._count_near(version, query, fast, thresholds, block, vectors, counts)
+                undecided = fast < limits.fast.above[:, query]
+                self._count_near(version, query, undecided, limits, block, scratch, counts)
 
-    def _thresholds(self, language: int, spread: Spread, queries: torch.Tensor) -> Thresholds:
-        error = self._operand.error(spread, self._centre_lengths[language])
-        return self._operand.thresholds(self._targets.scores, self._offsets[language], error, queries)
+    def _limits(self, language: int, spread: Spread, queries: torch.Tensor) -> _Limits:
+        operand, scores, offsets = self._operand, self._targets.scores, self._offsets[language]
+        centre_length = self._centre_lengths[language]
+        fast = operand.thresholds(scores, offsets, operand.error(spread, centre_length), queries)
+        lower, upper = operand.score_bounds(scores, offsets, operand.float32_error(spread, centre_length))
+        return _Limits(spread, fast, lower, upper)
 
     def _count_near(
         self,
         version: NDArray[np.int64],
         query: NDArray[np.int64],
-        fast: NDArray[np.int16] | NDArray[np.int32],
-        thresholds: Thresholds,
+        undecided: NDArray[np.bool_],
+        limits: _Limits,
         block: Block,
-        vectors: torch.Tensor,
+        scratch: _Scratch,
         counts: Counts,
     ) -> None:
-        """Compare what the fast product left open by score, then id.
+        """Compare what the fast product left open: by float32 sums what they can tell; the rest is put off.
 
         :param version: int64 [pairs], ascending, as the place in the block.
         :param query: int64 [pairs].
-        :param fast: results of the fast product for them.
+        :param undecided: bool [R, pairs], whether the pair is not already counted as above.
         """
-        targets, language = self._targets, block.language
-        scores, ids = self._best_chunks(version, query, block, vectors, exact=False)
-        slack = self._scorer.slack(query)
-        nearest = np.abs(scores - targets.scores[:, query].astype(np.float64)).min(axis=0)
-        close = np.flatnonzero(nearest <= slack)
-        scores[close], ids[close] = self._best_chunks(version[close], query[close], block, vectors, exact=True)
-        queries = counts.greater.shape[2]
-        for r in range(len(targets.scores)):
-            undecided = fast < thresholds.above[r][query]
-            greater = query[undecided & (scores > targets.scores[r][query])]
-            counts.greater[language, r] += np.bincount(greater, minlength=queries)
-            equal = close[undecided[close] & (scores[close] == targets.scores[r][query[close]])]
-            equal = equal[ids[equal] != targets.ids[r][query[equal]]]
-            np.add.at(counts.tied[language, r], query[equal], 1)
-            np.add.at(counts.ahead[language, r], query[equal[ids[equal] < targets.ids[r][query[equal]]]], 1)
+        greater_counts = counts.greater[block.language]
+        if self._operand.dtype == torch.bfloat16:  # a float32 product has told what float32 sums can tell
+            scores = self._near_scores(version, query, block, scratch.documents)
+            close = np.zeros(len(version), dtype=np.bool_)
+            for r in range(len(undecided)):
+                greater = scores >= limits.upper[r].take(query)
+                np.logical_and(greater, undecided[r], out=greater)
+                greater_counts[r] += np.bincount(query[greater], minlength=greater_counts.shape[1])
+                undecided[r] &= ~greater
+                undecided[r] &= scores > limits.lower[r].take(query)
+                close |= undecided[r]
+            kept = np.flatnonzero(close)
+            version, query, undecided = version[kept], query[kept], undecided[:, kept]
+        if len(version):
+            scratch.close.add(block, version, query, undecided)
 
-    def _best_chunks(
-        self,
-        version: NDArray[np.int64],
-        query: NDArray[np.int64],
-        block: Block,
-        vectors: torch.Tensor,
-        *,
-        exact: bool,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Score of listed (version, query) pairs and the smallest id of a chunk that has it."""
-        score = self._scorer.exact if exact else self._scorer.near
-        scores = np.full(len(version), -np.inf, dtype=np.float32)
-        ids = np.zeros(len(version), dtype=np.int64)
+    def _near_scores(
+        self, version: NDArray[np.int64], query: NDArray[np.int64], block: Block, operand: DocumentOperand
+    ) -> NDArray[np.float64]:
+        """Best float32 score of listed (version, query) pairs."""
+        scores: NDArray[np.float64] | None = None
         first = 0
         for count in block.slabs:
             pairs = int(np.searchsorted(version, count))  # the longest versions come first
             if pairs == 0:
                 break
-            chunk = score(vectors[first : first + count], version[:pairs], query[:pairs])
-            chunk_ids = self._ids[block.documents[first + version[:pairs]]]
-            better = (chunk > scores[:pairs]) | ((chunk == scores[:pairs]) & (chunk_ids < ids[:pairs]))
-            np.copyto(scores[:pairs], chunk, where=better)
-            np.copyto(ids[:pairs], chunk_ids, where=better)
+            part = slice(first, first + count)
+            chunk = self._operand.near(operand.centred[part], operand.terms[part], version[:pairs], query[:pairs])
+            if scores is None:
+                scores = chunk
+            else:
+                np.maximum(scores[:pairs], chunk, out=scores[:pairs])
             first += count
-        return scores, ids
+        return np.empty(0) if scores is None else scores
+
+    def _count_close(self, close: _Close, counts: Counts) -> None:
+        """Compare by exact score and id."""
+        targets = self._targets
+        queries = counts.greater.shape[2]
+        for language, query, undecided, document, pair in close.taken():
+            score = self._scorer.exact(self._documents, document, query[pair])
+            order = np.lexsort((self._ids[document], -score, pair))
+            best = order[np.searchsorted(pair[order], np.arange(len(query)))]
+            scores, ids = score[best], self._ids[document[best]]
+            for r in range(len(targets.scores)):
+                wanted = targets.scores[r].take(query)
+                greater = query[undecided[r] & (scores > wanted)]
+                counts.greater[language, r] += np.bincount(greater, minlength=queries)
+                equal = np.flatnonzero(undecided[r] & (scores == wanted))
+                equal = equal[ids[equal] != targets.ids[r][query[equal]]]
+                ahead = equal[ids[equal] < targets.ids[r][query[equal]]]
+                counts.tied[language, r] += np.bincount(query[equal], minlength=queries)
+                counts.ahead[language, r] += np.bincount(query[ahead], minlength=queries)
 
 
-def _tiles(block: Block, width: int) -> tuple[list[slice], list[slice]]:
+class _Close:
+    """Pairs of versions and queries that only exact scores can tell apart, collected over the blocks of a language."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[tuple[NDArray[Any], ...]]] = {}
+        self.documents = 0
+
+    def add(
+        self, block: Block, version: NDArray[np.int64], query: NDArray[np.int64], undecided: NDArray[np.bool_]
+    ) -> None:
+        """Add pairs of a block, with ascending versions; `undecided` is bool [R, pairs]."""
+        document, pair = block.chunks(version)
+        self._parts.setdefault(block.language, []).append((query, undecided, document, pair))
+        self.documents += len(document)
+
+    def taken(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]]:
+        """Take everything out: for each language queries [pairs], undecided [R, pairs], documents and their pairs."""
+        parts, self._parts, self.documents = self._parts, {}, 0
+        for language, entries in parts.items():
+            query, undecided, document, pair = zip(*entries, strict=True)
+            starts = np.cumsum([0] + [len(part) for part in query[:-1]])
+            pairs = [part + start for part, start in zip(pair, starts, strict=True)]
+            yield (
+                language,
+                np.concatenate(query),
+                np.concatenate(undecided, axis=1),
+                np.concatenate(document),
+                np.concatenate(pairs),
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Limits:
+    """What the scores of a block are compared with.
+
+    :param spread: what they hold for.
+    :param fast: for results of the fast product.
+    :param lower: for float32 sums, float64 [R, Q]: not above it, certainly below the score.
+    :param upper: float64 [R, Q]: not below it, certainly above the score.
+    """
+
+    spread: Spread
+    fast: Thresholds
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+
+def _tiles(block: Block, operand: QueryOperand) -> tuple[list[slice], list[slice]]:
     """Cut a block's product into document rows and query columns (in multiples of 64) that fit a cache."""
     total = len(block.documents)
     rows = min(total, _TILE_ROWS) if len(block.slabs) == 1 else total  # all chunks of a version must meet
-    columns = min(width, max(64, _TILE_CELLS // rows // 64 * 64))
+    width = operand.width
+    columns = min(width, max(64, _TILE_BYTES // operand.dtype.itemsize // rows // 64 * 64))
     return (
         [slice(top, min(top + rows, total)) for top in range(0, total, rows)],
         [slice(left, min(left + columns, width)) for left in range(0, width, columns)],
@@ -199,36 +285,36 @@ class _Scratch:
         self.documents = DocumentOperand(rows, operand.dim, operand.dtype)
         self._queries = operand.matrix.clone()
         self._integer = torch.int16 if operand.dtype == torch.bfloat16 else torch.int32
-        cells = max(rows * 64, min(_TILE_CELLS, rows * operand.width))
+        cells = max(rows * 64, min(_TILE_BYTES // operand.dtype.itemsize, rows * operand.width))
         self._values = torch.empty(cells, dtype=operand.dtype)
         self._masks = np.empty((3, cells), dtype=np.bool_)
-        self._key: tuple[int, tuple[int, int]] | None = None
-        self._thresholds: Thresholds | None = None
+        self.close = _Close()
+        self._language = -1
+        self._limits: _Limits | None = None
 
-    def thresholds_for(
-        self, language: int, spread: Spread, make: Callable[[int, Spread, torch.Tensor], Thresholds]
-    ) -> Thresholds:
-        """Thresholds for a block; made anew only where they differ from those of the block before.
+    def limits_for(
+        self, language: int, spread: Spread, make: Callable[[int, Spread, torch.Tensor], _Limits]
+    ) -> _Limits:
+        """Limits for a block; made anew only where those of the block before do not hold, or are far too wide."""
+        limits = self._limits
+        if limits is None or language != self._language or limits.spread.longest > 1.1 * spread.longest:
+            limits = make(language, spread, self._queries)
+        elif not limits.spread.covers(spread):
+            limits = make(language, limits.spread.joined(spread), self._queries)
+        self._language, self._limits = language, limits
+        return limits
 
-        The spread is rounded up a little, so that most blocks of a language share their thresholds.
-        """
-        key = (language, spread.key())
-        if self._thresholds is None or key != self._key:
-            self._key = key
-            self._thresholds = make(language, Spread.rounded_up(key[1]), self._queries)
-        return self._thresholds
-
-    def multiply(self, rows: slice, columns: slice) -> NDArray[np.int16] | NDArray[np.int32]:
+    def multiply(self, rows: slice, columns: slice) -> _Bits:
         """Fast product of documents of the present block and some queries, as bit patterns [rows, columns]."""
         documents, queries = self.documents.matrix[rows], self._queries[columns]
         out = self._values[: len(documents) * len(queries)].view(len(documents), len(queries))
         torch.mm(documents, queries.T, out=out)
-        bits: NDArray[np.int16] | NDArray[np.int32] = out.view(self._integer).numpy()
+        bits: _Bits = out.view(self._integer).numpy()
         return bits
 
     def count_certain(
         self,
-        values: NDArray[np.int16] | NDArray[np.int32],
+        values: _Bits,
         thresholds: Thresholds,
         columns: slice,
         greater: NDArray[np.int64],
@@ -236,17 +322,37 @@ class _Scratch:
         """Add what is certainly above each threshold to `greater` [R, Q] and return the cells that are near one."""
         mask, other, near = (part[: values.size].reshape(values.shape) for part in self._masks)
         into = greater[:, columns]
+        above, within = thresholds.above[:, columns], thresholds.within[:, columns]
         kept = into.shape[1]
-        for r in range(len(thresholds.above)):
-            np.greater_equal(values, thresholds.above[r, columns], out=mask)
+        lowest = within.min(axis=0)
+        sample = values[::_EVERY] >= lowest
+        if np.count_nonzero(sample) <= _FEW * sample.size:
+            np.greater_equal(values, lowest, out=mask)
+            return _count_listed(values, np.flatnonzero(mask), above, within, into)
+        for r in range(len(above)):
+            np.greater_equal(values, above[r], out=mask)
             into[r] += _column_sums(mask)[:kept]
-            np.greater_equal(values, thresholds.within[r, columns], out=other)
+            np.greater_equal(values, within[r], out=other)
             if r == 0:
                 np.logical_xor(mask, other, out=near)
             else:
                 np.logical_xor(mask, other, out=mask)
                 np.logical_or(near, mask, out=near)
         return np.flatnonzero(near)
+
+
+def _count_listed(
+    values: _Bits, cells: NDArray[np.int64], above: _Bits, within: _Bits, into: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Do the same where only the listed cells can be above or near a threshold."""
+    listed = values.reshape(-1).take(cells)
+    query = cells % values.shape[1]
+    near = np.zeros(len(cells), dtype=np.bool_)
+    for r in range(len(above)):
+        is_above = listed >= above[r].take(query)
+        into[r] += np.bincount(query[is_above], minlength=into.shape[1])
+        near |= ~is_above & (listed >= within[r].take(query))
+    return cells[near]
 
 
 def _column_sums(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -258,7 +364,7 @@ def _column_sums(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return total
 
 
-def _keep_best_chunk(values: NDArray[np.int16] | NDArray[np.int32], slabs: tuple[int, ...]) -> None:
+def _keep_best_chunk(values: _Bits, slabs: tuple[int, ...]) -> None:
     """Raise the first chunk's value of every version to that of its best chunk.
 
     Bit patterns of negative numbers are in reverse order, but all are below every threshold, as their maximum is.

@@ -15,11 +15,12 @@ from haystack_crossalign.ranks.counting import Counter, Counts, Targets
 from haystack_crossalign.ranks.scores import PairScorer, checked_vectors
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 from haystack_crossalign.ranks.topk import exact_top_k
-from haystack_crossalign.ranks.workers import full_float32_products, share_out
+from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
 
 __all__ = ["exact_ranks"]
 
 _GROUP = 8192  # queries counted in one pass over the pool
+_SAMPLE = 256  # documents that tell which queries have their relevant versions far down
 
 
 def exact_ranks(
@@ -57,15 +58,15 @@ def exact_ranks(
         relevant version there.
     :raises InputError: for vectors that are zero or no numbers, and arrays that do not fit each other.
     """
-    query_vectors, document_vectors, longest = checked_vectors(queries, documents)
-    pool = _Pool(document_vectors, longest, document_languages, languages, id_order, versions)
+    query_vectors, document_vectors = checked_vectors(queries, documents)
+    pool = _Pool(document_vectors, document_languages, languages, id_order, versions)
     query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
     wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
     dtype = torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
 
     parts = [slice(start, start + _GROUP) for start in range(0, len(query_vectors), _GROUP)]
-    with full_float32_products(), torch.inference_mode():
-        counted = [_count(query_vectors[part], wanted[part], pool, len(languages), dtype) for part in parts]
+    with full_float32_products(), one_core_each() as threads, torch.inference_mode():
+        counted = [_count(query_vectors[part], wanted[part], pool, len(languages), dtype, threads) for part in parts]
     greater, ahead, tied = (
         np.concatenate([getattr(counts, name) for counts in counted], axis=2) for name in ("greater", "ahead", "tied")
     )
@@ -89,8 +90,8 @@ def exact_ranks(
         optimistic=marked(best),
         pessimistic=marked(best + tied.sum(axis=0)),
         above=above,
-        pool_languages=tuple(int(code) for code in np.unique(pool.languages)),
-        pool_size=len(np.unique(pool.versions)),
+        pool_languages=tuple(np.flatnonzero(np.bincount(pool.languages)).tolist()),
+        pool_size=int(np.count_nonzero(pool.version_languages >= 0)),
         top_language=top,
     )
 
@@ -101,14 +102,13 @@ class _Pool:
     def __init__(
         self,
         vectors: torch.Tensor,
-        longest: float,
         document_languages: ArrayLike,
         languages: tuple[str, ...],
         id_order: ArrayLike,
         versions: ArrayLike | None,
     ) -> None:
         count = len(vectors)
-        self.vectors, self.longest = vectors, longest
+        self.vectors = vectors
         self.languages = language_codes(document_languages, count, len(languages), "document_languages")
         self.ids = integer_column(id_order, count, "id_order").astype(np.int64)
         self.chunked = versions is not None
@@ -134,7 +134,7 @@ class _Pool:
         pair = np.repeat(np.arange(len(version)), chunks)
         within = np.arange(len(pair)) - np.repeat(np.cumsum(chunks) - chunks, chunks)
         document = self._by_version[self._starts[version][pair] + within]
-        score = PairScorer(queries, self.longest).exact(self.vectors, document, row[pair])
+        score = PairScorer(queries).exact(self.vectors, document, row[pair])
         order = np.lexsort((self.ids[document], -score, pair))
         first = order[np.searchsorted(pair, np.arange(len(version)))]  # pair is ascending, so groups keep their places
         scores = np.full(wanted.T.shape, np.inf, dtype=np.float32)
@@ -144,25 +144,43 @@ class _Pool:
         return Targets(scores, ids)
 
 
-def _count(queries: torch.Tensor, wanted: NDArray[np.int64], pool: _Pool, languages: int, dtype: torch.dtype) -> Counts:
+def _count(
+    queries: torch.Tensor,
+    wanted: NDArray[np.int64],
+    pool: _Pool,
+    languages: int,
+    dtype: torch.dtype,
+    threads: int,
+) -> Counts:
     total = Counts.zero(languages, wanted.shape[1], len(queries))
     if not (wanted >= 0).any():
         return total
+    targets = pool.targets(queries, wanted)
+    order = _by_depth(queries, pool.vectors, targets)
+    queries = queries[torch.from_numpy(order)]
     blocks = cut_pool(pool.languages, pool.versions if pool.chunked else None)
     codes = sorted({block.language for block in blocks})
     counter = Counter(
         documents=pool.vectors,
-        scorer=PairScorer(queries, pool.longest),
+        scorer=PairScorer(queries),
         operand=QueryOperand(queries, dtype),
-        targets=pool.targets(queries, wanted),
+        targets=targets.reordered(order),
         id_order=pool.ids,
         centres={code: centre_of(pool.vectors, np.flatnonzero(pool.languages == code)) for code in codes},
         languages=languages,
         largest=max(len(block.documents) for block in blocks),
     )
-    for counts in share_out(blocks, counter.count, limit=len(blocks)):
+    for counts in share_out(blocks, counter.count, threads):
         total.add(counts)
-    return total
+    return total.reordered(np.argsort(order))
+
+
+def _by_depth(queries: torch.Tensor, documents: torch.Tensor, targets: Targets) -> NDArray[np.int64]:
+    """Order queries by how many documents of a sample reach their lowest target, for tiles of one kind: int64 [Q]."""
+    sample = documents[:: max(1, len(documents) // _SAMPLE)]
+    reached = (queries @ sample.T).numpy() >= targets.scores.min(axis=0)[:, None]
+    order: NDArray[np.int64] = np.argsort(np.count_nonzero(reached, axis=1), kind="stable")
+    return order
 
 
 def _top_languages(

@@ -10,36 +10,35 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["PairScorer", "checked_vectors"]
+__all__ = ["PairScorer", "checked_vectors", "sampled_products"]
 
 LONGEST = 2.0**40
 """Longest vector accepted; 1 / LONGEST is the shortest. No product or square inside overflows float32."""
 
-_BATCH = 4096
+_BATCH = 256
+"""Documents held as float64 at a time; they stay in the second-level cache."""
 
 
-def checked_vectors(queries: ArrayLike, documents: ArrayLike) -> tuple[torch.Tensor, torch.Tensor, float]:
+def checked_vectors(queries: ArrayLike, documents: ArrayLike) -> tuple[torch.Tensor, torch.Tensor]:
     """Check both sets of vectors and return them as contiguous float32 tensors (without a copy where they are).
-
-    The third result is the greatest length of a document.
 
     :param queries: [Q, dim].
     :param documents: [N, dim].
     :raises InputError: for a wrong shape, no rows, different dimensions, NaN or infinite values, zero vectors and
         lengths outside 2**-40 to 2**40; the message names the row.
     """
-    query_tensor, _ = _checked(queries, "queries")
-    document_tensor, longest = _checked(documents, "documents")
+    query_tensor = _checked(queries, "queries")
+    document_tensor = _checked(documents, "documents")
     if query_tensor.shape[1] != document_tensor.shape[1]:
         raise InputError(
             "queries and documents have vectors of different dimension",
             seen=(query_tensor.shape[1], document_tensor.shape[1]),
             allowed="one dimension for both",
         )
-    return query_tensor, document_tensor, longest
+    return query_tensor, document_tensor
 
 
-def _checked(vectors: ArrayLike, name: str) -> tuple[torch.Tensor, float]:
+def _checked(vectors: ArrayLike, name: str) -> torch.Tensor:
     array = np.ascontiguousarray(vectors, dtype=np.float32)
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(
@@ -54,7 +53,7 @@ def _checked(vectors: ArrayLike, name: str) -> tuple[torch.Tensor, float]:
     lengths = torch.linalg.vector_norm(tensor, dim=1)
     wrong = torch.logical_not((lengths >= 1 / LONGEST) & (lengths <= LONGEST))  # NaN is wrong as well
     if not bool(wrong.any()):
-        return tensor, 1.001 * float(lengths.max())
+        return tensor
     row = int(wrong.nonzero()[0, 0])
     values = array[row]
     if not np.isfinite(values).all():
@@ -77,18 +76,11 @@ class PairScorer:
     pair is summed by one routine (torch's sampled product), so that a score depends on its two vectors alone: not on
     the block, the other pairs, the number of threads or the fast pass before. Equal vectors tie exactly.
 
-    Where only the order against a few thresholds matters, float32 sums settle all but the closest pairs first.
-
     :param queries: float32 [Q, dim].
-    :param longest: greatest length of any document that will be scored.
     """
 
-    def __init__(self, queries: torch.Tensor, longest: float) -> None:
-        self._queries = queries
-        lengths: NDArray[np.float64] = torch.linalg.vector_norm(queries, dim=1, dtype=torch.float64).numpy()
-        # A float32 sum of dim products is off by at most dim * 2**-24 * |q| * |d|, whatever its order; twice that also
-        # covers sums that truncate, the rounding of scores to float32, and the step from a score to its neighbour.
-        self._error = 2 * (queries.shape[1] + 16) * 2.0**-24 * lengths * longest + 2.0**-100
+    def __init__(self, queries: torch.Tensor) -> None:
+        self._queries = queries.double()
 
     def exact(
         self, documents: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
@@ -99,42 +91,28 @@ class PairScorer:
         :param document_rows: int64 [pairs].
         :param query_rows: int64 [pairs].
         """
+        order = np.argsort(document_rows, kind="stable")
+        listed, place = np.unique(document_rows[order], return_inverse=True)
         scores = np.empty(len(query_rows), dtype=np.float32)
-        if len(query_rows) > len(documents):  # most rows are needed several times: one float64 copy of each
-            order = np.argsort(document_rows, kind="stable")
-            listed = document_rows[order], query_rows[order]
-            products = _sampled(documents.double(), self._queries.double(), *listed)
-            scores[order] = products.float().numpy()
-            return scores
-        for start in range(0, len(query_rows), _BATCH):
-            part = slice(start, start + _BATCH)
-            own = np.arange(len(query_rows[part]), dtype=np.int64)
-            left = documents[torch.from_numpy(document_rows[part])].double()
-            right = self._queries[torch.from_numpy(query_rows[part])].double()
-            scores[part] = _sampled(left, right, own, own).float().numpy()
+        for first in range(0, len(listed), _BATCH):
+            part = slice(*np.searchsorted(place, (first, first + _BATCH)))
+            rows = torch.from_numpy(listed[first : first + _BATCH])
+            pairs = order[part]
+            products = sampled_products(documents[rows].double(), self._queries, place[part] - first, query_rows[pairs])
+            scores[pairs] = products.float().numpy()
         return scores
 
-    def near(
-        self, documents: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """Scores within `slack` of the exact ones, several times faster: float32 [pairs].
 
-        :param documents: float32 [B, dim].
-        :param document_rows: int64 [pairs], ascending.
-        :param query_rows: int64 [pairs].
-        """
-        scores: NDArray[np.float32] = _sampled(documents, self._queries, document_rows, query_rows).numpy()
-        return scores
-
-    def slack(self, query_rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Two scores further apart than this compare alike whether `near` or `exact`: float64 [pairs]."""
-        return self._error[query_rows]
-
-
-def _sampled(
+def sampled_products(
     documents: torch.Tensor, queries: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
 ) -> torch.Tensor:
-    """Dot products of listed pairs, one sum each."""
+    """Dot products of listed pairs in the format of the vectors, one sum each: [pairs].
+
+    :param documents: [B, dim].
+    :param queries: [Q, dim].
+    :param document_rows: int64 [pairs], ascending.
+    :param query_rows: int64 [pairs].
+    """
     starts = np.searchsorted(document_rows, np.arange(len(documents) + 1))
     wanted = torch.sparse_csr_tensor(
         torch.from_numpy(starts),

@@ -14,7 +14,7 @@ from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks.arguments import integer_column
 from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, centre_of
 from haystack_crossalign.ranks.scores import PairScorer, checked_vectors
-from haystack_crossalign.ranks.workers import full_float32_products, share_out
+from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
 
 __all__ = ["exact_top_k"]
 
@@ -39,7 +39,7 @@ def exact_top_k(
     :returns: document indices int32 [Q, min(k, N)] and their scores float32 [Q, min(k, N)], best first.
     :raises InputError: for bad vectors (see `checked_vectors`), a k below 1, or ids that do not fit.
     """
-    query_vectors, document_vectors, longest = checked_vectors(queries, documents)
+    query_vectors, document_vectors = checked_vectors(queries, documents)
     ids = integer_column(id_order, len(document_vectors), "id_order")
     if k < 1:
         raise InputError("too few documents asked for", field="k", seen=k, allowed="1 or more")
@@ -49,7 +49,7 @@ def exact_top_k(
     scores = np.empty((len(query_vectors), depth), dtype=np.float32)
     starts = range(0, len(query_vectors), _QUERIES)
 
-    with full_float32_products(), torch.inference_mode():
+    with full_float32_products(), one_core_each() as threads, torch.inference_mode():
         centre = centre_of(document_vectors)
 
         def search(parts: Iterator[int]) -> None:
@@ -57,11 +57,11 @@ def exact_top_k(
             for start in parts:
                 part = slice(start, start + _QUERIES)
                 operand = QueryOperand(query_vectors[part], dtype)
-                scorer = PairScorer(query_vectors[part], longest)
+                scorer = PairScorer(query_vectors[part])
                 search_part = _Search(operand, scorer, document_vectors, centre, depth, ids)
                 indices[part], scores[part] = search_part.run(scratch)
 
-        share_out(starts, search, limit=len(starts))
+        share_out(starts, search, threads)
     return indices, scores
 
 
@@ -113,8 +113,7 @@ class _Search:
         if np.isneginf(self._floor).any():  # fewer than k documents seen: all stay
             document, query = np.divmod(np.arange(len(block) * operand.count), operand.count)
             return document * operand.width + query
-        spread = scratch.centre(block, self._centre)
-        scratch.add_query_centre(operand.centre)
+        spread = scratch.fill(block, self._centre, operand.centre)
         error = operand.error(spread, self._centre_length)
         within = operand.thresholds(self._floor[None, :], self._offsets, error, operand.matrix).within[0]
         values = torch.mm(scratch.matrix, operand.matrix.T)

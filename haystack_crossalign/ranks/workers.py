@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
-__all__ = ["full_float32_products", "share_out"]
+__all__ = ["full_float32_products", "one_core_each", "share_out"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def share_out(items: Iterable[Item], work: Callable[[Iterator[Item]], Result], limit: int) -> list[Result]:
-    """Call `work` in as many threads as torch may use (at most `limit`), each taking the next item when it is free.
+@contextmanager
+def one_core_each() -> Iterator[int]:
+    """Switch torch's own threads off and tell how many there were, for `share_out`; put back at the end.
 
-    torch's own threads are off meanwhile: with one core per thread, products and counts need no barriers, which cost
-    more than they gain on blocks that fit a cache. The setting is put back at the end.
+    With one core per thread, products and counts need no barriers, which cost more than they gain on blocks that fit a
+    cache, and far more where other processes want the cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
+
+def share_out(items: Sequence[Item], work: Callable[[Iterator[Item]], Result], threads: int) -> list[Result]:
+    """Call `work` in several threads, each taking the next item when it is free.
+
+    :param threads: how many, see `one_core_each`; at most one for each item.
     :returns: what each call returned, in no fixed order of items: combine them by exact sums only.
     """
-    threads = max(1, min(torch.get_num_threads(), limit))
+    threads = min(threads, len(items))
     queue = _Queue(items)
-    if threads == 1:
+    if threads <= 1:
         return [work(iter(queue))]
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            calls = [pool.submit(work, iter(queue)) for _ in range(threads)]
-            try:
-                return [call.result() for call in calls]
-            finally:
-                queue.close()  # on an error or an interrupt the other threads stop after their present item
-    finally:
-        torch.set_num_threads(before)
+    with ThreadPoolExecutor(threads, initializer=_start) as pool:
+        calls = [pool.submit(work, iter(queue)) for _ in range(threads)]
+        try:
+            return [call.result() for call in calls]
+        finally:
+            queue.close()  # on an error or an interrupt the other threads stop after their present item
+
+
+def _start() -> None:
+    torch.set_num_threads(1)  # the setting is of each thread
 
 
 class _Queue(Iterable[Item]):

@@ -234,7 +234,7 @@ def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, monkeypatch
     ):
         monkeypatch.setattr(blocks_module.cut_pool, "__defaults__", (rows,))
         monkeypatch.setattr(counting_module, "_TILE_ROWS", tile)
-        monkeypatch.setattr(counting_module, "_TILE_CELLS", tile * 64)
+        monkeypatch.setattr(counting_module, "_TILE_BYTES", tile * 128)
         monkeypatch.setattr(sys.modules[exact_ranks.__module__], "_GROUP", group)
         torch.set_num_threads(threads)
         assert _bytes(exact_ranks(**pool, precision=precision, top_language=True)) == expected
