@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["Block", "cut_pool"]
 
 BLOCK_ROWS = 4080
+_LEAST_ROWS = 510
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +42,19 @@ class Block:
 
 
 def cut_pool(
-    document_languages: NDArray[np.int32], versions: NDArray[np.int32] | None, rows: int = BLOCK_ROWS
+    document_languages: NDArray[np.int32], versions: NDArray[np.int32] | None, threads: int, rows: int = BLOCK_ROWS
 ) -> list[Block]:
     """Cut a pool into blocks of about `rows` documents; a version with more chunks than that has a longer block.
 
+    Blocks of a small pool are smaller, for every thread to have several.
+
     :param document_languages: int32 [N], code of each document's language; equal within a version.
     :param versions: int32 [N], version of each document, or None where each document is one.
+    :param threads: threads that will take the blocks; where they are cut changes no rank.
+    :param rows: documents per block.
     """
     blocks: list[Block] = []
+    rows = min(rows, max(_LEAST_ROWS, -(-len(document_languages) // (4 * threads))))
     for language in np.unique(document_languages):
         members = np.flatnonzero(document_languages == language)
         if versions is None:

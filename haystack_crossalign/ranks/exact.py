@@ -158,7 +158,7 @@ def _count(
     targets = pool.targets(queries, wanted)
     order = _by_depth(queries, pool.vectors, targets)
     queries = queries[torch.from_numpy(order)]
-    blocks = cut_pool(pool.languages, pool.versions if pool.chunked else None)
+    blocks = cut_pool(pool.languages, pool.versions if pool.chunked else None, threads)
     codes = sorted({block.language for block in blocks})
     counter = Counter(
         documents=pool.vectors,
