@@ -226,15 +226,18 @@ def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, monkeypatch
         id_order=rng.permutation(3000),
     )
     expected = _bytes(exact_ranks(**pool, precision="fp32", top_language=True))
-    for rows, tile, group, threads, precision in (
-        (2048, 510, 8192, 1, "bf16"),
-        (64, 64, 64, 2, "fp32"),
-        (100, 33, 70, 2, "bf16"),
-        (999, 510, 128, 1, "fp32"),
+    for rows, tile, group, threads, few, pending, precision in (
+        (2048, 510, 8192, 1, 0.01, 1 << 16, "bf16"),
+        (64, 64, 64, 2, -1.0, 0, "fp32"),  # every tile counted by columns, close pairs compared block by block
+        (100, 33, 70, 2, 1.0, 50, "bf16"),  # every tile counted from a list of cells
+        (64, 64, 64, 2, -1.0, 0, "bf16"),
+        (999, 510, 128, 1, 1.0, 50, "fp32"),
     ):
         monkeypatch.setattr(blocks_module.cut_pool, "__defaults__", (rows,))
         monkeypatch.setattr(counting_module, "_TILE_ROWS", tile)
         monkeypatch.setattr(counting_module, "_TILE_BYTES", tile * 128)
+        monkeypatch.setattr(counting_module, "_FEW", few)
+        monkeypatch.setattr(counting_module, "_PENDING", pending)
         monkeypatch.setattr(sys.modules[exact_ranks.__module__], "_GROUP", group)
         torch.set_num_threads(threads)
         assert _bytes(exact_ranks(**pool, precision=precision, top_language=True)) == expected
