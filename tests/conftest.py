@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+# The servers are started once for the whole suite, whichever folder asks first.
+from opensearch_servers import indexing, opensearch, secure_opensearch, servers
+
+__all__ = ["indexing", "opensearch", "secure_opensearch", "servers"]
 
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
