@@ -13,7 +13,15 @@ from haystack_crossalign.data.collection import Documents, Queries, Source
 from haystack_crossalign.data.groups import documents_by_group
 from haystack_crossalign.errors import InputError
 
-__all__ = ["Judgment", "Qrels", "QueryFile", "QueryRow", "relevant_from_qrels", "relevant_from_queries"]
+__all__ = [
+    "Judgment",
+    "Qrels",
+    "QueryFile",
+    "QueryRow",
+    "judged_documents",
+    "relevant_from_qrels",
+    "relevant_from_queries",
+]
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,33 @@ def relevant_from_qrels(file: QueryFile, documents: Documents, qrels: Qrels) -> 
         without one.
     """
     index = {one: position for position, one in enumerate(documents.ids)}
-    relevant: dict[str, list[int]] = {row.id: [] for row in file.rows}
+    relevant: list[tuple[int, ...]] = []
+    by_query = judged_documents(file, qrels)
+    for judgment in qrels.judgments:
+        if judgment.grade > 0 and judgment.document not in index:
+            raise _unknown_document(qrels.path, judgment.line, "document", judgment.document, documents)
+    for row in file.rows:
+        if not by_query[row.id]:
+            raise InputError(
+                f"query without relevant document in {qrels.path.name}",
+                source=file.path,
+                line=row.line,
+                field="id",
+                seen=row.id,
+                allowed="queries with at least one judgment above 0",
+            )
+        relevant.append(tuple(sorted(index[judgment.document] for judgment in by_query[row.id])))
+    return tuple(relevant)
+
+
+def judged_documents(file: QueryFile, qrels: Qrels) -> dict[str, list[Judgment]]:
+    """The judgments above 0 of each query, in the order of the qrels file; empty for a query that has none.
+
+    :param file: the queries.
+    :param qrels: the judgments.
+    :raises InputError: for a judgment of a query that the file does not hold.
+    """
+    relevant: dict[str, list[Judgment]] = {row.id: [] for row in file.rows}
     for judgment in qrels.judgments:
         if judgment.query not in relevant:
             raise InputError(
@@ -158,20 +192,8 @@ def relevant_from_qrels(file: QueryFile, documents: Documents, qrels: Qrels) -> 
                 allowed=f"a query of {file.path.name}, such as " + _examples(tuple(relevant)),
             )
         if judgment.grade > 0:
-            if judgment.document not in index:
-                raise _unknown_document(qrels.path, judgment.line, "document", judgment.document, documents)
-            relevant[judgment.query].append(index[judgment.document])
-    for row in file.rows:
-        if not relevant[row.id]:
-            raise InputError(
-                f"query without relevant document in {qrels.path.name}",
-                source=file.path,
-                line=row.line,
-                field="id",
-                seen=row.id,
-                allowed="queries with at least one judgment above 0",
-            )
-    return tuple(tuple(sorted(relevant[row.id])) for row in file.rows)
+            relevant[judgment.query].append(judgment)
+    return relevant
 
 
 def _unknown_document(path: Path, line: int, field: str, seen: str, documents: Documents) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
@@ -104,6 +105,15 @@ class Encoder:
     def dimension(self) -> int:
         """Numbers per vector."""
         return self._dimension
+
+    def with_prompts(self, prompts: Prompts) -> Encoder:
+        """The same model with other prompts; nothing is loaded again, and both may be used.
+
+        :param prompts: what goes before queries and documents.
+        """
+        other = copy.copy(self)
+        other.prompts = prompts
+        return other
 
     def encode_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
         """Vectors of queries, with the query prompt.

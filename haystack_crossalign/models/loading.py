@@ -13,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.models.names import DEFAULT_MODEL, OFFLINE_MODELS
+from haystack_crossalign.models.names import DEFAULT_MODEL, MATRIX_FILE, OFFLINE_MODELS
 from haystack_crossalign.models.offline import (
     DESCRIPTION,
     file_sha256,
@@ -203,7 +203,8 @@ def _snapshot(name: str, revision: str | None) -> Path | None:
 
 def _weights_sha256(folder: Path) -> str | None:
     """SHA-256 of the weights: of the file where there is one, of the lines ``digest  path`` where there are several."""
-    files = sorted(folder.rglob("*.safetensors"), key=lambda path: path.relative_to(folder).as_posix())
+    found = (path for path in folder.rglob("*.safetensors") if path.name != MATRIX_FILE)
+    files = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
     if not files:
         return None
     digests = [file_sha256(path) for path in files]

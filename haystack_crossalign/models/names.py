@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_MODEL", "OFFLINE_MODELS", "OFFLINE_PREFIX"]
+__all__ = ["DEFAULT_MODEL", "MATRIX_FILE", "OFFLINE_MODELS", "OFFLINE_PREFIX"]
 
 DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 OFFLINE_PREFIX = "offline:"
 OFFLINE_MODELS = ("offline:multilingual-e5-small",)
+MATRIX_FILE = "matrix.safetensors"
+"""Beside the weights of a repaired model, and none of them: the matrix that moves vectors of its base model."""

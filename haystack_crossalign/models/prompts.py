@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["PromptSource", "Prompts", "resolve_prompts"]
+__all__ = ["E5_PROMPTS", "PromptSource", "Prompts", "resolve_prompts"]
 
 PromptSource = Literal["model", "option", "family:e5", "none"]
 
@@ -17,7 +17,7 @@ _DOCUMENT_NAMES = ("document", "passage", "corpus")
 # Source: "Text Embeddings by Weakly-Supervised Contrastive Pre-training" (arXiv 2212.03533), section 3, and the model
 # cards. The instruct models take a task instruction instead and are not meant here.
 _E5_NAME = re.compile(r"(?:^|[/_-])e5-(?:small|base|large)(?:-v2|-unsupervised)?$", re.IGNORECASE)
-_E5_QUERY, _E5_DOCUMENT = "query: ", "passage: "
+_E5_QUERY, _E5_DOCUMENT = E5_PROMPTS = "query: ", "passage: "
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""The first sentence of a text, in any script, as a query that the text should answer."""
+
+from __future__ import annotations
+
+import re
+
+from haystack_crossalign.prose import stretches
+
+__all__ = ["LEAST_LETTERS", "first_sentence", "letters", "one_line"]
+
+LEAST_LETTERS = 8.0
+"""A text with fewer letters (an ideograph counts three, a syllable two) is a number, a name or a label, no query."""
+
+LONGEST = 200
+"""Longest query, in characters; Thai, Lao, Khmer and Burmese write whole paragraphs without a sentence mark."""
+
+_READ = 2000
+# Abbreviations, numbered headings and initials end in a full stop too: a sentence goes on until it says this much.
+_SENTENCE_LETTERS = 20.0
+_MARKUP = re.compile(r"<[^<>]{1,200}>|^[#>*\-\s|=]+|[*_`]{1,3}", re.MULTILINE)
+_END = re.compile(r"[.!?…؟۔։។။།॥।።՜՞]+[\"'”’»)\]]*(?=\s|$)|[。！？｡]+[」』”’）]*|\n\s*\n|(?<=\S)\n(?=\S)")
+_SPACE = re.compile(r"\s+")
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence, without markup, on one line; the first line where a heading stands by itself.
+
+    A text without sentence marks is cut at the last space before `LONGEST` characters, or there.
+
+    :param text: any text.
+    :returns: empty where there is nothing to read.
+    """
+    text = _MARKUP.sub("", text[:_READ]).strip()
+    for end in _END.finditer(text):
+        if letters(text[: end.end()]) >= _SENTENCE_LETTERS:
+            text = text[: end.end()]
+            break
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """A text on one line, cut to `LONGEST` characters, at a space where there is one.
+
+    :param text: any text.
+    """
+    text = _SPACE.sub(" ", text).strip()
+    if len(text) <= LONGEST:
+        return text
+    cut = text.rfind(" ", LONGEST // 2, LONGEST)
+    return text[: LONGEST if cut < 0 else cut].rstrip()
+
+
+def letters(text: str) -> float:
+    """How much a text says, in letters of an alphabet; addresses, code, digits and symbols say nothing."""
+    return sum(stretch.letters for stretch in stretches(text))
