@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.rows import build_row, merge_columns, query_columns
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.languages import UNDETERMINED
-from haystack_crossalign.measures import Measure, default_measures, evaluate
+from haystack_crossalign.measures import Measure, QueryValues, default_measures, evaluate
 from haystack_crossalign.ranks import RankTable
 from haystack_crossalign.ranks.table import CENSORED
 
@@ -46,6 +46,8 @@ class RankedRow:
     :param ids: the Q ids; likewise ``languages`` and ``texts``.
     :param show: gives the examples of some of the queries, by their positions.
     :param describe: gives language, group and text of a document by its id.
+    :param values: computes measures in place of `haystack_crossalign.measures.evaluate`, for ranks that are estimates.
+    :param extra: further entries of the row, such as the retrieval and its recall.
     """
 
     scenario: Scenario
@@ -55,6 +57,8 @@ class RankedRow:
     texts: Sequence[str]
     show: Callable[[NDArray[np.int64]], Sequence[Example]]
     describe: Callable[[str], dict[str, str]]
+    values: Callable[[Sequence[Measure]], dict[str, QueryValues]] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def assemble_result(
@@ -66,6 +70,7 @@ def assemble_result(
     samples: int = 1000,
     seed: int = 0,
     examples: int = EXAMPLES,
+    live: Mapping[str, Any] | None = None,
 ) -> AuditResult:
     """Measure ranked rows and put them together.
 
@@ -76,6 +81,7 @@ def assemble_result(
     :param samples: bootstrap samples behind each interval; 0 for none.
     :param seed: seed of the bootstrap.
     :param examples: queries shown per row.
+    :param live: what an audit of a live index says of itself besides, see `AuditResult.live`.
     """
     built: list[dict[str, Any]] = []
     columns: list[dict[str, Any]] = []
@@ -85,8 +91,8 @@ def assemble_result(
     for number, row in enumerate(rows):
         told = [language for language in row.scenario.pool_languages if language != UNDETERMINED]
         chosen = tuple(dict.fromkeys((*(default_measures(told) if measures is None else measures), *also)))
-        values = evaluate(row.table, chosen)
-        built.append(build_row(row.scenario, row.table, chosen, values, samples=samples, seed=seed))
+        values = evaluate(row.table, chosen) if row.values is None else row.values(chosen)
+        built.append({**build_row(row.scenario, row.table, chosen, values, samples=samples, seed=seed), **row.extra})
         columns.append(
             query_columns(
                 number, row.scenario, row.table, values, ids=row.ids, languages=row.languages, texts=row.texts
@@ -111,6 +117,7 @@ def assemble_result(
         queries=merge_columns(columns),
         examples=shown,
         documents=dict(sorted(documents.items())),
+        live=None if live is None else dict(live),
     )
 
 

@@ -18,7 +18,7 @@ __all__ = ["Comparison", "compare_results"]
 
 SCHEMA = "crossalign.comparison/1"
 
-_Key = tuple[str, str, tuple[str, ...], str]
+_Key = tuple[str, str, tuple[str, ...], str, str]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,14 @@ def compare_results(
     ]
     _adjust(rows)
     unmatched = [
-        {"result": label, "scenario": key[0], "query_language": key[1], "pool_languages": list(key[2]), "kind": key[3]}
+        {
+            "result": label,
+            "scenario": key[0],
+            "query_language": key[1],
+            "pool_languages": list(key[2]),
+            "kind": key[3],
+            **({"retrieval": key[4]} if key[4] else {}),
+        }
         for label, keys, others in (("a", rows_a, rows_b), ("b", rows_b, rows_a))
         for key in keys
         if key not in others
@@ -106,22 +113,33 @@ def compare_results(
 
 
 def _notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
+    notes = []
+    for name, result in (("before", a), ("after", b)):
+        if (partial := (result.live or {}).get("partial")) is not None:
+            notes.append(f"The result {name} is partial: {partial['queries']} of {partial['of']} queries.")
     hashes = [{one["sha256"] for one in result.provenance["data"]["files"]} for result in (a, b)]
-    if hashes[0] == hashes[1]:
-        return []
-    return ["The two results were made from different data files."]
+    if hashes[0] != hashes[1]:
+        notes.append("The two results were made from different data files.")
+    return notes
 
 
 def _keyed(result: AuditResult) -> dict[_Key, int]:
     return {
-        (row["scenario"], row["query_language"], tuple(sorted(row["pool_languages"])), row["kind"]): number
+        (
+            row["scenario"],
+            row["query_language"],
+            tuple(sorted(row["pool_languages"])),
+            row["kind"],
+            row.get("retrieval", ""),
+        ): number
         for number, row in enumerate(result.rows)
     }
 
 
 def _describe(keys: dict[_Key, int]) -> str:
     return "; ".join(
-        f"{scenario} {'+'.join(pool)} asked in {language} ({kind})" for scenario, language, pool, kind in keys
+        f"{scenario} {'+'.join(pool)} asked in {language} ({' '.join((kind, retrieval)).strip()})"
+        for scenario, language, pool, kind, retrieval in keys
     )
 
 
@@ -185,6 +203,7 @@ def _compare_row(
         "query_language": row_a["query_language"],
         "pool_languages": row_a["pool_languages"],
         "kind": row_a["kind"],
+        **({"retrieval": row_a["retrieval"]} if "retrieval" in row_a else {}),
         "pool_size": {"a": row_a["pool_size"], "b": row_b["pool_size"]},
         "queries": len(both),
         "measures": measures,

@@ -23,9 +23,12 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+LIVE_LISTS = ("knn", "bm25", "hybrid", "pipeline")
+"""Lists of an audit of an index, which stand in the place of a scenario: the mixed pool as they show it."""
+
 _FORM = "[SCENARIO:]MEASURE[QUERY-LANGUAGE] < > <= >= NUMBER[%], for example 'Max@R_norm[zh]<80%'"
 _PATTERN = re.compile(
-    r"^\s*(?:(?P<scenario>[a-z-]+)\s*:)?\s*(?P<measure>[^\s<>=]+?)\s*(?P<operator><=|>=|<|>)\s*"
+    r"^\s*(?:(?P<scenario>[a-z0-9-]+)\s*:)?\s*(?P<measure>[^\s<>=]+?)\s*(?P<operator><=|>=|<|>)\s*"
     r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?P<percent>%?)\s*$"
 )
 _BRACKETS = re.compile(r"^(?P<head>[^\[\]]+)(?P<brackets>(?:\[[^\[\]]+\])*)$")
@@ -43,6 +46,7 @@ class Condition:
     :param query_language: query language it looks at, or None for all.
     :param operator: one of < > <= >=.
     :param limit: number to compare with, in the measure's own unit (0..1 for shares).
+    :param retrieval: live list it looks at, or None for exact ranks and for lists that came from files.
     """
 
     text: str
@@ -51,6 +55,7 @@ class Condition:
     query_language: str | None
     operator: str
     limit: float
+    retrieval: str | None = None
 
     def holds(self, value: float) -> bool:
         """Whether a value makes the gate fail."""
@@ -98,6 +103,9 @@ def parse_condition(text: str, *, source: str = "--fail-on") -> Condition:
     if match is None or brackets is None:
         raise InputError("not a condition", source=source, seen=text, allowed=_FORM)
     scenario = match["scenario"] or "multi"
+    retrieval = scenario if scenario in LIVE_LISTS else None
+    if retrieval is not None:
+        scenario = "multi"
     if scenario not in SCENARIOS:
         raise InputError("unknown scenario", source=source, seen=text, allowed=", ".join(SCENARIOS))
     head, inner = brackets["head"], re.findall(r"\[([^\[\]]+)\]", brackets["brackets"])
@@ -134,6 +142,7 @@ def parse_condition(text: str, *, source: str = "--fail-on") -> Condition:
         query_language=normalise_language(inner[0], source=source) if inner else None,
         operator=match["operator"],
         limit=limit,
+        retrieval=retrieval,
     )
 
 
@@ -151,6 +160,7 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
             if row["scenario"] == condition.scenario
             and condition.query_language in (None, row["query_language"])
             and condition.measure in row["measures"]
+            and condition.retrieval == row.get("retrieval")
         ]
         if not rows:
             raise InputError("matches no row", source=source, seen=condition.text, allowed=_what_there_is(result))
@@ -181,10 +191,17 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
     return outcomes
 
 
-def check_conditions(conditions: Sequence[Condition], plan: Sequence[Scenario], *, source: str = "--fail-on") -> None:
+def check_conditions(
+    conditions: Sequence[Condition],
+    plan: Sequence[Scenario],
+    *,
+    retrievals: Sequence[str] = (),
+    source: str = "--fail-on",
+) -> None:
     """Refuse conditions that no row of a plan can match, before any work is done.
 
     :param plan: the rows to be computed.
+    :param retrievals: live lists that have rows as well.
     :raises InputError: naming what there is to match.
     """
     for condition in conditions:
@@ -194,6 +211,10 @@ def check_conditions(conditions: Sequence[Condition], plan: Sequence[Scenario], 
             if row.name == condition.scenario and condition.query_language in (None, row.query_language)
         ]
         language = _document_language(condition.measure)
+        if condition.retrieval not in (None, *retrievals):
+            raise InputError(
+                "matches no row", source=source, seen=condition.text, allowed=f"lists {', '.join(retrievals) or 'none'}"
+            )
         if not any(language in (None, *row.pool_languages) for row in rows):
             there = sorted({row.name for row in plan}, key=SCENARIOS.index)
             raise InputError(

@@ -38,6 +38,8 @@ class AuditResult:
     :param queries: columns of equal length, one entry per query and row.
     :param examples: the worst queries of each row with the documents that stand at the top.
     :param documents: the documents that the examples name, by id.
+    :param live: of an audit of a live index: its state before and after, the queries' kind, warnings, what is missing;
+        None for every other audit.
     """
 
     provenance: dict[str, Any]
@@ -45,6 +47,7 @@ class AuditResult:
     queries: dict[str, Any]
     examples: list[dict[str, Any]] = field(default_factory=list)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    live: dict[str, Any] | None = None
 
     def row_queries(self, row: int) -> range:
         """Positions of a row's entries in the columns of `queries`; a row's entries stand together."""
@@ -76,6 +79,7 @@ class AuditResult:
                 "queries": self.queries,
                 "examples": self.examples,
                 "documents": self.documents,
+                **({} if self.live is None else {"live": self.live}),
             }
         )
         return data
@@ -121,6 +125,7 @@ class AuditResult:
             queries=dict(data["queries"]),
             examples=list(data["examples"]),
             documents=dict(data["documents"]),
+            live=dict(data["live"]) if "live" in data else None,
         )
 
     @classmethod
@@ -184,4 +189,4 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield ",".join(f"\n{_compact(example)}" for example in data["examples"])
     yield '],\n"documents":{'
     yield ",".join(f"\n{_compact(name)}:{_compact(entry)}" for name, entry in data["documents"].items())
-    yield "}}\n"
+    yield f'}},\n"live":{_compact(data["live"])}}}\n' if "live" in data else "}}\n"

@@ -1,4 +1,4 @@
-"""`crossalign audit`: the user's own documents and queries, from files."""
+"""`crossalign audit`: the user's own documents and queries, from files or in a live index."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from haystack_crossalign.cli import live_options as live
 from haystack_crossalign.cli import options as opt
 from haystack_crossalign.cli.outputs import Outputs
 from haystack_crossalign.errors import InputError
@@ -17,6 +18,52 @@ Results = Annotated[
 ]
 
 
+Live = Annotated[
+    str | None,
+    typer.Option("--live", metavar="knn,bm25,hybrid", help="With --index: the lists that users get. Default: knn."),
+]
+PipelineFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--pipeline", metavar="FILE", help="With --index: the lists of a Haystack query pipeline in YAML, instead."
+    ),
+]
+IdField = Annotated[
+    str | None,
+    typer.Option(
+        "--id-field", metavar="NAME", help="With --pipeline: meta field with the ids that documents have in the index."
+    ),
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter", metavar="JSON|FILE", help="With --index: only these documents; OpenSearch query or Haystack filter."
+    ),
+]
+Sample = Annotated[
+    float | None,
+    typer.Option("--sample", metavar="SHARE", help="With --index: score a random share of it only, e.g. 0.05."),
+]
+Probes = Annotated[
+    int | None,
+    typer.Option("--probes", min=1, metavar="N", help="With --index and no queries: contents to make queries from."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="With --index: print the plan and stop.")]
+State = Annotated[
+    Path | None, typer.Option("--state", metavar="FILE", help="With --index: keep what is finished, to go on later.")
+]
+Resume = Annotated[
+    Path | None, typer.Option("--resume", metavar="FILE", help="With --index: go on with what --state kept.")
+]
+ExpandGroups = Annotated[
+    bool | None,
+    typer.Option(
+        "--expand-groups/--no-expand-groups",
+        help="All versions of a relevant document are relevant too. Default: with --index only.",
+    ),
+]
+
+
 def audit(
     documents: opt.Documents = None,
     queries: opt.QueryFile = None,
@@ -24,10 +71,45 @@ def audit(
     workbench: opt.Workbench = None,
     beir: opt.Beir = None,
     split: opt.Split = "test",
-    language_field: opt.LanguageField = "language",
-    group_field: opt.GroupField = "parallel_id",
+    index: live.Index = None,
+    profile: live.Profile = None,
+    config: live.Config = None,
+    hosts: live.Hosts = None,
+    live_lists: Live = None,
+    pipeline: PipelineFile = None,
+    id_field: IdField = None,
+    depth: live.Depth = None,
+    filter_: Filter = None,
+    sample: Sample = None,
+    probes: Probes = None,
+    max_load: live.MaxLoad = None,
+    concurrent: live.Concurrent = None,
+    batch: live.Batch = None,
+    dry_run: DryRun = False,
+    state: State = None,
+    resume: Resume = None,
+    embedding_field: live.EmbeddingField = None,
+    language_field: live.LanguageField = None,
+    group_field: live.GroupField = None,
+    content_field: live.ContentField = None,
+    title_field: live.TitleField = None,
+    auth: live.Auth = None,
+    user: live.User = None,
+    password_file: live.PasswordFile = None,
+    token_file: live.TokenFile = None,
+    api_key_file: live.ApiKeyFile = None,
+    ca_file: live.CaFile = None,
+    client_certificate: live.ClientCertificate = None,
+    client_key: live.ClientKey = None,
+    verify_tls: live.VerifyTls = None,
+    aws_region: live.AwsRegion = None,
+    aws_service: live.AwsService = None,
+    timeout: live.Timeout = None,
+    patience: live.PatienceSeconds = None,
+    query_prefix: live.QueryPrefix = None,
+    document_prefix: live.DocumentPrefix = None,
     query_language: opt.QueryLanguage = None,
-    expand_groups: opt.ExpandGroups = False,
+    expand_groups: ExpandGroups = None,
     detect_languages: opt.DetectLanguages = False,
     results: Results = None,
     model: opt.Model = None,
@@ -51,7 +133,18 @@ def audit(
     no_texts: opt.NoTexts = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Audit your own documents and queries: at which rank does each language version of the answer lie?"""
+    """Audit your own documents and queries: at which rank does each language version of the answer lie?
+
+    With --index the documents are those of a live OpenSearch index, which is only read; without --queries, queries are
+    made from the index itself.
+    """
+    given = locals()
+    from haystack_crossalign.cli.audit_index import audit_live, refuse_live_options
+
+    if index is not None or profile is not None:
+        audit_live(given)
+        return
+    refuse_live_options(given)
     from haystack_crossalign.cli.prepare import (
         check_model,
         open_embedder,
@@ -83,13 +176,13 @@ def audit(
         workbench,
         beir,
         split=split,
-        language_field=language_field,
-        group_field=group_field,
+        language_field=language_field or "language",
+        group_field=group_field or "parallel_id",
         query_language=query_language,
-        expand_groups=expand_groups,
+        expand_groups=bool(expand_groups),
         detect=detect_languages,
     )
-    chosen = {"languages": languages, "measures": measures, "samples": samples, "expand_groups": expand_groups}
+    chosen = {"languages": languages, "measures": measures, "samples": samples, "expand_groups": bool(expand_groups)}
     if results is not None:
         if any(value is not None for value in (model, embedder, languages, pairs, run)) or scenario != "multi":
             raise InputError(

@@ -71,11 +71,17 @@ class Outputs:
                     allowed="a file of its own for each output",
                 )
 
-    def write(self, texts: Mapping[str, str], seconds: Mapping[str, float] | None = None) -> list[Path]:
+    def write(
+        self,
+        texts: Mapping[str, str],
+        seconds: Mapping[str, float] | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> list[Path]:
         """Write texts to their files, each by a temporary file and a rename; times go to a file beside the JSON.
 
         :param texts: text by the name of the field of this class.
         :param seconds: time per stage, or None; kept apart from the result so that the same input gives the same bytes.
+        :param more: what else differs between two runs, for the file of the times: traffic, the plan.
         :returns: the files written.
         """
         from haystack_crossalign.data.atomic import write_atomically
@@ -89,6 +95,7 @@ class Outputs:
             times = {
                 "schema": "crossalign.times/1",
                 "seconds": {name: round(value, 3) for name, value in seconds.items()},
+                **(more or {}),
             }
             write_atomically(_times_file(self.json), json.dumps(times, indent=1) + "\n")
             written.append(_times_file(self.json))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.data.collection import JudgedCollection
     from haystack_crossalign.data.run_files import Run
     from haystack_crossalign.measures import Measure
+    from haystack_crossalign.opensearch.live_queries import LiveQueries
 
 __all__ = ["GATE_FAILED", "Session", "console"]
 
@@ -117,7 +118,7 @@ class Session:
                 samples=self.samples,
                 progress=progress,
             )
-        self._finish(result, collection, plan)
+        self._finish(result, lambda: self._trec(collection, plan))
 
     def run_lists(self, collection: JudgedCollection, run: Run, options: Mapping[str, Any]) -> None:
         """Audit the lists of a TREC run, write the files and print the summary.
@@ -136,7 +137,36 @@ class Session:
             samples=self.samples,
             seed=self.seed,
         )
-        self._finish(result, collection, ())
+        self._finish(result, lambda: self._trec(collection, ()))
+
+    def check_live(self, plan: Sequence[Scenario], retrievals: Sequence[str]) -> None:
+        """Refuse what could only fail after an audit of an index.
+
+        :param plan: the rows.
+        :param retrievals: names of the live lists.
+        :raises InputError: a condition matches no row.
+        """
+        from haystack_crossalign.audit.gate import check_conditions
+
+        check_conditions(self.conditions, plan, retrievals=retrievals)
+
+    def finish_live(self, result: AuditResult, queries: LiveQueries, *, partial: bool, more: Mapping[str, Any]) -> None:
+        """Write the files of an audit of an index and print the summary.
+
+        :param result: the result; a partial one is not held against the gate.
+        :param queries: its queries, for the qrels.
+        :param partial: whether it was stopped early.
+        :param more: what belongs beside the times: the plan and the traffic.
+        :raises typer.Exit: with code 1 when the gate fails.
+        """
+        from haystack_crossalign.data.run_files import format_qrels
+
+        def trec() -> dict[str, str]:
+            return {} if self.outputs.qrels is None else {"qrels": format_qrels(queries.ids, queries.relevant)}
+
+        self._finish(result, trec, more=more, gate=not partial)
+        if partial and self.conditions:
+            typer.echo("crossalign: a partial result is not held against --fail-on", err=True)
 
     def _gated(self) -> list[Measure]:
         from haystack_crossalign.measures import parse_measure
@@ -150,12 +180,19 @@ class Session:
 
         return build_provenance(self.command, describe_data(collection), model=model, options=options, seed=self.seed)
 
-    def _finish(self, result: AuditResult, collection: JudgedCollection, plan: Sequence[Scenario]) -> None:
+    def _finish(
+        self,
+        result: AuditResult,
+        trec: Callable[[], dict[str, str]],
+        *,
+        more: Mapping[str, Any] | None = None,
+        gate: bool = True,
+    ) -> None:
         from haystack_crossalign.audit.gate import evaluate_gate, failed
 
-        outcomes = evaluate_gate(self.conditions, result)
+        outcomes = evaluate_gate(self.conditions, result) if gate else []
         shown = result if self.texts else result.without_texts()
-        written = self.outputs.write(self._texts(collection, plan, shown, outcomes), self.stages.seconds)
+        written = self.outputs.write({**self._texts(shown, outcomes), **trec()}, self.stages.seconds, more)
         if not self.quiet:
             self._print(shown, outcomes, written)
         else:
@@ -169,17 +206,8 @@ class Session:
         if failed(outcomes):
             raise typer.Exit(GATE_FAILED)
 
-    def _texts(
-        self,
-        collection: JudgedCollection,
-        plan: Sequence[Scenario],
-        result: AuditResult,
-        outcomes: Sequence[Outcome],
-    ) -> dict[str, str]:
+    def _trec(self, collection: JudgedCollection, plan: Sequence[Scenario]) -> dict[str, str]:
         texts: dict[str, str] = {}
-        data = result.to_dict()
-        if self.outputs.json is not None:
-            texts["json"] = result.to_json()
         if self.outputs.run is not None:
             from haystack_crossalign.audit.trec import trec_run
 
@@ -188,6 +216,13 @@ class Session:
             from haystack_crossalign.audit.trec import trec_qrels
 
             texts["qrels"] = trec_qrels(collection)
+        return texts
+
+    def _texts(self, result: AuditResult, outcomes: Sequence[Outcome]) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        data = result.to_dict()
+        if self.outputs.json is not None:
+            texts["json"] = result.to_json()
         if self.outputs.report is not None:
             from haystack_crossalign.report.html import render_html
 

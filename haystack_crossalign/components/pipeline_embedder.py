@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from haystack import Document, Pipeline
-from haystack.core.errors import DeserializationError, PipelineError
+from haystack.core.errors import PipelineError, PipelineRuntimeError
 from numpy.typing import NDArray
 
+from haystack_crossalign.components.pipeline_file import load_pipeline, read_pipeline_file
 from haystack_crossalign.errors import ExternalError, InputError
 
 __all__ = ["PipelineEmbedder"]
@@ -48,34 +47,8 @@ class PipelineEmbedder:
 
         :raises InputError: when the file cannot be read or is no such pipeline.
         """
-        path = Path(path)
-        try:
-            raw = path.read_bytes()
-            text = raw.decode("utf-8")
-        except FileNotFoundError as error:
-            raise InputError("no such file", source=path, allowed=_ALLOWED) from error
-        except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror}", source=path, allowed="a file") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"invalid UTF-8 at byte {error.start}", source=path, allowed=_ALLOWED) from error
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"is no YAML: {' '.join(str(error).split())}", source=path, allowed=_ALLOWED) from error
-        if not isinstance(data, dict) or not isinstance(data.get("components"), dict):
-            raise InputError("holds no components", source=path, field="components", allowed=_ALLOWED)
-        try:
-            pipeline = Pipeline.from_dict(data)
-        except (DeserializationError, PipelineError, ValueError, TypeError, KeyError, AttributeError) as error:
-            # Haystack's loader raises whatever a malformed mapping trips over; the file is at fault in each case. Of
-            # its message only the first line is told: the others repeat the parameters, which may hold secrets.
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                f"is no Haystack pipeline: {first}",
-                source=path,
-                allowed=f"{_ALLOWED}, of classes on Haystack's allow-list (HAYSTACK_DESERIALIZATION_ALLOWLIST)",
-            ) from error
-        return cls(pipeline, name=path.name, sha256=hashlib.sha256(raw).hexdigest())
+        file = read_pipeline_file(path, allowed=_ALLOWED)
+        return cls(load_pipeline(file), name=file.path.name, sha256=file.sha256)
 
     def encode_queries(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
@@ -117,7 +90,7 @@ class PipelineEmbedder:
     def _call(self, name: str, pipeline: Pipeline, **inputs: Any) -> dict[str, Any]:
         try:
             output: dict[str, Any] = pipeline.run({name: inputs})[name]
-        except PipelineError as error:
+        except (PipelineError, PipelineRuntimeError) as error:
             cause = error.__cause__ or error
             raise ExternalError(f"the embedder '{name}' of {self._name} failed: {cause}") from error
         return output

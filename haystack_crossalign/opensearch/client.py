@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import time
@@ -10,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from opensearchpy import OpenSearch
-from opensearchpy.exceptions import TransportError
+from opensearchpy.exceptions import SerializationError, TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.opensearch.addresses import checked_address
 from haystack_crossalign.opensearch.failures import explain, explain_answer, is_busy
 from haystack_crossalign.opensearch.guard import ReadOnlyConnection
 from haystack_crossalign.opensearch.traffic import Traffic
@@ -24,6 +26,9 @@ __all__ = ["Answer", "Credentials", "Patience", "PointInTime", "ReadOnlyClient"]
 
 Answer = dict[str, Any]
 _RETRY_ITEM = frozenset({429, 503})
+# What would come back with every item and says nothing that was not sent: the point in time, the bounds of ranges. Only
+# those of the counting: wherever such a filter looks, the server also drops lists that are empty.
+_LEFT_OUT = "-responses.pit_id,-responses.aggregations.counts.buckets.from,-responses.aggregations.counts.buckets.to"
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,9 @@ class Credentials:
     def options(self) -> dict[str, Any]:
         """The keyword arguments for opensearch-py."""
         if self.kind == "basic":
-            return {"http_auth": (self.user, self.secret)}
+            # opensearch-py would encode as Latin-1, and fail at other characters with the password in the error.
+            pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode("ascii")
+            return {"headers": {"authorization": f"Basic {pair}"}}
         scheme = {"bearer": "Bearer", "api_key": "ApiKey"}[self.kind]
         return {"headers": {"authorization": f"{scheme} {self.secret}"}}
 
@@ -111,7 +118,7 @@ class ReadOnlyClient:
         request_cache: bool | None = None,
         traffic: Traffic | None = None,
     ) -> None:
-        self.hosts = tuple(_checked_host(host) for host in ([hosts] if isinstance(hosts, str) else hosts))
+        self.hosts = tuple(checked_address(host) for host in ([hosts] if isinstance(hosts, str) else hosts))
         self.traffic = traffic if traffic is not None else Traffic()
         self.patience = patience or Patience()
         self.notes: list[str] = []
@@ -126,6 +133,7 @@ class ReadOnlyClient:
             if client_certificate is not None:
                 options["client_cert"] = str(_existing(client_certificate[0], "client certificate"))
                 options["client_key"] = str(_existing(client_certificate[1], "key of the client certificate"))
+        self._connection = {"hosts": list(self.hosts), "timeout": timeout, **options}
         self._opensearch = OpenSearch(
             hosts=list(self.hosts),
             connection_class=ReadOnlyConnection,
@@ -139,6 +147,10 @@ class ReadOnlyClient:
 
     def __repr__(self) -> str:
         return f"ReadOnlyClient({', '.join(self.hosts)})"
+
+    def connection(self) -> dict[str, Any]:
+        """What connects another client of opensearch-py as this one is, credentials included: never to be shown."""
+        return dict(self._connection)
 
     def close(self) -> None:
         """Close the connections."""
@@ -168,7 +180,12 @@ class ReadOnlyClient:
                 answer = self._opensearch.transport.perform_request(
                     method, path, params=dict(parameters or {}), body=body
                 )
-                return cast(Answer, answer)
+                if not isinstance(answer, dict):
+                    raise ExternalError(_not_opensearch(self.hosts[0], method, path))
+                return answer
+            except SerializationError:
+                # A web page, for instance of a proxy in between; its text may be long and is not repeated.
+                raise ExternalError(_not_opensearch(self.hosts[0], method, path)) from None
             except TransportError as error:
                 answered = isinstance(error.status_code, int)
                 wait = self.patience.wait(attempt)
@@ -282,8 +299,7 @@ class ReadOnlyClient:
                 # Without a point in time, at least ask the same copies of the shards every time.
                 header |= {"index": target, "preference": "crossalign"}
             lines += [json.dumps(header, separators=(",", ":")), json.dumps(body, separators=(",", ":"))]
-        # The id of the point in time comes back with every item otherwise.
-        parameters = {"filter_path": "-responses.pit_id"}
+        parameters = {"filter_path": _LEFT_OUT}
         if concurrent is not None:
             parameters["max_concurrent_searches"] = str(concurrent)
         answer = self.request("POST", "/_msearch", parameters=parameters, body="\n".join(lines) + "\n")
@@ -313,15 +329,8 @@ class ReadOnlyClient:
             self.notes.append(f"a point in time stays open for {view.keep_alive}: {reason}")
 
 
-def _checked_host(host: str) -> str:
-    parts = urlsplit(host if "://" in host else f"http://{host}")
-    if parts.username or parts.password:
-        raise InputError(
-            "the address holds a user name or password", source="hosts", allowed="credentials from environment or file"
-        )
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InputError("not an address of a server", source="hosts", seen=host, allowed="https://name:9200")
-    return parts.geturl().rstrip("/")
+def _not_opensearch(host: str, method: str, path: str) -> str:
+    return f"{host}: what answers to {method} {path} is no OpenSearch"
 
 
 def _existing(path: Path, what: str) -> Path:

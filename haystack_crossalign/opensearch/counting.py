@@ -3,26 +3,27 @@
 Two small requests per query give the exact ranks of all its relevant documents, however deep they lie:
 
 1. the scores of the relevant documents themselves, with the script that scores everything else;
-2. without any hits, a count over all documents that reach the lowest of those scores: for each relevant document how
-   many documents of each language score more, and how many score at least as much.
+2. without any hits, a count by language over all documents that reach the lowest of those scores, in ranges that the
+   scores of the relevant documents bound: those between two of them, and those with exactly such a score.
 
-The two counts differ only where other documents have exactly the same score; only then are those documents' ids read,
-to order them as the tie rule says (score descending, then document id ascending, as bytes).
+Sums over the ranges above a relevant document give its rank and what stands above it. Only where other documents have
+exactly its score are those documents' ids read, to order them as the tie rule says (score descending, then document id
+ascending, as bytes). The ranges do not overlap, so that the server looks at each document's score once.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.client import Answer
 from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.ranked import Counted, RankedVersion, Unranked, build_table
+from haystack_crossalign.opensearch.ranked import Counted, RankedVersion, TableBuilder, Unranked
 from haystack_crossalign.opensearch.scoring import Query, checked_queries, exact_double, next_above
 
 __all__ = ["CountingBatch", "RelevantDocument", "count_ranks"]
@@ -78,23 +79,19 @@ def count_ranks(
             seen=(len(vectors), len(relevant), len(query_languages)),
         )
     unranked: list[Unranked] = []
-    ranked: list[list[RankedVersion | None]] = []
-    top: list[str | None] = []
+    builder = TableBuilder(
+        [len(ids) for ids in relevant],
+        query_languages=query_languages,
+        pool_languages=tuple(view.pool().by_language),
+        top_language=top_language,
+    )
     for start in range(0, len(vectors), batch):
         part = slice(start, start + batch)
         counter = CountingBatch(view, vectors[part], relevant[part], concurrent)
         counter.count(top_language)
-        ranked += counter.ranked
-        top += counter.top
+        builder.fill(start, counter.ranked, counter.top)
         unranked += [Unranked(start + query, name, reason) for query, name, reason in counter.unranked()]
-    table = build_table(
-        ranked,
-        query_languages=query_languages,
-        pool_languages=tuple(view.pool().by_language),
-        pool_size=view.pool().documents,
-        top=top if top_language else None,
-    )
-    return Counted(table, tuple(unranked))
+    return Counted(builder.table(view.pool().documents), tuple(unranked))
 
 
 class CountingBatch:
@@ -190,41 +187,49 @@ class CountingBatch:
                     self.found[query][column] = RelevantDocument(name, exact_double(hit["_score"]), language)
 
     def _counting_body(self, query: int, top_language: bool) -> dict[str, Any]:
-        """Step 2: documents above each relevant one, by language, and those that reach its score."""
-        documents = [(str(column), one) for column, one in enumerate(self.found[query]) if one is not None]
-        lowest = min(one.score for _, one in documents)
-        more = [{"key": key, "from": next_above(one.score)} for key, one in documents]
-        least = [{"key": key, "from": one.score} for key, one in documents]
-        aggregations: dict[str, Any] = {
-            "more": {"range": {"script": _SCORE, "ranges": more}},
-            "least": {"range": {"script": _SCORE, "ranges": least}},
-        }
+        """Step 2: documents by language in ranges that the relevant documents' scores bound."""
+        levels = self._levels(query)
+        ranges: list[dict[str, Any]] = []
+        for number, level in enumerate(levels):
+            above = next_above(level)
+            ranges.append({"key": f"={number}", "from": level, "to": above})
+            if number + 1 == len(levels):
+                ranges.append({"key": f">{number}", "from": above})
+            elif above < levels[number + 1]:
+                ranges.append({"key": f">{number}", "from": above, "to": levels[number + 1]})
+        counts: dict[str, Any] = {"range": {"script": _SCORE, "ranges": ranges}}
         if split := self.view.by_language():
-            aggregations["more"]["aggs"] = split
-        if top_language:
-            best = {"max": {"script": _SCORE}}
-            aggregations |= self.view.by_language(best=best) or {"best": best}
-        return {
+            counts["aggs"] = split
+        body = {
             "size": 0,
             "track_total_hits": False,
-            "query": self.view.scoring.scored(self.vectors[query], *self.conditions(query), minimum=lowest),
-            "aggs": aggregations,
+            "query": self.view.scoring.scored(self.vectors[query], *self.conditions(query), minimum=levels[0]),
+            "aggs": {"counts": counts},
         }
+        # Of two hits the first is at rank 1, unless both have the same score.
+        return body | {"size": 2, **self.view.hit_fields()} if top_language else body
+
+    def _levels(self, query: int) -> list[float]:
+        """Different scores of a query's relevant documents, ascending."""
+        return sorted({document.score for document in self.found[query] if document is not None})
 
     def _read_counts(self, query: int, answer: Answer) -> None:
-        more = {bucket["key"]: bucket for bucket in answer["aggregations"]["more"]["buckets"]}
-        least = {bucket["key"]: int(bucket["doc_count"]) for bucket in answer["aggregations"]["least"]["buckets"]}
-        for column, document in enumerate(self.found[query]):
-            if document is None:
-                continue
-            bucket = more[str(column)]
-            higher, reaching = int(bucket["doc_count"]), least[str(column)]
-            above = self.view.language_counts(bucket, higher)
-            if reaching < higher + self.counts_itself:
-                raise self.view.vanished(f"document '{document.identifier}'")
-            self.ranked[query][column] = RankedVersion(
-                document.language, higher + 1, higher + 1, reaching + 1 - self.counts_itself, above
-            )
+        buckets = {bucket["key"]: bucket for bucket in answer["aggregations"]["counts"]["buckets"]}
+        levels = self._levels(query)
+        above: Counter[str] = Counter()
+        for number in reversed(range(len(levels))):
+            for key in (f">{number}", f"={number + 1}"):
+                if bucket := buckets.get(key):
+                    above.update(self.view.language_counts(bucket, int(bucket["doc_count"])))
+            higher, same = above.total(), int(buckets[f"={number}"]["doc_count"])
+            for column, document in enumerate(self.found[query]):
+                if document is None or document.score != levels[number]:
+                    continue
+                if same < self.counts_itself:
+                    raise self.view.vanished(f"document '{document.identifier}'")
+                self.ranked[query][column] = RankedVersion(
+                    document.language, higher + 1, higher + 1, higher + same + 1 - self.counts_itself, dict(above)
+                )
 
     def _order_ties(self) -> None:
         """Move relevant documents down by the documents of equal score whose ids come first."""
@@ -253,11 +258,7 @@ class CountingBatch:
     def _tied_body(self, query: int, score: float, count: int) -> dict[str, Any]:
         """Request for the documents with exactly this score: the lowest ones of those that reach it."""
         if count > MAX_TIED:
-            raise InputError(
-                f"{count} documents have the same score for one query, too many to order by id",
-                field=self.view.fields.vector.name,
-                allowed=f"up to {MAX_TIED}",
-            )
+            raise self._too_many_tied(f"{count} documents")
         return {
             "size": count,
             "track_total_hits": False,
@@ -270,14 +271,10 @@ class CountingBatch:
         """Language of the document at rank 1."""
         if self.view.fields.language is None:
             return self.view.tag(None)
-        best: dict[str, float] = {}
-        for bucket in answer["aggregations"]["languages"]["buckets"]:
-            tag = self.view.tag(bucket["key"])
-            best[tag] = max(best.get(tag, -np.inf), float(bucket["best"]["value"]))
-        score = max(best.values())
-        languages = [tag for tag, value in best.items() if value == score]
-        if len(languages) == 1:
-            return languages[0]
+        first, *others = answer["hits"]["hits"]
+        score = exact_double(first["_score"])
+        if not others or exact_double(others[0]["_score"]) < score:
+            return self.view.hit_language(first)
         body = {
             "size": MAX_TIED,
             "track_total_hits": False,
@@ -285,4 +282,13 @@ class CountingBatch:
             **self.view.hit_fields(),
         }
         hits = self.view.client.search(body, self.view.target)["hits"]["hits"]
+        if len(hits) == MAX_TIED:
+            raise self._too_many_tied(f"{MAX_TIED} documents or more")
         return self.view.hit_language(min(hits, key=lambda hit: str(hit["_id"]).encode()))
+
+    def _too_many_tied(self, documents: str) -> InputError:
+        return InputError(
+            f"{documents} have the same score for one query, too many to order by id",
+            field=self.view.fields.vector.name,
+            allowed=f"up to {MAX_TIED}",
+        )

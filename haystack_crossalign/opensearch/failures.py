@@ -11,10 +11,18 @@ from opensearchpy.exceptions import ConnectionTimeout, SSLError, TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 
-__all__ = ["MissingPermissionError", "PointInTimeLostError", "explain", "explain_answer", "is_busy"]
+__all__ = [
+    "MissingPermissionError",
+    "PointInTimeLostError",
+    "RefusedRequestError",
+    "explain",
+    "explain_answer",
+    "is_busy",
+]
 
 _BUSY = frozenset({429, 502, 503, 504})
 _PERMISSION = re.compile(r"no permissions for \[([^\]]*)\]")
+_MISSING_SHARDS = re.compile(r"missing shards \[(.*?\])\]")
 ROLE_PAGE = "docs/opensearch-role.md"
 
 
@@ -28,6 +36,14 @@ class MissingPermissionError(ExternalError):
 
 class PointInTimeLostError(ExternalError):
     """The point in time expired, or the server that held it restarted: what follows would see another index."""
+
+
+class RefusedRequestError(ExternalError):
+    """The cluster does not carry out a request, for a reason of its own; `status` is the HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def is_busy(error: TransportError) -> bool:
@@ -49,10 +65,7 @@ def explain(error: TransportError, *, request: str, host: str) -> CrossAlignErro
     :param host: address without credentials.
     """
     if isinstance(error, SSLError):
-        return ExternalError(
-            f"{host}: the server's certificate could not be verified ({_cause(error)}); name the authority that signed "
-            "it as CA file, or check that this is the right host"
-        )
+        return ExternalError(f"{host}: {_tls_failure(_cause(error))}")
     if isinstance(error, ConnectionTimeout):
         return ExternalError(f"{host}: no answer to {request} in time; raise the time limit or lower the batch size")
     if isinstance(error, LostConnection):
@@ -83,9 +96,14 @@ def explain_answer(status: int, detail: object, *, request: str, host: str) -> C
         )
     if "index_not_found_exception" in kinds:
         return InputError(f"{host}: {reason or 'no such index'}", source="index")
+    if missing := _MISSING_SHARDS.search(reason):
+        return ExternalError(
+            f"{host}: shards of the index are missing ({missing[1]}), so that every number would be incomplete; bring "
+            "them back (the cluster is red), then start again"
+        )
     if status in _BUSY:
         return ExternalError(f"{host}: {request} still refused after waiting (status {status}): {reason}")
-    return ExternalError(f"{host}: {request} failed with status {status}: {reason}")
+    return RefusedRequestError(f"{host}: {request} failed with status {status}: {reason}", status)
 
 
 def _kinds(detail: object) -> set[str]:
@@ -108,12 +126,27 @@ def _reason(detail: object, limit: int = 300) -> str:
     if not isinstance(detail, Mapping):
         return str(detail)[:limit]
     causes: Any = detail.get("root_cause") or [detail]
-    text = str(causes[0].get("reason", detail.get("reason", "")))
+    text = str(causes[0].get("reason") or detail.get("reason") or "")
+    inner = detail.get("caused_by")
+    if not text and isinstance(inner, Mapping):
+        return _reason(inner, limit)
     for shard in (detail.get("failed_shards") or [])[:1]:
         inner = (shard.get("reason") or {}).get("caused_by") or {}
         if inner.get("reason") and inner["reason"] not in text:
             text += f" ({inner['reason']})"
     return text[:limit]
+
+
+def _tls_failure(cause: str) -> str:
+    """What a failed handshake means; ``cause`` is OpenSSL's text."""
+    if "certificate verify failed" in cause or "doesn't match" in cause:
+        return (
+            f"the server's certificate could not be verified ({cause}); name the authority that signed it as CA file, "
+            "or check that this is the right host"
+        )
+    if "WRONG_VERSION_NUMBER" in cause or "record layer failure" in cause:
+        return f"the server does not speak TLS ({cause}); write http:// if that is meant to be so"
+    return f"no agreement on TLS ({cause}); the server may demand a client certificate, or another version of TLS"
 
 
 def _cause(error: TransportError) -> str:

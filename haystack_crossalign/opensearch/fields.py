@@ -9,7 +9,7 @@ from typing import Any
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.client import ReadOnlyClient
 
-__all__ = ["Fields", "VectorField", "read_fields"]
+__all__ = ["Fields", "MappedField", "VectorField", "check_keyword", "flatten_mapping", "read_fields"]
 
 EXACT_SPACES = ("cosinesimil", "innerproduct", "l2")
 _DEFAULT_SPACE = "l2"
@@ -51,7 +51,9 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class _Field:
+class MappedField:
+    """A field as the mapping defines it, with the nested object around it or None."""
+
     definition: Mapping[str, Any]
     nested_path: str | None
 
@@ -74,12 +76,12 @@ def read_fields(
         raise InputError("no index matches", source="index", seen=index)
     vectors = {}
     for name, mapping in sorted(mappings.items()):
-        fields = dict(_flatten(mapping.get("mappings", {}).get("properties", {})))
+        fields = dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
         default_space = settings[name]["settings"].get("index.knn.space_type", _DEFAULT_SPACE)
         vectors[name] = _vector_field(fields, vector, name, default_space)
         for field in (language, group):
             if field is not None:
-                _check_keyword(fields, field, name)
+                check_keyword(fields, field, name)
     first, *others = vectors.items()
     for name, other in others:
         if other != first[1]:
@@ -92,7 +94,7 @@ def read_fields(
     return Fields(first[1], language, group, tuple(vectors))
 
 
-def _vector_field(fields: Mapping[str, _Field], name: str, index: str, default_space: str) -> VectorField:
+def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, default_space: str) -> VectorField:
     field = fields.get(name)
     if field is None:
         known = sorted(key for key, value in fields.items() if value.definition.get("type") == "knn_vector")
@@ -132,13 +134,20 @@ def _vector_field(fields: Mapping[str, _Field], name: str, index: str, default_s
     return VectorField(name, int(definition["dimension"]), space, data_type, field.nested_path)
 
 
-def _check_keyword(fields: Mapping[str, _Field], name: str, index: str) -> None:
+def check_keyword(fields: Mapping[str, MappedField], name: str, index: str) -> None:
+    """Check that documents can be counted by a field.
+
+    :param fields: every field of the index, from `flatten_mapping`.
+    :param name: full path of the field.
+    :param index: name of the index, for the message.
+    :raises InputError: it is missing, nested, or no keyword with doc values.
+    """
     field = fields.get(name)
     if field is None:
         raise InputError("no such field in the mapping", source=index, field=name)
     definition = field.definition
     if definition.get("type") == "alias":
-        return _check_keyword(fields, str(definition.get("path")), index)
+        return check_keyword(fields, str(definition.get("path")), index)
     if field.nested_path is not None:
         raise InputError("lies in a nested object; the documents themselves must hold it", source=index, field=name)
     if definition.get("type") != "keyword" or definition.get("doc_values") is False:
@@ -154,13 +163,18 @@ def _check_keyword(fields: Mapping[str, _Field], name: str, index: str) -> None:
     return None
 
 
-def _flatten(
+def flatten_mapping(
     properties: Mapping[str, Any], prefix: str = "", nested: str | None = None
-) -> Iterator[tuple[str, _Field]]:
-    """Every field by its full path, sub-fields included, with the nested object around it."""
+) -> Iterator[tuple[str, MappedField]]:
+    """Every field by its full path, sub-fields included, with the nested object around it.
+
+    :param properties: the ``properties`` of a mapping.
+    :param prefix: path of what holds them, with a dot behind it.
+    :param nested: path of the nested object around them.
+    """
     for key, definition in properties.items():
         name = f"{prefix}{key}"
-        yield name, _Field(definition, nested)
+        yield name, MappedField(definition, nested)
         inside = name if definition.get("type") == "nested" else nested
-        yield from _flatten(definition.get("properties", {}), f"{name}.", inside)
-        yield from _flatten(definition.get("fields", {}), f"{name}.", nested)
+        yield from flatten_mapping(definition.get("properties", {}), f"{name}.", inside)
+        yield from flatten_mapping(definition.get("fields", {}), f"{name}.", nested)

@@ -61,6 +61,7 @@ class IndexView:
         self.client = client
         self.target = target
         self.fields = fields
+        self.user_filter = user_filter
         self.scoring = ExactScoring(fields.vector, user_filter)
         self._language_of = language_of
         self._tags: dict[str, str] = {}
@@ -104,7 +105,7 @@ class IndexView:
                 "holds too many different values to be the language", field=field, allowed=f"up to {MAX_LANGUAGES}"
             )
         counts: dict[str, int] = {}
-        for bucket in answer["buckets"]:
+        for bucket in answer.get("buckets", ()):
             tag = self.tag(bucket["key"])
             counts[tag] = counts.get(tag, 0) + int(bucket["doc_count"])
         if sum(counts.values()) != documents:
@@ -122,6 +123,11 @@ class IndexView:
         if value not in self._tags:
             self._tags[value] = self._language_of(value)
         return self._tags[value]
+
+    def values_of(self, tag: str) -> tuple[str, ...]:
+        """Values of the language field that stand for a normalised tag, as far as the pool holds them, sorted."""
+        self.pool()
+        return tuple(sorted(value for value, known in self._tags.items() if known == tag))
 
     def hit_language(self, hit: Answer) -> str:
         """Normalised language of a hit whose language field was asked for (see `hit_fields`)."""

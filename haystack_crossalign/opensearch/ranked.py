@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 
-__all__ = ["Counted", "RankedVersion", "Unranked", "build_table"]
+__all__ = ["Counted", "RankedVersion", "TableBuilder", "Unranked", "code_of"]
 
 
 @dataclass(frozen=True)
@@ -56,49 +57,82 @@ class Counted:
     unranked: tuple[Unranked, ...]
 
 
-def build_table(
-    ranked: Sequence[Sequence[RankedVersion | None]],
-    *,
-    query_languages: Sequence[str],
-    pool_languages: Sequence[str],
-    pool_size: int,
-    top: Sequence[str | None] | None,
-) -> RankTable:
-    """The ranks of all queries as arrays.
+class TableBuilder:
+    """The ranks of all queries as arrays, filled batch by batch, so that nothing else is kept of a batch.
 
-    :param ranked: relevant versions of each query, None for one that has no rank.
+    :param relevant: number of relevant versions of each query.
     :param query_languages: language of each query; may be one that the pool lacks.
     :param pool_languages: languages of the pool.
-    :param pool_size: number of versions in the pool.
-    :param top: language at rank 1 of each query, or None where it was not asked for.
+    :param top_language: whether the language at rank 1 was asked for.
     """
-    languages = tuple(sorted({*query_languages, *pool_languages}))
-    code = {tag: number for number, tag in enumerate(languages)}
-    shape = (len(ranked), max((len(row) for row in ranked), default=0))
-    relevant_languages = np.full(shape, -1, dtype=np.int32)
-    ranks, optimistic, pessimistic = (np.full(shape, ABSENT, dtype=np.int32) for _ in range(3))
-    above = np.zeros((*shape, len(languages)), dtype=np.int32)
-    for query, row in enumerate(ranked):
-        for column, version in enumerate(row):
-            if version is None:
-                continue
-            relevant_languages[query, column] = code[version.language]
-            ranks[query, column] = version.rank
-            optimistic[query, column] = version.optimistic
-            pessimistic[query, column] = version.pessimistic
-            for tag, count in version.above.items():
-                above[query, column, code[tag]] = count
-    return RankTable(
-        languages=languages,
-        query_languages=np.array([code[tag] for tag in query_languages], dtype=np.int32),
-        relevant_languages=relevant_languages,
-        ranks=ranks,
-        optimistic=optimistic,
-        pessimistic=pessimistic,
-        above=above,
-        pool_languages=tuple(sorted(code[tag] for tag in pool_languages)),
-        pool_size=pool_size,
-        top_language=(
-            None if top is None else np.array([-1 if tag is None else code[tag] for tag in top], dtype=np.int32)
-        ),
-    )
+
+    def __init__(
+        self,
+        relevant: Sequence[int],
+        *,
+        query_languages: Sequence[str],
+        pool_languages: Sequence[str],
+        top_language: bool,
+    ) -> None:
+        self._languages = tuple(sorted({*query_languages, *pool_languages}))
+        self._code = {tag: number for number, tag in enumerate(self._languages)}
+        self._query_languages = np.array([self._code[tag] for tag in query_languages], dtype=np.int32)
+        self._pool_languages = tuple(sorted(self._code[tag] for tag in pool_languages))
+        shape = (len(relevant), max(relevant, default=0))
+        self._relevant_languages = np.full(shape, -1, dtype=np.int32)
+        self._ranks, self._optimistic, self._pessimistic = (np.full(shape, ABSENT, dtype=np.int32) for _ in range(3))
+        self._above = np.zeros((*shape, len(self._languages)), dtype=np.int32)
+        self._top = np.full(len(relevant), -1, dtype=np.int32) if top_language else None
+
+    def fill(self, start: int, ranked: Sequence[Sequence[RankedVersion | None]], top: Sequence[str | None]) -> None:
+        """Take the ranks of the next queries.
+
+        :param start: number of the first of them.
+        :param ranked: relevant versions of each query, None for one that has no rank.
+        :param top: language at rank 1 of each query, None where it is not known.
+        """
+        for query, row in enumerate(ranked, start):
+            for column, version in enumerate(row):
+                if version is None:
+                    continue
+                self._relevant_languages[query, column] = code_of(self._code, version.language)
+                self._ranks[query, column] = version.rank
+                self._optimistic[query, column] = version.optimistic
+                self._pessimistic[query, column] = version.pessimistic
+                for tag, count in version.above.items():
+                    self._above[query, column, code_of(self._code, tag)] = count
+        if self._top is not None:
+            self._top[start : start + len(top)] = [-1 if tag is None else code_of(self._code, tag) for tag in top]
+
+    def table(self, pool_size: int) -> RankTable:
+        """The table.
+
+        :param pool_size: number of versions in the pool.
+        """
+        return RankTable(
+            languages=self._languages,
+            query_languages=self._query_languages,
+            relevant_languages=self._relevant_languages,
+            ranks=self._ranks,
+            optimistic=self._optimistic,
+            pessimistic=self._pessimistic,
+            above=self._above,
+            pool_languages=self._pool_languages,
+            pool_size=pool_size,
+            top_language=self._top,
+        )
+
+
+def code_of(codes: Mapping[str, int], language: str) -> int:
+    """Number of a language of the pool.
+
+    :param codes: numbers of the languages that the pool had when it was counted.
+    :param language: normalised tag.
+    :raises ExternalError: the pool did not have it.
+    """
+    if language not in codes:
+        raise ExternalError(
+            f"a document in '{language}' appeared: the index changed while it was read; use a point in time, or start "
+            "again"
+        )
+    return codes[language]

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.counting import CountingBatch
 from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.ranked import Unranked
+from haystack_crossalign.opensearch.ranked import Unranked, code_of
 from haystack_crossalign.opensearch.scoring import Query, checked_queries
 
 __all__ = ["SampledRanks", "estimate_ranks"]
@@ -148,15 +148,15 @@ def _fill(result: SampledRanks, query: int, batch: _SampledBatch, row: int, z: f
                 -document.score,
                 document.identifier.encode(),
             ):
-                above[code[other.language]] += 1
+                above[code_of(code, other.language)] += 1
         relevant_above = float(above.sum())
         for tag, count in version.above.items():
-            above[code[tag]] += count / probability
+            above[code_of(code, tag)] += count / probability
         count = version.rank - 1
         spread = z * np.sqrt(count * (1 - probability) + (z * (1 - probability) / 2) ** 2)
         middle = count + z**2 * (1 - probability) / 2
         others = result.pool_size - sum(one is not None for one in batch.found[row])
-        result.relevant_languages[query, column] = code[document.language]
+        result.relevant_languages[query, column] = code_of(code, document.language)
         result.above[query, column] = above
         result.ranks[query, column] = 1 + relevant_above + count / probability
         result.low[query, column] = 1 + relevant_above + min(max(count, (middle - spread) / probability), others)

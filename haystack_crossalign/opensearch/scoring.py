@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.fields import VectorField
 
-__all__ = ["ExactScoring", "checked_queries", "exact_double", "next_above"]
+__all__ = ["ExactScoring", "QueryVectors", "checked_queries", "exact_double", "next_above"]
 
 Query = Mapping[str, Any]
 
@@ -73,8 +73,34 @@ class ExactScoring:
         return {"nested": {"path": self.field.nested_path, "query": exists}}
 
 
-def checked_queries(queries: ArrayLike, field: VectorField) -> list[list[float]]:
+class QueryVectors(Sequence[list[float]]):
     """Vectors in the form that the requests hold: the shortest decimals that are the same float32.
+
+    Each is turned into that form when it is asked for: as Python numbers it takes eight times the memory of the array.
+
+    :param vectors: float32 [Q, dimension].
+    """
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        self._vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @overload
+    def __getitem__(self, place: int) -> list[float]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[list[float]]: ...
+
+    def __getitem__(self, place: int | slice) -> list[float] | list[list[float]]:
+        if isinstance(place, slice):
+            return [_shortest(vector) for vector in self._vectors[place]]
+        return _shortest(self._vectors[place])
+
+
+def checked_queries(queries: ArrayLike, field: VectorField) -> QueryVectors:
+    """Vectors that the field can be asked for.
 
     :param queries: float [Q, dimension]; whole numbers -128..127 for a byte field.
     :param field: the field they are compared with.
@@ -96,11 +122,9 @@ def checked_queries(queries: ArrayLike, field: VectorField) -> list[list[float]]
         raise InputError(
             "a query vector is zero and has no direction", field=field.name, seen=f"query {int(zero.argmax())}"
         )
-    if field.data_type == "byte":
-        if (vectors != np.clip(np.rint(vectors), -128, 127)).any():
-            raise InputError("the field holds bytes", field=field.name, allowed="whole numbers from -128 to 127")
-        return [[float(value) for value in vector] for vector in vectors]
-    return [_shortest(vector) for vector in vectors]
+    if field.data_type == "byte" and (vectors != np.clip(np.rint(vectors), -128, 127)).any():
+        raise InputError("the field holds bytes", field=field.name, allowed="whole numbers from -128 to 127")
+    return QueryVectors(vectors)
 
 
 def exact_double(score: float) -> float:
@@ -119,5 +143,10 @@ def next_above(score: float) -> float:
 
 def _shortest(vector: NDArray[np.float32]) -> list[float]:
     """The float32 values as doubles whose decimal form is short, yet that become the same float32 again."""
-    short: NDArray[np.float64] = vector.astype("U").astype(np.float64)
-    return [float(value) for value in np.where(short.astype(np.float32) == vector, short, vector.astype(np.float64))]
+    # str of a float32 has the fewest digits that tell it from its neighbours.
+    short = [float(str(value)) for value in vector]
+    exact: list[float] = vector.astype(np.float64).tolist()
+    same = np.array(short, dtype=np.float64).astype(np.float32) == vector
+    return (
+        short if same.all() else [one if keep else other for one, keep, other in zip(short, same, exact, strict=True)]
+    )

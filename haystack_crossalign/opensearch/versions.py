@@ -21,7 +21,7 @@ from haystack_crossalign.opensearch.buckets import all_buckets, by_version
 from haystack_crossalign.opensearch.client import Answer
 from haystack_crossalign.opensearch.counting import MAX_TIED
 from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.ranked import Counted, RankedVersion, Unranked, build_table
+from haystack_crossalign.opensearch.ranked import Counted, RankedVersion, TableBuilder, Unranked
 from haystack_crossalign.opensearch.scoring import checked_queries, exact_double, next_above
 
 __all__ = ["Version", "VersionPool", "count_version_ranks", "version_pool"]
@@ -100,30 +100,26 @@ def count_version_ranks(
             seen=(len(vectors), len(relevant), len(query_languages)),
         )
     pool = pool or version_pool(view)
-    ranked: list[list[RankedVersion | None]] = []
-    top: list[str | None] = []
     unranked: list[Unranked] = []
+    builder = TableBuilder(
+        [len(versions) for versions in relevant],
+        query_languages=query_languages,
+        pool_languages=tuple(pool.by_language),
+        top_language=top_language,
+    )
     for start in range(0, len(vectors), batch):
         part = vectors[start : start + batch]
         wanted = relevant[start : start + batch]
         scores = _relevant_scores(view, part, wanted, concurrent)
         rows, tops = _count(view, part, wanted, scores, top_language, concurrent)
-        ranked += rows
-        top += tops
+        builder.fill(start, rows, tops)
         unranked += [
             Unranked(start + number, f"{version.group} ({version.language})", "no such version in the pool")
             for number, versions in enumerate(wanted)
             for version in versions
             if version not in scores[number]
         ]
-    table = build_table(
-        ranked,
-        query_languages=query_languages,
-        pool_languages=tuple(pool.by_language),
-        pool_size=pool.versions,
-        top=top if top_language else None,
-    )
-    return Counted(table, tuple(unranked))
+    return Counted(builder.table(pool.versions), tuple(unranked))
 
 
 def _relevant_scores(

@@ -10,6 +10,7 @@ from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.aggregates import row_ranks
 from haystack_crossalign.report.charts import heat_data
 from haystack_crossalign.report.definitions import direction, is_share, ordered_names
+from haystack_crossalign.report.live_words import LISTS
 from haystack_crossalign.report.provenance import detection_note
 from haystack_crossalign.report.tables import heat_table
 from haystack_crossalign.report.views import views
@@ -104,7 +105,8 @@ def _span(name: str, bounds: Sequence[float | None] | None) -> str:
 def row_title(row: Mapping[str, Any]) -> str:
     """A comparison row in words: who asks which pool."""
     pool = joined([display_name(tag) for tag in row["pool_languages"]])
-    served = ", results as served" if row.get("kind") == "live" else ""
+    by = f" by {LISTS.get(row['retrieval'], row['retrieval'])}" if row.get("retrieval") else ""
+    served = f", results as served{by}" if row.get("kind") == "live" else ""
     return f"{display_name(row['query_language'])} queries over {pool} documents ({row['scenario']}{served})"
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.aggregates import RowRanks, median_rank, row_ranks
+from haystack_crossalign.report.live import live_sentences
+from haystack_crossalign.report.live_words import query_kind
 from haystack_crossalign.report.views import View, main_view, views, weakest_row
 from haystack_crossalign.report.words import count, in_language, joined, measure_value, plural, quantity
 
@@ -41,6 +43,9 @@ def finding(result: Mapping[str, Any]) -> list[str]:
     sentences = [_where_versions_lie(row, its_ranks), _completeness(row), _in_front(row, its_ranks)]
     sentences += [_own_alone(result, row), _alone(result, row)]
     sentences += [_other_languages(result, view, subject), _other_pools(result, found, view), _caution(row)]
+    if "live" in result:
+        sentences[1:1] = [query_kind(result["live"])] if result["live"]["queries"]["kind"] == "known-item" else []
+        sentences += live_sentences(result)
     return [sentence for sentence in sentences if sentence]
 
 

@@ -20,6 +20,8 @@ from haystack_crossalign.report.charts import SPLIT, chart_data
 from haystack_crossalign.report.comparison import comparison_context, comparison_finding, detection_notes
 from haystack_crossalign.report.definitions import best_value
 from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.live import exposure_table, side_by_side
+from haystack_crossalign.report.live_words import live_facts, live_notes
 from haystack_crossalign.report.provenance import detection_note, facts, glossary, limits, subject_name
 from haystack_crossalign.report.tables import chart_tables, headline_table, measures_table
 from haystack_crossalign.report.views import View, main_view, row_label, views, weakest_row
@@ -57,7 +59,8 @@ def render_html(result: Mapping[str, Any]) -> str:
         ruler=None if subject is None else _ruler(result["rows"][subject]),
         views=contexts,
         texts=texts.entries,
-        facts=facts(result["provenance"]),
+        facts=[*facts(result["provenance"]), *_index_facts(result)],
+        live=_live(result),
         glossary=glossary(result["rows"]),
         limits=limits(result),
         data={"views": [context["data"] for context in contexts]},
@@ -85,6 +88,23 @@ def render_html_comparison(comparison: Mapping[str, Any], a: Mapping[str, Any], 
         detection=detection_notes(comparison),
         **context,
     )
+
+
+def _index_facts(result: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    return [("Index", live_facts(result["live"]))] if "live" in result else []
+
+
+def _live(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the page of a live audit has besides: remarks, and exact ranks and live lists side by side."""
+    if "live" not in result:
+        return None
+    partial = result["live"]["partial"] is not None
+    return {
+        "notes": live_notes(result["live"]),
+        "partial": partial,
+        "tables": side_by_side(result),
+        "exposure": exposure_table(result),
+    }
 
 
 def _told(sentences: Sequence[str]) -> dict[str, Any]:

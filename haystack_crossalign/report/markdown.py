@@ -11,6 +11,8 @@ from haystack_crossalign.report.aggregates import RowRanks, row_ranks
 from haystack_crossalign.report.charts import SPLIT, heat_data
 from haystack_crossalign.report.comparison import Change, changes, comparison_finding, detection_notes, row_title
 from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.live import exposure_table, side_by_side
+from haystack_crossalign.report.live_words import live_facts, live_notes
 from haystack_crossalign.report.provenance import detection_note, facts, subject_name
 from haystack_crossalign.report.tables import Table, headline_table, heat_table
 from haystack_crossalign.report.views import View, main_view, row_label, views
@@ -41,12 +43,17 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     note = detection_note(result["provenance"])
     if note:
         parts.append(f"> {_plain(note)}")
+    if "live" in result:
+        parts += _live(result)
     if found:
         first = main_view(result, found)
         for view in sorted(found, key=lambda view: view is not first):
             parts += _view(result, view, ranks)
         parts += _worst(result, first, ranks)
     parts.append(_folded("How it was measured", _facts(result["provenance"])))
+    if "live" in result:
+        lines = [[name, value] for name, value in live_facts(result["live"])]
+        parts.append(_folded("The index", _grid(["", ""], lines, figures=False)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -79,6 +86,17 @@ def _reading(change: Change) -> str:
 def _finding(sentences: Sequence[str]) -> list[str]:
     first, *rest = [_plain(sentence) for sentence in sentences]
     return [f"**{first}**", *(["\n".join(f"- {sentence}" for sentence in rest)] if rest else [])]
+
+
+def _live(result: Mapping[str, Any]) -> list[str]:
+    """Remarks on an audit of an index, and exact ranks and live lists side by side."""
+    parts = ["\n>\n".join(f"> {_plain(note)}" for note in live_notes(result["live"]))]
+    tables = side_by_side(result)
+    if tables:
+        parts.append("### Exact ranks and what is served")
+    parts += [_table(table, caption=True) for table in tables]
+    exposure = exposure_table(result)
+    return [*parts, _table(exposure, caption=True)] if exposure is not None else parts
 
 
 def _view(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> list[str]:

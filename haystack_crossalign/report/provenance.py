@@ -19,8 +19,8 @@ _MODEL = frozenset({"name", "sha256", "dimension", "precision", "max_tokens", "p
 def subject_name(provenance: Mapping[str, Any]) -> str:
     """What was audited, in one line: the model (or the retriever) and the data."""
     model, data = provenance.get("model") or {}, provenance.get("data") or {}
-    name = model.get("name") or "retrieved results"
-    pool = f" ({data['pool']})" if data.get("pool") else ""
+    name = model.get("name") or ("vectors of the queries" if data.get("queries") else "retrieved results")
+    pool = f" ({data['pool']})" if data.get("pool") else f", {data['queries']}" if data.get("queries") else ""
     return f"{name} on {data['name']}{pool}" if data.get("name") else name
 
 
@@ -151,6 +151,17 @@ def limits(result: Mapping[str, Any]) -> list[str]:
         texts.append(
             "Results as served end at some depth. Ranks below it are not known (censored): they are counted and never "
             "averaged as if they were known."
+        )
+    live = result.get("live")
+    if live is not None:
+        texts.append(
+            "Recall of a live list is the share of the exact top documents that the top of the list holds. Where it is "
+            "low, the list loses documents of every language, and its figures say less about languages."
+        )
+    if live is not None and live["queries"]["kind"] == "known-item":
+        texts.append(
+            "Known-item probes are made of the documents' own words. They compare languages over the same task; they "
+            "do not tell how well people's questions are answered."
         )
     name = ((result["provenance"].get("model") or {}).get("name")) or ""
     if name.startswith("offline:"):

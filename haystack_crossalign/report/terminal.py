@@ -11,9 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from haystack_crossalign.languages import display_name
+from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.live import side_by_side
+from haystack_crossalign.report.live_words import live_notes
 from haystack_crossalign.report.provenance import detection_note
+from haystack_crossalign.report.tables import Table as Side
 from haystack_crossalign.report.words import DASH, count, measure_value, p_value
 
 __all__ = ["comparison_tables", "fitting", "gate_table", "result_view"]
@@ -36,7 +39,14 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     note = detection_note(result["provenance"])
     if note:
         yield Text(note)
-    for _, group in groupby(result["rows"], key=_table_key):
+    if "live" in result:
+        for remark in live_notes(result["live"]):
+            yield Text(remark)
+        for table in side_by_side(result):
+            yield _as_rich(table)
+    # What is served stands beside the exact figures; the tables below are for the rest of what is known of these.
+    rows = [row for row in result["rows"] if "retrieval" not in row]
+    for _, group in groupby(rows, key=_table_key):
         yield _table(list(group))
 
 
@@ -94,7 +104,7 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
         table = Table(
             title=f"{row['scenario']}: {'+'.join(row['pool_languages'])} asked in "
             f"{display_name(row['query_language'])}"
-            f" ({count(row['queries'])} queries in both)",
+            f"{', ' + row['retrieval'] if row.get('retrieval') else ''} ({count(row['queries'])} queries in both)",
             box=box.SIMPLE_HEAD,
             title_justify="left",
             title_style="bold",
@@ -120,6 +130,17 @@ def _table_key(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     return row["scenario"], tuple(row["pool_languages"]) if row["scenario"] == "multi" else ()
 
 
+def _as_rich(source: Side) -> Table:
+    """A table of the report without its intervals, which the files hold."""
+    title = source.caption.replace(", means with 95 % intervals", "")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for number, heading in enumerate(source.columns):
+        table.add_column(Text(heading), justify="left" if number < 2 else "right", no_wrap=number < 2)
+    for header, cells in source.rows:
+        table.add_row(header, *(cell.text for cell in cells))
+    return table
+
+
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     pool = rows[0]["pool_languages"]
     multi = rows[0]["scenario"] == "multi"
@@ -134,7 +155,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     if not multi:
         table.add_column("Pool", no_wrap=True)
     table.add_column("Queries", justify="right", no_wrap=True)
-    ranks = [f"Rank[{tag}]" for tag in pool] if multi else []
+    ranks = [f"Rank[{tag}]" for tag in pool if tag != UNDETERMINED] if multi else []
     for name in (*headline, *ranks):
         table.add_column(Text(name), justify="right", no_wrap=True)  # as text: brackets are markup to Rich
     for row in rows:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
+from haystack_crossalign.report.live_words import LISTS
 from haystack_crossalign.report.words import joined
 
 __all__ = ["View", "main_view", "row_label", "views", "weakest_row"]
@@ -32,6 +33,7 @@ class View:
     :param rows: indices into the result's rows.
     :param query_languages: languages asked in, in the order of the rows.
     :param document_languages: languages of the documents looked for, in the order of the pools.
+    :param retrieval: name of the live list, None for exact ranks and for lists from files.
     """
 
     key: str
@@ -41,6 +43,7 @@ class View:
     rows: tuple[int, ...]
     query_languages: tuple[str, ...]
     document_languages: tuple[str, ...]
+    retrieval: str | None = None
 
     @property
     def mixed(self) -> bool:
@@ -50,18 +53,19 @@ class View:
 
 def views(result: Mapping[str, Any]) -> list[View]:
     """Group the rows: each mixed pool by itself, all one-language pools of a scenario together."""
-    groups: dict[tuple[str, str, tuple[str, ...]], list[int]] = {}
+    groups: dict[tuple[str, str, str | None, tuple[str, ...]], list[int]] = {}
     for index, row in enumerate(result["rows"]):
         pool = tuple(row["pool_languages"]) if row["scenario"] == "multi" else ()
-        groups.setdefault((row["scenario"], row["kind"], pool), []).append(index)
-    several_kinds = len({kind for _, kind, _ in groups}) > 1
+        groups.setdefault((row["scenario"], row["kind"], row.get("retrieval"), pool), []).append(index)
+    several_kinds = len({kind for _, kind, _, _ in groups}) > 1
     found = []
-    for number, ((scenario, kind, pool), rows) in enumerate(groups.items()):
+    for number, ((scenario, kind, retrieval, pool), rows) in enumerate(groups.items()):
         ordered = sorted(pool, key=lambda tag: tag == UNDETERMINED)
         named = joined([display_name(tag) for tag in ordered]) if len(pool) <= _MOST_NAMED else f"{len(pool)} languages"
         title = _SCENARIO_TITLES.get(scenario, scenario).format(languages=named)
         if kind == "live" or several_kinds:
-            title += ", results as served" if kind == "live" else ", exact ranks"
+            served = ", results as served" + (f" by {LISTS.get(retrieval, retrieval)}" if retrieval else "")
+            title += served if kind == "live" else ", exact ranks"
         members = [result["rows"][index] for index in rows]
         found.append(
             View(
@@ -72,6 +76,7 @@ def views(result: Mapping[str, Any]) -> list[View]:
                 rows=tuple(rows),
                 query_languages=tuple(dict.fromkeys(row["query_language"] for row in members)),
                 document_languages=_document_languages(members),
+                retrieval=retrieval,
             )
         )
     return found

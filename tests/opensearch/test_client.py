@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from fault_proxy import Fault, Proxy, reset, status
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.client import Credentials, Patience, ReadOnlyClient
@@ -25,73 +23,6 @@ from haystack_crossalign.opensearch.pool import IndexView
 
 DIMENSION = 8
 SHORT = Patience(total=20.0, first=0.01, longest=0.05)
-Fault = Callable[[BaseHTTPRequestHandler, bytes], bytes | None]
-
-
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, *_: Any) -> None:
-        """Say nothing: clients that give up on an answer are what some tests are about."""
-
-
-class Proxy:
-    """Forwards to a real server; each planned fault spoils one request, in order."""
-
-    def __init__(self, url: str) -> None:
-        self.faults: list[Fault] = []
-        self.requests: list[str] = []
-        target = urlsplit(url)
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def forward(self) -> None:
-                proxy.requests.append(f"{self.command} {self.path.split('?')[0]}")
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                connection = http.client.HTTPConnection(target.hostname or "", target.port)
-                headers = {k: v for k, v in self.headers.items() if k.lower() in ("content-type", "content-encoding")}
-                connection.request(self.command, self.path, body, headers)
-                answer = connection.getresponse()
-                content = answer.read()
-                connection.close()
-                if proxy.faults:
-                    spoiled = proxy.faults.pop(0)(self, content)
-                    if spoiled is None:
-                        return
-                    content = spoiled
-                self.reply(answer.status, content)
-
-            def reply(self, status: int, content: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_POST = do_DELETE = forward  # noqa: N815
-
-            def log_message(self, *_: Any) -> None:
-                return
-
-        self.server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-def status(code: int, kind: str) -> Fault:
-    def answer(handler: Any, _: bytes) -> None:
-        handler.reply(
-            code, json.dumps({"status": code, "error": {"type": kind, "reason": f"because of {kind}"}}).encode()
-        )
-
-    return answer
-
-
-def reset(handler: Any, _: bytes) -> None:
-    """Break the connection without an answer."""
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    handler.close_connection = True
-    handler.connection.close()
 
 
 def refuse_item(number: int) -> Fault:
@@ -130,8 +61,7 @@ def index(opensearch: Any, indexing: Any) -> str:
 def proxy(opensearch: Any) -> Iterator[Proxy]:
     proxy = Proxy(opensearch.url)
     yield proxy
-    proxy.server.shutdown()
-    proxy.server.server_close()
+    proxy.close()
 
 
 def ranks(client: ReadOnlyClient, index: str, before: Callable[[], None] = lambda: None) -> list[list[int]]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.opensearch.audit_index import IndexAudit
+from haystack_crossalign.opensearch.audit_options import AuditOptions
 from haystack_crossalign.opensearch.client import Credentials, Patience, ReadOnlyClient
-from haystack_crossalign.opensearch.counting import count_ranks
 from haystack_crossalign.opensearch.failures import MissingPermissionError
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.pool import IndexView
+from haystack_crossalign.opensearch.known_items import known_item_probes
+from haystack_crossalign.opensearch.settings import LiveSettings
 
 DIMENSION = 8
 USER, PASSWORD = "auditor", "a-Password-for-1-test-only"
@@ -29,7 +32,12 @@ CLOSE = "indices:data/read/point_in_time/delete"
 def index(secure_opensearch: Any, indexing: Any) -> str:
     rng = np.random.default_rng(1)
     documents = {
-        f"d{n}": {"embedding": rng.normal(size=DIMENSION).tolist(), "language": "en" if n % 2 else "zh"}
+        f"d{n}": {
+            "embedding": rng.normal(size=DIMENSION).tolist(),
+            "language": "en" if n % 2 else "zh",
+            "group": f"g{n // 2}",
+            "content": f"A text of its own about the number {n * n}, in so many words.",
+        }
         for n in range(30)
     }
     indexing.create(secure_opensearch, "prod-1", documents, indexing.mapping(DIMENSION))
@@ -54,20 +62,26 @@ def client_for(server: Any, **options: Any) -> ReadOnlyClient:
     return ReadOnlyClient(server.url, **(defaults | options))
 
 
-def audit(client: ReadOnlyClient, index: str) -> list[int]:
-    client.info(), client.health(index), client.aliases(index), client.stats(index), client.count(index)
-    fields = read_fields(client, index, vector="embedding", language="language")
-    with client.point_in_time(index) as view_id:
-        view = IndexView(client, view_id, fields)
-        counted = count_ranks(view, np.eye(DIMENSION)[:2], [["d1"], ["d2"]], query_languages=["en", "zh"])
-    return [int(rank) for rank in counted.table.ranks[:, 0]]
+def audit(client: ReadOnlyClient, index: str) -> AuditResult:
+    """A whole audit with exact ranks and live lists, its plan included, as the command runs it."""
+    settings = LiveSettings(hosts=client.hosts, index=index, group_field="group", batch=8, depth=10)
+    run = IndexAudit(client, settings, AuditOptions(samples=100))
+    run.open()
+    probes = known_item_probes(run.view(), count=5)
+    queries = replace(probes, vectors=np.eye(DIMENSION, dtype=np.float32)[np.arange(len(probes)) % DIMENSION])
+    plan = run.plan(queries)
+    finished = run.run(queries, plan=plan)
+    if isinstance(finished.stopped, ExternalError):
+        raise finished.stopped
+    return finished.result
 
 
 def test_the_documented_role_is_enough(secure_opensearch: Any, index: str) -> None:
     grant(secure_opensearch, ROLE)
     client = client_for(secure_opensearch)
-    ranks = audit(client, index)
-    assert all(1 <= rank <= 30 for rank in ranks)
+    result = audit(client, index)
+    assert [row.get("retrieval") for row in result.rows] == [None, "knn"] * 2
+    assert all(1 <= rank <= 30 for ranks in result.queries["ranks"] for rank in ranks if rank is not None)
     assert client.notes == []
     assert all(total.failures == 0 for total in client.traffic.totals.values())
 
@@ -87,7 +101,7 @@ def test_a_view_that_may_not_be_closed_leaves_a_note(secure_opensearch: Any, ind
     client = client_for(secure_opensearch)
     audit(client, index)
     assert len(client.notes) == 1
-    assert "stays open for 5m" in client.notes[0]
+    assert "stays open for 7m" in client.notes[0]
     assert f"'{CLOSE}'" in client.notes[0]
 
 

@@ -1,0 +1,66 @@
+"""AWS Signature Version 4 for the connection, by botocore (extra ``aws``) and opensearch-py's signer.
+
+The signer is called by the connection after the body was compressed, so that what is signed is what is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from haystack_crossalign.errors import ExternalError, InputError
+
+__all__ = ["Signer", "aws_signer"]
+
+Signer = Callable[..., Mapping[str, str]]
+
+
+def aws_signer(region: str | None, service: str = "es") -> Signer:
+    """A signer with the credentials that botocore finds: environment, shared files, SSO, container, instance.
+
+    Credentials that expire are renewed by botocore when the next request is signed.
+
+    :param region: AWS region, or None for the one that AWS's own variables and files name.
+    :param service: ``es`` for OpenSearch Service, ``aoss`` for OpenSearch Serverless.
+    :returns: called with method, URL and body, it returns headers.
+    :raises InputError: botocore is not installed, or no region is named.
+    :raises ExternalError: no credentials are found, or they cannot be read.
+    """
+    try:
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+        from botocore.session import Session  # type: ignore[import-untyped]
+    except ImportError:
+        raise InputError(
+            "signing requests for AWS needs botocore; install it: pip install 'haystack-crossalign[aws]'",
+            source="--auth",
+            seen="aws",
+        ) from None
+    from opensearchpy import Urllib3AWSV4SignerAuth
+
+    # At debug level botocore writes down what it signs, the session token included.
+    for name in ("botocore.auth", "botocore.credentials"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    session = Session()
+    try:
+        region = region or session.get_config_variable("region")
+        credentials = session.get_credentials()
+    except BotoCoreError as error:
+        raise ExternalError(f"AWS: the credentials cannot be read ({type(error).__name__})") from None
+    if not region:
+        raise InputError("no AWS region is given", source="--aws-region", allowed="a region such as eu-central-1")
+    if credentials is None:
+        raise ExternalError(
+            "AWS: no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the "
+            "machine a role"
+        )
+    sign = cast(Signer, Urllib3AWSV4SignerAuth(credentials, region, service))
+
+    def signed(method: str, url: str, body: bytes | None) -> Mapping[str, str]:
+        try:
+            return sign(method, url, body)
+        except BotoCoreError as error:
+            # Renewing can fail hours after the start; its texts may quote answers of the credential service.
+            raise ExternalError(f"AWS: the credentials cannot be renewed ({type(error).__name__})") from None
+
+    return signed

@@ -1,0 +1,64 @@
+"""The user's own filter: OpenSearch query JSON or a Haystack filter, told apart by their shape."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.errors import ExternalError, InputError
+
+__all__ = ["read_filter"]
+
+_ALLOWED = (
+    'an OpenSearch query such as {"term": {"tenant": "a"}}, or a Haystack filter such as '
+    '{"field": "meta.tenant", "operator": "==", "value": "a"}; as text or in a file'
+)
+
+
+def read_filter(value: str, *, source: str = "--filter") -> dict[str, Any]:
+    """The OpenSearch query that a filter stands for.
+
+    A Haystack filter is told by its ``operator``; no query of OpenSearch has a key of that name at its top.
+
+    :param value: JSON, or the name of a file that holds it.
+    :param source: where it stands, for messages.
+    :raises InputError: it is neither.
+    """
+    text = value.strip()
+    if not text.startswith("{"):
+        path = Path(value)
+        source = str(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise InputError("neither JSON nor a file", source="--filter", seen=value, allowed=_ALLOWED) from None
+        except OSError as error:
+            raise ExternalError(f"{path}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError:
+            raise InputError("not UTF-8", source=path, allowed=_ALLOWED) from None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"not JSON ({error})", source=source, seen=text, allowed=_ALLOWED) from None
+    if not isinstance(found, dict) or not found:
+        raise InputError("no filter", source=source, seen=found, allowed=_ALLOWED)
+    if "operator" in found:
+        return _from_haystack(found, source)
+    if len(found) != 1:
+        raise InputError(
+            "an OpenSearch query has one key, its kind", source=source, seen=sorted(found), allowed=_ALLOWED
+        )
+    return found
+
+
+def _from_haystack(found: dict[str, Any], source: str) -> dict[str, Any]:
+    from haystack.errors import FilterError
+    from haystack_integrations.document_stores.opensearch.filters import normalize_filters
+
+    try:
+        query: dict[str, Any] = normalize_filters(found)
+    except (FilterError, KeyError, TypeError, ValueError, AttributeError) as error:
+        # The integration looks operators up in a table and takes the types of values for granted.
+        raise InputError(f"not a Haystack filter: {error}", source=source, seen=found, allowed=_ALLOWED) from error
+    return query

@@ -1,0 +1,51 @@
+"""Triplets of words that the tiny model knows, and a recipe for it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from tiny_models import WORDS
+
+from haystack_crossalign.training.recipe import Recipe, make_recipe
+from haystack_crossalign.training.triplets import Triplet
+
+
+def made_triplets(
+    count: int, languages: tuple[str, ...] = ("zh",), *, target_queries: bool = True, seed: int = 0
+) -> list[Triplet]:
+    """Triplets without a shared text; every second one has target-language queries."""
+    draw = random.Random(seed)  # noqa: S311 - no secret
+
+    def text(words: int) -> str:
+        return " ".join(draw.choice(WORDS) for _ in range(words))
+
+    return [
+        Triplet(
+            id=f"t{number}",
+            group=f"g{number}",
+            language="en",
+            query=text(5),
+            passage=text(12),
+            targets={tag: text(11) for tag in languages},
+            target_queries={tag: text(4) for tag in languages} if target_queries and number % 2 else {},
+        )
+        for number in range(count)
+    ]
+
+
+def made_recipe(folder: Path, **changes: Any) -> Recipe:
+    """A short run on the CPU."""
+    values: dict[str, Any] = {
+        "model": str(folder),
+        "languages": ["zh"],
+        "device": "cpu",
+        "precision": "fp32",
+        "optimiser": {"batch_size": 8, "epochs": 1, "learning_rate": 1e-3},
+        "evaluate": {"every": None},
+    }
+    for name, value in changes.items():
+        known = values.get(name)
+        values[name] = known | value if isinstance(known, dict) and isinstance(value, dict) else value
+    return make_recipe(values)
