@@ -1,4 +1,4 @@
-"""The two terms of the joint loss as functions of embeddings.
+"""The terms of the joint loss as functions of embeddings.
 
 Source: "Improving Semantic Proximity in Information Retrieval through Cross-Lingual Alignment" (arXiv 2604.05684). Its
 code was not released; the formulas are implemented here anew.
@@ -7,6 +7,7 @@ code was not released; the formulas are implemented here anew.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["info_nce", "info_nce_rows", "jensen_shannon_divergence", "jsd_distance"]
+__all__ = ["info_nce", "info_nce_rows", "jensen_shannon_divergence", "jsd_distance", "mixed_pool_nce_rows"]
 
 
 def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
@@ -108,6 +109,42 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float) -> Tensor:
             allowed=str(tuple(anchor.shape)),
         )
     return info_nce_rows(anchor, positive, temperature).mean()
+
+
+def mixed_pool_nce_rows(
+    query: Tensor, passages: Sequence[Tensor], temperature: float, *, first_positive: int = 0
+) -> Tensor:
+    """Contrast of each query with one pool of all passages in all languages, every version of its own being positive:
+    ``-mean_l log(exp(s_il / t) / sum_l' sum_j exp(s_jl' / t))`` with ``s_jl`` the cosine of the query and version ``l``
+    of passage ``j``.
+
+    It is what a mixed index does with a query; it is smallest where the versions of the own passage stand above all
+    others. The mean over the positives is that of supervised contrastive learning (Khosla et al. 2020, ``L_out``).
+
+    :param query: ``[rows, dim]``.
+    :param passages: ``[n, dim]`` per language, row by row versions of one another.
+    :param temperature: ``t``, above 0.
+    :param first_positive: row of the passages that is the positive of the first query; the others follow it.
+    :returns: ``[rows]``; fp32 for half precisions, otherwise the dtype of the input.
+    :raises InputError: when the temperature is not above 0 or the shapes do not fit.
+    """
+    last = first_positive + len(query)
+    if not passages or any(version.shape != passages[0].shape for version in passages) or last > len(passages[0]):
+        raise InputError(
+            "every query needs its passage in each language, in passages of one shape",
+            field="passages",
+            seen=[tuple(version.shape) for version in passages],
+            allowed=f"at least {last} rows in each language",
+        )
+    if not temperature > 0:
+        raise InputError("the temperature must be positive", field="temperature", seen=temperature)
+    with torch.autocast(query.device.type, enabled=False):
+        pool = torch.cat([F.normalize(_widen(version), dim=-1) for version in passages])
+        scores = F.normalize(_widen(query), dim=-1) @ pool.T / temperature
+        own = torch.arange(first_positive, last, device=scores.device)
+        starts = torch.arange(0, len(pool), len(passages[0]), device=scores.device)
+        positives = scores.gather(1, own[:, None] + starts)
+        return scores.logsumexp(dim=1) - positives.mean(dim=1)
 
 
 def _widen(z: Tensor) -> Tensor:

@@ -44,14 +44,16 @@ class CrossAlignLoss(nn.Module):
     Labels are ignored. No batch may hold two triplets of one query or passage, as they would be each other's negatives.
 
     Works with the stock ``SentenceTransformerTrainer``. The result is a dictionary with the weighted terms, which the
-    trainer sums and logs one by one: ``jsd`` or ``passage_nce``, and ``nce``; a term of weight 0 is left out, and
-    columns that no term needs are not embedded.
+    trainer sums and logs one by one: ``jsd`` or ``passage_nce``, ``nce`` and ``pool``; a term of weight 0 is left out,
+    and columns that no term needs are not embedded.
 
     :param model: the ``SentenceTransformer`` that is trained.
     :param alignment: ``"jsd"``, or ``"passage_nce"``: InfoNCE between target passages and passages in its place (the
         paper's ablation L_NCEpsg).
     :param alignment_weight: weight of L_JSD (or of its stand-in); 0 trains without it.
     :param nce_weight: weight of L_NCE; 0 trains without it.
+    :param pool_weight: weight of a term that is not the paper's: InfoNCE of each query, in every language there is,
+        against one pool of the passages in all languages, with all versions of its own passage as positives.
     :param temperature: temperature of InfoNCE.
     :param z_from: whether L_JSD takes the embeddings ``"before_normalization"`` (the input of the model's last
         ``Normalize``; the embedding itself in a model without one) or ``"after_normalization"`` (scaled to unit
@@ -75,6 +77,7 @@ class CrossAlignLoss(nn.Module):
         alignment: Alignment = "jsd",
         alignment_weight: float = 1.0,
         nce_weight: float = 1.0,
+        pool_weight: float = 0.0,
         temperature: float = 0.02,
         z_from: ZFrom = "before_normalization",
         softmax_temperature: float = 1.0,
@@ -89,6 +92,7 @@ class CrossAlignLoss(nn.Module):
             alignment=alignment,
             alignment_weight=alignment_weight,
             nce_weight=nce_weight,
+            pool_weight=pool_weight,
             temperature=temperature,
             z_from=z_from,
             softmax_temperature=softmax_temperature,

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
 from torch import Tensor
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.functional import info_nce_rows, jsd_distance
+from haystack_crossalign.training.functional import info_nce_rows, jsd_distance, mixed_pool_nce_rows
 from haystack_crossalign.training.gather import Gathered
 
 __all__ = ["Alignment", "Direction", "NcePair", "Objective", "Plan", "ZFrom"]
@@ -30,21 +30,27 @@ class Plan:
     :param jsd: pairs whose distributions are drawn together.
     :param passage_nce: (anchor, candidates) of the contrast between passages.
     :param nce: (anchor, candidates) of the contrast between passages and queries.
+    :param pool_queries: anchors of the contrast with the mixed pool.
+    :param pool_passages: the versions that make up that pool.
     """
 
     jsd: tuple[tuple[int, int], ...]
     passage_nce: tuple[tuple[int, int], ...]
     nce: tuple[tuple[int, int], ...]
+    pool_queries: tuple[int, ...] = ()
+    pool_passages: tuple[int, ...] = ()
 
     @property
     def used(self) -> tuple[int, ...]:
         """The columns that have to be embedded, in ascending order."""
-        return tuple(sorted({column for pair in (*self.jsd, *self.passage_nce, *self.nce) for column in pair}))
+        pairs = (*self.jsd, *self.passage_nce, *self.nce, self.pool_queries, self.pool_passages)
+        return tuple(sorted({column for columns in pairs for column in columns}))
 
     @property
     def candidates(self) -> tuple[int, ...]:
         """The columns that serve as in-batch negatives, in ascending order: those that are gathered over processes."""
-        return tuple(sorted({candidates for _, candidates in (*self.passage_nce, *self.nce)}))
+        pairs = (*self.passage_nce, *self.nce)
+        return tuple(sorted({*(candidates for _, candidates in pairs), *self.pool_passages}))
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Objective:
     alignment: Alignment = "jsd"
     alignment_weight: float = 1.0
     nce_weight: float = 1.0
+    pool_weight: float = 0.0
     temperature: float = 0.02
     z_from: ZFrom = "before_normalization"
     softmax_temperature: float = 1.0
@@ -64,14 +71,16 @@ class Objective:
     def __post_init__(self) -> None:
         for name, kind in (("alignment", Alignment), ("z_from", ZFrom), ("direction", Direction)):
             _one_of(name, getattr(self, name), get_args(kind))
-        for name in ("alignment_weight", "nce_weight"):
+        for name in ("alignment_weight", "nce_weight", "pool_weight"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError("a weight must be finite and at least 0", field=name, seen=getattr(self, name))
         for name in ("temperature", "softmax_temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError("a temperature must be finite and positive", field=name, seen=getattr(self, name))
-        if self.alignment_weight == self.nce_weight == 0:
-            raise InputError("both weights are 0, nothing is left to train", field="alignment_weight, nce_weight")
+        if self.alignment_weight == self.nce_weight == self.pool_weight == 0:
+            raise InputError(
+                "all weights are 0, nothing is left to train", field="alignment_weight, nce_weight, pool_weight"
+            )
         if self.nce_pairs is not None:
             object.__setattr__(self, "nce_pairs", self._checked_pairs(self.nce_pairs))
 
@@ -113,11 +122,14 @@ class Objective:
             queries = target_queries if pair.endswith("target_query") else [_QUERY] * len(targets)
             for passage, query in dict.fromkeys(zip(passages, queries, strict=True)):
                 nce += self._directed(passage, query)
+        pool: dict[str, tuple[int, ...]] = {}
+        if self.pool_weight:
+            pool = {"pool_queries": (_QUERY, *target_queries), "pool_passages": (_PASSAGE, *targets)}
         if self.alignment == "jsd":
-            return Plan(jsd=tuple(align), passage_nce=(), nce=tuple(nce))
+            return Plan(jsd=tuple(align), passage_nce=(), nce=tuple(nce), **pool)
         # The English passage takes the place of the query: the target passage is the anchor in the paper's direction.
         contrast = [pair for passage, target in align for pair in self._directed(target, passage)]
-        return Plan(jsd=(), passage_nce=tuple(contrast), nce=tuple(nce))
+        return Plan(jsd=(), passage_nce=tuple(contrast), nce=tuple(nce), **pool)
 
     def rows(
         self, plan: Plan, columns: Mapping[int, Tensor], candidates: Mapping[int, Gathered], rows: slice
@@ -128,8 +140,9 @@ class Objective:
         :param columns: embeddings ``[batch, dim]`` of each used column.
         :param candidates: the same for the columns that serve as negatives, gathered over all processes.
         :param rows: the rows to compute, with explicit bounds.
-        :returns: ``[rows]`` for each term whose weight is not 0: ``"jsd"`` or ``"passage_nce"``, and ``"nce"``. A term
-            with several pairs of columns is their mean, so that its weight does not depend on the number of languages.
+        :returns: ``[rows]`` for each term whose weight is not 0: ``"jsd"`` or ``"passage_nce"``, ``"nce"`` and
+            ``"pool"``. A term with several pairs of columns is their mean, so that its weight does not depend on the
+            number of languages.
         """
         terms: dict[str, Tensor] = {}
         if plan.jsd:
@@ -142,6 +155,18 @@ class Objective:
             if pairs:
                 each = [self._nce(columns[anchor][rows], candidates[other], rows.start) for anchor, other in pairs]
                 terms[name] = weight * _mean(each)
+        if plan.pool_queries:
+            versions = [candidates[column] for column in plan.pool_passages]
+            each = [
+                mixed_pool_nce_rows(
+                    columns[query][rows],
+                    [version.rows for version in versions],
+                    self.temperature,
+                    first_positive=versions[0].offset + rows.start,
+                )
+                for query in plan.pool_queries
+            ]
+            terms["pool"] = self.pool_weight * _mean(each)
         return terms
 
     def _z(self, embeddings: Tensor) -> Tensor:

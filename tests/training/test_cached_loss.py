@@ -19,6 +19,8 @@ OPTIONS = [
     {"alignment": "passage_nce", "direction": "symmetric"},
     {"direction": "query_to_passage", "z_from": "after_normalization", "softmax_temperature": 0.5},
     {"nce_pairs": ("passage:query", "target:query"), "alignment_weight": 2.0},
+    {"pool_weight": 1.5},
+    {"pool_weight": 1.0, "nce_weight": 0.0, "alignment_weight": 0.0},
 ]
 
 

@@ -18,6 +18,7 @@ CASES = [
     ("plain", {"temperature": 0.1}),
     ("plain", {"temperature": 0.1, "direction": "symmetric", "alignment": "passage_nce"}),
     ("cached", {"temperature": 0.1, "mini_batch_size": 2}),
+    ("plain", {"temperature": 0.1, "pool_weight": 1.0}),
     ("cached", {"mini_batch_size": 2, "direction": "symmetric", "nce_pairs": ["passage:query", "target:query"]}),
 ]
 # Rows of the first and the second process: a share of the batch each, and the short last batch of an epoch.

@@ -8,7 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.functional import info_nce, info_nce_rows, jensen_shannon_divergence, jsd_distance
+from haystack_crossalign.training.functional import (
+    info_nce,
+    info_nce_rows,
+    jensen_shannon_divergence,
+    jsd_distance,
+    mixed_pool_nce_rows,
+)
 
 
 def slow_divergence(z1: NDArray[np.float64], z2: NDArray[np.float64]) -> float:
@@ -154,7 +160,36 @@ def test_rows_of_a_part_of_the_batch_are_those_of_the_whole() -> None:
     torch.testing.assert_close(info_nce_rows(anchor[2:5], candidates, 0.1, first_positive=2), whole[2:5])
 
 
+def test_mixed_pool_contrast_equals_a_slow_reference_written_from_the_formula() -> None:
+    query, versions = random(4, 5), [random(6, 5, seed=1), random(6, 5, seed=2), random(6, 5, seed=3)]
+    temperature, first = 0.1, 2
+    expected = []
+    for row in range(len(query)):
+        scores = [
+            [float(torch.cosine_similarity(query[row], passage, dim=0)) / temperature for passage in version]
+            for version in versions
+        ]
+        total = math.log(math.fsum(math.exp(score) for version in scores for score in version))
+        expected.append(total - math.fsum(version[first + row] for version in scores) / len(versions))
+    actual = mixed_pool_nce_rows(query, versions, temperature, first_positive=first)
+    assert actual.tolist() == pytest.approx(expected, rel=1e-10)
+
+
+def test_mixed_pool_contrast_of_one_language_is_info_nce() -> None:
+    query, passages = random(5, 4), random(5, 4, seed=1)
+    torch.testing.assert_close(mixed_pool_nce_rows(query, [passages], 0.2), info_nce_rows(query, passages, 0.2))
+
+
+def test_mixed_pool_contrast_is_the_logarithm_of_the_pool_where_all_passages_are_equal() -> None:
+    same = torch.ones(3, 5, dtype=torch.float64)
+    assert mixed_pool_nce_rows(random(3, 5), [same, same], 0.05).tolist() == pytest.approx([math.log(6)] * 3)
+
+
 def test_wrong_shapes_and_temperatures_are_named() -> None:
+    with pytest.raises(InputError, match="passages"):
+        mixed_pool_nce_rows(random(2, 3), [random(2, 3), random(3, 3)], 0.1)
+    with pytest.raises(InputError, match="temperature"):
+        mixed_pool_nce_rows(random(2, 3), [random(2, 3)], 0.0)
     with pytest.raises(InputError, match="z2"):
         jensen_shannon_divergence(random(2, 3), random(2, 4))
     with pytest.raises(InputError, match="positive"):

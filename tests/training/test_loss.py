@@ -55,6 +55,22 @@ def test_contrast_equals_that_of_sentence_transformers_with_the_target_passage_f
     close(terms["nce"], stock)
 
 
+def test_every_query_is_contrasted_with_one_pool_of_all_languages(tiny_model) -> None:
+    query, passage, first, second, first_query, second_query = embeddings(6)
+    loss = CrossAlignLoss(
+        tiny_model, alignment_weight=0, nce_weight=0, pool_weight=3.0, temperature=0.1, target_queries=True
+    )
+    terms = loss.compute_loss_from_embeddings([query, passage, first, second, first_query, second_query])
+    pool = torch.cat([passage, first, second])
+    each = []
+    for anchors in (query, first_query, second_query):
+        scores = F.cosine_similarity(anchors.double()[:, None], pool.double()[None], dim=-1) / 0.1
+        positives = torch.stack([scores[:, start : start + 6].diagonal() for start in (0, 6, 12)]).mean(0)
+        each.append((scores.logsumexp(-1) - positives).mean())
+    assert list(terms) == ["pool"]
+    close(terms["pool"], 3.0 * torch.stack(each).mean())
+
+
 @pytest.mark.parametrize(
     ("direction", "anchors"),
     [("passage_to_query", ["t"]), ("query_to_passage", ["q"]), ("symmetric", ["t", "q"])],
@@ -180,6 +196,7 @@ def test_configuration_names_every_option(tiny_model, loss_class) -> None:
         "alignment": "jsd",
         "alignment_weight": 1.0,
         "nce_weight": 1.0,
+        "pool_weight": 0.0,
         "temperature": 0.02,
         "z_from": "before_normalization",
         "softmax_temperature": 1.0,
@@ -207,6 +224,7 @@ def test_configuration_names_every_option(tiny_model, loss_class) -> None:
         ({"temperature": 0.0}, "temperature"),
         ({"softmax_temperature": -1.0}, "softmax_temperature"),
         ({"nce_weight": -1.0}, "nce_weight"),
+        ({"pool_weight": -1.0}, "pool_weight"),
         ({"alignment_weight": float("nan")}, "alignment_weight"),
         ({"alignment_weight": 0, "nce_weight": 0}, "nce_weight"),
         ({"nce_pairs": ["target:target_query"]}, "nce_pairs"),
