@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from haystack_crossalign._version import __version__
-from haystack_crossalign.cli import audit, benchmark, compare, convert, demo
+from haystack_crossalign.cli import audit, benchmark, compare, convert, demo, doctor, repair, retrain, train, triplets
 from haystack_crossalign.errors import CrossAlignError
 
 __all__ = ["app", "main"]
@@ -31,6 +31,11 @@ app = typer.Typer(
 app.command(name="audit", short_help="Audit your own documents and queries.")(audit.audit)
 app.command(name="benchmark", short_help="Measure a model on XQuAD or Belebele.")(benchmark.benchmark)
 app.command(name="demo", short_help="Show the bias on a sample, with a real model.")(demo.demo)
+app.command(name="train", short_help="Fine-tune a model by a recipe.")(train.train)
+app.command(name="repair", short_help="Repair a model without training, in seconds.")(repair.repair)
+app.command(name="retrain", short_help="Retrain, audit and publish a model, as a batch job.")(retrain.retrain)
+app.command(name="doctor", short_help="Check whether a live index can be audited.")(doctor.doctor)
+app.add_typer(triplets.app, name="triplets", short_help="Make training triplets: build, mine, translate, filter.")
 app.command(name="compare", short_help="Compare two results, before and after.")(compare.compare)
 app.command(name="convert", short_help="Convert judgments between formats.")(convert.convert)
 

@@ -10,12 +10,20 @@ if TYPE_CHECKING:
     from haystack_crossalign.components.language_bias_auditor import LanguageBiasAuditor
     from haystack_crossalign.components.language_tagger import LanguageTagger
     from haystack_crossalign.components.text_embedder import CrossAlignTextEmbedder
+    from haystack_crossalign.components.trainer import CrossAlignTrainer
 
-__all__ = ["CrossAlignDocumentEmbedder", "CrossAlignTextEmbedder", "LanguageBiasAuditor", "LanguageTagger"]
+__all__ = [
+    "CrossAlignDocumentEmbedder",
+    "CrossAlignTextEmbedder",
+    "CrossAlignTrainer",
+    "LanguageBiasAuditor",
+    "LanguageTagger",
+]
 
 _MODULES = {
     "CrossAlignDocumentEmbedder": "document_embedder",
     "CrossAlignTextEmbedder": "text_embedder",
+    "CrossAlignTrainer": "trainer",
     "LanguageBiasAuditor": "language_bias_auditor",
     "LanguageTagger": "language_tagger",
 }

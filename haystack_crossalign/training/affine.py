@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -105,7 +106,7 @@ def write_matrix_file(repair: AffineMap, path: Path | str) -> None:
     """
     path = Path(path)
     tensors = {"matrix": np.ascontiguousarray(repair.matrix), "bias": np.ascontiguousarray(repair.bias)}
-    data = save(tensors, metadata=dict(repair.metadata) | {"format": FORMAT})
+    data = _in_order(save(tensors, metadata=dict(repair.metadata) | {"format": FORMAT}))
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
@@ -118,6 +119,13 @@ def write_matrix_file(repair: AffineMap, path: Path | str) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ExternalError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with the keys of its header sorted: safetensors leaves their order to chance."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return data[:8] + header.encode().ljust(end - 8) + data[end:]
 
 
 def read_matrix_file(path: Path | str) -> AffineMap:

@@ -109,7 +109,11 @@ def triplets_from_sentences(
 
 
 def triplets_from_sections(
-    sections: Iterable[ParallelSection], target_languages: Sequence[str], *, language: str = "en"
+    sections: Iterable[ParallelSection],
+    target_languages: Sequence[str],
+    *,
+    language: str = "en",
+    partial: bool = False,
 ) -> tuple[Triplet, ...]:
     """A heading as query, the section under it as passage.
 
@@ -119,14 +123,16 @@ def triplets_from_sections(
     :param sections: sections; those without heading or passage in one of the languages are skipped.
     :param target_languages: normalised tags.
     :param language: normalised tag of queries and passages.
+    :param partial: take sections that lack some of the target languages too, with the others.
     """
     triplets = []
     for section in sections:
         heading = section.headings.get(language, "").strip()
-        if not heading or not all(section.passages.get(tag, "").strip() for tag in (language, *target_languages)):
+        targets = {tag: section.passages[tag] for tag in target_languages if section.passages.get(tag, "").strip()}
+        complete = len(targets) == len(target_languages) or (partial and targets)
+        if not heading or not section.passages.get(language, "").strip() or not complete:
             continue
-        targets = {tag: section.passages[tag] for tag in target_languages}
-        queries = {tag: section.headings[tag] for tag in target_languages if section.headings.get(tag, "").strip()}
+        queries = {tag: section.headings[tag] for tag in targets if section.headings.get(tag, "").strip()}
         triplets.append(
             Triplet(section.id, section.id, language, heading, section.passages[language], targets, queries)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -75,21 +75,30 @@ def apply_filters(triplets: Iterable[Triplet], filters: Sequence[Filter], *, exa
     return Filtered(left, dropped, shown)
 
 
-def language_mismatch(detect: Callable[[Sequence[str]], Sequence[str | None]]) -> Filter:
+def language_mismatch(
+    detect: Callable[[Sequence[str]], Sequence[str | None]], *, detectable: Collection[str] | None = None
+) -> Filter:
     """Drop triplets with a passage that is in another language than it says; undetermined texts pass.
 
+    Scripts of one language are not told apart.
+
     :param detect: normalised tag of each text, None where it does not tell.
+    :param detectable: the tags that ``detect`` may give; texts in other languages pass. None: all.
     """
+    known = None if detectable is None else {tag.split("-")[0] for tag in detectable}
 
     def rejects(triplets: Sequence[Triplet]) -> list[bool]:
         claims = [
             (number, tag, text)
             for number, triplet in enumerate(triplets)
             for tag, text in ((triplet.language, triplet.passage), *triplet.targets.items())
+            if known is None or tag.split("-")[0] in known
         ]
         found = detect([text for _, _, text in claims])
         wrong = {
-            number for (number, tag, _), seen in zip(claims, found, strict=True) if seen is not None and seen != tag
+            number
+            for (number, tag, _), seen in zip(claims, found, strict=True)
+            if seen is not None and seen.split("-")[0] != tag.split("-")[0]
         }
         return [number in wrong for number in range(len(triplets))]
 

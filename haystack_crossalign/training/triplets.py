@@ -28,7 +28,7 @@ from haystack_crossalign.data.files import TextFile, parse_json_object
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.languages import normalise_language
 
-__all__ = ["Triplet", "columns", "normalised", "read_dataset", "read_triplets"]
+__all__ = ["Triplet", "columns", "normalised", "read_dataset", "read_pairs", "read_triplets"]
 
 _FORMATS = (".jsonl", ".tsv", ".parquet")
 
@@ -91,15 +91,28 @@ def read_triplets(
     :raises InputError: for the first field that is missing or wrong, and for ids that occur twice.
     :raises ExternalError: for Parquet without the extra ``datasets``.
     """
-    path = Path(path)
-    reader = _Reader(path, language, target_languages)
+    return _read_file(_Reader(Path(path), language, target_languages))
+
+
+def read_pairs(path: str | Path, *, language: str = "en") -> tuple[tuple[Triplet, ...], Source]:
+    """Read (query, passage) pairs that are still to be translated: triplets whose targets may be missing.
+
+    :param path: a file as of :func:`read_triplets`; FlagEmbedding's positives are not read.
+    :param language: language of queries and passages where the file does not say.
+    :raises InputError: as :func:`read_triplets`.
+    """
+    return _read_file(_Reader(Path(path), language, (), targets_needed=False))
+
+
+def _read_file(reader: _Reader) -> tuple[tuple[Triplet, ...], Source]:
+    path = reader.path
     if path.suffix == ".parquet":
         return reader.read(_parquet_records(path)), _hashed(path)
     if path.suffix not in _FORMATS:
         raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_FORMATS))
     file = TextFile(path)
     if path.suffix == ".tsv":
-        return reader.read(_tsv_records(file)), file.source
+        return reader.read(_tsv_records(file, reader.needed)), file.source
     triplets = reader.read(Record(parse_json_object(text, path, line), path, line) for line, text in file)
     return triplets, file.source
 
@@ -161,8 +174,11 @@ def columns(
 class _Reader:
     """Makes triplets of records, whichever of the layouts they have."""
 
-    def __init__(self, path: Path, language: str, target_languages: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, language: str, target_languages: Sequence[str], *, targets_needed: bool = True
+    ) -> None:
         self.path = path
+        self.needed = ("query", "passage", "target") if targets_needed else ("query", "passage")
         self.language = normalise_language(language, field="language")
         self.targets = tuple(normalise_language(tag, field="target_languages") for tag in target_languages)
 
@@ -180,8 +196,10 @@ class _Reader:
     def _triplet(self, record: Record, default_id: str) -> Triplet:
         language = record.language("language", self.language)
         query = record.text("query")
-        if record.get("pos") is not None:
+        if record.get("pos") is not None and "target" in self.needed:
             passage, targets, target_queries = self._flag(record)
+        elif "target" not in self.needed and record.get("targets") is None and record.get("target") is None:
+            passage, targets, target_queries = record.text("passage"), {}, {}
         else:
             passage = record.text("passage")
             nested = record.get("targets") is not None
@@ -232,13 +250,13 @@ class _Reader:
         return {tag: record.text("target")}, {tag: query} if query else {}
 
 
-def _tsv_records(file: TextFile) -> Iterable[Record]:
+def _tsv_records(file: TextFile, needed: Sequence[str]) -> Iterable[Record]:
     header: list[str] | None = None
     for line, text in file:
         cells = text.split("\t")
         if header is None:
             header = [cell.strip() for cell in cells]
-            if len(set(header)) < len(header) or not {"query", "passage", "target"} <= set(header):
+            if len(set(header)) < len(header) or not set(needed) <= set(header):
                 raise InputError(
                     "the first line must name the columns",
                     source=file.path,

@@ -1,0 +1,198 @@
+"""`crossalign repair`: take the language bias out of a model, or out of the vectors of an index, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from haystack_crossalign.cli import options as opt
+from haystack_crossalign.cli.outputs import Outputs
+from haystack_crossalign.errors import InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.data.collection import Source
+    from haystack_crossalign.training.repair_model import RepairOutcome
+    from haystack_crossalign.training.repair_texts import RepairTexts
+
+__all__ = ["repair", "report_pages"]
+
+Parallel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Parallel documents (JSON lines with id, text, language, parallel_id) or triplets."
+    ),
+]
+Tagged = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Documents that need not be parallel, with id, text and language: fit on these instead."
+    ),
+]
+HeldOut = Annotated[
+    Path | None,
+    typer.Option("--held-out", metavar="FILE", help="Parallel documents to judge by. Default: half of the others."),
+]
+Output = Annotated[Path, typer.Option(metavar="DIR", help="Folder to be made.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="auto, documents, triplets, or a corpus: ntrex, tico19, course_sections, squad.",
+    ),
+]
+Tolerance = Annotated[
+    float, typer.Option(metavar="X", help="Loss of same-language NDCG@1 that counts as none; 0.005 is half a point.")
+]
+MatrixOnly = Annotated[
+    bool, typer.Option("--matrix-only", help="Write the matrix for vectors in an index, and no model.")
+]
+TitleField = Annotated[str, typer.Option(metavar="NAME", help="Field of documents that holds the title.")]
+Limit = Annotated[int, typer.Option(min=5, metavar="N", help="Documents per language that are fitted on.")]
+HeldOutLimit = Annotated[int, typer.Option(min=5, metavar="N", help="Documents per language that judge.")]
+
+
+def repair(
+    output: Output,
+    parallel: Parallel = None,
+    tagged: Tagged = None,
+    held_out: HeldOut = None,
+    file_format: Format = "auto",
+    model: opt.Model = None,
+    embedder: opt.EmbedderFile = None,
+    precision: opt.Precision = "auto",
+    max_tokens: opt.MaxTokens = None,
+    languages: opt.Languages = None,
+    language_field: opt.LanguageField = "language",
+    group_field: opt.GroupField = "parallel_id",
+    title_field: TitleField = "title",
+    tolerance: Tolerance = 0.005,
+    matrix_only: MatrixOnly = False,
+    fit_limit: Limit = 800,
+    held_out_limit: HeldOutLimit = 500,
+    seed: opt.Seed = 0,
+    samples: opt.Samples = 1000,
+    report: opt.ReportFile = None,
+    markdown: opt.MarkdownFile = None,
+    no_texts: opt.NoTexts = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Repair a model without training, in seconds, from 10 to 50 documents in two or more languages.
+
+    The directions in which the languages differ are projected out of the embeddings. How much is taken out is chosen
+    on held-out documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that
+    moves vectors already in an index, and the audit before and after.
+    """
+    from haystack_crossalign.cli.prepare import check_model, open_embedder
+    from haystack_crossalign.cli.progress import Stages
+    from haystack_crossalign.data.atomic import write_atomically
+    from haystack_crossalign.training.new_folder import check_new_folder
+
+    check_new_folder(output, source="--output")
+    outputs = Outputs(report=report, markdown=markdown)
+    outputs.check([parallel, tagged, held_out, embedder])
+    check_model(model, embedder, precision, max_tokens)
+    if parallel is None and tagged is None:
+        raise InputError("no documents", allowed="--parallel FILE, or --tagged FILE where none are parallel")
+    if embedder is not None and not matrix_only:
+        raise InputError(
+            "an embedder of a pipeline cannot be written as a model", source="--embedder", allowed="with --matrix-only"
+        )
+    chosen = _languages(languages)
+
+    def read(path: Path | None, kind: str) -> RepairTexts | None:
+        from haystack_crossalign.training.repair_texts import read_repair_texts
+
+        if path is None:
+            return None
+        texts = read_repair_texts(
+            path,
+            kind=kind,
+            language=chosen[0] if chosen else "en",
+            target_languages=chosen[1:],
+            language_field=language_field,
+            group_field=group_field,
+            title_field=title_field,
+        )
+        return texts.in_languages(chosen) if chosen else texts
+
+    read_files = (
+        read(parallel, file_format),
+        read(tagged, "documents"),
+        read(held_out, file_format),
+    )
+    from haystack_crossalign.models.names import DEFAULT_MODEL
+    from haystack_crossalign.training.repair_model import RepairOptions, fit_repair
+    from haystack_crossalign.training.repair_output import open_model, write_repair
+    from haystack_crossalign.training.repair_sample import make_sample
+
+    options = RepairOptions(tolerance=tolerance, seed=seed, samples=samples)
+    sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
+    sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
+    encoder: Any = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
+    base = None if matrix_only else open_model(model or DEFAULT_MODEL, encoder.prompts)
+    with Stages(show=not quiet) as progress:
+        outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
+        outcome = write_repair(outcome, output, model=base, sources=sources, pages=report_pages, texts=not no_texts)
+    # Copies, where a pipeline collects its reports.
+    for target, name in ((outputs.report, "report.html"), (outputs.markdown, "report.md")):
+        if target is not None:
+            write_atomically(target, (output / name).read_text(encoding="utf-8"))
+    if not quiet:
+        _print(outcome, output, matrix_only=matrix_only)
+
+
+def report_pages(comparison: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """The report before and after as a page and as a summary, by file name."""
+    from haystack_crossalign.report.html import render_html_comparison
+    from haystack_crossalign.report.markdown import render_markdown_comparison
+
+    return {
+        "report.html": render_html_comparison(comparison, before, after),
+        "report.md": render_markdown_comparison(comparison),
+    }
+
+
+def _languages(names: str | None) -> tuple[str, ...]:
+    from haystack_crossalign.languages import normalise_language
+
+    chosen = [normalise_language(name, source="--languages") for name in opt.split_names(names) or ()]
+    return tuple(dict.fromkeys(chosen))
+
+
+def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
+    from rich.table import Table
+
+    from haystack_crossalign.cli.session import console
+
+    out = console()
+    table = Table(title="Held-out documents, before and after", title_justify="left", box=None, pad_edge=False)
+    for name in ("Queries in", "Number", "Max@R", "Complete@10", "Same-language NDCG@1", "95 % interval", ""):
+        table.add_column(name, justify="left" if name in ("Queries in", "") else "right")
+    mixed = {row["query_language"]: row["measures"] for row in outcome.comparison.rows if row["scenario"] == "multi"}
+    for one in outcome.harm:
+        measures = mixed.get(one.language, {})
+        depth, complete = measures.get("Max@R"), measures.get("Complete@10")
+        table.add_row(
+            one.language,
+            str(one.queries),
+            f"{depth['a']:.1f} → {depth['b']:.1f}" if depth else "–",
+            f"{complete['a']:.1%} → {complete['b']:.1%}" if complete else "–",
+            f"{one.before:.1%} → {one.after:.1%}",
+            f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f}",
+            one.verdict,
+        )
+    out.print(table)
+    trial = outcome.choice.chosen
+    counts = zip(outcome.fitted.languages, outcome.fitted.counts, strict=True)
+    fitted = ", ".join(f"{count} in {tag}" for tag, count in counts)
+    lines = [
+        f"Documents fitted on: {fitted}. Strength {trial.strength:g}, share of the common mean {trial.common_share:g}.",
+        *(f"Note: {note}" for note in outcome.notes),
+        f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",
+    ]
+    for line in lines:
+        out.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,86 @@
+"""`crossalign retrain`: the batch job, for schedulers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from haystack_crossalign.cli import options as opt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["retrain"]
+
+Config = Annotated[Path, typer.Option(metavar="FILE", help="The job: see training/job.example.yaml.")]
+OutcomeFile = Annotated[
+    Path | None,
+    typer.Option("--outcome", metavar="FILE", help="Write the outcome here too, beside the one among the models."),
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value over the job's file. Repeatable.")
+]
+
+
+def retrain(
+    config: Config,
+    outcome: OutcomeFile = None,
+    overrides: Set = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Retrain or repair a model and publish it if it passes the gate: read, mine, filter, train, audit, gate, publish.
+
+    Exit codes: 0 published, 1 gate failed, 2 wrong input, 3 outside fault, 75 another run is active (try again later),
+    130 interrupted. Whatever happens, outcome.json in the folder of the models says it. A run that was killed is gone
+    on with by the next one.
+    """
+    from haystack_crossalign.cli.progress import Stages
+    from haystack_crossalign.cli.repair import report_pages
+    from haystack_crossalign.errors import CrossAlignError
+    from haystack_crossalign.training.job_config import read_job
+    from haystack_crossalign.training.job_outcome import EXIT_CODES, Record, check_outcome_file
+
+    if outcome is not None:
+        check_outcome_file(outcome)
+    try:
+        job = read_job(config, overrides or ())
+    except CrossAlignError as error:
+        # Where the models stand is not known: the outcome goes where it was asked for, or nowhere.
+        status = next(name for name, code in EXIT_CODES.items() if code == error.exit_code)
+        Record(config.stem, [] if outcome is None else [outcome]).write(status, str(error))
+        raise
+    from haystack_crossalign.report.training_html import render_training_html
+    from haystack_crossalign.training.job import run_job
+
+    with _ended_like_interrupted(), Stages(show=not quiet) as progress:
+        record = run_job(
+            job,
+            environ=os.environ,
+            outcome_file=outcome,
+            pages=report_pages,
+            files={"report.html": render_training_html},
+            progress=progress,
+        )
+    if not quiet:
+        typer.echo(f"published {record.facts['version']}; latest points to it")
+        for name in record.facts.get("removed_versions", []):
+            typer.echo(f"removed {name}")
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """Schedulers end a job by SIGTERM: let it write its outcome as after Ctrl-C."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,199 @@
+"""A training run as one self-contained HTML page: loss curves, and the held-out audit before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from haystack_crossalign.languages import display_name
+from haystack_crossalign.report.lines_svg import Series, line_chart
+from haystack_crossalign.report.words import count, interval, joined, measure_value, plural
+
+__all__ = ["render_training_html"]
+
+_TERMS = {
+    "jsd": "Distance between the versions of a passage (L_JSD)",
+    "passage_nce": "Contrast between passages (in place of L_JSD)",
+    "nce": "Contrast between passages and queries (L_NCE)",
+    "distil": "Distillation of same-language similarities",
+    "to_start": "Pull to the start weights",
+}
+
+
+def render_training_html(facts: Mapping[str, Any]) -> str:
+    """The page of a training run.
+
+    :param facts: what ``training.json`` holds, schema ``crossalign.training/1``.
+    :returns: the HTML document, for a file in UTF-8. It loads nothing and needs no script.
+    """
+    environment = Environment(
+        loader=PackageLoader("haystack_crossalign.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    css = resources.files("haystack_crossalign.report").joinpath("assets", "page.css").read_text(encoding="utf-8")
+    return environment.get_template("training.html.j2").render(
+        style=css,
+        name=facts["name"],
+        lead=_lead(facts),
+        more=_more(facts),
+        curves=_curves(facts["curves"]["steps"]),
+        evaluations=_evaluations(facts),
+        columns=_columns(facts),
+        rows=_rows(facts),
+        shares=facts["kept"]["tried"],
+        trials=facts["start"]["trials"],
+        facts=_facts(facts),
+        recipe=yaml.safe_dump(dict(facts["recipe"]), allow_unicode=True, sort_keys=False).strip(),
+        measure_value=measure_value,
+    )
+
+
+def _lead(facts: Mapping[str, Any]) -> str:
+    result, kept = facts["result"], facts["kept"]
+    if result is None:
+        return f"Trained for {plural(kept['of_steps'], 'step', 'steps')}; nothing was held out to measure it."
+    if kept["share"] == 0:
+        return "Training did no better than its start on held-out data: the start was kept."
+    row = min(
+        (row for row in result["rows"] if row["scenario"] == "multi"),
+        key=lambda row: row["measures"]["Max@R_norm"]["base"],
+    )
+    depth = row["measures"]["Max@R"]
+    asked = display_name(row["query_language"])
+    versions = joined([display_name(tag) for tag in row["pool"]])
+    before, after = (measure_value("Max@R", depth[column]) for column in ("base", "after"))
+    return (
+        f"To see every version of the answer ({versions}), a query in {asked} had to be read to rank {before} before "
+        f"training, and to rank {after} after it (means)."
+    )
+
+
+def _more(facts: Mapping[str, Any]) -> list[str]:
+    result, kept, held = facts["result"], facts["kept"], facts["data"]["held_out"]["triplets"]
+    sentences = []
+    if result is not None:
+        lost = 100 * result["harm"]
+        within = "within" if result["harmless"] else "beyond"
+        change = f"lost {lost:.2f}" if lost > 0 else f"gained {abs(lost):.2f}"
+        sentences.append(
+            f"Same-language retrieval: the language that came off worst {change} points of NDCG@1 against the base "
+            f"model, {within} the tolerance of {100 * result['tolerance']:g}."
+        )
+        sentences.append(f"Measured on {plural(held, 'triplet', 'triplets')} of the same kind of data, held out.")
+    if 0 < kept["share"] < 1:
+        sentences.append(
+            f"The weights are {100 * kept['share']:g} % tuned and {100 - 100 * kept['share']:g} % start ones."
+        )
+    elif kept["share"] == 1:
+        sentences.append(f"The weights are those of step {kept['step']} of {kept['of_steps']}.")
+    return sentences
+
+
+def _curves(steps: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    made = []
+    for term, title in _TERMS.items():
+        points = [(entry["step"], entry[term]) for entry in steps if term in entry]
+        if points:
+            made.append({"title": title, "svg": line_chart([Series(term, points)], label=f"{title}, by step")})
+    return made
+
+
+def _evaluations(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    entries, kept = facts["curves"]["evaluations"], facts["kept"]["step"]
+    if len(entries) < 2:
+        return []
+    made = []
+    for title, scenarios, measure in (
+        ("Max@R_norm in pools of several languages, percent", ("multi",), "Max@R_norm"),
+        ("NDCG@1 in pools of one language, percent", ("mono-same", "mono-cross"), "NDCG@1"),
+    ):
+        names = [number for number, row in enumerate(entries[0]["rows"]) if row["scenario"] in scenarios]
+        lines = [
+            Series(
+                _row_name(entries[0]["rows"][number]),
+                [(entry["step"], 100 * entry["rows"][number]["measures"][measure]) for entry in entries],
+            )
+            for number in names
+        ]
+        for start in range(0, len(lines), 4):
+            part = lines[start : start + 4]
+            svg = line_chart(part, label=f"{title}, by step", mark=kept)
+            made.append({"title": title, "svg": svg, "names": [one.name for one in part]})
+    return made
+
+
+def _columns(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    repaired = facts["start"]["kind"] == "repair"
+    return [("base", "Base"), *([("start", "Repaired")] if repaired else []), ("after", "After")]
+
+
+def _rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if facts["result"] is None:
+        return []
+    made = []
+    for row in facts["result"]["rows"]:
+        for name in ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",):
+            values = row["measures"][name]
+            better = values["after"] < values["base"] if name == "Max@R" else values["after"] > values["base"]
+            same = values["after"] == values["base"]
+            made.append(
+                {
+                    "name": _row_name(row),
+                    "queries": count(row["queries"]),
+                    "measure": name,
+                    "values": [measure_value(name, values[column]) for column, _ in _columns(facts)],
+                    "interval": interval(name, values["interval"]),
+                    "verdict": "" if same else "better" if better else "worse",
+                }
+            )
+    return made
+
+
+def _row_name(row: Mapping[str, Any]) -> str:
+    pool = " + ".join(display_name(tag) for tag in row["pool"])
+    if row["part"]:
+        pool = f"{pool} (of {row['part']})"
+    return f"{pool}, asked in {display_name(row['query_language'])}"
+
+
+def _facts(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    model, data, environment = facts["model"], facts["data"], facts["environment"]
+    return [
+        (
+            "Model",
+            [
+                ("Name", model["name"]),
+                ("SHA-256", model["sha256"] or ""),
+                *((f"Prompt for a {role}", repr(prompt)) for role, prompt in model["prompts"].items()),
+                *((f"Repair: {key.replace('_', ' ')}", text) for key, text in (facts["start"]["repair"] or {}).items()),
+            ],
+        ),
+        (
+            "Data",
+            [
+                *(
+                    (source["name"], f"{plural(source['triplets'], 'triplet', 'triplets')}, SHA-256 {source['sha256']}")
+                    for source in data["files"]
+                ),
+                ("Trained on", plural(data["triplets"], "triplet", "triplets")),
+                ("Held out", plural(data["held_out"]["triplets"], "triplet", "triplets")),
+            ],
+        ),
+        (
+            "Run",
+            [
+                ("Seed", str(facts["seed"])),
+                ("Precision", f"{environment['precision']} on {environment['device']}"),
+                ("Processes", str(environment["processes"])),
+                ("Processor", str(environment["cpu"])),
+            ],
+        ),
+        ("Software", [(name, str(version)) for name, version in environment["packages"].items()]),
+    ]

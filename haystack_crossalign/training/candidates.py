@@ -1,0 +1,115 @@
+"""Which weights are handed over: the last, the best, the start, or a mean of start and tuned ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from haystack_crossalign.training.evaluation import HeldOutScore, preference
+from haystack_crossalign.training.model_setup import merge_adapters
+from haystack_crossalign.training.monitor import START_STEP, Monitor
+from haystack_crossalign.training.recipe import Recipe
+from haystack_crossalign.training.stock_trainer import read_weights
+
+__all__ = ["SHARES", "Candidate", "choose_weights", "interpolate", "weights_of"]
+
+SHARES = (1.0, 0.85, 0.7, 0.5, 0.3)
+_BASE = ".base_layer."
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that were chosen.
+
+    :param step: step they are of; 0 is the start.
+    :param share: share of them in the mean with the start.
+    :param tried: score per share where several were tried.
+    """
+
+    step: int
+    share: float
+    tried: Mapping[float, HeldOutScore]
+
+
+def weights_of(model: Any) -> dict[str, Tensor]:
+    """Copies of the weights that training changes, by the names that they have without adapters."""
+    return {
+        name.replace(_BASE, "."): weight.detach().clone()
+        for name, weight in model.named_parameters()
+        if _BASE in name or (weight.requires_grad and "lora_" not in name)
+    }
+
+
+def interpolate(model: Any, start: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> None:
+    """Set the weights to ``start + share * (tuned - start)``; at 0 and 1 to exactly those.
+
+    :param model: without adapters.
+    :param start: weights by name.
+    :param tuned: weights of the same names.
+    :param share: 0 to 1.
+    """
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, before in start.items():
+            after = tuned[name]
+            mean = after if share == 1 else before if share == 0 else torch.lerp(before, after, share)
+            parameters[name].copy_(mean)
+
+
+def choose_weights(
+    model: Any,
+    start: Mapping[str, Tensor],
+    monitor: Monitor,
+    recipe: Recipe,
+    score: Callable[[Any], HeldOutScore] | None,
+) -> Candidate:
+    """Put the weights into the model that the recipe asks for.
+
+    With ``interpolate`` below 1 the last weights are interpolated; with ``auto`` the best ones (the last, where the
+    start is the best) with each of :data:`SHARES`. With ``evaluate.keep: best`` the start is kept where nothing is
+    preferred to it.
+
+    :param model: after training; adapters are merged.
+    :param start: see :func:`weights_of`.
+    :param monitor: what was seen in training.
+    :param recipe: the recipe.
+    :param score: scores the model on the held-out part; None where there is none.
+    """
+    base, best = monitor.base, monitor.best
+    if score is None or base is None or best is None:
+        merge_adapters(model)
+        share = 1.0 if isinstance(recipe.interpolate, str) else recipe.interpolate
+        interpolate(model, start, _named(model, start), share)
+        return Candidate(monitor.step, share, {})
+    keep_best = recipe.evaluate.keep == "best"
+    step = max(one.step for one in monitor.history)
+    shares = SHARES if isinstance(recipe.interpolate, str) else (recipe.interpolate,)
+    takes_best = keep_best and (isinstance(recipe.interpolate, str) or recipe.interpolate == 1)
+    if takes_best and best.step not in (START_STEP, step):
+        step = best.step
+        read_weights(model, monitor.best_weights(step))
+    merge_adapters(model)
+    tuned = _named(model, start)
+    tolerance = recipe.evaluate.tolerance
+    tried: dict[float, HeldOutScore] = {}
+    for share in shares:
+        known = next((one.score for one in monitor.history if one.step == step), None) if share == 1 else None
+        if known is None:
+            interpolate(model, start, tuned, share)
+            known = score(model)
+        tried[share] = known
+    chosen = max(tried, key=lambda share: preference(tried[share], base, tolerance))
+    first = monitor.history[0].score
+    if keep_best and preference(first, base, tolerance) >= preference(tried[chosen], base, tolerance):
+        step, chosen = START_STEP, 0.0
+    interpolate(model, start, tuned, chosen)
+    return Candidate(step, chosen, tried if len(tried) > 1 else {})
+
+
+def _named(model: Any, start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    parameters = dict(model.named_parameters())
+    return {name: parameters[name].detach().clone() for name in start}

@@ -1,0 +1,96 @@
+"""Distillation: the similarities inside each language stay what they were to a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
+from torch import Tensor
+
+__all__ = ["SimilarityDistillation", "similarity_divergence"]
+
+_QUERY, _PASSAGE, _FIRST_TARGET = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class SimilarityDistillation:
+    """``weight`` times the mean of ``KL(softmax(S_teacher / t) || softmax(S_student / t))`` over pairs of columns.
+
+    S are the cosines of anchors and candidates of one language within the batch. Where both are one column, the
+    similarity of a text to itself is left out, as it is 1 for teacher and student.
+
+    :param weight: weight of the term.
+    :param temperature: t.
+    :param similarities: pairs such as ``"query:passage"`` and ``"target_query:target"``.
+    """
+
+    weight: float
+    temperature: float
+    similarities: tuple[str, ...]
+
+    def pairs(self, columns: int, targets: int) -> list[tuple[int, int]]:
+        """Numbers of the columns that are compared.
+
+        :param columns: number of columns.
+        :param targets: number of target passages among them; the rest after them are target-language queries.
+        """
+        passages = list(range(_FIRST_TARGET, _FIRST_TARGET + targets))
+        queries = list(range(_FIRST_TARGET + targets, columns))
+        named: dict[str, list[tuple[int, int]]] = {
+            "query:passage": [(_QUERY, _PASSAGE)],
+            "passage:passage": [(_PASSAGE, _PASSAGE)],
+            "target_query:target": list(zip(queries, passages, strict=False)),
+            "target:target": [(passage, passage) for passage in passages],
+        }
+        return [pair for name in self.similarities for pair in named[name]]
+
+    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], targets: int) -> Tensor:
+        """The weighted term.
+
+        :param student: ``[batch, dim]`` per column, of any length.
+        :param teacher: the same of the teacher, without gradient; its dimension may differ.
+        :param targets: number of target passages.
+        """
+        each = [
+            similarity_divergence(student[a], student[b], teacher[a], teacher[b], self.temperature, without_own=a == b)
+            for a, b in self.pairs(len(student), targets)
+        ]
+        return self.weight * torch.stack(each).mean() if each else student[0].new_zeros(())
+
+
+def similarity_divergence(
+    anchors: Tensor,
+    candidates: Tensor,
+    teacher_anchors: Tensor,
+    teacher_candidates: Tensor,
+    temperature: float,
+    *,
+    without_own: bool = False,
+) -> Tensor:
+    """Mean over the anchors of ``KL(softmax(S_teacher / t) || softmax(S_student / t))`` with S cosines.
+
+    :param anchors: ``[n, dim]``.
+    :param candidates: ``[m, dim]``.
+    :param teacher_anchors: ``[n, teacher dim]``.
+    :param teacher_candidates: ``[m, teacher dim]``.
+    :param temperature: t, above 0.
+    :param without_own: leave candidate i out for anchor i; needs at least three rows to say anything.
+    :returns: a scalar, 0 where both agree.
+    """
+    with torch.autocast(anchors.device.type, enabled=False):
+        student = _scores(anchors, candidates, temperature, without_own)
+        target = _scores(teacher_anchors, teacher_candidates, temperature, without_own)
+        if not student.shape[1]:
+            return student.sum()
+        return F.kl_div(F.log_softmax(student, -1), F.log_softmax(target, -1), reduction="batchmean", log_target=True)
+
+
+def _scores(anchors: Tensor, candidates: Tensor, temperature: float, without_own: bool) -> Tensor:
+    scores = F.normalize(anchors.float(), dim=-1) @ F.normalize(candidates.float(), dim=-1).T / temperature
+    if not without_own:
+        return scores
+    rows = len(scores)
+    others = ~torch.eye(rows, dtype=torch.bool, device=scores.device)
+    return scores[others].reshape(rows, rows - 1)

@@ -1,0 +1,260 @@
+"""Audit of the held-out part: how deep the versions lie, and whether same-language retrieval was harmed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.audit.run import audit_vectors, rank_scenario
+from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.measures import evaluate, parse_measure
+from haystack_crossalign.training.packing import DOCUMENT, QUERY, TextTable
+from haystack_crossalign.training.repair_scores import HeldOut
+from haystack_crossalign.training.triplets import Triplet, normalised
+
+__all__ = ["MEASURES", "HeldOutAudit", "HeldOutScore", "RowScore", "harm", "preference"]
+
+MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class RowScore:
+    """Means over the queries of one language in one pool.
+
+    :param scenario: ``multi``, ``mono-same`` or ``mono-cross``.
+    :param pool: languages of the pool.
+    :param query_language: language of the queries.
+    :param queries: number of queries.
+    :param pool_size: versions in the pool.
+    :param measures: mean per measure.
+    :param part: languages of the texts that were compared, where a pool of one language is asked in several parts.
+    """
+
+    scenario: str
+    pool: tuple[str, ...]
+    query_language: str
+    queries: int
+    pool_size: int
+    measures: Mapping[str, float]
+    part: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The row in a few characters, such as ``multi en+zh, zh queries``; no two rows of a score have one name."""
+        part = f" (of {self.part})" if self.part else ""
+        return f"{self.scenario} {'+'.join(self.pool)}{part}, {self.query_language} queries"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return vars(self) | {"pool": list(self.pool), "measures": dict(self.measures)}
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """What the held-out part says about a model.
+
+    :param rows: one entry for each pool and query language.
+    """
+
+    rows: tuple[RowScore, ...]
+
+    @property
+    def alignment(self) -> float:
+        """Mean Max@R_norm of the pools of several languages, 0 to 1: higher is less bias."""
+        return float(np.mean([row.measures["Max@R_norm"] for row in self.rows if row.scenario == "multi"]))
+
+    @property
+    def quality(self) -> dict[str, float]:
+        """NDCG@1 in each pool of one language, by the name of the row."""
+        return {row.name: row.measures["NDCG@1"] for row in self.rows if row.scenario != "multi"}
+
+
+def harm(score: HeldOutScore, base: HeldOutScore) -> float:
+    """How much the worst language lost in its own pool against the base model, in NDCG@1; negative for a gain."""
+    before = base.quality
+    return max((before[name] - value for name, value in score.quality.items()), default=0.0)
+
+
+def preference(score: HeldOutScore, base: HeldOutScore, tolerance: float) -> tuple[bool, float]:
+    """A key by which models are compared, the greater the better: harmless ones first, then least bias; of harmful ones
+    the least harmful.
+
+    :param score: of the model.
+    :param base: of the base model.
+    :param tolerance: loss of NDCG@1 that counts as none.
+    """
+    lost = harm(score, base)
+    harmless = lost <= tolerance + _ROUNDING
+    return (harmless, score.alignment if harmless else -lost)
+
+
+class HeldOutAudit:
+    """Held-out triplets as judged collections.
+
+    A pool holds the distinct passages, a query's relevant documents are the versions of its passage. A language that
+    has no queries of its own is asked in English instead (mono-cross), so that harm to it shows as well.
+
+    :param triplets: the held-out triplets.
+    :param table: takes up their texts.
+    :param language: language of the queries.
+    :param languages: target languages.
+    :param pool: ``pairs`` or ``all``.
+    :raises InputError: when no language has two groups with queries.
+    """
+
+    def __init__(
+        self, triplets: Sequence[Triplet], table: TextTable, *, language: str, languages: Sequence[str], pool: str
+    ) -> None:
+        groups = [tuple(languages)] if pool == "all" else [(tag,) for tag in languages]
+        self._parts: list[tuple[JudgedCollection, NDArray[np.int64], NDArray[np.int64], list[Scenario]]] = []
+        for targets in groups:
+            kept = [triplet for triplet in triplets if all(tag in triplet.targets for tag in targets)]
+            part = _collect(kept, table, language, targets)
+            if part is not None:
+                self._parts.append(part)
+        if not self._parts:
+            raise InputError(
+                "the held-out part is too small to measure anything",
+                field="held_out",
+                seen=f"{len(triplets)} triplets",
+                allowed="two parallel groups in a target language",
+            )
+        self.rows = sorted({row for _, documents, queries, _ in self._parts for row in (*documents, *queries)})
+        self._place = {row: place for place, row in enumerate(self.rows)}
+
+    def score(self, vectors: NDArray[np.float32]) -> HeldOutScore:
+        """Rank everything exactly.
+
+        :param vectors: float32 ``[rows, dim]``, of the texts named by :attr:`rows`.
+        """
+        measures = [parse_measure(name) for name in MEASURES]
+        made = []
+        for collection, plan in self._with_vectors(vectors):
+            for scenario in plan:
+                table = rank_scenario(collection, scenario).table
+                values = evaluate(table, measures)
+                means = {name: float(np.mean(one.values)) for name, one in values.items()}
+                made.append(
+                    RowScore(
+                        scenario.name,
+                        scenario.pool_languages,
+                        scenario.query_language,
+                        len(table.ranks),
+                        int(table.pool_size or 0),
+                        means,
+                        # English stands beside each of several languages, each time with other texts.
+                        "+".join(plan[0].pool_languages) if len(self._parts) > 1 and scenario.name != "multi" else None,
+                    )
+                )
+        return HeldOutScore(tuple(made))
+
+    def intervals(self, vectors: NDArray[np.float32], *, seed: int, samples: int = 1000) -> list[dict[str, Any]]:
+        """95 % bootstrap interval of each measure, per row in the order of :meth:`score`.
+
+        :param vectors: as for :meth:`score`.
+        :param seed: of the bootstrap.
+        :param samples: bootstrap samples.
+        """
+        measures = [parse_measure(name) for name in MEASURES]
+        made: list[dict[str, Any]] = []
+        for collection, plan in self._with_vectors(vectors):
+            result = audit_vectors(
+                collection, plan, provenance={}, measures=measures, seed=seed, samples=samples, examples=0
+            )
+            made += [dict(row["intervals"]) for row in result.rows]
+        return made
+
+    def held_out(self, vectors: NDArray[np.float32]) -> HeldOut:
+        """The same data as the choice of a repair takes it.
+
+        :param vectors: as for :meth:`score`.
+        """
+        documents: dict[tuple[str, str], int] = {}
+        queries: dict[tuple[str, str, str], int] = {}
+        for collection, document_rows, query_rows, _ in self._parts:
+            own = collection.documents
+            for place, row in enumerate(document_rows.tolist()):
+                documents.setdefault((own.groups[place], own.languages[place]), self._place[row])
+            asked = collection.queries
+            for place, row in enumerate(query_rows.tolist()):
+                group = own.groups[collection.relevant[place][0]]
+                queries.setdefault((asked.ids[place], group, asked.languages[place]), self._place[row])
+        return HeldOut(
+            queries=vectors[list(queries.values())],
+            query_languages=[tag for _, _, tag in queries],
+            query_groups=[group for _, group, _ in queries],
+            documents=vectors[list(documents.values())],
+            document_languages=[tag for _, tag in documents],
+            document_groups=[group for group, _ in documents],
+        )
+
+    def _with_vectors(self, vectors: NDArray[np.float32]) -> list[tuple[JudgedCollection, list[Scenario]]]:
+        made = []
+        for collection, document_rows, query_rows, plan in self._parts:
+            documents = vectors[[self._place[row] for row in document_rows.tolist()]]
+            queries = vectors[[self._place[row] for row in query_rows.tolist()]]
+            made.append(
+                (
+                    replace(
+                        collection,
+                        documents=replace(collection.documents, vectors=documents),
+                        queries=replace(collection.queries, vectors=queries),
+                    ),
+                    plan,
+                )
+            )
+        return made
+
+
+def _collect(
+    triplets: Sequence[Triplet], table: TextTable, language: str, targets: Sequence[str]
+) -> tuple[JudgedCollection, NDArray[np.int64], NDArray[np.int64], list[Scenario]] | None:
+    """A collection of the passages and queries, their rows in the table, and the pools that are asked."""
+    group_of: dict[str, str] = {}
+    documents: dict[tuple[str, str, str], int] = {}
+    queries: dict[tuple[str, str], tuple[str, str, int]] = {}
+    for triplet in triplets:
+        group = group_of.setdefault(normalised(triplet.passage), triplet.group)
+        for tag, text in ((language, triplet.passage), *((tag, triplet.targets[tag]) for tag in targets)):
+            documents.setdefault((group, tag, normalised(text)), table.add(DOCUMENT, text))
+        asked = {language: triplet.query} | {
+            tag: triplet.target_queries[tag] for tag in targets if tag in triplet.target_queries
+        }
+        for tag, text in asked.items():
+            # One question asked of several passages has no one answer: the first stands.
+            queries.setdefault((tag, normalised(text)), (f"{tag}:{triplet.id}", group, table.add(QUERY, text)))
+    if len({group for group, _, _ in documents}) < 2:
+        return None
+    members: dict[str, list[int]] = {}
+    for place, (group, _, _) in enumerate(documents):
+        members.setdefault(group, []).append(place)
+    collection = JudgedCollection(
+        name="held-out part",
+        documents=Documents(
+            ids=tuple(f"{tag}:{group}:{place}" for place, (group, tag, _) in enumerate(documents)),
+            languages=tuple(tag for _, tag, _ in documents),
+            groups=tuple(group for group, _, _ in documents),
+            texts=tuple(text for _, _, text in documents),
+        ),
+        queries=Queries(
+            ids=tuple(one for one, _, _ in queries.values()),
+            languages=tuple(tag for tag, _ in queries),
+            texts=tuple(text for _, text in queries),
+        ),
+        relevant=tuple(tuple(members[group]) for _, group, _ in queries.values()),
+    )
+    pool = (language, *targets)
+    asked_in = [tag for tag in pool if tag in collection.query_languages]
+    plan = [Scenario("multi", pool, tag) for tag in asked_in]
+    plan += [Scenario("mono-same", (tag,), tag) for tag in asked_in]
+    plan += [Scenario("mono-cross", (tag,), language) for tag in pool if tag not in asked_in]
+    document_rows = np.array(list(documents.values()), dtype=np.int64)
+    query_rows = np.array([row for _, _, row in queries.values()], dtype=np.int64)
+    return collection, document_rows, query_rows, plan

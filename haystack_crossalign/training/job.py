@@ -1,0 +1,322 @@
+"""A retraining job: read, mine, filter, train, audit, gate, publish; safe to repeat, to run twice and to kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haystack_crossalign._version import __version__
+from haystack_crossalign.audit.run import Progress
+from haystack_crossalign.data.atomic import write_atomically
+from haystack_crossalign.data.collection import JudgedCollection, Source
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.job_audit import (
+    Judgement,
+    audit_collection,
+    audit_model,
+    check_gate,
+    evaluation_files,
+    judge,
+)
+from haystack_crossalign.training.job_config import JobConfig
+from haystack_crossalign.training.job_data import (
+    filter_triplets,
+    mined_triplets,
+    read_files,
+    triplets_from_documents,
+)
+from haystack_crossalign.training.job_model import JobModel, job_recipe, open_base, repair_job, train_job
+from haystack_crossalign.training.job_outcome import AnotherRunActiveError, GateFailedError, Record
+from haystack_crossalign.training.job_publish import ModelStore, version_name
+from haystack_crossalign.training.recipe import HeldOutPart
+from haystack_crossalign.training.train_data import read_train_data, split_triplets
+from haystack_crossalign.training.triplet_writer import write_triplets
+from haystack_crossalign.training.triplets import Triplet, read_triplets
+
+if TYPE_CHECKING:
+    from haystack_crossalign.training.repair_output import Pages
+
+__all__ = ["OUTCOME", "REPORT", "run_job"]
+
+OUTCOME = "outcome.json"
+REPORT = "report.html"
+
+_STATE = "state.json"
+_HOURS = 24
+"""A run that was killed is gone on with for so long; later its data are too old and it starts anew."""
+
+Files = Mapping[str, Callable[[Mapping[str, Any]], str]]
+
+
+def run_job(
+    job: JobConfig,
+    *,
+    environ: Mapping[str, str],
+    outcome_file: Path | None = None,
+    pages: Pages | None = None,
+    files: Files | None = None,
+    progress: Progress | None = None,
+) -> Record:
+    """Run a job. Whatever happens, ``outcome.json`` in the folder of the models says it; but a run that finds another
+    one active writes ``outcome_file`` only.
+
+    :param job: the configuration.
+    :param environ: the environment, for the connection to an index.
+    :param outcome_file: one more place for the outcome.
+    :param pages: makes the report before and after.
+    :param files: makes further files of a trained model.
+    :param progress: called while the run works.
+    :returns: what was done.
+    :raises GateFailedError: when the model is not good enough; nothing is published then.
+    :raises AnotherRunActiveError: when another run is active.
+    :raises CrossAlignError: for wrong input and outside faults.
+    """
+    store = ModelStore(job.file(job.models).resolve())
+    more = [] if outcome_file is None else [outcome_file]
+    try:
+        with store.locked():
+            record = Record(job.name, [store.folder / OUTCOME, *more])
+            with record.written():
+                _Run(job, store, record, environ, pages, files or {}, progress).go()
+            return record
+    except AnotherRunActiveError as error:
+        Record(job.name, more).write("another run is active", str(error))
+        raise
+
+
+@dataclass
+class _Run:
+    """One run; its steps in the order in which they are taken."""
+
+    job: JobConfig
+    store: ModelStore
+    record: Record
+    environ: Mapping[str, str]
+    pages: Pages | None
+    files: Files
+    progress: Progress | None
+    state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Path:
+        return self.store.work / "model"
+
+    def go(self) -> None:
+        if self._published_already():
+            return
+        model = job_recipe(self.job)
+        resumed = self._begin(model)
+        train, held_out, sources = self._data(model, resumed=resumed)
+        collection = audit_collection(self.job, held_out, sources)
+        check_gate(self.job.gate, collection)
+        self._model(model, train, held_out, sources, resumed=resumed)
+        judgement, digest = self._audit(model, collection)
+        with self.record.step("gate") as told:
+            told["failures"] = list(judgement.failures)
+            if judgement.failures:
+                shutil.rmtree(self.store.work, ignore_errors=True)
+                raise GateFailedError("not published: " + "; ".join(judgement.failures))
+        self._publish(digest)
+
+    def _published_already(self) -> bool:
+        """Finish what a run began that was killed between the two renames of publishing."""
+        self.state = self._stored_state()
+        version = self.state.get("publishing")
+        if version is None or not (self.store.folder / version).is_dir():
+            return False
+        written = json.loads((self.store.folder / version / "job" / OUTCOME).read_text(encoding="utf-8"))
+        self.record.steps += written["steps"]
+        self.record.facts |= {
+            name: written[name] for name in ("version", "model", "same_language", "improvement", "gate")
+        }
+        with self.record.step("publish") as told:
+            told["of_an_earlier_run"] = True
+            self.store.point_to(version)
+            self._tidy()
+        return True
+
+    def _begin(self, model: JobModel) -> bool:
+        """Take up the work of a run that was killed, or start clean; answers which."""
+        recipe = None if model.recipe is None else model.recipe.to_dict()
+        digest = self.job.digest(recipe, __version__, self._file_hashes())
+        young = time.time() - float(self.state.get("started", 0)) < _HOURS * 3600
+        if self.state.get("digest") == digest and young:
+            return True
+        self.store.clean()
+        self.state = {"digest": digest, "started": time.time(), "done": []}
+        self._keep_state()
+        return False
+
+    def _file_hashes(self) -> list[str]:
+        names = [self.job.file(entry.path) for entry in self.job.source.files] if self.job.source else []
+        found = []
+        for path in (*names, *evaluation_files(self.job)):
+            if not path.exists():
+                raise InputError("no such file", source=self.job.path, seen=str(path), allowed="a file that exists")
+            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        found.append(hashlib.file_digest(stream, "sha256").hexdigest())
+        return found
+
+    def _data(
+        self, model: JobModel, *, resumed: bool
+    ) -> tuple[tuple[Triplet, ...], tuple[Triplet, ...], tuple[Source, ...]]:
+        if self.job.source is None:
+            if model.recipe is None:
+                raise InputError("nothing to read", source=self.job.path, field="source")
+            with self.record.step("read") as told:
+                data = read_train_data(model.recipe)
+                told |= {"triplets": len(data.train), "held_out": len(data.held_out), "from": "the recipe"}
+            return data.train, data.held_out, tuple(Source(one.name, one.sha256) for one in data.sources)
+        files = self._data_files()
+        if resumed and "data" in self.state["done"]:
+            self.record.skip("read", "done by the run that this one goes on with")
+            read = [read_triplets(path)[0] for path in files]
+            return read[0], read[1], tuple(Source(**one) for one in self.state["sources"])
+        train, held_out, sources = self._read(model)
+        for path, triplets in zip(files, (train, held_out), strict=True):
+            write_triplets(path, triplets)
+        self.state["done"].append("data")
+        self.state["sources"] = [{"name": one.name, "sha256": one.sha256} for one in sources]
+        self._keep_state()
+        return train, held_out, sources
+
+    def _read(self, model: JobModel) -> tuple[tuple[Triplet, ...], tuple[Triplet, ...], tuple[Source, ...]]:
+        job, source = self.job, self.job.source
+        if source is None:
+            raise InputError("nothing to read", source=job.path, field="source")
+        with self.record.step("read") as told:
+            data = read_files(job, source.files, model.language, model.languages)
+            documents, sources = data.documents, list(data.sources)
+            if source.index is not None:
+                from haystack_crossalign.training.job_index import read_index
+
+                texts, told["index"] = read_index(
+                    source.index, job.path.parent, self.environ, mined=job.mine is not None, seed=job.seed
+                )
+                documents = replace(documents, passages=(*documents.passages, *texts.passages))
+                sources += texts.sources
+            told |= {"documents": len(documents.passages), "triplets": len(data.triplets)}
+        found: tuple[Triplet, ...]
+        if job.mine is None:
+            found = triplets_from_documents(documents, model.language, model.languages)
+        else:
+            with self.record.step("mine") as told:
+                found, counted = mined_triplets(documents, model.language, model.languages, job.mine, open_base(model))
+                told |= counted
+        with self.record.step("filter") as told:
+            made = (*data.triplets, *found)
+            kept, dropped = filter_triplets(_unique_ids(made), job.filters, evaluation_files(job))
+            part = HeldOutPart(share=job.audit.share, limit=job.audit.limit)
+            held_out, apart = split_triplets(kept, part, seed=job.seed)
+            train = tuple(triplet for triplet in kept if triplet.id not in apart)
+            told |= {"read": len(made), "dropped": dropped, "train": len(train), "held_out": len(held_out)}
+            if len(train) < 2:
+                raise InputError(
+                    "nothing is left to train on",
+                    source=job.path,
+                    field="source",
+                    seen=f"{len(made)} triplets read, dropped: {dropped}",
+                    allowed="parallel texts in the languages of the recipe",
+                )
+        return train, held_out, tuple(sources)
+
+    def _model(
+        self,
+        model: JobModel,
+        train: Sequence[Triplet],
+        held_out: Sequence[Triplet],
+        sources: Sequence[Source],
+        *,
+        resumed: bool,
+    ) -> None:
+        step = self.job.method
+        if resumed and "model" in self.state["done"] and self.output.is_dir():
+            self.record.skip(step, "done by the run that this one goes on with")
+            return
+        with self.record.step(step) as told:
+            if step == "repair":
+                told |= repair_job(
+                    self.job, model, self.output, train, held_out, sources, pages=self.pages, progress=self.progress
+                )
+            else:
+                data = None if self.job.source is None else self._data_files()
+                told |= train_job(
+                    self.job, model, self.output, data, resume=resumed, progress=self.progress, files=self.files
+                )
+        self.state["done"].append("model")
+        self._keep_state()
+
+    def _audit(self, model: JobModel, collection: JudgedCollection) -> tuple[Judgement, str]:
+        from haystack_crossalign.models.encoder import Encoder
+
+        with self.record.step("audit") as told:
+            base, made = open_base(model), Encoder(str(self.output))
+            before = audit_model(collection, base, self.job, progress=self.progress)
+            after = audit_model(collection, made, self.job, progress=self.progress)
+            judgement = judge(before, after, self.job)
+            told |= {"queries": len(collection.queries), "documents": len(collection.documents)}
+            self.record.facts |= judgement.facts()
+            described = made.provenance()
+            self.record.facts["model"] = {"base": base.provenance(), "sha256": described["sha256"]}
+            folder = self.output / "job"
+            folder.mkdir(exist_ok=True)
+            texts = {
+                "before.json": judgement.before.to_json(),
+                "after.json": judgement.after.to_json(),
+                "comparison.json": judgement.comparison.to_json(),
+            }
+            if self.pages is not None:
+                made_pages = self.pages(judgement.comparison.to_dict(), before.to_dict(), after.to_dict())
+                texts |= made_pages
+                # Also of a model that is not published: this is where one sees why.
+                write_atomically(self.store.folder / REPORT, made_pages.get(REPORT, ""))
+            for name, text in texts.items():
+                write_atomically(folder / name, text)
+        return judgement, str(described["sha256"])
+
+    def _publish(self, digest: str) -> None:
+        version = version_name(self.record.started, digest)
+        with self.record.step("publish"):
+            self.record.facts["version"] = version
+            write_atomically(self.output / "job" / OUTCOME, self.record.to_json("published"))
+            self.state["publishing"] = version
+            self._keep_state()
+            self.store.publish(self.output, version)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        self.record.facts["removed_versions"] = self.store.prune(self.job.keep)
+        shutil.rmtree(self.store.work, ignore_errors=True)
+
+    def _data_files(self) -> tuple[Path, Path]:
+        return self.store.work / "train.jsonl", self.store.work / "held_out.jsonl"
+
+    def _stored_state(self) -> dict[str, Any]:
+        try:
+            state = json.loads((self.store.work / _STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def _keep_state(self) -> None:
+        write_atomically(self.store.work / _STATE, json.dumps(self.state))
+
+
+def _unique_ids(triplets: Sequence[Triplet]) -> list[Triplet]:
+    """Two files may use one id: the later one gets a number."""
+    seen: Counter[str] = Counter()
+    made = []
+    for triplet in triplets:
+        seen[triplet.id] += 1
+        number = seen[triplet.id]
+        made.append(triplet if number == 1 else replace(triplet, id=f"{triplet.id}~{number}"))
+    return made

@@ -1,0 +1,172 @@
+"""Training triplets of a job: read from files and an index, mined where there are no groups, filtered, split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.audit.run import Embedder
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.filtering import evaluation_texts, filter_targets
+from haystack_crossalign.training.filters import (
+    Filter,
+    ambiguous_queries,
+    evaluation_overlap,
+    language_mismatch,
+    length_ratio,
+    near_duplicates,
+)
+from haystack_crossalign.training.job_config import FileSource, Filters, JobConfig, Mine
+from haystack_crossalign.training.repair_sample import known_item
+from haystack_crossalign.training.repair_texts import Passage, RepairTexts, detected_format, read_repair_texts
+from haystack_crossalign.training.triplets import Triplet, read_triplets
+
+__all__ = ["JobData", "filter_triplets", "mined_triplets", "read_files", "triplets_from_documents"]
+
+
+@dataclass(frozen=True)
+class JobData:
+    """What was read.
+
+    :param documents: documents, parallel or to be mined.
+    :param triplets: triplets that files had ready.
+    :param sources: the files, with their hashes.
+    """
+
+    documents: RepairTexts
+    triplets: tuple[Triplet, ...]
+    sources: tuple[Source, ...]
+
+
+def read_files(job: JobConfig, files: Sequence[FileSource], language: str, languages: Sequence[str]) -> JobData:
+    """Read the files of a job.
+
+    :param job: says where relative paths start.
+    :param files: the files.
+    :param language: language of the passages.
+    :param languages: target languages; a corpus needs them.
+    :raises InputError: for the first thing that is missing or wrong, with file, line and field.
+    """
+    passages: list[Passage] = []
+    triplets: list[Triplet] = []
+    sources: list[Source] = []
+    for entry in files:
+        path = job.file(entry.path)
+        kind = detected_format(path) if entry.format == "auto" else entry.format
+        if kind == "documents":
+            texts = read_repair_texts(path, kind="documents")
+            passages += texts.passages
+            sources += texts.sources
+            continue
+        if kind == "triplets":
+            made, source = read_triplets(path, language=language, target_languages=languages)
+        else:
+            from haystack_crossalign.training.corpora import CORPORA as READERS
+
+            if not languages:
+                raise InputError("a corpus needs the target languages", source=path, field="languages")
+            made, source = READERS[kind](path, languages)
+        triplets += made
+        sources.append(source)
+    return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources))
+
+
+def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:
+    """A triplet for each group that has the language and one of the targets.
+
+    The query is the title of the document, else its first sentence, which is then taken out of it; the target query is
+    that of the target's own version.
+
+    :param texts: parallel documents.
+    :param language: of query and passage.
+    :param languages: target languages; empty takes all others.
+    """
+    groups: dict[str, dict[str, Passage]] = {}
+    for passage in texts.passages:
+        groups.setdefault(passage.group, {}).setdefault(passage.language, passage)
+    made = []
+    for group, versions in groups.items():
+        tags = [tag for tag in (languages or sorted(versions)) if tag in versions and tag != language]
+        if language not in versions or not tags:
+            continue
+        asked = {tag: _asked(versions[tag]) for tag in (language, *tags)}
+        made.append(
+            Triplet(
+                id=group,
+                group=group,
+                language=language,
+                query=asked[language][0],
+                passage=asked[language][1],
+                targets={tag: asked[tag][1] for tag in tags},
+                target_queries={tag: asked[tag][0] for tag in tags},
+            )
+        )
+    return tuple(made)
+
+
+def mined_triplets(
+    texts: RepairTexts, language: str, languages: Sequence[str], options: Mine, embedder: Embedder
+) -> tuple[tuple[Triplet, ...], dict[str, Any]]:
+    """Triplets of documents that are found to be translations of each other.
+
+    :param texts: documents whose groups say nothing.
+    :param language: the language that the others are compared with.
+    :param languages: the others; empty takes all.
+    :param options: margin and neighbours.
+    :param embedder: the model that is to be repaired or trained.
+    :returns: the triplets, and what was counted.
+    :raises InputError: when a language has no documents.
+    """
+    from haystack_crossalign.training.mined_triplets import MiningDocument, mine_triplets
+
+    mined = mine_triplets(
+        [MiningDocument(one.id, one.language, one.text, one.title) for one in texts.passages],
+        embedder,
+        languages or [tag for tag in texts.languages if tag != language],
+        language=language,
+        neighbours=options.neighbours,
+        threshold=options.margin,
+    )
+    return mined.triplets, {"counts": dict(mined.counts), "mean_margin": dict(mined.margins)}
+
+
+def filter_triplets(
+    triplets: Iterable[Triplet], options: Filters, evaluation: Sequence[Path]
+) -> tuple[tuple[Triplet, ...], dict[str, int]]:
+    """Drop what must not be trained on, each target by itself.
+
+    :param triplets: the triplets.
+    :param options: which filters.
+    :param evaluation: files, or folders of files, whose texts must not be trained on.
+    :returns: what is left, and how many targets were dropped per reason.
+    """
+    filters: list[Filter] = []
+    if options.ambiguous is not None:
+        filters.append(ambiguous_queries(options.ambiguous))
+    if options.language:
+        filters.append(language_mismatch(_detector()))
+    if options.length_ratio is not None:
+        filters.append(length_ratio(options.length_ratio))
+    if options.near_duplicates is not None:
+        filters.append(near_duplicates(options.near_duplicates))
+    if evaluation:
+        filters.append(evaluation_overlap(text for path in evaluation for text in evaluation_texts(path)))
+    filtered = filter_targets(list(triplets), filters)
+    return filtered.triplets, dict(filtered.dropped)
+
+
+def _asked(passage: Passage) -> tuple[str, str]:
+    if passage.title:
+        return passage.title, passage.text
+    _, query, rest = known_item(passage.text)
+    return query, rest
+
+
+def _detector() -> Callable[[Sequence[str]], Sequence[str | None]]:
+    from haystack_crossalign.detection import LanguageDetector
+
+    detector = LanguageDetector()
+    return lambda texts: [found.language for found in detector.detect(texts)]

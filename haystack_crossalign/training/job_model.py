@@ -1,0 +1,191 @@
+"""The model of a job: trained by the recipe, here or by a launcher, or repaired."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haystack_crossalign.audit.run import Progress
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.training.job_config import JobConfig
+from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource, read_recipe
+from haystack_crossalign.training.triplets import Triplet
+
+if TYPE_CHECKING:
+    from haystack_crossalign.models.encoder import Encoder
+    from haystack_crossalign.training.repair_output import Pages
+
+__all__ = ["JobModel", "job_recipe", "open_base", "repair_job", "train_job"]
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class JobModel:
+    """The model that a job starts from, and the languages of its data.
+
+    :param name: hub name, folder, or ``offline:multilingual-e5-small``.
+    :param recipe: None for a repair without one.
+    :param language: language of the passages.
+    :param languages: target languages; empty takes all that the texts have.
+    """
+
+    name: str
+    recipe: Recipe | None
+    language: str
+    languages: tuple[str, ...]
+
+
+def job_recipe(job: JobConfig) -> JobModel:
+    """Read what a job starts from.
+
+    :param job: the configuration.
+    :raises InputError: when the recipe is wrong, or its languages contradict those of the job.
+    """
+    recipe = None if job.recipe is None else read_recipe(job.file(job.recipe), job.overrides)
+    language = job.language or (recipe.language if recipe else "en")
+    languages = job.languages or (recipe.languages if recipe else ())
+    if language in languages:
+        raise InputError("holds the language of the passages", source=job.path, field="languages", seen=language)
+    if recipe is not None:
+        recipe = replace(recipe, language=language, languages=languages or recipe.languages)
+    name = job.model or (recipe.model.name if recipe else "")
+    if recipe is not None and job.model is not None:
+        recipe = replace(recipe, model=replace(recipe.model, name=name))
+    return JobModel(name, recipe, language, languages)
+
+
+def open_base(model: JobModel) -> Encoder:
+    """The model as it is before the job.
+
+    :raises InputError: for a name that is wrong.
+    :raises ExternalError: when it cannot be loaded.
+    """
+    from haystack_crossalign.models.encoder import Encoder
+
+    if model.recipe is None:
+        return Encoder(model.name)
+    source = model.recipe.model
+    return Encoder(
+        model.name,
+        revision=source.revision,
+        query_prefix=source.query_prefix,
+        document_prefix=source.document_prefix,
+    )
+
+
+def train_job(
+    job: JobConfig,
+    model: JobModel,
+    output: Path,
+    data: tuple[Path, Path] | None,
+    *,
+    resume: bool,
+    progress: Progress | None = None,
+    files: Mapping[str, Callable[[Mapping[str, Any]], str]] | None = None,
+) -> dict[str, Any]:
+    """Train by the recipe.
+
+    :param job: the configuration.
+    :param model: with a recipe.
+    :param output: folder of the model.
+    :param data: files of the triplets to train on and of those held out; None takes the data of the recipe.
+    :param resume: go on from the checkpoint of a run that was killed.
+    :param progress: called while the run works.
+    :param files: further files of the output.
+    :returns: facts for the outcome.
+    :raises CrossAlignError: as `haystack_crossalign.training.trainer.train`.
+    """
+    recipe = model.recipe
+    if recipe is None:
+        raise InputError("training needs a recipe", source=job.path, field="recipe")
+    if data is not None:
+        # The job has held a part out already; a share of 0 in the recipe switches its evaluation off.
+        switched_off = recipe.held_out.path is None and recipe.held_out.share == 0
+        held_out = HeldOutPart(share=0) if switched_off else HeldOutPart(path=str(data[1]), limit=recipe.held_out.limit)
+        recipe = replace(recipe, data=(TrainSource(path=str(data[0])),), held_out=held_out)
+    recipe = replace(recipe, name=recipe.name or job.name)
+    if job.launch:
+        _launched(job.launch, recipe, output, resume=resume)
+        return {"launcher": job.launch[0]}
+    from haystack_crossalign.training.trainer import train
+
+    def tell(stage: str, done: int, total: int, terms: Mapping[str, float]) -> None:  # noqa: ARG001 - not shown
+        if progress is not None:
+            progress(stage, done, total)
+
+    outcome = train(recipe, output, resume=resume, progress=tell, files=files)
+    return {"seconds_per_stage": {name: round(value, 3) for name, value in outcome.seconds.items()}}
+
+
+def repair_job(
+    job: JobConfig,
+    model: JobModel,
+    output: Path,
+    train: Sequence[Triplet],
+    held_out: Sequence[Triplet],
+    sources: Sequence[Source],
+    *,
+    pages: Pages | None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Repair the model without training.
+
+    :param job: the configuration.
+    :param model: the model.
+    :param output: folder to be made; one that an earlier run left is removed.
+    :param train: triplets whose passages are fitted on.
+    :param held_out: triplets that the strengths are chosen on.
+    :param sources: the files they came from.
+    :param pages: makes the report.
+    :param progress: called while embedding and ranking.
+    :returns: facts for the outcome.
+    """
+    from haystack_crossalign.training.repair_model import RepairOptions, fit_repair
+    from haystack_crossalign.training.repair_output import open_model, write_repair
+    from haystack_crossalign.training.repair_sample import make_sample
+    from haystack_crossalign.training.repair_texts import texts_from_triplets
+
+    tolerance = 0.005 if job.gate.tolerance is None else job.gate.tolerance
+    options = RepairOptions(tolerance=tolerance, seed=job.seed, samples=job.audit.samples)
+    sample = make_sample(texts_from_triplets(train), held_out=texts_from_triplets(held_out), seed=job.seed)
+    encoder = open_base(model)
+    base = open_model(model.name, encoder.prompts)
+    outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
+    shutil.rmtree(output, ignore_errors=True)
+    write_repair(outcome, output, model=base, sources=sources, pages=pages, texts=job.audit.texts)
+    chosen = outcome.choice.chosen
+    return {"strength": chosen.strength, "common_share": chosen.common_share, "notes": list(outcome.notes)}
+
+
+def _launched(launch: Sequence[str], recipe: Recipe, output: Path, *, resume: bool) -> None:
+    """Train in processes that a launcher starts, such as ``accelerate launch``."""
+    file = output.parent / "recipe.yaml"
+    # JSON is YAML. Relative paths start where the recipe stands, which this file does not.
+    values = recipe.to_dict()
+    places = [(values["held_out"], "path")]
+    places += [(entry, name) for entry in values["data"] for name in ("path", "drop")]
+    for section, name in places:
+        if section[name] is not None:
+            section[name] = str((recipe.folder / section[name]).resolve())
+    file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
+    command = [*launch, "-m", "haystack_crossalign", "train", "--recipe", str(file), "--output", str(output)]
+    try:
+        done = subprocess.run(  # noqa: S603 - the command stands in the configuration of whoever runs the job
+            [*command, *(["--resume"] if resume else [])], check=False, stdout=sys.stderr
+        )
+    except OSError as error:
+        raise InputError("cannot be started", field="launch", seen=launch[0], allowed="a command") from error
+    if done.returncode == _INTERRUPTED:
+        raise KeyboardInterrupt
+    if done.returncode == InputError.exit_code:
+        raise InputError("the training refused its input; its message stands above", field="launch")
+    if done.returncode != 0:
+        raise ExternalError(f"the launcher ended with {done.returncode}; its messages stand above")

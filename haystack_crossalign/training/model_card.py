@@ -1,0 +1,152 @@
+"""The model card of a trained model: Markdown with the metadata that model hubs read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from haystack_crossalign.languages import display_name
+from haystack_crossalign.training.loss import CITATION
+
+__all__ = ["model_card"]
+
+
+def model_card(facts: Mapping[str, Any]) -> str:
+    """The text of the card.
+
+    :param facts: what ``training.json`` holds.
+    """
+    recipe = facts["recipe"]
+    languages = [recipe["language"], *recipe["languages"]]
+    header = {
+        "library_name": "sentence-transformers",
+        "pipeline_tag": "sentence-similarity",
+        "language": languages,
+        "base_model": facts["model"]["name"],
+        "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "cross-lingual"],
+    }
+    lines = ["---", yaml.safe_dump(header, allow_unicode=True, sort_keys=False).strip(), "---", ""]
+    lines += _introduction(facts, languages)
+    lines += _usage(facts)
+    lines += _results(facts)
+    lines += _data(facts)
+    lines += ["## Recipe", "", "```yaml"]
+    lines += [yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).strip(), "```", ""]
+    packages = ", ".join(f"{name} {version}" for name, version in facts["environment"]["packages"].items())
+    environment = facts["environment"]
+    lines += [
+        f"Seed {facts['seed']}, {environment['precision']} on {environment['device']}, "
+        f"{environment['processes']} process{'es' if environment['processes'] > 1 else ''}; {packages}. "
+        "`training.json` holds the curves, hashes and versions.",
+        "",
+        "## Citation",
+        "",
+        "```bibtex",
+        CITATION.strip(),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[str]:
+    named = ", ".join(display_name(tag) for tag in languages)
+    yield f"# {facts['name']}"
+    yield ""
+    start = " after a linear repair of its language directions" if facts["start"]["kind"] == "repair" else ""
+    yield (
+        f"[{facts['model']['name']}] fine-tuned{start} so that versions of one text in several languages ({named}) "
+        "are found together, with the joint loss of cross-lingual alignment (arXiv 2604.05684). "
+        f"Vectors of {facts['model']['dimension']} numbers, compared by cosine."
+    )
+    if facts["kept"]["share"] == 0:
+        yield ""
+        yield "**No trained weights did better than the start on the held-out part, so the start was kept.**"
+    elif facts["kept"]["share"] < 1:
+        yield ""
+        yield f"The weights are {facts['kept']['share']:g} parts tuned and {1 - facts['kept']['share']:g} parts start."
+    yield ""
+
+
+def _usage(facts: Mapping[str, Any]) -> Iterator[str]:
+    prompts = facts["model"]["prompts"]
+    yield from (
+        "## Use",
+        "",
+        "```python",
+        "from sentence_transformers import SentenceTransformer",
+        "",
+        f"model = SentenceTransformer({facts['name']!r})",
+        'queries = model.encode_query(["…"])',
+        'documents = model.encode_document(["…", "…"])',
+        "scores = model.similarity(queries, documents)",
+        "```",
+        "",
+    )
+    if prompts["query"] or prompts["document"]:
+        query, document = prompts["query"], prompts["document"]
+        yield f"Prompts: `{query}` before queries, `{document}` before documents; both are stored."
+        yield ""
+
+
+def _results(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Before and after"
+    yield ""
+    result = facts["result"]
+    if result is None:
+        yield "Nothing was held out, so nothing was measured."
+        yield ""
+        return
+    held = facts["data"]["held_out"]["triplets"]
+    repaired = facts["start"]["kind"] == "repair"
+    columns = ["Pool", "Queries", "Measure", "Base", *(["Repaired"] if repaired else []), "After", "95 % interval"]
+    yield f"On {held} triplets of the training data's kind that were held out; other data may differ."
+    yield ""
+    yield "| " + " | ".join(columns) + " |"
+    yield "|" + " --- |" * 3 + " ---: |" * (len(columns) - 3)
+    for row in result["rows"]:
+        shown = ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",)
+        for name in shown:
+            values = row["measures"][name]
+            interval = values["interval"]
+            cells = [
+                " + ".join(row["pool"]) + (f" (of {row['part']})" if row["part"] else ""),
+                f"{row['queries']} {row['query_language']}",
+                name,
+                _figure(name, values["base"]),
+                *([_figure(name, values["start"])] if repaired else []),
+                _figure(name, values["after"]),
+                "" if not interval else " to ".join(_figure(name, bound) for bound in interval),
+            ]
+            yield "| " + " | ".join(cells) + " |"
+    yield ""
+    lost = 100 * result["harm"]
+    verdict = "within" if result["harmless"] else "beyond"
+    change = f"{lost:.2f} points of NDCG@1 less" if lost > 0 else f"{abs(lost):.2f} points of NDCG@1 more"
+    yield (
+        f"Same-language retrieval of the language that came off worst: {change} than the base model, {verdict} the "
+        f"tolerance of {100 * result['tolerance']:g}."
+    )
+    yield ""
+
+
+def _data(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Training data"
+    yield ""
+    yield "| File | Triplets | Languages | Licence |"
+    yield "| --- | ---: | --- | --- |"
+    for source in facts["data"]["files"]:
+        tags = ", ".join(f"{tag} {count}" for tag, count in source["languages"].items())
+        licence = source["licence"] or "not stated in the recipe"
+        yield f"| {source['name']} | {source['triplets']} | {tags} | {licence} |"
+    yield ""
+    yield (
+        f"{facts['data']['triplets']} triplets trained on. The licences of the data and of the base model hold for "
+        "what is made of them; check them before you share this model."
+    )
+    yield ""
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{value:.2f}" if name == "Max@R" else f"{100 * value:.2f} %"

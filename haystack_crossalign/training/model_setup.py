@@ -1,0 +1,230 @@
+"""The model that is trained: loaded, repaired where the recipe says so, with the right weights frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Dense
+from torch import nn
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.loading import LoadedModel, LoadOptions, load_model
+from haystack_crossalign.models.prompts import Prompts, resolve_prompts
+from haystack_crossalign.training.affine import AffineMap
+from haystack_crossalign.training.packing import DOCUMENT, TextTable
+from haystack_crossalign.training.recipe import Lora, ModelSource, Recipe, Start
+from haystack_crossalign.training.repair import (
+    COMMON_SHARES,
+    STRENGTHS,
+    Trial,
+    choose_repair,
+    fit_language_directions,
+)
+from haystack_crossalign.training.repair_scores import HeldOut, held_out_score
+from haystack_crossalign.training.triplets import Triplet
+
+__all__ = [
+    "BaseModel",
+    "StartRepair",
+    "choose_start",
+    "load_base",
+    "merge_adapters",
+    "passage_sample",
+    "prepare_training",
+    "set_dropout",
+]
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A loaded model.
+
+    :param model: the model, float32.
+    :param prompts: what stands in front of queries and documents.
+    :param loaded: its name and the identity of its weights.
+    """
+
+    model: SentenceTransformer
+    prompts: Prompts
+    loaded: LoadedModel
+
+
+@dataclass(frozen=True)
+class StartRepair:
+    """The repair that training starts from.
+
+    :param repair: the map.
+    :param trials: what was tried, empty where the recipe gives the strengths.
+    """
+
+    repair: AffineMap
+    trials: tuple[Trial, ...] = ()
+
+
+def load_base(source: ModelSource, device: str) -> BaseModel:
+    """Load the model of a recipe in float32, with its prompts settled and stored in it.
+
+    :raises InputError: as :func:`~haystack_crossalign.models.loading.load_model`.
+    :raises ExternalError: likewise.
+    """
+    loaded = load_model(source.name, device=device, dtype=torch.float32, options=LoadOptions(revision=source.revision))
+    model = loaded.model
+    prompts = resolve_prompts(
+        model.prompts,
+        (source.name, str(getattr(model[0].config, "_name_or_path", ""))),
+        query_prefix=source.query_prefix,
+        document_prefix=source.document_prefix,
+    )
+    if prompts.source != "model" and prompts.source != "none":
+        # Found by the name of the model, which the trained folder does not have, or given: they must travel with it.
+        model.prompts = {**model.prompts, "query": prompts.query, "document": prompts.document}
+    return BaseModel(model, prompts, loaded)
+
+
+def choose_start(
+    start: Start,
+    passages: NDArray[np.float32],
+    languages: Sequence[str],
+    held_out: HeldOut | None,
+) -> StartRepair:
+    """The repair that training starts from.
+
+    :param start: the section of the recipe.
+    :param passages: float32 ``[n, dim]``, training passages of all languages.
+    :param languages: tag of each.
+    :param held_out: what the strengths are chosen on; None where there is nothing.
+    :raises InputError: when a strength is to be chosen and there is nothing to choose on.
+    """
+    fitted = fit_language_directions(passages, languages)
+    strength, share = start.strength, start.common_share
+    if start.directions is not None and start.directions > len(fitted.basis):
+        raise InputError(
+            "out of range", field="start.directions", seen=start.directions, allowed=f"1 to {len(fitted.basis)}"
+        )
+    if not isinstance(strength, str) and not isinstance(share, str):
+        return StartRepair(fitted.affine(strength, share, start.directions))
+    if held_out is None:
+        raise InputError(
+            "the strengths of the repair are chosen on held-out data, and there is none",
+            field="start.strength",
+            seen=strength,
+            allowed="numbers for strength and common_share, or a held-out part with queries",
+        )
+    choice = choose_repair(
+        fitted,
+        held_out_score(held_out),
+        tolerance=start.tolerance,
+        strengths=STRENGTHS if isinstance(strength, str) else (strength,),
+        common_shares=COMMON_SHARES if isinstance(share, str) else (share,),
+    )
+    chosen = choice.chosen
+    return StartRepair(fitted.affine(chosen.strength, chosen.common_share, start.directions), choice.trials)
+
+
+def passage_sample(triplets: Sequence[Triplet], table: TextTable, count: int, seed: int) -> tuple[list[int], list[str]]:
+    """Distinct training passages that a repair is fitted on.
+
+    :param triplets: training triplets.
+    :param table: the texts.
+    :param count: passages per language.
+    :param seed: of the draw.
+    :returns: rows of the table, and the language of each.
+    """
+    order = np.random.default_rng([seed, 2]).permutation(len(triplets)).tolist()
+    # Triplets with all languages come first, as parallel passages need fewer of them.
+    order.sort(key=lambda place: -len(triplets[place].targets))
+    chosen: dict[str, dict[int, None]] = {}
+    for place in order:
+        triplet = triplets[place]
+        for tag, text in ((triplet.language, triplet.passage), *sorted(triplet.targets.items())):
+            own = chosen.setdefault(tag, {})
+            if len(own) < count:
+                own.setdefault(table.add(DOCUMENT, text))
+    rows = [(row, tag) for tag in sorted(chosen) for row in chosen[tag]]
+    return [row for row, _ in rows], [tag for _, tag in rows]
+
+
+def prepare_training(model: SentenceTransformer, recipe: Recipe, device: str) -> None:
+    """Freeze what the recipe freezes, add adapters, set the dropout.
+
+    :param model: changed in place.
+    :param recipe: the recipe.
+    :param device: where it is trained, which decides ``freeze_token_table: auto``.
+    :raises ExternalError: for adapters without the extra ``lora``.
+    :raises InputError: when nothing is left to train.
+    """
+    transformer: Any = model[0].auto_model
+    if recipe.dropout is not None:
+        set_dropout(transformer, recipe.dropout)
+    if recipe.lora is not None:
+        _add_adapters(transformer, recipe.lora, recipe.seed)
+    frozen = recipe.freeze_token_table
+    if frozen is True or (frozen == "auto" and device.startswith("cpu")):
+        transformer.get_input_embeddings().requires_grad_(False)
+    if recipe.start.kind == "repair" and not recipe.start.train_dense:
+        for module in model.children():
+            if isinstance(module, Dense):
+                module.requires_grad_(False)
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise InputError("nothing is left to train", field="freeze_token_table")
+
+
+def set_dropout(transformer: nn.Module, rate: float) -> None:
+    """Set the dropout of a transformer for training; its saved configuration keeps its own.
+
+    :param transformer: the transformers model.
+    :param rate: 0 to 1.
+    """
+    for module in transformer.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        for name in ("dropout_prob", "attention_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, rate)
+
+
+def merge_adapters(model: SentenceTransformer) -> None:
+    """Add adapters into the weights they stand beside and take them out; nothing where there are none.
+
+    :param model: changed in place.
+    """
+    transformer: Any = model[0].auto_model
+    tuned = [(name, module) for name, module in transformer.named_modules() if hasattr(module, "get_base_layer")]
+    for name, module in tuned:
+        module.merge()
+        parent, _, own = name.rpartition(".")
+        setattr(transformer.get_submodule(parent), own, module.get_base_layer())
+    if hasattr(transformer, "peft_config"):
+        del transformer.peft_config
+
+
+def _add_adapters(transformer: Any, lora: Lora, seed: int) -> None:
+    try:
+        peft = import_module("peft")
+    except ImportError as error:
+        msg = "low-rank adapters need the extra 'lora': pip install 'haystack-crossalign[lora]'"
+        raise ExternalError(msg) from error
+    # The pooler of BERT is no part of an embedding.
+    linear = [
+        name for name, module in transformer.named_modules() if isinstance(module, nn.Linear) and "pooler" not in name
+    ]
+    targets = [name for name in linear if lora.targets is None or name.rpartition(".")[2] in lora.targets]
+    if not targets:
+        raise InputError(
+            "no linear module has such a name",
+            field="lora.targets",
+            seen=lora.targets,
+            allowed=", ".join(sorted({name.rpartition(".")[2] for name in linear})),
+        )
+    torch.manual_seed(seed)
+    peft.inject_adapter_in_model(
+        peft.LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets),
+        transformer,
+    )

@@ -1,0 +1,167 @@
+"""What happens between the steps: evaluation, the best weights, early stop, checkpoints, progress."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
+from torch import nn
+from transformers import TrainerCallback, TrainerControl
+
+from haystack_crossalign.data.atomic import write_atomically
+from haystack_crossalign.training.evaluation import HeldOutScore, RowScore, preference
+from haystack_crossalign.training.recipe import Evaluate
+from haystack_crossalign.training.stock_trainer import write_weights
+
+__all__ = ["Evaluation", "Monitor", "TrainProgress"]
+
+_HISTORY = "evaluations.json"
+START_STEP = 0
+
+
+TrainProgress = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called while a run works with what is being done, how much of it is done, of how much, and the last known loss terms
+(empty outside of training)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The held-out part at one step."""
+
+    step: int
+    score: HeldOutScore
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"step": self.step, "rows": [row.to_dict() for row in self.score.rows]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
+        """From plain data."""
+        rows = tuple(RowScore(**{**row, "pool": tuple(row["pool"])}) for row in data["rows"])
+        return cls(int(data["step"]), HeldOutScore(rows))
+
+
+class Monitor(TrainerCallback):
+    """Callback of the stock trainer.
+
+    The history of evaluations lies in a file, so that a resumed run knows what an uninterrupted one would; what was
+    written after the checkpoint that it resumes from is forgotten.
+
+    :param options: the section of the recipe.
+    :param folder: where history and best weights lie.
+    :param evaluate: scores the model; None where nothing is held out.
+    :param base: score of the base model, None likewise.
+    :param start: score of the start.
+    :param checkpoint: steps between checkpoints; None: at each evaluation.
+    :param keep_best: whether the best weights are kept.
+    :param progress: called after each step.
+    :param main: whether this is the first process.
+    """
+
+    def __init__(
+        self,
+        options: Evaluate,
+        folder: Path,
+        *,
+        evaluate: Callable[[nn.Module], HeldOutScore] | None,
+        base: HeldOutScore | None,
+        start: HeldOutScore | None,
+        checkpoint: int | None,
+        keep_best: bool,
+        progress: TrainProgress | None,
+        main: bool,
+    ) -> None:
+        self.options, self.folder, self.progress, self.main = options, folder, progress, main
+        self.base = base
+        self.history: list[Evaluation] = [] if start is None else [Evaluation(START_STEP, start)]
+        self.seconds = 0.0
+        self.step = START_STEP
+        self._evaluate, self._checkpoint, self._keep_best = evaluate, checkpoint, keep_best
+        self._every: int | None = None
+        self._terms: dict[str, float] = {}
+
+    def resume(self, step: int) -> None:
+        """Take up the history of a run that was interrupted after a checkpoint.
+
+        :param step: step of the checkpoint.
+        """
+        path = self.folder / _HISTORY
+        if path.is_file() and self.history:
+            known = [Evaluation.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8"))]
+            self.history = [self.history[0], *(one for one in known if START_STEP < one.step <= step)]
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The best evaluation by :func:`preference`, the earliest of equal ones; None without any."""
+        if self.base is None or not self.history:
+            return None
+        base = self.base
+        return max(self.history, key=lambda one: (preference(one.score, base, self.options.tolerance), -one.step))
+
+    def best_weights(self, step: int) -> Path:
+        """File of the weights at a step that was the best."""
+        return self.folder / f"best-{step}.safetensors"
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Turn shares of an epoch into steps."""
+        every = self.options.every
+        if every is not None and self._evaluate is not None:
+            epoch = len(kwargs["train_dataloader"])
+            self._every = max(1, round(every * epoch)) if every < 1 else max(1, round(every))
+        if self._checkpoint is None:
+            self._checkpoint = self._every
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Keep the loss terms for the progress."""
+        skipped = ("epoch", "learning_rate", "grad_norm")
+        logs: Mapping[str, float] = kwargs.get("logs") or {}
+        if "loss" in logs:
+            self._terms = {name: value for name, value in logs.items() if name not in skipped}
+
+    def on_step_end(self, args: Any, state: Any, control: TrainerControl, **kwargs: Any) -> TrainerControl:  # noqa: ARG002
+        """Evaluate, keep the best, stop early, ask for a checkpoint."""
+        self.step = step = state.global_step
+        last = state.global_step >= state.max_steps
+        if self.progress is not None and self.main:
+            self.progress("Training", step, state.max_steps, self._terms)
+        if self._evaluate is not None and (last or (self._every is not None and step % self._every == 0)):
+            stop = [self._evaluated(kwargs["model"], step) if self.main else None]
+            control.should_training_stop = bool(broadcast_object_list(stop)[0]) or control.should_training_stop
+        if self._checkpoint is not None and step % self._checkpoint == 0:
+            control.should_save = True
+        return control
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Evaluate the last weights, where an epoch ended sooner than the trainer had counted."""
+        if self._evaluate is not None and self.main:
+            self._evaluated(kwargs["model"], state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Forget weights that are no longer the best: up to here a resumed run could have needed them."""
+        best = self.best
+        if self.main and best is not None:
+            for path in self.folder.glob("best-*.safetensors"):
+                if path != self.best_weights(best.step):
+                    path.unlink(missing_ok=True)
+
+    def _evaluated(self, model: nn.Module, step: int) -> bool:
+        """Evaluate and answer whether to stop."""
+        if self._evaluate is None or any(one.step == step for one in self.history):
+            return False
+        began = time.perf_counter()
+        self.history.append(Evaluation(step, self._evaluate(model)))
+        best = self.best
+        if best is not None and best.step == step and self._keep_best:
+            write_weights(model, self.best_weights(step))
+        write_atomically(self.folder / _HISTORY, json.dumps([one.to_dict() for one in self.history]))
+        self.seconds += time.perf_counter() - began
+        if best is None or self.options.patience is None:
+            return False
+        since = sum(one.step > best.step for one in self.history)
+        return since >= self.options.patience

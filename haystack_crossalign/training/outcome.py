@@ -1,0 +1,67 @@
+"""What a training run hands over: the model folder, the figures before and after, and everything to repeat it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.audit.result import rounded
+
+__all__ = ["SCHEMA", "TrainingOutcome", "training_json", "training_schema"]
+
+SCHEMA = "crossalign.training/1"
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """A finished run.
+
+    :param path: the model folder.
+    :param data: what ``training.json`` holds.
+    :param seconds: time per stage; kept apart, so that the same run gives the same ``training.json``.
+    """
+
+    path: Path
+    data: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+    @property
+    def harmless(self) -> bool | None:
+        """Whether no language lost more than the tolerance in its own pool; None where nothing was held out."""
+        result = self.data["result"]
+        return None if result is None else bool(result["harmless"])
+
+    @property
+    def improved(self) -> bool | None:
+        """Whether the bias is smaller than that of the start; None where nothing was held out."""
+        result = self.data["result"]
+        return None if result is None else bool(result["alignment"]["after"] > result["alignment"]["start"])
+
+    def metrics(self) -> dict[str, float]:
+        """Figures after training by the name of the row and measure, such as ``multi en+zh, zh queries: Max@R``."""
+        result = self.data["result"]
+        if result is None:
+            return {}
+        return {
+            f"{row['name']}: {measure}": values["after"]
+            for row in result["rows"]
+            for measure, values in row["measures"].items()
+        }
+
+
+@cache
+def training_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of ``training.json``."""
+    text = resources.files("haystack_crossalign.training").joinpath("training-1.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def training_json(data: Mapping[str, Any]) -> str:
+    """The text of ``training.json``: the same data gives the same bytes."""
+    return json.dumps(rounded(dict(data)), ensure_ascii=False, allow_nan=False, indent=1) + "\n"

@@ -1,0 +1,139 @@
+"""The folder of a run: worked on beside the output, renamed to it at the end; one run at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from haystack_crossalign.data.atomic import write_atomically
+from haystack_crossalign.errors import ExternalError, InputError
+
+__all__ = ["RESULT_FILE", "WorkFolder", "check_output", "locked_output"]
+
+RESULT_FILE = "training.json"
+_RUN = "run.json"
+
+
+def check_output(output: Path) -> None:
+    """Refuse an output that is not ours to replace, before any work is done.
+
+    :param output: the folder asked for.
+    :raises InputError: when it exists and is no folder that a training run wrote, or its parent is missing.
+    """
+    if not output.parent.is_dir():
+        raise InputError("no such folder", source=output, seen=str(output.parent), allowed="a folder that exists")
+    if not os.access(output.parent, os.W_OK):
+        raise InputError("cannot be written", source=output, seen=str(output.parent), allowed="a folder you may write")
+    if not output.exists() and not output.is_symlink():
+        return
+    ours = output.is_dir() and not output.is_symlink() and (output / RESULT_FILE).is_file()
+    if not ours and not (output.is_dir() and not any(output.iterdir())):
+        raise InputError(
+            "exists and was not written by a training run",
+            source=output,
+            allowed="a new folder, an empty one, or one that a training run wrote",
+        )
+
+
+@contextmanager
+def locked_output(output: Path) -> Iterator[None]:
+    """Keep a second run away from an output while the block runs.
+
+    :raises ExternalError: when another run holds it.
+    """
+    lock = FileLock(output.parent / f".{output.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ExternalError(f"{output}: another training run is writing it") from error
+    except OSError as error:
+        raise ExternalError(f"{output}: cannot be locked ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        # While it is still held: a file that someone else has locked meanwhile is never removed.
+        with suppress(OSError):
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+class WorkFolder:
+    """Where a run keeps its checkpoints, and builds what it hands over.
+
+    :param output: the folder asked for.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.path = output.parent / f".{output.name}.training"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def result(self) -> Path:
+        """Folder that becomes the output."""
+        return self.path / "result"
+
+    def open(self, fingerprint: dict[str, Any], *, resume: bool) -> None:
+        """Make the folder; an earlier run's is taken up or removed.
+
+        :param fingerprint: what a run must have in common with the one that it resumes.
+        :param resume: take up what an interrupted run left.
+        :raises InputError: when it was another run: another recipe, model or data.
+        """
+        digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+        known = self._known()
+        if known is not None and resume and known.get("digest") != digest:
+            before = known.get("fingerprint", {})
+            changed = sorted(
+                name for name in {*fingerprint, *before} if _as_json(fingerprint.get(name)) != before.get(name)
+            )
+            raise InputError(
+                "the interrupted run was another one: nothing is mixed",
+                source=self.output,
+                field=", ".join(changed) or None,
+                allowed="--resume with the same recipe, model and data, or a new start without it",
+            )
+        if known is None or not resume:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.result, ignore_errors=True)
+        write_atomically(self.path / _RUN, json.dumps({"digest": digest, "fingerprint": fingerprint}))
+
+    def publish(self) -> None:
+        """Rename the result to the output, in place of an earlier one, and remove the rest.
+
+        :raises ExternalError: when it cannot be renamed.
+        """
+        replaced = self.output.parent / f".{self.output.name}.replaced"
+        try:
+            shutil.rmtree(replaced, ignore_errors=True)
+            if self.output.exists():
+                self.output.rename(replaced)
+            self.result.rename(self.output)
+        except OSError as error:
+            raise ExternalError(f"{self.output}: cannot be written ({error.strerror})") from error
+        shutil.rmtree(replaced, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _known(self) -> dict[str, Any] | None:
+        try:
+            known = json.loads((self.path / _RUN).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return known if isinstance(known, dict) else None
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))

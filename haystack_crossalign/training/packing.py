@@ -1,0 +1,257 @@
+"""Texts tokenised once, and embedded in batches of like length: almost no padding, no text twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.batches import length_batches
+from haystack_crossalign.models.prompts import Prompts
+
+__all__ = [
+    "DOCUMENT",
+    "QUERY",
+    "Packed",
+    "TextTable",
+    "embed_packed",
+    "embed_table",
+    "pack",
+    "token_budget",
+    "transformer_precision",
+]
+
+QUERY, DOCUMENT = 0, 1
+_ROLES = ("query", "document")
+# Tokens of one forward pass in training. On a CPU the activations of a layer then stay in its cache.
+_BUDGET = {"cpu": 1024}
+_BUDGET_ELSEWHERE = 32768
+_WINDOW = 2048
+
+
+class TextTable:
+    """Distinct texts with their tokens; a text used as query and as document is two.
+
+    :param model: the ``SentenceTransformer`` whose tokenizer is used.
+    :param prompts: put in front of queries and of documents.
+    :param max_tokens: texts are cut after so many tokens; None leaves the model's limit.
+    """
+
+    def __init__(self, model: Any, prompts: Prompts, *, max_tokens: int | None = None) -> None:
+        self._model = model
+        self._prompts = (prompts.query, prompts.document)
+        self._max_tokens = max_tokens
+        self.padding = int(getattr(model.tokenizer, "pad_token_id", 0) or 0)
+        self._rows: dict[tuple[int, str], int] = {}
+        self._pending: list[tuple[int, str]] = []
+        self._roles: list[int] = []
+        self._tokens: list[dict[str, Tensor]] = []
+        self._constants: list[dict[str, Any]] = [{}, {}]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, role: int, text: str) -> int:
+        """The row of a text, a new one where it has none yet."""
+        key = (role, text)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = len(self._rows)
+            self._roles.append(role)
+            self._pending.append(key)
+        return row
+
+    def texts(self) -> list[tuple[int, str]]:
+        """Role and text of every row."""
+        return list(self._rows)
+
+    def tokens(self, row: int) -> dict[str, Tensor]:
+        """Features of one text: one-dimensional tensors, without padding."""
+        self._tokenise()
+        return self._tokens[row]
+
+    def role(self, row: int) -> int:
+        """``QUERY`` or ``DOCUMENT``."""
+        return self._roles[row]
+
+    def lengths(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        """Tokens of some texts."""
+        self._tokenise()
+        return np.array([len(self._tokens[row]["input_ids"]) for row in rows], dtype=np.int64)
+
+    def constants(self, role: int) -> dict[str, Any]:
+        """Features that all texts of a role share, such as the length of the prompt."""
+        self._tokenise()
+        return self._constants[role]
+
+    def _tokenise(self) -> None:
+        """Tokenise what has been added since the last time, many texts at once."""
+        while self._pending:
+            role = self._pending[0][0]
+            window = []
+            for key in self._pending[:_WINDOW]:
+                if key[0] != role:
+                    break
+                window.append(key[1])
+            del self._pending[: len(window)]
+            limit, wanted = self._model.max_seq_length, self._max_tokens
+            self._model.max_seq_length = limit if wanted is None else min(wanted, limit or wanted)
+            try:
+                features = self._model.preprocess(window, prompt=self._prompts[role] or None, task=_ROLES[role])
+            finally:
+                self._model.max_seq_length = limit
+            self._keep(role, features, len(window))
+
+    def _keep(self, role: int, features: dict[str, Any], count: int) -> None:
+        mask = features.get("attention_mask")
+        if not isinstance(mask, Tensor) or "input_ids" not in features or mask.shape != features["input_ids"].shape:
+            raise InputError(
+                "the model takes other inputs than padded tokens", field="model", allowed="a transformer model"
+            )
+        used = mask.bool()
+        for place in range(count):
+            row = {}
+            for name, value in features.items():
+                if isinstance(value, Tensor) and value.shape == mask.shape:
+                    row[name] = value[place][used[place]].clone()
+            self._tokens.append(row)
+        self._constants[role] = {name: value for name, value in features.items() if not isinstance(value, Tensor)}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Some texts, padded together in parts of one role and like length.
+
+    :param parts: features of each part.
+    :param order: place among the asked rows of each text, in the order of the parts.
+    """
+
+    parts: tuple[dict[str, Any], ...]
+    order: Tensor
+
+    def to(self, device: torch.device | str) -> Packed:
+        """The same on a device."""
+        moved = tuple(
+            {name: value.to(device) if isinstance(value, Tensor) else value for name, value in part.items()}
+            for part in self.parts
+        )
+        return Packed(moved, self.order.to(device))
+
+
+def pack(table: TextTable, rows: Sequence[int], *, budget: int) -> Packed:
+    """Cut texts into parts of at most ``budget`` tokens with padding, the longest first.
+
+    :param table: the texts.
+    :param rows: rows of the table.
+    :param budget: tokens of a part.
+    """
+    parts: list[dict[str, Any]] = []
+    order: list[int] = []
+    lengths = table.lengths(rows)
+    roles = np.array([table.role(row) for row in rows])
+    for role in (QUERY, DOCUMENT):
+        places = np.flatnonzero(roles == role)
+        for chosen in length_batches(lengths[places], budget):
+            own = places[chosen].tolist()
+            order += own
+            parts.append(_padded([table.tokens(rows[place]) for place in own], table.constants(role), table.padding))
+    return Packed(tuple(parts), torch.tensor(order, dtype=torch.long))
+
+
+def embed_packed(model: nn.Module, packed: Packed) -> Tensor:
+    """Embed packed texts.
+
+    :param model: the model, also inside ``DistributedDataParallel``.
+    :param packed: the texts.
+    :returns: ``[texts, dim]`` in the order that was asked.
+    """
+    # Plain dictionaries: DistributedDataParallel finds no tensors in other mappings.
+    parts = [model(dict(part))["sentence_embedding"] for part in packed.parts]
+    return torch.cat(parts)[torch.argsort(packed.order)]
+
+
+def embed_table(
+    model: nn.Module, table: TextTable, rows: Sequence[int], *, device: torch.device | str, bf16: bool
+) -> NDArray[np.float32]:
+    """Embed texts for evaluation: no gradient, no dropout.
+
+    :param model: the ``SentenceTransformer``; its mode is restored.
+    :param table: the texts.
+    :param rows: rows of the table.
+    :param device: where the model is.
+    :param bf16: whether the transformer computes in bf16.
+    :returns: float32 ``[rows, dim]``, of unit length where the model normalises.
+    """
+    training = model.training
+    model.eval()
+    made: NDArray[np.float32] | None = None
+    try:
+        with torch.no_grad(), transformer_precision(model, device, bf16=bf16):
+            for start in range(0, len(rows), _WINDOW):
+                window = rows[start : start + _WINDOW]
+                packed = pack(table, window, budget=token_budget(device)).to(device)
+                vectors = embed_packed(model, packed).float().cpu().numpy()
+                if made is None:
+                    made = np.empty((len(rows), vectors.shape[1]), dtype=np.float32)
+                made[start : start + len(window)] = vectors
+    finally:
+        model.train(training)
+    return np.empty((0, 0), dtype=np.float32) if made is None else made
+
+
+def token_budget(device: torch.device | str) -> int:
+    """Tokens of one forward pass that suit a device."""
+    return _BUDGET.get(torch.device(device).type, _BUDGET_ELSEWHERE)
+
+
+@contextmanager
+def transformer_precision(model: nn.Module, device: torch.device | str, *, bf16: bool) -> Iterator[None]:
+    """Let the transformer compute in bf16 by autocast, and all that follows it in float32.
+
+    The weights are converted once for all forward passes inside the block, so it must not span an optimiser step.
+
+    :param model: the ``SentenceTransformer``, also inside ``DistributedDataParallel``.
+    :param device: where it is.
+    :param bf16: False changes nothing.
+    """
+    if not bf16:
+        yield
+        return
+    kind = torch.device(device).type
+    inner = getattr(model, "module", None)
+    transformer: Any = next((inner if isinstance(inner, nn.Module) else model).children())
+    plain = transformer.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(kind, dtype=torch.bfloat16):
+            output = plain(*args, **kwargs)
+        for name in ("token_embeddings", "sentence_embedding", "cls_token_embeddings"):
+            if isinstance(output.get(name), Tensor):
+                output[name] = output[name].float()
+        return output
+
+    transformer.forward = forward
+    try:
+        # Converted weights are kept until the outermost block ends: this one, which itself converts nothing.
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=False):
+            yield
+    finally:
+        del transformer.forward
+
+
+def _padded(rows: Sequence[dict[str, Tensor]], constants: dict[str, Any], padding: int) -> dict[str, Any]:
+    longest = max(len(row["input_ids"]) for row in rows)
+    made: dict[str, Any] = dict(constants)
+    for name, first in rows[0].items():
+        table = torch.full((len(rows), longest), padding if name == "input_ids" else 0, dtype=first.dtype)
+        for place, row in enumerate(rows):
+            table[place, : len(row[name])] = row[name]
+        made[name] = table
+    return made

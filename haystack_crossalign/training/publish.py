@@ -1,0 +1,179 @@
+"""From a finished run to its folder: the model, ``training.json``, the model card and further files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from haystack_crossalign.audit.provenance import build_provenance
+from haystack_crossalign.data.atomic import write_atomically
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.models.offline import file_sha256
+from haystack_crossalign.training.candidates import Candidate
+from haystack_crossalign.training.evaluation import HeldOutScore, harm, preference
+from haystack_crossalign.training.model_card import model_card
+from haystack_crossalign.training.model_setup import BaseModel, StartRepair
+from haystack_crossalign.training.monitor import Monitor
+from haystack_crossalign.training.outcome import SCHEMA, training_json
+from haystack_crossalign.training.output_folder import RESULT_FILE, WorkFolder
+from haystack_crossalign.training.recipe import Recipe
+from haystack_crossalign.training.rows import TrainRow
+from haystack_crossalign.training.train_data import TrainData
+
+__all__ = ["Scores", "describe_run", "write_result"]
+
+Scores = tuple[HeldOutScore, HeldOutScore, HeldOutScore, list[dict[str, Any]]]
+"""Of the base model, the start and the result, and the intervals of the result."""
+
+
+def describe_run(
+    *,
+    recipe: Recipe,
+    data: TrainData,
+    base: BaseModel,
+    rows: Sequence[TrainRow],
+    choice: StartRepair | None,
+    monitor: Monitor,
+    log: Sequence[Mapping[str, float]],
+    chosen: Candidate,
+    scores: Scores | None,
+    precision: str,
+    device: str,
+    processes: int,
+) -> dict[str, Any]:
+    """Everything about a run, ready for JSON: see ``training-1.schema.json``.
+
+    :param log: entries of the trainer's log with the loss terms.
+    :param precision: ``bf16`` or ``fp32``.
+    :param device: where it was trained.
+    :param processes: how many processes trained it.
+    """
+    model = {
+        "name": base.loaded.name,
+        "sha256": base.loaded.sha256,
+        "revision": base.loaded.revision,
+        "dimension": int(base.model.get_embedding_dimension() or 0),
+        "prompts": {"query": base.prompts.query, "document": base.prompts.document},
+        "prompts_from": base.prompts.source,
+    }
+    held = recipe.held_out
+    facts = build_provenance(
+        "train",
+        {
+            "files": [asdict(source) for source in data.sources],
+            "triplets": len(data.train),
+            "rows": dict(sorted(Counter(row.kind for row in rows).items())),
+            "held_out": {"triplets": len(data.held_out), "by": held.by, "file": held.path is not None},
+        },
+        model=model,
+        options=recipe.public(),
+        seed=recipe.seed,
+    )
+    facts["recipe"] = facts.pop("options")
+    facts["environment"] |= {"precision": precision, "device": device, "processes": processes}
+    return {
+        "schema": SCHEMA,
+        "name": recipe.name or monitor.folder.name.removeprefix(".").removesuffix(".training"),
+        **facts,
+        "start": {
+            "kind": recipe.start.kind,
+            "repair": None if choice is None else dict(choice.repair.metadata),
+            "trials": [] if choice is None else [_trial(trial) for trial in choice.trials],
+        },
+        "curves": {
+            "steps": [dict(entry) for entry in log],
+            "evaluations": [
+                {
+                    "step": one.step,
+                    "alignment": one.score.alignment,
+                    "harm": None if monitor.base is None else harm(one.score, monitor.base),
+                    "rows": [row.to_dict() for row in one.score.rows],
+                }
+                for one in monitor.history
+            ],
+        },
+        "kept": {
+            "step": chosen.step,
+            "of_steps": monitor.step,
+            "share": chosen.share,
+            "tried": [
+                {
+                    "share": share,
+                    "alignment": score.alignment,
+                    "harm": None if monitor.base is None else harm(score, monitor.base),
+                }
+                for share, score in chosen.tried.items()
+            ],
+        },
+        "result": None if scores is None else _result(recipe, scores),
+    }
+
+
+def write_result(
+    model: Any,
+    work: WorkFolder,
+    facts: dict[str, Any],
+    seconds: Mapping[str, float],
+    files: Mapping[str, Callable[[Mapping[str, Any]], str]],
+) -> None:
+    """Write the output folder beside its place and rename it there.
+
+    :param model: without adapters.
+    :param work: the folder of the run.
+    :param facts: from :func:`describe_run`; the hashes of the weights are added.
+    :param seconds: time per stage.
+    :param files: further files by name.
+    :raises ExternalError: when something cannot be written.
+    """
+    folder = work.result
+    try:
+        model.eval().save_pretrained(str(folder), create_model_card=False)
+        facts["weights"] = {
+            path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*.safetensors"))
+        }
+        texts = {"README.md": model_card(facts), RESULT_FILE: training_json(facts)}
+        texts |= {name: render(facts) for name, render in files.items()}
+        times = {"schema": "crossalign.times/1", "seconds": {name: round(value, 3) for name, value in seconds.items()}}
+        texts["training.times.json"] = json.dumps(times, indent=1) + "\n"
+        for name, text in texts.items():
+            write_atomically(folder / name, text)
+    except OSError as error:
+        raise ExternalError(f"{work.output}: cannot be written ({error.strerror or error})") from error
+    work.publish()
+
+
+def _trial(trial: Any) -> dict[str, Any]:
+    return {
+        "strength": trial.strength,
+        "common_share": trial.common_share,
+        "bias": trial.score.bias,
+        "quality": dict(trial.score.quality),
+        "harmless": trial.harmless,
+    }
+
+
+def _result(recipe: Recipe, scores: Scores) -> dict[str, Any]:
+    base, start, after, intervals = scores
+    rows = []
+    for number, row in enumerate(after.rows):
+        measures = {
+            name: {
+                "base": base.rows[number].measures[name],
+                "start": start.rows[number].measures[name],
+                "after": value,
+                "interval": intervals[number].get(name),
+            }
+            for name, value in row.measures.items()
+        }
+        about = {name: value for name, value in row.to_dict().items() if name != "measures"}
+        rows.append({"name": row.name, **about, "measures": measures})
+    return {
+        "rows": rows,
+        "alignment": {"base": base.alignment, "start": start.alignment, "after": after.alignment},
+        "harm": harm(after, base),
+        "tolerance": recipe.evaluate.tolerance,
+        "harmless": preference(after, base, recipe.evaluate.tolerance)[0],
+    }

@@ -1,0 +1,164 @@
+"""What a value of a recipe may be: a rule reads it, or says what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import normalise_language
+
+__all__ = [
+    "Rule",
+    "boolean",
+    "choice",
+    "either",
+    "language",
+    "listed",
+    "number",
+    "optional",
+    "setting",
+    "text",
+    "whole",
+]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one value is read.
+
+    :param read: gives the value as it is kept; raises ``ValueError`` for one that is not allowed.
+    :param allowed: what is allowed, in words.
+    """
+
+    read: Callable[[Any], Any]
+    allowed: str
+
+
+def setting(rule: Rule, default: Any = ...) -> Any:
+    """A field of a section that is read by a rule.
+
+    :param rule: the rule.
+    :param default: value where the recipe has none; without one the field is required.
+    """
+    metadata = {"rule": rule}
+    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+
+
+def number(low: float, high: float = math.inf, *, above: bool = False) -> Rule:
+    """A finite number within bounds.
+
+    :param above: the lower bound itself is not allowed.
+    """
+
+    def read(value: Any) -> float:
+        # YAML 1.1 takes 2e-5 for a text, as it has no point.
+        if isinstance(value, str):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(value)
+        if value < low or value > high or (above and value == low):
+            raise ValueError(value)
+        return float(value)
+
+    lower = f"above {low:g}" if above else f"{low:g} or more"
+    return Rule(read, f"a number, {lower}" + ("" if high == math.inf else f", at most {high:g}"))
+
+
+def whole(low: int) -> Rule:
+    """A whole number from ``low`` on."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(value)
+        return value
+
+    return Rule(read, f"a whole number, {low} or more")
+
+
+def boolean() -> Rule:
+    """True or false."""
+
+    def read(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(value)
+        return value
+
+    return Rule(read, "true or false")
+
+
+def choice(*names: str) -> Rule:
+    """One of some names."""
+
+    def read(value: Any) -> str:
+        if value not in names or not isinstance(value, str):
+            raise ValueError(value)
+        return value
+
+    return Rule(read, ", ".join(names))
+
+
+def text() -> Rule:
+    """A text that is not empty."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(value)
+        return value
+
+    return Rule(read, "a text")
+
+
+def language() -> Rule:
+    """A language tag, which is kept in its normal form."""
+
+    def read(value: Any) -> str:
+        # YAML 1.1 takes the tag of Norwegian for false.
+        if value is False:
+            return "no"
+        if not isinstance(value, str):
+            raise ValueError(value)
+        try:
+            return normalise_language(value)
+        except InputError as error:
+            raise ValueError(value) from error
+
+    return Rule(read, "a BCP-47 language tag such as zh or pt-BR (quoted where YAML reads it otherwise)")
+
+
+def listed(rule: Rule, *, shortest: int = 0) -> Rule:
+    """A list of values without repetition; one value alone counts as a list of one."""
+
+    def read(value: Any) -> tuple[Any, ...]:
+        values = value if isinstance(value, list | tuple) else [value]
+        made = tuple(rule.read(one) for one in values)
+        if len(made) < shortest or len(set(made)) < len(made):
+            raise ValueError(value)
+        return made
+
+    return Rule(read, f"a list, each value once, each {rule.allowed}")
+
+
+def optional(rule: Rule) -> Rule:
+    """The rule, or null."""
+    return Rule(lambda value: None if value is None else rule.read(value), f"{rule.allowed}, or null")
+
+
+def either(*rules: Rule) -> Rule:
+    """What the first of several rules takes."""
+
+    def read(value: Any) -> Any:
+        for rule in rules:
+            try:
+                return rule.read(value)
+            except ValueError:
+                continue
+        raise ValueError(value)
+
+    return Rule(read, _joined([rule.allowed for rule in rules]))
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return ", or ".join(parts)

@@ -1,0 +1,185 @@
+"""Training rows: the columns of each triplet as rows of a text table, and batches of one kind of row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from haystack_crossalign.training.batches import DistinctBatchSampler, distinct_batches, triplet_keys
+from haystack_crossalign.training.packing import DOCUMENT, QUERY, TextTable, pack
+from haystack_crossalign.training.triplets import Triplet
+
+__all__ = ["Collator", "KindBatchSampler", "TrainRow", "kind_batch_sampler", "make_rows"]
+
+
+@dataclass(frozen=True)
+class TrainRow:
+    """One training example.
+
+    :param columns: rows of the text table: query, passage, target passages, and as many target-language queries or
+        none.
+    :param targets: number of target passages.
+    :param kind: rows of one kind may share a batch.
+    :param keys: what no other row of the batch may share.
+    """
+
+    columns: tuple[int, ...]
+    targets: int
+    kind: str
+    keys: Collection[Hashable]
+
+
+def make_rows(
+    triplets: Sequence[Triplet], table: TextTable, *, languages: Sequence[str], batch_languages: str
+) -> list[TrainRow]:
+    """Lay triplets out as rows.
+
+    :param triplets: the triplets.
+    :param table: takes up their texts.
+    :param languages: order of the target columns.
+    :param batch_languages: ``one`` language per batch, ``mixed``, or ``all`` languages of a triplet in one row.
+    """
+    rows = []
+    for triplet in triplets:
+        keys = triplet_keys(triplet)
+        for part in [triplet] if batch_languages == "all" else triplet.per_language():
+            tags = [tag for tag in languages if tag in part.targets]
+            asked = all(tag in part.target_queries for tag in tags)
+            columns = [table.add(QUERY, part.query), table.add(DOCUMENT, part.passage)]
+            columns += [table.add(DOCUMENT, part.targets[tag]) for tag in tags]
+            columns += [table.add(QUERY, part.target_queries[tag]) for tag in tags if asked]
+            named = "+".join(tags) if batch_languages != "mixed" else "mixed"
+            # The keys of all languages: two languages of one triplet are never in one batch either.
+            rows.append(TrainRow(tuple(columns), len(tags), f"{named}{' with queries' if asked else ''}", keys))
+    return rows
+
+
+class KindBatchSampler(DistinctBatchSampler):
+    """:class:`DistinctBatchSampler` whose batches hold rows of one kind; the kinds come in random order.
+
+    :param kinds: kind of each row.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        keys: Sequence[Collection[Hashable]],
+        kinds: Sequence[str],
+        batch_size: int,
+        drop_last: bool,
+        seed: int = 0,
+        processes: int = 1,
+    ) -> None:
+        super().__init__(dataset, keys, batch_size, drop_last, seed, processes)
+        self.kinds = kinds
+
+    def _batches(self) -> list[list[int]]:
+        if self._dealt is None or self._dealt[0] != self.epoch:
+            steps = self._deal(self.epoch)
+            if self.epoch:
+                steps = self._as_many(steps, len(self._deal(0)))
+            cuts = range(0, self.batch_size * self.processes, self.batch_size)
+            batches = [step[cut : cut + self.batch_size] for step in steps for cut in cuts]
+            self._dealt = (self.epoch, [batch for batch in batches if batch])
+        return self._dealt[1]
+
+    def _deal(self, epoch: int) -> list[list[int]]:
+        """Rows per step of all processes together, in random order."""
+        state = np.random.SeedSequence([self.seed, epoch])
+        members: dict[str, list[int]] = {}
+        for row, kind in enumerate(self.kinds):
+            members.setdefault(kind, []).append(row)
+        # Accelerate gives the processes batches in turn and waits for full ones.
+        drop_last = self.drop_last or self.processes > 1
+        steps: list[list[int]] = []
+        for kind, one in zip(sorted(members), state.spawn(len(members)), strict=True):
+            rows = members[kind]
+            dealt = distinct_batches(
+                [self.keys[row] for row in rows],
+                self.batch_size * self.processes,
+                seed=int(one.generate_state(1)[0]),
+                drop_last=drop_last,
+            )
+            steps += [[rows[place] for place in batch] for batch in dealt]
+        order = np.random.default_rng(state).permutation(len(steps)).tolist()
+        return [steps[place] for place in order]
+
+    def _as_many(self, steps: list[list[int]], wanted: int) -> list[list[int]]:
+        """The same number of steps in every epoch: the trainer tells from the number of steps taken where it stands.
+
+        Where many rows share keys, the number differs by one or two: the smallest steps are left out, or the first
+        ones taken again.
+        """
+        kept = sorted(sorted(range(len(steps)), key=lambda place: (-len(steps[place]), place))[:wanted])
+        return [steps[place] for place in kept] + steps[: max(0, wanted - len(steps))]
+
+
+def kind_batch_sampler(rows: Sequence[TrainRow], *, processes: int = 1) -> Callable[..., KindBatchSampler]:
+    """The value of the trainer's argument ``batch_sampler``.
+
+    :param rows: in the order of the data set.
+    :param processes: number of processes of a distributed run.
+    """
+    keys, kinds = [row.keys for row in rows], [row.kind for row in rows]
+
+    def make(
+        dataset: Any,
+        batch_size: int,
+        drop_last: bool,
+        valid_label_columns: list[str] | None = None,  # noqa: ARG001 - part of the interface
+        generator: Any = None,  # noqa: ARG001 - part of the interface
+        seed: int = 0,
+    ) -> KindBatchSampler:
+        return KindBatchSampler(dataset, keys, kinds, batch_size, drop_last, seed, processes)
+
+    return make
+
+
+class Collator:
+    """Makes a batch of row numbers: packed texts, each once, and where the columns find theirs.
+
+    :param rows: the rows.
+    :param table: their texts.
+    :param budget: tokens of one forward pass.
+    :param teacher: float ``[texts, dim]`` embeddings of the teacher, or None.
+    """
+
+    # Read by the stock trainer.
+    valid_label_columns: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        rows: Sequence[TrainRow],
+        table: TextTable,
+        *,
+        budget: int,
+        teacher: Tensor | None = None,
+    ) -> None:
+        self.rows, self.table, self.budget, self.teacher = rows, table, budget, teacher
+
+    def __call__(self, features: Sequence[dict[str, int]]) -> dict[str, Any]:
+        """One batch.
+
+        :param features: entries of the data set: ``{"row": number}``.
+        :returns: ``parts`` and ``order`` of the packed texts, ``columns`` int64 ``[columns, rows]`` with places among
+            the texts, ``targets`` (number of target columns), and ``teacher`` ``[texts, dim]`` where there is one.
+        """
+        rows = [self.rows[one["row"]] for one in features]
+        places: dict[int, int] = {}
+        columns = [[places.setdefault(text, len(places)) for text in row.columns] for row in rows]
+        texts = list(places)
+        packed = pack(self.table, texts, budget=self.budget)
+        batch: dict[str, Any] = {
+            "parts": list(packed.parts),
+            "order": packed.order,
+            "columns": torch.tensor(columns, dtype=torch.long).T.contiguous(),
+            "targets": rows[0].targets,
+        }
+        if self.teacher is not None:
+            batch["teacher"] = self.teacher[torch.tensor(texts)]
+        return batch

@@ -1,0 +1,150 @@
+"""The stock sentence-transformers trainer with packed batches and checkpoints of what is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import transformers
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformerTrainer
+from torch import Tensor, nn
+from transformers.trainer_callback import PrinterCallback
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["PackedTrainer", "last_checkpoint", "quiet_libraries", "read_weights", "trained_weights", "write_weights"]
+
+WEIGHTS = "trained.safetensors"
+_STATE = "trainer_state.json"
+
+
+class PackedTrainer(SentenceTransformerTrainer):
+    """Stock trainer whose batches come packed from our collator.
+
+    Its checkpoints hold the trained weights only (safetensors), with the optimiser, the schedule, the random states
+    and the place in the data as the stock one writes them.
+
+    :param to_start: weight of ``|weights - start weights|^2`` over the trained weights; the gradient is added after
+        the backward pass, so that it is the same in every process.
+    """
+
+    def __init__(self, *arguments: Any, to_start: float = 0.0, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.remove_callback(PrinterCallback)
+        self._to_start = to_start
+        self._start: dict[str, Tensor] | None = None
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """None: the card is ours, and the data set holds row numbers only."""
+
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], None]:
+        """The batch as it is."""
+        return [inputs], None
+
+    def keep_start(self) -> None:
+        """Take the present weights as those that ``to_start`` draws back to."""
+        if self._to_start:
+            self._start = {name: weight.detach().clone() for name, weight in trained_weights(self.model).items()}
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """A step of the stock trainer, and the pull to the start."""
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if self._start is None:
+            return loss
+        total = loss.new_zeros(())
+        for name, weight in trained_weights(self.model).items():
+            if weight.grad is not None:
+                difference = weight.detach() - self._start[name]
+                weight.grad.add_(difference, alpha=2 * self._to_start)
+                total = total + self._to_start * difference.square().sum().to(total.device)
+        self.track_loss_components({"to_start": total}, count=False)
+        return loss + total
+
+    def track_loss_components(self, loss: dict[str, Tensor], *, count: bool = True) -> None:
+        """Add up the terms between two entries of the log.
+
+        :param count: whether this is a step of its own, or more terms of the last one.
+        """
+        kept = self.accum_loss_components["train" if self.model.training else "eval"]
+        steps = kept.get("steps")
+        before = None if steps is None else steps.clone()
+        super().track_loss_components(loss)
+        if not count and before is not None:
+            kept["steps"] = before
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002 - the interface
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_weights(self.model, folder / WEIGHTS)
+
+    def _load_from_checkpoint(self, checkpoint_path: str, model: Any = None) -> None:  # noqa: ARG002 - the interface
+        read_weights(self.model, Path(checkpoint_path) / WEIGHTS)
+
+
+def trained_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights that are trained, by name."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def write_weights(model: nn.Module, path: Path) -> None:
+    """Write the trained weights, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    tensors = {name: weight.detach().cpu().contiguous() for name, weight in trained_weights(model).items()}
+    save_file(tensors, str(temporary))
+    temporary.replace(path)
+
+
+def read_weights(model: nn.Module, path: Path) -> None:
+    """Put trained weights back into a model.
+
+    :raises InputError: when the file does not hold the weights that are trained.
+    """
+    weights = trained_weights(model)
+    tensors = load_file(str(path))
+    if tensors.keys() != weights.keys():
+        raise InputError("the checkpoint is of another model or recipe", source=path.name)
+    for name, weight in weights.items():
+        weight.data.copy_(tensors[name])
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint in a folder that was written to its end, None where there is none."""
+    steps = sorted(
+        (int(path.name.rpartition("-")[2]), path)
+        for path in folder.glob("checkpoint-*")
+        if path.name.rpartition("-")[2].isdigit()
+    )
+    return next((path for _, path in reversed(steps) if _complete(path)), None)
+
+
+def _complete(checkpoint: Path) -> bool:
+    # The state is the last file that is written; a kill can leave half of it.
+    try:
+        json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (checkpoint / WEIGHTS).is_file()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """No bars and no notes of the libraries underneath while the block runs."""
+    logging: Any = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    mapped = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+        if mapped:
+            datasets.enable_progress_bars()

@@ -1,0 +1,241 @@
+"""The training data of a recipe: files read, mixed by weight, and a part held out to choose by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.corpora import CORPORA, read_drop_list
+from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
+from haystack_crossalign.training.triplets import Triplet, normalised, read_triplets
+
+__all__ = ["SourceSummary", "TrainData", "hold_out", "read_train_data", "split_triplets"]
+
+
+@dataclass(frozen=True)
+class SourceSummary:
+    """What one file gave.
+
+    :param name: name of the file, without its folder.
+    :param sha256: hash of its bytes.
+    :param format: how it was read.
+    :param triplets: triplets taken.
+    :param languages: how many of them have each target language.
+    :param target_queries: how many target-language queries they have per language.
+    :param licence: licence note, None where the recipe has none.
+    """
+
+    name: str
+    sha256: str
+    format: str
+    triplets: int
+    languages: dict[str, int]
+    target_queries: dict[str, int]
+    licence: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """Triplets to train on and to choose by; no passage, query or parallel group stands in both.
+
+    :param train: with repetitions where a file has a weight above 1.
+    :param held_out: without repetitions.
+    :param sources: the files.
+    """
+
+    train: tuple[Triplet, ...]
+    held_out: tuple[Triplet, ...]
+    sources: tuple[SourceSummary, ...]
+
+
+def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -> TrainData:
+    """Read the files of a recipe and split them.
+
+    :param recipe: the recipe.
+    :param triplets: triplets in memory; the recipe's files come on top of them.
+    :raises InputError: for files that cannot be read, and when nothing is left to train on or to choose by.
+    """
+    if not recipe.languages:
+        raise InputError("no target language", field="languages", allowed="one or more, for instance [zh]")
+    read: list[tuple[tuple[Triplet, ...], float]] = []
+    summaries: list[SourceSummary] = []
+    if triplets is not None:
+        kept = _wanted(triplets, recipe, None)
+        digest = hashlib.sha256("".join(f"{one!r}\n" for one in triplets).encode()).hexdigest()
+        summaries.append(_summary(Source("triplets in memory", digest), "triplets", kept, None))
+        read.append((kept, 1.0))
+    for number, entry in enumerate(recipe.data):
+        found, source = _read(recipe, entry)
+        kept = _wanted(found, recipe, entry.languages)
+        if entry.limit is not None and len(kept) > entry.limit:
+            # A generator per file: the limit of one does not move the draw of another.
+            drawn = np.random.default_rng([recipe.seed, number]).permutation(len(kept))[: entry.limit]
+            kept = tuple(kept[place] for place in sorted(drawn.tolist()))
+        if not kept:
+            raise InputError(
+                "no triplet with a wanted target language",
+                source=source.name,
+                field=f"data.{number}",
+                allowed=f"{recipe.language} and one of {', '.join(entry.languages or recipe.languages)}",
+            )
+        summaries.append(_summary(source, entry.format, kept, entry.licence))
+        read.append((kept, entry.weight))
+    if not read:
+        raise InputError("no training data", field="data", allowed="one or more files")
+    pool = _unique_ids([triplet for part, _ in read for triplet in part])
+    held_out, apart = hold_out(pool, recipe)
+    train: list[Triplet] = []
+    start = 0
+    for number, (part, weight) in enumerate(read):
+        own = [triplet for triplet in pool[start : start + len(part)] if triplet.id not in apart]
+        start += len(part)
+        train += own * int(weight)
+        rest = round((weight - int(weight)) * len(own))
+        again = np.random.default_rng([recipe.seed, number, 1]).permutation(len(own))[:rest]
+        train += [own[place] for place in sorted(again.tolist())]
+    if len(train) < 2:
+        raise InputError("fewer than two triplets are left to train on", field="held_out", seen=len(train))
+    return TrainData(tuple(train), held_out, tuple(summaries))
+
+
+def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ...], frozenset[str]]:
+    """Choose the held-out part.
+
+    :param pool: all triplets, with ids that are unique.
+    :param recipe: its ``held_out`` section and seed.
+    :returns: the held-out triplets, and the ids of those in ``pool`` that must not be trained on.
+    """
+    part = recipe.held_out
+    if part.path is None:
+        chosen, apart = split_triplets(pool, part, seed=recipe.seed)
+        return chosen, apart
+    read, source = read_triplets(recipe.folder / part.path, language=recipe.language, target_languages=recipe.languages)
+    chosen = _wanted(read, recipe, None)[: part.limit]
+    if not chosen:
+        raise InputError("no triplet with a wanted target language", source=source.name, field="held_out.path")
+    keys = {key for triplet in chosen for key in _keys(triplet, part.by)}
+    return chosen, frozenset(triplet.id for triplet in pool if not keys.isdisjoint(_keys(triplet, part.by)))
+
+
+def split_triplets(
+    pool: Sequence[Triplet], part: HeldOutPart, *, seed: int
+) -> tuple[tuple[Triplet, ...], frozenset[str]]:
+    """Draw whole components of triplets that share a passage, a query or a group (or article).
+
+    :param pool: triplets with ids that are unique.
+    :param part: share and limit.
+    :param seed: of the draw.
+    :returns: the held-out triplets in their order, at most ``limit``, and the ids of all triplets of their components.
+    """
+    if part.share == 0 or part.limit == 0:
+        return (), frozenset()
+    components = _components([_keys(triplet, part.by) for triplet in pool])
+    wanted = min(max(1, round(part.share * len(pool))), part.limit)
+    members: dict[int, list[int]] = {}
+    for place, name in enumerate(components):
+        members.setdefault(name, []).append(place)
+    names = list(members)
+    chosen: list[int] = []
+    for number in np.random.default_rng([seed, len(pool)]).permutation(len(names)).tolist():
+        if len(chosen) >= wanted:
+            break
+        component = members[names[number]]
+        # One that would swallow much more than the share is passed over, whatever the draw says.
+        if len(chosen) + len(component) <= max(1.5 * wanted, wanted + 1):
+            chosen += component
+    chosen.sort()
+    apart = frozenset(pool[place].id for place in chosen)
+    return tuple(pool[place] for place in chosen[: part.limit]), apart
+
+
+def _keys(triplet: Triplet, by: str) -> list[Hashable]:
+    cut = max(triplet.group.rfind(":"), triplet.group.rfind("#"))
+    group = triplet.group[:cut] if by == "article" and cut > 0 else triplet.group
+    queries = (triplet.query, *triplet.target_queries.values())
+    passages = (triplet.passage, *triplet.targets.values())
+    return [
+        ("group", group),
+        *(("query", normalised(text)) for text in queries),
+        *(("passage", normalised(text)) for text in passages),
+    ]
+
+
+def _components(keys: Sequence[Sequence[Hashable]]) -> list[int]:
+    """Number of the connected component of each row; two rows are connected when they share a key."""
+    parent = list(range(len(keys)))
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = parent[place]
+        return place
+
+    first: dict[Hashable, int] = {}
+    for place, row in enumerate(keys):
+        for key in row:
+            other = root(first.setdefault(key, place))
+            parent[root(place)] = other
+    return [root(place) for place in range(len(keys))]
+
+
+def _read(recipe: Recipe, entry: TrainSource) -> tuple[tuple[Triplet, ...], Source]:
+    path = recipe.folder / entry.path
+    drop = None if entry.drop is None else recipe.folder / entry.drop
+    targets = entry.languages or recipe.languages
+    if entry.format == "triplets":
+        triplets, source = read_triplets(path, language=recipe.language, target_languages=targets)
+        dropped = frozenset() if drop is None else read_drop_list(drop)
+        return tuple(triplet for triplet in triplets if triplet.id not in dropped), source
+    if recipe.language != "en":
+        raise InputError("the corpora have English queries", field="language", seen=recipe.language, allowed="en")
+    options: dict[str, Any] = {"drop": drop}
+    if entry.format in ("ntrex", "tico19"):
+        options |= {"block": entry.block, "queries_per_block": entry.queries_per_block, "seed": recipe.seed}
+    return CORPORA[entry.format](path, targets, **options)
+
+
+def _wanted(triplets: Sequence[Triplet], recipe: Recipe, languages: tuple[str, ...] | None) -> tuple[Triplet, ...]:
+    """Triplets in the recipe's language with nothing but the wanted targets; those without any are left out."""
+    tags = [tag for tag in languages or recipe.languages if tag in recipe.languages]
+    kept = []
+    for triplet in triplets:
+        targets = {tag: triplet.targets[tag] for tag in tags if tag in triplet.targets}
+        if triplet.language != recipe.language or not targets:
+            continue
+        if recipe.batch_languages == "all" and len(targets) < len(tags):
+            continue
+        queries = {tag: query for tag, query in triplet.target_queries.items() if tag in targets}
+        kept.append(replace(triplet, targets=targets, target_queries=queries if recipe.target_queries else {}))
+    return tuple(kept)
+
+
+def _summary(source: Source, kind: str, triplets: Sequence[Triplet], licence: str | None) -> SourceSummary:
+    languages = Counter(tag for triplet in triplets for tag in triplet.targets)
+    queries = Counter(tag for triplet in triplets for tag in triplet.target_queries)
+    return SourceSummary(
+        source.name,
+        source.sha256,
+        kind,
+        len(triplets),
+        dict(sorted(languages.items())),
+        dict(sorted(queries.items())),
+        licence,
+    )
+
+
+def _unique_ids(triplets: Sequence[Triplet]) -> list[Triplet]:
+    """Two files may use one id: the later one gets a number."""
+    seen: Counter[str] = Counter()
+    made = []
+    for triplet in triplets:
+        seen[triplet.id] += 1
+        number = seen[triplet.id]
+        made.append(triplet if number == 1 else replace(triplet, id=f"{triplet.id}~{number}"))
+    return made

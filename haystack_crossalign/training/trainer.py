@@ -1,0 +1,330 @@
+"""A training run from a recipe to a model folder."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState  # type: ignore[import-untyped]
+from datasets import Dataset
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from transformers import set_seed
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.precision import resolve_precision
+from haystack_crossalign.training.candidates import choose_weights, weights_of
+from haystack_crossalign.training.distil import SimilarityDistillation
+from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
+from haystack_crossalign.training.model_setup import (
+    BaseModel,
+    StartRepair,
+    choose_start,
+    load_base,
+    passage_sample,
+    prepare_training,
+)
+from haystack_crossalign.training.monitor import Monitor, TrainProgress
+from haystack_crossalign.training.outcome import TrainingOutcome
+from haystack_crossalign.training.output_folder import WorkFolder, check_output, locked_output
+from haystack_crossalign.training.packing import TextTable, embed_table, token_budget
+from haystack_crossalign.training.publish import describe_run, write_result
+from haystack_crossalign.training.recipe import Recipe
+from haystack_crossalign.training.repaired_model import repaired_model
+from haystack_crossalign.training.rows import Collator, TrainRow, kind_batch_sampler, make_rows
+from haystack_crossalign.training.stock_trainer import PackedTrainer, last_checkpoint, quiet_libraries
+from haystack_crossalign.training.train_data import TrainData, read_train_data
+from haystack_crossalign.training.training_loss import TrainingLoss
+from haystack_crossalign.training.triplets import Triplet
+
+__all__ = ["Renderer", "train"]
+
+Renderer = Callable[[Mapping[str, Any]], str]
+"""Makes the text of a further file from what ``training.json`` holds."""
+
+
+def train(
+    recipe: Recipe,
+    output: Path | str,
+    *,
+    resume: bool = False,
+    progress: TrainProgress | None = None,
+    triplets: Sequence[Triplet] | None = None,
+    files: Mapping[str, Renderer] | None = None,
+) -> TrainingOutcome:
+    """Train a model by a recipe and write it as a stock sentence-transformers folder.
+
+    The work is done in a folder beside the output, which appears whole at the end. A run that was killed is taken up
+    with ``resume=True`` from its last checkpoint and gives the weights that an uninterrupted one would have given, to
+    the last bit on one CPU machine with one number of threads. Under ``accelerate launch`` all processes call this
+    function; the first one evaluates and writes.
+
+    :param recipe: the recipe.
+    :param output: new or empty folder, or one of an earlier run, which is replaced.
+    :param resume: take up an interrupted run where there is one.
+    :param progress: called while the run works.
+    :param triplets: triplets in memory, beside the recipe's files.
+    :param files: further files of the output by name, each made from what ``training.json`` holds.
+    :returns: the folder, the figures before and after, times.
+    :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
+    :raises ExternalError: when the model cannot be loaded, the output cannot be written, or another run writes it.
+    """
+    output = Path(output).resolve()
+    check_output(output)
+    device = _device(recipe.device)
+    processes = PartialState(cpu=device == "cpu")
+    with locked_output(output) if processes.is_main_process else nullcontext(), quiet_libraries():
+        run = _Run(recipe, WorkFolder(output), processes, str(processes.device), resume, progress)
+        return run.go(triplets, files or {})
+
+
+@dataclass
+class _Run:
+    """One run; its steps in the order in which they are taken."""
+
+    recipe: Recipe
+    work: WorkFolder
+    processes: PartialState
+    device: str
+    resume: bool
+    progress: TrainProgress | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def go(self, triplets: Sequence[Triplet] | None, files: Mapping[str, Renderer]) -> TrainingOutcome:
+        recipe = self.recipe
+        with self._timed("data"):
+            data = read_train_data(recipe, triplets)
+        with self._timed("model"):
+            base = load_base(recipe.model, self.device)
+        bf16 = resolve_precision(recipe.precision, self.device) == "bf16"
+        table = TextTable(base.model, base.prompts, max_tokens=recipe.model.max_tokens)
+        rows = make_rows(data.train, table, languages=recipe.languages, batch_languages=recipe.batch_languages)
+        audit = self._audit(data, table)
+        self._open(data, base)
+        set_seed(recipe.seed)
+
+        vectors = _Vectors(table, self.device, bf16)
+        with self._timed("before"):
+            self._tell("Embedding", 0, 1)
+            before = None if audit is None else audit.score(vectors(base.model, audit.rows))
+            teacher = self._teacher("base", base.model, vectors, rows)
+            start, choice = self._start(base, data, table, vectors, audit)
+            start_score = before
+            if choice is not None and audit is not None:
+                start_score = audit.score(vectors(start, audit.rows))
+            if teacher is None:
+                teacher = self._teacher("start", start, vectors, rows)
+            self._tell("Embedding", 1, 1)
+        prepare_training(start, recipe, self.device)
+        origin = weights_of(start)
+
+        def scored(model: Any) -> HeldOutScore:
+            return audit.score(vectors(model, audit.rows))  # type: ignore[union-attr]
+
+        monitor = Monitor(
+            recipe.evaluate,
+            self.work.path,
+            evaluate=None if audit is None else scored,
+            base=before,
+            start=start_score,
+            checkpoint=recipe.checkpoint,
+            keep_best=recipe.evaluate.keep == "best",
+            progress=self.progress,
+            main=self.processes.is_main_process,
+        )
+        trainer = self._trainer(start, rows, table, teacher, bf16, monitor)
+        with self._timed("training"):
+            log = self._train(trainer, monitor)
+        self.seconds["evaluation"] = monitor.seconds
+        self.seconds["training"] -= monitor.seconds
+        facts: dict[str, Any] = {"result": None}
+        if self.processes.is_main_process:
+            with self._timed("after"):
+                chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
+                after = None if audit is None else vectors(start, audit.rows)
+                facts = describe_run(
+                    recipe=recipe,
+                    data=data,
+                    base=base,
+                    rows=rows,
+                    choice=choice,
+                    monitor=monitor,
+                    log=log,
+                    chosen=chosen,
+                    scores=None
+                    if audit is None or before is None or start_score is None or after is None
+                    else (before, start_score, audit.score(after), audit.intervals(after, seed=recipe.seed)),
+                    precision="bf16" if bf16 else "fp32",
+                    device=self.device,
+                    processes=self.processes.num_processes,
+                )
+            write_result(start, self.work, facts, self.seconds, files)
+        self.processes.wait_for_everyone()
+        return TrainingOutcome(self.work.output, facts, dict(self.seconds))
+
+    def _audit(self, data: TrainData, table: TextTable) -> HeldOutAudit | None:
+        if not data.held_out:
+            return None
+        recipe = self.recipe
+        return HeldOutAudit(
+            data.held_out, table, language=recipe.language, languages=recipe.languages, pool=recipe.evaluate.pool
+        )
+
+    def _open(self, data: TrainData, base: BaseModel) -> None:
+        if self.processes.is_main_process:
+            fingerprint = {
+                "recipe": self.recipe.to_dict(),
+                "model": base.loaded.sha256,
+                "data": [source.sha256 for source in data.sources],
+                "processes": self.processes.num_processes,
+            }
+            self.work.open(fingerprint, resume=self.resume)
+        self.processes.wait_for_everyone()
+
+    def _teacher(
+        self, which: str, model: SentenceTransformer, vectors: _Vectors, rows: Sequence[TrainRow]
+    ) -> torch.Tensor | None:
+        """Embeddings of every text of the table by the teacher, where it is this model."""
+        distil = self.recipe.distil
+        if not distil.weight or distil.teacher != which:
+            return None
+        used = sorted({text for row in rows for text in row.columns})
+        found = vectors(model, used)
+        whole = np.zeros((len(vectors.table), found.shape[1]), dtype=np.float32)
+        whole[used] = found
+        return torch.from_numpy(whole)
+
+    def _start(
+        self,
+        base: BaseModel,
+        data: TrainData,
+        table: TextTable,
+        vectors: _Vectors,
+        audit: HeldOutAudit | None,
+    ) -> tuple[SentenceTransformer, StartRepair | None]:
+        recipe = self.recipe
+        if recipe.start.kind == "base":
+            return base.model, None
+        rows, tags = passage_sample(data.train, table, recipe.start.passages, recipe.seed)
+        held_out = None if audit is None else audit.held_out(vectors(base.model, audit.rows))
+        choice = choose_start(recipe.start, vectors(base.model, rows), tags, held_out)
+        return repaired_model(base.model, choice.repair), choice
+
+    def _trainer(
+        self,
+        model: SentenceTransformer,
+        rows: Sequence[TrainRow],
+        table: TextTable,
+        teacher: torch.Tensor | None,
+        bf16: bool,
+        monitor: Monitor,
+    ) -> PackedTrainer:
+        recipe, distil = self.recipe, self.recipe.distil
+        asked = [len(row.columns) > 2 + row.targets for row in rows]
+        loss = TrainingLoss(
+            model,
+            recipe.loss,
+            distillation=SimilarityDistillation(distil.weight, distil.temperature, distil.similarities)
+            if distil.weight
+            else None,
+            bf16=bf16,
+            target_queries=any(asked),
+            without=not all(asked),
+            gather_across_devices=self.processes.num_processes > 1,
+        )
+        trainer = PackedTrainer(
+            model=model,
+            args=self._arguments(rows),
+            train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
+            loss=loss,
+            data_collator=Collator(rows, table, budget=token_budget(self.device), teacher=teacher),
+            callbacks=[monitor],
+            to_start=recipe.optimiser.to_start,
+        )
+        trainer.keep_start()
+        return trainer
+
+    def _arguments(self, rows: Sequence[TrainRow]) -> SentenceTransformerTrainingArguments:
+        recipe, optimiser = self.recipe, self.recipe.optimiser
+        sampler = kind_batch_sampler(rows, processes=self.processes.num_processes)
+        epoch = len(sampler(rows, optimiser.batch_size, False, seed=recipe.seed)) // self.processes.num_processes
+        if not epoch:
+            raise InputError(
+                "not one full batch for every process",
+                field="optimiser.batch_size",
+                seen=optimiser.batch_size,
+                allowed=f"fewer than {len(rows)} rows over {self.processes.num_processes} processes",
+            )
+        steps = min(math.ceil(optimiser.epochs * epoch), optimiser.max_steps or math.inf)
+        arguments = SentenceTransformerTrainingArguments(
+            output_dir=str(self.work.checkpoints),
+            per_device_train_batch_size=optimiser.batch_size,
+            max_steps=int(steps),
+            learning_rate=optimiser.learning_rate,
+            weight_decay=optimiser.weight_decay,
+            # A number below 1 is a share of the steps.
+            warmup_steps=min(optimiser.warmup_ratio, 1 - 1e-9),
+            lr_scheduler_type="constant_with_warmup" if optimiser.schedule == "constant" else optimiser.schedule,
+            max_grad_norm=optimiser.max_grad_norm,
+            seed=recipe.seed,
+            data_seed=recipe.seed,
+            eval_strategy="no",
+            save_strategy="no",
+            save_total_limit=2,
+            logging_steps=max(1, min(10, int(steps) // 20)),
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=self.device == "cpu",
+            # BERT's own pooler gets no gradient, and the number of forward passes differs between processes.
+            ddp_find_unused_parameters=True,
+            ddp_broadcast_buffers=False,
+            dataloader_pin_memory=self.device != "cpu",
+            batch_sampler=sampler,
+        )
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs take several processes, not DataParallel
+        return arguments
+
+    def _train(self, trainer: PackedTrainer, monitor: Monitor) -> list[dict[str, float]]:
+        checkpoint = last_checkpoint(self.work.checkpoints) if self.resume else None
+        if checkpoint is not None:
+            monitor.resume(int(checkpoint.name.rpartition("-")[2]))
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        return [dict(entry) for entry in trainer.state.log_history if "loss" in entry]
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        if self.progress is not None and self.processes.is_main_process:
+            self.progress(stage, done, total, {})
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """Embeds rows of a table by a model."""
+
+    table: TextTable
+    device: str
+    bf16: bool
+
+    def __call__(self, model: Any, rows: Sequence[int]) -> NDArray[np.float32]:
+        return embed_table(model, self.table, rows, device=self.device, bf16=self.bf16)
+
+
+def _device(wanted: str) -> str:
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise InputError("there is no such device here", field="device", seen=wanted, allowed="auto or cpu")
+    return "cuda" if available and wanted != "cpu" else "cpu"

@@ -1,0 +1,113 @@
+"""The loss of a training step: the joint loss on packed texts, and the distillation beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.distil import SimilarityDistillation
+from haystack_crossalign.training.embedding import without_final_normalization
+from haystack_crossalign.training.loss import CrossAlignLoss
+from haystack_crossalign.training.packing import Packed, embed_packed, transformer_precision
+from haystack_crossalign.training.recipe import LossOptions
+
+__all__ = ["TrainingLoss"]
+
+
+class TrainingLoss(nn.Module):
+    """Embeds the distinct texts of a batch and computes the joint loss of its columns.
+
+    :param model: the ``SentenceTransformer`` that is trained.
+    :param options: options of the joint loss.
+    :param distillation: the term beside it, or None.
+    :param bf16: whether the transformer computes in bf16.
+    :param target_queries: whether any batch has target-language queries.
+    :param without: whether any batch has none.
+    :param gather_across_devices: take in-batch negatives from all processes.
+    :raises InputError: when the pairs to contrast need target-language queries that some batches lack.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        options: LossOptions,
+        *,
+        distillation: SimilarityDistillation | None = None,
+        bf16: bool = False,
+        target_queries: bool = True,
+        without: bool = True,
+        gather_across_devices: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.distillation = distillation
+        self.bf16 = bf16
+        self.unnormalised = options.z_from == "before_normalization"
+        chosen: dict[str, Any] = {
+            name: getattr(options, name) for name in LossOptions.__dataclass_fields__ if name != "nce_pairs"
+        }
+        self.joint: dict[bool, CrossAlignLoss] = {}
+        for with_queries, needed in ((True, target_queries), (False, without)):
+            if not needed:
+                continue
+            pairs = options.nce_pairs
+            if pairs is not None and not with_queries:
+                pairs = tuple(pair for pair in pairs if not pair.endswith("target_query"))
+                if not pairs and options.nce_weight:
+                    raise InputError(
+                        "some triplets have no target-language query, and all pairs need one",
+                        field="loss.nce_pairs",
+                        seen=options.nce_pairs,
+                        allowed="also target:query or passage:query",
+                    )
+            self.joint[with_queries] = CrossAlignLoss(
+                _NoModel(),
+                **chosen,
+                nce_pairs=pairs or None,  # type: ignore[arg-type]
+                target_queries=with_queries,
+                gather_across_devices=gather_across_devices,
+            )
+
+    def forward(
+        self,
+        sentence_features: Iterable[Mapping[str, Any]],
+        labels: Tensor | None = None,  # noqa: ARG002 - part of the interface
+    ) -> dict[str, Tensor]:
+        """The terms of one batch.
+
+        :param sentence_features: one entry, as :class:`~haystack_crossalign.training.rows.Collator` makes it.
+        :param labels: ignored.
+        :returns: ``jsd`` or ``passage_nce``, ``nce`` and ``distil``, each with its weight.
+        """
+        (batch,) = sentence_features
+        packed = Packed(tuple(batch["parts"]), batch["order"])
+        places: Tensor = batch["columns"]
+        targets = int(batch["targets"])
+        with (
+            transformer_precision(self.model, places.device, bf16=self.bf16),
+            without_final_normalization(self.model, active=self.unnormalised),
+        ):
+            embeddings = embed_packed(self.model, packed)
+        columns = [embeddings[column] for column in places]
+        terms = self.joint[len(columns) > 2 + targets].compute_loss_from_embeddings(columns)
+        if self.distillation is not None:
+            teacher = [batch["teacher"][column] for column in places]
+            terms["distil"] = self.distillation(columns, teacher, targets)
+        return terms
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Every option with its value."""
+        made = next(iter(self.joint.values())).get_config_dict()
+        if self.distillation is not None:
+            made["distil"] = vars(self.distillation)
+        return made
+
+
+class _NoModel(nn.Module):
+    """Stands where the joint loss keeps its model, as it is given embeddings: no weight is registered twice."""
+
+    def forward(self, *_args: Any, **_kwargs: Any) -> Any:
+        raise NotImplementedError("embeddings are given")

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from sentence_transformers import SentenceTransformer
+from tiny_models import tiny_model_folder
+from training_runs import made_recipe, made_triplets
+
+__all__ = ["tiny_model_folder"]
+
+
+@pytest.fixture
+def recipe_file(tiny_model_folder: Path, tmp_path: Path) -> Path:
+    """A recipe with its data beside it."""
+    rows = [
+        {"id": one.id, "group": one.group, "query": one.query, "passage": one.passage, "targets": dict(one.targets)}
+        for one in made_triplets(40)
+    ]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = made_recipe(tiny_model_folder, data=[{"path": "data.jsonl", "licence": "CC0"}]).to_dict()
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+def test_train_writes_model_card_result_and_report_and_prints_before_and_after(
+    crossalign, recipe_file: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "aligned"
+    done = crossalign("train", "--recipe", recipe_file, "--output", output, "--set", "optimiser.max_steps=3")
+    assert (done.code, done.err) == (0, "")
+    assert "before and after" in done.out
+    assert "Max@R_norm" in done.out
+    assert {"README.md", "training.json", "report.html", "model.safetensors"} <= {one.name for one in output.iterdir()}
+    data = json.loads((output / "training.json").read_text(encoding="utf-8"))
+    assert data["kept"]["of_steps"] == 3
+    assert data["name"] == "aligned"
+    assert "CC0" in (output / "README.md").read_text(encoding="utf-8")
+    assert SentenceTransformer(str(output), device="cpu").encode(["w1"]).shape == (1, 16)
+
+
+def test_quiet_prints_nothing(crossalign, recipe_file: Path, tmp_path: Path) -> None:
+    done = crossalign("train", "--recipe", recipe_file, "--output", tmp_path / "out", "-q", "--set", "evaluate.every=1")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (["--set", "optimiser.lr=1"], ["--set", "optimiser.lr", "unknown key", "learning_rate"]),
+        (["--set", "data.0.path=missing.jsonl"], ["missing.jsonl", "no such file"]),
+        (["--set", "model=nowhere/at/all"], ["model"]),
+        (["--set", "lora.targets=[nothing]", "--set", "lora.rank=2"], ["lora.targets", "query"]),
+    ],
+)
+def test_what_is_wrong_is_one_message_and_exit_code_2(
+    crossalign, recipe_file: Path, tmp_path: Path, arguments: list[str], messages: list[str]
+) -> None:
+    done = crossalign("train", "--recipe", recipe_file, "--output", tmp_path / "out", *arguments)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert all(message in done.err for message in messages)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_line_of_the_recipe_is_named(crossalign, recipe_file: Path, tmp_path: Path) -> None:
+    text = recipe_file.read_text(encoding="utf-8") + "sead: 1\n"
+    recipe_file.write_text(text, encoding="utf-8")
+    done = crossalign("train", "--recipe", recipe_file, "--output", tmp_path / "out")
+    assert done.code == 2
+    assert f"line {text.count(chr(10))}, field 'sead'" in done.err
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(crossalign, recipe_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "photos"
+    output.mkdir()
+    (output / "one.jpg").write_bytes(b"x")
+    done = crossalign("train", "--recipe", recipe_file, "--output", output)
+    assert done.code == 2
+    assert [one.name for one in output.iterdir()] == ["one.jpg"]
+
+
+def test_ctrl_c_leaves_with_130_and_a_run_that_can_be_resumed(
+    crossalign, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from haystack_crossalign.cli.train import _Bar
+
+    def interrupt(self: object, stage: str, done: int, total: int, terms: object) -> None:  # noqa: ARG001
+        if stage == "Training" and done == 2:
+            raise KeyboardInterrupt
+
+    command = ["train", "--recipe", recipe_file, "--output", tmp_path / "out", "--set", "checkpoint=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(_Bar, "__call__", interrupt)
+        done = crossalign(*command)
+    assert done.code == 130
+    assert not (tmp_path / "out").exists()
+    done = crossalign(*command, "--resume")
+    assert done.code == 0
+    assert not (tmp_path / ".out.training").exists()

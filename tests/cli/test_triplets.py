@@ -1,0 +1,257 @@
+"""`crossalign triplets` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_service import ChatService, serve_chat
+
+from haystack_crossalign.cli import triplets as command
+from haystack_crossalign.training.mining import NEIGHBOURS, THRESHOLD
+from haystack_crossalign.training.triplets import read_triplets
+
+
+@pytest.fixture(scope="module")
+def lines(shared_data: Path) -> list[dict[str, str]]:
+    with (shared_data / "train" / "ntrex_16lang.jsonl").open(encoding="utf-8") as file:
+        return [row for row in (json.loads(line) for line in islice(file, 0, 900, 45)) if len(row["en"]) > 60]
+
+
+@pytest.fixture
+def pairs(lines: list[dict[str, str]], tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    rows = [{"id": f"t{place}", "query": f"query {place}", "passage": row["en"]} for place, row in enumerate(lines)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_generator(folder: Path, url: str) -> Path:
+    path = folder / "generator.yaml"
+    path.write_text(
+        "type: haystack.components.generators.chat.openai.OpenAIChatGenerator\n"
+        f"init_parameters: {{model: m, api_base_url: '{url}', max_retries: 0, timeout: 30}}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_triplets_of_a_corpus_are_built_the_same_each_time(crossalign: Any, shared_data: Path, tmp_path: Path) -> None:
+    output, report = tmp_path / "t.jsonl", tmp_path / "counts.json"
+    arguments = ("triplets", "build", "--corpus", "ntrex", "--input", shared_data / "train" / "ntrex_16lang.jsonl",
+                 "--languages", "zh,th", "--block", "6", "--seed", "2", "--output", output,
+                 "--report", report)  # fmt: skip
+    done = crossalign(*arguments)
+    assert done.code == 0, done.err
+    triplets, _ = read_triplets(output)
+    counts = json.loads(report.read_text(encoding="utf-8"))
+    assert counts["counts"] == {"triplets": len(triplets)}
+    assert counts["sources"][0]["name"] == "ntrex_16lang.jsonl"
+    assert all(set(triplet.target_queries) == {"zh", "th"} for triplet in triplets)
+    first = output.read_bytes(), report.read_bytes()
+    assert crossalign(*arguments, "--quiet").out == ""
+    assert (output.read_bytes(), report.read_bytes()) == first
+
+
+def test_triplets_of_documents_with_a_group_field(
+    crossalign: Any, parallel_files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    documents, queries = parallel_files
+    done = crossalign("triplets", "build", "--documents", documents, "--queries", queries, "--language", "zh",
+                      "--languages", "en", "--output", tmp_path / "t.jsonl")  # fmt: skip
+    assert done.code == 0, done.err
+    triplets, _ = read_triplets(tmp_path / "t.jsonl")
+    assert [(one.group, one.passage, one.targets) for one in triplets[:2]] == [
+        ("0", "text 0 in zh", {"en": "text 0 in en"}),
+        ("1", "text 1 in zh", {"en": "text 1 in en"}),
+    ]
+
+
+def test_pairs_are_mined_with_a_real_model(
+    crossalign: Any, lines: list[dict[str, str]], offline_model: str, tmp_path: Path
+) -> None:
+    documents = tmp_path / "documents.jsonl"
+    rows = [
+        {"id": f"{tag}{place:02d}", "text": row[tag], "language": tag}
+        for place, row in enumerate(lines)
+        for tag in ("en", "zh")
+    ]
+    documents.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = crossalign("triplets", "mine", "--documents", documents, "--languages", "zh", "--model", offline_model,
+                      "--output", tmp_path / "t.jsonl", "--report", tmp_path / "counts.json")  # fmt: skip
+    assert done.code == 0, done.err
+    triplets, _ = read_triplets(tmp_path / "t.jsonl")
+    assert len(triplets) > 0.7 * len(lines)
+    assert all(one.targets["zh"] == lines[int(one.group[2:])]["zh"] for one in triplets)
+    counts = json.loads((tmp_path / "counts.json").read_text(encoding="utf-8"))
+    assert counts["counts"]["triplets"] == len(triplets)
+    assert counts["mean margin"]["zh"] > 1.02
+
+
+def test_the_options_of_mining_have_the_defaults_of_the_library() -> None:
+    assert command.mine.__defaults__ is not None
+    assert {NEIGHBOURS, THRESHOLD} <= {each for each in command.mine.__defaults__ if isinstance(each, int | float)}
+
+
+def test_pairs_are_translated_over_http_after_an_estimate(
+    crossalign: Any, lines: list[dict[str, str]], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "very-secret-key")
+    service = ChatService(lines, lambda text, _before: "wrong language" if text == lines[3]["en"] else None)
+    output, report = tmp_path / "t.jsonl", tmp_path / "counts.json"
+    with serve_chat(service) as url:
+        arguments = ("triplets", "translate", "--pairs", pairs, "--languages", "es", "--output", output, "--report",
+                     report, "--generator", write_generator(tmp_path, url), "--attempts", "2", "--backoff", "0",
+                     "--price-input", "1000", "--price-output", "1000")  # fmt: skip
+        only = crossalign(*arguments, "--estimate")
+        assert only.code == 0, only.err
+        assert f"To translate: {len(lines)} of {len(lines)} texts" in only.out
+        assert "at the given prices" in only.out
+        dear = crossalign(*arguments, "--max-cost", "0.01")
+        assert (dear.code, "the estimate is above the limit" in dear.err) == (2, True)
+        assert not service.asked
+        done = crossalign(*arguments)
+    assert done.code == 0, done.err
+    triplets, _ = read_triplets(output)
+    assert [one.targets["es"] for one in triplets] == [row["es"] for row in lines if row is not lines[3]]
+    counts = json.loads(report.read_text(encoding="utf-8"))
+    assert (counts["rejected"], counts["dropped"]) == ({"wrong language": 2}, {"wrong language": 1})
+    assert counts["counts"]["input tokens"] == 11 * (len(lines) + 1)
+    for path in tmp_path.iterdir():
+        assert b"very-secret" not in path.read_bytes()
+
+
+def test_a_run_that_was_killed_goes_on_and_asks_no_answered_text_again(
+    crossalign: Any, lines: list[dict[str, str]], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 while the eighth text is on its way: the seven answers before it are on the disk."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    service = ChatService(lines)
+    waiting, go_on = threading.Event(), threading.Event()
+
+    def hold(text: str) -> None:
+        if text == lines[7]["en"] and service.asked[text] == 1:
+            waiting.set()
+            go_on.wait(60)
+
+    with serve_chat(service, hold=hold) as url:
+        arguments = ["triplets", "translate", "--pairs", pairs, "--languages", "zh", "--output", tmp_path / "t.jsonl",
+                     "--generator", write_generator(tmp_path, url), "--concurrency", "1"]  # fmt: skip
+        code = "import sys; from haystack_crossalign.cli.main import main; main(sys.argv[1:])"
+        process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=dict(os.environ))
+        try:
+            assert waiting.wait(60)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        go_on.set()
+        assert not (tmp_path / "t.jsonl").exists()
+        assert len((tmp_path / "t.jsonl.cache.jsonl").read_text(encoding="utf-8").splitlines()) == 7
+        done = crossalign(*arguments)
+    assert done.code == 0, done.err
+    assert f"To translate: {len(lines) - 7} of {len(lines)} texts" in done.out
+    assert service.asked.pop(lines[7]["en"]) == 2  # asked once without ever being answered
+    assert set(service.asked.values()) == {1}
+    triplets, _ = read_triplets(tmp_path / "t.jsonl")
+    assert [one.targets["zh"] for one in triplets] == [row["zh"] for row in lines]
+
+
+def test_a_service_that_is_down_is_exit_code_3(
+    crossalign: Any, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    done = crossalign("triplets", "translate", "--pairs", pairs, "--languages", "zh", "--output", tmp_path / "t.jsonl",
+                      "--generator", write_generator(tmp_path, "http://127.0.0.1:1/v1"), "--retries", "1",
+                      "--backoff", "0", "--give-up-after", "2")  # fmt: skip
+    assert done.code == 3
+    assert "did not answer" in done.err
+    assert "APIConnectionError" in done.err
+
+
+def test_bad_targets_are_dropped_with_counts_and_reasons(
+    crossalign: Any, lines: list[dict[str, str]], shared_data: Path, tmp_path: Path
+) -> None:
+    leaked, leaked_es = (
+        json.loads((shared_data / "xquad" / f"xquad.{tag}.json").read_text(encoding="utf-8"))["data"][0]["paragraphs"][
+            0
+        ]
+        for tag in ("en", "es")
+    )
+    rows = [
+        {"id": f"t{n}", "query": f"query {n}", "passage": row["en"], "targets": {"zh": row["zh"], "es": row["es"]}}
+        for n, row in enumerate(lines)
+    ]
+    rows[1]["targets"]["zh"] = lines[1]["ru"][:60]
+    rows[2]["targets"]["es"] = lines[2]["es"][:8]
+    rows[3]["passage"] = leaked["context"]
+    rows[3]["targets"] = {"es": leaked_es["context"]}
+    rows.append(rows[4] | {"id": "copy"})
+    source, output, report = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "counts.json"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = crossalign("triplets", "filter", "--input", source, "--output", output, "--report", report,
+                      "--evaluation", shared_data / "xquad")  # fmt: skip
+    assert done.code == 0, done.err
+    left = {one.id: set(one.targets) for one in read_triplets(output)[0]}
+    assert left["t0"] == {"zh", "es"}
+    assert (left["t1"], left["t2"]) == ({"es"}, {"zh"})
+    assert "t3" not in left
+    assert "copy" not in left
+    counts = json.loads(report.read_text(encoding="utf-8"))
+    assert counts["dropped"] == {
+        "language": 1, "length ratio": 1, "near duplicate": 2, "overlap with the evaluation set": 1,
+    }  # fmt: skip
+    assert counts["dropped by language"]["near duplicate"] == {"es": 1, "zh": 1}
+    assert counts["examples"]["overlap with the evaluation set"] == ["t3:es"]
+    assert counts["counts"]["triplets"] == len(rows) - 2
+    assert "dropped, near duplicate: 2" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("build", "--languages", "zh"), "nothing to read, or two things"),
+        (("build", "--languages", "zh", "--corpus", "wikipedia"), "--corpus: unknown corpus; seen: 'wikipedia'"),
+        (("build", "--languages", "zh", "--corpus", "ntrex"), "--input: no file of the corpus"),
+        (("build", "--languages", "klingonish", "--corpus", "ntrex"), "--languages: unknown language"),
+        (("build", "--languages", ",", "--corpus", "ntrex"), "--languages: no target language"),
+        (("mine", "--languages", "zh", "--documents", "none.jsonl"), "none.jsonl: no such file"),
+        (("filter", "--input", "none.jsonl"), "none.jsonl: no such file"),
+        (
+            ("translate", "--pairs", "p.jsonl", "--generator", "g.yaml", "--languages", "zh", "--max-cost", "3"),
+            "a limit of the cost needs prices",
+        ),
+        (
+            ("translate", "--pairs", "none.jsonl", "--generator", "none.yaml", "--languages", "zh"),
+            "none.jsonl: no such file",
+        ),
+    ],
+)
+def test_wrong_input_is_exit_code_2_with_one_message(
+    crossalign: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = crossalign("triplets", *arguments, "--output", tmp_path / "t.jsonl")
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "t.jsonl").exists()
+
+
+def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_path: Path) -> None:
+    for output, message in (
+        (pairs, "would overwrite an input"),
+        (tmp_path, "is no regular file"),
+        (tmp_path / "none" / "t.jsonl", "no folder to write to"),
+    ):
+        done = crossalign("triplets", "filter", "--input", pairs, "--output", output)
+        assert (done.code, message in done.err) == (2, True), done.err
+    same = tmp_path / "t.jsonl"
+    done = crossalign("triplets", "filter", "--input", pairs, "--output", same, "--report", same)
+    assert (done.code, "would overwrite the file of --output" in done.err) == (2, True)

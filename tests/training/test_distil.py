@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from haystack_crossalign.training.distil import SimilarityDistillation, similarity_divergence
+from haystack_crossalign.training.recipe import SIMILARITIES
+
+
+def slow_divergence(a, b, ta, tb, temperature: float, without_own: bool) -> float:
+    """KL(teacher || student) from the formula, element by element."""
+
+    def cosine(x, y) -> float:
+        return float(x @ y) / math.sqrt(float(x @ x) * float(y @ y))
+
+    total = 0.0
+    for i in range(len(a)):
+        places = [j for j in range(len(b)) if not (without_own and j == i)]
+        student = [math.exp(cosine(a[i], b[j]) / temperature) for j in places]
+        teacher = [math.exp(cosine(ta[i], tb[j]) / temperature) for j in places]
+        for s, t in zip(student, teacher, strict=True):
+            p, q = t / sum(teacher), s / sum(student)
+            total += p * math.log(p / q)
+    return total / len(a)
+
+
+def random(rows: int, dim: int, seed: int) -> torch.Tensor:
+    return torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)).double()
+
+
+@pytest.mark.parametrize("without_own", [False, True])
+def test_the_divergence_equals_a_slow_reference(without_own: bool) -> None:
+    a, b, ta, tb = random(5, 8, 0), random(5, 8, 1), random(5, 6, 2), random(5, 6, 3)
+    value = similarity_divergence(a, b, ta, tb, 0.3, without_own=without_own)
+    assert value.item() == pytest.approx(slow_divergence(a, b, ta, tb, 0.3, without_own), rel=1e-5)
+
+
+def test_it_is_zero_where_both_agree_also_after_a_rotation_and_any_scale() -> None:
+    a, b = random(5, 8, 0), random(5, 8, 1)
+    rotation, _ = torch.linalg.qr(random(8, 8, 5))
+    assert similarity_divergence(3 * a @ rotation, b @ rotation, a, b, 0.1).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_batch_of_one_row_has_nothing_to_compare() -> None:
+    a = random(1, 8, 0).requires_grad_()
+    value = similarity_divergence(a, a, a.detach(), a.detach(), 0.1, without_own=True)
+    assert value.item() == 0
+    value.backward()
+
+
+def test_pairs_stay_inside_a_language() -> None:
+    term = SimilarityDistillation(1.0, 0.1, SIMILARITIES)
+    # query, passage, target
+    assert term.pairs(3, 1) == [(0, 1), (1, 1), (2, 2)]
+    # query, passage, target, target query
+    assert term.pairs(4, 1) == [(0, 1), (1, 1), (3, 2), (2, 2)]
+    # query, passage, two targets and their queries
+    assert term.pairs(6, 2) == [(0, 1), (1, 1), (4, 2), (5, 3), (2, 2), (3, 3)]
+    assert SimilarityDistillation(1.0, 0.1, ("query:passage",)).pairs(4, 1) == [(0, 1)]
+
+
+def test_the_term_is_the_weighted_mean_over_pairs_and_0_without_any() -> None:
+    student = [random(4, 8, seed).float() for seed in range(3)]
+    teacher = [random(4, 8, seed).float() for seed in range(3, 6)]
+    value = SimilarityDistillation(0.5, 0.2, ("query:passage", "target:target"))(student, teacher, 1)
+    first = slow_divergence(student[0], student[1], teacher[0], teacher[1], 0.2, False)
+    second = slow_divergence(student[2], student[2], teacher[2], teacher[2], 0.2, True)
+    assert value.item() == pytest.approx(0.5 * (first + second) / 2, rel=1e-4)
+    assert SimilarityDistillation(0.5, 0.2, ("target_query:target",))(student, teacher, 1).item() == 0

@@ -1,0 +1,396 @@
+"""The retraining job: its configuration, what it publishes, what it refuses, and what a killed run leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from sentence_transformers import SentenceTransformer
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.training.job import run_job
+from haystack_crossalign.training.job_config import IndexSource, Mine, read_job
+from haystack_crossalign.training.job_data import filter_triplets, mined_triplets, triplets_from_documents
+from haystack_crossalign.training.job_index import read_index
+from haystack_crossalign.training.job_outcome import AnotherRunActiveError, GateFailedError, outcome_schema
+from haystack_crossalign.training.job_publish import ModelStore, version_name
+from haystack_crossalign.training.repair_texts import Passage, RepairTexts
+from haystack_crossalign.training.triplets import Triplet
+
+WriteJob = Callable[..., Path]
+
+
+@pytest.fixture
+def write_job(tmp_path: Path, tiny_model_folder: Path) -> WriteJob:
+    """``write_job(**changes)``: a job that repairs the tiny model on 40 parallel texts of two languages of words."""
+    lines = []
+    for group in range(40):
+        texts = {}
+        for place, tag in enumerate(("en", "zh")):
+            words = np.random.default_rng([group, place]).integers(30, size=12) + 30 * place
+            texts[tag] = [f"w{word}" for word in words]
+        line = {"query": " ".join(texts["en"][:5]), "passage": " ".join(texts["en"]), "group": f"g{group}"}
+        line |= {"targets": {"zh": " ".join(texts["zh"])}, "target_queries": {"zh": " ".join(texts["zh"][:5])}}
+        lines.append(json.dumps(line))
+    (tmp_path / "triplets.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    def write(name: str = "job.yaml", **changes: Any) -> Path:
+        values: dict[str, Any] = {
+            "name": "tiny",
+            "models": "models",
+            "method": "repair",
+            "model": str(tiny_model_folder),
+            "source": {"files": [{"path": "triplets.jsonl"}]},
+            "filters": {"language": False},
+            "audit": {"share": 0.4, "samples": 100},
+            # A model with random weights: whether it gets better is chance.
+            "gate": {"tolerance": None, "must_improve": False},
+        }
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(values | changes), encoding="utf-8")
+        return path
+
+    return write
+
+
+def outcome_of(folder: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    Draft202012Validator(outcome_schema()).validate(data)
+    return data
+
+
+def run(path: Path, **options: Any) -> dict[str, Any]:
+    run_job(read_job(path), environ={}, **options)
+    return outcome_of(path.parent / "models")
+
+
+def start(path: Path, code: str = "from haystack_crossalign.cli.main import main; main()") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", code, "retrain", "--config", str(path), "--quiet"]
+    return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def left_behind(models: Path) -> list[str]:
+    return sorted(path.name for path in models.iterdir() if path.name not in ("outcome.json", "report.html", ".lock"))
+
+
+def test_a_passing_model_is_published_with_its_audit_and_latest_points_to_it(write_job: WriteJob) -> None:
+    path = write_job()
+    models = path.parent / "models"
+    outcome = run(path)
+    assert (outcome["status"], outcome["exit_code"], outcome["error"]) == ("published", 0, None)
+    assert [(step["name"], step["status"]) for step in outcome["steps"]] == [
+        (name, "done") for name in ("read", "filter", "repair", "audit", "gate", "publish")
+    ]
+    assert outcome["steps"][1]["facts"]["train"] == 24
+    assert outcome["steps"][1]["facts"]["held_out"] == 16
+    version = outcome["version"]
+    assert left_behind(models) == [version, "latest"]
+    assert (models / "latest").readlink() == Path(version)
+    assert version.endswith(outcome["model"]["sha256"][:12])
+    assert SentenceTransformer(str(models / "latest"), device="cpu").encode(["w1"]).shape == (1, 16)
+    inside = json.loads((models / "latest" / "job" / "outcome.json").read_text(encoding="utf-8"))
+    Draft202012Validator(outcome_schema()).validate(inside)
+    assert inside["version"] == version
+    assert str(path.parent) not in (models / "outcome.json").read_text(encoding="utf-8")
+
+
+def test_nothing_is_published_when_the_gate_fails(write_job: WriteJob) -> None:
+    first = run(write_job())["version"]
+    gate = {"tolerance": None, "must_improve": False, "fail_on": ["Max@R_norm<100%", "Max@R_norm[zh]<0.1%"]}
+    path = write_job(gate=gate)
+    with pytest.raises(GateFailedError, match=r"not published: Max@R_norm<100% \(multi, queries in en"):
+        run(path)
+    models = path.parent / "models"
+    outcome = outcome_of(models)
+    assert (outcome["status"], outcome["exit_code"], outcome["version"]) == ("gate failed", 1, None)
+    failed = [(one["condition"], one["query_language"]) for one in outcome["gate"] if one["failed"]]
+    assert failed == [("Max@R_norm<100%", "en"), ("Max@R_norm<100%", "zh")]
+    assert [step["name"] for step in outcome["steps"]][-1] == "gate"
+    assert left_behind(models) == [first, "latest"]
+    assert (models / "latest").readlink() == Path(first)
+
+
+def test_a_model_that_is_not_better_or_harms_a_language_fails_the_gate(write_job: WriteJob, tmp_path: Path) -> None:
+    from haystack_crossalign.audit.result import AuditResult
+    from haystack_crossalign.training.job_audit import judge
+
+    run(write_job())
+    folder = tmp_path / "models" / "latest" / "job"
+    before = AuditResult.load(folder / "before.json")
+    same = judge(before, before, read_job(write_job(gate={})))
+    (failure,) = same.failures
+    assert "mean Max@R_norm did not rise" in failure
+    # The same audit with one Chinese query less that finds its passage in the Chinese pool.
+    data = json.loads(before.to_json())
+    row = next(
+        n for n, one in enumerate(data["rows"]) if (one["scenario"], one["query_language"]) == ("mono-same", "zh")
+    )
+    column = data["queries"]["measures"]["NDCG@1"]
+    place = next(n for n in range(len(column)) if data["queries"]["row"][n] == row and column[n] == 1)
+    column[place] = 0.0
+    harmed = judge(before, AuditResult.from_dict(data), read_job(write_job(gate={"must_improve": False})))
+    (failure,) = harmed.failures
+    assert failure.startswith("same-language NDCG@1 in zh went from")
+    lenient = read_job(write_job(gate={"must_improve": False, "tolerance": 0.1}))
+    assert not judge(before, AuditResult.from_dict(data), lenient).failures
+
+
+def test_old_versions_are_removed_but_never_the_latest(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path)
+    names = [version_name(datetime(2026, 1, day, tzinfo=UTC), f"{day:064x}") for day in range(1, 6)]
+    assert names[0] == "2026-01-01T00-00-00Z-000000000000"
+    for name in names:
+        built = tmp_path / "built"
+        built.mkdir()
+        (built / "file").write_text(name)
+        store.publish(built, name)
+        assert (tmp_path / "latest" / "file").read_text() == name
+    (tmp_path / "mine").mkdir()
+    store.point_to(names[1])  # rolled back by hand
+    assert store.prune(2) == [names[0], names[2]]
+    assert left_behind(tmp_path) == [names[1], names[3], names[4], "latest", "mine"]
+    (tmp_path / "latest").unlink()
+    (tmp_path / "latest").mkdir()
+    with pytest.raises(InputError, match="no link stands here"):
+        store.point_to(names[3])
+
+
+def test_a_folder_that_cannot_be_written_is_an_outside_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ExternalError, match="cannot be locked"), ModelStore(tmp_path / "file" / "models").locked():
+        pass
+
+
+def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Path) -> None:
+    """Two real processes: the other one is in its work when this one starts."""
+    path = write_job()
+    models = tmp_path / "models"
+    other = start(path)
+    try:
+        wait_for((models / ".work" / "state.json").is_file, other)
+        with pytest.raises(AnotherRunActiveError, match="another run is active"):
+            run_job(read_job(path), environ={}, outcome_file=tmp_path / "outcome.json")
+        assert other.poll() is None
+        busy = outcome_of(tmp_path)
+        assert (busy["status"], busy["exit_code"], busy["steps"]) == ("another run is active", 75, [])
+        assert not (models / "outcome.json").exists()
+        assert other.wait(timeout=120) == 0
+    finally:
+        other.kill()
+        other.communicate()
+    assert outcome_of(models)["status"] == "published"
+
+
+def test_a_killed_run_is_gone_on_with_and_leaves_no_half_of_a_version(write_job: WriteJob, tmp_path: Path) -> None:
+    path = write_job()
+    models = tmp_path / "models"
+    killed = start(path)
+    state = models / ".work" / "state.json"
+    try:
+        wait_for(lambda: state.is_file() and "data" in json.loads(state.read_text())["done"], killed)
+    finally:
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+    assert left_behind(models) == [".work"]
+    outcome = run(path)
+    steps = {step["name"]: step["status"] for step in outcome["steps"]}
+    assert (steps["read"], steps["repair"], steps["publish"]) == ("skipped", "done", "done")
+    assert left_behind(models) == [outcome["version"], "latest"]
+
+
+def test_a_run_that_the_scheduler_ends_says_so(write_job: WriteJob, tmp_path: Path) -> None:
+    ended = start(write_job())
+    try:
+        wait_for((tmp_path / "models" / ".work" / "state.json").is_file, ended)
+        ended.send_signal(signal.SIGTERM)
+        assert ended.wait(timeout=120) == 130
+    finally:
+        ended.kill()
+        ended.communicate()
+    outcome = outcome_of(tmp_path / "models")
+    assert (outcome["status"], outcome["exit_code"]) == ("interrupted", 130)
+    assert left_behind(tmp_path / "models") == [".work"]
+
+
+def test_another_configuration_does_not_take_up_what_a_killed_run_left(write_job: WriteJob, tmp_path: Path) -> None:
+    work = tmp_path / "models" / ".work"
+    work.mkdir(parents=True)
+    (work / "state.json").write_text(json.dumps({"digest": "other", "started": time.time(), "done": ["data", "model"]}))
+    (work / "model").mkdir()
+    outcome = run(write_job())
+    assert {step["status"] for step in outcome["steps"]} == {"done"}
+
+
+def test_a_run_killed_between_the_two_renames_of_publishing_is_finished_by_the_next(
+    write_job: WriteJob, tmp_path: Path
+) -> None:
+    first = run(write_job())["version"]
+    path = write_job(seed=1)
+    code = (
+        "import os, signal; from haystack_crossalign.training.job_publish import ModelStore as S;"
+        "S.point_to = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        "from haystack_crossalign.cli.main import main; main()"
+    )
+    killed = start(path, code)
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    models = tmp_path / "models"
+    assert (models / "latest").readlink() == Path(first)
+    outcome = run(path)
+    assert outcome["status"] == "published"
+    assert outcome["version"] != first
+    assert outcome["steps"][-1]["facts"] == {"of_an_earlier_run": True}
+    assert left_behind(models) == [first, outcome["version"], "latest"]
+    assert (models / "latest").readlink() == Path(outcome["version"])
+
+
+def test_wrong_configurations_name_file_line_and_key(write_job: WriteJob, tmp_path: Path) -> None:
+    for changes, told in (
+        ({"metod": "repair"}, r"job\.yaml, line \d+, field 'metod': unknown key.*allowed: models, name, method"),
+        ({"gate": {"fail_on": ["Max@R<<1"]}}, r"field 'gate\.fail_on\.0': not a condition"),
+        ({"gate": {"tolerence": 1}}, r"field 'gate\.tolerence': unknown key"),
+        ({"method": "train"}, r"field 'recipe': training needs a recipe"),
+        ({"recipe": "none.yaml"}, r"field 'recipe': no such file"),
+        ({"keep": 0}, r"field 'keep': not allowed; seen: 0; allowed: a whole number, 1 or more"),
+        ({"source": {"files": []}}, r"field 'source': nothing to read"),
+        ({"launch": ["accelerate", "launch"]}, r"field 'launch'"),
+        ({"audit": {"documents": "d.jsonl"}}, r"field 'audit': one without the other"),
+        ({"source": {"index": {"index": "x", "password": "y"}}}, r"field 'source\.index\.password': unknown key"),
+    ):
+        with pytest.raises(InputError, match=told):
+            read_job(write_job(**changes))
+    assert read_job(write_job(), ["gate.tolerance=0.02"]).gate.tolerance == 0.02
+    assert not (tmp_path / "models").exists()
+
+
+def test_conditions_that_no_row_can_answer_stop_the_run_before_the_model(write_job: WriteJob, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gate\.fail_on: matches no row"):
+        run(write_job(gate={"fail_on": ["Max@R_norm[th]<1%"]}))
+    outcome = outcome_of(tmp_path / "models")
+    assert (outcome["status"], [step["name"] for step in outcome["steps"]]) == ("wrong input", ["read", "filter"])
+    with pytest.raises(InputError, match="too few parallel groups were held out"):
+        run(write_job(audit={"share": 0.01}))
+
+
+def test_documents_give_triplets_asked_by_title_or_first_sentence() -> None:
+    english = "The bridge over the river was opened in 1894. It carried the railway until the war destroyed it."
+    spanish = "El puente sobre el río fue inaugurado en 1894. Llevó el ferrocarril hasta que la guerra lo destruyó."
+    passages = (
+        Passage("1", "a", "en", english, "The bridge"),
+        Passage("2", "a", "es", spanish),
+        Passage("3", "b", "en", english),
+        Passage("4", "c", "es", spanish),
+    )
+    (made,) = triplets_from_documents(RepairTexts(passages, (), ()), "en", ())
+    assert (made.group, made.query, made.passage) == ("a", "The bridge", english)
+    assert made.target_queries["es"] == "El puente sobre el río fue inaugurado en 1894."
+    assert made.targets["es"] == "Llevó el ferrocarril hasta que la guerra lo destruyó."
+    assert not triplets_from_documents(RepairTexts(passages, (), ()), "en", ("zh",))
+
+
+def test_filters_count_what_they_drop_and_keep_the_audit_out_of_training(tmp_path: Path) -> None:
+    words = " ".join(f"word{number}" for number in range(10))
+    (tmp_path / "audit.jsonl").write_text(json.dumps({"id": "1", "text": f"before {words} after"}) + "\n")
+    triplets = [
+        Triplet("leaks", "g1", "en", "one", words, {"zh": "x " * 20}),
+        Triplet("kept", "g2", "en", "two", "another passage altogether", {"zh": "y " * 9}),
+        Triplet("same query 1", "g3", "en", "Introduction", "a third passage", {"zh": "z " * 6}),
+        Triplet("same query 2", "g4", "en", "introduction", "a fourth passage", {"zh": "v " * 6}),
+    ]
+    options = read_filters(language=False)
+    kept, dropped = filter_triplets(triplets, options, [tmp_path / "audit.jsonl"])
+    assert [one.id for one in kept] == ["kept"]
+    assert dropped == {
+        "ambiguous query": 2, "length ratio": 0, "near duplicate": 0, "overlap with the evaluation set": 1,
+    }  # fmt: skip
+
+
+def read_filters(**changes: Any) -> Any:
+    from haystack_crossalign.training.job_config import Filters
+
+    return Filters(**changes)
+
+
+class Contents:
+    """Vectors of texts ``<language> <number>``: the number's direction, pushed towards the language."""
+
+    def encode_documents(self, texts: list[str], *, progress: Any = None) -> Any:  # noqa: ARG002
+        rows = []
+        for text in texts:
+            tag, number = text.split()[:2]
+            row = np.random.default_rng(int(number)).normal(size=32)
+            row[0 if tag == "en" else 1] += 20
+            rows.append(row)
+        return np.asarray(rows, dtype=np.float32)
+
+
+def test_documents_without_groups_are_mined_for_their_translations() -> None:
+    english = [Passage(f"e{n}", f"e{n}", "en", f"en {n} some more words") for n in range(12)]
+    chinese = [Passage(f"z{n}", f"z{n}", "zh", f"zh {n} 一二三四") for n in reversed(range(12))]
+    texts = RepairTexts((*english, *chinese), (), ())
+    found, facts = mined_triplets(texts, "en", (), Mine(margin=1.05), Contents())  # type: ignore[arg-type]
+    assert facts["counts"]["pairs en-zh"] == 12
+    assert {one.group: one.targets["zh"] for one in found} == {f"e{n}": f"zh {n} 一二三四" for n in range(12)}
+    with pytest.raises(InputError, match="no document is in this language; seen: 'th'"):
+        mined_triplets(texts, "en", ("th",), Mine(), Contents())  # type: ignore[arg-type]
+
+
+def test_an_index_is_read_by_its_groups_or_whole(
+    opensearch: Any, indexing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("haystack_crossalign.training.job_index._PAGE", 7)  # several pages, the last one not full
+    documents = {}
+    for group in range(30):
+        for tag in ("en", "zh"):
+            fields = {
+                "embedding": [1.0, float(group)],
+                "language": tag,
+                "group": f"g{group}",
+                "content": f"{tag} {group}",
+            }
+            documents[f"{tag}{group}"] = fields
+    documents["en0-2"] = {**documents["en0"], "content": "a second chunk"}
+    documents["alone"] = {"embedding": [1.0, 1.0], "language": "en", "group": "alone", "content": "alone"}
+    documents["empty"] = {"embedding": [1.0, 1.0], "language": "es", "group": "g1", "content": " "}
+    indexing.create(opensearch, "job-index", documents, indexing.mapping(2))
+    source = IndexSource(index="job-index", hosts=(opensearch.url,), group_field="group", limit=100)
+    try:
+        texts, facts = read_index(source, tmp_path, {}, mined=False, seed=0)
+        assert len(texts.passages) == 60
+        assert {one.group for one in texts.passages} == {f"g{group}" for group in range(30)}
+        assert next(one.text for one in texts.passages if one.id == "zh7") == "zh 7"
+        assert (facts["further_chunks"], facts["without_text"]) == (1, 1)
+        some, _ = read_index(
+            IndexSource(index="job-index", hosts=(opensearch.url,), group_field="group", limit=7),
+            tmp_path, {}, mined=False, seed=0,
+        )  # fmt: skip
+        assert len({one.group for one in some.passages}) == 7
+        whole, facts = read_index(source, tmp_path, {}, mined=True, seed=0)
+        # Every document for itself: no group is read.
+        assert (
+            {one.group for one in whole.passages} == {one.id for one in whole.passages} == documents.keys() - {"empty"}
+        )
+        again, _ = read_index(source, tmp_path, {}, mined=True, seed=0)
+        assert again.sources == whole.sources
+    finally:
+        opensearch.request("DELETE", "/job-index")

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training import recipe as recipe_module
+from haystack_crossalign.training.corpora import CORPORA
+from haystack_crossalign.training.objective import Alignment, Direction, NcePair, ZFrom
+from haystack_crossalign.training.recipe import Recipe, make_recipe, read_recipe
+
+TEXT = """\
+model: some/model
+languages: [zh, TH]
+start: repair
+data:
+  - path: data/a.jsonl
+    licence: CC0
+  - {path: b.tsv, weight: 0.5, limit: 10}
+optimiser:
+  learning_rate: 2e-5
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def test_a_recipe_is_read_with_defaults_for_what_it_leaves_out(recipe_file: Path) -> None:
+    recipe = read_recipe(recipe_file)
+    assert recipe.model.name == "some/model"
+    assert recipe.languages == ("zh", "th")
+    assert recipe.start.kind == "repair"
+    assert [source.path for source in recipe.data] == ["data/a.jsonl", "b.tsv"]
+    assert (recipe.data[1].weight, recipe.data[1].limit, recipe.data[0].licence) == (0.5, 10, "CC0")
+    assert recipe.optimiser.learning_rate == 2e-5  # which YAML 1.1 reads as a text
+    assert recipe.optimiser.batch_size == 32
+    assert recipe.folder == recipe_file.parent
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("optimiser.learning_rate=1e-5", "optimiser.learning_rate", 1e-5),
+        ("data.1.limit=null", "data.1.limit", None),
+        ("lora.rank=4", "lora.rank", 4),
+        ("start.train_dense=false", "start.train_dense", False),
+        ("start=base", "start.kind", "base"),
+        ("languages=[th]", "languages", ("th",)),
+        ("interpolate=auto", "interpolate", "auto"),
+        ("model=other", "model.name", "other"),
+        ("distil={weight: 0.3, temperature: 0.1}", "distil.weight", 0.3),
+    ],
+)
+def test_every_value_can_be_set_over_the_file(recipe_file: Path, override: str, path: str, value: object) -> None:
+    found: object = read_recipe(recipe_file, [override])
+    for part in path.split("."):
+        found = found[int(part)] if isinstance(found, tuple) else getattr(found, part)
+    assert found == value
+
+
+def test_an_override_leaves_the_rest_of_a_short_section_alone(recipe_file: Path) -> None:
+    assert read_recipe(recipe_file, ["start.train_dense=false"]).start.kind == "repair"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "field", "allowed"),
+    [
+        ("licence: CC0", "license: CC0", 6, "data.0.license", "path, format, languages"),
+        ("learning_rate: 2e-5", "learning_rate: fast", 9, "optimiser.learning_rate", "a number, above 0"),
+        ("weight: 0.5", "weight: 0", 7, "data.1.weight", "above 0"),
+        ("start: repair", "start: repaired", 3, "start.kind", "base, repair"),
+        ("languages: [zh, TH]", "languages: [zh, zh]", 2, "languages", "each value once"),
+        ("languages: [zh, TH]", "languages: [zh, en]", 2, "languages", "other languages"),
+        ("  learning_rate: 2e-5", "  - 2e-5", 8, "optimiser", "learning_rate, weight_decay"),
+        ("model: some/model", "loss: {}", None, "model", "name"),
+    ],
+)
+def test_a_wrong_value_is_told_with_file_line_key_and_what_is_allowed(
+    recipe_file: Path, before: str, after: str, line: int | None, field: str, allowed: str
+) -> None:
+    recipe_file.write_text(TEXT.replace(before, after), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_recipe(recipe_file)
+    assert caught.value.source == str(recipe_file)
+    if line is not None:
+        assert caught.value.line == line
+    assert caught.value.field == field
+    assert allowed in str(caught.value.allowed)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimiser.speed=1", "unknown key"),
+        ("optimizer.learning_rate=1", "unknown key"),
+        ("optimiser.batch_size=1.5", "whole number"),
+        ("data.2.limit=1", "0 to 1"),
+        ("seed", "key=value"),
+        ("seed.x=1", "a whole number"),
+        ("seed=[", "not YAML"),
+    ],
+)
+def test_a_wrong_override_is_told_with_the_option(recipe_file: Path, override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read_recipe(recipe_file, [override])
+    assert "--set" in str(caught.value) or override.startswith(("optimizer", "seed.x"))
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a\n- b\n", "a: 1\na: 2\n", "? [a]\n: 1\n"])
+def test_what_is_no_mapping_of_sections_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"recipe\.yaml"):
+        read_recipe(path)
+
+
+def test_a_missing_file_is_told() -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_recipe("nowhere.yaml")
+
+
+def test_a_loss_without_any_term_is_refused() -> None:
+    with pytest.raises(InputError, match="nothing is left to train"):
+        make_recipe({"model": "m", "loss": {"alignment_weight": 0, "nce_weight": 0}})
+
+
+def test_plain_data_of_a_recipe_gives_the_same_recipe(recipe_file: Path) -> None:
+    recipe = read_recipe(recipe_file, ["lora.rank=4", "loss.nce_pairs=[target:query]"])
+    assert make_recipe(recipe.to_dict()) == recipe
+
+
+def test_what_is_handed_on_names_no_folder() -> None:
+    values = {"model": "/secret/model", "data": [{"path": "/secret/a.jsonl", "drop": "../secret/ids.json"}]}
+    public = make_recipe(values).public()
+    assert "secret" not in str(public)
+    assert public["model"]["name"] == "model"
+    assert make_recipe({"model": "owner/model"}).public()["model"]["name"] == "owner/model"
+
+
+def test_the_choices_are_those_of_the_loss_and_of_the_corpora() -> None:
+    assert get_args(Alignment) == recipe_module.ALIGNMENTS
+    assert get_args(ZFrom) == recipe_module.Z_FROM
+    assert get_args(Direction) == recipe_module.DIRECTIONS
+    assert get_args(NcePair) == recipe_module.NCE_PAIRS
+    assert set(recipe_module.FORMATS) == {"triplets", *CORPORA}
+
+
+def test_recipes_of_different_folders_are_equal(recipe_file: Path) -> None:
+    recipe: Recipe = read_recipe(recipe_file)
+    assert replace(recipe, folder=Path("elsewhere")) == recipe

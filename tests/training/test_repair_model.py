@@ -1,0 +1,325 @@
+"""What a repair is fitted on and judged by, how its strengths are chosen, and the folder that it leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.encoder import Encoder
+from haystack_crossalign.models.prompts import Prompts
+from haystack_crossalign.training.affine import read_matrix_file
+from haystack_crossalign.training.repair_harm import harm_of_language, paired_share_interval, queries_needed
+from haystack_crossalign.training.repair_model import RepairOptions, RepairOutcome, fit_repair
+from haystack_crossalign.training.repair_output import ModelToRepair, open_model, write_repair
+from haystack_crossalign.training.repair_sample import make_sample
+from haystack_crossalign.training.repair_texts import Passage, Question, RepairTexts, read_repair_texts
+
+DIMENSION = 24
+FAST = RepairOptions(samples=100)
+
+
+class Vectors:
+    """Vectors made of what a text says: ``zh c17`` is content 17, pushed towards its language and a common mean."""
+
+    def __init__(self, push: float = 8.0, common: float = 0.0, noise: float = 0.3) -> None:
+        self.push, self.common, self.noise = push, common, noise
+
+    def _one(self, text: str, role: int) -> NDArray[np.float64]:
+        tag, content = text.split()[:2]
+        vector = np.random.default_rng(int(content[1:])).normal(size=DIMENSION)
+        vector[:2] = 0
+        vector[("en", "zh").index(tag)] = self.push
+        vector += self.common
+        vector += self.noise * np.random.default_rng([int(content[1:]), role, len(tag + text)]).normal(size=DIMENSION)
+        return vector / np.linalg.norm(vector)
+
+    def encode_queries(self, texts: Sequence[str], *, progress: Any = None) -> NDArray[np.float32]:  # noqa: ARG002
+        return np.stack([self._one(text, 1) for text in texts]).astype(np.float32)
+
+    def encode_documents(self, texts: Sequence[str], *, progress: Any = None) -> NDArray[np.float32]:  # noqa: ARG002
+        return np.stack([self._one(text, 2) for text in texts]).astype(np.float32)
+
+    def provenance(self) -> dict[str, Any]:
+        return {"name": "vectors by hand"}
+
+
+def parallel(count: int, *, first: int = 0, languages: Sequence[str] = ("en", "zh")) -> RepairTexts:
+    """Contents in each language, each with a query."""
+    contents = range(first, first + count)
+    return RepairTexts(
+        tuple(Passage(f"{tag}:{one}", f"g{one}", tag, f"{tag} c{one} text") for one in contents for tag in languages),
+        tuple(Question(f"g{one}", tag, f"{tag} c{one} question") for one in contents for tag in languages),
+        (),
+    )
+
+
+def outcome_of(sample: Any, vectors: Vectors | None = None, **options: Any) -> RepairOutcome:
+    return fit_repair(sample, vectors or Vectors(), options=RepairOptions(samples=100, **options))
+
+
+def mixed(result: Any, tag: str, measure: str) -> float:
+    (row,) = [row for row in result.rows if row["scenario"] == "multi" and row["query_language"] == tag]
+    return float(row["measures"][measure])
+
+
+def test_ten_parallel_documents_close_the_gap_between_the_languages() -> None:
+    outcome = outcome_of(make_sample(parallel(10), held_out=parallel(40, first=100)))
+    # Each language's documents form a block: the other version stands behind all 40 of the query's language.
+    assert mixed(outcome.before, "zh", "Max@R") > 35
+    assert mixed(outcome.after, "zh", "Max@R") < 6
+    assert (outcome.choice.chosen.strength, outcome.choice.chosen.common_share) == (1.0, 0.0)
+    assert outcome.fitted.counts == (10, 10)
+
+
+def test_few_held_out_queries_leave_the_common_mean_alone_and_say_what_they_cannot_tell() -> None:
+    outcome = outcome_of(make_sample(parallel(30)), Vectors(common=0.5))
+    assert {trial.common_share for trial in outcome.choice.trials} == {0.0}
+    assert all(one.queries == 15 and one.verdict != "harmless" for one in outcome.harm)
+    (told,) = [note for note in outcome.notes if "too small to tell harm" in note]
+    assert "15 queries" in told
+    assert "390 queries" in told
+    assert any("95 % interval" in note and "over 15 queries" in note for note in outcome.notes)
+    assert outcome.comparison.notes[-len(outcome.notes) :] == list(outcome.notes)
+
+
+def test_with_a_coarse_tolerance_fewer_queries_suffice_and_every_strength_is_tried() -> None:
+    # 1.96 / 0.2 - 2 = 7.8 queries.
+    outcome = outcome_of(make_sample(parallel(60)), Vectors(common=0.5), tolerance=0.2)
+    assert {trial.common_share for trial in outcome.choice.trials} == {0.0, 0.2, 0.4, 0.6, 0.8}
+    assert len(outcome.choice.trials) == 25
+    assert not any("too small" in note for note in outcome.notes)
+
+
+def test_a_tiny_held_out_set_does_not_decide_between_strengths() -> None:
+    """Where half the strength is best on five lucky queries, it is noise: the strengths stay those of the method."""
+    for first in range(0, 80, 20):
+        outcome = outcome_of(make_sample(parallel(20, first=1000), held_out=parallel(5, first=first)))
+        assert outcome.choice.chosen.strength in (0.0, 1.0)
+
+
+def test_documents_that_are_only_tagged_suffice_and_the_report_says_what_was_not_measured() -> None:
+    en, zh = parallel(30, languages=["en"]), parallel(30, first=50, languages=["zh"])
+    tagged = RepairTexts((*en.passages, *zh.passages), (*en.questions, *zh.questions), ())
+    sample = make_sample(None, tagged)
+    assert not sample.parallel
+    outcome = outcome_of(sample)
+    assert outcome.choice.chosen.strength == 1.0
+    assert any("the bias itself was not measured" in note for note in outcome.notes)
+    assert {row["scenario"] for row in outcome.comparison.rows} == {"mono-same"}
+    # With parallel documents beside them these judge, all of them.
+    both = make_sample(parallel(20, first=200), tagged)
+    assert {one.group for one in both.held_out} == {f"g{number}" for number in range(200, 220)}
+    assert {one.id for one in both.fit} == {one.id for one in tagged.passages}
+    assert mixed(outcome_of(both).after, "zh", "Max@R") < 6
+
+
+def test_no_text_both_fits_and_judges() -> None:
+    sample = make_sample(parallel(40), held_out=parallel(40, first=30))
+    assert {one.text for one in sample.fit}.isdisjoint(one.text for one in sample.held_out)
+    assert any("10 documents to fit on were left out" in note for note in sample.notes)
+    split = make_sample(parallel(40))
+    assert {one.group for one in split.fit}.isdisjoint(one.group for one in split.held_out)
+    # Whole groups, whatever the order of the file.
+    other = parallel(40)
+    turned = RepairTexts(other.passages[::-1], other.questions[::-1], ())
+    assert {one.id for one in make_sample(turned).fit} == {one.id for one in split.fit}
+
+
+def test_a_document_is_asked_by_its_query_else_its_title_else_its_first_sentence_else_its_first_half() -> None:
+    sentences = "The bridge over the river was opened in 1894. It carried the railway until the war destroyed it."
+    passages = [
+        Passage(f"{tag}:{name}", name, tag, text, title)
+        for tag in ("en", "es")
+        for name, text, title in (
+            ("asked", sentences, "A title"),
+            ("titled", sentences, f"Bridges {tag}"),
+            ("same title 1", sentences, "Introduction"),
+            ("same title 2", sentences, "Introduction"),
+            ("one sentence", "A single sentence about the weather in the north of the country", ""),
+        )
+    ]
+    texts = RepairTexts(
+        tuple(passages), (Question("asked", "en", "When was it opened?"), Question("asked", "es", "¿?")), ()
+    )
+    sample = make_sample(parallel(6, languages=["en", "es"]), held_out=texts)
+    found = {(probe.language, probe.group): (probe.kind, probe.text) for probe in sample.probes}
+    assert found["en", "asked"] == ("query", "When was it opened?")
+    assert found["es", "titled"] == ("title", "Bridges es")
+    assert found["en", "same title 1"] == ("first sentence", "The bridge over the river was opened in 1894.")
+    assert found["en", "one sentence"] == ("first half", "A single sentence about the")
+    texts_of = {one.id: one.text for one in sample.held_out}
+    assert texts_of["en:same title 1"] == "It carried the railway until the war destroyed it."
+    assert texts_of["en:titled"] == sentences
+    assert sample.kinds()["en"] == {"query": 1, "title": 1, "first sentence": 2, "first half": 1}
+
+
+def test_too_few_documents_are_refused() -> None:
+    with pytest.raises(InputError, match=r"too few documents in 'en'.*seen: 4.*allowed: 5 or more"):
+        make_sample(parallel(8))
+    with pytest.raises(InputError, match="two languages"):
+        make_sample(parallel(20, languages=["en"]))
+    with pytest.raises(InputError, match="too few held-out"):
+        make_sample(parallel(20), held_out=parallel(3, first=50))
+    with pytest.raises(InputError, match="no documents"):
+        make_sample(None)
+
+
+def test_documents_and_triplets_are_told_apart_by_their_fields(tmp_path: Path) -> None:
+    documents, triplets = tmp_path / "d.jsonl", tmp_path / "t.jsonl"
+    rows = [
+        {"id": "1", "text": "one", "language": "en", "parallel_id": "a", "title": "T"},
+        {"id": "2", "content": "uno", "meta": {"language": "spa", "parallel_id": "a"}},
+        {"id": "3", "text": "part two of one", "language": "en", "parallel_id": "a"},
+        {"id": "4", "text": "alone", "language": "en"},
+    ]
+    documents.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    read = read_repair_texts(documents)
+    assert [(one.id, one.group, one.language, one.title) for one in read.passages] == [
+        ("1", "a", "en", "T"),
+        ("2", "a", "es", ""),
+        ("4", "4", "en", ""),
+    ]
+    assert read.chunks == 1
+    rows = [
+        {"query": "q", "passage": "p", "targets": {"zh": "z", "ar": "a"}, "target_queries": {"zh": "qz"}, "group": "g"},
+        {"query": "q2", "passage": "p", "targets": {"zh": "z"}, "group": "g"},
+        {"query": "q3", "passage": "another part", "targets": {"zh": "y"}, "group": "g"},
+    ]
+    triplets.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    read = read_repair_texts(triplets)
+    assert {(one.language, one.text) for one in read.passages} == {("en", "p"), ("zh", "z"), ("ar", "a")}
+    assert {(one.language, one.text) for one in read.questions} == {("en", "q"), ("zh", "qz"), ("en", "q2")}
+    (tmp_path / "x.jsonl").write_text('{"line": 0, "en": "a"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match=r"x\.jsonl, line 1: neither documents nor triplets"):
+        read_repair_texts(tmp_path / "x.jsonl")
+
+
+def test_the_interval_of_paired_shares_is_that_of_agresti_and_min() -> None:
+    # No pair differs: +-1.96 * sqrt(1) / 12.
+    low, high = paired_share_interval([1] * 7 + [0] * 3, [1] * 7 + [0] * 3)
+    assert (low, high) == (pytest.approx(-0.163330, abs=1e-6), pytest.approx(0.163330, abs=1e-6))
+    # 3 lost, 1 won of 20: d = -2 / 22, width 1.96 * sqrt(5 - 4 / 22) / 22.
+    before, after = [1, 1, 1, 0] + [1] * 16, [0, 0, 0, 1] + [1] * 16
+    low, high = paired_share_interval(before, after)
+    width = 1.959963985 * math.sqrt(5 - 4 / 22) / 22
+    assert (low, high) == (pytest.approx(-2 / 22 - width), pytest.approx(-2 / 22 + width))
+    with pytest.raises(InputError, match="0 or 1"):
+        paired_share_interval([0.5], [1])
+
+
+def test_a_verdict_is_harmless_only_where_the_interval_rules_a_loss_out() -> None:
+    needed = int(queries_needed(0.005))
+    assert needed == 390
+    assert queries_needed(0.0) == math.inf
+    same = [1.0] * needed
+    assert harm_of_language("en", same, same, tolerance=0.005).verdict == "harmless"
+    assert harm_of_language("en", same[:-1], same[:-1], tolerance=0.005).verdict == "not ruled out"
+    lost = [0.0, 0.0, *same[2:]]
+    assert harm_of_language("en", same, lost, tolerance=0.005).verdict == "harmful"
+
+
+@pytest.fixture
+def tiny_outcome(tiny_model_folder: Path) -> tuple[RepairOutcome, ModelToRepair]:
+    """The tiny model, on texts whose words tell the language: w0 to w29 in one, w30 to w59 in the other."""
+
+    def text(tag: str, group: int, salt: int) -> str:
+        words = np.random.default_rng([group, salt]).integers(30, size=6) + (30 if tag == "zh" else 0)
+        return " ".join(f"w{word}" for word in words)
+
+    texts = RepairTexts(
+        tuple(Passage(f"{tag}:{one}", str(one), tag, text(tag, one, 0)) for one in range(24) for tag in ("en", "zh")),
+        tuple(Question(str(one), tag, text(tag, one, 1)) for one in range(24) for tag in ("en", "zh")),
+        (),
+    )
+    encoder = Encoder(str(tiny_model_folder), device="cpu", precision="fp32")
+    outcome = fit_repair(make_sample(texts), encoder, options=FAST)
+    return outcome, open_model(str(tiny_model_folder), encoder.prompts)
+
+
+def test_the_folder_is_a_stock_model_that_gives_the_moved_vectors(
+    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    outcome, model = tiny_outcome
+    folder = tmp_path / "repaired"
+    write_repair(
+        outcome, folder, model=model, pages=lambda comparison, _before, _after: {"page.txt": comparison["schema"]}
+    )
+    moved = read_matrix_file(folder / "matrix.safetensors").apply(
+        SentenceTransformer(str(tiny_model_folder), device="cpu").encode(["w1 w2", "w40"])
+    )
+    again = SentenceTransformer(str(folder), device="cpu")
+    np.testing.assert_allclose(again.encode(["w1 w2", "w40"]), moved, atol=1e-6)
+    data = json.loads((folder / "repair.json").read_text(encoding="utf-8"))
+    assert data["schema"] == "crossalign.repair/1"
+    assert data["held_out"]["queries"] == {"en": {"query": 12}, "zh": {"query": 12}}
+    assert [one["language"] for one in data["same_language"]] == ["en", "zh"]
+    assert (folder / "page.txt").read_text() == "crossalign.comparison/1"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlibrary_name: sentence-transformers\n")
+    assert '- "zh"' in card
+    assert [path.name for path in tmp_path.iterdir()] == ["repaired"]
+
+
+def test_prompts_that_a_model_is_only_known_by_its_name_to_need_are_written(
+    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    outcome, _ = tiny_outcome
+    assert "passage" not in str(SentenceTransformer(str(tiny_model_folder), device="cpu").prompts)
+    model = open_model(str(tiny_model_folder), Prompts("w1 ", "", "family:e5"))
+    write_repair(outcome, tmp_path / "repaired", model=model)
+    assert Encoder(str(tmp_path / "repaired"), device="cpu", precision="fp32").prompts == Prompts("w1 ", "", "model")
+
+
+def test_the_hash_of_the_written_weights_does_not_count_the_matrix(
+    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tmp_path: Path
+) -> None:
+    outcome, model = tiny_outcome
+    written = write_repair(outcome, tmp_path / "repaired", model=model)
+    named = written.after.provenance["model"]["sha256"]
+    assert named == Encoder(str(tmp_path / "repaired"), device="cpu", precision="fp32").provenance()["sha256"]
+    assert named != written.before.provenance["model"]["sha256"]
+
+
+def test_the_matrix_alone_is_written_without_a_model(
+    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tmp_path: Path
+) -> None:
+    write_repair(tiny_outcome[0], tmp_path / "out", model=None, texts=False)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"matrix.safetensors", "repair.json", "before.json", "after.json", "comparison.json"}
+    assert "w1" not in (tmp_path / "out" / "before.json").read_text()
+
+
+def test_a_folder_that_is_there_is_refused_and_a_failure_leaves_nothing(
+    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tmp_path: Path
+) -> None:
+    outcome, model = tiny_outcome
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError, match="is there already"):
+        write_repair(outcome, tmp_path / "there", model=model)
+
+    def fails(*_pages: Any) -> dict[str, str]:
+        raise ExternalError("the disk is full")
+
+    with pytest.raises(ExternalError, match="disk is full"):
+        write_repair(outcome, tmp_path / "new", model=model, pages=fails)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_written_model_that_gives_other_vectors_is_not_handed_over(
+    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tmp_path: Path
+) -> None:
+    outcome, model = tiny_outcome
+    # A prompt that the vectors were not made with.
+    model.model.prompts = {"query": "", "document": "w9 w9 w9 w9 w9 w9 w9 w9 w9 w9 w9 w9 "}
+    with pytest.raises(ExternalError, match="does not give the repaired vectors"):
+        write_repair(outcome, tmp_path / "new", model=model)
+    assert not list(tmp_path.iterdir())

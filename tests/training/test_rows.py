@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from training_runs import made_triplets
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.prompts import Prompts
+from haystack_crossalign.training.embedding import without_final_normalization
+from haystack_crossalign.training.loss import CrossAlignLoss
+from haystack_crossalign.training.packing import DOCUMENT, QUERY, Packed, TextTable, embed_packed, embed_table, pack
+from haystack_crossalign.training.recipe import LossOptions
+from haystack_crossalign.training.rows import Collator, KindBatchSampler, TrainRow, make_rows
+from haystack_crossalign.training.training_loss import TrainingLoss
+
+PROMPTS = Prompts("w1 ", "w2 ", "model")
+
+
+def table_with(model: SentenceTransformer, texts: list[str]) -> tuple[TextTable, list[int]]:
+    table = TextTable(model, PROMPTS)
+    return table, [table.add(QUERY if number % 3 == 0 else DOCUMENT, text) for number, text in enumerate(texts)]
+
+
+def test_packed_texts_are_embedded_as_each_alone(tiny_model, make_texts) -> None:
+    (texts,) = make_texts(1, 23)
+    table, rows = table_with(tiny_model, texts)
+    packed = pack(table, rows, budget=30)
+    assert len(packed.parts) > 4
+    sizes = [part["input_ids"].numel() for part in packed.parts]
+    assert max(sizes) <= 30
+    together = embed_packed(tiny_model, packed).detach()
+    for place, text in enumerate(texts):
+        alone = tiny_model.encode([text], prompt="w1 " if place % 3 == 0 else "w2 ")
+        np.testing.assert_allclose(together[place].numpy(), alone[0], atol=1e-5)
+    np.testing.assert_allclose(embed_table(tiny_model, table, rows, device="cpu", bf16=False), together, atol=1e-5)
+
+
+def test_embedding_for_evaluation_leaves_the_mode_of_the_model(tiny_model, make_texts) -> None:
+    table, rows = table_with(tiny_model, make_texts(1, 4)[0])
+    tiny_model.train()
+    first = embed_table(tiny_model, table, rows, device="cpu", bf16=False)
+    assert tiny_model.training
+    # Dropout was off, else a second pass would differ.
+    np.testing.assert_array_equal(first, embed_table(tiny_model, table, rows, device="cpu", bf16=False))
+
+
+def test_bf16_is_close_and_leaves_no_trace(tiny_model, make_texts) -> None:
+    table, rows = table_with(tiny_model, make_texts(1, 8)[0])
+    exact = embed_table(tiny_model, table, rows, device="cpu", bf16=False)
+    rounded = embed_table(tiny_model, table, rows, device="cpu", bf16=True)
+    assert 0 < np.abs(exact - rounded).max() < 0.05
+    np.testing.assert_array_equal(exact, embed_table(tiny_model, table, rows, device="cpu", bf16=False))
+
+
+def test_texts_are_cut_and_the_limit_of_the_model_stays(tiny_model) -> None:
+    table = TextTable(tiny_model, Prompts("", "", "none"), max_tokens=8)
+    row = table.add(QUERY, " ".join(["w3"] * 20))
+    assert table.lengths([row]).tolist() == [8]
+    assert tiny_model.max_seq_length == 32
+
+
+def test_a_model_without_tokens_is_refused() -> None:
+    class Bag:
+        max_seq_length = None
+        tokenizer = None
+
+        def preprocess(self, texts: list[str], **_: object) -> dict[str, torch.Tensor]:
+            return {"values": torch.zeros(len(texts), 4)}
+
+    table = TextTable(Bag(), PROMPTS)
+    with pytest.raises(InputError, match="transformer"):
+        table.lengths([table.add(QUERY, "a")])
+
+
+@pytest.mark.parametrize("queries", [False, True])
+@pytest.mark.parametrize("z_from", ["before_normalization", "after_normalization"])
+def test_the_loss_of_a_packed_batch_and_its_gradient_are_those_of_the_joint_loss(
+    tiny_model, queries: bool, z_from: str
+) -> None:
+    triplets = [one for one in made_triplets(12) if bool(one.target_queries) == queries]
+    table = TextTable(tiny_model, PROMPTS)
+    rows = make_rows(triplets, table, languages=["zh"], batch_languages="one")
+    batch = Collator(rows, table, budget=40)([{"row": number} for number in range(len(rows))])
+    packed_loss = TrainingLoss(tiny_model, LossOptions(z_from=z_from, temperature=0.1))
+    terms = packed_loss([batch])
+    sum(terms.values()).backward()
+    found = {name: weight.grad.clone() for name, weight in tiny_model.named_parameters() if weight.grad is not None}
+    tiny_model.zero_grad()
+
+    texts = [[one.query for one in triplets], [one.passage for one in triplets]]
+    texts += [[one.targets["zh"] for one in triplets]]
+    texts += [[one.target_queries["zh"] for one in triplets]] if queries else []
+    prompts = ["w1 ", "w2 ", "w2 ", "w1 "]
+    plain = CrossAlignLoss(tiny_model, z_from=z_from, temperature=0.1, target_queries=queries)
+    expected = plain([tiny_model.preprocess(column, prompt=prompts[place]) for place, column in enumerate(texts)])
+    sum(expected.values()).backward()
+    assert terms.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, rtol=1e-4, atol=1e-6)
+    for name, weight in tiny_model.named_parameters():
+        if weight.grad is not None:
+            torch.testing.assert_close(found[name], weight.grad, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_a_text_that_stands_twice_in_a_batch_is_embedded_once(tiny_model) -> None:
+    triplets = [replace(one, query="w1 w2") for one in made_triplets(4)]
+    table = TextTable(tiny_model, PROMPTS)
+    rows = make_rows(triplets, table, languages=["zh"], batch_languages="mixed")
+    batch = Collator(rows[:1] + rows[2:3], table, budget=100)([{"row": 0}, {"row": 1}])
+    assert len(batch["order"]) == 5
+    assert batch["columns"][0].tolist() == [0, 0]
+    with torch.no_grad(), without_final_normalization(tiny_model):
+        embedded = embed_packed(tiny_model, Packed(tuple(batch["parts"]), batch["order"]))
+    assert len(embedded) == 5
+
+
+def test_rows_of_each_layout(tiny_model) -> None:
+    triplets = made_triplets(4, ("zh", "ar"))
+
+    def kinds(batch_languages: str) -> tuple[list[int], Counter[str]]:
+        rows = make_rows(
+            triplets, TextTable(tiny_model, PROMPTS), languages=["zh", "ar"], batch_languages=batch_languages
+        )
+        return sorted({len(row.columns) for row in rows}), Counter(row.kind for row in rows)
+
+    assert kinds("one") == ([3, 4], Counter({"zh": 2, "ar": 2, "zh with queries": 2, "ar with queries": 2}))
+    assert kinds("mixed") == ([3, 4], Counter({"mixed": 4, "mixed with queries": 4}))
+    assert kinds("all") == ([4, 6], Counter({"zh+ar": 2, "zh+ar with queries": 2}))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_batches_hold_one_kind_and_no_key_twice_in_every_epoch(processes: int) -> None:
+    rows = [
+        TrainRow((0, 1, 2), 1, f"kind {number % 3}", {("group", number // 7), ("query", number)})
+        for number in range(120)
+    ]
+    sampler = KindBatchSampler(
+        rows, [row.keys for row in rows], [row.kind for row in rows], 4, False, seed=1, processes=processes
+    )
+    orders, counts = [], set()
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        counts.add(len(batches))
+        assert len(sampler) == len(batches)
+        for start in range(0, len(batches), processes):
+            step = [row for batch in batches[start : start + processes] for row in batch]
+            assert len({rows[row].kind for row in step}) == 1
+            held = [key for row in step for key in rows[row].keys]
+            assert len(held) == len(set(held))
+        if processes == 1 and epoch == 0:
+            assert sorted(row for batch in batches for row in batch) == list(range(120))
+        orders.append(batches)
+    # The trainer takes the number of batches for the same in every epoch.
+    assert len(counts) == 1
+    assert orders[0] != orders[1]
+    sampler.set_epoch(0)
+    assert list(sampler) == orders[0]

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from training_runs import made_triplets
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.recipe import HeldOutPart, make_recipe
+from haystack_crossalign.training.train_data import read_train_data, split_triplets
+from haystack_crossalign.training.triplets import Triplet, normalised
+
+
+def texts_of(triplet: Triplet) -> set[str]:
+    texts = (triplet.passage, *triplet.targets.values(), triplet.query, *triplet.target_queries.values())
+    return {normalised(text) for text in texts}
+
+
+def write(path: Path, triplets: list[Triplet]) -> Path:
+    rows = [
+        {
+            "id": one.id,
+            "group": one.group,
+            "query": one.query,
+            "passage": one.passage,
+            "targets": dict(one.targets),
+            "target_queries": dict(one.target_queries),
+        }
+        for one in triplets
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_no_text_and_no_group_stands_in_both_parts() -> None:
+    triplets = made_triplets(60)
+    # Chains: 0 shares its passage with 1, 1 its query with 2, 2 its group with 3.
+    triplets[1] = replace(triplets[1], passage=triplets[0].passage.upper())
+    triplets[2] = replace(triplets[2], query=triplets[1].query)
+    triplets[3] = replace(triplets[3], group=triplets[2].group)
+    for seed in range(5):
+        held_out, apart = split_triplets(triplets, HeldOutPart(share=0.3), seed=seed)
+        left = [triplet for triplet in triplets if triplet.id not in apart]
+        assert len(held_out) + len(left) == 60
+        assert 16 <= len(held_out) <= 27
+        assert not set().union(*map(texts_of, held_out)) & set().union(*map(texts_of, left))
+        chained = {"t0", "t1", "t2", "t3"} & apart
+        assert chained in ({"t0", "t1", "t2", "t3"}, set())
+
+
+def test_the_seed_fixes_the_split() -> None:
+    triplets = made_triplets(60)
+    parts = [split_triplets(triplets, HeldOutPart(share=0.2), seed=seed)[1] for seed in (0, 0, 1)]
+    assert parts[0] == parts[1] != parts[2]
+
+
+def test_articles_stay_whole() -> None:
+    triplets = [replace(one, group=f"article {number // 5}#{number}") for number, one in enumerate(made_triplets(50))]
+    _, apart = split_triplets(triplets, HeldOutPart(share=0.2, by="article"), seed=0)
+    per_article = Counter(one.group.partition("#")[0] for one in triplets if one.id in apart)
+    assert sum(per_article.values()) == 10
+    assert set(per_article.values()) == {5}
+
+
+def test_files_are_mixed_by_weight_with_limits_and_summaries(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", made_triplets(10, seed=1))
+    write(tmp_path / "b.jsonl", made_triplets(20, ("zh", "ar"), seed=2))
+    values = {
+        "model": "m",
+        "languages": ["zh", "ar"],
+        "held_out": {"share": 0},
+        "data": [{"path": "a.jsonl", "weight": 2.5, "licence": "CC0"}, {"path": "b.jsonl", "limit": 6}],
+    }
+    data = read_train_data(make_recipe(values, folder=tmp_path))
+    counts = Counter(one.id for one in data.train)
+    first = [counts[f"t{number}"] for number in range(10)]
+    # The ids of both files are the same, so the second file's have got numbers.
+    assert sorted(Counter(first).items()) == [(2, 5), (3, 5)]
+    assert sum(counts.values()) == 25 + 6
+    a, b = data.sources
+    assert (a.name, a.triplets, a.languages, a.licence) == ("a.jsonl", 10, {"zh": 10}, "CC0")
+    assert (b.triplets, b.languages) == (6, {"ar": 6, "zh": 6})
+    assert read_train_data(make_recipe(values, folder=tmp_path)) == data
+
+
+def test_languages_and_target_queries_that_are_not_wanted_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "b.jsonl", made_triplets(20, ("zh", "ar", "th")))
+    values = {"model": "m", "languages": ["zh", "ar"], "data": [{"path": "b.jsonl", "languages": ["ar"]}]}
+    data = read_train_data(make_recipe({**values, "target_queries": False}, folder=tmp_path))
+    assert {tag for one in data.train for tag in one.targets} == {"ar"}
+    assert not any(one.target_queries for one in data.train)
+
+
+def test_a_held_out_file_takes_its_texts_out_of_training(tmp_path: Path) -> None:
+    triplets = made_triplets(20)
+    write(tmp_path / "train.jsonl", triplets)
+    write(
+        tmp_path / "held.jsonl",
+        [
+            replace(triplets[3], id="x", group="y"),
+            *(replace(one, group=f"other {one.group}") for one in made_triplets(4, seed=9)),
+        ],
+    )
+    values = {
+        "model": "m",
+        "languages": ["zh"],
+        "data": [{"path": "train.jsonl"}],
+        "held_out": {"path": "held.jsonl"},
+    }
+    data = read_train_data(make_recipe(values, folder=tmp_path))
+    assert len(data.held_out) == 5
+    assert {one.id for one in triplets} - {one.id for one in data.train} == {"t3"}
+
+
+def test_ids_of_the_drop_list_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", made_triplets(10))
+    (tmp_path / "drop.json").write_text('["t1", "t4"]', encoding="utf-8")
+    values = {"model": "m", "languages": ["zh"], "held_out": {"share": 0}}
+    data = read_train_data(make_recipe({**values, "data": [{"path": "a.jsonl", "drop": "drop.json"}]}, folder=tmp_path))
+    assert {f"t{number}" for number in range(10)} - {one.id for one in data.train} == {"t1", "t4"}
+
+
+def test_corpora_are_read_by_their_names(shared_data: Path) -> None:
+    values = {
+        "model": "m",
+        "languages": ["zh", "th"],
+        "data": [
+            {"path": "train/ntrex_16lang.jsonl", "format": "ntrex", "limit": 50},
+            {"path": "train/squad_dev_minus_xquad_en_zh_es_vi.jsonl", "format": "squad", "limit": 50},
+        ],
+    }
+    data = read_train_data(make_recipe(values, folder=shared_data))
+    assert [source.languages for source in data.sources] == [{"th": 50, "zh": 50}, {"zh": 50}]
+    assert data.sources[0].target_queries == {"th": 50, "zh": 50}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"languages": []}, "languages"),
+        ({"languages": ["th"]}, "wanted target language"),
+        ({"data": []}, "no training data"),
+        ({"data": [{"path": "missing.jsonl"}]}, "no such file"),
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_told(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    write(tmp_path / "a.jsonl", made_triplets(10))
+    values = {"model": "m", "languages": ["zh"], "data": [{"path": "a.jsonl"}], **changes}
+    with pytest.raises(InputError, match=message):
+        read_train_data(make_recipe(values, folder=tmp_path))
