@@ -60,6 +60,13 @@ def audit_live(given: Mapping[str, Any]) -> None:
         )
     if given["state"] is not None and given["resume"] is not None:
         raise InputError("--state begins a file, --resume goes on with one", allowed="one of them")
+    # Both are checked again where they are used; here, before anything is asked of the cluster.
+    if given["state"] is not None and given["state"].exists():
+        raise InputError(
+            "is there already", source="--state", seen=str(given["state"]), allowed="a new file, or --resume to go on"
+        )
+    if given["resume"] is not None and not given["resume"].is_file():
+        raise InputError("no such file", source="--resume", seen=str(given["resume"]))
     settings = live.live_settings(given)
     names = _retrieval_names(given)
     session = Session(
