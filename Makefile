@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Processes that run tests; each starts its own servers (about 5 GB of memory).
+JOBS ?= 2
 
 .PHONY: demo test lint types check opensearch benchmarks clean help
 
@@ -12,14 +14,14 @@ help:  ## Show this list.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets,train]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets,train,lora,aws]' --group dev
 	@touch $@
 
 demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.
 	$(BIN)/crossalign demo
 
 test: $(STAMP)  ## Run all tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: $(STAMP)  ## Lint and check the format.
 	$(BIN)/ruff check .
