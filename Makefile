@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes that run tests; each starts its own servers (about 5 GB of memory).
 JOBS ?= 2
 
-.PHONY: demo test lint types check opensearch benchmarks clean help
+.PHONY: demo demo-live test lint types check opensearch benchmarks clean help
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.
 	$(BIN)/crossalign demo
+
+demo-live: $(STAMP)  ## Start a real OpenSearch, load the sample as index prod and audit it.
+	$(BIN)/python tools/demo_live.py
 
 test: $(STAMP)  ## Run all tests.
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile

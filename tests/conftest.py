@@ -47,3 +47,8 @@ def offline_model() -> str:
 
     resolve_offline_model(OFFLINE_MODEL)
     return OFFLINE_MODEL
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the file that takes longest, or one process waits for it at the end while the other has nothing."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")

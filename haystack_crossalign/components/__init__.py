@@ -7,25 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
+    from haystack_crossalign.components.document_writer import CrossAlignDocumentWriter
     from haystack_crossalign.components.language_bias_auditor import LanguageBiasAuditor
     from haystack_crossalign.components.language_tagger import LanguageTagger
+    from haystack_crossalign.components.query_list import QueryListRunner
     from haystack_crossalign.components.text_embedder import CrossAlignTextEmbedder
     from haystack_crossalign.components.trainer import CrossAlignTrainer
 
 __all__ = [
     "CrossAlignDocumentEmbedder",
+    "CrossAlignDocumentWriter",
     "CrossAlignTextEmbedder",
     "CrossAlignTrainer",
     "LanguageBiasAuditor",
     "LanguageTagger",
+    "QueryListRunner",
 ]
 
 _MODULES = {
     "CrossAlignDocumentEmbedder": "document_embedder",
+    "CrossAlignDocumentWriter": "document_writer",
     "CrossAlignTextEmbedder": "text_embedder",
     "CrossAlignTrainer": "trainer",
     "LanguageBiasAuditor": "language_bias_auditor",
     "LanguageTagger": "language_tagger",
+    "QueryListRunner": "query_list",
 }
 
 

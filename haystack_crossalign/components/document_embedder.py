@@ -110,6 +110,17 @@ class CrossAlignDocumentEmbedder:
         texts = self._prepare_texts(documents)
         return await asyncio.to_thread(self._embed, self._prepare_encoder(), documents, texts)
 
+    def provenance(self) -> dict[str, Any]:
+        """What the vectors are made with (see `Encoder.provenance`); a model loaded only for this is let go of again.
+
+        :raises InputError: as `warm_up`.
+        :raises ExternalError: the model cannot be loaded.
+        """
+        loaded = self._encoder
+        provenance = self._prepare_encoder().provenance()
+        self._encoder = loaded
+        return provenance
+
     def to_dict(self) -> dict[str, Any]:
         """The component as a dictionary, for YAML."""
         data: dict[str, Any] = default_to_dict(

@@ -23,6 +23,7 @@ from haystack_crossalign.opensearch.traffic import Traffic
 
 __all__ = ["guarded_mapping", "hold_to_reading", "refuse_named_writers"]
 
+_FROM_ENVIRONMENT = "haystack_crossalign.components.environment."
 _STORE = "OpenSearchDocumentStore"
 _CHANGES = ("write_", "delete_", "update_", "create_index")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -238,6 +239,11 @@ def _refuse_plain_secrets(given: Mapping[str, Any], source: Path, name: str) -> 
 def _expanded(value: Any, source: Path, field: str, environ: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_expanded(one, source, field, environ) for one in value]
+    if isinstance(value, Mapping) and str(value.get("type", "")).startswith(_FROM_ENVIRONMENT):
+        # Read here already, so that the addresses can be checked.
+        given = dict(value.get("init_parameters") or {})
+        variable = given.get("variable")
+        value = environ.get(str(variable)) or given.get("default") or f"${{{variable}}}"
     if not isinstance(value, str):
         return value
     for name in _VARIABLE.findall(value):

@@ -1,0 +1,119 @@
+"""Writes documents through Haystack's OpenSearch store, waiting where the cluster asks for it.
+
+The store sends a bulk request once: what the cluster refuses with 429 stays unwritten, and the error quotes whole
+documents. Here only the documents that were refused are sent again, so that none is written twice. This is the only
+place that reaches into the store's private parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from haystack import Document
+from haystack.document_stores.errors import DocumentStoreError, DuplicateDocumentError
+from haystack.document_stores.types import DuplicatePolicy
+from haystack_integrations.document_stores.opensearch import OpenSearchDocumentStore
+from opensearchpy import OpenSearch
+from opensearchpy.exceptions import TransportError
+from opensearchpy.helpers import streaming_bulk
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.failures import explain
+
+__all__ = ["index_of", "open_client", "write_patiently"]
+
+_CONFLICT = "version_conflict_engine_exception"
+_LONGEST_WAIT = 60
+_SHOWN = 3
+
+
+def index_of(store: OpenSearchDocumentStore) -> str:
+    """The index or alias a store writes to."""
+    return str(store._index)
+
+
+def open_client(store: OpenSearchDocumentStore) -> OpenSearch:
+    """The client of a store; the first call creates the index where the store is told to.
+
+    :raises InputError: there is no such index, and the store does not create it.
+    :raises CrossAlignError: the cluster does not answer, or refuses.
+    """
+    try:
+        store._ensure_initialized()
+        client = store._client
+        if client is None or not client.indices.exists(index=index_of(store)):
+            raise InputError("no such index, and the store is told not to create it", source=index_of(store))
+    except TransportError as error:
+        raise explain(error, request="opening the document store", host=index_of(store)) from None
+    return client
+
+
+def write_patiently(
+    store: OpenSearchDocumentStore,
+    documents: Sequence[Document],
+    policy: DuplicatePolicy,
+    *,
+    retries: int,
+    first_wait: float,
+) -> int:
+    """Write documents, sending again those that the cluster refuses as too much (429), after growing pauses.
+
+    :param store: where to.
+    :param documents: what.
+    :param policy: what to do with documents that are there already.
+    :param retries: how often to send a refused document again.
+    :param first_wait: seconds before the first time; doubled before each further one.
+    :returns: number of documents written.
+    :raises DuplicateDocumentError: documents are there already, and the policy is NONE or FAIL.
+    :raises DocumentStoreError: some were refused; the message names the first of them, without their texts.
+    :raises CrossAlignError: a whole request failed.
+    """
+    open_client(store)
+    _map_nested_fields(store, documents)
+    request: dict[str, Any] = store._prepare_bulk_write_request(
+        documents=list(documents), policy=policy, is_async=False, refresh="wait_for"
+    )
+    request.pop("stats_only")
+    waits: dict[str, Any] = {"max_retries": retries, "initial_backoff": first_wait, "max_backoff": _LONGEST_WAIT}
+    written = 0
+    present: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    try:
+        for ok, item in streaming_bulk(**request, **waits):
+            if ok:
+                written += 1
+                continue
+            ((_, told),) = item.items()
+            (present if _kind(told) == _CONFLICT else refused).append(told)
+    except TransportError as error:
+        raise explain(error, request="a bulk request", host=index_of(store)) from None
+    if refused:
+        raise DocumentStoreError(
+            f"{len(refused)} of {len(documents)} documents were not written to '{index_of(store)}': "
+            + "; ".join(f"'{told.get('_id')}': {_reason(told)}" for told in refused[:_SHOWN])
+        )
+    if present and policy != DuplicatePolicy.SKIP:
+        ids = ", ".join(f"'{told.get('_id')}'" for told in present[:_SHOWN])
+        more = f" and {len(present) - _SHOWN} more" if len(present) > _SHOWN else ""
+        raise DuplicateDocumentError(f"documents are in '{index_of(store)}' already: {ids}{more}")
+    return written
+
+
+def _map_nested_fields(store: OpenSearchDocumentStore, documents: Sequence[Document]) -> None:
+    """What the store does itself before it writes, where it is to find out which fields are nested."""
+    if store._nested_fields == "*" and documents:
+        found = store._detect_nested_fields_from_documents(list(documents)) - store._resolved_nested_fields
+        if found:
+            store._update_mapping_for_nested_fields(found)
+
+
+def _kind(told: dict[str, Any]) -> str:
+    error = told.get("error")
+    return str(error.get("type")) if isinstance(error, dict) else ""
+
+
+def _reason(told: dict[str, Any]) -> str:
+    error = told.get("error")
+    reason = error.get("reason") if isinstance(error, dict) else error
+    return f"{_kind(told) or 'refused'} (status {told.get('status')}): {str(reason)[:200]}"

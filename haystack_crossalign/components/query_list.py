@@ -1,0 +1,103 @@
+"""A Haystack component that asks a query pipeline each query of a list: the result lists that an audit looks at."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from haystack import Document, Pipeline, component, default_from_dict, default_to_dict
+
+from haystack_crossalign.components.pipeline_shape import PipelineShape, cut_to_documents
+from haystack_crossalign.errors import InputError
+
+__all__ = ["QueryListRunner"]
+
+
+@component
+class QueryListRunner:
+    """Runs a pipeline once for each query, and hands on the lists in the form that `LanguageBiasAuditor` takes.
+
+    What comes behind the pipeline's documents, such as a generator, is not run.
+
+    :param pipeline: any pipeline that turns a query into documents.
+    :param depth: documents asked of its retrievers; None leaves it to them.
+    """
+
+    def __init__(self, *, pipeline: Pipeline, depth: int | None = None) -> None:
+        self.pipeline = pipeline
+        self.depth = depth
+        self._prepared: tuple[Pipeline, PipelineShape] | None = None
+
+    def warm_up(self) -> None:
+        """Load what the pipeline needs; further calls do nothing.
+
+        :raises InputError: the pipeline does not turn a query into one list of documents.
+        """
+        if self._prepared is None:
+            copy = Pipeline.from_dict(self.pipeline.to_dict())
+            shape = cut_to_documents(copy, Path("QueryListRunner"))
+            if shape.vectors:
+                raise InputError(
+                    "needs a vector for each query",
+                    source="QueryListRunner",
+                    field="pipeline",
+                    seen=[".".join(place) for place in shape.vectors],
+                    allowed="a pipeline that embeds the query itself",
+                )
+            copy.warm_up()
+            self._prepared = copy, shape
+
+    @component.output_types(documents=list[list[Document]])
+    def run(self, queries: list[str]) -> dict[str, list[list[Document]]]:
+        """Ask all queries.
+
+        :param queries: their texts.
+        :returns: ``{"documents": [...]}``, for each query its documents, best first.
+        """
+        self.warm_up()
+        return {"documents": [self._ask(query) for query in queries]}
+
+    @component.output_types(documents=list[list[Document]])
+    async def run_async(self, queries: list[str]) -> dict[str, list[list[Document]]]:
+        """`run` in a thread, so that the event loop stays free."""
+        return await asyncio.to_thread(self.run, queries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The component as a dictionary, for YAML."""
+        data: dict[str, Any] = default_to_dict(self, pipeline=self.pipeline.to_dict(), depth=self.depth)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> QueryListRunner:
+        """The component from its dictionary.
+
+        :raises InputError: ``pipeline`` is no pipeline.
+        """
+        given = dict(data.get("init_parameters", {}))
+        if not isinstance(given.get("pipeline"), dict) or "components" not in given["pipeline"]:
+            raise InputError(
+                "holds no pipeline",
+                source="QueryListRunner",
+                field="pipeline",
+                allowed="the components and connections of a pipeline",
+            )
+        given["pipeline"] = Pipeline.from_dict(given["pipeline"])
+        made: QueryListRunner = default_from_dict(cls, data | {"init_parameters": given})
+        return made
+
+    def _ask(self, query: str) -> list[Document]:
+        if self._prepared is None:  # unreachable: `run` prepares first
+            raise InputError("is not warmed up", source="QueryListRunner")
+        pipeline, shape = self._prepared
+        inputs: dict[str, dict[str, Any]] = {}
+        for name, socket in shape.texts:
+            inputs.setdefault(name, {})[socket] = query
+        for name, socket in shape.text_lists:
+            inputs.setdefault(name, {})[socket] = [query]
+        if self.depth is not None:
+            for name, socket in shape.depths:
+                inputs.setdefault(name, {})[socket] = self.depth
+        name, socket = shape.output
+        answer = pipeline.run(inputs, include_outputs_from={name})
+        return list(answer.get(name, {}).get(socket) or [])

@@ -1,0 +1,282 @@
+"""The pipelines for indexing, searching and auditing: loaded as they are by Haystack, run on a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from haystack import Document, Pipeline
+from haystack.core.errors import DeserializationError
+
+from haystack_crossalign.components import CrossAlignDocumentEmbedder, CrossAlignTextEmbedder, QueryListRunner
+from haystack_crossalign.components.environment import EnvironmentHosts, EnvironmentText
+from haystack_crossalign.components.query_pipeline import QueryPipeline
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.client import ReadOnlyClient
+from haystack_crossalign.opensearch.index_model import describe_model, read_index_model
+
+FOLDER = Path(__file__).resolve().parents[2] / "pipelines"
+INDEX = "pipelines-test"
+NAMES = ["index", "query", "query_hybrid", "audit"]
+TEXTS = {
+    "en:1": "The museum is closed on Mondays and on public holidays.",
+    "zh:1": "博物馆每周一及公共假日闭馆。",
+    "en:2": "Tickets can be returned until two days before the concert.",
+    "zh:2": "门票可在音乐会开始前两天退还。",
+    "en:3": "The ferry to the island leaves every half hour from pier four.",
+    "zh:3": "开往该岛的渡轮每半小时从四号码头出发。",
+}
+QUERY = "博物馆哪天不开门？"
+
+
+def sources() -> list[Document]:
+    """The first has its language told; those of the others are detected."""
+    return [
+        Document(
+            id=name,
+            content=text,
+            meta={"parallel_id": name.split(":")[1]} | ({"language": "en"} if name == "en:1" else {}),
+        )
+        for name, text in TEXTS.items()
+    ]
+
+
+def load(name: str) -> Pipeline:
+    return Pipeline.loads((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def environment(opensearch: Any, offline_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSALIGN_HOSTS", opensearch.url)
+    monkeypatch.setenv("CROSSALIGN_INDEX", INDEX)
+    monkeypatch.setenv("CROSSALIGN_MODEL", offline_model)
+
+
+@pytest.fixture(scope="module")
+def indexed(opensearch: Any, offline_model: str) -> Iterator[dict[str, Any]]:
+    """What index.yaml answered after it filled the index."""
+    try:
+        opensearch.request("DELETE", f"/{INDEX}")
+    except urllib.error.HTTPError as error:
+        assert error.code == 404  # noqa: PT017
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSALIGN_HOSTS", opensearch.url)
+        patch.setenv("CROSSALIGN_INDEX", INDEX)
+        patch.setenv("CROSSALIGN_MODEL", offline_model)
+        pipeline = load("index")
+        yield pipeline.run({"tagger": {"documents": sources()}})
+        pipeline.close()
+
+
+@pytest.mark.usefixtures("environment")
+def test_indexing_fills_an_index_that_can_be_audited(
+    opensearch: Any, indexed: dict[str, Any], offline_model: str
+) -> None:
+    assert indexed["writer"] == {"documents_written": 6}
+    stored = opensearch.request("GET", f"/{INDEX}/_search?size=10")["hits"]["hits"]
+    assert {hit["_id"]: hit["_source"]["language"] for hit in stored} == {name: name[:2] for name in TEXTS}
+    properties = opensearch.request("GET", f"/{INDEX}/_mapping")[INDEX]["mappings"]["properties"]
+    assert properties["language"] == properties["parallel_id"] == {"type": "keyword"}
+    assert properties["embedding"]["dimension"] == 384
+    described = describe_model(CrossAlignDocumentEmbedder(model=offline_model).provenance())
+    assert read_index_model(ReadOnlyClient(opensearch.url), INDEX) == described
+
+
+@pytest.mark.usefixtures("environment", "indexed")
+def test_dense_search_finds_the_version_in_the_language_of_the_query_first() -> None:
+    found = load("query").run({"embedder": {"text": QUERY}})["retriever"]["documents"]
+    assert found[0].id == "zh:1"
+    assert {document.id for document in found} == set(TEXTS)
+
+
+@pytest.mark.usefixtures("environment", "indexed")
+def test_hybrid_search_joins_both_lists() -> None:
+    query = "ferry to the island"
+    answer = load("query_hybrid").run(
+        {"embedder": {"text": query}, "words": {"query": query}}, include_outputs_from={"dense", "words"}
+    )
+    assert answer["words"]["documents"][0].id == "en:3"
+    assert {document.id for document in answer["dense"]["documents"]} == set(TEXTS)
+    assert answer["joiner"]["documents"][0].id == "en:3"
+
+
+@pytest.mark.usefixtures("environment", "indexed")
+def test_the_audit_pipeline_measures_what_the_search_returns() -> None:
+    queries, groups, languages = [QUERY, "How often does the ferry run?"], ["1", "3"], ["zh", "en"]
+    truth = [
+        [Document(id=f"{tag}:{group}", meta={"language": tag, "parallel_id": group}) for tag in ("en", "zh")]
+        for group in groups
+    ]
+    answer = load("audit").run(
+        {
+            "queries": {"value": queries},
+            "auditor": {"query_languages": languages, "ground_truth_documents": truth, "pool_size": 6},
+        }
+    )["auditor"]
+    assert answer["score"] == 1.0
+    # By hand: both versions of each content lie in the top six, so Max@R is the rank of the second of them.
+    search = load("query")
+    worst = []
+    for query, group in zip(queries, groups, strict=True):
+        ids = [document.id for document in search.run({"embedder": {"text": query}})["retriever"]["documents"]]
+        worst.append(max(ids.index(f"{tag}:{group}") + 1 for tag in ("en", "zh")))
+    rows = {row["query_language"]: row["measures"]["Max@R"] for row in answer["audit_result"].rows}
+    assert rows == {"zh": worst[0], "en": worst[1]}
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize("name", ["query", "query_hybrid"])
+def test_the_live_audit_takes_the_search_pipelines(
+    opensearch: Any, offline_model: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"CROSSALIGN_HOSTS": opensearch.url, "CROSSALIGN_INDEX": INDEX, "CROSSALIGN_MODEL": offline_model}
+    monkeypatch.setenv("CROSSALIGN_MODEL", offline_model)
+    pipeline = QueryPipeline.from_yaml(
+        FOLDER / f"{name}.yaml", client=ReadOnlyClient(opensearch.url), environ=variables
+    )
+    (hits,) = pipeline.retrieve([QUERY], None, 4, INDEX)
+    assert hits[0].id == "zh:1"
+    assert len(hits) == 4
+    pipeline.close()
+
+
+def test_the_live_audit_refuses_the_indexing_pipeline() -> None:
+    with pytest.raises(InputError, match="component 'writer' writes documents; an audit only reads"):
+        QueryPipeline.from_yaml(FOLDER / "index.yaml", environ={})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variable_that_is_not_set_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CROSSALIGN_HOSTS", raising=False)
+    monkeypatch.setenv("CROSSALIGN_INDEX", INDEX)
+    with pytest.raises(
+        (DeserializationError, InputError), match="the environment variable CROSSALIGN_HOSTS is not set"
+    ):
+        load(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_of_the_environment_do_not_get_into_a_dump(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOSTS", "INDEX", "MODEL", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"CROSSALIGN_{variable}", f"value-of-{variable}")
+    dumped = load(name).dumps()
+    assert "CROSSALIGN_HOSTS" in dumped
+    assert "CROSSALIGN_PASSWORD" in dumped
+    assert "value-of-" not in dumped
+    again, first = (yaml.safe_load(one) for one in (Pipeline.loads(dumped).dumps(), dumped))
+    assert again["components"] == first["components"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_store_verifies_certificates_and_has_a_time_limit(name: str) -> None:
+    def stores(value: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(value, dict):
+            if str(value.get("type", "")).endswith(".OpenSearchDocumentStore"):
+                yield value["init_parameters"]
+            for inner in value.values():
+                yield from stores(inner)
+
+    found = list(stores(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))))
+    assert found
+    for store in found:
+        assert store["verify_certs"] is True
+        assert store["timeout"] > 0
+        assert store["create_index"] is (name == "index")
+
+
+def test_addresses_are_split_at_commas_and_defaults_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSALIGN_HOSTS", "https://a:9200, https://b:9200")
+    monkeypatch.delenv("CROSSALIGN_MODEL", raising=False)
+    assert EnvironmentHosts("CROSSALIGN_HOSTS") == ["https://a:9200", "https://b:9200"]
+    assert EnvironmentText("CROSSALIGN_MODEL", "m") == "m"
+    with pytest.raises(InputError, match="CROSSALIGN_MODEL is not set"):
+        EnvironmentText("CROSSALIGN_MODEL")
+    assert EnvironmentText("CROSSALIGN_MODEL", "m").to_dict() == {
+        "type": "haystack_crossalign.components.environment.EnvironmentText",
+        "init_parameters": {"variable": "CROSSALIGN_MODEL", "default": "m"},
+    }
+
+
+async def test_the_runner_of_lists_has_a_dictionary_and_runs_asynchronously(offline_model: str) -> None:
+    from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
+    from haystack.document_stores.in_memory import InMemoryDocumentStore
+
+    inner = Pipeline()
+    inner.add_component("words", InMemoryBM25Retriever(InMemoryDocumentStore()))
+    runner = QueryListRunner(pipeline=inner, depth=3)
+    data = runner.to_dict()
+    assert data == {
+        "type": "haystack_crossalign.components.query_list.QueryListRunner",
+        "init_parameters": {"pipeline": inner.to_dict(), "depth": 3},
+    }
+    assert await QueryListRunner.from_dict(data).run_async(["a", "b"]) == {"documents": [[], []]}
+    with pytest.raises(InputError, match="holds no pipeline"):
+        QueryListRunner.from_dict(data | {"init_parameters": {"pipeline": "query.yaml"}})
+    lacking = Pipeline()
+    lacking.add_component("words", inner.get_component("words").__class__(InMemoryDocumentStore()))
+    writing = Pipeline()
+    writing.add_component("embedder", CrossAlignTextEmbedder(model=offline_model))
+    with pytest.raises(InputError, match="documents come out in 0 places"):
+        QueryListRunner(pipeline=writing).run(["a"])
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.mark.usefixtures("indexed")
+def test_hayhooks_serves_the_hybrid_search(opensearch: Any, offline_model: str, tmp_path: Path) -> None:
+    folder, log = tmp_path / "served", tmp_path / "log"
+    folder.mkdir()
+    (folder / "search.yaml").write_text((FOLDER / "query_hybrid.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    port = free_port()
+    environment = os.environ | {
+        "CROSSALIGN_HOSTS": opensearch.url,
+        "CROSSALIGN_INDEX": INDEX,
+        "CROSSALIGN_MODEL": offline_model,
+        "HAYSTACK_DESERIALIZATION_ALLOWLIST": "haystack_crossalign.*",
+    }
+    hayhooks = Path(sys.executable).with_name("hayhooks")
+    command = [str(hayhooks), "run", "--host", "127.0.0.1", "--port", str(port), "--pipelines-dir", str(folder)]
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        assert "search" in wait_for(f"{url}/status", server, log)["pipelines"]
+        answer = call(f"{url}/search/run", {"query": QUERY})
+        assert answer["result"]["joiner"]["documents"][0]["id"] == "zh:1", answer
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> Any:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            return call(url)
+        except (urllib.error.URLError, OSError):
+            said = log.read_text(encoding="utf-8", errors="replace")[-3000:]
+            assert server.poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.3)
+
+
+def call(url: str, body: object = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        return json.loads(answer.read())
