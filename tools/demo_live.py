@@ -53,12 +53,18 @@ def fill(server: OpenSearchServer, contents: int | None) -> int:
     return written
 
 
-def audit(report: Path, model: str) -> int:
-    """Run ``crossalign audit --index prod`` as a person would, and answer with its exit code."""
+def audit(report: Path) -> int:
+    """Run ``crossalign audit --index prod`` as a person would, and answer with its exit code.
+
+    The model is not named: the index knows it.
+    """
     report.parent.mkdir(parents=True, exist_ok=True)
     command = [str(Path(sys.executable).with_name("crossalign")), "audit"]
-    command += ["--index", ALIAS, "--model", model, "--live", "knn,bm25,hybrid", "--report", str(report)]
-    return subprocess.run(command, check=False).returncode  # noqa: S603
+    command += ["--index", ALIAS, "--live", "knn,bm25,hybrid", "--report", str(report)]
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"CROSSALIGN_INDEX", "CROSSALIGN_MODEL"}
+    }
+    return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,8 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
             start = time.monotonic()
             written = fill(server, options.contents)
             print(f"{written} documents behind the alias '{ALIAS}' ({time.monotonic() - start:.0f} s).", flush=True)
-            print(f"$ crossalign audit --index {ALIAS} --model {options.model} --live knn,bm25,hybrid", flush=True)
-            code = audit(options.report, options.model)
+            print(f"$ crossalign audit --index {ALIAS} --live knn,bm25,hybrid", flush=True)
+            code = audit(options.report)
             if code == 0:
                 print(f"The report: {options.report.resolve()}", flush=True)
             return code

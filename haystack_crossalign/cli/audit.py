@@ -49,6 +49,13 @@ Probes = Annotated[
     typer.Option("--probes", min=1, metavar="N", help="With --index and no queries: contents to make queries from."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="With --index: print the plan and stop.")]
+AcceptModel = Annotated[
+    bool,
+    typer.Option(
+        "--accept-model",
+        help="With --index: go on where the model does not seem to be the index's; the result says so.",
+    ),
+]
 State = Annotated[
     Path | None, typer.Option("--state", metavar="FILE", help="With --index: keep what is finished, to go on later.")
 ]
@@ -86,6 +93,7 @@ def audit(
     concurrent: live.Concurrent = None,
     batch: live.Batch = None,
     dry_run: DryRun = False,
+    accept_model: AcceptModel = False,
     state: State = None,
     resume: Resume = None,
     embedding_field: live.EmbeddingField = None,

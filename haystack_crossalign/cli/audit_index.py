@@ -111,8 +111,9 @@ def refuse_live_options(given: Mapping[str, Any]) -> None:
     for name, option in own.items():
         if given[name] is not None:
             raise InputError(f"{option} is for an audit of an index", source=option, allowed="--index NAME with it")
-    if given["dry_run"]:
-        raise InputError("--dry-run is for an audit of an index", source="--dry-run", allowed="--index NAME with it")
+    for name, option in {"dry_run": "--dry-run", "accept_model": "--accept-model"}.items():
+        if given[name]:
+            raise InputError(f"{option} is for an audit of an index", source=option, allowed="--index NAME with it")
 
 
 def _audit(
@@ -328,7 +329,10 @@ def _checked_encoder(
         seed=given["seed"],
         content_field=settings.content_field,
         title_field=settings.title_field,
-    ).require()
+    )
+    # Texts that were embedded with something the index does not hold look like another model's. Another dimension is.
+    if not given["accept_model"] or encoder.provenance().get("dimension") != audit.view().fields.vector.dimension:
+        check.require()
     audit.notes += check.findings
     return encoder
 

@@ -235,7 +235,7 @@ def _limit_tokens(model: Any, wanted: int | None) -> int | None:
 
 def _settle_normalisation(model: Any, wanted: bool | None) -> bool:
     """Take the model's own normalisation out where it is the last step, and answer whether vectors get unit length."""
-    from sentence_transformers.models import Normalize
+    from sentence_transformers.sentence_transformer.modules import Normalize
 
     own = isinstance(model[-1], Normalize)
     if own:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import OFFLINE_PREFIX
 from haystack_crossalign.opensearch.client import PointInTime, ReadOnlyClient
 from haystack_crossalign.opensearch.model_fit import fit_model, wrong_dimension
 from haystack_crossalign.opensearch.pool import IndexView
@@ -52,7 +53,11 @@ class ModelCheck:
         :raises InputError: it is not; the message holds the findings.
         """
         if not self.ok:
-            raise InputError("; ".join(self.findings), field="model")
+            raise InputError(
+                "; ".join(self.findings),
+                field="model",
+                allowed="the model that made the vectors; an audit goes on with --accept-model",
+            )
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,6 +75,9 @@ def describe_model(model: Embedder | Mapping[str, Any]) -> dict[str, Any]:
     """
     provenance = model if isinstance(model, Mapping) else model.provenance()
     described = {key: provenance[key] for key in _DESCRIBED if provenance.get(key) is not None}
+    if str(described.get("name")).startswith(OFFLINE_PREFIX):
+        # Without the words for people behind it, so that the name can be used to load the model.
+        described["name"] = str(described["name"]).partition(" (")[0]
     if "text_embedder" in provenance:
         # A pipeline's hash is that of its file, which says nothing about the weights behind it.
         described.pop("sha256", None)

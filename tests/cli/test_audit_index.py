@@ -140,6 +140,20 @@ def test_without_queries_probes_are_made_and_named_as_such(
     wrong = crossalign(*base, "--group-field", "group", "--model", model, "--document-prefix", "w1 w2 w3 w4: ")
     assert wrong.code == 2
     assert "field 'model'" in wrong.err
+    accepted = crossalign(
+        *base,
+        "--group-field",
+        "group",
+        "--model",
+        model,
+        "--document-prefix",
+        "w1 w2 w3 w4: ",
+        "--accept-model",
+        *files,
+    )
+    assert accepted.code == 0, accepted.err
+    (seen,) = wrong.err.split("field 'model': ")[1:]
+    assert seen.strip().split("; ")[0] in " ".join(json.loads((tmp_path / "a.json").read_text())["live"]["warnings"])
     # Neither judgments nor a field of groups: what can be done is said.
     bare = crossalign(*base, "--model", model)
     assert bare.code == 2

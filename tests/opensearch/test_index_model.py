@@ -92,7 +92,7 @@ def check(view: IndexView, encoder: Any, **options: Any) -> ModelCheck:
 def test_the_description_holds_what_changes_vectors(encoder: Encoder) -> None:
     provenance = encoder.provenance()
     assert describe_model(encoder) == {
-        "name": provenance["name"],
+        "name": "offline:multilingual-e5-small",
         "sha256": provenance["sha256"],
         "dimension": 384,
         "prompts": {"query": "query: ", "document": "passage: "},
