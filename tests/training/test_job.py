@@ -81,6 +81,19 @@ def start(path: Path, code: str = "from haystack_crossalign.cli.main import main
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
 
 
+def start_held(path: Path) -> subprocess.Popen[bytes]:
+    """The command, whose audit waits until the file ``go`` stands beside the configuration: it cannot end too early."""
+    code = (
+        "import pathlib, time; import haystack_crossalign.training.job as job; audit = job.audit_model\n"
+        "def held(*arguments, **options):\n"
+        f"    while not pathlib.Path({str(path.parent / 'go')!r}).exists(): time.sleep(0.01)\n"
+        "    return audit(*arguments, **options)\n"
+        "job.audit_model = held\n"
+        "from haystack_crossalign.cli.main import main; main()"
+    )
+    return start(path, code)
+
+
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
     while not condition():
@@ -185,7 +198,7 @@ def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Pa
     """Two real processes: the other one is in its work when this one starts."""
     path = write_job()
     models = tmp_path / "models"
-    other = start(path)
+    other = start_held(path)
     try:
         wait_for((models / ".work" / "state.json").is_file, other)
         with pytest.raises(AnotherRunActiveError, match="another run is active"):
@@ -194,6 +207,7 @@ def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Pa
         busy = outcome_of(tmp_path)
         assert (busy["status"], busy["exit_code"], busy["steps"]) == ("another run is active", 75, [])
         assert not (models / "outcome.json").exists()
+        (tmp_path / "go").touch()
         assert other.wait(timeout=120) == 0
     finally:
         other.kill()
@@ -204,7 +218,7 @@ def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Pa
 def test_a_killed_run_is_gone_on_with_and_leaves_no_half_of_a_version(write_job: WriteJob, tmp_path: Path) -> None:
     path = write_job()
     models = tmp_path / "models"
-    killed = start(path)
+    killed = start_held(path)
     state = models / ".work" / "state.json"
     try:
         wait_for(lambda: state.is_file() and "data" in json.loads(state.read_text())["done"], killed)
@@ -219,7 +233,7 @@ def test_a_killed_run_is_gone_on_with_and_leaves_no_half_of_a_version(write_job:
 
 
 def test_a_run_that_the_scheduler_ends_says_so(write_job: WriteJob, tmp_path: Path) -> None:
-    ended = start(write_job())
+    ended = start_held(write_job())
     try:
         wait_for((tmp_path / "models" / ".work" / "state.json").is_file, ended)
         ended.send_signal(signal.SIGTERM)

@@ -123,9 +123,9 @@ def test_two_processes_train_as_one_with_batches_twice_as_large(
     shared |= {"ACCELERATE_USE_CPU": "true"}
     workers = [spawn(two, tmp_path / "two", 0, **shared, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
     try:
-        for worker in workers:
-            _, errors = worker.communicate(timeout=240)
-            assert worker.returncode == 0, errors
+        # Both are read before either is judged: the one that fails second only says that its peer is gone.
+        told = [worker.communicate(timeout=240)[1] for worker in workers]
+        assert [worker.returncode for worker in workers] == [0, 0], told
     finally:
         for worker in workers:
             worker.kill()
