@@ -78,6 +78,9 @@ class PackedTrainer(SentenceTransformerTrainer):
             kept["steps"] = before
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002 - the interface
+        if not self.args.should_save:
+            # The trainer underneath also asks the other processes, and two would rename one temporary file.
+            return
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         write_weights(self.model, folder / WEIGHTS)
