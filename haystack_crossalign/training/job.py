@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +37,7 @@ from haystack_crossalign.training.job_publish import ModelStore, version_name
 from haystack_crossalign.training.recipe import HeldOutPart
 from haystack_crossalign.training.train_data import read_train_data, split_triplets
 from haystack_crossalign.training.triplet_writer import write_triplets
-from haystack_crossalign.training.triplets import Triplet, read_triplets
+from haystack_crossalign.training.triplets import Triplet, read_triplets, with_unique_ids
 
 if TYPE_CHECKING:
     from haystack_crossalign.training.repair_output import Pages
@@ -214,7 +213,7 @@ class _Run:
                 told |= counted
         with self.record.step("filter") as told:
             made = (*data.triplets, *found)
-            kept, dropped = filter_triplets(_unique_ids(made), job.filters, evaluation_files(job))
+            kept, dropped = filter_triplets(with_unique_ids(made), job.filters, evaluation_files(job))
             part = HeldOutPart(share=job.audit.share, limit=job.audit.limit)
             held_out, apart = split_triplets(kept, part, seed=job.seed)
             train = tuple(triplet for triplet in kept if triplet.id not in apart)
@@ -309,14 +308,3 @@ class _Run:
 
     def _keep_state(self) -> None:
         write_atomically(self.store.work / _STATE, json.dumps(self.state))
-
-
-def _unique_ids(triplets: Sequence[Triplet]) -> list[Triplet]:
-    """Two files may use one id: the later one gets a number."""
-    seen: Counter[str] = Counter()
-    made = []
-    for triplet in triplets:
-        seen[triplet.id] += 1
-        number = seen[triplet.id]
-        made.append(triplet if number == 1 else replace(triplet, id=f"{triplet.id}~{number}"))
-    return made

@@ -14,7 +14,7 @@ from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.corpora import CORPORA, read_drop_list
 from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
-from haystack_crossalign.training.triplets import Triplet, normalised, read_triplets
+from haystack_crossalign.training.triplets import Triplet, normalised, read_triplets, with_unique_ids
 
 __all__ = ["SourceSummary", "TrainData", "hold_out", "read_train_data", "split_triplets"]
 
@@ -89,7 +89,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
         read.append((kept, entry.weight))
     if not read:
         raise InputError("no training data", field="data", allowed="one or more files")
-    pool = _unique_ids([triplet for part, _ in read for triplet in part])
+    pool = with_unique_ids([triplet for part, _ in read for triplet in part])
     held_out, apart = hold_out(pool, recipe)
     train: list[Triplet] = []
     start = 0
@@ -228,14 +228,3 @@ def _summary(source: Source, kind: str, triplets: Sequence[Triplet], licence: st
         dict(sorted(queries.items())),
         licence,
     )
-
-
-def _unique_ids(triplets: Sequence[Triplet]) -> list[Triplet]:
-    """Two files may use one id: the later one gets a number."""
-    seen: Counter[str] = Counter()
-    made = []
-    for triplet in triplets:
-        seen[triplet.id] += 1
-        number = seen[triplet.id]
-        made.append(triplet if number == 1 else replace(triplet, id=f"{triplet.id}~{number}"))
-    return made

@@ -64,7 +64,8 @@ class TrainingLoss(nn.Module):
                         allowed="also target:query or passage:query",
                     )
             self.joint[with_queries] = CrossAlignLoss(
-                _NoModel(),
+                # It is given embeddings; with the model in it, every weight would be registered twice.
+                nn.Identity(),
                 **chosen,
                 nce_pairs=pairs or None,  # type: ignore[arg-type]
                 target_queries=with_queries,
@@ -104,10 +105,3 @@ class TrainingLoss(nn.Module):
         if self.distillation is not None:
             made["distil"] = vars(self.distillation)
         return made
-
-
-class _NoModel(nn.Module):
-    """Stands where the joint loss keeps its model, as it is given embeddings: no weight is registered twice."""
-
-    def forward(self, *_args: Any, **_kwargs: Any) -> Any:
-        raise NotImplementedError("embeddings are given")

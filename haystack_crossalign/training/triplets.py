@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from haystack_crossalign.data.files import TextFile, parse_json_object
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.languages import normalise_language
 
-__all__ = ["Triplet", "columns", "normalised", "read_dataset", "read_pairs", "read_triplets"]
+__all__ = ["Triplet", "columns", "normalised", "read_dataset", "read_pairs", "read_triplets", "with_unique_ids"]
 
 _FORMATS = (".jsonl", ".tsv", ".parquet")
 
@@ -68,6 +68,26 @@ class Triplet:
             )
             for tag in sorted(self.targets)
         ]
+
+
+def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
+    """Triplets of several files, which may use one id: a later one gets a number that no other has.
+
+    :param triplets: in order; the first with an id keeps it.
+    """
+    triplets = list(triplets)
+    taken = {triplet.id for triplet in triplets}
+    seen: set[str] = set()
+    made = []
+    for triplet in triplets:
+        identifier, number = triplet.id, 2
+        if identifier in seen:
+            while (identifier := f"{triplet.id}~{number}") in taken:
+                number += 1
+            taken.add(identifier)
+        seen.add(identifier)
+        made.append(triplet if identifier == triplet.id else replace(triplet, id=identifier))
+    return made
 
 
 def normalised(text: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.triplets import Triplet, columns, read_dataset, read_triplets
+from haystack_crossalign.training.triplets import Triplet, columns, read_dataset, read_triplets, with_unique_ids
 
 NESTED = {
     "id": "t1",
@@ -131,3 +131,8 @@ def test_one_triplet_per_language_keeps_the_group() -> None:
     first, second = FULL.per_language()
     assert (first.id, first.group, first.targets, first.target_queries) == ("t1:ar", "p1", {"ar": "كانت هي."}, {})
     assert (second.id, second.group, second.target_queries) == ("t1:zh", "p1", {"zh": "谁？"})
+
+
+def test_ids_of_several_files_become_unique_and_never_take_one_that_is_there() -> None:
+    made = [Triplet(name, "g", "en", "q", "p", {"zh": "t"}) for name in ("a", "a~2", "a", "b", "a")]
+    assert [triplet.id for triplet in with_unique_ids(made)] == ["a", "a~2", "a~3", "b", "a~4"]
