@@ -6,7 +6,7 @@ import re
 
 from haystack_crossalign.prose import stretches
 
-__all__ = ["LEAST_LETTERS", "first_sentence", "letters", "one_line"]
+__all__ = ["LEAST_LETTERS", "first_sentence", "letters", "one_line", "sentences"]
 
 LEAST_LETTERS = 8.0
 """A text with fewer letters (an ideograph counts three, a syllable two) is a number, a name or a label, no query."""
@@ -36,6 +36,37 @@ def first_sentence(text: str) -> str:
             text = text[: end.end()]
             break
     return one_line(text)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, each on one line and at most `LONGEST` characters long, without markup.
+
+    What is too short to be a sentence (an abbreviation, a numbered heading) is joined to what follows it, and to what
+    stands before it at the end; what has no sentence marks is cut at spaces.
+
+    :param text: any text.
+    :returns: empty where there is nothing to read.
+    """
+    text = _MARKUP.sub("", text).strip()
+    found: list[str] = []
+    start = 0
+    for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
+        part = text[start:end]
+        if letters(part) >= _SENTENCE_LETTERS:
+            found.append(part)
+            start = end
+    if start < len(text) and text[start:].strip():
+        found = [*found[:-1], found[-1] + text[start:]] if found else [text]
+    return [piece for part in found for piece in _cut(_SPACE.sub(" ", part).strip())]
+
+
+def _cut(sentence: str) -> list[str]:
+    pieces = []
+    while len(sentence) > LONGEST:
+        piece = one_line(sentence)
+        pieces.append(piece)
+        sentence = sentence[len(piece) :].strip()
+    return [*pieces, sentence] if sentence else pieces
 
 
 def one_line(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haystack_crossalign.first_sentence import LONGEST, first_sentence, letters, one_line
+from haystack_crossalign.first_sentence import LONGEST, first_sentence, letters, one_line, sentences
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,32 @@ def test_ideographs_say_more_than_letters() -> None:
     assert letters("长城") == 6
     assert letters("wall") == 4
     assert letters("1234 %") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "The harbour is old and deep. Dr. Smith built it long ago. The end.",
+            ["The harbour is old and deep.", "Dr. Smith built it long ago. The end."],
+        ),
+        (
+            "长城是中国古代的伟大建筑工程。它有两千多年的历史。",
+            ["长城是中国古代的伟大建筑工程。", "它有两千多年的历史。"],
+        ),
+        ("1. Short.", ["1. Short."]),
+        ("# A heading of some more words\n\nThe text says a little more.",
+         ["A heading of some more words", "The text says a little more."]),
+        (" \n ", []),
+    ],
+)  # fmt: skip
+def test_the_sentences_of_a_text_are_all_of_it(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+def test_long_texts_without_marks_are_cut_at_spaces_and_nothing_is_lost() -> None:
+    thai = " ".join(["ประเทศไทยมีประวัติศาสตร์ยาวนาน"] * 30)
+    found = sentences(thai)
+    assert len(found) > 3
+    assert max(map(len, found)) <= LONGEST
+    assert " ".join(found) == thai

@@ -165,6 +165,9 @@ def prepare_training(model: SentenceTransformer, recipe: Recipe, device: str) ->
         set_dropout(transformer, recipe.dropout)
     if recipe.lora is not None:
         _add_adapters(transformer, recipe.lora, recipe.seed)
+    if recipe.freeze_encoder:
+        for module in list(model.children())[:-3]:
+            module.requires_grad_(False)
     frozen = recipe.freeze_token_table
     if frozen is True or (frozen == "auto" and device.startswith("cpu")):
         transformer.get_input_embeddings().requires_grad_(False)

@@ -47,7 +47,7 @@ class TextTable:
     def __init__(self, model: Any, prompts: Prompts, *, max_tokens: int | None = None) -> None:
         self._model = model
         self._prompts = (prompts.query, prompts.document)
-        self._max_tokens = max_tokens
+        self.max_tokens = max_tokens
         self.padding = int(getattr(model.tokenizer, "pad_token_id", 0) or 0)
         self._rows: dict[tuple[int, str], int] = {}
         self._pending: list[tuple[int, str]] = []
@@ -101,7 +101,7 @@ class TextTable:
                     break
                 window.append(key[1])
             del self._pending[: len(window)]
-            limit, wanted = self._model.max_seq_length, self._max_tokens
+            limit, wanted = self._model.max_seq_length, self.max_tokens
             self._model.max_seq_length = limit if wanted is None else min(wanted, limit or wanted)
             try:
                 features = self._model.preprocess(window, prompt=self._prompts[role] or None, task=_ROLES[role])

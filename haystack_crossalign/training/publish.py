@@ -11,7 +11,9 @@ from typing import Any
 from haystack_crossalign.audit.provenance import build_provenance
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.models.offline import file_sha256
+from haystack_crossalign.training.affine import AffineMap, write_matrix_file
 from haystack_crossalign.training.candidates import Candidate
 from haystack_crossalign.training.evaluation import HeldOutScore, harm, preference
 from haystack_crossalign.training.model_card import model_card
@@ -118,6 +120,8 @@ def write_result(
     facts: dict[str, Any],
     seconds: Mapping[str, float],
     files: Mapping[str, Callable[[Mapping[str, Any]], str]],
+    *,
+    repair: AffineMap | None = None,
 ) -> None:
     """Write the output folder beside its place and rename it there.
 
@@ -126,6 +130,7 @@ def write_result(
     :param facts: from :func:`describe_run`; the hashes of the weights are added.
     :param seconds: time per stage.
     :param files: further files by name.
+    :param repair: the map from the base's embeddings to the model's, where there is one: ``matrix.safetensors``.
     :raises ExternalError: when something cannot be written.
     """
     folder = work.result
@@ -134,6 +139,8 @@ def write_result(
         facts["weights"] = {
             path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*.safetensors"))
         }
+        if repair is not None:
+            write_matrix_file(repair, folder / MATRIX_FILE)
         texts = {"README.md": model_card(facts), RESULT_FILE: training_json(facts)}
         texts |= {name: render(facts) for name, render in files.items()}
         times = {"schema": "crossalign.times/1", "seconds": {name: round(value, 3) for name, value in seconds.items()}}

@@ -104,6 +104,8 @@ class TrainSource:
     :param drop: file with a JSON list of ids that are left out.
     :param block: of corpora of sentences: sentences per block.
     :param queries_per_block: of corpora of sentences: at most so many of a block's sentences become queries.
+    :param sentence_queries: sentences of each passage that become queries for it, in every language, beside the
+        triplets of the file.
     :param licence: licence note for the model card.
     """
 
@@ -115,6 +117,7 @@ class TrainSource:
     drop: str | None = setting(optional(text()), None)
     block: int = setting(whole(2), 4)
     queries_per_block: int = setting(whole(1), 1)
+    sentence_queries: int = setting(whole(0), 0)
     licence: str | None = setting(optional(text()), None)
 
 
@@ -245,6 +248,8 @@ class Recipe:
     :param optimiser: optimiser and schedule.
     :param precision: of the transformer; ``auto`` is bf16 where the processor has the instructions.
     :param device: ``auto`` takes a GPU if there is one.
+    :param freeze_encoder: train the linear module of ``start: repair`` only, on embeddings that are made once: seconds
+        instead of minutes, and a matrix file that moves the vectors already in an index.
     :param freeze_token_table: whether the token embeddings stay as they are; ``auto``: on a CPU.
     :param dropout: dropout of the transformer; null keeps the model's own.
     :param lora: low-rank adapters, or null.
@@ -269,6 +274,7 @@ class Recipe:
     optimiser: Optimiser = field(default=Optimiser(), metadata={"section": Optimiser})
     precision: str = setting(choice(*PRECISIONS), "auto")
     device: str = setting(choice("auto", "cpu", "cuda"), "auto")
+    freeze_encoder: bool = setting(boolean(), False)
     freeze_token_table: bool | str = setting(either(choice("auto"), boolean()), "auto")
     dropout: float | None = setting(optional(number(0, 0.9)), None)
     lora: Lora | None = field(default=None, metadata={"section": Lora, "optional": True})
@@ -336,6 +342,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         )
     if made.loss.alignment_weight == made.loss.nce_weight == made.loss.pool_weight == 0:
         raise settings.error("all weights are 0: nothing is left to train", ("loss",), 0, "one weight above 0")
+    if made.freeze_encoder and (made.start.kind != "repair" or not made.start.train_dense or made.lora is not None):
+        raise settings.error(
+            "with the encoder frozen, the linear module of the repair is all that can be trained",
+            ("freeze_encoder",),
+            True,
+            "false, or start.kind: repair with start.train_dense: true and without lora",
+        )
     return made
 
 

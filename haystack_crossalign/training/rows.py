@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from haystack_crossalign.training.batches import DistinctBatchSampler, distinct_batches, triplet_keys
-from haystack_crossalign.training.packing import DOCUMENT, QUERY, TextTable, pack
+from haystack_crossalign.training.packing import DOCUMENT, QUERY, Packed, TextTable, pack
 from haystack_crossalign.training.triplets import Triplet
 
 __all__ = ["Collator", "KindBatchSampler", "TrainRow", "kind_batch_sampler", "make_rows"]
@@ -147,6 +147,7 @@ class Collator:
     :param table: their texts.
     :param budget: tokens of one forward pass.
     :param teacher: float ``[texts, dim]`` embeddings of the teacher, or None.
+    :param vectors: float32 ``[texts, dim]`` embeddings that stand in the batch in place of the texts, or None.
     """
 
     # Read by the stock trainer.
@@ -159,8 +160,9 @@ class Collator:
         *,
         budget: int,
         teacher: Tensor | None = None,
+        vectors: Tensor | None = None,
     ) -> None:
-        self.rows, self.table, self.budget, self.teacher = rows, table, budget, teacher
+        self.rows, self.table, self.budget, self.teacher, self.vectors = rows, table, budget, teacher, vectors
 
     def __call__(self, features: Sequence[dict[str, int]]) -> dict[str, Any]:
         """One batch.
@@ -173,7 +175,10 @@ class Collator:
         places: dict[int, int] = {}
         columns = [[places.setdefault(text, len(places)) for text in row.columns] for row in rows]
         texts = list(places)
-        packed = pack(self.table, texts, budget=self.budget)
+        if self.vectors is None:
+            packed = pack(self.table, texts, budget=self.budget)
+        else:
+            packed = Packed(({"sentence_embedding": self.vectors[torch.tensor(texts)]},), torch.arange(len(texts)))
         batch: dict[str, Any] = {
             "parts": list(packed.parts),
             "order": packed.order,

@@ -14,6 +14,7 @@ from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.corpora import CORPORA, read_drop_list
 from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
+from haystack_crossalign.training.sentence_queries import sentence_queries
 from haystack_crossalign.training.triplets import Triplet, normalised, read_triplets, with_unique_ids
 
 __all__ = ["SourceSummary", "TrainData", "hold_out", "read_train_data", "split_triplets"]
@@ -74,6 +75,8 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
     for number, entry in enumerate(recipe.data):
         found, source = _read(recipe, entry)
         kept = _wanted(found, recipe, entry.languages)
+        if entry.sentence_queries:
+            kept += sentence_queries(kept, entry.sentence_queries)
         if entry.limit is not None and len(kept) > entry.limit:
             # A generator per file: the limit of one does not move the draw of another.
             drawn = np.random.default_rng([recipe.seed, number]).permutation(len(kept))[: entry.limit]

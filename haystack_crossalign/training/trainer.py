@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
 from datasets import Dataset
-from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from transformers import set_seed
 
@@ -23,6 +22,7 @@ from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.candidates import choose_weights, weights_of
 from haystack_crossalign.training.distil import SimilarityDistillation
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
+from haystack_crossalign.training.frozen_encoder import EmbeddingMemory, Vectors, apply_head, head_of, map_of
 from haystack_crossalign.training.model_setup import (
     BaseModel,
     StartRepair,
@@ -34,7 +34,7 @@ from haystack_crossalign.training.model_setup import (
 from haystack_crossalign.training.monitor import Monitor, TrainProgress
 from haystack_crossalign.training.outcome import TrainingOutcome
 from haystack_crossalign.training.output_folder import WorkFolder, check_output, locked_output
-from haystack_crossalign.training.packing import TextTable, embed_table, token_budget
+from haystack_crossalign.training.packing import TextTable, token_budget
 from haystack_crossalign.training.publish import describe_run, write_result
 from haystack_crossalign.training.recipe import Recipe
 from haystack_crossalign.training.repaired_model import repaired_model
@@ -58,6 +58,7 @@ def train(
     progress: TrainProgress | None = None,
     triplets: Sequence[Triplet] | None = None,
     files: Mapping[str, Renderer] | None = None,
+    memory: EmbeddingMemory | None = None,
 ) -> TrainingOutcome:
     """Train a model by a recipe and write it as a stock sentence-transformers folder.
 
@@ -72,6 +73,7 @@ def train(
     :param progress: called while the run works.
     :param triplets: triplets in memory, beside the recipe's files.
     :param files: further files of the output by name, each made from what ``training.json`` holds.
+    :param memory: embeddings of base models, for several runs of one process.
     :returns: the folder, the figures before and after, times.
     :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
     :raises ExternalError: when the model cannot be loaded, the output cannot be written, or another run writes it.
@@ -81,7 +83,7 @@ def train(
     device = _device(recipe.device)
     processes = PartialState(cpu=device == "cpu")
     with locked_output(output) if processes.is_main_process else nullcontext(), quiet_libraries():
-        run = _Run(recipe, WorkFolder(output), processes, str(processes.device), resume, progress)
+        run = _Run(recipe, WorkFolder(output), processes, str(processes.device), resume, progress, memory)
         return run.go(triplets, files or {})
 
 
@@ -95,10 +97,15 @@ class _Run:
     device: str
     resume: bool
     progress: TrainProgress | None
+    memory: EmbeddingMemory | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def go(self, triplets: Sequence[Triplet] | None, files: Mapping[str, Renderer]) -> TrainingOutcome:
         recipe = self.recipe
+        if recipe.freeze_encoder and self.processes.num_processes > 1:
+            raise InputError(
+                "with the encoder frozen there is nothing to share between processes", field="freeze_encoder", seen=True
+            )
         with self._timed("data"):
             data = read_train_data(recipe, triplets)
         with self._timed("model"):
@@ -110,23 +117,33 @@ class _Run:
         self._open(data, base)
         set_seed(recipe.seed)
 
-        vectors = _Vectors(table, self.device, bf16)
+        vectors = Vectors(table, self.device, bf16, self.memory)
+        used = sorted({text for row in rows for text in row.columns})
+        frozen: torch.Tensor | None = None
         with self._timed("before"):
             self._tell("Embedding", 0, 1)
-            before = None if audit is None else audit.score(vectors(base.model, audit.rows))
-            teacher = self._teacher("base", base.model, vectors, rows)
+            if recipe.freeze_encoder:
+                frozen = torch.from_numpy(vectors.whole(base, sorted({*used, *(audit.rows if audit else ())})))
+            before = None if audit is None else audit.score(vectors.of_base(base, audit.rows))
+            teacher = self._teacher("base", vectors.of_base, base, used, len(table))
             start, choice = self._start(base, data, table, vectors, audit)
+
+            def embedded(model: Any, wanted: Sequence[int]) -> Any:
+                if frozen is None:
+                    return vectors(model, wanted)
+                return apply_head(head_of(model), frozen[torch.tensor(wanted)])
+
             start_score = before
             if choice is not None and audit is not None:
-                start_score = audit.score(vectors(start, audit.rows))
+                start_score = audit.score(embedded(start, audit.rows))
             if teacher is None:
-                teacher = self._teacher("start", start, vectors, rows)
+                teacher = self._teacher("start", embedded, start, used, len(table))
             self._tell("Embedding", 1, 1)
         prepare_training(start, recipe, self.device)
         origin = weights_of(start)
 
         def scored(model: Any) -> HeldOutScore:
-            return audit.score(vectors(model, audit.rows))  # type: ignore[union-attr]
+            return audit.score(embedded(model, audit.rows))  # type: ignore[union-attr]
 
         monitor = Monitor(
             recipe.evaluate,
@@ -139,7 +156,7 @@ class _Run:
             progress=self.progress,
             main=self.processes.is_main_process,
         )
-        trainer = self._trainer(start, rows, table, teacher, bf16, monitor)
+        trainer = self._trainer(start, rows, table, teacher, frozen, bf16, monitor)
         with self._timed("training"):
             log = self._train(trainer, monitor)
         self.seconds["evaluation"] = monitor.seconds
@@ -165,7 +182,9 @@ class _Run:
                     device=self.device,
                     processes=self.processes.num_processes,
                 )
-            write_result(start, self.work, facts, self.seconds, files)
+            write_result(
+                start, self.work, facts, self.seconds, files, repair=map_of(start) if frozen is not None else None
+            )
         self.processes.wait_for_everyone()
         return TrainingOutcome(self.work.output, facts, dict(self.seconds))
 
@@ -189,15 +208,14 @@ class _Run:
         self.processes.wait_for_everyone()
 
     def _teacher(
-        self, which: str, model: SentenceTransformer, vectors: _Vectors, rows: Sequence[TrainRow]
+        self, which: str, embed: Callable[[Any, Sequence[int]], Any], model: Any, used: Sequence[int], texts: int
     ) -> torch.Tensor | None:
         """Embeddings of every text of the table by the teacher, where it is this model."""
         distil = self.recipe.distil
         if not distil.weight or distil.teacher != which:
             return None
-        used = sorted({text for row in rows for text in row.columns})
-        found = vectors(model, used)
-        whole = np.zeros((len(vectors.table), found.shape[1]), dtype=np.float32)
+        found = embed(model, used)
+        whole = np.zeros((texts, found.shape[1]), dtype=np.float32)
         whole[used] = found
         return torch.from_numpy(whole)
 
@@ -206,15 +224,15 @@ class _Run:
         base: BaseModel,
         data: TrainData,
         table: TextTable,
-        vectors: _Vectors,
+        vectors: Vectors,
         audit: HeldOutAudit | None,
     ) -> tuple[SentenceTransformer, StartRepair | None]:
         recipe = self.recipe
         if recipe.start.kind == "base":
             return base.model, None
         rows, tags = passage_sample(data.train, table, recipe.start.passages, recipe.seed)
-        held_out = None if audit is None else audit.held_out(vectors(base.model, audit.rows))
-        choice = choose_start(recipe.start, vectors(base.model, rows), tags, held_out)
+        held_out = None if audit is None else audit.held_out(vectors.of_base(base, audit.rows))
+        choice = choose_start(recipe.start, vectors.of_base(base, rows), tags, held_out)
         return repaired_model(base.model, choice.repair), choice
 
     def _trainer(
@@ -223,18 +241,19 @@ class _Run:
         rows: Sequence[TrainRow],
         table: TextTable,
         teacher: torch.Tensor | None,
+        frozen: torch.Tensor | None,
         bf16: bool,
         monitor: Monitor,
     ) -> PackedTrainer:
         recipe, distil = self.recipe, self.recipe.distil
         asked = [len(row.columns) > 2 + row.targets for row in rows]
         loss = TrainingLoss(
-            model,
+            model if frozen is None else head_of(model),
             recipe.loss,
             distillation=SimilarityDistillation(distil.weight, distil.temperature, distil.similarities)
             if distil.weight
             else None,
-            bf16=bf16,
+            bf16=bf16 and frozen is None,
             target_queries=any(asked),
             without=not all(asked),
             gather_across_devices=self.processes.num_processes > 1,
@@ -244,7 +263,7 @@ class _Run:
             args=self._arguments(rows),
             train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
             loss=loss,
-            data_collator=Collator(rows, table, budget=token_budget(self.device), teacher=teacher),
+            data_collator=Collator(rows, table, budget=token_budget(self.device), teacher=teacher, vectors=frozen),
             callbacks=[monitor],
             to_start=recipe.optimiser.to_start,
         )
@@ -309,18 +328,6 @@ class _Run:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-
-
-@dataclass(frozen=True)
-class _Vectors:
-    """Embeds rows of a table by a model."""
-
-    table: TextTable
-    device: str
-    bf16: bool
-
-    def __call__(self, model: Any, rows: Sequence[int]) -> NDArray[np.float32]:
-        return embed_table(model, self.table, rows, device=self.device, bf16=self.bf16)
 
 
 def _device(wanted: str) -> str:

@@ -1,0 +1,299 @@
+"""What training gives: every recipe, its ablations, and what it has to beat, on XQuAD, which no choice has seen.
+
+    python benchmarks/training.py                          # everything, about an hour on two cores
+    python benchmarks/training.py --only en_zh en_zh/repair  # some of it
+
+Each run is `crossalign train` with a recipe of `training/recipes/` and the overrides of the table, by the same
+function. Results are kept in `training.json` beside the table, run by run: a run that is there is not repeated.
+Runs that share texts share their embeddings, and XQuAD is embedded once by the base model: a trained linear module is
+applied to those vectors from its matrix file, as it would be to an index. `--check` audits one saved folder the long
+way round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from haystack_crossalign.audit.run import audit_vectors
+from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.xquad import read_xquad
+from haystack_crossalign.models.encoder import Encoder
+from haystack_crossalign.models.names import MATRIX_FILE, OFFLINE_MODELS
+from haystack_crossalign.training.affine import AffineMap, read_matrix_file
+from haystack_crossalign.training.frozen_encoder import EmbeddingMemory
+from haystack_crossalign.training.recipe import read_recipe
+from haystack_crossalign.training.repair import fit_language_directions
+from haystack_crossalign.training.train_data import read_train_data
+from haystack_crossalign.training.trainer import train
+
+HERE = Path(__file__).resolve().parent
+RECIPES = HERE.parent / "training" / "recipes"
+XQUAD = HERE.parent.parent / "shared" / "data" / "xquad"
+MODEL = OFFLINE_MODELS[0]
+TARGETS = ("zh", "ar", "es", "th", "vi")
+MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
+
+PAPER = ("loss.nce_weight=1", "loss.pool_weight=0", "loss.temperature=0.02")
+ABLATIONS = {
+    "paper": ("the paper's loss: JSD + NCE of target passages against English queries", PAPER),
+    "paper-passage-nce": (
+        "... with the contrast between passages in place of JSD",
+        (*PAPER, "loss.alignment=passage_nce"),
+    ),
+    "paper-no-jsd": ("... without JSD", (*PAPER, "loss.alignment_weight=0")),
+    "jsd-only": ("JSD alone, no contrast", ("loss.pool_weight=0",)),
+    "passage-nce": ("the recipe with the contrast between passages in place of JSD", ("loss.alignment=passage_nce",)),
+    "no-jsd": ("the recipe without JSD", ("loss.alignment_weight=0",)),
+    "all-terms": ("the recipe and the paper's NCE", ("loss.nce_weight=1",)),
+    "no-hold": ("the recipe without the pull to the start", ("optimiser.to_start=0",)),
+    "no-sentences": ("the recipe without sentences as queries", ("NO-SENTENCES",)),
+    "no-squad": ("the recipe without the SQuAD file", ("NO-SQUAD",)),
+    "distil": (
+        "the recipe and 0.3 x KL to the base model's same-language similarities",
+        ("distil.weight=0.3", "distil.teacher=base"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of a table for one seed."""
+
+    recipe: str
+    variant: str = ""
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe}/{self.variant}" if self.variant else self.recipe
+
+
+def planned() -> Iterator[Run]:
+    for tag in TARGETS:
+        yield from (Run(f"en_{tag}", kind) for kind in ("base", "fusion", "repair"))
+    yield Run("multilingual", "repair")
+    for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
+        yield from (Run(name, seed=seed) for seed in range(3))
+    for variant in ABLATIONS:
+        yield from (Run("en_zh", variant, seed) for seed in range(3))
+        if variant != "no-squad":  # the Thai data has none
+            yield Run("en_th", variant)
+
+
+class Xquad:
+    """XQuAD in the base model's vectors."""
+
+    def __init__(self) -> None:
+        self.encoder = Encoder(MODEL)
+        self.known: dict[tuple[str, str], np.ndarray] = {}
+
+    def collection(self, language: str, pool: str, encoder: Encoder | None = None) -> JudgedCollection:
+        made = read_xquad(XQUAD, ["en", language], pool=pool)
+        if encoder is not None:
+            return replace(
+                made,
+                documents=replace(made.documents, vectors=encoder.encode_documents(made.documents.texts)),
+                queries=replace(made.queries, vectors=encoder.encode_queries(made.queries.texts)),
+            )
+        return replace(
+            made,
+            documents=replace(made.documents, vectors=self._vectors("document", made.documents.texts)),
+            queries=replace(made.queries, vectors=self._vectors("query", made.queries.texts)),
+        )
+
+    def _vectors(self, role: str, texts: tuple[str, ...]) -> np.ndarray:
+        new = list(dict.fromkeys(text for text in texts if (role, text) not in self.known))
+        if new:
+            encode = self.encoder.encode_queries if role == "query" else self.encoder.encode_documents
+            self.known.update({(role, text): vector for text, vector in zip(new, encode(new), strict=True)})
+        return np.stack([self.known[role, text] for text in texts])
+
+
+def measured(xquad: Xquad, language: str, repair: AffineMap | None, encoder: Encoder | None = None) -> dict:
+    """Figures of one language pair."""
+    figures = {}
+    for pool in ("questions", "passages"):
+        collection = xquad.collection(language, pool, encoder)
+        if repair is not None:
+            # Equal vectors stay equal, so that the copies of a passage still tie.
+            collection = replace(
+                collection,
+                documents=replace(collection.documents, vectors=repair.apply(collection.documents.vectors)),
+                queries=replace(collection.queries, vectors=repair.apply(collection.queries.vectors)),
+            )
+        plan = [Scenario("multi", ("en", language), tag) for tag in (language, "en")]
+        if pool == "passages":
+            plan += [Scenario("mono-same", (tag,), tag) for tag in (language, "en")]
+            plan += [Scenario("mono-cross", ("en",), language)]
+        result = audit_vectors(collection, plan, provenance={}, samples=1000 if pool == "questions" else 0, examples=0)
+        for scenario, row in zip(plan, result.rows, strict=True):
+            asked = "en" if scenario.query_language == "en" else "x"
+            measures = {name: row["measures"][name] for name in MEASURES if name in row["measures"]}
+            figures[f"{pool} {scenario.name} {asked}"] = measures | {
+                f"{name} interval": row["intervals"][name]
+                for name in ("Max@R", "Complete@10")
+                if row.get("intervals", {}).get(name) is not None and pool == "questions"
+            }
+    return figures
+
+
+def fused(xquad: Xquad, language: str) -> dict:
+    """Retrieval per language by the base model, the lists fused by reciprocal rank: they take turns."""
+    figures = {}
+    for pool in ("questions", "passages"):
+        collection = xquad.collection(language, pool)
+        documents, queries = collection.documents, collection.queries
+        ids = np.array([one.encode() for one in documents.ids])
+        place: dict[int, tuple[str, int]] = {}
+        members = {}
+        for tag in ("en", language):
+            rows = np.array([row for row, own in enumerate(documents.languages) if own == tag])
+            members[tag] = rows[np.argsort(ids[rows], kind="stable")]
+            place |= {int(row): (tag, column) for column, row in enumerate(members[tag])}
+        deepest: dict[str, list[int]] = {"en": [], language: []}
+        scores = {tag: queries.vectors @ documents.vectors[rows].T for tag, rows in members.items()}
+        # Equal texts may differ in the last bit of a product; the exact audit computes each distinct text once.
+        scores = {tag: np.round(one.astype(np.float64), 6) for tag, one in scores.items()}
+        order = sorted(members, key=lambda tag: tag.encode())
+        for row, relevant in enumerate(collection.relevant):
+            last = 0
+            for document in relevant:
+                tag, column = place[document]
+                own = scores[tag][row]
+                rank = 1 + int((own > own[column]).sum() + (own[:column] == own[column]).sum())
+                last = max(last, 2 * rank - 1 + order.index(tag))
+            deepest[queries.languages[row]].append(last)
+        for tag, asked in ((language, "x"), ("en", "en")):
+            values = np.array(deepest[tag])
+            figures[f"{pool} multi {asked}"] = {"Max@R": values.mean(), "Complete@10": (values <= 10).mean()}
+    return figures
+
+
+def overrides(run: Run) -> list[str]:
+    """The overrides of a run, for `crossalign train --set`."""
+    made = [f"model.name={MODEL}", f"seed={run.seed}"]
+    recipe = read_recipe(RECIPES / f"{run.recipe}.yaml")
+    for one in ABLATIONS[run.variant][1] if run.variant else ():
+        if one == "NO-SENTENCES":
+            made += [f"data.{number}.sentence_queries=0" for number in range(len(recipe.data))]
+        elif one != "NO-SQUAD":
+            made.append(one)
+    return made
+
+
+def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, check: bool) -> dict:
+    languages = TARGETS if run.recipe == "multilingual" else (run.recipe.removeprefix("en_"),)
+    began = time.perf_counter()
+    if run.variant == "base":
+        return {"figures": {tag: measured(xquad, tag, None) for tag in languages}}
+    if run.variant == "fusion":
+        return {"figures": {tag: fused(xquad, tag) for tag in languages}}
+    recipe = read_recipe(RECIPES / f"{run.recipe}.yaml", overrides(run) if run.variant != "repair" else [])
+    if run.variant == "no-squad":
+        recipe = replace(recipe, data=tuple(source for source in recipe.data if source.format != "squad"))
+    if run.variant == "repair":
+        data = read_train_data(recipe)
+        texts: dict[str, dict[str, None]] = {}
+        for triplet in data.train:
+            for tag, text in (("en", triplet.passage), *triplet.targets.items()):
+                texts.setdefault(tag, {})[text] = None
+        rows = [(text, tag) for tag in sorted(texts) for text in list(texts[tag])[: recipe.start.passages]]
+        vectors = xquad.encoder.encode_documents([text for text, _ in rows])
+        fitted = fit_language_directions(vectors, [tag for _, tag in rows])
+        repair = fitted.affine(float(recipe.start.strength), float(recipe.start.common_share))
+        return {
+            "figures": {tag: measured(xquad, tag, repair) for tag in languages},
+            "seconds": {"all": round(time.perf_counter() - began, 1)},
+        }
+    output = work / f"{run.name.replace('/', '_')}-{run.seed}"
+    outcome = train(recipe, output, memory=memory)
+    repair = read_matrix_file(output / MATRIX_FILE)
+    kept = outcome.data["kept"]
+    made = {
+        "figures": {tag: measured(xquad, tag, repair) for tag in languages},
+        "seconds": {name: round(value, 1) for name, value in outcome.seconds.items()},
+        "triplets": outcome.data["data"]["triplets"],
+        "kept": f"step {kept['step']} of {kept['of_steps']}",
+        "held_out": {"alignment": outcome.data["result"]["alignment"], "harm": outcome.data["result"]["harm"]},
+    }
+    if check:
+        made["by the folder"] = measured(xquad, languages[0], None, Encoder(str(output)))
+    return made
+
+
+def read_memory(path: Path | None) -> EmbeddingMemory:
+    if path is None or not path.is_file():
+        return EmbeddingMemory()
+    with np.load(path) as file:
+        keys = json.loads(file["keys"].tobytes())
+        return EmbeddingMemory(
+            {(tuple(model), *text): row for (model, *text), row in zip(keys, file["rows"], strict=True)}
+        )
+
+
+def write_memory(memory: EmbeddingMemory, path: Path | None) -> None:
+    if path is not None and memory.known:
+        keys = np.frombuffer(json.dumps(list(memory.known)).encode(), dtype=np.uint8)
+        temporary = path.with_name(f".{path.name}.npz")
+        np.savez(temporary, keys=keys, rows=np.stack(list(memory.known.values())))
+        temporary.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", help="names such as en_zh, en_zh/no-jsd, multilingual, en_th/base")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--check", action="store_true", help="also audit the saved folder itself")
+    parser.add_argument("--embeddings", type=Path, help="file that keeps embeddings from one call to the next")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "training.md")
+    arguments = parser.parse_args()
+    state = arguments.output.with_suffix(".json")
+    known = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
+    wanted = [
+        run for run in planned() if run.seed in arguments.seeds and (not arguments.only or run.name in arguments.only)
+    ]
+    xquad, memory = None, read_memory(arguments.embeddings)
+    with tempfile.TemporaryDirectory() as folder:
+        for run in wanted:
+            key = f"{run.name}#{run.seed}"
+            if key in known:
+                continue
+            xquad = xquad or Xquad()
+            began = time.perf_counter()
+            known[key] = carried_out(run, xquad, memory, Path(folder), check=arguments.check) | {"machine": machine()}
+            write_memory(memory, arguments.embeddings)
+            state.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            first = next(iter(known[key]["figures"].values()))["questions multi x"]
+            print(f"{key}: Max@R {first['Max@R']:.1f}, Complete@10 {first['Complete@10']:.1%}, "
+                  f"{time.perf_counter() - began:.0f} s", flush=True)  # fmt: skip
+    from training_table import table  # beside this file
+
+    arguments.output.write_text(table(known, ABLATIONS, TARGETS), encoding="utf-8")
+    print(f"{arguments.output} written")
+
+
+def machine() -> dict:
+    return {
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "sentence-transformers": version("sentence-transformers"),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
