@@ -46,6 +46,19 @@ TARGETS = ("zh", "ar", "es", "th", "vi")
 MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
 
 PAPER = ("loss.nce_weight=1", "loss.pool_weight=0", "loss.temperature=0.02")
+# Every layer trained, on a few triplets: real questions and headings.
+WHOLE = (
+    "freeze_encoder=false",
+    "optimiser={batch_size: 32, learning_rate: 2e-5, epochs: 1}",
+    "data.0.limit=1",
+    "data.1.limit=1",
+    "data.2.sentence_queries=0",
+    "data.2.limit=600",
+    "data.3.sentence_queries=0",
+    "data.3.limit=600",
+    "held_out.limit=200",
+    "evaluate={every: null, keep: last}",
+)
 ABLATIONS = {
     "paper": ("the paper's loss: JSD + NCE of target passages against English queries", PAPER),
     "paper-passage-nce": (
@@ -60,9 +73,14 @@ ABLATIONS = {
     "no-hold": ("the recipe without the pull to the start", ("optimiser.to_start=0",)),
     "no-sentences": ("the recipe without sentences as queries", ("NO-SENTENCES",)),
     "no-squad": ("the recipe without the SQuAD file", ("NO-SQUAD",)),
-    "distil": (
-        "the recipe and 0.3 x KL to the base model's same-language similarities",
-        ("distil.weight=0.3", "distil.teacher=base"),
+    "no-distil": ("the recipe without distillation of the base model", ("distil.weight=0",)),
+    "whole-paper": (
+        "every layer from the base model, the paper's loss, 1,200 triplets",
+        (*WHOLE, *PAPER, "distil.weight=0", "start=base", "loss.softmax_temperature=1", "target_queries=false"),
+    ),
+    "whole": (
+        "every layer from the repair, the recipe's loss, 1,200 triplets",
+        WHOLE,
     ),
 }
 
@@ -87,9 +105,11 @@ def planned() -> Iterator[Run]:
     for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
         yield from (Run(name, seed=seed) for seed in range(3))
     for variant in ABLATIONS:
-        yield from (Run("en_zh", variant, seed) for seed in range(3))
-        if variant != "no-squad":  # the Thai data has none
-            yield Run("en_th", variant)
+        if not variant.startswith("whole"):
+            yield from (Run("en_zh", variant, seed) for seed in range(3))
+            if variant != "no-squad":  # the Thai data has none
+                yield Run("en_th", variant)
+    yield from (Run("en_zh", variant) for variant in ABLATIONS if variant.startswith("whole"))
 
 
 class Xquad:
@@ -219,10 +239,13 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
         }
     output = work / f"{run.name.replace('/', '_')}-{run.seed}"
     outcome = train(recipe, output, memory=memory)
-    repair = read_matrix_file(output / MATRIX_FILE)
+    if recipe.freeze_encoder:
+        repair, encoder = read_matrix_file(output / MATRIX_FILE), None
+    else:
+        repair, encoder = None, Encoder(str(output))
     kept = outcome.data["kept"]
     made = {
-        "figures": {tag: measured(xquad, tag, repair) for tag in languages},
+        "figures": {tag: measured(xquad, tag, repair, encoder) for tag in languages},
         "seconds": {name: round(value, 1) for name, value in outcome.seconds.items()},
         "triplets": outcome.data["data"]["triplets"],
         "kept": f"step {kept['step']} of {kept['of_steps']}",

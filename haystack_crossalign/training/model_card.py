@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from haystack_crossalign.languages import display_name
+from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.training.loss import CITATION
 
 __all__ = ["model_card"]
@@ -87,6 +88,12 @@ def _usage(facts: Mapping[str, Any]) -> Iterator[str]:
     if prompts["query"] or prompts["document"]:
         query, document = prompts["query"], prompts["document"]
         yield f"Prompts: `{query}` before queries, `{document}` before documents; both are stored."
+        yield ""
+    if facts["recipe"]["freeze_encoder"]:
+        yield (
+            f"Only the linear module was trained. `{MATRIX_FILE}` moves vectors that the base model made to where this "
+            "model puts them, without embedding a text again; vectors of the two must not be compared."
+        )
         yield ""
 
 

@@ -165,7 +165,7 @@ class _Run:
         if self.processes.is_main_process:
             with self._timed("after"):
                 chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
-                after = None if audit is None else vectors(start, audit.rows)
+                after = None if audit is None else embedded(start, audit.rows)
                 facts = describe_run(
                     recipe=recipe,
                     data=data,

@@ -54,6 +54,7 @@ def test_the_matrix_file_moves_vectors_of_the_base_to_where_the_model_puts_them(
     assert np.abs(moved - tuned).max() < 1e-6
     unit = base / np.linalg.norm(base, axis=1, keepdims=True)
     assert np.abs(moved - unit).max() > 1e-2
+    assert "matrix.safetensors" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     hashed = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))["weights"]
     assert "matrix.safetensors" not in hashed  # derived from the weights, and none of them
 

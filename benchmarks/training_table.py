@@ -1,0 +1,143 @@
+"""The table of `benchmarks/training.py` from its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+NAMES = {
+    "base": "base model",
+    "fusion": "base model, retrieval per language, lists fused by rank",
+    "repair": "repair alone, nothing trained",
+}
+
+
+def table(known: Mapping[str, Any], ablations: Mapping[str, tuple], targets: Sequence[str]) -> str:
+    """Markdown."""
+    made = [
+        "# What training gives, on XQuAD",
+        "",
+        "`python benchmarks/training.py`; every run with its figures, intervals and times: `training.json`.",
+        "",
+        "Model `offline:multilingual-e5-small`, training data `shared/data/train`, recipes of `training/recipes`.",
+        "XQuAD was looked at after the recipes were settled on held-out parts of the training data.",
+        "Pool *questions*: one document per question, English and the target language, 2,380 in all;",
+        "pool *passages*: 240 per language.",
+        "Same-language NDCG@1 is asked of the pool of one language.",
+        "*Worse than base* is the loss in points, a gain is negative.",
+        "Trained rows are means over the seeds, with the smallest and the largest in brackets.",
+        "",
+        "## Recipes",
+        "",
+        *_rows(known, [(f"en_{tag}", kind, tag) for tag in targets for kind in ("base", "fusion", "repair", "")]),
+        "",
+        "## One model for five languages (`multilingual.yaml`)",
+        "",
+        *_rows(known, [("multilingual", kind, tag) for kind in ("repair", "") for tag in targets]),
+        "",
+    ]
+    for tag, title in (("zh", "Chinese"), ("th", "Thai")):
+        kinds = ["base", "repair", "", *(name for name in ablations if _runs(known, f"en_{tag}", name))]
+        made += [
+            f"## Ablations, {title}",
+            "",
+            *_rows(known, [(f"en_{tag}", kind, tag) for kind in kinds], ablations),
+            "",
+            "95 % bootstrap intervals over the queries, seed 0, target-language queries, pool *questions*:",
+            "",
+            "| | Max@R | Complete@10 |",
+            "|---|---|---|",
+            *_intervals(known, f"en_{tag}", kinds, tag, ablations),
+            "",
+        ]
+    return "\n".join([*made, *_footer(known)]) + "\n"
+
+
+def _runs(known: Mapping[str, Any], recipe: str, kind: str) -> list[Any]:
+    name = f"{recipe}/{kind}" if kind else recipe
+    return [known[key] for key in sorted(known) if key.rpartition("#")[0] == name]
+
+
+def _label(recipe: str, kind: str, ablations: Mapping[str, tuple]) -> str:
+    if not kind:
+        return f"**`{recipe}.yaml`**"
+    return NAMES.get(kind) or ablations[kind][0]
+
+
+def _rows(
+    known: Mapping[str, Any], wanted: Sequence[tuple[str, str, str]], ablations: Mapping[str, tuple] | None = None
+) -> list[str]:
+    made = [
+        "| | queries | Max@R | Complete@10 | Max@R, English queries | Complete@10, English queries "
+        "| NDCG@1 same-language | English NDCG@1 | worse than base | English, worse than base | seeds |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for recipe, kind, tag in wanted:
+        runs = _runs(known, recipe, kind)
+        if not runs:
+            continue
+        figures = [run["figures"][tag] for run in runs]
+        base = _runs(known, f"en_{tag}", "base")
+        cells = [
+            _cell(figures, "questions multi x", "Max@R"),
+            _cell(figures, "questions multi x", "Complete@10", percent=True),
+            _cell(figures, "questions multi en", "Max@R"),
+            _cell(figures, "questions multi en", "Complete@10", percent=True),
+            _cell(figures, "passages mono-same x", "NDCG@1", percent=True),
+            _cell(figures, "passages mono-same en", "NDCG@1", percent=True),
+            _loss(figures, base, tag, "passages mono-same x"),
+            _loss(figures, base, tag, "passages mono-same en"),
+        ]
+        made.append(f"| {_label(recipe, kind, ablations or {})} | {tag} | {' | '.join(cells)} | {len(runs)} |")
+    return made
+
+
+def _cell(figures: Sequence[Any], row: str, measure: str, *, percent: bool = False) -> str:
+    values = [one[row][measure] for one in figures if row in one]
+    if not values:
+        return "as base" if row.startswith("passages mono") else ""
+    scale, digits, sign = (100, 1, " %") if percent else (1, 1, "")
+    shown = f"{np.mean(values) * scale:.{digits}f}{sign}"
+    if len(values) > 1:
+        shown += f" ({min(values) * scale:.{digits}f} to {max(values) * scale:.{digits}f})"
+    return shown
+
+
+def _loss(figures: Sequence[Any], base: Sequence[Any], tag: str, row: str) -> str:
+    if not base or row not in figures[0]:
+        return "0" if base else ""
+    before = base[0]["figures"][tag][row]["NDCG@1"]
+    return f"{100 * (before - np.mean([one[row]['NDCG@1'] for one in figures])):+.2f}"
+
+
+def _intervals(
+    known: Mapping[str, Any], recipe: str, kinds: Sequence[str], tag: str, ablations: Mapping[str, tuple]
+) -> list[str]:
+    made = []
+    for kind in kinds:
+        runs = _runs(known, recipe, kind)
+        if runs:
+            row = runs[0]["figures"][tag]["questions multi x"]
+            low, high = row["Max@R interval"]
+            least, most = row["Complete@10 interval"]
+            made.append(f"| {_label(recipe, kind, ablations)} | {low:.1f} to {high:.1f} | {least:.1%} to {most:.1%} |")
+    return made
+
+
+def _footer(known: Mapping[str, Any]) -> list[str]:
+    machine = next(iter(known.values()))["machine"]
+    seconds = [
+        f"{key}: {run['seconds']['training']:.0f} s"
+        for key, run in sorted(known.items())
+        if "training" in run.get("seconds", {})
+    ]
+    return [
+        "## Versions, hardware, times",
+        "",
+        f"{machine['cores']} cores ({machine['processor']}), Python {machine['python']}, torch {machine['torch']}, "
+        f"sentence-transformers {machine['sentence-transformers']}.",
+        "",
+        "Seconds of training alone, without embedding (which runs share): " + "; ".join(seconds) + ".",
+    ]
