@@ -31,8 +31,11 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.xquad import read_xquad
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import MATRIX_FILE, OFFLINE_MODELS
+from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.affine import AffineMap, read_matrix_file
-from haystack_crossalign.training.frozen_encoder import EmbeddingMemory
+from haystack_crossalign.training.frozen_encoder import EmbeddingMemory, Vectors
+from haystack_crossalign.training.model_setup import load_base, passage_sample
+from haystack_crossalign.training.packing import TextTable
 from haystack_crossalign.training.recipe import read_recipe
 from haystack_crossalign.training.repair import fit_language_directions
 from haystack_crossalign.training.train_data import read_train_data
@@ -59,6 +62,8 @@ WHOLE = (
     "held_out.limit=200",
     "evaluate={every: null, keep: last}",
 )
+# Strength, share of the common mean, shrinkage of the whitening.
+REPAIRS = {"projection": (1.0, 0.0, None), "repair": (1.0, 0.6, None), "whitened": (1.0, 0.8, 10.0)}
 ABLATIONS = {
     "paper": ("the paper's loss: JSD + NCE of target passages against English queries", PAPER),
     "paper-passage-nce": (
@@ -73,10 +78,17 @@ ABLATIONS = {
     "no-hold": ("the recipe without the pull to the start", ("optimiser.to_start=0",)),
     "no-sentences": ("the recipe without sentences as queries", ("NO-SENTENCES",)),
     "no-squad": ("the recipe without the SQuAD file", ("NO-SQUAD",)),
-    "no-distil": ("the recipe without distillation of the base model", ("distil.weight=0",)),
+    "no-whitening": (
+        "the recipe from the projection and 0.6 of the common mean",
+        ("start.common_share=0.6", "start.whitening=null"),
+    ),
+    "distil": (
+        "the recipe and 0.3 x KL to the base model's same-language similarities",
+        ("distil.weight=0.3", "distil.teacher=base"),
+    ),
     "whole-paper": (
         "every layer from the base model, the paper's loss, 1,200 triplets",
-        (*WHOLE, *PAPER, "distil.weight=0", "start=base", "loss.softmax_temperature=1", "target_queries=false"),
+        (*WHOLE, *PAPER, "start=base", "loss.softmax_temperature=1", "target_queries=false"),
     ),
     "whole": (
         "every layer from the repair, the recipe's loss, 1,200 triplets",
@@ -100,8 +112,8 @@ class Run:
 
 def planned() -> Iterator[Run]:
     for tag in TARGETS:
-        yield from (Run(f"en_{tag}", kind) for kind in ("base", "fusion", "repair"))
-    yield Run("multilingual", "repair")
+        yield from (Run(f"en_{tag}", kind) for kind in ("base", "fusion", *REPAIRS))
+    yield from (Run("multilingual", kind) for kind in REPAIRS)
     for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
         yield from (Run(name, seed=seed) for seed in range(3))
     for variant in ABLATIONS:
@@ -117,6 +129,7 @@ class Xquad:
 
     def __init__(self) -> None:
         self.encoder = Encoder(MODEL)
+        self.base = load_base(read_recipe(RECIPES / "en_zh.yaml", [f"model.name={MODEL}"]).model, "cpu")
         self.known: dict[tuple[str, str], np.ndarray] = {}
 
     def collection(self, language: str, pool: str, encoder: Encoder | None = None) -> JudgedCollection:
@@ -220,22 +233,21 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
         return {"figures": {tag: measured(xquad, tag, None) for tag in languages}}
     if run.variant == "fusion":
         return {"figures": {tag: fused(xquad, tag) for tag in languages}}
-    recipe = read_recipe(RECIPES / f"{run.recipe}.yaml", overrides(run) if run.variant != "repair" else [])
+    recipe = read_recipe(RECIPES / f"{run.recipe}.yaml", overrides(run) if run.variant not in REPAIRS else [])
     if run.variant == "no-squad":
         recipe = replace(recipe, data=tuple(source for source in recipe.data if source.format != "squad"))
-    if run.variant == "repair":
+    if run.variant in REPAIRS:
         data = read_train_data(recipe)
-        texts: dict[str, dict[str, None]] = {}
-        for triplet in data.train:
-            for tag, text in (("en", triplet.passage), *triplet.targets.items()):
-                texts.setdefault(tag, {})[text] = None
-        rows = [(text, tag) for tag in sorted(texts) for text in list(texts[tag])[: recipe.start.passages]]
-        vectors = xquad.encoder.encode_documents([text for text, _ in rows])
-        fitted = fit_language_directions(vectors, [tag for _, tag in rows])
-        repair = fitted.affine(float(recipe.start.strength), float(recipe.start.common_share))
+        table = TextTable(xquad.base.model, xquad.base.prompts, max_tokens=recipe.model.max_tokens)
+        rows, tags, groups = passage_sample(data.train, table, recipe.start.passages, run.seed)
+        vectors = Vectors(table, "cpu", resolve_precision("auto", "cpu") == "bf16", memory).of_base(xquad.base, rows)
+        strength, share, whitening = REPAIRS[run.variant]
+        fitted = fit_language_directions(vectors, tags, groups)
+        repair = fitted.affine(strength, share, whitening=whitening)
         return {
             "figures": {tag: measured(xquad, tag, repair) for tag in languages},
             "seconds": {"all": round(time.perf_counter() - began, 1)},
+            "documents": dict(zip(fitted.languages, fitted.counts, strict=True)),
         }
     output = work / f"{run.name.replace('/', '_')}-{run.seed}"
     outcome = train(recipe, output, memory=memory)

@@ -10,7 +10,9 @@ import numpy as np
 NAMES = {
     "base": "base model",
     "fusion": "base model, retrieval per language, lists fused by rank",
-    "repair": "repair alone, nothing trained",
+    "projection": "repair alone: language directions projected out",
+    "repair": "... and 0.6 of the common mean taken away",
+    "whitened": "... 0.8 of it, and the differences between translations whitened",
 }
 
 
@@ -31,15 +33,31 @@ def table(known: Mapping[str, Any], ablations: Mapping[str, tuple], targets: Seq
         "",
         "## Recipes",
         "",
-        *_rows(known, [(f"en_{tag}", kind, tag) for tag in targets for kind in ("base", "fusion", "repair", "")]),
+        *_rows(
+            known,
+            [
+                (f"en_{tag}", kind, tag)
+                for tag in targets
+                for kind in ("base", "fusion", "projection", "repair", "whitened", "")
+            ],
+        ),
         "",
         "## One model for five languages (`multilingual.yaml`)",
         "",
-        *_rows(known, [("multilingual", kind, tag) for kind in ("repair", "") for tag in targets]),
+        *_rows(
+            known, [("multilingual", kind, tag) for kind in ("projection", "repair", "whitened", "") for tag in targets]
+        ),
         "",
     ]
     for tag, title in (("zh", "Chinese"), ("th", "Thai")):
-        kinds = ["base", "repair", "", *(name for name in ablations if _runs(known, f"en_{tag}", name))]
+        kinds = [
+            "base",
+            "projection",
+            "repair",
+            "whitened",
+            "",
+            *(name for name in ablations if _runs(known, f"en_{tag}", name)),
+        ]
         made += [
             f"## Ablations, {title}",
             "",

@@ -190,7 +190,8 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
     counts = zip(outcome.fitted.languages, outcome.fitted.counts, strict=True)
     fitted = ", ".join(f"{count} in {tag}" for tag, count in counts)
     lines = [
-        f"Documents fitted on: {fitted}. Strength {trial.strength:g}, share of the common mean {trial.common_share:g}.",
+        f"Documents fitted on: {fitted}. Strength {trial.strength:g}, share of the common mean {trial.common_share:g}, "
+        + ("no whitening." if trial.whitening is None else f"whitening with shrinkage {trial.whitening:g}."),
         *(f"Note: {note}" for note in outcome.notes),
         f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",
     ]

@@ -162,7 +162,8 @@ def repair_job(
     shutil.rmtree(output, ignore_errors=True)
     write_repair(outcome, output, model=base, sources=sources, pages=pages, texts=job.audit.texts)
     chosen = outcome.choice.chosen
-    return {"strength": chosen.strength, "common_share": chosen.common_share, "notes": list(outcome.notes)}
+    strengths = {"strength": chosen.strength, "common_share": chosen.common_share, "whitening": chosen.whitening}
+    return strengths | {"notes": list(outcome.notes)}
 
 
 def _launched(launch: Sequence[str], recipe: Recipe, output: Path, *, resume: bool) -> None:

@@ -22,6 +22,7 @@ from haystack_crossalign.training.packing import DOCUMENT, TextTable
 from haystack_crossalign.training.recipe import Lora, ModelSource, Recipe, Start
 from haystack_crossalign.training.repair import (
     COMMON_SHARES,
+    SHRINKAGES,
     STRENGTHS,
     Trial,
     choose_repair,
@@ -92,6 +93,7 @@ def choose_start(
     start: Start,
     passages: NDArray[np.float32],
     languages: Sequence[str],
+    groups: Sequence[str],
     held_out: HeldOut | None,
 ) -> StartRepair:
     """The repair that training starts from.
@@ -99,17 +101,19 @@ def choose_start(
     :param start: the section of the recipe.
     :param passages: float32 ``[n, dim]``, training passages of all languages.
     :param languages: tag of each.
+    :param groups: parallel group of each.
     :param held_out: what the strengths are chosen on; None where there is nothing.
     :raises InputError: when a strength is to be chosen and there is nothing to choose on.
     """
-    fitted = fit_language_directions(passages, languages)
-    strength, share = start.strength, start.common_share
+    fitted = fit_language_directions(passages, languages, groups)
+    strength, share, whitening = start.strength, start.common_share, start.whitening
     if start.directions is not None and start.directions > len(fitted.basis):
         raise InputError(
             "out of range", field="start.directions", seen=start.directions, allowed=f"1 to {len(fitted.basis)}"
         )
     if not isinstance(strength, str) and not isinstance(share, str):
-        return StartRepair(fitted.affine(strength, share, start.directions))
+        given = None if isinstance(whitening, str) else whitening
+        return StartRepair(fitted.affine(strength, share, start.directions, given))
     if held_out is None:
         raise InputError(
             "the strengths of the repair are chosen on held-out data, and there is none",
@@ -123,32 +127,36 @@ def choose_start(
         tolerance=start.tolerance,
         strengths=STRENGTHS if isinstance(strength, str) else (strength,),
         common_shares=COMMON_SHARES if isinstance(share, str) else (share,),
+        whitenings=SHRINKAGES if isinstance(whitening, str) else (whitening,),
     )
     chosen = choice.chosen
-    return StartRepair(fitted.affine(chosen.strength, chosen.common_share, start.directions), choice.trials)
+    repair = fitted.affine(chosen.strength, chosen.common_share, start.directions, chosen.whitening)
+    return StartRepair(repair, choice.trials)
 
 
-def passage_sample(triplets: Sequence[Triplet], table: TextTable, count: int, seed: int) -> tuple[list[int], list[str]]:
+def passage_sample(
+    triplets: Sequence[Triplet], table: TextTable, count: int, seed: int
+) -> tuple[list[int], list[str], list[str]]:
     """Distinct training passages that a repair is fitted on.
 
     :param triplets: training triplets.
     :param table: the texts.
     :param count: passages per language.
     :param seed: of the draw.
-    :returns: rows of the table, and the language of each.
+    :returns: rows of the table, the language of each, and the passage that each is a version of.
     """
     order = np.random.default_rng([seed, 2]).permutation(len(triplets)).tolist()
     # Triplets with all languages come first, as parallel passages need fewer of them.
     order.sort(key=lambda place: -len(triplets[place].targets))
-    chosen: dict[str, dict[int, None]] = {}
+    chosen: dict[str, dict[int, str]] = {}
     for place in order:
         triplet = triplets[place]
         for tag, text in ((triplet.language, triplet.passage), *sorted(triplet.targets.items())):
             own = chosen.setdefault(tag, {})
             if len(own) < count:
-                own.setdefault(table.add(DOCUMENT, text))
-    rows = [(row, tag) for tag in sorted(chosen) for row in chosen[tag]]
-    return [row for row, _ in rows], [tag for _, tag in rows]
+                own.setdefault(table.add(DOCUMENT, text), triplet.passage)
+    rows = [(row, tag, group) for tag in sorted(chosen) for row, group in chosen[tag].items()]
+    return [row for row, _, _ in rows], [tag for _, tag, _ in rows], [group for _, _, group in rows]
 
 
 def prepare_training(model: SentenceTransformer, recipe: Recipe, device: str) -> None:

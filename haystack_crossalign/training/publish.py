@@ -156,6 +156,7 @@ def _trial(trial: Any) -> dict[str, Any]:
     return {
         "strength": trial.strength,
         "common_share": trial.common_share,
+        "whitening": trial.whitening,
         "bias": trial.score.bias,
         "quality": dict(trial.score.quality),
         "harmless": trial.harmless,

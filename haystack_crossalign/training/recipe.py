@@ -78,6 +78,8 @@ class Start:
     :param strength: strength of the projection, or ``auto``: chosen on the held-out part.
     :param common_share: share of the common mean that is removed, or ``auto``.
     :param directions: number of directions; null takes all.
+    :param whitening: shrinkage of the whitening of what tells translations apart: the larger, the weaker; null for
+        none. ``auto``: chosen along with the others, none where those are given.
     :param passages: passages per language that the repair is fitted on.
     :param tolerance: loss of same-language NDCG@1 that counts as none in the choice.
     :param train_dense: whether the linear module is trained along.
@@ -87,6 +89,7 @@ class Start:
     strength: float | str = setting(either(choice("auto"), number(0, 1)), "auto")
     common_share: float | str = setting(either(choice("auto"), number(0, 1)), "auto")
     directions: int | None = setting(optional(whole(1)), None)
+    whitening: float | str | None = setting(optional(either(choice("auto"), number(0, above=True))), "auto")
     passages: int = setting(whole(2), 800)
     tolerance: float = setting(number(0, 1), 0.005)
     train_dense: bool = setting(boolean(), True)

@@ -18,6 +18,7 @@ from haystack_crossalign.training.affine import AffineMap, unit
 
 __all__ = [
     "COMMON_SHARES",
+    "SHRINKAGES",
     "STRENGTHS",
     "LanguageDirections",
     "RepairChoice",
@@ -29,6 +30,8 @@ __all__ = [
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMON_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
+SHRINKAGES: tuple[float | None, ...] = (None, 10.0)
+"""What is tried of the whitening where there are parallel documents; None is none."""
 
 _TOLERANCE = 1e-9  # of two equal measures that were summed in another order
 
@@ -42,6 +45,9 @@ class LanguageDirections:
     :param means: float64 ``[L, dim]``, mean of each language's unit-length embeddings.
     :param common: float64 ``[dim]``, mean of those means: each language counts once, however many documents it has.
     :param basis: float64 ``[k, dim]``, orthonormal, the directions in which the means differ, the strongest first.
+    :param spread: float64 ``[dim, dim]``, mean outer product of what tells the versions of one document apart, beyond
+        the language means; None without parallel documents.
+    :param groups: parallel documents behind it.
     """
 
     languages: tuple[str, ...]
@@ -49,15 +55,28 @@ class LanguageDirections:
     means: NDArray[np.float64]
     common: NDArray[np.float64]
     basis: NDArray[np.float64]
+    spread: NDArray[np.float64] | None = None
+    groups: int = 0
 
-    def affine(self, strength: float = 1.0, common_share: float = 0.0, directions: int | None = None) -> AffineMap:
-        """The map ``x -> W x - common_share * W common`` with ``W = I - strength * B' B``.
+    def affine(
+        self,
+        strength: float = 1.0,
+        common_share: float = 0.0,
+        directions: int | None = None,
+        whitening: float | None = None,
+    ) -> AffineMap:
+        """The map ``x -> W x - common_share * W common`` with ``W = H P``, ``P = I - strength * B' B``; ``H = I``,
+        or with whitening ``H ~ (P S P + whitening * t * I)^(-1/2)``, S the spread and t the mean of its diagonal.
+
+        The whitening is within-class covariance normalisation (WCCN, Hatch et al. 2006), the versions of one document
+        being a class: directions in which translations differ count less.
 
         :param strength: share of the language directions that is taken out, 0 to 1; at 1 all language means coincide.
         :param common_share: share of the common mean that is taken away, 0 to 1. It spreads the embeddings, which
             otherwise lie in a narrow cone.
         :param directions: number of directions, the strongest first; None takes all.
-        :raises InputError: for a value out of range.
+        :param whitening: shrinkage, above 0: the larger, the weaker; None whitens nothing.
+        :raises InputError: for a value out of range, and for whitening without parallel documents.
         """
         for name, value in (("strength", strength), ("common_share", common_share)):
             if not 0 <= value <= 1:
@@ -66,6 +85,8 @@ class LanguageDirections:
             raise InputError("out of range", field="directions", seen=directions, allowed=f"1 to {len(self.basis)}")
         basis = self.basis[:directions]
         matrix = np.eye(len(self.common)) - strength * basis.T @ basis
+        if whitening is not None:
+            matrix = self._whitening(matrix, whitening) @ matrix
         bias = -common_share * (matrix @ self.common)
         counts = ",".join(f"{tag}:{count}" for tag, count in zip(self.languages, self.counts, strict=True))
         metadata = {
@@ -75,16 +96,35 @@ class LanguageDirections:
             "strength": f"{strength:g}",
             "common_share": f"{common_share:g}",
         }
+        if whitening is not None:
+            metadata |= {"whitening": f"{whitening:g}", "parallel_documents": str(self.groups)}
         return AffineMap(matrix.astype(np.float32), bias.astype(np.float32), metadata)
 
+    def _whitening(self, projection: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
+        if self.spread is None:
+            raise InputError(
+                "whitening needs parallel documents", field="whitening", seen=shrinkage, allowed="none without them"
+            )
+        if not 0 < shrinkage < float("inf"):
+            raise InputError("out of range", field="whitening", seen=shrinkage, allowed="a finite number above 0")
+        spread = projection @ self.spread @ projection
+        values, vectors = np.linalg.eigh((spread + spread.T) / 2)
+        scales = 1 / np.sqrt(np.maximum(values, 0) + shrinkage * np.trace(spread) / len(spread))
+        whitening = (vectors * scales) @ vectors.T
+        # Only the shape matters: the result is scaled to unit length, and the bias with the matrix.
+        return np.asarray(whitening / np.mean(np.diag(whitening)))
 
-def fit_language_directions(embeddings: ArrayLike, languages: Sequence[str]) -> LanguageDirections:
+
+def fit_language_directions(
+    embeddings: ArrayLike, languages: Sequence[str], groups: Sequence[str] | None = None
+) -> LanguageDirections:
     """Find the directions in which the language means differ.
 
     The documents may be parallel or not; parallel ones need fewer, as their means differ by nothing but the language.
 
     :param embeddings: ``[n, dim]``, of any length.
     :param languages: language tag of each, at least two different ones.
+    :param groups: parallel group of each; None where nothing is known to be parallel. Needed for whitening.
     :raises InputError: for fewer than two languages, wrong shapes, vectors that are zero or not finite, and languages
         whose means coincide.
     """
@@ -113,7 +153,31 @@ def fit_language_directions(embeddings: ArrayLike, languages: Sequence[str]) -> 
     # The sign of a singular vector is arbitrary and cancels in B' B; fixing it makes equal inputs give equal arrays.
     signs = np.sign(kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)])
     counts = tuple(int((codes == code).sum()) for code in range(len(tags)))
-    return LanguageDirections(tags, counts, means, common, kept * signs[:, None])
+    spread, parallel = (None, 0) if groups is None else _spread(vectors - means[codes], codes, groups)
+    return LanguageDirections(tags, counts, means, common, kept * signs[:, None], spread, parallel)
+
+
+def _spread(
+    centred: NDArray[np.float64], codes: NDArray[np.int64], groups: Sequence[str]
+) -> tuple[NDArray[np.float64] | None, int]:
+    """Mean outer product of the deviations of versions from the mean of their group, and how many groups there are."""
+    if len(groups) != len(centred):
+        raise InputError(
+            "one group is needed for each embedding", field="groups", seen=len(groups), allowed=str(len(centred))
+        )
+    members: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    parts = [
+        centred[rows] - centred[rows].mean(axis=0)
+        for rows in members.values()
+        if len({int(codes[row]) for row in rows}) > 1
+    ]
+    if not parts:
+        return None, 0
+    deviations = np.concatenate(parts)
+    spread = deviations.T @ deviations / len(deviations)
+    return (spread, len(parts)) if np.trace(spread) > 0 else (None, 0)
 
 
 @dataclass(frozen=True)
@@ -130,10 +194,11 @@ class RepairScore:
 
 @dataclass(frozen=True)
 class Trial:
-    """One pair of strengths that was tried.
+    """One set of strengths that was tried.
 
     :param strength: see :meth:`LanguageDirections.affine`.
     :param common_share: likewise.
+    :param whitening: likewise.
     :param score: its score.
     :param harmless: whether the quality of every language stays within the tolerance of the unrepaired one.
     """
@@ -142,6 +207,12 @@ class Trial:
     common_share: float
     score: RepairScore
     harmless: bool
+    whitening: float | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether the map changes anything."""
+        return (self.strength, self.common_share, self.whitening) != (0.0, 0.0, None)
 
 
 @dataclass(frozen=True)
@@ -165,30 +236,35 @@ def choose_repair(
     tolerance: float = 0.005,
     strengths: Iterable[float] = STRENGTHS,
     common_shares: Iterable[float] = COMMON_SHARES,
+    whitenings: Iterable[float | None] = (None,),
 ) -> RepairChoice:
     """Take the strengths with the least bias among those that harm no language.
 
     A map is harmless when no language's quality is more than ``tolerance`` below that of the unrepaired embeddings. Of
-    equally good ones the one that changes least is taken: smaller share of the common mean first, then smaller
-    strength.
+    equally good ones the one that changes least is taken: no whitening first, then a smaller share of the common mean,
+    then a smaller strength.
 
     :param fitted: the directions; from other data than ``score`` uses.
     :param score: says what a map does on held-out data.
     :param tolerance: loss of quality that counts as none, in the unit of the quality.
     :param strengths: strengths to try, 0 to 1.
     :param common_shares: shares to try, 0 to 1.
+    :param whitenings: shrinkages to try, None for no whitening; left out where no document is parallel.
     :raises InputError: for a value out of range, and when the score names other languages for different maps.
     """
     if not tolerance >= 0:
         raise InputError("the tolerance must be at least 0", field="tolerance", seen=tolerance)
     base = score(fitted.affine(0.0, 0.0))
-    pairs = sorted({(share, strength) for share in common_shares for strength in strengths} - {(0.0, 0.0)})
+    pairs = sorted({(share, strength) for share in common_shares for strength in strengths})
+    wanted = [None if one is None or fitted.spread is None else one for one in whitenings]
+    steps = [(one, *pair) for one in dict.fromkeys(wanted) for pair in pairs if one is not None or pair != (0.0, 0.0)]
     trials = [Trial(0.0, 0.0, base, harmless=True)]
-    for share, strength in pairs:
-        one = score(fitted.affine(strength, share))
+    for whitening, share, strength in steps:
+        one = score(fitted.affine(strength, share, whitening=whitening))
         if one.quality.keys() != base.quality.keys():
             raise InputError("the score must name the same languages for every map", field="quality")
         harmless = all(value >= base.quality[tag] - tolerance - _TOLERANCE for tag, value in one.quality.items())
-        trials.append(Trial(strength, share, one, harmless))
+        trials.append(Trial(strength, share, one, harmless, whitening))
     chosen = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
-    return RepairChoice(fitted.affine(chosen.strength, chosen.common_share), chosen, tuple(trials))
+    repair = fitted.affine(chosen.strength, chosen.common_share, whitening=chosen.whitening)
+    return RepairChoice(repair, chosen, tuple(trials))

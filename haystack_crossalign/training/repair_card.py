@@ -40,7 +40,7 @@ folder, moves them (see `crossalign repair --help`). Vectors of the two models m
 - Tool: haystack-crossalign {version}, `crossalign repair`
 - Base model: `{name}`, SHA-256 of its weights `{sha256}`
 - Fitted on: {fitted}
-- Directions taken out: {directions}, strength {strength:g}; share of the common mean taken away: {share:g}
+- Directions taken out: {directions}, strength {strength:g}; share of the common mean taken away: {share:g}; {whitening}
 - Chosen by: {criterion}, under the condition that same-language NDCG@1 falls in no language
 - Data: {data}
 
@@ -96,6 +96,9 @@ def repair_card(data: Mapping[str, Any], name: str) -> str:
         directions=data["directions"],
         strength=data["chosen"]["strength"],
         share=data["chosen"]["common_share"],
+        whitening="no whitening"
+        if data["chosen"]["whitening"] is None
+        else f"differences between translations whitened, shrinkage {data['chosen']['whitening']:g}",
         criterion=data["criterion"],
         data=", ".join(f"`{one['name']}` (SHA-256 `{one['sha256'][:16]}…`)" for one in data["data"]) or "in memory",
         table="\n".join(lines),

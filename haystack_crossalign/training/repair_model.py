@@ -19,6 +19,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap
 from haystack_crossalign.training.repair import (
     COMMON_SHARES,
+    SHRINKAGES,
     STRENGTHS,
     LanguageDirections,
     RepairChoice,
@@ -40,6 +41,7 @@ class RepairOptions:
     :param tolerance: loss of same-language NDCG@1 that counts as none.
     :param strengths: shares of the language directions to try.
     :param common_shares: shares of the common mean to try, where the held-out queries can show harm.
+    :param whitenings: shrinkages of the whitening to try, likewise, where documents are parallel.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
     """
@@ -47,6 +49,7 @@ class RepairOptions:
     tolerance: float = 0.005
     strengths: Sequence[float] = STRENGTHS
     common_shares: Sequence[float] = COMMON_SHARES
+    whitenings: Sequence[float | None] = SHRINKAGES
     seed: int = 0
     samples: int = 1000
 
@@ -87,7 +90,7 @@ class RepairOutcome:
     @property
     def changes(self) -> bool:
         """Whether the map changes anything: nothing harmless was better than the model as it is, where not."""
-        return (self.choice.chosen.strength, self.choice.chosen.common_share) != (0.0, 0.0)
+        return self.choice.chosen.changes
 
 
 def fit_repair(
@@ -102,8 +105,8 @@ def fit_repair(
 
     Where a language has fewer held-out queries than :func:`~haystack_crossalign.training.repair_harm.queries_needed`
     asks for, the choice between many strengths would follow chance. There the projection is taken at its full strength,
-    and at a smaller one only where that loses more than one query of a language; the common mean is left alone, since
-    taking a share of it can harm and so few queries could not show it.
+    and at a smaller one only where that loses more than one query of a language; there is no whitening and the common
+    mean is left alone, since both can harm and so few queries could not show it.
 
     :param sample: the documents and queries.
     :param embedder: the model.
@@ -116,7 +119,11 @@ def fit_repair(
     fit_vectors = embedder.encode_documents(
         [one.text for one in sample.fit], progress=_stage(progress, "Embedding documents to fit on")
     )
-    fitted = fit_language_directions(fit_vectors, [one.language for one in sample.fit])
+    fitted = fit_language_directions(
+        fit_vectors,
+        [one.language for one in sample.fit],
+        [one.group for one in sample.fit] if sample.parallel else None,
+    )
     collection = judged_collection(sample.held_out, sample.probes, sources)
     documents = embedder.encode_documents(
         collection.documents.texts, progress=_stage(progress, "Embedding held-out documents")
@@ -167,7 +174,14 @@ def _choose(
     strengths = tuple(options.strengths)
     if enough:
         shares = options.common_shares if parallel else (0.0,)
-        return choose_repair(fitted, score, tolerance=options.tolerance, strengths=strengths, common_shares=shares)
+        return choose_repair(
+            fitted,
+            score,
+            tolerance=options.tolerance,
+            strengths=strengths,
+            common_shares=shares,
+            whitenings=options.whitenings if parallel else (None,),
+        )
     # No loss smaller than one query can be seen.
     tolerance = max(options.tolerance, 1 / fewest)
     full = choose_repair(fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,))
@@ -291,7 +305,7 @@ def _warnings(
         f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f} over {one.queries} queries."
         for one in lost
     ]
-    if choice.chosen.strength == choice.chosen.common_share == 0:
+    if not choice.chosen.changes:
         told.append("No harmless map was better than the model as it is: the repair changes nothing.")
     return told
 

@@ -144,11 +144,16 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
                 "parallel": sample.parallel,
             },
             "criterion": outcome.criterion,
-            "chosen": {"strength": chosen.strength, "common_share": chosen.common_share},
+            "chosen": {
+                "strength": chosen.strength,
+                "common_share": chosen.common_share,
+                "whitening": chosen.whitening,
+            },
             "trials": [
                 {
                     "strength": trial.strength,
                     "common_share": trial.common_share,
+                    "whitening": trial.whitening,
                     "bias": trial.score.bias,
                     "quality": dict(sorted(trial.score.quality.items())),
                     "harmless": trial.harmless,

@@ -230,9 +230,9 @@ class _Run:
         recipe = self.recipe
         if recipe.start.kind == "base":
             return base.model, None
-        rows, tags = passage_sample(data.train, table, recipe.start.passages, recipe.seed)
+        rows, tags, groups = passage_sample(data.train, table, recipe.start.passages, recipe.seed)
         held_out = None if audit is None else audit.held_out(vectors.of_base(base, audit.rows))
-        choice = choose_start(recipe.start, vectors.of_base(base, rows), tags, held_out)
+        choice = choose_start(recipe.start, vectors.of_base(base, rows), tags, groups, held_out)
         return repaired_model(base.model, choice.repair), choice
 
     def _trainer(
