@@ -49,19 +49,6 @@ TARGETS = ("zh", "ar", "es", "th", "vi")
 MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
 
 PAPER = ("loss.nce_weight=1", "loss.pool_weight=0", "loss.temperature=0.02")
-# Every layer trained, on a few triplets: real questions and headings.
-WHOLE = (
-    "freeze_encoder=false",
-    "optimiser={batch_size: 32, learning_rate: 2e-5, epochs: 1}",
-    "data.0.limit=1",
-    "data.1.limit=1",
-    "data.2.sentence_queries=0",
-    "data.2.limit=600",
-    "data.3.sentence_queries=0",
-    "data.3.limit=600",
-    "held_out.limit=200",
-    "evaluate={every: null, keep: last}",
-)
 # Strength, share of the common mean, shrinkage of the whitening.
 REPAIRS = {"projection": (1.0, 0.0, None), "repair": (1.0, 0.6, None), "whitened": (1.0, 0.8, 10.0)}
 ABLATIONS = {
@@ -86,14 +73,6 @@ ABLATIONS = {
         "the recipe and 0.3 x KL to the base model's same-language similarities",
         ("distil.weight=0.3", "distil.teacher=base"),
     ),
-    "whole-paper": (
-        "every layer from the base model, the paper's loss, 1,200 triplets",
-        (*WHOLE, *PAPER, "start=base", "loss.softmax_temperature=1", "target_queries=false"),
-    ),
-    "whole": (
-        "every layer from the repair, the recipe's loss, 1,200 triplets",
-        WHOLE,
-    ),
 }
 
 
@@ -117,11 +96,10 @@ def planned() -> Iterator[Run]:
     for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
         yield from (Run(name, seed=seed) for seed in range(3))
     for variant in ABLATIONS:
-        if not variant.startswith("whole"):
-            yield from (Run("en_zh", variant, seed) for seed in range(3))
-            if variant != "no-squad":  # the Thai data has none
-                yield Run("en_th", variant)
-    yield from (Run("en_zh", variant) for variant in ABLATIONS if variant.startswith("whole"))
+        yield from (Run("en_zh", variant, seed) for seed in range(3))
+        if variant != "no-squad":  # the Thai data has none
+            yield Run("en_th", variant)
+    yield from (Run("en_zh_whole", seed=seed) for seed in range(3))
 
 
 class Xquad:
@@ -227,7 +205,7 @@ def overrides(run: Run) -> list[str]:
 
 
 def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, check: bool) -> dict:
-    languages = TARGETS if run.recipe == "multilingual" else (run.recipe.removeprefix("en_"),)
+    languages = read_recipe(RECIPES / f"{run.recipe}.yaml").languages
     began = time.perf_counter()
     if run.variant == "base":
         return {"figures": {tag: measured(xquad, tag, None) for tag in languages}}
@@ -268,6 +246,30 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
     return made
 
 
+def measured_folder(run: Run, folder: Path) -> dict:
+    """Figures of a saved folder, which must have been made by the recipe."""
+    recipe = read_recipe(RECIPES / f"{run.recipe}.yaml", overrides(run))
+    facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    expected = json.loads(json.dumps(recipe.public()))
+    # Names and licence notes do not train.
+    plain = [
+        [*(value for name, value in sorted(one.items()) if name not in ("name", "data"))]
+        + [{name: value for name, value in source.items() if name != "licence"} for source in one["data"]]
+        for one in (facts["recipe"], expected)
+    ]
+    if plain[0] != plain[1]:
+        raise SystemExit(f"{folder}: made by another recipe")
+    times = json.loads((folder / "training.times.json").read_text(encoding="utf-8"))["seconds"]
+    xquad = Xquad()
+    return {
+        "figures": {tag: measured(xquad, tag, None, Encoder(str(folder))) for tag in recipe.languages},
+        "seconds": {name: round(value, 1) for name, value in times.items()},
+        "triplets": facts["data"]["triplets"],
+        "kept": f"step {facts['kept']['step']} of {facts['kept']['of_steps']}",
+        "held_out": {"alignment": facts["result"]["alignment"], "harm": facts["result"]["harm"]},
+    }
+
+
 def read_memory(path: Path | None) -> EmbeddingMemory:
     if path is None or not path.is_file():
         return EmbeddingMemory()
@@ -290,6 +292,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", help="names such as en_zh, en_zh/no-jsd, multilingual, en_th/base")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--folder", action="append", default=[], metavar="NAME#SEED=PATH",
+                        help="take a model that `crossalign train` made by that recipe, and train none")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="also audit the saved folder itself")
     parser.add_argument("--embeddings", type=Path, help="file that keeps embeddings from one call to the next")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "training.md")
@@ -307,7 +311,13 @@ def main() -> None:
                 continue
             xquad = xquad or Xquad()
             began = time.perf_counter()
-            known[key] = carried_out(run, xquad, memory, Path(folder), check=arguments.check) | {"machine": machine()}
+            made = dict(one.rsplit("=", 1) for one in arguments.folder)
+            found = (
+                measured_folder(run, Path(made[key]))
+                if key in made
+                else carried_out(run, xquad, memory, Path(folder), check=arguments.check)
+            )
+            known[key] = found | {"machine": machine()}
             write_memory(memory, arguments.embeddings)
             state.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             first = next(iter(known[key]["figures"].values()))["questions multi x"]

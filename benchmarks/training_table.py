@@ -39,7 +39,8 @@ def table(known: Mapping[str, Any], ablations: Mapping[str, tuple], targets: Seq
                 (f"en_{tag}", kind, tag)
                 for tag in targets
                 for kind in ("base", "fusion", "projection", "repair", "whitened", "")
-            ],
+            ]
+            + [("en_zh_whole", "", "zh")],
         ),
         "",
         "## One model for five languages (`multilingual.yaml`)",
@@ -58,6 +59,8 @@ def table(known: Mapping[str, Any], ablations: Mapping[str, tuple], targets: Seq
             "",
             *(name for name in ablations if _runs(known, f"en_{tag}", name)),
         ]
+        if not any(_runs(known, f"en_{tag}", name) for name in ablations):
+            continue
         made += [
             f"## Ablations, {title}",
             "",

@@ -1,4 +1,4 @@
-"""Distillation: the similarities inside each language stay what they were to a teacher."""
+"""Distillation: similarities inside each language stay, and translations go, where a teacher has the original."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
 from torch import Tensor
 
-__all__ = ["SimilarityDistillation", "similarity_divergence"]
+__all__ = ["AnchorDistillation", "SimilarityDistillation", "similarity_divergence"]
 
 _QUERY, _PASSAGE, _FIRST_TARGET = 0, 1, 2
 
@@ -58,6 +58,47 @@ class SimilarityDistillation:
             for a, b in self.pairs(len(student), targets)
         ]
         return self.weight * torch.stack(each).mean() if each else student[0].new_zeros(())
+
+
+@dataclass(frozen=True)
+class AnchorDistillation:
+    """Every version of a text goes to where the teacher has the source-language one: the mean over the columns of
+
+        weight * (-log(exp(s_ii / t) / sum_j exp(s_ij / t)) + attraction * (1 - s_ii)),
+
+    with ``s_ij`` the cosine of the student's text i and the teacher's source-language text j among all queries and
+    passages of the batch. Multilingual knowledge distillation (Reimers and Gurevych 2020) with a contrast beside the
+    distance. The source-language texts are drawn to their own places, so that their retrieval stays what it was; a
+    translated query or passage finds what its original finds.
+
+    :param weight: weight of the term.
+    :param temperature: t.
+    :param attraction: weight of the distance against the contrast.
+    """
+
+    weight: float
+    temperature: float
+    attraction: float
+
+    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], targets: int) -> Tensor:
+        """The weighted term.
+
+        :param student: ``[batch, dim]`` per column, of any length.
+        :param teacher: the same of the teacher, without gradient and of the student's dimension.
+        :param targets: number of target passages.
+        """
+        rows = len(student[_QUERY])
+        passages = {_PASSAGE, *range(_FIRST_TARGET, _FIRST_TARGET + targets)}
+        with torch.autocast(student[_QUERY].device.type, enabled=False):
+            anchors = F.normalize(torch.cat([teacher[_QUERY], teacher[_PASSAGE]]).float(), dim=-1)
+            own = torch.arange(rows, device=anchors.device)
+            each = []
+            for number, column in enumerate(student):
+                cosines = F.normalize(column.float(), dim=-1) @ anchors.T
+                labels = own + rows if number in passages else own
+                distance = 1 - cosines.gather(1, labels[:, None]).mean()
+                each.append(F.cross_entropy(cosines / self.temperature, labels) + self.attraction * distance)
+        return self.weight * torch.stack(each).mean()
 
 
 def similarity_divergence(

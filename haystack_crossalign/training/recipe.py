@@ -157,19 +157,26 @@ class LossOptions:
 
 @dataclass(frozen=True)
 class Distil:
-    """Distillation of the same-language similarities of a teacher: the start or the base model.
+    """Distillation from a teacher: the start or the base model.
 
-    :param weight: weight of the term; 0 trains without it.
+    :param weight: weight of keeping its same-language similarities; 0 trains without it.
     :param temperature: of both softmaxes.
     :param teacher: ``start`` or ``base``.
     :param similarities: which in-batch similarities, as ``anchors:candidates``; those whose columns a batch lacks are
         left out there.
+    :param anchor_weight: weight of drawing every version of a text to where the teacher has the source-language one;
+        target-language queries must be translations of the queries.
+    :param anchor_temperature: of the contrast with the other source-language texts of the batch.
+    :param anchor_attraction: weight of the distance against that contrast.
     """
 
     weight: float = setting(number(0), 0.0)
     temperature: float = setting(number(0, above=True), 0.05)
     teacher: str = setting(choice("start", "base"), "start")
     similarities: tuple[str, ...] = setting(listed(choice(*SIMILARITIES), shortest=1), SIMILARITIES)
+    anchor_weight: float = setting(number(0), 0.0)
+    anchor_temperature: float = setting(number(0, above=True), 0.03)
+    anchor_attraction: float = setting(number(0), 5.0)
 
 
 @dataclass(frozen=True)
@@ -345,6 +352,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         )
     if made.loss.alignment_weight == made.loss.nce_weight == made.loss.pool_weight == 0:
         raise settings.error("all weights are 0: nothing is left to train", ("loss",), 0, "one weight above 0")
+    if made.distil.anchor_weight and any(source.sentence_queries for source in made.data):
+        raise settings.error(
+            "sentences as queries are no translations of one another, which anchors need",
+            ("distil", "anchor_weight"),
+            made.distil.anchor_weight,
+            "0, or data without sentence_queries",
+        )
     if made.freeze_encoder and (made.start.kind != "repair" or not made.start.train_dense or made.lora is not None):
         raise settings.error(
             "with the encoder frozen, the linear module of the repair is all that can be trained",

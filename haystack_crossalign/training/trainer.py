@@ -20,7 +20,7 @@ from transformers import set_seed
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.candidates import choose_weights, weights_of
-from haystack_crossalign.training.distil import SimilarityDistillation
+from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
 from haystack_crossalign.training.frozen_encoder import EmbeddingMemory, Vectors, apply_head, head_of, map_of
 from haystack_crossalign.training.model_setup import (
@@ -212,7 +212,7 @@ class _Run:
     ) -> torch.Tensor | None:
         """Embeddings of every text of the table by the teacher, where it is this model."""
         distil = self.recipe.distil
-        if not distil.weight or distil.teacher != which:
+        if not (distil.weight or distil.anchor_weight) or distil.teacher != which:
             return None
         found = embed(model, used)
         whole = np.zeros((texts, found.shape[1]), dtype=np.float32)
@@ -252,6 +252,9 @@ class _Run:
             recipe.loss,
             distillation=SimilarityDistillation(distil.weight, distil.temperature, distil.similarities)
             if distil.weight
+            else None,
+            anchors=AnchorDistillation(distil.anchor_weight, distil.anchor_temperature, distil.anchor_attraction)
+            if distil.anchor_weight
             else None,
             bf16=bf16 and frozen is None,
             target_queries=any(asked),

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.distil import SimilarityDistillation
+from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.embedding import without_final_normalization
 from haystack_crossalign.training.loss import CrossAlignLoss
 from haystack_crossalign.training.packing import Packed, embed_packed, transformer_precision
@@ -22,7 +22,8 @@ class TrainingLoss(nn.Module):
 
     :param model: the ``SentenceTransformer`` that is trained.
     :param options: options of the joint loss.
-    :param distillation: the term beside it, or None.
+    :param distillation: a term beside it, or None.
+    :param anchors: another, or None.
     :param bf16: whether the transformer computes in bf16.
     :param target_queries: whether any batch has target-language queries.
     :param without: whether any batch has none.
@@ -36,6 +37,7 @@ class TrainingLoss(nn.Module):
         options: LossOptions,
         *,
         distillation: SimilarityDistillation | None = None,
+        anchors: AnchorDistillation | None = None,
         bf16: bool = False,
         target_queries: bool = True,
         without: bool = True,
@@ -43,7 +45,7 @@ class TrainingLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.distillation = distillation
+        self.distillation, self.anchors = distillation, anchors
         self.bf16 = bf16
         self.unnormalised = options.z_from == "before_normalization"
         chosen: dict[str, Any] = {
@@ -81,7 +83,7 @@ class TrainingLoss(nn.Module):
 
         :param sentence_features: one entry, as :class:`~haystack_crossalign.training.rows.Collator` makes it.
         :param labels: ignored.
-        :returns: ``jsd`` or ``passage_nce``, ``nce`` and ``distil``, each with its weight.
+        :returns: ``jsd`` or ``passage_nce``, ``nce``, ``pool``, ``distil`` and ``anchor``, each with its weight.
         """
         (batch,) = sentence_features
         packed = Packed(tuple(batch["parts"]), batch["order"])
@@ -95,8 +97,9 @@ class TrainingLoss(nn.Module):
         columns = [embeddings[column] for column in places]
         terms = self.joint[len(columns) > 2 + targets].compute_loss_from_embeddings(columns)
         if self.distillation is not None:
-            teacher = [batch["teacher"][column] for column in places]
-            terms["distil"] = self.distillation(columns, teacher, targets)
+            terms["distil"] = self.distillation(columns, [batch["teacher"][column] for column in places], targets)
+        if self.anchors is not None:
+            terms["anchor"] = self.anchors(columns, [batch["teacher"][column] for column in places], targets)
         return terms
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -104,4 +107,6 @@ class TrainingLoss(nn.Module):
         made = next(iter(self.joint.values())).get_config_dict()
         if self.distillation is not None:
             made["distil"] = vars(self.distillation)
+        if self.anchors is not None:
+            made["anchor"] = vars(self.anchors)
         return made

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from haystack_crossalign.training.distil import SimilarityDistillation, similarity_divergence
+from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation, similarity_divergence
 from haystack_crossalign.training.recipe import SIMILARITIES
 
 
@@ -69,3 +69,34 @@ def test_the_term_is_the_weighted_mean_over_pairs_and_0_without_any() -> None:
     second = slow_divergence(student[2], student[2], teacher[2], teacher[2], 0.2, True)
     assert value.item() == pytest.approx(0.5 * (first + second) / 2, rel=1e-4)
     assert SimilarityDistillation(0.5, 0.2, ("target_query:target",))(student, teacher, 1).item() == 0
+
+
+def test_anchors_equal_a_slow_reference() -> None:
+    """Query, passage, two targets, two target queries: all against the teacher's queries and passages."""
+    student, teacher = ([random(4, 8, seed) for seed in range(start, start + 6)] for start in (0, 10))
+    anchors = [*teacher[0], *teacher[1]]
+    first = {0: 0, 4: 0, 5: 0, 1: 4, 2: 4, 3: 4}  # row of the first anchor of each column
+    total = 0.0
+    for number, column in enumerate(student):
+        for row, text in enumerate(column):
+            cosines = [float(text @ one / text.norm() / one.norm()) for one in anchors]
+            own = cosines[first[number] + row]
+            others = math.log(sum(math.exp(one / 0.2) for one in cosines))
+            total += (others - own / 0.2 + 3 * (1 - own)) / (4 * 6)
+    value = AnchorDistillation(0.5, 0.2, 3.0)(student, teacher, 2)
+    assert value.item() == pytest.approx(0.5 * total, rel=1e-5)
+
+
+def test_anchors_draw_translations_to_the_teachers_originals() -> None:
+    teacher = [random(6, 8, seed) for seed in range(4)]
+    originals = [teacher[0], teacher[1], teacher[1], teacher[0]]
+    term = AnchorDistillation(1.0, 0.05, 5.0)
+    assert term(originals, teacher, 1) < term(teacher, teacher, 1)
+    moving = [column.clone().requires_grad_() for column in teacher]
+    term(moving, teacher, 1).backward()
+    for column, towards in zip(moving, originals, strict=True):
+        step = column.detach() - 0.1 * column.grad
+        before = torch.cosine_similarity(column.detach(), towards)
+        after = torch.cosine_similarity(step, towards)
+        # What stands at its own place stays there but for the contrast with its neighbours.
+        assert (after > before - 1e-3).all()

@@ -155,3 +155,9 @@ def test_the_choices_are_those_of_the_loss_and_of_the_corpora() -> None:
 def test_recipes_of_different_folders_are_equal(recipe_file: Path) -> None:
     recipe: Recipe = read_recipe(recipe_file)
     assert replace(recipe, folder=Path("elsewhere")) == recipe
+
+
+def test_anchors_need_translated_queries() -> None:
+    data = [{"path": "a.jsonl", "sentence_queries": 1}]
+    with pytest.raises(InputError, match=r"distil\.anchor_weight"):
+        make_recipe({"model": "m", "languages": ["zh"], "data": data, "distil": {"anchor_weight": 1}})

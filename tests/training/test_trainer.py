@@ -279,3 +279,30 @@ def test_two_runs_cannot_write_one_output(tiny_model_folder: Path, tmp_path: Pat
 def test_a_batch_size_that_no_process_can_fill_is_no_reason_to_fail(tiny_model_folder: Path, tmp_path: Path) -> None:
     outcome = run(tiny_model_folder, tmp_path / "out", count=30, optimiser={"batch_size": 64})
     assert outcome.data["kept"]["of_steps"] == 2  # rows with and without target-language queries
+
+
+def test_anchors_bring_translations_to_where_the_start_had_the_originals(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    triplets = made_triplets(40)
+    outcome = run(
+        tiny_model_folder,
+        tmp_path / "out",
+        distil={"anchor_weight": 1.0},
+        loss={"alignment_weight": 0, "nce_weight": 0, "pool_weight": 1e-6},
+        optimiser={"epochs": 30, "learning_rate": 3e-3},
+        dropout=0.0,
+        evaluate={"every": None, "keep": "last"},
+        held_out={"share": 0},
+    )
+    assert "anchor" in outcome.data["curves"]["steps"][-1]
+    base, tuned = (SentenceTransformer(str(one), device="cpu") for one in (tiny_model_folder, tmp_path / "out"))
+    originals = base.encode([one.passage for one in triplets], normalize_embeddings=True)
+
+    def margin(model: SentenceTransformer) -> float:
+        """How much closer a translation is to its own original than to the others."""
+        targets = model.encode([one.targets["zh"] for one in triplets], normalize_embeddings=True)
+        cosines = targets @ originals.T
+        return float(cosines.diagonal().mean() - cosines.mean())
+
+    assert margin(tuned) > margin(base) + 0.01
