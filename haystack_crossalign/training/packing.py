@@ -215,7 +215,9 @@ def token_budget(device: torch.device | str) -> int:
 def transformer_precision(model: nn.Module, device: torch.device | str, *, bf16: bool) -> Iterator[None]:
     """Let the transformer compute in bf16 by autocast, and all that follows it in float32.
 
-    The weights are converted once for all forward passes inside the block, so it must not span an optimiser step.
+    The weights are converted once for all forward passes inside the block, so it must not span an optimiser step. On a
+    CPU attention is computed step by step ("eager") meanwhile: the backward pass of PyTorch's fused kernel takes several
+    times as long in bf16, and a budget of tokens bounds the memory of the attention weights.
 
     :param model: the ``SentenceTransformer``, also inside ``DistributedDataParallel``.
     :param device: where it is.
@@ -238,12 +240,26 @@ def transformer_precision(model: nn.Module, device: torch.device | str, *, bf16:
         return output
 
     transformer.forward = forward
+    fused = _fused_attention(transformer) if kind == "cpu" else None
     try:
+        if fused is not None:
+            fused.set_attn_implementation("eager")
         # Converted weights are kept until the outermost block ends: this one, which itself converts nothing.
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=False):
             yield
     finally:
+        if fused is not None:
+            fused.set_attn_implementation("sdpa")
         del transformer.forward
+
+
+def _fused_attention(transformer: Any) -> Any:
+    """The transformers model whose attention is PyTorch's fused one and can be exchanged; None where it is another."""
+    network = getattr(transformer, "auto_model", None)
+    if getattr(getattr(network, "config", None), "_attn_implementation", None) != "sdpa":
+        return None
+    can = getattr(network, "_can_set_attn_implementation", None)
+    return network if can is not None and can() else None
 
 
 def _padded(rows: Sequence[dict[str, Tensor]], constants: dict[str, Any], padding: int) -> dict[str, Any]:
