@@ -216,7 +216,7 @@ def transformer_precision(model: nn.Module, device: torch.device | str, *, bf16:
     """Let the transformer compute in bf16 by autocast, and all that follows it in float32.
 
     The weights are converted once for all forward passes inside the block, so it must not span an optimiser step. On a
-    CPU attention is computed step by step ("eager") meanwhile: the backward pass of PyTorch's fused kernel takes several
+    CPU attention is computed step by step ("eager") meanwhile: the backward pass of the fused kernel takes several
     times as long in bf16, and a budget of tokens bounds the memory of the attention weights.
 
     :param model: the ``SentenceTransformer``, also inside ``DistributedDataParallel``.
