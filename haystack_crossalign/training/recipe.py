@@ -105,8 +105,10 @@ class TrainSource:
     :param limit: at most so many triplets, drawn by the seed.
     :param weight: how often each triplet is seen in an epoch; a broken part by a draw.
     :param drop: file with a JSON list of ids that are left out.
-    :param block: of corpora of sentences: sentences per block.
-    :param queries_per_block: of corpora of sentences: at most so many of a block's sentences become queries.
+    :param aligned_sentences: take the passages apart where their versions have as many sentences each, and use the
+        sentences, each translated by its counterpart, in place of the triplets of the file.
+    :param block: of sentences: so many per block.
+    :param queries_per_block: of sentences: at most so many of a block become queries.
     :param sentence_queries: sentences of each passage that become queries for it, in every language, beside the
         triplets of the file.
     :param licence: licence note for the model card.
@@ -118,6 +120,7 @@ class TrainSource:
     limit: int | None = setting(optional(whole(1)), None)
     weight: float = setting(number(0, 100, above=True), 1.0)
     drop: str | None = setting(optional(text()), None)
+    aligned_sentences: bool = setting(boolean(), False)
     block: int = setting(whole(2), 4)
     queries_per_block: int = setting(whole(1), 1)
     sentence_queries: int = setting(whole(0), 0)
@@ -168,6 +171,8 @@ class Distil:
         target-language queries must be translations of the queries.
     :param anchor_temperature: of the contrast with the other source-language texts of the batch.
     :param anchor_attraction: weight of the distance against that contrast.
+    :param anchor_share: share of a batch's source-language texts that go through the model, so that they stay where
+        they are; the others stand in the batch as the teacher has them, which costs nothing.
     """
 
     weight: float = setting(number(0), 0.0)
@@ -177,6 +182,7 @@ class Distil:
     anchor_weight: float = setting(number(0), 0.0)
     anchor_temperature: float = setting(number(0, above=True), 0.03)
     anchor_attraction: float = setting(number(0), 5.0)
+    anchor_share: float = setting(number(0, 1), 1.0)
 
 
 @dataclass(frozen=True)
@@ -358,6 +364,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             ("distil", "anchor_weight"),
             made.distil.anchor_weight,
             "0, or data without sentence_queries",
+        )
+    if made.distil.anchor_share < 1 and (made.freeze_encoder or not made.distil.anchor_weight):
+        raise settings.error(
+            "texts stand in the batch as the teacher has them where anchors draw the others to it",
+            ("distil", "anchor_share"),
+            made.distil.anchor_share,
+            "1, or distil.anchor_weight above 0 and freeze_encoder: false",
         )
     if made.freeze_encoder and (made.start.kind != "repair" or not made.start.train_dense or made.lora is not None):
         raise settings.error(

@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.batches import DistinctBatchSampler, distinct_batches, triplet_keys
 from haystack_crossalign.training.packing import DOCUMENT, QUERY, Packed, TextTable, pack
 from haystack_crossalign.training.triplets import Triplet
 
 __all__ = ["Collator", "KindBatchSampler", "TrainRow", "kind_batch_sampler", "make_rows"]
+
+_SOURCES = 2  # columns of the source language: query and passage
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ class Collator:
     :param budget: tokens of one forward pass.
     :param teacher: float ``[texts, dim]`` embeddings of the teacher, or None.
     :param vectors: float32 ``[texts, dim]`` embeddings that stand in the batch in place of the texts, or None.
+    :param source_share: share of the queries and passages of a batch that are embedded; the others stand in it as the
+        teacher has them. Which ones depends on the rows of the batch alone. Target passages and queries always are.
     """
 
     # Read by the stock trainer.
@@ -161,24 +166,34 @@ class Collator:
         budget: int,
         teacher: Tensor | None = None,
         vectors: Tensor | None = None,
+        source_share: float = 1.0,
     ) -> None:
+        if source_share < 1 and teacher is None:
+            raise InputError(
+                "only a teacher has embeddings to give", field="source_share", seen=source_share, allowed="1"
+            )
         self.rows, self.table, self.budget, self.teacher, self.vectors = rows, table, budget, teacher, vectors
+        self.source_share = source_share
 
     def __call__(self, features: Sequence[dict[str, int]]) -> dict[str, Any]:
         """One batch.
 
         :param features: entries of the data set: ``{"row": number}``.
         :returns: ``parts`` and ``order`` of the packed texts, ``columns`` int64 ``[columns, rows]`` with places among
-            the texts, ``targets`` (number of target columns), and ``teacher`` ``[texts, dim]`` where there is one.
+            the texts, ``targets`` (number of target columns), ``teacher`` ``[texts, dim]`` where there is one, and
+            ``given`` ``[given texts, dim]``: the texts that are not embedded, which come last among the texts.
         """
         rows = [self.rows[one["row"]] for one in features]
-        places: dict[int, int] = {}
-        columns = [[places.setdefault(text, len(places)) for text in row.columns] for row in rows]
+        given = self._given([one["row"] for one in features])
+        embedded = [text for row in rows for text in row.columns if text not in given]
+        places = {text: place for place, text in enumerate(dict.fromkeys([*embedded, *given]))}
+        columns = [[places[text] for text in row.columns] for row in rows]
         texts = list(places)
+        own = texts[: len(texts) - len(given)]
         if self.vectors is None:
-            packed = pack(self.table, texts, budget=self.budget)
+            packed = pack(self.table, own, budget=self.budget)
         else:
-            packed = Packed(({"sentence_embedding": self.vectors[torch.tensor(texts)]},), torch.arange(len(texts)))
+            packed = Packed(({"sentence_embedding": self.vectors[torch.tensor(own)]},), torch.arange(len(own)))
         batch: dict[str, Any] = {
             "parts": list(packed.parts),
             "order": packed.order,
@@ -187,4 +202,18 @@ class Collator:
         }
         if self.teacher is not None:
             batch["teacher"] = self.teacher[torch.tensor(texts)]
+            if given:
+                batch["given"] = self.teacher[torch.tensor(list(given))]
         return batch
+
+    def _given(self, numbers: Sequence[int]) -> dict[int, None]:
+        """Texts of a batch that the teacher gives."""
+        if self.source_share == 1:
+            return {}
+        rows = [self.rows[number] for number in numbers]
+        targets = {text for row in rows for text in row.columns[_SOURCES:]}
+        found = dict.fromkeys(text for row in rows for text in row.columns[:_SOURCES])
+        sources = [text for text in found if text not in targets]
+        count = round((1 - self.source_share) * len(sources))
+        drawn = np.random.default_rng(list(numbers)).permutation(len(sources))[:count]
+        return dict.fromkeys(sources[place] for place in sorted(drawn.tolist()))

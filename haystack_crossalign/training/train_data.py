@@ -12,6 +12,7 @@ import numpy as np
 
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.aligned_sentences import aligned_sentences
 from haystack_crossalign.training.corpora import CORPORA, read_drop_list
 from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
 from haystack_crossalign.training.sentence_queries import sentence_queries
@@ -75,6 +76,10 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
     for number, entry in enumerate(recipe.data):
         found, source = _read(recipe, entry)
         kept = _wanted(found, recipe, entry.languages)
+        if entry.aligned_sentences:
+            kept = aligned_sentences(
+                kept, block=entry.block, queries_per_block=entry.queries_per_block, seed=recipe.seed
+            )
         if entry.sentence_queries:
             kept += sentence_queries(kept, entry.sentence_queries)
         if entry.limit is not None and len(kept) > entry.limit:

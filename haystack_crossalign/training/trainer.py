@@ -119,13 +119,15 @@ class _Run:
 
         vectors = Vectors(table, self.device, bf16, self.memory)
         used = sorted({text for row in rows for text in row.columns})
+        # Anchors are texts of the source language: the query and the passage.
+        taught = used if recipe.distil.weight else sorted({text for row in rows for text in row.columns[:2]})
         frozen: torch.Tensor | None = None
         with self._timed("before"):
             self._tell("Embedding", 0, 1)
             if recipe.freeze_encoder:
                 frozen = torch.from_numpy(vectors.whole(base, sorted({*used, *(audit.rows if audit else ())})))
             before = None if audit is None else audit.score(vectors.of_base(base, audit.rows))
-            teacher = self._teacher("base", vectors.of_base, base, used, len(table))
+            teacher = self._teacher("base", vectors.of_base, base, taught, len(table))
             start, choice = self._start(base, data, table, vectors, audit)
 
             def embedded(model: Any, wanted: Sequence[int]) -> Any:
@@ -137,7 +139,7 @@ class _Run:
             if choice is not None and audit is not None:
                 start_score = audit.score(embedded(start, audit.rows))
             if teacher is None:
-                teacher = self._teacher("start", embedded, start, used, len(table))
+                teacher = self._teacher("start", embedded, start, taught, len(table))
             self._tell("Embedding", 1, 1)
         prepare_training(start, recipe, self.device)
         origin = weights_of(start)
@@ -266,7 +268,14 @@ class _Run:
             args=self._arguments(rows),
             train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
             loss=loss,
-            data_collator=Collator(rows, table, budget=token_budget(self.device), teacher=teacher, vectors=frozen),
+            data_collator=Collator(
+                rows,
+                table,
+                budget=token_budget(self.device),
+                teacher=teacher,
+                vectors=frozen,
+                source_share=distil.anchor_share,
+            ),
             callbacks=[monitor],
             to_start=recipe.optimiser.to_start,
         )

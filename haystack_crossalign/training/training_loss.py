@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from haystack_crossalign.errors import InputError
@@ -94,6 +95,8 @@ class TrainingLoss(nn.Module):
             without_final_normalization(self.model, active=self.unnormalised),
         ):
             embeddings = embed_packed(self.model, packed)
+        if "given" in batch:
+            embeddings = torch.cat([embeddings, batch["given"].to(embeddings)])
         columns = [embeddings[column] for column in places]
         terms = self.joint[len(columns) > 2 + targets].compute_loss_from_embeddings(columns)
         if self.distillation is not None:

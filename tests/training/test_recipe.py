@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -161,3 +161,11 @@ def test_anchors_need_translated_queries() -> None:
     data = [{"path": "a.jsonl", "sentence_queries": 1}]
     with pytest.raises(InputError, match=r"distil\.anchor_weight"):
         make_recipe({"model": "m", "languages": ["zh"], "data": data, "distil": {"anchor_weight": 1}})
+
+
+@pytest.mark.parametrize("other", [{}, {"freeze_encoder": True, "start": "repair", "distil": {"anchor_weight": 1}}])
+def test_only_anchors_of_a_trained_encoder_leave_texts_to_the_teacher(other: dict[str, Any]) -> None:
+    values = {"model": "m", "languages": ["zh"], **other}
+    with pytest.raises(InputError, match=r"distil\.anchor_share"):
+        make_recipe(values | {"distil": {**other.get("distil", {}), "anchor_share": 0.5}})
+    assert make_recipe(values | {"freeze_encoder": False, "distil": {"anchor_weight": 1, "anchor_share": 0}})

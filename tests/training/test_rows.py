@@ -11,12 +11,14 @@ from training_runs import made_triplets
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.prompts import Prompts
+from haystack_crossalign.training.distil import AnchorDistillation
 from haystack_crossalign.training.embedding import without_final_normalization
 from haystack_crossalign.training.loss import CrossAlignLoss
 from haystack_crossalign.training.packing import DOCUMENT, QUERY, Packed, TextTable, embed_packed, embed_table, pack
 from haystack_crossalign.training.recipe import LossOptions
 from haystack_crossalign.training.rows import Collator, KindBatchSampler, TrainRow, make_rows
 from haystack_crossalign.training.training_loss import TrainingLoss
+from haystack_crossalign.training.triplets import Triplet
 
 PROMPTS = Prompts("w1 ", "w2 ", "model")
 
@@ -161,3 +163,60 @@ def test_batches_hold_one_kind_and_no_key_twice_in_every_epoch(processes: int) -
     assert orders[0] != orders[1]
     sampler.set_epoch(0)
     assert list(sampler) == orders[0]
+
+
+def translated(count: int) -> list[Triplet]:
+    """Triplets that all have target-language queries."""
+    return [one for one in made_triplets(2 * count) if one.target_queries]
+
+
+def test_the_teacher_gives_some_of_the_source_texts_and_no_gradient_goes_there(tiny_model) -> None:
+    table = TextTable(tiny_model, PROMPTS)
+    rows = make_rows(translated(12), table, languages=["zh"], batch_languages="one")
+    features = [{"row": number} for number in range(8)]
+    teacher = torch.nn.functional.normalize(torch.randn(len(table), 32, generator=torch.manual_seed(0)), dim=-1)
+    whole = Collator(rows, table, budget=256, teacher=teacher)(features)
+    assert "given" not in whole
+    for share in (0.0, 0.25):
+        collate = Collator(rows, table, budget=256, teacher=teacher, source_share=share)
+        batch = collate(features)
+        sources = len({text for row in rows[:8] for text in row.columns[:2]})
+        assert len(batch["given"]) == round((1 - share) * sources)
+        embedded = sum(len(part["input_ids"]) for part in batch["parts"])
+        assert embedded + len(batch["given"]) == len(batch["teacher"]) == len(whole["teacher"])
+        assert int(batch["columns"][2:].max()) < embedded  # target passages and queries
+        torch.testing.assert_close(batch["given"], batch["teacher"][embedded:])
+        for column, rows_of in zip(batch["columns"], zip(*(row.columns for row in rows[:8]), strict=True), strict=True):
+            torch.testing.assert_close(batch["teacher"][column], teacher[torch.tensor(rows_of)])
+        again = collate(features)
+        assert torch.equal(again["columns"], batch["columns"])
+        others = collate([{"row": number} for number in range(4, 12)])
+        assert others["given"].shape == batch["given"].shape
+
+
+def test_given_texts_stand_in_the_loss_as_the_teacher_has_them(tiny_model) -> None:
+    table = TextTable(tiny_model, PROMPTS)
+    rows = make_rows(translated(8), table, languages=["zh"], batch_languages="one")
+    used = list(range(len(table)))
+    own = torch.from_numpy(embed_table(tiny_model, table, used, device="cpu", bf16=False))
+    features = [{"row": number} for number in range(8)]
+    found = []
+    for share in (1.0, 0.5):
+        loss = TrainingLoss(
+            tiny_model,
+            LossOptions(alignment_weight=0, nce_weight=0, pool_weight=1.0, temperature=0.1),
+            anchors=AnchorDistillation(1.0, 0.1, 5.0),
+            bf16=False,
+            target_queries=True,
+            without=False,
+        )
+        terms = loss([Collator(rows, table, budget=256, teacher=own, source_share=share)(features)])
+        found.append({name: term.item() for name, term in terms.items()})
+    # The teacher is the model itself, before any step.
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_only_a_teacher_can_give_texts(tiny_model) -> None:
+    table = TextTable(tiny_model, PROMPTS)
+    with pytest.raises(InputError, match="source_share"):
+        Collator([], table, budget=256, source_share=0.5)

@@ -1,0 +1,66 @@
+"""Sentence pairs from parallel passages with as many sentences each: short parallel texts where there are few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from haystack_crossalign.first_sentence import sentences
+from haystack_crossalign.training.builders import ParallelSentence, triplets_from_sentences
+from haystack_crossalign.training.triplets import Triplet
+
+__all__ = ["aligned_sentences"]
+
+# Longest of a sentence against its translation, each as a share of its passage: beyond it they are not the same.
+_FACTOR = 1.8
+
+
+def aligned_sentences(
+    triplets: Sequence[Triplet], *, block: int = 2, queries_per_block: int = 1, seed: int = 0
+) -> tuple[Triplet, ...]:
+    """Triplets from the sentences of parallel passages: a sentence asks for its neighbours, in every language.
+
+    Sentences correspond in order where two versions of a passage have the same number of them and each takes a like
+    share of its version; versions of which this is not true are left out. A query's target-language query is thereby
+    its translation.
+
+    :param triplets: whose passages are taken apart, each distinct one once; their queries are not used.
+    :param block: as :func:`~haystack_crossalign.training.builders.triplets_from_sentences`.
+    :param queries_per_block: likewise.
+    :param seed: of the draw of the queries.
+    :returns: the new triplets, in the order of the passages. All of a passage are in its group.
+    """
+    passages: dict[tuple[str, str], Triplet] = {}
+    for triplet in triplets:
+        passages.setdefault((triplet.group, triplet.passage), triplet)
+    made: dict[int, list[Triplet]] = {}
+    members: dict[tuple[str, ...], list[ParallelSentence]] = {}
+    sources = list(passages.values())
+    for number, triplet in enumerate(sources):
+        own = sentences(triplet.passage)
+        versions = {tag: sentences(text) for tag, text in sorted(triplet.targets.items())}
+        versions = {tag: found for tag, found in versions.items() if _correspond(own, found)}
+        if len(own) < 2 or not versions:
+            continue
+        columns = {triplet.language: own, **versions}
+        members.setdefault((triplet.language, *versions), []).extend(
+            ParallelSentence(str(number), {tag: found[place] for tag, found in columns.items()})
+            for place in range(len(own))
+        )
+    for (language, *targets), parallel in members.items():
+        for triplet in triplets_from_sentences(
+            parallel, targets, language=language, block=block, queries_per_block=queries_per_block, seed=seed
+        ):
+            document, _, place = triplet.id.partition(":")
+            source = sources[int(document)]
+            made.setdefault(int(document), []).append(
+                replace(triplet, id=f"{source.id}/sentence-{place}", group=source.group)
+            )
+    return tuple(triplet for number in sorted(made) for triplet in made[number])
+
+
+def _correspond(own: Sequence[str], other: Sequence[str]) -> bool:
+    if len(own) != len(other):
+        return False
+    whole = sum(map(len, own)) / sum(map(len, other))
+    return all(1 / _FACTOR <= len(one) / len(two) / whole <= _FACTOR for one, two in zip(own, other, strict=True))
