@@ -38,13 +38,14 @@ def first_sentence(text: str) -> str:
     return one_line(text)
 
 
-def sentences(text: str) -> list[str]:
+def sentences(text: str, *, longest: int | None = LONGEST) -> list[str]:
     """The sentences of a text, each on one line and at most `LONGEST` characters long, without markup.
 
     What is too short to be a sentence (an abbreviation, a numbered heading) is joined to what follows it, and to what
     stands before it at the end; what has no sentence marks is cut at spaces.
 
     :param text: any text.
+    :param longest: another length in characters, or None for sentences as long as they are.
     :returns: empty where there is nothing to read.
     """
     text = _MARKUP.sub("", text).strip()
@@ -57,28 +58,30 @@ def sentences(text: str) -> list[str]:
             start = end
     if start < len(text) and text[start:].strip():
         found = [*found[:-1], found[-1] + text[start:]] if found else [text]
-    return [piece for part in found for piece in _cut(_SPACE.sub(" ", part).strip())]
+    lines = [_SPACE.sub(" ", part).strip() for part in found]
+    return lines if longest is None else [piece for line in lines for piece in _cut(line, longest)]
 
 
-def _cut(sentence: str) -> list[str]:
+def _cut(sentence: str, longest: int) -> list[str]:
     pieces = []
-    while len(sentence) > LONGEST:
-        piece = one_line(sentence)
+    while len(sentence) > longest:
+        piece = one_line(sentence, longest=longest)
         pieces.append(piece)
         sentence = sentence[len(piece) :].strip()
     return [*pieces, sentence] if sentence else pieces
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, *, longest: int = LONGEST) -> str:
     """A text on one line, cut to `LONGEST` characters, at a space where there is one.
 
     :param text: any text.
+    :param longest: another length.
     """
     text = _SPACE.sub(" ", text).strip()
-    if len(text) <= LONGEST:
+    if len(text) <= longest:
         return text
-    cut = text.rfind(" ", LONGEST // 2, LONGEST)
-    return text[: LONGEST if cut < 0 else cut].rstrip()
+    cut = text.rfind(" ", longest // 2, longest)
+    return text[: longest if cut < 0 else cut].rstrip()
 
 
 def letters(text: str) -> float:

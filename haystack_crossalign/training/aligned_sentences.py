@@ -37,8 +37,8 @@ def aligned_sentences(
     members: dict[tuple[str, ...], list[ParallelSentence]] = {}
     sources = list(passages.values())
     for number, triplet in enumerate(sources):
-        own = sentences(triplet.passage)
-        versions = {tag: sentences(text) for tag, text in sorted(triplet.targets.items())}
+        own = sentences(triplet.passage, longest=None)
+        versions = {tag: sentences(text, longest=None) for tag, text in sorted(triplet.targets.items())}
         versions = {tag: found for tag, found in versions.items() if _correspond(own, found)}
         if len(own) < 2 or not versions:
             continue

@@ -64,40 +64,59 @@ class SimilarityDistillation:
 class AnchorDistillation:
     """Every version of a text goes to where the teacher has the source-language one: the mean over the columns of
 
-        weight * (-log(exp(s_ii / t) / sum_j exp(s_ij / t)) + attraction * (1 - s_ii)),
+        weight * (-log(exp(s_ii / t) / sum_j exp(s_ij / t)) + attraction * (1 - s_ii))
 
-    with ``s_ij`` the cosine of the student's text i and the teacher's source-language text j among all queries and
-    passages of the batch. Multilingual knowledge distillation (Reimers and Gurevych 2020) with a contrast beside the
-    distance. The source-language texts are drawn to their own places, so that their retrieval stays what it was; a
-    translated query or passage finds what its original finds.
+    of those of their texts that are embedded, with ``s_ij`` the cosine of the student's text i and the teacher's
+    source-language text j among all queries and passages of the batch and more that are drawn. Multilingual knowledge
+    distillation (Reimers and Gurevych 2020) with a contrast beside the distance. The source-language texts are drawn to
+    their own places, so that their retrieval stays what it was; a translated query or passage finds what its original
+    finds.
 
     :param weight: weight of the term.
     :param temperature: t.
     :param attraction: weight of the distance against the contrast.
+    :param source_attraction: the same of the source-language texts, which hold on to their places by it.
     """
 
     weight: float
     temperature: float
     attraction: float
+    source_attraction: float
 
-    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], targets: int) -> Tensor:
+    def __call__(
+        self,
+        student: Sequence[Tensor],
+        teacher: Sequence[Tensor],
+        targets: int,
+        *,
+        given: Tensor | None = None,
+        negatives: Tensor | None = None,
+    ) -> Tensor:
         """The weighted term.
 
         :param student: ``[batch, dim]`` per column, of any length.
         :param teacher: the same of the teacher, without gradient and of the student's dimension.
         :param targets: number of target passages.
+        :param given: bool ``[columns, batch]``: texts that stand there as the teacher has them, and are not counted.
+        :param negatives: ``[n, dim]``, the teacher's embeddings of more source-language texts that none should be near.
         """
         rows = len(student[_QUERY])
         passages = {_PASSAGE, *range(_FIRST_TARGET, _FIRST_TARGET + targets)}
         with torch.autocast(student[_QUERY].device.type, enabled=False):
-            anchors = F.normalize(torch.cat([teacher[_QUERY], teacher[_PASSAGE]]).float(), dim=-1)
+            more = [] if negatives is None else [negatives]
+            anchors = F.normalize(torch.cat([teacher[_QUERY], teacher[_PASSAGE], *more]).float(), dim=-1)
             own = torch.arange(rows, device=anchors.device)
             each = []
             for number, column in enumerate(student):
                 cosines = F.normalize(column.float(), dim=-1) @ anchors.T
                 labels = own + rows if number in passages else own
+                if given is not None:
+                    cosines, labels = cosines[~given[number]], labels[~given[number]]
+                    if not len(labels):
+                        continue
                 distance = 1 - cosines.gather(1, labels[:, None]).mean()
-                each.append(F.cross_entropy(cosines / self.temperature, labels) + self.attraction * distance)
+                attraction = self.attraction if number >= _FIRST_TARGET else self.source_attraction
+                each.append(F.cross_entropy(cosines / self.temperature, labels) + attraction * distance)
         return self.weight * torch.stack(each).mean()
 
 

@@ -170,7 +170,10 @@ class Distil:
     :param anchor_weight: weight of drawing every version of a text to where the teacher has the source-language one;
         target-language queries must be translations of the queries.
     :param anchor_temperature: of the contrast with the other source-language texts of the batch.
+    :param anchor_negatives: so many more source-language texts of the training data, drawn for each batch, in that
+        contrast; they cost nothing, as the teacher's embeddings are there.
     :param anchor_attraction: weight of the distance against that contrast.
+    :param source_attraction: the same of the source-language texts, which hold on to their places by it.
     :param anchor_share: share of a batch's source-language texts that go through the model, so that they stay where
         they are; the others stand in the batch as the teacher has them, which costs nothing.
     """
@@ -181,7 +184,9 @@ class Distil:
     similarities: tuple[str, ...] = setting(listed(choice(*SIMILARITIES), shortest=1), SIMILARITIES)
     anchor_weight: float = setting(number(0), 0.0)
     anchor_temperature: float = setting(number(0, above=True), 0.03)
+    anchor_negatives: int = setting(whole(0), 0)
     anchor_attraction: float = setting(number(0), 5.0)
+    source_attraction: float = setting(number(0), 5.0)
     anchor_share: float = setting(number(0, 1), 1.0)
 
 

@@ -153,6 +153,7 @@ class Collator:
     :param vectors: float32 ``[texts, dim]`` embeddings that stand in the batch in place of the texts, or None.
     :param source_share: share of the queries and passages of a batch that are embedded; the others stand in it as the
         teacher has them. Which ones depends on the rows of the batch alone. Target passages and queries always are.
+    :param negatives: number of further queries and passages of all rows whose embeddings by the teacher come along.
     """
 
     # Read by the stock trainer.
@@ -167,13 +168,16 @@ class Collator:
         teacher: Tensor | None = None,
         vectors: Tensor | None = None,
         source_share: float = 1.0,
+        negatives: int = 0,
     ) -> None:
-        if source_share < 1 and teacher is None:
+        if (source_share < 1 or negatives) and teacher is None:
             raise InputError(
                 "only a teacher has embeddings to give", field="source_share", seen=source_share, allowed="1"
             )
         self.rows, self.table, self.budget, self.teacher, self.vectors = rows, table, budget, teacher, vectors
-        self.source_share = source_share
+        self.source_share, self.negatives = source_share, negatives
+        sources = {text for row in rows for text in row.columns[:_SOURCES]} if negatives else ()
+        self._sources = np.array(sorted(sources), dtype=np.int64)
 
     def __call__(self, features: Sequence[dict[str, int]]) -> dict[str, Any]:
         """One batch.
@@ -181,7 +185,8 @@ class Collator:
         :param features: entries of the data set: ``{"row": number}``.
         :returns: ``parts`` and ``order`` of the packed texts, ``columns`` int64 ``[columns, rows]`` with places among
             the texts, ``targets`` (number of target columns), ``teacher`` ``[texts, dim]`` where there is one, and
-            ``given`` ``[given texts, dim]``: the texts that are not embedded, which come last among the texts.
+            ``given`` ``[given texts, dim]``: the texts that are not embedded, which come last among the texts; and
+            ``negatives`` ``[negatives, dim]``.
         """
         rows = [self.rows[one["row"]] for one in features]
         given = self._given([one["row"] for one in features])
@@ -204,6 +209,10 @@ class Collator:
             batch["teacher"] = self.teacher[torch.tensor(texts)]
             if given:
                 batch["given"] = self.teacher[torch.tensor(list(given))]
+            if self.negatives:
+                others = np.setdiff1d(self._sources, texts)
+                drawn = np.random.default_rng([1, *(one["row"] for one in features)]).permutation(len(others))
+                batch["negatives"] = self.teacher[torch.from_numpy(others[np.sort(drawn[: self.negatives])])]
         return batch
 
     def _given(self, numbers: Sequence[int]) -> dict[int, None]:
@@ -215,5 +224,5 @@ class Collator:
         found = dict.fromkeys(text for row in rows for text in row.columns[:_SOURCES])
         sources = [text for text in found if text not in targets]
         count = round((1 - self.source_share) * len(sources))
-        drawn = np.random.default_rng(list(numbers)).permutation(len(sources))[:count]
+        drawn = np.random.default_rng([0, *numbers]).permutation(len(sources))[:count]
         return dict.fromkeys(sources[place] for place in sorted(drawn.tolist()))

@@ -117,7 +117,7 @@ class _Run:
         self._open(data, base)
         set_seed(recipe.seed)
 
-        vectors = Vectors(table, self.device, bf16, self.memory)
+        vectors = Vectors(table, self.device, bf16, self.memory or EmbeddingMemory())
         used = sorted({text for row in rows for text in row.columns})
         # Anchors are texts of the source language: the query and the passage.
         taught = used if recipe.distil.weight else sorted({text for row in rows for text in row.columns[:2]})
@@ -127,7 +127,6 @@ class _Run:
             if recipe.freeze_encoder:
                 frozen = torch.from_numpy(vectors.whole(base, sorted({*used, *(audit.rows if audit else ())})))
             before = None if audit is None else audit.score(vectors.of_base(base, audit.rows))
-            teacher = self._teacher("base", vectors.of_base, base, taught, len(table))
             start, choice = self._start(base, data, table, vectors, audit)
 
             def embedded(model: Any, wanted: Sequence[int]) -> Any:
@@ -135,11 +134,18 @@ class _Run:
                     return vectors(model, wanted)
                 return apply_head(head_of(model), frozen[torch.tensor(wanted)])
 
+            def of_start(wanted: Sequence[int]) -> Any:
+                found = vectors.of_base(base, wanted)
+                return found if choice is None else apply_head(head_of(start), torch.from_numpy(found))
+
             start_score = before
             if choice is not None and audit is not None:
-                start_score = audit.score(embedded(start, audit.rows))
-            if teacher is None:
-                teacher = self._teacher("start", embedded, start, taught, len(table))
+                start_score = audit.score(of_start(audit.rows))
+            teacher = self._teacher(
+                of_start if recipe.distil.teacher == "start" else lambda wanted: vectors.of_base(base, wanted),
+                taught,
+                len(table),
+            )
             self._tell("Embedding", 1, 1)
         prepare_training(start, recipe, self.device)
         origin = weights_of(start)
@@ -209,14 +215,11 @@ class _Run:
             self.work.open(fingerprint, resume=self.resume)
         self.processes.wait_for_everyone()
 
-    def _teacher(
-        self, which: str, embed: Callable[[Any, Sequence[int]], Any], model: Any, used: Sequence[int], texts: int
-    ) -> torch.Tensor | None:
-        """Embeddings of every text of the table by the teacher, where it is this model."""
-        distil = self.recipe.distil
-        if not (distil.weight or distil.anchor_weight) or distil.teacher != which:
+    def _teacher(self, embed: Callable[[Sequence[int]], Any], used: Sequence[int], texts: int) -> torch.Tensor | None:
+        """Embeddings by the teacher in a table of all texts, where the recipe has a teacher."""
+        if not (self.recipe.distil.weight or self.recipe.distil.anchor_weight):
             return None
-        found = embed(model, used)
+        found = embed(used)
         whole = np.zeros((texts, found.shape[1]), dtype=np.float32)
         whole[used] = found
         return torch.from_numpy(whole)
@@ -255,7 +258,12 @@ class _Run:
             distillation=SimilarityDistillation(distil.weight, distil.temperature, distil.similarities)
             if distil.weight
             else None,
-            anchors=AnchorDistillation(distil.anchor_weight, distil.anchor_temperature, distil.anchor_attraction)
+            anchors=AnchorDistillation(
+                distil.anchor_weight,
+                distil.anchor_temperature,
+                distil.anchor_attraction,
+                distil.source_attraction,
+            )
             if distil.anchor_weight
             else None,
             bf16=bf16 and frozen is None,
@@ -275,6 +283,7 @@ class _Run:
                 teacher=teacher,
                 vectors=frozen,
                 source_share=distil.anchor_share,
+                negatives=distil.anchor_negatives if distil.anchor_weight else 0,
             ),
             callbacks=[monitor],
             to_start=recipe.optimiser.to_start,

@@ -95,14 +95,22 @@ class TrainingLoss(nn.Module):
             without_final_normalization(self.model, active=self.unnormalised),
         ):
             embeddings = embed_packed(self.model, packed)
+        given = None
         if "given" in batch:
+            given = places >= len(embeddings)
             embeddings = torch.cat([embeddings, batch["given"].to(embeddings)])
         columns = [embeddings[column] for column in places]
         terms = self.joint[len(columns) > 2 + targets].compute_loss_from_embeddings(columns)
         if self.distillation is not None:
             terms["distil"] = self.distillation(columns, [batch["teacher"][column] for column in places], targets)
         if self.anchors is not None:
-            terms["anchor"] = self.anchors(columns, [batch["teacher"][column] for column in places], targets)
+            terms["anchor"] = self.anchors(
+                columns,
+                [batch["teacher"][column] for column in places],
+                targets,
+                given=given,
+                negatives=batch.get("negatives"),
+            )
         return terms
 
     def get_config_dict(self) -> dict[str, Any]:

@@ -71,26 +71,38 @@ def test_the_term_is_the_weighted_mean_over_pairs_and_0_without_any() -> None:
     assert SimilarityDistillation(0.5, 0.2, ("target_query:target",))(student, teacher, 1).item() == 0
 
 
-def test_anchors_equal_a_slow_reference() -> None:
+@pytest.mark.parametrize("extended", [False, True])
+def test_anchors_equal_a_slow_reference(extended: bool) -> None:
     """Query, passage, two targets, two target queries: all against the teacher's queries and passages."""
     student, teacher = ([random(4, 8, seed) for seed in range(start, start + 6)] for start in (0, 10))
-    anchors = [*teacher[0], *teacher[1]]
+    more = random(5, 8, 20)
+    given = torch.zeros(6, 4, dtype=torch.bool)
+    if extended:
+        given[0] = True  # no query is embedded
+        given[1, :3] = True
+    anchors = [*teacher[0], *teacher[1], *(more if extended else ())]
     first = {0: 0, 4: 0, 5: 0, 1: 4, 2: 4, 3: 4}  # row of the first anchor of each column
-    total = 0.0
+    columns = []
     for number, column in enumerate(student):
+        counted = []
         for row, text in enumerate(column):
+            if given[number, row]:
+                continue
             cosines = [float(text @ one / text.norm() / one.norm()) for one in anchors]
             own = cosines[first[number] + row]
             others = math.log(sum(math.exp(one / 0.2) for one in cosines))
-            total += (others - own / 0.2 + 3 * (1 - own)) / (4 * 6)
-    value = AnchorDistillation(0.5, 0.2, 3.0)(student, teacher, 2)
-    assert value.item() == pytest.approx(0.5 * total, rel=1e-5)
+            counted.append(others - own / 0.2 + (3 if number > 1 else 7) * (1 - own))
+        if counted:
+            columns.append(sum(counted) / len(counted))
+    options = {"given": given, "negatives": more} if extended else {}
+    value = AnchorDistillation(0.5, 0.2, 3.0, 7.0)(student, teacher, 2, **options)
+    assert value.item() == pytest.approx(0.5 * sum(columns) / len(columns), rel=1e-5)
 
 
 def test_anchors_draw_translations_to_the_teachers_originals() -> None:
     teacher = [random(6, 8, seed) for seed in range(4)]
     originals = [teacher[0], teacher[1], teacher[1], teacher[0]]
-    term = AnchorDistillation(1.0, 0.05, 5.0)
+    term = AnchorDistillation(1.0, 0.05, 5.0, 5.0)
     assert term(originals, teacher, 1) < term(teacher, teacher, 1)
     moving = [column.clone().requires_grad_() for column in teacher]
     term(moving, teacher, 1).backward()

@@ -205,15 +205,33 @@ def test_given_texts_stand_in_the_loss_as_the_teacher_has_them(tiny_model) -> No
         loss = TrainingLoss(
             tiny_model,
             LossOptions(alignment_weight=0, nce_weight=0, pool_weight=1.0, temperature=0.1),
-            anchors=AnchorDistillation(1.0, 0.1, 5.0),
+            anchors=AnchorDistillation(1.0, 0.1, 5.0, 5.0),
             bf16=False,
             target_queries=True,
             without=False,
         )
         terms = loss([Collator(rows, table, budget=256, teacher=own, source_share=share)(features)])
         found.append({name: term.item() for name, term in terms.items()})
-    # The teacher is the model itself, before any step.
-    assert found[0] == pytest.approx(found[1], rel=1e-4)
+        sum(terms.values()).backward()
+        assert all(weight.grad is None or weight.grad.isfinite().all() for weight in tiny_model.parameters())
+    # The teacher is the model itself, before any step: the pool is the same, whoever gives the passages.
+    assert found[0]["pool"] == pytest.approx(found[1]["pool"], rel=1e-4)
+    assert found[0]["anchor"] != pytest.approx(found[1]["anchor"], rel=1e-4)
+
+
+def test_more_negatives_are_source_texts_of_other_rows(tiny_model) -> None:
+    table = TextTable(tiny_model, PROMPTS)
+    rows = make_rows(translated(12), table, languages=["zh"], batch_languages="one")
+    teacher = torch.arange(len(table), dtype=torch.float32)[:, None]
+    collate = Collator(rows, table, budget=256, teacher=teacher, negatives=6)
+    for chosen in (range(8), range(4, 12)):
+        batch = collate([{"row": number} for number in chosen])
+        drawn = [int(one) for one in batch["negatives"][:, 0]]
+        others = {text for number, row in enumerate(rows) if number not in chosen for text in row.columns[:2]}
+        assert len(set(drawn)) == 6
+        assert set(drawn) <= others
+    many = Collator(rows, table, budget=256, teacher=teacher, negatives=1000)
+    assert len(many([{"row": number} for number in range(8)])["negatives"]) == 8
 
 
 def test_only_a_teacher_can_give_texts(tiny_model) -> None:
