@@ -16,7 +16,7 @@ from haystack_crossalign.training.affine import AffineMap
 from haystack_crossalign.training.model_setup import BaseModel
 from haystack_crossalign.training.packing import TextTable, embed_table
 
-__all__ = ["EmbeddingMemory", "Vectors", "apply_head", "head_of", "map_of"]
+__all__ = ["EmbeddingMemory", "Vectors", "apply_head", "encoder_of", "head_of", "map_of", "set_map"]
 
 
 @dataclass
@@ -70,6 +70,14 @@ class Vectors:
         return made
 
 
+def encoder_of(model: nn.Module) -> nn.Module:
+    """What a repaired model does before that: the modules of its base, shared with it.
+
+    :param model: from :func:`~haystack_crossalign.training.repaired_model.repaired_model`.
+    """
+    return nn.Sequential(*list(model.children())[:-3])
+
+
 def head_of(model: nn.Module) -> nn.Module:
     """What a repaired model does with the embeddings of its base: Normalize, Dense, Normalize, shared with it.
 
@@ -95,8 +103,25 @@ def map_of(model: nn.Module) -> AffineMap:
 
     :param model: a repaired model.
     """
+    linear = _linear(model)
+    weight, bias = linear.weight.detach(), linear.bias.detach()
+    return AffineMap(weight.float().cpu().numpy().copy(), bias.float().cpu().numpy().copy())
+
+
+def set_map(model: nn.Module, repair: AffineMap) -> None:
+    """Put another map at the end of a repaired model.
+
+    :param model: changed in place.
+    :param repair: of the model's dimension.
+    """
+    linear = _linear(model)
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(repair.matrix))
+        linear.bias.copy_(torch.from_numpy(repair.bias))
+
+
+def _linear(model: nn.Module) -> nn.Linear:
     before, dense, after = list(model.children())[-3:]
     if not (isinstance(before, Normalize) and isinstance(dense, Dense) and isinstance(after, Normalize)):
         raise TypeError(f"not a repaired model: {type(before)}, {type(dense)}, {type(after)}")
-    weight, bias = dense.linear.weight.detach(), dense.linear.bias.detach()
-    return AffineMap(weight.float().cpu().numpy().copy(), bias.float().cpu().numpy().copy())
+    return dense.linear

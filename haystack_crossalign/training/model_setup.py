@@ -62,10 +62,12 @@ class StartRepair:
     """The repair that training starts from.
 
     :param repair: the map.
+    :param strengths: strength, share of the common mean, number of directions and whitening that it was made with.
     :param trials: what was tried, empty where the recipe gives the strengths.
     """
 
     repair: AffineMap
+    strengths: tuple[float, float, int | None, float | None]
     trials: tuple[Trial, ...] = ()
 
 
@@ -113,7 +115,8 @@ def choose_start(
         )
     if not isinstance(strength, str) and not isinstance(share, str):
         given = None if isinstance(whitening, str) else whitening
-        return StartRepair(fitted.affine(strength, share, start.directions, given))
+        strengths = (strength, share, start.directions, given)
+        return StartRepair(fitted.affine(*strengths), strengths)
     if held_out is None:
         raise InputError(
             "the strengths of the repair are chosen on held-out data, and there is none",
@@ -130,8 +133,8 @@ def choose_start(
         whitenings=SHRINKAGES if isinstance(whitening, str) else (whitening,),
     )
     chosen = choice.chosen
-    repair = fitted.affine(chosen.strength, chosen.common_share, start.directions, chosen.whitening)
-    return StartRepair(repair, choice.trials)
+    strengths = (chosen.strength, chosen.common_share, start.directions, chosen.whitening)
+    return StartRepair(fitted.affine(*strengths), strengths, choice.trials)
 
 
 def passage_sample(

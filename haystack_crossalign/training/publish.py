@@ -41,6 +41,7 @@ def describe_run(
     monitor: Monitor,
     log: Sequence[Mapping[str, float]],
     chosen: Candidate,
+    refitted: AffineMap | None,
     scores: Scores | None,
     precision: str,
     device: str,
@@ -48,6 +49,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """Everything about a run, ready for JSON: see ``training-1.schema.json``.
 
+    :param refitted: the linear module as it was fitted again after training.
     :param log: entries of the trainer's log with the loss terms.
     :param precision: ``bf16`` or ``fp32``.
     :param device: where it was trained.
@@ -101,6 +103,7 @@ def describe_run(
             "step": chosen.step,
             "of_steps": monitor.step,
             "share": chosen.share,
+            "refitted": None if refitted is None else dict(refitted.metadata),
             "tried": [
                 {
                     "share": share,

@@ -83,6 +83,7 @@ class Start:
     :param passages: passages per language that the repair is fitted on.
     :param tolerance: loss of same-language NDCG@1 that counts as none in the choice.
     :param train_dense: whether the linear module is trained along.
+    :param refit: fit the linear module again after training, to what the trained encoder makes of the same passages.
     """
 
     kind: str = setting(choice("base", "repair"), "base")
@@ -93,6 +94,7 @@ class Start:
     passages: int = setting(whole(2), 800)
     tolerance: float = setting(number(0, 1), 0.005)
     train_dense: bool = setting(boolean(), True)
+    refit: bool = setting(boolean(), False)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class TrainSource:
     :param queries_per_block: of sentences: at most so many of a block become queries.
     :param sentence_queries: sentences of each passage that become queries for it, in every language, beside the
         triplets of the file.
+    :param fit_repair: whether the passages of this file count among those that the repair of the start is fitted on:
+        best where they are such as stand in the index.
     :param licence: licence note for the model card.
     """
 
@@ -124,6 +128,7 @@ class TrainSource:
     block: int = setting(whole(2), 4)
     queries_per_block: int = setting(whole(1), 1)
     sentence_queries: int = setting(whole(0), 0)
+    fit_repair: bool = setting(boolean(), True)
     licence: str | None = setting(optional(text()), None)
 
 
@@ -376,6 +381,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             ("distil", "anchor_share"),
             made.distil.anchor_share,
             "1, or distil.anchor_weight above 0 and freeze_encoder: false",
+        )
+    if made.start.refit and (made.start.kind != "repair" or made.start.train_dense):
+        raise settings.error(
+            "a linear module that is trained is not fitted again",
+            ("start", "refit"),
+            True,
+            "false, or start.kind: repair with start.train_dense: false",
         )
     if made.freeze_encoder and (made.start.kind != "repair" or not made.start.train_dense or made.lora is not None):
         raise settings.error(

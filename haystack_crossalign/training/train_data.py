@@ -50,11 +50,13 @@ class TrainData:
     :param train: with repetitions where a file has a weight above 1.
     :param held_out: without repetitions.
     :param sources: the files.
+    :param fit: those of ``train``, once each, whose passages a repair is fitted on.
     """
 
     train: tuple[Triplet, ...]
     held_out: tuple[Triplet, ...]
     sources: tuple[SourceSummary, ...]
+    fit: tuple[Triplet, ...]
 
 
 def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -> TrainData:
@@ -66,13 +68,13 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
     """
     if not recipe.languages:
         raise InputError("no target language", field="languages", allowed="one or more, for instance [zh]")
-    read: list[tuple[tuple[Triplet, ...], float]] = []
+    read: list[tuple[tuple[Triplet, ...], float, bool]] = []
     summaries: list[SourceSummary] = []
     if triplets is not None:
         kept = _wanted(triplets, recipe, None)
         digest = hashlib.sha256("".join(f"{one!r}\n" for one in triplets).encode()).hexdigest()
         summaries.append(_summary(Source("triplets in memory", digest), "triplets", kept, None))
-        read.append((kept, 1.0))
+        read.append((kept, 1.0, True))
     for number, entry in enumerate(recipe.data):
         found, source = _read(recipe, entry)
         kept = _wanted(found, recipe, entry.languages)
@@ -94,23 +96,29 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
                 allowed=f"{recipe.language} and one of {', '.join(entry.languages or recipe.languages)}",
             )
         summaries.append(_summary(source, entry.format, kept, entry.licence))
-        read.append((kept, entry.weight))
+        read.append((kept, entry.weight, entry.fit_repair))
     if not read:
         raise InputError("no training data", field="data", allowed="one or more files")
-    pool = with_unique_ids([triplet for part, _ in read for triplet in part])
+    pool = with_unique_ids([triplet for part, _, _ in read for triplet in part])
     held_out, apart = hold_out(pool, recipe)
     train: list[Triplet] = []
+    fit: list[Triplet] = []
     start = 0
-    for number, (part, weight) in enumerate(read):
+    for number, (part, weight, fits) in enumerate(read):
         own = [triplet for triplet in pool[start : start + len(part)] if triplet.id not in apart]
         start += len(part)
+        fit += own if fits else []
         train += own * int(weight)
         rest = round((weight - int(weight)) * len(own))
         again = np.random.default_rng([recipe.seed, number, 1]).permutation(len(own))[:rest]
         train += [own[place] for place in sorted(again.tolist())]
+    if recipe.start.kind == "repair" and not fit:
+        raise InputError(
+            "no passage is left to fit the repair on", field="data", seen="fit_repair: false", allowed="true for a file"
+        )
     if len(train) < 2:
         raise InputError("fewer than two triplets are left to train on", field="held_out", seen=len(train))
-    return TrainData(tuple(train), held_out, tuple(summaries))
+    return TrainData(tuple(train), held_out, tuple(summaries), tuple(fit))
 
 
 def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ...], frozenset[str]]:

@@ -19,10 +19,19 @@ from transformers import set_seed
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
+from haystack_crossalign.training.affine import AffineMap
 from haystack_crossalign.training.candidates import choose_weights, weights_of
 from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
-from haystack_crossalign.training.frozen_encoder import EmbeddingMemory, Vectors, apply_head, head_of, map_of
+from haystack_crossalign.training.frozen_encoder import (
+    EmbeddingMemory,
+    Vectors,
+    apply_head,
+    encoder_of,
+    head_of,
+    map_of,
+    set_map,
+)
 from haystack_crossalign.training.model_setup import (
     BaseModel,
     StartRepair,
@@ -37,6 +46,7 @@ from haystack_crossalign.training.output_folder import WorkFolder, check_output,
 from haystack_crossalign.training.packing import TextTable, token_budget
 from haystack_crossalign.training.publish import describe_run, write_result
 from haystack_crossalign.training.recipe import Recipe
+from haystack_crossalign.training.repair import fit_language_directions
 from haystack_crossalign.training.repaired_model import repaired_model
 from haystack_crossalign.training.rows import Collator, TrainRow, kind_batch_sampler, make_rows
 from haystack_crossalign.training.stock_trainer import PackedTrainer, last_checkpoint, quiet_libraries
@@ -173,6 +183,7 @@ class _Run:
         if self.processes.is_main_process:
             with self._timed("after"):
                 chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
+                refitted = self._refit(start, choice, data, table, vectors) if recipe.start.refit else None
                 after = None if audit is None else embedded(start, audit.rows)
                 facts = describe_run(
                     recipe=recipe,
@@ -183,6 +194,7 @@ class _Run:
                     monitor=monitor,
                     log=log,
                     chosen=chosen,
+                    refitted=refitted,
                     scores=None
                     if audit is None or before is None or start_score is None or after is None
                     else (before, start_score, audit.score(after), audit.intervals(after, seed=recipe.seed)),
@@ -235,10 +247,26 @@ class _Run:
         recipe = self.recipe
         if recipe.start.kind == "base":
             return base.model, None
-        rows, tags, groups = passage_sample(data.train, table, recipe.start.passages, recipe.seed)
+        rows, tags, groups = passage_sample(data.fit, table, recipe.start.passages, recipe.seed)
         held_out = None if audit is None else audit.held_out(vectors.of_base(base, audit.rows))
         choice = choose_start(recipe.start, vectors.of_base(base, rows), tags, groups, held_out)
         return repaired_model(base.model, choice.repair), choice
+
+    def _refit(
+        self,
+        model: SentenceTransformer,
+        choice: StartRepair | None,
+        data: TrainData,
+        table: TextTable,
+        vectors: Vectors,
+    ) -> AffineMap | None:
+        """Fit the linear module to the trained encoder, with the strengths of the start."""
+        if choice is None:
+            return None
+        rows, tags, groups = passage_sample(data.fit, table, self.recipe.start.passages, self.recipe.seed)
+        fitted = fit_language_directions(vectors(encoder_of(model), rows), tags, groups).affine(*choice.strengths)
+        set_map(model, fitted)
+        return fitted
 
     def _trainer(
         self,

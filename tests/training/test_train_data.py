@@ -86,6 +86,21 @@ def test_files_are_mixed_by_weight_with_limits_and_summaries(tmp_path: Path) -> 
     assert read_train_data(make_recipe(values, folder=tmp_path)) == data
 
 
+def test_a_repair_is_fitted_on_the_files_that_say_so_and_each_triplet_once(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", made_triplets(10, seed=1))
+    write(tmp_path / "b.jsonl", made_triplets(20, seed=2))
+    files = [{"path": "a.jsonl", "weight": 2.5}, {"path": "b.jsonl", "fit_repair": False}]
+    values = {"model": "m", "languages": ["zh"], "start": "repair", "held_out": {"share": 0.2}, "data": files}
+    data = read_train_data(make_recipe(values, folder=tmp_path))
+    held_out = {one.id for one in data.held_out}
+    assert [one.id for one in data.fit] == [f"t{number}" for number in range(10) if f"t{number}" not in held_out]
+    assert {one.passage for one in data.fit} < {one.passage for one in data.train}
+    files[0]["fit_repair"] = False
+    with pytest.raises(InputError, match="fit_repair"):
+        read_train_data(make_recipe(values, folder=tmp_path))
+    assert read_train_data(make_recipe(values | {"start": "base"}, folder=tmp_path)).fit == ()
+
+
 def test_languages_and_target_queries_that_are_not_wanted_are_left_out(tmp_path: Path) -> None:
     write(tmp_path / "b.jsonl", made_triplets(20, ("zh", "ar", "th")))
     values = {"model": "m", "languages": ["zh", "ar"], "data": [{"path": "b.jsonl", "languages": ["ar"]}]}
