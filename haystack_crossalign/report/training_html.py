@@ -192,6 +192,11 @@ def _facts(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("Seed", str(facts["seed"])),
                 ("Precision", f"{environment['precision']} on {environment['device']}"),
                 ("Processes", str(environment["processes"])),
+                ("Weights kept", f"of step {facts['kept']['step']}, share {facts['kept']['share']:g} beside the start"),
+                *(
+                    (f"Fitted again: {key.replace('_', ' ')}", text)
+                    for key, text in (facts["kept"]["refitted"] or {}).items()
+                ),
                 ("Processor", str(environment["cpu"])),
             ],
         ),

@@ -67,6 +67,9 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
     elif facts["kept"]["share"] < 1:
         yield ""
         yield f"The weights are {facts['kept']['share']:g} parts tuned and {1 - facts['kept']['share']:g} parts start."
+    if facts["kept"]["refitted"] is not None:
+        yield ""
+        yield "The linear module at the end was fitted to the trained encoder afterwards."
     yield ""
 
 

@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from training_runs import made_recipe, made_triplets
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.report.training_html import render_training_html
 from haystack_crossalign.training.affine import AffineMap
 from haystack_crossalign.training.frozen_encoder import encoder_of, head_of, map_of, set_map
 from haystack_crossalign.training.outcome import TrainingOutcome
@@ -55,6 +56,11 @@ def test_the_languages_that_training_moved_apart_meet_again(tiny_model_folder: P
     assert language_gap(tmp_path / "stays") > 10 * language_gap(tmp_path / "fitted")
     assert stays.data["kept"]["refitted"] is None
     assert fitted.data["kept"]["refitted"]["strength"] == "1"
+    assert "Fitted again: strength" in render_training_html(fitted.data)
+    assert "Fitted again" not in render_training_html(stays.data)
+    card = (tmp_path / "fitted" / "README.md").read_text(encoding="utf-8")
+    assert "fitted to the trained encoder" in card
+    assert "fitted to the trained encoder" not in (tmp_path / "stays" / "README.md").read_text(encoding="utf-8")
     again = run(tiny_model_folder, tmp_path / "again", refit=True)
     assert again.data["weights"] == fitted.data["weights"]
 
