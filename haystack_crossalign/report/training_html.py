@@ -19,6 +19,8 @@ _TERMS = {
     "jsd": "Distance between the versions of a passage (L_JSD)",
     "passage_nce": "Contrast between passages (in place of L_JSD)",
     "nce": "Contrast between passages and queries (L_NCE)",
+    "pool": "Contrast of queries with one pool of passages in all languages",
+    "anchor": "Distance of every version to the teacher's original",
     "distil": "Distillation of same-language similarities",
     "to_start": "Pull to the start weights",
 }
