@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training import recipe as recipe_module
+from haystack_crossalign.training import recipe_parts
 from haystack_crossalign.training.corpora import CORPORA
 from haystack_crossalign.training.objective import Alignment, Direction, NcePair, ZFrom
 from haystack_crossalign.training.recipe import Recipe, make_recipe, read_recipe
@@ -145,11 +145,11 @@ def test_what_is_handed_on_names_no_folder() -> None:
 
 
 def test_the_choices_are_those_of_the_loss_and_of_the_corpora() -> None:
-    assert get_args(Alignment) == recipe_module.ALIGNMENTS
-    assert get_args(ZFrom) == recipe_module.Z_FROM
-    assert get_args(Direction) == recipe_module.DIRECTIONS
-    assert get_args(NcePair) == recipe_module.NCE_PAIRS
-    assert set(recipe_module.FORMATS) == {"triplets", *CORPORA}
+    assert get_args(Alignment) == recipe_parts.ALIGNMENTS
+    assert get_args(ZFrom) == recipe_parts.Z_FROM
+    assert get_args(Direction) == recipe_parts.DIRECTIONS
+    assert get_args(NcePair) == recipe_parts.NCE_PAIRS
+    assert set(recipe_parts.FORMATS) == {"triplets", *CORPORA}
 
 
 def test_recipes_of_different_folders_are_equal(recipe_file: Path) -> None:
