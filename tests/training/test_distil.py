@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation, similarity_divergence
-from haystack_crossalign.training.recipe import SIMILARITIES
+from haystack_crossalign.training.recipe_parts import SIMILARITIES
 
 
 def slow_divergence(a, b, ta, tb, temperature: float, without_own: bool) -> float:
