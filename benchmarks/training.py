@@ -50,7 +50,7 @@ MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
 
 PAPER = ("loss.nce_weight=1", "loss.pool_weight=0", "loss.temperature=0.02")
 # Strength, share of the common mean, shrinkage of the whitening.
-REPAIRS = {"projection": (1.0, 0.0, None), "repair": (1.0, 0.6, None), "whitened": (1.0, 0.8, 10.0)}
+REPAIRS = {"projection": (1.0, 0.0, None), "repair": (1.0, 0.6, None), "whitened": (1.0, 0.8, 3.0)}
 ABLATIONS = {
     "paper": ("the paper's loss: JSD + NCE of target passages against English queries", PAPER),
     "paper-passage-nce": (
@@ -99,7 +99,8 @@ def planned() -> Iterator[Run]:
         yield from (Run("en_zh", variant, seed) for seed in range(3))
         if variant != "no-squad":  # the Thai data has none
             yield Run("en_th", variant)
-    yield from (Run("en_zh_whole", seed=seed) for seed in range(3))
+    for tag in TARGETS:
+        yield from (Run(f"en_{tag}_whole", seed=seed) for seed in range(3))
 
 
 class Xquad:

@@ -14,6 +14,7 @@ NAMES = {
     "repair": "... and 0.6 of the common mean taken away",
     "whitened": "... 0.8 of it, and the differences between translations whitened",
 }
+REPAIRS = ("projection", "repair", "whitened")
 
 
 def table(known: Mapping[str, Any], ablations: Mapping[str, tuple], targets: Sequence[str]) -> str:
@@ -39,23 +40,21 @@ def table(known: Mapping[str, Any], ablations: Mapping[str, tuple], targets: Seq
         *_rows(
             known,
             [
-                (f"en_{tag}", kind, tag)
+                (f"en_{tag}{layers}", kind, tag)
                 for tag in targets
-                for kind in ("base", "fusion", "projection", "repair", "whitened", "")
-            ]
-            + [("en_zh_whole", "", "zh")],
+                for layers, kinds in (("", ("base", "fusion", *REPAIRS, "")), ("_whole", ("",)))
+                for kind in kinds
+            ],
         ),
         "",
     ]
-    several = [("multilingual", kind, tag) for kind in ("projection", "repair", "whitened", "") for tag in targets]
+    several = [("multilingual", kind, tag) for kind in (*REPAIRS, "") for tag in targets]
     if any(_runs(known, recipe, kind) for recipe, kind, _ in several):
         made += ["## One model for five languages (`multilingual.yaml`)", "", *_rows(known, several), ""]
     for tag, title in (("zh", "Chinese"), ("th", "Thai")):
         kinds = [
             "base",
-            "projection",
-            "repair",
-            "whitened",
+            *REPAIRS,
             "",
             *(name for name in ablations if _runs(known, f"en_{tag}", name)),
         ]

@@ -30,7 +30,7 @@ __all__ = [
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMON_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
-SHRINKAGES: tuple[float | None, ...] = (None, 10.0)
+SHRINKAGES: tuple[float | None, ...] = (None, 10.0, 3.0)
 """What is tried of the whitening where there are parallel documents; None is none."""
 
 _TOLERANCE = 1e-9  # of two equal measures that were summed in another order

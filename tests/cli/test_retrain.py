@@ -23,7 +23,7 @@ from haystack_crossalign.training.recipe import read_recipe
 
 __all__ = ["tiny_model_folder"]
 
-LANGUAGES = {"en_ar": ["ar"], "en_es": ["es"], "en_th": ["th"], "en_vi": ["vi"], "en_zh": ["zh"], "en_zh_whole": ["zh"]}
+LANGUAGES = {f"en_{tag}{kind}": [tag] for tag in ("ar", "es", "th", "vi", "zh") for kind in ("", "_whole")}
 
 
 @pytest.fixture
