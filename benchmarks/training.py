@@ -50,7 +50,12 @@ MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
 
 PAPER = ("loss.nce_weight=1", "loss.pool_weight=0", "loss.temperature=0.02")
 # Strength, share of the common mean, shrinkage of the whitening.
-REPAIRS = {"projection": (1.0, 0.0, None), "repair": (1.0, 0.6, None), "whitened": (1.0, 0.8, 3.0)}
+REPAIRS = {
+    "projection": (1.0, 0.0, None),
+    "repair": (1.0, 0.6, None),
+    "whitened": (1.0, 0.6, 3.0),
+    "whitened-more": (1.0, 0.8, 3.0),
+}
 ABLATIONS = {
     "paper": ("the paper's loss: JSD + NCE of target passages against English queries", PAPER),
     "paper-passage-nce": (
@@ -66,8 +71,8 @@ ABLATIONS = {
     "no-sentences": ("the recipe without sentences as queries", ("NO-SENTENCES",)),
     "no-squad": ("the recipe without the SQuAD file", ("NO-SQUAD",)),
     "no-whitening": (
-        "the recipe from the projection and 0.6 of the common mean",
-        ("start.common_share=0.6", "start.whitening=null"),
+        "the recipe from a repair that whitens nothing",
+        ("start.whitening=null",),
     ),
     "distil": (
         "the recipe and 0.3 x KL to the base model's same-language similarities",

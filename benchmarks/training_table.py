@@ -12,9 +12,10 @@ NAMES = {
     "fusion": "base model, retrieval per language, lists fused by rank",
     "projection": "repair alone: language directions projected out",
     "repair": "... and 0.6 of the common mean taken away",
-    "whitened": "... 0.8 of it, and the differences between translations whitened",
+    "whitened": "... and the differences between translations whitened",
+    "whitened-more": "... and 0.8 of the common mean in place of 0.6",
 }
-REPAIRS = ("projection", "repair", "whitened")
+REPAIRS = ("projection", "repair", "whitened", "whitened-more")
 
 
 def table(known: Mapping[str, Any], ablations: Mapping[str, tuple], targets: Sequence[str]) -> str:

@@ -86,7 +86,7 @@ class Start:
     common_share: float | str = setting(either(choice("auto"), number(0, 1)), "auto")
     directions: int | None = setting(optional(whole(1)), None)
     whitening: float | str | None = setting(optional(either(choice("auto"), number(0, above=True))), "auto")
-    passages: int = setting(whole(2), 800)
+    passages: int = setting(whole(2), 4000)
     tolerance: float = setting(number(0, 1), 0.005)
     train_dense: bool = setting(boolean(), True)
     refit: bool = setting(boolean(), False)
