@@ -11,7 +11,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.triplets import Triplet, normalised
 
-__all__ = ["DistinctBatchSampler", "batch_sampler", "distinct_batches", "triplet_keys"]
+__all__ = ["DistinctBatchSampler", "article_of", "batch_sampler", "distinct_batches", "triplet_keys"]
 
 
 def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
@@ -27,26 +27,45 @@ def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
     )
 
 
+def article_of(group: str) -> str:
+    """The article that a parallel group is a part of: what stands before the last ``:`` or ``#`` of its id."""
+    cut = max(group.rfind(":"), group.rfind("#"))
+    return group[:cut] if cut > 0 else group
+
+
 def distinct_batches(
-    keys: Sequence[Collection[Hashable]], batch_size: int, *, seed: int, drop_last: bool = False
+    keys: Sequence[Collection[Hashable]],
+    batch_size: int,
+    *,
+    seed: int,
+    drop_last: bool = False,
+    articles: Sequence[str] | None = None,
+    neighbours: int = 1,
 ) -> list[list[int]]:
     """Deal rows out in random order, each to the first batch with room in which it shares no key.
 
-    Every row is dealt once. Where many rows share a key, some batches stay smaller.
+    Every row is dealt once. Where many rows share a key, some batches stay smaller. With ``neighbours``, rows of one
+    article are dealt one after the other, so many at a time: they are the hard negatives of each other.
 
     :param keys: keys of each row.
     :param batch_size: rows per batch.
     :param seed: of the order.
     :param drop_last: leave out batches that are not full.
+    :param articles: article of each row; needed for neighbours.
+    :param neighbours: rows of an article that are dealt together.
     :returns: row numbers per batch, the batches in random order.
-    :raises InputError: for a batch size below 1.
+    :raises InputError: for a batch size or neighbours below 1.
     """
-    if batch_size < 1:
-        raise InputError("must be at least 1", field="batch_size", seen=batch_size)
+    for name, number in (("batch_size", batch_size), ("neighbours", neighbours)):
+        if number < 1:
+            raise InputError("must be at least 1", field=name, seen=number)
     generator = np.random.default_rng(seed)
+    order = generator.permutation(len(keys)).tolist()
+    if articles is not None and neighbours > 1:
+        order = _together(order, articles, neighbours, generator)
     batches: list[list[int]] = []
     open_batches: list[tuple[list[int], set[Hashable]]] = []
-    for row in generator.permutation(len(keys)).tolist():
+    for row in order:
         mine = keys[row]
         place = next((place for place, (_, taken) in enumerate(open_batches) if taken.isdisjoint(mine)), None)
         if place is None:
@@ -60,6 +79,17 @@ def distinct_batches(
             del open_batches[place]
     kept = [batch for batch in batches if len(batch) == batch_size or not drop_last]
     return [kept[place] for place in generator.permutation(len(kept)).tolist()]
+
+
+def _together(
+    order: Sequence[int], articles: Sequence[str], neighbours: int, generator: np.random.Generator
+) -> list[int]:
+    """The rows in another order: so many of one article after each other."""
+    members: dict[str, list[int]] = {}
+    for row in order:
+        members.setdefault(articles[row], []).append(row)
+    parts = [rows[cut : cut + neighbours] for rows in members.values() for cut in range(0, len(rows), neighbours)]
+    return [row for place in generator.permutation(len(parts)).tolist() for row in parts[place]]
 
 
 class DistinctBatchSampler(DefaultBatchSampler):

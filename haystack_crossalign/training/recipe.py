@@ -65,6 +65,8 @@ class Recipe:
     :param target_queries: whether target-language queries are used where the data has them.
     :param batch_languages: ``one`` target language per batch, languages in turn; ``mixed``; or ``all`` of a triplet in
         one row, for triplets that have all of them.
+    :param batch_neighbours: triplets of one article (the group id up to its last ``:`` or ``#``) that come into a batch
+        together: the hard negatives of each other. 1 deals them out at random.
     :param held_out: what is kept from training.
     :param loss: the joint loss.
     :param distil: distillation of the start's same-language similarities.
@@ -91,6 +93,7 @@ class Recipe:
     start: Start = field(default=Start(), metadata={"section": Start, "short": "kind"})
     target_queries: bool = setting(boolean(), True)
     batch_languages: str = setting(choice("one", "mixed", "all"), "one")
+    batch_neighbours: int = setting(whole(1), 1)
     held_out: HeldOutPart = field(default=HeldOutPart(), metadata={"section": HeldOutPart})
     loss: LossOptions = field(default=LossOptions(), metadata={"section": LossOptions})
     distil: Distil = field(default=Distil(), metadata={"section": Distil})

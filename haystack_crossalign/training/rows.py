@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.batches import DistinctBatchSampler, distinct_batches, triplet_keys
+from haystack_crossalign.training.batches import DistinctBatchSampler, article_of, distinct_batches, triplet_keys
 from haystack_crossalign.training.packing import DOCUMENT, QUERY, Packed, TextTable, pack
 from haystack_crossalign.training.triplets import Triplet
 
@@ -29,12 +29,14 @@ class TrainRow:
     :param targets: number of target passages.
     :param kind: rows of one kind may share a batch.
     :param keys: what no other row of the batch may share.
+    :param article: what its passage is a part of.
     """
 
     columns: tuple[int, ...]
     targets: int
     kind: str
     keys: Collection[Hashable]
+    article: str
 
 
 def make_rows(
@@ -58,7 +60,8 @@ def make_rows(
             columns += [table.add(QUERY, part.target_queries[tag]) for tag in tags if asked]
             named = "+".join(tags) if batch_languages != "mixed" else "mixed"
             # The keys of all languages: two languages of one triplet are never in one batch either.
-            rows.append(TrainRow(tuple(columns), len(tags), f"{named}{' with queries' if asked else ''}", keys))
+            kind = f"{named}{' with queries' if asked else ''}"
+            rows.append(TrainRow(tuple(columns), len(tags), kind, keys, article_of(triplet.group)))
     return rows
 
 
@@ -66,6 +69,8 @@ class KindBatchSampler(DistinctBatchSampler):
     """:class:`DistinctBatchSampler` whose batches hold rows of one kind; the kinds come in random order.
 
     :param kinds: kind of each row.
+    :param articles: article of each row.
+    :param neighbours: rows of one article that are dealt together.
     """
 
     def __init__(
@@ -77,9 +82,14 @@ class KindBatchSampler(DistinctBatchSampler):
         drop_last: bool,
         seed: int = 0,
         processes: int = 1,
+        *,
+        articles: Sequence[str] | None = None,
+        neighbours: int = 1,
     ) -> None:
         super().__init__(dataset, keys, batch_size, drop_last, seed, processes)
         self.kinds = kinds
+        self.articles = articles
+        self.neighbours = neighbours
 
     def _batches(self) -> list[list[int]]:
         if self._dealt is None or self._dealt[0] != self.epoch:
@@ -107,6 +117,8 @@ class KindBatchSampler(DistinctBatchSampler):
                 self.batch_size * self.processes,
                 seed=int(one.generate_state(1)[0]),
                 drop_last=drop_last,
+                articles=None if self.articles is None else [self.articles[row] for row in rows],
+                neighbours=self.neighbours,
             )
             steps += [[rows[place] for place in batch] for batch in dealt]
         order = np.random.default_rng(state).permutation(len(steps)).tolist()
@@ -122,13 +134,16 @@ class KindBatchSampler(DistinctBatchSampler):
         return [steps[place] for place in kept] + steps[: max(0, wanted - len(steps))]
 
 
-def kind_batch_sampler(rows: Sequence[TrainRow], *, processes: int = 1) -> Callable[..., KindBatchSampler]:
+def kind_batch_sampler(
+    rows: Sequence[TrainRow], *, processes: int = 1, neighbours: int = 1
+) -> Callable[..., KindBatchSampler]:
     """The value of the trainer's argument ``batch_sampler``.
 
     :param rows: in the order of the data set.
     :param processes: number of processes of a distributed run.
+    :param neighbours: rows of one article that are dealt together.
     """
-    keys, kinds = [row.keys for row in rows], [row.kind for row in rows]
+    keys, kinds, articles = [row.keys for row in rows], [row.kind for row in rows], [row.article for row in rows]
 
     def make(
         dataset: Any,
@@ -138,7 +153,9 @@ def kind_batch_sampler(rows: Sequence[TrainRow], *, processes: int = 1) -> Calla
         generator: Any = None,  # noqa: ARG001 - part of the interface
         seed: int = 0,
     ) -> KindBatchSampler:
-        return KindBatchSampler(dataset, keys, kinds, batch_size, drop_last, seed, processes)
+        return KindBatchSampler(
+            dataset, keys, kinds, batch_size, drop_last, seed, processes, articles=articles, neighbours=neighbours
+        )
 
     return make
 

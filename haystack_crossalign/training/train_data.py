@@ -13,6 +13,7 @@ import numpy as np
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.aligned_sentences import aligned_sentences
+from haystack_crossalign.training.batches import article_of
 from haystack_crossalign.training.corpora import CORPORA, read_drop_list
 from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
 from haystack_crossalign.training.sentence_queries import sentence_queries
@@ -172,8 +173,7 @@ def split_triplets(
 
 
 def _keys(triplet: Triplet, by: str) -> list[Hashable]:
-    cut = max(triplet.group.rfind(":"), triplet.group.rfind("#"))
-    group = triplet.group[:cut] if by == "article" and cut > 0 else triplet.group
+    group = article_of(triplet.group) if by == "article" else triplet.group
     queries = (triplet.query, *triplet.target_queries.values())
     passages = (triplet.passage, *triplet.targets.values())
     return [

@@ -321,7 +321,7 @@ class _Run:
 
     def _arguments(self, rows: Sequence[TrainRow]) -> SentenceTransformerTrainingArguments:
         recipe, optimiser = self.recipe, self.recipe.optimiser
-        sampler = kind_batch_sampler(rows, processes=self.processes.num_processes)
+        sampler = kind_batch_sampler(rows, processes=self.processes.num_processes, neighbours=recipe.batch_neighbours)
         epoch = len(sampler(rows, optimiser.batch_size, False, seed=recipe.seed)) // self.processes.num_processes
         if not epoch:
             raise InputError(

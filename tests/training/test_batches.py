@@ -12,7 +12,13 @@ from sentence_transformers import SentenceTransformerTrainer, SentenceTransforme
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training import CrossAlignLoss
-from haystack_crossalign.training.batches import DistinctBatchSampler, batch_sampler, distinct_batches, triplet_keys
+from haystack_crossalign.training.batches import (
+    DistinctBatchSampler,
+    article_of,
+    batch_sampler,
+    distinct_batches,
+    triplet_keys,
+)
 from haystack_crossalign.training.triplets import Triplet, columns
 
 
@@ -33,23 +39,50 @@ def triplet(number: int, **changes: object) -> Triplet:
     st.lists(st.frozensets(st.integers(0, 12), min_size=1, max_size=3), max_size=40),
     st.integers(1, 6),
     st.integers(0, 5),
+    st.integers(1, 4),
 )
 def test_every_row_is_dealt_once_and_no_batch_holds_a_key_twice(
-    keys: list[frozenset[int]], batch_size: int, seed: int
+    keys: list[frozenset[int]], batch_size: int, seed: int, neighbours: int
 ) -> None:
-    batches = distinct_batches(keys, batch_size, seed=seed)
+    dealt = {"seed": seed, "articles": [str(max(one) // 4) for one in keys], "neighbours": neighbours}
+    batches = distinct_batches(keys, batch_size, **dealt)
     assert sorted(itertools.chain(*batches)) == list(range(len(keys)))
     for batch in batches:
         assert 0 < len(batch) <= batch_size
         held = [key for row in batch for key in keys[row]]
         assert len(held) == len(set(held))
-    full = distinct_batches(keys, batch_size, seed=seed, drop_last=True)
+    full = distinct_batches(keys, batch_size, drop_last=True, **dealt)
     assert sorted(full) == sorted(batch for batch in batches if len(batch) == batch_size)
 
 
 def test_batches_are_full_where_keys_differ() -> None:
     batches = distinct_batches([{number} for number in range(23)], 5, seed=0)
     assert sorted(map(len, batches)) == [3, 5, 5, 5, 5]
+
+
+def test_neighbours_of_one_article_come_into_a_batch_together() -> None:
+    articles = [str(row % 10) for row in range(120)]
+    keys = [{row} for row in range(120)]
+
+    def of_one_article(neighbours: int) -> float:
+        batches = distinct_batches(keys, 12, seed=3, articles=articles, neighbours=neighbours)
+        pairs = [articles[a] == articles[b] for batch in batches for a, b in itertools.combinations(batch, 2)]
+        return sum(pairs) / len(batches)
+
+    # Twelve of an article: in fours they are three times six pairs in a batch, in twelves all 66.
+    assert of_one_article(12) == 66
+    assert 18 <= of_one_article(4) < 30
+    assert of_one_article(1) < 10
+    assert len({str(distinct_batches(keys, 12, seed=s, articles=articles, neighbours=4)) for s in range(5)}) == 5
+    with pytest.raises(InputError, match="neighbours"):
+        distinct_batches(keys, 12, seed=0, articles=articles, neighbours=0)
+
+
+@pytest.mark.parametrize(
+    ("group", "article"), [("squad:Oil:7", "squad:Oil"), ("file.md#2", "file.md"), ("g1", "g1"), (":1", ":1")]
+)
+def test_an_article_is_what_stands_before_the_last_mark(group: str, article: str) -> None:
+    assert article_of(group) == article
 
 
 def test_query_passage_group_and_translations_each_keep_triplets_apart() -> None:

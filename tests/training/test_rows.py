@@ -16,7 +16,7 @@ from haystack_crossalign.training.embedding import without_final_normalization
 from haystack_crossalign.training.loss import CrossAlignLoss
 from haystack_crossalign.training.packing import DOCUMENT, QUERY, Packed, TextTable, embed_packed, embed_table, pack
 from haystack_crossalign.training.recipe import LossOptions
-from haystack_crossalign.training.rows import Collator, KindBatchSampler, TrainRow, make_rows
+from haystack_crossalign.training.rows import Collator, TrainRow, kind_batch_sampler, make_rows
 from haystack_crossalign.training.training_loss import TrainingLoss
 from haystack_crossalign.training.triplets import Triplet
 
@@ -135,15 +135,13 @@ def test_rows_of_each_layout(tiny_model) -> None:
     assert kinds("all") == ([4, 6], Counter({"zh+ar": 2, "zh+ar with queries": 2}))
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_batches_hold_one_kind_and_no_key_twice_in_every_epoch(processes: int) -> None:
+@pytest.mark.parametrize(("processes", "neighbours"), [(1, 1), (2, 1), (1, 3), (2, 3)])
+def test_batches_hold_one_kind_and_no_key_twice_in_every_epoch(processes: int, neighbours: int) -> None:
     rows = [
-        TrainRow((0, 1, 2), 1, f"kind {number % 3}", {("group", number // 7), ("query", number)})
+        TrainRow((0, 1, 2), 1, f"kind {number % 3}", {("group", number // 7), ("query", number)}, f"a{number // 14}")
         for number in range(120)
     ]
-    sampler = KindBatchSampler(
-        rows, [row.keys for row in rows], [row.kind for row in rows], 4, False, seed=1, processes=processes
-    )
+    sampler = kind_batch_sampler(rows, processes=processes, neighbours=neighbours)(rows, 4, False, seed=1)
     orders, counts = [], set()
     for epoch in range(4):
         sampler.set_epoch(epoch)
