@@ -32,8 +32,9 @@ from haystack_crossalign.data.xquad import read_xquad
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import MATRIX_FILE, OFFLINE_MODELS
 from haystack_crossalign.precision import resolve_precision
-from haystack_crossalign.training.affine import AffineMap, read_matrix_file
 from haystack_crossalign.training.frozen_encoder import EmbeddingMemory, Vectors
+from haystack_crossalign.training.language_maps import fit_language_maps
+from haystack_crossalign.training.matrix_file import VectorMap, read_matrix_file
 from haystack_crossalign.training.model_setup import load_base, passage_sample
 from haystack_crossalign.training.packing import TextTable
 from haystack_crossalign.training.recipe import read_recipe
@@ -49,12 +50,13 @@ TARGETS = ("zh", "ar", "es", "th", "vi")
 MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
 
 PAPER = ("loss.nce_weight=1", "loss.pool_weight=0", "loss.temperature=0.02")
-# Strength, share of the common mean, shrinkage of the whitening.
+# Strength, share of the common mean, shrinkage of the whitening; None: as the recipe starts, and its language maps.
 REPAIRS = {
     "projection": (1.0, 0.0, None),
     "repair": (1.0, 0.6, None),
     "whitened": (1.0, 0.6, 3.0),
     "whitened-more": (1.0, 0.8, 3.0),
+    "maps": None,
 }
 ABLATIONS = {
     "paper": ("the paper's loss: JSD + NCE of target passages against English queries", PAPER),
@@ -74,6 +76,7 @@ ABLATIONS = {
         "the recipe from a repair that whitens nothing",
         ("start.whitening=null",),
     ),
+    "one-map": ("the recipe with one map for all languages", ("start.own_share=null",)),
     "distil": (
         "the recipe and 0.3 x KL to the base model's same-language similarities",
         ("distil.weight=0.3", "distil.teacher=base"),
@@ -138,7 +141,7 @@ class Xquad:
         return np.stack([self.known[role, text] for text in texts])
 
 
-def measured(xquad: Xquad, language: str, repair: AffineMap | None, encoder: Encoder | None = None) -> dict:
+def measured(xquad: Xquad, language: str, repair: VectorMap | None, encoder: Encoder | None = None) -> dict:
     """Figures of one language pair."""
     figures = {}
     for pool in ("questions", "passages"):
@@ -225,9 +228,12 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
         table = TextTable(xquad.base.model, xquad.base.prompts, max_tokens=recipe.model.max_tokens)
         rows, tags, groups = passage_sample(data.train, table, recipe.start.passages, run.seed)
         vectors = Vectors(table, "cpu", resolve_precision("auto", "cpu") == "bf16", memory).of_base(xquad.base, rows)
-        strength, share, whitening = REPAIRS[run.variant]
-        fitted = fit_language_directions(vectors, tags, groups)
-        repair = fitted.affine(strength, share, whitening=whitening)
+        fitted, start = fit_language_directions(vectors, tags, groups), recipe.start
+        strength, share, whitening = REPAIRS[run.variant] or (start.strength, start.common_share, start.whitening)
+        repair: VectorMap = fitted.affine(strength, share, whitening=whitening)
+        if REPAIRS[run.variant] is None:
+            own = {"own_share": start.own_share, "ridge": start.ridge}
+            repair = fit_language_maps(repair, vectors, tags, groups, pivot=recipe.language, **own)
         return {
             "figures": {tag: measured(xquad, tag, repair) for tag in languages},
             "seconds": {"all": round(time.perf_counter() - began, 1)},

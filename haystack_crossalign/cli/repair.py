@@ -51,6 +51,9 @@ MatrixOnly = Annotated[
     bool, typer.Option("--matrix-only", help="Write the matrix for vectors in an index, and no model.")
 ]
 TitleField = Annotated[str, typer.Option(metavar="NAME", help="Field of documents that holds the title.")]
+OneMap = Annotated[
+    bool, typer.Option("--one-map", help="One affine map for all languages; try none for each language.")
+]
 Limit = Annotated[int, typer.Option(min=5, metavar="N", help="Documents per language that are fitted on.")]
 HeldOutLimit = Annotated[int, typer.Option(min=5, metavar="N", help="Documents per language that judge.")]
 
@@ -71,6 +74,7 @@ def repair(
     title_field: TitleField = "title",
     tolerance: Tolerance = 0.005,
     matrix_only: MatrixOnly = False,
+    one_map: OneMap = False,
     fit_limit: Limit = 800,
     held_out_limit: HeldOutLimit = 500,
     seed: opt.Seed = 0,
@@ -129,7 +133,8 @@ def repair(
     from haystack_crossalign.training.repair_output import open_model, write_repair
     from haystack_crossalign.training.repair_sample import make_sample
 
-    options = RepairOptions(tolerance=tolerance, seed=seed, samples=samples)
+    pivot = chosen[0] if chosen else None
+    options = RepairOptions(tolerance=tolerance, one_map=one_map, pivot=pivot, seed=seed, samples=samples)
     sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
     sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
     encoder: Any = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
@@ -191,7 +196,12 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
     fitted = ", ".join(f"{count} in {tag}" for tag, count in counts)
     lines = [
         f"Documents fitted on: {fitted}. Strength {trial.strength:g}, share of the common mean {trial.common_share:g}, "
-        + ("no whitening." if trial.whitening is None else f"whitening with shrinkage {trial.whitening:g}."),
+        + ("no whitening, " if trial.whitening is None else f"whitening with shrinkage {trial.whitening:g}, ")
+        + (
+            "one map for all languages."
+            if trial.ridge is None
+            else f"a map for each language (further share {trial.own_share:g}, ridge {trial.ridge:g})."
+        ),
         *(f"Note: {note}" for note in outcome.notes),
         f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",
     ]

@@ -196,7 +196,7 @@ def _facts(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("Processes", str(environment["processes"])),
                 ("Weights kept", f"of step {facts['kept']['step']}, share {facts['kept']['share']:g} beside the start"),
                 *(
-                    (f"Fitted again: {key.replace('_', ' ')}", text)
+                    (f"Fitted after training: {key.replace('_', ' ')}", text)
                     for key, text in (facts["kept"]["refitted"] or {}).items()
                 ),
                 ("Processor", str(environment["cpu"])),

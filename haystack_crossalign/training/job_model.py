@@ -163,6 +163,7 @@ def repair_job(
     write_repair(outcome, output, model=base, sources=sources, pages=pages, texts=job.audit.texts)
     chosen = outcome.choice.chosen
     strengths = {"strength": chosen.strength, "common_share": chosen.common_share, "whitening": chosen.whitening}
+    strengths |= {"own_share": chosen.own_share, "ridge": chosen.ridge}
     return strengths | {"notes": list(outcome.notes)}
 
 

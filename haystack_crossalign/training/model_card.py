@@ -69,7 +69,11 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
         yield f"The weights are {facts['kept']['share']:g} parts tuned and {1 - facts['kept']['share']:g} parts start."
     if facts["kept"]["refitted"] is not None:
         yield ""
-        yield "The linear module at the end was fitted to the trained encoder afterwards."
+        yield (
+            "The linear module at the end was fitted to the trained encoder afterwards."
+            if "ridge" not in facts["kept"]["refitted"]
+            else "The last modules, a map of its own for each language, were fitted afterwards."
+        )
     yield ""
 
 

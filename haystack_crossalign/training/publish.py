@@ -13,9 +13,9 @@ from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.models.offline import file_sha256
-from haystack_crossalign.training.affine import AffineMap, write_matrix_file
 from haystack_crossalign.training.candidates import Candidate
 from haystack_crossalign.training.evaluation import HeldOutScore, harm, preference
+from haystack_crossalign.training.matrix_file import VectorMap, write_matrix_file
 from haystack_crossalign.training.model_card import model_card
 from haystack_crossalign.training.model_setup import BaseModel, StartRepair
 from haystack_crossalign.training.monitor import Monitor
@@ -41,7 +41,7 @@ def describe_run(
     monitor: Monitor,
     log: Sequence[Mapping[str, float]],
     chosen: Candidate,
-    refitted: AffineMap | None,
+    refitted: VectorMap | None,
     scores: Scores | None,
     precision: str,
     device: str,
@@ -49,7 +49,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """Everything about a run, ready for JSON: see ``training-1.schema.json``.
 
-    :param refitted: the linear module as it was fitted again after training.
+    :param refitted: the linear module, or a map per language, as fitted after training.
     :param log: entries of the trainer's log with the loss terms.
     :param precision: ``bf16`` or ``fp32``.
     :param device: where it was trained.
@@ -124,7 +124,7 @@ def write_result(
     seconds: Mapping[str, float],
     files: Mapping[str, Callable[[Mapping[str, Any]], str]],
     *,
-    repair: AffineMap | None = None,
+    repair: VectorMap | None = None,
 ) -> None:
     """Write the output folder beside its place and rename it there.
 

@@ -189,6 +189,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             True,
             "false, or start.kind: repair with start.train_dense: false",
         )
+    if made.start.own_share is not None and not (made.start.refit or made.freeze_encoder):
+        raise settings.error(
+            "a map for each language is fitted where the encoder stays, or again to the trained one",
+            ("start", "own_share"),
+            made.start.own_share,
+            "null, or start.refit: true, or freeze_encoder: true",
+        )
     if made.freeze_encoder and (made.start.kind != "repair" or not made.start.train_dense or made.lora is not None):
         raise settings.error(
             "with the encoder frozen, the linear module of the repair is all that can be trained",

@@ -79,6 +79,10 @@ class Start:
     :param tolerance: loss of same-language NDCG@1 that counts as none in the choice.
     :param train_dense: whether the linear module is trained along.
     :param refit: fit the linear module again after training, to what the trained encoder makes of the same passages.
+    :param own_share: after training, a map for each language
+        (:func:`~haystack_crossalign.training.language_maps.fit_language_maps`), which takes this further share of the
+        common mean away from the languages other than that of the queries; null keeps one map for all.
+    :param ridge: of those maps: the larger, the less a language is changed.
     """
 
     kind: str = setting(choice("base", "repair"), "base")
@@ -90,6 +94,8 @@ class Start:
     tolerance: float = setting(number(0, 1), 0.005)
     train_dense: bool = setting(boolean(), True)
     refit: bool = setting(boolean(), False)
+    own_share: float | None = setting(optional(number(0, 1)), None)
+    ridge: float = setting(number(0, above=True), 3.0)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class TrainSource:
     :param path: the file; relative to the recipe.
     :param format: ``triplets``, or the corpus it is.
     :param languages: target languages taken from it; null takes those of the recipe that it has.
-    :param limit: at most so many triplets, drawn by the seed.
+    :param limit: at most so many triplets, drawn by the seed, of as many passages as there are.
     :param weight: how often each triplet is seen in an epoch; a broken part by a draw.
     :param drop: file with a JSON list of ids that are left out.
     :param aligned_sentences: take the passages apart where their versions have as many sentences each, and use the

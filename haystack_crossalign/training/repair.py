@@ -8,22 +8,27 @@ and the map is one affine map for all texts, so that nobody has to know the lang
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap, unit
+from haystack_crossalign.training.language_maps import fit_language_maps
+from haystack_crossalign.training.matrix_file import VectorMap
 
 __all__ = [
     "COMMON_SHARES",
+    "OWN_SHARES",
+    "RIDGES",
     "SHRINKAGES",
     "STRENGTHS",
     "LanguageDirections",
     "RepairChoice",
     "RepairScore",
     "Trial",
+    "choose_language_maps",
     "choose_repair",
     "fit_language_directions",
 ]
@@ -32,6 +37,10 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMON_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 SHRINKAGES: tuple[float | None, ...] = (None, 10.0, 3.0)
 """What is tried of the whitening where there are parallel documents; None is none."""
+
+OWN_SHARES = (0.0, 0.25, 0.5, 0.75)
+"""What is tried of a map for each language: parts of what is left of the common mean."""
+RIDGES = (10.0, 3.0)
 
 _TOLERANCE = 1e-9  # of two equal measures that were summed in another order
 
@@ -199,6 +208,9 @@ class Trial:
     :param strength: see :meth:`LanguageDirections.affine`.
     :param common_share: likewise.
     :param whitening: likewise.
+    :param own_share: see :func:`~haystack_crossalign.training.language_maps.fit_language_maps`; None is one map for
+        all languages.
+    :param ridge: likewise.
     :param score: its score.
     :param harmless: whether the quality of every language stays within the tolerance of the unrepaired one.
     """
@@ -208,11 +220,13 @@ class Trial:
     score: RepairScore
     harmless: bool
     whitening: float | None = None
+    own_share: float | None = None
+    ridge: float | None = None
 
     @property
     def changes(self) -> bool:
         """Whether the map changes anything."""
-        return (self.strength, self.common_share, self.whitening) != (0.0, 0.0, None)
+        return (self.strength, self.common_share, self.whitening, self.ridge) != (0.0, 0.0, None, None)
 
 
 @dataclass(frozen=True)
@@ -224,14 +238,14 @@ class RepairChoice:
     :param trials: all trials, the unrepaired embeddings first.
     """
 
-    repair: AffineMap
+    repair: VectorMap
     chosen: Trial
     trials: tuple[Trial, ...]
 
 
 def choose_repair(
     fitted: LanguageDirections,
-    score: Callable[[AffineMap], RepairScore],
+    score: Callable[[VectorMap], RepairScore],
     *,
     tolerance: float = 0.005,
     strengths: Iterable[float] = STRENGTHS,
@@ -268,3 +282,39 @@ def choose_repair(
     chosen = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
     repair = fitted.affine(chosen.strength, chosen.common_share, whitening=chosen.whitening)
     return RepairChoice(repair, chosen, tuple(trials))
+
+
+def choose_language_maps(
+    choice: RepairChoice,
+    sample: tuple[ArrayLike, Sequence[str], Sequence[str]],
+    score: Callable[[VectorMap], RepairScore],
+    *,
+    pivot: str,
+    tolerance: float = 0.005,
+    own_shares: Iterable[float] = OWN_SHARES,
+    ridges: Iterable[float] = RIDGES,
+) -> RepairChoice:
+    """Take a map for each language where that is better than the one map for all, and as harmless.
+
+    :param choice: the one map, with all trials so far.
+    :param sample: embeddings ``[n, dim]``, language and parallel group of each: what the one map was fitted on.
+    :param score: the one by which that was chosen.
+    :param pivot: the language that the others are brought to.
+    :param tolerance: loss of quality that counts as none.
+    :param own_shares: parts, 0 to 1, of the common mean's rest to take away from the other languages.
+    :param ridges: ridges to try.
+    :returns: the choice with the new trials.
+    """
+    if not isinstance(choice.repair, AffineMap):
+        return choice
+    one, base = choice.chosen, choice.trials[0].score
+    made: list[tuple[Trial, VectorMap]] = [(one, choice.repair)]
+    for ridge in ridges:
+        for part in own_shares:
+            share = part * (1 - one.common_share)
+            maps = fit_language_maps(choice.repair, *sample, pivot=pivot, own_share=share, ridge=ridge)
+            found = score(maps)
+            fine = all(found.quality[tag] >= value - tolerance - _TOLERANCE for tag, value in base.quality.items())
+            made.append((replace(one, score=found, harmless=fine, own_share=share, ridge=ridge), maps))
+    best, repair = min((pair for pair in made if pair[0].harmless), key=lambda pair: pair[0].score.bias)
+    return RepairChoice(repair, best, (*choice.trials, *(trial for trial, _ in made[1:])))

@@ -41,6 +41,7 @@ folder, moves them (see `crossalign repair --help`). Vectors of the two models m
 - Base model: `{name}`, SHA-256 of its weights `{sha256}`
 - Fitted on: {fitted}
 - Directions taken out: {directions}, strength {strength:g}; share of the common mean taken away: {share:g}; {whitening}
+- Maps: {maps}
 - Chosen by: {criterion}, under the condition that same-language NDCG@1 falls in no language
 - Data: {data}
 
@@ -99,6 +100,9 @@ def repair_card(data: Mapping[str, Any], name: str) -> str:
         whitening="no whitening"
         if data["chosen"]["whitening"] is None
         else f"differences between translations whitened, shrinkage {data['chosen']['whitening']:g}",
+        maps="one map for all languages"
+        if data["chosen"]["ridge"] is None
+        else "a map for each language (further share {own_share:g}, ridge {ridge:g})".format(**data["chosen"]),
         criterion=data["criterion"],
         data=", ".join(f"`{one['name']}` (SHA-256 `{one['sha256'][:16]}…`)" for one in data["data"]) or "in memory",
         table="\n".join(lines),

@@ -16,7 +16,7 @@ from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario, plan_scenarios
 from haystack_crossalign.data.collection import JudgedCollection, Source
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.affine import AffineMap
+from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.repair import (
     COMMON_SHARES,
     SHRINKAGES,
@@ -24,6 +24,7 @@ from haystack_crossalign.training.repair import (
     LanguageDirections,
     RepairChoice,
     RepairScore,
+    choose_language_maps,
     choose_repair,
     fit_language_directions,
 )
@@ -42,6 +43,8 @@ class RepairOptions:
     :param strengths: shares of the language directions to try.
     :param common_shares: shares of the common mean to try, where the held-out queries can show harm.
     :param whitenings: shrinkages of the whitening to try, likewise, where documents are parallel.
+    :param one_map: try no map for each language, only one for all.
+    :param pivot: the language that those maps bring the others to; None takes English, or else the first by its tag.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
     """
@@ -50,6 +53,8 @@ class RepairOptions:
     strengths: Sequence[float] = STRENGTHS
     common_shares: Sequence[float] = COMMON_SHARES
     whitenings: Sequence[float | None] = SHRINKAGES
+    one_map: bool = False
+    pivot: str | None = None
     seed: int = 0
     samples: int = 1000
 
@@ -75,7 +80,7 @@ class RepairOutcome:
     :param notes: what a reader must know.
     """
 
-    repair: AffineMap
+    repair: VectorMap
     fitted: LanguageDirections
     choice: RepairChoice
     criterion: str
@@ -138,6 +143,11 @@ def fit_repair(
         else (_distance_of_means(collection), "mean distance between the language means of the held-out documents")
     )
     choice = _choose(fitted, score, options, fewest, enough=enough, parallel=sample.parallel)
+    if enough and sample.parallel and not options.one_map:
+        languages = [one.language for one in sample.fit]
+        pivot = options.pivot or ("en" if "en" in languages else min(languages))
+        fitted_on = (fit_vectors, languages, [one.group for one in sample.fit])
+        choice = choose_language_maps(choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance)
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
     chosen = {"tolerance": options.tolerance, "seed": options.seed, "samples": options.samples}
     model = embedder.provenance()
@@ -164,7 +174,7 @@ def fit_repair(
 
 def _choose(
     fitted: LanguageDirections,
-    score: Callable[[AffineMap], RepairScore],
+    score: Callable[[VectorMap], RepairScore],
     options: RepairOptions,
     fewest: int,
     *,
@@ -223,7 +233,7 @@ def held_out_plan(collection: JudgedCollection) -> list[Scenario]:
     return plan_scenarios(names, pool, asked)
 
 
-def _distance_of_means(collection: JudgedCollection) -> Callable[[AffineMap], RepairScore]:
+def _distance_of_means(collection: JudgedCollection) -> Callable[[VectorMap], RepairScore]:
     """Documents that are not parallel: the bias is how far the language means lie apart, the quality as ever."""
     documents = collection.documents
     # Each document a group of its own: the ranks in the mixed pool are computed and not used.
@@ -231,7 +241,7 @@ def _distance_of_means(collection: JudgedCollection) -> Callable[[AffineMap], Re
     tags = collection.document_languages
     rows = [documents.in_languages([tag]) for tag in tags]
 
-    def score(repair: AffineMap) -> RepairScore:
+    def score(repair: VectorMap) -> RepairScore:
         moved = repair.apply(_vectors(documents.vectors)).astype(np.float64)
         means = [moved[places].mean(axis=0) for places in rows]
         pairs = [(one, two) for one in range(len(tags)) for two in range(one)]

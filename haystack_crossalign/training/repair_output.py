@@ -17,7 +17,8 @@ from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.models.names import MATRIX_FILE
-from haystack_crossalign.training.affine import AffineMap, write_matrix_file
+from haystack_crossalign.training.affine import AffineMap
+from haystack_crossalign.training.matrix_file import write_matrix_file
 from haystack_crossalign.training.new_folder import new_folder
 from haystack_crossalign.training.repair_card import repair_card
 from haystack_crossalign.training.repair_model import RepairOutcome
@@ -148,12 +149,16 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
                 "strength": chosen.strength,
                 "common_share": chosen.common_share,
                 "whitening": chosen.whitening,
+                "own_share": chosen.own_share,
+                "ridge": chosen.ridge,
             },
             "trials": [
                 {
                     "strength": trial.strength,
                     "common_share": trial.common_share,
                     "whitening": trial.whitening,
+                    "own_share": trial.own_share,
+                    "ridge": trial.ridge,
                     "bias": trial.score.bias,
                     "quality": dict(sorted(trial.score.quality.items())),
                     "harmless": trial.harmless,

@@ -12,7 +12,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.ranks.exact import exact_ranks
 from haystack_crossalign.ranks.table import RankTable
-from haystack_crossalign.training.affine import AffineMap
+from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.repair import RepairScore
 
 __all__ = ["HeldOut", "held_out_score"]
@@ -38,7 +38,7 @@ class HeldOut:
     document_groups: Sequence[str]
 
 
-def held_out_score(data: HeldOut) -> Callable[[AffineMap], RepairScore]:
+def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
     """Make the score that :func:`~haystack_crossalign.training.repair.choose_repair` takes.
 
     Bias: mean Max@R in the pool of all languages, the mean over the query languages. Quality: mean NDCG@1 of each query
@@ -54,7 +54,7 @@ def held_out_score(data: HeldOut) -> Callable[[AffineMap], RepairScore]:
     asked = sorted({int(code) for code in query_codes})
     max_at_r, ndcg = parse_measure("Max@R"), parse_measure("NDCG@1")
 
-    def score(repair: AffineMap) -> RepairScore:
+    def score(repair: VectorMap) -> RepairScore:
         queries, documents = repair.apply(data.queries), repair.apply(data.documents)
 
         def ranked(rows: NDArray[np.bool_], pool: NDArray[np.bool_], wanted: NDArray[np.int32]) -> RankTable:

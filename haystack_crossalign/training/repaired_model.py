@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.affine import AffineMap
+from haystack_crossalign.training.matrix_file import VectorMap
 
-__all__ = ["repaired_model", "write_repaired_model"]
+__all__ = ["repaired_model", "with_map", "write_repaired_model"]
 
 
-def repaired_model(model: SentenceTransformer, repair: AffineMap) -> SentenceTransformer:
-    """The base model followed by Normalize, Dense without activation, and Normalize.
+def repaired_model(model: SentenceTransformer, repair: VectorMap) -> SentenceTransformer:
+    """The base model followed by Normalize, Dense without activation, and Normalize; three Dense with ReLU between them
+    for a map per language.
 
     The modules of the base model are shared, not copied; its prompts and similarity are kept (which must be the cosine
     or the dot product: the result is of unit length, where both are the same).
@@ -39,16 +43,25 @@ def repaired_model(model: SentenceTransformer, repair: AffineMap) -> SentenceTra
     modules = list(model.children())
     if not isinstance(modules[-1], Normalize):
         modules.append(Normalize())
-    dense = Dense(
-        dimension,
-        dimension,
-        activation_function=None,
-        init_weight=torch.from_numpy(repair.matrix.copy()),
-        init_bias=torch.from_numpy(repair.bias.copy()),
-    )
-    dense.to(device=model.device, dtype=model.dtype)
+    return _followed_by(modules, repair, model)
+
+
+def with_map(model: SentenceTransformer, repair: VectorMap) -> SentenceTransformer:
+    """A repaired model with another map at its end; the modules before it are shared.
+
+    :param model: from :func:`repaired_model`, with one map for all languages.
+    :param repair: of the model's dimension.
+    """
+    return _followed_by(list(model.children())[:-2], repair, model)
+
+
+def _followed_by(modules: list[torch.nn.Module], repair: VectorMap, model: SentenceTransformer) -> SentenceTransformer:
+    """The map after modules that end with Normalize, all else as in the model."""
+    dense = [_dense(weight, bias, activated=more) for weight, bias, more in _layers(repair)]
+    for one in dense:
+        one.to(device=model.device, dtype=model.dtype)
     repaired = SentenceTransformer(
-        modules=[*modules, dense, Normalize()],
+        modules=[*modules, *dense, Normalize()],
         device=str(model.device),
         prompts={name: prompt for name, prompt in model.prompts.items() if prompt is not None},
         default_prompt_name=model.default_prompt_name,
@@ -58,7 +71,25 @@ def repaired_model(model: SentenceTransformer, repair: AffineMap) -> SentenceTra
     return repaired
 
 
-def write_repaired_model(model: SentenceTransformer, repair: AffineMap, folder: Path | str) -> None:
+def _layers(repair: VectorMap) -> list[tuple[NDArray[np.float32], NDArray[np.float32], bool]]:
+    """Weight and bias of each linear layer, and whether ReLU follows."""
+    if isinstance(repair, AffineMap):
+        return [(repair.matrix, repair.bias, False)]
+    layers = repair.layers()
+    return [(weight, bias, number < len(layers)) for number, (weight, bias) in enumerate(layers, 1)]
+
+
+def _dense(weight: NDArray[np.float32], bias: NDArray[np.float32], *, activated: bool) -> Dense:
+    return Dense(
+        weight.shape[1],
+        weight.shape[0],
+        activation_function=torch.nn.ReLU() if activated else None,
+        init_weight=torch.from_numpy(np.ascontiguousarray(weight)),
+        init_bias=torch.from_numpy(bias.copy()),
+    )
+
+
+def write_repaired_model(model: SentenceTransformer, repair: VectorMap, folder: Path | str) -> None:
     """Save :func:`repaired_model`: safetensors and stock modules only, loadable without this package.
 
     :param model: the base model.

@@ -87,8 +87,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
             kept += sentence_queries(kept, entry.sentence_queries)
         if entry.limit is not None and len(kept) > entry.limit:
             # A generator per file: the limit of one does not move the draw of another.
-            drawn = np.random.default_rng([recipe.seed, number]).permutation(len(kept))[: entry.limit]
-            kept = tuple(kept[place] for place in sorted(drawn.tolist()))
+            kept = _drawn(kept, entry.limit, np.random.default_rng([recipe.seed, number]))
         if not kept:
             raise InputError(
                 "no triplet with a wanted target language",
@@ -120,6 +119,16 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
     if len(train) < 2:
         raise InputError("fewer than two triplets are left to train on", field="held_out", seen=len(train))
     return TrainData(tuple(train), held_out, tuple(summaries), tuple(fit))
+
+
+def _drawn(triplets: Sequence[Triplet], count: int, generator: np.random.Generator) -> tuple[Triplet, ...]:
+    """So many triplets, in their order; a passage comes a second time only after every other one has come."""
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, int, int]] = []
+    for place in generator.permutation(len(triplets)).tolist():
+        turns.append((seen[triplets[place].passage], len(turns), place))
+        seen[triplets[place].passage] += 1
+    return tuple(triplets[place] for place in sorted(place for _, _, place in sorted(turns)[:count]))
 
 
 def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ...], frozenset[str]]:

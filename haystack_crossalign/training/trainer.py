@@ -19,7 +19,6 @@ from transformers import set_seed
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
-from haystack_crossalign.training.affine import AffineMap
 from haystack_crossalign.training.candidates import choose_weights, weights_of
 from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
@@ -32,6 +31,8 @@ from haystack_crossalign.training.frozen_encoder import (
     map_of,
     set_map,
 )
+from haystack_crossalign.training.language_maps import LanguageMaps, fit_language_maps
+from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.model_setup import (
     BaseModel,
     StartRepair,
@@ -47,7 +48,7 @@ from haystack_crossalign.training.packing import TextTable, token_budget
 from haystack_crossalign.training.publish import describe_run, write_result
 from haystack_crossalign.training.recipe import Recipe
 from haystack_crossalign.training.repair import fit_language_directions
-from haystack_crossalign.training.repaired_model import repaired_model
+from haystack_crossalign.training.repaired_model import repaired_model, with_map
 from haystack_crossalign.training.rows import Collator, TrainRow, kind_batch_sampler, make_rows
 from haystack_crossalign.training.stock_trainer import PackedTrainer, last_checkpoint, quiet_libraries
 from haystack_crossalign.training.train_data import TrainData, read_train_data
@@ -183,8 +184,13 @@ class _Run:
         if self.processes.is_main_process:
             with self._timed("after"):
                 chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
-                refitted = self._refit(start, choice, data, table, vectors) if recipe.start.refit else None
+                final = self._final_map(start, choice, base if frozen is not None else None, data, table, vectors)
                 after = None if audit is None else embedded(start, audit.rows)
+                if isinstance(final, LanguageMaps):
+                    if audit is not None:
+                        own = vectors.of_base(base, audit.rows) if frozen is not None else None
+                        after = final.apply(vectors(encoder_of(start), audit.rows) if own is None else own)
+                    start = with_map(start, final)
                 facts = describe_run(
                     recipe=recipe,
                     data=data,
@@ -194,7 +200,7 @@ class _Run:
                     monitor=monitor,
                     log=log,
                     chosen=chosen,
-                    refitted=refitted,
+                    refitted=final,
                     scores=None
                     if audit is None or before is None or start_score is None or after is None
                     else (before, start_score, audit.score(after), audit.intervals(after, seed=recipe.seed)),
@@ -202,9 +208,8 @@ class _Run:
                     device=self.device,
                     processes=self.processes.num_processes,
                 )
-            write_result(
-                start, self.work, facts, self.seconds, files, repair=map_of(start) if frozen is not None else None
-            )
+            moves = None if frozen is None else final or map_of(start)
+            write_result(start, self.work, facts, self.seconds, files, repair=moves)
         self.processes.wait_for_everyone()
         return TrainingOutcome(self.work.output, facts, dict(self.seconds))
 
@@ -252,21 +257,34 @@ class _Run:
         choice = choose_start(recipe.start, vectors.of_base(base, rows), tags, groups, held_out)
         return repaired_model(base.model, choice.repair), choice
 
-    def _refit(
+    def _final_map(
         self,
         model: SentenceTransformer,
         choice: StartRepair | None,
+        frozen: BaseModel | None,
         data: TrainData,
         table: TextTable,
         vectors: Vectors,
-    ) -> AffineMap | None:
-        """Fit the linear module to the trained encoder, with the strengths of the start."""
-        if choice is None:
+    ) -> VectorMap | None:
+        """What is fitted after training: the linear module again, with the strengths of the start, and language maps.
+
+        :param model: gets the linear module.
+        :param frozen: the model whose embeddings were trained on, where its layers were not trained.
+        """
+        start = self.recipe.start
+        if choice is None or not (start.refit or start.own_share is not None):
             return None
-        rows, tags, groups = passage_sample(data.fit, table, self.recipe.start.passages, self.recipe.seed)
-        fitted = fit_language_directions(vectors(encoder_of(model), rows), tags, groups).affine(*choice.strengths)
-        set_map(model, fitted)
-        return fitted
+        rows, tags, groups = passage_sample(data.fit, table, start.passages, self.recipe.seed)
+        found = vectors(encoder_of(model), rows) if frozen is None else vectors.of_base(frozen, rows)
+        shared = (
+            fit_language_directions(found, tags, groups).affine(*choice.strengths) if start.refit else map_of(model)
+        )
+        set_map(model, shared)
+        if start.own_share is None:
+            return shared
+        return fit_language_maps(
+            shared, found, tags, groups, pivot=self.recipe.language, own_share=start.own_share, ridge=start.ridge
+        )
 
     def _trainer(
         self,

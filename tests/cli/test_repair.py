@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_model_folder
 
 from haystack_crossalign.audit.result import AuditResult
-from haystack_crossalign.training.affine import read_matrix_file
+from haystack_crossalign.training.matrix_file import read_matrix_file
 
 __all__ = ["tiny_model_folder"]
 

@@ -56,8 +56,8 @@ def test_the_languages_that_training_moved_apart_meet_again(tiny_model_folder: P
     assert language_gap(tmp_path / "stays") > 10 * language_gap(tmp_path / "fitted")
     assert stays.data["kept"]["refitted"] is None
     assert fitted.data["kept"]["refitted"]["strength"] == "1"
-    assert "Fitted again: strength" in render_training_html(fitted.data)
-    assert "Fitted again" not in render_training_html(stays.data)
+    assert "Fitted after training: strength" in render_training_html(fitted.data)
+    assert "Fitted after training" not in render_training_html(stays.data)
     card = (tmp_path / "fitted" / "README.md").read_text(encoding="utf-8")
     assert "fitted to the trained encoder" in card
     assert "fitted to the trained encoder" not in (tmp_path / "stays" / "README.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.prompts import Prompts
-from haystack_crossalign.training.affine import read_matrix_file
+from haystack_crossalign.training.matrix_file import read_matrix_file
 from haystack_crossalign.training.repair_harm import harm_of_language, paired_share_interval, queries_needed
 from haystack_crossalign.training.repair_model import RepairOptions, RepairOutcome, fit_repair
 from haystack_crossalign.training.repair_output import ModelToRepair, open_model, write_repair
@@ -95,7 +95,7 @@ def test_with_a_coarse_tolerance_fewer_queries_suffice_and_every_strength_is_tri
     # 1.96 / 0.2 - 2 = 7.8 queries.
     outcome = outcome_of(make_sample(parallel(60)), Vectors(common=0.5), tolerance=0.2)
     assert {trial.common_share for trial in outcome.choice.trials} == {0.0, 0.2, 0.4, 0.6, 0.8}
-    assert {trial.whitening for trial in outcome.choice.trials} == {None, 10.0}
+    assert {trial.whitening for trial in outcome.choice.trials} == {None, 10.0, 3.0}
     assert len(outcome.choice.trials) == 50
     assert not any("too small" in note for note in outcome.notes)
 

@@ -166,3 +166,24 @@ def test_data_that_cannot_be_trained_on_is_told(tmp_path: Path, changes: dict[st
     values = {"model": "m", "languages": ["zh"], "data": [{"path": "a.jsonl"}], **changes}
     with pytest.raises(InputError, match=message):
         read_train_data(make_recipe(values, folder=tmp_path))
+
+
+def test_a_limit_draws_from_as_many_passages_as_there_are(tmp_path: Path) -> None:
+    # Five questions of each of twelve passages, as in SQuAD.
+    rows = [
+        replace(one, id=f"q{number}", query=f"question {number}")
+        for number in range(60)
+        for one in [made_triplets(12)[number % 12]]
+    ]
+    write(tmp_path / "a.jsonl", rows)
+
+    def drawn(limit: int, seed: int = 0) -> list[Triplet]:
+        values = {"model": "m", "languages": ["zh"], "held_out": {"share": 0}, "seed": seed}
+        recipe = make_recipe(values | {"data": [{"path": "a.jsonl", "limit": limit}]}, folder=tmp_path)
+        return list(read_train_data(recipe).train)
+
+    assert sorted(Counter(one.passage for one in drawn(12)).values()) == [1] * 12
+    assert sorted(Counter(one.passage for one in drawn(30)).values()) == [2] * 6 + [3] * 6
+    assert drawn(12) == drawn(12)
+    assert drawn(12) != drawn(12, seed=1)
+    assert [one.id for one in drawn(30)] == sorted((one.id for one in drawn(30)), key=lambda name: int(name[1:]))

@@ -1,0 +1,284 @@
+"""A map for each language, of which every vector takes the one of its own language."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+from training_runs import made_recipe, made_triplets
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.affine import AffineMap, unit
+from haystack_crossalign.training.language_maps import LanguageMaps, fit_language_maps
+from haystack_crossalign.training.matrix_file import read_matrix_file, write_matrix_file
+from haystack_crossalign.training.recipe import make_recipe
+from haystack_crossalign.training.repair import (
+    RepairChoice,
+    RepairScore,
+    Trial,
+    choose_language_maps,
+    fit_language_directions,
+)
+from haystack_crossalign.training.repaired_model import repaired_model, with_map, write_repaired_model
+from haystack_crossalign.training.trainer import train
+
+DIM = 24
+TAGS = ("en", "ar", "zh")
+Sample = tuple[NDArray[np.float64], list[str], list[str]]
+
+
+def sample(groups: int = 300, seed: int = 0, noise: float = 0.3) -> Sample:
+    """Versions of one content: an offset per language, and noise that no translation shares, none in English."""
+    draw = np.random.default_rng(seed)
+    content = draw.normal(size=(groups, DIM))
+    versions = []
+    for place in range(len(TAGS)):
+        offset = np.zeros(DIM)
+        offset[place] = 8
+        versions.append(content + offset + place * noise * draw.normal(size=(groups, DIM)) * (np.arange(DIM) > 12))
+    tags = [tag for tag in TAGS for _ in range(groups)]
+    return unit(np.concatenate(versions)), tags, [f"g{number}" for number in range(groups)] * len(TAGS)
+
+
+def shared(data: Sample) -> AffineMap:
+    return fit_language_directions(*data).affine(1.0, 0.5, whitening=3.0)
+
+
+@pytest.fixture(scope="module")
+def data() -> Sample:
+    return sample()
+
+
+@pytest.fixture(scope="module")
+def maps(data: Sample) -> LanguageMaps:
+    return fit_language_maps(shared(data), *data, pivot="en", own_share=0.2, ridge=3.0)
+
+
+def test_every_vector_takes_the_map_of_its_language(maps: LanguageMaps) -> None:
+    vectors, tags, _ = sample(100, seed=1)  # of the same languages, but not those that it was fitted on
+    values = vectors @ maps.detectors.T - maps.offsets
+    sure = (np.abs(values) >= 0.1).all(axis=1)
+    assert sure.mean() > 0.95
+    assert maps.languages == ("en", "ar", "zh")
+    moved = maps.apply(vectors)
+    for vector, tag, found, certain in zip(vectors, tags, moved, sure, strict=True):
+        if certain:
+            place = maps.languages.index(tag)
+            wanted = unit((maps.matrices[place].astype(float) @ vector + maps.biases[place])[None])[0]
+            np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
+def test_between_two_languages_it_is_continuous_and_follows_the_formula(maps: LanguageMaps, data: Sample) -> None:
+    one, other = data[0][0], data[0][-1]
+    line = unit(np.linspace(one, other, 4001))
+    steps = np.linalg.norm(np.diff(maps.apply(line), axis=0), axis=1)
+    assert steps.max() < 0.02
+    moved = line @ maps.matrices[0].T.astype(float) + maps.biases[0]
+    for place in range(2):
+        matrix = (maps.matrices[place + 1] - maps.matrices[0]).astype(float)
+        bias = (maps.biases[place + 1] - maps.biases[0]).astype(float)
+        most = (np.linalg.norm(matrix, axis=1) + np.abs(bias)).max()
+        value = line @ maps.detectors[place] - maps.offsets[place]
+        gate = (most / 0.2 * np.maximum(0, 0.1 - value))[:, None]
+        moved += np.maximum(line @ matrix.T + bias - gate, 0) - np.maximum(-(line @ matrix.T + bias) - gate, 0)
+    np.testing.assert_allclose(maps.apply(line), unit(moved), atol=1e-5)
+
+
+def test_the_map_of_a_language_is_the_least_of_its_sum_of_squares(data: Sample) -> None:
+    vectors, tags, _ = data
+    first = shared(data)
+    found = fit_language_maps(first, *data, pivot="en", own_share=0.2, ridge=0.7)
+    np.testing.assert_array_equal(found.matrices[0], first.matrix)
+    np.testing.assert_array_equal(found.biases[0], first.bias)
+    means = np.stack([vectors[[one == tag for one in tags]].mean(axis=0) for tag in TAGS])
+    bias = first.bias - 0.2 * first.matrix.astype(float) @ means.mean(axis=0)
+    wanted = unit(vectors[:300] @ first.matrix.T.astype(float) + first.bias)
+    before = unit(vectors[600:] @ first.matrix.T.astype(float) + bias)
+    penalty = 0.7 * np.trace(before.T @ before) / DIM
+    change = np.linalg.solve(first.matrix.T.astype(float), found.matrices[2].T.astype(float)).T - np.eye(DIM)
+
+    def cost(change: NDArray[np.float64]) -> float:
+        return float(((wanted - before @ (np.eye(DIM) + change).T) ** 2).sum() + penalty * (change**2).sum())
+
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        step = draw.normal(size=change.shape) * 1e-2
+        assert cost(change) < cost(change + step)
+    np.testing.assert_allclose(found.biases[2], (np.eye(DIM) + change) @ bias, atol=1e-4)
+
+
+def test_noise_of_one_language_counts_less_afterwards() -> None:
+    data = sample(noise=1.0)
+    maps = fit_language_maps(shared(data), *data, pivot="en", own_share=0.2, ridge=3.0)
+    vectors, _, _ = sample(200, seed=2, noise=1.0)
+    english, chinese = vectors[:200], vectors[400:]
+
+    def first(repair: AffineMap | LanguageMaps) -> float:
+        moved, pool = repair.apply(chinese), repair.apply(english)
+        return float(((moved @ pool.T).argmax(axis=1) == np.arange(200)).mean())
+
+    assert first(maps) > first(shared(data)) + 0.02, (first(maps), first(shared(data)))
+    np.testing.assert_array_equal(maps.apply(english)[:5], shared(data).apply(english)[:5])  # the pivot stays
+
+
+def test_without_a_further_share_and_with_a_great_ridge_it_is_the_one_map(data: Sample) -> None:
+    same = fit_language_maps(shared(data), *data, pivot="en", own_share=0.0, ridge=1e12)
+    np.testing.assert_allclose(same.apply(data[0]), shared(data).apply(data[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"pivot": "fr"}, "pivot"),
+        ({"own_share": 1.5}, "own_share"),
+        ({"ridge": 0.0}, "ridge"),
+        ({"ridge": float("inf")}, "ridge"),
+    ],
+)
+def test_values_that_cannot_be_are_named(data: Sample, changes: dict[str, float], field: str) -> None:
+    with pytest.raises(InputError, match=field):
+        fit_language_maps(shared(data), *data, **({"pivot": "en"} | changes))  # type: ignore[arg-type]
+
+
+def test_each_language_needs_parallel_documents_and_a_mean_of_its_own(data: Sample) -> None:
+    vectors, tags, groups = data
+    apart = [f"{tag}{group}" if tag == "zh" else group for tag, group in zip(tags, groups, strict=True)]
+    with pytest.raises(InputError, match="parallel"):
+        fit_language_maps(shared(data), vectors, tags, apart, pivot="en")
+    with pytest.raises(InputError, match="languages"):
+        fit_language_maps(shared(data), vectors[:-1], tags, groups, pivot="en")
+    twice = np.concatenate([vectors[:300], vectors[:300]])
+    with pytest.raises(InputError, match="not to be told"):
+        fit_language_maps(shared(data), twice, ["en"] * 300 + ["zh"] * 300, groups[:600], pivot="en")
+
+
+def test_the_matrix_file_carries_the_maps(maps: LanguageMaps, data: Sample, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_matrix_file(maps, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    again = read_matrix_file(tmp_path / "one")
+    assert isinstance(again, LanguageMaps)
+    assert again.languages == maps.languages
+    assert again.metadata == maps.metadata
+    assert again.metadata["pivot"] == "en"
+    np.testing.assert_array_equal(again.apply(data[0]), maps.apply(data[0]))
+    np.testing.assert_array_equal(again.apply(3 * data[0][:7], block=2), maps.apply(data[0])[:7])
+
+
+def test_arrays_that_do_not_fit_are_refused(maps: LanguageMaps) -> None:
+    with pytest.raises(InputError, match="detectors"):
+        LanguageMaps(maps.languages, maps.matrices, maps.biases, maps.detectors[:1], maps.offsets)
+    with pytest.raises(InputError, match="biases"):
+        LanguageMaps(maps.languages, maps.matrices, maps.biases * np.float32("nan"), maps.detectors, maps.offsets)
+    with pytest.raises(InputError, match=r"\[n, 24\]"):
+        maps.apply(np.ones((2, 3)))
+
+
+def of_model(model: SentenceTransformer) -> LanguageMaps:
+    """Maps for two languages, of random texts of the tiny model."""
+    texts = [one.passage for one in made_triplets(60)], [one.targets["zh"] for one in made_triplets(60)]
+    vectors = np.concatenate([model.encode(part) for part in texts])
+    data = (vectors, ["en"] * 60 + ["zh"] * 60, [str(row) for row in range(60)] * 2)
+    return fit_language_maps(fit_language_directions(*data).affine(), *data, pivot="en", own_share=0.3)
+
+
+@pytest.mark.parametrize(("dtype", "least"), [(torch.float32, 1 - 1e-6), (torch.bfloat16, 0.995)])
+def test_the_folder_gives_the_vectors_that_the_maps_give(tiny_model, tmp_path: Path, dtype, least: float) -> None:
+    maps = of_model(tiny_model)
+    write_repaired_model(tiny_model, maps, tmp_path / "repaired")
+    again = SentenceTransformer(str(tmp_path / "repaired"), device="cpu", model_kwargs={"dtype": dtype})
+    head = SentenceTransformer(modules=list(again.children())[3:], device="cpu")
+    for triplet in made_triplets(20):
+        for text in (triplet.passage, triplet.targets["zh"]):
+            vector = tiny_model.encode(text)[None]
+            moved = head({"sentence_embedding": torch.tensor(vector, dtype=dtype)})["sentence_embedding"]
+            assert (moved.float().detach().numpy() @ maps.apply(vector).T).item() > least
+            if dtype == torch.float32:
+                np.testing.assert_allclose(again.encode(text), maps.apply(vector)[0], atol=2e-6)
+
+
+def test_the_folder_loads_without_this_package(tiny_model, tmp_path: Path) -> None:
+    write_repaired_model(tiny_model, of_model(tiny_model), tmp_path / "repaired")
+    code = (
+        "import sys, sentence_transformers as s; s.SentenceTransformer(sys.argv[1], device='cpu').encode('w1');"
+        "sys.exit('haystack_crossalign' in sys.modules)"
+    )
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code, str(tmp_path / "repaired")]
+    assert subprocess.run(command, env=environment, check=False, cwd=tmp_path).returncode == 0
+
+
+def test_another_map_takes_the_place_of_the_one(tiny_model, make_texts) -> None:
+    maps = of_model(tiny_model)
+    dim = maps.dimension
+    plain = repaired_model(tiny_model, AffineMap(np.eye(dim, dtype=np.float32), np.zeros(dim, np.float32)))
+    texts = make_texts(1, 4)[0]
+    np.testing.assert_allclose(with_map(plain, maps).encode(texts), maps.apply(tiny_model.encode(texts)), atol=2e-6)
+
+
+def chosen(bias: dict[float, float], quality: dict[float, float]) -> RepairChoice:
+    """The choice where the score depends on the ridge alone; 0 stands for one map for all."""
+    data = sample(60)
+    first = RepairScore(bias[0], {"en": quality[0]})
+    one = Trial(1.0, 0.5, first, harmless=True)
+    before = RepairChoice(shared(data), one, (Trial(0.0, 0.0, RepairScore(99.0, {"en": 0.9}), harmless=True), one))
+
+    def score(maps: AffineMap | LanguageMaps) -> RepairScore:
+        ridge = float(maps.metadata["ridge"])
+        return RepairScore(bias[ridge], {"en": quality[ridge]})
+
+    return choose_language_maps(before, data, score, pivot="en", own_shares=(0.0, 0.5), ridges=(10.0, 3.0))
+
+
+def test_maps_for_each_language_are_taken_only_where_better_and_harmless() -> None:
+    better = chosen({0: 5.0, 10: 4.0, 3: 3.0}, {0: 0.9, 10: 0.9, 3: 0.9})
+    assert (better.chosen.ridge, better.chosen.own_share) == (3.0, 0.0)
+    assert isinstance(better.repair, LanguageMaps)
+    assert len(better.trials) == 6
+    harmful = chosen({0: 5.0, 10: 4.0, 3: 3.0}, {0: 0.9, 10: 0.9, 3: 0.8})
+    assert harmful.chosen.ridge == 10.0
+    worse = chosen({0: 5.0, 10: 5.0, 3: 6.0}, {0: 0.9, 10: 0.9, 3: 0.9})
+    assert worse.chosen.ridge is None
+    assert isinstance(worse.repair, AffineMap)
+    # The part is of what the one map leaves of the common mean.
+    assert {trial.own_share for trial in better.trials} == {None, 0.0, 0.25}
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_training_ends_with_a_map_for_each_language(tiny_model_folder: Path, tmp_path: Path, frozen: bool) -> None:
+    recipe = made_recipe(
+        tiny_model_folder,
+        start={"kind": "repair", "strength": 1.0, "common_share": 0.2, "own_share": 0.1}
+        | ({} if frozen else {"train_dense": False, "refit": True}),
+        freeze_encoder=frozen,
+        dropout=0.0,
+        optimiser={"epochs": 2, "learning_rate": 3e-3},
+    )
+    outcome = train(recipe, tmp_path / "model", triplets=made_triplets(60))
+    model = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    names = [type(one).__name__ for one in model.children()]
+    assert names[-5:] == ["Normalize", "Dense", "Dense", "Dense", "Normalize"]
+    assert outcome.data["kept"]["refitted"]["ridge"] == "3"
+    assert outcome.data["result"]["rows"]
+    assert "a map of its own for each language" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    texts = [made_triplets(60)[3].passage, made_triplets(60)[3].targets["zh"]]
+    if frozen:
+        maps = read_matrix_file(tmp_path / "model" / "matrix.safetensors")
+        base = SentenceTransformer(str(tiny_model_folder), device="cpu")
+        np.testing.assert_allclose(model.encode(texts), maps.apply(base.encode(texts)), atol=1e-5)
+    else:
+        assert not (tmp_path / "model" / "matrix.safetensors").exists()
+
+
+def test_maps_need_an_encoder_that_stays_or_is_fitted_again() -> None:
+    start = {"kind": "repair", "own_share": 0.1}
+    with pytest.raises(InputError, match=r"start\.own_share"):
+        make_recipe({"model": "m", "languages": ["zh"], "start": start})
+    make_recipe({"model": "m", "languages": ["zh"], "start": start, "freeze_encoder": True})
