@@ -96,7 +96,7 @@ def test_with_a_coarse_tolerance_fewer_queries_suffice_and_every_strength_is_tri
     outcome = outcome_of(make_sample(parallel(60)), Vectors(common=0.5), tolerance=0.2)
     assert {trial.common_share for trial in outcome.choice.trials} == {0.0, 0.2, 0.4, 0.6, 0.8}
     assert {trial.whitening for trial in outcome.choice.trials} == {None, 10.0, 3.0}
-    assert len(outcome.choice.trials) == 50
+    assert len(outcome.choice.trials) == 83
     assert not any("too small" in note for note in outcome.notes)
 
 
