@@ -225,7 +225,9 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
         recipe = replace(recipe, data=tuple(source for source in recipe.data if source.format != "squad"))
     if run.variant in REPAIRS:
         data = read_train_data(recipe)
-        table = TextTable(xquad.base.model, xquad.base.prompts, max_tokens=recipe.model.max_tokens)
+        table = TextTable(
+            xquad.base.model, xquad.base.prompts, max_tokens=recipe.start.max_tokens or recipe.model.max_tokens
+        )
         rows, tags, groups = passage_sample(data.train, table, recipe.start.passages, run.seed)
         vectors = Vectors(table, "cpu", resolve_precision("auto", "cpu") == "bf16", memory).of_base(xquad.base, rows)
         fitted, start = fit_language_directions(vectors, tags, groups), recipe.start

@@ -76,6 +76,8 @@ class Start:
     :param whitening: shrinkage of the whitening of what tells translations apart: the larger, the weaker; null for
         none. ``auto``: chosen along with the others, none where those are given.
     :param passages: passages per language that the repair is fitted on.
+    :param max_tokens: of those passages; null takes `model.max_tokens`. What stands in an index is seldom cut as short
+        as training allows, and the means of the languages depend on it.
     :param tolerance: loss of same-language NDCG@1 that counts as none in the choice.
     :param train_dense: whether the linear module is trained along.
     :param refit: fit the linear module again after training, to what the trained encoder makes of the same passages.
@@ -91,6 +93,7 @@ class Start:
     directions: int | None = setting(optional(whole(1)), None)
     whitening: float | str | None = setting(optional(either(choice("auto"), number(0, above=True))), "auto")
     passages: int = setting(whole(2), 4000)
+    max_tokens: int | None = setting(optional(whole(8)), None)
     tolerance: float = setting(number(0, 1), 0.005)
     train_dense: bool = setting(boolean(), True)
     refit: bool = setting(boolean(), False)

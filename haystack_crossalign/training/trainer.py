@@ -129,6 +129,10 @@ class _Run:
         set_seed(recipe.seed)
 
         vectors = Vectors(table, self.device, bf16, self.memory or EmbeddingMemory())
+        fit = vectors
+        if recipe.start.max_tokens is not None:
+            fit_table = TextTable(base.model, base.prompts, max_tokens=recipe.start.max_tokens)
+            fit = Vectors(fit_table, self.device, bf16, vectors.memory)
         used = sorted({text for row in rows for text in row.columns})
         # Anchors are texts of the source language: the query and the passage.
         taught = used if recipe.distil.weight else sorted({text for row in rows for text in row.columns[:2]})
@@ -138,7 +142,7 @@ class _Run:
             if recipe.freeze_encoder:
                 frozen = torch.from_numpy(vectors.whole(base, sorted({*used, *(audit.rows if audit else ())})))
             before = None if audit is None else audit.score(vectors.of_base(base, audit.rows))
-            start, choice = self._start(base, data, table, vectors, audit)
+            start, choice = self._start(base, data, fit, vectors, audit)
 
             def embedded(model: Any, wanted: Sequence[int]) -> Any:
                 if frozen is None:
@@ -184,7 +188,7 @@ class _Run:
         if self.processes.is_main_process:
             with self._timed("after"):
                 chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
-                final = self._final_map(start, choice, base if frozen is not None else None, data, table, vectors)
+                final = self._final_map(start, choice, base if frozen is not None else None, data, fit)
                 after = None if audit is None else embedded(start, audit.rows)
                 if isinstance(final, LanguageMaps):
                     if audit is not None:
@@ -245,16 +249,16 @@ class _Run:
         self,
         base: BaseModel,
         data: TrainData,
-        table: TextTable,
+        fit: Vectors,
         vectors: Vectors,
         audit: HeldOutAudit | None,
     ) -> tuple[SentenceTransformer, StartRepair | None]:
         recipe = self.recipe
         if recipe.start.kind == "base":
             return base.model, None
-        rows, tags, groups = passage_sample(data.fit, table, recipe.start.passages, recipe.seed)
+        rows, tags, groups = passage_sample(data.fit, fit.table, recipe.start.passages, recipe.seed)
         held_out = None if audit is None else audit.held_out(vectors.of_base(base, audit.rows))
-        choice = choose_start(recipe.start, vectors.of_base(base, rows), tags, groups, held_out)
+        choice = choose_start(recipe.start, fit.of_base(base, rows), tags, groups, held_out)
         return repaired_model(base.model, choice.repair), choice
 
     def _final_map(
@@ -263,8 +267,7 @@ class _Run:
         choice: StartRepair | None,
         frozen: BaseModel | None,
         data: TrainData,
-        table: TextTable,
-        vectors: Vectors,
+        fit: Vectors,
     ) -> VectorMap | None:
         """What is fitted after training: the linear module again, with the strengths of the start, and language maps.
 
@@ -274,8 +277,8 @@ class _Run:
         start = self.recipe.start
         if choice is None or not (start.refit or start.own_share is not None):
             return None
-        rows, tags, groups = passage_sample(data.fit, table, start.passages, self.recipe.seed)
-        found = vectors(encoder_of(model), rows) if frozen is None else vectors.of_base(frozen, rows)
+        rows, tags, groups = passage_sample(data.fit, fit.table, start.passages, self.recipe.seed)
+        found = fit(encoder_of(model), rows) if frozen is None else fit.of_base(frozen, rows)
         shared = (
             fit_language_directions(found, tags, groups).affine(*choice.strengths) if start.refit else map_of(model)
         )

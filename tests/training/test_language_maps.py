@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -282,3 +283,20 @@ def test_maps_need_an_encoder_that_stays_or_is_fitted_again() -> None:
     with pytest.raises(InputError, match=r"start\.own_share"):
         make_recipe({"model": "m", "languages": ["zh"], "start": start})
     make_recipe({"model": "m", "languages": ["zh"], "start": start, "freeze_encoder": True})
+
+
+def test_the_passages_that_are_fitted_on_have_a_length_of_their_own(tiny_model_folder: Path, tmp_path: Path) -> None:
+    def matrix(name: str, **changes: Any) -> NDArray[np.float32]:
+        start = {"kind": "repair", "strength": 1.0, "common_share": 0.2, "max_tokens": changes.pop("fit", None)}
+        optimiser = {"max_steps": 1, "learning_rate": 1e-12, "weight_decay": 0.0}
+        recipe = made_recipe(tiny_model_folder, start=start, freeze_encoder=True, optimiser=optimiser, **changes)
+        train(recipe, tmp_path / name, triplets=made_triplets(40))
+        found = read_matrix_file(tmp_path / name / "matrix.safetensors")
+        assert isinstance(found, AffineMap)
+        return found.matrix
+
+    whole, cut = matrix("whole"), matrix("cut", fit=8)
+    assert np.abs(whole - cut).max() > 1e-3
+    model = {"name": str(tiny_model_folder), "max_tokens": 8}
+    np.testing.assert_allclose(matrix("short", model=model), cut, atol=1e-5)
+    np.testing.assert_allclose(matrix("long", model=model, fit=512), whole, atol=1e-5)
