@@ -229,8 +229,8 @@ def test_a_repaired_start_ends_in_a_linear_module_that_is_trained_or_not(
 def test_the_strengths_of_a_repair_are_chosen_on_held_out_data(tiny_model_folder: Path, tmp_path: Path) -> None:
     outcome = run(tiny_model_folder, tmp_path / "out", start="repair", optimiser={"max_steps": 1})
     trials = outcome.data["start"]["trials"]
-    assert len(trials) == 50
-    assert {one["whitening"] for one in trials} == {None, 10.0}
+    assert len(trials) == 75  # 5 strengths, 5 shares of the common mean, 3 whitenings
+    assert {one["whitening"] for one in trials} == {None, 10.0, 3.0}
     chosen = min((one for one in trials if one["harmless"]), key=lambda one: one["bias"])
     assert outcome.data["start"]["repair"]["strength"] == f"{chosen['strength']:g}"
     with pytest.raises(InputError, match="held-out"):
