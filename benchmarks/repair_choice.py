@@ -36,7 +36,7 @@ DATA = HERE.parent.parent / "shared" / "data" / "train"
 LANGUAGES = ("zh", "es", "vi")
 # Share of the common mean, shrinkage of the whitening, own share of the other language, which None gives no map.
 ONE_MAP = [(0.0, None, None), *((share, kind, None) for share, kind in product((0.6, 0.8), (None, 10.0, 3.0)))]
-MAPS = [*product((0.4, 0.5, 0.6, 0.7, 0.8), (10.0, 3.0), (0.0, 0.1, 0.15, 0.2, 0.25, 0.3))]
+MAPS = [*product((0.4, 0.5, 0.6, 0.8), (10.0, 3.0), (0.0, 0.1, 0.15, 0.2, 0.25))]
 
 
 class Embeddings:
