@@ -84,6 +84,14 @@ ABLATIONS = {
 }
 
 
+# Of `en_zh_paper.yaml`, which trains every layer.
+PAPER_ABLATIONS = {
+    "passage-nce": ("... with the contrast between passages in place of JSD", ("loss.alignment=passage_nce",)),
+    "no-jsd": ("... without JSD", ("loss.alignment_weight=0",)),
+    "no-nce": ("... without NCE", ("loss.nce_weight=0",)),
+}
+
+
 @dataclass(frozen=True)
 class Run:
     """One row of a table for one seed."""
@@ -107,6 +115,8 @@ def planned() -> Iterator[Run]:
         yield from (Run("en_zh", variant, seed) for seed in range(3))
         if variant != "no-squad":  # the Thai data has none
             yield Run("en_th", variant)
+    for variant in ("", *PAPER_ABLATIONS):
+        yield from (Run("en_zh_paper", variant, seed) for seed in range(3))
     for tag in TARGETS:
         yield from (Run(f"en_{tag}_whole", seed=seed) for seed in range(3))
 
@@ -205,7 +215,8 @@ def overrides(run: Run) -> list[str]:
     """The overrides of a run, for `crossalign train --set`."""
     made = [f"model.name={MODEL}", f"seed={run.seed}"]
     recipe = read_recipe(RECIPES / f"{run.recipe}.yaml")
-    for one in ABLATIONS[run.variant][1] if run.variant else ():
+    ablations = PAPER_ABLATIONS if run.recipe.endswith("_paper") else ABLATIONS
+    for one in ablations[run.variant][1] if run.variant else ():
         if one == "NO-SENTENCES":
             made += [f"data.{number}.sentence_queries=0" for number in range(len(recipe.data))]
         elif one != "NO-SQUAD":
@@ -233,7 +244,7 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
         fitted, start = fit_language_directions(vectors, tags, groups), recipe.start
         strength, share, whitening = REPAIRS[run.variant] or (start.strength, start.common_share, start.whitening)
         repair: VectorMap = fitted.affine(strength, share, whitening=whitening)
-        if REPAIRS[run.variant] is None:
+        if REPAIRS[run.variant] is None and start.own_share is not None:
             own = {"own_share": start.own_share, "ridge": start.ridge}
             repair = fit_language_maps(repair, vectors, tags, groups, pivot=recipe.language, **own)
         return {
@@ -339,7 +350,7 @@ def main() -> None:
                   f"{time.perf_counter() - began:.0f} s", flush=True)  # fmt: skip
     from training_table import table  # beside this file
 
-    arguments.output.write_text(table(known, ABLATIONS, TARGETS), encoding="utf-8")
+    arguments.output.write_text(table(known, ABLATIONS, PAPER_ABLATIONS, TARGETS), encoding="utf-8")
     print(f"{arguments.output} written")
 
 
