@@ -1,6 +1,6 @@
 """What training gives: every recipe, its ablations, and what it has to beat, on XQuAD, which no choice has seen.
 
-    python benchmarks/training.py                          # everything, about an hour on two cores
+    python benchmarks/training.py                          # everything, some hours on two cores
     python benchmarks/training.py --only en_zh en_zh/repair  # some of it
 
 Each run is `crossalign train` with a recipe of `training/recipes/` and the overrides of the table, by the same
@@ -110,15 +110,16 @@ def planned() -> Iterator[Run]:
         yield from (Run(f"en_{tag}", kind) for kind in ("base", "fusion", *REPAIRS))
     yield from (Run("multilingual", kind) for kind in REPAIRS)
     for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
-        yield from (Run(name, seed=seed) for seed in range(3))
+        yield from (Run(f"{name}_linear", seed=seed) for seed in range(3))
     for variant in ABLATIONS:
-        yield from (Run("en_zh", variant, seed) for seed in range(3))
+        yield from (Run("en_zh_linear", variant, seed) for seed in range(3))
         if variant != "no-squad":  # the Thai data has none
-            yield Run("en_th", variant)
+            yield Run("en_th_linear", variant)
     for variant in ("", *PAPER_ABLATIONS):
         yield from (Run("en_zh_paper", variant, seed) for seed in range(3))
-    for tag in TARGETS:
-        yield from (Run(f"en_{tag}_whole", seed=seed) for seed in range(3))
+    for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
+        yield from (Run(name, seed=seed) for seed in range(3))
+    yield Run("en_zh", "no-squad")
 
 
 class Xquad:
@@ -231,9 +232,21 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
         return {"figures": {tag: measured(xquad, tag, None) for tag in languages}}
     if run.variant == "fusion":
         return {"figures": {tag: fused(xquad, tag) for tag in languages}}
-    recipe = read_recipe(RECIPES / f"{run.recipe}.yaml", overrides(run) if run.variant not in REPAIRS else [])
+    if run.variant in REPAIRS:
+        # Fitted on all passages, of which the recipe that trains every layer takes a part.
+        recipe = read_recipe(RECIPES / f"{run.recipe}_linear.yaml")
+    else:
+        recipe = read_recipe(RECIPES / f"{run.recipe}.yaml", overrides(run))
     if run.variant == "no-squad":
-        recipe = replace(recipe, data=tuple(source for source in recipe.data if source.format != "squad"))
+        # The repair is fitted on documents, so on the course sections here.
+        recipe = replace(
+            recipe,
+            data=tuple(
+                replace(source, fit_repair=source.format == "course_sections" and not source.aligned_sentences)
+                for source in recipe.data
+                if source.format != "squad"
+            ),
+        )
     if run.variant in REPAIRS:
         data = read_train_data(recipe)
         table = TextTable(
@@ -315,7 +328,7 @@ def write_memory(memory: EmbeddingMemory, path: Path | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", help="names such as en_zh, en_zh/no-jsd, multilingual, en_th/base")
+    parser.add_argument("--only", nargs="*", help="names such as en_zh, en_zh_linear/no-jsd, multilingual, en_th/base")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--folder", action="append", default=[], metavar="NAME#SEED=PATH",
                         help="take a model that `crossalign train` made by that recipe, and train none")  # fmt: skip

@@ -45,26 +45,29 @@ def table(
         "",
         "## Recipes",
         "",
+        "`*_linear.yaml` trains the linear module of the repair alone, the others every layer.",
+        "",
         *_rows(
             known,
-            [
-                (f"en_{tag}{layers}", kind, tag)
-                for tag in targets
-                for layers, kinds in (("", ("base", "fusion", *REPAIRS, "")), ("_whole", ("",)))
-                for kind in kinds
-            ],
+            [row for tag in targets for row in _recipes(f"en_{tag}", [tag], ("base", "fusion", *REPAIRS))],
+            {"no-squad": "... without the SQuAD file"},
         ),
         "",
     ]
-    several = [("multilingual", kind, tag) for kind in (*REPAIRS, "") for tag in targets]
+    several = _recipes("multilingual", targets, REPAIRS)
     if any(_runs(known, recipe, kind) for recipe, kind, _ in several):
-        made += ["## One model for five languages (`multilingual.yaml`)", "", *_rows(known, several), ""]
+        made += ["## One model for five languages", "", *_rows(known, several), ""]
     linear = {name: text for name, (text, *_) in ablations.items()}
     for tag, title in (("zh", "Chinese"), ("th", "Thai")):
-        made += _ablations(known, f"Ablations of the linear module, {title}", f"en_{tag}", REPAIRS, linear, tag)
+        made += _ablations(known, f"Ablations of the linear module, {title}", f"en_{tag}_linear", REPAIRS, linear, tag)
     paper = {name: text for name, (text, *_) in paper_ablations.items()}
     made += _ablations(known, "The paper's loss on every layer, Chinese", "en_zh_paper", (), paper, "zh")
     return "\n".join([*made, *_footer(known)]) + "\n"
+
+
+def _recipes(name: str, tags: Sequence[str], untrained: Sequence[str]) -> list[tuple[str, str, str]]:
+    kinds = [*((name, kind) for kind in untrained), (f"{name}_linear", ""), (name, ""), (name, "no-squad")]
+    return [(recipe, kind, tag) for recipe, kind in kinds for tag in tags]
 
 
 def _ablations(
