@@ -74,7 +74,7 @@ def _ablations(
     known: Mapping[str, Any], title: str, recipe: str, before: Sequence[str], ablations: Mapping[str, str], tag: str
 ) -> list[str]:
     """A section: the base model and the repairs, the recipe, its ablations."""
-    if not any(_runs(known, recipe, name) for name in ablations):
+    if not any(_runs(known, recipe, name) for name in ("", *ablations)):
         return []
     rows = [(f"en_{tag}", kind, tag) for kind in ("base", *before)]
     rows += [(recipe, kind, tag) for kind in ("", *ablations)]
