@@ -1,4 +1,4 @@
-"""What training gives: every recipe, its ablations, and what it has to beat, on XQuAD, which no choice has seen.
+"""What training gives: every recipe, its ablations, and what it has to beat, on XQuAD.
 
     python benchmarks/training.py                          # everything, some hours on two cores
     python benchmarks/training.py --only en_zh en_zh/repair  # some of it
