@@ -1,11 +1,7 @@
 """What a repair's choices do to documents and questions it has not seen, without XQuAD.
 
-    python benchmarks/repair_choice.py [--embeddings FILE] [--output benchmarks/results/repair_choice.md]
-
-The articles of the SQuAD training file are split in two by their names. The repair is fitted on the parallel passages
-of one half and judged on the other, and the other way round. English asks its real questions. The other languages have
-none: there each passage's first sentence asks for what is left of it. One pool holds the English passages and the
-other language's without their first sentences; same-language retrieval is asked of the part in the query's language.
+python benchmarks/repair_choice.py                       # Chinese, Spanish, Vietnamese
+python benchmarks/repair_choice.py --corpus translated   # Arabic, Thai: of them SQuAD has nothing
 """
 
 from __future__ import annotations
@@ -14,6 +10,8 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -25,7 +23,8 @@ from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import OFFLINE_MODELS
 from haystack_crossalign.ranks.exact import exact_ranks
-from haystack_crossalign.training.corpora import read_squad
+from haystack_crossalign.training.batches import article_of
+from haystack_crossalign.training.corpora import read_course_sections, read_ntrex, read_squad
 from haystack_crossalign.training.language_maps import fit_language_maps
 from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.repair import fit_language_directions
@@ -33,7 +32,20 @@ from haystack_crossalign.training.repair_harm import paired_share_interval
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "shared" / "data" / "train"
-LANGUAGES = ("zh", "es", "vi")
+SQUAD = """
+The articles of the SQuAD training file are split in two by their names. The repair is fitted on the parallel passages
+of one half and judged on the other, and the other way round. English asks its real questions. The other languages have
+none: there each passage's first sentence asks for what is left of it. One pool holds the English passages and the
+other language's without their first sentences; same-language retrieval is asked of the part in the query's language.
+"""
+TRANSLATED = """
+The files of the course sections and the articles of NTREX-128 are split in two by their names. The repair is fitted on
+one half, on the sections alone or on the blocks of NTREX-128 (three sentences) too, and judged on the other half, and
+the other way round. Queries are in both languages: a sentence of NTREX-128 asks for the others of its block, the first
+sentence of a section (in Thai, which ends sentences by no sign, up to 200 characters) for what is left of it. One pool
+holds both languages' blocks and sections; same-language retrieval is asked of the part in the query's language.
+"""
+CORPORA = {"squad": (SQUAD, ("zh", "es", "vi")), "translated": (TRANSLATED, ("ar", "th"))}
 # Share of the common mean, shrinkage of the whitening, own share of the other language, which None gives no map.
 ONE_MAP = [(0.0, None, None), *((share, kind, None) for share, kind in product((0.6, 0.8), (None, 10.0, 3.0)))]
 MAPS = [*product((0.4, 0.5, 0.6, 0.8), (10.0, 3.0), (0.0, 0.1, 0.15, 0.2, 0.25))]
@@ -65,34 +77,38 @@ class Embeddings:
         return np.stack([self.known[key] for key in keys])
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A passage in English and in the other language, each as it is fitted on and as it stands in the pool."""
+
+    group: str
+    fits: bool
+    fit: tuple[str, str]
+    pool: tuple[str, str]
+    queries: tuple[tuple[int, str], ...]  # 0 for English
+
+
 class Half:
     """The vectors of one half of the articles."""
 
-    def __init__(self, groups: dict, asked: list, embeddings: Embeddings) -> None:
-        self.groups = list(groups)
-        place = {group: row for row, group in enumerate(self.groups)}
-        english, other = zip(*groups.values(), strict=True)
-        parts = [sentences(text, longest=None) for text in other]
-        kept = [row for row, found in enumerate(parts) if len(found) > 1]
-        self.english = embeddings("document", list(english))
-        self.other = embeddings("document", list(other))  # whole: what is fitted on
-        rests = [" ".join(found[1:]) if len(found) > 1 else text for found, text in zip(parts, other, strict=True)]
-        self.documents = np.concatenate([self.english, embeddings("document", rests)])
-        questions = [(one.query, place[one.group]) for one in asked if one.group in place]
-        self.queries = np.concatenate(
-            [
-                embeddings("query", [text for text, _ in questions]),
-                embeddings("query", [parts[row][0] for row in kept]),
-            ]
+    def __init__(self, pairs: list[Pair], embeddings: Embeddings) -> None:
+        fits = [pair for pair in pairs if pair.fits]
+        self.groups = [pair.group for pair in fits]
+        self.fit = np.concatenate([embeddings("document", [pair.fit[side] for pair in fits]) for side in (0, 1)])
+        self.documents = np.concatenate(
+            [embeddings("document", [pair.pool[side] for pair in pairs]) for side in (0, 1)]
         )
-        rows = np.array([*(row for _, row in questions), *kept], dtype=np.int32)
-        self.foreign = np.arange(len(rows)) >= len(questions)
-        count = len(self.groups)
-        self.relevant = np.stack([rows, rows + count], axis=1)
-        self.own = np.where(self.foreign, rows + count, rows).astype(np.int32)
+        asked = [(side, text, row) for row, pair in enumerate(pairs) for side, text in pair.queries]
+        asked.sort(key=lambda one: one[0])
+        self.queries = embeddings("query", [text for _, text, _ in asked])
+        self.foreign = np.array([side == 1 for side, _, _ in asked])
+        rows = np.array([row for _, _, row in asked], dtype=np.int32)
+        self.count = len(pairs)
+        self.relevant = np.stack([rows, rows + self.count], axis=1)
+        self.own = np.where(self.foreign, rows + self.count, rows).astype(np.int32)
 
     def fitted(self, share: float, whitening: float | None, own: float | None, language: str) -> VectorMap:
-        vectors = np.concatenate([self.english, self.other]).astype(np.float32)
+        vectors = self.fit.astype(np.float32)
         tags, groups = ["en"] * len(self.groups) + [language] * len(self.groups), self.groups * 2
         shared = fit_language_directions(vectors, tags, groups).affine(1.0, share, whitening=whitening)
         if own is None:
@@ -104,7 +120,7 @@ class Half:
         queries, documents = self.queries, self.documents
         if repair is not None:
             queries, documents = repair.apply(queries), repair.apply(documents)
-        count = len(self.groups)
+        count = self.count
         codes = np.repeat(np.arange(2, dtype=np.int32), count)
         depths, found = np.zeros(len(queries)), np.zeros(len(queries))
         for code in (0, 1):
@@ -120,16 +136,42 @@ class Half:
         return {"depth": depths, "found": found, "foreign": self.foreign}
 
 
-def halves(language: str, data: Path, embeddings: Embeddings) -> tuple[Half, Half]:
+def squad_pairs(language: str, data: Path) -> Iterator[tuple[str, Pair]]:
+    """Pairs and the article of each."""
     drop = data / "drop_8gram_overlap_with_xquad.json"
     triplets, _ = read_squad(data / "squad_dev_minus_xquad_en_zh_es_vi.jsonl", [language], drop=drop)
-    groups = {one.group: (one.passage, one.targets[language]) for one in triplets}
-    articles = sorted({group.rsplit("#", 1)[0] for group in groups})
-    split = [
-        {group: texts for group, texts in groups.items() if articles.index(group.rsplit("#", 1)[0]) % 2 == number}
-        for number in (0, 1)
-    ]
-    return tuple(Half(part, list(triplets), embeddings) for part in split)  # type: ignore[return-value]
+    questions: dict[str, list[str]] = {}
+    for one in triplets:
+        questions.setdefault(one.group, []).append(one.query)
+    for group, (english, other) in {one.group: (one.passage, one.targets[language]) for one in triplets}.items():
+        found = sentences(other, longest=None)
+        parted = len(found) > 1
+        queries = [(0, text) for text in questions[group]] + [(1, found[0])] * parted
+        pool = (english, " ".join(found[1:]) if parted else other)
+        yield article_of(group), Pair(group, True, (english, other), pool, tuple(queries))
+
+
+def translated_pairs(language: str, data: Path, *, fit_blocks: bool) -> Iterator[tuple[str, Pair]]:
+    triplets, _ = read_ntrex(data / "ntrex_16lang.jsonl", [language])
+    for one in triplets:
+        texts = (one.passage, one.targets[language])
+        queries = ((0, one.query), (1, one.target_queries[language]))
+        yield article_of(one.group), Pair(one.id, fit_blocks, texts, texts, queries)
+    triplets, _ = read_course_sections(data / "ms_coop_sections_6lang.jsonl", [language])
+    for one in triplets:
+        texts = (one.passage, one.targets[language])
+        parts = [sentences(text) for text in texts]
+        if min(len(found) for found in parts) > 1:
+            queries = tuple((side, found[0]) for side, found in enumerate(parts))
+            pool = tuple(" ".join(found[1:]) for found in parts)
+            yield article_of(one.group), Pair(one.id, True, texts, pool, queries)
+
+
+def halves(pairs: Iterable[tuple[str, Pair]], embeddings: Embeddings) -> tuple[Half, Half]:
+    made = list(pairs)
+    articles = sorted({article for article, _ in made})
+    split = [[pair for article, pair in made if articles.index(article) % 2 == number] for number in (0, 1)]
+    return tuple(Half(part, embeddings) for part in split)  # type: ignore[return-value]
 
 
 def both(language: str, parts: tuple[Half, Half], setting: tuple | None) -> dict[str, np.ndarray]:
@@ -156,43 +198,58 @@ def row(name: str, before: dict[str, np.ndarray], after: dict[str, np.ndarray]) 
     return "| " + " | ".join(cells) + " |"
 
 
+def table(language: str, title: str, parts: tuple[Half, Half]) -> list[str]:
+    before = both(language, parts, None)
+    foreign = int(before["foreign"].sum())
+    passages, asked = sum(one.count for one in parts), len(before["foreign"]) - foreign
+    kind = "questions" if asked > foreign else "sentences"
+    made = ["", title, "",
+            f"{passages} passages in each language, {asked} English {kind}, {foreign} sentences in {language}.", "",
+            f"| share, whitening, own | {language}: Max@R | Complete@10 | loss | en: Max@R | Complete@10 | loss |",
+            "|---|---|---|---|---|---|---|", row("base model", before, before)]  # fmt: skip
+    for share, whitening, own in (*ONE_MAP, *MAPS):
+        name = ", ".join("-" if one is None else f"{one:g}" for one in (share, whitening, own))
+        made.append(row(name, before, both(language, parts, (share, whitening, own))))
+        print(language, made[-1], flush=True)
+    return made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--languages", nargs="+", default=list(LANGUAGES))
+    parser.add_argument("--corpus", choices=CORPORA, default="squad")
+    parser.add_argument("--languages", nargs="+", help="default: those that the corpus is there for")
     parser.add_argument("--embeddings", type=Path, help="file that keeps embeddings from one call to the next")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "repair_choice.md")
+    parser.add_argument("--output", type=Path, help="default: repair_choice[_translated].md in results/")
     arguments = parser.parse_args()
+    described, languages = CORPORA[arguments.corpus]
+    squad = arguments.corpus == "squad"
+    name = "repair_choice" if squad else "repair_choice_translated"
+    output = arguments.output or HERE / "results" / f"{name}.md"
     embeddings = Embeddings(arguments.embeddings)
     made = [
         "# A repair on documents and questions it has not seen",
         "",
-        "`python benchmarks/repair_choice.py`",
+        f"`python benchmarks/repair_choice.py{'' if squad else ' --corpus translated'}`",
         "",
-        *__doc__.split("\n\n", 2)[2].strip().splitlines(),
+        *described.strip().splitlines(),
         "",
         "The columns of each side: Max@R, Complete@10 in %, loss of same-language NDCG@1 in points with its 95 %",
         "interval (Agresti and Min); a gain is negative. *Share*: of the common mean that is taken away. *Own*: of its",
         "own mean that the other language gives up besides, by a map of its own.",
     ]
-    for language in arguments.languages:
-        parts = halves(language, arguments.data, embeddings)
-        before = both(language, parts, None)
-        foreign = int(before["foreign"].sum())
-        documents = sum(len(one.groups) for one in parts)
-        made += ["", f"## en, {language}", "",
-                 f"{documents} passages in each language, {len(before['foreign']) - foreign} English questions, "
-                 f"{foreign} sentences in {language}.", "",
-                 f"| share, whitening, own | {language}: Max@R | Complete@10 | loss | en: Max@R | Complete@10 | loss |",
-                 "|---|---|---|---|---|---|---|", row("base model", before, before)]  # fmt: skip
-        for share, whitening, own in (*ONE_MAP, *MAPS):
-            name = ", ".join("-" if one is None else f"{one:g}" for one in (share, whitening, own))
-            made.append(row(name, before, both(language, parts, (share, whitening, own))))
-            print(language, made[-1], flush=True)
+    for language in arguments.languages or languages:
+        if squad:
+            made += table(language, f"## en, {language}", halves(squad_pairs(language, arguments.data), embeddings))
+            continue
+        for fit_blocks in (False, True):
+            parts = halves(translated_pairs(language, arguments.data, fit_blocks=fit_blocks), embeddings)
+            title = f"## en, {language}: fitted on sections{' and on blocks of NTREX-128' if fit_blocks else ''}"
+            made += table(language, title, parts)
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch", "sentence-transformers"))
     made += ["", f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"]
-    arguments.output.write_text("\n".join(made) + "\n", encoding="utf-8")
-    print(f"{arguments.output} written")
+    output.write_text("\n".join(made) + "\n", encoding="utf-8")
+    print(f"{output} written")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.frozen_encoder import EmbeddingMemory, Vectors
 from haystack_crossalign.training.language_maps import fit_language_maps
 from haystack_crossalign.training.matrix_file import VectorMap, read_matrix_file
-from haystack_crossalign.training.model_setup import load_base, passage_sample
+from haystack_crossalign.training.model_setup import BaseModel, load_base, passage_sample
 from haystack_crossalign.training.packing import TextTable
 from haystack_crossalign.training.recipe import read_recipe
 from haystack_crossalign.training.repair import fit_language_directions
@@ -104,6 +105,10 @@ class Run:
     def name(self) -> str:
         return f"{self.recipe}/{self.variant}" if self.variant else self.recipe
 
+    @property
+    def folder(self) -> str:
+        return f"{self.name.replace('/', '_')}-{self.seed}"
+
 
 def planned() -> Iterator[Run]:
     for tag in TARGETS:
@@ -122,22 +127,20 @@ def planned() -> Iterator[Run]:
     yield Run("en_zh", "no-squad")
 
 
-class Xquad:
-    """XQuAD in the base model's vectors."""
+@cache
+def base_model() -> BaseModel:
+    return load_base(read_recipe(RECIPES / "en_zh.yaml", [f"model.name={MODEL}"]).model, "cpu")
 
-    def __init__(self) -> None:
-        self.encoder = Encoder(MODEL)
-        self.base = load_base(read_recipe(RECIPES / "en_zh.yaml", [f"model.name={MODEL}"]).model, "cpu")
+
+class Xquad:
+    """XQuAD in the vectors of one model; a text is embedded once."""
+
+    def __init__(self, model: str) -> None:
+        self.encoder = Encoder(model)
         self.known: dict[tuple[str, str], np.ndarray] = {}
 
-    def collection(self, language: str, pool: str, encoder: Encoder | None = None) -> JudgedCollection:
+    def collection(self, language: str, pool: str) -> JudgedCollection:
         made = read_xquad(XQUAD, ["en", language], pool=pool)
-        if encoder is not None:
-            return replace(
-                made,
-                documents=replace(made.documents, vectors=encoder.encode_documents(made.documents.texts)),
-                queries=replace(made.queries, vectors=encoder.encode_queries(made.queries.texts)),
-            )
         return replace(
             made,
             documents=replace(made.documents, vectors=self._vectors("document", made.documents.texts)),
@@ -152,11 +155,11 @@ class Xquad:
         return np.stack([self.known[role, text] for text in texts])
 
 
-def measured(xquad: Xquad, language: str, repair: VectorMap | None, encoder: Encoder | None = None) -> dict:
+def measured(xquad: Xquad, language: str, repair: VectorMap | None = None) -> dict:
     """Figures of one language pair."""
     figures = {}
     for pool in ("questions", "passages"):
-        collection = xquad.collection(language, pool, encoder)
+        collection = xquad.collection(language, pool)
         if repair is not None:
             # Equal vectors stay equal, so that the copies of a passage still tie.
             collection = replace(
@@ -229,7 +232,7 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
     languages = read_recipe(RECIPES / f"{run.recipe}.yaml").languages
     began = time.perf_counter()
     if run.variant == "base":
-        return {"figures": {tag: measured(xquad, tag, None) for tag in languages}}
+        return {"figures": {tag: measured(xquad, tag) for tag in languages}}
     if run.variant == "fusion":
         return {"figures": {tag: fused(xquad, tag) for tag in languages}}
     if run.variant in REPAIRS:
@@ -248,12 +251,10 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
             ),
         )
     if run.variant in REPAIRS:
-        data = read_train_data(recipe)
-        table = TextTable(
-            xquad.base.model, xquad.base.prompts, max_tokens=recipe.start.max_tokens or recipe.model.max_tokens
-        )
+        data, base = read_train_data(recipe), base_model()
+        table = TextTable(base.model, base.prompts, max_tokens=recipe.start.max_tokens or recipe.model.max_tokens)
         rows, tags, groups = passage_sample(data.train, table, recipe.start.passages, run.seed)
-        vectors = Vectors(table, "cpu", resolve_precision("auto", "cpu") == "bf16", memory).of_base(xquad.base, rows)
+        vectors = Vectors(table, "cpu", resolve_precision("auto", "cpu") == "bf16", memory).of_base(base, rows)
         fitted, start = fit_language_directions(vectors, tags, groups), recipe.start
         strength, share, whitening = REPAIRS[run.variant] or (start.strength, start.common_share, start.whitening)
         repair: VectorMap = fitted.affine(strength, share, whitening=whitening)
@@ -265,22 +266,22 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
             "seconds": {"all": round(time.perf_counter() - began, 1)},
             "documents": dict(zip(fitted.languages, fitted.counts, strict=True)),
         }
-    output = work / f"{run.name.replace('/', '_')}-{run.seed}"
+    output = work / run.folder
     outcome = train(recipe, output, memory=memory)
     if recipe.freeze_encoder:
-        repair, encoder = read_matrix_file(output / MATRIX_FILE), None
+        by_model, by_map = xquad, read_matrix_file(output / MATRIX_FILE)
     else:
-        repair, encoder = None, Encoder(str(output))
+        by_model, by_map = Xquad(str(output)), None
     kept = outcome.data["kept"]
     made = {
-        "figures": {tag: measured(xquad, tag, repair, encoder) for tag in languages},
+        "figures": {tag: measured(by_model, tag, by_map) for tag in languages},
         "seconds": {name: round(value, 1) for name, value in outcome.seconds.items()},
         "triplets": outcome.data["data"]["triplets"],
         "kept": f"step {kept['step']} of {kept['of_steps']}",
         "held_out": {"alignment": outcome.data["result"]["alignment"], "harm": outcome.data["result"]["harm"]},
     }
     if check:
-        made["by the folder"] = measured(xquad, languages[0], None, Encoder(str(output)))
+        made["by the folder"] = measured(Xquad(str(output)), languages[0])
     return made
 
 
@@ -298,9 +299,9 @@ def measured_folder(run: Run, folder: Path) -> dict:
     if plain[0] != plain[1]:
         raise SystemExit(f"{folder}: made by another recipe")
     times = json.loads((folder / "training.times.json").read_text(encoding="utf-8"))["seconds"]
-    xquad = Xquad()
+    xquad = Xquad(str(folder))
     return {
-        "figures": {tag: measured(xquad, tag, None, Encoder(str(folder))) for tag in recipe.languages},
+        "figures": {tag: measured(xquad, tag) for tag in recipe.languages},
         "seconds": {name: round(value, 1) for name, value in times.items()},
         "triplets": facts["data"]["triplets"],
         "kept": f"step {facts['kept']['step']} of {facts['kept']['of_steps']}",
@@ -330,8 +331,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", help="names such as en_zh, en_zh_linear/no-jsd, multilingual, en_th/base")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--folder", action="append", default=[], metavar="NAME#SEED=PATH",
-                        help="take a model that `crossalign train` made by that recipe, and train none")  # fmt: skip
+    parser.add_argument("--models", type=Path, metavar="FOLDER",
+                        help="keep the trained models; one that is there is measured, not trained again")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="also audit the saved folder itself")
     parser.add_argument("--embeddings", type=Path, help="file that keeps embeddings from one call to the next")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "training.md")
@@ -347,13 +348,14 @@ def main() -> None:
             key = f"{run.name}#{run.seed}"
             if key in known:
                 continue
-            xquad = xquad or Xquad()
+            xquad = xquad or Xquad(MODEL)
             began = time.perf_counter()
-            made = dict(one.rsplit("=", 1) for one in arguments.folder)
+            models = arguments.models or Path(folder)
+            there = models / run.folder
             found = (
-                measured_folder(run, Path(made[key]))
-                if key in made
-                else carried_out(run, xquad, memory, Path(folder), check=arguments.check)
+                measured_folder(run, there)
+                if there.is_dir()
+                else carried_out(run, xquad, memory, models, check=arguments.check)
             )
             known[key] = found | {"machine": machine()}
             write_memory(memory, arguments.embeddings)
@@ -368,8 +370,11 @@ def main() -> None:
 
 
 def machine() -> dict:
+    cpus = Path("/proc/cpuinfo")
+    flags = cpus.read_text(encoding="utf-8").split() if cpus.is_file() else []
     return {
         "processor": platform.machine(),
+        "bf16": [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags],  # two-fold in time
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "torch": version("torch"),
