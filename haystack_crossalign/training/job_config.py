@@ -185,7 +185,7 @@ class JobConfig:
     audit: AuditPart = field(default=AuditPart(), metadata={"section": AuditPart})
     gate: Gate = field(default=Gate(), metadata={"section": Gate})
     keep: int = setting(whole(1), 5)
-    seed: int = setting(whole(0), 0)
+    seed: int = setting(whole(0, 2**32 - 1), 0)  # what numpy takes
     path: Path = field(default=Path("job.yaml"), compare=False, metadata={"hidden": True})
 
     def file(self, name: str) -> Path:

@@ -107,7 +107,7 @@ class Recipe:
     interpolate: float | str = setting(either(choice("auto"), number(0, 1)), 1.0)
     evaluate: Evaluate = field(default=Evaluate(), metadata={"section": Evaluate})
     checkpoint: int | None = setting(optional(whole(1)), None)
-    seed: int = setting(whole(0), 0)
+    seed: int = setting(whole(0, 2**32 - 1), 0)  # what numpy takes
     name: str | None = setting(optional(text()), None)
     folder: Path = field(default=Path(), compare=False, metadata={"hidden": True})
 

@@ -67,15 +67,15 @@ def number(low: float, high: float = math.inf, *, above: bool = False) -> Rule:
     return Rule(read, f"a number, {lower}" + ("" if high == math.inf else f", at most {high:g}"))
 
 
-def whole(low: int) -> Rule:
-    """A whole number from ``low`` on."""
+def whole(low: int, high: int | None = None) -> Rule:
+    """A whole number from ``low`` on, to ``high`` where there is one."""
 
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
             raise ValueError(value)
         return value
 
-    return Rule(read, f"a whole number, {low} or more")
+    return Rule(read, f"a whole number, {low} or more" if high is None else f"a whole number from {low} to {high}")
 
 
 def boolean() -> Rule:

@@ -14,6 +14,8 @@ from haystack_crossalign.errors import InputError
 __all__ = ["Origin", "Settings", "apply_override", "read_yaml"]
 
 _LARGEST = 1_000_000
+_DEEPEST = 20
+_MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def read_yaml(path: Path, what: str = "recipe") -> Settings:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "cannot be read"
         raise InputError(f"not YAML: {problem}", source=path, line=mark.line + 1 if mark else None) from error
+    except RecursionError as error:
+        raise InputError("nested too deeply", source=path, allowed=f"{_DEEPEST} levels, {_MOST} values") from error
     if not isinstance(node, yaml.MappingNode):
         raise InputError(f"not a {what}", source=path, allowed="a mapping of sections")
     origins: dict[tuple[str | int, ...], Origin] = {}
@@ -90,7 +94,7 @@ def apply_override(settings: Settings, override: str) -> None:
         raise InputError("not of the form key=value", source="--set", seen=override, allowed="section.key=value")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         raise InputError("the value is not YAML", source="--set", field=key, seen=text) from error
     path: list[str | int] = []
     place: Any = settings.values
@@ -122,7 +126,13 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def _value(node: yaml.Node, path: tuple[str | int, ...], origins: dict[Any, Origin], source: str) -> Any:
-    origins[path] = Origin(source, node.start_mark.line + 1)
+    line = node.start_mark.line + 1
+    # An alias may stand inside what it names, or multiply it.
+    problem = "nested too deeply" if len(path) > _DEEPEST else "too many values" if len(origins) > _MOST else None
+    if problem is not None:
+        allowed = f"{_DEEPEST} levels, {_MOST} values"
+        raise InputError(problem, source=source, line=line, field=dotted(path[:3]), allowed=allowed)
+    origins[path] = Origin(source, line)
     if isinstance(node, yaml.MappingNode):
         made: dict[str, Any] = {}
         for key, child, line in _entries(node, source):

@@ -105,6 +105,9 @@ def test_a_wrong_value_is_told_with_file_line_key_and_what_is_allowed(
         ("seed", "key=value"),
         ("seed.x=1", "a whole number"),
         ("seed=[", "not YAML"),
+        ("seed=2001-02-30", "not YAML"),
+        ("seed=4294967296", "from 0 to 4294967295"),
+        pytest.param("data=" + 2000 * "[", "not YAML", id="deep"),
     ],
 )
 def test_a_wrong_override_is_told_with_the_option(recipe_file: Path, override: str, message: str) -> None:
@@ -113,7 +116,16 @@ def test_a_wrong_override_is_told_with_the_option(recipe_file: Path, override: s
     assert "--set" in str(caught.value) or override.startswith(("optimizer", "seed.x"))
 
 
-@pytest.mark.parametrize("text", ["a: [", "- a\n- b\n", "a: 1\na: 2\n", "? [a]\n: 1\n"])
+DEEP = "a: " + 3000 * "["
+MANY = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join(10 * ['*' + before])}]\n" for before, name in zip("abcdef", "bcdefg", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "- a\n- b\n", "a: 1\na: 2\n", "? [a]\n: 1\n", "a: 2001-02-30", "a: &a [*a]", DEEP, MANY],
+    ids=range(8),
+)  # fmt: skip
 def test_what_is_no_mapping_of_sections_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
