@@ -13,6 +13,7 @@ from haystack import Pipeline
 from haystack.core.errors import DeserializationError, PipelineError
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.plain_yaml import parse_yaml
 
 __all__ = ["PipelineFile", "load_pipeline", "read_pipeline_file"]
 
@@ -50,7 +51,7 @@ def read_pipeline_file(path: str | Path, *, allowed: str) -> PipelineFile:
     except UnicodeDecodeError as error:
         raise InputError(f"invalid UTF-8 at byte {error.start}", source=path, allowed=allowed) from error
     try:
-        data = yaml.safe_load(text)
+        data = parse_yaml(text)
     except yaml.YAMLError as error:
         raise InputError(f"is no YAML: {' '.join(str(error).split())}", source=path, allowed=allowed) from error
     if not isinstance(data, dict) or not isinstance(data.get("components"), dict):

@@ -60,7 +60,7 @@ def aligned_sentences(
 
 
 def _correspond(own: Sequence[str], other: Sequence[str]) -> bool:
-    if len(own) != len(other):
+    if len(own) != len(other) or not own:
         return False
     whole = sum(map(len, own)) / sum(map(len, other))
     return all(1 / _FACTOR <= len(one) / len(two) / whole <= _FACTOR for one, two in zip(own, other, strict=True))

@@ -18,6 +18,7 @@ from haystack.dataclasses import ChatMessage
 
 from haystack_crossalign.data.files import TextFile
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.plain_yaml import parse_yaml
 from haystack_crossalign.training.translation_cache import Answer
 
 __all__ = ["ChatGenerator", "RefusalError", "ServiceError", "ask", "generator_identity", "read_generator"]
@@ -73,7 +74,7 @@ def read_generator(path: str | Path) -> ChatGenerator:
     path = Path(path)
     text = "\n".join(line for _, line in TextFile(path))
     try:
-        data = yaml.safe_load(text)
+        data = parse_yaml(text)
     except yaml.YAMLError as error:
         raise InputError(f"is no YAML: {' '.join(str(error).split())}", source=path, allowed=_ALLOWED) from error
     if isinstance(data, dict) and isinstance(data.get("type"), str):
@@ -125,7 +126,11 @@ def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
     """
     try:
         result = generator.run(messages=messages)
-    except _FAULTS as error:
+    except Exception as error:
+        # Clients of other services (Anthropic, Cohere, Ollama, …) have exceptions of their own without a common base.
+        # What Python itself raises is a fault of the program.
+        if not isinstance(error, _FAULTS) and type(error).__module__ == "builtins":
+            raise
         status = _status(error)
         named = f"{type(error).__name__}{f' (HTTP {status})' if status else ''}"
         if status in _HOPELESS:

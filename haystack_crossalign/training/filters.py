@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -203,9 +204,12 @@ def evaluation_overlap(texts: Iterable[str]) -> Filter:
 def shingles(text: str) -> frozenset[str]:
     """Runs of 8 words of a text and, of its part in scripts without spaces, runs of 24 characters.
 
-    :param text: any text; case, punctuation and white space do not count.
+    :param text: any text; case, punctuation, white space and how a letter is composed do not count, nor do marks that
+        Unicode has no letter for together with what they stand on, such as Arabic vowels.
     """
-    words = _WORD.findall(text.casefold())
+    text = unicodedata.normalize("NFKC", text)
+    # \w leaves out marks, so they would end words: those of Hindi at each vowel.
+    words = _WORD.findall("".join(one for one in text if unicodedata.category(one)[0] != "M").casefold())
     unspaced = "".join(_UNSPACED.findall(text))
     # A text in a script without spaces splits into "words" at its punctuation: whole sentences.
     spaced = [word for word in words if not _UNSPACED.search(word)]

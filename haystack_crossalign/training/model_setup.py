@@ -131,6 +131,7 @@ def choose_start(
         strengths=STRENGTHS if isinstance(strength, str) else (strength,),
         common_shares=COMMON_SHARES if isinstance(share, str) else (share,),
         whitenings=SHRINKAGES if isinstance(whitening, str) else (whitening,),
+        directions=start.directions,
     )
     chosen = choice.chosen
     strengths = (chosen.strength, chosen.common_share, start.directions, chosen.whitening)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.plain_yaml import YAML_FAULTS, parse_yaml
 
 __all__ = ["Origin", "Settings", "apply_override", "read_yaml"]
 
@@ -93,15 +94,15 @@ def apply_override(settings: Settings, override: str) -> None:
     if not equals or not all(parts):
         raise InputError("not of the form key=value", source="--set", seen=override, allowed="section.key=value")
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
+        value = parse_yaml(text)
+    except yaml.YAMLError as error:
         raise InputError("the value is not YAML", source="--set", field=key, seen=text) from error
     path: list[str | int] = []
     place: Any = settings.values
     for last, part in ((number == len(parts) - 1, part) for number, part in enumerate(parts)):
         step: str | int = part
         if isinstance(place, list):
-            if not part.isdigit() or int(part) >= len(place):
+            if not part.isdecimal() or int(part) >= len(place):
                 allowed = f"0 to {len(place) - 1}" if place else "no place, as the list is empty"
                 raise InputError("no such place in the list", source="--set", field=key, seen=part, allowed=allowed)
             step = int(part)
@@ -145,7 +146,7 @@ def _value(node: yaml.Node, path: tuple[str | int, ...], origins: dict[Any, Orig
         return [_value(child, (*path, number), origins, source) for number, child in enumerate(node.value)]
     try:
         return _Plain(node).value()
-    except (yaml.YAMLError, ValueError) as error:
+    except YAML_FAULTS as error:
         problem = "a value of an unknown kind"
         raise InputError(problem, source=source, line=node.start_mark.line + 1, field=dotted(path)) from error
 

@@ -251,6 +251,7 @@ def choose_repair(
     strengths: Iterable[float] = STRENGTHS,
     common_shares: Iterable[float] = COMMON_SHARES,
     whitenings: Iterable[float | None] = (None,),
+    directions: int | None = None,
 ) -> RepairChoice:
     """Take the strengths with the least bias among those that harm no language.
 
@@ -264,6 +265,7 @@ def choose_repair(
     :param strengths: strengths to try, 0 to 1.
     :param common_shares: shares to try, 0 to 1.
     :param whitenings: shrinkages to try, None for no whitening; left out where no document is parallel.
+    :param directions: how many of the directions to take, None for all.
     :raises InputError: for a value out of range, and when the score names other languages for different maps.
     """
     if not tolerance >= 0:
@@ -274,13 +276,13 @@ def choose_repair(
     steps = [(one, *pair) for one in dict.fromkeys(wanted) for pair in pairs if one is not None or pair != (0.0, 0.0)]
     trials = [Trial(0.0, 0.0, base, harmless=True)]
     for whitening, share, strength in steps:
-        one = score(fitted.affine(strength, share, whitening=whitening))
+        one = score(fitted.affine(strength, share, directions, whitening))
         if one.quality.keys() != base.quality.keys():
             raise InputError("the score must name the same languages for every map", field="quality")
         harmless = all(value >= base.quality[tag] - tolerance - _TOLERANCE for tag, value in one.quality.items())
         trials.append(Trial(strength, share, one, harmless, whitening))
     chosen = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
-    repair = fitted.affine(chosen.strength, chosen.common_share, whitening=chosen.whitening)
+    repair = fitted.affine(chosen.strength, chosen.common_share, directions, chosen.whitening)
     return RepairChoice(repair, chosen, tuple(trials))
 
 

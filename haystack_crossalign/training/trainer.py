@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -230,7 +231,8 @@ class _Run:
             fingerprint = {
                 "recipe": self.recipe.to_dict(),
                 "model": base.loaded.sha256,
-                "data": [source.sha256 for source in data.sources],
+                # Not the files alone: a drop list and a held-out file count too.
+                "data": hashlib.sha256(repr(data).encode()).hexdigest(),
                 "processes": self.processes.num_processes,
             }
             self.work.open(fingerprint, resume=self.resume)

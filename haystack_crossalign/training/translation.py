@@ -258,7 +258,9 @@ class _Run:
                 self._stop.set()  # the other threads must not ask in vain until this error has come through
                 raise
         with self._lock:
-            self._unanswered += 1
+            # Once it has answered anything, a refusal is about the text: however many, they must not end every run.
+            if reason == "no answer" or not (self.counts["asked"] or self.counts["from the cache"]):
+                self._unanswered += 1
             if self._unanswered >= options.give_up_after:
                 self._stop.set()
                 raise ExternalError(

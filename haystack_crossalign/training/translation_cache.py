@@ -54,6 +54,9 @@ def request_key(model: str, request: Request) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+_BEGINNING = b'{"key": "'
+
+
 class TranslationCache:
     """The answers of a file, and those that are added. A context manager; one process at a time may use a file.
 
@@ -154,6 +157,9 @@ class TranslationCache:
             )
             self._answers.setdefault(record.identifier("key"), []).append(answer)
         if whole < len(raw):
+            torn = raw[whole:]
+            if torn[: len(_BEGINNING)] != _BEGINNING[: len(torn)]:
+                raise InputError("not a cache of translations", source=self.path, line=raw.count(b"\n") + 1)
             # An answer whose line is torn was never used: the text is asked again.
             stream.truncate(whole)
         stream.seek(whole)

@@ -73,6 +73,11 @@ def test_a_passage_is_taken_apart_once_and_alone_when_it_has_one_sentence() -> N
     assert aligned_sentences([alone]) == ()
 
 
+def test_a_passage_without_a_letter_has_no_sentence() -> None:
+    rule = replace(triplet(zh="---"), passage="---")
+    assert len(aligned_sentences([rule, triplet()])) == 2
+
+
 def test_a_recipe_takes_them_in_place_of_the_triplets_of_a_file(tmp_path: Path) -> None:
     made = [triplet(name) for name in ("alpha", "beta", "gamma", "delta")]
     lines = [

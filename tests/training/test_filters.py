@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from haystack_crossalign.errors import InputError
@@ -98,3 +100,14 @@ def test_scripts_without_spaces_are_compared_by_characters() -> None:
     assert shingles(text[:-1]) == frozenset()
     overlapping = triplet(0, targets={"zh": f"前言，{text[:10]}，{text[10:]}。"})
     assert dropped(evaluation_overlap([text]), overlapping, triplet(1)) == ["t0"]
+
+
+def test_marks_and_how_letters_are_composed_do_not_count() -> None:
+    vietnamese = "Tiếng Việt có nhiều dấu thanh và chữ cái khác nhau"
+    assert shingles(unicodedata.normalize("NFD", vietnamese)) == shingles(vietnamese) != frozenset()
+    arabic = "الكتب المفيدة كنز ثمين لكل من يقرؤها كل يوم"
+    vocalised = "الكُتُبُ المُفِيدَةُ كَنْزٌ ثَمِينٌ لِكُلِّ مَنْ يَقْرَؤُهَا كُلَّ يَوْمٍ"
+    assert not shingles(arabic).isdisjoint(shingles(vocalised))
+    # Four words of Hindi are four, although \\w ends at each of their vowels.
+    assert shingles("हिन्दी भारत की राजभाषा") == frozenset()
+    assert len(shingles("हिन्दी भारत की राजभाषा है और उसे बहुत लोग बोलते हैं")) == 4

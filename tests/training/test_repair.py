@@ -151,6 +151,21 @@ def test_the_least_biased_harmless_strengths_are_chosen() -> None:
         assert trial.harmless == (trial.strength < 1 and trial.common_share <= 0.4)
 
 
+def test_strengths_are_chosen_for_the_directions_that_are_taken() -> None:
+    data = clusters(10, ["en", "zh", "th"], 1)
+    fitted = fit_language_directions(data.vectors, data.languages)
+    seen: list[AffineMap] = []
+
+    def score(repair: AffineMap) -> RepairScore:
+        seen.append(repair)
+        return RepairScore(100 - float(repair.metadata["strength"]), {"en": 0.9})
+
+    choice = choose_repair(fitted, score, directions=1)
+    assert [np.linalg.matrix_rank(one.matrix) for one in seen if one.metadata["strength"] == "1"][:1] == [DIMENSION - 1]
+    assert np.linalg.matrix_rank(choice.repair.matrix) == DIMENSION - 1
+    assert np.linalg.matrix_rank(fitted.affine().matrix) == DIMENSION - 2
+
+
 def test_nothing_is_changed_where_everything_harms() -> None:
     data = clusters(10, ["en", "zh"], 1)
     fitted = fit_language_directions(data.vectors, data.languages)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from training_runs import made_recipe, made_triplets
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.stock_trainer import last_checkpoint
 from haystack_crossalign.training.trainer import train
+from haystack_crossalign.training.triplet_writer import write_triplets
 
 WORKER = Path(__file__).with_name("train_worker.py")
 COUNT = 36
@@ -86,19 +88,25 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_an_uninterrupted_one(
 
 
 def test_a_resumed_run_must_be_the_same_run(tiny_model_folder: Path, tmp_path: Path, spawn: Spawn) -> None:
-    recipe = made_recipe(tiny_model_folder, checkpoint=1)
+    judged = tmp_path / "held_out.jsonl"
+    held_out = made_triplets(4, seed=9)
+    write_triplets(judged, held_out)
+    recipe = made_recipe(tiny_model_folder, checkpoint=1, held_out={"path": str(judged)})
     output = tmp_path / "out"
     killed = spawn(recipe, output, 2)
     _, errors = killed.communicate(timeout=240)
     assert killed.returncode == -signal.SIGKILL, errors
     triplets = made_triplets(COUNT, target_queries=False)
     with pytest.raises(InputError, match="recipe"):
-        train(made_recipe(tiny_model_folder, checkpoint=1, seed=5), output, triplets=triplets, resume=True)
+        train(replace(recipe, seed=5), output, triplets=triplets, resume=True)
     with pytest.raises(InputError, match="data"):
         train(recipe, output, triplets=triplets[1:], resume=True)
+    write_triplets(judged, held_out[1:])
+    with pytest.raises(InputError, match="data"):
+        train(recipe, output, triplets=triplets, resume=True)
     # Without --resume what was left is thrown away.
     train(made_recipe(tiny_model_folder, seed=5), output, triplets=triplets)
-    assert [path.name for path in tmp_path.iterdir() if path.name != "recipe.json"] == ["out"]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".json", ".jsonl")] == ["out"]
 
 
 def test_resume_without_an_interrupted_run_starts_at_the_beginning(tiny_model_folder: Path, tmp_path: Path) -> None:

@@ -212,6 +212,46 @@ def test_one_text_that_never_gets_an_answer_costs_only_itself(
     assert service.asked[pairs[2].passage] == 3
 
 
+class ForeignError(Exception):
+    """What the client of another service raises."""
+
+    def __init__(self, status_code: int | None) -> None:
+        super().__init__("secret")
+        self.status_code = status_code
+
+
+def test_texts_that_are_refused_end_neither_this_run_nor_the_next(
+    lines: list[dict[str, str]], pairs: list[Triplet], cache: TranslationCache
+) -> None:
+    refused = {pair.passage for pair in pairs[3:9]}
+    service = ChatService(lines, lambda text, _before: "refused" if text in refused else None)
+    generator = LookupGenerator(service, {"refused": lambda: ForeignError(400)})
+    options = TranslationOptions(concurrency=1, backoff=0.0, give_up_after=3)
+    for times in (1, 2):
+        with cache:
+            done = translate_pairs(pairs[:10], ["es"], generator, cache, options=options)
+        assert done.dropped == {"refused by the service": 6}
+        assert len(done.triplets) == 4
+        assert [service.asked[pair.passage] for pair in pairs[:10]] == [1, 1, 1, *6 * [times], 1]
+    # One that refuses whatever it is asked is not asked for everything.
+    with cache, pytest.raises(ExternalError, match=r"3 texts in a row.*ForeignError \(HTTP 400\)") as error:
+        translate_pairs(pairs[3:9], ["vi"], generator, cache, options=options)
+    assert "secret" not in str(error.value)
+
+
+def test_clients_of_other_services_have_exceptions_of_their_own(
+    lines: list[dict[str, str]], pairs: list[Triplet], cache: TranslationCache
+) -> None:
+    kinds = {"busy": lambda: ForeignError(529), "lost": lambda: ForeignError(None), "key": lambda: ForeignError(401)}
+    service = ChatService(lines, lambda _text, before: ["busy", "lost", None][before])
+    with cache:
+        done = translate_pairs(pairs[:1], ["es"], LookupGenerator(service, kinds), cache, options=FAST)
+    assert (len(done.triplets), done.counts["repeated after faults"]) == (1, 2)
+    locked = LookupGenerator(ChatService(lines, lambda _text, _before: "key"), kinds)
+    with cache, pytest.raises(ExternalError, match=r"cannot be used: ForeignError \(HTTP 401\)"):
+        translate_pairs(pairs[:1], ["vi"], locked, cache, options=FAST)
+
+
 def test_over_real_http_with_the_openai_component(
     lines: list[dict[str, str]], pairs: list[Triplet], cache: TranslationCache
 ) -> None:
@@ -264,6 +304,10 @@ def test_a_torn_last_line_is_asked_again_and_a_broken_one_before_it_is_an_error(
     path.write_bytes(b'{"key": \n' + whole)
     with pytest.raises(InputError, match="line 1: not valid JSON"), TranslationCache(path):
         pass
+    path.write_bytes(b'{"keys": 1}')
+    with pytest.raises(InputError, match="not a cache"), TranslationCache(path):
+        pass
+    assert path.read_bytes() == b'{"keys": 1}'
     with TranslationCache(tmp_path / "other.jsonl"), pytest.raises(ExternalError, match="another run uses"):
         TranslationCache(tmp_path / "other.jsonl").__enter__()
     with pytest.raises(InputError, match="a folder that exists"), TranslationCache(tmp_path / "none" / "c.jsonl"):
