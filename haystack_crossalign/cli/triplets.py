@@ -115,10 +115,16 @@ def build(
             raise InputError("unknown corpus", source="--corpus", seen=corpus, allowed=", ".join(CORPORA))
         if source is None:
             raise InputError("no file of the corpus", source="--input", allowed="the file")
+        for option, given in (("--queries", queries), ("--qrels", qrels), ("--language", language)):
+            if given not in (None, "en"):
+                raise InputError("not of use with --corpus, which has its own in English", source=option, seen=given)
         blocks = {"block": block, "queries_per_block": queries_per_block, "seed": seed}
         triplets, one = CORPORA[corpus](source, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
         sources = (one,)
     else:
+        for option, file in (("--input", source), ("--drop", drop)):
+            if file is not None:
+                raise InputError("of use with --corpus alone", source=option, seen=file)
         from haystack_crossalign.cli.prepare import read_judgments
         from haystack_crossalign.languages import normalise_language
         from haystack_crossalign.training.builders import triplets_from_collection
@@ -361,6 +367,9 @@ def _tags(names: str) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
+_OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
+
+
 def _check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
     """Refuse files that cannot be written before any work is done."""
     taken = {path.resolve(): "an input" for path in inputs if path is not None}
@@ -373,6 +382,8 @@ def _check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | N
             raise InputError(
                 "no folder to write to", source=option, seen=str(path.parent), allowed="a folder that exists"
             )
+        if option == "--output" and path.suffix in _OTHER_FORMATS:
+            raise InputError("triplets are written as JSON lines", source=option, seen=path.name, allowed="NAME.jsonl")
         place = path.resolve()
         if place in taken:
             raise InputError(f"would overwrite {taken[place]}", source=option, seen=str(path), allowed="another file")

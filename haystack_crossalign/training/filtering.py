@@ -83,6 +83,8 @@ def evaluation_texts(path: str | Path) -> Iterator[str]:
             yield from _strings(json.loads("\n".join(text for _, text in lines)))
         except json.JSONDecodeError as error:
             raise InputError(f"not valid JSON ({error.msg})", source=path, line=error.lineno) from error
+        except RecursionError as error:
+            raise InputError("nested too deeply", source=path) from error
         return
     for number, text in lines:
         if path.suffix == ".jsonl":

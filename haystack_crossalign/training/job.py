@@ -144,7 +144,7 @@ class _Run:
     def _begin(self, model: JobModel) -> bool:
         """Take up the work of a run that was killed, or start clean; answers which."""
         recipe = None if model.recipe is None else model.recipe.to_dict()
-        digest = self.job.digest(recipe, __version__, self._file_hashes())
+        digest = self.job.digest(recipe, __version__, self._file_hashes(model))
         young = time.time() - float(self.state.get("started", 0)) < _HOURS * 3600
         if self.state.get("digest") == digest and young:
             return True
@@ -153,8 +153,15 @@ class _Run:
         self._keep_state()
         return False
 
-    def _file_hashes(self) -> list[str]:
+    def _file_hashes(self, model: JobModel) -> list[str]:
+        """Of everything that a run that was killed must have in common with the one that takes up its work."""
         names = [self.job.file(entry.path) for entry in self.job.source.files] if self.job.source else []
+        if self.job.source is None and model.recipe is not None:
+            entries = model.recipe.data
+            given = [*(one.path for one in entries), *(one.drop for one in entries), model.recipe.held_out.path]
+            names += [model.recipe.folder / name for name in given if name is not None]
+        if Path(model.name).is_dir():
+            names += sorted(path for path in Path(model.name).rglob("*") if path.is_file())
         found = []
         for path in (*names, *evaluation_files(self.job)):
             if not path.exists():

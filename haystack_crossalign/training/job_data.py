@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
     :raises InputError: for the first thing that is missing or wrong, with file, line and field.
     """
     passages: list[Passage] = []
+    known: dict[tuple[str, str], tuple[Path, str]] = {}
     triplets: list[Triplet] = []
     sources: list[Source] = []
     for entry in files:
@@ -58,6 +59,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
         kind = detected_format(path) if entry.format == "auto" else entry.format
         if kind == "documents":
             texts = read_repair_texts(path, kind="documents")
+            _check_groups(texts.passages, path, known)
             passages += texts.passages
             sources += texts.sources
             continue
@@ -72,6 +74,17 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
         triplets += made
         sources.append(source)
     return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources))
+
+
+def _check_groups(passages: Iterable[Passage], path: Path, known: dict[tuple[str, str], tuple[Path, str]]) -> None:
+    """Refuse files that number their groups alike: what is not parallel would be taken for translations."""
+    for one in passages:
+        place, text = known.setdefault((one.group, one.language), (path, one.text))
+        if place != path and text != one.text:
+            raise InputError(
+                f"the group has another text in {one.language} in {place.name}", source=path, field="parallel_id",
+                seen=one.group, allowed="ids that differ from file to file, unless the documents are parallel",
+            )  # fmt: skip
 
 
 def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:
@@ -147,7 +160,14 @@ def filter_triplets(
     if options.ambiguous is not None:
         filters.append(ambiguous_queries(options.ambiguous))
     if options.language:
-        filters.append(language_mismatch(_detector()))
+        from haystack_crossalign.detection import LanguageDetector
+
+        detector = LanguageDetector()
+        filters.append(
+            language_mismatch(
+                lambda texts: [found.language for found in detector.detect(texts)], detectable=detector.languages
+            )
+        )
     if options.length_ratio is not None:
         filters.append(length_ratio(options.length_ratio))
     if options.near_duplicates is not None:
@@ -163,10 +183,3 @@ def _asked(passage: Passage) -> tuple[str, str]:
         return passage.title, passage.text
     _, query, rest = known_item(passage.text)
     return query, rest
-
-
-def _detector() -> Callable[[Sequence[str]], Sequence[str | None]]:
-    from haystack_crossalign.detection import LanguageDetector
-
-    detector = LanguageDetector()
-    return lambda texts: [found.language for found in detector.detect(texts)]

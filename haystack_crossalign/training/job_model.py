@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.job_config import JobConfig
+from haystack_crossalign.training.launcher import run_launcher
 from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource, read_recipe
 from haystack_crossalign.training.triplets import Triplet
 
@@ -107,8 +106,8 @@ def train_job(
     if recipe is None:
         raise InputError("training needs a recipe", source=job.path, field="recipe")
     if data is not None:
-        # The job has held a part out already; a share of 0 in the recipe switches its evaluation off.
-        switched_off = recipe.held_out.path is None and recipe.held_out.share == 0
+        # The job has held a part out already; a share or a limit of 0 in the recipe switches its evaluation off.
+        switched_off = recipe.held_out.path is None and 0 in (recipe.held_out.share, recipe.held_out.limit)
         held_out = HeldOutPart(share=0) if switched_off else HeldOutPart(path=str(data[1]), limit=recipe.held_out.limit)
         recipe = replace(recipe, data=(TrainSource(path=str(data[0])),), held_out=held_out)
     recipe = replace(recipe, name=recipe.name or job.name)
@@ -157,7 +156,8 @@ def repair_job(
     options = RepairOptions(tolerance=tolerance, seed=job.seed, samples=job.audit.samples)
     sample = make_sample(texts_from_triplets(train), held_out=texts_from_triplets(held_out), seed=job.seed)
     encoder = open_base(model)
-    base = open_model(model.name, encoder.prompts)
+    revision = None if model.recipe is None else model.recipe.model.revision
+    base = open_model(model.name, encoder.prompts, revision=revision)
     outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
     shutil.rmtree(output, ignore_errors=True)
     write_repair(outcome, output, model=base, sources=sources, pages=pages, texts=job.audit.texts)
@@ -180,14 +180,12 @@ def _launched(launch: Sequence[str], recipe: Recipe, output: Path, *, resume: bo
     file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
     command = [*launch, "-m", "haystack_crossalign", "train", "--recipe", str(file), "--output", str(output)]
     try:
-        done = subprocess.run(  # noqa: S603 - the command stands in the configuration of whoever runs the job
-            [*command, *(["--resume"] if resume else [])], check=False, stdout=sys.stderr
-        )
+        code = run_launcher([*command, *(["--resume"] if resume else [])])
     except OSError as error:
         raise InputError("cannot be started", field="launch", seen=launch[0], allowed="a command") from error
-    if done.returncode == _INTERRUPTED:
+    if code == _INTERRUPTED:
         raise KeyboardInterrupt
-    if done.returncode == InputError.exit_code:
+    if code == InputError.exit_code:
         raise InputError("the training refused its input; its message stands above", field="launch")
-    if done.returncode != 0:
-        raise ExternalError(f"the launcher ended with {done.returncode}; its messages stand above")
+    if code != 0:
+        raise ExternalError(f"the launcher ended with {code}; its messages stand above")

@@ -16,7 +16,7 @@ from haystack_crossalign.data.jsonl import read_queries, records, unique_id
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.training.mining import NEIGHBOURS, THRESHOLD, language_repair, mine_pairs
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.training.triplets import Triplet, with_unique_ids
 
 __all__ = ["MinedTriplets", "MiningDocument", "mine_triplets", "read_given_queries", "read_mining_documents"]
 
@@ -170,7 +170,8 @@ def mine_triplets(
             name = document.id if number == 0 else f"{document.id}~{number + 1}"
             triplets.append(Triplet(name, document.id, source, query, document.text, versions[row]))
     counts |= {"documents in a pair": len(versions), "of these without a query": without, "triplets": len(triplets)}
-    return MinedTriplets(tuple(triplets), counts, margins)
+    # A document may be named as the second query of another.
+    return MinedTriplets(tuple(with_unique_ids(triplets)), counts, margins)
 
 
 def _distinct(documents: Sequence[MiningDocument], language: str) -> list[MiningDocument]:

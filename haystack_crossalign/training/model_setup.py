@@ -81,7 +81,7 @@ def load_base(source: ModelSource, device: str) -> BaseModel:
     model = loaded.model
     prompts = resolve_prompts(
         model.prompts,
-        (source.name, str(getattr(model[0].config, "_name_or_path", ""))),
+        (source.name, str(getattr(getattr(model[0], "config", None), "_name_or_path", ""))),
         query_prefix=source.query_prefix,
         document_prefix=source.document_prefix,
     )

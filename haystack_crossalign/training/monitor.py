@@ -20,6 +20,7 @@ from haystack_crossalign.training.stock_trainer import write_weights
 
 __all__ = ["Evaluation", "Monitor", "TrainProgress"]
 
+_CHECKPOINTS = 4
 _HISTORY = "evaluations.json"
 START_STEP = 0
 
@@ -58,7 +59,7 @@ class Monitor(TrainerCallback):
     :param evaluate: scores the model; None where nothing is held out.
     :param base: score of the base model, None likewise.
     :param start: score of the start.
-    :param checkpoint: steps between checkpoints; None: at each evaluation.
+    :param checkpoint: steps between checkpoints; None: at each evaluation, without any four times an epoch.
     :param keep_best: whether the best weights are kept.
     :param progress: called after each step.
     :param main: whether this is the first process.
@@ -95,6 +96,7 @@ class Monitor(TrainerCallback):
         if path.is_file() and self.history:
             known = [Evaluation.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8"))]
             self.history = [self.history[0], *(one for one in known if START_STEP < one.step <= step)]
+        self.step = step
 
     @property
     def best(self) -> Evaluation | None:
@@ -104,18 +106,25 @@ class Monitor(TrainerCallback):
         base = self.base
         return max(self.history, key=lambda one: (preference(one.score, base, self.options.tolerance), -one.step))
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether ``patience`` evaluations have come after the best one."""
+        best = self.best
+        if best is None or self.options.patience is None:
+            return False
+        return sum(one.step > best.step for one in self.history) >= self.options.patience
+
     def best_weights(self, step: int) -> Path:
         """File of the weights at a step that was the best."""
         return self.folder / f"best-{step}.safetensors"
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Turn shares of an epoch into steps."""
-        every = self.options.every
+        every, epoch = self.options.every, len(kwargs["train_dataloader"])
         if every is not None and self._evaluate is not None:
-            epoch = len(kwargs["train_dataloader"])
             self._every = max(1, round(every * epoch)) if every < 1 else max(1, round(every))
         if self._checkpoint is None:
-            self._checkpoint = self._every
+            self._checkpoint = self._every or max(1, epoch // _CHECKPOINTS)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Keep the loss terms for the progress."""
@@ -161,7 +170,4 @@ class Monitor(TrainerCallback):
             write_weights(model, self.best_weights(step))
         write_atomically(self.folder / _HISTORY, json.dumps([one.to_dict() for one in self.history]))
         self.seconds += time.perf_counter() - began
-        if best is None or self.options.patience is None:
-            return False
-        since = sum(one.step > best.step for one in self.history)
-        return since >= self.options.patience
+        return self.exhausted

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.training.new_folder import sync_tree
 
 __all__ = ["RESULT_FILE", "WorkFolder", "check_output", "locked_output"]
 
@@ -118,11 +119,15 @@ class WorkFolder:
         """
         replaced = self.output.parent / f".{self.output.name}.replaced"
         try:
+            sync_tree(self.result)
             shutil.rmtree(replaced, ignore_errors=True)
             if self.output.exists():
                 self.output.rename(replaced)
             self.result.rename(self.output)
         except OSError as error:
+            if replaced.exists() and not self.output.exists():
+                with suppress(OSError):
+                    replaced.rename(self.output)
             raise ExternalError(f"{self.output}: cannot be written ({error.strerror})") from error
         shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)

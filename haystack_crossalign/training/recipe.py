@@ -80,7 +80,7 @@ class Recipe:
     :param lora: low-rank adapters, or null.
     :param interpolate: share of the tuned weights in their mean with the start; ``auto`` chooses on the held-out part.
     :param evaluate: evaluation on the held-out part.
-    :param checkpoint: steps between checkpoints; null writes one at each evaluation.
+    :param checkpoint: steps between checkpoints; null writes one at each evaluation, or four times an epoch.
     :param seed: of everything that is drawn.
     :param name: name of the model in the card; null takes that of the output folder.
     :param folder: where relative paths start; not part of the recipe.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from haystack_crossalign.training.recipe_rules import (
-    Rule,
     boolean,
     choice,
     either,
@@ -59,8 +58,8 @@ class ModelSource:
 
     name: str = setting(text())
     revision: str | None = setting(optional(text()), None)
-    query_prefix: str | None = setting(optional(Rule(str, "a text")), None)
-    document_prefix: str | None = setting(optional(Rule(str, "a text")), None)
+    query_prefix: str | None = setting(optional(text(empty=True)), None)
+    document_prefix: str | None = setting(optional(text(empty=True)), None)
     max_tokens: int | None = setting(optional(whole(8)), None)
 
 

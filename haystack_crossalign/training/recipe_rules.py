@@ -55,13 +55,15 @@ def number(low: float, high: float = math.inf, *, above: bool = False) -> Rule:
 
     def read(value: Any) -> float:
         # YAML 1.1 takes 2e-5 for a text, as it has no point.
-        if isinstance(value, str):
-            value = float(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError(value)
-        if value < low or value > high or (above and value == low):
+        try:
+            found = float(value)
+        except OverflowError as error:  # a whole number beyond the largest
+            raise ValueError(value) from error
+        if not math.isfinite(found) or found < low or found > high or (above and found == low):
             raise ValueError(value)
-        return float(value)
+        return found
 
     lower = f"above {low:g}" if above else f"{low:g} or more"
     return Rule(read, f"a number, {lower}" + ("" if high == math.inf else f", at most {high:g}"))
@@ -100,11 +102,11 @@ def choice(*names: str) -> Rule:
     return Rule(read, ", ".join(names))
 
 
-def text() -> Rule:
-    """A text that is not empty."""
+def text(*, empty: bool = False) -> Rule:
+    """A text, which may be empty only where ``empty`` says so."""
 
     def read(value: Any) -> str:
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not (empty or value.strip()):
             raise ValueError(value)
         return value
 

@@ -143,10 +143,14 @@ def fit_repair(
         else (_distance_of_means(collection), "mean distance between the language means of the held-out documents")
     )
     choice = _choose(fitted, score, options, fewest, enough=enough, parallel=sample.parallel)
-    if enough and sample.parallel and not options.one_map:
-        languages = [one.language for one in sample.fit]
-        pivot = options.pivot or ("en" if "en" in languages else min(languages))
-        fitted_on = (fit_vectors, languages, [one.group for one in sample.fit])
+    notes = list(sample.notes)
+    languages, groups = [one.language for one in sample.fit], [one.group for one in sample.fit]
+    pivot = options.pivot or ("en" if "en" in languages else min(languages))
+    apart = _without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
+    if apart:
+        notes.append(f"one map for all languages: no document to fit on in {', '.join(apart)} is parallel to {pivot}")
+    elif enough and sample.parallel and not options.one_map:
+        fitted_on = (fit_vectors, languages, groups)
         choice = choose_language_maps(choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance)
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
     chosen = {"tolerance": options.tolerance, "seed": options.seed, "samples": options.samples}
@@ -155,7 +159,7 @@ def fit_repair(
     repaired = {**model, "name": f"{model.get('name', 'model')}, repaired"}
     after = _audit(moved, repaired, chosen, options, progress)
     harm = same_language_harm(before, after, options.tolerance)
-    notes = (*sample.notes, *_warnings(sample, choice, harm, options.tolerance, fewest, enough))
+    notes += _warnings(sample, choice, harm, options.tolerance, fewest, enough)
     comparison = compare_results(before, after, samples=options.samples, seed=options.seed)
     return RepairOutcome(
         repair=choice.repair,
@@ -168,8 +172,17 @@ def fit_repair(
         comparison=replace(comparison, notes=[*comparison.notes, *notes]),
         sample=sample,
         probe_vectors=documents[:8],
-        notes=notes,
+        notes=tuple(notes),
     )
+
+
+def _without_counterpart(languages: Sequence[str], groups: Sequence[str], pivot: str) -> list[str]:
+    """The other languages of which no document is parallel to one in the pivot."""
+    found: dict[str, set[str]] = {}
+    for tag, group in zip(languages, groups, strict=True):
+        found.setdefault(tag, set()).add(group)
+    own = found.pop(pivot, set())
+    return sorted(tag for tag, theirs in found.items() if own.isdisjoint(theirs))
 
 
 def _choose(

@@ -52,12 +52,13 @@ class ModelToRepair:
     name: str
 
 
-def open_model(name: str, prompts: Prompts) -> ModelToRepair:
+def open_model(name: str, prompts: Prompts, *, revision: str | None = None) -> ModelToRepair:
     """Load the base model and refuse one that cannot be repaired, before texts are embedded for nothing.
 
     :param name: hub name, folder, or ``offline:multilingual-e5-small``.
     :param prompts: prompts that it is used with. They go into the folder, since some models name none and are known
         by their name to need them, which the repaired one does not have.
+    :param revision: branch, tag or commit on the hub.
     :raises InputError: for a model that compares by distance or truncates its embeddings.
     :raises ExternalError: when it cannot be loaded.
     """
@@ -66,7 +67,7 @@ def open_model(name: str, prompts: Prompts) -> ModelToRepair:
     from haystack_crossalign.models.loading import LoadOptions, load_model
     from haystack_crossalign.training.repaired_model import repaired_model
 
-    model = load_model(name, device="cpu", dtype=torch.float32, options=LoadOptions()).model.eval()
+    model = load_model(name, device="cpu", dtype=torch.float32, options=LoadOptions(revision)).model.eval()
     if prompts.query or prompts.document:
         model.prompts = {**model.prompts, "query": prompts.query, "document": prompts.document}
     dimension = int(model.get_embedding_dimension() or 0)
@@ -190,7 +191,9 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
 
     with _quiet():
         write_repaired_model(model.model, outcome.repair, folder)
-    written = Encoder(str(folder), device="cpu", precision="fp32")
+    # Cut where the audit cut: the folder itself keeps the limit of the model.
+    limit = outcome.before.provenance["model"].get("max_tokens")
+    written = Encoder(str(folder), device="cpu", precision="fp32", max_tokens=limit)
     texts = [one.text for one in outcome.sample.held_out[: len(outcome.probe_vectors)]]
     again, wanted = written.encode_documents(texts), outcome.repair.apply(outcome.probe_vectors)
     cosine = float((again * wanted).sum(axis=1).min())

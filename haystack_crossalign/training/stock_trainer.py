@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import datasets
+import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 from torch import Tensor, nn
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_callback import PrinterCallback, TrainerState
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["PackedTrainer", "last_checkpoint", "quiet_libraries", "read_weights", "trained_weights", "write_weights"]
+__all__ = [
+    "PackedTrainer",
+    "checkpoint_state",
+    "last_checkpoint",
+    "quiet_libraries",
+    "read_weights",
+    "trained_weights",
+    "write_weights",
+]
 
 WEIGHTS = "trained.safetensors"
 _STATE = "trainer_state.json"
@@ -54,6 +63,7 @@ class PackedTrainer(SentenceTransformerTrainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """A step of the stock trainer, and the pull to the start."""
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self._check_finite([loss])
         if self._start is None:
             return loss
         total = loss.new_zeros(())
@@ -64,6 +74,27 @@ class PackedTrainer(SentenceTransformerTrainer):
                 total = total + self._to_start * difference.square().sum().to(total.device)
         self.track_loss_components({"to_start": total}, count=False)
         return loss + total
+
+    def resume_finished(self, checkpoint: Path) -> None:
+        """Take the weights and the state of a run that had nothing more to do; transformers would do a step more."""
+        self.state = checkpoint_state(checkpoint)
+        self._load_from_checkpoint(str(checkpoint))
+
+    def check_weights(self) -> None:
+        """Tell a last step that left weights of which no embedding comes.
+
+        :raises InputError: when a weight is not finite.
+        """
+        self._check_finite(trained_weights(self.model).values())
+
+    def _check_finite(self, values: Iterable[Tensor]) -> None:
+        if not all(bool(torch.isfinite(one).all()) for one in values):
+            raise InputError(
+                f"training has diverged at step {self.state.global_step + 1}: the loss or a weight is not finite",
+                field="optimiser.learning_rate",
+                seen=self.args.learning_rate,
+                allowed="a smaller one; or a higher loss.temperature, or max_grad_norm above 0",
+            )
 
     def track_loss_components(self, loss: dict[str, Tensor], *, count: bool = True) -> None:
         """Add up the terms between two entries of the log.
@@ -123,6 +154,12 @@ def last_checkpoint(folder: Path) -> Path | None:
         if path.name.rpartition("-")[2].isdigit()
     )
     return next((path for _, path in reversed(steps) if _complete(path)), None)
+
+
+def checkpoint_state(checkpoint: Path) -> TrainerState:
+    """Step and log of a checkpoint."""
+    state: TrainerState = TrainerState.load_from_json(str(checkpoint / _STATE))
+    return state
 
 
 def _complete(checkpoint: Path) -> bool:

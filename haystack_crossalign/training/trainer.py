@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
+from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from transformers import set_seed
@@ -51,7 +52,7 @@ from haystack_crossalign.training.recipe import Recipe
 from haystack_crossalign.training.repair import fit_language_directions
 from haystack_crossalign.training.repaired_model import repaired_model, with_map
 from haystack_crossalign.training.rows import Collator, TrainRow, kind_batch_sampler, make_rows
-from haystack_crossalign.training.stock_trainer import PackedTrainer, last_checkpoint, quiet_libraries
+from haystack_crossalign.training.stock_trainer import PackedTrainer, checkpoint_state, last_checkpoint, quiet_libraries
 from haystack_crossalign.training.train_data import TrainData, read_train_data
 from haystack_crossalign.training.training_loss import TrainingLoss
 from haystack_crossalign.training.triplets import Triplet
@@ -384,9 +385,17 @@ class _Run:
 
     def _train(self, trainer: PackedTrainer, monitor: Monitor) -> list[dict[str, float]]:
         checkpoint = last_checkpoint(self.work.checkpoints) if self.resume else None
+        finished = False
         if checkpoint is not None:
-            monitor.resume(int(checkpoint.name.rpartition("-")[2]))
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            step = checkpoint_state(checkpoint).global_step
+            monitor.resume(step)
+            finished = broadcast_object_list([step >= trainer.args.max_steps or monitor.exhausted])[0]
+        if checkpoint is not None and finished:
+            trainer.resume_finished(checkpoint)
+            monitor.on_train_end(trainer.args, trainer.state, trainer.control, model=trainer.model)
+        else:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.check_weights()
         return [dict(entry) for entry in trainer.state.log_history if "loss" in entry]
 
     def _tell(self, stage: str, done: int, total: int) -> None:

@@ -259,10 +259,13 @@ class _Reader:
         inner = Record(value, record.path, record.line, prefix=f"{name}.")
         # Parquet gives every row all keys of the column, null where the row has none.
         present = sorted(str(tag) for tag, text in value.items() if text is not None)
-        return {
-            normalise_language(tag, source=record.path, line=record.line, field=name): inner.text(tag)
-            for tag in present
-        }
+        found: dict[str, str] = {}
+        for spelled in present:
+            tag = normalise_language(spelled, source=record.path, line=record.line, field=name)
+            if tag in found:
+                raise record.error("a language stands twice", name, present, "each language once")
+            found[tag] = inner.text(spelled)
+        return found
 
     def _flat(self, record: Record) -> tuple[dict[str, str], dict[str, str]]:
         tag = record.language("target_language", self.targets[0] if self.targets else None)
@@ -302,7 +305,7 @@ def _parquet_records(path: Path) -> Iterable[Record]:
         raise InputError("no such file", source=path, allowed="a file that exists")
     try:
         rows = parquet.read_table(path).to_pylist()
-    except arrow.ArrowInvalid as error:
+    except (arrow.ArrowException, OSError) as error:
         raise InputError(f"not a Parquet file ({error})", source=path) from error
     return [Record(row, path, number) for number, row in enumerate(rows, start=1)]
 

@@ -22,7 +22,7 @@ from sentence_transformers import SentenceTransformer
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.job import run_job
 from haystack_crossalign.training.job_config import IndexSource, Mine, read_job
-from haystack_crossalign.training.job_data import filter_triplets, mined_triplets, triplets_from_documents
+from haystack_crossalign.training.job_data import filter_triplets, mined_triplets, read_files, triplets_from_documents
 from haystack_crossalign.training.job_index import read_index
 from haystack_crossalign.training.job_outcome import AnotherRunActiveError, GateFailedError, outcome_schema
 from haystack_crossalign.training.job_publish import ModelStore, version_name
@@ -232,6 +232,27 @@ def test_a_killed_run_is_gone_on_with_and_leaves_no_half_of_a_version(write_job:
     assert left_behind(models) == [outcome["version"], "latest"]
 
 
+def test_a_killed_run_is_not_gone_on_with_when_the_data_of_its_recipe_have_changed(
+    write_job: WriteJob, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    recipe = {"model": str(tiny_model_folder), "languages": ["zh"], "data": [{"path": "triplets.jsonl"}]}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"held_out": {"share": 0.4}}), encoding="utf-8")
+    path = write_job(source=None, recipe="recipe.yaml")
+    state = tmp_path / "models" / ".work" / "state.json"
+    data = tmp_path / "triplets.jsonl"
+    for changed in (False, True):
+        killed = start_held(path)
+        try:
+            wait_for(lambda: state.is_file() and "model" in json.loads(state.read_text())["done"], killed)
+        finally:
+            killed.send_signal(signal.SIGKILL)
+            killed.communicate()
+        if changed:
+            data.write_text("\n".join(data.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
+        status = {step["name"]: step["status"] for step in run(path)["steps"]}
+        assert status["repair"] == ("done" if changed else "skipped")
+
+
 def test_a_run_that_the_scheduler_ends_says_so(write_job: WriteJob, tmp_path: Path) -> None:
     ended = start_held(write_job())
     try:
@@ -320,6 +341,35 @@ def test_documents_give_triplets_asked_by_title_or_first_sentence() -> None:
     assert made.target_queries["es"] == "El puente sobre el río fue inaugurado en 1894."
     assert made.targets["es"] == "Llevó el ferrocarril hasta que la guerra lo destruyó."
     assert not triplets_from_documents(RepairTexts(passages, (), ()), "en", ("zh",))
+
+
+def test_files_that_number_their_groups_alike_are_refused(write_job: WriteJob, tmp_path: Path) -> None:
+    texts = {"a": ("cats", "en", "zh"), "b": ("tax law", "en", "ar")}
+    for name, (subject, *tags) in texts.items():
+        rows = [
+            {"id": f"{tag}{row}", "text": f"{subject} {tag} {row}", "language": tag, "parallel_id": str(row)}
+            for row in range(3)
+            for tag in tags
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    job = read_job(write_job(source={"files": [{"path": "a.jsonl"}, {"path": "b.jsonl"}]}))
+    assert job.source is not None
+    with pytest.raises(InputError, match=r"b\.jsonl, field 'parallel_id': .* another text in en in a\.jsonl; seen: '0'"):
+        read_files(job, job.source.files, "en", ())
+    # A language in a file of its own is fine.
+    assert len(read_files(job, job.source.files[:1], "en", ()).documents.passages) == 6
+
+
+def test_languages_that_the_detector_does_not_know_are_not_dropped() -> None:
+    passage = "The bridge over the river was opened in 1894 and carried the railway."
+    nepali = "नदीमाथिको पुल सन् १८९४ मा खोलिएको थियो र त्यसमाथि रेल चल्थ्यो।"
+    german = "Die Brücke über den Fluss wurde im Jahr 1894 eröffnet und trug die Eisenbahn."
+    made = [
+        Triplet("kept", "g1", "en", "one", passage, {"ne": nepali}),
+        Triplet("wrong", "g2", "en", "two", passage.replace("bridge", "tunnel"), {"fr": german}),
+    ]
+    kept, dropped = filter_triplets(made, read_filters(length_ratio=None, near_duplicates=None), [])
+    assert ([one.id for one in kept], dropped["language"]) == (["kept"], 1)
 
 
 def test_filters_count_what_they_drop_and_keep_the_audit_out_of_training(tmp_path: Path) -> None:

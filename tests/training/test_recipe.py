@@ -80,6 +80,7 @@ def test_an_override_leaves_the_rest_of_a_short_section_alone(recipe_file: Path)
         ("languages: [zh, TH]", "languages: [zh, en]", 2, "languages", "other languages"),
         ("  learning_rate: 2e-5", "  - 2e-5", 8, "optimiser", "learning_rate, weight_decay"),
         ("model: some/model", "loss: {}", None, "model", "name"),
+        ("model: some/model", "model: {name: m, query_prefix: [a]}", 1, "model.query_prefix", "a text"),
     ],
 )
 def test_a_wrong_value_is_told_with_file_line_key_and_what_is_allowed(
@@ -106,6 +107,7 @@ def test_a_wrong_value_is_told_with_file_line_key_and_what_is_allowed(
         ("seed.x=1", "a whole number"),
         ("seed=[", "not YAML"),
         ("seed=2001-02-30", "not YAML"),
+        pytest.param("optimiser.learning_rate=1" + 400 * "0", "a number, above 0", id="large"),
         ("seed=4294967296", "from 0 to 4294967295"),
         pytest.param("data=" + 2000 * "[", "not YAML", id="deep"),
     ],

@@ -123,6 +123,14 @@ def test_documents_that_are_only_tagged_suffice_and_the_report_says_what_was_not
     assert mixed(outcome_of(both).after, "zh", "Max@R") < 6
 
 
+def test_enough_queries_do_not_make_tagged_documents_parallel() -> None:
+    en, zh = parallel(30, languages=["en"]), parallel(30, first=50, languages=["zh"])
+    tagged = RepairTexts((*en.passages, *zh.passages), (*en.questions, *zh.questions), ())
+    outcome = outcome_of(make_sample(parallel(60, first=200), tagged), tolerance=0.2)
+    assert outcome.choice.chosen.own_share is None
+    assert "one map for all languages: no document to fit on in zh is parallel to en" in outcome.notes
+
+
 def test_no_text_both_fits_and_judges() -> None:
     sample = make_sample(parallel(40), held_out=parallel(40, first=30))
     assert {one.text for one in sample.fit}.isdisjoint(one.text for one in sample.held_out)
@@ -288,6 +296,23 @@ def test_the_hash_of_the_written_weights_does_not_count_the_matrix(
     named = written.after.provenance["model"]["sha256"]
     assert named == Encoder(str(tmp_path / "repaired"), device="cpu", precision="fp32").provenance()["sha256"]
     assert named != written.before.provenance["model"]["sha256"]
+
+
+def test_a_model_is_compared_with_texts_cut_where_the_audit_cut(tiny_model_folder: Path, tmp_path: Path) -> None:
+    words = np.random.default_rng(0).integers(30, size=(24, 2, 60)) + np.array([0, 30])[:, None]
+    texts = RepairTexts(
+        tuple(
+            Passage(f"{tag}:{one}", str(one), tag, " ".join(f"w{word}" for word in words[one, place]))
+            for one in range(24)
+            for place, tag in enumerate(("en", "zh"))
+        ),
+        (),
+        (),
+    )
+    encoder = Encoder(str(tiny_model_folder), device="cpu", precision="fp32", max_tokens=8)
+    outcome = fit_repair(make_sample(texts), encoder, options=FAST)
+    write_repair(outcome, tmp_path / "out", model=open_model(str(tiny_model_folder), encoder.prompts))
+    assert (tmp_path / "out" / "modules.json").is_file()
 
 
 def test_the_matrix_alone_is_written_without_a_model(

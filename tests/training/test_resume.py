@@ -87,6 +87,47 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_an_uninterrupted_one(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "recipe.json", "whole"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimiser": {"epochs": 1.5, "schedule": "constant"}, "evaluate": {"every": 2}},
+        {
+            "optimiser": {"epochs": 4, "learning_rate": 0.05},
+            "evaluate": {"every": 1, "patience": 2, "keep": "last"},
+        },
+    ],
+    ids=["all steps", "early stop"],
+)
+def test_a_run_that_was_killed_after_its_last_step_takes_none_more(
+    tiny_model_folder: Path, tmp_path: Path, spawn: Spawn, changes: dict[str, Any]
+) -> None:
+    recipe = made_recipe(tiny_model_folder, checkpoint=1, **changes)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    triplets = made_triplets(COUNT, target_queries=False)
+    train(recipe, whole, triplets=triplets)
+    killed = spawn(recipe, broken, -1)
+    _, errors = killed.communicate(timeout=240)
+    assert killed.returncode == -signal.SIGKILL, errors
+    train(recipe, broken, triplets=triplets, resume=True)
+    assert same(whole, broken)
+    assert curves(whole) == curves(broken)
+    steps = [json.loads((folder / "training.json").read_text(encoding="utf-8"))["kept"] for folder in (whole, broken)]
+    assert steps[0] == steps[1]
+    if "patience" in changes["evaluate"]:
+        assert curves(whole)["evaluations"][-1]["step"] < 4 * 5
+
+
+def test_checkpoints_are_written_without_evaluations(tiny_model_folder: Path, tmp_path: Path, spawn: Spawn) -> None:
+    recipe = made_recipe(tiny_model_folder, optimiser={"epochs": 3}, held_out={"share": 0})
+    broken = tmp_path / "broken"
+    killed = spawn(recipe, broken, 8)
+    _, errors = killed.communicate(timeout=240)
+    assert killed.returncode == -signal.SIGKILL, errors
+    checkpoint = last_checkpoint(tmp_path / ".broken.training" / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.name == "checkpoint-7"
+
+
 def test_a_resumed_run_must_be_the_same_run(tiny_model_folder: Path, tmp_path: Path, spawn: Spawn) -> None:
     judged = tmp_path / "held_out.jsonl"
     held_out = made_triplets(4, seed=9)

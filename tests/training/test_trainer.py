@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -151,6 +152,13 @@ def test_what_harms_is_not_kept(tiny_model_folder: Path, tmp_path: Path) -> None
     assert outcome.harmless
     if best is base:
         assert not moved(weights(tiny_model_folder), weights(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"held_out": {"share": 0}}])
+def test_a_run_that_diverges_is_told_as_such(tiny_model_folder: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"optimiser\.learning_rate.*diverged at step 1"):
+        run(tiny_model_folder, tmp_path / "out", loss={"temperature": 1e-300}, **changes)
+    assert not (tmp_path / "out").exists()
 
 
 def test_early_stop_ends_a_run_that_gets_no_better(tiny_model_folder: Path, tmp_path: Path) -> None:
