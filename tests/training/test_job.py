@@ -354,7 +354,8 @@ def test_files_that_number_their_groups_alike_are_refused(write_job: WriteJob, t
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     job = read_job(write_job(source={"files": [{"path": "a.jsonl"}, {"path": "b.jsonl"}]}))
     assert job.source is not None
-    with pytest.raises(InputError, match=r"b\.jsonl, field 'parallel_id': .* another text in en in a\.jsonl; seen: '0'"):
+    message = r"b\.jsonl, field 'parallel_id': .* another text in en in a\.jsonl; seen: '0'"
+    with pytest.raises(InputError, match=message):
         read_files(job, job.source.files, "en", ())
     # A language in a file of its own is fine.
     assert len(read_files(job, job.source.files[:1], "en", ()).documents.passages) == 6
