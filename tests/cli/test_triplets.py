@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -129,10 +130,12 @@ def test_pairs_are_translated_over_http_after_an_estimate(
         assert b"very-secret" not in path.read_bytes()
 
 
-def test_a_run_that_was_killed_goes_on_and_asks_no_answered_text_again(
-    crossalign: Any, lines: list[dict[str, str]], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """kill -9 while the eighth text is on its way: the seven answers before it are on the disk."""
+@pytest.mark.parametrize(("number", "answered", "code"), [(signal.SIGKILL, 7, -9), (signal.SIGINT, 8, 130)])
+def test_a_run_that_was_ended_goes_on_and_asks_no_answered_text_again(
+    crossalign: Any, lines: list[dict[str, str]], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals, answered: int, code: int,
+) -> None:  # fmt: skip
+    """kill -9 while the eighth text is on its way: the seven answers before it are on the disk. Ctrl-C waits for it."""
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     service = ChatService(lines)
     waiting, go_on = threading.Event(), threading.Event()
@@ -145,20 +148,29 @@ def test_a_run_that_was_killed_goes_on_and_asks_no_answered_text_again(
     with serve_chat(service, hold=hold) as url:
         arguments = ["triplets", "translate", "--pairs", pairs, "--languages", "zh", "--output", tmp_path / "t.jsonl",
                      "--generator", write_generator(tmp_path, url), "--concurrency", "1"]  # fmt: skip
-        code = "import sys; from haystack_crossalign.cli.main import main; main(sys.argv[1:])"
-        process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=dict(os.environ))
+        main = "import sys; from haystack_crossalign.cli.main import main; main(sys.argv[1:])"
+        process = subprocess.Popen(
+            [sys.executable, "-c", main, *map(str, arguments)], env=dict(os.environ), stderr=subprocess.PIPE, text=True
+        )
         try:
             assert waiting.wait(60)
+            process.send_signal(number)
+            if number == signal.SIGKILL:
+                process.wait()
+            time.sleep(0.5)  # the signal comes through before the answer does
+            go_on.set()
+            _, told = process.communicate(timeout=60)
         finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        go_on.set()
+            process.kill()
+        assert process.returncode == code
+        assert "Traceback" not in told
         assert not (tmp_path / "t.jsonl").exists()
-        assert len((tmp_path / "t.jsonl.cache.jsonl").read_text(encoding="utf-8").splitlines()) == 7
+        assert len((tmp_path / "t.jsonl.cache.jsonl").read_text(encoding="utf-8").splitlines()) == answered
         done = crossalign(*arguments)
     assert done.code == 0, done.err
-    assert f"To translate: {len(lines) - 7} of {len(lines)} texts" in done.out
-    assert service.asked.pop(lines[7]["en"]) == 2  # asked once without ever being answered
+    assert f"To translate: {len(lines) - answered} of {len(lines)} texts" in done.out
+    # After kill -9 it has been asked once without ever being answered.
+    assert service.asked.pop(lines[7]["en"]) == 9 - answered
     assert set(service.asked.values()) == {1}
     triplets, _ = read_triplets(tmp_path / "t.jsonl")
     assert [one.targets["zh"] for one in triplets] == [row["zh"] for row in lines]
