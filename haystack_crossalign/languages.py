@@ -18,7 +18,15 @@ from language_data.util import data_filename  # type: ignore[import-untyped]
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["ALLOWED_LANGUAGES", "UNDETERMINED", "display_name", "is_rtl", "normalise_language", "same_language"]
+__all__ = [
+    "ALLOWED_LANGUAGES",
+    "UNDETERMINED",
+    "display_name",
+    "is_rtl",
+    "likely_script",
+    "normalise_language",
+    "same_language",
+]
 
 ALLOWED_LANGUAGES = "a BCP-47 tag or ISO 639 code such as 'zh', 'zh-Hant' or 'zho_Hans', or a language name"
 """What error messages say about the values allowed."""
@@ -82,13 +90,22 @@ def display_name(tag: str) -> str:
 
 
 @cache
+def likely_script(tag: str) -> str:
+    """ISO 15924 code of the script of a tag, or else the likely one of its language: ``sr-Latn`` -> ``Latn``.
+
+    Empty where the tag names no known language.
+    """
+    known = _canonical(tag)
+    return "" if known is None else Language.get(known).maximize().script or ""
+
+
+@cache
 def is_rtl(tag: str) -> bool:
     """Whether the language is written from right to left, in the script of the tag or else its likely script.
 
     False where the tag names no known language.
     """
-    known = _canonical(tag)
-    return known is not None and Language.get(known).maximize().script in _RTL_SCRIPTS
+    return likely_script(tag) in _RTL_SCRIPTS
 
 
 @lru_cache(maxsize=4096)

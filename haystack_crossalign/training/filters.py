@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import likely_script
 from haystack_crossalign.training.triplets import Triplet, normalised
 
 __all__ = [
@@ -81,7 +82,8 @@ def language_mismatch(
 ) -> Filter:
     """Drop triplets with a passage that is in another language than it says; undetermined texts pass.
 
-    Scripts of one language are not told apart.
+    Scripts of one language are not told apart. Of a language in another script than its usual one, such as ``sr-Latn``,
+    only the script is checked: detectors take it for a neighbour.
 
     :param detect: normalised tag of each text, None where it does not tell.
     :param detectable: the tags that ``detect`` may give; texts in other languages pass. None: all.
@@ -99,11 +101,16 @@ def language_mismatch(
         wrong = {
             number
             for (number, tag, _), seen in zip(claims, found, strict=True)
-            if seen is not None and seen.split("-")[0] != tag.split("-")[0]
+            if seen is not None and not _same_language(seen, tag)
         }
         return [number in wrong for number in range(len(triplets))]
 
     return Filter("language", rejects)
+
+
+def _same_language(seen: str, tag: str) -> bool:
+    language, _, script = tag.partition("-")
+    return seen.split("-")[0] == language or (bool(script) and likely_script(seen) == script)
 
 
 def length_ratio(factor: float = 2.5) -> Filter:

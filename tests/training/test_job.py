@@ -365,12 +365,15 @@ def test_languages_that_the_detector_does_not_know_are_not_dropped() -> None:
     passage = "The bridge over the river was opened in 1894 and carried the railway."
     nepali = "नदीमाथिको पुल सन् १८९४ मा खोलिएको थियो र त्यसमाथि रेल चल्थ्यो।"
     german = "Die Brücke über den Fluss wurde im Jahr 1894 eröffnet und trug die Eisenbahn."
+    serbian = "Most preko reke otvoren je 1894. godine i nosio je železničku prugu sve do rata."
     made = [
         Triplet("kept", "g1", "en", "one", passage, {"ne": nepali}),
+        Triplet("latin", "g3", "en", "three", passage.replace("river", "lake"), {"sr-Latn": serbian}),
+        Triplet("script", "g4", "en", "four", passage.replace("river", "sea"), {"zh-Hant": german}),
         Triplet("wrong", "g2", "en", "two", passage.replace("bridge", "tunnel"), {"fr": german}),
     ]
     kept, dropped = filter_triplets(made, read_filters(length_ratio=None, near_duplicates=None), [])
-    assert ([one.id for one in kept], dropped["language"]) == (["kept"], 1)
+    assert ([one.id for one in kept], dropped["language"]) == (["kept", "latin"], 2)
 
 
 def test_filters_count_what_they_drop_and_keep_the_audit_out_of_training(tmp_path: Path) -> None:
