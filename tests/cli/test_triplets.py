@@ -148,7 +148,11 @@ def test_a_run_that_was_ended_goes_on_and_asks_no_answered_text_again(
     with serve_chat(service, hold=hold) as url:
         arguments = ["triplets", "translate", "--pairs", pairs, "--languages", "zh", "--output", tmp_path / "t.jsonl",
                      "--generator", write_generator(tmp_path, url), "--concurrency", "1"]  # fmt: skip
-        main = "import sys; from haystack_crossalign.cli.main import main; main(sys.argv[1:])"
+        # Whoever started the tests may ignore Ctrl-C, and a process inherits that.
+        main = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "from haystack_crossalign.cli.main import main; main(sys.argv[1:])"
+        )
         process = subprocess.Popen(
             [sys.executable, "-c", main, *map(str, arguments)], env=dict(os.environ), stderr=subprocess.PIPE, text=True
         )

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
-import os
 import signal
-import threading
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from haystack_crossalign.training.launcher import run_launcher
+
+# Whoever started the tests may ignore Ctrl-C, and a process inherits that.
+CODE = """
+import signal, sys
+from haystack_crossalign.training.launcher import run_launcher
+signal.signal(signal.SIGINT, signal.default_int_handler)
+run_launcher(["bash", "-c", sys.argv[1]], patience=0.3)
+"""
 
 
 def running(pid: int) -> bool:
@@ -19,21 +27,21 @@ def running(pid: int) -> bool:
     return state != "Z"
 
 
-def interrupt_when(path: Path) -> None:
-    while not path.exists() or not path.read_text(encoding="utf-8").endswith("\n"):
-        time.sleep(0.02)
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 @pytest.mark.parametrize("deaf", ["", "trap '' TERM;"])
 def test_an_interrupt_ends_the_launcher_and_its_workers(tmp_path: Path, deaf: str) -> None:
     pid = tmp_path / "pid"
     script = f"{deaf} sleep 300 & echo $! >{pid}; while :; do wait; done"
-    waiting = threading.Thread(target=interrupt_when, args=(pid,))
-    waiting.start()
-    with pytest.raises(KeyboardInterrupt):
-        run_launcher(["bash", "-c", script], patience=0.3)
-    waiting.join()
+    started = subprocess.Popen([sys.executable, "-c", CODE, script], stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(1200):
+            if pid.exists() and pid.read_text(encoding="utf-8").endswith("\n"):
+                break
+            time.sleep(0.05)
+        started.send_signal(signal.SIGINT)
+        _, told = started.communicate(timeout=60)
+    finally:
+        started.kill()
+    assert "KeyboardInterrupt" in told
     worker = int(pid.read_text(encoding="utf-8"))
     for _ in range(100):  # a signal takes a moment
         if not running(worker):
