@@ -236,7 +236,7 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
     if run.variant == "fusion":
         return {"figures": {tag: fused(xquad, tag) for tag in languages}}
     if run.variant in REPAIRS:
-        # Fitted on all passages, of which the recipe that trains every layer takes a part.
+        # Fitted as the linear recipe is: the recipe that trains every layer takes a part of these passages.
         recipe = read_recipe(RECIPES / f"{run.recipe}_linear.yaml")
     else:
         recipe = read_recipe(RECIPES / f"{run.recipe}.yaml", overrides(run))
@@ -253,7 +253,7 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
     if run.variant in REPAIRS:
         data, base = read_train_data(recipe), base_model()
         table = TextTable(base.model, base.prompts, max_tokens=recipe.start.max_tokens or recipe.model.max_tokens)
-        rows, tags, groups = passage_sample(data.train, table, recipe.start.passages, run.seed)
+        rows, tags, groups = passage_sample(data.fit, table, recipe.start.passages, run.seed)
         vectors = Vectors(table, "cpu", resolve_precision("auto", "cpu") == "bf16", memory).of_base(base, rows)
         fitted, start = fit_language_directions(vectors, tags, groups), recipe.start
         strength, share, whitening = REPAIRS[run.variant] or (start.strength, start.common_share, start.whitening)
