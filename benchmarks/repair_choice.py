@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
@@ -44,6 +44,10 @@ one half, on the sections alone or on the blocks of NTREX-128 (three sentences) 
 the other way round. Queries are in both languages: a sentence of NTREX-128 asks for the others of its block, the first
 sentence of a section (in Thai, which ends sentences by no sign, up to 200 characters) for what is left of it. One pool
 holds both languages' blocks and sections; same-language retrieval is asked of the part in the query's language.
+
+The last column is of other texts than those that are fitted on: the real English questions of the SQuAD training file
+and its English passages, by the repair that was fitted on all sections (and blocks). English has no map of its own, so
+it does not depend on *own*.
 """
 CORPORA = {"squad": (SQUAD, ("zh", "es", "vi")), "translated": (TRANSLATED, ("ar", "th"))}
 # Share of the common mean, shrinkage of the whitening, own share of the other language, which None gives no map.
@@ -94,7 +98,7 @@ class Half:
     def __init__(self, pairs: list[Pair], embeddings: Embeddings) -> None:
         fits = [pair for pair in pairs if pair.fits]
         self.groups = [pair.group for pair in fits]
-        self.fit = np.concatenate([embeddings("document", [pair.fit[side] for pair in fits]) for side in (0, 1)])
+        self.fit = np.stack([embeddings("document", [pair.fit[side] for pair in fits]) for side in (0, 1)])
         self.documents = np.concatenate(
             [embeddings("document", [pair.pool[side] for pair in pairs]) for side in (0, 1)]
         )
@@ -106,14 +110,6 @@ class Half:
         self.count = len(pairs)
         self.relevant = np.stack([rows, rows + self.count], axis=1)
         self.own = np.where(self.foreign, rows + self.count, rows).astype(np.int32)
-
-    def fitted(self, share: float, whitening: float | None, own: float | None, language: str) -> VectorMap:
-        vectors = self.fit.astype(np.float32)
-        tags, groups = ["en"] * len(self.groups) + [language] * len(self.groups), self.groups * 2
-        shared = fit_language_directions(vectors, tags, groups).affine(1.0, share, whitening=whitening)
-        if own is None:
-            return shared
-        return fit_language_maps(shared, vectors, tags, groups, pivot="en", own_share=own)
 
     def ranked(self, repair: VectorMap | None) -> dict[str, np.ndarray]:
         """Max@R in the pool of both languages and NDCG@1 in that of the query's own, of each query."""
@@ -134,6 +130,42 @@ class Half:
                                 id_order=np.arange(count, dtype=np.int64), **common)  # fmt: skip
             found[rows] = parse_measure("NDCG@1").per_query(table).values
         return {"depth": depths, "found": found, "foreign": self.foreign}
+
+
+class EnglishQuestions:
+    """The real questions of the SQuAD file, and its passages, in English alone."""
+
+    def __init__(self, data: Path, embeddings: Embeddings) -> None:
+        drop = data / "drop_8gram_overlap_with_xquad.json"
+        path = data / "squad_dev_minus_xquad_en_zh_es_vi.jsonl"
+        triplets, _ = read_squad(path, ["zh", "es", "vi"], drop=drop)
+        groups = {name: row for row, name in enumerate(dict.fromkeys(one.group for one in triplets))}
+        self.documents = embeddings("document", list({one.group: one.passage for one in triplets}.values()))
+        self.queries = embeddings("query", [one.query for one in triplets])
+        self.relevant = np.array([[groups[one.group]] for one in triplets], dtype=np.int32)
+
+    def found(self, repair: VectorMap | None) -> np.ndarray:
+        """NDCG@1 of each question."""
+        queries, documents = self.queries, self.documents
+        if repair is not None:
+            queries, documents = repair.apply(queries), repair.apply(documents)
+        table = exact_ranks(queries, documents, document_languages=np.zeros(len(documents), dtype=np.int32),
+                            relevant=self.relevant, id_order=np.arange(len(documents), dtype=np.int64),
+                            languages=("en",), query_languages=np.zeros(len(queries), dtype=np.int32))  # fmt: skip
+        return parse_measure("NDCG@1").per_query(table).values
+
+
+def fitted(parts: Sequence[Half], setting: tuple, language: str) -> VectorMap:
+    """The repair of the parts' passages."""
+    share, whitening, own = setting
+    vectors = np.concatenate([part.fit for part in parts], axis=1).astype(np.float32)
+    names = [name for part in parts for name in part.groups]
+    tags, groups = ["en"] * len(names) + [language] * len(names), names * 2
+    vectors = vectors.reshape(len(tags), -1)
+    shared = fit_language_directions(vectors, tags, groups).affine(1.0, share, whitening=whitening)
+    if own is None:
+        return shared
+    return fit_language_maps(shared, vectors, tags, groups, pivot="en", own_share=own)
 
 
 def squad_pairs(language: str, data: Path) -> Iterator[tuple[str, Pair]]:
@@ -177,39 +209,52 @@ def halves(pairs: Iterable[tuple[str, Pair]], embeddings: Embeddings) -> tuple[H
 def both(language: str, parts: tuple[Half, Half], setting: tuple | None) -> dict[str, np.ndarray]:
     """Each half by the repair that was fitted on the other one."""
     found = [
-        judged.ranked(None if setting is None else fit.fitted(*setting, language))
+        judged.ranked(None if setting is None else fitted([fit], setting, language))
         for judged, fit in (parts, parts[::-1])
     ]
     return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 
-def row(name: str, before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> str:
+def loss(before: np.ndarray, after: np.ndarray) -> str:
+    low, high = (100 * one for one in paired_share_interval(before, after))
+    return f"{100 * (before.mean() - after.mean()):+.2f} ({-high:+.2f} to {-low:+.2f})"
+
+
+def row(name: str, before: dict[str, np.ndarray], after: dict[str, np.ndarray], *more: str) -> str:
     cells = [name]
     for foreign in (True, False):
         rows = before["foreign"] == foreign
         depth = after["depth"][rows]
-        low, high = (100 * one for one in paired_share_interval(before["found"][rows], after["found"][rows]))
-        lost = 100 * (before["found"][rows].mean() - after["found"][rows].mean())
         cells += [
             f"{depth.mean():.1f}",
             f"{100 * (depth <= 10).mean():.1f}",
-            f"{lost:+.2f} ({-high:+.2f} to {-low:+.2f})",
+            loss(before["found"][rows], after["found"][rows]),
         ]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join([*cells, *more]) + " |"
 
 
-def table(language: str, title: str, parts: tuple[Half, Half]) -> list[str]:
+def table(language: str, title: str, parts: tuple[Half, Half], english: EnglishQuestions | None = None) -> list[str]:
     before = both(language, parts, None)
     foreign = int(before["foreign"].sum())
     passages, asked = sum(one.count for one in parts), len(before["foreign"]) - foreign
     kind = "questions" if asked > foreign else "sentences"
-    made = ["", title, "",
-            f"{passages} passages in each language, {asked} English {kind}, {foreign} sentences in {language}.", "",
-            f"| share, whitening, own | {language}: Max@R | Complete@10 | loss | en: Max@R | Complete@10 | loss |",
-            "|---|---|---|---|---|---|---|", row("base model", before, before)]  # fmt: skip
+    counts = f"{passages} passages in each language, {asked} English {kind}, {foreign} sentences in {language}"
+    heads = ["share, whitening, own", f"{language}: Max@R", "Complete@10", "loss", "en: Max@R", "Complete@10", "loss"]
+    more: dict[tuple[float, float | None], list[str]] = {}
+    known = None
+    if english is not None:
+        counts += f"; {len(english.queries)} English questions on {len(english.documents)} other passages"
+        heads.append("en, other texts: loss")
+        known = english.found(None)
+    made = ["", title, "", f"{counts}.", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads),
+            row("base model", before, before, *([] if known is None else [loss(known, known)]))]  # fmt: skip
     for share, whitening, own in (*ONE_MAP, *MAPS):
         name = ", ".join("-" if one is None else f"{one:g}" for one in (share, whitening, own))
-        made.append(row(name, before, both(language, parts, (share, whitening, own))))
+        after = both(language, parts, (share, whitening, own))
+        if english is not None and known is not None and (share, whitening) not in more:
+            repair = fitted(parts, (share, whitening, None), language)
+            more[share, whitening] = [loss(known, english.found(repair))]
+        made.append(row(name, before, after, *more.get((share, whitening), [])))
         print(language, made[-1], flush=True)
     return made
 
@@ -238,6 +283,7 @@ def main() -> None:
         "interval (Agresti and Min); a gain is negative. *Share*: of the common mean that is taken away. *Own*: of its",
         "own mean that the other language gives up besides, by a map of its own.",
     ]
+    english = None if squad else EnglishQuestions(arguments.data, embeddings)
     for language in arguments.languages or languages:
         if squad:
             made += table(language, f"## en, {language}", halves(squad_pairs(language, arguments.data), embeddings))
@@ -245,7 +291,7 @@ def main() -> None:
         for fit_blocks in (False, True):
             parts = halves(translated_pairs(language, arguments.data, fit_blocks=fit_blocks), embeddings)
             title = f"## en, {language}: fitted on sections{' and on blocks of NTREX-128' if fit_blocks else ''}"
-            made += table(language, title, parts)
+            made += table(language, title, parts, english)
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch", "sentence-transformers"))
     made += ["", f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"]
     output.write_text("\n".join(made) + "\n", encoding="utf-8")
