@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,16 @@ if TYPE_CHECKING:
 
     from haystack_crossalign.models.prompts import Prompts
 
-__all__ = ["RESULT_FILE", "SCHEMA", "ModelToRepair", "Pages", "open_model", "repair_data", "write_repair"]
+__all__ = [
+    "RESULT_FILE",
+    "SCHEMA",
+    "ModelToRepair",
+    "Pages",
+    "open_model",
+    "repair_data",
+    "repair_schema",
+    "write_repair",
+]
 
 SCHEMA = "crossalign.repair/1"
 RESULT_FILE = "repair.json"
@@ -121,8 +132,16 @@ def write_repair(
     return outcome
 
 
+@cache
+def repair_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of ``repair.json``."""
+    text = resources.files("haystack_crossalign.training").joinpath("repair-1.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
 def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str | None) -> dict[str, Any]:
-    """What ``repair.json`` holds, floats rounded.
+    """What ``repair.json`` holds, floats rounded: see ``repair-1.schema.json``.
 
     :param outcome: what `fit_repair` gave.
     :param sources: the files that were read.

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_model_folder
 
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.training.matrix_file import read_matrix_file
+from haystack_crossalign.training.repair_output import repair_schema
 
 __all__ = ["tiny_model_folder"]
 
@@ -68,7 +70,9 @@ def test_thirty_real_parallel_sentences_halve_the_bias_of_a_real_model(
     ]
     # The best there is puts two versions at 1 and 2.
     assert depth[1]["measures"]["Max@R"] - 2 < 0.6 * (depth[0]["measures"]["Max@R"] - 2)
-    for one in json.loads((output / "repair.json").read_text(encoding="utf-8"))["same_language"]:
+    data = json.loads((output / "repair.json").read_text(encoding="utf-8"))
+    Draft202012Validator(repair_schema()).validate(data)
+    for one in data["same_language"]:
         assert one["difference"] >= -1 / 30 - 1e-9
     # The prompts go with the model.
     config = json.loads((output / "config_sentence_transformers.json").read_text(encoding="utf-8"))

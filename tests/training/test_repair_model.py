@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
@@ -19,7 +20,7 @@ from haystack_crossalign.models.prompts import Prompts
 from haystack_crossalign.training.matrix_file import read_matrix_file
 from haystack_crossalign.training.repair_harm import harm_of_language, paired_share_interval, queries_needed
 from haystack_crossalign.training.repair_model import RepairOptions, RepairOutcome, fit_repair
-from haystack_crossalign.training.repair_output import ModelToRepair, open_model, write_repair
+from haystack_crossalign.training.repair_output import ModelToRepair, open_model, repair_schema, write_repair
 from haystack_crossalign.training.repair_sample import make_sample
 from haystack_crossalign.training.repair_texts import Passage, Question, RepairTexts, read_repair_texts
 
@@ -268,7 +269,7 @@ def test_the_folder_is_a_stock_model_that_gives_the_moved_vectors(
     again = SentenceTransformer(str(folder), device="cpu")
     np.testing.assert_allclose(again.encode(["w1 w2", "w40"]), moved, atol=1e-6)
     data = json.loads((folder / "repair.json").read_text(encoding="utf-8"))
-    assert data["schema"] == "crossalign.repair/1"
+    Draft202012Validator(repair_schema()).validate(data)
     assert data["held_out"]["queries"] == {"en": {"query": 12}, "zh": {"query": 12}}
     assert [one["language"] for one in data["same_language"]] == ["en", "zh"]
     assert (folder / "page.txt").read_text() == "crossalign.comparison/1"
