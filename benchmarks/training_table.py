@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,12 @@ REPAIRS = ("projection", "repair", "whitened", "whitened-more", "maps")
 def table(
     known: Mapping[str, Any],
     ablations: Mapping[str, tuple],
+    full_ablations: Mapping[str, tuple],
     paper_ablations: Mapping[str, tuple],
     targets: Sequence[str],
 ) -> str:
     """Markdown."""
+    full = {name: text for name, (text, *_) in full_ablations.items()}
     made = [
         "# What training gives, on XQuAD",
         "",
@@ -49,12 +51,12 @@ def table(
         "",
         *_rows(
             known,
-            [row for tag in targets for row in _recipes(f"en_{tag}", [tag], ("base", "fusion", *REPAIRS))],
-            {"no-squad": "... without the SQuAD file"},
+            [row for tag in targets for row in _recipes(f"en_{tag}", [tag], ("base", "fusion", *REPAIRS), full)],
+            full,
         ),
         "",
     ]
-    several = _recipes("multilingual", targets, REPAIRS)
+    several = _recipes("multilingual", targets, REPAIRS, ())
     if any(_runs(known, recipe, kind) for recipe, kind, _ in several):
         made += ["## One model for five languages", "", *_rows(known, several), ""]
     linear = {name: text for name, (text, *_) in ablations.items()}
@@ -65,8 +67,11 @@ def table(
     return "\n".join([*made, *_footer(known)]) + "\n"
 
 
-def _recipes(name: str, tags: Sequence[str], untrained: Sequence[str]) -> list[tuple[str, str, str]]:
-    kinds = [*((name, kind) for kind in untrained), (f"{name}_linear", ""), (name, ""), (name, "no-squad")]
+def _recipes(
+    name: str, tags: Sequence[str], untrained: Sequence[str], ablations: Iterable[str]
+) -> list[tuple[str, str, str]]:
+    kinds = [*((name, kind) for kind in untrained), (f"{name}_linear", ""), (name, "")]
+    kinds += [(name, kind) for kind in ablations]
     return [(recipe, kind, tag) for recipe, kind in kinds for tag in tags]
 
 
