@@ -6,12 +6,11 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.json_schema import shipped_schema
 
 __all__ = ["SCHEMA", "AuditResult", "audit_schema", "rounded"]
 
@@ -21,12 +20,9 @@ _SIGNIFICANT_DIGITS = 8
 """Enough to tell any two results apart, few enough to hide the last bits of a float64 sum."""
 
 
-@cache
 def audit_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of an audit result, as it ships with the package."""
-    text = resources.files("haystack_crossalign.audit").joinpath("audit-1.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return shipped_schema("haystack_crossalign.audit", "audit-1.schema.json")
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,6 +15,7 @@ from haystack_crossalign._version import __version__
 from haystack_crossalign.audit.result import rounded
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.json_schema import shipped_schema
 
 __all__ = ["EXIT_CODES", "SCHEMA", "AnotherRunActiveError", "GateFailedError", "Record", "outcome_schema"]
 
@@ -45,12 +44,9 @@ class GateFailedError(CrossAlignError):
     exit_code = EXIT_CODES["gate failed"]
 
 
-@cache
 def outcome_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of ``outcome.json``."""
-    text = resources.files("haystack_crossalign.training").joinpath("retrain-1.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return shipped_schema("haystack_crossalign.training", "retrain-1.schema.json")
 
 
 @dataclass

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.audit.result import rounded
+from haystack_crossalign.json_schema import shipped_schema
 
 __all__ = ["SCHEMA", "TrainingOutcome", "training_json", "training_schema"]
 
@@ -54,12 +53,9 @@ class TrainingOutcome:
         }
 
 
-@cache
 def training_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of ``training.json``."""
-    text = resources.files("haystack_crossalign.training").joinpath("training-1.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return shipped_schema("haystack_crossalign.training", "training-1.schema.json")
 
 
 def training_json(data: Mapping[str, Any]) -> str:

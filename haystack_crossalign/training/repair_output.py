@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from haystack_crossalign.audit.result import rounded
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.json_schema import shipped_schema
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.training.affine import AffineMap
 from haystack_crossalign.training.matrix_file import write_matrix_file
@@ -132,12 +131,9 @@ def write_repair(
     return outcome
 
 
-@cache
 def repair_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of ``repair.json``."""
-    text = resources.files("haystack_crossalign.training").joinpath("repair-1.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return shipped_schema("haystack_crossalign.training", "repair-1.schema.json")
 
 
 def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str | None) -> dict[str, Any]:

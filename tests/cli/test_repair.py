@@ -126,6 +126,9 @@ def test_documents_merely_tagged_by_language_and_the_matrix_alone(
     assert sorted(path.name for path in output.iterdir()) == [
         "after.json", "before.json", "comparison.json", "matrix.safetensors", "repair.json", "report.html", "report.md",
     ]  # fmt: skip
+    data = json.loads((output / "repair.json").read_text(encoding="utf-8"))
+    Draft202012Validator(repair_schema()).validate(data)
+    assert (data["model_written"], data["held_out"]["parallel"]) == (False, False)
     assert "w1 " not in (output / "report.html").read_text(encoding="utf-8")
 
 
