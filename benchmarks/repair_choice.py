@@ -56,10 +56,10 @@ MAPS = [*product((0.4, 0.5, 0.6, 0.8), (10.0, 3.0), (0.0, 0.1, 0.15, 0.2, 0.25))
 
 
 class Embeddings:
-    """Embeddings of texts by the base model, kept in a file from one call to the next."""
+    """Embeddings of texts by a model, the base model unless told, kept in a file from one call to the next."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.encoder = Encoder(OFFLINE_MODELS[0])
+    def __init__(self, path: Path | None, model: str = OFFLINE_MODELS[0]) -> None:
+        self.encoder = Encoder(model)
         self.path = path
         self.known: dict[str, np.ndarray] = {}
         if path is not None and path.is_file():
@@ -98,7 +98,8 @@ class Half:
     def __init__(self, pairs: list[Pair], embeddings: Embeddings) -> None:
         fits = [pair for pair in pairs if pair.fits]
         self.groups = [pair.group for pair in fits]
-        self.fit = np.stack([embeddings("document", [pair.fit[side] for pair in fits]) for side in (0, 1)])
+        if fits:
+            self.fit = np.stack([embeddings("document", [pair.fit[side] for pair in fits]) for side in (0, 1)])
         self.documents = np.concatenate(
             [embeddings("document", [pair.pool[side] for pair in pairs]) for side in (0, 1)]
         )
