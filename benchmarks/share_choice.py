@@ -21,12 +21,11 @@ from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.candidates import interpolate
+from haystack_crossalign.training.final_map import fit_final_map
 from haystack_crossalign.training.frozen_encoder import EmbeddingMemory, Vectors, encoder_of
-from haystack_crossalign.training.language_maps import fit_language_maps
 from haystack_crossalign.training.model_setup import choose_start, load_base, passage_sample
 from haystack_crossalign.training.packing import TextTable
 from haystack_crossalign.training.recipe import Recipe, read_recipe
-from haystack_crossalign.training.repair import fit_language_directions
 from haystack_crossalign.training.repaired_model import repaired_model, with_map
 from haystack_crossalign.training.train_data import read_train_data
 from haystack_crossalign.training.trainer import train
@@ -75,14 +74,9 @@ class Way:
 
     def model_at(self, share: float) -> SentenceTransformer:
         """The model that the recipe would hand over with this `interpolate`."""
-        start = self.recipe.start
         interpolate(self.model, self.start, self.tuned, share)
         found = self.vectors(encoder_of(self.model), self.rows)
-        shared = fit_language_directions(found, self.tags, self.groups).affine(*self.choice.strengths)
-        maps = fit_language_maps(
-            shared, found, self.tags, self.groups,
-            pivot=self.recipe.language, own_share=start.own_share, ridge=start.ridge,
-        )  # fmt: skip
+        maps = fit_final_map(self.recipe, self.model, self.choice, found, self.tags, self.groups)
         return with_map(self.model, maps)
 
 

@@ -80,15 +80,15 @@ def choose_weights(
     :param score: scores the model on the held-out part; None where there is none.
     """
     base, best = monitor.base, monitor.best
-    if score is None or base is None or best is None:
+    keep_best, several = recipe.evaluate.keep == "best", isinstance(recipe.interpolate, str)
+    if score is None or base is None or best is None or not (keep_best or several):  # nothing to choose by, or from
         merge_adapters(model)
         share = 1.0 if isinstance(recipe.interpolate, str) else recipe.interpolate
         interpolate(model, start, _named(model, start), share)
         return Candidate(monitor.step, share, {})
-    keep_best = recipe.evaluate.keep == "best"
     step = max(one.step for one in monitor.history)
     shares = SHARES if isinstance(recipe.interpolate, str) else (recipe.interpolate,)
-    takes_best = keep_best and (isinstance(recipe.interpolate, str) or recipe.interpolate == 1)
+    takes_best = keep_best and (several or recipe.interpolate == 1)
     if takes_best and best.step not in (START_STEP, step):
         step = best.step
         read_weights(model, monitor.best_weights(step))

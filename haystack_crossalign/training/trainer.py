@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,15 +14,14 @@ import numpy as np
 import torch
 from accelerate import PartialState  # type: ignore[import-untyped]
 from accelerate.utils import broadcast_object_list  # type: ignore[import-untyped]
-from datasets import Dataset
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.candidates import choose_weights, weights_of
-from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
+from haystack_crossalign.training.final_map import fit_final_map, has_final_map
 from haystack_crossalign.training.frozen_encoder import (
     EmbeddingMemory,
     Vectors,
@@ -31,9 +29,8 @@ from haystack_crossalign.training.frozen_encoder import (
     encoder_of,
     head_of,
     map_of,
-    set_map,
 )
-from haystack_crossalign.training.language_maps import LanguageMaps, fit_language_maps
+from haystack_crossalign.training.language_maps import LanguageMaps
 from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.model_setup import (
     BaseModel,
@@ -46,15 +43,14 @@ from haystack_crossalign.training.model_setup import (
 from haystack_crossalign.training.monitor import Monitor, TrainProgress
 from haystack_crossalign.training.outcome import TrainingOutcome
 from haystack_crossalign.training.output_folder import WorkFolder, check_output, locked_output
-from haystack_crossalign.training.packing import TextTable, token_budget
+from haystack_crossalign.training.packing import TextTable
 from haystack_crossalign.training.publish import describe_run, write_result
 from haystack_crossalign.training.recipe import Recipe
-from haystack_crossalign.training.repair import fit_language_directions
 from haystack_crossalign.training.repaired_model import repaired_model, with_map
-from haystack_crossalign.training.rows import Collator, TrainRow, kind_batch_sampler, make_rows
+from haystack_crossalign.training.rows import make_rows
 from haystack_crossalign.training.stock_trainer import PackedTrainer, checkpoint_state, last_checkpoint, quiet_libraries
 from haystack_crossalign.training.train_data import TrainData, read_train_data
-from haystack_crossalign.training.training_loss import TrainingLoss
+from haystack_crossalign.training.trainer_setup import packed_trainer
 from haystack_crossalign.training.triplets import Triplet
 
 __all__ = ["Renderer", "train"]
@@ -181,7 +177,19 @@ class _Run:
             progress=self.progress,
             main=self.processes.is_main_process,
         )
-        trainer = self._trainer(start, rows, table, teacher, frozen, bf16, monitor)
+        trainer = packed_trainer(
+            recipe,
+            start,
+            rows,
+            table,
+            teacher=teacher,
+            frozen=frozen,
+            monitor=monitor,
+            checkpoints=self.work.checkpoints,
+            device=self.device,
+            bf16=bf16,
+            processes=self.processes.num_processes,
+        )
         with self._timed("training"):
             log = self._train(trainer, monitor)
         self.seconds["evaluation"] = monitor.seconds
@@ -191,11 +199,15 @@ class _Run:
             with self._timed("after"):
                 chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
                 final = self._final_map(start, choice, base if frozen is not None else None, data, fit)
-                after = None if audit is None else embedded(start, audit.rows)
+                after = None
+                if audit is not None and isinstance(final, LanguageMaps):
+                    of_encoder = (
+                        vectors(encoder_of(start), audit.rows) if frozen is None else frozen[audit.rows].numpy()
+                    )
+                    after = final.apply(of_encoder)
+                elif audit is not None:
+                    after = embedded(start, audit.rows)
                 if isinstance(final, LanguageMaps):
-                    if audit is not None:
-                        own = vectors.of_base(base, audit.rows) if frozen is not None else None
-                        after = final.apply(vectors(encoder_of(start), audit.rows) if own is None else own)
                     start = with_map(start, final)
                 facts = describe_run(
                     recipe=recipe,
@@ -272,116 +284,16 @@ class _Run:
         data: TrainData,
         fit: Vectors,
     ) -> VectorMap | None:
-        """What is fitted after training: the linear module again, with the strengths of the start, and language maps.
+        """What is fitted after training, if anything.
 
         :param model: gets the linear module.
         :param frozen: the model whose embeddings were trained on, where its layers were not trained.
         """
-        start = self.recipe.start
-        if choice is None or not (start.refit or start.own_share is not None):
+        if choice is None or not has_final_map(self.recipe):
             return None
-        rows, tags, groups = passage_sample(data.fit, fit.table, start.passages, self.recipe.seed)
+        rows, tags, groups = passage_sample(data.fit, fit.table, self.recipe.start.passages, self.recipe.seed)
         found = fit(encoder_of(model), rows) if frozen is None else fit.of_base(frozen, rows)
-        shared = (
-            fit_language_directions(found, tags, groups).affine(*choice.strengths) if start.refit else map_of(model)
-        )
-        set_map(model, shared)
-        if start.own_share is None:
-            return shared
-        return fit_language_maps(
-            shared, found, tags, groups, pivot=self.recipe.language, own_share=start.own_share, ridge=start.ridge
-        )
-
-    def _trainer(
-        self,
-        model: SentenceTransformer,
-        rows: Sequence[TrainRow],
-        table: TextTable,
-        teacher: torch.Tensor | None,
-        frozen: torch.Tensor | None,
-        bf16: bool,
-        monitor: Monitor,
-    ) -> PackedTrainer:
-        recipe, distil = self.recipe, self.recipe.distil
-        asked = [len(row.columns) > 2 + row.targets for row in rows]
-        loss = TrainingLoss(
-            model if frozen is None else head_of(model),
-            recipe.loss,
-            distillation=SimilarityDistillation(distil.weight, distil.temperature, distil.similarities)
-            if distil.weight
-            else None,
-            anchors=AnchorDistillation(
-                distil.anchor_weight,
-                distil.anchor_temperature,
-                distil.anchor_attraction,
-                distil.source_attraction,
-            )
-            if distil.anchor_weight
-            else None,
-            bf16=bf16 and frozen is None,
-            target_queries=any(asked),
-            without=not all(asked),
-            gather_across_devices=self.processes.num_processes > 1,
-        )
-        trainer = PackedTrainer(
-            model=model,
-            args=self._arguments(rows),
-            train_dataset=Dataset.from_dict({"row": list(range(len(rows)))}),
-            loss=loss,
-            data_collator=Collator(
-                rows,
-                table,
-                budget=token_budget(self.device),
-                teacher=teacher,
-                vectors=frozen,
-                source_share=distil.anchor_share,
-                negatives=distil.anchor_negatives if distil.anchor_weight else 0,
-            ),
-            callbacks=[monitor],
-            to_start=recipe.optimiser.to_start,
-        )
-        trainer.keep_start()
-        return trainer
-
-    def _arguments(self, rows: Sequence[TrainRow]) -> SentenceTransformerTrainingArguments:
-        recipe, optimiser = self.recipe, self.recipe.optimiser
-        sampler = kind_batch_sampler(rows, processes=self.processes.num_processes, neighbours=recipe.batch_neighbours)
-        epoch = len(sampler(rows, optimiser.batch_size, False, seed=recipe.seed)) // self.processes.num_processes
-        if not epoch:
-            raise InputError(
-                "not one full batch for every process",
-                field="optimiser.batch_size",
-                seen=optimiser.batch_size,
-                allowed=f"fewer than {len(rows)} rows over {self.processes.num_processes} processes",
-            )
-        steps = min(math.ceil(optimiser.epochs * epoch), optimiser.max_steps or math.inf)
-        arguments = SentenceTransformerTrainingArguments(
-            output_dir=str(self.work.checkpoints),
-            per_device_train_batch_size=optimiser.batch_size,
-            max_steps=int(steps),
-            learning_rate=optimiser.learning_rate,
-            weight_decay=optimiser.weight_decay,
-            # A number below 1 is a share of the steps.
-            warmup_steps=min(optimiser.warmup_ratio, 1 - 1e-9),
-            lr_scheduler_type="constant_with_warmup" if optimiser.schedule == "constant" else optimiser.schedule,
-            max_grad_norm=optimiser.max_grad_norm,
-            seed=recipe.seed,
-            data_seed=recipe.seed,
-            eval_strategy="no",
-            save_strategy="no",
-            save_total_limit=2,
-            logging_steps=max(1, min(10, int(steps) // 20)),
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=self.device == "cpu",
-            # BERT's own pooler gets no gradient, and the number of forward passes differs between processes.
-            ddp_find_unused_parameters=True,
-            ddp_broadcast_buffers=False,
-            dataloader_pin_memory=self.device != "cpu",
-            batch_sampler=sampler,
-        )
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs take several processes, not DataParallel
-        return arguments
+        return fit_final_map(self.recipe, model, choice, found, tags, groups)
 
     def _train(self, trainer: PackedTrainer, monitor: Monitor) -> list[dict[str, float]]:
         checkpoint = last_checkpoint(self.work.checkpoints) if self.resume else None

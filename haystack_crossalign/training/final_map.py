@@ -1,0 +1,52 @@
+"""The map at the end of a trained model, fitted to what its encoder makes after training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from haystack_crossalign.training.frozen_encoder import map_of, set_map
+from haystack_crossalign.training.language_maps import fit_language_maps
+from haystack_crossalign.training.matrix_file import VectorMap
+from haystack_crossalign.training.model_setup import StartRepair
+from haystack_crossalign.training.recipe import Recipe
+from haystack_crossalign.training.repair import fit_language_directions
+
+__all__ = ["fit_final_map", "has_final_map"]
+
+
+def has_final_map(recipe: Recipe) -> bool:
+    """Whether the recipe fits anything after training."""
+    start = recipe.start
+    return start.kind == "repair" and (start.refit or start.own_share is not None)
+
+
+def fit_final_map(
+    recipe: Recipe,
+    model: SentenceTransformer,
+    choice: StartRepair,
+    vectors: NDArray[np.float32],
+    tags: Sequence[str],
+    groups: Sequence[str],
+) -> VectorMap:
+    """Fit the linear module again, with the strengths of the start, and language maps, as the recipe says.
+
+    :param recipe: one with :func:`has_final_map`.
+    :param model: repaired and trained; gets the linear module.
+    :param choice: the repair that training started from.
+    :param vectors: float32 ``[n, dim]``, embeddings of the passages of the start's sample by the trained encoder.
+    :param tags: language of each, BCP-47.
+    :param groups: parallel group of each.
+    :returns: the linear module's map, or a map per language, which is not yet in the model.
+    """
+    start = recipe.start
+    shared = fit_language_directions(vectors, tags, groups).affine(*choice.strengths) if start.refit else map_of(model)
+    set_map(model, shared)
+    if start.own_share is None:
+        return shared
+    return fit_language_maps(
+        shared, vectors, tags, groups, pivot=recipe.language, own_share=start.own_share, ridge=start.ridge
+    )
