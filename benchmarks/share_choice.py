@@ -106,7 +106,7 @@ def chosen(means: dict[float, dict[str, dict[str, float]]]) -> float | None:
 
 
 def table(known: dict[str, dict]) -> list[str]:
-    runs = list(dict.fromkeys(key.rsplit("@", 1)[0] for key in known))
+    runs = sorted({key.rsplit("@", 1)[0] for key in known})
     heads = ["share", "Max@R", "Complete@10", "loss", "en: Max@R", "Complete@10", "loss"]
     made: list[str] = []
 
@@ -120,7 +120,9 @@ def table(known: dict[str, dict]) -> list[str]:
             made.append("| " + " | ".join(cells) + " |")
 
     for run in runs:
-        rows = {key.rsplit("@", 1)[1]: one["figures"] for key, one in known.items() if key.startswith(f"{run}@")}
+        rows = {
+            key.rsplit("@", 1)[1]: one["figures"] for key, one in sorted(known.items()) if key.startswith(f"{run}@")
+        }
         first = next(iter(rows.values()))
         language, seed = run.split("#")
         counts = f"{first['other']['queries']} sentences, {first['en']['queries']} English questions"
