@@ -133,17 +133,17 @@ class Half:
         return {"depth": depths, "found": found, "foreign": self.foreign}
 
 
-class EnglishQuestions:
-    """The real questions of the SQuAD file, and its passages, in English alone."""
+class Questions:
+    """Real questions and the passages that answer them, in one language alone.
 
-    def __init__(self, data: Path, embeddings: Embeddings) -> None:
-        drop = data / "drop_8gram_overlap_with_xquad.json"
-        path = data / "squad_dev_minus_xquad_en_zh_es_vi.jsonl"
-        triplets, _ = read_squad(path, ["zh", "es", "vi"], drop=drop)
-        groups = {name: row for row, name in enumerate(dict.fromkeys(one.group for one in triplets))}
-        self.documents = embeddings("document", list({one.group: one.passage for one in triplets}.values()))
-        self.queries = embeddings("query", [one.query for one in triplets])
-        self.relevant = np.array([[groups[one.group]] for one in triplets], dtype=np.int32)
+    :param passages: the pool.
+    :param asked: each question and the row of its passage.
+    """
+
+    def __init__(self, passages: list[str], asked: list[tuple[str, int]], embeddings: Embeddings) -> None:
+        self.documents = embeddings("document", passages)
+        self.queries = embeddings("query", [text for text, _ in asked])
+        self.relevant = np.array([[row] for _, row in asked], dtype=np.int32)
 
     def found(self, repair: VectorMap | None) -> np.ndarray:
         """NDCG@1 of each question."""
@@ -152,8 +152,18 @@ class EnglishQuestions:
             queries, documents = repair.apply(queries), repair.apply(documents)
         table = exact_ranks(queries, documents, document_languages=np.zeros(len(documents), dtype=np.int32),
                             relevant=self.relevant, id_order=np.arange(len(documents), dtype=np.int64),
-                            languages=("en",), query_languages=np.zeros(len(queries), dtype=np.int32))  # fmt: skip
+                            languages=("xx",), query_languages=np.zeros(len(queries), dtype=np.int32))  # fmt: skip
         return parse_measure("NDCG@1").per_query(table).values
+
+
+def english_questions(data: Path) -> tuple[list[str], list[tuple[str, int]]]:
+    """The real questions of the SQuAD file, and its passages, in English alone."""
+    drop = data / "drop_8gram_overlap_with_xquad.json"
+    path = data / "squad_dev_minus_xquad_en_zh_es_vi.jsonl"
+    triplets, _ = read_squad(path, ["zh", "es", "vi"], drop=drop)
+    groups = {name: row for row, name in enumerate(dict.fromkeys(one.group for one in triplets))}
+    passages = list({one.group: one.passage for one in triplets}.values())
+    return passages, [(one.query, groups[one.group]) for one in triplets]
 
 
 def fitted(parts: Sequence[Half], setting: tuple, language: str) -> VectorMap:
@@ -234,7 +244,7 @@ def row(name: str, before: dict[str, np.ndarray], after: dict[str, np.ndarray], 
     return "| " + " | ".join([*cells, *more]) + " |"
 
 
-def table(language: str, title: str, parts: tuple[Half, Half], english: EnglishQuestions | None = None) -> list[str]:
+def table(language: str, title: str, parts: tuple[Half, Half], english: Questions | None = None) -> list[str]:
     before = both(language, parts, None)
     foreign = int(before["foreign"].sum())
     passages, asked = sum(one.count for one in parts), len(before["foreign"]) - foreign
@@ -284,7 +294,7 @@ def main() -> None:
         "interval (Agresti and Min); a gain is negative. *Share*: of the common mean that is taken away. *Own*: of its",
         "own mean that the other language gives up besides, by a map of its own.",
     ]
-    english = None if squad else EnglishQuestions(arguments.data, embeddings)
+    english = None if squad else Questions(*english_questions(arguments.data), embeddings)
     for language in arguments.languages or languages:
         if squad:
             made += table(language, f"## en, {language}", halves(squad_pairs(language, arguments.data), embeddings))

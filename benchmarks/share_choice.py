@@ -23,6 +23,7 @@ from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.candidates import interpolate
 from haystack_crossalign.training.final_map import fit_final_map
 from haystack_crossalign.training.frozen_encoder import EmbeddingMemory, Vectors, encoder_of
+from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.model_setup import choose_start, load_base, passage_sample
 from haystack_crossalign.training.packing import TextTable
 from haystack_crossalign.training.recipe import Recipe, read_recipe
@@ -67,10 +68,15 @@ class Way:
         table = TextTable(base.model, base.prompts, max_tokens=recipe.start.max_tokens)
         self.rows, self.tags, self.groups = passage_sample(data.fit, table, recipe.start.passages, recipe.seed)
         self.vectors = Vectors(table, "cpu", resolve_precision("auto", "cpu") == "bf16", memory)
-        self.choice = choose_start(recipe.start, self.vectors.of_base(base, self.rows), self.tags, self.groups, None)
+        self.base = self.vectors.of_base(base, self.rows)
+        self.choice = choose_start(recipe.start, self.base, self.tags, self.groups, None)
         self.model = repaired_model(base.model, self.choice.repair)
         self.start = {name: one.detach().clone() for name, one in self.model.named_parameters() if name[:2] == "0."}
         self.tuned = dict(SentenceTransformer(str(folder), device="cpu").named_parameters())
+
+    def map_of_start(self) -> VectorMap:
+        """What a share of 0 does to the embeddings of the base model."""
+        return fit_final_map(self.recipe, self.model, self.choice, self.base, self.tags, self.groups)
 
     def model_at(self, share: float) -> SentenceTransformer:
         """The model that the recipe would hand over with this `interpolate`."""
