@@ -164,6 +164,8 @@ def main() -> None:
     state = arguments.output.with_suffix(".json")
     known = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
     memory = read_memory(arguments.embeddings)
+    if arguments.models is not None:
+        arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for seed in arguments.seeds:
             for language in arguments.languages:

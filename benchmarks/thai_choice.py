@@ -106,6 +106,8 @@ def main() -> None:
     for tag, (passages, questions) in asked.items():
         found = f"NDCG@1 {before[tag].mean():.1%}"
         print(f"{tag}: {len(questions)} questions, {len(passages)} passages, base model {found}", flush=True)
+    if arguments.models is not None:
+        arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for seed in arguments.seeds:
             shares = [share for share in SHARES if f"{seed}@{share:g}" not in known]

@@ -354,6 +354,8 @@ def main() -> None:
         run for run in planned() if run.seed in arguments.seeds and (not arguments.only or run.name in arguments.only)
     ]
     xquad, memory = None, read_memory(arguments.embeddings)
+    if arguments.models is not None:
+        arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for run in wanted:
             key = f"{run.name}#{run.seed}"
