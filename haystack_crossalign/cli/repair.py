@@ -172,6 +172,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
     from rich.table import Table
 
     from haystack_crossalign.cli.session import console
+    from haystack_crossalign.training.language_maps import describe_share
 
     out = console()
     table = Table(title="Held-out documents, before and after", title_justify="left", box=None, pad_edge=False)
@@ -199,8 +200,8 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
         + ("no whitening, " if trial.whitening is None else f"whitening with shrinkage {trial.whitening:g}, ")
         + (
             "one map for all languages."
-            if trial.ridge is None
-            else f"a map for each language (further share {trial.own_share:g}, ridge {trial.ridge:g})."
+            if trial.own_share is None
+            else f"a map for each language (further share {describe_share(trial.own_share)}, ridge {trial.ridge:g})."
         ),
         *(f"Note: {note}" for note in outcome.notes),
         f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",

@@ -162,9 +162,14 @@ def repair_job(
     shutil.rmtree(output, ignore_errors=True)
     write_repair(outcome, output, model=base, sources=sources, pages=pages, texts=job.audit.texts)
     chosen = outcome.choice.chosen
-    strengths = {"strength": chosen.strength, "common_share": chosen.common_share, "whitening": chosen.whitening}
-    strengths |= {"own_share": chosen.own_share, "ridge": chosen.ridge}
-    return strengths | {"notes": list(outcome.notes)}
+    return {
+        "strength": chosen.strength,
+        "common_share": chosen.common_share,
+        "whitening": chosen.whitening,
+        "own_share": chosen.own_share,
+        "ridge": chosen.ridge,
+        "notes": list(outcome.notes),
+    }
 
 
 def _launched(launch: Sequence[str], recipe: Recipe, output: Path, *, resume: bool) -> None:

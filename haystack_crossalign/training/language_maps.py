@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap, apply_in_blocks, unit
 
-__all__ = ["LanguageMaps", "fit_language_maps"]
+__all__ = ["LanguageMaps", "describe_share", "fit_language_maps"]
 
 _MARGIN = 0.1  # of a detector, whose values are 1 at the mean of its language and -1 at the nearest other mean
 _REGULARISATION = 0.1  # of the covariance, times the mean of its diagonal
@@ -123,13 +123,13 @@ def fit_language_maps(
     groups: Sequence[str],
     *,
     pivot: str,
-    own_share: float = 0.0,
+    own_share: float | Mapping[str, float] = 0.0,
     ridge: float = 3.0,
 ) -> LanguageMaps:
     """Fit a map for each language on top of one for all.
 
     The map of the pivot is the shared one. That of another language takes away more of the mean that all texts share,
-    ``b_l = b - own_share * A c``, and then goes to where the versions in the pivot are, as far as that can be
+    ``b_l = b - own_share_l * A c``, and then goes to where the versions in the pivot are, as far as that can be
     foretold: ``I + D`` with ``D = argmin sum |h_pivot - (I + D) h_l|^2 + ridge * t |D|^2`` over the parallel documents,
     h the unit-length vectors so far and t the mean eigenvalue of ``H_l' H_l``. What cannot be foretold from the other
     language becomes smaller, and with it the advantage that a document has only because the query is in its language.
@@ -139,13 +139,12 @@ def fit_language_maps(
     :param languages: tag of each.
     :param groups: parallel group of each.
     :param pivot: the language that the others are brought to.
-    :param own_share: further share of the common mean that is taken away from the other languages, 0 to 1.
+    :param own_share: further share of the common mean that is taken away from the other languages, 0 to 1; or that of
+        each of them by its tag.
     :param ridge: above 0: the larger, the less a language is changed.
     :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one
         of the pivot, and a language whose mean cannot be told from another's.
     """
-    if not 0 <= own_share <= 1:
-        raise InputError("out of range", field="own_share", seen=own_share, allowed="0 to 1")
     if not 0 < ridge < float("inf"):
         raise InputError("out of range", field="ridge", seen=ridge, allowed="a finite number above 0")
     vectors = unit(np.asarray(embeddings, dtype=np.float64))
@@ -162,9 +161,10 @@ def fit_language_maps(
             "two languages are needed, the pivot one of them", field="pivot", seen=pivot, allowed=", ".join(tags)
         )
     means = np.stack([vectors[members[tag]].mean(axis=0) for tag in tags])
+    shares = _shares(own_share, tags[1:])
     detectors, offsets = _detectors(vectors, members, means, tags)
     weight, bias = shared.matrix.astype(np.float64), shared.bias.astype(np.float64)
-    taken = own_share * weight @ means.mean(axis=0)
+    common = weight @ means.mean(axis=0)
     matrices, biases = [weight], [bias]
     where = {groups[row]: row for row in members[pivot].tolist()}
     for tag in tags[1:]:
@@ -172,13 +172,14 @@ def fit_language_maps(
         if not pairs:
             raise InputError("no document is parallel to one of the pivot", field="groups", seen=tag, allowed=pivot)
         theirs, own = (vectors[list(rows)] @ weight.T for rows in zip(*pairs, strict=True))
-        wanted, found = unit(theirs + bias), unit(own + bias - taken)
+        taken = bias - shares[tag] * common
+        wanted, found = unit(theirs + bias), unit(own + taken)
         square = found.T @ found
         penalty = ridge * np.trace(square) / len(square) * np.eye(len(square))
         change = np.eye(len(square)) + np.linalg.solve(square + penalty, found.T @ (wanted - found)).T
         matrices.append(change @ weight)
-        biases.append(change @ (bias - taken))
-    metadata = dict(shared.metadata) | {"pivot": pivot, "own_share": f"{own_share:g}", "ridge": f"{ridge:g}"}
+        biases.append(change @ taken)
+    metadata = dict(shared.metadata) | {"pivot": pivot, "own_share": describe_share(own_share), "ridge": f"{ridge:g}"}
     return LanguageMaps(
         tags,
         np.stack(matrices).astype(np.float32),
@@ -187,6 +188,30 @@ def fit_language_maps(
         offsets.astype(np.float32),
         metadata,
     )
+
+
+def describe_share(own_share: float | Mapping[str, float]) -> str:
+    """An own share in words: ``0.1``, or ``es 0, zh 0.2``."""
+    if isinstance(own_share, Mapping):
+        return ", ".join(f"{tag} {share:g}" for tag, share in sorted(own_share.items()))
+    return f"{own_share:g}"
+
+
+def _shares(own_share: float | Mapping[str, float], languages: Sequence[str]) -> dict[str, float]:
+    """The own share of each language."""
+    if not isinstance(own_share, Mapping):
+        own_share = dict.fromkeys(languages, own_share)
+    if set(own_share) != set(languages):
+        raise InputError(
+            "a share is needed for each language but the pivot",
+            field="own_share",
+            seen=", ".join(sorted(own_share)),
+            allowed=", ".join(languages),
+        )
+    for tag, share in own_share.items():
+        if not 0 <= share <= 1:
+            raise InputError("out of range", field="own_share", seen=f"{share} of {tag}", allowed="0 to 1")
+    return dict(own_share)
 
 
 def _detectors(

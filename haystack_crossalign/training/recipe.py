@@ -196,6 +196,14 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             made.start.own_share,
             "null, or start.refit: true, or freeze_encoder: true",
         )
+    own = made.start.own_share
+    if isinstance(own, Mapping) and set(own) != set(made.languages):
+        raise settings.error(
+            "a share is needed for each target language",
+            ("start", "own_share"),
+            ", ".join(own),
+            "one number, or one for each of " + ", ".join(made.languages),
+        )
     if made.freeze_encoder and (made.start.kind != "repair" or not made.start.train_dense or made.lora is not None):
         raise settings.error(
             "with the encoder frozen, the linear module of the repair is all that can be trained",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from haystack_crossalign.languages import normalise_language
 __all__ = [
     "Rule",
     "boolean",
+    "by_language",
     "choice",
     "either",
     "language",
@@ -141,6 +142,21 @@ def listed(rule: Rule, *, shortest: int = 0) -> Rule:
         return made
 
     return Rule(read, f"a list, each value once, each {rule.allowed}")
+
+
+def by_language(rule: Rule) -> Rule:
+    """A value for each of some languages."""
+    tag = language()
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or not value:
+            raise ValueError(value)
+        made = {tag.read(key): rule.read(one) for key, one in value.items()}
+        if len(made) < len(value):
+            raise ValueError(value)
+        return made
+
+    return Rule(read, f"language tags, each with {rule.allowed}")
 
 
 def optional(rule: Rule) -> Rule:

@@ -220,7 +220,7 @@ class Trial:
     score: RepairScore
     harmless: bool
     whitening: float | None = None
-    own_share: float | None = None
+    own_share: float | Mapping[str, float] | None = None
     ridge: float | None = None
 
     @property
@@ -298,6 +298,9 @@ def choose_language_maps(
 ) -> RepairChoice:
     """Take a map for each language where that is better than the one map for all, and as harmless.
 
+    First all languages get the same own share; then each in turn, in the order of the tags, that of its own which is
+    best with those of the others.
+
     :param choice: the one map, with all trials so far.
     :param sample: embeddings ``[n, dim]``, language and parallel group of each: what the one map was fitted on.
     :param score: the one by which that was chosen.
@@ -309,14 +312,27 @@ def choose_language_maps(
     """
     if not isinstance(choice.repair, AffineMap):
         return choice
-    one, base = choice.chosen, choice.trials[0].score
-    made: list[tuple[Trial, VectorMap]] = [(one, choice.repair)]
-    for ridge in ridges:
-        for part in own_shares:
-            share = part * (1 - one.common_share)
-            maps = fit_language_maps(choice.repair, *sample, pivot=pivot, own_share=share, ridge=ridge)
-            found = score(maps)
-            fine = all(found.quality[tag] >= value - tolerance - _TOLERANCE for tag, value in base.quality.items())
-            made.append((replace(one, score=found, harmless=fine, own_share=share, ridge=ridge), maps))
-    best, repair = min((pair for pair in made if pair[0].harmless), key=lambda pair: pair[0].score.bias)
-    return RepairChoice(repair, best, (*choice.trials, *(trial for trial, _ in made[1:])))
+    one, base, shared = choice.chosen, choice.trials[0].score, choice.repair
+    parts = [part * (1 - one.common_share) for part in own_shares]
+
+    def tried(own_share: float | Mapping[str, float], ridge: float) -> tuple[Trial, VectorMap]:
+        maps = fit_language_maps(shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge)
+        found = score(maps)
+        fine = all(found.quality[tag] >= value - tolerance - _TOLERANCE for tag, value in base.quality.items())
+        return replace(one, score=found, harmless=fine, own_share=own_share, ridge=ridge), maps
+
+    def best_of(pairs: Sequence[tuple[Trial, VectorMap]]) -> tuple[Trial, VectorMap]:
+        return min((pair for pair in pairs if pair[0].harmless), key=lambda pair: pair[0].score.bias)
+
+    made = [(one, choice.repair), *(tried(share, ridge) for ridge in ridges for share in parts)]
+    best = best_of(made)
+    others = sorted(set(sample[1]) - {pivot})
+    found, ridge = best[0].own_share, best[0].ridge
+    if isinstance(found, float) and ridge is not None and len(others) > 1:
+        shares = dict.fromkeys(others, found)
+        for tag in others:
+            made += [tried(shares | {tag: share}, ridge) for share in parts if share != shares[tag]]
+            best = best_of(made)
+            if isinstance(best[0].own_share, Mapping):
+                shares = dict(best[0].own_share)
+    return RepairChoice(best[1], best[0], (*choice.trials, *(trial for trial, _ in made[1:])))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from haystack_crossalign.training.language_maps import describe_share
+
 __all__ = ["repair_card"]
 
 _TEMPLATE = """---
@@ -22,8 +24,8 @@ language:
 # {name}, repaired
 
 The embeddings of `{name}` with the directions projected out in which the languages {names} differ, so that a query
-finds its answer in whatever language it is written. Nothing was trained: one linear layer follows the base model
-(Normalize, Dense without activation, Normalize). It is a stock sentence-transformers folder.
+finds its answer in whatever language it is written. Nothing was trained: {layers}. It is a stock
+sentence-transformers folder.
 
 ```python
 from sentence_transformers import SentenceTransformer
@@ -55,7 +57,7 @@ folder, moves them (see `crossalign repair --help`). Vectors of the two models m
 
 ## Licence
 
-The weights are those of the base model: its licence holds. The linear layer was fitted on the data named above; see to
+The weights are those of the base model: its licence holds. What follows it was fitted on the data named above; see to
 it that their licence allows your use.
 
 ## Method
@@ -70,7 +72,8 @@ def repair_card(data: Mapping[str, Any], name: str) -> str:
     :param data: what ``repair.json`` holds.
     :param name: name of the base model.
     """
-    model = data["model"] or {}
+    model, chosen = data["model"] or {}, data["chosen"]
+    own, ridge = chosen["own_share"], chosen["ridge"]
     prompts = model.get("prompts") or {}
     lines = [
         f"| {one['language']} | {one['queries']} | {one['before']:.3f} | {one['after']:.3f} | "
@@ -95,14 +98,17 @@ def repair_card(data: Mapping[str, Any], name: str) -> str:
         sha256=model.get("sha256") or "not known",
         fitted=", ".join(f"{count} documents in {tag}" for tag, count in data["fitted_on"].items()),
         directions=data["directions"],
-        strength=data["chosen"]["strength"],
-        share=data["chosen"]["common_share"],
+        strength=chosen["strength"],
+        share=chosen["common_share"],
         whitening="no whitening"
-        if data["chosen"]["whitening"] is None
-        else f"differences between translations whitened, shrinkage {data['chosen']['whitening']:g}",
+        if chosen["whitening"] is None
+        else f"differences between translations whitened, shrinkage {chosen['whitening']:g}",
+        layers="one linear layer follows the base model (Normalize, Dense without activation, Normalize)"
+        if own is None
+        else "a map for each language follows the base model (Normalize, three Dense with ReLU, Normalize)",
         maps="one map for all languages"
-        if data["chosen"]["ridge"] is None
-        else "a map for each language (further share {own_share:g}, ridge {ridge:g})".format(**data["chosen"]),
+        if own is None
+        else f"a map for each language (further share {describe_share(own)}, ridge {ridge:g})",
         criterion=data["criterion"],
         data=", ".join(f"`{one['name']}` (SHA-256 `{one['sha256'][:16]}…`)" for one in data["data"]) or "in memory",
         table="\n".join(lines),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,16 +136,31 @@ def test_without_a_further_share_and_with_a_great_ridge_it_is_the_one_map(data: 
     np.testing.assert_allclose(same.apply(data[0]), shared(data).apply(data[0]), atol=1e-6)
 
 
+def test_each_language_may_have_a_share_of_its_own(data: Sample) -> None:
+    shares = {"zh": 0.4, "ar": 0.0}
+    made = fit_language_maps(shared(data), *data, pivot="en", own_share=shares)
+    alone = {share: fit_language_maps(shared(data), *data, pivot="en", own_share=share) for share in (0.0, 0.2, 0.4)}
+    for place, tag in enumerate(made.languages):
+        of_one = alone[shares.get(tag, 0.2)]  # that of the pivot depends on no share
+        np.testing.assert_array_equal(made.matrices[place], of_one.matrices[place])
+        np.testing.assert_array_equal(made.biases[place], of_one.biases[place])
+    assert made.metadata["own_share"] == "ar 0, zh 0.4"
+    assert alone[0.2].metadata["own_share"] == "0.2"
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"pivot": "fr"}, "pivot"),
         ({"own_share": 1.5}, "own_share"),
+        ({"own_share": {"zh": 0.1}}, "'own_share': a share is needed for each.*allowed: ar, zh"),
+        ({"own_share": {"zh": 0.1, "ar": 0.1, "en": 0.1}}, "'own_share': a share is needed"),
+        ({"own_share": {"zh": 0.1, "ar": -0.1}}, "'own_share': out of range; seen: '-0.1 of ar'"),
         ({"ridge": 0.0}, "ridge"),
         ({"ridge": float("inf")}, "ridge"),
     ],
 )
-def test_values_that_cannot_be_are_named(data: Sample, changes: dict[str, float], field: str) -> None:
+def test_values_that_cannot_be_are_named(data: Sample, changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError, match=field):
         fit_language_maps(shared(data), *data, **({"pivot": "en"} | changes))  # type: ignore[arg-type]
 
@@ -242,14 +259,43 @@ def test_maps_for_each_language_are_taken_only_where_better_and_harmless() -> No
     better = chosen({0: 5.0, 10: 4.0, 3: 3.0}, {0: 0.9, 10: 0.9, 3: 0.9})
     assert (better.chosen.ridge, better.chosen.own_share) == (3.0, 0.0)
     assert isinstance(better.repair, LanguageMaps)
-    assert len(better.trials) == 6
+    assert len(better.trials) == 8  # two languages, each with one other share
     harmful = chosen({0: 5.0, 10: 4.0, 3: 3.0}, {0: 0.9, 10: 0.9, 3: 0.8})
     assert harmful.chosen.ridge == 10.0
     worse = chosen({0: 5.0, 10: 5.0, 3: 6.0}, {0: 0.9, 10: 0.9, 3: 0.9})
     assert worse.chosen.ridge is None
     assert isinstance(worse.repair, AffineMap)
     # The part is of what the one map leaves of the common mean.
-    assert {trial.own_share for trial in better.trials} == {None, 0.0, 0.25}
+    assert {one.own_share for one in better.trials if not isinstance(one.own_share, Mapping)} == {None, 0.0, 0.25}
+
+
+def test_a_language_gets_a_share_of_its_own_where_that_is_better_and_harmless() -> None:
+    data = sample(60)
+    base, one = (Trial(0.0, 0.0, RepairScore(depth, {"en": 0.9}), harmless=True) for depth in (99.0, 50.0))
+    before = RepairChoice(shared(data), replace(one, strength=1.0), (base, one))
+    asked: list[str] = []
+
+    def choice(harmful: str = "") -> RepairChoice:
+        def score(maps: AffineMap | LanguageMaps) -> RepairScore:
+            asked.append(own := maps.metadata["own_share"])
+            # Arabic wants 0.5, Chinese 0.
+            apart = (
+                {tag: float(share) for tag, share in (part.split() for part in own.split(", "))} if " " in own else {}
+            )
+            ar, zh = (apart.get(tag, float(own) if not apart else 0.0) for tag in ("ar", "zh"))
+            return RepairScore(10 + abs(ar - 0.5) + 2 * zh, {"en": 0.8 if own == harmful else 0.9})
+
+        return choose_language_maps(before, data, score, pivot="en", own_shares=(0.0, 0.25, 0.5), ridges=(3.0,))
+
+    found = choice()
+    assert found.chosen.own_share == {"ar": 0.5, "zh": 0.0}
+    assert found.chosen.score.bias == 10
+    assert found.repair.metadata["own_share"] == "ar 0.5, zh 0"
+    assert asked == ["0", "0.25", "0.5", "ar 0.25, zh 0", "ar 0.5, zh 0", "ar 0.5, zh 0.25", "ar 0.5, zh 0.5"]
+    wanted = fit_language_maps(shared(data), *data, pivot="en", own_share={"ar": 0.5, "zh": 0.0})
+    assert isinstance(found.repair, LanguageMaps)
+    np.testing.assert_array_equal(found.repair.matrices, wanted.matrices)
+    assert choice("ar 0.5, zh 0").chosen.own_share == {"ar": 0.25, "zh": 0.0}
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -283,6 +329,24 @@ def test_maps_need_an_encoder_that_stays_or_is_fitted_again() -> None:
     with pytest.raises(InputError, match=r"start\.own_share"):
         make_recipe({"model": "m", "languages": ["zh"], "start": start})
     make_recipe({"model": "m", "languages": ["zh"], "start": start, "freeze_encoder": True})
+
+
+def test_a_recipe_gives_each_language_a_share_by_its_tag() -> None:
+    values = {"model": "m", "languages": ["zh", "no"], "start": {"kind": "repair"}, "freeze_encoder": True}
+
+    def share(given: str) -> object:
+        recipe = make_recipe(values, overrides=[f"start.own_share={given}"])
+        assert make_recipe(recipe.to_dict()) == recipe
+        return recipe.start.own_share
+
+    assert share("0.2") == 0.2
+    assert share("{zho: 0.2, no: 0}") == {"zh": 0.2, "no": 0.0}  # YAML 1.1 takes the second tag for false
+    for wrong in ("{zh: 0.2}", "{zh: 0.2, no: 0, en: 0}"):
+        with pytest.raises(InputError, match=r"--set, field 'start.own_share'.*one for each of zh, no"):
+            share(wrong)
+    for wrong in ("{zh: 2, no: 0}", "{zh: 0.2, no: 0, zho: 0.1}", "{}", "[0.1, 0.2]", "{zh: 0.2, none at all: 0}"):
+        with pytest.raises(InputError, match=r"--set, field 'start.own_share': not allowed.*language tags, each with"):
+            share(wrong)
 
 
 def test_the_passages_that_are_fitted_on_have_a_length_of_their_own(tiny_model_folder: Path, tmp_path: Path) -> None:

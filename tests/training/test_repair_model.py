@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,21 @@ def tiny_outcome(tiny_model_folder: Path) -> tuple[RepairOutcome, ModelToRepair]
     return outcome, open_model(str(tiny_model_folder), encoder.prompts)
 
 
+def test_shares_of_each_language_stand_in_the_result_and_in_the_card(
+    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tmp_path: Path
+) -> None:
+    outcome, model = tiny_outcome
+    trial = replace(outcome.choice.chosen, own_share={"th": 0.1, "zh": 0.25}, ridge=3.0)
+    choice = replace(outcome.choice, chosen=trial, trials=(*outcome.choice.trials, trial))
+    write_repair(replace(outcome, choice=choice), tmp_path / "repaired", model=model)
+    data = json.loads((tmp_path / "repaired" / "repair.json").read_text(encoding="utf-8"))
+    Draft202012Validator(repair_schema()).validate(data)
+    assert data["chosen"]["own_share"] == data["trials"][-1]["own_share"] == {"th": 0.1, "zh": 0.25}
+    card = (tmp_path / "repaired" / "README.md").read_text(encoding="utf-8")
+    assert "a map for each language (further share th 0.1, zh 0.25, ridge 3)" in card
+    assert "three Dense with ReLU" in card
+
+
 def test_the_folder_is_a_stock_model_that_gives_the_moved_vectors(
     tiny_outcome: tuple[RepairOutcome, ModelToRepair], tiny_model_folder: Path, tmp_path: Path
 ) -> None:
@@ -276,6 +292,8 @@ def test_the_folder_is_a_stock_model_that_gives_the_moved_vectors(
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlibrary_name: sentence-transformers\n")
     assert '- "zh"' in card
+    assert "one linear layer follows the base model" in card
+    assert "three Dense" not in card
     assert [path.name for path in tmp_path.iterdir()] == ["repaired"]
 
 
