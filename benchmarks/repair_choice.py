@@ -2,6 +2,7 @@
 
 python benchmarks/repair_choice.py                       # Chinese, Spanish, Vietnamese
 python benchmarks/repair_choice.py --corpus translated   # Arabic, Thai: of them SQuAD has nothing
+python benchmarks/repair_choice.py --corpus together     # one repair for Chinese, Spanish and Vietnamese
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
@@ -49,7 +50,17 @@ The last column is of other texts than those that are fitted on: the real Englis
 and its English passages, by the repair that was fitted on all sections (and blocks). English has no map of its own, so
 it does not depend on *own*.
 """
-CORPORA = {"squad": (SQUAD, ("zh", "es", "vi")), "translated": (TRANSLATED, ("ar", "th"))}
+TOGETHER = f"""{SQUAD.rstrip()}
+
+One repair for all languages together, as the multilingual recipes fit it: the directions are those of English and all
+the others, and so is the mean that *share* is a part of. What another language's *own* is does not show in a table:
+each language has its own map, and is judged in the pool of English and itself.
+"""
+CORPORA = {
+    "squad": (SQUAD, ("zh", "es", "vi"), "repair_choice"),
+    "translated": (TRANSLATED, ("ar", "th"), "repair_choice_translated"),
+    "together": (TOGETHER, ("zh", "es", "vi"), "repair_choice_together"),
+}
 # Share of the common mean, shrinkage of the whitening, own share of the other language, which None gives no map.
 ONE_MAP = [(0.0, None, None), *((share, kind, None) for share, kind in product((0.6, 0.8), (None, 10.0, 3.0)))]
 MAPS = [*product((0.4, 0.5, 0.6, 0.8), (10.0, 3.0), (0.0, 0.1, 0.15, 0.2, 0.25))]
@@ -166,13 +177,18 @@ def english_questions(data: Path) -> tuple[list[str], list[tuple[str, int]]]:
     return passages, [(one.query, groups[one.group]) for one in triplets]
 
 
-def fitted(parts: Sequence[Half], setting: tuple, language: str) -> VectorMap:
-    """The repair of the parts' passages."""
+def fitted(
+    parts: Sequence[Half], setting: tuple, language: str, others: Mapping[str, Sequence[Half]] | None = None
+) -> VectorMap:
+    """The repair of the parts' passages, and of those of other languages."""
     share, whitening, own = setting
-    vectors = np.concatenate([part.fit for part in parts], axis=1).astype(np.float32)
-    names = [name for part in parts for name in part.groups]
-    tags, groups = ["en"] * len(names) + [language] * len(names), names * 2
-    vectors = vectors.reshape(len(tags), -1)
+    rows: dict[tuple[str, str], np.ndarray] = {}
+    for tag, halves_of in ({language: parts} | dict(others or {})).items():
+        for part in halves_of:
+            for name, english, other in zip(part.groups, *part.fit, strict=True):
+                rows["en", name], rows[tag, name] = english, other
+    vectors = np.stack(list(rows.values())).astype(np.float32)
+    tags, groups = [tag for tag, _ in rows], [name for _, name in rows]
     shared = fit_language_directions(vectors, tags, groups).affine(1.0, share, whitening=whitening)
     if own is None:
         return shared
@@ -210,19 +226,25 @@ def translated_pairs(language: str, data: Path, *, fit_blocks: bool) -> Iterator
             yield article_of(one.group), Pair(one.id, True, texts, pool, queries)
 
 
-def halves(pairs: Iterable[tuple[str, Pair]], embeddings: Embeddings) -> tuple[Half, Half]:
+def halves(
+    pairs: Iterable[tuple[str, Pair]], embeddings: Embeddings, articles: Sequence[str] = ()
+) -> tuple[Half, Half]:
+    """The pairs in two by their articles, which may be those of several languages."""
     made = list(pairs)
-    articles = sorted({article for article, _ in made})
+    articles = articles or sorted({article for article, _ in made})
     split = [[pair for article, pair in made if articles.index(article) % 2 == number] for number in (0, 1)]
     return tuple(Half(part, embeddings) for part in split)  # type: ignore[return-value]
 
 
-def both(language: str, parts: tuple[Half, Half], setting: tuple | None) -> dict[str, np.ndarray]:
-    """Each half by the repair that was fitted on the other one."""
-    found = [
-        judged.ranked(None if setting is None else fitted([fit], setting, language))
-        for judged, fit in (parts, parts[::-1])
-    ]
+def both(
+    language: str, parts: tuple[Half, Half], setting: tuple | None, others: Mapping[str, tuple[Half, Half]]
+) -> dict[str, np.ndarray]:
+    """Each half by the repair that was fitted on the other one, and on that of other languages."""
+    found = []
+    for place, judged in enumerate(parts):
+        fit = 1 - place
+        beside = {tag: [halves_of[fit]] for tag, halves_of in others.items()}
+        found.append(judged.ranked(None if setting is None else fitted([parts[fit]], setting, language, beside)))
     return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 
@@ -244,8 +266,15 @@ def row(name: str, before: dict[str, np.ndarray], after: dict[str, np.ndarray], 
     return "| " + " | ".join([*cells, *more]) + " |"
 
 
-def table(language: str, title: str, parts: tuple[Half, Half], english: Questions | None = None) -> list[str]:
-    before = both(language, parts, None)
+def table(
+    language: str,
+    title: str,
+    parts: tuple[Half, Half],
+    english: Questions | None = None,
+    others: Mapping[str, tuple[Half, Half]] | None = None,
+) -> list[str]:
+    others = others or {}
+    before = both(language, parts, None, others)
     foreign = int(before["foreign"].sum())
     passages, asked = sum(one.count for one in parts), len(before["foreign"]) - foreign
     kind = "questions" if asked > foreign else "sentences"
@@ -261,7 +290,7 @@ def table(language: str, title: str, parts: tuple[Half, Half], english: Question
             row("base model", before, before, *([] if known is None else [loss(known, known)]))]  # fmt: skip
     for share, whitening, own in (*ONE_MAP, *MAPS):
         name = ", ".join("-" if one is None else f"{one:g}" for one in (share, whitening, own))
-        after = both(language, parts, (share, whitening, own))
+        after = both(language, parts, (share, whitening, own), others)
         if english is not None and known is not None and (share, whitening) not in more:
             repair = fitted(parts, (share, whitening, None), language)
             more[share, whitening] = [loss(known, english.found(repair))]
@@ -278,15 +307,13 @@ def main() -> None:
     parser.add_argument("--embeddings", type=Path, help="file that keeps embeddings from one call to the next")
     parser.add_argument("--output", type=Path, help="default: repair_choice[_translated].md in results/")
     arguments = parser.parse_args()
-    described, languages = CORPORA[arguments.corpus]
-    squad = arguments.corpus == "squad"
-    name = "repair_choice" if squad else "repair_choice_translated"
+    described, languages, name = CORPORA[arguments.corpus]
     output = arguments.output or HERE / "results" / f"{name}.md"
     embeddings = Embeddings(arguments.embeddings)
     made = [
         "# A repair on documents and questions it has not seen",
         "",
-        f"`python benchmarks/repair_choice.py{'' if squad else ' --corpus translated'}`",
+        f"`python benchmarks/repair_choice.py{'' if arguments.corpus == 'squad' else f' --corpus {arguments.corpus}'}`",
         "",
         *described.strip().splitlines(),
         "",
@@ -294,15 +321,22 @@ def main() -> None:
         "interval (Agresti and Min); a gain is negative. *Share*: of the common mean that is taken away. *Own*: of its",
         "own mean that the other language gives up besides, by a map of its own.",
     ]
-    english = None if squad else Questions(*english_questions(arguments.data), embeddings)
-    for language in arguments.languages or languages:
-        if squad:
-            made += table(language, f"## en, {language}", halves(squad_pairs(language, arguments.data), embeddings))
-            continue
-        for fit_blocks in (False, True):
-            parts = halves(translated_pairs(language, arguments.data, fit_blocks=fit_blocks), embeddings)
-            title = f"## en, {language}: fitted on sections{' and on blocks of NTREX-128' if fit_blocks else ''}"
-            made += table(language, title, parts, english)
+    chosen = arguments.languages or languages
+    if arguments.corpus == "translated":
+        english = Questions(*english_questions(arguments.data), embeddings)
+        for language in chosen:
+            for fit_blocks in (False, True):
+                parts = halves(translated_pairs(language, arguments.data, fit_blocks=fit_blocks), embeddings)
+                title = f"## en, {language}: fitted on sections{' and on blocks of NTREX-128' if fit_blocks else ''}"
+                made += table(language, title, parts, english)
+    else:
+        together = arguments.corpus == "together"
+        pairs = {language: list(squad_pairs(language, arguments.data)) for language in chosen}
+        articles = sorted({article for one in pairs.values() for article, _ in one}) if together else []
+        known = {language: halves(one, embeddings, articles) for language, one in pairs.items()}
+        for language in chosen:
+            others = {tag: one for tag, one in known.items() if together and tag != language}
+            made += table(language, f"## en, {language}", known[language], others=others)
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch", "sentence-transformers"))
     made += ["", f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"]
     output.write_text("\n".join(made) + "\n", encoding="utf-8")
