@@ -134,9 +134,16 @@ class _CachedPass(CachedLossMixin, nn.Module):
         self.embedding = loss._embedding
         self.plan = plan
         self.terms: dict[str, Tensor] = {}
+        # The second pass over the texts runs in the backward pass, where autocast is off, and has to repeat the first.
+        kind = next(loss.model.parameters()).device.type
+        self.autocast = {
+            "device_type": kind,
+            "dtype": torch.get_autocast_dtype(kind),
+            "enabled": torch.is_autocast_enabled(kind),
+        }
 
     def embed_minibatch(self, *args: Any, **kwargs: Any) -> Any:
-        with self.embedding():
+        with torch.autocast(**self.autocast), self.embedding():
             return super().embed_minibatch(*args, **kwargs)
 
     def calculate_loss(
@@ -147,6 +154,11 @@ class _CachedPass(CachedLossMixin, nn.Module):
         with_backward: bool = False,
     ) -> Tensor:
         """Loss of the whole batch, in blocks of rows; with ``with_backward`` also its gradient at the embeddings."""
+        # A backward pass never runs under autocast, which would make half precision of its matrix products.
+        with torch.autocast(self.autocast["device_type"], enabled=False):
+            return self._calculate_loss(reps, with_backward=with_backward)
+
+    def _calculate_loss(self, reps: list[list[Tensor]], *, with_backward: bool) -> Tensor:
         columns = {number: torch.cat(parts) for number, parts in zip(self.plan.used, reps, strict=True)}
         leaves = {number: _leaf(rows) for number, rows in columns.items()}
         gathered = gather_columns(

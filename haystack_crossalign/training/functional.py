@@ -15,7 +15,7 @@ from torch import Tensor
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["info_nce", "info_nce_rows", "jensen_shannon_divergence", "jsd_distance", "mixed_pool_nce_rows"]
+__all__ = ["info_nce", "info_nce_rows", "jensen_shannon_divergence", "jsd_distance", "mixed_pool_nce_rows", "widen"]
 
 
 def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
             "both embeddings must have one shape", field="z2", seen=tuple(z2.shape), allowed=str(tuple(z1.shape))
         )
     with torch.autocast(z1.device.type, enabled=False):
-        z1, z2 = _widen(z1), _widen(z2)
+        z1, z2 = widen(z1), widen(z2)
         # Before the subtraction of the normalisers: log P and log Q have a magnitude of log(dim), their difference has
         # not.
         u = ((z1 - z2) - (torch.logsumexp(z1, -1, keepdim=True) - torch.logsumexp(z2, -1, keepdim=True))) / 2
@@ -87,7 +87,7 @@ def info_nce_rows(anchor: Tensor, candidates: Tensor, temperature: float, *, fir
             allowed=f"at least {first_positive + len(anchor)} rows of {anchor.shape[-1]} dimensions",
         )
     with torch.autocast(anchor.device.type, enabled=False):
-        scores = F.normalize(_widen(anchor), dim=-1) @ F.normalize(_widen(candidates), dim=-1).T
+        scores = F.normalize(widen(anchor), dim=-1) @ F.normalize(widen(candidates), dim=-1).T
         labels = torch.arange(first_positive, first_positive + len(anchor), device=scores.device)
         return F.cross_entropy(scores / temperature, labels, reduction="none")
 
@@ -139,15 +139,15 @@ def mixed_pool_nce_rows(
     if not temperature > 0:
         raise InputError("the temperature must be positive", field="temperature", seen=temperature)
     with torch.autocast(query.device.type, enabled=False):
-        pool = torch.cat([F.normalize(_widen(version), dim=-1) for version in passages])
-        scores = F.normalize(_widen(query), dim=-1) @ pool.T / temperature
+        pool = torch.cat([F.normalize(widen(version), dim=-1) for version in passages])
+        scores = F.normalize(widen(query), dim=-1) @ pool.T / temperature
         own = torch.arange(first_positive, last, device=scores.device)
         starts = torch.arange(0, len(pool), len(passages[0]), device=scores.device)
         positives = scores.gather(1, own[:, None] + starts)
         return scores.logsumexp(dim=1) - positives.mean(dim=1)
 
 
-def _widen(z: Tensor) -> Tensor:
+def widen(z: Tensor) -> Tensor:
     """Half precisions have too few digits for a softmax over hundreds of dimensions."""
     return z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
 

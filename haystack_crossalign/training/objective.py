@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
 from torch import Tensor
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.functional import info_nce_rows, jsd_distance, mixed_pool_nce_rows
+from haystack_crossalign.training.functional import info_nce_rows, jsd_distance, mixed_pool_nce_rows, widen
 from haystack_crossalign.training.gather import Gathered
 
 __all__ = ["Alignment", "Direction", "NcePair", "Objective", "Plan", "ZFrom"]
@@ -170,8 +171,10 @@ class Objective:
         return terms
 
     def _z(self, embeddings: Tensor) -> Tensor:
-        z = F.normalize(embeddings, dim=-1) if self.z_from == "after_normalization" else embeddings
-        return z / self.softmax_temperature
+        # Not in half precision: its last digits are the whole of a small divergence.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            z = widen(embeddings)
+            return (F.normalize(z, dim=-1) if self.z_from == "after_normalization" else z) / self.softmax_temperature
 
     def _nce(self, anchor: Tensor, candidates: Gathered, start: int) -> Tensor:
         return info_nce_rows(anchor, candidates.rows, self.temperature, first_positive=candidates.offset + start)

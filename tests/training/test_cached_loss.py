@@ -51,6 +51,36 @@ def test_values_and_gradients_are_those_of_the_plain_loss(tiny_model, make_texts
         torch.testing.assert_close(actual[name], expected[name], rtol=1e-8, atol=1e-10, msg=name)
 
 
+@pytest.mark.parametrize("options", OPTIONS)
+def test_under_autocast_it_is_as_close_to_single_precision_as_the_plain_loss(tiny_model, make_texts, options) -> None:
+    texts = make_texts(3, 7)
+
+    def found(loss: CrossAlignLoss, *, half: bool) -> torch.Tensor:
+        columns = features(tiny_model, texts)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            terms = loss(columns)
+        return torch.cat([one.flatten() for _, one in sorted(gradients(tiny_model, terms).items())])
+
+    plain = CrossAlignLoss(tiny_model, temperature=0.1, **options)
+    cached = CachedCrossAlignLoss(tiny_model, temperature=0.1, mini_batch_size=2, **options)
+    exact = found(plain, half=False)
+    errors = [float((found(loss, half=True) - exact).norm() / exact.norm()) for loss in (plain, cached)]
+    assert errors[0] > 0  # the embeddings themselves are of half precision
+    assert errors[1] < 2 * errors[0]
+
+
+def test_the_second_pass_repeats_the_precision_of_the_first(tiny_model, make_texts) -> None:
+    seen: list[torch.Tensor] = []
+    tiny_model[1].register_forward_hook(lambda _module, _args, output: seen.append(output["token_embeddings"].detach()))
+    loss = CachedCrossAlignLoss(tiny_model, mini_batch_size=5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = loss(features(tiny_model, make_texts(3, 5)))
+    sum(terms.values()).backward()
+    assert len(seen) == 6
+    for first, second in zip(seen[:3], seen[3:], strict=True):
+        assert torch.equal(first, second)
+
+
 def test_mini_batches_by_tokens_change_nothing_either(tiny_model, make_texts) -> None:
     model = tiny_model.double()
     texts = make_texts(4, 6)

@@ -242,6 +242,19 @@ def test_a_number_of_columns_that_does_not_fit_is_an_error(tiny_model, columns: 
         CrossAlignLoss(tiny_model, target_queries=target_queries).compute_loss_from_embeddings(embeddings(columns))
 
 
+@pytest.mark.parametrize("options", [{"softmax_temperature": 0.1}, {"z_from": "after_normalization"}])
+def test_z_is_prepared_in_single_precision(tiny_model, options) -> None:
+    draw = torch.Generator().manual_seed(0)
+    passage = torch.randn(5, 384, generator=draw)
+    target = (passage + 0.01 * torch.randn(5, 384, generator=draw)).bfloat16()
+    columns = [passage.bfloat16(), passage.bfloat16(), target]
+    loss = CrossAlignLoss(tiny_model, nce_weight=0.0, **options)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = loss.compute_loss_from_embeddings(columns)["jsd"]
+    wide = loss.compute_loss_from_embeddings([one.float() for one in columns])["jsd"]
+    torch.testing.assert_close(half, wide, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_equal_passages_give_finite_gradients_in_all_weights(tiny_model, make_texts, dtype: torch.dtype) -> None:
     query, passage = make_texts(2, 4)
