@@ -36,14 +36,15 @@ def retrain(
     """Retrain or repair a model and publish it if it passes the gate: read, mine, filter, train, audit, gate, publish.
 
     Exit codes: 0 published, 1 gate failed, 2 wrong input, 3 outside fault, 75 another run is active (try again later),
-    130 interrupted. Whatever happens, outcome.json in the folder of the models says it. A run that was killed is gone
+    130 interrupted. Whatever happens, outcome.json in the folder of the models says it (--outcome too, where that
+    folder cannot be written or another run has it). A run that was killed is gone
     on with by the next one.
     """
     from haystack_crossalign.cli.progress import Stages
     from haystack_crossalign.cli.repair import report_pages
     from haystack_crossalign.errors import CrossAlignError
     from haystack_crossalign.training.job_config import read_job
-    from haystack_crossalign.training.job_outcome import EXIT_CODES, Record, check_outcome_file
+    from haystack_crossalign.training.job_outcome import Record, check_outcome_file, status_of
 
     if outcome is not None:
         check_outcome_file(outcome)
@@ -51,8 +52,7 @@ def retrain(
         job = read_job(config, overrides or ())
     except CrossAlignError as error:
         # Where the models stand is not known: the outcome goes where it was asked for, or nowhere.
-        status = next(name for name, code in EXIT_CODES.items() if code == error.exit_code)
-        Record(config.stem, [] if outcome is None else [outcome]).write(status, str(error))
+        Record(config.stem, [] if outcome is None else [outcome]).write(status_of(error), str(error))
         raise
     from haystack_crossalign.report.training_html import render_training_html
     from haystack_crossalign.training.job import run_job
@@ -70,6 +70,9 @@ def retrain(
         typer.echo(f"published {record.facts['version']}; latest points to it")
         for name in record.facts.get("removed_versions", []):
             typer.echo(f"removed {name}")
+    # The model is published all the same.
+    for fault in record.steps[-1]["facts"].get("not_removed", []):
+        typer.echo(fault, err=True)
 
 
 @contextmanager

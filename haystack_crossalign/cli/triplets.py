@@ -135,7 +135,12 @@ def build(
         )  # fmt: skip
         triplets = triplets_from_collection(collection, tags, language=normalise_language(language))
         sources = tuple(collection.sources)
-    _finish("build", output, report, triplets, sources, {"triplets": len(triplets)}, quiet=quiet)
+    from haystack_crossalign.training.triplets import require_languages, with_unique_ids
+
+    require_languages(triplets, tags, "can be built", source="--languages")
+    counts = {f"with {tag}": sum(tag in triplet.targets for triplet in triplets) for tag in tags}
+    made = with_unique_ids(triplets)
+    _finish("build", output, report, made, sources, {"triplets": len(made), **counts}, quiet=quiet)
 
 
 @app.command(name="mine", short_help="Mine translation pairs from a collection that has none.")

@@ -144,7 +144,8 @@ def triplets_from_collection(
 ) -> tuple[Triplet, ...]:
     """Judged queries whose relevant documents share a parallel group: documents with a group field.
 
-    :param collection: the collection; queries in other languages are left out, as are groups that lack a language.
+    :param collection: the collection; queries in other languages are left out. A group has those of the target
+        languages that it is there in.
     :param target_languages: normalised tags.
     :param language: normalised tag of queries and passages.
     """
@@ -158,7 +159,8 @@ def triplets_from_collection(
             versions = groups.setdefault(documents.groups[document], {})
             versions.setdefault(documents.languages[document], documents.texts[document])
         for group, versions in groups.items():
-            if all(tag in versions for tag in (language, *target_languages)):
+            targets = {tag: versions[tag] for tag in target_languages if tag in versions}
+            if language in versions and targets:
                 triplets.append(
                     Triplet(
                         id=f"{queries.ids[query]}:{group}",
@@ -166,7 +168,7 @@ def triplets_from_collection(
                         language=language,
                         query=queries.texts[query],
                         passage=versions[language],
-                        targets={tag: versions[tag] for tag in target_languages},
+                        targets=targets,
                     )
                 )
     return tuple(triplets)

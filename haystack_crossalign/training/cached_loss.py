@@ -135,15 +135,13 @@ class _CachedPass(CachedLossMixin, nn.Module):
         self.plan = plan
         self.terms: dict[str, Tensor] = {}
         # The second pass over the texts runs in the backward pass, where autocast is off, and has to repeat the first.
-        kind = next(loss.model.parameters()).device.type
-        self.autocast = {
-            "device_type": kind,
-            "dtype": torch.get_autocast_dtype(kind),
-            "enabled": torch.is_autocast_enabled(kind),
-        }
+        self.device_type: str = next(loss.model.parameters()).device.type
+        self.autocast_dtype = torch.get_autocast_dtype(self.device_type)
+        self.autocast_enabled = torch.is_autocast_enabled(self.device_type)
 
     def embed_minibatch(self, *args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(**self.autocast), self.embedding():
+        autocast = torch.autocast(self.device_type, dtype=self.autocast_dtype, enabled=self.autocast_enabled)
+        with autocast, self.embedding():
             return super().embed_minibatch(*args, **kwargs)
 
     def calculate_loss(
@@ -155,7 +153,7 @@ class _CachedPass(CachedLossMixin, nn.Module):
     ) -> Tensor:
         """Loss of the whole batch, in blocks of rows; with ``with_backward`` also its gradient at the embeddings."""
         # A backward pass never runs under autocast, which would make half precision of its matrix products.
-        with torch.autocast(self.autocast["device_type"], enabled=False):
+        with torch.autocast(self.device_type, enabled=False):
             return self._calculate_loss(reps, with_backward=with_backward)
 
     def _calculate_loss(self, reps: list[list[Tensor]], *, with_backward: bool) -> Tensor:

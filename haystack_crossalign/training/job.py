@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from haystack_crossalign._version import __version__
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.data.collection import JudgedCollection, Source
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.errors import CrossAlignError, InputError
 from haystack_crossalign.training.job_audit import (
     Judgement,
     audit_collection,
@@ -32,7 +33,7 @@ from haystack_crossalign.training.job_data import (
     triplets_from_documents,
 )
 from haystack_crossalign.training.job_model import JobModel, job_recipe, open_base, repair_job, train_job
-from haystack_crossalign.training.job_outcome import AnotherRunActiveError, GateFailedError, Record
+from haystack_crossalign.training.job_outcome import GateFailedError, Record, status_of
 from haystack_crossalign.training.job_publish import ModelStore, version_name
 from haystack_crossalign.training.recipe import HeldOutPart
 from haystack_crossalign.training.train_data import read_train_data, split_triplets
@@ -64,7 +65,7 @@ def run_job(
     progress: Progress | None = None,
 ) -> Record:
     """Run a job. Whatever happens, ``outcome.json`` in the folder of the models says it; but a run that finds another
-    one active writes ``outcome_file`` only.
+    one active, or that cannot write that folder, writes ``outcome_file`` only.
 
     :param job: the configuration.
     :param environ: the environment, for the connection to an index.
@@ -79,15 +80,17 @@ def run_job(
     """
     store = ModelStore(job.file(job.models).resolve())
     more = [] if outcome_file is None else [outcome_file]
-    try:
-        with store.locked():
-            record = Record(job.name, [store.folder / OUTCOME, *more])
-            with record.written():
-                _Run(job, store, record, environ, pages, files or {}, progress).go()
-            return record
-    except AnotherRunActiveError as error:
-        Record(job.name, more).write("another run is active", str(error))
-        raise
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(store.locked())
+        except CrossAlignError as error:
+            # The folder of the models belongs to another run, or cannot be written.
+            Record(job.name, more).write(status_of(error), str(error))
+            raise
+        record = Record(job.name, [store.folder / OUTCOME, *more])
+        with record.written():
+            _Run(job, store, record, environ, pages, files or {}, progress).go()
+        return record
 
 
 @dataclass
@@ -138,7 +141,7 @@ class _Run:
         with self.record.step("publish") as told:
             told["of_an_earlier_run"] = True
             self.store.point_to(version)
-            self._tidy()
+            self._tidy(told)
         return True
 
     def _begin(self, model: JobModel) -> bool:
@@ -291,16 +294,19 @@ class _Run:
 
     def _publish(self, digest: str) -> None:
         version = version_name(self.record.started, digest)
-        with self.record.step("publish"):
+        with self.record.step("publish") as told:
             self.record.facts["version"] = version
             write_atomically(self.output / "job" / OUTCOME, self.record.to_json("published"))
             self.state["publishing"] = version
             self._keep_state()
             self.store.publish(self.output, version)
-            self._tidy()
+            self._tidy(told)
 
-    def _tidy(self) -> None:
-        self.record.facts["removed_versions"] = self.store.prune(self.job.keep)
+    def _tidy(self, told: dict[str, Any]) -> None:
+        removed, faults = self.store.prune(self.job.keep)
+        self.record.facts["removed_versions"] = removed
+        if faults:
+            told["not_removed"] = faults
         shutil.rmtree(self.store.work, ignore_errors=True)
 
     def _data_files(self) -> tuple[Path, Path]:

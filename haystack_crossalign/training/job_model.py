@@ -14,7 +14,7 @@ from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.job_config import JobConfig
 from haystack_crossalign.training.launcher import run_launcher
-from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource, read_recipe
+from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource, make_recipe, read_recipe
 from haystack_crossalign.training.triplets import Triplet
 
 if TYPE_CHECKING:
@@ -54,11 +54,20 @@ def job_recipe(job: JobConfig) -> JobModel:
     if language in languages:
         raise InputError("holds the language of the passages", source=job.path, field="languages", seen=language)
     if recipe is not None:
-        recipe = replace(recipe, language=language, languages=languages or recipe.languages)
+        recipe = _with_languages(recipe, language, languages or recipe.languages)
     name = job.model or (recipe.model.name if recipe else "")
     if recipe is not None and job.model is not None:
         recipe = replace(recipe, model=replace(recipe.model, name=name))
     return JobModel(name, recipe, language, languages)
+
+
+def _with_languages(recipe: Recipe, language: str, languages: Sequence[str]) -> Recipe:
+    """The recipe for other languages; what it says of each of its own goes with it."""
+    values = recipe.to_dict() | {"language": language, "languages": list(languages)}
+    own = values["start"]["own_share"]
+    if isinstance(own, dict):
+        values["start"]["own_share"] = {tag: share for tag, share in own.items() if tag in languages}
+    return make_recipe(values, folder=recipe.folder)
 
 
 def open_base(model: JobModel) -> Encoder:

@@ -49,6 +49,11 @@ def outcome_schema() -> dict[str, Any]:
     return shipped_schema("haystack_crossalign.training", "retrain-1.schema.json")
 
 
+def status_of(error: CrossAlignError) -> str:
+    """Status of a run that ends with an error."""
+    return next(name for name, code in EXIT_CODES.items() if code == error.exit_code)
+
+
 @dataclass
 class Record:
     """What a run writes down as it goes.
@@ -88,8 +93,7 @@ class Record:
             yield
             status, message = "published", ""
         except CrossAlignError as error:
-            message = str(error)
-            status = next(name for name, code in EXIT_CODES.items() if code == error.exit_code)
+            status, message = status_of(error), str(error)
             raise
         except KeyboardInterrupt:
             status, message = "interrupted", "interrupted"
@@ -98,15 +102,24 @@ class Record:
             self.write(status, message)
 
     def write(self, status: str, message: str) -> None:
-        """Write the outcome.
+        """Write the outcome to every file that can be written.
 
         :param status: one of `EXIT_CODES`.
         :param message: what went wrong, empty where nothing did.
+        :raises CrossAlignError: when one of them could not.
         """
         text = self.to_json(status, message)
+        faults: list[CrossAlignError] = []
         for path in self.files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, text)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, text)
+            except OSError as error:
+                faults.append(outside(f"{path}: cannot be written", error))
+            except CrossAlignError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
 
     def to_json(self, status: str, message: str = "") -> str:
         """The outcome as JSON text; see `write`."""

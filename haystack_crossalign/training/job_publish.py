@@ -21,6 +21,7 @@ __all__ = ["LATEST", "WORK", "ModelStore", "version_name"]
 LATEST = "latest"
 WORK = ".work"
 _LOCK = ".lock"
+_TRASH = ".trash-"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z-[0-9a-f]{12}")
 
 
@@ -111,24 +112,29 @@ class ModelStore:
         except OSError as error:
             raise outside(f"{link}: cannot be set", error) from error
 
-    def prune(self, keep: int) -> list[str]:
+    def prune(self, keep: int) -> tuple[list[str], list[str]]:
         """Remove the oldest versions; never the one that ``latest`` points to.
 
+        A version that cannot be removed, such as one that a server still reads over a network, is no fault of a run
+        whose model is published by now.
+
         :param keep: how many stay.
-        :returns: names of those that went.
-        :raises ExternalError: when one cannot be removed.
+        :returns: names of those that went, and what is wrong with those that did not.
         """
         versions, latest = self.versions(), self.latest()
-        gone = [name for name in versions[: max(0, len(versions) - keep)] if name != latest]
-        for name in gone:
-            trash = self.folder / f".trash-{name}"
+        gone, faults = [], []
+        for name in versions[: max(0, len(versions) - keep)]:
+            if name == latest:
+                continue
+            trash = self.folder / f"{_TRASH}{name}"
             try:
                 # Out of sight first: a version is never seen with half of its files.
                 (self.folder / name).rename(trash)
+                gone.append(name)
                 shutil.rmtree(trash)
             except OSError as error:
-                raise outside(f"{name}: cannot be removed", error) from error
-        return gone
+                faults.append(f"{name}: cannot be removed: {error.strerror or error}")
+        return gone, faults
 
     def clean(self) -> None:
         """Remove what an earlier run left that was killed.
@@ -136,9 +142,10 @@ class ModelStore:
         :raises ExternalError: when it cannot be removed.
         """
         try:
-            for path in (self.work, *self.folder.glob(".trash-*")):
-                if path.exists():
-                    shutil.rmtree(path)
+            for trash in self.folder.glob(f"{_TRASH}*"):
+                shutil.rmtree(trash, ignore_errors=True)
+            if self.work.exists():
+                shutil.rmtree(self.work)
             self.work.mkdir(parents=True)
         except OSError as error:
             raise ExternalError(f"{self.work}: cannot be made anew: {error.strerror or error}") from error

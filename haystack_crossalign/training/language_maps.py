@@ -16,7 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap, apply_in_blocks, unit
 
-__all__ = ["LanguageMaps", "describe_share", "fit_language_maps"]
+__all__ = ["LanguageMaps", "OwnShare", "describe_share", "fit_language_maps"]
+
+OwnShare = float | Mapping[str, float | None]
+"""One further share for all languages but the pivot, or one for each; None leaves a language the shared map."""
 
 _MARGIN = 0.1  # of a detector, whose values are 1 at the mean of its language and -1 at the nearest other mean
 _REGULARISATION = 0.1  # of the covariance, times the mean of its diagonal
@@ -123,7 +126,7 @@ def fit_language_maps(
     groups: Sequence[str],
     *,
     pivot: str,
-    own_share: float | Mapping[str, float] = 0.0,
+    own_share: OwnShare = 0.0,
     ridge: float = 3.0,
 ) -> LanguageMaps:
     """Fit a map for each language on top of one for all.
@@ -140,7 +143,7 @@ def fit_language_maps(
     :param groups: parallel group of each.
     :param pivot: the language that the others are brought to.
     :param own_share: further share of the common mean that is taken away from the other languages, 0 to 1; or that of
-        each of them by its tag.
+        each of them by its tag, None for one that keeps the shared map.
     :param ridge: above 0: the larger, the less a language is changed.
     :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one
         of the pivot, and a language whose mean cannot be told from another's.
@@ -168,11 +171,16 @@ def fit_language_maps(
     matrices, biases = [weight], [bias]
     where = {groups[row]: row for row in members[pivot].tolist()}
     for tag in tags[1:]:
+        share = shares[tag]
+        if share is None:
+            matrices.append(weight)
+            biases.append(bias)
+            continue
         pairs = [(where[groups[row]], row) for row in members[tag].tolist() if groups[row] in where]
         if not pairs:
             raise InputError("no document is parallel to one of the pivot", field="groups", seen=tag, allowed=pivot)
         theirs, own = (vectors[list(rows)] @ weight.T for rows in zip(*pairs, strict=True))
-        taken = bias - shares[tag] * common
+        taken = bias - share * common
         wanted, found = unit(theirs + bias), unit(own + taken)
         square = found.T @ found
         penalty = ridge * np.trace(square) / len(square) * np.eye(len(square))
@@ -190,14 +198,14 @@ def fit_language_maps(
     )
 
 
-def describe_share(own_share: float | Mapping[str, float]) -> str:
-    """An own share in words: ``0.1``, or ``es 0, zh 0.2``."""
+def describe_share(own_share: OwnShare) -> str:
+    """An own share in words: ``0.1``, or ``es none, zh 0.2``."""
     if isinstance(own_share, Mapping):
-        return ", ".join(f"{tag} {share:g}" for tag, share in sorted(own_share.items()))
+        return ", ".join(f"{tag} {'none' if one is None else f'{one:g}'}" for tag, one in sorted(own_share.items()))
     return f"{own_share:g}"
 
 
-def _shares(own_share: float | Mapping[str, float], languages: Sequence[str]) -> dict[str, float]:
+def _shares(own_share: OwnShare, languages: Sequence[str]) -> Mapping[str, float | None]:
     """The own share of each language."""
     if not isinstance(own_share, Mapping):
         own_share = dict.fromkeys(languages, own_share)
@@ -209,9 +217,9 @@ def _shares(own_share: float | Mapping[str, float], languages: Sequence[str]) ->
             allowed=", ".join(languages),
         )
     for tag, share in own_share.items():
-        if not 0 <= share <= 1:
+        if share is not None and not 0 <= share <= 1:
             raise InputError("out of range", field="own_share", seen=f"{share} of {tag}", allowed="0 to 1")
-    return dict(own_share)
+    return own_share
 
 
 def _detectors(

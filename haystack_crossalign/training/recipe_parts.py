@@ -84,8 +84,8 @@ class Start:
     :param refit: fit the linear module again after training, to what the trained encoder makes of the same passages.
     :param own_share: after training, a map for each language
         (:func:`~haystack_crossalign.training.language_maps.fit_language_maps`), which takes this further share of the
-        common mean away from the languages other than that of the queries: one number, or one for each of them;
-        null keeps one map for all.
+        common mean away from the languages other than that of the queries: one number, or one for each of them,
+        null for one that keeps the shared map; null keeps one map for all.
     :param ridge: of those maps: the larger, the less a language is changed.
     """
 
@@ -99,8 +99,8 @@ class Start:
     tolerance: float = setting(number(0, 1), 0.005)
     train_dense: bool = setting(boolean(), True)
     refit: bool = setting(boolean(), False)
-    own_share: float | Mapping[str, float] | None = setting(
-        optional(either(number(0, 1), by_language(number(0, 1)))), None
+    own_share: float | Mapping[str, float | None] | None = setting(
+        optional(either(number(0, 1), by_language(optional(number(0, 1))))), None
     )
     ridge: float = setting(number(0, above=True), 3.0)
 

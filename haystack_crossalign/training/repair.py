@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap, unit
-from haystack_crossalign.training.language_maps import fit_language_maps
+from haystack_crossalign.training.language_maps import OwnShare, fit_language_maps
 from haystack_crossalign.training.matrix_file import VectorMap
 
 __all__ = [
@@ -220,7 +220,7 @@ class Trial:
     score: RepairScore
     harmless: bool
     whitening: float | None = None
-    own_share: float | Mapping[str, float] | None = None
+    own_share: OwnShare | None = None
     ridge: float | None = None
 
     @property
@@ -298,8 +298,8 @@ def choose_language_maps(
 ) -> RepairChoice:
     """Take a map for each language where that is better than the one map for all, and as harmless.
 
-    First all languages get the same own share; then each in turn, in the order of the tags, that of its own which is
-    best with those of the others.
+    First all languages get the same own share; then one after the other, in the order of the tags, tries the other
+    shares, and the shared map in place of its own, with what the others have by then.
 
     :param choice: the one map, with all trials so far.
     :param sample: embeddings ``[n, dim]``, language and parallel group of each: what the one map was fitted on.
@@ -314,25 +314,34 @@ def choose_language_maps(
         return choice
     one, base, shared = choice.chosen, choice.trials[0].score, choice.repair
     parts = [part * (1 - one.common_share) for part in own_shares]
+    others = sorted(set(sample[1]) - {pivot})
+    trials = list(choice.trials)
+    best: tuple[Trial, VectorMap] = (one, shared)
 
-    def tried(own_share: float | Mapping[str, float], ridge: float) -> tuple[Trial, VectorMap]:
+    def attempt(own_share: OwnShare, ridge: float) -> Trial:
+        nonlocal best
         maps = fit_language_maps(shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge)
         found = score(maps)
         fine = all(found.quality[tag] >= value - tolerance - _TOLERANCE for tag, value in base.quality.items())
-        return replace(one, score=found, harmless=fine, own_share=own_share, ridge=ridge), maps
+        trial = replace(one, score=found, harmless=fine, own_share=own_share, ridge=ridge)
+        trials.append(trial)
+        if fine and found.bias < best[0].score.bias:
+            best = (trial, maps)
+        return trial
 
-    def best_of(pairs: Sequence[tuple[Trial, VectorMap]]) -> tuple[Trial, VectorMap]:
-        return min((pair for pair in pairs if pair[0].harmless), key=lambda pair: pair[0].score.bias)
-
-    made = [(one, choice.repair), *(tried(share, ridge) for ridge in ridges for share in parts)]
-    best = best_of(made)
-    others = sorted(set(sample[1]) - {pivot})
-    found, ridge = best[0].own_share, best[0].ridge
-    if isinstance(found, float) and ridge is not None and len(others) > 1:
-        shares = dict.fromkeys(others, found)
+    for ridge in ridges:
+        for share in parts:
+            attempt(share, ridge)
+    start = best[0]
+    alike = start.own_share if isinstance(start.own_share, float) else None
+    for ridge in () if len(others) < 2 else ridges if start.ridge is None else (start.ridge,):
+        path, shares = start, dict.fromkeys(others, alike)
         for tag in others:
-            made += [tried(shares | {tag: share}, ridge) for share in parts if share != shares[tag]]
-            best = best_of(made)
-            if isinstance(best[0].own_share, Mapping):
-                shares = dict(best[0].own_share)
-    return RepairChoice(best[1], best[0], (*choice.trials, *(trial for trial, _ in made[1:])))
+            for part in (None, *parts):
+                if part != shares[tag]:
+                    trial = attempt(shares | {tag: part}, ridge)
+                    if trial.harmless and trial.score.bias < path.score.bias:
+                        path = trial
+            if isinstance(path.own_share, Mapping):
+                shares = dict(path.own_share)
+    return RepairChoice(best[1], best[0], tuple(trials))

@@ -17,7 +17,13 @@ from haystack_crossalign.training.batches import article_of
 from haystack_crossalign.training.corpora import CORPORA, read_drop_list
 from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
 from haystack_crossalign.training.sentence_queries import sentence_queries
-from haystack_crossalign.training.triplets import Triplet, normalised, read_triplets, with_unique_ids
+from haystack_crossalign.training.triplets import (
+    Triplet,
+    normalised,
+    read_triplets,
+    require_languages,
+    with_unique_ids,
+)
 
 __all__ = ["SourceSummary", "TrainData", "hold_out", "read_train_data", "split_triplets"]
 
@@ -118,6 +124,9 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
         )
     if len(train) < 2:
         raise InputError("fewer than two triplets are left to train on", field="held_out", seen=len(train))
+    require_languages(train, recipe.languages, "is left to train on", source=None)
+    if recipe.start.kind == "repair":
+        require_languages(fit, recipe.languages, "is left to fit the repair on", source=None)
     return TrainData(tuple(train), held_out, tuple(summaries), tuple(fit))
 
 

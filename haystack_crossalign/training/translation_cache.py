@@ -11,6 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -90,6 +91,7 @@ class TranslationCache:
             raise ExternalError(f"{self.path}: cannot be locked ({error.strerror})") from error
         try:
             self._stream = self.path.open("r+b" if self.path.exists() else "w+b")
+            self._answers.clear()
             self._read(self._stream)
         except OSError as error:
             self._close()
@@ -165,7 +167,11 @@ class TranslationCache:
         stream.seek(whole)
 
     def _close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-        self._lock.release()
+        stream, self._stream = self._stream, None
+        try:
+            if stream is not None:
+                # What it could not write, `add` has told.
+                with suppress(OSError):
+                    stream.close()
+        finally:
+            self._lock.release()

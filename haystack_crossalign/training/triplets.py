@@ -28,7 +28,16 @@ from haystack_crossalign.data.files import TextFile, parse_json_object
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.languages import normalise_language
 
-__all__ = ["Triplet", "columns", "normalised", "read_dataset", "read_pairs", "read_triplets", "with_unique_ids"]
+__all__ = [
+    "Triplet",
+    "columns",
+    "normalised",
+    "read_dataset",
+    "read_pairs",
+    "read_triplets",
+    "require_languages",
+    "with_unique_ids",
+]
 
 _FORMATS = (".jsonl", ".tsv", ".parquet")
 
@@ -88,6 +97,27 @@ def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
         seen.add(identifier)
         made.append(triplet if identifier == triplet.id else replace(triplet, id=identifier))
     return made
+
+
+def require_languages(triplets: Iterable[Triplet], languages: Sequence[str], use: str, *, source: str | None) -> None:
+    """Refuse target languages that no triplet has: nothing later would tell that one is missing.
+
+    :param triplets: the triplets.
+    :param languages: wanted target languages.
+    :param use: what the triplets are there for, after "no triplet".
+    :param source: file or option that names the languages.
+    :raises InputError: naming the languages without triplets, and those with some.
+    """
+    there = {tag for triplet in triplets for tag in triplet.targets}
+    missing = [tag for tag in languages if tag not in there]
+    if missing:
+        raise InputError(
+            f"no triplet {use} in a target language",
+            source=source,
+            field=None if source else "languages",
+            seen=", ".join(missing),
+            allowed=", ".join(tag for tag in languages if tag in there) or "languages of the data",
+        )
 
 
 def normalised(text: str) -> str:

@@ -54,12 +54,35 @@ def test_triplets_of_a_corpus_are_built_the_same_each_time(crossalign: Any, shar
     assert done.code == 0, done.err
     triplets, _ = read_triplets(output)
     counts = json.loads(report.read_text(encoding="utf-8"))
-    assert counts["counts"] == {"triplets": len(triplets)}
+    assert counts["counts"] == {"triplets": len(triplets), "with zh": len(triplets), "with th": len(triplets)}
     assert counts["sources"][0]["name"] == "ntrex_16lang.jsonl"
     assert all(set(triplet.target_queries) == {"zh", "th"} for triplet in triplets)
     first = output.read_bytes(), report.read_bytes()
     assert crossalign(*arguments, "--quiet").out == ""
     assert (output.read_bytes(), report.read_bytes()) == first
+
+
+def test_a_language_that_a_corpus_lacks_is_told_and_an_id_that_stands_twice_gets_a_number(
+    crossalign: Any, tmp_path: Path
+) -> None:
+    record = {"id": "q", "title": "t", "q_en": "one?", "p_en": "one", "p_zh": "一"}
+    lines = [record, record | {"q_en": "two?", "p_en": "two", "p_es": "dos"}]
+    (tmp_path / "squad.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+
+    def build(languages: str) -> Any:
+        return crossalign("triplets", "build", "--corpus", "squad", "--input", tmp_path / "squad.jsonl",
+                          "--languages", languages, "--output", tmp_path / "t.jsonl")  # fmt: skip
+
+    refused = build("zh,th")
+    assert refused.code == 2
+    assert "--languages: no triplet can be built in a target language; seen: 'th'; allowed: zh" in refused.err
+    assert not (tmp_path / "t.jsonl").exists()
+    done = build("zh,es")
+    assert done.out.startswith("triplets: 2\nwith zh: 2\nwith es: 1\n")
+    assert [(one.id, set(one.targets)) for one in read_triplets(tmp_path / "t.jsonl")[0]] == [
+        ("q", {"zh"}),
+        ("q~2", {"zh", "es"}),
+    ]
 
 
 def test_triplets_of_documents_with_a_group_field(

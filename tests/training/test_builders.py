@@ -96,6 +96,6 @@ def test_judged_documents_with_a_group_are_triplets() -> None:
         ((0, 1), (0, 1), (2, 3)),
         (),
     )
-    (triplet,) = triplets_from_collection(collection, ["zh"])
+    (triplet,) = triplets_from_collection(collection, ["zh", "es"])
     assert (triplet.id, triplet.group, triplet.query, triplet.passage) == ("q1:1", "1", "one?", "one")
     assert triplet.targets == {"zh": "一"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.job import run_job
 from haystack_crossalign.training.job_config import read_job
 from haystack_crossalign.training.job_data import read_files
+from haystack_crossalign.training.job_model import job_recipe
 from haystack_crossalign.training.job_outcome import AnotherRunActiveError, GateFailedError, outcome_schema
 from haystack_crossalign.training.job_publish import ModelStore, version_name
 
@@ -177,7 +180,7 @@ def test_old_versions_are_removed_but_never_the_latest(tmp_path: Path) -> None:
         assert (tmp_path / "latest" / "file").read_text() == name
     (tmp_path / "mine").mkdir()
     store.point_to(names[1])  # rolled back by hand
-    assert store.prune(2) == [names[0], names[2]]
+    assert store.prune(2) == ([names[0], names[2]], [])
     assert left_behind(tmp_path) == [names[1], names[3], names[4], "latest", "mine"]
     (tmp_path / "latest").unlink()
     (tmp_path / "latest").mkdir()
@@ -189,6 +192,60 @@ def test_a_folder_that_cannot_be_written_is_an_outside_fault(tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(ExternalError, match="cannot be locked"), ModelStore(tmp_path / "file" / "models").locked():
         pass
+
+
+def test_where_the_models_cannot_be_written_the_other_outcome_says_so(write_job: WriteJob, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ExternalError, match="cannot be locked"):
+        run_job(read_job(write_job(models="file/models")), environ={}, outcome_file=tmp_path / "outcome.json")
+    found = outcome_of(tmp_path)
+    assert (found["status"], found["exit_code"], found["steps"]) == ("outside fault", 3, [])
+    assert "cannot be locked" in found["error"]
+
+
+def test_a_version_that_cannot_be_removed_is_no_fault_of_the_published_one(
+    write_job: WriteJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a network a file that is in use cannot be removed; no local file system refuses the superuser that."""
+    models = tmp_path / "models"
+    old = version_name(datetime(2026, 1, 1, tzinfo=UTC), "0" * 64)
+    (models / old).mkdir(parents=True)
+    remove = shutil.rmtree
+
+    def refuse(path: Path, **options: Any) -> None:
+        if old in str(path):
+            if options.get("ignore_errors"):
+                return
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        remove(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        outcome = run(write_job(keep=1))
+    assert (outcome["status"], outcome["removed_versions"]) == ("published", [old])
+    assert outcome["steps"][-1]["facts"]["not_removed"] == [f"{old}: cannot be removed: Device or resource busy"]
+    assert (models / "latest").readlink().name == outcome["version"]
+    assert left_behind(models) == [f".trash-{old}", outcome["version"], "latest"]
+    assert run(write_job(keep=1))["status"] == "published"
+    assert not (models / f".trash-{old}").exists()
+
+
+def test_a_job_for_fewer_languages_takes_their_shares_from_its_recipe(write_job: WriteJob, tmp_path: Path) -> None:
+    start = {"kind": "repair", "own_share": {"zh": 0.2, "es": None}}
+    recipe = {"model": "m", "languages": ["zh", "es"], "start": start, "freeze_encoder": True}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+
+    def shares(*languages: str) -> object:
+        job = read_job(write_job(method="train", recipe="recipe.yaml", languages=list(languages) or None))
+        made = job_recipe(job).recipe
+        assert made is not None
+        assert made.languages == (languages or ("zh", "es"))
+        return made.start.own_share
+
+    assert shares() == {"zh": 0.2, "es": None}
+    assert shares("zh") == {"zh": 0.2}
+    with pytest.raises(InputError, match=r"'start\.own_share': a share is needed for each.*one for each of zh, th"):
+        shares("zh", "th")
 
 
 def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Path) -> None:

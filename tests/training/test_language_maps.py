@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def test_without_a_further_share_and_with_a_great_ridge_it_is_the_one_map(data: 
 
 
 def test_each_language_may_have_a_share_of_its_own(data: Sample) -> None:
-    shares = {"zh": 0.4, "ar": 0.0}
+    shares: dict[str, float | None] = {"zh": 0.4, "ar": 0.0}
     made = fit_language_maps(shared(data), *data, pivot="en", own_share=shares)
     alone = {share: fit_language_maps(shared(data), *data, pivot="en", own_share=share) for share in (0.0, 0.2, 0.4)}
     for place, tag in enumerate(made.languages):
@@ -259,7 +259,7 @@ def test_maps_for_each_language_are_taken_only_where_better_and_harmless() -> No
     better = chosen({0: 5.0, 10: 4.0, 3: 3.0}, {0: 0.9, 10: 0.9, 3: 0.9})
     assert (better.chosen.ridge, better.chosen.own_share) == (3.0, 0.0)
     assert isinstance(better.repair, LanguageMaps)
-    assert len(better.trials) == 8  # two languages, each with one other share
+    assert len(better.trials) == 10  # two languages, each with one other share and the shared map
     harmful = chosen({0: 5.0, 10: 4.0, 3: 3.0}, {0: 0.9, 10: 0.9, 3: 0.8})
     assert harmful.chosen.ridge == 10.0
     worse = chosen({0: 5.0, 10: 5.0, 3: 6.0}, {0: 0.9, 10: 0.9, 3: 0.9})
@@ -269,33 +269,52 @@ def test_maps_for_each_language_are_taken_only_where_better_and_harmless() -> No
     assert {one.own_share for one in better.trials if not isinstance(one.own_share, Mapping)} == {None, 0.0, 0.25}
 
 
-def test_a_language_gets_a_share_of_its_own_where_that_is_better_and_harmless() -> None:
+def choice_by_share(bias: Callable[[float | None, float | None], float], harmful: Sequence[str] = ()) -> RepairChoice:
+    """The choice where the score depends on the own shares of Arabic and Chinese; 50 stands for one map for all."""
     data = sample(60)
     base, one = (Trial(0.0, 0.0, RepairScore(depth, {"en": 0.9}), harmless=True) for depth in (99.0, 50.0))
     before = RepairChoice(shared(data), replace(one, strength=1.0), (base, one))
-    asked: list[str] = []
 
-    def choice(harmful: str = "") -> RepairChoice:
-        def score(maps: AffineMap | LanguageMaps) -> RepairScore:
-            asked.append(own := maps.metadata["own_share"])
-            # Arabic wants 0.5, Chinese 0.
-            apart = (
-                {tag: float(share) for tag, share in (part.split() for part in own.split(", "))} if " " in own else {}
-            )
-            ar, zh = (apart.get(tag, float(own) if not apart else 0.0) for tag in ("ar", "zh"))
-            return RepairScore(10 + abs(ar - 0.5) + 2 * zh, {"en": 0.8 if own == harmful else 0.9})
+    def score(maps: AffineMap | LanguageMaps) -> RepairScore:
+        own = maps.metadata["own_share"]
+        parts = [part.split()[-1] for part in (own if " " in own else f"{own}, {own}").split(", ")]
+        ar, zh = (None if part == "none" else float(part) for part in parts)
+        return RepairScore(bias(ar, zh), {"en": 0.8 if own in harmful else 0.9})
 
-        return choose_language_maps(before, data, score, pivot="en", own_shares=(0.0, 0.25, 0.5), ridges=(3.0,))
+    return choose_language_maps(before, data, score, pivot="en", own_shares=(0.0, 0.25, 0.5), ridges=(3.0,))
 
-    found = choice()
+
+def test_a_language_gets_a_share_of_its_own_where_that_is_better_and_harmless() -> None:
+    def bias(ar: float | None, zh: float | None) -> float:
+        return 40.0 if ar is None or zh is None else 10 + abs(ar - 0.5) + 2 * zh
+
+    found = choice_by_share(bias)
     assert found.chosen.own_share == {"ar": 0.5, "zh": 0.0}
     assert found.chosen.score.bias == 10
     assert found.repair.metadata["own_share"] == "ar 0.5, zh 0"
-    assert asked == ["0", "0.25", "0.5", "ar 0.25, zh 0", "ar 0.5, zh 0", "ar 0.5, zh 0.25", "ar 0.5, zh 0.5"]
+    none = {"ar": None, "zh": 0.0}, {"ar": 0.5, "zh": None}
+    tried = [trial.own_share for trial in found.trials[2:]]
+    assert tried[:3] == [0.0, 0.25, 0.5]
+    assert tried[3:6] == [none[0], {"ar": 0.25, "zh": 0.0}, {"ar": 0.5, "zh": 0.0}]
+    assert tried[6:] == [none[1], {"ar": 0.5, "zh": 0.25}, {"ar": 0.5, "zh": 0.5}]
+    data = sample(60)
     wanted = fit_language_maps(shared(data), *data, pivot="en", own_share={"ar": 0.5, "zh": 0.0})
     assert isinstance(found.repair, LanguageMaps)
     np.testing.assert_array_equal(found.repair.matrices, wanted.matrices)
-    assert choice("ar 0.5, zh 0").chosen.own_share == {"ar": 0.25, "zh": 0.0}
+    assert choice_by_share(bias, ["ar 0.5, zh 0"]).chosen.own_share == {"ar": 0.25, "zh": 0.0}
+
+
+def test_one_language_keeps_the_shared_map_where_every_other_harms_it() -> None:
+    # Arabic pays for any map of its own, so that no share suits both languages.
+    harmful = [
+        f"{ar}{zh}" for ar in ("", "ar 0, zh ", "ar 0.25, zh ", "ar 0.5, zh ") for zh in ("0", "0.25", "0.5", "none")
+    ]
+    found = choice_by_share(lambda _, zh: 50.0 if zh is None else 20 - zh, harmful)
+    assert found.chosen.own_share == {"ar": None, "zh": 0.5}
+    assert isinstance(found.repair, LanguageMaps)
+    np.testing.assert_array_equal(found.repair.matrices[1], found.repair.matrices[0])
+    np.testing.assert_array_equal(found.repair.biases[1], found.repair.biases[0])
+    assert np.abs(found.repair.matrices[2] - found.repair.matrices[0]).max() > 1e-3
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -340,7 +359,9 @@ def test_a_recipe_gives_each_language_a_share_by_its_tag() -> None:
         return recipe.start.own_share
 
     assert share("0.2") == 0.2
-    assert share("{zho: 0.2, no: 0}") == {"zh": 0.2, "no": 0.0}  # YAML 1.1 takes the second tag for false
+    assert share("{zho: 0.2, no: null}") == {"zh": 0.2, "no": None}  # YAML 1.1 takes the second tag for false
+    plain = {**values, "start": {"kind": "repair", "own_share": {"zh": 0.2, False: 0.1}}}
+    assert make_recipe(plain).start.own_share == {"zh": 0.2, "no": 0.1}
     for wrong in ("{zh: 0.2}", "{zh: 0.2, no: 0, en: 0}"):
         with pytest.raises(InputError, match=r"--set, field 'start.own_share'.*one for each of zh, no"):
             share(wrong)

@@ -103,10 +103,25 @@ def test_a_repair_is_fitted_on_the_files_that_say_so_and_each_triplet_once(tmp_p
 
 def test_languages_and_target_queries_that_are_not_wanted_are_left_out(tmp_path: Path) -> None:
     write(tmp_path / "b.jsonl", made_triplets(20, ("zh", "ar", "th")))
-    values = {"model": "m", "languages": ["zh", "ar"], "data": [{"path": "b.jsonl", "languages": ["ar"]}]}
+    write(tmp_path / "c.jsonl", made_triplets(20, ("zh", "ar"), seed=1))
+    files = [{"path": "b.jsonl", "languages": ["ar"]}, {"path": "c.jsonl"}]
+    values = {"model": "m", "languages": ["zh", "ar"], "data": files, "held_out": {"share": 0}}
     data = read_train_data(make_recipe({**values, "target_queries": False}, folder=tmp_path))
-    assert {tag for one in data.train for tag in one.targets} == {"ar"}
+    assert [sorted(one.targets) for one in data.train] == 20 * [["ar"]] + 20 * [["ar", "zh"]]
     assert not any(one.target_queries for one in data.train)
+
+
+def test_a_language_without_data_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", made_triplets(20, ("zh",)))
+    write(tmp_path / "b.jsonl", made_triplets(20, ("zh", "th"), seed=1))
+    values = {"model": "m", "languages": ["zh", "th", "es"], "data": [{"path": "a.jsonl"}, {"path": "b.jsonl"}]}
+    with pytest.raises(InputError, match=r"'languages'.*train on in a target language; seen: 'es'; allowed: zh, th"):
+        read_train_data(make_recipe(values, folder=tmp_path))
+    values |= {"languages": ["zh", "th"], "start": "repair"}
+    assert read_train_data(make_recipe(values, folder=tmp_path)).fit
+    overrides = ["data.1.fit_repair=false"]
+    with pytest.raises(InputError, match=r"'languages'.*fit the repair on in a target language; seen: 'th'"):
+        read_train_data(make_recipe(values, folder=tmp_path, overrides=overrides))
 
 
 def test_a_held_out_file_takes_its_texts_out_of_training(tmp_path: Path) -> None:
