@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from training_runs import made_recipe, made_triplets
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap, unit
-from haystack_crossalign.training.language_maps import LanguageMaps, fit_language_maps
+from haystack_crossalign.training.language_maps import LanguageMaps, OwnShare, fit_language_maps
 from haystack_crossalign.training.matrix_file import read_matrix_file, write_matrix_file
+from haystack_crossalign.training.outcome import training_schema
 from haystack_crossalign.training.recipe import make_recipe
 from haystack_crossalign.training.repair import (
     RepairChoice,
@@ -306,9 +308,8 @@ def test_a_language_gets_a_share_of_its_own_where_that_is_better_and_harmless() 
 
 def test_one_language_keeps_the_shared_map_where_every_other_harms_it() -> None:
     # Arabic pays for any map of its own, so that no share suits both languages.
-    harmful = [
-        f"{ar}{zh}" for ar in ("", "ar 0, zh ", "ar 0.25, zh ", "ar 0.5, zh ") for zh in ("0", "0.25", "0.5", "none")
-    ]
+    alike = ("0", "0.25", "0.5")
+    harmful = [*alike, *(f"ar {ar}, zh {zh}" for ar in alike for zh in (*alike, "none"))]
     found = choice_by_share(lambda _, zh: 50.0 if zh is None else 20 - zh, harmful)
     assert found.chosen.own_share == {"ar": None, "zh": 0.5}
     assert isinstance(found.repair, LanguageMaps)
@@ -317,11 +318,13 @@ def test_one_language_keeps_the_shared_map_where_every_other_harms_it() -> None:
     assert np.abs(found.repair.matrices[2] - found.repair.matrices[0]).max() > 1e-3
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_training_ends_with_a_map_for_each_language(tiny_model_folder: Path, tmp_path: Path, frozen: bool) -> None:
+@pytest.mark.parametrize(("frozen", "share"), [(True, 0.1), (False, {"zh": 0.1})])
+def test_training_ends_with_a_map_for_each_language(
+    tiny_model_folder: Path, tmp_path: Path, frozen: bool, share: OwnShare
+) -> None:
     recipe = made_recipe(
         tiny_model_folder,
-        start={"kind": "repair", "strength": 1.0, "common_share": 0.2, "own_share": 0.1}
+        start={"kind": "repair", "strength": 1.0, "common_share": 0.2, "own_share": share}
         | ({} if frozen else {"train_dense": False, "refit": True}),
         freeze_encoder=frozen,
         dropout=0.0,
@@ -332,6 +335,9 @@ def test_training_ends_with_a_map_for_each_language(tiny_model_folder: Path, tmp
     names = [type(one).__name__ for one in model.children()]
     assert names[-5:] == ["Normalize", "Dense", "Dense", "Dense", "Normalize"]
     assert outcome.data["kept"]["refitted"]["ridge"] == "3"
+    assert outcome.data["kept"]["refitted"]["own_share"] == ("0.1" if frozen else "zh 0.1")
+    assert outcome.data["recipe"]["start"]["own_share"] == share
+    Draft202012Validator(training_schema()).validate(outcome.data)
     assert outcome.data["result"]["rows"]
     assert "a map of its own for each language" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     texts = [made_triplets(60)[3].passage, made_triplets(60)[3].targets["zh"]]
