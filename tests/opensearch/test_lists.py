@@ -104,7 +104,12 @@ def test_nearest_neighbours_are_those_of_haystacks_retriever(
     with client.point_in_time(index) as frozen:
         lists = retrieval.retrieve([""] * QUERIES, vectors, 12, frozen)
     theirs = [retriever.run(vector.tolist(), top_k=12)["documents"] for vector in vectors]
-    assert pairs(lists) == [as_pairs(documents) for documents in theirs]
+    expected = [as_pairs(documents) for documents in theirs]
+    assert [[name for name, _ in row] for row in pairs(lists)] == [[name for name, _ in row] for row in expected]
+    # The server does not always sum in the same order: seen once in the last bit of one score.
+    assert [score for row in pairs(lists) for _, score in row] == pytest.approx(
+        [score for row in expected for _, score in row], rel=1e-6
+    )
     # Filtering behind the search leaves lists short, filtering within it does not.
     full = user_filter is None or efficient
     assert all(len(row) == 12 for row in lists) == full, [len(row) for row in lists]
