@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap, apply_in_blocks, unit
+from haystack_crossalign.training.language_means import language_means
 
 __all__ = ["LanguageMaps", "OwnShare", "describe_share", "fit_language_maps"]
 
@@ -163,7 +164,8 @@ def fit_language_maps(
         raise InputError(
             "two languages are needed, the pivot one of them", field="pivot", seen=pivot, allowed=", ".join(tags)
         )
-    means = np.stack([vectors[members[tag]].mean(axis=0) for tag in tags])
+    codes = np.asarray([tags.index(tag) for tag in languages])
+    means = language_means(vectors, codes, groups)
     shares = _shares(own_share, tags[1:])
     detectors, offsets = _detectors(vectors, members, means, tags)
     weight, bias = shared.matrix.astype(np.float64), shared.bias.astype(np.float64)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap, unit
 from haystack_crossalign.training.language_maps import OwnShare, fit_language_maps
+from haystack_crossalign.training.language_means import language_means, parallel_rows
 from haystack_crossalign.training.matrix_file import VectorMap
 
 __all__ = [
@@ -51,7 +52,8 @@ class LanguageDirections:
 
     :param languages: tags, ascending.
     :param counts: documents per language.
-    :param means: float64 ``[L, dim]``, mean of each language's unit-length embeddings.
+    :param means: float64 ``[L, dim]``, mean of each language's unit-length embeddings, over the same documents as far as
+        parallel ones tell (:func:`~haystack_crossalign.training.language_means.language_means`).
     :param common: float64 ``[dim]``, mean of those means: each language counts once, however many documents it has.
     :param basis: float64 ``[k, dim]``, orthonormal, the directions in which the means differ, the strongest first.
     :param spread: float64 ``[dim, dim]``, mean outer product of what tells the versions of one document apart, beyond
@@ -152,7 +154,7 @@ def fit_language_directions(
         raise InputError("at least two languages are needed", field="languages", seen=tags)
     codes = np.asarray([tags.index(tag) for tag in languages])
     vectors = unit(vectors)
-    means = np.stack([vectors[codes == code].mean(axis=0) for code in range(len(tags))])
+    means = language_means(vectors, codes, groups)
     common = means.mean(axis=0)
     _, lengths, directions = np.linalg.svd(means - common, full_matrices=False)
     # The differences from their mean sum to 0: at least one direction is nothing but rounding.
@@ -170,18 +172,7 @@ def _spread(
     centred: NDArray[np.float64], codes: NDArray[np.int64], groups: Sequence[str]
 ) -> tuple[NDArray[np.float64] | None, int]:
     """Mean outer product of the deviations of versions from the mean of their group, and how many groups there are."""
-    if len(groups) != len(centred):
-        raise InputError(
-            "one group is needed for each embedding", field="groups", seen=len(groups), allowed=str(len(centred))
-        )
-    members: dict[str, list[int]] = {}
-    for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    parts = [
-        centred[rows] - centred[rows].mean(axis=0)
-        for rows in members.values()
-        if len({int(codes[row]) for row in rows}) > 1
-    ]
+    parts = [centred[rows] - centred[rows].mean(axis=0) for rows in parallel_rows(codes, groups)]
     if not parts:
         return None, 0
     deviations = np.concatenate(parts)

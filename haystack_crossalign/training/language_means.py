@@ -1,0 +1,73 @@
+"""Means of languages that differ by the language, not by what the documents of each are about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["ENOUGH_PARALLEL", "language_means", "parallel_rows"]
+
+ENOUGH_PARALLEL = 30
+"""Parallel documents from which a language's mean is told from them alone."""
+
+
+def language_means(
+    vectors: NDArray[np.float64], codes: NDArray[np.int64], groups: Sequence[str] | None
+) -> NDArray[np.float64]:
+    """Mean embedding of each language over the same documents, as far as parallel ones tell.
+
+    Where the languages come from different corpora, the plain means differ by their topics too. So each version is
+    taken for the sum of its document and its language, ``x_dl = g_d + m_l + error``, by least squares over the
+    documents that have several versions (Yates 1934, the two-way layout with empty cells). Where every language has
+    every document, that is the plain mean. It is taken too where a language has too few parallel documents for this, or
+    none that link it with the others.
+
+    :param vectors: ``[n, dim]``.
+    :param codes: number of the language of each, 0 to L - 1, each at least once.
+    :param groups: parallel group of each, or None.
+    :returns: ``[L, dim]``.
+    """
+    count = int(codes.max()) + 1
+    plain = np.stack([vectors[codes == code].mean(axis=0) for code in range(count)])
+    if groups is None:
+        return plain
+    members = parallel_rows(codes, groups)
+    design, found = np.zeros((count, count)), np.zeros_like(plain)
+    documents, levels = np.zeros(count), np.zeros_like(plain[0])
+    for rows in members:
+        # A language that has a document twice counts as often.
+        present = np.bincount(codes[rows], minlength=count).astype(np.float64)
+        design += np.diag(present) - np.outer(present, present) / len(rows)
+        np.add.at(found, codes[rows], vectors[rows] - vectors[rows].mean(axis=0))
+        documents += present > 0
+    if documents.min() < ENOUGH_PARALLEL or (documents == len(members)).all() and len(members) * count == len(codes):
+        return plain
+    values, axes = np.linalg.eigh(design)
+    # One direction is free, the level of all; a second one is two sets of languages that share no document.
+    if values[1] < 1e-9 * values[-1]:
+        return plain
+    effects = axes[:, 1:] / values[1:] @ (axes[:, 1:].T @ found)
+    for rows in members:
+        levels += (vectors[rows] - effects[codes[rows]]).mean(axis=0)
+    return levels / len(members) + effects
+
+
+def parallel_rows(codes: NDArray[np.int64], groups: Sequence[str]) -> list[list[int]]:
+    """Rows of each group that has several languages, in the order of the groups' first rows.
+
+    :param codes: language of each row.
+    :param groups: group of each row.
+    :raises InputError: when they are not of the same number.
+    """
+    if len(groups) != len(codes):
+        raise InputError(
+            "one group is needed for each embedding", field="groups", seen=len(groups), allowed=str(len(codes))
+        )
+    members: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    return [rows for rows in members.values() if len({int(codes[row]) for row in rows}) > 1]
