@@ -2,7 +2,6 @@
 
 python benchmarks/repair_choice.py                       # Chinese, Spanish, Vietnamese
 python benchmarks/repair_choice.py --corpus translated   # Arabic, Thai: of them SQuAD has nothing
-python benchmarks/repair_choice.py --corpus together     # one repair for Chinese, Spanish and Vietnamese
 """
 
 from __future__ import annotations
@@ -50,16 +49,9 @@ The last column is of other texts than those that are fitted on: the real Englis
 and its English passages, by the repair that was fitted on all sections (and blocks). English has no map of its own, so
 it does not depend on *own*.
 """
-TOGETHER = f"""{SQUAD.rstrip()}
-
-One repair for all languages together, as the multilingual recipes fit it: the directions are those of English and all
-the others, and so is the mean that *share* is a part of. What another language's *own* is does not show in a table:
-each language has its own map, and is judged in the pool of English and itself.
-"""
 CORPORA = {
     "squad": (SQUAD, ("zh", "es", "vi"), "repair_choice"),
     "translated": (TRANSLATED, ("ar", "th"), "repair_choice_translated"),
-    "together": (TOGETHER, ("zh", "es", "vi"), "repair_choice_together"),
 }
 # Share of the common mean, shrinkage of the whitening, own share of the other language, which None gives no map.
 ONE_MAP = [(0.0, None, None), *((share, kind, None) for share, kind in product((0.6, 0.8), (None, 10.0, 3.0)))]
@@ -177,16 +169,20 @@ def english_questions(data: Path) -> tuple[list[str], list[tuple[str, int]]]:
     return passages, [(one.query, groups[one.group]) for one in triplets]
 
 
-def fitted(
-    parts: Sequence[Half], setting: tuple, language: str, others: Mapping[str, Sequence[Half]] | None = None
-) -> VectorMap:
-    """The repair of the parts' passages, and of those of other languages."""
-    share, whitening, own = setting
+def fitted(parts: Sequence[Half], setting: tuple, language: str) -> VectorMap:
     rows: dict[tuple[str, str], np.ndarray] = {}
-    for tag, halves_of in ({language: parts} | dict(others or {})).items():
-        for part in halves_of:
-            for name, english, other in zip(part.groups, *part.fit, strict=True):
-                rows["en", name], rows[tag, name] = english, other
+    for part in parts:
+        for name, english, other in zip(part.groups, *part.fit, strict=True):
+            rows["en", name], rows[language, name] = english, other
+    return repair_of(rows, setting)
+
+
+def repair_of(rows: Mapping[tuple[str, str], np.ndarray], setting: tuple) -> VectorMap:
+    """The repair of passages by language and group.
+
+    :param setting: share of the common mean, shrinkage of the whitening, own share; see `MAPS`.
+    """
+    share, whitening, own = setting
     vectors = np.stack(list(rows.values())).astype(np.float32)
     tags, groups = [tag for tag, _ in rows], [name for _, name in rows]
     shared = fit_language_directions(vectors, tags, groups).affine(1.0, share, whitening=whitening)
@@ -236,15 +232,14 @@ def halves(
     return tuple(Half(part, embeddings) for part in split)  # type: ignore[return-value]
 
 
-def both(
-    language: str, parts: tuple[Half, Half], setting: tuple | None, others: Mapping[str, tuple[Half, Half]]
-) -> dict[str, np.ndarray]:
-    """Each half by the repair that was fitted on the other one, and on that of other languages."""
-    found = []
-    for place, judged in enumerate(parts):
-        fit = 1 - place
-        beside = {tag: [halves_of[fit]] for tag, halves_of in others.items()}
-        found.append(judged.ranked(None if setting is None else fitted([parts[fit]], setting, language, beside)))
+def both(language: str, parts: tuple[Half, Half], setting: tuple | None) -> dict[str, np.ndarray]:
+    """Each half by the repair that was fitted on the other one."""
+    return judged(parts, [None if setting is None else fitted([parts[fit]], setting, language) for fit in (1, 0)])
+
+
+def judged(parts: tuple[Half, Half], repairs: Sequence[VectorMap | None]) -> dict[str, np.ndarray]:
+    """Each half by a repair of its own."""
+    found = [part.ranked(repair) for part, repair in zip(parts, repairs, strict=True)]
     return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 
@@ -266,15 +261,8 @@ def row(name: str, before: dict[str, np.ndarray], after: dict[str, np.ndarray], 
     return "| " + " | ".join([*cells, *more]) + " |"
 
 
-def table(
-    language: str,
-    title: str,
-    parts: tuple[Half, Half],
-    english: Questions | None = None,
-    others: Mapping[str, tuple[Half, Half]] | None = None,
-) -> list[str]:
-    others = others or {}
-    before = both(language, parts, None, others)
+def table(language: str, title: str, parts: tuple[Half, Half], english: Questions | None = None) -> list[str]:
+    before = both(language, parts, None)
     foreign = int(before["foreign"].sum())
     passages, asked = sum(one.count for one in parts), len(before["foreign"]) - foreign
     kind = "questions" if asked > foreign else "sentences"
@@ -290,7 +278,7 @@ def table(
             row("base model", before, before, *([] if known is None else [loss(known, known)]))]  # fmt: skip
     for share, whitening, own in (*ONE_MAP, *MAPS):
         name = ", ".join("-" if one is None else f"{one:g}" for one in (share, whitening, own))
-        after = both(language, parts, (share, whitening, own), others)
+        after = both(language, parts, (share, whitening, own))
         if english is not None and known is not None and (share, whitening) not in more:
             repair = fitted(parts, (share, whitening, None), language)
             more[share, whitening] = [loss(known, english.found(repair))]
@@ -330,13 +318,9 @@ def main() -> None:
                 title = f"## en, {language}: fitted on sections{' and on blocks of NTREX-128' if fit_blocks else ''}"
                 made += table(language, title, parts, english)
     else:
-        together = arguments.corpus == "together"
-        pairs = {language: list(squad_pairs(language, arguments.data)) for language in chosen}
-        articles = sorted({article for one in pairs.values() for article, _ in one}) if together else []
-        known = {language: halves(one, embeddings, articles) for language, one in pairs.items()}
         for language in chosen:
-            others = {tag: one for tag, one in known.items() if together and tag != language}
-            made += table(language, f"## en, {language}", known[language], others=others)
+            parts = halves(squad_pairs(language, arguments.data), embeddings)
+            made += table(language, f"## en, {language}", parts)
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch", "sentence-transformers"))
     made += ["", f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"]
     output.write_text("\n".join(made) + "\n", encoding="utf-8")

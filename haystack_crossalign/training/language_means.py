@@ -37,14 +37,15 @@ def language_means(
         return plain
     members = parallel_rows(codes, groups)
     design, found = np.zeros((count, count)), np.zeros_like(plain)
-    documents, levels = np.zeros(count), np.zeros_like(plain[0])
+    documents, level = np.zeros(count), np.zeros_like(plain[0])
     for rows in members:
         # A language that has a document twice counts as often.
         present = np.bincount(codes[rows], minlength=count).astype(np.float64)
         design += np.diag(present) - np.outer(present, present) / len(rows)
         np.add.at(found, codes[rows], vectors[rows] - vectors[rows].mean(axis=0))
         documents += present > 0
-    if documents.min() < ENOUGH_PARALLEL or (documents == len(members)).all() and len(members) * count == len(codes):
+    everywhere = (documents == len(members)).all() and len(members) * count == len(codes)
+    if everywhere or documents.min() < ENOUGH_PARALLEL:
         return plain
     values, axes = np.linalg.eigh(design)
     # One direction is free, the level of all; a second one is two sets of languages that share no document.
@@ -52,8 +53,8 @@ def language_means(
         return plain
     effects = axes[:, 1:] / values[1:] @ (axes[:, 1:].T @ found)
     for rows in members:
-        levels += (vectors[rows] - effects[codes[rows]]).mean(axis=0)
-    return levels / len(members) + effects
+        level += (vectors[rows] - effects[codes[rows]]).mean(axis=0)
+    return np.asarray(level / len(members) + effects)
 
 
 def parallel_rows(codes: NDArray[np.int64], groups: Sequence[str]) -> list[list[int]]:

@@ -52,8 +52,8 @@ class LanguageDirections:
 
     :param languages: tags, ascending.
     :param counts: documents per language.
-    :param means: float64 ``[L, dim]``, mean of each language's unit-length embeddings, over the same documents as far as
-        parallel ones tell (:func:`~haystack_crossalign.training.language_means.language_means`).
+    :param means: float64 ``[L, dim]``, mean of each language's unit-length embeddings, over the same documents as far
+        as parallel ones tell (:func:`~haystack_crossalign.training.language_means.language_means`).
     :param common: float64 ``[dim]``, mean of those means: each language counts once, however many documents it has.
     :param basis: float64 ``[k, dim]``, orthonormal, the directions in which the means differ, the strongest first.
     :param spread: float64 ``[dim, dim]``, mean outer product of what tells the versions of one document apart, beyond
