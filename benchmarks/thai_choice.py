@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--recipe", choices=("en_th", "multilingual"), default="en_th")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--shares", type=float, nargs="+", choices=SHARES, default=SHARES)
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
     parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
     parser.add_argument("--judging", type=Path, help="file that keeps the base model's embeddings for judging")
@@ -128,7 +129,7 @@ def main() -> None:
         arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for seed in arguments.seeds:
-            shares = [share for share in SHARES if f"{seed}@{share:g}" not in known]
+            shares = [share for share in arguments.shares if f"{seed}@{share:g}" not in known]
             if not shares:
                 continue
             began = time.perf_counter()
@@ -141,7 +142,9 @@ def main() -> None:
                 write_memory(memory, arguments.embeddings)
             way = Way(recipe, folder, memory)
             for share in shares:
-                if share:
+                if share == recipe.interpolate:
+                    embeddings, maps = Embeddings(None, str(folder)), None
+                elif share:
                     at = Path(work) / f"{seed}-{share:g}"
                     way.model_at(share / recipe.interpolate).save(str(at), safe_serialization=True)
                     embeddings, maps = Embeddings(None, str(at)), None
