@@ -151,5 +151,8 @@ class IndexView:
         return str(values[0]) if values else None
 
     def vanished(self, what: str) -> ExternalError:
-        """The error for numbers that contradict each other because the index changed in between."""
-        return ExternalError(f"{what}: the index changed while it was read; use a point in time, or start again")
+        """The error for numbers that contradict each other: the index changed in between, or a score did."""
+        return ExternalError(
+            f"{what}: the index changed while it was read, or the server rounded a score another way the second time; "
+            "use a point in time, or start again"
+        )
