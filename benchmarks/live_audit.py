@@ -111,7 +111,8 @@ def load(server: OpenSearchServer, name: str, base: Base, documents: int) -> Non
             lines.append({"embedding": short, "language": LANGUAGES[code], "parallel_id": group})
             written += 1
         answer: Any = server.request("POST", f"/{name}/_bulk", lines)
-        assert not answer["errors"], answer["items"][0]
+        if answer["errors"]:
+            raise SystemExit(f"the server refused a document: {answer['items'][0]}")
         copy += 1
     server.request("POST", f"/{name}/_refresh")
     while _merging(server, name):
@@ -161,7 +162,8 @@ class Arena:
 
     def server_cpu(self) -> float:
         """Processor seconds of the server's process so far."""
-        assert self.server.process is not None
+        if self.server.process is None:
+            raise SystemExit("the server is not a process of ours: its time cannot be read")
         fields = Path(f"/proc/{self.server.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -238,7 +240,8 @@ def run_rounds(arena: Arena, base: Base, options: argparse.Namespace) -> tuple[d
         ]
         for name, count, action in contest[number % 2 :: 1] + contest[: number % 2]:
             costs[name].append(arena.timed(count, action))
-        assert ranks[0].unranked == ()
+        if ranks[0].unranked:
+            raise SystemExit(f"relevant documents without a rank: {ranks[0].unranked[:3]}")
         depths += ranks[0].table.ranks.max(axis=1).tolist()
         print(
             f"round {number + 1}: " + ", ".join(f"{k} {v[-1].wall * 1e3:.1f} ms" for k, v in costs.items()), flush=True

@@ -28,6 +28,7 @@ from training import MODEL, RECIPES, XQUAD, machine, read_memory, write_memory
 
 HERE = Path(__file__).resolve().parent
 SHARES = (0.0, 0.25, 0.5)  # of which share_choice.md takes the last; it rules out going further
+SEEDS = [0, 1]
 FILES = ("train.jsonl", "valid.jsonl", "test.jsonl")
 SHORTEST = 200  # characters; a shorter paragraph is a heading or a caption and goes with the next one
 OVERLAP = 50  # characters in a row
@@ -104,7 +105,7 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, metavar="FOLDER")
     parser.add_argument("--recipe", choices=("en_th", "multilingual"), default="en_th")
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--shares", type=float, nargs="+", choices=SHARES, default=SHARES)
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
     parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
@@ -163,6 +164,7 @@ def main() -> None:
                 shown = ", ".join(f"{tag} {one['shown']}" for tag, one in figures.items())
                 print(f"seed {seed}, share {share:g}: {shown}, {time.perf_counter() - began:.0f} s", flush=True)
     given = "" if alone else f"--recipe {arguments.recipe} "
+    given += "" if arguments.seeds == SEEDS else f"--seeds {' '.join(map(str, arguments.seeds))} "
     head = [f"# How far the {'Thai' if alone else arguments.recipe} recipe should go, by real Thai questions", "",
             f"`python benchmarks/thai_choice.py {given}--questions iapp-wiki-qa-dataset/squad_format/data`",
             (DESCRIBED if alone else MULTILINGUAL).rstrip(), ""]  # fmt: skip

@@ -89,6 +89,7 @@ def sample(kind: str, sections: Rows, parts: Mapping[str, list[Half]]) -> Rows:
 
 
 def fitted(kind: str, rows: Rows, setting: tuple) -> VectorMap:
+    # The estimator that this one replaced, to be compared with.
     def plain(vectors: np.ndarray, codes: np.ndarray, _: object) -> np.ndarray:
         return language_means(vectors, codes, None)
 
@@ -117,7 +118,7 @@ def main() -> None:
         whole["th"] = Questions(*thai_questions(arguments.questions), embeddings)
     before = {language: judged(one, [None, None]) for language, one in parts.items()}
     alone = {tag: one.found(None) for tag, one in whole.items()}
-    heads = [*(f"{tag}; en" for tag in JUDGED), *(f"{tag}, whole file: loss" for tag in whole)]
+    heads = [*(f"{tag}; en" for tag in JUDGED), *(f"{tag}, all questions: loss" for tag in whole)]
 
     def row(name: str, kind: str, setting: tuple | None) -> str:
         cells = []

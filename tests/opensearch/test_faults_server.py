@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from fault_proxy import Proxy
 from live_command import run_audit
 from live_faults import Outcome, at_search, audit, documents
 from opensearch_server import OpenSearchServer
+from opensearch_servers import skip_without_servers
 
 from haystack_crossalign.opensearch.client import Patience
 
@@ -21,8 +21,7 @@ NAME = "bench-server"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OpenSearchServer]:
-    if os.environ.get("CROSSALIGN_SKIP_OPENSEARCH") == "1":
-        pytest.skip("CROSSALIGN_SKIP_OPENSEARCH=1")
+    skip_without_servers()
     with OpenSearchServer("3.4.0", heap="512m") as server:
         yield server
 

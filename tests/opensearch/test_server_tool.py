@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,14 +14,14 @@ import opensearch_assembly
 import pytest
 from opensearch_assembly import VERSIONS, SetupError, assemble, find_java
 from opensearch_server import OpenSearchServer
+from opensearch_servers import skip_without_servers
 
 TOOLS = Path(opensearch_assembly.__file__).parent
 
 
 @pytest.fixture(autouse=True)
 def _unless_skipped() -> None:
-    if os.environ.get("CROSSALIGN_SKIP_OPENSEARCH") == "1":
-        pytest.skip("CROSSALIGN_SKIP_OPENSEARCH=1")
+    skip_without_servers()
 
 
 @pytest.fixture

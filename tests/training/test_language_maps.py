@@ -318,6 +318,21 @@ def test_one_language_keeps_the_shared_map_where_every_other_harms_it() -> None:
     assert np.abs(found.repair.matrices[2] - found.repair.matrices[0]).max() > 1e-3
 
 
+def test_the_maps_take_off_a_share_of_the_mean_that_the_repair_takes_off(data: Sample) -> None:
+    # Arabic lacks the documents that lie to one side, so that plain means would hold their topic.
+    vectors, tags, groups = data
+    kept = [row for row, tag in enumerate(tags) if tag != "ar" or vectors[int(groups[row][1:])][20] > 0]
+    part = (vectors[kept], [tags[row] for row in kept], [groups[row] for row in kept])
+    fitted = fit_language_directions(*part)
+    start = fitted.affine(1.0, 0.5)
+    maps = fit_language_maps(start, *part, pivot="en", own_share=0.2, ridge=1e9)  # so stiff that nothing else changes
+    plain = np.stack([part[0][[one == tag for one in part[1]]].mean(axis=0) for tag in fitted.languages]).mean(axis=0)
+    wanted, other = (start.bias - 0.2 * start.matrix @ common for common in (fitted.common, plain))
+    for bias in maps.biases[1:]:
+        np.testing.assert_allclose(bias, wanted, atol=1e-6)
+    assert np.abs(wanted - other).max() > 1e-3
+
+
 @pytest.mark.parametrize(("frozen", "share"), [(True, 0.1), (False, {"zh": 0.1})])
 def test_training_ends_with_a_map_for_each_language(
     tiny_model_folder: Path, tmp_path: Path, frozen: bool, share: OwnShare
