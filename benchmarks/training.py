@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario
@@ -389,6 +390,7 @@ def machine() -> dict:
         "processor": platform.machine(),
         "bf16": [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags],  # two-fold in time
         "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": version("torch"),
         "sentence-transformers": version("sentence-transformers"),
