@@ -1,7 +1,6 @@
-"""How far a recipe should go from its start, judged on real Thai questions, without XQuAD.
+"""How far the Thai recipe should go from its start, judged on real Thai questions, without XQuAD.
 
     python benchmarks/thai_choice.py --questions iapp-wiki-qa-dataset/squad_format/data
-    python benchmarks/thai_choice.py --recipe multilingual --questions iapp-wiki-qa-dataset/squad_format/data
 
 The questions are those of iApp Technology's Thai Wikipedia QA dataset (MIT licence), `train.jsonl`, `valid.jsonl` and
 `test.jsonl` of its folder in SQuAD's format. They judge; nothing is trained on them.
@@ -22,25 +21,21 @@ import numpy as np
 from repair_choice import DATA, Embeddings, Questions, english_questions, loss  # beside this file
 from share_choice import TOLERANCE, Way, recipe_for
 
-from haystack_crossalign.training.recipe import read_recipe
 from haystack_crossalign.training.trainer import train
-from training import MODEL, RECIPES, XQUAD, machine, read_memory, write_memory
+from training import MODEL, XQUAD, machine, read_memory, write_memory
 
 HERE = Path(__file__).resolve().parent
 SHARES = (0.0, 0.25, 0.5)  # of which share_choice.md takes the last; it rules out going further
-SEEDS = [0, 1]
 FILES = ("train.jsonl", "valid.jsonl", "test.jsonl")
 SHORTEST = 200  # characters; a shorter paragraph is a heading or a caption and goes with the next one
 OVERLAP = 50  # characters in a row
-QUESTIONS = f"""iApp Technology's
+DESCRIBED = f"""
+share_choice.md has no Thai in it, for want of Thai questions in the training data. Here are some: iApp Technology's
 Thai Wikipedia QA dataset (MIT licence), real Thai questions about Thai Wikipedia. Its articles are cut into paragraphs
 (of at least {SHORTEST} characters, where the article has as many), and a question's relevant passage is the paragraph
 that its answer stands in, in one pool of all paragraphs of all articles. Paragraphs that share {OVERLAP} characters in
-a row with a Thai passage of XQuAD would be left out"""
-DESCRIBED = f"""
-share_choice.md has no Thai in it, for want of Thai questions in the training data. Here are some: {QUESTIONS};
-English is judged by the real questions of the SQuAD training file. Nothing is trained on either: the Thai recipe trains
-on NTREX-128 and course sections.
+a row with a Thai passage of XQuAD would be left out; English is judged by the real questions of the SQuAD training
+file. Nothing is trained on either: the Thai recipe trains on NTREX-128 and course sections.
 
 *Share*: of the way from the start to the tuned weights (`interpolate`), the repair and the map of Thai fitted again
 each time; at 0 nothing is trained. *Loss*: of same-language NDCG@1 in points, with its 95 % interval (Agresti and Min);
@@ -49,17 +44,6 @@ a gain is negative.
 The rule, written down before the first run: the largest of these shares by which neither Thai nor English loses more
 than {TOLERANCE:g} points, means of the seeds, and nothing trained where there is none. share_choice.md says that they
 find the more the larger they are, and that three quarters of the way cost English too much.
-"""
-MULTILINGUAL = f"""
-The questions are those of thai_choice.md: {QUESTIONS}.
-Nothing is trained on them. English is not judged here: its questions are those that this recipe trains on.
-
-*Share*: of the way from the start to the tuned weights (`interpolate`), the repair and the maps fitted again each time;
-at 0 nothing is trained. *Loss*: of same-language NDCG@1 in points, with its 95 % interval (Agresti and Min); a gain is
-negative.
-
-The rule, written down before the first run: the largest of these shares by which Thai loses no more than {TOLERANCE:g}
-points, mean of the seeds.
 """
 
 
@@ -103,24 +87,20 @@ def thai_questions(folder: Path) -> tuple[list[str], list[tuple[str, int]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--questions", type=Path, metavar="FOLDER")
-    parser.add_argument("--recipe", choices=("en_th", "multilingual"), default="en_th")
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--shares", type=float, nargs="+", choices=SHARES, default=SHARES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
     parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
     parser.add_argument("--judging", type=Path, help="file that keeps the base model's embeddings for judging")
-    parser.add_argument("--output", type=Path, help="default: thai_choice[_multilingual].md in results/")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "thai_choice.md")
     arguments = parser.parse_args()
     if arguments.questions is None:
         print(f"nothing done: --questions names the folder with {', '.join(FILES)} of iapp-wiki-qa-dataset")
         return
-    alone = arguments.recipe == "en_th"
-    output = arguments.output or HERE / "results" / f"thai_choice{'' if alone else '_multilingual'}.md"
-    state = output.with_suffix(".json")
+    state = arguments.output.with_suffix(".json")
     known = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
     memory = read_memory(arguments.embeddings)
-    asked = {"th": thai_questions(arguments.questions)} | ({"en": english_questions(arguments.data)} if alone else {})
+    asked = {"th": thai_questions(arguments.questions), "en": english_questions(arguments.data)}
     base = Embeddings(arguments.judging)
     before = {tag: Questions(*one, base).found(None) for tag, one in asked.items()}
     for tag, (passages, questions) in asked.items():
@@ -130,24 +110,20 @@ def main() -> None:
         arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for seed in arguments.seeds:
-            shares = [share for share in arguments.shares if f"{seed}@{share:g}" not in known]
+            shares = [share for share in SHARES if f"{seed}@{share:g}" not in known]
             if not shares:
                 continue
             began = time.perf_counter()
             recipe = recipe_for("th", seed)
-            if not alone:  # as training.py trains it, whose `--models` holds it by the same name
-                recipe = read_recipe(RECIPES / f"{arguments.recipe}.yaml", [f"model.name={MODEL}", f"seed={seed}"])
-            folder = (arguments.models or Path(work)) / f"{'share_th' if alone else arguments.recipe}-{seed}"
+            folder = (arguments.models or Path(work)) / f"share_th-{seed}"
             if not folder.is_dir():
                 train(recipe, folder, memory=memory)
                 write_memory(memory, arguments.embeddings)
             way = Way(recipe, folder, memory)
             for share in shares:
-                if share == recipe.interpolate:
-                    embeddings, maps = Embeddings(None, str(folder)), None
-                elif share:
+                if share:
                     at = Path(work) / f"{seed}-{share:g}"
-                    way.model_at(share / recipe.interpolate).save(str(at), safe_serialization=True)
+                    way.model_at(share).save(str(at), safe_serialization=True)
                     embeddings, maps = Embeddings(None, str(at)), None
                 else:
                     embeddings, maps = base, way.map_of_start()
@@ -161,33 +137,31 @@ def main() -> None:
                     }
                 known[f"{seed}@{share:g}"] = {"figures": figures, "machine": machine()}
                 state.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-                shown = ", ".join(f"{tag} {one['shown']}" for tag, one in figures.items())
-                print(f"seed {seed}, share {share:g}: {shown}, {time.perf_counter() - began:.0f} s", flush=True)
-    given = "" if alone else f"--recipe {arguments.recipe} "
-    given += "" if arguments.seeds == SEEDS else f"--seeds {' '.join(map(str, arguments.seeds))} "
-    head = [f"# How far the {'Thai' if alone else arguments.recipe} recipe should go, by real Thai questions", "",
-            f"`python benchmarks/thai_choice.py {given}--questions iapp-wiki-qa-dataset/squad_format/data`",
-            (DESCRIBED if alone else MULTILINGUAL).rstrip(), ""]  # fmt: skip
+                print(f"seed {seed}, share {share:g}: th {figures['th']['shown']}, en {figures['en']['shown']}, "
+                      f"{time.perf_counter() - began:.0f} s", flush=True)  # fmt: skip
+    head = ["# How far the Thai recipe should go, by real Thai questions", "",
+            "`python benchmarks/thai_choice.py --questions iapp-wiki-qa-dataset/squad_format/data`",
+            DESCRIBED.rstrip(), ""]  # fmt: skip
     for tag, (passages, questions) in asked.items():
         found = f"NDCG@1 of the base model {100 * before[tag].mean():.1f}"
         head.append(f"{tag}: {len(questions)} questions, {len(passages)} passages, {found}.  ")
     head += ["", f"Model `{MODEL}`. {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
              f"torch {version('torch')}, sentence-transformers {version('sentence-transformers')}."]  # fmt: skip
-    output.write_text("\n".join([*head, *table(known, list(asked))]) + "\n", encoding="utf-8")
-    print(f"{output} written")
+    arguments.output.write_text("\n".join([*head, *table(known)]) + "\n", encoding="utf-8")
+    print(f"{arguments.output} written")
 
 
-def table(known: dict[str, dict], tags: list[str]) -> list[str]:
+def table(known: dict[str, dict]) -> list[str]:
     seeds = sorted({key.split("@")[0] for key in known})
-    heads = ["share", *(f"{tag}, seed {seed}" for seed in seeds for tag in tags), *(f"{tag}, mean" for tag in tags)]
+    heads = ["share", *(f"{tag}, seed {seed}" for seed in seeds for tag in ("th", "en")), "th, mean", "en, mean"]
     made = ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     allowed = []
     for share in SHARES:
         runs = [known[f"{seed}@{share:g}"]["figures"] for seed in seeds if f"{seed}@{share:g}" in known]
         if len(runs) < len(seeds):
             continue
-        means = [float(np.mean([run[tag]["loss"] for run in runs])) for tag in tags]
-        cells = [run[tag]["shown"] for run in runs for tag in tags] + [f"{one:+.2f}" for one in means]
+        means = [float(np.mean([run[tag]["loss"] for run in runs])) for tag in ("th", "en")]
+        cells = [run[tag]["shown"] for run in runs for tag in ("th", "en")] + [f"{one:+.2f}" for one in means]
         made.append(f"| {share:g} | " + " | ".join(cells) + " |")
         if max(means) <= TOLERANCE:
             allowed.append(share)

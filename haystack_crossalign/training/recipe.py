@@ -65,6 +65,9 @@ class Recipe:
     :param target_queries: whether target-language queries are used where the data has them.
     :param batch_languages: ``one`` target language per batch, languages in turn; ``mixed``; or ``all`` of a triplet in
         one row, for triplets that have all of them.
+    :param language_exponent: how much the number of a language's triplets counts, 0 to 1: with 1 every triplet comes
+        once in an epoch, with 0 every language comes as often (some of its triplets again, or left out), in as many
+        steps.
     :param batch_neighbours: triplets of one article (the group id up to its last ``:`` or ``#``) that come into a batch
         together: the hard negatives of each other. 1 deals them out at random.
     :param held_out: what is kept from training.
@@ -93,6 +96,7 @@ class Recipe:
     start: Start = field(default=Start(), metadata={"section": Start, "short": "kind"})
     target_queries: bool = setting(boolean(), True)
     batch_languages: str = setting(choice("one", "mixed", "all"), "one")
+    language_exponent: float = setting(number(0, 1), 1.0)
     batch_neighbours: int = setting(whole(1), 1)
     held_out: HeldOutPart = field(default=HeldOutPart(), metadata={"section": HeldOutPart})
     loss: LossOptions = field(default=LossOptions(), metadata={"section": LossOptions})
@@ -181,6 +185,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             ("distil", "anchor_share"),
             made.distil.anchor_share,
             "1, or distil.anchor_weight above 0 and freeze_encoder: false",
+        )
+    if made.language_exponent < 1 and made.batch_languages == "all":
+        raise settings.error(
+            "a row with all languages counts for none of them",
+            ("language_exponent",),
+            made.language_exponent,
+            "1, or batch_languages: one or mixed",
         )
     if made.start.refit and (made.start.kind != "repair" or made.start.train_dense):
         raise settings.error(

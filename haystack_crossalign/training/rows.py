@@ -28,6 +28,7 @@ class TrainRow:
         none.
     :param targets: number of target passages.
     :param kind: rows of one kind may share a batch.
+    :param language: target language, or several joined.
     :param keys: what no other row of the batch may share.
     :param article: what its passage is a part of.
     """
@@ -35,6 +36,7 @@ class TrainRow:
     columns: tuple[int, ...]
     targets: int
     kind: str
+    language: str
     keys: Collection[Hashable]
     article: str
 
@@ -58,17 +60,25 @@ def make_rows(
             columns = [table.add(QUERY, part.query), table.add(DOCUMENT, part.passage)]
             columns += [table.add(DOCUMENT, part.targets[tag]) for tag in tags]
             columns += [table.add(QUERY, part.target_queries[tag]) for tag in tags if asked]
-            named = "+".join(tags) if batch_languages != "mixed" else "mixed"
+            language = "+".join(tags)
+            named = language if batch_languages != "mixed" else "mixed"
             # The keys of all languages: two languages of one triplet are never in one batch either.
             kind = f"{named}{' with queries' if asked else ''}"
-            rows.append(TrainRow(tuple(columns), len(tags), kind, keys, article_of(triplet.group)))
+            rows.append(TrainRow(tuple(columns), len(tags), kind, language, keys, article_of(triplet.group)))
     return rows
 
 
 class KindBatchSampler(DistinctBatchSampler):
     """:class:`DistinctBatchSampler` whose batches hold rows of one kind; the kinds come in random order.
 
+    With an exponent below 1 the languages come more evenly than the data has them: of every epoch's rows, which are as
+    many as there are, a language that has the share p of them gets the share ``p^exponent / sum p^exponent`` (Conneau
+    and Lample 2019); 0 gives each as many. Of a language that has more, some rows are left out, others in every epoch;
+    of one that has less, rows come again, in different batches.
+
     :param kinds: kind of each row.
+    :param languages: language of each row.
+    :param exponent: 0 to 1; 1 deals every row once.
     :param articles: article of each row.
     :param neighbours: rows of one article that are dealt together.
     """
@@ -83,11 +93,15 @@ class KindBatchSampler(DistinctBatchSampler):
         seed: int = 0,
         processes: int = 1,
         *,
+        languages: Sequence[str] | None = None,
+        exponent: float = 1.0,
         articles: Sequence[str] | None = None,
         neighbours: int = 1,
     ) -> None:
         super().__init__(dataset, keys, batch_size, drop_last, seed, processes)
         self.kinds = kinds
+        self.languages = languages
+        self.exponent = exponent
         self.articles = articles
         self.neighbours = neighbours
 
@@ -105,8 +119,8 @@ class KindBatchSampler(DistinctBatchSampler):
         """Rows per step of all processes together, in random order."""
         state = np.random.SeedSequence([self.seed, epoch])
         members: dict[str, list[int]] = {}
-        for row, kind in enumerate(self.kinds):
-            members.setdefault(kind, []).append(row)
+        for row in self._drawn(epoch):
+            members.setdefault(self.kinds[row], []).append(row)
         # Accelerate gives the processes batches in turn and waits for full ones.
         drop_last = self.drop_last or self.processes > 1
         steps: list[list[int]] = []
@@ -124,6 +138,22 @@ class KindBatchSampler(DistinctBatchSampler):
         order = np.random.default_rng(state).permutation(len(steps)).tolist()
         return [steps[place] for place in order]
 
+    def _drawn(self, epoch: int) -> Sequence[int]:
+        """The rows of an epoch, in their order; where languages are evened out, some are missing or there again."""
+        if self.languages is None or self.exponent == 1:
+            return range(len(self.kinds))
+        members: dict[str, list[int]] = {}
+        for row, language in enumerate(self.languages):
+            members.setdefault(language, []).append(row)
+        weights = {language: len(rows) ** self.exponent for language, rows in members.items()}
+        generator = np.random.default_rng([self.seed, epoch, 1])
+        drawn: list[int] = []
+        for language, rows in sorted(members.items()):
+            wanted = max(1, round(len(self.kinds) * weights[language] / sum(weights.values())))
+            whole, rest = divmod(wanted, len(rows))
+            drawn += rows * whole + [rows[place] for place in generator.permutation(len(rows))[:rest].tolist()]
+        return sorted(drawn)
+
     def _as_many(self, steps: list[list[int]], wanted: int) -> list[list[int]]:
         """The same number of steps in every epoch: the trainer tells from the number of steps taken where it stands.
 
@@ -135,14 +165,16 @@ class KindBatchSampler(DistinctBatchSampler):
 
 
 def kind_batch_sampler(
-    rows: Sequence[TrainRow], *, processes: int = 1, neighbours: int = 1
+    rows: Sequence[TrainRow], *, processes: int = 1, neighbours: int = 1, exponent: float = 1.0
 ) -> Callable[..., KindBatchSampler]:
     """The value of the trainer's argument ``batch_sampler``.
 
     :param rows: in the order of the data set.
     :param processes: number of processes of a distributed run.
     :param neighbours: rows of one article that are dealt together.
+    :param exponent: see :class:`KindBatchSampler`.
     """
+    languages = [row.language for row in rows]
     keys, kinds, articles = [row.keys for row in rows], [row.kind for row in rows], [row.article for row in rows]
 
     def make(
@@ -154,8 +186,9 @@ def kind_batch_sampler(
         seed: int = 0,
     ) -> KindBatchSampler:
         return KindBatchSampler(
-            dataset, keys, kinds, batch_size, drop_last, seed, processes, articles=articles, neighbours=neighbours
-        )
+            dataset, keys, kinds, batch_size, drop_last, seed, processes,
+            languages=languages, exponent=exponent, articles=articles, neighbours=neighbours,
+        )  # fmt: skip
 
     return make
 

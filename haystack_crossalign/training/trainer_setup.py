@@ -98,7 +98,9 @@ def _arguments(
     recipe: Recipe, rows: Sequence[TrainRow], checkpoints: Path, device: str, processes: int
 ) -> SentenceTransformerTrainingArguments:
     optimiser = recipe.optimiser
-    sampler = kind_batch_sampler(rows, processes=processes, neighbours=recipe.batch_neighbours)
+    sampler = kind_batch_sampler(
+        rows, processes=processes, neighbours=recipe.batch_neighbours, exponent=recipe.language_exponent
+    )
     epoch = len(sampler(rows, optimiser.batch_size, False, seed=recipe.seed)) // processes
     if not epoch:
         raise InputError(

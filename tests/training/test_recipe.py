@@ -183,3 +183,13 @@ def test_only_anchors_of_a_trained_encoder_leave_texts_to_the_teacher(other: dic
     with pytest.raises(InputError, match=r"distil\.anchor_share"):
         make_recipe(values | {"distil": {**other.get("distil", {}), "anchor_share": 0.5}})
     assert make_recipe(values | {"freeze_encoder": False, "distil": {"anchor_weight": 1, "anchor_share": 0}})
+
+
+def test_languages_are_evened_out_where_a_row_has_one() -> None:
+    values = {"model": "m", "languages": ["zh", "th"], "language_exponent": 0}
+    for kind in ("one", "mixed"):
+        assert make_recipe(values | {"batch_languages": kind}).language_exponent == 0
+    with pytest.raises(InputError, match=r"language_exponent.*batch_languages: one or mixed"):
+        make_recipe(values | {"batch_languages": "all"})
+    with pytest.raises(InputError, match="language_exponent"):
+        make_recipe(values | {"language_exponent": 1.5})

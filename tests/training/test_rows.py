@@ -138,7 +138,7 @@ def test_rows_of_each_layout(tiny_model) -> None:
 @pytest.mark.parametrize(("processes", "neighbours"), [(1, 1), (2, 1), (1, 3), (2, 3)])
 def test_batches_hold_one_kind_and_no_key_twice_in_every_epoch(processes: int, neighbours: int) -> None:
     rows = [
-        TrainRow((0, 1, 2), 1, f"kind {number % 3}", {("group", number // 7), ("query", number)}, f"a{number // 14}")
+        TrainRow((0, 1), 0, f"kind {number % 3}", "", {("group", number // 7), ("query", number)}, f"a{number // 14}")
         for number in range(120)
     ]
     sampler = kind_batch_sampler(rows, processes=processes, neighbours=neighbours)(rows, 4, False, seed=1)
@@ -161,6 +161,48 @@ def test_batches_hold_one_kind_and_no_key_twice_in_every_epoch(processes: int, n
     assert orders[0] != orders[1]
     sampler.set_epoch(0)
     assert list(sampler) == orders[0]
+
+
+def with_sizes(sizes: dict[str, int]) -> list[TrainRow]:
+    """Rows of several languages, every third without a query of the target language."""
+    names = [(tag, number) for tag, size in sizes.items() for number in range(size)]
+    return [
+        TrainRow((0, 1, 2), 1, f"{tag}{' with queries' if number % 3 else ''}", tag, {("group", tag, number)}, tag)
+        for tag, number in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exponent", "expected"),
+    [
+        (1.0, {"es": 96, "zh": 48, "th": 6}),
+        (0.5, {"es": 77, "zh": 54, "th": 19}),
+        (0.0, {"es": 50, "zh": 50, "th": 50}),
+    ],
+)
+def test_languages_come_as_often_as_the_exponent_says(exponent: float, expected: dict[str, int]) -> None:
+    rows = with_sizes({"es": 96, "zh": 48, "th": 6})
+    sampler = kind_batch_sampler(rows, exponent=exponent)(rows, 5, False, seed=1)
+    seen: set[int] = set()
+    counts = set()
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        counts.add(len(batches))
+        for batch in batches:
+            assert len({rows[row].kind for row in batch}) == 1
+            assert len(set(batch)) == len(batch)
+        dealt = Counter(row for batch in batches for row in batch)
+        if epoch == 0:
+            assert Counter(rows[row].language for row in dealt.elements()) == expected
+        for tag in expected:
+            # Each row as often as every other, but for one.
+            own = [dealt[row] for row in range(len(rows)) if rows[row].language == tag]
+            assert epoch or max(own) - min(own) <= 1
+        seen |= set(dealt)
+    assert len(counts) == 1
+    # What one epoch leaves out, another takes.
+    assert seen == set(range(len(rows)))
 
 
 def translated(count: int) -> list[Triplet]:
