@@ -29,7 +29,7 @@ from training import MODEL, RECIPES, XQUAD, machine, read_memory, write_memory
 HERE = Path(__file__).resolve().parent
 TRAINED = 0.5  # share of the models that are trained; the others are on the way to it
 # Exponent of the languages' sizes, and share of the way. At 0 nothing is trained.
-CANDIDATES = ((1.0, 0.5), (1.0, 0.25), (0.0, 0.5), (0.0, 0.375), (0.0, 0.25), (1.0, 0.0))
+CANDIDATES = ((0.0, 0.5), (1.0, 0.5), (1.0, 0.4), (1.0, 0.35), (1.0, 0.3), (1.0, 0.25), (1.0, 0.0))
 DESCRIBED = f"""
 The training data have 4,551 triplets in Spanish, 3,221 in Chinese, 2,731 in Vietnamese, 2,170 in Arabic and 937 in
 Thai (seed 0), and real questions for those of the first three. *Exponent* (`language_exponent`): with 1 each triplet
@@ -46,7 +46,10 @@ of the Arabic Wikipedia, each of which has one relevant paragraph in one pool of
 
 The rule, written down before the first run with an exponent of 0 and the first Arabic question: of the settings by
 which neither Thai nor Arabic loses more than {TOLERANCE:g} points (means of the seeds), the one with the largest share;
-of two of the same share the one whose worse language loses less.
+of two of the same share the one whose worse language loses less. Listed then were half and a quarter of the way with
+both exponents, and three eighths with 0. At half the exponent made no difference, so the rest of that was left, and the
+share is sought in steps of 0.05 with an exponent of 1 (also written down before the first of them); steps beyond one
+that is not allowed are not tried.
 """
 
 
