@@ -89,7 +89,7 @@ ABLATIONS = {
 # Of the recipes that train every layer.
 FULL_ABLATIONS = {
     "no-squad": ("... without the SQuAD file", ("NO-SQUAD",)),
-    "half": ("... half of the way in place of a quarter", ("interpolate=0.5",)),
+    "half": ("... half of the way", ("interpolate=0.5",)),
 }
 # Of `en_zh_paper.yaml`, which trains every layer.
 PAPER_ABLATIONS = {

@@ -36,7 +36,7 @@ def table(
         "Model `offline:multilingual-e5-small`, training data `shared/data/train`, recipes of `training/recipes`.",
         "Recipes are chosen on held-out parts of the training data and by leaving out a whole corpus; the strengths of",
         "the repair for Chinese, Spanish and Vietnamese on `repair_choice.md`, for all five together on",
-        "`together_choice.md`, how far Thai goes on `thai_choice.md`, and all five on `thai_choice_multilingual.md`.",
+        "`together_choice.md`, how far Thai goes on `thai_choice.md`, and all five on `multilingual_choice.md`.",
         "XQuAD has been looked at before the recipes were final: docs/training.md says what was changed afterwards.",
         "Runs that are not in the table have not been carried out.",
         "",

@@ -107,7 +107,7 @@ def repair(
         )
     chosen = _languages(languages)
 
-    def read(path: Path | None, kind: str) -> RepairTexts | None:
+    def read(path: Path | None, kind: str, *, fitted: bool) -> RepairTexts | None:
         from haystack_crossalign.training.repair_texts import read_repair_texts
 
         if path is None:
@@ -121,12 +121,20 @@ def repair(
             group_field=group_field,
             title_field=title_field,
         )
-        return texts.in_languages(chosen) if chosen else texts
+        if not chosen:
+            return texts
+        missing = [tag for tag in chosen if tag not in texts.languages]
+        if missing and fitted:
+            raise InputError(
+                f"no document in '{missing[0]}'", source=path, field="language",
+                seen=", ".join(texts.languages), allowed="--languages with some of these",
+            )  # fmt: skip
+        return texts.in_languages(chosen)
 
     read_files = (
-        read(parallel, file_format),
-        read(tagged, "documents"),
-        read(held_out, file_format),
+        read(parallel, file_format, fitted=tagged is None),
+        read(tagged, "documents", fitted=True),
+        read(held_out, file_format, fitted=False),
     )
     from haystack_crossalign.models.names import DEFAULT_MODEL
     from haystack_crossalign.training.repair_model import RepairOptions, fit_repair

@@ -146,6 +146,8 @@ def test_wrong_input_is_one_message_and_leaves_no_folder(
         (["--parallel", documents, "--format", "word"], "unknown format"),
         (["--parallel", documents, "--format", "ntrex"], "--languages en,zh"),
         (["--parallel", documents, "--languages", "en,xx-nonsense"], "unknown language"),
+        (["--parallel", documents, "--languages", "en,ar"], "d.jsonl, field 'language': no document in 'ar'"),
+        (["--tagged", documents, "--languages", "en,ar"], "d.jsonl, field 'language': no document in 'ar'"),
         (["--parallel", documents, "--embedder", documents], "exclude each other"),
     ):
         done = crossalign(*base, *arguments)
