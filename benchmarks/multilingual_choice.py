@@ -14,17 +14,20 @@ import os
 import platform
 import tempfile
 import time
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from repair_choice import Embeddings, Questions, loss  # beside this file
+from machine import machine  # beside this file
+from repair_choice import Embeddings, Questions, losses  # likewise
 from share_choice import TOLERANCE, Way
 from thai_choice import FILES, OVERLAP, parts_of, parts_of_xquad, thai_questions
 
 from haystack_crossalign.training.recipe import read_recipe
+from haystack_crossalign.training.train_data import read_train_data
 from haystack_crossalign.training.trainer import train
-from training import MODEL, RECIPES, machine, read_memory, write_memory
+from training import MODEL, RECIPES, read_memory, write_memory
 
 HERE = Path(__file__).resolve().parent
 SEEDS = [0]
@@ -32,9 +35,8 @@ TRAINED = 0.5  # share of the models that are trained; the others are on the way
 # Exponent of the languages' sizes, and share of the way. At 0 nothing is trained.
 CANDIDATES = ((0.0, 0.5), (1.0, 0.5), (1.0, 0.35), (1.0, 0.3), (1.0, 0.25), (1.0, 0.0))
 DESCRIBED = f"""
-The training data have 4,551 triplets in Spanish, 3,221 in Chinese, 2,731 in Vietnamese, 2,170 in Arabic and 937 in
-Thai (seed 0), and real questions for those of the first three. *Exponent* (`language_exponent`): with 1 each triplet
-comes once, with 0 every language comes as often, in so many steps.
+Only the Spanish, Chinese and Vietnamese triplets have real questions among them. *Exponent* (`language_exponent`): with
+1 each triplet comes once, with 0 every language comes as often, in so many steps.
 
 *Share*: of the way from the start to the tuned weights (`interpolate`), the repair and the maps fitted again each time;
 at 0 nothing is trained. *Loss*: of same-language NDCG@1 in points, with its 95 % interval (Agresti and Min); a gain is
@@ -75,7 +77,7 @@ def main() -> None:
     parser.add_argument("--thai", type=Path, metavar="FOLDER")
     parser.add_argument("--arabic", type=Path, metavar="FILE")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--only", nargs="*", default=[], metavar="EXPONENT@SHARE", help="for instance 0@0.375")
+    parser.add_argument("--only", nargs="*", default=[], metavar="EXPONENT@SHARE", help="for instance 1@0.3")
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
     parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
     parser.add_argument("--judging", type=Path, help="file that keeps the base model's embeddings for judging")
@@ -123,14 +125,7 @@ def main() -> None:
                     else:
                         maps = way.map_of_start()
                 embeddings = Embeddings(None, str(model)) if share else base
-                figures = {}
-                for tag, one in asked.items():
-                    after = Questions(*one, embeddings).found(maps)
-                    figures[tag] = {
-                        "NDCG@1": float(100 * after.mean()),
-                        "loss": float(100 * (before[tag].mean() - after.mean())),
-                        "shown": loss(before[tag], after),
-                    }
+                figures = losses(asked, before, embeddings, maps)
                 known[f"{seed}@{name}"] = {"figures": figures, "machine": machine()}
                 state.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
                 shown = ", ".join(f"{tag} {one['shown']}" for tag, one in figures.items())
@@ -140,11 +135,18 @@ def main() -> None:
     head = ["# One model for five languages: how evenly they come, and how far it goes", "",
             f"`python benchmarks/multilingual_choice.py {seeds}--thai iapp-wiki-qa-dataset/squad_format/data "
             "--arabic SOQAL/data/arcd.json`", DESCRIBED.rstrip(), "",
-            *(f"{one}.  " for one in described), "",
+            *(f"{one}.  " for one in described), f"Triplets to train on, seed 0: {sizes()}.", "",
             f"Model `{MODEL}`. {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
             f"torch {version('torch')}, sentence-transformers {version('sentence-transformers')}."]  # fmt: skip
     arguments.output.write_text("\n".join([*head, *table(known)]) + "\n", encoding="utf-8")
     print(f"{arguments.output} written")
+
+
+def sizes() -> str:
+    """Triplets of each language that the recipe trains on, the most first."""
+    data = read_train_data(read_recipe(RECIPES / "multilingual.yaml", [f"model.name={MODEL}", "seed=0"]))
+    counts = Counter(tag for triplet in data.train for tag in triplet.targets)
+    return ", ".join(f"{count:,} in {tag}" for tag, count in counts.most_common())
 
 
 def table(known: dict[str, dict]) -> list[str]:

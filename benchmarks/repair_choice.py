@@ -159,6 +159,28 @@ class Questions:
         return parse_measure("NDCG@1").per_query(table).values
 
 
+def losses(
+    asked: Mapping[str, tuple[list[str], list[tuple[str, int]]]],
+    before: Mapping[str, np.ndarray],
+    embeddings: Embeddings,
+    repair: VectorMap | None,
+) -> dict[str, dict]:
+    """What the questions of each language lose, in points of NDCG@1, against what they found before.
+
+    :param asked: by language, passages and questions as :class:`Questions` takes them.
+    :param before: NDCG@1 of each question.
+    """
+    made = {}
+    for tag, one in asked.items():
+        after = Questions(*one, embeddings).found(repair)
+        made[tag] = {
+            "NDCG@1": float(100 * after.mean()),
+            "loss": float(100 * (before[tag].mean() - after.mean())),
+            "shown": loss(before[tag], after),
+        }
+    return made
+
+
 def english_questions(data: Path) -> tuple[list[str], list[tuple[str, int]]]:
     """The real questions of the SQuAD file, and its passages, in English alone."""
     drop = data / "drop_8gram_overlap_with_xquad.json"

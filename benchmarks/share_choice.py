@@ -16,7 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from repair_choice import DATA, Embeddings, Half, Pair, loss, squad_pairs  # beside this file
+from machine import machine  # beside this file
+from repair_choice import DATA, Embeddings, Half, Pair, loss, squad_pairs  # likewise
 from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.precision import resolve_precision
@@ -30,7 +31,7 @@ from haystack_crossalign.training.recipe import Recipe, read_recipe
 from haystack_crossalign.training.repaired_model import repaired_model, with_map
 from haystack_crossalign.training.train_data import read_train_data
 from haystack_crossalign.training.trainer import train
-from training import MODEL, RECIPES, machine, read_memory, write_memory  # likewise
+from training import MODEL, RECIPES, read_memory, write_memory  # likewise
 
 HERE = Path(__file__).resolve().parent
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -18,11 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from repair_choice import DATA, Embeddings, Questions, english_questions, loss  # beside this file
+from machine import machine  # beside this file
+from repair_choice import DATA, Embeddings, Questions, english_questions, losses  # likewise
 from share_choice import TOLERANCE, Way, recipe_for
 
 from haystack_crossalign.training.trainer import train
-from training import MODEL, XQUAD, machine, read_memory, write_memory
+from training import MODEL, XQUAD, read_memory, write_memory
 
 HERE = Path(__file__).resolve().parent
 SHARES = (0.0, 0.25, 0.5)  # of which share_choice.md takes the last; it rules out going further
@@ -136,14 +137,7 @@ def main() -> None:
                     embeddings, maps = Embeddings(None, str(at)), None
                 else:
                     embeddings, maps = base, way.map_of_start()
-                figures = {}
-                for tag, one in asked.items():
-                    after = Questions(*one, embeddings).found(maps)
-                    figures[tag] = {
-                        "NDCG@1": float(100 * after.mean()),
-                        "loss": float(100 * (before[tag].mean() - after.mean())),
-                        "shown": loss(before[tag], after),
-                    }
+                figures = losses(asked, before, embeddings, maps)
                 known[f"{seed}@{share:g}"] = {"figures": figures, "machine": machine()}
                 state.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
                 print(f"seed {seed}, share {share:g}: th {figures['th']['shown']}, en {figures['en']['shown']}, "

@@ -14,18 +14,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
+from machine import machine  # beside this file
 
 from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario
@@ -381,21 +378,6 @@ def main() -> None:
 
     arguments.output.write_text(table(known, ABLATIONS, FULL_ABLATIONS, PAPER_ABLATIONS, TARGETS), encoding="utf-8")
     print(f"{arguments.output} written")
-
-
-def machine() -> dict:
-    cpus = Path("/proc/cpuinfo")
-    flags = cpus.read_text(encoding="utf-8").split() if cpus.is_file() else []
-    return {
-        "processor": platform.machine(),
-        "bf16": [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags],  # two-fold in time
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "sentence-transformers": version("sentence-transformers"),
-        "load": round(os.getloadavg()[0], 1),
-    }
 
 
 if __name__ == "__main__":
