@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from haystack_crossalign.opensearch.audit_index import FinishedAudit, IndexAudit
 from haystack_crossalign.opensearch.audit_options import AuditOptions
@@ -89,3 +90,17 @@ def run_audit(
         return audit.run(found, state=state, resume=resume)
     finally:
         connection.close()
+
+
+def assert_same_but_for_last_bits(one: str | bytes, other: str | bytes) -> None:
+    """That two results of live audits are the same; the scores in the examples may differ in the last digit.
+
+    A server on Java's Vector API gives other last bits of single precision once its code has been compiled.
+    """
+    results = [json.loads(one), json.loads(other)]
+    scores = [[example.pop("scores") for example in result["examples"]] for result in results]
+    assert [len(row) for row in scores[0]] == [len(row) for row in scores[1]]
+    for mine, theirs in zip(*scores, strict=True):
+        assert mine == pytest.approx(theirs, rel=2e-5)
+    # As text: the order of keys counts.
+    assert json.dumps(results[0]) == json.dumps(results[1])

@@ -183,6 +183,12 @@ def _tops(parts: Sequence[Record], code: Mapping[str, int]) -> NDArray[np.int32]
     return np.array([-1 if part["top"] is None else code[part["top"]] for part in parts], dtype=np.int32)
 
 
+def _shown_score(score: float | None) -> float | None:
+    # A server on Java's Vector API sums in another order once the just-in-time compiler has been at it: the same query
+    # has other last bits of single precision from one minute to the next (seen: 3e-7 of the score).
+    return None if score is None else float(f"{score:.5g}")
+
+
 def _row(
     scenario: Scenario,
     table: RankTable,
@@ -197,7 +203,7 @@ def _row(
         return [
             Example(
                 documents=[hit[0] for hit in shown[place] or ()],
-                scores=[hit[1] for hit in shown[place] or ()],
+                scores=[_shown_score(hit[1]) for hit in shown[place] or ()],
                 relevant=list(queries.relevant[place]),
             )
             for place in chosen

@@ -16,12 +16,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.client import Answer
+from haystack_crossalign.opensearch.contradictions import settled
 from haystack_crossalign.opensearch.pool import IndexView
 from haystack_crossalign.opensearch.ranked import Counted, RankedVersion, TableBuilder, Unranked
 from haystack_crossalign.opensearch.scoring import Query, checked_queries, exact_double, next_above
@@ -97,8 +99,8 @@ def count_ranks(
 class CountingBatch:
     """A few queries on their way: scores, counts, ties.
 
-    `found` holds the relevant documents that the pool has, and `ranked` what was counted above them, both in the order
-    of the ids given, with None for documents that the pool lacks; `top` holds the languages at rank 1.
+    Once counted, `found` holds the relevant documents that the pool has, and `ranked` what was counted above them, both
+    in the order of the ids given, with None for documents that the pool lacks; `top` holds the languages at rank 1.
 
     :param view: index, fields and filter.
     :param vectors: as `haystack_crossalign.opensearch.scoring.checked_queries` returns them.
@@ -120,16 +122,25 @@ class CountingBatch:
         self.vectors = vectors
         self.wanted = relevant
         self.concurrent = concurrent
-        self.found: list[list[RelevantDocument | None]] = [[None] * len(ids) for ids in relevant]
-        self.ranked: list[list[RankedVersion | None]] = [[None] * len(ids) for ids in relevant]
-        self.top: list[str | None] = [None] * len(relevant)
+        self.found: list[list[RelevantDocument | None]] = []
+        self.ranked: list[list[RankedVersion | None]] = []
+        self.top: list[str | None] = []
 
     def conditions(self, query: int) -> list[Query]:  # noqa: ARG002 - for those who count in a part of the pool
         """Further conditions on the documents counted for a query."""
         return []
 
     def count(self, top_language: bool) -> None:
-        """Ask for scores, then for counts, then for the ids of ties where there are any."""
+        """Ask for scores, then for counts, then for the ids of ties where there are any.
+
+        :raises ContradictionError: the answers contradict each other, several times in a row.
+        """
+        settled(partial(self._count, top_language))
+
+    def _count(self, top_language: bool) -> None:
+        self.found = [[None] * len(ids) for ids in self.wanted]
+        self.ranked = [[None] * len(ids) for ids in self.wanted]
+        self.top = [None] * len(self.wanted)
         self._find_scores()
         active = [query for query, found in enumerate(self.found) if any(found)]
         bodies = [self._counting_body(query, top_language) for query in active]
@@ -284,6 +295,8 @@ class CountingBatch:
         hits = self.view.client.search(body, self.view.target)["hits"]["hits"]
         if len(hits) == MAX_TIED:
             raise self._too_many_tied(f"{MAX_TIED} documents or more")
+        if not hits:
+            raise self.view.vanished("the document that scores highest")
         return self.view.hit_language(min(hits, key=lambda hit: str(hit["_id"]).encode()))
 
     def _too_many_tied(self, documents: str) -> InputError:

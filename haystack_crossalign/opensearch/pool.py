@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.client import Answer, PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.contradictions import ContradictionError
 from haystack_crossalign.opensearch.fields import Fields
 from haystack_crossalign.opensearch.scoring import ExactScoring, Query
 
@@ -150,9 +151,9 @@ class IndexView:
             raise InputError(f"document '{hit['_id']}' has several values; it must have one", field=field, seen=values)
         return str(values[0]) if values else None
 
-    def vanished(self, what: str) -> ExternalError:
+    def vanished(self, what: str) -> ContradictionError:
         """The error for numbers that contradict each other: the index changed in between, or a score did."""
-        return ExternalError(
+        return ContradictionError(
             f"{what}: the index changed while it was read, or the server rounded a score another way the second time; "
             "use a point in time, or start again"
         )

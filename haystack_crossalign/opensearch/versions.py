@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.buckets import all_buckets, by_version
 from haystack_crossalign.opensearch.client import Answer
+from haystack_crossalign.opensearch.contradictions import ContradictionError, settled
 from haystack_crossalign.opensearch.counting import MAX_TIED
 from haystack_crossalign.opensearch.pool import IndexView
 from haystack_crossalign.opensearch.ranked import Counted, RankedVersion, TableBuilder, Unranked
@@ -110,8 +112,7 @@ def count_version_ranks(
     for start in range(0, len(vectors), batch):
         part = vectors[start : start + batch]
         wanted = relevant[start : start + batch]
-        scores = _relevant_scores(view, part, wanted, concurrent)
-        rows, tops = _count(view, part, wanted, scores, top_language, concurrent)
+        scores, rows, tops = settled(partial(_ranked, view, part, wanted, top_language, concurrent))
         builder.fill(start, rows, tops)
         unranked += [
             Unranked(start + number, f"{version.group} ({version.language})", "no such version in the pool")
@@ -120,6 +121,18 @@ def count_version_ranks(
             if version not in scores[number]
         ]
     return Counted(builder.table(pool.versions), tuple(unranked))
+
+
+def _ranked(
+    view: IndexView,
+    vectors: Sequence[Sequence[float]],
+    wanted: Sequence[Sequence[Version]],
+    top_language: bool,
+    concurrent: int | None,
+) -> tuple[list[dict[Version, float]], list[list[RankedVersion | None]], list[str | None]]:
+    """Best scores and ranks of the relevant versions, and the languages at rank 1, of a few queries."""
+    scores = _relevant_scores(view, vectors, wanted, concurrent)
+    return scores, *_count(view, vectors, wanted, scores, top_language, concurrent)
 
 
 def _relevant_scores(
@@ -203,10 +216,12 @@ class _OneQuery:
         optimistic = above.total() + 1
         tied = sum(best == score for best in self.best.values()) + self.single_same[key]
         if self.best.get(version) != score:
-            raise self.view.vanished(f"version '{version.group}' ({version.language})")
+            raise self._vanished(version)
         if tied > 1:
             entries = self._entries(score)
-            own = min(identifier for identifier, _, other in entries if other == version)
+            own = min((identifier for identifier, _, other in entries if other == version), default=None)
+            if own is None:
+                raise self._vanished(version)
             above.update(language for identifier, language, _ in self._firsts(entries) if identifier < own)
         return RankedVersion(version.language, above.total() + 1, optimistic, optimistic - 1 + tied, dict(above))
 
@@ -221,7 +236,12 @@ class _OneQuery:
         languages = [tag for tag, height in heights.items() if height == highest]
         if len(languages) == 1:
             return languages[0]
-        return min(self._entries(highest))[1]
+        if not (entries := self._entries(highest)):
+            raise self.view.vanished("the document that scores highest")
+        return min(entries, key=lambda entry: entry[0])[1]
+
+    def _vanished(self, version: Version) -> ContradictionError:
+        return self.view.vanished(f"version '{version.group}' ({version.language})")
 
     def _single_heights(self) -> list[tuple[str, float]]:
         """Best score of the documents without a group, by language."""
@@ -254,7 +274,7 @@ class _OneQuery:
             for hit in self.view.client.search(body, self.view.target)["hits"]["hits"]:
                 group, language = self.view.hit_group(hit), self.view.hit_language(hit)
                 version = None if group is None else Version(group, language)
-                if exact_double(hit["sort"][0]) == score and (version is None or self.best[version] == score):
+                if exact_double(hit["sort"][0]) == score and (version is None or self.best.get(version) == score):
                     entries.append((hit["_id"].encode(), language, version))
             self._tied[score] = entries
         return self._tied[score]

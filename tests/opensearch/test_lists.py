@@ -106,7 +106,7 @@ def test_nearest_neighbours_are_those_of_haystacks_retriever(
     theirs = [retriever.run(vector.tolist(), top_k=12)["documents"] for vector in vectors]
     expected = [as_pairs(documents) for documents in theirs]
     assert [[name for name, _ in row] for row in pairs(lists)] == [[name for name, _ in row] for row in expected]
-    # The server does not always sum in the same order: seen once in the last bit of one score.
+    # Once the server's sums are compiled (Java's Vector API), scores have other last bits.
     assert [score for row in pairs(lists) for _, score in row] == pytest.approx(
         [score for row in expected for _, score in row], rel=1e-6
     )
