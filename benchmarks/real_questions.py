@@ -50,7 +50,9 @@ def main() -> None:
     for name in arguments.only:
         if name in known:
             continue
-        tag, folder = name.split(":", 1)
+        tag, _, folder = name.partition(":")
+        if tag not in asked or not folder:
+            raise SystemExit(f"--only {name}: not LANGUAGE:MODEL with one of the languages {', '.join(asked)}")
         if not (arguments.models / folder).is_dir():
             raise SystemExit(f"{arguments.models / folder}: no such model")
         began = time.perf_counter()

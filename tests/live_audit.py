@@ -93,13 +93,17 @@ def run_audit(
 
 
 def assert_same_but_for_last_bits(one: str | bytes, other: str | bytes) -> None:
-    """That two results of live audits are the same; the scores in the examples may differ in the last digit.
+    """That two results of live audits are the same; the scores shown of live lists may differ in the last digit.
 
-    A server on Java's Vector API gives other last bits of single precision once its code has been compiled.
+    A server on Java's Vector API gives other last bits of single precision once its code has been compiled; not to the
+    exact scores of a field whose space is ``cosinesimil``.
     """
     results = [json.loads(one), json.loads(other)]
-    scores = [[example.pop("scores") for example in result["examples"]] for result in results]
-    assert [len(row) for row in scores[0]] == [len(row) for row in scores[1]]
+    scores = [
+        [example.pop("scores") for example in result["examples"] if result["rows"][example["row"]]["kind"] == "live"]
+        for result in results
+    ]
+    assert len(scores[0]) > 0
     for mine, theirs in zip(*scores, strict=True):
         assert mine == pytest.approx(theirs, rel=2e-5)
     # As text: the order of keys counts.

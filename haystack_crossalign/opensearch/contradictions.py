@@ -2,8 +2,7 @@
 
 A document's score is asked for first and counted against afterwards. A server on Java's Vector API (OpenSearch 3) sums
 in another order once its just-in-time compiler has been at the code, so that a float32 may have other last bits the
-second time: soon after a start, where the field's space is ``l2`` or ``innerproduct``, and never again until the next
-start.
+second time. It was seen soon after a start, where the field's space is ``l2`` or ``innerproduct``.
 """
 
 from __future__ import annotations

@@ -124,10 +124,13 @@ def test_the_result_holds_the_state_of_the_index_and_keeps_to_the_schema(whole: 
         assert sum(share["discounted"] for share in one["shares"].values()) == pytest.approx(1.0)
 
 
-def test_the_same_index_and_queries_give_the_same_bytes(
+def test_the_same_index_and_queries_give_the_same_result(
     opensearch: Any, index: str, queries: Path, whole: AuditResult
 ) -> None:
     assert_same_but_for_last_bits(run_audit(opensearch.url, index, queries).result.to_json(), whole.to_json())
+    shown = [score for example in whole.examples for score in example["scores"]]
+    assert len(shown) > 0
+    assert shown == [float(f"{score:.5g}") for score in shown]
 
 
 def test_a_whole_audit_sends_only_reads_and_changes_nothing(opensearch: Any, index: str, queries: Path) -> None:
@@ -159,7 +162,7 @@ def test_a_whole_audit_sends_only_reads_and_changes_nothing(opensearch: Any, ind
     assert client.notes == []
 
 
-def test_an_interrupted_audit_is_partial_and_goes_on_to_the_same_bytes(
+def test_an_interrupted_audit_is_partial_and_goes_on_to_the_same_result(
     opensearch: Any, index: str, queries: Path, whole: AuditResult, tmp_path: Path
 ) -> None:
     def interrupt(_: str, done: int, __: int) -> None:
