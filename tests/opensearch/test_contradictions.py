@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,25 @@ class Unsettled(ReadOnlyClient):
             self.asked += 1
             if self.asked <= self.off:
                 _nudge(answers)
+        return answers
+
+
+class Untied(ReadOnlyClient):
+    """The documents that reach the highest score are said to be none, as of a server whose scores sank in between."""
+
+    off = 0
+    asked = 0
+
+    def search_all(
+        self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime, *, concurrent: int | None = None
+    ) -> list[Answer]:
+        answers = super().search_all(bodies, target, concurrent=concurrent)
+        # Only the list of documents with one score has a minimum and counts nothing.
+        if '"min_score"' in json.dumps(bodies) and not any("aggs" in body for body in bodies):
+            self.asked += 1
+            if self.asked <= self.off:
+                for answer in answers:
+                    answer["hits"]["hits"] = []
         return answers
 
 
@@ -125,6 +145,57 @@ def test_a_server_that_does_not_settle_is_an_error(
     assert client.asked == 5
     assert isinstance(caught.value, ExternalError)
     assert caught.value.exit_code == 3
+
+
+@pytest.fixture(scope="module")
+def twins(opensearch: Any, indexing: Any) -> str:
+    """As above, and for every query two documents of different groups and languages share the first place."""
+    rng = np.random.default_rng(0)
+    documents = {
+        f"{language}-{group}": {
+            "embedding": rng.normal(size=DIMENSION).round(4).tolist(),
+            "language": language,
+            "group": f"g{group}",
+        }
+        for group in range(GROUPS)
+        for language in LANGUAGES
+    }
+    for language in LANGUAGES:
+        documents[f"twin-{language}"] = {
+            "embedding": [100.0] * DIMENSION,
+            "language": language,
+            "group": f"twin-{language}",
+        }
+    indexing.create(opensearch, "contradicting-twins", documents, indexing.mapping(DIMENSION, "innerproduct"))
+    return "contradicting-twins"
+
+
+@pytest.mark.parametrize("by", ["documents", "versions"])
+def test_a_first_place_whose_score_sinks_is_asked_for_anew(opensearch: Any, twins: str, by: str) -> None:
+    queries = np.abs(_queries())
+    with closing(Untied(opensearch.url)) as client:
+        fields = read_fields(client, twins, vector="embedding", language="language", group="group")
+        view = IndexView(client, twins, fields)
+
+        def count() -> Any:
+            common = {"query_languages": ["en"], "top_language": True}
+            if by == "documents":
+                return count_ranks(view, queries[:1], [["en-0", "zh-0"]], **common).table
+            wanted = [[Version("g0", language) for language in LANGUAGES]]
+            return count_version_ranks(view, queries[:1], wanted, **common).table
+
+        expected = count()
+        assert expected.top_language.tolist() == [LANGUAGES.index("en")]  # twin-en before twin-zh
+        assert client.asked == 1
+        client.asked, client.off = 0, 2
+        found = count()
+        assert client.asked == 3
+        for column in ("ranks", "optimistic", "pessimistic", "above", "top_language"):
+            assert getattr(found, column).tolist() == getattr(expected, column).tolist(), column
+        client.asked, client.off = 0, 1000
+        with pytest.raises(ContradictionError, match="the document that scores highest"):
+            count()
+        assert client.asked == 5
 
 
 def test_a_sample_without_the_relevant_documents_does_not_mind_their_last_bits(
