@@ -10,6 +10,12 @@ from pathlib import Path
 import torch
 
 
+def machine_line() -> str:
+    """The machine and the versions of a table that has no times, in one line."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "sentence-transformers"))
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+
+
 def machine() -> dict:
     cpus = Path("/proc/cpuinfo")
     flags = cpus.read_text(encoding="utf-8").split() if cpus.is_file() else []

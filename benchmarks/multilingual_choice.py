@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from collections import Counter
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from machine import machine  # beside this file
+from machine import machine, machine_line  # beside this file
 from repair_choice import Embeddings, Questions, losses  # likewise
-from share_choice import TOLERANCE, Way
+from share_choice import TOLERANCE, Way, add_files, train_unless_there
 from thai_choice import FILES, OVERLAP, parts_of, parts_of_xquad, thai_questions
 
 from haystack_crossalign.training.recipe import read_recipe
 from haystack_crossalign.training.train_data import read_train_data
-from haystack_crossalign.training.trainer import train
-from training import MODEL, RECIPES, read_memory, write_memory
+from training import MODEL, RECIPES, read_memory
 
 HERE = Path(__file__).resolve().parent
 SEEDS = [0]
@@ -84,10 +80,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--only", nargs="*", default=[], metavar="EXPONENT@POOL@SHARE",
                         help="for instance 1@3@0.35")  # fmt: skip
-    parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
-    parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
-    parser.add_argument("--judging", type=Path, help="file that keeps the base model's embeddings for judging")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "multilingual_choice.md")
+    add_files(parser, "multilingual_choice.md")
     arguments = parser.parse_args()
     if arguments.thai is None or arguments.arabic is None:
         print(f"nothing done: --thai names the folder with {', '.join(FILES)} of iapp-wiki-qa-dataset, "
@@ -102,8 +95,6 @@ def main() -> None:
     described = [f"{tag}: {len(questions)} questions, {len(passages)} passages, NDCG@1 of the base model "
                  f"{100 * before[tag].mean():.1f}" for tag, (passages, questions) in asked.items()]  # fmt: skip
     print(*described, sep="\n", flush=True)
-    if arguments.models is not None:
-        arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         ways: dict[tuple[float, float, int], Way] = {}
         for seed in arguments.seeds:
@@ -118,9 +109,7 @@ def main() -> None:
                      f"interpolate={TRAINED}"],
                 )  # fmt: skip
                 folder = (arguments.models or Path(work)) / f"multilingual_{exponent:g}_{pool:g}-{seed}"
-                if not folder.is_dir():
-                    train(recipe, folder, memory=memory)
-                    write_memory(memory, arguments.embeddings)
+                train_unless_there(recipe, folder, memory, arguments.embeddings)
                 maps, model = None, folder
                 if share != TRAINED:
                     if (exponent, pool, seed) not in ways:
@@ -143,8 +132,7 @@ def main() -> None:
             f"`python benchmarks/multilingual_choice.py {seeds}--thai iapp-wiki-qa-dataset/squad_format/data "
             "--arabic SOQAL/data/arcd.json`", DESCRIBED.rstrip(), "",
             *(f"{one}.  " for one in described), f"Triplets to train on, seed 0: {sizes()}.", "",
-            f"Model `{MODEL}`. {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"torch {version('torch')}, sentence-transformers {version('sentence-transformers')}."]  # fmt: skip
+            f"Model `{MODEL}`. {machine_line()}."]  # fmt: skip
     arguments.output.write_text("\n".join([*head, *table(known)]) + "\n", encoding="utf-8")
     print(f"{arguments.output} written")
 

@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 
-from machine import machine  # beside this file
+from machine import machine, machine_line  # beside this file
 from multilingual_choice import arabic_questions  # likewise
 from repair_choice import Embeddings, Questions, losses
 from thai_choice import thai_questions
@@ -70,8 +67,7 @@ def main() -> None:
     lines = ["# What trained models lose by real Thai and Arabic questions", "",
              "`python benchmarks/real_questions.py --thai iapp-wiki-qa-dataset/squad_format/data "
              f"--arabic SOQAL/data/arcd.json --models models --only {' '.join(sorted(known))}`", DESCRIBED.rstrip(), "",
-             f"Base model `{MODEL}`. {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-             f"torch {version('torch')}, sentence-transformers {version('sentence-transformers')}.", "",
+             f"Base model `{MODEL}`. {machine_line()}.", "",
              "| recipe | seed | language | questions | NDCG@1 of the base model | loss |",
              "|---|--:|---|--:|--:|---|"]  # fmt: skip
     for name, one in sorted(known.items()):

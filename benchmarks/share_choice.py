@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from machine import machine  # beside this file
+from machine import machine, machine_line  # beside this file
 from repair_choice import DATA, Embeddings, Half, Pair, loss, squad_pairs  # likewise
 from sentence_transformers import SentenceTransformer
 
@@ -59,6 +56,22 @@ def recipe_for(language: str, seed: int) -> Recipe:
         RECIPES / "en_th.yaml",
         [f"model.name={MODEL}", f"languages=[{language}]", "interpolate=1.0", f"seed={seed}", f"name=en_{language}"],
     )
+
+
+def add_files(parser: argparse.ArgumentParser, table: str) -> None:
+    """Options for what a script that chooses by tuned models keeps, and the name of its table."""
+    parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
+    parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
+    parser.add_argument("--judging", type=Path, help="file that keeps the base model's embeddings for judging")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / table)
+
+
+def train_unless_there(recipe: Recipe, folder: Path, memory: EmbeddingMemory, embeddings: Path | None) -> None:
+    """The tuned model in its folder; the embeddings that it took stay in their file."""
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        train(recipe, folder, memory=memory)
+        write_memory(memory, embeddings)
 
 
 class Way:
@@ -158,16 +171,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--languages", nargs="+", default=["zh", "es", "vi"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
-    parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
-    parser.add_argument("--judging", type=Path, help="file that keeps the base model's embeddings for judging")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "share_choice.md")
+    add_files(parser, "share_choice.md")
     arguments = parser.parse_args()
     state = arguments.output.with_suffix(".json")
     known = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
     memory = read_memory(arguments.embeddings)
-    if arguments.models is not None:
-        arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for seed in arguments.seeds:
             for language in arguments.languages:
@@ -176,9 +184,7 @@ def main() -> None:
                 began = time.perf_counter()
                 recipe = recipe_for(language, seed)
                 folder = (arguments.models or Path(work)) / f"share_{language}-{seed}"
-                if not folder.is_dir():
-                    train(recipe, folder, memory=memory)
-                    write_memory(memory, arguments.embeddings)
+                train_unless_there(recipe, folder, memory, arguments.embeddings)
                 way = Way(recipe, folder, memory)
                 pairs = [replace(pair, fits=False) for _, pair in squad_pairs(language, arguments.data)]
                 before = judged(pairs, MODEL, arguments.judging)
@@ -196,8 +202,7 @@ def main() -> None:
                           f"en {one['en']['shown']}, {time.perf_counter() - began:.0f} s", flush=True)  # fmt: skip
     head = ["# How far from the start, without real questions to train on", "",
             f"`python benchmarks/share_choice.py --seeds {' '.join(map(str, arguments.seeds))}`", DESCRIBED.rstrip(),
-            "", f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"torch {version('torch')}, sentence-transformers {version('sentence-transformers')}."]  # fmt: skip
+            "", f"{machine_line()}."]  # fmt: skip
     arguments.output.write_text("\n".join([*head, *table(known)]) + "\n", encoding="utf-8")
     print(f"{arguments.output} written")
 

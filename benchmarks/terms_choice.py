@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from machine import machine  # beside this file
+from machine import machine, machine_line  # beside this file
 from repair_choice import Embeddings, Questions, losses  # likewise
 from sentence_transformers import SentenceTransformer
-from share_choice import Way
+from share_choice import Way, add_files, train_unless_there
 from thai_choice import FILES, thai_questions
 
 from haystack_crossalign.training.evaluation import HeldOutAudit
@@ -28,8 +25,7 @@ from haystack_crossalign.training.model_setup import load_base
 from haystack_crossalign.training.packing import TextTable, embed_table
 from haystack_crossalign.training.recipe import Recipe, read_recipe
 from haystack_crossalign.training.train_data import read_train_data
-from haystack_crossalign.training.trainer import train
-from training import MODEL, RECIPES, read_memory, write_memory
+from training import MODEL, RECIPES, read_memory
 
 HERE = Path(__file__).resolve().parent
 SHARE = 0.5  # of the way: where thai_choice.md found a harm that is more than chance
@@ -42,7 +38,8 @@ the start to the tuned weights (`interpolate`), where the first of them cost Tha
 Min); a gain is negative. The other columns are of the recipe's held-out part: sentences of NTREX-128 and headings of
 course sections in one pool of English and Thai passages.
 
-A weight is better where Thai loses less and the queries of both languages find at least as much.
+A weight is better where Thai loses less and the queries of both languages find at least as much. That is no rule from
+before the first run: no recipe has been chosen by this table.
 """
 
 
@@ -66,10 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--questions", type=Path, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
-    parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
-    parser.add_argument("--judging", type=Path, help="file that keeps the base model's embeddings for judging")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "terms_choice.md")
+    add_files(parser, "terms_choice.md")
     arguments = parser.parse_args()
     if arguments.questions is None:
         print(f"nothing done: --questions names the folder with {', '.join(FILES)} of iapp-wiki-qa-dataset")
@@ -79,8 +73,6 @@ def main() -> None:
     memory = read_memory(arguments.embeddings)
     asked = {"th": thai_questions(arguments.questions)}
     before = {tag: Questions(*one, Embeddings(arguments.judging)).found(None) for tag, one in asked.items()}
-    if arguments.models is not None:
-        arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for seed in arguments.seeds:
             for hold, pool in VARIANTS:
@@ -94,9 +86,7 @@ def main() -> None:
                      f"loss.pool_weight={pool}"],
                 )  # fmt: skip
                 folder = (arguments.models or Path(work)) / f"terms_{hold:g}_{pool:g}-{seed}"
-                if not folder.is_dir():
-                    train(recipe, folder, memory=memory)
-                    write_memory(memory, arguments.embeddings)
+                train_unless_there(recipe, folder, memory, arguments.embeddings)
                 at = Path(work) / f"{hold:g}-{pool:g}-{seed}"
                 model = Way(recipe, folder, memory).model_at(SHARE)
                 model.save(str(at), safe_serialization=True)
@@ -111,8 +101,7 @@ def main() -> None:
     head = ["# What the weights of the terms do to Thai", "",
             "`python benchmarks/terms_choice.py --questions iapp-wiki-qa-dataset/squad_format/data`",
             DESCRIBED.rstrip(), "",
-            f"Model `{MODEL}`. {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"torch {version('torch')}, sentence-transformers {version('sentence-transformers')}."]  # fmt: skip
+            f"Model `{MODEL}`. {machine_line()}."]  # fmt: skip
     arguments.output.write_text("\n".join([*head, *table(known)]) + "\n", encoding="utf-8")
     print(f"{arguments.output} written")
 

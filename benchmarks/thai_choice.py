@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from machine import machine  # beside this file
+from machine import machine, machine_line  # beside this file
 from repair_choice import DATA, Embeddings, Questions, english_questions, losses  # likewise
-from share_choice import TOLERANCE, Way, recipe_for
+from share_choice import TOLERANCE, Way, add_files, recipe_for, train_unless_there
 
-from haystack_crossalign.training.trainer import train
-from training import MODEL, XQUAD, read_memory, write_memory
+from training import MODEL, XQUAD, read_memory
 
 HERE = Path(__file__).resolve().parent
 SHARES = (0.0, 0.25, 0.5)  # of which share_choice.md takes the last; it rules out going further
@@ -99,10 +95,7 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, metavar="FOLDER")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--models", type=Path, metavar="FOLDER", help="keep the tuned models; one there is not trained")
-    parser.add_argument("--embeddings", type=Path, help="file that keeps the base model's embeddings for training")
-    parser.add_argument("--judging", type=Path, help="file that keeps the base model's embeddings for judging")
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "thai_choice.md")
+    add_files(parser, "thai_choice.md")
     arguments = parser.parse_args()
     if arguments.questions is None:
         print(f"nothing done: --questions names the folder with {', '.join(FILES)} of iapp-wiki-qa-dataset")
@@ -116,8 +109,6 @@ def main() -> None:
     for tag, (passages, questions) in asked.items():
         found = f"NDCG@1 {before[tag].mean():.1%}"
         print(f"{tag}: {len(questions)} questions, {len(passages)} passages, base model {found}", flush=True)
-    if arguments.models is not None:
-        arguments.models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         for seed in arguments.seeds:
             shares = [share for share in SHARES if f"{seed}@{share:g}" not in known]
@@ -126,9 +117,7 @@ def main() -> None:
             began = time.perf_counter()
             recipe = recipe_for("th", seed)
             folder = (arguments.models or Path(work)) / f"share_th-{seed}"
-            if not folder.is_dir():
-                train(recipe, folder, memory=memory)
-                write_memory(memory, arguments.embeddings)
+            train_unless_there(recipe, folder, memory, arguments.embeddings)
             way = Way(recipe, folder, memory)
             for share in shares:
                 if share:
@@ -149,8 +138,7 @@ def main() -> None:
     for tag, (passages, questions) in asked.items():
         found = f"NDCG@1 of the base model {100 * before[tag].mean():.1f}"
         head.append(f"{tag}: {len(questions)} questions, {len(passages)} passages, {found}.  ")
-    head += ["", f"Model `{MODEL}`. {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-             f"torch {version('torch')}, sentence-transformers {version('sentence-transformers')}."]  # fmt: skip
+    head += ["", f"Model `{MODEL}`. {machine_line()}."]  # fmt: skip
     arguments.output.write_text("\n".join([*head, *table(known)]) + "\n", encoding="utf-8")
     print(f"{arguments.output} written")
 

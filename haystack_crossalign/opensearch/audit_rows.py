@@ -185,7 +185,7 @@ def _tops(parts: Sequence[Record], code: Mapping[str, int]) -> NDArray[np.int32]
 
 def _shown_score(score: float | None) -> float | None:
     # A server on Java's Vector API sums in another order once the just-in-time compiler has been at it: the same query
-    # has other last bits of single precision from one minute to the next (seen: up to a millionth of the score).
+    # has other last bits of single precision from one minute to the next (about a millionth of the score).
     return None if score is None else float(f"{score:.5g}")
 
 

@@ -23,10 +23,9 @@ DIMENSION, GROUPS, QUERIES = 12, 30, 6
 LANGUAGES = ("en", "zh")
 
 
-@pytest.fixture(scope="module")
-def index(opensearch: Any, indexing: Any) -> str:
+def _documents() -> dict[str, dict[str, Any]]:
     rng = np.random.default_rng(0)
-    documents = {
+    return {
         f"{language}-{group}": {
             "embedding": rng.normal(size=DIMENSION).round(4).tolist(),
             "language": language,
@@ -35,7 +34,11 @@ def index(opensearch: Any, indexing: Any) -> str:
         for group in range(GROUPS)
         for language in LANGUAGES
     }
-    indexing.create(opensearch, "contradictions", documents, indexing.mapping(DIMENSION, "innerproduct"))
+
+
+@pytest.fixture(scope="module")
+def index(opensearch: Any, indexing: Any) -> str:
+    indexing.create(opensearch, "contradictions", _documents(), indexing.mapping(DIMENSION, "innerproduct"))
     return "contradictions"
 
 
@@ -150,16 +153,7 @@ def test_a_server_that_does_not_settle_is_an_error(
 @pytest.fixture(scope="module")
 def twins(opensearch: Any, indexing: Any) -> str:
     """As above, and for every query two documents of different groups and languages share the first place."""
-    rng = np.random.default_rng(0)
-    documents = {
-        f"{language}-{group}": {
-            "embedding": rng.normal(size=DIMENSION).round(4).tolist(),
-            "language": language,
-            "group": f"g{group}",
-        }
-        for group in range(GROUPS)
-        for language in LANGUAGES
-    }
+    documents = _documents()
     for language in LANGUAGES:
         documents[f"twin-{language}"] = {
             "embedding": [100.0] * DIMENSION,
