@@ -13,6 +13,10 @@ class CrossAlignError(Exception):
     exit_code = 3
 
 
+EXIT_CODE_FILE = "CROSSALIGN_EXIT_CODE_FILE"
+"""Environment variable: a file in which the command line leaves the exit code of an error."""
+
+
 class InputError(CrossAlignError, ValueError):
     """Bad input or usage: one message that names where it stands, what was seen and what is allowed.
 

@@ -6,13 +6,15 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from haystack_crossalign._version import __version__
 from haystack_crossalign.cli import audit, benchmark, compare, convert, demo, doctor, repair, retrain, train, triplets
-from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError
 
 __all__ = ["app", "main"]
 
@@ -68,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         app(args=None if arguments is None else list(arguments), prog_name="crossalign")
     except CrossAlignError as error:
         typer.echo(f"crossalign: {error}", err=True)
+        if file := os.environ.get(EXIT_CODE_FILE):
+            with suppress(OSError):
+                Path(file).write_text(str(error.exit_code), encoding="ascii")
         sys.exit(error.exit_code)
     except SystemExit as stop:
         # Typer turns Ctrl-C into this code and says nothing.

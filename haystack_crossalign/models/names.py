@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_MODEL", "MATRIX_FILE", "OFFLINE_MODELS", "OFFLINE_PREFIX"]
+from pathlib import Path
+
+__all__ = ["DEFAULT_MODEL", "MATRIX_FILE", "OFFLINE_MODELS", "OFFLINE_PREFIX", "model_beside"]
 
 DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 OFFLINE_PREFIX = "offline:"
 OFFLINE_MODELS = ("offline:multilingual-e5-small",)
 MATRIX_FILE = "matrix.safetensors"
 """Beside the weights of a repaired model, and none of them: the matrix that moves vectors of its base model."""
+
+
+def model_beside(name: str, folder: Path) -> str:
+    """The model that a file names: the folder of that name beside the file where there is one, else the name itself.
+
+    :param name: hub name, folder, or ``offline:…``.
+    :param folder: where the file stands.
+    """
+    if name and not name.startswith(OFFLINE_PREFIX) and (path := folder / Path(name).expanduser()).is_dir():
+        return str(path.resolve())
+    return name

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -158,25 +160,43 @@ def ambiguous_queries(passages: int = 1) -> Filter:
     return Filter("ambiguous query", rejects)
 
 
-def near_duplicates(share: float = 0.8) -> Filter:
+def near_duplicates(share: float = 0.8, *, across_groups: bool = False) -> Filter:
     """Drop triplets with query and target languages of an earlier one and nearly its passage; the first is kept.
 
     :param share: Jaccard index of the passages' sets of n-grams (8 words, or 24 characters in scripts without spaces)
         from which they are the same; passages too short for one are compared as a whole.
+    :param across_groups: also drop those that have nearly the passage of an earlier triplet of another parallel group
+        with the same target languages, whatever their queries: each would be a false negative of the other.
     :raises InputError: for a share that is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
         raise InputError("out of range", field="share", seen=share, allowed="above 0, at most 1")
 
+    def same(one: Triplet, other: Triplet) -> bool:
+        if one.targets.keys() != other.targets.keys():
+            return False
+        return normalised(one.query) == normalised(other.query) or (across_groups and one.group != other.group)
+
     def rejects(triplets: Sequence[Triplet]) -> list[bool]:
-        earlier: dict[tuple[str, ...], list[frozenset[str]]] = {}
+        grams_of = [shingles(one.passage) or frozenset([normalised(one.passage)]) for one in triplets]
+        frequency = Counter(gram for grams in grams_of for gram in grams)
+        holders: dict[str, list[int]] = {}
         verdicts = []
-        for triplet in triplets:
-            others = earlier.setdefault((normalised(triplet.query), *sorted(triplet.targets)), [])
-            grams = shingles(triplet.passage) or frozenset([normalised(triplet.passage)])
-            verdicts.append(any(len(grams & other) >= share * len(grams | other) for other in others))
+        for place, (triplet, grams) in enumerate(zip(triplets, grams_of, strict=True)):
+            # Two sets that are so alike share one of the rarest n-grams of each (prefix filtering: Chaudhuri, Ganti and
+            # Kaushik 2006), so that what stands on every page of a site compares nothing.
+            rarest = sorted(grams, key=lambda gram: (frequency[gram], gram))
+            rarest = rarest[: len(grams) - math.ceil(share * len(grams) - 1e-9) + 1]
+            verdicts.append(
+                any(
+                    len(grams & grams_of[other]) >= share * len(grams | grams_of[other])
+                    for other in {other for gram in rarest for other in holders.get(gram, ())}
+                    if same(triplets[other], triplet)
+                )
+            )
             if not verdicts[-1]:
-                others.append(grams)
+                for gram in rarest:
+                    holders.setdefault(gram, []).append(place)
         return verdicts
 
     return Filter("near duplicate", rejects)

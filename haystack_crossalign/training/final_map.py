@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
+from haystack_crossalign.training.affine import AffineMap
 from haystack_crossalign.training.frozen_encoder import map_of, set_map
-from haystack_crossalign.training.language_maps import fit_language_maps
+from haystack_crossalign.training.language_maps import LanguageMaps, fit_language_maps
 from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.model_setup import StartRepair
 from haystack_crossalign.training.recipe import Recipe
 from haystack_crossalign.training.repair import fit_language_directions
 
-__all__ = ["fit_final_map", "has_final_map"]
+__all__ = ["fit_final_map", "fit_own_maps", "has_final_map"]
 
 
 def has_final_map(recipe: Recipe) -> bool:
@@ -47,6 +48,25 @@ def fit_final_map(
     set_map(model, shared)
     if start.own_share is None:
         return shared
+    return fit_own_maps(recipe, shared, vectors, tags, groups)
+
+
+def fit_own_maps(
+    recipe: Recipe, shared: AffineMap, vectors: NDArray[np.float32], tags: Sequence[str], groups: Sequence[str]
+) -> LanguageMaps:
+    """Fit a map for each language on top of the one for all.
+
+    :param recipe: one with ``start.own_share``.
+    :param shared: the map for all.
+    :param vectors: float32 ``[n, dim]``, embeddings of passages before any map.
+    :param tags: language of each, BCP-47.
+    :param groups: parallel group of each.
+    :raises InputError: when a language has no passage parallel to the recipe's own, or a mean between two others.
+    """
+    start = recipe.start
+    if start.own_share is None:
+        msg = "the recipe has no map for each language"
+        raise ValueError(msg)
     return fit_language_maps(
         shared, vectors, tags, groups, pivot=recipe.language, own_share=start.own_share, ridge=start.ridge
     )

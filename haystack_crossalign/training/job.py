@@ -27,6 +27,8 @@ from haystack_crossalign.training.job_audit import (
 )
 from haystack_crossalign.training.job_config import JobConfig
 from haystack_crossalign.training.job_data import (
+    check_groups,
+    check_overlap,
     filter_triplets,
     mined_triplets,
     read_files,
@@ -118,7 +120,7 @@ class _Run:
         train, held_out, sources = self._data(model, resumed=resumed)
         collection = audit_collection(self.job, held_out, sources)
         check_gate(self.job.gate, collection)
-        self._model(model, train, held_out, sources, resumed=resumed)
+        self._model(model, train, sources, resumed=resumed)
         judgement, digest = self._audit(model, collection)
         with self.record.step("gate") as told:
             told["failures"] = list(judgement.failures)
@@ -184,6 +186,7 @@ class _Run:
             with self.record.step("read") as told:
                 data = read_train_data(model.recipe)
                 told |= {"triplets": len(data.train), "held_out": len(data.held_out), "from": "the recipe"}
+                check_overlap(data.train, evaluation_files(self.job), self.job.path)
             return data.train, data.held_out, tuple(Source(one.name, one.sha256) for one in data.sources)
         files = self._data_files()
         if resumed and "data" in self.state["done"]:
@@ -211,6 +214,9 @@ class _Run:
                 texts, told["index"] = read_index(
                     source.index, job.path.parent, self.environ, mined=job.mine is not None, seed=job.seed
                 )
+                if job.mine is None:
+                    name, group = told["index"]["index"], source.index.group_field or "the group field"
+                    check_groups(texts.passages, f"index {name}", group, data.groups)
                 documents = replace(documents, passages=(*documents.passages, *texts.passages))
                 sources += texts.sources
             told |= {"documents": len(documents.passages), "triplets": len(data.triplets)}
@@ -242,7 +248,6 @@ class _Run:
         self,
         model: JobModel,
         train: Sequence[Triplet],
-        held_out: Sequence[Triplet],
         sources: Sequence[Source],
         *,
         resumed: bool,
@@ -254,10 +259,10 @@ class _Run:
         with self.record.step(step) as told:
             if step == "repair":
                 told |= repair_job(
-                    self.job, model, self.output, train, held_out, sources, pages=self.pages, progress=self.progress
+                    self.job, model, self.output, train, sources, pages=self.pages, progress=self.progress
                 )
             else:
-                data = None if self.job.source is None else self._data_files()
+                data = None if self.job.source is None else self._data_files()[0]
                 told |= train_job(
                     self.job, model, self.output, data, resume=resumed, progress=self.progress, files=self.files
                 )

@@ -79,7 +79,17 @@ def audit_collection(job: JobConfig, held_out: Sequence[Triplet], sources: Seque
     texts = texts_from_triplets(held_out)
     documents, probes = probes_of(texts.passages, texts.questions)
     counts: Mapping[str, int] = Counter(probe.language for probe in probes)
+    few = sorted({one.language for one in texts.passages if counts[one.language] < FEWEST})
     kept = [probe for probe in probes if counts[probe.language] >= FEWEST]
+    if kept and few and job.gate.tolerance is not None:
+        raise InputError(
+            f"too few parallel groups were held out to see whether {few[0]} loses anything",
+            source=job.path,
+            field="audit.share",
+            seen=", ".join(f"{counts[tag]} queries in {tag}" for tag in few),
+            allowed=f"{FEWEST} or more in each language: a larger share, more data, fewer languages, audit.documents "
+            "and audit.queries, or gate.tolerance: null",
+        )
     if not kept:
         raise InputError(
             "too few parallel groups were held out to judge by",
@@ -99,6 +109,15 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
     :raises InputError: naming the condition.
     """
     plan = held_out_plan(collection)
+    for row in plan:
+        part = collection.restrict(row.pool_languages, [row.query_language])
+        if not len(part.queries):
+            raise InputError(
+                f"no query in {row.query_language} has a relevant document in {' or '.join(row.pool_languages)}",
+                source=collection.name,
+                field="audit.queries",
+                allowed="queries with a relevant document in their own language",
+            )
     check_conditions([parse_condition(text, source=_SOURCE) for text in gate.fail_on], plan, source=_SOURCE)
     if gate.must_improve and not any(row.name == "multi" for row in plan):
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,8 @@ class Filters:
     :param language: texts that are in another language than they say.
     :param length_ratio: targets more than so many times longer or shorter than usual.
     :param ambiguous: queries that ask for more than so many groups.
-    :param near_duplicates: passages that share so much of their n-grams with an earlier one.
+    :param near_duplicates: triplets whose passage shares so much of its n-grams with that of an earlier one of another
+        group, or of the same query.
     :param evaluation: files, or folders of files, whose texts must not be trained on; those of the audit are added.
     """
 
@@ -166,7 +167,8 @@ class JobConfig:
     :param audit: what the model is judged by.
     :param gate: when it is not published.
     :param keep: published versions that are kept.
-    :param seed: of everything that is drawn.
+    :param seed: of what the job draws: the held-out part, documents of an index, samples. A recipe has its own, which
+        ``overrides: [seed=1]`` sets.
     :param path: the file; not part of the configuration.
     """
 
@@ -176,7 +178,7 @@ class JobConfig:
     recipe: str | None = setting(optional(text()), None)
     overrides: tuple[str, ...] = setting(listed(text()), ())
     model: str | None = setting(optional(text()), None)
-    launch: tuple[str, ...] = setting(listed(text()), ())
+    launch: tuple[str, ...] = setting(listed(text(), distinct=False), ())
     languages: tuple[str, ...] | None = setting(optional(listed(language(), shortest=1)), None)
     language: str | None = setting(optional(language()), None)
     source: Source | None = field(default=None, metadata={"section": Source, "optional": True})
@@ -234,6 +236,16 @@ def _check(job: JobConfig, settings: Settings) -> None:
         raise settings.error("nothing to read", ("source",), None, "files, an index, or both")
     if job.launch and job.method == "repair":
         raise settings.error("a repair is fitted in one process", ("launch",), job.launch, "method: train")
+    if job.source is None:
+        # The data are those of the recipe, which says itself what is dropped and held out.
+        for path in (("mine",), ("filters",), ("audit", "share"), ("audit", "limit")):
+            given: Any = settings.values
+            for part in path:
+                given = given.get(part) if isinstance(given, Mapping) else None
+            if given not in (None, {}):
+                raise settings.error("of no use without a source", path, given, "nothing, or source: files or an index")
+    if job.recipe is None and job.overrides:
+        raise settings.error("no recipe to set them over", ("overrides",), job.overrides, "nothing, or a recipe")
     if (job.audit.documents is None) != (job.audit.queries is None):
         raise settings.error("one without the other", ("audit",), None, "documents and queries, or neither")
     _check_gate(job, settings)

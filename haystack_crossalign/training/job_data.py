@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,19 @@ from haystack_crossalign.training.repair_sample import known_item
 from haystack_crossalign.training.repair_texts import Passage, RepairTexts, detected_format, read_repair_texts
 from haystack_crossalign.training.triplets import Triplet, read_triplets
 
-__all__ = ["JobData", "filter_triplets", "mined_triplets", "read_files", "triplets_from_documents"]
+__all__ = [
+    "JobData",
+    "check_groups",
+    "check_overlap",
+    "filter_triplets",
+    "mined_triplets",
+    "read_files",
+    "triplets_from_documents",
+]
+
+
+Groups = dict[tuple[str, str], tuple[str, str]]
+"""Where a text stands, and the text, by group and language."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +46,13 @@ class JobData:
     :param documents: documents, parallel or to be mined.
     :param triplets: triplets that files had ready.
     :param sources: the files, with their hashes.
+    :param groups: what `check_groups` has seen of the documents.
     """
 
     documents: RepairTexts
     triplets: tuple[Triplet, ...]
     sources: tuple[Source, ...]
+    groups: Groups
 
 
 def read_files(job: JobConfig, files: Sequence[FileSource], language: str, languages: Sequence[str]) -> JobData:
@@ -51,7 +65,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
     :raises InputError: for the first thing that is missing or wrong, with file, line and field.
     """
     passages: list[Passage] = []
-    known: dict[tuple[str, str], tuple[Path, str]] = {}
+    known: Groups = {}
     triplets: list[Triplet] = []
     sources: list[Source] = []
     for entry in files:
@@ -59,7 +73,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
         kind = detected_format(path) if entry.format == "auto" else entry.format
         if kind == "documents":
             texts = read_repair_texts(path, kind="documents")
-            _check_groups(texts.passages, path, known)
+            check_groups(texts.passages, str(path), "parallel_id", known)
             passages += texts.passages
             sources += texts.sources
             continue
@@ -71,18 +85,41 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
             if not languages:
                 raise InputError("a corpus needs the target languages", source=path, field="languages")
             made, source = READERS[kind](path, languages)
-        triplets += made
+        triplets += restricted(made, language, languages)
         sources.append(source)
-    return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources))
+    return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources), known)
 
 
-def _check_groups(passages: Iterable[Passage], path: Path, known: dict[tuple[str, str], tuple[Path, str]]) -> None:
-    """Refuse files that number their groups alike: what is not parallel would be taken for translations."""
+def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:
+    """Triplets in the language, with nothing but the wanted targets; those without any are left out.
+
+    :param triplets: of any languages.
+    :param language: of query and passage.
+    :param languages: target languages; empty takes all.
+    """
+    kept = []
+    for one in triplets:
+        targets = {tag: text for tag, text in one.targets.items() if not languages or tag in languages}
+        if one.language == language and targets:
+            queries = {tag: text for tag, text in one.target_queries.items() if tag in targets}
+            kept.append(replace(one, targets=targets, target_queries=queries))
+    return tuple(kept)
+
+
+def check_groups(passages: Iterable[Passage], place: str, field: str, known: Groups) -> None:
+    """Refuse files (or an index) that number their groups alike: what is not parallel would be taken for translations.
+
+    :param passages: what stands there.
+    :param place: name of the file or the index.
+    :param field: where it keeps the group.
+    :param known: what stands elsewhere; gets these.
+    :raises InputError: for a group that has another text in the same language elsewhere.
+    """
     for one in passages:
-        place, text = known.setdefault((one.group, one.language), (path, one.text))
-        if place != path and text != one.text:
+        other, text = known.setdefault((one.group, one.language), (place, one.text))
+        if other != place and text != one.text:
             raise InputError(
-                f"the group has another text in {one.language} in {place.name}", source=path, field="parallel_id",
+                f"the group has another text in {one.language} in {Path(other).name}", source=place, field=field,
                 seen=one.group, allowed="ids that differ from file to file, unless the documents are parallel",
             )  # fmt: skip
 
@@ -171,11 +208,33 @@ def filter_triplets(
     if options.length_ratio is not None:
         filters.append(length_ratio(options.length_ratio))
     if options.near_duplicates is not None:
-        filters.append(near_duplicates(options.near_duplicates))
+        filters.append(near_duplicates(options.near_duplicates, across_groups=True))
     if evaluation:
         filters.append(evaluation_overlap(text for path in evaluation for text in evaluation_texts(path)))
     filtered = filter_targets(list(triplets), filters)
     return filtered.triplets, dict(filtered.dropped)
+
+
+def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], source: Path) -> None:
+    """Refuse to train on texts that judge, where the data are a recipe's, of which the job drops nothing.
+
+    :param triplets: what would be trained on.
+    :param evaluation: files, or folders of files, whose texts must not be trained on.
+    :param source: the configuration, for the message.
+    :raises InputError: naming the first triplet that shares an 8-gram with them.
+    """
+    if not evaluation:
+        return
+    overlap = evaluation_overlap(text for path in evaluation for text in evaluation_texts(path))
+    found = [one.id for one, rejected in zip(triplets, overlap.rejects(triplets), strict=True) if rejected]
+    if found:
+        raise InputError(
+            "the recipe's data have texts that the model is judged by",
+            source=source,
+            field="audit.documents",
+            seen=f"{len(found)} triplets, the first {found[0]}",
+            allowed="other documents and queries, a `drop` list of the ids in the recipe, or source: with the files",
+        )
 
 
 def _asked(passage: Passage) -> tuple[str, str]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.training.job_config import JobConfig
 from haystack_crossalign.training.launcher import run_launcher
-from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource, make_recipe, read_recipe
+from haystack_crossalign.training.recipe import Recipe, TrainSource, make_recipe, read_recipe
 from haystack_crossalign.training.triplets import Triplet
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def job_recipe(job: JobConfig) -> JobModel:
         raise InputError("holds the language of the passages", source=job.path, field="languages", seen=language)
     if recipe is not None:
         recipe = _with_languages(recipe, language, languages or recipe.languages)
-    name = job.model or (recipe.model.name if recipe else "")
+    name = model_beside(job.model, job.path.parent) if job.model else (recipe.model.name if recipe else "")
     if recipe is not None and job.model is not None:
         recipe = replace(recipe, model=replace(recipe.model, name=name))
     return JobModel(name, recipe, language, languages)
@@ -93,7 +94,7 @@ def train_job(
     job: JobConfig,
     model: JobModel,
     output: Path,
-    data: tuple[Path, Path] | None,
+    data: Path | None,
     *,
     resume: bool,
     progress: Progress | None = None,
@@ -104,7 +105,7 @@ def train_job(
     :param job: the configuration.
     :param model: with a recipe.
     :param output: folder of the model.
-    :param data: files of the triplets to train on and of those held out; None takes the data of the recipe.
+    :param data: file of the triplets to train on; None takes the data of the recipe.
     :param resume: go on from the checkpoint of a run that was killed.
     :param progress: called while the run works.
     :param files: further files of the output.
@@ -115,10 +116,10 @@ def train_job(
     if recipe is None:
         raise InputError("training needs a recipe", source=job.path, field="recipe")
     if data is not None:
-        # The job has held a part out already; a share or a limit of 0 in the recipe switches its evaluation off.
-        switched_off = recipe.held_out.path is None and 0 in (recipe.held_out.share, recipe.held_out.limit)
-        held_out = HeldOutPart(share=0) if switched_off else HeldOutPart(path=str(data[1]), limit=recipe.held_out.limit)
-        recipe = replace(recipe, data=(TrainSource(path=str(data[0])),), held_out=held_out)
+        # What the job has held out judges; what the recipe chooses by is another part, of the rest. Articles are of the
+        # recipe's own data.
+        held_out = recipe.held_out if recipe.held_out.path else replace(recipe.held_out, by="group")
+        recipe = replace(recipe, data=(TrainSource(path=str(data)),), held_out=held_out)
     recipe = replace(recipe, name=recipe.name or job.name)
     if job.launch:
         _launched(job.launch, recipe, output, resume=resume)
@@ -138,7 +139,6 @@ def repair_job(
     model: JobModel,
     output: Path,
     train: Sequence[Triplet],
-    held_out: Sequence[Triplet],
     sources: Sequence[Source],
     *,
     pages: Pages | None,
@@ -149,8 +149,8 @@ def repair_job(
     :param job: the configuration.
     :param model: the model.
     :param output: folder to be made; one that an earlier run left is removed.
-    :param train: triplets whose passages are fitted on.
-    :param held_out: triplets that the strengths are chosen on.
+    :param train: triplets: the passages of a half are fitted on, those of the other choose the strengths. What the job
+        has held out judges, and has no part in this.
     :param sources: the files they came from.
     :param pages: makes the report.
     :param progress: called while embedding and ranking.
@@ -163,7 +163,7 @@ def repair_job(
 
     tolerance = 0.005 if job.gate.tolerance is None else job.gate.tolerance
     options = RepairOptions(tolerance=tolerance, seed=job.seed, samples=job.audit.samples)
-    sample = make_sample(texts_from_triplets(train), held_out=texts_from_triplets(held_out), seed=job.seed)
+    sample = make_sample(texts_from_triplets(train), seed=job.seed)
     encoder = open_base(model)
     revision = None if model.recipe is None else model.recipe.model.revision
     base = open_model(model.name, encoder.prompts, revision=revision)
@@ -194,7 +194,7 @@ def _launched(launch: Sequence[str], recipe: Recipe, output: Path, *, resume: bo
     file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
     command = [*launch, "-m", "haystack_crossalign", "train", "--recipe", str(file), "--output", str(output)]
     try:
-        code = run_launcher([*command, *(["--resume"] if resume else [])])
+        code = run_launcher([*command, *(["--resume"] if resume else [])], code_file=output.parent / "exit_code")
     except OSError as error:
         raise InputError("cannot be started", field="launch", seen=launch[0], allowed="a command") from error
     if code == _INTERRUPTED:

@@ -17,7 +17,7 @@ from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.json_schema import shipped_schema
 
-__all__ = ["EXIT_CODES", "SCHEMA", "AnotherRunActiveError", "GateFailedError", "Record", "outcome_schema"]
+__all__ = ["EXIT_CODES", "RUNNING", "SCHEMA", "AnotherRunActiveError", "GateFailedError", "Record", "outcome_schema"]
 
 SCHEMA = "crossalign.retrain/1"
 
@@ -30,6 +30,9 @@ EXIT_CODES = {
     "interrupted": 130,
 }
 """Exit code by status. 75 is ``EX_TEMPFAIL`` of sysexits.h: nothing is wrong, try again later."""
+
+RUNNING = "running"
+"""Status without an exit code: of a run that has not ended, or was killed."""
 
 
 class AnotherRunActiveError(CrossAlignError):
@@ -87,9 +90,14 @@ class Record:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Write the outcome when the block ends, however it ends; a program's own fault counts as one outside."""
+        """Write the outcome when the block begins, and when it ends, however that is.
+
+        A fault of the program itself counts as one outside.
+        """
         status, message = "outside fault", "the program ended by a fault of its own"
         try:
+            # What is left of a run that is killed must not look like the one before it.
+            self.write(RUNNING, "")
             yield
             status, message = "published", ""
         except CrossAlignError as error:
@@ -104,7 +112,7 @@ class Record:
     def write(self, status: str, message: str) -> None:
         """Write the outcome to every file that can be written.
 
-        :param status: one of `EXIT_CODES`.
+        :param status: one of `EXIT_CODES`, or `RUNNING`.
         :param message: what went wrong, empty where nothing did.
         :raises CrossAlignError: when one of them could not.
         """
@@ -128,10 +136,12 @@ class Record:
             "tool": {"name": "haystack-crossalign", "version": __version__},
             "job": self.job,
             "status": status,
-            "exit_code": EXIT_CODES[status],
+            "exit_code": EXIT_CODES.get(status),
             "error": message or None,
             "started": self.started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "finished": None
+            if status == RUNNING
+            else datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             "steps": self.steps,
             "version": self.facts.get("version"),
             "model": self.facts.get("model"),

@@ -6,8 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from haystack_crossalign.errors import EXIT_CODE_FILE
 
 __all__ = ["run_launcher"]
 
@@ -15,7 +19,7 @@ _PATIENCE = 10.0
 """Seconds that a launcher has to end its processes; a scheduler that ends a job gives about 30 in all."""
 
 
-def run_launcher(command: Sequence[str], *, patience: float = _PATIENCE) -> int:
+def run_launcher(command: Sequence[str], *, patience: float = _PATIENCE, code_file: Path | None = None) -> int:
     """Run a command to its end, its output on standard error.
 
     When this process is interrupted, the command and all that it started are ended: workers outlive a launcher that is
@@ -23,24 +27,57 @@ def run_launcher(command: Sequence[str], *, patience: float = _PATIENCE) -> int:
 
     :param command: the command and its arguments.
     :param patience: seconds to end after SIGTERM, before SIGKILL.
-    :returns: its exit code.
+    :param code_file: where a ``crossalign`` that the launcher starts leaves its exit code: a launcher ends with one of
+        its own, whatever its workers end with.
+    :returns: its exit code, or that of its workers where it failed and they left one.
     :raises OSError: when it cannot be started.
     """
     # A session of its own is a group of processes that can be ended as a whole.
-    process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)  # noqa: S603 - from a configuration
+    environment = None
+    if code_file is not None:
+        code_file.unlink(missing_ok=True)
+        environment = os.environ | {EXIT_CODE_FILE: str(code_file)}
+    process: subprocess.Popen[bytes] | None = None
     try:
-        return process.wait()
+        with _handled_afterwards(signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen(  # noqa: S603 - from a configuration
+                command, stdout=sys.stderr, start_new_session=True, env=environment
+            )
+        code = process.wait()
     except BaseException:
-        try:
-            _signal(process, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(patience)
-        finally:
-            _signal(process, signal.SIGKILL)
-            process.wait()
+        if process is not None:
+            try:
+                _signal(process, signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(patience)
+            finally:
+                _signal(process, signal.SIGKILL)
+                process.wait()
         raise
+    if code > 0 and code_file is not None and code_file.is_file():
+        return int(code_file.read_text(encoding="ascii"))
+    return code
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+@contextmanager
+def _handled_afterwards(*numbers: signal.Signals) -> Iterator[None]:
+    """Signals that come in the block are handled at its end: one that comes while a process starts would lose it."""
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # only there are they handled
+        before = {number: signal.getsignal(number) for number in numbers}
+        before = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in before:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

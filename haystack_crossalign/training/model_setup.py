@@ -145,7 +145,7 @@ def passage_sample(
 
     :param triplets: training triplets.
     :param table: the texts.
-    :param count: passages per language.
+    :param count: passages per language; of the language of the passages more, where others have theirs elsewhere.
     :param seed: of the draw.
     :returns: rows of the table, the language of each, and the passage that each is a version of.
     """
@@ -155,10 +155,15 @@ def passage_sample(
     chosen: dict[str, dict[int, str]] = {}
     for place in order:
         triplet = triplets[place]
-        for tag, text in ((triplet.language, triplet.passage), *sorted(triplet.targets.items())):
-            own = chosen.setdefault(tag, {})
-            if len(own) < count:
-                own.setdefault(table.add(DOCUMENT, text), triplet.passage)
+        own = chosen.setdefault(triplet.language, {})
+        wanted = [
+            (tag, text) for tag, text in sorted(triplet.targets.items()) if len(chosen.setdefault(tag, {})) < count
+        ]
+        if wanted or len(own) < count:
+            # Also beyond the count where a target needs it: one without its counterpart says little.
+            own.setdefault(table.add(DOCUMENT, triplet.passage), triplet.passage)
+        for tag, text in wanted:
+            chosen[tag].setdefault(table.add(DOCUMENT, text), triplet.passage)
     rows = [(row, tag, group) for tag in sorted(chosen) for row, group in chosen[tag].items()]
     return [row for row, _, _ in rows], [tag for _, tag, _ in rows], [group for _, _, group in rows]
 

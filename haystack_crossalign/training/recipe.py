@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.precision import PRECISIONS
 from haystack_crossalign.training.recipe_parts import (
     FORMATS,
@@ -165,7 +166,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         inner = shorts.get(key.strip())
         apply_override(settings, f"{key}.{inner}={plain}" if inner and equals else override)
     made = read_section(Recipe, settings.values, (), settings)
-    object.__setattr__(made, "folder", folder)
+    made = replace(made, model=replace(made.model, name=model_beside(made.model.name, folder)), folder=folder)
     if made.language in made.languages:
         raise settings.error(
             "the target languages hold the language of the queries", ("languages",), made.languages, "other languages"
@@ -206,6 +207,27 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             ("start", "own_share"),
             made.start.own_share,
             "null, or start.refit: true, or freeze_encoder: true",
+        )
+    nothing_held_out = made.held_out.path is None and 0 in (made.held_out.share, made.held_out.limit)
+    if isinstance(made.interpolate, str) and nothing_held_out:
+        raise settings.error(
+            "a share is chosen on the held-out part, and there is none",
+            ("interpolate",),
+            made.interpolate,
+            "a number, or held_out.share and held_out.limit above 0",
+        )
+    loss = made.loss
+    if (
+        made.distil.anchor_share < 1
+        and loss.alignment_weight
+        and loss.alignment == "jsd"
+        and loss.z_from == "before_normalization"
+    ):
+        raise settings.error(
+            "passages that the teacher embeds have length 1, and would be compared with others before normalisation",
+            ("loss", "z_from"),
+            loss.z_from,
+            "after_normalization, or distil.anchor_share: 1, or loss.alignment_weight: 0",
         )
     own = made.start.own_share
     if isinstance(own, Mapping) and set(own) != set(made.languages):

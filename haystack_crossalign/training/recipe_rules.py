@@ -131,17 +131,17 @@ def language() -> Rule:
     return Rule(read, "a BCP-47 language tag such as zh or pt-BR (quoted where YAML reads it otherwise)")
 
 
-def listed(rule: Rule, *, shortest: int = 0) -> Rule:
-    """A list of values without repetition; one value alone counts as a list of one."""
+def listed(rule: Rule, *, shortest: int = 0, distinct: bool = True) -> Rule:
+    """A list of values, without repetition unless they may repeat; one value alone counts as a list of one."""
 
     def read(value: Any) -> tuple[Any, ...]:
         values = value if isinstance(value, list | tuple) else [value]
         made = tuple(rule.read(one) for one in values)
-        if len(made) < shortest or len(set(made)) < len(made):
+        if len(made) < shortest or (distinct and len(set(made)) < len(made)):
             raise ValueError(value)
         return made
 
-    return Rule(read, f"a list, each value once, each {rule.allowed}")
+    return Rule(read, f"a list, {'each value once, ' if distinct else ''}each {rule.allowed}")
 
 
 def by_language(rule: Rule) -> Rule:

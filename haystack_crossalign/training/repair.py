@@ -238,7 +238,7 @@ def choose_repair(
     fitted: LanguageDirections,
     score: Callable[[VectorMap], RepairScore],
     *,
-    tolerance: float = 0.005,
+    tolerance: float | Mapping[str, float] = 0.005,
     strengths: Iterable[float] = STRENGTHS,
     common_shares: Iterable[float] = COMMON_SHARES,
     whitenings: Iterable[float | None] = (None,),
@@ -252,16 +252,17 @@ def choose_repair(
 
     :param fitted: the directions; from other data than ``score`` uses.
     :param score: says what a map does on held-out data.
-    :param tolerance: loss of quality that counts as none, in the unit of the quality.
+    :param tolerance: loss of quality that counts as none, in the unit of the quality; one for all, or of each language.
     :param strengths: strengths to try, 0 to 1.
     :param common_shares: shares to try, 0 to 1.
     :param whitenings: shrinkages to try, None for no whitening; left out where no document is parallel.
     :param directions: how many of the directions to take, None for all.
     :raises InputError: for a value out of range, and when the score names other languages for different maps.
     """
-    if not tolerance >= 0:
-        raise InputError("the tolerance must be at least 0", field="tolerance", seen=tolerance)
     base = score(fitted.affine(0.0, 0.0))
+    allowed = dict(tolerance) if isinstance(tolerance, Mapping) else dict.fromkeys(base.quality, tolerance)
+    if allowed.keys() != base.quality.keys() or not all(value >= 0 for value in allowed.values()):
+        raise InputError("the tolerance must be at least 0, of each language", field="tolerance", seen=tolerance)
     pairs = sorted({(share, strength) for share in common_shares for strength in strengths})
     wanted = [None if one is None or fitted.spread is None else one for one in whitenings]
     steps = [(one, *pair) for one in dict.fromkeys(wanted) for pair in pairs if one is not None or pair != (0.0, 0.0)]
@@ -270,7 +271,7 @@ def choose_repair(
         one = score(fitted.affine(strength, share, directions, whitening))
         if one.quality.keys() != base.quality.keys():
             raise InputError("the score must name the same languages for every map", field="quality")
-        harmless = all(value >= base.quality[tag] - tolerance - _TOLERANCE for tag, value in one.quality.items())
+        harmless = all(value >= base.quality[tag] - allowed[tag] - _TOLERANCE for tag, value in one.quality.items())
         trials.append(Trial(strength, share, one, harmless, whitening))
     chosen = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
     repair = fitted.affine(chosen.strength, chosen.common_share, directions, chosen.whitening)

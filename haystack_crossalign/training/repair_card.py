@@ -44,7 +44,8 @@ folder, moves them (see `crossalign repair --help`). Vectors of the two models m
 - Fitted on: {fitted}
 - Directions taken out: {directions}, strength {strength:g}; share of the common mean taken away: {share:g}; {whitening}
 - Maps: {maps}
-- Chosen by: {criterion}, under the condition that same-language NDCG@1 falls in no language
+- Chosen by: {criterion}, under the condition that no language loses same-language NDCG@1 beyond the
+  tolerance, or more than one query where queries are too few to see it
 - Data: {data}
 
 ## Same-language retrieval on held-out documents (NDCG@1)

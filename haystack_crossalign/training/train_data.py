@@ -146,10 +146,18 @@ def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ..
     :param pool: all triplets, with ids that are unique.
     :param recipe: its ``held_out`` section and seed.
     :returns: the held-out triplets, and the ids of those in ``pool`` that must not be trained on.
+    :raises InputError: when the file cannot be read or has none, and when no part can be parted from the rest.
     """
     part = recipe.held_out
     if part.path is None:
         chosen, apart = split_triplets(pool, part, seed=recipe.seed)
+        if pool and not chosen and part.share and part.limit:
+            raise InputError(
+                "nothing can be held out: texts that must not be parted make up too large a part of the data",
+                field="held_out.by",
+                seen=f"{part.by}; the first parallel group is {pool[0].group}",
+                allowed="group in place of article, groups named article:1 or article#1, or held_out.share: 0",
+            )
         return chosen, apart
     read, source = read_triplets(recipe.folder / part.path, language=recipe.language, target_languages=recipe.languages)
     chosen = _wanted(read, recipe, None)[: part.limit]

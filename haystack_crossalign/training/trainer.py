@@ -21,7 +21,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.candidates import choose_weights, weights_of
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
-from haystack_crossalign.training.final_map import fit_final_map, has_final_map
+from haystack_crossalign.training.final_map import fit_final_map, fit_own_maps, has_final_map
 from haystack_crossalign.training.frozen_encoder import (
     EmbeddingMemory,
     Vectors,
@@ -273,7 +273,11 @@ class _Run:
             return base.model, None
         rows, tags, groups = passage_sample(data.fit, fit.table, recipe.start.passages, recipe.seed)
         held_out = None if audit is None else audit.held_out(vectors.of_base(base, audit.rows))
-        choice = choose_start(recipe.start, fit.of_base(base, rows), tags, groups, held_out)
+        passages = fit.of_base(base, rows)
+        choice = choose_start(recipe.start, passages, tags, groups, held_out)
+        if recipe.start.own_share is not None:
+            # Fitted at the end: what does not allow it, such as a language between two others, is said now.
+            fit_own_maps(recipe, choice.repair, passages, tags, groups)
         return repaired_model(base.model, choice.repair), choice
 
     def _final_map(

@@ -85,6 +85,23 @@ def test_the_second_of_nearly_equal_passages_of_a_query_is_dropped() -> None:
     assert dropped(near_duplicates(33.5 / 34), first, nearly) == []
 
 
+def test_nearly_equal_passages_of_other_groups_are_dropped_where_that_is_asked_for() -> None:
+    first, footer = triplet(0, passage=" ".join(WORDS)), [f"foot{number}" for number in range(30)]
+    nearly = triplet(1, passage=" ".join([*WORDS, "more"]))
+    same_group = triplet(2, passage=" ".join(WORDS), group="g0")
+    other_target = triplet(3, passage=" ".join(WORDS), targets={"ar": "نص"})
+    # Pages with one foot of 30 words and 20 of their own: 23 of 63 runs in common.
+    pages = [
+        triplet(number, passage=" ".join([*(f"own{number}x{word}" for word in range(20)), *footer]))
+        for number in range(4, 8)
+    ]
+    rows = (first, nearly, same_group, other_target, *pages)
+    assert dropped(near_duplicates(across_groups=True), *rows) == ["t1"]
+    assert dropped(near_duplicates(), *rows) == []
+    assert dropped(near_duplicates(23 / 63, across_groups=True), *pages) == ["t5", "t6", "t7"]
+    assert dropped(near_duplicates(23.5 / 63, across_groups=True), *pages) == []
+
+
 def test_eight_words_in_common_with_the_evaluation_set_are_one_too_many() -> None:
     evaluation = ["The " + " ".join(WORDS[:8]) + "."]
     eight = triplet(0, passage="Before, " + ", ".join(WORDS[:8]).upper())

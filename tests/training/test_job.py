@@ -260,7 +260,8 @@ def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Pa
         assert other.poll() is None
         busy = outcome_of(tmp_path)
         assert (busy["status"], busy["exit_code"], busy["steps"]) == ("another run is active", 75, [])
-        assert not (models / "outcome.json").exists()
+        running = outcome_of(models)
+        assert (running["status"], running["exit_code"], running["finished"]) == ("running", None, None)
         (tmp_path / "go").touch()
         assert other.wait(timeout=120) == 0
     finally:
@@ -291,7 +292,7 @@ def test_a_killed_run_is_not_gone_on_with_when_the_data_of_its_recipe_have_chang
 ) -> None:
     recipe = {"model": str(tiny_model_folder), "languages": ["zh"], "data": [{"path": "triplets.jsonl"}]}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"held_out": {"share": 0.4}}), encoding="utf-8")
-    path = write_job(source=None, recipe="recipe.yaml")
+    path = write_job(source=None, recipe="recipe.yaml", filters={}, audit={"samples": 100})
     state = tmp_path / "models" / ".work" / "state.json"
     data = tmp_path / "triplets.jsonl"
     for changed in (False, True):
@@ -364,10 +365,15 @@ def test_wrong_configurations_name_file_line_and_key(write_job: WriteJob, tmp_pa
         ({"source": {"files": []}}, r"field 'source': nothing to read"),
         ({"launch": ["accelerate", "launch"]}, r"field 'launch'"),
         ({"audit": {"documents": "d.jsonl"}}, r"field 'audit': one without the other"),
+        ({"source": None, "recipe": "job.yaml"}, r"field 'filters': of no use without a source"),
+        ({"source": None, "recipe": "job.yaml", "filters": {}}, r"field 'audit\.share': of no use without a source"),
+        ({"overrides": ["seed=1"]}, r"field 'overrides': no recipe to set them over"),
         ({"source": {"index": {"index": "x", "password": "y"}}}, r"field 'source\.index\.password': unknown key"),
     ):
         with pytest.raises(InputError, match=told):
             read_job(write_job(**changes))
+    launch = ["accelerate", "launch", "--num_machines", "1", "--num_processes", "1"]
+    assert read_job(write_job(method="train", recipe="job.yaml", launch=launch)).launch == tuple(launch)
     assert read_job(write_job(), ["gate.tolerance=0.02"]).gate.tolerance == 0.02
     assert not (tmp_path / "models").exists()
 
@@ -397,3 +403,58 @@ def test_files_that_number_their_groups_alike_are_refused(write_job: WriteJob, t
         read_files(job, job.source.files, "en", ())
     # A language in a file of its own is fine.
     assert len(read_files(job, job.source.files[:1], "en", ()).documents.passages) == 6
+
+
+def test_a_language_that_nothing_judges_stops_the_run_before_the_model(write_job: WriteJob, tmp_path: Path) -> None:
+    file = tmp_path / "triplets.jsonl"
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for line in lines[:3]:
+        line["targets"]["th"] = line["targets"]["zh"].replace("w", "v")
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    with pytest.raises(InputError, match=r"too few .* whether th loses anything; seen: '\d queries in th'"):
+        run(write_job(gate={"must_improve": False}))
+    assert [step["name"] for step in outcome_of(tmp_path / "models")["steps"]] == ["read", "filter"]
+    # Languages that the job does not want are not read.
+    outcome = run(write_job(gate={"must_improve": False, "tolerance": 1.0}, languages=["zh"]))
+    assert {one["language"] for one in outcome["same_language"]} == {"en", "zh"}
+
+
+def test_what_judges_has_no_part_in_the_choice_of_a_repair(write_job: WriteJob, tmp_path: Path) -> None:
+    outcome = run(write_job())
+    facts = {step["name"]: step["facts"] for step in outcome["steps"]}
+    assert (facts["filter"]["train"], facts["filter"]["held_out"]) == (24, 16)
+    repaired = json.loads((tmp_path / "models" / "latest" / "repair.json").read_text(encoding="utf-8"))
+    assert repaired["fitted_on"] == {"en": 12, "zh": 12}
+    assert [one["queries"] for one in repaired["same_language"]] == [12, 12]
+    assert [one["queries"] for one in outcome["same_language"]] == [16, 16]
+
+
+def test_a_judged_set_without_same_language_documents_stops_the_run_before_the_model(
+    write_job: WriteJob, tmp_path: Path
+) -> None:
+    documents = [{"id": f"{tag}{n}", "text": f"w{n} {tag}", "language": tag} for n in range(9) for tag in ("en", "zh")]
+    queries = [{"id": f"q{n}", "text": f"w{n}", "language": "zh", "relevant": [f"en{n}"]} for n in range(9)]
+    for name, rows in (("documents", documents), ("queries", queries)):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    audit = {"documents": "documents.jsonl", "queries": "queries.jsonl", "samples": 100}
+    with pytest.raises(InputError, match="no query in zh has a relevant document in zh"):
+        run(write_job(audit=audit, gate={"must_improve": False}))
+    assert [step["name"] for step in outcome_of(tmp_path / "models")["steps"]] == ["read", "filter"]
+
+
+def test_a_recipe_is_not_trained_on_what_judges_it(
+    write_job: WriteJob, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    recipe = {"model": str(tiny_model_folder), "languages": ["zh"], "data": [{"path": "triplets.jsonl"}]}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    lines = [json.loads(line) for line in (tmp_path / "triplets.jsonl").read_text(encoding="utf-8").splitlines()]
+    texts = {"en": lines[7]["passage"], "zh": lines[7]["targets"]["zh"]}
+    rows = [{"id": tag, "text": text, "language": tag, "parallel_id": "1"} for tag, text in texts.items()]
+    (tmp_path / "documents.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    queries = [{"id": f"q{tag}", "text": "w1", "language": tag, "relevant": [tag]} for tag in texts]
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)), encoding="utf-8")
+    audit = {"documents": "documents.jsonl", "queries": "queries.jsonl", "samples": 100}
+    with pytest.raises(
+        InputError, match=r"the recipe's data have texts that the model is judged by; seen: '1 triplets"
+    ):
+        run(write_job(source=None, recipe="recipe.yaml", filters={}, audit=audit))

@@ -11,7 +11,13 @@ import pytest
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.job_config import IndexSource, Mine
-from haystack_crossalign.training.job_data import filter_triplets, mined_triplets, triplets_from_documents
+from haystack_crossalign.training.job_data import (
+    Groups,
+    check_groups,
+    filter_triplets,
+    mined_triplets,
+    triplets_from_documents,
+)
 from haystack_crossalign.training.job_index import read_index
 from haystack_crossalign.training.repair_texts import Passage, RepairTexts
 from haystack_crossalign.training.triplets import Triplet
@@ -134,3 +140,13 @@ def test_an_index_is_read_by_its_groups_or_whole(
         assert again.sources == whole.sources
     finally:
         opensearch.request("DELETE", "/job-index")
+
+
+def test_an_index_that_numbers_its_groups_as_a_file_does_is_refused() -> None:
+    known: Groups = {}
+    check_groups(
+        [Passage("1", "7", "en", "about cats"), Passage("2", "7", "zh", "猫")], "/a/file.jsonl", "parallel_id", known
+    )
+    check_groups([Passage("x", "7", "ar", "قطط"), Passage("y", "7", "en", "about cats")], "index prod", "group", known)
+    with pytest.raises(InputError, match=r"index prod, field 'group': .* another text in zh in file\.jsonl; seen: '7'"):
+        check_groups([Passage("z", "7", "zh", "税法")], "index prod", "group", known)

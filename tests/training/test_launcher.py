@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,11 @@ def test_an_interrupt_ends_the_launcher_and_its_workers(tmp_path: Path, deaf: st
             time.sleep(0.05)
         started.send_signal(signal.SIGINT)
         _, told = started.communicate(timeout=60)
+    except BaseException:
+        # Left to itself it would take a core from all tests after this one.
+        with suppress(OSError, ValueError):
+            os.killpg(os.getpgid(int(pid.read_text(encoding="utf-8"))), signal.SIGKILL)
+        raise
     finally:
         started.kill()
     assert "KeyboardInterrupt" in told
@@ -54,3 +61,12 @@ def test_the_exit_code_is_that_of_the_command() -> None:
     assert run_launcher(["bash", "-c", "exit 7"]) == 7
     with pytest.raises(FileNotFoundError):
         run_launcher(["no-such-launcher"])
+
+
+def test_the_exit_code_of_the_workers_counts_where_the_launcher_has_one_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "exit_code"
+    file.write_text("3")  # of an earlier run
+    crossalign = f"{sys.executable} -m haystack_crossalign train --recipe none.yaml --output {tmp_path / 'out'}"
+    assert run_launcher(["bash", "-c", f"{crossalign} || exit 1"], code_file=file) == 2
+    assert run_launcher(["bash", "-c", "exit 1"], code_file=file) == 1
+    assert run_launcher(["bash", "-c", f"{crossalign}; exit 0"], code_file=file) == 0

@@ -65,6 +65,30 @@ def test_every_value_can_be_set_over_the_file(recipe_file: Path, override: str, 
     assert found == value
 
 
+def test_a_model_beside_the_recipe_is_meant_wherever_the_command_runs(recipe_file: Path) -> None:
+    recipe_file.write_text(TEXT.replace("some/model", "mine"), encoding="utf-8")
+    assert read_recipe(recipe_file).model.name == "mine"  # of a hub
+    folder = recipe_file.parent / "mine"
+    folder.mkdir()
+    recipe = read_recipe(recipe_file)
+    assert recipe.model.name == str(folder.resolve())
+    assert recipe.public()["model"]["name"] == "mine"
+    assert read_recipe(recipe_file, ["model=./mine"]).model.name == str(folder.resolve())
+
+
+def test_what_the_teacher_embeds_has_another_length_before_normalisation(recipe_file: Path) -> None:
+    anchors = ["distil.anchor_weight=1", "distil.anchor_share=0.5", "loss.alignment_weight=1"]
+    with pytest.raises(InputError, match=r"'loss\.z_from': passages that the teacher embeds have length 1"):
+        read_recipe(recipe_file, anchors)
+    for other in ("loss.z_from=after_normalization", "distil.anchor_share=1", "loss.alignment_weight=0"):
+        read_recipe(recipe_file, [*anchors, other])
+
+
+def test_a_share_needs_something_to_be_chosen_on(recipe_file: Path) -> None:
+    with pytest.raises(InputError, match=r"'interpolate': a share is chosen on the held-out part, and there is none"):
+        read_recipe(recipe_file, ["interpolate=auto", "held_out.share=0"])
+
+
 def test_an_override_leaves_the_rest_of_a_short_section_alone(recipe_file: Path) -> None:
     assert read_recipe(recipe_file, ["start.train_dense=false"]).start.kind == "repair"
 
@@ -182,7 +206,8 @@ def test_only_anchors_of_a_trained_encoder_leave_texts_to_the_teacher(other: dic
     values = {"model": "m", "languages": ["zh"], **other}
     with pytest.raises(InputError, match=r"distil\.anchor_share"):
         make_recipe(values | {"distil": {**other.get("distil", {}), "anchor_share": 0.5}})
-    assert make_recipe(values | {"freeze_encoder": False, "distil": {"anchor_weight": 1, "anchor_share": 0}})
+    anchors = {"distil": {"anchor_weight": 1, "anchor_share": 0}, "loss": {"alignment_weight": 0}}
+    assert make_recipe(values | {"freeze_encoder": False} | anchors)
 
 
 def test_languages_are_evened_out_where_a_row_has_one() -> None:

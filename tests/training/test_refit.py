@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,35 @@ def test_a_module_that_is_trained_or_not_there_is_not_fitted_again(start: Any) -
     section = {"kind": start} if isinstance(start, str) else start
     with pytest.raises(InputError, match=r"start\.refit"):
         make_recipe({"model": "m", "languages": ["zh"], "start": {**section, "refit": True}})
+
+
+def test_a_language_in_a_file_of_its_own_finds_its_counterparts_among_the_passages(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """The passages with most languages come first and fill the count; the others need their English versions too."""
+    several = made_triplets(20, ("zh", "ar"), seed=1)
+    alone = [replace(one, id=f"a{one.id}", group=f"a{one.group}") for one in made_triplets(8, ("th",), seed=2)]
+    recipe = made_recipe(
+        tiny_model_folder,
+        languages=["zh", "ar", "th"],
+        start=START | {"passages": 10, "refit": True, "own_share": 0.1},
+        held_out={"share": 0},
+    )
+    outcome = train(recipe, tmp_path / "out", triplets=[*several, *alone])
+    assert outcome.data["kept"]["refitted"]["own_share"] == "0.1"
+
+
+def test_a_map_that_cannot_be_fitted_at_the_end_is_said_at_the_start(tiny_model_folder: Path, tmp_path: Path) -> None:
+    # The Arabic texts are the English ones, and so is their mean.
+    zh, th = made_triplets(8, ("zh",), seed=1), made_triplets(8, ("th",), seed=2)
+    both = [replace(one, id=f"{place}", group=f"g{place}") for place, one in enumerate((*zh, *th))]
+    ar = [replace(one, id=f"ar{one.id}", targets={"ar": one.passage}, target_queries={}) for one in both]
+    recipe = made_recipe(
+        tiny_model_folder,
+        languages=["ar", "th", "zh"],
+        start=START | {"refit": True, "own_share": 0.1},
+        held_out={"share": 0},
+    )
+    with pytest.raises(InputError, match="not to be told from another"):
+        train(recipe, tmp_path / "out", triplets=[*both, *ar])
+    assert not (tmp_path / "out").exists()

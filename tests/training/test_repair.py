@@ -151,6 +151,23 @@ def test_the_least_biased_harmless_strengths_are_chosen() -> None:
         assert trial.harmless == (trial.strength < 1 and trial.common_share <= 0.4)
 
 
+def test_each_language_may_have_a_tolerance_of_its_own() -> None:
+    data = clusters(10, ["en", "zh"], 1)
+    fitted = fit_language_directions(data.vectors, data.languages)
+
+    def score(repair: AffineMap) -> RepairScore:
+        loss = 0.1 * float(repair.metadata["strength"])
+        return RepairScore(100 - loss, {"en": 0.9 - loss, "zh": 0.8 - loss})
+
+    shares = {"common_shares": (0.0,)}
+    assert choose_repair(fitted, score, tolerance={"en": 0.2, "zh": 0.2}, **shares).chosen.strength == 1.0
+    assert choose_repair(fitted, score, tolerance={"en": 0.05, "zh": 0.2}, **shares).chosen.strength == 0.5
+    with pytest.raises(InputError, match="of each language"):
+        choose_repair(fitted, score, tolerance={"en": 0.2}, **shares)
+    with pytest.raises(InputError, match="at least 0"):
+        choose_repair(fitted, score, tolerance=-0.1)
+
+
 def test_strengths_are_chosen_for_the_directions_that_are_taken() -> None:
     data = clusters(10, ["en", "zh", "th"], 1)
     fitted = fit_language_directions(data.vectors, data.languages)

@@ -18,6 +18,7 @@ from sentence_transformers import SentenceTransformer
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.prompts import Prompts
+from haystack_crossalign.training import repair_model
 from haystack_crossalign.training.matrix_file import read_matrix_file
 from haystack_crossalign.training.repair_harm import harm_of_language, paired_share_interval, queries_needed
 from haystack_crossalign.training.repair_model import RepairOptions, RepairOutcome, fit_repair
@@ -107,6 +108,33 @@ def test_a_tiny_held_out_set_does_not_decide_between_strengths() -> None:
     for first in range(0, 80, 20):
         outcome = outcome_of(make_sample(parallel(20, first=1000), held_out=parallel(5, first=first)))
         assert outcome.choice.chosen.strength in (0.0, 1.0)
+
+
+def test_few_queries_of_one_language_excuse_no_loss_in_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five Chinese queries cannot show a loss below a fifth; thirty English ones can show one of a thirtieth."""
+    seen: list[object] = []
+    choose = repair_model.choose_repair
+    monkeypatch.setattr(
+        repair_model,
+        "choose_repair",
+        lambda *given, **options: seen.append(options["tolerance"]) or choose(*given, **options),
+    )
+    english = parallel(30, first=100, languages=["en"])
+    chinese = parallel(5, first=100, languages=["zh"])
+    held_out = RepairTexts((*english.passages, *chinese.passages), (*english.questions, *chinese.questions), ())
+    outcome = outcome_of(make_sample(parallel(20), held_out=held_out))
+    assert [(one.language, one.queries) for one in outcome.harm] == [("en", 30), ("zh", 5)]
+    assert seen[0] == {"en": 1 / 30, "zh": 1 / 5}
+
+
+def test_a_language_that_cannot_be_told_from_others_leaves_one_map_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError("its mean is not to be told from another's", field="languages", seen="zh")
+
+    monkeypatch.setattr(repair_model, "choose_language_maps", refuse)
+    outcome = outcome_of(make_sample(parallel(60)), tolerance=0.2)
+    assert outcome.choice.chosen.own_share is None
+    assert "one map for all languages: of zh, its mean is not to be told from another's" in outcome.notes
 
 
 def test_documents_that_are_only_tagged_suffice_and_the_report_says_what_was_not_measured() -> None:

@@ -65,6 +65,16 @@ def test_articles_stay_whole() -> None:
     assert set(per_article.values()) == {5}
 
 
+def test_groups_that_look_like_one_article_do_not_leave_a_run_without_a_held_out_part(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", [replace(one, group=f"product:{one.id}") for one in made_triplets(50)])
+    values = {"model": "m", "languages": ["zh"], "data": [{"path": "a.jsonl"}], "held_out": {"by": "article"}}
+    with pytest.raises(InputError, match=r"'held_out\.by': nothing can be held out.*article; the first.*product:t0"):
+        read_train_data(make_recipe(values, folder=tmp_path))
+    for held_out, count in (({"by": "group"}, 5), ({"by": "article", "share": 0}, 0)):
+        data = read_train_data(make_recipe(values | {"held_out": held_out}, folder=tmp_path))
+        assert len(data.held_out) == count
+
+
 def test_files_are_mixed_by_weight_with_limits_and_summaries(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", made_triplets(10, seed=1))
     write(tmp_path / "b.jsonl", made_triplets(20, ("zh", "ar"), seed=2))
