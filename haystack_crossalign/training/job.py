@@ -118,7 +118,7 @@ class _Run:
         model = job_recipe(self.job)
         resumed = self._begin(model)
         train, held_out, sources = self._data(model, resumed=resumed)
-        collection = audit_collection(self.job, held_out, sources)
+        collection = audit_collection(self.job, train, held_out, sources)
         check_gate(self.job.gate, collection)
         self._model(model, train, sources, resumed=resumed)
         judgement, digest = self._audit(model, collection)

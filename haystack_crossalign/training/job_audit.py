@@ -65,11 +65,14 @@ class Judgement:
         }
 
 
-def audit_collection(job: JobConfig, held_out: Sequence[Triplet], sources: Sequence[Source]) -> JudgedCollection:
+def audit_collection(
+    job: JobConfig, train: Sequence[Triplet], held_out: Sequence[Triplet], sources: Sequence[Source]
+) -> JudgedCollection:
     """What the model is judged by: the files of the configuration, else the held-out triplets.
 
     :param job: the configuration.
-    :param held_out: the triplets.
+    :param train: the triplets that are trained on, for their languages.
+    :param held_out: the triplets that are not.
     :param sources: the files they came from.
     :raises InputError: when the files are wrong, or too few queries were held out.
     """
@@ -79,7 +82,8 @@ def audit_collection(job: JobConfig, held_out: Sequence[Triplet], sources: Seque
     texts = texts_from_triplets(held_out)
     documents, probes = probes_of(texts.passages, texts.questions)
     counts: Mapping[str, int] = Counter(probe.language for probe in probes)
-    few = sorted({one.language for one in texts.passages if counts[one.language] < FEWEST})
+    tags = {tag for one in (*train, *held_out) for tag in (one.language, *one.targets)}
+    few = sorted(tag for tag in tags if counts[tag] < FEWEST)
     kept = [probe for probe in probes if counts[probe.language] >= FEWEST]
     if kept and few and job.gate.tolerance is not None:
         raise InputError(
