@@ -24,9 +24,9 @@ from training import MODEL
 
 HERE = Path(__file__).resolve().parent
 DESCRIBED = """
-Models as `benchmarks/training.py --models` keeps them, recipe and seed, judged by the questions of
-[multilingual_choice.md](multilingual_choice.md) in one language. Loss of same-language NDCG@1 in points, with its 95 %
-interval (Agresti and Min); a gain is negative. Nothing is trained on the questions, and nothing was chosen by this
+Models as `benchmarks/training.py --models` keeps them: recipe, variant if it is one, and seed; judged by the questions
+of [multilingual_choice.md](multilingual_choice.md) in one language. Loss of same-language NDCG@1 in points, with its
+95 % interval (Agresti and Min); a gain is negative. Nothing is trained on the questions, and nothing was chosen by this
 table.
 """
 
@@ -68,14 +68,12 @@ def main() -> None:
              "`python benchmarks/real_questions.py --thai iapp-wiki-qa-dataset/squad_format/data "
              f"--arabic SOQAL/data/arcd.json --models models --only {' '.join(sorted(known))}`", DESCRIBED.rstrip(), "",
              f"Base model `{MODEL}`. {machine_line()}.", "",
-             "| recipe | seed | language | questions | NDCG@1 of the base model | loss |",
+             "| model | seed | language | questions | NDCG@1 of the base model | loss |",
              "|---|--:|---|--:|--:|---|"]  # fmt: skip
     for name, one in sorted(known.items()):
         tag, folder = name.split(":", 1)
         recipe, seed = folder.rsplit("-", 1)
-        lines.append(
-            f"| `{recipe}.yaml` | {seed} | {tag} | {one['questions']:,} | {one['base']:.1f} | {one['shown']} |"
-        )
+        lines.append(f"| `{recipe}` | {seed} | {tag} | {one['questions']:,} | {one['base']:.1f} | {one['shown']} |")
     arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{arguments.output} written")
 

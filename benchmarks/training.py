@@ -87,6 +87,9 @@ ABLATIONS = {
 FULL_ABLATIONS = {
     "no-squad": ("... without the SQuAD file", ("NO-SQUAD",)),
     "half": ("... half of the way", ("interpolate=0.5",)),
+    "pool-1": ("... with a pool weight of 1", ("loss.pool_weight=1",)),
+    "pool-1-0.3": ("... with a pool weight of 1, 0.3 of the way", ("loss.pool_weight=1", "interpolate=0.3")),
+    "pool-1-half": ("... with a pool weight of 1, half of the way", ("loss.pool_weight=1", "interpolate=0.5")),
 }
 # Of `en_zh_paper.yaml`, which trains every layer.
 PAPER_ABLATIONS = {
@@ -115,7 +118,7 @@ class Run:
 
 def planned() -> Iterator[Run]:
     for tag in TARGETS:
-        yield from (Run(f"en_{tag}", kind) for kind in ("base", "fusion", *REPAIRS))
+        yield from (Run(f"en_{tag}", kind) for kind in ("base", "base-fp32", "fusion", *REPAIRS))
     yield from (Run("multilingual", kind) for kind in REPAIRS)
     for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
         yield from (Run(f"{name}_linear", seed=seed) for seed in range(3))
@@ -128,7 +131,10 @@ def planned() -> Iterator[Run]:
     for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
         yield from (Run(name, seed=seed) for seed in range(3))
     yield Run("en_zh", "no-squad")
-    yield from (Run(name, "half", seed) for name in ("en_th", "multilingual") for seed in range(3))
+    for variant in ("pool-1-0.3", "pool-1-half"):
+        yield from (Run("multilingual", variant, seed) for seed in range(3))
+    for name, variant in (("en_th", "half"), ("en_ar", "pool-1")):
+        yield from (Run(name, variant, seed) for seed in range(3))
 
 
 @cache
@@ -139,8 +145,8 @@ def base_model() -> BaseModel:
 class Xquad:
     """XQuAD in the vectors of one model; a text is embedded once."""
 
-    def __init__(self, model: str) -> None:
-        self.encoder = Encoder(model)
+    def __init__(self, model: str, precision: str = "auto") -> None:
+        self.encoder = Encoder(model, precision=precision)
         self.known: dict[tuple[str, str], np.ndarray] = {}
 
     def collection(self, language: str, pool: str) -> JudgedCollection:
@@ -157,6 +163,12 @@ class Xquad:
             encode = self.encoder.encode_queries if role == "query" else self.encoder.encode_documents
             self.known.update({(role, text): vector for text, vector in zip(new, encode(new), strict=True)})
         return np.stack([self.known[role, text] for text in texts])
+
+
+@cache
+def base_in_fp32() -> Xquad:
+    """The base model as a machine without bf16 has it: what runs on such a machine are compared with."""
+    return Xquad(MODEL, precision="fp32")
 
 
 def measured(xquad: Xquad, language: str, repair: VectorMap | None = None) -> dict:
@@ -176,7 +188,7 @@ def measured(xquad: Xquad, language: str, repair: VectorMap | None = None) -> di
             plan += [Scenario("mono-same", (tag,), tag) for tag in (language, "en")]
             plan += [Scenario("mono-cross", ("en",), language)]
         result = audit_vectors(collection, plan, provenance={}, samples=1000 if pool == "questions" else 0, examples=0)
-        for scenario, row in zip(plan, result.rows, strict=True):
+        for number, (scenario, row) in enumerate(zip(plan, result.rows, strict=True)):
             asked = "en" if scenario.query_language == "en" else "x"
             measures = {name: row["measures"][name] for name in MEASURES if name in row["measures"]}
             figures[f"{pool} {scenario.name} {asked}"] = measures | {
@@ -184,6 +196,13 @@ def measured(xquad: Xquad, language: str, repair: VectorMap | None = None) -> di
                 for name in ("Max@R", "Complete@10")
                 if row.get("intervals", {}).get(name) is not None and pool == "questions"
             }
+            if scenario.name == "mono-same":
+                values = result.queries["measures"]["NDCG@1"]
+                found = np.array([values[place] == 1 for place in result.row_queries(number)])
+                figures[f"{pool} {scenario.name} {asked}"] |= {
+                    "queries": len(found),
+                    "found": np.packbits(found).tobytes().hex(),
+                }
     return figures
 
 
@@ -242,6 +261,8 @@ def carried_out(run: Run, xquad: Xquad, memory: EmbeddingMemory, work: Path, *, 
     began = time.perf_counter()
     if run.variant == "base":
         return {"figures": {tag: measured(xquad, tag) for tag in languages}}
+    if run.variant == "base-fp32":
+        return {"figures": {tag: measured(base_in_fp32(), tag) for tag in languages}}
     if run.variant == "fusion":
         return {"figures": {tag: fused(xquad, tag) for tag in languages}}
     if run.variant in REPAIRS:
