@@ -98,10 +98,11 @@ def test_the_command_of_the_cron_example_trains_and_publishes(examples: Path, jo
     assert published.readlink() == Path(outcome["version"])
     for name in ("modules.json", "training.json", "report.html", "README.md", "job/report.html", "job/after.json"):
         assert (published / name).is_file()
-    # The held-out documents of the job are those that the training was evaluated on.
+    # What the training chose by is a part of what it was given, and none of what judges it.
     data = json.loads((published / "training.json").read_text(encoding="utf-8"))["data"]
     facts = outcome["steps"][1]["facts"]
-    assert (data["triplets"], data["held_out"]["triplets"]) == (facts["train"], facts["held_out"])
+    assert data["triplets"] + data["held_out"]["triplets"] == facts["train"]
+    assert data["held_out"]["triplets"] > 0
 
 
 def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folder: Path, tmp_path: Path) -> None:
