@@ -18,8 +18,9 @@ import numpy as np
 from machine import machine, machine_line  # beside this file
 from repair_choice import DATA, Embeddings, Questions, english_questions, losses  # likewise
 from share_choice import TOLERANCE, Way, add_files, recipe_for, train_unless_there
+from training_figures import XQUAD
 
-from training import MODEL, XQUAD, read_memory
+from training import MODEL, read_memory
 
 HERE = Path(__file__).resolve().parent
 SHARES = (0.0, 0.25, 0.5)  # of which share_choice.md takes the last; it rules out going further

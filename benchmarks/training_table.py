@@ -58,11 +58,7 @@ def table(
         "",
         *_rows(
             known,
-            [
-                row
-                for tag in targets
-                for row in _recipes(f"en_{tag}", [tag], ("base", "base-fp32", "fusion", *REPAIRS), full)
-            ],
+            [row for tag in targets for row in _recipes(f"en_{tag}", [tag], (*BASES, "fusion", *REPAIRS), full)],
             full,
         ),
         "",

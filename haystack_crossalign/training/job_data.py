@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from haystack_crossalign.training.filters import (
 from haystack_crossalign.training.job_config import FileSource, Filters, JobConfig, Mine
 from haystack_crossalign.training.repair_sample import known_item
 from haystack_crossalign.training.repair_texts import Passage, RepairTexts, detected_format, read_repair_texts
-from haystack_crossalign.training.triplets import Triplet, read_triplets
+from haystack_crossalign.training.triplets import Triplet, read_triplets, restricted
 
 __all__ = [
     "JobData",
@@ -88,22 +88,6 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
         triplets += restricted(made, language, languages)
         sources.append(source)
     return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources), known)
-
-
-def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:
-    """Triplets in the language, with nothing but the wanted targets; those without any are left out.
-
-    :param triplets: of any languages.
-    :param language: of query and passage.
-    :param languages: target languages; empty takes all.
-    """
-    kept = []
-    for one in triplets:
-        targets = {tag: text for tag, text in one.targets.items() if not languages or tag in languages}
-        if one.language == language and targets:
-            queries = {tag: text for tag, text in one.target_queries.items() if tag in targets}
-            kept.append(replace(one, targets=targets, target_queries=queries))
-    return tuple(kept)
 
 
 def check_groups(passages: Iterable[Passage], place: str, field: str, known: Groups) -> None:
@@ -210,7 +194,7 @@ def filter_triplets(
     if options.near_duplicates is not None:
         filters.append(near_duplicates(options.near_duplicates, across_groups=True))
     if evaluation:
-        filters.append(evaluation_overlap(text for path in evaluation for text in evaluation_texts(path)))
+        filters.append(_overlap(evaluation))
     filtered = filter_targets(list(triplets), filters)
     return filtered.triplets, dict(filtered.dropped)
 
@@ -225,8 +209,8 @@ def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], sourc
     """
     if not evaluation:
         return
-    overlap = evaluation_overlap(text for path in evaluation for text in evaluation_texts(path))
-    found = [one.id for one, rejected in zip(triplets, overlap.rejects(triplets), strict=True) if rejected]
+    verdicts = _overlap(evaluation).rejects(triplets)
+    found = [one.id for one, rejected in zip(triplets, verdicts, strict=True) if rejected]
     if found:
         raise InputError(
             "the recipe's data have texts that the model is judged by",
@@ -235,6 +219,10 @@ def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], sourc
             seen=f"{len(found)} triplets, the first {found[0]}",
             allowed="other documents and queries, a `drop` list of the ids in the recipe, or source: with the files",
         )
+
+
+def _overlap(evaluation: Sequence[Path]) -> Filter:
+    return evaluation_overlap(text for path in evaluation for text in evaluation_texts(path))
 
 
 def _asked(passage: Passage) -> tuple[str, str]:

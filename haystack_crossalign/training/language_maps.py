@@ -17,13 +17,17 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.affine import AffineMap, apply_in_blocks, unit
 from haystack_crossalign.training.language_means import language_means
 
-__all__ = ["LanguageMaps", "OwnShare", "describe_share", "fit_language_maps"]
+__all__ = ["BetweenOthersError", "LanguageMaps", "OwnShare", "describe_share", "fit_language_maps"]
 
 OwnShare = float | Mapping[str, float | None]
 """One further share for all languages but the pivot, or one for each; None leaves a language the shared map."""
 
 _MARGIN = 0.1  # of a detector, whose values are 1 at the mean of its language and -1 at the nearest other mean
 _REGULARISATION = 0.1  # of the covariance, times the mean of its diagonal
+
+
+class BetweenOthersError(InputError):
+    """The mean of a language lies between those of others, so that no linear rule tells its texts from theirs."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +244,7 @@ def _detectors(
         direction = np.linalg.solve(covariance, means[place] - others.mean(axis=0))
         own, nearest = float(direction @ means[place]), float((others @ direction).max())
         if not own > nearest + 1e-9:
-            raise InputError("its mean is not to be told from another's", field="languages", seen=tags[place])
+            raise BetweenOthersError("its mean is not to be told from another's", field="languages", seen=tags[place])
         rows.append(2 * direction / (own - nearest))
         offsets.append((own + nearest) / (own - nearest))
     return np.stack(rows), np.asarray(offsets)

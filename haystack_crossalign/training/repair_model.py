@@ -16,6 +16,7 @@ from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario, plan_scenarios
 from haystack_crossalign.data.collection import JudgedCollection, Source
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.language_maps import BetweenOthersError
 from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.repair import (
     COMMON_SHARES,
@@ -154,7 +155,7 @@ def fit_repair(
         fitted_on = (fit_vectors, languages, groups)
         try:
             choice = choose_language_maps(choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance)
-        except InputError as error:  # a language between two others, say, such as two scripts of one
+        except BetweenOthersError as error:  # such as one script of a language
             notes.append(f"one map for all languages: of {error.seen}, {error.problem}")
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
     chosen = {"tolerance": options.tolerance, "seed": options.seed, "samples": options.samples}

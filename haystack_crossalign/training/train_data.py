@@ -22,6 +22,7 @@ from haystack_crossalign.training.triplets import (
     normalised,
     read_triplets,
     require_languages,
+    restricted,
     with_unique_ids,
 )
 
@@ -246,16 +247,10 @@ def _read(recipe: Recipe, entry: TrainSource) -> tuple[tuple[Triplet, ...], Sour
 def _wanted(triplets: Sequence[Triplet], recipe: Recipe, languages: tuple[str, ...] | None) -> tuple[Triplet, ...]:
     """Triplets in the recipe's language with nothing but the wanted targets; those without any are left out."""
     tags = [tag for tag in languages or recipe.languages if tag in recipe.languages]
-    kept = []
-    for triplet in triplets:
-        targets = {tag: triplet.targets[tag] for tag in tags if tag in triplet.targets}
-        if triplet.language != recipe.language or not targets:
-            continue
-        if recipe.batch_languages == "all" and len(targets) < len(tags):
-            continue
-        queries = {tag: query for tag, query in triplet.target_queries.items() if tag in targets}
-        kept.append(replace(triplet, targets=targets, target_queries=queries if recipe.target_queries else {}))
-    return tuple(kept)
+    kept = restricted(triplets, recipe.language, tags) if tags else ()
+    if recipe.batch_languages == "all":
+        kept = tuple(one for one in kept if len(one.targets) == len(tags))
+    return kept if recipe.target_queries else tuple(replace(one, target_queries={}) for one in kept)
 
 
 def _summary(source: Source, kind: str, triplets: Sequence[Triplet], licence: str | None) -> SourceSummary:

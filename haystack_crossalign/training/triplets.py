@@ -36,6 +36,7 @@ __all__ = [
     "read_pairs",
     "read_triplets",
     "require_languages",
+    "restricted",
     "with_unique_ids",
 ]
 
@@ -97,6 +98,22 @@ def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
         seen.add(identifier)
         made.append(triplet if identifier == triplet.id else replace(triplet, id=identifier))
     return made
+
+
+def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:
+    """Triplets in the language, with nothing but the wanted targets, in their order; those without any are left out.
+
+    :param triplets: of any languages.
+    :param language: of query and passage.
+    :param languages: target languages; empty takes all.
+    """
+    kept = []
+    for one in triplets:
+        targets = {tag: one.targets[tag] for tag in languages or one.targets if tag in one.targets}
+        if one.language == language and targets:
+            queries = {tag: text for tag, text in one.target_queries.items() if tag in targets}
+            kept.append(replace(one, targets=targets, target_queries=queries))
+    return tuple(kept)
 
 
 def require_languages(triplets: Iterable[Triplet], languages: Sequence[str], use: str, *, source: str | None) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
@@ -100,6 +101,26 @@ def test_nearly_equal_passages_of_other_groups_are_dropped_where_that_is_asked_f
     assert dropped(near_duplicates(), *rows) == []
     assert dropped(near_duplicates(23 / 63, across_groups=True), *pages) == ["t5", "t6", "t7"]
     assert dropped(near_duplicates(23.5 / 63, across_groups=True), *pages) == []
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 1.0])
+def test_rare_runs_find_all_that_comparing_every_pair_finds(share: float) -> None:
+    draw = np.random.default_rng(7)
+    rows = []
+    for number in range(80):
+        # Stretches of a few texts, so that many pairs are more or less alike.
+        start, length, text = int(draw.integers(12)), int(draw.integers(9, 30)), int(draw.integers(4))
+        rows.append(triplet(number, passage=" ".join(f"t{text}w{word}" for word in range(start, start + length))))
+    kept: list[frozenset[str]] = []
+    expected = []
+    for row in rows:
+        grams = shingles(row.passage)
+        if any(len(grams & other) >= share * len(grams | other) for other in kept):
+            expected.append(row.id)
+        else:
+            kept.append(grams)
+    assert 0 < len(expected) < 80
+    assert dropped(near_duplicates(share, across_groups=True), *rows) == expected
 
 
 def test_eight_words_in_common_with_the_evaluation_set_are_one_too_many() -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,25 @@ def test_an_interrupt_ends_the_launcher_and_its_workers(tmp_path: Path, deaf: st
             break
         time.sleep(0.05)
     assert not running(worker)
+
+
+def test_an_interrupt_while_the_process_starts_is_kept_until_it_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def interrupted(*given: Any, **options: Any) -> Any:
+        started.append(start(*given, **options))
+        signal.raise_signal(signal.SIGINT)  # it runs, and the caller does not have it yet
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_launcher(["sleep", "300"], patience=5)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started[0].poll() == -signal.SIGTERM
 
 
 def test_the_exit_code_is_that_of_the_command() -> None:
