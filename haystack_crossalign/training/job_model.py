@@ -68,7 +68,7 @@ def _with_languages(recipe: Recipe, language: str, languages: Sequence[str]) -> 
     own = values["start"]["own_share"]
     if isinstance(own, dict):
         values["start"]["own_share"] = {tag: share for tag, share in own.items() if tag in languages}
-    return make_recipe(values, folder=recipe.folder)
+    return replace(make_recipe(values, folder=recipe.folder), origin=recipe.origin)
 
 
 def open_base(model: JobModel) -> Encoder:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.precision import PRECISIONS
 from haystack_crossalign.training.recipe_parts import (
@@ -88,6 +90,7 @@ class Recipe:
     :param seed: of everything that is drawn.
     :param name: name of the model in the card; null takes that of the output folder.
     :param folder: where relative paths start; not part of the recipe.
+    :param origin: the file and its lines, for messages; likewise.
     """
 
     model: ModelSource = field(metadata={"section": ModelSource, "short": "name"})
@@ -115,11 +118,36 @@ class Recipe:
     seed: int = setting(whole(0, 2**32 - 1), 0)  # what numpy takes
     name: str | None = setting(optional(text()), None)
     folder: Path = field(default=Path(), compare=False, metadata={"hidden": True})
+    origin: Settings | None = field(default=None, compare=False, repr=False, metadata={"hidden": True})
+
+    def error(
+        self, problem: str, path: tuple[str | int, ...], seen: object = ..., allowed: str | None = None
+    ) -> InputError:
+        """The error for a setting that turns out wrong once the data are read: names file, line and key.
+
+        :param problem: what is wrong, without a full stop.
+        :param path: the key's parts, such as ``("data", 0, "path")``.
+        :param seen: the value seen.
+        :param allowed: the values allowed, in words.
+        """
+        origin = Settings({}, {}, "recipe") if self.origin is None else self.origin
+        return origin.error(problem, path, seen, allowed)
+
+    @contextmanager
+    def blamed(self, *path: str | int) -> Iterator[None]:
+        """Let input errors inside name the line of a setting.
+
+        :param path: see :meth:`error`.
+        """
+        try:
+            yield
+        except InputError as error:
+            raise self.error(error.problem, path, error.seen, error.allowed) from error
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain data: read again it gives the same recipe."""
-        values = asdict(self)
-        del values["folder"]
+        values = asdict(replace(self, origin=None))
+        del values["folder"], values["origin"]
         return _plain(values)  # type: ignore[no-any-return]
 
     def public(self) -> dict[str, Any]:
@@ -166,7 +194,9 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         inner = shorts.get(key.strip())
         apply_override(settings, f"{key}.{inner}={plain}" if inner and equals else override)
     made = read_section(Recipe, settings.values, (), settings)
-    made = replace(made, model=replace(made.model, name=model_beside(made.model.name, folder)), folder=folder)
+    made = replace(
+        made, model=replace(made.model, name=model_beside(made.model.name, folder)), folder=folder, origin=settings
+    )
     if made.language in made.languages:
         raise settings.error(
             "the target languages hold the language of the queries", ("languages",), made.languages, "other languages"

@@ -40,7 +40,9 @@ class Settings:
     origins: dict[tuple[str | int, ...], Origin]
     source: str
 
-    def error(self, problem: str, path: tuple[str | int, ...], seen: object, allowed: str) -> InputError:
+    def error(
+        self, problem: str, path: tuple[str | int, ...], seen: object = ..., allowed: str | None = None
+    ) -> InputError:
         """The error for a value: names file, line and key."""
         origin = next(
             (self.origins[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.origins),

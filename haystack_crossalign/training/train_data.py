@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from haystack_crossalign.data.collection import Source
-from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.aligned_sentences import aligned_sentences
 from haystack_crossalign.training.batches import article_of
 from haystack_crossalign.training.corpora import CORPORA, read_drop_list
@@ -75,7 +74,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
     :raises InputError: for files that cannot be read, and when nothing is left to train on or to choose by.
     """
     if not recipe.languages:
-        raise InputError("no target language", field="languages", allowed="one or more, for instance [zh]")
+        raise recipe.error("no target language", ("languages",), allowed="one or more, for instance [zh]")
     read: list[tuple[tuple[Triplet, ...], float, bool]] = []
     summaries: list[SourceSummary] = []
     if triplets is not None:
@@ -96,16 +95,16 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
             # A generator per file: the limit of one does not move the draw of another.
             kept = _drawn(kept, entry.limit, np.random.default_rng([recipe.seed, number]))
         if not kept:
-            raise InputError(
+            raise recipe.error(
                 "no triplet with a wanted target language",
-                source=source.name,
-                field=f"data.{number}",
-                allowed=f"{recipe.language} and one of {', '.join(entry.languages or recipe.languages)}",
+                ("data", number),
+                source.name,
+                f"{recipe.language} and one of {', '.join(entry.languages or recipe.languages)}",
             )
         summaries.append(_summary(source, entry.format, kept, entry.licence))
         read.append((kept, entry.weight, entry.fit_repair))
     if not read:
-        raise InputError("no training data", field="data", allowed="one or more files")
+        raise recipe.error("no training data", ("data",), allowed="one or more files")
     pool = with_unique_ids([triplet for part, _, _ in read for triplet in part])
     held_out, apart = hold_out(pool, recipe)
     train: list[Triplet] = []
@@ -120,14 +119,15 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
         again = np.random.default_rng([recipe.seed, number, 1]).permutation(len(own))[:rest]
         train += [own[place] for place in sorted(again.tolist())]
     if recipe.start.kind == "repair" and not fit:
-        raise InputError(
-            "no passage is left to fit the repair on", field="data", seen="fit_repair: false", allowed="true for a file"
-        )
+        raise recipe.error("no passage is left to fit the repair on", ("data",), "fit_repair: false", "true for a file")
     if len(train) < 2:
-        raise InputError("fewer than two triplets are left to train on", field="held_out", seen=len(train))
-    require_languages(train, recipe.languages, "is left to train on", source=None)
-    if recipe.start.kind == "repair":
-        require_languages(fit, recipe.languages, "is left to fit the repair on", source=None)
+        raise recipe.error(
+            "fewer than two triplets are left to train on", ("held_out",), len(train), "a smaller share, or more data"
+        )
+    with recipe.blamed("languages"):
+        require_languages(train, recipe.languages, "is left to train on", source=None)
+        if recipe.start.kind == "repair":
+            require_languages(fit, recipe.languages, "is left to fit the repair on", source=None)
     return TrainData(tuple(train), held_out, tuple(summaries), tuple(fit))
 
 
@@ -153,17 +153,22 @@ def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ..
     if part.path is None:
         chosen, apart = split_triplets(pool, part, seed=recipe.seed)
         if pool and not chosen and part.share and part.limit:
-            raise InputError(
+            raise recipe.error(
                 "nothing can be held out: texts that must not be parted make up too large a part of the data",
-                field="held_out.by",
-                seen=f"{part.by}; the first parallel group is {pool[0].group}",
-                allowed="group in place of article, groups named article:1 or article#1, or held_out.share: 0",
+                ("held_out", "by"),
+                f"{part.by}; the first parallel group is {pool[0].group}",
+                "group in place of article, groups named article:1 or article#1, or held_out.share: 0",
             )
         return chosen, apart
     read, source = read_triplets(recipe.folder / part.path, language=recipe.language, target_languages=recipe.languages)
     chosen = _wanted(read, recipe, None)[: part.limit]
     if not chosen:
-        raise InputError("no triplet with a wanted target language", source=source.name, field="held_out.path")
+        raise recipe.error(
+            "no triplet with a wanted target language",
+            ("held_out", "path"),
+            source.name,
+            f"{recipe.language} and one of {', '.join(recipe.languages)}",
+        )
     keys = {key for triplet in chosen for key in _keys(triplet, part.by)}
     return chosen, frozenset(triplet.id for triplet in pool if not keys.isdisjoint(_keys(triplet, part.by)))
 
@@ -237,7 +242,7 @@ def _read(recipe: Recipe, entry: TrainSource) -> tuple[tuple[Triplet, ...], Sour
         dropped = frozenset() if drop is None else read_drop_list(drop)
         return tuple(triplet for triplet in triplets if triplet.id not in dropped), source
     if recipe.language != "en":
-        raise InputError("the corpora have English queries", field="language", seen=recipe.language, allowed="en")
+        raise recipe.error("the corpora have English queries", ("language",), recipe.language, "en")
     options: dict[str, Any] = {"drop": drop}
     if entry.format in ("ntrex", "tico19"):
         options |= {"block": entry.block, "queries_per_block": entry.queries_per_block, "seed": recipe.seed}

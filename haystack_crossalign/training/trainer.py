@@ -17,7 +17,6 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
-from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.candidates import choose_weights, weights_of
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
@@ -89,7 +88,7 @@ def train(
     """
     output = Path(output).resolve()
     check_output(output)
-    device = _device(recipe.device)
+    device = _device(recipe)
     processes = PartialState(cpu=device == "cpu")
     with locked_output(output) if processes.is_main_process else nullcontext(), quiet_libraries():
         run = _Run(recipe, WorkFolder(output), processes, str(processes.device), resume, progress, memory)
@@ -112,8 +111,11 @@ class _Run:
     def go(self, triplets: Sequence[Triplet] | None, files: Mapping[str, Renderer]) -> TrainingOutcome:
         recipe = self.recipe
         if recipe.freeze_encoder and self.processes.num_processes > 1:
-            raise InputError(
-                "with the encoder frozen there is nothing to share between processes", field="freeze_encoder", seen=True
+            raise recipe.error(
+                "with the encoder frozen there is nothing to share between processes",
+                ("freeze_encoder",),
+                True,
+                "false, or one process",
             )
         with self._timed("data"):
             data = read_train_data(recipe, triplets)
@@ -235,9 +237,10 @@ class _Run:
         if not data.held_out:
             return None
         recipe = self.recipe
-        return HeldOutAudit(
-            data.held_out, table, language=recipe.language, languages=recipe.languages, pool=recipe.evaluate.pool
-        )
+        with recipe.blamed("held_out"):
+            return HeldOutAudit(
+                data.held_out, table, language=recipe.language, languages=recipe.languages, pool=recipe.evaluate.pool
+            )
 
     def _open(self, data: TrainData, base: BaseModel) -> None:
         if self.processes.is_main_process:
@@ -327,8 +330,8 @@ class _Run:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
 
-def _device(wanted: str) -> str:
+def _device(recipe: Recipe) -> str:
     available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise InputError("there is no such device here", field="device", seen=wanted, allowed="auto or cpu")
-    return "cuda" if available and wanted != "cpu" else "cpu"
+    if recipe.device == "cuda" and not available:
+        raise recipe.error("there is no such device here", ("device",), recipe.device, "auto or cpu")
+    return "cuda" if available and recipe.device != "cpu" else "cpu"

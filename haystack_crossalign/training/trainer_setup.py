@@ -10,7 +10,6 @@ import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
-from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.frozen_encoder import head_of
 from haystack_crossalign.training.monitor import Monitor
@@ -103,11 +102,11 @@ def _arguments(
     )
     epoch = len(sampler(rows, optimiser.batch_size, False, seed=recipe.seed)) // processes
     if not epoch:
-        raise InputError(
+        raise recipe.error(
             "not one full batch for every process",
-            field="optimiser.batch_size",
-            seen=optimiser.batch_size,
-            allowed=f"fewer than {len(rows)} rows over {processes} processes",
+            ("optimiser", "batch_size"),
+            optimiser.batch_size,
+            f"fewer than {len(rows)} rows over {processes} processes",
         )
     steps = min(math.ceil(optimiser.epochs * epoch), optimiser.max_steps or math.inf)
     arguments = SentenceTransformerTrainingArguments(

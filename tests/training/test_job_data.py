@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.job_config import IndexSource, Mine
+from haystack_crossalign.training.job import run_job
+from haystack_crossalign.training.job_config import IndexSource, Mine, read_job
 from haystack_crossalign.training.job_data import (
     Groups,
     check_groups,
@@ -138,6 +139,30 @@ def test_an_index_is_read_by_its_groups_or_whole(
         )
         again, _ = read_index(source, tmp_path, {}, mined=True, seed=0)
         assert again.sources == whole.sources
+    finally:
+        opensearch.request("DELETE", "/job-index")
+
+
+def test_a_job_refuses_an_index_that_numbers_its_groups_as_its_file_does(
+    opensearch: Any, indexing: Any, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    documents = {
+        tag: {"embedding": [1.0, 1.0], "language": tag, "group": "7", "content": f"{tag} of the index"}
+        for tag in ("en", "zh")
+    }
+    lines = [
+        json.dumps({"id": tag, "parallel_id": "7", "language": tag, "text": f"{tag} of the file"})
+        for tag in ("en", "zh")
+    ]
+    (tmp_path / "file.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    index = {"index": "job-index", "hosts": [opensearch.url], "group_field": "group"}
+    values = {"name": "m", "models": "models", "method": "repair", "model": str(tiny_model_folder)}
+    values |= {"source": {"files": [{"path": "file.jsonl"}], "index": index}}
+    (tmp_path / "job.yaml").write_text(json.dumps(values), encoding="utf-8")
+    indexing.create(opensearch, "job-index", documents, indexing.mapping(2))
+    try:
+        with pytest.raises(InputError, match=r"index job-index, field 'group': .* in file\.jsonl; seen: '7'"):
+            run_job(read_job(tmp_path / "job.yaml"), environ={})
     finally:
         opensearch.request("DELETE", "/job-index")
 

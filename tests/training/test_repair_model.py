@@ -18,7 +18,6 @@ from sentence_transformers import SentenceTransformer
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.prompts import Prompts
-from haystack_crossalign.training import repair_model
 from haystack_crossalign.training.matrix_file import read_matrix_file
 from haystack_crossalign.training.repair_harm import harm_of_language, paired_share_interval, queries_needed
 from haystack_crossalign.training.repair_model import RepairOptions, RepairOutcome, fit_repair
@@ -110,21 +109,34 @@ def test_a_tiny_held_out_set_does_not_decide_between_strengths() -> None:
         assert outcome.choice.chosen.strength in (0.0, 1.0)
 
 
-def test_few_queries_of_one_language_excuse_no_loss_in_another(monkeypatch: pytest.MonkeyPatch) -> None:
+class Twins(Vectors):
+    """English contents 100 and 101, 102 and 103, ... differ by nothing but how far they lie from Chinese."""
+
+    def _one(self, text: str, role: int) -> NDArray[np.float64]:
+        tag, content = text.split()[:2]
+        number = int(content[1:])
+        if tag == "zh" or not 100 <= number < 108:
+            return super()._one(text, role)
+        vector = np.random.default_rng(number // 2).normal(size=DIMENSION)
+        vector[:2] = (14, -6) if number % 2 else (8, 0)
+        vector += self.noise * np.random.default_rng([number, role]).normal(size=DIMENSION)
+        return vector / np.linalg.norm(vector)
+
+
+def test_few_queries_of_one_language_excuse_no_loss_in_another() -> None:
     """Five Chinese queries cannot show a loss below a fifth; thirty English ones can show one of a thirtieth."""
-    seen: list[object] = []
-    choose = repair_model.choose_repair
-    monkeypatch.setattr(
-        repair_model,
-        "choose_repair",
-        lambda *given, **options: seen.append(options["tolerance"]) or choose(*given, **options),
-    )
     english = parallel(30, first=100, languages=["en"])
     chinese = parallel(5, first=100, languages=["zh"])
     held_out = RepairTexts((*english.passages, *chinese.passages), (*english.questions, *chinese.questions), ())
-    outcome = outcome_of(make_sample(parallel(20), held_out=held_out))
+    outcome = outcome_of(make_sample(parallel(20), held_out=held_out), Twins())
     assert [(one.language, one.queries) for one in outcome.harm] == [("en", 30), ("zh", 5)]
-    assert seen[0] == {"en": 1 / 30, "zh": 1 / 5}
+    trials = {trial.strength: trial for trial in outcome.choice.trials}
+    unrepaired, full = trials[0.0], trials[1.0]
+    # Of the twins some change places: more than one query of thirty, far fewer than a fifth.
+    assert 1 / 30 + 1e-9 < unrepaired.score.quality["en"] - full.score.quality["en"] < 1 / 5
+    assert not full.harmless
+    assert outcome.choice.chosen.strength < 1
+    assert unrepaired.score.quality["en"] - outcome.choice.chosen.score.quality["en"] <= 1 / 30 + 1e-9
 
 
 class Alike(Vectors):

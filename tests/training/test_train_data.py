@@ -9,7 +9,7 @@ import pytest
 from training_runs import made_triplets
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.recipe import HeldOutPart, make_recipe
+from haystack_crossalign.training.recipe import HeldOutPart, make_recipe, read_recipe
 from haystack_crossalign.training.train_data import read_train_data, split_triplets
 from haystack_crossalign.training.triplets import Triplet, normalised
 
@@ -73,6 +73,28 @@ def test_groups_that_look_like_one_article_do_not_leave_a_run_without_a_held_out
     for held_out, count in (({"by": "group"}, 5), ({"by": "article", "share": 0}, 0)):
         data = read_train_data(make_recipe(values | {"held_out": held_out}, folder=tmp_path))
         assert len(data.held_out) == count
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("held_out: {by: article}", r"recipe\.yaml, line 4, field 'held_out\.by': nothing can be held out"),
+        ("held_out: {path: a.jsonl}", r"recipe\.yaml, line 4, field 'held_out': fewer than two triplets.*seen: 0"),
+        ("held_out: {path: thai.jsonl}", r"recipe\.yaml, line 4, field 'held_out\.path': no triplet.*'thai\.jsonl'"),
+        ("data: [{path: thai.jsonl}]", r"recipe\.yaml, line 4, field 'data\.0': no triplet.*'thai\.jsonl'"),
+        ("data: [{path: a.jsonl, fit_repair: false}]", r"recipe\.yaml, line 4, field 'data': no passage is left"),
+    ],
+)
+def test_what_only_the_data_show_is_told_with_the_line_of_the_recipe(tmp_path: Path, line: str, message: str) -> None:
+    rows = [replace(one, group=f"product:{one.id}") for one in made_triplets(50)]
+    write(tmp_path / "a.jsonl", rows)
+    write(tmp_path / "thai.jsonl", made_triplets(5, ("th",)))
+    lines = ["model: m", "languages: [zh]", "data: [{path: a.jsonl}]", line]
+    (tmp_path / "recipe.yaml").write_text(
+        "\n".join(lines if line.startswith("held") else [*lines[:2], "start: repair", line])
+    )
+    with pytest.raises(InputError, match=message):
+        read_train_data(read_recipe(tmp_path / "recipe.yaml"))
 
 
 def test_files_are_mixed_by_weight_with_limits_and_summaries(tmp_path: Path) -> None:
