@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Processes that run tests; each starts its own servers (about 5 GB of memory).
+# Processes that run tests, each about 5 GB of memory; servers of one version run in one of them.
 JOBS ?= 2
 
 .PHONY: demo demo-live test lint types check opensearch benchmarks clean help

@@ -70,7 +70,8 @@ def servers() -> Iterator[Callable[..., Any]]:
                 running[version, security], stop = _start_in_docker(version)
                 stops.append(stop)
             else:
-                server = OpenSearchServer(version, security=security)
+                # 3.4.0 computes with vector instructions only where the whole compiler runs, and rounds otherwise then.
+                server = OpenSearchServer(version, security=security, quick=version != "3.4.0")
                 stops.append(server.stop)
                 running[version, security] = server.start()
         return running[version, security]

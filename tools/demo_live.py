@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         print(f"Starting OpenSearch {options.version} …", flush=True)
-        with OpenSearchServer(options.version) as server:
+        with OpenSearchServer(options.version, quick=True) as server:
             os.environ |= {
                 "CROSSALIGN_HOSTS": server.url,
                 "CROSSALIGN_INDEX": INDEX,

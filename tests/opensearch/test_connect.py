@@ -257,7 +257,7 @@ def test_a_real_server_that_demands_a_client_certificate_knows_its_owner_by_it()
                 return json.loads(answer.read())
 
     demanding = {"plugins.security.ssl.http.clientauth_mode": "REQUIRE"}
-    with Demanding("2.19.1", security=True, heap="512m", settings=demanding) as server:
+    with Demanding("2.19.1", security=True, heap="512m", quick=True, settings=demanding) as server:
         certificate, key = server.certificates.pair("admin")
         settings = LiveSettings(
             hosts=(server.url,), index="i", ca_file=server.certificates.authority, patience=0.2, timeout=20

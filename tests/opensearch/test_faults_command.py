@@ -245,8 +245,9 @@ def test_a_missing_shard_is_named_before_anything_is_counted(opensearch: Any, in
     settings = {"index.routing.allocation.total_shards_per_node": 1, "index.knn": True, "number_of_shards": 2}
     body = {"settings": {**settings, "number_of_replicas": 0}, "mappings": indexing.mapping(8)}
     opensearch.request("DELETE", f"/{OTHER}?ignore_unavailable=true")
-    opensearch.request("PUT", f"/{OTHER}?timeout=30s", body)
+    opensearch.request("PUT", f"/{OTHER}?wait_for_active_shards=0", body)
     try:
+        opensearch.request("GET", f"/_cluster/health/{OTHER}?wait_for_active_shards=1&timeout=30s")
         finished = run_audit(opensearch.url, OTHER, tmp_path, environment=BRIEF)
         assert finished.code == 3
         assert finished.result is None

@@ -22,7 +22,7 @@ NAME = "bench-server"
 @pytest.fixture(scope="module")
 def server() -> Iterator[OpenSearchServer]:
     skip_without_servers()
-    with OpenSearchServer("3.4.0", heap="512m") as server:
+    with OpenSearchServer("3.4.0", heap="512m", quick=True) as server:
         yield server
 
 

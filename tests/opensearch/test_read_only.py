@@ -154,7 +154,9 @@ def test_a_document_store_with_the_guard_reads_and_cannot_write(opensearch: Any,
 
 def state(server: Any, index: str) -> dict[str, Any]:
     """Whatever a write would change: counts, totals, sequence numbers, mapping, settings, aliases, list of indices."""
-    stats = server.request("GET", f"/{index}/_stats?level=shards")
+    # Not all statistics, and no _cat/indices: OpenSearch 3.4.0 refuses to tell sizes of memory that it has counted
+    # below zero, as happens to a server that has seen many indices go.
+    stats = server.request("GET", f"/{index}/_stats/docs,indexing,flush?level=shards")
     shards = [
         (name, number, shard["seq_no"], shard["docs"], shard["indexing"]["index_total"], shard["commit"]["id"])
         for name, one in sorted(stats["indices"].items())
@@ -165,7 +167,7 @@ def state(server: Any, index: str) -> dict[str, Any]:
     # Refreshes and merges are left out: the server makes them by itself, also when an idle index is searched.
     kept = {name: totals[name] for name in ("docs", "indexing", "flush")}
     parts = {name: server.request("GET", f"/{index}/{name}") for name in ("_mapping", "_settings", "_alias", "_count")}
-    indices = sorted(one["index"] for one in server.request("GET", "/_cat/indices?format=json"))
+    indices = sorted(server.request("GET", "/_alias"))
     return {"shards": shards, "totals": kept, "indices": indices, **parts}
 
 

@@ -91,7 +91,7 @@ def test_security_is_refused_where_its_plugin_is_not_published() -> None:
 
 
 def test_a_server_that_cannot_start_leaves_its_log() -> None:
-    server = OpenSearchServer("2.19.1", settings={"no.such.setting": True})
+    server = OpenSearchServer("2.19.1", quick=True, settings={"no.such.setting": True})
     with pytest.raises(SetupError, match=r"(?s)ended while starting; its log: .*\.log\n.*no\.such\.setting") as caught:
         server.start()
     log = Path(str(caught.value).split("its log: ")[1].splitlines()[0])
@@ -104,14 +104,18 @@ def test_a_server_that_cannot_start_leaves_its_log() -> None:
 
 
 def test_the_command_prints_the_address_and_stops_when_interrupted() -> None:
-    command = [sys.executable, str(TOOLS / "opensearch_server.py"), "--version", "2.19.1", "--heap", "512m"]
+    command = [sys.executable, str(TOOLS / "opensearch_server.py"), "--version", "2.19.1", "--heap", "512m", "--quick"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the loopback address just printed
-            body: Any = answer.read()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the loopback address just printed
+                body: Any = answer.read()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+        except BaseException:
+            process.terminate()  # or its end is waited for, and does not come
+            raise
     assert b'"number" : "2.19.1"' in body
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url, timeout=5)  # noqa: S310
