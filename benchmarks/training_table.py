@@ -199,7 +199,8 @@ def _footer(known: Mapping[str, Any]) -> list[str]:
     seconds = [
         f"{key}: {run['seconds']['training']:.0f} s"
         for key, run in sorted(known.items())
-        if "training" in run.get("seconds", {})
+        # Where a run says what it had beside it, its time says little.
+        if "training" in run.get("seconds", {}) and "times" not in run
     ]
     return [
         "## Versions, hardware, times",

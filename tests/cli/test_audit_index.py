@@ -67,7 +67,7 @@ def test_one_command_writes_exact_and_live_side_by_side(audit: Any, tmp_path: Pa
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(audit: Any, tmp_path: Path) -> None:
-    done = audit("--dry-run", "--json", tmp_path / "a.json", "--max-load", "900")
+    done = audit("--dry-run", "--json", tmp_path / "a.json", "--max-load", "90")
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert lines[0] == f"Plan for '{INDEX}': 45 queries (queries that each ask for one parallel group)"
@@ -77,9 +77,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(audit: Any, tmp_path: Path
         "bytes",
         "expected time",
     ]
-    assert "4,050 (at most 900 documents per second)" in done.out
-    # 4,050 documents at 900 a second.
-    assert "expected time      4.5 s" in done.out
+    assert "4,050 (at most 90 documents per second)" in done.out
+    # 4,050 documents at 90 a second: far more than a server takes that has just been started on a busy machine.
+    assert "expected time      45 s" in done.out
     assert not (tmp_path / "a.json").exists()
 
 
