@@ -1,22 +1,28 @@
-"""Fixtures that several parts of the suite share: real data, the real model, and quiet telemetry."""
+"""Fixtures that several parts of the suite share: real data, the real model; and what holds for every process of it."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 # The servers are started once for the whole suite, whichever folder asks first.
-from opensearch_servers import VERSIONS, indexing, opensearch, secure_opensearch, servers
+from opensearch_servers import indexing, opensearch, secure_opensearch, servers
+from scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
-__all__ = ["indexing", "opensearch", "secure_opensearch", "servers"]
+__all__ = [
+    "indexing",
+    "opensearch",
+    "pytest_collection_modifyitems",
+    "pytest_xdist_make_scheduler",
+    "secure_opensearch",
+    "servers",
+]
 
 os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -59,39 +65,3 @@ def offline_model() -> str:
 
     resolve_offline_model(OFFLINE_MODEL)
     return OFFLINE_MODEL
-
-
-# Units that take minutes, the longest first: last, they would leave one process waiting for the other.
-LONGEST = [*VERSIONS, "audit/test_reference_figures.py", "opensearch", "test_readme.py", "cli/test_commands.py"]
-
-
-def unit_of(test: str) -> str:
-    """What goes to one process: tests of one version of the server, which each process would start again; what else
-    asks servers, above all the one with security; and each other file.
-
-    :param test: id of a test, such as ``tests/opensearch/test_client.py::test_pages[3.4.0]``.
-    """
-    file, _, name = test.removeprefix("tests/").partition("::")
-    versions = [one for one in (*VERSIONS, "external") if re.search(rf"\[(.*-)?{re.escape(one)}[-\]]", name)]
-    return versions[0] if versions else "opensearch" if file.startswith("opensearch/") else file
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(unit_of(item.nodeid), len(order)))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Of ``--dist loadfile``: files, but for the servers, in the order in which they were collected."""
-    if config.getvalue("dist") != "loadfile":
-        return None
-    from xdist.scheduler import LoadFileScheduling
-
-    class UnitScheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return unit_of(nodeid)
-
-    config.option.loadscopereorder = False
-    return UnitScheduling(config, log)

@@ -70,7 +70,7 @@ def servers() -> Iterator[Callable[..., Any]]:
                 running[version, security], stop = _start_in_docker(version)
                 stops.append(stop)
             else:
-                # 3.4.0 computes with vector instructions only where the whole compiler runs, and rounds otherwise then.
+                # Not 3.4.0: there Lucene's vector instructions, which round in their own way, need the whole compiler.
                 server = OpenSearchServer(version, security=security, quick=version != "3.4.0")
                 stops.append(server.stop)
                 running[version, security] = server.start()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from haystack_crossalign.cli.main import main
 from haystack_crossalign.data.sample import sample_folder
 
 FILE = re.compile(r"<!-- file: (?P<name>\S+) -->\n```\w+\n(?P<text>.*?)```\n", re.DOTALL)
@@ -36,18 +34,19 @@ def folder(readme: str, tmp_path_factory: pytest.TempPathFactory, offline_model:
     return place
 
 
-def test_every_command_does_what_it_says(
-    readme: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In one process, which loads the libraries of the model once."""
-    monkeypatch.chdir(folder)
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command line as a shell would, with this environment's program."""
+    program = f"{sys.executable} -c 'from haystack_crossalign.cli.main import main; main()'"
+    command = program + line.removeprefix("crossalign")
+    return subprocess.run(command, cwd=folder, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+
+
+def test_every_command_does_what_it_says(readme: str, folder: Path) -> None:
     commands = [match["line"] for match in COMMAND.finditer(readme)]
     assert len(commands) >= 6
     for line in commands:
-        with pytest.raises(SystemExit) as stop:
-            main(shlex.split(line)[1:])
-        done = capsys.readouterr()
-        assert stop.value.code == 0, f"{line}\n{done.out}{done.err}"
+        done = shell(line, folder)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         for option in ("--json", "--report", "--markdown", "--run", "--qrels-out", "--junit"):
             if f"{option} " in line:
                 name = line.split(f"{option} ")[1].split()[0]

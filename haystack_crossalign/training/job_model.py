@@ -16,6 +16,7 @@ from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.training.job_config import JobConfig
 from haystack_crossalign.training.launcher import run_launcher
 from haystack_crossalign.training.recipe import Recipe, TrainSource, make_recipe, read_recipe
+from haystack_crossalign.training.recipe_yaml import Origin
 from haystack_crossalign.training.triplets import Triplet
 
 if TYPE_CHECKING:
@@ -55,20 +56,24 @@ def job_recipe(job: JobConfig) -> JobModel:
     if language in languages:
         raise InputError("holds the language of the passages", source=job.path, field="languages", seen=language)
     if recipe is not None:
-        recipe = _with_languages(recipe, language, languages or recipe.languages)
+        recipe = _with_languages(recipe, language, languages or recipe.languages, job)
     name = model_beside(job.model, job.path.parent) if job.model else (recipe.model.name if recipe else "")
     if recipe is not None and job.model is not None:
         recipe = replace(recipe, model=replace(recipe.model, name=name))
     return JobModel(name, recipe, language, languages)
 
 
-def _with_languages(recipe: Recipe, language: str, languages: Sequence[str]) -> Recipe:
-    """The recipe for other languages; what it says of each of its own goes with it."""
+def _with_languages(recipe: Recipe, language: str, languages: Sequence[str], job: JobConfig) -> Recipe:
+    """The recipe for other languages; what it says of each of its own goes with it. Messages name what set them."""
     values = recipe.to_dict() | {"language": language, "languages": list(languages)}
     own = values["start"]["own_share"]
     if isinstance(own, dict):
         values["start"]["own_share"] = {tag: share for tag, share in own.items() if tag in languages}
-    return replace(make_recipe(values, folder=recipe.folder), origin=recipe.origin)
+    origin = recipe.origin
+    if origin is not None:
+        set_by_job = [name for name in ("language", "languages") if getattr(job, name)]
+        origin = replace(origin, origins=origin.origins | {(name,): Origin(str(job.path)) for name in set_by_job})
+    return replace(make_recipe(values, folder=recipe.folder), origin=origin)
 
 
 def open_base(model: JobModel) -> Encoder:

@@ -134,8 +134,8 @@ class Recipe:
         return origin.error(problem, path, seen, allowed)
 
     @contextmanager
-    def blamed(self, *path: str | int) -> Iterator[None]:
-        """Let input errors inside name the line of a setting.
+    def errors_at(self, *path: str | int) -> Iterator[None]:
+        """Let input errors inside name the file and line of a setting.
 
         :param path: see :meth:`error`.
         """

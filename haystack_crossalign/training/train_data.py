@@ -124,10 +124,10 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
         raise recipe.error(
             "fewer than two triplets are left to train on", ("held_out",), len(train), "a smaller share, or more data"
         )
-    with recipe.blamed("languages"):
-        require_languages(train, recipe.languages, "is left to train on", source=None)
+    with recipe.errors_at("languages"):
+        require_languages(train, recipe.languages, "is left to train on")
         if recipe.start.kind == "repair":
-            require_languages(fit, recipe.languages, "is left to fit the repair on", source=None)
+            require_languages(fit, recipe.languages, "is left to fit the repair on")
     return TrainData(tuple(train), held_out, tuple(summaries), tuple(fit))
 
 

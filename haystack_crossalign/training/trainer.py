@@ -237,7 +237,7 @@ class _Run:
         if not data.held_out:
             return None
         recipe = self.recipe
-        with recipe.blamed("held_out"):
+        with recipe.errors_at("held_out"):
             return HeldOutAudit(
                 data.held_out, table, language=recipe.language, languages=recipe.languages, pool=recipe.evaluate.pool
             )

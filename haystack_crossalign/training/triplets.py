@@ -116,13 +116,15 @@ def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[s
     return tuple(kept)
 
 
-def require_languages(triplets: Iterable[Triplet], languages: Sequence[str], use: str, *, source: str | None) -> None:
+def require_languages(
+    triplets: Iterable[Triplet], languages: Sequence[str], use: str, *, source: str | None = None
+) -> None:
     """Refuse target languages that no triplet has: nothing later would tell that one is missing.
 
     :param triplets: the triplets.
     :param languages: wanted target languages.
     :param use: what the triplets are there for, after "no triplet".
-    :param source: file or option that names the languages.
+    :param source: option that names the languages; None where the caller says what does.
     :raises InputError: naming the languages without triplets, and those with some.
     """
     there = {tag for triplet in triplets for tag in triplet.targets}
@@ -131,7 +133,6 @@ def require_languages(triplets: Iterable[Triplet], languages: Sequence[str], use
         raise InputError(
             f"no triplet {use} in a target language",
             source=source,
-            field=None if source else "languages",
             seen=", ".join(missing),
             allowed=", ".join(tag for tag in languages if tag in there) or "languages of the data",
         )

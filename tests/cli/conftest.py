@@ -25,16 +25,28 @@ class Finished:
 Run = Callable[..., Finished]
 
 
+def exit_code(*arguments: object) -> int:
+    """Runs the program in this process."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return stop.value.code if isinstance(stop.value.code, int) else 1
+
+
+@pytest.fixture(scope="session")
+def run_program() -> Callable[..., int]:
+    """`exit_code`, for fixtures that outlive a test."""
+    return exit_code
+
+
 @pytest.fixture
 def crossalign(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the program in this process."""
+    """Runs the program in this process and keeps what it writes."""
 
     def run(*arguments: object) -> Finished:
         capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
+        code = exit_code(*arguments)
         captured = capsys.readouterr()
-        return Finished(stop.value.code if isinstance(stop.value.code, int) else 1, captured.out, captured.err)
+        return Finished(code, captured.out, captured.err)
 
     return run
 

@@ -144,7 +144,7 @@ def test_a_whole_audit_sends_only_reads_and_changes_nothing(opensearch: Any, ind
             for copy in copies
         ]
         parts = {part: opensearch.request("GET", f"/{index}/{part}") for part in ("_mapping", "_settings", "_alias")}
-        names = sorted(opensearch.request("GET", f"/{INDEX}*/_alias"))
+        names = sorted(opensearch.request("GET", f"/{INDEX}*/_alias?expand_wildcards=all"))
         return {"totals": totals, "shards": shards, "names": names, **parts}
 
     opensearch.request("POST", f"/{index}/_flush?force=true")

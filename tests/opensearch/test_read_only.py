@@ -167,7 +167,7 @@ def state(server: Any, index: str) -> dict[str, Any]:
     # Refreshes and merges are left out: the server makes them by itself, also when an idle index is searched.
     kept = {name: totals[name] for name in ("docs", "indexing", "flush")}
     parts = {name: server.request("GET", f"/{index}/{name}") for name in ("_mapping", "_settings", "_alias", "_count")}
-    indices = sorted(server.request("GET", "/_alias"))
+    indices = sorted(server.request("GET", "/_alias?expand_wildcards=all"))
     return {"shards": shards, "totals": kept, "indices": indices, **parts}
 
 

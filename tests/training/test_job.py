@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from haystack_crossalign.training.job_data import read_files
 from haystack_crossalign.training.job_model import job_recipe
 from haystack_crossalign.training.job_outcome import AnotherRunActiveError, GateFailedError, outcome_schema
 from haystack_crossalign.training.job_publish import ModelStore, version_name
+from haystack_crossalign.training.train_data import read_train_data
 
 WriteJob = Callable[..., Path]
 
@@ -228,6 +230,21 @@ def test_a_version_that_cannot_be_removed_is_no_fault_of_the_published_one(
     assert left_behind(models) == [f".trash-{old}", outcome["version"], "latest"]
     assert run(write_job(keep=1))["status"] == "published"
     assert not (models / f".trash-{old}").exists()
+
+
+def test_of_languages_that_the_job_sets_messages_blame_the_job(write_job: WriteJob, tmp_path: Path) -> None:
+    recipe = {"model": "m", "languages": ["zh", "es"], "data": [{"path": "triplets.jsonl"}]}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+
+    def told(**changes: Any) -> str:
+        made = job_recipe(read_job(write_job(method="train", recipe="recipe.yaml", **changes))).recipe
+        assert made is not None
+        with pytest.raises(InputError, match=r"'languages': no triplet .* seen: 'es'") as caught:
+            read_train_data(made)
+        return str(caught.value)
+
+    assert re.search(r"recipe\.yaml, line \d, field", told())
+    assert "job.yaml, field" in told(languages=["zh", "es"])
 
 
 def test_a_job_for_fewer_languages_takes_their_shares_from_its_recipe(write_job: WriteJob, tmp_path: Path) -> None:

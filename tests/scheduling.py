@@ -1,0 +1,47 @@
+"""Which tests run in one process of ``pytest --numprocesses N --dist loadfile``, and in which order.
+
+Not by xdist's own groups: with pytest 9.2 its ``loadgroup`` runs every test by itself, and says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from opensearch_servers import VERSIONS
+
+# Units that take minutes, the longest first: last, they would leave one process waiting for the other.
+LONGEST = [*VERSIONS, "audit/test_reference_figures.py", "opensearch", "test_readme.py", "cli/test_commands.py"]
+
+
+def unit_of(test: str) -> str:
+    """What goes to one process: tests of one version of the server, which each process would start again; what else
+    asks servers, above all the one with security; and each other file.
+
+    :param test: id of a test, such as ``tests/opensearch/test_client.py::test_pages[3.4.0]``.
+    """
+    file, _, name = test.removeprefix("tests/").partition("::")
+    versions = [one for one in (*VERSIONS, "external") if re.search(rf"\[(.*-)?{re.escape(one)}[-\]]", name)]
+    return versions[0] if versions else "opensearch" if file.startswith("opensearch/") else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(unit_of(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Units in place of files, in the order in which they were collected."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class UnitScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return UnitScheduling(config, log)

@@ -1,0 +1,67 @@
+"""The tests of one version of the server run in one process: each would start it again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scheduling import unit_of
+
+MODULE = """
+import os
+import pytest
+
+@pytest.mark.parametrize("version", ["3.4.0", "2.19.1"])
+@pytest.mark.parametrize("number", range(3))
+def test_of_a_server(version, number):
+    with open({log!r}, "a") as log:
+        print(version, os.environ["PYTEST_XDIST_WORKER"], file=log)
+
+def test_of_none():
+    with open({log!r}, "a") as log:
+        print("none", os.environ["PYTEST_XDIST_WORKER"], file=log)
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "unit"),
+    [
+        ("tests/opensearch/test_client.py::test_pages[3.4.0]", "3.4.0"),
+        ("tests/cli/test_audit_index.py::test_a[2.19.1-no group]", "2.19.1"),
+        ("tests/opensearch/test_counting.py::test_a[cosine-2.19.1]", "2.19.1"),
+        ("tests/opensearch/test_client.py::test_pages[external]", "external"),
+        ("tests/opensearch/test_role.py::TestRole::test_a", "opensearch"),
+        ("tests/opensearch/test_versions.py::test_a[13.4.0]", "opensearch"),
+        ("tests/training/test_job.py::test_a[models]", "training/test_job.py"),
+    ],
+)
+def test_units_are_versions_of_the_server_other_servers_and_files(test: str, unit: str) -> None:
+    assert unit_of(test) == unit
+
+
+def test_a_version_runs_in_one_process_whatever_the_file(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for name in ("test_a.py", "test_b.py"):
+        (tmp_path / name).write_text(MODULE.format(log=str(log)), encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "scheduling", "-p", "no:cacheprovider"),
+            *("--import-mode=importlib", "--numprocesses", "2", "--dist", "loadfile", "--rootdir", str(tmp_path)),
+            str(tmp_path),
+        ],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 14
+    processes = {version: {process for one, process in lines if one == version} for version in ("3.4.0", "2.19.1")}
+    assert [len(found) for found in processes.values()] == [1, 1]
+    assert processes["3.4.0"] != processes["2.19.1"]
