@@ -79,6 +79,7 @@ ABLATIONS = {
 # Of the recipes that train every layer.
 FULL_ABLATIONS = {
     "no-squad": ("... without the SQuAD file", ("NO-SQUAD",)),
+    "lora": ("... by LoRA of rank 8 in place of the weights themselves", ("lora.rank=8",)),
     "half": ("... half of the way", ("interpolate=0.5",)),
     "pool-1": ("... with a pool weight of 1", ("loss.pool_weight=1",)),
     "pool-1-0.3": ("... with a pool weight of 1, 0.3 of the way", ("loss.pool_weight=1", "interpolate=0.3")),
@@ -123,7 +124,7 @@ def planned() -> Iterator[Run]:
         yield from (Run("en_zh_paper", variant, seed) for seed in range(3))
     for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
         yield from (Run(name, seed=seed) for seed in range(3))
-    yield Run("en_zh", "no-squad")
+    yield from (Run("en_zh", variant) for variant in ("no-squad", "lora"))
     for variant in ("pool-1-0.3", "pool-1-half"):
         yield from (Run("multilingual", variant, seed) for seed in range(3))
     for name, variant in (("en_th", "half"), ("en_ar", "pool-1")):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from haystack_crossalign.cli import options as opt
+from haystack_crossalign.cli.triplet_files import check_outputs, finish, target_tags
 from haystack_crossalign.errors import ExternalError, InputError
 
 if TYPE_CHECKING:
     from haystack_crossalign.data.collection import Source
-    from haystack_crossalign.training.triplets import Triplet
 
 __all__ = ["app"]
 
@@ -80,6 +77,12 @@ PerQuery = Annotated[
 NoDetection = Annotated[bool, typer.Option("--no-language", help="Do not check the languages of the passages.")]
 
 
+Positives = Annotated[
+    str | None,
+    typer.Option(metavar="zh,ar,…", help="Languages of the positives after the first, of FlagEmbedding's JSON lines."),
+]
+
+
 @app.command(name="build", short_help="Build triplets from parallel texts.")
 def build(
     languages: Targets,
@@ -103,11 +106,12 @@ def build(
 
     Or from documents with a group field and their queries (--documents, --queries).
     """
-    _check_outputs({"--output": output, "--report": report}, (source, drop, documents, queries, qrels))
-    tags = _tags(languages)
+    check_outputs({"--output": output, "--report": report}, (source, drop, documents, queries, qrels))
+    tags, own = target_tags(languages, language)
     if (corpus is None) == (documents is None):
         raise InputError("nothing to read, or two things", allowed="--corpus and --input, or --documents and --queries")
     sources: tuple[Source, ...]
+    left_out = {}
     if corpus is not None:
         from haystack_crossalign.training.corpora import CORPORA
 
@@ -115,7 +119,7 @@ def build(
             raise InputError("unknown corpus", source="--corpus", seen=corpus, allowed=", ".join(CORPORA))
         if source is None:
             raise InputError("no file of the corpus", source="--input", allowed="the file")
-        for option, given in (("--queries", queries), ("--qrels", qrels), ("--language", language)):
+        for option, given in (("--queries", queries), ("--qrels", qrels), ("--language", own)):
             if given not in (None, "en"):
                 raise InputError("not of use with --corpus, which has its own in English", source=option, seen=given)
         blocks = {"block": block, "queries_per_block": queries_per_block, "seed": seed}
@@ -126,21 +130,22 @@ def build(
             if file is not None:
                 raise InputError("of use with --corpus alone", source=option, seen=file)
         from haystack_crossalign.cli.prepare import read_judgments
-        from haystack_crossalign.languages import normalise_language
         from haystack_crossalign.training.builders import triplets_from_collection
 
         collection = read_judgments(
             documents, queries, qrels, None, None, split="test", language_field=language_field,
-            group_field=group_field, query_language=None, expand_groups=True, detect=False,
+            group_field=group_field, query_language=None, expand_groups=False, detect=False,
         )  # fmt: skip
-        triplets = triplets_from_collection(collection, tags, language=normalise_language(language))
-        sources = tuple(collection.sources)
+        found = triplets_from_collection(collection, tags, language=own)
+        triplets, sources = found.triplets, tuple(collection.sources)
+        left_out = {"left out, a version in chunks": found.in_chunks}
     from haystack_crossalign.training.triplets import require_languages, with_unique_ids
 
-    require_languages(triplets, tags, "can be built", source="--languages")
+    use = " ".join(["can be built", *(f"({name}: {count})" for name, count in left_out.items() if count)])
+    require_languages(triplets, tags, use, source="--languages")
     counts = {f"with {tag}": sum(tag in triplet.targets for triplet in triplets) for tag in tags}
     made = with_unique_ids(triplets)
-    _finish("build", output, report, made, sources, {"triplets": len(made), **counts}, quiet=quiet)
+    finish("build", output, report, made, sources, {"triplets": len(made), **counts, **left_out}, quiet=quiet)
 
 
 @app.command(name="mine", short_help="Mine translation pairs from a collection that has none.")
@@ -170,11 +175,10 @@ def mine(
     """
     from haystack_crossalign.cli.prepare import check_model, open_embedder
     from haystack_crossalign.cli.progress import Stages
-    from haystack_crossalign.languages import normalise_language
 
-    _check_outputs({"--output": output, "--report": report}, (documents, queries, embedder))
+    check_outputs({"--output": output, "--report": report}, (documents, queries, embedder))
     check_model(model, embedder, precision, max_tokens)
-    tags, own = _tags(languages), normalise_language(language, source="--language")
+    tags, own = target_tags(languages, language)
     from haystack_crossalign.training.mined_triplets import (
         mine_triplets,
         read_given_queries,
@@ -184,7 +188,7 @@ def mine(
     read, origin = read_mining_documents(documents, language_field=language_field, title_field=title_field)
     sources, given = [origin], None
     if queries is not None:
-        given, asked = read_given_queries(queries, language=own)
+        given, asked = read_given_queries(queries, read, language=own)
         sources.append(asked)
     encoder = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
     with Stages(show=not quiet) as progress:
@@ -192,8 +196,16 @@ def mine(
             read, encoder, tags, language=own, queries=given, neighbours=neighbours, threshold=threshold,
             repair=repair, progress=progress,
         )  # fmt: skip
+    if not mined.triplets:
+        pairs = ", ".join(f"{name}: {value}" for name, value in mined.counts.items())
+        raise InputError(
+            "nothing is mined",
+            source="--threshold",
+            seen=f"{threshold:g}; {pairs}",
+            allowed="a lower one, or documents with queries",
+        )
     margins = {"mean margin": {tag: round(value, 4) for tag, value in mined.margins.items()}}
-    _finish("mine", output, report, mined.triplets, sources, mined.counts, margins, quiet=quiet)
+    finish("mine", output, report, mined.triplets, sources, mined.counts, margins, quiet=quiet)
 
 
 @app.command(name="translate", short_help="Translate (query, passage) pairs by a chat model.")
@@ -226,8 +238,8 @@ def translate(
     from haystack_crossalign.cli.progress import Stages
 
     store = cache or output.with_name(f"{output.name}.cache.jsonl")
-    _check_outputs({"--output": output, "--report": report, "--cache": store}, (pairs, generator))
-    tags = _tags(languages)
+    check_outputs({"--output": output, "--report": report, "--cache": store}, (pairs, generator))
+    tags, own = target_tags(languages, language)
     if max_cost is not None and price_input is None and price_output is None:
         raise InputError(
             "a limit of the cost needs prices", source="--max-cost", allowed="--price-input, --price-output"
@@ -247,7 +259,7 @@ def translate(
         concurrency, attempts, retries, backoff, give_up_after=give_up_after, length_factor=length_factor,
         queries=translate_queries,
     )  # fmt: skip
-    read, origin = read_pairs(pairs, language=language)
+    read, origin = read_pairs(pairs, language=own)
     component = read_generator(generator)
     with TranslationCache(store) as answers:
         wanted = requests_of(read, tags, queries=translate_queries)
@@ -277,7 +289,7 @@ def translate(
             f"no pair got a translation; rejected: {dict(done.rejected)}, dropped: {dict(done.dropped)}"
         )
     more = {"rejected": dict(done.rejected), "dropped": dict(done.dropped)}
-    _finish("translate", output, report, done.triplets, [origin], done.counts, more, quiet=quiet)
+    finish("translate", output, report, done.triplets, [origin], done.counts, more, quiet=quiet)
 
 
 @app.command(name="filter", short_help="Drop bad triplets, each with a reason.")
@@ -290,17 +302,19 @@ def filter_(
     passages_per_query: PerQuery = None,
     no_language: NoDetection = False,
     language: Language = "en",
+    languages: Positives = None,
     report: Counts = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Drop targets in the wrong language or of implausible length, near-duplicates, overlap with an evaluation set."""
-    files = tuple(evaluation or ())
-    _check_outputs({"--output": output, "--report": report}, (source, *files))
+    check_outputs({"--output": output, "--report": report}, (source, *(evaluation or ())))
     from haystack_crossalign.training import filters as make
-    from haystack_crossalign.training.filtering import evaluation_texts, filter_targets
+    from haystack_crossalign.training.filtering import evaluation_texts, filter_targets, find_evaluation_files
     from haystack_crossalign.training.triplets import read_triplets
 
-    triplets, origin = read_triplets(source, language=language)
+    tags = () if languages is None else target_tags(languages, language)[0]
+    triplets, origin = read_triplets(source, language=language, target_languages=tags)
+    judged = find_evaluation_files(evaluation or ())
     chosen = []
     if not no_language:
         from haystack_crossalign.detection import LanguageDetector
@@ -311,85 +325,35 @@ def filter_(
                 lambda texts: [each.language for each in detector.detect(texts)], detectable=detector.languages
             )
         )
-    chosen += [make.length_ratio(length_factor), make.near_duplicates(near_duplicates)]
+    # Of two passages that are nearly the same, each would be a false negative of the other.
+    chosen += [make.length_ratio(length_factor), make.near_duplicates(near_duplicates, across_groups=True)]
     if passages_per_query is not None:
         chosen.append(make.ambiguous_queries(passages_per_query))
-    if files:
-        chosen.append(make.evaluation_overlap(text for path in files for text in evaluation_texts(path)))
+    sources = [origin]
+    if judged.read:
+        texts: list[str] = []
+        for path in judged.read:
+            found, one = evaluation_texts(path)
+            texts += found
+            sources.append(one)
+        chosen.append(make.evaluation_overlap(texts))
     left = filter_targets(triplets, chosen)
+    if not left.triplets:
+        reasons = ", ".join(f"{name}: {count}" for name, count in left.dropped.items() if count)
+        raise InputError(
+            "no triplet is left", source=source, seen=f"dropped {reasons}", allowed="other data or filters"
+        )
     counts = {
         "triplets read": len(triplets),
         "targets read": sum(len(triplet.targets) for triplet in triplets),
         "triplets": len(left.triplets),
         "targets": sum(len(triplet.targets) for triplet in left.triplets),
     }
-    more = {"dropped": dict(left.dropped), "dropped by language": left.languages, "examples": left.examples}
-    _finish("filter", output, report, left.triplets, [origin], counts, more, quiet=quiet)
-
-
-def _finish(
-    command: str,
-    output: Path,
-    report: Path | None,
-    triplets: Sequence[Triplet],
-    sources: Iterable[Source],
-    counts: Mapping[str, int],
-    more: Mapping[str, Any] | None = None,
-    *,
-    quiet: bool,
-) -> None:
-    from haystack_crossalign.data.atomic import write_atomically
-    from haystack_crossalign.training.triplet_writer import write_triplets
-
-    write_triplets(output, triplets)
-    if report is not None:
-        values = {
-            "schema": "crossalign.triplets/1",
-            "command": command,
-            "sources": [{"name": source.name, "sha256": source.sha256} for source in sources],
-            "counts": dict(counts),
-            **(more or {}),
-        }
-        write_atomically(report, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
-    if quiet:
-        return
-    for name, value in counts.items():
-        typer.echo(f"{name}: {value:,}")
-    for kind in ("rejected", "dropped"):
-        for reason, value in (more or {}).get(kind, {}).items():
-            typer.echo(f"{kind}, {reason}: {value:,}")
-    for path in (output, report):
-        if path is not None:
-            typer.echo(f"Wrote {path}")
-
-
-def _tags(names: str) -> list[str]:
-    from haystack_crossalign.languages import normalise_language
-
-    tags = [normalise_language(name, source="--languages") for name in opt.split_names(names) or ()]
-    if not tags:
-        raise InputError("no target language", source="--languages", allowed="one or more, for instance zh,ar")
-    return list(dict.fromkeys(tags))
-
-
-_OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
-
-
-def _check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse files that cannot be written before any work is done."""
-    taken = {path.resolve(): "an input" for path in inputs if path is not None}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        if path.is_dir() or (path.exists() and not path.is_file()):
-            raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
-        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-            raise InputError(
-                "no folder to write to", source=option, seen=str(path.parent), allowed="a folder that exists"
-            )
-        if option == "--output" and path.suffix in _OTHER_FORMATS:
-            raise InputError("triplets are written as JSON lines", source=option, seen=path.name, allowed="NAME.jsonl")
-        place = path.resolve()
-        if place in taken:
-            raise InputError(f"would overwrite {taken[place]}", source=option, seen=str(path), allowed="another file")
-        taken[place] = f"the file of {option}"
+    more: dict[str, Any] = {
+        "dropped": dict(left.dropped),
+        "dropped by language": left.languages,
+        "examples": left.examples,
+    }
+    if judged.skipped:
+        more["evaluation files not read"] = [str(path) for path in judged.skipped]
+    finish("filter", output, report, left.triplets, sources, counts, more, quiet=quiet)

@@ -130,7 +130,17 @@ class CrossAlignTrainer:
                 str(document.meta.get(self.language_field) or ""), source=source, field=self.language_field
             )
             if document.meta.get(self.group_field) is not None and document.content:
-                groups.setdefault(str(document.meta[self.group_field]), {}).setdefault(tag, document)
+                group = str(document.meta[self.group_field])
+                versions = groups.setdefault(group, {})
+                if tag in versions and tag in (language, *targets):
+                    raise InputError(
+                        f"two documents of one group in {tag}: nothing tells which is the translation of which",
+                        source=source,
+                        field=self.group_field,
+                        seen=f"{group} of the documents {versions[tag].id} and {document.id}",
+                        allowed="one document for each group and language; chunks need groups of their own",
+                    )
+                versions[tag] = document
         made = []
         for group, versions in groups.items():
             query = str(versions[language].meta.get(self.query_field) or "").strip() if language in versions else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
 
-__all__ = ["TextFile", "parse_json_object", "read_json"]
+__all__ = ["TextFile", "parse_json", "parse_json_object", "read_json", "read_json_object", "unreadable"]
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -40,7 +40,7 @@ class TextFile:
                         empty = False
                         yield number, text
         except OSError as error:
-            raise _unreadable(self.path, error) from error
+            raise unreadable(self.path, error) from error
         if empty:
             raise InputError("the file is empty", source=self.path, allowed="at least one line that is not blank")
         self._source = Source(name=self.path.name, sha256=digest.hexdigest())
@@ -57,45 +57,63 @@ class TextFile:
         return self._source
 
 
-def read_json(path: str | Path) -> tuple[dict[str, object], Source]:
-    """A JSON file that holds one object, and where it came from.
+def read_json(path: str | Path) -> tuple[object, Source]:
+    """A JSON file, and where it came from.
 
     :param path: the file.
-    :raises InputError: where the file cannot be read, is not UTF-8, not complete JSON, or not an object.
+    :raises InputError: where the file cannot be read, is not UTF-8 or not complete JSON.
     """
     path = Path(path)
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if not raw.strip():
-        raise InputError("the file is empty", source=path, allowed="a JSON object")
+        raise InputError("the file is empty", source=path, allowed="JSON")
     lines = raw.removeprefix(_BOM).split(b"\n")
     text = "\n".join(_decode(line, path, number) for number, line in enumerate(lines, start=1))
-    return parse_json_object(text, path, None), Source(name=path.name, sha256=hashlib.sha256(raw).hexdigest())
+    return parse_json(text, path, None), Source(name=path.name, sha256=hashlib.sha256(raw).hexdigest())
 
 
-def parse_json_object(text: str, path: Path, line: int | None) -> dict[str, object]:
-    """A JSON object from ``text``.
+def read_json_object(path: str | Path) -> tuple[dict[str, object], Source]:
+    """A JSON file that holds one object, and where it came from.
+
+    :param path: the file.
+    :raises InputError: as :func:`read_json`, and where it is not an object.
+    """
+    value, source = read_json(path)
+    return _object(value, Path(path), None), source
+
+
+def parse_json(text: str, path: Path, line: int | None) -> object:
+    """A JSON value from ``text``.
 
     :param text: the text.
     :param path: file it stands in, for messages.
     :param line: 1-based line in that file; None where ``text`` is the whole file.
-    :raises InputError: where the text is not complete JSON or not an object.
+    :raises InputError: where the text is not complete JSON.
     """
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"not valid JSON ({error.msg} at column {error.colno}; is it cut off?)",
             source=path,
             line=error.lineno if line is None else line,
             seen=error.doc[max(0, error.pos - 20) : error.pos + 20],
-            allowed="one complete JSON object",
+            allowed="one complete JSON value",
         ) from error
     except (RecursionError, ValueError) as error:
         # Nested too deeply, or a whole number of thousands of digits.
-        raise InputError(f"not usable JSON ({error})", source=path, line=line, allowed="one JSON object") from error
+        raise InputError(f"not usable JSON ({error})", source=path, line=line) from error
+
+
+def parse_json_object(text: str, path: Path, line: int | None) -> dict[str, object]:
+    """A JSON object from ``text``: as :func:`parse_json`, and an error where it is something else."""
+    return _object(parse_json(text, path, line), path, line)
+
+
+def _object(value: object, path: Path, line: int | None) -> dict[str, object]:
     if not isinstance(value, dict):
         raise InputError("not a JSON object", source=path, line=line, seen=value, allowed='an object such as {"id": …}')
     return value
@@ -114,9 +132,10 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
         ) from error
 
 
-def _unreadable(path: Path, error: OSError) -> InputError:
-    if path.is_dir():
+def unreadable(path: Path, error: OSError) -> InputError:
+    """The error for a file that cannot be opened."""
+    if isinstance(error, IsADirectoryError):
         return InputError("a directory stands where a file is needed", source=path, allowed="a file")
-    if not path.exists():
+    if isinstance(error, FileNotFoundError):
         return InputError("no such file", source=path, allowed="a file that exists")
     return InputError(f"the file cannot be read ({error.strerror})", source=path, allowed="a file that can be read")

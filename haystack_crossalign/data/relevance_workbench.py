@@ -22,7 +22,7 @@ from pathlib import Path
 
 from haystack_crossalign.data.collection import JudgedCollection, Queries, Source
 from haystack_crossalign.data.fields import Record
-from haystack_crossalign.data.files import read_json
+from haystack_crossalign.data.files import read_json_object
 from haystack_crossalign.data.judgments import Judgment, Qrels
 from haystack_crossalign.errors import InputError
 
@@ -130,7 +130,7 @@ def read_judgments(path: str | Path) -> JudgmentList:
     :raises InputError: for a file that cannot be read or holds no judgment list, and for the first field that is
         missing or wrong; for a document that is rated twice under a query.
     """
-    value, source = read_json(path)
+    value, source = read_json_object(path)
     path = Path(path)
     record = _list_of(value, path)
     ratings: dict[str, tuple[tuple[str, float], ...]] = {}

@@ -18,7 +18,7 @@ from haystack_crossalign.data.benchmark import (
 )
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.fields import Record
-from haystack_crossalign.data.files import read_json
+from haystack_crossalign.data.files import read_json_object
 from haystack_crossalign.data.parallel import ParallelRow, ParallelText
 from haystack_crossalign.errors import InputError
 
@@ -51,7 +51,7 @@ def xquad_languages(data: BenchmarkData) -> tuple[str, ...]:
 
 
 def _read_file(path: Path, language: str) -> ParallelText:  # noqa: ARG001 - the format names no language inside
-    content, source = read_json(path)
+    content, source = read_json_object(path)
     rows = tuple(_numbered(_squad_rows(Record(content, path))))
     return ParallelText(rows=rows, place=path, source=source)
 

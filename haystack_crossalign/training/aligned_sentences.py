@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from haystack_crossalign.first_sentence import sentences
 from haystack_crossalign.training.builders import ParallelSentence, triplets_from_sentences
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.training.triplets import Triplet, by_passage
 
 __all__ = ["aligned_sentences"]
 
@@ -24,18 +24,16 @@ def aligned_sentences(
     share of its version; versions of which this is not true are left out. A query's target-language query is thereby
     its translation.
 
-    :param triplets: whose passages are taken apart, each distinct one once; their queries are not used.
+    :param triplets: whose passages are taken apart, each distinct one once and with the targets of all its triplets;
+        their queries are not used.
     :param block: as :func:`~haystack_crossalign.training.builders.triplets_from_sentences`.
     :param queries_per_block: likewise.
     :param seed: of the draw of the queries.
     :returns: the new triplets, in the order of the passages. All of a passage are in its group.
     """
-    passages: dict[tuple[str, str], Triplet] = {}
-    for triplet in triplets:
-        passages.setdefault((triplet.group, triplet.passage), triplet)
     made: dict[int, list[Triplet]] = {}
     members: dict[tuple[str, ...], list[ParallelSentence]] = {}
-    sources = list(passages.values())
+    sources = by_passage(triplets)
     for number, triplet in enumerate(sources):
         own = sentences(triplet.passage, longest=None)
         versions = {tag: sentences(text, longest=None) for tag, text in sorted(triplet.targets.items())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.triplets import Triplet, normalised
 
-__all__ = ["DistinctBatchSampler", "article_of", "batch_sampler", "distinct_batches", "triplet_keys"]
+__all__ = ["DistinctBatchSampler", "article_of", "batch_sampler", "cut_steps", "distinct_batches", "triplet_keys"]
 
 
 def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
@@ -28,9 +28,12 @@ def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
 
 
 def article_of(group: str) -> str:
-    """The article that a parallel group is a part of: what stands before the last ``:`` or ``#`` of its id."""
+    """The article that a parallel group is a part of: what stands before the last ``:`` or ``#`` of its id.
+
+    Not where a ``/`` comes after it: in ``https://site/page`` the colon parts no number from its article.
+    """
     cut = max(group.rfind(":"), group.rfind("#"))
-    return group[:cut] if cut > 0 else group
+    return group[:cut] if cut > 0 and "/" not in group[cut:] else group
 
 
 def distinct_batches(
@@ -92,11 +95,22 @@ def _together(
     return [row for place in generator.permutation(len(parts)).tolist() for row in parts[place]]
 
 
+def cut_steps(steps: Iterable[Sequence[int]], processes: int) -> list[list[int]]:
+    """The batches of all processes, step by step, as equal parts of each step's rows.
+
+    :param steps: row numbers of each step.
+    :param processes: number of parts; a step with fewer rows is left out.
+    """
+    sizes = [(step, len(step) // processes) for step in steps]
+    return [list(step[cut * size : (cut + 1) * size]) for step, size in sizes if size for cut in range(processes)]
+
+
 class DistinctBatchSampler(DefaultBatchSampler):
     """:func:`distinct_batches` as a batch sampler of the sentence-transformers trainer, anew for each epoch.
 
     With several processes, their batches of one step are dealt as one large batch and then cut, so that negatives
-    gathered over processes are none of each other's positives either. What does not fill such a batch is then left out.
+    gathered over processes are none of each other's positives either. Where a step is not full, the batches of all
+    processes are smaller by as much: rows that do not go into equal parts are left out, fewer than there are processes.
 
     :param dataset: the data set, with one row for each entry of ``keys``.
     :param keys: keys of each row.
@@ -123,6 +137,10 @@ class DistinctBatchSampler(DefaultBatchSampler):
         if processes < 1:
             raise InputError("must be at least 1", field="processes", seen=processes)
         super().__init__(dataset, batch_size=batch_size, drop_last=drop_last, seed=seed)
+        self.rows_per_batch = batch_size
+        if processes > 1:
+            # Accelerate leaves out steps whose batches are smaller than this says, and so would lose whole languages.
+            self.batch_size = None  # type: ignore[assignment]
         self.keys = keys
         self.processes = processes
         self._dealt: tuple[int, list[list[int]]] | None = None
@@ -131,12 +149,9 @@ class DistinctBatchSampler(DefaultBatchSampler):
         if self._dealt is None or self._dealt[0] != self.epoch:
             # A sequence of both numbers: the sum would give epoch 1 of seed 0 the order of epoch 0 of seed 1.
             seed = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0])
-            # Accelerate gives the processes batches in turn and waits for full ones.
-            drop_last = self.drop_last or self.processes > 1
-            steps = distinct_batches(self.keys, self.batch_size * self.processes, seed=seed, drop_last=drop_last)
-            cuts = range(0, self.batch_size * self.processes, self.batch_size)
-            batches = [step[cut : cut + self.batch_size] for step in steps for cut in cuts]
-            self._dealt = (self.epoch, batches)
+            whole = self.rows_per_batch * self.processes
+            steps = distinct_batches(self.keys, whole, seed=seed, drop_last=self.drop_last)
+            self._dealt = (self.epoch, cut_steps(steps, self.processes))
         return self._dealt[1]
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -12,6 +12,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.triplets import Triplet
 
 __all__ = [
+    "CollectionTriplets",
     "ParallelSection",
     "ParallelSentence",
     "triplets_from_collection",
@@ -139,39 +140,68 @@ def triplets_from_sections(
     return tuple(triplets)
 
 
+@dataclass(frozen=True)
+class CollectionTriplets:
+    """Triplets of judged queries.
+
+    :param triplets: the triplets.
+    :param in_chunks: pairs of a query and a parallel group that gave none, or not all of the languages, because a
+        version is there in chunks and nothing tells which chunk is the translation of which.
+    """
+
+    triplets: tuple[Triplet, ...]
+    in_chunks: int
+
+
 def triplets_from_collection(
     collection: JudgedCollection, target_languages: Sequence[str], *, language: str = "en"
-) -> tuple[Triplet, ...]:
-    """Judged queries whose relevant documents share a parallel group: documents with a group field.
+) -> CollectionTriplets:
+    """Judged queries and their relevant documents, with the other versions that the documents' parallel groups name.
 
-    :param collection: the collection; queries in other languages are left out. A group has those of the target
-        languages that it is there in.
+    The passage is a relevant document in the language of the query, and the group's only one where none is judged.
+    Its target in another language is the relevant one of the group, where exactly one is; where none is judged, the
+    group's document in that language, provided that both versions are whole.
+
+    :param collection: the collection, its judgments as they are (not expanded to groups); queries in other languages
+        are left out. A group has those of the target languages that it is there in.
     :param target_languages: normalised tags.
     :param language: normalised tag of queries and passages.
     """
     documents, queries = collection.documents, collection.queries
-    triplets = []
+    members: dict[tuple[str, str], list[int]] = {}
+    for document, place in enumerate(zip(documents.groups, documents.languages, strict=True)):
+        members.setdefault(place, []).append(document)
+    triplets, in_chunks = [], 0
     for query, relevant in enumerate(collection.relevant):
         if queries.languages[query] != language:
             continue
-        groups: dict[str, dict[str, str]] = {}
-        for document in relevant:
-            versions = groups.setdefault(documents.groups[document], {})
-            versions.setdefault(documents.languages[document], documents.texts[document])
-        for group, versions in groups.items():
-            targets = {tag: versions[tag] for tag in target_languages if tag in versions}
-            if language in versions and targets:
+        for group in dict.fromkeys(documents.groups[document] for document in relevant):
+            judged: dict[str, list[int]] = {}
+            for document in relevant:
+                if documents.groups[document] == group:
+                    judged.setdefault(documents.languages[document], []).append(document)
+            versions = {tag: members.get((group, tag), []) for tag in (language, *target_languages)}
+            whole = len(versions[language]) == 1
+            passages = judged.get(language, versions[language] if whole else [])
+            found = {
+                tag: judged.get(tag, versions[tag] if whole else [])
+                for tag in target_languages
+                if versions[tag] and versions[language]
+            }
+            targets = {tag: documents.texts[one[0]] for tag, one in found.items() if len(one) == len(passages) == 1}
+            in_chunks += len(targets) < len(found)
+            if targets:
                 triplets.append(
                     Triplet(
                         id=f"{queries.ids[query]}:{group}",
                         group=group,
                         language=language,
                         query=queries.texts[query],
-                        passage=versions[language],
+                        passage=documents.texts[passages[0]],
                         targets=targets,
                     )
                 )
-    return tuple(triplets)
+    return CollectionTriplets(tuple(triplets), in_chunks)
 
 
 def _joined(texts: Iterable[Mapping[str, str]], tag: str) -> str:

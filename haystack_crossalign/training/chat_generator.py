@@ -128,9 +128,12 @@ def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
         result = generator.run(messages=messages)
     except Exception as error:
         # Clients of other services (Anthropic, Cohere, Ollama, …) have exceptions of their own without a common base.
-        # What Python itself raises is a fault of the program.
+        # What Python itself raises is a fault of the generator's program, which asking again does not mend.
         if not isinstance(error, _FAULTS) and type(error).__module__ == "builtins":
-            raise
+            told = (str(error).splitlines() or [""])[0]
+            raise ExternalError(
+                f"the chat generator {type(generator).__qualname__} has failed: {type(error).__name__}: {told}"
+            ) from error
         status = _status(error)
         named = f"{type(error).__name__}{f' (HTTP {status})' if status else ''}"
         if status in _HOPELESS:
@@ -149,7 +152,8 @@ def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
     usage = meta.get("usage")
     counts = usage if isinstance(usage, Mapping) else {}
     return Answer(
-        (replies[0].text or "").strip(),
+        # Half of a surrogate pair, which no file takes, becomes a question mark, in the cache and here.
+        (replies[0].text or "").encode("utf-8", "replace").decode("utf-8").strip(),
         cut_off=meta.get("finish_reason") == "length",
         refused=meta.get("finish_reason") == "content_filter",
         input_tokens=_count(counts, "prompt_tokens", "input_tokens"),

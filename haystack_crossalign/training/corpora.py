@@ -8,13 +8,12 @@ passages with targets in those of the wanted languages that the record has. All 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.fields import Record
-from haystack_crossalign.data.files import TextFile
+from haystack_crossalign.data.files import TextFile, read_json
 from haystack_crossalign.data.jsonl import records
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
@@ -170,13 +169,7 @@ def read_drop_list(path: str | Path) -> frozenset[str]:
     :param path: the file.
     :raises InputError: when it cannot be read or is something else.
     """
-    path = Path(path)
-    # TextFile names the line that is not UTF-8, and a file that is missing or empty.
-    text = "\n".join(line for _, line in TextFile(path))
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"not valid JSON ({error.msg})", source=path, line=error.lineno) from error
+    value, _ = read_json(path)
     lists = list(value.values()) if isinstance(value, dict) else [value]
     ids = [one for part in lists if isinstance(part, list) for one in part]
     if not all(isinstance(part, list) for part in lists) or not all(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from haystack_crossalign.data.files import TextFile, parse_json_object
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.data.files import TextFile, parse_json_object, read_json
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.filters import Filter
 from haystack_crossalign.training.triplets import Triplet
 
-__all__ = ["FilteredTargets", "evaluation_texts", "filter_targets"]
+__all__ = ["EvaluationFiles", "FilteredTargets", "evaluation_texts", "filter_targets", "find_evaluation_files"]
 
-_SUFFIXES = (".json", ".jsonl", ".tsv", ".txt")
+_SUFFIXES = (".json", ".jsonl", ".tsv", ".csv", ".txt")
 
 
 @dataclass(frozen=True)
@@ -60,37 +60,59 @@ def filter_targets(triplets: Sequence[Triplet], filters: Sequence[Filter], *, ex
     return FilteredTargets(left, dropped, languages, shown)
 
 
-def evaluation_texts(path: str | Path) -> Iterator[str]:
-    """Every text of an evaluation set, so that triplets that overlap with it can be dropped.
+@dataclass(frozen=True)
+class EvaluationFiles:
+    """The files of an evaluation set.
+
+    :param read: files whose texts can be read.
+    :param skipped: other files of the folders, which say nothing here.
+    """
+
+    read: tuple[Path, ...]
+    skipped: tuple[Path, ...]
+
+
+def find_evaluation_files(paths: Iterable[str | Path]) -> EvaluationFiles:
+    """The files that paths name: of a folder, those in it and below, in the order of their names.
+
+    :param paths: files and folders. Hidden files of a folder are no part of it.
+    :raises InputError: for a file of another kind, and a folder without any that can be read.
+    """
+    read: list[Path] = []
+    skipped: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            names = [each.relative_to(path) for each in path.rglob("*") if each.is_file()]
+            files = [path / name for name in sorted(names) if not any(part.startswith(".") for part in name.parts)]
+            known = [file for file in files if file.suffix in _SUFFIXES]
+            if not known:
+                raise InputError("no files in the folder", source=path, allowed=", ".join(_SUFFIXES))
+            read += known
+            skipped += [file for file in files if file.suffix not in _SUFFIXES]
+        elif path.suffix in _SUFFIXES:
+            read.append(path)
+        else:
+            raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_SUFFIXES))
+    return EvaluationFiles(tuple(read), tuple(skipped))
+
+
+def evaluation_texts(path: str | Path) -> tuple[list[str], Source]:
+    """Every text of a file of an evaluation set, so that triplets that overlap with it can be dropped.
 
     :param path: a JSON or JSON lines file, of which every string counts wherever it stands (SQuAD's format, judgments,
-        triplets, …); a TSV or text file, of which every line counts; or a folder of such files.
-    :raises InputError: for a file that cannot be read, another kind of file, and a folder without files.
+        triplets, …), or a TSV, CSV or text file, of which every line counts.
+    :returns: the texts, and the name of the file and its hash.
+    :raises InputError: for a file that cannot be read.
     """
     path = Path(path)
-    if path.is_dir():
-        files = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES and each.is_file())
-        if not files:
-            raise InputError("no files in the folder", source=path, allowed=", ".join(_SUFFIXES))
-        for file in files:
-            yield from evaluation_texts(file)
-        return
-    if path.suffix not in _SUFFIXES:
-        raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_SUFFIXES))
-    lines = TextFile(path)
     if path.suffix == ".json":
-        try:
-            yield from _strings(json.loads("\n".join(text for _, text in lines)))
-        except json.JSONDecodeError as error:
-            raise InputError(f"not valid JSON ({error.msg})", source=path, line=error.lineno) from error
-        except RecursionError as error:
-            raise InputError("nested too deeply", source=path) from error
-        return
-    for number, text in lines:
-        if path.suffix == ".jsonl":
-            yield from _strings(parse_json_object(text, path, number))
-        else:
-            yield from text.split("\t")
+        value, source = read_json(path)
+        return list(_strings(value)), source
+    file = TextFile(path)
+    texts: list[str] = []
+    for number, text in file:
+        texts += _strings(parse_json_object(text, path, number)) if path.suffix == ".jsonl" else text.split("\t")
+    return texts, file.source
 
 
 def _strings(value: object) -> Iterator[str]:

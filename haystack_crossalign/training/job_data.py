@@ -10,7 +10,7 @@ from typing import Any
 from haystack_crossalign.audit.run import Embedder
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.filtering import evaluation_texts, filter_targets
+from haystack_crossalign.training.filtering import evaluation_texts, filter_targets, find_evaluation_files
 from haystack_crossalign.training.filters import (
     Filter,
     ambiguous_queries,
@@ -222,7 +222,8 @@ def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], sourc
 
 
 def _overlap(evaluation: Sequence[Path]) -> Filter:
-    return evaluation_overlap(text for path in evaluation for text in evaluation_texts(path))
+    files = find_evaluation_files(evaluation).read
+    return evaluation_overlap(text for path in files for text in evaluation_texts(path)[0])
 
 
 def _asked(passage: Passage) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.job_outcome import AnotherRunActiveError, outside
-from haystack_crossalign.training.new_folder import sync_tree
+from haystack_crossalign.training.new_folder import settle_tree
 
 __all__ = ["LATEST", "WORK", "ModelStore", "version_name"]
 
@@ -86,7 +86,7 @@ class ModelStore:
         """
         place = self.folder / version
         try:
-            sync_tree(built)
+            settle_tree(built)
             built.rename(place)
         except OSError as error:
             raise outside(f"{place}: cannot be published", error) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -86,20 +86,31 @@ def read_mining_documents(
     return read, file.source
 
 
-def read_given_queries(path: str | Path, *, language: str = "en") -> tuple[dict[str, tuple[str, ...]], Source]:
+def read_given_queries(
+    path: str | Path, documents: Iterable[MiningDocument], *, language: str = "en"
+) -> tuple[dict[str, tuple[str, ...]], Source]:
     """Queries by the ids of their relevant documents, from JSON lines with ``id``, ``text`` and ``relevant``.
 
     :param path: the file.
+    :param documents: the collection.
     :param language: queries in other languages are left out; those that name none are in this one.
-    :raises InputError: for a file that cannot be read, and a query that names no relevant documents.
+    :raises InputError: for a file that cannot be read, and a query that names no relevant documents, or one that is
+        not in the collection.
     """
     queries = read_queries(path, default_language=language)
     found: dict[str, list[str]] = {}
+    ids = {document.id for document in documents}
     for row in queries.rows:
         if row.relevant is None:
             raise InputError(
                 "a query without relevant documents", source=path, line=row.line, field="relevant", seen=row.id,
                 allowed="ids of documents",
+            )  # fmt: skip
+        unknown = next((one for one in row.relevant if one not in ids), None)
+        if unknown is not None:
+            raise InputError(
+                "no such document", source=path, line=row.line, field="relevant", seen=unknown,
+                allowed="ids of the documents",
             )  # fmt: skip
         if row.language == language:
             for one in row.relevant:
@@ -121,8 +132,8 @@ def mine_triplets(
 ) -> MinedTriplets:
     """Mine translation pairs between one language and each of the others, and make triplets of those with a query.
 
-    Copies of a text in one language count once, under the first id. Where no queries are given, the query of a document
-    is its heading, and its first sentence where it has none.
+    Copies of a text in one language count once, under the first id, with the queries of all. Where no queries are
+    given, the query of a document is its heading, and its first sentence where it has none.
 
     :param documents: the collection.
     :param encoder: gives the embeddings.
@@ -160,16 +171,29 @@ def mine_triplets(
             margins[tag] = float(pairs.margins.mean())
         for row, partner in zip(pairs.sources.tolist(), pairs.targets.tolist(), strict=True):
             versions.setdefault(row, {})[tag] = sides[tag][partner].text
+    copies: dict[str, list[str]] = {}
+    for one in documents if queries is not None else ():
+        if one.language == source:
+            copies.setdefault(one.text, []).append(one.id)
     triplets = []
-    without = 0
+    without, used = 0, set[str]()
     for row in sorted(versions):
         document = sides[source][row]
-        asked = _queries(document) if queries is None else queries.get(document.id, ())
+        asked = (
+            _queries(document)
+            if queries is None
+            else tuple(dict.fromkeys(text for name in copies[document.text] for text in queries.get(name, ())))
+        )
         without += not asked
+        used.update(asked)
         for number, query in enumerate(asked):
             name = document.id if number == 0 else f"{document.id}~{number + 1}"
             triplets.append(Triplet(name, document.id, source, query, document.text, versions[row]))
-    counts |= {"documents in a pair": len(versions), "of these without a query": without, "triplets": len(triplets)}
+    counts |= {"documents in a pair": len(versions), "of these without a query": without}
+    if queries is not None:
+        given = {text for texts in queries.values() for text in texts}
+        counts |= {"queries given": len(given), "of these of no document in a pair": len(given - used)}
+    counts["triplets"] = len(triplets)
     # A document may be named as the second query of another.
     return MinedTriplets(tuple(with_unique_ids(triplets)), counts, margins)
 

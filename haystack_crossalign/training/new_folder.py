@@ -11,7 +11,7 @@ from pathlib import Path
 
 from haystack_crossalign.errors import ExternalError, InputError
 
-__all__ = ["check_new_folder", "new_folder", "sync_tree"]
+__all__ = ["check_new_folder", "new_folder", "settle_tree"]
 
 
 def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
@@ -49,25 +49,28 @@ def new_folder(path: Path | str, *, source: str = "output") -> Iterator[Path]:
     try:
         yield temporary
         with _told(path):
-            # mkdtemp makes folders that nobody else can read.
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o777 & ~umask)
-            sync_tree(temporary)
+            settle_tree(temporary)
             check_new_folder(folder, source=source)
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def sync_tree(folder: Path) -> None:
-    """Flush a folder and all in it to the disk, so that a rename after it never shows half of it after a power cut.
+def settle_tree(folder: Path) -> None:
+    """Make a folder ready to be handed over by a rename: with the usual permissions, and flushed to the disk.
+
+    safetensors and `tempfile` make what nobody else can read, and a service seldom runs as who trained its model.
+    Without the flush a power cut after the rename may show half of it.
 
     :param folder: the folder.
     """
     if os.name != "posix":
         return
+    umask = os.umask(0)
+    os.umask(umask)
     for path in (folder, *sorted(folder.rglob("*"))):
+        if not path.is_symlink():
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.training.new_folder import sync_tree
+from haystack_crossalign.training.new_folder import settle_tree
+from haystack_crossalign.training.outcome import SCHEMA
 
 __all__ = ["RESULT_FILE", "WorkFolder", "check_output", "locked_output"]
 
@@ -35,8 +36,8 @@ def check_output(output: Path) -> None:
         raise InputError("cannot be written", source=output, seen=str(output.parent), allowed="a folder you may write")
     if not output.exists() and not output.is_symlink():
         return
-    ours = output.is_dir() and not output.is_symlink() and (output / RESULT_FILE).is_file()
-    if not ours and not (output.is_dir() and not any(output.iterdir())):
+    empty = output.is_dir() and not any(output.iterdir())
+    if not empty and (output.is_symlink() or not _written_by_a_run(output)):
         raise InputError(
             "exists and was not written by a training run",
             source=output,
@@ -119,7 +120,7 @@ class WorkFolder:
         """
         replaced = self.output.parent / f".{self.output.name}.replaced"
         try:
-            sync_tree(self.result)
+            settle_tree(self.result)
             shutil.rmtree(replaced, ignore_errors=True)
             if self.output.exists():
                 self.output.rename(replaced)
@@ -138,6 +139,15 @@ class WorkFolder:
         except (OSError, ValueError):
             return None
         return known if isinstance(known, dict) else None
+
+
+def _written_by_a_run(folder: Path) -> bool:
+    # Others keep a training.json too, and what stands beside it would be lost.
+    try:
+        found = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("schema") == SCHEMA
 
 
 def _as_json(value: Any) -> Any:

@@ -192,7 +192,8 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
     for override in overrides:
         key, equals, plain = override.partition("=")
         inner = shorts.get(key.strip())
-        apply_override(settings, f"{key}.{inner}={plain}" if inner and equals else override)
+        short = inner and equals and not plain.lstrip().startswith("{")  # else it is the whole section
+        apply_override(settings, f"{key}.{inner}={plain}" if short else override)
     made = read_section(Recipe, settings.values, (), settings)
     made = replace(
         made, model=replace(made.model, name=model_beside(made.model.name, folder)), folder=folder, origin=settings

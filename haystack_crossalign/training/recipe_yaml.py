@@ -100,6 +100,7 @@ def apply_override(settings: Settings, override: str) -> None:
     except yaml.YAMLError as error:
         raise InputError("the value is not YAML", source="--set", field=key, seen=text) from error
     path: list[str | int] = []
+    made: list[int] = []  # lengths of the paths to sections that were not there
     place: Any = settings.values
     for last, part in ((number == len(parts) - 1, part) for number, part in enumerate(parts)):
         step: str | int = part
@@ -116,11 +117,14 @@ def apply_override(settings: Settings, override: str) -> None:
         elif isinstance(place, dict) and not isinstance(place.get(part), dict | list):
             # A section that the file leaves out, or gives in its short form, starts empty.
             place[step] = {}
+            made.append(len(path))
         place = place[step]
     origins = settings.origins
     for known in [known for known in origins if known[: len(path)] == tuple(path)]:
         del origins[known]
     origins[tuple(path)] = Origin("--set")
+    for end in made:
+        origins[tuple(path[:end])] = Origin("--set")
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.batches import DistinctBatchSampler, article_of, distinct_batches, triplet_keys
+from haystack_crossalign.training.batches import (
+    DistinctBatchSampler,
+    article_of,
+    cut_steps,
+    distinct_batches,
+    triplet_keys,
+)
 from haystack_crossalign.training.packing import DOCUMENT, QUERY, Packed, TextTable, pack
 from haystack_crossalign.training.triplets import Triplet
 
@@ -110,9 +116,7 @@ class KindBatchSampler(DistinctBatchSampler):
             steps = self._deal(self.epoch)
             if self.epoch:
                 steps = self._as_many(steps, len(self._deal(0)))
-            cuts = range(0, self.batch_size * self.processes, self.batch_size)
-            batches = [step[cut : cut + self.batch_size] for step in steps for cut in cuts]
-            self._dealt = (self.epoch, [batch for batch in batches if batch])
+            self._dealt = (self.epoch, cut_steps(steps, self.processes))
         return self._dealt[1]
 
     def _deal(self, epoch: int) -> list[list[int]]:
@@ -121,20 +125,19 @@ class KindBatchSampler(DistinctBatchSampler):
         members: dict[str, list[int]] = {}
         for row in self._drawn(epoch):
             members.setdefault(self.kinds[row], []).append(row)
-        # Accelerate gives the processes batches in turn and waits for full ones.
-        drop_last = self.drop_last or self.processes > 1
         steps: list[list[int]] = []
         for kind, one in zip(sorted(members), state.spawn(len(members)), strict=True):
             rows = members[kind]
             dealt = distinct_batches(
                 [self.keys[row] for row in rows],
-                self.batch_size * self.processes,
+                self.rows_per_batch * self.processes,
                 seed=int(one.generate_state(1)[0]),
-                drop_last=drop_last,
+                drop_last=self.drop_last,
                 articles=None if self.articles is None else [self.articles[row] for row in rows],
                 neighbours=self.neighbours,
             )
-            steps += [[rows[place] for place in batch] for batch in dealt]
+            # Counted before the cut, so that every epoch has as many steps of each process.
+            steps += [[rows[place] for place in batch] for batch in dealt if len(batch) >= self.processes]
         order = np.random.default_rng(state).permutation(len(steps)).tolist()
         return [steps[place] for place in order]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from haystack_crossalign.first_sentence import sentences
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.training.triplets import Triplet, by_passage
 
 __all__ = ["sentence_queries"]
 
@@ -20,18 +20,13 @@ def sentence_queries(triplets: Sequence[Triplet], per_passage: int) -> tuple[Tri
     target passage at the same share of its length; it need not be the translation of the English one, as both ask for
     the same passage.
 
-    :param triplets: whose passages are taken, each distinct one once.
+    :param triplets: whose passages are taken, each distinct one once and with the targets of all its triplets.
     :param per_passage: sentences drawn from a passage without replacement, whatever the other passages are.
     :returns: the new triplets alone, in the order of the passages; passages of fewer than two sentences, in any of
         their languages, give none.
     """
     made: list[Triplet] = []
-    seen: set[tuple[str, str]] = set()
-    for triplet in triplets:
-        key = (triplet.group, triplet.passage)
-        if key in seen:
-            continue
-        seen.add(key)
+    for triplet in by_passage(triplets):
         own = sentences(triplet.passage)
         others = {tag: sentences(text) for tag, text in triplet.targets.items()}
         if any(len(found) < 2 for found in (own, *others.values())):

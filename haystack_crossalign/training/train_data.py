@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from haystack_crossalign.data.collection import Source
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.aligned_sentences import aligned_sentences
 from haystack_crossalign.training.batches import article_of
 from haystack_crossalign.training.corpora import CORPORA, read_drop_list
@@ -118,17 +119,33 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
         rest = round((weight - int(weight)) * len(own))
         again = np.random.default_rng([recipe.seed, number, 1]).permutation(len(own))[:rest]
         train += [own[place] for place in sorted(again.tolist())]
+    if len(train) < 2:
+        raise _too_few(recipe, len(train), len(pool), len(pool) - len(apart))
     if recipe.start.kind == "repair" and not fit:
         raise recipe.error("no passage is left to fit the repair on", ("data",), "fit_repair: false", "true for a file")
-    if len(train) < 2:
-        raise recipe.error(
-            "fewer than two triplets are left to train on", ("held_out",), len(train), "a smaller share, or more data"
-        )
     with recipe.errors_at("languages"):
         require_languages(train, recipe.languages, "is left to train on")
         if recipe.start.kind == "repair":
             require_languages(fit, recipe.languages, "is left to fit the repair on")
     return TrainData(tuple(train), held_out, tuple(summaries), tuple(fit))
+
+
+def _too_few(recipe: Recipe, left: int, read: int, after: int) -> InputError:
+    """The error for fewer than two triplets to train on: which key is to blame."""
+    problem, part = "fewer than two triplets are left to train on", recipe.held_out
+    if read < 2:
+        return recipe.error(problem, ("data",), read, "more data")
+    if after >= 2:
+        return recipe.error(f"{problem}, by the weights of the files", ("data",), left, "larger weights, or more data")
+    if part.path is None:
+        return recipe.error(problem, ("held_out",), left, "a smaller share, or more data")
+    other = "another held-out file, or more data"
+    return recipe.error(
+        f"{problem}: the others share a passage, a query or their {part.by} with one of the held-out file",
+        ("held_out", "by" if part.by == "article" else "path"),
+        part.by if part.by == "article" else part.path,
+        f"group, groups named article:1 or article#1, or {other}" if part.by == "article" else other,
+    )
 
 
 def _drawn(triplets: Sequence[Triplet], count: int, generator: np.random.Generator) -> tuple[Triplet, ...]:

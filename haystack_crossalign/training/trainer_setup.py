@@ -49,7 +49,7 @@ def packed_trainer(
     :param device: where the model is.
     :param bf16: whether transformers compute in bf16.
     :param processes: number of processes that train together.
-    :raises InputError: when the rows do not fill a batch for every process.
+    :raises InputError: when a language has fewer rows than there are processes.
     """
     distil = recipe.distil
     asked = [len(row.columns) > 2 + row.targets for row in rows]
@@ -100,14 +100,17 @@ def _arguments(
     sampler = kind_batch_sampler(
         rows, processes=processes, neighbours=recipe.batch_neighbours, exponent=recipe.language_exponent
     )
-    epoch = len(sampler(rows, optimiser.batch_size, False, seed=recipe.seed)) // processes
-    if not epoch:
+    dealt = sampler(rows, optimiser.batch_size, False, seed=recipe.seed)
+    missing = {row.language for row in rows} - {rows[number].language for batch in dealt for number in batch}
+    if missing:
+        # Of one kind, as no batch holds rows with target queries and others.
         raise recipe.error(
-            "not one full batch for every process",
-            ("optimiser", "batch_size"),
-            optimiser.batch_size,
-            f"fewer than {len(rows)} rows over {processes} processes",
+            f"fewer rows of a language than the {processes} processes that train together",
+            ("languages",),
+            sorted(missing),
+            f"at least {processes} rows for each, or fewer processes",
         )
+    epoch = len(dealt) // processes
     steps = min(math.ceil(optimiser.epochs * epoch), optimiser.max_steps or math.inf)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
@@ -134,5 +137,7 @@ def _arguments(
         dataloader_pin_memory=device != "cpu",
         batch_sampler=sampler,
     )
+    # The stock arguments switch this on for several processes; the sampler has equal batches for all in every step.
+    arguments.dataloader_drop_last = False
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs take several processes, not DataParallel
     return arguments

@@ -129,7 +129,7 @@ class TranslationCache:
             "input_tokens": answer.input_tokens,
             "output_tokens": answer.output_tokens,
         }
-        line = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        line = json.dumps(values, ensure_ascii=False).encode() + b"\n"
         with self._mutex:
             if self._stream is None:
                 raise ExternalError(f"{self.path}: the cache is not open")

@@ -24,12 +24,13 @@ from pathlib import Path
 
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.fields import Record
-from haystack_crossalign.data.files import TextFile, parse_json_object
+from haystack_crossalign.data.files import TextFile, parse_json_object, unreadable
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.languages import normalise_language
 
 __all__ = [
     "Triplet",
+    "by_passage",
     "columns",
     "normalised",
     "read_dataset",
@@ -116,6 +117,21 @@ def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[s
     return tuple(kept)
 
 
+def by_passage(triplets: Iterable[Triplet]) -> list[Triplet]:
+    """Each passage of a parallel group once, with the targets of all its triplets: files may have a row per language.
+
+    :param triplets: in order. A passage keeps id and query of its first triplet, and of each language the first target.
+    """
+    found: dict[tuple[str, str], Triplet] = {}
+    for triplet in triplets:
+        key = (triplet.group, triplet.passage)
+        known = found.setdefault(key, triplet)
+        more = {tag: text for tag, text in triplet.targets.items() if tag not in known.targets}
+        if more:
+            found[key] = replace(known, targets={**known.targets, **more})
+    return list(found.values())
+
+
 def require_languages(
     triplets: Iterable[Triplet], languages: Sequence[str], use: str, *, source: str | None = None
 ) -> None:
@@ -173,9 +189,17 @@ def read_pairs(path: str | Path, *, language: str = "en") -> tuple[tuple[Triplet
 
 
 def _read_file(reader: _Reader) -> tuple[tuple[Triplet, ...], Source]:
+    triplets, source = _read_any(reader)
+    if not triplets:
+        raise InputError("no rows", source=reader.path, allowed="at least one")
+    return triplets, source
+
+
+def _read_any(reader: _Reader) -> tuple[tuple[Triplet, ...], Source]:
     path = reader.path
     if path.suffix == ".parquet":
-        return reader.read(_parquet_records(path)), _hashed(path)
+        rows, source = _parquet_records(path)
+        return reader.read(rows), source
     if path.suffix not in _FORMATS:
         raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_FORMATS))
     file = TextFile(path)
@@ -264,7 +288,9 @@ class _Reader:
     def _triplet(self, record: Record, default_id: str) -> Triplet:
         language = record.language("language", self.language)
         query = record.text("query")
-        if record.get("pos") is not None and "target" in self.needed:
+        if record.get("pos") is not None and "target" not in self.needed:
+            raise record.error("FlagEmbedding's positives are no pairs to translate", "pos", ..., "query and passage")
+        if record.get("pos") is not None:
             passage, targets, target_queries = self._flag(record)
         elif "target" not in self.needed and record.get("targets") is None and record.get("target") is None:
             passage, targets, target_queries = record.text("passage"), {}, {}
@@ -291,12 +317,14 @@ class _Reader:
     def _nested(self, record: Record) -> tuple[dict[str, str], dict[str, str]]:
         targets = self._texts(record, "targets")
         queries = {} if record.get("target_queries") is None else self._texts(record, "target_queries")
-        if not targets or queries.keys() - targets.keys():
+        if not targets:
+            raise record.error("no target passage", "targets", {}, "an object with one text per language")
+        if queries.keys() - targets.keys():
             raise record.error(
-                "target queries need targets of the same language, and one target is needed",
-                "targets",
-                sorted(targets),
-                "an object with one text per language",
+                "target queries need targets of the same language",
+                "target_queries",
+                sorted(queries),
+                "languages of the targets: " + ", ".join(sorted(targets)),
             )
         return targets, queries
 
@@ -338,26 +366,42 @@ def _tsv_records(file: TextFile, needed: Sequence[str]) -> Iterable[Record]:
             continue
         if len(cells) != len(header):
             raise InputError(
-                "wrong number of columns", source=file.path, line=line, seen=len(cells), allowed=str(len(header))
+                "wrong number of columns",
+                source=file.path,
+                line=line,
+                seen=len(cells),
+                allowed=f"{len(header)}; no tab or line end in a cell, not in quotes either",
             )
-        yield Record({name: cell for name, cell in zip(header, cells, strict=True) if cell}, file.path, line)
+        yield Record({name: _unquoted(cell) for name, cell in zip(header, cells, strict=True) if cell}, file.path, line)
 
 
-def _parquet_records(path: Path) -> Iterable[Record]:
+def _unquoted(cell: str) -> str:
+    """A cell without the quotes that pandas and spreadsheets put around one with quotes in it, doubling those.
+
+    TSV as such knows no quotes: a cell counts as quoted where all inner quotes come in pairs, and there are some.
+    """
+    inner = cell[1:-1]
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inner and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if quoted else cell
+
+
+def _parquet_records(path: Path) -> tuple[list[Record], Source]:
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
         msg = f"{path}: Parquet needs the extra 'datasets': pip install 'haystack-crossalign[datasets]'"
         raise ExternalError(msg) from error
-    if not path.is_file():
-        raise InputError("no such file", source=path, allowed="a file that exists")
+    source = _hashed(path)
     try:
         rows = parquet.read_table(path).to_pylist()
-    except (arrow.ArrowException, OSError) as error:
-        raise InputError(f"not a Parquet file ({error})", source=path) from error
-    return [Record(row, path, number) for number, row in enumerate(rows, start=1)]
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"not a Parquet file, or one with text that is not UTF-8 ({error})", source=path) from error
+    return [Record(row, path, number) for number, row in enumerate(rows, start=1)], source
 
 
 def _hashed(path: Path) -> Source:
-    with path.open("rb") as file:
-        return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    try:
+        with path.open("rb") as file:
+            return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -253,6 +253,49 @@ def test_bad_targets_are_dropped_with_counts_and_reasons(
     assert "dropped, near duplicate: 2" in done.out
 
 
+def test_an_evaluation_folder_is_read_to_its_end_and_what_is_not_read_is_named(
+    crossalign: Any, lines: list[dict[str, str]], tmp_path: Path
+) -> None:
+    source, output, report = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "counts.json"
+    rows = [
+        {"query": f"query {n}", "passage": row["en"], "targets": {"es": row["es"]}} for n, row in enumerate(lines[:3])
+    ]
+    rows.append(rows[2] | {"query": "another", "passage": f"{lines[2]['en']}!"})
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    folder = tmp_path / "judged"
+    (folder / "below").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    (folder / ".git" / "x.txt").write_text(lines[1]["en"], encoding="utf-8")
+    (folder / "below" / "a.jsonl").write_text(json.dumps({"text": lines[0]["en"]}) + "\n", encoding="utf-8")
+    (folder / "b.parquet").write_bytes(b"PAR1")
+    done = crossalign("triplets", "filter", "--input", source, "--output", output, "--report", report,
+                      "--evaluation", folder)  # fmt: skip
+    assert done.code == 0, done.err
+    assert f"not read: {folder / 'b.parquet'}" in done.out
+    counts = json.loads(report.read_text(encoding="utf-8"))
+    assert [one["name"] for one in counts["sources"]] == ["in.jsonl", "a.jsonl"]
+    # The fourth differs from the third by a mark: each would be a false negative of the other.
+    assert counts["dropped"]["overlap with the evaluation set"] == counts["dropped"]["near duplicate"] == 1
+    assert [one.query for one in read_triplets(output)[0]] == ["query 1", "query 2"]
+    output.unlink()
+    done = crossalign("triplets", "filter", "--input", source, "--output", output, "--evaluation", source)
+    assert (done.code, "no triplet is left; seen: 'dropped near duplicate: 1, overlap" in done.err) == (2, True)
+    assert not output.exists()
+    done = crossalign("triplets", "filter", "--input", source, "--output", output, "--evaluation", folder / "b.parquet")
+    assert (done.code, "b.parquet: unknown file format" in done.err) == (2, True)
+
+
+def test_positives_of_flag_embedding_are_filtered_with_their_languages(
+    crossalign: Any, lines: list[dict[str, str]], tmp_path: Path
+) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [{"query": f"q{n}", "pos": [row["en"], row["es"]], "neg": []} for n, row in enumerate(lines[:3])]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = crossalign("triplets", "filter", "--input", source, "--output", output, "--languages", "es")
+    assert done.code == 0, done.err
+    assert [dict(one.targets) for one in read_triplets(output)[0]] == [{"es": row["es"]} for row in lines[:3]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -261,6 +304,7 @@ def test_bad_targets_are_dropped_with_counts_and_reasons(
         (("build", "--languages", "zh", "--corpus", "ntrex"), "--input: no file of the corpus"),
         (("build", "--languages", "klingonish", "--corpus", "ntrex"), "--languages: unknown language"),
         (("build", "--languages", ",", "--corpus", "ntrex"), "--languages: no target language"),
+        (("build", "--languages", "zh,en", "--corpus", "ntrex"), "is no target language; seen: 'en'"),
         (("mine", "--languages", "zh", "--documents", "none.jsonl"), "none.jsonl: no such file"),
         (("filter", "--input", "none.jsonl"), "none.jsonl: no such file"),
         (
@@ -288,6 +332,7 @@ def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_p
         (pairs, "would overwrite an input"),
         (tmp_path, "is no regular file"),
         (tmp_path / "none" / "t.jsonl", "no folder to write to"),
+        (tmp_path / (300 * "x"), "File name too long"),
     ):
         done = crossalign("triplets", "filter", "--input", pairs, "--output", output)
         assert (done.code, message in done.err) == (2, True), done.err

@@ -66,6 +66,9 @@ def test_it_trains_on_documents_with_a_group_field(tiny_model_folder: Path, tmp_
     assert [document.to_dict() for document in documents] == before
     with pytest.raises(InputError, match="no group has a query"):
         trainer.run(documents=documents[1::2])
+    chunk = Document(content="another chunk", meta=documents[1].meta)
+    with pytest.raises(InputError, match="two documents of one group in zh"):
+        trainer.run(documents=[*documents, chunk])
 
 
 def test_a_recipe_file_and_overrides_are_taken(tiny_model_folder: Path, tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def unreadable(write, name: str):
         ("directory", {"problem": "a directory stands where a file is needed", "line": None, "allowed": "a file"}),
         ("empty", {"problem": "the file is empty", "line": None, "allowed": "at least one line"}),
         ("blank", {"problem": "the file is empty", "line": None, "allowed": "at least one line"}),
-        ("truncated", {"problem": "not valid JSON", "line": 3, "allowed": "one complete JSON object"}),
+        ("truncated", {"problem": "not valid JSON", "line": 3, "allowed": "one complete JSON value"}),
     ],
 )
 def test_an_unusable_file_is_named(write, refused, name, expected) -> None:

@@ -73,6 +73,16 @@ def test_a_passage_is_taken_apart_once_and_alone_when_it_has_one_sentence() -> N
     assert aligned_sentences([alone]) == ()
 
 
+def test_a_row_for_each_language_gives_what_one_row_for_all_gives() -> None:
+    together = triplet(zh="".join(CHINESE), es=" ".join(SPANISH))
+    flat = [replace(together, id=f"row {tag}", targets={tag: text}) for tag, text in together.targets.items()]
+    made, expected = aligned_sentences(flat), aligned_sentences([together])
+    assert [(one.query, one.targets, one.target_queries) for one in made] == [
+        (one.query, one.targets, one.target_queries) for one in expected
+    ]
+    assert set(made[0].targets) == {"zh", "es"}
+
+
 def test_a_passage_without_a_letter_has_no_sentence() -> None:
     rule = replace(triplet(zh="---"), passage="---")
     assert len(aligned_sentences([rule, triplet()])) == 2

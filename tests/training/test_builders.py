@@ -96,6 +96,35 @@ def test_judged_documents_with_a_group_are_triplets() -> None:
         ((0, 1), (0, 1), (2, 3)),
         (),
     )
-    (triplet,) = triplets_from_collection(collection, ["zh", "es"])
+    found = triplets_from_collection(collection, ["zh", "es"])
+    (triplet,) = found.triplets
+    assert found.in_chunks == 0
     assert (triplet.id, triplet.group, triplet.query, triplet.passage) == ("q1:1", "1", "one?", "one")
     assert triplet.targets == {"zh": "一"}
+
+
+@pytest.mark.parametrize(
+    ("relevant", "expected"),
+    [
+        (["en-2"], []),  # which Chinese chunk is about dogs nobody says
+        (["en-2", "zh-2"], [("dogs", {"zh": "狗"})]),
+        (["en-2", "zh-1", "zh-2"], []),
+        (["zh-2"], []),
+        (["en-3"], [("birds", {"zh": "鸟", "ar": "طيور"})]),
+        (["zh-3"], [("birds", {"zh": "鸟", "ar": "طيور"})]),
+        (["en-2", "zh-2", "en-3"], [("dogs", {"zh": "狗"}), ("birds", {"zh": "鸟", "ar": "طيور"})]),
+    ],
+)
+def test_a_query_keeps_the_chunk_that_it_was_judged_for(
+    relevant: list[str], expected: list[tuple[str, dict[str, str]]]
+) -> None:
+    texts = {"en-1": "cats", "en-2": "dogs", "zh-1": "猫", "zh-2": "狗", "en-3": "birds", "zh-3": "鸟", "ar-3": "طيور"}
+    ids = tuple(texts)
+    groups = tuple("book" if one[-1] in "12" else "page" for one in ids)
+    documents = Documents(ids, tuple(one[:2] for one in ids), groups, tuple(texts.values()), None)
+    judged = tuple(ids.index(one) for one in relevant)
+    collection = JudgedCollection("c", documents, Queries(("q",), ("en",), ("which?",), None), (judged,), ())
+    found = triplets_from_collection(collection, ["zh", "ar"])
+    assert sorted((one.passage, dict(one.targets)) for one in found.triplets) == sorted(expected)
+    asked = any(one[-1] in "12" for one in relevant)
+    assert found.in_chunks == (asked and not any(one.group == "book" for one in found.triplets))

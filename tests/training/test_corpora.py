@@ -133,6 +133,8 @@ def test_wrong_sections_languages_and_drop_lists_are_refused(tmp_path: Path) -> 
         CORPORA["squad"](tmp_path / "missing.jsonl", ["zh"])
     for text, message in (
         ("[1,", "not valid JSON"),
+        ("[1,\n\n\n2,,]", "line 4: not valid JSON"),
+        (100_000 * "[", "not usable JSON"),
         ('{"a": 3}', "not a list of ids"),
         ("[true]", "not a list of ids"),
     ):

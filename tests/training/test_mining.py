@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -156,19 +157,26 @@ def test_queries_are_given_or_headings_or_first_sentences(
     queries = tmp_path / "queries.jsonl"
     asked = [
         {"id": "q1", "text": "first?", "relevant": ["en1", "zh1"]},
-        {"id": "q2", "text": "second?", "relevant": ["en1"]},
+        {"id": "q2", "text": "second?", "relevant": ["en1 copy"]},
+        {"id": "q4", "text": "of no pair?", "relevant": ["zh2"]},
         {"id": "q3", "text": "问题?", "language": "zh", "relevant": ["en2"]},
     ]
     queries.write_text("".join(json.dumps(line) + "\n" for line in asked), encoding="utf-8")
-    given, _ = read_given_queries(queries)
+    copy = next(replace(one, id="en1 copy") for one in documents if one.id == "en1")
+    documents = [*documents, copy]
+    given, _ = read_given_queries(queries, documents)
     mined = mine_triplets(documents, encoder, ["zh"], threshold=0.0, queries=given)
     assert [(triplet.id, triplet.group, triplet.query) for triplet in mined.triplets] == [
         ("en1", "en1", "first?"),
         ("en1~2", "en1", "second?"),
     ]
     assert mined.counts["of these without a query"] == 3
+    assert (mined.counts["queries given"], mined.counts["of these of no document in a pair"]) == (3, 1)
     with pytest.raises(InputError, match="no document is in this language"):
         mine_triplets(documents, encoder, ["th"])
     queries.write_text('{"id": "q1", "text": "first?"}\n', encoding="utf-8")
     with pytest.raises(InputError, match="without relevant documents"):
-        read_given_queries(queries)
+        read_given_queries(queries, documents)
+    queries.write_text('{"id": "q1", "text": "first?", "relevant": ["en1", "nosuch"]}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="no such document; seen: 'nosuch'"):
+        read_given_queries(queries, documents)

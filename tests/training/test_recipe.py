@@ -129,6 +129,7 @@ def test_a_wrong_value_is_told_with_file_line_key_and_what_is_allowed(
         ("data.2.limit=1", "0 to 1"),
         ("seed", "key=value"),
         ("seed.x=1", "a whole number"),
+        ("start={kind: mend}", "not allowed"),
         ("seed=[", "not YAML"),
         ("seed=2001-02-30", "not YAML"),
         pytest.param("optimiser.learning_rate=1" + 400 * "0", "a number, above 0", id="large"),
@@ -139,7 +140,7 @@ def test_a_wrong_value_is_told_with_file_line_key_and_what_is_allowed(
 def test_a_wrong_override_is_told_with_the_option(recipe_file: Path, override: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         read_recipe(recipe_file, [override])
-    assert "--set" in str(caught.value) or override.startswith(("optimizer", "seed.x"))
+    assert str(caught.value).startswith("--set")
 
 
 DEEP = "a: " + 3000 * "["

@@ -174,6 +174,21 @@ def with_sizes(sizes: dict[str, int]) -> list[TrainRow]:
     ]
 
 
+@pytest.mark.parametrize("processes", [2, 8])
+def test_small_languages_are_trained_by_several_processes_too(processes: int) -> None:
+    rows = with_sizes({"zh": 100, "th": 31, "ar": 30})
+    sampler = kind_batch_sampler(rows, processes=processes)(rows, 16, False, seed=1)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        batches = list(sampler)
+        for start in range(0, len(batches), processes):
+            assert len({len(batch) for batch in batches[start : start + processes]}) == 1
+        dealt = Counter(rows[row].language for batch in batches for row in batch)
+        for tag, size in {"zh": 100, "th": 31, "ar": 30}.items():
+            # What is left over of each kind, with queries and without, is fewer than there are processes.
+            assert size - 2 * (processes - 1) <= dealt[tag] <= size
+
+
 @pytest.mark.parametrize(
     ("exponent", "expected"),
     [

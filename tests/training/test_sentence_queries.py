@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,19 @@ def test_a_passage_gives_its_sentences_once_and_whatever_else_there_is() -> None
     assert len(alone) == 2
     other = triplet("b", PASSAGE.replace("harbour", "market"))
     assert sentence_queries([other, triplet("a"), triplet("a")], 2)[2:] == alone
+
+
+def test_a_row_for_each_language_gives_what_one_row_for_all_gives() -> None:
+    together = replace(triplet("a"), targets={"zh": CHINESE, "es": PASSAGE.replace("harbour", "puerto")})
+    flat = [
+        replace(together, id=f"a{tag}", query=f"query {tag}", targets={tag: text})
+        for tag, text in together.targets.items()
+    ]
+    made, expected = sentence_queries(flat, 2), sentence_queries([together], 2)
+    assert [(one.query, one.targets, one.target_queries) for one in made] == [
+        (one.query, one.targets, one.target_queries) for one in expected
+    ]
+    assert set(made[0].target_queries) == {"zh", "es"}
 
 
 def test_passages_of_one_sentence_in_any_language_give_none() -> None:

@@ -79,7 +79,10 @@ def test_groups_that_look_like_one_article_do_not_leave_a_run_without_a_held_out
     ("line", "message"),
     [
         ("held_out: {by: article}", r"recipe\.yaml, line 4, field 'held_out\.by': nothing can be held out"),
-        ("held_out: {path: a.jsonl}", r"recipe\.yaml, line 4, field 'held_out': fewer than two triplets.*seen: 0"),
+        ("held_out: {path: a.jsonl}", r"line 4, field 'held_out\.path': fewer than two.*their group with"),
+        ("held_out: {path: one.jsonl, by: article}", r"'held_out\.by': fewer than two.*their article.*allowed: group"),
+        ("data: [{path: one.jsonl}]", r"recipe\.yaml, line 4, field 'data': fewer than two triplets.*seen: 1"),
+        ("data: [{path: a.jsonl, weight: 0.001}]", r"line 4, field 'data': fewer than two.*weights of the files"),
         ("held_out: {path: thai.jsonl}", r"recipe\.yaml, line 4, field 'held_out\.path': no triplet.*'thai\.jsonl'"),
         ("data: [{path: thai.jsonl}]", r"recipe\.yaml, line 4, field 'data\.0': no triplet.*'thai\.jsonl'"),
         ("data: [{path: a.jsonl, fit_repair: false}]", r"recipe\.yaml, line 4, field 'data': no passage is left"),
@@ -89,6 +92,7 @@ def test_what_only_the_data_show_is_told_with_the_line_of_the_recipe(tmp_path: P
     rows = [replace(one, group=f"product:{one.id}") for one in made_triplets(50)]
     write(tmp_path / "a.jsonl", rows)
     write(tmp_path / "thai.jsonl", made_triplets(5, ("th",)))
+    write(tmp_path / "one.jsonl", rows[:1])
     lines = ["model: m", "languages: [zh]", "data: [{path: a.jsonl}]", line]
     (tmp_path / "recipe.yaml").write_text(
         "\n".join(lines if line.startswith("held") else [*lines[:2], "start: repair", line])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -267,13 +268,20 @@ def test_an_output_that_is_not_ours_is_refused_and_one_of_ours_replaced(
     (mine / "thesis.txt").write_text("all my work", encoding="utf-8")
     with pytest.raises(InputError, match="not written by a training run"):
         run(tiny_model_folder, mine)
-    assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
+    (mine / "training.json").write_text('{"my": "config"}', encoding="utf-8")
+    with pytest.raises(InputError, match="not written by a training run"):
+        run(tiny_model_folder, mine)
+    assert sorted(path.name for path in mine.iterdir()) == ["thesis.txt", "training.json"]
     with pytest.raises(InputError, match="no such folder"):
         run(tiny_model_folder, tmp_path / "missing" / "out")
     output = tmp_path / "out"
     output.mkdir()
     run(tiny_model_folder, output, optimiser={"max_steps": 1}, evaluate={"keep": "last"})
     first = load_file(output / "model.safetensors")
+    # Whoever serves the model reads it, too: safetensors writes files for their owner alone.
+    umask = os.umask(0)
+    os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in output.rglob("*") if path.is_file()} == {0o666 & ~umask}
     run(tiny_model_folder, output, optimiser={"max_steps": 2}, evaluate={"keep": "last"})
     assert moved(first, load_file(output / "model.safetensors"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out"]

@@ -252,6 +252,27 @@ def test_clients_of_other_services_have_exceptions_of_their_own(
         translate_pairs(pairs[:1], ["vi"], locked, cache, options=FAST)
 
 
+def test_what_python_raises_in_a_generator_is_told_as_a_fault_of_the_generator(
+    lines: list[dict[str, str]], pairs: list[Triplet], cache: TranslationCache
+) -> None:
+    kinds = {"broken": lambda: ValueError("no such thing\nsecret")}
+    broken = LookupGenerator(ChatService(lines, lambda _text, _before: "broken"), kinds)
+    with cache, pytest.raises(ExternalError, match=r"LookupGenerator has failed: ValueError: no such thing$"):
+        translate_pairs(pairs[:1], ["vi"], broken, cache, options=FAST)
+
+
+def test_half_of_a_surrogate_pair_reads_the_same_now_and_from_the_cache(tmp_path: Path) -> None:
+    pair = Triplet("t", "g", "en", "query", "The harbour of the town is old.", {})
+    service = ChatService(
+        [{"en": pair.passage, "es": "El puerto de la ciudad\ud800 es antiguo.", "ru": "Старый порт."}]
+    )
+    for _ in range(2):
+        with TranslationCache(tmp_path / "cache.jsonl") as cache:
+            done = translate_pairs([pair], ["es"], LookupGenerator(service), cache, options=FAST)
+        assert done.triplets[0].targets == {"es": "El puerto de la ciudad? es antiguo."}
+    assert done.counts["from the cache"] == 1
+
+
 def test_over_real_http_with_the_openai_component(
     lines: list[dict[str, str]], pairs: list[Triplet], cache: TranslationCache
 ) -> None:

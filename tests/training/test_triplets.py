@@ -4,11 +4,21 @@ import hashlib
 import json
 from pathlib import Path
 
+import pandas
+import pyarrow
 import pytest
 from datasets import Dataset
+from pyarrow import parquet
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.triplets import Triplet, columns, read_dataset, read_triplets, with_unique_ids
+from haystack_crossalign.training.triplets import (
+    Triplet,
+    columns,
+    read_dataset,
+    read_pairs,
+    read_triplets,
+    with_unique_ids,
+)
 
 NESTED = {
     "id": "t1",
@@ -87,7 +97,8 @@ def test_parquet_and_data_sets_read_as_json_lines_do(tmp_path: Path, rows: list[
         ({"query": "q", "passage": "p", "targets": {"zh": " "}}, "targets.zh"),
         ({"query": "q", "passage": "p", "targets": {"en": "e"}}, "targets"),
         ({"query": "q", "passage": "p", "targets": {"qqq": "e"}}, "targets"),
-        ({"query": "q", "passage": "p", "targets": {"zh": "z"}, "target_queries": {"ar": "a"}}, "targets"),
+        ({"query": "q", "passage": "p", "targets": {"zh": "z"}, "target_queries": {"ar": "a"}}, "target_queries"),
+        ({"query": "q", "passage": "p", "targets": {"zh": None}}, "targets"),
     ],
 )
 def test_a_wrong_row_is_named_with_file_line_and_field(tmp_path: Path, row: dict[str, object], field: str) -> None:
@@ -136,3 +147,45 @@ def test_one_triplet_per_language_keeps_the_group() -> None:
 def test_ids_of_several_files_become_unique_and_never_take_one_that_is_there() -> None:
     made = [Triplet(name, "g", "en", "q", "p", {"zh": "t"}) for name in ("a", "a~2", "a", "b", "a")]
     assert [triplet.id for triplet in with_unique_ids(made)] == ["a", "a~2", "a~3", "b", "a~4"]
+
+
+def test_quotes_that_pandas_puts_around_a_cell_with_quotes_are_taken_off(tmp_path: Path) -> None:
+    rows = [
+        {"query": 'He said "hi"', "passage": '"Yes," he said. "No."', "target": "z", "target_language": "zh"},
+        {"query": "plain", "passage": "p", "target": "z", "target_language": "zh"},
+    ]
+    pandas.DataFrame(rows).to_csv(tmp_path / "data.tsv", sep="\t", index=False)
+    assert '""hi""' in (tmp_path / "data.tsv").read_text(encoding="utf-8")
+    triplets, _ = read_triplets(tmp_path / "data.tsv")
+    assert [(one.query, one.passage) for one in triplets] == [(row["query"], row["passage"]) for row in rows]
+    # A file without such quotes stays as it is.
+    (tmp_path / "plain.tsv").write_text(
+        'query\tpassage\ttarget\ttarget_language\n"A"\t"B" and "C"\tz\tzh\n', encoding="utf-8"
+    )
+    ((one,), _) = read_triplets(tmp_path / "plain.tsv")
+    assert (one.query, one.passage) == ('"A"', '"B" and "C"')
+
+
+def test_files_without_rows_and_texts_that_are_none_are_told(tmp_path: Path) -> None:
+    header = "query\tpassage\ttarget\ttarget_language\n"
+    (tmp_path / "data.tsv").write_text(header, encoding="utf-8")
+    schema = pyarrow.schema([(name, pyarrow.string()) for name in header.split()])
+    parquet.write_table(schema.empty_table(), tmp_path / "data.parquet")
+    for name in ("data.tsv", "data.parquet"):
+        with pytest.raises(InputError, match="no rows"):
+            read_triplets(tmp_path / name)
+    raw = pyarrow.array([b"\xff\xfe"]).cast(pyarrow.string(), safe=False)
+    parquet.write_table(pyarrow.table({"query": raw}), tmp_path / "data.parquet")
+    (tmp_path / "folder.parquet").mkdir()
+    for name, message in (
+        ("data.parquet", "not UTF-8"),
+        ("folder.parquet", "a directory"),
+        ("none.parquet", "no such file"),
+        (300 * "x" + ".parquet", "File name too long"),
+        (300 * "x" + ".jsonl", "File name too long"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_triplets(tmp_path / name)
+    path = write(tmp_path / "data.jsonl", {"query": "q", "pos": ["p"]})
+    with pytest.raises(InputError, match="no pairs to translate"):
+        read_pairs(path)

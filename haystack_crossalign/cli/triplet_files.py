@@ -1,0 +1,114 @@
+"""What the commands of `crossalign triplets` have in common: their languages, the files they write, what they tell."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from haystack_crossalign.cli import options as opt
+from haystack_crossalign.errors import InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.data.collection import Source
+    from haystack_crossalign.training.triplets import Triplet
+
+__all__ = ["check_outputs", "finish", "target_tags"]
+
+
+def finish(
+    command: str,
+    output: Path,
+    report: Path | None,
+    triplets: Sequence[Triplet],
+    sources: Iterable[Source],
+    counts: Mapping[str, int],
+    more: Mapping[str, Any] | None = None,
+    *,
+    quiet: bool,
+) -> None:
+    """Write triplets and what was counted, and tell it.
+
+    :param command: its name, for the report.
+    :param output: the triplets' file.
+    :param report: the counts' file, or None.
+    :param triplets: the triplets.
+    :param sources: files that were read.
+    :param counts: what was counted, in order.
+    :param more: further entries of the report; of ``rejected`` and ``dropped`` the counts are told too.
+    :param quiet: tell nothing.
+    """
+    from haystack_crossalign.data.atomic import write_atomically
+    from haystack_crossalign.training.triplet_writer import write_triplets
+
+    write_triplets(output, triplets)
+    if report is not None:
+        values = {
+            "schema": "crossalign.triplets/1",
+            "command": command,
+            "sources": [{"name": source.name, "sha256": source.sha256} for source in sources],
+            "counts": dict(counts),
+            **(more or {}),
+        }
+        write_atomically(report, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    if quiet:
+        return
+    for name, value in counts.items():
+        typer.echo(f"{name}: {value:,}")
+    for kind in ("rejected", "dropped"):
+        for reason, value in (more or {}).get(kind, {}).items():
+            typer.echo(f"{kind}, {reason}: {value:,}")
+    for name in (more or {}).get("evaluation files not read", ()):
+        typer.echo(f"not read: {name}")
+    for path in (output, report):
+        if path is not None:
+            typer.echo(f"Wrote {path}")
+
+
+def target_tags(names: str, language: str) -> tuple[list[str], str]:
+    """The target languages and the language of queries and passages."""
+    from haystack_crossalign.languages import normalise_language
+
+    own = normalise_language(language, source="--language")
+    tags = [normalise_language(name, source="--languages") for name in opt.split_names(names) or ()]
+    if not tags:
+        raise InputError("no target language", source="--languages", allowed="one or more, for instance zh,ar")
+    if own in tags:
+        raise InputError(
+            "the language of queries and passages (--language) is no target language",
+            source="--languages",
+            seen=own,
+            allowed="others",
+        )
+    return list(dict.fromkeys(tags)), own
+
+
+_OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse files that cannot be written before any work is done."""
+    taken = {path.resolve(): "an input" for path in inputs if path is not None}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        try:
+            there = path.exists()
+        except OSError as error:  # a name that is too long
+            raise InputError(f"cannot be written ({error.strerror})", source=option, seen=str(path)) from error
+        if there and not path.is_file():
+            raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
+        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            raise InputError(
+                "no folder to write to", source=option, seen=str(path.parent), allowed="a folder that exists"
+            )
+        if option == "--output" and path.suffix in _OTHER_FORMATS:
+            raise InputError("triplets are written as JSON lines", source=option, seen=path.name, allowed="NAME.jsonl")
+        place = path.resolve()
+        if place in taken:
+            raise InputError(f"would overwrite {taken[place]}", source=option, seen=str(path), allowed="another file")
+        taken[place] = f"the file of {option}"
