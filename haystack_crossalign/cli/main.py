@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -57,6 +59,23 @@ def _common(
     """Find, measure and repair language bias in multilingual search."""
 
 
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """Schedulers and service managers end a program by SIGTERM: it cleans up and writes what it has as after Ctrl-C."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave by `SystemExit` with its exit code.
 
@@ -67,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="crossalign")
+        with _ended_like_interrupted():
+            app(args=None if arguments is None else list(arguments), prog_name="crossalign")
     except CrossAlignError as error:
         typer.echo(f"crossalign: {error}", err=True)
         if file := os.environ.get(EXIT_CODE_FILE):

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from haystack_crossalign.cli import options as opt
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["retrain"]
 
@@ -57,7 +52,7 @@ def retrain(
     from haystack_crossalign.report.training_html import render_training_html
     from haystack_crossalign.training.job import run_job
 
-    with _ended_like_interrupted(), Stages(show=not quiet) as progress:
+    with Stages(show=not quiet) as progress:
         record = run_job(
             job,
             environ=os.environ,
@@ -73,17 +68,3 @@ def retrain(
     # The model is published all the same.
     for fault in record.steps[-1]["facts"].get("not_removed", []):
         typer.echo(fault, err=True)
-
-
-@contextmanager
-def _ended_like_interrupted() -> Iterator[None]:
-    """Schedulers end a job by SIGTERM: let it write its outcome as after Ctrl-C."""
-
-    def stop(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

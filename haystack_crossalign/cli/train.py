@@ -27,10 +27,18 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. optimiser.learning_rate=1e-5. Repeatable."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Take up an interrupted run from its last checkpoint.")]
+OrAnew = Annotated[
+    bool, typer.Option("--or-anew", help="With --resume: begin anew where recipe, model or data are others.")
+]
 
 
 def train(
-    recipe: RecipeFile, output: Output, settings: Settings = None, resume: Resume = False, quiet: opt.Quiet = False
+    recipe: RecipeFile,
+    output: Output,
+    settings: Settings = None,
+    resume: Resume = False,
+    or_anew: OrAnew = False,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Fine-tune a model so that language versions of one text are found together.
 
@@ -46,7 +54,8 @@ def train(
     from haystack_crossalign.training.trainer import train as run
 
     with _Bar(show=not quiet) as bar:
-        outcome = run(read, output, resume=resume, progress=bar, files={"report.html": render_training_html})
+        pages = {"report.html": render_training_html}
+        outcome = run(read, output, resume=resume, or_anew=or_anew, progress=bar, files=pages)
     if not quiet:
         _print(outcome, output)
 

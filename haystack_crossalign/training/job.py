@@ -110,7 +110,7 @@ class _Run:
 
     @property
     def output(self) -> Path:
-        return self.store.work / "model"
+        return self.store.model
 
     def go(self) -> None:
         if self._published_already():
@@ -133,8 +133,10 @@ class _Run:
         """Finish what a run began that was killed between the two renames of publishing."""
         self.state = self._stored_state()
         version = self.state.get("publishing")
-        if version is None or not (self.store.folder / version).is_dir():
+        if version is None or not (self.store.folder / version).is_dir() or not self._young():
             return False
+        if self.store.latest() not in (self.state.get("instead_of"), version):
+            return False  # somebody has meanwhile chosen another version
         written = json.loads((self.store.folder / version / "job" / OUTCOME).read_text(encoding="utf-8"))
         self.record.steps += written["steps"]
         self.record.facts |= {
@@ -150,8 +152,7 @@ class _Run:
         """Take up the work of a run that was killed, or start clean; answers which."""
         recipe = None if model.recipe is None else model.recipe.to_dict()
         digest = self.job.digest(recipe, __version__, self._file_hashes(model))
-        young = time.time() - float(self.state.get("started", 0)) < _HOURS * 3600
-        if self.state.get("digest") == digest and young:
+        if self.state.get("digest") == digest and self._young() and "publishing" not in self.state:
             return True
         self.store.clean()
         self.state = {"digest": digest, "started": time.time(), "done": []}
@@ -161,8 +162,8 @@ class _Run:
     def _file_hashes(self, model: JobModel) -> list[str]:
         """Of everything that a run that was killed must have in common with the one that takes up its work."""
         names = [self.job.file(entry.path) for entry in self.job.source.files] if self.job.source else []
-        if self.job.source is None and model.recipe is not None:
-            entries = model.recipe.data
+        if model.recipe is not None:
+            entries = model.recipe.data if self.job.source is None else ()
             given = [*(one.path for one in entries), *(one.drop for one in entries), model.recipe.held_out.path]
             names += [model.recipe.folder / name for name in given if name is not None]
         if Path(model.name).is_dir():
@@ -230,7 +231,8 @@ class _Run:
         with self.record.step("filter") as told:
             made = (*data.triplets, *found)
             kept, dropped = filter_triplets(with_unique_ids(made), job.filters, evaluation_files(job))
-            part = HeldOutPart(share=job.audit.share, limit=job.audit.limit)
+            # Where files judge, all of these train.
+            part = HeldOutPart(share=job.audit.share if job.audit.documents is None else 0, limit=job.audit.limit)
             held_out, apart = split_triplets(kept, part, seed=job.seed)
             train = tuple(triplet for triplet in kept if triplet.id not in apart)
             told |= {"read": len(made), "dropped": dropped, "train": len(train), "held_out": len(held_out)}
@@ -239,8 +241,9 @@ class _Run:
                     "nothing is left to train on",
                     source=job.path,
                     field="source",
-                    seen=f"{len(made)} triplets read, dropped: {dropped}",
-                    allowed="parallel texts in the languages of the recipe",
+                    seen=f"{len(made)} triplets, from documents in {', '.join(documents.languages) or 'no language'}; "
+                    f"dropped: {dropped}",
+                    allowed=f"parallel texts in {', '.join((model.language, *model.languages))}",
                 )
         return train, held_out, tuple(sources)
 
@@ -264,7 +267,14 @@ class _Run:
             else:
                 data = None if self.job.source is None else self._data_files()[0]
                 told |= train_job(
-                    self.job, model, self.output, data, resume=resumed, progress=self.progress, files=self.files
+                    self.job,
+                    model,
+                    self.output,
+                    data,
+                    lock=self.store.launched,
+                    resume=resumed,
+                    progress=self.progress,
+                    files=self.files,
                 )
         self.state["done"].append("model")
         self._keep_state()
@@ -302,9 +312,11 @@ class _Run:
         with self.record.step("publish") as told:
             self.record.facts["version"] = version
             write_atomically(self.output / "job" / OUTCOME, self.record.to_json("published"))
-            self.state["publishing"] = version
+            self.state |= {"publishing": version, "instead_of": self.store.latest()}
             self._keep_state()
             self.store.publish(self.output, version)
+            self.state = {}  # whatever comes now, nobody is to point ``latest`` here again
+            self._keep_state()
             self._tidy(told)
 
     def _tidy(self, told: dict[str, Any]) -> None:
@@ -323,6 +335,9 @@ class _Run:
         except (OSError, ValueError):
             return {}
         return state if isinstance(state, dict) else {}
+
+    def _young(self) -> bool:
+        return time.time() - float(self.state.get("started", 0)) < _HOURS * 3600
 
     def _keep_state(self) -> None:
         write_atomically(self.store.work / _STATE, json.dumps(self.state))

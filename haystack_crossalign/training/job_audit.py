@@ -77,12 +77,14 @@ def audit_collection(
     :raises InputError: when the files are wrong, or too few queries were held out.
     """
     part = job.audit
+    tags = {tag for one in (*train, *held_out) for tag in (one.language, *one.targets)}
     if part.documents is not None and part.queries is not None:
-        return read_collection(job.file(part.documents), job.file(part.queries))
+        collection = read_collection(job.file(part.documents), job.file(part.queries))
+        _check_languages(job, {tag: len(collection.restrict([tag], [tag]).queries) for tag in tags})
+        return collection
     texts = texts_from_triplets(held_out)
     documents, probes = probes_of(texts.passages, texts.questions)
     counts: Mapping[str, int] = Counter(probe.language for probe in probes)
-    tags = {tag for one in (*train, *held_out) for tag in (one.language, *one.targets)}
     few = sorted(tag for tag in tags if counts[tag] < FEWEST)
     kept = [probe for probe in probes if counts[probe.language] >= FEWEST]
     if kept and few and job.gate.tolerance is not None:
@@ -103,6 +105,22 @@ def audit_collection(
             allowed=f"{FEWEST} or more: a larger share, more data, or audit.documents and audit.queries",
         )
     return judged_collection(documents, kept, sources)
+
+
+def _check_languages(job: JobConfig, counts: Mapping[str, int]) -> None:
+    """Refuse files that say too little of a language that the model is changed for.
+
+    :param counts: queries per language, with relevant documents in their own.
+    """
+    few = sorted(tag for tag, count in counts.items() if count < FEWEST)
+    if few and job.gate.tolerance is not None:
+        raise InputError(
+            f"too few queries to see whether {few[0]} loses anything",
+            source=job.path,
+            field="audit.queries",
+            seen=", ".join(f"{counts[tag]} in {tag} with relevant documents in {tag}" for tag in few),
+            allowed=f"{FEWEST} or more in each language of the data, fewer languages, or gate.tolerance: null",
+        )
 
 
 def check_gate(gate: Gate, collection: JudgedCollection) -> None:

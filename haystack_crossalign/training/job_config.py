@@ -224,6 +224,10 @@ def read_job(path: Path | str, overrides: Sequence[str] = ()) -> JobConfig:
 
 
 def _check(job: JobConfig, settings: Settings) -> None:
+    folder = job.file(job.models).resolve()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir():
+        raise settings.error("no folder can stand here", ("models",), job.models, f"not in {there}, which is a file")
     if job.method == "train" and job.recipe is None:
         raise settings.error("training needs a recipe", ("recipe",), None, "a recipe in YAML, or method: repair")
     if job.method == "repair" and job.recipe is None and job.model is None:
@@ -246,6 +250,13 @@ def _check(job: JobConfig, settings: Settings) -> None:
                 raise settings.error("of no use without a source", path, given, "nothing, or source: files or an index")
     if job.recipe is None and job.overrides:
         raise settings.error("no recipe to set them over", ("overrides",), job.overrides, "nothing, or a recipe")
+    if job.audit.documents is not None:
+        audit = settings.values.get("audit")
+        for name in ("share", "limit"):
+            if isinstance(audit, Mapping) and audit.get(name) is not None:
+                raise settings.error(
+                    "of no use where files judge", ("audit", name), audit[name], "nothing, or no audit.documents"
+                )
     if (job.audit.documents is None) != (job.audit.queries is None):
         raise settings.error("one without the other", ("audit",), None, "documents and queries, or neither")
     _check_gate(job, settings)

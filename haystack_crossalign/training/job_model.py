@@ -101,6 +101,7 @@ def train_job(
     output: Path,
     data: Path | None,
     *,
+    lock: Path,
     resume: bool,
     progress: Progress | None = None,
     files: Mapping[str, Callable[[Mapping[str, Any]], str]] | None = None,
@@ -111,7 +112,8 @@ def train_job(
     :param model: with a recipe.
     :param output: folder of the model.
     :param data: file of the triplets to train on; None takes the data of the recipe.
-    :param resume: go on from the checkpoint of a run that was killed.
+    :param lock: file that is locked as long as a launcher trains.
+    :param resume: go on from the checkpoint of a run that was killed, if it was the same.
     :param progress: called while the run works.
     :param files: further files of the output.
     :returns: facts for the outcome.
@@ -127,7 +129,7 @@ def train_job(
         recipe = replace(recipe, data=(TrainSource(path=str(data)),), held_out=held_out)
     recipe = replace(recipe, name=recipe.name or job.name)
     if job.launch:
-        _launched(job.launch, recipe, output, resume=resume)
+        _launched(job.launch, recipe, output, lock, resume=resume)
         return {"launcher": job.launch[0]}
     from haystack_crossalign.training.trainer import train
 
@@ -135,7 +137,7 @@ def train_job(
         if progress is not None:
             progress(stage, done, total)
 
-    outcome = train(recipe, output, resume=resume, progress=tell, files=files)
+    outcome = train(recipe, output, resume=resume, or_anew=True, progress=tell, files=files)
     return {"seconds_per_stage": {name: round(value, 3) for name, value in outcome.seconds.items()}}
 
 
@@ -186,7 +188,7 @@ def repair_job(
     }
 
 
-def _launched(launch: Sequence[str], recipe: Recipe, output: Path, *, resume: bool) -> None:
+def _launched(launch: Sequence[str], recipe: Recipe, output: Path, lock: Path, *, resume: bool) -> None:
     """Train in processes that a launcher starts, such as ``accelerate launch``."""
     file = output.parent / "recipe.yaml"
     # JSON is YAML. Relative paths start where the recipe stands, which this file does not.
@@ -199,7 +201,11 @@ def _launched(launch: Sequence[str], recipe: Recipe, output: Path, *, resume: bo
     file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
     command = [*launch, "-m", "haystack_crossalign", "train", "--recipe", str(file), "--output", str(output)]
     try:
-        code = run_launcher([*command, *(["--resume"] if resume else [])], code_file=output.parent / "exit_code")
+        code = run_launcher(
+            [*command, *(["--resume", "--or-anew"] if resume else [])],
+            code_file=output.parent / "exit_code",
+            lock_file=lock,
+        )
     except OSError as error:
         raise InputError("cannot be started", field="launch", seen=launch[0], allowed="a command") from error
     if code == _INTERRUPTED:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.job_outcome import AnotherRunActiveError, outside
 from haystack_crossalign.training.new_folder import settle_tree
+from haystack_crossalign.training.output_folder import lock_of
 
 __all__ = ["LATEST", "WORK", "ModelStore", "version_name"]
 
@@ -44,9 +45,20 @@ class ModelStore:
         self.folder = folder
         self.work = folder / WORK
 
+    @property
+    def model(self) -> Path:
+        """Folder of the model that a run builds."""
+        return self.work / "model"
+
+    @property
+    def launched(self) -> Path:
+        """File that is locked as long as a launcher trains."""
+        return self.work / "launched.lock"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second run away. The lock goes with its process, however that ends.
+        """Keep a second run away. The lock goes with its process, however that ends, and with the training that a
+        killed process leaves behind where a launcher had started it.
 
         :raises AnotherRunActiveError: when another run holds it.
         :raises ExternalError: when the folder cannot be made.
@@ -60,9 +72,23 @@ class ModelStore:
         except OSError as error:
             raise outside(f"{self.folder}: cannot be locked", error) from error
         try:
+            self._refuse_orphans()
             yield
         finally:
             lock.release()
+
+    def _refuse_orphans(self) -> None:
+        for path in (self.launched, lock_of(self.model)):
+            if not path.exists():
+                continue
+            try:
+                FileLock(path).acquire(timeout=0).lock.release()
+            except Timeout as error:
+                raise AnotherRunActiveError(
+                    f"{self.folder}: the training that a killed run had launched is still at work; this run did nothing"
+                ) from error
+            except OSError as error:
+                raise outside(f"{path}: cannot be locked", error) from error
 
     def versions(self) -> list[str]:
         """Names of the published versions, the oldest first."""

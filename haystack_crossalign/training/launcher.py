@@ -19,7 +19,9 @@ _PATIENCE = 10.0
 """Seconds that a launcher has to end its processes; a scheduler that ends a job gives about 30 in all."""
 
 
-def run_launcher(command: Sequence[str], *, patience: float = _PATIENCE, code_file: Path | None = None) -> int:
+def run_launcher(
+    command: Sequence[str], *, patience: float = _PATIENCE, code_file: Path | None = None, lock_file: Path | None = None
+) -> int:
     """Run a command to its end, its output on standard error.
 
     When this process is interrupted, the command and all that it started are ended: workers outlive a launcher that is
@@ -29,6 +31,8 @@ def run_launcher(command: Sequence[str], *, patience: float = _PATIENCE, code_fi
     :param patience: seconds to end after SIGTERM, before SIGKILL.
     :param code_file: where a ``crossalign`` that the launcher starts leaves its exit code: a launcher ends with one of
         its own, whatever its workers end with.
+    :param lock_file: a file that is locked as long as the command runs, also when this process is killed, which leaves
+        the command to itself.
     :returns: its exit code, or that of its workers where it failed and they left one.
     :raises OSError: when it cannot be started.
     """
@@ -39,9 +43,9 @@ def run_launcher(command: Sequence[str], *, patience: float = _PATIENCE, code_fi
         environment = os.environ | {EXIT_CODE_FILE: str(code_file)}
     process: subprocess.Popen[bytes] | None = None
     try:
-        with _handled_afterwards(signal.SIGINT, signal.SIGTERM):
+        with _handled_afterwards(signal.SIGINT, signal.SIGTERM), _locked(lock_file) as locks:
             process = subprocess.Popen(  # noqa: S603 - from a configuration
-                command, stdout=sys.stderr, start_new_session=True, env=environment
+                command, stdout=sys.stderr, start_new_session=True, env=environment, pass_fds=locks
             )
         code = process.wait()
     except BaseException:
@@ -57,6 +61,22 @@ def run_launcher(command: Sequence[str], *, patience: float = _PATIENCE, code_fi
     if code > 0 and code_file is not None and code_file.is_file():
         return int(code_file.read_text(encoding="ascii"))
     return code
+
+
+@contextmanager
+def _locked(path: Path | None) -> Iterator[tuple[int, ...]]:
+    """A descriptor that holds a lock, to be inherited: the lock goes when the last process with it has ended."""
+    if path is None or os.name != "posix":
+        yield ()
+        return
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

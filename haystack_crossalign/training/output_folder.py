@@ -18,7 +18,7 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.new_folder import settle_tree
 from haystack_crossalign.training.outcome import SCHEMA
 
-__all__ = ["RESULT_FILE", "WorkFolder", "check_output", "locked_output"]
+__all__ = ["RESULT_FILE", "WorkFolder", "check_output", "lock_of", "locked_output"]
 
 RESULT_FILE = "training.json"
 _RUN = "run.json"
@@ -45,13 +45,18 @@ def check_output(output: Path) -> None:
         )
 
 
+def lock_of(output: Path) -> Path:
+    """The file that a run locks while it writes an output."""
+    return output.parent / f".{output.name}.lock"
+
+
 @contextmanager
 def locked_output(output: Path) -> Iterator[None]:
     """Keep a second run away from an output while the block runs.
 
     :raises ExternalError: when another run holds it.
     """
-    lock = FileLock(output.parent / f".{output.name}.lock")
+    lock = FileLock(lock_of(output))
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -87,16 +92,18 @@ class WorkFolder:
         """Folder that becomes the output."""
         return self.path / "result"
 
-    def open(self, fingerprint: dict[str, Any], *, resume: bool) -> None:
+    def open(self, fingerprint: dict[str, Any], *, resume: bool, or_anew: bool = False) -> None:
         """Make the folder; an earlier run's is taken up or removed.
 
         :param fingerprint: what a run must have in common with the one that it resumes.
         :param resume: take up what an interrupted run left.
-        :raises InputError: when it was another run: another recipe, model or data.
+        :param or_anew: remove it where it was another run.
+        :raises InputError: when it was another run (another recipe, model or data) and is not to be removed.
         """
         digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
         known = self._known()
-        if known is not None and resume and known.get("digest") != digest:
+        same = known is not None and known.get("digest") == digest
+        if known is not None and resume and not same and not or_anew:
             before = known.get("fingerprint", {})
             changed = sorted(
                 name for name in {*fingerprint, *before} if _as_json(fingerprint.get(name)) != before.get(name)
@@ -107,7 +114,7 @@ class WorkFolder:
                 field=", ".join(changed) or None,
                 allowed="--resume with the same recipe, model and data, or a new start without it",
             )
-        if known is None or not resume:
+        if not same or not resume:
             shutil.rmtree(self.path, ignore_errors=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.result, ignore_errors=True)

@@ -94,8 +94,9 @@ def make_sample(
     :param parallel: parallel documents.
     :param tagged: documents that need not be parallel.
     :param held_out: documents to judge by, parallel or not.
-    :param fit_limit: documents per language that are fitted on.
-    :param held_out_limit: documents per language that judge.
+    :param fit_limit: documents per language that are fitted on; whole groups, so that a language beside several others
+        can get as many for each of them.
+    :param held_out_limit: likewise, documents that judge.
     :param seed: of the draw.
     :raises InputError: when there are no documents, fewer than two languages, or fewer than `FEWEST` documents in one.
     """
@@ -123,7 +124,10 @@ def make_sample(
     if len(free) < len(fit_groups):
         notes.append(f"{len(fit_groups) - len(free)} documents to fit on were left out: their text judges.")
     fit = [one for group in _limited(free, fit_limit) for one in group]
-    _check_counts(fit)
+    files = ", ".join(one.name for one in base.sources) or None
+    if fit_groups and not fit:
+        raise InputError("every text to fit on stands among those that judge", source=files, allowed="other documents")
+    _check_counts(fit, files)
     documents, probes = probes_of([one for group in judging for one in group], questions)
     lacking = _lacking(languages, probes)
     if lacking:
@@ -141,7 +145,10 @@ def _drawn(passages: Iterable[Passage], seed: int) -> list[list[Passage]]:
 
 
 def _limited(groups: Iterable[list[Passage]], limit: int) -> list[list[Passage]]:
-    """The first groups that bring a language of which fewer than ``limit`` documents are there."""
+    """The first groups that bring a language of which fewer than ``limit`` documents are there.
+
+    Groups stay whole: a language that stands beside several others can get so many documents for each of them.
+    """
     counts: Counter[str] = Counter()
     kept: list[list[Passage]] = []
     for group in groups:
@@ -151,16 +158,20 @@ def _limited(groups: Iterable[list[Passage]], limit: int) -> list[list[Passage]]
     return kept
 
 
-def _check_counts(fit: Sequence[Passage]) -> None:
+def _check_counts(fit: Sequence[Passage], files: str | None) -> None:
     counts = Counter(passage.language for passage in fit)
     if len(counts) < 2:
         raise InputError(
-            "a repair needs documents in two languages", field="language", seen=", ".join(sorted(counts)) or "none"
+            "a repair needs documents in two languages",
+            source=files,
+            field="language",
+            seen=", ".join(sorted(counts)) or "none",
         )
     fewest = min(sorted(counts), key=lambda tag: counts[tag])
     if counts[fewest] < FEWEST:
         raise InputError(
             f"too few documents in '{fewest}' to fit on",
+            source=files,
             field="language",
             seen=counts[fewest],
             allowed=f"{FEWEST} or more in every language after half of the groups is held out; 30 or more are better",

@@ -105,6 +105,7 @@ def read_repair_texts(
     language_field: str = "language",
     group_field: str = "parallel_id",
     title_field: str = "title",
+    parallel: bool = False,
 ) -> RepairTexts:
     """Read documents (JSON lines with ``id``, ``text``, ``language`` and, where they are parallel, ``parallel_id``),
     triplets (see :mod:`haystack_crossalign.training.triplets`) or a corpus.
@@ -116,6 +117,7 @@ def read_repair_texts(
     :param language_field: field of documents that holds the language.
     :param group_field: field of documents that holds the parallel group.
     :param title_field: field of documents that holds the title.
+    :param parallel: refuse documents of which none has a version in another language.
     :raises InputError: for the first thing that is missing or wrong, with file, line and field.
     """
     path = Path(path)
@@ -123,7 +125,17 @@ def read_repair_texts(
         raise InputError("unknown format", source=path, field="format", seen=kind, allowed=", ".join(FORMATS))
     found = detected_format(path) if kind == "auto" else kind
     if found == "documents":
-        return _read_documents(path, language_field, group_field, title_field)
+        texts = _read_documents(path, language_field, group_field, title_field)
+        if parallel and len({one.group for one in texts.passages}) == len(texts.passages):
+            raise InputError(
+                "no document has a version in another language",
+                source=path,
+                field=group_field,
+                seen=f"{len(texts.passages)} documents, each in a group of its own",
+                allowed="a field that versions of one text share (--group-field), or --tagged for documents that are "
+                "not parallel",
+            )
+        return texts
     if found == "triplets":
         triplets, source = read_triplets(path, language=language, target_languages=target_languages)
         return texts_from_triplets(triplets, (source,))

@@ -63,6 +63,7 @@ def train(
     output: Path | str,
     *,
     resume: bool = False,
+    or_anew: bool = False,
     progress: TrainProgress | None = None,
     triplets: Sequence[Triplet] | None = None,
     files: Mapping[str, Renderer] | None = None,
@@ -78,6 +79,7 @@ def train(
     :param recipe: the recipe.
     :param output: new or empty folder, or one of an earlier run, which is replaced.
     :param resume: take up an interrupted run where there is one.
+    :param or_anew: with ``resume``: begin anew where the interrupted run had another recipe, model or data.
     :param progress: called while the run works.
     :param triplets: triplets in memory, beside the recipe's files.
     :param files: further files of the output by name, each made from what ``training.json`` holds.
@@ -91,7 +93,7 @@ def train(
     device = _device(recipe)
     processes = PartialState(cpu=device == "cpu")
     with locked_output(output) if processes.is_main_process else nullcontext(), quiet_libraries():
-        run = _Run(recipe, WorkFolder(output), processes, str(processes.device), resume, progress, memory)
+        run = _Run(recipe, WorkFolder(output), processes, str(processes.device), resume, or_anew, progress, memory)
         return run.go(triplets, files or {})
 
 
@@ -104,6 +106,7 @@ class _Run:
     processes: PartialState
     device: str
     resume: bool
+    or_anew: bool
     progress: TrainProgress | None
     memory: EmbeddingMemory | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -251,7 +254,7 @@ class _Run:
                 "data": hashlib.sha256(repr(data).encode()).hexdigest(),
                 "processes": self.processes.num_processes,
             }
-            self.work.open(fingerprint, resume=self.resume)
+            self.work.open(fingerprint, resume=self.resume, or_anew=self.or_anew)
         self.processes.wait_for_everyone()
 
     def _teacher(self, embed: Callable[[Sequence[int]], Any], used: Sequence[int], texts: int) -> torch.Tensor | None:

@@ -225,7 +225,11 @@ def read_dataset(
     :returns: the triplets, and the name with the hash of the rows as JSON lines.
     :raises InputError: as :func:`read_triplets`; ``line`` is then the number of the row.
     """
-    kept = [dict(row) for row in rows]
+    kept = []
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            raise InputError("not a row of fields", source=name, line=number, seen=row, allowed="query, passage, …")
+        kept.append(dict(row))
     records = (Record(row, name, number) for number, row in enumerate(kept, start=1))
     triplets = _Reader(Path(name), language, target_languages).read(records)
     digest = hashlib.sha256()

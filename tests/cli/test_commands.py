@@ -146,6 +146,32 @@ def test_a_model_that_cannot_be_had_exits_with_three_and_says_what_to_do(
     assert "offline:multilingual-e5-small" in wrong.err
 
 
+def test_what_ends_a_service_cleans_up_as_ctrl_c_does(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, time\n"
+        "from haystack_crossalign.cli.main import app, main\n"
+        "from haystack_crossalign.training.new_folder import new_folder\n"
+        "@app.command()\n"
+        "def wait():\n"
+        "    with new_folder('made'):\n"
+        "        time.sleep(300)\n"
+        "main(['wait'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (130, "crossalign: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interrupt_exits_with_130_and_writes_nothing(offline_model: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*PROGRAM, "demo", "--model", offline_model, "--json", "demo.json"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,12 @@ Write = Callable[..., Path]
 def write_documents(tmp_path: Path) -> Write:
     """``write_documents(name, count)``: parallel documents in two languages of disjoint words."""
 
-    def write(name: str, count: int, *, first: int = 0, parallel: bool = True) -> Path:
+    def write(
+        name: str, count: int, *, first: int = 0, parallel: bool = True, tags: Sequence[str] = ("en", "zh")
+    ) -> Path:
         lines = []
         for group in range(first, first + count):
-            for place, tag in enumerate(("en", "zh")):
+            for place, tag in enumerate(tags):
                 words = np.random.default_rng([group, place]).integers(30, size=14) + 30 * place
                 line = {"id": f"{tag}{group}", "text": " ".join(f"w{word}" for word in words), "language": tag}
                 lines.append(json.dumps(line | ({"parallel_id": str(group)} if parallel else {})))
@@ -143,6 +145,11 @@ def test_wrong_input_is_one_message_and_leaves_no_folder(
         (["--parallel", tmp_path / "none.jsonl"], "none.jsonl: no such file"),
         (["--parallel", write_documents("few.jsonl", 6)], "too few documents in 'en'"),
         (["--parallel", documents, "--tolerance", "2"], "field 'tolerance'"),
+        (["--parallel", documents, "--group-field", "nope"], "d.jsonl, field 'nope': no document has a version in"),
+        (
+            ["--tagged", write_documents("one.jsonl", 24, tags=["en"])],
+            "one.jsonl, field 'language': a repair needs documents",
+        ),
         (["--parallel", documents, "--format", "word"], "unknown format"),
         (["--parallel", documents, "--format", "ntrex"], "--languages en,zh"),
         (["--parallel", documents, "--languages", "en,xx-nonsense"], "unknown language"),

@@ -111,7 +111,8 @@ def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folde
     tools.mkdir()
     scripts = {
         "scontrol": 'if [ "$1" = show ]; then echo host-1; else echo "$@" >>"$CALLS"; fi',
-        "srun": 'while [ "${1#--}" != "$1" ]; do shift; done; SLURM_NODEID=0 exec "$@"',
+        "srun": 'echo "cpus $SRUN_CPUS_PER_TASK" >>"$CALLS"; while [ "${1#--}" != "$1" ]; do shift; done; '
+        'SLURM_NODEID=0 exec "$@"',
         "accelerate": 'echo "$@" >>"$CALLS"; while [ "$1" != -m ]; do shift; done; exec python "$@"',
     }
     for name, body in scripts.items():
@@ -120,7 +121,7 @@ def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folde
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
     around = environment(
         CALLS=str(tmp_path / "calls"), SLURM_SUBMIT_DIR=str(examples.parent), SLURM_JOB_NODELIST="host-[1-2]",
-        SLURM_JOB_ID="7", SLURM_JOB_NUM_NODES="2", SLURM_GPUS_PER_NODE="a100:4",
+        SLURM_JOB_ID="7", SLURM_JOB_NUM_NODES="2", SLURM_GPUS_PER_NODE="a100:4", SLURM_CPUS_PER_TASK="16",
     )  # fmt: skip
     around["PATH"] = f"{tools}{os.pathsep}{around['PATH']}"
     command = ["bash", str(examples / "slurm.sbatch"), "job.yaml"]
@@ -132,6 +133,7 @@ def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folde
     called = (tmp_path / "calls").read_text()
     assert "--num_machines 2 --num_processes 8 --machine_rank 0 --main_process_ip host-1" in called
     assert "-m haystack_crossalign train --recipe" in called
+    assert "cpus 16\n" in called
 
 
 def test_exit_codes_and_outcomes_for_schedulers(crossalign: Any, job_folder: Path) -> None:
@@ -193,6 +195,11 @@ def test_the_kubernetes_job_fits_the_schema_of_kubernetes_and_the_exit_codes(exa
     assert rule["onExitCodes"]["containerName"] == container["name"]
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in template["volumes"]}
+    # What job.yaml names is there, in a folder, which keys of a config map cannot have.
+    job_volume = next(volume for volume in template["volumes"] if volume["name"] == "job")
+    example = yaml.safe_load((examples / "job.example.yaml").read_text(encoding="utf-8"))
+    paths = {item["path"] for item in job_volume["configMap"]["items"]}
+    assert paths == {"job.yaml", example["recipe"]}
     assert template["restartPolicy"] == "Never"  # which a podFailurePolicy needs
     # A wrong one is noticed.
     job["spec"]["backofLimit"] = 1

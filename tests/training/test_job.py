@@ -197,9 +197,8 @@ def test_a_folder_that_cannot_be_written_is_an_outside_fault(tmp_path: Path) -> 
 
 
 def test_where_the_models_cannot_be_written_the_other_outcome_says_so(write_job: WriteJob, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
     with pytest.raises(ExternalError, match="cannot be locked"):
-        run_job(read_job(write_job(models="file/models")), environ={}, outcome_file=tmp_path / "outcome.json")
+        run_job(read_job(write_job(models="/proc/models")), environ={}, outcome_file=tmp_path / "outcome.json")
     found = outcome_of(tmp_path)
     assert (found["status"], found["exit_code"], found["steps"]) == ("outside fault", 3, [])
     assert "cannot be locked" in found["error"]
@@ -369,6 +368,51 @@ def test_a_run_killed_between_the_two_renames_of_publishing_is_finished_by_the_n
     assert outcome["steps"][-1]["facts"] == {"of_an_earlier_run": True}
     assert left_behind(models) == [first, outcome["version"], "latest"]
     assert (models / "latest").readlink() == Path(outcome["version"])
+    # Who rolls back has the last word.
+    killed = start(write_job(seed=2), code)
+    killed.communicate(timeout=120)
+    ModelStore(models).point_to(first)
+    left = json.loads((models / ".work" / "state.json").read_text(encoding="utf-8"))["publishing"]
+    assert (models / left).is_dir()
+    again = run(path)
+    assert [step["name"] for step in again["steps"]][:2] == ["read", "filter"]
+    assert (models / "latest").readlink() == Path(again["version"]) != Path(left)
+
+
+def test_a_training_that_a_killed_run_had_launched_keeps_the_next_one_away(
+    write_job: WriteJob, tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    recipe = {"model": str(tiny_model_folder), "languages": ["zh"], "data": [{"path": "triplets.jsonl"}]}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    pid = tmp_path / "pid"
+    launch = ["bash", "-c", f"echo $$ >{pid}; exec sleep 300", "launcher"]
+    killed = start(write_job(method="train", recipe="recipe.yaml", launch=launch))
+    try:
+        wait_for(lambda: pid.is_file() and pid.read_text().endswith("\n"), killed)
+    finally:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()  # the launcher has its standard error, too, and keeps it open
+    path = write_job()
+    try:
+        with pytest.raises(AnotherRunActiveError, match="had launched is still at work"):
+            run_job(read_job(path), environ={})
+        assert (tmp_path / "models" / ".work" / "recipe.yaml").is_file()
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while True:  # the lock goes when the process has gone
+        try:
+            outcome = run(path)
+            break
+        except AnotherRunActiveError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert outcome["status"] == "published"
+    # Whoever serves the model reads it, too.
+    umask = os.umask(0)
+    os.umask(umask)
+    files = [one for one in (tmp_path / "models" / outcome["version"]).rglob("*") if one.is_file()]
+    assert {one.stat().st_mode & 0o777 for one in files} == {0o666 & ~umask}
 
 
 def test_wrong_configurations_name_file_line_and_key(write_job: WriteJob, tmp_path: Path) -> None:
@@ -456,8 +500,35 @@ def test_a_judged_set_without_same_language_documents_stops_the_run_before_the_m
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     audit = {"documents": "documents.jsonl", "queries": "queries.jsonl", "samples": 100}
     with pytest.raises(InputError, match="no query in zh has a relevant document in zh"):
-        run(write_job(audit=audit, gate={"must_improve": False}))
+        run(write_job(audit=audit))
     assert [step["name"] for step in outcome_of(tmp_path / "models")["steps"]] == ["read", "filter"]
+
+
+def test_files_that_judge_say_enough_of_every_language_and_leave_all_data_to_train_on(
+    write_job: WriteJob, tmp_path: Path
+) -> None:
+    documents = [{"id": f"{tag}{n}", "text": f"w{n} {tag}", "language": tag} for n in range(9) for tag in ("en", "zh")]
+    queries = [
+        {"id": f"{tag} q{n}", "text": f"w{n} {tag}?", "language": tag, "relevant": [f"{tag}{n}"]}
+        for tag, count in (("en", 9), ("zh", 4))
+        for n in range(count)
+    ]
+    for name, rows in (("documents", documents), ("queries", queries)):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    audit = {"documents": "documents.jsonl", "queries": "queries.jsonl", "samples": 100}
+    gate = {"must_improve": False, "tolerance": 1.0}
+    with pytest.raises(InputError, match=r"'audit\.queries': too few .* whether zh loses anything; seen: '4 in zh"):
+        run(write_job(audit=audit, gate=gate))
+    assert [step["name"] for step in outcome_of(tmp_path / "models")["steps"]] == ["read", "filter"]
+    more = {"id": "zh q4", "text": "w4 zh?", "language": "zh", "relevant": ["zh4"]}
+    with (tmp_path / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps(more))
+    outcome = run(write_job(audit=audit, gate=gate))
+    assert {one["language"]: one["queries"] for one in outcome["same_language"]} == {"en": 9, "zh": 5}
+    facts = {step["name"]: step["facts"] for step in outcome["steps"]}
+    assert (facts["filter"]["train"], facts["filter"]["held_out"]) == (40, 0)
+    with pytest.raises(InputError, match=r"'audit\.share': of no use where files judge"):
+        read_job(write_job(audit=audit | {"share": 0.2}))
 
 
 def test_a_recipe_is_not_trained_on_what_judges_it(

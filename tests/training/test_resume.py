@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,7 +146,14 @@ def test_a_resumed_run_must_be_the_same_run(tiny_model_folder: Path, tmp_path: P
     write_triplets(judged, held_out[1:])
     with pytest.raises(InputError, match="data"):
         train(recipe, output, triplets=triplets, resume=True)
-    # Without --resume what was left is thrown away.
+    # What was left is thrown away without --resume, and where it may begin anew.
+    with pytest.raises(InputError, match="the interrupted run was another one"):
+        train(made_recipe(tiny_model_folder, seed=5), output, triplets=triplets, resume=True)
+    left = output.parent / f".{output.name}.training"
+    kept = shutil.copytree(left, tmp_path / "kept.json")
+    outcome = train(made_recipe(tiny_model_folder, seed=6), output, triplets=triplets, resume=True, or_anew=True)
+    assert outcome.data["seed"] == 6
+    kept.rename(left)
     train(made_recipe(tiny_model_folder, seed=5), output, triplets=triplets)
     assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".json", ".jsonl")] == ["out"]
 
