@@ -286,7 +286,13 @@ class _Run:
             base, made = open_base(model), Encoder(str(self.output))
             before = audit_model(collection, base, self.job, progress=self.progress)
             after = audit_model(collection, made, self.job, progress=self.progress)
-            judgement = judge(before, after, self.job)
+            published, latest = None, self.store.latest()
+            if self.job.gate.must_beat_latest and latest is not None and (self.store.folder / latest).is_dir():
+                published = audit_model(
+                    collection, Encoder(str(self.store.folder / latest)), self.job, progress=self.progress
+                )
+                told["compared_with"] = latest
+            judgement = judge(before, after, self.job, published=published)
             told |= {"queries": len(collection.queries), "documents": len(collection.documents)}
             self.record.facts |= judgement.facts()
             described = made.provenance()

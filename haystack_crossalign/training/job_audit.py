@@ -41,6 +41,7 @@ class Judgement:
     :param outcomes: the conditions.
     :param harm: same-language retrieval of each language.
     :param improvement: mean Max@R_norm over the query languages, before and after; None without a mixed pool.
+    :param latest: that of the published version, where it was asked for and there is one.
     :param failures: why the model is not published; empty where it is.
     """
 
@@ -50,6 +51,7 @@ class Judgement:
     outcomes: tuple[Outcome, ...]
     harm: tuple[LanguageHarm, ...]
     improvement: tuple[float, float] | None
+    latest: float | None
     failures: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -60,7 +62,12 @@ class Judgement:
             ],
             "improvement": None
             if self.improvement is None
-            else {"measure": "Max@R_norm", "before": self.improvement[0], "after": self.improvement[1]},
+            else {
+                "measure": "Max@R_norm",
+                "before": self.improvement[0],
+                "after": self.improvement[1],
+                "latest": self.latest,
+            },
             "gate": [outcome.to_dict() for outcome in self.outcomes],
         }
 
@@ -141,12 +148,13 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
                 allowed="queries with a relevant document in their own language",
             )
     check_conditions([parse_condition(text, source=_SOURCE) for text in gate.fail_on], plan, source=_SOURCE)
-    if gate.must_improve and not any(row.name == "multi" for row in plan):
-        raise InputError(
-            "the held-out documents have no versions in other languages, so that no improvement can be seen",
-            field="gate.must_improve",
-            allowed="false, or parallel documents",
-        )
+    for name in ("must_improve", "must_beat_latest"):
+        if getattr(gate, name) and not any(row.name == "multi" for row in plan):
+            raise InputError(
+                "the held-out documents have no versions in other languages, so that no improvement can be seen",
+                field=f"gate.{name}",
+                allowed="false, or parallel documents",
+            )
 
 
 def audit_model(
@@ -178,12 +186,15 @@ def audit_model(
     return result if job.audit.texts else result.without_texts()
 
 
-def judge(before: AuditResult, after: AuditResult, job: JobConfig) -> Judgement:
+def judge(
+    before: AuditResult, after: AuditResult, job: JobConfig, *, published: AuditResult | None = None
+) -> Judgement:
     """Hold the audit after against the gate, and against the one before.
 
     :param before: audit of the model that is there.
     :param after: audit of the new one, of the same queries.
     :param job: its gate, samples and seed.
+    :param published: audit of the published version, of the same queries, where the new one must be better.
     """
     gate = job.gate
     outcomes = tuple(
@@ -191,11 +202,8 @@ def judge(before: AuditResult, after: AuditResult, job: JobConfig) -> Judgement:
     )
     # A tolerance of 1 lets a language lose everything.
     harm = same_language_harm(before, after, 1.0 if gate.tolerance is None else gate.tolerance)
-    closeness = [
-        [row["measures"]["Max@R_norm"] for row in result.rows if row["scenario"] == "multi"]
-        for result in (before, after)
-    ]
-    improvement = (float(np.mean(closeness[0])), float(np.mean(closeness[1]))) if closeness[0] else None
+    first, second, latest = (_closeness(result) for result in (before, after, published))
+    improvement = None if first is None or second is None else (first, second)
     failures = [
         f"{one.condition} ({one.scenario}, queries in {one.query_language}: {one.value:.6g})"
         for one in outcomes
@@ -209,6 +217,8 @@ def judge(before: AuditResult, after: AuditResult, job: JobConfig) -> Judgement:
     ]
     if gate.must_improve and improvement is not None and not improvement[1] > improvement[0]:
         failures.append(f"mean Max@R_norm did not rise: {improvement[0]:.4f} before, {improvement[1]:.4f} after")
+    if gate.must_beat_latest and improvement is not None and latest is not None and not improvement[1] > latest:
+        failures.append(f"mean Max@R_norm is {improvement[1]:.4f}, that of the published version {latest:.4f}")
     return Judgement(
         before=before,
         after=after,
@@ -216,8 +226,15 @@ def judge(before: AuditResult, after: AuditResult, job: JobConfig) -> Judgement:
         outcomes=outcomes,
         harm=harm,
         improvement=improvement,
+        latest=latest,
         failures=tuple(failures),
     )
+
+
+def _closeness(result: AuditResult | None) -> float | None:
+    """Mean Max@R_norm over the query languages."""
+    rows = [] if result is None else [row for row in result.rows if row["scenario"] == "multi"]
+    return float(np.mean([row["measures"]["Max@R_norm"] for row in rows])) if rows else None
 
 
 def evaluation_files(job: JobConfig) -> list[Path]:

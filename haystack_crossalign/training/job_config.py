@@ -141,11 +141,14 @@ class Gate:
     :param fail_on: conditions as of ``crossalign audit --fail-on``, on the audit after.
     :param tolerance: a language may lose so much same-language NDCG@1; null lets it lose anything.
     :param must_improve: the mean Max@R_norm over the query languages must rise.
+    :param must_beat_latest: it must also be above that of the published version, where there is one. Only where files
+        judge: what a job holds out, an earlier one may have trained on.
     """
 
     fail_on: tuple[str, ...] = setting(listed(text()), ())
     tolerance: float | None = setting(optional(number(0, 1)), 0.005)
     must_improve: bool = setting(boolean(), True)
+    must_beat_latest: bool = setting(boolean(), False)
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,13 @@ def _check(job: JobConfig, settings: Settings) -> None:
                 raise settings.error(
                     "of no use where files judge", ("audit", name), audit[name], "nothing, or no audit.documents"
                 )
+    elif job.gate.must_beat_latest:
+        raise settings.error(
+            "the published version may have been trained on what is held out now",
+            ("gate", "must_beat_latest"),
+            True,
+            "false, or audit.documents and audit.queries",
+        )
     if (job.audit.documents is None) != (job.audit.queries is None):
         raise settings.error("one without the other", ("audit",), None, "documents and queries, or neither")
     _check_gate(job, settings)

@@ -532,6 +532,42 @@ def test_files_that_judge_say_enough_of_every_language_and_leave_all_data_to_tra
         read_job(write_job(audit=audit | {"share": 0.2}))
 
 
+def test_a_model_that_is_not_better_than_the_published_one_can_be_refused(write_job: WriteJob, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (tmp_path / "triplets.jsonl").read_text(encoding="utf-8").splitlines()]
+    (tmp_path / "triplets.jsonl").write_text("\n".join(map(json.dumps, rows[:30])), encoding="utf-8")
+    texts = [
+        (row["group"], tag, text)
+        for row in rows[30:]
+        for tag, text in (("en", row["passage"]), *row["targets"].items())
+    ]
+    documents = [{"id": f"{tag}{g}", "text": text, "language": tag, "parallel_id": g} for g, tag, text in texts]
+    queries = [
+        {
+            "id": f"q {one['id']}",
+            "text": one["text"][:20],
+            "language": one["language"],
+            "parallel_id": one["parallel_id"],
+        }
+        for one in documents
+    ]
+    for name, lines in (("documents", documents), ("queries", queries)):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    audit = {"documents": "documents.jsonl", "queries": "queries.jsonl", "samples": 100}
+    gate = {"tolerance": None, "must_improve": False, "must_beat_latest": True}
+    first = run(write_job(audit=audit, gate=gate))
+    assert (first["status"], first["improvement"]["latest"]) == ("published", None)
+    with pytest.raises(GateFailedError, match="that of the published version"):
+        run(write_job(audit=audit, gate=gate))
+    second = outcome_of(tmp_path / "models")
+    assert second["improvement"]["latest"] == second["improvement"]["after"] == first["improvement"]["after"]
+    facts = {step["name"]: step["facts"] for step in second["steps"]}
+    assert facts["audit"]["compared_with"] == first["version"]
+    assert ModelStore(tmp_path / "models").latest() == first["version"]
+    assert run(write_job(audit=audit))["improvement"]["latest"] is None
+    with pytest.raises(InputError, match=r"'gate\.must_beat_latest': the published version may have been trained"):
+        read_job(write_job(gate=gate))
+
+
 def test_a_recipe_is_not_trained_on_what_judges_it(
     write_job: WriteJob, tmp_path: Path, tiny_model_folder: Path
 ) -> None:
