@@ -61,12 +61,17 @@ def _common(
 
 @contextmanager
 def _ended_like_interrupted() -> Iterator[None]:
-    """Schedulers and service managers end a program by SIGTERM: it cleans up and writes what it has as after Ctrl-C."""
+    """Schedulers and service managers end a program by SIGTERM: it cleans up and writes what it has as after Ctrl-C.
+
+    Not so a process that a launcher has started: one that waits for others in a collective never comes to it, and the
+    launcher ends it by SIGTERM.
+    """
 
     def stop(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+    launched = EXIT_CODE_FILE in os.environ or "LOCAL_RANK" in os.environ
+    if launched or threading.current_thread() is not threading.main_thread():  # only there can signals be handled
         yield
         return
     before = signal.signal(signal.SIGTERM, stop)

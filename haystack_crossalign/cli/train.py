@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from haystack_crossalign.cli import options as opt
+from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
     from haystack_crossalign.training.outcome import TrainingOutcome
@@ -28,7 +29,7 @@ Settings = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Take up an interrupted run from its last checkpoint.")]
 OrAnew = Annotated[
-    bool, typer.Option("--or-anew", help="With --resume: begin anew where recipe, model or data are others.")
+    bool, typer.Option("--or-anew", help="With --resume: begin anew where recipe, model, data or processes are others.")
 ]
 
 
@@ -46,6 +47,8 @@ def train(
     """
     from haystack_crossalign.training.recipe import read_recipe
 
+    if or_anew and not resume:
+        raise InputError("of use with --resume", source="--or-anew", allowed="--resume --or-anew, or neither")
     # Only the first of several processes speaks.
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     read = read_recipe(recipe, settings or ())

@@ -30,10 +30,11 @@ def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
 def article_of(group: str) -> str:
     """The article that a parallel group is a part of: what stands before the last ``:`` or ``#`` of its id.
 
-    Not where a ``/`` comes after it: in ``https://site/page`` the colon parts no number from its article.
+    Of an address, such as ``https://host:80/page``, only a colon after the last slash counts.
     """
-    cut = max(group.rfind(":"), group.rfind("#"))
-    return group[:cut] if cut > 0 and "/" not in group[cut:] else group
+    begin = group.rfind("/") if "://" in group else 0
+    cut = max(group.rfind(":", begin), group.rfind("#"))
+    return group[:cut] if cut > 0 else group
 
 
 def distinct_batches(
@@ -110,7 +111,8 @@ class DistinctBatchSampler(DefaultBatchSampler):
 
     With several processes, their batches of one step are dealt as one large batch and then cut, so that negatives
     gathered over processes are none of each other's positives either. Where a step is not full, the batches of all
-    processes are smaller by as much: rows that do not go into equal parts are left out, fewer than there are processes.
+    processes are smaller by as much: of each step, what does not go into equal parts is left out, fewer rows than there
+    are processes.
 
     :param dataset: the data set, with one row for each entry of ``keys``.
     :param keys: keys of each row.

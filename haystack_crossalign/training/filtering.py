@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haystack_crossalign.data.collection import Source
-from haystack_crossalign.data.files import TextFile, parse_json_object, read_json
+from haystack_crossalign.data.files import TextFile, parse_json_object, read_json, unreadable
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.filters import Filter
 from haystack_crossalign.training.triplets import Triplet
@@ -75,15 +77,18 @@ class EvaluationFiles:
 def find_evaluation_files(paths: Iterable[str | Path]) -> EvaluationFiles:
     """The files that paths name: of a folder, those in it and below, in the order of their names.
 
-    :param paths: files and folders. Hidden files of a folder are no part of it.
-    :raises InputError: for a file of another kind, and a folder without any that can be read.
+    :param paths: files and folders. Links are followed; hidden files and folders are no part of a folder.
+    :raises InputError: for a file that is not there or of another kind, and a folder without any that can be read.
     """
     read: list[Path] = []
     skipped: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            names = [each.relative_to(path) for each in path.rglob("*") if each.is_file()]
-            files = [path / name for name in sorted(names) if not any(part.startswith(".") for part in name.parts)]
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if is_folder:
+            files = sorted(_files_below(path))
             known = [file for file in files if file.suffix in _SUFFIXES]
             if not known:
                 raise InputError("no files in the folder", source=path, allowed=", ".join(_SUFFIXES))
@@ -94,6 +99,18 @@ def find_evaluation_files(paths: Iterable[str | Path]) -> EvaluationFiles:
         else:
             raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_SUFFIXES))
     return EvaluationFiles(tuple(read), tuple(skipped))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    seen: set[Path] = set()  # a link may lead back to a folder that it stands in
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = Path(place).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place) / name for name in names if not name.startswith("."))
 
 
 def evaluation_texts(path: str | Path) -> tuple[list[str], Source]:

@@ -16,7 +16,9 @@ from haystack_crossalign._version import __version__
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.data.collection import JudgedCollection, Source
+from haystack_crossalign.data.files import unreadable
 from haystack_crossalign.errors import CrossAlignError, InputError
+from haystack_crossalign.training.filtering import find_evaluation_files
 from haystack_crossalign.training.job_audit import (
     Judgement,
     audit_collection,
@@ -152,7 +154,9 @@ class _Run:
         """Take up the work of a run that was killed, or start clean; answers which."""
         recipe = None if model.recipe is None else model.recipe.to_dict()
         digest = self.job.digest(recipe, __version__, self._file_hashes(model))
-        if self.state.get("digest") == digest and self._young() and "publishing" not in self.state:
+        version = self.state.pop("publishing", None)
+        gone = version is not None and (self.store.folder / version).is_dir()  # published, and then not wanted
+        if self.state.get("digest") == digest and self._young() and not gone:
             return True
         self.store.clean()
         self.state = {"digest": digest, "started": time.time(), "done": []}
@@ -169,13 +173,12 @@ class _Run:
         if Path(model.name).is_dir():
             names += sorted(path for path in Path(model.name).rglob("*") if path.is_file())
         found = []
-        for path in (*names, *evaluation_files(self.job)):
-            if not path.exists():
-                raise InputError("no such file", source=self.job.path, seen=str(path), allowed="a file that exists")
-            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-                if file.is_file():
-                    with file.open("rb") as stream:
-                        found.append(hashlib.file_digest(stream, "sha256").hexdigest())
+        for path in (*names, *find_evaluation_files(evaluation_files(self.job)).read):
+            try:
+                with path.open("rb") as stream:
+                    found.append(hashlib.file_digest(stream, "sha256").hexdigest())
+            except OSError as error:
+                raise unreadable(path, error) from error
         return found
 
     def _data(
@@ -235,6 +238,9 @@ class _Run:
             part = HeldOutPart(share=job.audit.share if job.audit.documents is None else 0, limit=job.audit.limit)
             held_out, apart = split_triplets(kept, part, seed=job.seed)
             train = tuple(triplet for triplet in kept if triplet.id not in apart)
+            skipped = find_evaluation_files(evaluation_files(job)).skipped
+            if skipped:
+                told["evaluation_not_read"] = [path.name for path in skipped]
             told |= {"read": len(made), "dropped": dropped, "train": len(train), "held_out": len(held_out)}
             if len(train) < 2:
                 raise InputError(

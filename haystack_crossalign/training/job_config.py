@@ -118,7 +118,7 @@ class Filters:
 class AuditPart:
     """What the model is judged by, before and after.
 
-    :param share: share of the parallel groups that is held out.
+    :param share: share of the parallel groups that is held out; nothing is where documents are given.
     :param limit: at most so many groups of it.
     :param documents: judge by these documents instead (JSON lines, as ``crossalign audit --documents``).
     :param queries: queries on them, with their judgments.
@@ -228,9 +228,14 @@ def read_job(path: Path | str, overrides: Sequence[str] = ()) -> JobConfig:
 
 def _check(job: JobConfig, settings: Settings) -> None:
     folder = job.file(job.models).resolve()
-    there = next(one for one in (folder, *folder.parents) if one.exists())
-    if not there.is_dir():
-        raise settings.error("no folder can stand here", ("models",), job.models, f"not in {there}, which is a file")
+    try:
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        if not there.is_dir():
+            raise settings.error(
+                "no folder can stand here", ("models",), job.models, f"not in {there}, which is a file"
+            )
+    except OSError as error:  # a name that is too long, or folders that this user must not look into
+        raise settings.error(f"cannot be used ({error.strerror})", ("models",), job.models, "a folder") from error
     if job.method == "train" and job.recipe is None:
         raise settings.error("training needs a recipe", ("recipe",), None, "a recipe in YAML, or method: repair")
     if job.method == "repair" and job.recipe is None and job.model is None:
@@ -253,14 +258,7 @@ def _check(job: JobConfig, settings: Settings) -> None:
                 raise settings.error("of no use without a source", path, given, "nothing, or source: files or an index")
     if job.recipe is None and job.overrides:
         raise settings.error("no recipe to set them over", ("overrides",), job.overrides, "nothing, or a recipe")
-    if job.audit.documents is not None:
-        audit = settings.values.get("audit")
-        for name in ("share", "limit"):
-            if isinstance(audit, Mapping) and audit.get(name) is not None:
-                raise settings.error(
-                    "of no use where files judge", ("audit", name), audit[name], "nothing, or no audit.documents"
-                )
-    elif job.gate.must_beat_latest:
+    if job.audit.documents is None and job.gate.must_beat_latest:
         raise settings.error(
             "the published version may have been trained on what is held out now",
             ("gate", "must_beat_latest"),

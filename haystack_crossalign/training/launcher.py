@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from haystack_crossalign.errors import EXIT_CODE_FILE
+from haystack_crossalign.errors import EXIT_CODE_FILE, ExternalError
 
 __all__ = ["run_launcher"]
 
@@ -35,6 +35,7 @@ def run_launcher(
         the command to itself.
     :returns: its exit code, or that of its workers where it failed and they left one.
     :raises OSError: when it cannot be started.
+    :raises ExternalError: when the lock is taken, or its file cannot be made.
     """
     # A session of its own is a group of processes that can be ended as a whole.
     environment = None
@@ -71,9 +72,17 @@ def _locked(path: Path | None) -> Iterator[tuple[int, ...]]:
         return
     import fcntl
 
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ExternalError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ExternalError(f"{path}: another training is at work") from error
+        except OSError:
+            pass  # a file system without such locks
         yield (descriptor,)
     finally:
         os.close(descriptor)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from haystack_crossalign.errors import ExternalError, InputError
@@ -70,7 +71,11 @@ def settle_tree(folder: Path) -> None:
     os.umask(umask)
     for path in (folder, *sorted(folder.rglob("*"))):
         if not path.is_symlink():
-            path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+            mode = stat.S_IMODE(path.stat().st_mode)
+            usual = mode | ((0o777 if path.is_dir() else 0o666) & ~umask)
+            if usual != mode:
+                with suppress(PermissionError):  # some file systems have no modes of their own
+                    path.chmod(usual)
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -112,7 +112,7 @@ class WorkFolder:
                 "the interrupted run was another one: nothing is mixed",
                 source=self.output,
                 field=", ".join(changed) or None,
-                allowed="--resume with the same recipe, model and data, or a new start without it",
+                allowed="--resume with the same recipe, model and data, or a new start: --resume --or-anew, or neither",
             )
         if not same or not resume:
             shutil.rmtree(self.path, ignore_errors=True)

@@ -49,7 +49,7 @@ def packed_trainer(
     :param device: where the model is.
     :param bf16: whether transformers compute in bf16.
     :param processes: number of processes that train together.
-    :raises InputError: when a language has fewer rows than there are processes.
+    :raises InputError: when no step has a row of a language for every process.
     """
     distil = recipe.distil
     asked = [len(row.columns) > 2 + row.targets for row in rows]
@@ -93,6 +93,11 @@ def packed_trainer(
     return trainer
 
 
+def _tags(rows: Sequence[TrainRow]) -> set[str]:
+    """Target languages of rows, of which each may have several."""
+    return {tag for row in rows for tag in row.language.split("+")}
+
+
 def _arguments(
     recipe: Recipe, rows: Sequence[TrainRow], checkpoints: Path, device: str, processes: int
 ) -> SentenceTransformerTrainingArguments:
@@ -101,14 +106,14 @@ def _arguments(
         rows, processes=processes, neighbours=recipe.batch_neighbours, exponent=recipe.language_exponent
     )
     dealt = sampler(rows, optimiser.batch_size, False, seed=recipe.seed)
-    missing = {row.language for row in rows} - {rows[number].language for batch in dealt for number in batch}
-    if missing:
-        # Of one kind, as no batch holds rows with target queries and others.
+    trained = [rows[number] for batch in dealt for number in batch]
+    missing = _tags(rows) - _tags(trained) if recipe.batch_languages != "mixed" else set()
+    if missing or not trained:
         raise recipe.error(
-            f"fewer rows of a language than the {processes} processes that train together",
+            f"no step has a row of the language for each of the {processes} processes that train together",
             ("languages",),
             sorted(missing),
-            f"at least {processes} rows for each, or fewer processes",
+            "more rows that share no query, passage or group, or fewer processes",
         )
     epoch = len(dealt) // processes
     steps = min(math.ceil(optimiser.epochs * epoch), optimiser.max_steps or math.inf)

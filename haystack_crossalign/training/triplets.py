@@ -120,7 +120,8 @@ def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[s
 def by_passage(triplets: Iterable[Triplet]) -> list[Triplet]:
     """Each passage of a parallel group once, with the targets of all its triplets: files may have a row per language.
 
-    :param triplets: in order. A passage keeps id and query of its first triplet, and of each language the first target.
+    :param triplets: in order. A passage keeps id, query and target queries of its first triplet, and of each language
+        the first target.
     """
     found: dict[tuple[str, str], Triplet] = {}
     for triplet in triplets:
@@ -292,9 +293,9 @@ class _Reader:
     def _triplet(self, record: Record, default_id: str) -> Triplet:
         language = record.language("language", self.language)
         query = record.text("query")
-        if record.get("pos") is not None and "target" not in self.needed:
+        if record.get("pos") is not None and "target" not in self.needed and record.get("passage") is None:
             raise record.error("FlagEmbedding's positives are no pairs to translate", "pos", ..., "query and passage")
-        if record.get("pos") is not None:
+        if record.get("pos") is not None and "target" in self.needed:
             passage, targets, target_queries = self._flag(record)
         elif "target" not in self.needed and record.get("targets") is None and record.get("target") is None:
             passage, targets, target_queries = record.text("passage"), {}, {}

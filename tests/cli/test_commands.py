@@ -146,21 +146,29 @@ def test_a_model_that_cannot_be_had_exits_with_three_and_says_what_to_do(
     assert "offline:multilingual-e5-small" in wrong.err
 
 
-def test_what_ends_a_service_cleans_up_as_ctrl_c_does(tmp_path: Path) -> None:
-    code = (
+@pytest.mark.parametrize(
+    ("launched", "code", "told"), [({}, 130, "crossalign: interrupted\n"), ({"LOCAL_RANK": "0"}, -signal.SIGTERM, "")]
+)
+def test_what_ends_a_service_cleans_up_as_ctrl_c_does_but_ends_the_workers_of_a_launcher_at_once(
+    tmp_path: Path, launched: dict[str, str], code: int, told: str
+) -> None:
+    program = (
         "import pathlib, time\n"
         "from haystack_crossalign.cli.main import app, main\n"
         "from haystack_crossalign.training.new_folder import new_folder\n"
         "@app.command()\n"
         "def wait():\n"
-        "    with new_folder('made'):\n"
+        "    with new_folder('made') as made:\n"
+        "        (made / 'ready').touch()\n"
         "        time.sleep(300)\n"
         "main(['wait'])"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ | launched
+    )
     try:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.iterdir()):
+        while not list(tmp_path.rglob("ready")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -168,8 +176,8 @@ def test_what_ends_a_service_cleans_up_as_ctrl_c_does(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert (process.returncode, err) == (130, "crossalign: interrupted\n")
-    assert list(tmp_path.iterdir()) == []
+    assert (process.returncode, err) == (code, told)
+    assert bool(list(tmp_path.iterdir())) == bool(launched)
 
 
 def test_an_interrupt_exits_with_130_and_writes_nothing(offline_model: str, tmp_path: Path) -> None:

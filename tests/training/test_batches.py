@@ -79,7 +79,18 @@ def test_neighbours_of_one_article_come_into_a_batch_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "article"), [("squad:Oil:7", "squad:Oil"), ("file.md#2", "file.md"), ("g1", "g1"), (":1", ":1")]
+    ("group", "article"),
+    [
+        ("squad:Oil:7", "squad:Oil"),
+        ("file.md#2", "file.md"),
+        ("a:1/2", "a"),
+        ("g1", "g1"),
+        (":1", ":1"),
+        ("https://site/page", "https://site/page"),
+        ("https://site:8080/page", "https://site:8080/page"),
+        ("https://site:8080/page:2", "https://site:8080/page"),
+        ("https://site/page#part/2", "https://site/page"),
+    ],
 )
 def test_an_article_is_what_stands_before_the_last_mark(group: str, article: str) -> None:
     assert article_of(group) == article

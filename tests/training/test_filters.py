@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.filtering import find_evaluation_files
 from haystack_crossalign.training.filters import (
     Filter,
     ambiguous_queries,
@@ -149,3 +151,25 @@ def test_marks_and_how_letters_are_composed_do_not_count() -> None:
     # Four words of Hindi are four, although \\w ends at each of their vowels.
     assert shingles("हिन्दी भारत की राजभाषा") == frozenset()
     assert len(shingles("हिन्दी भारत की राजभाषा है और उसे बहुत लोग बोलते हैं")) == 4
+
+
+def test_folders_of_an_evaluation_set_are_read_through_links_and_to_no_end(tmp_path: Path) -> None:
+    folder, other = tmp_path / "judged", tmp_path / "other"
+    (folder / "below").mkdir(parents=True)
+    other.mkdir()
+    for path in (
+        folder / "b.txt",
+        folder / "below" / "a.jsonl",
+        other / "c.tsv",
+        folder / ".hidden.txt",
+        folder / "d.gz",
+    ):
+        path.touch()
+    (folder / "linked").symlink_to(other)
+    (folder / "below" / "back").symlink_to(folder)
+    found = find_evaluation_files([folder])
+    assert [str(path.relative_to(folder)) for path in found.read] == ["b.txt", "below/a.jsonl", "linked/c.tsv"]
+    assert [path.name for path in found.skipped] == ["d.gz"]
+    for name, message in (("none", "no such file"), (300 * "x", "File name too long")):
+        with pytest.raises(InputError, match=message):
+            find_evaluation_files([tmp_path / name])

@@ -29,6 +29,7 @@ from haystack_crossalign.training.job_data import read_files
 from haystack_crossalign.training.job_model import job_recipe
 from haystack_crossalign.training.job_outcome import AnotherRunActiveError, GateFailedError, outcome_schema
 from haystack_crossalign.training.job_publish import ModelStore, version_name
+from haystack_crossalign.training.new_folder import settle_tree
 from haystack_crossalign.training.train_data import read_train_data
 
 WriteJob = Callable[..., Path]
@@ -380,6 +381,33 @@ def test_a_run_killed_between_the_two_renames_of_publishing_is_finished_by_the_n
     assert (models / "latest").readlink() == Path(again["version"]) != Path(left)
 
 
+def test_a_model_that_could_not_be_published_is_published_by_the_next_run(
+    write_job: WriteJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("haystack_crossalign.training.job_publish.settle_tree", full)
+        with pytest.raises(ExternalError, match="cannot be published: No space left"):
+            run(write_job())
+    assert left_behind(tmp_path / "models") == [".work"]
+    steps = {step["name"]: step["status"] for step in run(write_job())["steps"]}
+    assert (steps["read"], steps["repair"], steps["publish"]) == ("skipped", "skipped", "done")
+
+
+def test_permissions_are_added_and_none_is_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o2700)
+    (folder / "tool").touch(0o700)
+    settle_tree(folder)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert folder.stat().st_mode & 0o7777 == 0o2700 | (0o777 & ~umask)
+    assert (folder / "tool").stat().st_mode & 0o7777 == 0o700 | (0o666 & ~umask)
+
+
 def test_a_training_that_a_killed_run_had_launched_keeps_the_next_one_away(
     write_job: WriteJob, tmp_path: Path, tiny_model_folder: Path
 ) -> None:
@@ -528,8 +556,6 @@ def test_files_that_judge_say_enough_of_every_language_and_leave_all_data_to_tra
     assert {one["language"]: one["queries"] for one in outcome["same_language"]} == {"en": 9, "zh": 5}
     facts = {step["name"]: step["facts"] for step in outcome["steps"]}
     assert (facts["filter"]["train"], facts["filter"]["held_out"]) == (40, 0)
-    with pytest.raises(InputError, match=r"'audit\.share': of no use where files judge"):
-        read_job(write_job(audit=audit | {"share": 0.2}))
 
 
 def test_a_model_that_is_not_better_than_the_published_one_can_be_refused(write_job: WriteJob, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.training.launcher import run_launcher
 
 # Whoever started the tests may ignore Ctrl-C, and a process inherits that.
@@ -75,6 +78,26 @@ def test_an_interrupt_while_the_process_starts_is_kept_until_it_can_be_ended(mon
     finally:
         signal.signal(signal.SIGINT, before)
     assert started[0].poll() == -signal.SIGTERM
+
+
+def test_a_lock_is_held_while_the_command_runs_and_missed_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "lock"
+    assert run_launcher(["flock", "--nonblock", str(lock), "true"], lock_file=lock) == 1
+    assert run_launcher(["true"], lock_file=lock) == 0
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ExternalError, match="another training is at work"):
+            run_launcher(["true"], lock_file=lock)
+
+    def refused(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert run_launcher(["true"], lock_file=lock) == 0
+    with pytest.raises(ExternalError, match="cannot be written"):
+        run_launcher(["true"], lock_file=tmp_path / "none" / "lock")
 
 
 def test_the_exit_code_is_that_of_the_command() -> None:

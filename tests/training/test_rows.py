@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from training_runs import made_triplets
+from training_runs import made_recipe, made_triplets
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.prompts import Prompts
@@ -172,6 +172,26 @@ def with_sizes(sizes: dict[str, int]) -> list[TrainRow]:
         TrainRow((0, 1, 2), 1, f"{tag}{' with queries' if number % 3 else ''}", tag, {("group", tag, number)}, tag)
         for tag, number in names
     ]
+
+
+def test_a_language_that_several_processes_cannot_share_is_told(tiny_model, tmp_path: Path) -> None:
+    triplets = [
+        *made_triplets(20),
+        *(replace(one, id=f"{one.id} th", group="one") for one in made_triplets(6, ("th",))),
+    ]
+    table = TextTable(tiny_model, PROMPTS)
+
+    def steps(batch_languages: str, processes: int) -> int:
+        recipe = made_recipe(tmp_path, languages=["zh", "th"], batch_languages=batch_languages)
+        rows = make_rows(triplets, table, languages=["zh", "th"], batch_languages=batch_languages)
+        return _arguments(recipe, rows, tmp_path, "cpu", processes).max_steps
+
+    # All Thai rows are of one group, so that no batch has two of them.
+    for batch_languages in ("one", "all"):
+        with pytest.raises(InputError, match=r"no step has a row of the language for each of the 2.*seen: \['th'\]"):
+            steps(batch_languages, 2)
+    assert steps("mixed", 2) > 0
+    assert steps("one", 1) > 0
 
 
 @pytest.mark.parametrize("processes", [2, 8])
