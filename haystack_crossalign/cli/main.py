@@ -104,8 +104,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if stop.code == INTERRUPTED:
             typer.echo("crossalign: interrupted", err=True)
         raise
-    except Exception:  # noqa: BLE001 - a fault of ours must not leave with 1, which says that the gate failed
-        traceback.print_exc()
-        typer.echo("crossalign: this is a fault of the program; please report it with the lines above", err=True)
+    except OSError as error:
+        if error.filename is None:
+            _report_fault()
+        # A path that the system refuses, wherever it was touched first: too long a name, no right to look.
+        typer.echo(f"crossalign: {error.filename}: {error.strerror}", err=True)
         sys.exit(CrossAlignError.exit_code)
+    except Exception:  # noqa: BLE001 - a fault of ours must not leave with 1, which says that the gate failed
+        _report_fault()
     sys.exit(0)
+
+
+def _report_fault() -> NoReturn:
+    traceback.print_exc()
+    typer.echo("crossalign: this is a fault of the program; please report it with the lines above", err=True)
+    sys.exit(CrossAlignError.exit_code)

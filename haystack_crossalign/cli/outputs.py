@@ -10,7 +10,7 @@ from pathlib import Path
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["Outputs"]
+__all__ = ["Outputs", "check_outputs"]
 
 _OPTIONS = {
     "json": "--json",
@@ -20,6 +20,39 @@ _OPTIONS = {
     "markdown": "--markdown",
     "junit": "--junit",
 }
+
+
+def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | None] = ()) -> None:
+    """Refuse files that cannot be written, before any work is done and without touching them.
+
+    :param outputs: each file with the option that asks for it.
+    :param inputs: files and folders that are read, which no output may replace or stand in.
+    :raises InputError: for a folder, a missing or read-only folder, an input file, or one file asked for twice.
+    """
+    read = [path.resolve() for path in inputs if path is not None]
+    taken: dict[Path, str] = {}
+    for option, path in outputs:
+        try:
+            there = path.exists()
+        except OSError as error:  # a name that is too long
+            raise InputError(f"cannot be written ({error.strerror})", source=option, seen=str(path)) from error
+        if path.is_dir():
+            raise InputError("is a folder", source=option, seen=str(path), allowed="the name of a file")
+        if path.name == "-" or (there and not path.is_file()):
+            # A rename would put a file in the place of the device.
+            raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
+        if not path.parent.is_dir():
+            raise InputError("no such folder", source=option, seen=str(path.parent), allowed="a folder that exists")
+        if not os.access(path.parent, os.W_OK) or (there and not os.access(path, os.W_OK)):
+            raise InputError("cannot be written", source=option, seen=str(path), allowed="a file you may write")
+        place = path.resolve()
+        inside = any(place == one or (one.is_dir() and one in place.parents) for one in read)
+        other = "an input" if inside else taken.get(place)
+        taken[place] = f"the file of {option}"
+        if other is not None:
+            raise InputError(
+                f"would overwrite {other}", source=option, seen=str(path), allowed="a file of its own for each output"
+            )
 
 
 @dataclass(frozen=True)
@@ -47,29 +80,7 @@ class Outputs:
         :param inputs: files that are read, which no output may replace.
         :raises InputError: for a folder, a missing or read-only folder, an input file, or one file asked for twice.
         """
-        read = [path.resolve() for path in inputs if path is not None]
-        taken: dict[Path, str] = {}
-        for option, path in self._targets():
-            if path.is_dir():
-                raise InputError("is a folder", source=option, seen=str(path), allowed="the name of a file")
-            if path.name == "-" or (path.exists() and not path.is_file()):
-                # A rename would put a file in the place of the device.
-                raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
-            if not path.parent.is_dir():
-                raise InputError("no such folder", source=option, seen=str(path.parent), allowed="a folder that exists")
-            if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-                raise InputError("cannot be written", source=option, seen=str(path), allowed="a file you may write")
-            place = path.resolve()
-            inside = any(place == one or (one.is_dir() and one in place.parents) for one in read)
-            other = "an input" if inside else taken.get(place)
-            taken[place] = f"the file of {option}"
-            if other is not None:
-                raise InputError(
-                    f"would overwrite {other}",
-                    source=option,
-                    seen=str(path),
-                    allowed="a file of its own for each output",
-                )
+        check_outputs(self._targets(), inputs)
 
     def write(
         self,

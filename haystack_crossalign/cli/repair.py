@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,9 +110,8 @@ def repair(
             "an embedder of a pipeline cannot be written as a model", source="--embedder", allowed="with --matrix-only"
         )
     chosen = _languages(languages)
-    notes: list[str] = []
 
-    def read(path: Path | None, kind: str, *, fitted: bool) -> RepairTexts | None:
+    def read(path: Path | None, kind: str, *, fitted: bool, versions: bool = False) -> RepairTexts | None:
         from haystack_crossalign.training.repair_texts import read_repair_texts
 
         if path is None:
@@ -126,10 +124,8 @@ def repair(
             language_field=language_field,
             group_field=group_field,
             title_field=title_field,
-            parallel=path is parallel,
+            parallel=versions,
         )
-        if texts.chunks:
-            notes.append(f"{path.name}: {texts.chunks} further documents of a group and language were left out.")
         if not chosen:
             return texts
         missing = [tag for tag in chosen if tag not in texts.languages]
@@ -141,7 +137,7 @@ def repair(
         return texts.in_languages(chosen)
 
     read_files = (
-        read(parallel, file_format, fitted=tagged is None),
+        read(parallel, file_format, fitted=tagged is None, versions=True),
         read(tagged, "documents", fitted=True),
         read(held_out, file_format, fitted=False),
     )
@@ -153,7 +149,6 @@ def repair(
     pivot = chosen[0] if chosen else None
     options = RepairOptions(tolerance=tolerance, one_map=one_map, pivot=pivot, seed=seed, samples=samples)
     sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
-    sample = replace(sample, notes=(*sample.notes, *notes))
     sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
     encoder: Any = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
     base = None if matrix_only else open_model(model or DEFAULT_MODEL, encoder.prompts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from haystack_crossalign.cli import options as opt
+from haystack_crossalign.cli.outputs import check_outputs
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
     from haystack_crossalign.data.collection import Source
     from haystack_crossalign.training.triplets import Triplet
 
-__all__ = ["check_outputs", "finish", "target_tags"]
+__all__ = ["check_triplet_outputs", "finish", "target_tags"]
+
+_OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
 
 
 def finish(
@@ -87,28 +89,16 @@ def target_tags(names: str, language: str) -> tuple[list[str], str]:
     return list(dict.fromkeys(tags)), own
 
 
-_OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
+def check_triplet_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse files that cannot be written, and names that say another format, before any work is done.
 
-
-def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse files that cannot be written before any work is done."""
-    taken = {path.resolve(): "an input" for path in inputs if path is not None}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        try:
-            there = path.exists()
-        except OSError as error:  # a name that is too long
-            raise InputError(f"cannot be written ({error.strerror})", source=option, seen=str(path)) from error
-        if there and not path.is_file():
-            raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
-        if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-            raise InputError(
-                "no folder to write to", source=option, seen=str(path.parent), allowed="a folder that exists"
-            )
-        if option == "--output" and path.suffix in _OTHER_FORMATS:
-            raise InputError("triplets are written as JSON lines", source=option, seen=path.name, allowed="NAME.jsonl")
-        place = path.resolve()
-        if place in taken:
-            raise InputError(f"would overwrite {taken[place]}", source=option, seen=str(path), allowed="another file")
-        taken[place] = f"the file of {option}"
+    :param outputs: each file by the option that asks for it; None where it is not asked for.
+    :param inputs: files and folders that are read.
+    :raises InputError: as :func:`~haystack_crossalign.cli.outputs.check_outputs`.
+    """
+    check_outputs([(option, path) for option, path in outputs.items() if path is not None], inputs)
+    output = outputs["--output"]
+    if output is not None and output.suffix in _OTHER_FORMATS:
+        raise InputError(
+            "triplets are written as JSON lines", source="--output", seen=output.name, allowed="NAME.jsonl"
+        )

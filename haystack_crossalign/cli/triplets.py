@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from haystack_crossalign.cli import options as opt
-from haystack_crossalign.cli.triplet_files import check_outputs, finish, target_tags
+from haystack_crossalign.cli.triplet_files import check_triplet_outputs, finish, target_tags
 from haystack_crossalign.errors import ExternalError, InputError
 
 if TYPE_CHECKING:
@@ -75,8 +75,6 @@ PerQuery = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Drop queries that ask for more than N passages.")
 ]
 NoDetection = Annotated[bool, typer.Option("--no-language", help="Do not check the languages of the passages.")]
-
-
 Positives = Annotated[
     str | None,
     typer.Option(metavar="zh,ar,…", help="Languages of the positives after the first, of FlagEmbedding's JSON lines."),
@@ -106,7 +104,7 @@ def build(
 
     Or from documents with a group field and their queries (--documents, --queries).
     """
-    check_outputs({"--output": output, "--report": report}, (source, drop, documents, queries, qrels))
+    check_triplet_outputs({"--output": output, "--report": report}, (source, drop, documents, queries, qrels))
     tags, own = target_tags(languages, language)
     if (corpus is None) == (documents is None):
         raise InputError("nothing to read, or two things", allowed="--corpus and --input, or --documents and --queries")
@@ -176,7 +174,7 @@ def mine(
     from haystack_crossalign.cli.prepare import check_model, open_embedder
     from haystack_crossalign.cli.progress import Stages
 
-    check_outputs({"--output": output, "--report": report}, (documents, queries, embedder))
+    check_triplet_outputs({"--output": output, "--report": report}, (documents, queries, embedder))
     check_model(model, embedder, precision, max_tokens)
     tags, own = target_tags(languages, language)
     from haystack_crossalign.training.mined_triplets import (
@@ -238,7 +236,7 @@ def translate(
     from haystack_crossalign.cli.progress import Stages
 
     store = cache or output.with_name(f"{output.name}.cache.jsonl")
-    check_outputs({"--output": output, "--report": report, "--cache": store}, (pairs, generator))
+    check_triplet_outputs({"--output": output, "--report": report, "--cache": store}, (pairs, generator))
     tags, own = target_tags(languages, language)
     if max_cost is not None and price_input is None and price_output is None:
         raise InputError(
@@ -253,7 +251,7 @@ def translate(
     )
     from haystack_crossalign.training.translation_cache import TranslationCache
     from haystack_crossalign.training.translation_prompt import estimate
-    from haystack_crossalign.training.triplets import read_pairs
+    from haystack_crossalign.training.triplet_reader import read_pairs
 
     options = TranslationOptions(
         concurrency, attempts, retries, backoff, give_up_after=give_up_after, length_factor=length_factor,
@@ -307,10 +305,10 @@ def filter_(
     quiet: opt.Quiet = False,
 ) -> None:
     """Drop targets in the wrong language or of implausible length, near-duplicates, overlap with an evaluation set."""
-    check_outputs({"--output": output, "--report": report}, (source, *(evaluation or ())))
+    check_triplet_outputs({"--output": output, "--report": report}, (source, *(evaluation or ())))
     from haystack_crossalign.training import filters as make
     from haystack_crossalign.training.filtering import evaluation_texts, filter_targets, find_evaluation_files
-    from haystack_crossalign.training.triplets import read_triplets
+    from haystack_crossalign.training.triplet_reader import read_triplets
 
     tags = () if languages is None else target_tags(languages, language)[0]
     triplets, origin = read_triplets(source, language=language, target_languages=tags)
@@ -329,13 +327,8 @@ def filter_(
     chosen += [make.length_ratio(length_factor), make.near_duplicates(near_duplicates, across_groups=True)]
     if passages_per_query is not None:
         chosen.append(make.ambiguous_queries(passages_per_query))
-    sources = [origin]
+    texts, sources = evaluation_texts(judged.read)
     if judged.read:
-        texts: list[str] = []
-        for path in judged.read:
-            found, one = evaluation_texts(path)
-            texts += found
-            sources.append(one)
         chosen.append(make.evaluation_overlap(texts))
     left = filter_targets(triplets, chosen)
     if not left.triplets:
@@ -356,4 +349,4 @@ def filter_(
     }
     if judged.skipped:
         more["evaluation files not read"] = [str(path) for path in judged.skipped]
-    finish("filter", output, report, left.triplets, sources, counts, more, quiet=quiet)
+    finish("filter", output, report, left.triplets, [origin, *sources], counts, more, quiet=quiet)

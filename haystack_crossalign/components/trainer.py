@@ -10,7 +10,8 @@ from haystack import Document, component, default_from_dict, default_to_dict
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
-from haystack_crossalign.training.triplets import Triplet, read_dataset
+from haystack_crossalign.training.triplet_reader import read_dataset
+from haystack_crossalign.training.triplets import Triplet
 
 __all__ = ["CrossAlignTrainer"]
 

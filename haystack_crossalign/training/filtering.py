@@ -113,23 +113,28 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(place) / name for name in names if not name.startswith("."))
 
 
-def evaluation_texts(path: str | Path) -> tuple[list[str], Source]:
-    """Every text of a file of an evaluation set, so that triplets that overlap with it can be dropped.
+def evaluation_texts(files: Iterable[Path]) -> tuple[list[str], list[Source]]:
+    """Every text of an evaluation set, so that triplets that overlap with it can be dropped.
 
-    :param path: a JSON or JSON lines file, of which every string counts wherever it stands (SQuAD's format, judgments,
-        triplets, …), or a TSV, CSV or text file, of which every line counts.
-    :returns: the texts, and the name of the file and its hash.
+    :param files: as of :func:`find_evaluation_files`: JSON or JSON lines, of which every string counts wherever it
+        stands (SQuAD's format, judgments, triplets, …), and TSV, CSV or text, of which every line counts.
+    :returns: the texts, and the names of the files and their hashes.
     :raises InputError: for a file that cannot be read.
     """
-    path = Path(path)
-    if path.suffix == ".json":
-        value, source = read_json(path)
-        return list(_strings(value)), source
-    file = TextFile(path)
     texts: list[str] = []
-    for number, text in file:
-        texts += _strings(parse_json_object(text, path, number)) if path.suffix == ".jsonl" else text.split("\t")
-    return texts, file.source
+    sources = []
+    for path in files:
+        if path.suffix == ".json":
+            value, source = read_json(path)
+            texts += _strings(value)
+        else:
+            file = TextFile(path)
+            for number, text in file:
+                whole = path.suffix != ".jsonl"
+                texts += text.split("\t") if whole else _strings(parse_json_object(text, path, number))
+            source = file.source
+        sources.append(source)
+    return texts, sources
 
 
 def _strings(value: object) -> Iterator[str]:

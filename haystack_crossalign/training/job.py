@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.data.collection import JudgedCollection, Source
 from haystack_crossalign.data.files import unreadable
 from haystack_crossalign.errors import CrossAlignError, InputError
-from haystack_crossalign.training.filtering import find_evaluation_files
+from haystack_crossalign.training.filtering import EvaluationFiles
 from haystack_crossalign.training.job_audit import (
     Judgement,
     audit_collection,
@@ -41,8 +42,9 @@ from haystack_crossalign.training.job_outcome import GateFailedError, Record, st
 from haystack_crossalign.training.job_publish import ModelStore, version_name
 from haystack_crossalign.training.recipe import HeldOutPart
 from haystack_crossalign.training.train_data import read_train_data, split_triplets
+from haystack_crossalign.training.triplet_reader import read_triplets
 from haystack_crossalign.training.triplet_writer import write_triplets
-from haystack_crossalign.training.triplets import Triplet, read_triplets, with_unique_ids
+from haystack_crossalign.training.triplets import Triplet, with_unique_ids
 
 if TYPE_CHECKING:
     from haystack_crossalign.training.repair_output import Pages
@@ -114,6 +116,10 @@ class _Run:
     def output(self) -> Path:
         return self.store.model
 
+    @cached_property
+    def evaluation(self) -> EvaluationFiles:
+        return evaluation_files(self.job)
+
     def go(self) -> None:
         if self._published_already():
             return
@@ -173,7 +179,7 @@ class _Run:
         if Path(model.name).is_dir():
             names += sorted(path for path in Path(model.name).rglob("*") if path.is_file())
         found = []
-        for path in (*names, *find_evaluation_files(evaluation_files(self.job)).read):
+        for path in (*names, *self.evaluation.read):
             try:
                 with path.open("rb") as stream:
                     found.append(hashlib.file_digest(stream, "sha256").hexdigest())
@@ -190,7 +196,7 @@ class _Run:
             with self.record.step("read") as told:
                 data = read_train_data(model.recipe)
                 told |= {"triplets": len(data.train), "held_out": len(data.held_out), "from": "the recipe"}
-                check_overlap(data.train, evaluation_files(self.job), self.job.path)
+                check_overlap(data.train, self.evaluation.read, self.job.path)
             return data.train, data.held_out, tuple(Source(one.name, one.sha256) for one in data.sources)
         files = self._data_files()
         if resumed and "data" in self.state["done"]:
@@ -233,14 +239,13 @@ class _Run:
                 told |= counted
         with self.record.step("filter") as told:
             made = (*data.triplets, *found)
-            kept, dropped = filter_triplets(with_unique_ids(made), job.filters, evaluation_files(job))
+            kept, dropped = filter_triplets(with_unique_ids(made), job.filters, self.evaluation.read)
             # Where files judge, all of these train.
             part = HeldOutPart(share=job.audit.share if job.audit.documents is None else 0, limit=job.audit.limit)
             held_out, apart = split_triplets(kept, part, seed=job.seed)
             train = tuple(triplet for triplet in kept if triplet.id not in apart)
-            skipped = find_evaluation_files(evaluation_files(job)).skipped
-            if skipped:
-                told["evaluation_not_read"] = [path.name for path in skipped]
+            if self.evaluation.skipped:
+                told["evaluation_not_read"] = [path.name for path in self.evaluation.skipped]
             told |= {"read": len(made), "dropped": dropped, "train": len(train), "held_out": len(held_out)}
             if len(train) < 2:
                 raise InputError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from haystack_crossalign.data.collection import JudgedCollection, Source
 from haystack_crossalign.data.read import read_collection
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import parse_measure
+from haystack_crossalign.training.filtering import EvaluationFiles, find_evaluation_files
 from haystack_crossalign.training.job_config import Gate, JobConfig
 from haystack_crossalign.training.repair_harm import LanguageHarm
 from haystack_crossalign.training.repair_model import held_out_plan, same_language_harm
@@ -87,22 +87,16 @@ def audit_collection(
     tags = {tag for one in (*train, *held_out) for tag in (one.language, *one.targets)}
     if part.documents is not None and part.queries is not None:
         collection = read_collection(job.file(part.documents), job.file(part.queries))
-        _check_languages(job, {tag: len(collection.restrict([tag], [tag]).queries) for tag in tags})
+        found = {tag: len(collection.restrict([tag], [tag]).queries) for tag in tags}
+        _check_languages(job, found, "audit.queries", "queries with relevant documents in it, fewer languages")
         return collection
     texts = texts_from_triplets(held_out)
     documents, probes = probes_of(texts.passages, texts.questions)
     counts: Mapping[str, int] = Counter(probe.language for probe in probes)
-    few = sorted(tag for tag in tags if counts[tag] < FEWEST)
     kept = [probe for probe in probes if counts[probe.language] >= FEWEST]
-    if kept and few and job.gate.tolerance is not None:
-        raise InputError(
-            f"too few parallel groups were held out to see whether {few[0]} loses anything",
-            source=job.path,
-            field="audit.share",
-            seen=", ".join(f"{counts[tag]} queries in {tag}" for tag in few),
-            allowed=f"{FEWEST} or more in each language: a larger share, more data, fewer languages, audit.documents "
-            "and audit.queries, or gate.tolerance: null",
-        )
+    if kept:
+        remedy = "a larger share, more data, fewer languages, audit.documents and audit.queries"
+        _check_languages(job, {tag: counts[tag] for tag in tags}, "audit.share", remedy)
     if not kept:
         raise InputError(
             "too few parallel groups were held out to judge by",
@@ -114,19 +108,21 @@ def audit_collection(
     return judged_collection(documents, kept, sources)
 
 
-def _check_languages(job: JobConfig, counts: Mapping[str, int]) -> None:
-    """Refuse files that say too little of a language that the model is changed for.
+def _check_languages(job: JobConfig, counts: Mapping[str, int], field: str, remedy: str) -> None:
+    """Refuse what says too little of a language that the model is changed for.
 
     :param counts: queries per language, with relevant documents in their own.
+    :param field: key of the configuration, for the message.
+    :param remedy: what would help.
     """
     few = sorted(tag for tag, count in counts.items() if count < FEWEST)
     if few and job.gate.tolerance is not None:
         raise InputError(
             f"too few queries to see whether {few[0]} loses anything",
             source=job.path,
-            field="audit.queries",
-            seen=", ".join(f"{counts[tag]} in {tag} with relevant documents in {tag}" for tag in few),
-            allowed=f"{FEWEST} or more in each language of the data, fewer languages, or gate.tolerance: null",
+            field=field,
+            seen=", ".join(f"{counts[tag]} queries in {tag}" for tag in few),
+            allowed=f"{FEWEST} or more in each language of the data: {remedy}; or gate.tolerance: null",
         )
 
 
@@ -237,7 +233,10 @@ def _closeness(result: AuditResult | None) -> float | None:
     return float(np.mean([row["measures"]["Max@R_norm"] for row in rows])) if rows else None
 
 
-def evaluation_files(job: JobConfig) -> list[Path]:
-    """Files whose texts must not be trained on."""
+def evaluation_files(job: JobConfig) -> EvaluationFiles:
+    """Files whose texts must not be trained on.
+
+    :raises InputError: as :func:`~haystack_crossalign.training.filtering.find_evaluation_files`.
+    """
     named = (*job.filters.evaluation, job.audit.documents, job.audit.queries)
-    return [job.file(name) for name in named if name is not None]
+    return find_evaluation_files(job.file(name) for name in named if name is not None)

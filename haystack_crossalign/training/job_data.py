@@ -10,7 +10,7 @@ from typing import Any
 from haystack_crossalign.audit.run import Embedder
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.filtering import evaluation_texts, filter_targets, find_evaluation_files
+from haystack_crossalign.training.filtering import evaluation_texts, filter_targets
 from haystack_crossalign.training.filters import (
     Filter,
     ambiguous_queries,
@@ -22,7 +22,8 @@ from haystack_crossalign.training.filters import (
 from haystack_crossalign.training.job_config import FileSource, Filters, JobConfig, Mine
 from haystack_crossalign.training.repair_sample import known_item
 from haystack_crossalign.training.repair_texts import Passage, RepairTexts, detected_format, read_repair_texts
-from haystack_crossalign.training.triplets import Triplet, read_triplets, restricted
+from haystack_crossalign.training.triplet_reader import read_triplets
+from haystack_crossalign.training.triplets import Triplet, restricted
 
 __all__ = [
     "JobData",
@@ -174,7 +175,7 @@ def filter_triplets(
 
     :param triplets: the triplets.
     :param options: which filters.
-    :param evaluation: files, or folders of files, whose texts must not be trained on.
+    :param evaluation: files whose texts must not be trained on.
     :returns: what is left, and how many targets were dropped per reason.
     """
     filters: list[Filter] = []
@@ -203,7 +204,7 @@ def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], sourc
     """Refuse to train on texts that judge, where the data are a recipe's, of which the job drops nothing.
 
     :param triplets: what would be trained on.
-    :param evaluation: files, or folders of files, whose texts must not be trained on.
+    :param evaluation: files whose texts must not be trained on.
     :param source: the configuration, for the message.
     :raises InputError: naming the first triplet that shares an 8-gram with them.
     """
@@ -222,8 +223,7 @@ def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], sourc
 
 
 def _overlap(evaluation: Sequence[Path]) -> Filter:
-    files = find_evaluation_files(evaluation).read
-    return evaluation_overlap(text for path in files for text in evaluation_texts(path)[0])
+    return evaluation_overlap(evaluation_texts(evaluation)[0])
 
 
 def _asked(passage: Passage) -> tuple[str, str]:

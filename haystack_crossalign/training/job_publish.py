@@ -10,9 +10,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.training.file_lock import take_lock
 from haystack_crossalign.training.job_outcome import AnotherRunActiveError, outside
 from haystack_crossalign.training.new_folder import settle_tree
 from haystack_crossalign.training.output_folder import lock_of
@@ -63,14 +62,12 @@ class ModelStore:
         :raises AnotherRunActiveError: when another run holds it.
         :raises ExternalError: when the folder cannot be made.
         """
-        lock = FileLock(self.folder / _LOCK)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise AnotherRunActiveError(f"{self.folder}: another run is active; this one did nothing") from error
         except OSError as error:
-            raise outside(f"{self.folder}: cannot be locked", error) from error
+            raise outside(f"{self.folder}: cannot be made", error) from error
+        busy = AnotherRunActiveError(f"{self.folder}: another run is active; this one did nothing")
+        lock = take_lock(self.folder / _LOCK, busy)
         try:
             self._refuse_orphans()
             yield
@@ -78,17 +75,12 @@ class ModelStore:
             lock.release()
 
     def _refuse_orphans(self) -> None:
+        busy = AnotherRunActiveError(
+            f"{self.folder}: the training that a killed run had launched is still at work; this run did nothing"
+        )
         for path in (self.launched, lock_of(self.model)):
-            if not path.exists():
-                continue
-            try:
-                FileLock(path).acquire(timeout=0).lock.release()
-            except Timeout as error:
-                raise AnotherRunActiveError(
-                    f"{self.folder}: the training that a killed run had launched is still at work; this run did nothing"
-                ) from error
-            except OSError as error:
-                raise outside(f"{path}: cannot be locked", error) from error
+            if path.exists():
+                take_lock(path, busy).release()
 
     def versions(self) -> list[str]:
         """Names of the published versions, the oldest first."""

@@ -11,10 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.training.file_lock import take_lock
 from haystack_crossalign.training.new_folder import settle_tree
 from haystack_crossalign.training.outcome import SCHEMA
 
@@ -56,13 +55,7 @@ def locked_output(output: Path) -> Iterator[None]:
 
     :raises ExternalError: when another run holds it.
     """
-    lock = FileLock(lock_of(output))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ExternalError(f"{output}: another training run is writing it") from error
-    except OSError as error:
-        raise ExternalError(f"{output}: cannot be locked ({error.strerror})") from error
+    lock = take_lock(lock_of(output), ExternalError(f"{output}: another training run is writing it"))
     try:
         yield
     finally:

@@ -120,7 +120,12 @@ def make_sample(
     judging = _limited(judging, held_out_limit)
     kept_texts = {normalised(one.text) for group in judging for one in group}
     free = [group for group in fit_groups if not any(normalised(one.text) in kept_texts for one in group)]
-    notes = []
+    notes = [
+        f"{', '.join(source.name for source in texts.sources) or 'The triplets'}: {texts.chunks} further passages of a "
+        "group and language were left out."
+        for texts in (parallel, tagged, held_out)
+        if texts is not None and texts.chunks
+    ]
     if len(free) < len(fit_groups):
         notes.append(f"{len(fit_groups) - len(free)} documents to fit on were left out: their text judges.")
     fit = [one for group in _limited(free, fit_limit) for one in group]

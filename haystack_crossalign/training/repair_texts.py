@@ -12,7 +12,8 @@ from haystack_crossalign.data.fields import Record
 from haystack_crossalign.data.files import TextFile, parse_json_object
 from haystack_crossalign.data.jsonl import records, unique_id
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.triplets import Triplet, read_triplets
+from haystack_crossalign.training.triplet_reader import read_triplets
+from haystack_crossalign.training.triplets import Triplet
 
 __all__ = [
     "CORPORA",
@@ -108,7 +109,7 @@ def read_repair_texts(
     parallel: bool = False,
 ) -> RepairTexts:
     """Read documents (JSON lines with ``id``, ``text``, ``language`` and, where they are parallel, ``parallel_id``),
-    triplets (see :mod:`haystack_crossalign.training.triplets`) or a corpus.
+    triplets (see :mod:`haystack_crossalign.training.triplet_reader`) or a corpus.
 
     :param path: the file.
     :param kind: one of `FORMATS`; ``auto`` tells documents from triplets by the fields of the first line.

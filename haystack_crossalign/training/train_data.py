@@ -17,14 +17,8 @@ from haystack_crossalign.training.batches import article_of
 from haystack_crossalign.training.corpora import CORPORA, read_drop_list
 from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
 from haystack_crossalign.training.sentence_queries import sentence_queries
-from haystack_crossalign.training.triplets import (
-    Triplet,
-    normalised,
-    read_triplets,
-    require_languages,
-    restricted,
-    with_unique_ids,
-)
+from haystack_crossalign.training.triplet_reader import read_triplets
+from haystack_crossalign.training.triplets import Triplet, normalised, require_languages, restricted, with_unique_ids
 
 __all__ = ["SourceSummary", "TrainData", "hold_out", "read_train_data", "split_triplets"]
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock
 
 from haystack_crossalign.data.fields import Record
 from haystack_crossalign.data.files import parse_json_object
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.training.file_lock import take_lock
 from haystack_crossalign.training.translation_prompt import PROMPT_VERSION, Request
 
 __all__ = ["Answer", "TranslationCache", "request_key"]
@@ -73,7 +74,7 @@ class TranslationCache:
         self._answers: dict[str, list[Answer]] = {}
         self._stream: BinaryIO | None = None
         self._mutex = threading.Lock()
-        self._lock = FileLock(f"{self.path}.lock")
+        self._lock: BaseFileLock | None = None
 
     def __enter__(self) -> TranslationCache:
         """Lock the file, read it and open it for more."""
@@ -81,14 +82,8 @@ class TranslationCache:
             raise InputError(
                 "no such folder, or not a file", source=self.path, allowed="a file in a folder that exists"
             )
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ExternalError(
-                f"{self.path}: another run uses this cache; wait for it, or take another file"
-            ) from error
-        except OSError as error:
-            raise ExternalError(f"{self.path}: cannot be locked ({error.strerror})") from error
+        busy = ExternalError(f"{self.path}: another run uses this cache; wait for it, or take another file")
+        self._lock = take_lock(self.path.with_name(f"{self.path.name}.lock"), busy)
         try:
             self._stream = self.path.open("r+b" if self.path.exists() else "w+b")
             self._answers.clear()
@@ -174,4 +169,5 @@ class TranslationCache:
                 with suppress(OSError):
                     stream.close()
         finally:
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()

@@ -1,4 +1,4 @@
-"""Triplets as JSON lines, as :func:`~haystack_crossalign.training.triplets.read_triplets` reads them."""
+"""Triplets as JSON lines, as :func:`~haystack_crossalign.training.triplet_reader.read_triplets` reads them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from chat_service import ChatService, serve_chat
 
 from haystack_crossalign.cli import triplets as command
 from haystack_crossalign.training.mining import NEIGHBOURS, THRESHOLD
-from haystack_crossalign.training.triplets import read_triplets
+from haystack_crossalign.training.triplet_reader import read_triplets
 
 
 @pytest.fixture(scope="module")
@@ -330,8 +330,9 @@ def test_wrong_input_is_exit_code_2_with_one_message(
 def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_path: Path) -> None:
     for output, message in (
         (pairs, "would overwrite an input"),
-        (tmp_path, "is no regular file"),
-        (tmp_path / "none" / "t.jsonl", "no folder to write to"),
+        (tmp_path, "is a folder"),
+        (Path("/dev/null"), "is no regular file"),
+        (tmp_path / "none" / "t.jsonl", "no such folder"),
         (tmp_path / (300 * "x"), "File name too long"),
     ):
         done = crossalign("triplets", "filter", "--input", pairs, "--output", output)

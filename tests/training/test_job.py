@@ -193,16 +193,16 @@ def test_old_versions_are_removed_but_never_the_latest(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_an_outside_fault(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ExternalError, match="cannot be locked"), ModelStore(tmp_path / "file" / "models").locked():
+    with pytest.raises(ExternalError, match="cannot be made"), ModelStore(tmp_path / "file" / "models").locked():
         pass
 
 
 def test_where_the_models_cannot_be_written_the_other_outcome_says_so(write_job: WriteJob, tmp_path: Path) -> None:
-    with pytest.raises(ExternalError, match="cannot be locked"):
+    with pytest.raises(ExternalError, match="cannot be made"):
         run_job(read_job(write_job(models="/proc/models")), environ={}, outcome_file=tmp_path / "outcome.json")
     found = outcome_of(tmp_path)
     assert (found["status"], found["exit_code"], found["steps"]) == ("outside fault", 3, [])
-    assert "cannot be locked" in found["error"]
+    assert "cannot be made" in found["error"]
 
 
 def test_a_version_that_cannot_be_removed_is_no_fault_of_the_published_one(
@@ -396,6 +396,29 @@ def test_a_model_that_could_not_be_published_is_published_by_the_next_run(
     assert (steps["read"], steps["repair"], steps["publish"]) == ("skipped", "skipped", "done")
 
 
+def test_nothing_is_gone_on_with_once_a_file_below_an_evaluation_folder_has_changed(
+    write_job: WriteJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    below = tmp_path / "judged" / "below"
+    below.mkdir(parents=True)
+    (below / "a.txt").write_text("nothing that is trained on", encoding="utf-8")
+    (below / "b.gz").write_bytes(b"not read")
+    job = {"filters": {"language": False, "evaluation": ["judged"]}}
+    with monkeypatch.context() as patch:
+        patch.setattr("haystack_crossalign.training.job_publish.settle_tree", full)
+        with pytest.raises(ExternalError, match="No space left"):
+            run(write_job(**job))
+    leaked = json.loads((tmp_path / "triplets.jsonl").read_text(encoding="utf-8").splitlines()[0])["passage"]
+    (below / "a.txt").write_text(leaked, encoding="utf-8")
+    steps = {step["name"]: step for step in run(write_job(**job))["steps"]}
+    assert {step["status"] for step in steps.values()} == {"done"}
+    assert steps["filter"]["facts"]["dropped"]["overlap with the evaluation set"] == 1
+    assert steps["filter"]["facts"]["evaluation_not_read"] == ["b.gz"]
+
+
 def test_permissions_are_added_and_none_is_taken(tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     folder.mkdir()
@@ -546,7 +569,9 @@ def test_files_that_judge_say_enough_of_every_language_and_leave_all_data_to_tra
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     audit = {"documents": "documents.jsonl", "queries": "queries.jsonl", "samples": 100}
     gate = {"must_improve": False, "tolerance": 1.0}
-    with pytest.raises(InputError, match=r"'audit\.queries': too few .* whether zh loses anything; seen: '4 in zh"):
+    with pytest.raises(
+        InputError, match=r"'audit\.queries': too few .* whether zh loses anything; seen: '4 queries in zh'"
+    ):
         run(write_job(audit=audit, gate=gate))
     assert [step["name"] for step in outcome_of(tmp_path / "models")["steps"]] == ["read", "filter"]
     more = {"id": "zh q4", "text": "w4 zh?", "language": "zh", "relevant": ["zh4"]}
