@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -325,7 +326,10 @@ class _Run:
         return judgement, str(described["sha256"])
 
     def _publish(self, digest: str) -> None:
-        version = version_name(self.record.started, digest)
+        version, time_of = version_name(self.record.started, digest), self.record.started
+        while (self.store.folder / version).exists():  # of the same second and weights
+            time_of += timedelta(seconds=1)
+            version = version_name(time_of, digest)
         with self.record.step("publish") as told:
             self.record.facts["version"] = version
             write_atomically(self.output / "job" / OUTCOME, self.record.to_json("published"))
