@@ -185,10 +185,10 @@ def english_questions(data: Path) -> tuple[list[str], list[tuple[str, int]]]:
     """The real questions of the SQuAD file, and its passages, in English alone."""
     drop = data / "drop_8gram_overlap_with_xquad.json"
     path = data / "squad_dev_minus_xquad_en_zh_es_vi.jsonl"
-    triplets, _ = read_squad(path, ["zh", "es", "vi"], drop=drop)
-    groups = {name: row for row, name in enumerate(dict.fromkeys(one.group for one in triplets))}
-    passages = list({one.group: one.passage for one in triplets}.values())
-    return passages, [(one.query, groups[one.group]) for one in triplets]
+    built, _ = read_squad(path, ["zh", "es", "vi"], drop=drop)
+    groups = {name: row for row, name in enumerate(dict.fromkeys(one.group for one in built.triplets))}
+    passages = list({one.group: one.passage for one in built.triplets}.values())
+    return passages, [(one.query, groups[one.group]) for one in built.triplets]
 
 
 def fitted(parts: Sequence[Half], setting: tuple, language: str) -> VectorMap:
@@ -216,11 +216,11 @@ def repair_of(rows: Mapping[tuple[str, str], np.ndarray], setting: tuple) -> Vec
 def squad_pairs(language: str, data: Path) -> Iterator[tuple[str, Pair]]:
     """Pairs and the article of each."""
     drop = data / "drop_8gram_overlap_with_xquad.json"
-    triplets, _ = read_squad(data / "squad_dev_minus_xquad_en_zh_es_vi.jsonl", [language], drop=drop)
+    built, _ = read_squad(data / "squad_dev_minus_xquad_en_zh_es_vi.jsonl", [language], drop=drop)
     questions: dict[str, list[str]] = {}
-    for one in triplets:
+    for one in built.triplets:
         questions.setdefault(one.group, []).append(one.query)
-    for group, (english, other) in {one.group: (one.passage, one.targets[language]) for one in triplets}.items():
+    for group, (english, other) in {one.group: (one.passage, one.targets[language]) for one in built.triplets}.items():
         found = sentences(other, longest=None)
         parted = len(found) > 1
         queries = [(0, text) for text in questions[group]] + [(1, found[0])] * parted
@@ -229,13 +229,13 @@ def squad_pairs(language: str, data: Path) -> Iterator[tuple[str, Pair]]:
 
 
 def translated_pairs(language: str, data: Path, *, fit_blocks: bool) -> Iterator[tuple[str, Pair]]:
-    triplets, _ = read_ntrex(data / "ntrex_16lang.jsonl", [language])
-    for one in triplets:
+    built, _ = read_ntrex(data / "ntrex_16lang.jsonl", [language])
+    for one in built.triplets:
         texts = (one.passage, one.targets[language])
         queries = ((0, one.query), (1, one.target_queries[language]))
         yield article_of(one.group), Pair(one.id, fit_blocks, texts, texts, queries)
-    triplets, _ = read_course_sections(data / "ms_coop_sections_6lang.jsonl", [language])
-    for one in triplets:
+    built, _ = read_course_sections(data / "ms_coop_sections_6lang.jsonl", [language])
+    for one in built.triplets:
         texts = (one.passage, one.targets[language])
         parts = [sentences(text) for text in texts]
         if min(len(found) for found in parts) > 1:

@@ -67,10 +67,10 @@ Rows = dict[tuple[str, str], np.ndarray]
 
 def section_rows(data: Path, embeddings: Embeddings) -> Rows:
     """Embeddings of the sections that are there in every language, by language and group."""
-    triplets, _ = read_course_sections(data / "ms_coop_sections_6lang.jsonl", list(ALL))
+    built, _ = read_course_sections(data / "ms_coop_sections_6lang.jsonl", list(ALL))
     texts = {
         (tag, f"section {one.group}"): text
-        for one in triplets
+        for one in built.triplets
         if len(one.targets) == len(ALL)
         for tag, text in (("en", one.passage), *one.targets.items())
     }

@@ -85,7 +85,7 @@ FULL_ABLATIONS = {
     "pool-1-0.3": ("... with a pool weight of 1, 0.3 of the way", ("loss.pool_weight=1", "interpolate=0.3")),
     "pool-1-half": ("... with a pool weight of 1, half of the way", ("loss.pool_weight=1", "interpolate=0.5")),
 }
-# Of `en_zh_paper.yaml`, which trains every layer.
+# Of `en_zh_paper.yaml` and `en_th_paper.yaml`, which train every layer.
 PAPER_ABLATIONS = {
     "passage-nce": ("... with the contrast between passages in place of JSD", ("loss.alignment=passage_nce",)),
     "no-jsd": ("... without JSD", ("loss.alignment_weight=0",)),
@@ -122,6 +122,7 @@ def planned() -> Iterator[Run]:
             yield Run("en_th_linear", variant)
     for variant in ("", *PAPER_ABLATIONS):
         yield from (Run("en_zh_paper", variant, seed) for seed in range(3))
+        yield Run("en_th_paper", variant)
     for name in (*(f"en_{tag}" for tag in TARGETS), "multilingual"):
         yield from (Run(name, seed=seed) for seed in range(3))
     yield from (Run("en_zh", variant) for variant in ("no-squad", "lora"))

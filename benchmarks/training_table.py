@@ -70,7 +70,8 @@ def table(
     for tag, title in (("zh", "Chinese"), ("th", "Thai")):
         made += _ablations(known, f"Ablations of the linear module, {title}", f"en_{tag}_linear", REPAIRS, linear, tag)
     paper = {name: text for name, (text, *_) in paper_ablations.items()}
-    made += _ablations(known, "The paper's loss on every layer, Chinese", "en_zh_paper", (), paper, "zh")
+    for tag, title in (("zh", "Chinese"), ("th", "Thai")):
+        made += _ablations(known, f"The paper's loss on every layer, {title}", f"en_{tag}_paper", (), paper, tag)
     return "\n".join([*made, *_footer(known)]) + "\n"
 
 

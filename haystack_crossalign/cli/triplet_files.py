@@ -41,7 +41,7 @@ def finish(
     :param triplets: the triplets.
     :param sources: files that were read.
     :param counts: what was counted, in order.
-    :param more: further entries of the report; of ``rejected`` and ``dropped`` the counts are told too.
+    :param more: further entries of the report; the counts of ``left out``, ``rejected`` and ``dropped`` are told too.
     :param quiet: tell nothing.
     """
     from haystack_crossalign.data.atomic import write_atomically
@@ -61,7 +61,7 @@ def finish(
         return
     for name, value in counts.items():
         typer.echo(f"{name}: {value:,}")
-    for kind in ("rejected", "dropped"):
+    for kind in ("left out", "rejected", "dropped"):
         for reason, value in (more or {}).get(kind, {}).items():
             typer.echo(f"{kind}, {reason}: {value:,}")
     for name in (more or {}).get("evaluation files not read", ()):

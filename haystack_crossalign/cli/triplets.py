@@ -109,7 +109,6 @@ def build(
     if (corpus is None) == (documents is None):
         raise InputError("nothing to read, or two things", allowed="--corpus and --input, or --documents and --queries")
     sources: tuple[Source, ...]
-    left_out = {}
     if corpus is not None:
         from haystack_crossalign.training.corpora import CORPORA
 
@@ -121,7 +120,7 @@ def build(
             if given not in (None, "en"):
                 raise InputError("not of use with --corpus, which has its own in English", source=option, seen=given)
         blocks = {"block": block, "queries_per_block": queries_per_block, "seed": seed}
-        triplets, one = CORPORA[corpus](source, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
+        found, one = CORPORA[corpus](source, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
         sources = (one,)
     else:
         for option, file in (("--input", source), ("--drop", drop)):
@@ -135,15 +134,16 @@ def build(
             group_field=group_field, query_language=None, expand_groups=False, detect=False,
         )  # fmt: skip
         found = triplets_from_collection(collection, tags, language=own)
-        triplets, sources = found.triplets, tuple(collection.sources)
-        left_out = {"left out, a version in chunks": found.in_chunks}
+        sources = tuple(collection.sources)
     from haystack_crossalign.training.triplets import require_languages, with_unique_ids
 
-    use = " ".join(["can be built", *(f"({name}: {count})" for name, count in left_out.items() if count)])
-    require_languages(triplets, tags, use, source="--languages")
-    counts = {f"with {tag}": sum(tag in triplet.targets for triplet in triplets) for tag in tags}
-    made = with_unique_ids(triplets)
-    finish("build", output, report, made, sources, {"triplets": len(made), **counts, **left_out}, quiet=quiet)
+    reasons = ", ".join(f"{name}: {count}" for name, count in found.left_out.items() if count)
+    use = f"can be built (left out, {reasons})" if reasons else "can be built"
+    require_languages(found.triplets, tags, use, source="--languages")
+    counts = {f"with {tag}": sum(tag in triplet.targets for triplet in found.triplets) for tag in tags}
+    made = with_unique_ids(found.triplets)
+    more = {"left out": dict(found.left_out)}
+    finish("build", output, report, made, sources, {"triplets": len(made), **counts}, more, quiet=quiet)
 
 
 @app.command(name="mine", short_help="Mine translation pairs from a collection that has none.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from haystack_crossalign.first_sentence import sentences
-from haystack_crossalign.training.builders import ParallelSentence, triplets_from_sentences
+from haystack_crossalign.training.builders import BuiltTriplets, ParallelSentence, triplets_from_sentences
 from haystack_crossalign.training.triplets import Triplet, by_passage
 
 __all__ = ["aligned_sentences"]
@@ -17,7 +18,7 @@ _FACTOR = 1.8
 
 def aligned_sentences(
     triplets: Sequence[Triplet], *, block: int = 2, queries_per_block: int = 1, seed: int = 0
-) -> tuple[Triplet, ...]:
+) -> BuiltTriplets:
     """Triplets from the sentences of parallel passages: a sentence asks for its neighbours, in every language.
 
     Sentences correspond in order where two versions of a passage have the same number of them and each takes a like
@@ -29,32 +30,37 @@ def aligned_sentences(
     :param block: as :func:`~haystack_crossalign.training.builders.triplets_from_sentences`.
     :param queries_per_block: likewise.
     :param seed: of the draw of the queries.
-    :returns: the new triplets, in the order of the passages. All of a passage are in its group.
+    :returns: the new triplets, in the order of the passages; all of a passage are in its group.
     """
     made: dict[int, list[Triplet]] = {}
+    left_out: Counter[str] = Counter()
     members: dict[tuple[str, ...], list[ParallelSentence]] = {}
     sources = by_passage(triplets)
     for number, triplet in enumerate(sources):
         own = sentences(triplet.passage, longest=None)
         versions = {tag: sentences(text, longest=None) for tag, text in sorted(triplet.targets.items())}
-        versions = {tag: found for tag, found in versions.items() if _correspond(own, found)}
-        if len(own) < 2 or not versions:
+        alike = {tag: found for tag, found in versions.items() if len(own) > 1 and _correspond(own, found)}
+        left_out["versions without corresponding sentences"] += len(versions) - len(alike)
+        if not alike:
             continue
-        columns = {triplet.language: own, **versions}
-        members.setdefault((triplet.language, *versions), []).extend(
+        columns = {triplet.language: own, **alike}
+        members.setdefault((triplet.language, *alike), []).extend(
             ParallelSentence(str(number), {tag: found[place] for tag, found in columns.items()})
             for place in range(len(own))
         )
     for (language, *targets), parallel in members.items():
-        for triplet in triplets_from_sentences(
+        found = triplets_from_sentences(
             parallel, targets, language=language, block=block, queries_per_block=queries_per_block, seed=seed
-        ):
+        )
+        left_out.update(found.left_out)
+        for triplet in found.triplets:
             document, _, place = triplet.id.partition(":")
             source = sources[int(document)]
             made.setdefault(int(document), []).append(
                 replace(triplet, id=f"{source.id}/sentence-{place}", group=source.group)
             )
-    return tuple(triplet for number in sorted(made) for triplet in made[number])
+    built = tuple(triplet for number in sorted(made) for triplet in made[number])
+    return BuiltTriplets(built, dict(left_out))
 
 
 def _correspond(own: Sequence[str], other: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.triplets import Triplet
 
 __all__ = [
-    "CollectionTriplets",
+    "BuiltTriplets",
     "ParallelSection",
     "ParallelSentence",
     "triplets_from_collection",
@@ -22,6 +22,18 @@ __all__ = [
 
 # Languages that put nothing between sentences.
 _UNSPACED = frozenset({"zh", "ja", "yue"})
+
+
+@dataclass(frozen=True)
+class BuiltTriplets:
+    """Triplets, and what gave none.
+
+    :param triplets: the triplets.
+    :param left_out: how much was left out, per reason; every reason that the builder knows, also with 0.
+    """
+
+    triplets: tuple[Triplet, ...]
+    left_out: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -58,14 +70,14 @@ def triplets_from_sentences(
     block: int = 4,
     queries_per_block: int = 1,
     seed: int = 0,
-) -> tuple[Triplet, ...]:
+) -> BuiltTriplets:
     """A sentence as query, its neighbours in the document as passage.
 
     Documents are cut into blocks of sentences. In each block the sentences drawn as queries leave the passage one at a
     time: the other sentences of the block, in order. All triplets of a block form one group, as their passages overlap.
     Blocks never do, so that no passage contains the answer to the query of another group.
 
-    :param sentences: sentences of one document one after the other; those that lack a language are skipped.
+    :param sentences: sentences of one document one after the other; those that lack a language are left out.
     :param target_languages: normalised tags.
     :param language: normalised tag of queries and passages; target queries are taken along.
     :param block: sentences per block, at least 2; what is left at the end of a document is a block from 2 on.
@@ -78,6 +90,7 @@ def triplets_from_sentences(
     needed = (language, *target_languages)
     documents: dict[str, list[Mapping[str, str]]] = {}
     current: str | None = None
+    lacking = alone = 0
     for sentence in sentences:
         if sentence.document != current and sentence.document in documents:
             raise InputError("the sentences of a document must come together", field="document", seen=sentence.document)
@@ -85,12 +98,15 @@ def triplets_from_sentences(
         members = documents.setdefault(current, [])
         if all(sentence.texts.get(tag, "").strip() for tag in needed):
             members.append(sentence.texts)
+        else:
+            lacking += 1
     generator = np.random.default_rng(seed)
     triplets = []
     for document, members in documents.items():
         for start in range(0, len(members), block):
             part = members[start : start + block]
             if len(part) < 2:
+                alone += 1
                 continue
             drawn = generator.permutation(len(part))[:queries_per_block]
             for place in sorted(int(index) for index in drawn):
@@ -106,7 +122,8 @@ def triplets_from_sentences(
                         target_queries={tag: part[place][tag] for tag in target_languages},
                     )
                 )
-    return tuple(triplets)
+    left_out = {"sentences that lack a language": lacking, "sentences alone at the end of a document": alone}
+    return BuiltTriplets(tuple(triplets), left_out)
 
 
 def triplets_from_sections(
@@ -115,52 +132,46 @@ def triplets_from_sections(
     *,
     language: str = "en",
     partial: bool = False,
-) -> tuple[Triplet, ...]:
+) -> BuiltTriplets:
     """A heading as query, the section under it as passage.
 
     Headings that stand over many sections ("Introduction") say nothing about theirs: see
     :func:`~haystack_crossalign.training.filters.ambiguous_queries`.
 
-    :param sections: sections; those without heading or passage in one of the languages are skipped.
+    :param sections: sections; those without heading or passage in one of the languages are left out.
     :param target_languages: normalised tags.
     :param language: normalised tag of queries and passages.
     :param partial: take sections that lack some of the target languages too, with the others.
     """
     triplets = []
+    headless = lacking = 0
     for section in sections:
         heading = section.headings.get(language, "").strip()
         targets = {tag: section.passages[tag] for tag in target_languages if section.passages.get(tag, "").strip()}
         complete = len(targets) == len(target_languages) or (partial and targets)
-        if not heading or not section.passages.get(language, "").strip() or not complete:
+        if not heading:
+            headless += 1
+            continue
+        if not section.passages.get(language, "").strip() or not complete:
+            lacking += 1
             continue
         queries = {tag: section.headings[tag] for tag in targets if section.headings.get(tag, "").strip()}
         triplets.append(
             Triplet(section.id, section.id, language, heading, section.passages[language], targets, queries)
         )
-    return tuple(triplets)
-
-
-@dataclass(frozen=True)
-class CollectionTriplets:
-    """Triplets of judged queries.
-
-    :param triplets: the triplets.
-    :param in_chunks: pairs of a query and a parallel group that gave none, or not all of the languages, because a
-        version is there in chunks and nothing tells which chunk is the translation of which.
-    """
-
-    triplets: tuple[Triplet, ...]
-    in_chunks: int
+    left_out = {"sections without a heading": headless, "sections that lack a language": lacking}
+    return BuiltTriplets(tuple(triplets), left_out)
 
 
 def triplets_from_collection(
     collection: JudgedCollection, target_languages: Sequence[str], *, language: str = "en"
-) -> CollectionTriplets:
+) -> BuiltTriplets:
     """Judged queries and their relevant documents, with the other versions that the documents' parallel groups name.
 
     The passage is a relevant document in the language of the query, and the group's only one where none is judged.
     Its target in another language is the relevant one of the group, where exactly one is; where none is judged, the
-    group's document in that language, provided that both versions are whole.
+    group's document in that language, provided that both versions are whole: of a version in chunks nothing tells which
+    one is the translation of which, so such a pair of a query and a group gives no triplet, or one of fewer languages.
 
     :param collection: the collection, its judgments as they are (not expanded to groups); queries in other languages
         are left out. A group has those of the target languages that it is there in.
@@ -171,9 +182,11 @@ def triplets_from_collection(
     members: dict[tuple[str, str], list[int]] = {}
     for document, place in enumerate(zip(documents.groups, documents.languages, strict=True)):
         members.setdefault(place, []).append(document)
-    triplets, in_chunks = [], 0
+    triplets = []
+    others = single = in_chunks = 0
     for query, relevant in enumerate(collection.relevant):
         if queries.languages[query] != language:
+            others += 1
             continue
         for group in dict.fromkeys(documents.groups[document] for document in relevant):
             judged: dict[str, list[int]] = {}
@@ -189,6 +202,7 @@ def triplets_from_collection(
                 if versions[tag] and versions[language]
             }
             targets = {tag: documents.texts[one[0]] for tag, one in found.items() if len(one) == len(passages) == 1}
+            single += not found
             in_chunks += len(targets) < len(found)
             if targets:
                 triplets.append(
@@ -201,7 +215,12 @@ def triplets_from_collection(
                         targets=targets,
                     )
                 )
-    return CollectionTriplets(tuple(triplets), in_chunks)
+    left_out = {
+        "queries in other languages": others,
+        "no version in a target language": single,
+        "a version in chunks": in_chunks,
+    }
+    return BuiltTriplets(tuple(triplets), left_out)
 
 
 def _joined(texts: Iterable[Mapping[str, str]], tag: str) -> str:

@@ -18,6 +18,7 @@ from haystack_crossalign.data.jsonl import records
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.training.builders import (
+    BuiltTriplets,
     ParallelSection,
     ParallelSentence,
     triplets_from_sections,
@@ -28,6 +29,7 @@ from haystack_crossalign.training.triplets import Triplet
 
 __all__ = [
     "CORPORA",
+    "DROPPED",
     "CorpusReader",
     "read_course_sections",
     "read_drop_list",
@@ -38,7 +40,10 @@ __all__ = [
 
 _ENGLISH = "en"
 
-CorpusReader = Callable[..., tuple[tuple[Triplet, ...], Source]]
+DROPPED = "on the drop list"
+"""The reason of what a drop list names, in the counts of all readers."""
+
+CorpusReader = Callable[..., tuple[BuiltTriplets, Source]]
 """``reader(path, languages, *, drop=None)`` -> triplets in the order of the file, and its name and hash."""
 
 
@@ -50,7 +55,7 @@ def read_ntrex(
     queries_per_block: int = 1,
     seed: int = 0,
     drop: str | Path | None = None,
-) -> tuple[tuple[Triplet, ...], Source]:
+) -> tuple[BuiltTriplets, Source]:
     """NTREX-128: news sentences in the order of their documents, translated by people; the queries are, too.
 
     A record is ``{"line": 0, "doc": "bbc.381790", "en": "…", "zh": "…", …}``. How sentences become
@@ -78,7 +83,7 @@ def read_tico19(
     queries_per_block: int = 1,
     seed: int = 0,
     drop: str | Path | None = None,
-) -> tuple[tuple[Triplet, ...], Source]:
+) -> tuple[BuiltTriplets, Source]:
     """TICO-19: sentences about COVID-19, translated by people. The document is the part of ``tuid`` before its colon.
 
     A record is ``{"tuid": "CMU_1:1", "url": "…", "en": "…", "zh": "…", …}``. Parameters are those of `read_ntrex`;
@@ -100,7 +105,7 @@ def read_course_sections(
     *,
     sections_per_heading: int = 1,
     drop: str | Path | None = None,
-) -> tuple[tuple[Triplet, ...], Source]:
+) -> tuple[BuiltTriplets, Source]:
     """Sections of courses with their headings as queries, in English and the languages of the section.
 
     A record is ``{"repo": "…", "file": "…", "k": 1, "p": {"en": "passage", "zh": "…"}, "h": {"en": "heading", …}}``;
@@ -114,19 +119,23 @@ def read_course_sections(
     :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
     """
     wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
-    sections = []
+    sections, listed = [], 0
     for record in records(file):
         name = f"{record.identifier('repo')}/{record.identifier('file')}#{record.identifier('k')}"
-        if name not in dropped:
+        if name in dropped:
+            listed += 1
+        else:
             sections.append(ParallelSection(name, _object(record, "p", wanted), _object(record, "h", wanted)))
     _check_languages(path, wanted, (section.passages for section in sections))
-    triplets = triplets_from_sections(sections, wanted, partial=True)
-    return apply_filters(triplets, [ambiguous_queries(sections_per_heading)]).kept, file.source
+    built = triplets_from_sections(sections, wanted, partial=True)
+    kept = apply_filters(built.triplets, [ambiguous_queries(sections_per_heading)]).kept
+    repeated = {"headings of several sections": len(built.triplets) - len(kept)}
+    return BuiltTriplets(kept, {DROPPED: listed, **built.left_out, **repeated}), file.source
 
 
 def read_squad(
     path: str | Path, languages: Sequence[str], *, drop: str | Path | None = None
-) -> tuple[tuple[Triplet, ...], Source]:
+) -> tuple[BuiltTriplets, Source]:
     """SQuAD: real questions about paragraphs of Wikipedia, and translations of the paragraphs.
 
     A record is ``{"id": "…", "title": "article", "q_en": "question", "p_en": "paragraph", "p_zh": "…", …}``, with
@@ -139,19 +148,20 @@ def read_squad(
     """
     wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
     paragraphs: dict[str, dict[str, int]] = {}
-    triplets = []
+    triplets, left_out = [], {DROPPED: 0, "without a target language": 0}
     for record in records(file):
         name, title, passage = record.identifier("id"), record.text("title"), record.text("p_en")
         numbers = paragraphs.setdefault(title, {})
         number = numbers.setdefault(passage, len(numbers))  # also for what is dropped: groups keep their names
         targets = {tag: text for tag in wanted if (text := record.optional_text(f"p_{tag}"))}
         if name in dropped or not targets:
+            left_out[DROPPED if name in dropped else "without a target language"] += 1
             continue
         queries = {tag: text for tag in targets if (text := record.optional_text(f"q_{tag}"))}
         group = f"{title}#{number}"
         triplets.append(Triplet(name, group, _ENGLISH, record.text("q_en"), passage, targets, queries))
     _check_languages(path, wanted, (triplet.targets for triplet in triplets))
-    return tuple(triplets), file.source
+    return BuiltTriplets(tuple(triplets), left_out), file.source
 
 
 CORPORA: Mapping[str, CorpusReader] = {
@@ -191,19 +201,21 @@ def _sentences(
     block: int,
     queries_per_block: int,
     seed: int,
-) -> tuple[tuple[Triplet, ...], Source]:
+) -> tuple[BuiltTriplets, Source]:
     wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
-    sentences = []
+    sentences, listed = [], 0
     for record in records(file):
         name, document = place(record)
-        if name not in dropped:
+        if name in dropped:
+            listed += 1
+        else:
             texts = _texts(record, wanted, other_fields)
             sentences.append(ParallelSentence(document, texts))
     present = _check_languages(path, wanted, (sentence.texts for sentence in sentences))
-    triplets = triplets_from_sentences(
+    built = triplets_from_sentences(
         sentences, present, language=_ENGLISH, block=block, queries_per_block=queries_per_block, seed=seed
     )
-    return triplets, file.source
+    return BuiltTriplets(built.triplets, {DROPPED: listed, **built.left_out}), file.source
 
 
 def _wanted(languages: Sequence[str]) -> tuple[str, ...]:

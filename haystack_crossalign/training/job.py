@@ -197,6 +197,7 @@ class _Run:
             with self.record.step("read") as told:
                 data = read_train_data(model.recipe)
                 told |= {"triplets": len(data.train), "held_out": len(data.held_out), "from": "the recipe"}
+                told["left_out"] = {one.name: one.left_out for one in data.sources if one.left_out}
                 check_overlap(data.train, self.evaluation.read, self.job.path)
             return data.train, data.held_out, tuple(Source(one.name, one.sha256) for one in data.sources)
         files = self._data_files()
@@ -230,7 +231,7 @@ class _Run:
                     check_groups(texts.passages, f"index {name}", group, data.groups)
                 documents = replace(documents, passages=(*documents.passages, *texts.passages))
                 sources += texts.sources
-            told |= {"documents": len(documents.passages), "triplets": len(data.triplets)}
+            told |= {"documents": len(documents.passages), "triplets": len(data.triplets), "left_out": data.left_out}
         found: tuple[Triplet, ...]
         if job.mine is None:
             found = triplets_from_documents(documents, model.language, model.languages)

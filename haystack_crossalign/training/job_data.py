@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from haystack_crossalign.training.job_config import FileSource, Filters, JobConf
 from haystack_crossalign.training.repair_sample import known_item
 from haystack_crossalign.training.repair_texts import Passage, RepairTexts, detected_format, read_repair_texts
 from haystack_crossalign.training.triplet_reader import read_triplets
-from haystack_crossalign.training.triplets import Triplet, restricted
+from haystack_crossalign.training.triplets import UNWANTED, Triplet, restricted
 
 __all__ = [
     "JobData",
@@ -48,12 +49,14 @@ class JobData:
     :param triplets: triplets that files had ready.
     :param sources: the files, with their hashes.
     :param groups: what `check_groups` has seen of the documents.
+    :param left_out: what of the files gave nothing, per reason, where there is any.
     """
 
     documents: RepairTexts
     triplets: tuple[Triplet, ...]
     sources: tuple[Source, ...]
     groups: Groups
+    left_out: Mapping[str, int]
 
 
 def read_files(job: JobConfig, files: Sequence[FileSource], language: str, languages: Sequence[str]) -> JobData:
@@ -69,6 +72,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
     known: Groups = {}
     triplets: list[Triplet] = []
     sources: list[Source] = []
+    left_out: Counter[str] = Counter()
     for entry in files:
         path = job.file(entry.path)
         kind = detected_format(path) if entry.format == "auto" else entry.format
@@ -77,6 +81,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
             check_groups(texts.passages, str(path), "parallel_id", known)
             passages += texts.passages
             sources += texts.sources
+            left_out["further passages of a group and language"] += texts.chunks
             continue
         if kind == "triplets":
             made, source = read_triplets(path, language=language, target_languages=languages)
@@ -85,10 +90,15 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
 
             if not languages:
                 raise InputError("a corpus needs the target languages", source=path, field="languages")
-            made, source = READERS[kind](path, languages)
-        triplets += restricted(made, language, languages)
+            built, source = READERS[kind](path, languages)
+            made = built.triplets
+            left_out.update(built.left_out)
+        wanted = restricted(made, language, languages)
+        left_out[UNWANTED] += len(made) - len(wanted)
+        triplets += wanted
         sources.append(source)
-    return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources), known)
+    counted = {reason: count for reason, count in left_out.items() if count}
+    return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources), known, counted)
 
 
 def check_groups(passages: Iterable[Passage], place: str, field: str, known: Groups) -> None:

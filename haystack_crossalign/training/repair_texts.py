@@ -147,8 +147,8 @@ def read_repair_texts(
         )
     from haystack_crossalign.training.corpora import CORPORA as READERS
 
-    triplets, source = READERS[found](path, targets)
-    return texts_from_triplets(triplets, (source,))
+    built, source = READERS[found](path, targets)
+    return texts_from_triplets(built.triplets, (source,))
 
 
 def texts_from_triplets(triplets: Iterable[Triplet], sources: Sequence[Source] = ()) -> RepairTexts:

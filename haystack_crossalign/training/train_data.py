@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +14,19 @@ from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.aligned_sentences import aligned_sentences
 from haystack_crossalign.training.batches import article_of
-from haystack_crossalign.training.corpora import CORPORA, read_drop_list
+from haystack_crossalign.training.builders import BuiltTriplets
+from haystack_crossalign.training.corpora import CORPORA, DROPPED, read_drop_list
 from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
 from haystack_crossalign.training.sentence_queries import sentence_queries
 from haystack_crossalign.training.triplet_reader import read_triplets
-from haystack_crossalign.training.triplets import Triplet, normalised, require_languages, restricted, with_unique_ids
+from haystack_crossalign.training.triplets import (
+    UNWANTED,
+    Triplet,
+    normalised,
+    require_languages,
+    restricted,
+    with_unique_ids,
+)
 
 __all__ = ["SourceSummary", "TrainData", "hold_out", "read_train_data", "split_triplets"]
 
@@ -33,6 +41,7 @@ class SourceSummary:
     :param triplets: triplets taken.
     :param languages: how many of them have each target language.
     :param target_queries: how many target-language queries they have per language.
+    :param left_out: what gave no triplet, per reason, where there is any.
     :param licence: licence note, None where the recipe has none.
     """
 
@@ -42,6 +51,7 @@ class SourceSummary:
     triplets: int
     languages: dict[str, int]
     target_queries: dict[str, int]
+    left_out: dict[str, int]
     licence: str | None = None
 
 
@@ -75,18 +85,23 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
     if triplets is not None:
         kept = _wanted(triplets, recipe, None)
         digest = hashlib.sha256("".join(f"{one!r}\n" for one in triplets).encode()).hexdigest()
-        summaries.append(_summary(Source("triplets in memory", digest), "triplets", kept, None))
+        unwanted = {UNWANTED: len(triplets) - len(kept)}
+        summaries.append(_summary(Source("triplets in memory", digest), "triplets", kept, unwanted, None))
         read.append((kept, 1.0, True))
     for number, entry in enumerate(recipe.data):
         found, source = _read(recipe, entry)
-        kept = _wanted(found, recipe, entry.languages)
+        kept = _wanted(found.triplets, recipe, entry.languages)
+        left_out = Counter({**found.left_out, UNWANTED: len(found.triplets) - len(kept)})
         if entry.aligned_sentences:
-            kept = aligned_sentences(
+            built = aligned_sentences(
                 kept, block=entry.block, queries_per_block=entry.queries_per_block, seed=recipe.seed
             )
+            kept = built.triplets
+            left_out.update(built.left_out)
         if entry.sentence_queries:
             kept += sentence_queries(kept, entry.sentence_queries)
         if entry.limit is not None and len(kept) > entry.limit:
+            left_out["above the limit"] = len(kept) - entry.limit
             # A generator per file: the limit of one does not move the draw of another.
             kept = _drawn(kept, entry.limit, np.random.default_rng([recipe.seed, number]))
         if not kept:
@@ -96,7 +111,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
                 source.name,
                 f"{recipe.language} and one of {', '.join(entry.languages or recipe.languages)}",
             )
-        summaries.append(_summary(source, entry.format, kept, entry.licence))
+        summaries.append(_summary(source, entry.format, kept, left_out, entry.licence))
         read.append((kept, entry.weight, entry.fit_repair))
     if not read:
         raise recipe.error("no training data", ("data",), allowed="one or more files")
@@ -244,14 +259,15 @@ def _components(keys: Sequence[Sequence[Hashable]]) -> list[int]:
     return [root(place) for place in range(len(keys))]
 
 
-def _read(recipe: Recipe, entry: TrainSource) -> tuple[tuple[Triplet, ...], Source]:
+def _read(recipe: Recipe, entry: TrainSource) -> tuple[BuiltTriplets, Source]:
     path = recipe.folder / entry.path
     drop = None if entry.drop is None else recipe.folder / entry.drop
     targets = entry.languages or recipe.languages
     if entry.format == "triplets":
         triplets, source = read_triplets(path, language=recipe.language, target_languages=targets)
         dropped = frozenset() if drop is None else read_drop_list(drop)
-        return tuple(triplet for triplet in triplets if triplet.id not in dropped), source
+        kept = tuple(triplet for triplet in triplets if triplet.id not in dropped)
+        return BuiltTriplets(kept, {DROPPED: len(triplets) - len(kept)}), source
     if recipe.language != "en":
         raise recipe.error("the corpora have English queries", ("language",), recipe.language, "en")
     options: dict[str, Any] = {"drop": drop}
@@ -269,7 +285,9 @@ def _wanted(triplets: Sequence[Triplet], recipe: Recipe, languages: tuple[str, .
     return kept if recipe.target_queries else tuple(replace(one, target_queries={}) for one in kept)
 
 
-def _summary(source: Source, kind: str, triplets: Sequence[Triplet], licence: str | None) -> SourceSummary:
+def _summary(
+    source: Source, kind: str, triplets: Sequence[Triplet], left_out: Mapping[str, int], licence: str | None
+) -> SourceSummary:
     languages = Counter(tag for triplet in triplets for tag in triplet.targets)
     queries = Counter(tag for triplet in triplets for tag in triplet.target_queries)
     return SourceSummary(
@@ -279,5 +297,6 @@ def _summary(source: Source, kind: str, triplets: Sequence[Triplet], licence: st
         len(triplets),
         dict(sorted(languages.items())),
         dict(sorted(queries.items())),
+        {reason: count for reason, count in left_out.items() if count},
         licence,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from haystack_crossalign.errors import InputError
 
 __all__ = [
+    "UNWANTED",
     "Triplet",
     "by_passage",
     "columns",
@@ -73,6 +74,10 @@ def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
         seen.add(identifier)
         made.append(triplet if identifier == triplet.id else replace(triplet, id=identifier))
     return made
+
+
+UNWANTED = "without a wanted language"
+"""The reason of what `restricted` leaves out, where it is counted."""
 
 
 def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:

@@ -24,7 +24,7 @@ from haystack_crossalign.training.recipe import read_recipe
 __all__ = ["tiny_model_folder"]
 
 LANGUAGES = {f"en_{tag}{kind}": [tag] for tag in ("ar", "es", "th", "vi", "zh") for kind in ("", "_linear")}
-LANGUAGES["en_zh_paper"] = ["zh"]
+LANGUAGES |= {f"en_{tag}_paper": [tag] for tag in ("th", "zh")}
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ def test_triplets_of_a_corpus_are_built_the_same_each_time(crossalign: Any, shar
     counts = json.loads(report.read_text(encoding="utf-8"))
     assert counts["counts"] == {"triplets": len(triplets), "with zh": len(triplets), "with th": len(triplets)}
     assert counts["sources"][0]["name"] == "ntrex_16lang.jsonl"
+    assert counts["left out"]["sentences alone at the end of a document"] > 0
+    assert all(f"left out, {reason}: {count}" in done.out for reason, count in counts["left out"].items())
     assert all(set(triplet.target_queries) == {"zh", "th"} for triplet in triplets)
     first = output.read_bytes(), report.read_bytes()
     assert crossalign(*arguments, "--quiet").out == ""

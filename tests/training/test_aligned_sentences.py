@@ -38,7 +38,7 @@ def triplet(name: str = "town#1", **targets: str) -> Triplet:
 
 
 def test_every_sentence_is_translated_by_its_counterpart() -> None:
-    (first, second) = aligned_sentences([triplet()])
+    (first, second) = aligned_sentences([triplet()]).triplets
     for one, start in ((first, 0), (second, 2)):
         assert {one.query, one.passage} == set(ENGLISH[start : start + 2])
         assert one.target_queries == {"zh": PAIRS[one.query]}
@@ -49,7 +49,7 @@ def test_every_sentence_is_translated_by_its_counterpart() -> None:
 
 
 def test_blocks_and_queries_are_those_of_corpora_of_sentences() -> None:
-    made = aligned_sentences([triplet()], block=4, queries_per_block=4)
+    made = aligned_sentences([triplet()], block=4, queries_per_block=4).triplets
     assert [one.query for one in made] == list(ENGLISH)
     assert made[0].passage == " ".join(ENGLISH[1:])
     assert made[0].targets["zh"] == "".join(CHINESE[1:])
@@ -58,25 +58,26 @@ def test_blocks_and_queries_are_those_of_corpora_of_sentences() -> None:
 def test_versions_with_other_sentences_are_left_out_and_the_others_kept() -> None:
     spanish = " ".join(SPANISH)
     short = "".join(CHINESE[:3])
-    made = aligned_sentences([triplet(zh=short, es=spanish), triplet("other", zh="".join(CHINESE), es=spanish)])
-    assert [sorted(one.targets) for one in made] == [["es"], ["es"], ["es", "zh"], ["es", "zh"]]
-    assert aligned_sentences([triplet(zh=short)]) == ()
+    built = aligned_sentences([triplet(zh=short, es=spanish), triplet("other", zh="".join(CHINESE), es=spanish)])
+    assert built.left_out["versions without corresponding sentences"] == 1
+    assert [sorted(one.targets) for one in built.triplets] == [["es"], ["es"], ["es", "zh"], ["es", "zh"]]
+    assert aligned_sentences([triplet(zh=short)]).triplets == ()
     # As many, but one takes in what its neighbour says.
     moved = "".join((CHINESE[0][:9] + "。", CHINESE[1][:-1] + "，" + CHINESE[0], *CHINESE[2:]))
-    assert aligned_sentences([triplet(zh=moved)]) == ()
+    assert aligned_sentences([triplet(zh=moved)]).triplets == ()
 
 
 def test_a_passage_is_taken_apart_once_and_alone_when_it_has_one_sentence() -> None:
     again = replace(triplet(), id="b", query="another question")
-    assert aligned_sentences([triplet(), again]) == aligned_sentences([triplet()])
+    assert aligned_sentences([triplet(), again]).triplets == aligned_sentences([triplet()]).triplets
     alone = replace(triplet(), passage=ENGLISH[0], targets={"zh": CHINESE[0]})
-    assert aligned_sentences([alone]) == ()
+    assert aligned_sentences([alone]).triplets == ()
 
 
 def test_a_row_for_each_language_gives_what_one_row_for_all_gives() -> None:
     together = triplet(zh="".join(CHINESE), es=" ".join(SPANISH))
     flat = [replace(together, id=f"row {tag}", targets={tag: text}) for tag, text in together.targets.items()]
-    made, expected = aligned_sentences(flat), aligned_sentences([together])
+    made, expected = aligned_sentences(flat).triplets, aligned_sentences([together]).triplets
     assert [(one.query, one.targets, one.target_queries) for one in made] == [
         (one.query, one.targets, one.target_queries) for one in expected
     ]
@@ -85,7 +86,7 @@ def test_a_row_for_each_language_gives_what_one_row_for_all_gives() -> None:
 
 def test_a_passage_without_a_letter_has_no_sentence() -> None:
     rule = replace(triplet(zh="---"), passage="---")
-    assert len(aligned_sentences([rule, triplet()])) == 2
+    assert len(aligned_sentences([rule, triplet()]).triplets) == 2
 
 
 def test_a_recipe_takes_them_in_place_of_the_triplets_of_a_file(tmp_path: Path) -> None:
@@ -113,6 +114,9 @@ def test_a_recipe_takes_them_in_place_of_the_triplets_of_a_file(tmp_path: Path) 
     assert len(data.train) == 8
     assert all(one.target_queries for one in data.train)
     assert data.sources[0].triplets == 8
+    values["data"] = [{"path": "t.jsonl", "aligned_sentences": True, "block": 3}]
+    (source,) = read_train_data(make_recipe(values, folder=tmp_path)).sources
+    assert (source.triplets, source.left_out) == (4, {"sentences alone at the end of a document": 4})
 
 
 @pytest.mark.parametrize("language", ["zh", "es"])
@@ -134,7 +138,7 @@ def test_sentences_of_human_translations_find_their_own(shared_data: Path, langu
                 for tag, between in (("en", " "), (language, joiner))
             )
             triplets.append(Triplet(name, document, "en", "what happened", own, {language: other}))
-    made = aligned_sentences(triplets)
+    made = aligned_sentences(triplets).triplets
     assert len(made) > 200
     right = [
         any(one.query[:20] in part["en"] and one.target_queries[language][:6] in part[language] for part in parts[name])

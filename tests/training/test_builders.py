@@ -26,7 +26,7 @@ def sentences(*sizes: int) -> list[ParallelSentence]:
 
 
 def test_a_sentence_is_the_query_of_its_neighbours_in_every_language() -> None:
-    triplets = triplets_from_sentences(sentences(4), ["zh"], block=4, queries_per_block=4)
+    triplets = triplets_from_sentences(sentences(4), ["zh"], block=4, queries_per_block=4).triplets
     assert [triplet.query for triplet in triplets] == ["e0.0", "e0.1", "e0.2", "e0.3"]
     assert triplets[1].passage == "e0.0 e0.2 e0.3"
     assert triplets[1].targets == {"zh": "z0.0z0.2z0.3"}
@@ -35,23 +35,27 @@ def test_a_sentence_is_the_query_of_its_neighbours_in_every_language() -> None:
 
 
 def test_blocks_end_with_the_document_and_single_sentences_are_left_out() -> None:
-    triplets = triplets_from_sentences(sentences(5, 6, 1), ["zh"], block=4)
+    built = triplets_from_sentences(sentences(5, 6, 1), ["zh"], block=4)
+    triplets = built.triplets
+    assert built.left_out == {"sentences that lack a language": 0, "sentences alone at the end of a document": 2}
     assert [triplet.group for triplet in triplets] == ["d0:0", "d1:0", "d1:4"]
     assert all(triplet.passage.count(" ") == (0 if triplet.group == "d1:4" else 2) for triplet in triplets)
 
 
 def test_the_draw_of_queries_is_seeded() -> None:
     def queries(seed: int) -> list[str]:
-        return [each.query for each in triplets_from_sentences(sentences(*[8] * 20), ["zh"], seed=seed)]
+        return [each.query for each in triplets_from_sentences(sentences(*[8] * 20), ["zh"], seed=seed).triplets]
 
     assert queries(0) == queries(0)
     assert queries(0) != queries(1)
 
 
-def test_sentences_that_lack_a_language_are_skipped_and_scattered_documents_refused() -> None:
+def test_sentences_that_lack_a_language_are_counted_and_scattered_documents_refused() -> None:
     given = sentences(4)
     given[1] = ParallelSentence("d0", {"en": "e", "zh": " "})
-    (triplet,) = triplets_from_sentences(given, ["zh"])
+    built = triplets_from_sentences(given, ["zh"])
+    (triplet,) = built.triplets
+    assert built.left_out["sentences that lack a language"] == 1
     assert "e " not in triplet.passage
     with pytest.raises(InputError, match="come together"):
         triplets_from_sentences([*sentences(2, 2), ParallelSentence("d0", {})], ["zh"])
@@ -63,7 +67,7 @@ def test_real_news_sentences_give_groups_that_share_no_sentence(shared_data: Pat
     with (shared_data / "train" / "ntrex_16lang.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     given = [ParallelSentence(row["doc"], {tag: row[tag] for tag in ("en", "zh", "th")}) for row in rows]
-    triplets = triplets_from_sentences(given, ["zh", "th"], queries_per_block=2)
+    triplets = triplets_from_sentences(given, ["zh", "th"], queries_per_block=2).triplets
     blocks = sum(-(-size // 4) - (size % 4 == 1) for size in Counter(row["doc"] for row in rows).values())
     assert len({triplet.group for triplet in triplets}) == blocks
     assert len(triplets) == 2 * blocks
@@ -79,8 +83,11 @@ def test_a_heading_is_the_query_of_its_section() -> None:
         ParallelSection("b", texts, {"zh": "标题"}),
         ParallelSection("c", {"en": "Text."}, {"en": "Head"}),
         ParallelSection("d", texts, {"en": "Other"}),
+        ParallelSection("e", {"zh": "文。"}, {"en": "Head"}),
     ]
-    first, second = triplets_from_sections(sections, ["zh"])
+    built = triplets_from_sections(sections, ["zh"])
+    first, second = built.triplets
+    assert built.left_out == {"sections without a heading": 1, "sections that lack a language": 2}
     assert (first.id, first.query, first.passage, first.targets) == ("a", "Head", "Text.", {"zh": "文。"})
     assert first.target_queries == {"zh": "标题"}
     assert (second.id, second.target_queries) == ("d", {})
@@ -98,7 +105,11 @@ def test_judged_documents_with_a_group_are_triplets() -> None:
     )
     found = triplets_from_collection(collection, ["zh", "es"])
     (triplet,) = found.triplets
-    assert found.in_chunks == 0
+    assert found.left_out == {
+        "queries in other languages": 1,
+        "no version in a target language": 2,  # of the third query: its documents are alone in their groups
+        "a version in chunks": 0,
+    }
     assert (triplet.id, triplet.group, triplet.query, triplet.passage) == ("q1:1", "1", "one?", "one")
     assert triplet.targets == {"zh": "一"}
 
@@ -127,4 +138,4 @@ def test_a_query_keeps_the_chunk_that_it_was_judged_for(
     found = triplets_from_collection(collection, ["zh", "ar"])
     assert sorted((one.passage, dict(one.targets)) for one in found.triplets) == sorted(expected)
     asked = any(one[-1] in "12" for one in relevant)
-    assert found.in_chunks == (asked and not any(one.group == "book" for one in found.triplets))
+    assert found.left_out["a version in chunks"] == (asked and not any(one.group == "book" for one in found.triplets))

@@ -30,12 +30,12 @@ def write(path: Path, *rows: object) -> Path:
 
 
 def test_news_sentences_stand_among_their_neighbours_in_every_language(shared_data: Path) -> None:
-    triplets, source = CORPORA["ntrex"](shared_data / "train" / FILES["ntrex"], ["zh", "th"], block=5, seed=3)
+    built, source = CORPORA["ntrex"](shared_data / "train" / FILES["ntrex"], ["zh", "th"], block=5, seed=3)
     rows = raw(shared_data, "ntrex")
     places = {row["en"]: place for place, row in enumerate(rows)}
     assert source.name == FILES["ntrex"]
-    assert {tag for triplet in triplets for tag in triplet.targets} == {"zh", "th"}
-    for triplet in triplets[::25]:
+    assert {tag for triplet in built.triplets for tag in triplet.targets} == {"zh", "th"}
+    for triplet in built.triplets[::25]:
         row = rows[places[triplet.query]]
         document = triplet.group.rsplit(":", 1)[0]
         assert document == row["doc"]
@@ -47,10 +47,10 @@ def test_news_sentences_stand_among_their_neighbours_in_every_language(shared_da
 
 
 def test_a_language_that_the_file_lacks_is_left_out_where_others_are_there(shared_data: Path) -> None:
-    triplets, _ = CORPORA["tico19"](shared_data / "train" / FILES["tico19"], ["th", "ar", "vi", "zho_Hans"])
-    assert {tuple(sorted(triplet.targets)) for triplet in triplets} == {("ar", "zh")}
+    built, _ = CORPORA["tico19"](shared_data / "train" / FILES["tico19"], ["th", "ar", "vi", "zho_Hans"])
+    assert {tuple(sorted(triplet.targets)) for triplet in built.triplets} == {("ar", "zh")}
     rows = {row["en"]: row for row in raw(shared_data, "tico19")}
-    assert all(rows[triplet.query]["ar"] == triplet.target_queries["ar"] for triplet in triplets)
+    assert all(rows[triplet.query]["ar"] == triplet.target_queries["ar"] for triplet in built.triplets)
     with pytest.raises(InputError, match="no text in any of the target languages"):
         CORPORA["tico19"](shared_data / "train" / FILES["tico19"], ["th", "vi"])
 
@@ -59,10 +59,10 @@ def test_sections_have_the_languages_they_are_translated_into_and_headings_that_
     shared_data: Path,
 ) -> None:
     languages = ["zh", "ar", "es", "th", "vi"]
-    triplets, _ = CORPORA["course_sections"](shared_data / "train" / FILES["course_sections"], languages)
+    built, _ = CORPORA["course_sections"](shared_data / "train" / FILES["course_sections"], languages)
     rows = {f"{row['repo']}/{row['file']}#{row['k']}": row for row in raw(shared_data, "course_sections")}
     headings: dict[str, set[str]] = {}
-    for triplet in triplets:
+    for triplet in built.triplets:
         row = rows[triplet.group]
         assert triplet.query == row["h"]["en"].strip()
         assert set(triplet.targets) == set(row["p"]) - {"en"}
@@ -70,19 +70,30 @@ def test_sections_have_the_languages_they_are_translated_into_and_headings_that_
         headings.setdefault(" ".join(triplet.query.casefold().split()), set()).add(triplet.group)
     assert all(len(groups) == 1 for groups in headings.values())
     assert "introduction" not in headings
-    complete = sum(len(triplet.targets) == 5 for triplet in triplets)
-    assert 0 < complete < len(triplets)
+    complete = sum(len(triplet.targets) == 5 for triplet in built.triplets)
+    assert 0 < complete < len(built.triplets)
+    # Nothing goes uncounted.
+    assert len(built.triplets) + sum(built.left_out.values()) == len(rows)
+    assert built.left_out["headings of several sections"] > 0
 
 
 def test_questions_of_one_paragraph_are_one_group_and_dropped_ids_are_gone(shared_data: Path) -> None:
     drop = shared_data / "train" / "drop_8gram_overlap_with_xquad.json"
     path = shared_data / "train" / FILES["squad"]
-    every, _ = CORPORA["squad"](path, ["zh", "vi"])
-    kept, _ = CORPORA["squad"](path, ["zh", "vi"], drop=drop)
+    whole, _ = CORPORA["squad"](path, ["zh", "vi"])
+    part, _ = CORPORA["squad"](path, ["zh", "vi"], drop=drop)
+    every, kept = whole.triplets, part.triplets
     dropped = set(json.loads(drop.read_text(encoding="utf-8"))["squad"])
     assert [triplet for triplet in every if triplet.id not in dropped] == list(kept)
     assert len(kept) < len(every)
     rows = {row["id"]: row for row in raw(shared_data, "squad")}
+    lacking = {name for name, row in rows.items() if not {"p_zh", "p_vi"} & row.keys()}
+    assert len(every) == len(rows) - whole.left_out["without a target language"]
+    assert whole.left_out == {"on the drop list": 0, "without a target language": len(lacking)}
+    assert part.left_out == {
+        "on the drop list": len(dropped & rows.keys()),
+        "without a target language": len(lacking - dropped),
+    }
     passages: dict[str, set[str]] = {}
     for triplet in every:
         row = rows[triplet.id]
@@ -96,7 +107,8 @@ def test_questions_of_one_paragraph_are_one_group_and_dropped_ids_are_gone(share
 
 def test_translated_questions_become_target_queries(tmp_path: Path) -> None:
     row = {"id": 7, "title": "T", "q_en": "q?", "q_zh": "问?", "q_es": "¿q?", "p_en": "p", "p_zh": "段"}
-    (triplet,), _ = CORPORA["squad"](write(tmp_path / "s.jsonl", row), ["zh", "es"])
+    built, _ = CORPORA["squad"](write(tmp_path / "s.jsonl", row), ["zh", "es"])
+    (triplet,) = built.triplets
     assert (triplet.id, triplet.targets, triplet.target_queries) == ("7", {"zh": "段"}, {"zh": "问?"})
 
 
@@ -104,7 +116,9 @@ def test_dropping_a_sentence_takes_it_out_of_every_passage(tmp_path: Path) -> No
     rows = [{"line": number, "doc": "d", "en": f"e{number}", "zh": f"z{number}"} for number in range(4)]
     path, drop = write(tmp_path / "n.jsonl", *rows), tmp_path / "drop.json"
     drop.write_text("[2]", encoding="utf-8")
-    (triplet,), _ = CORPORA["ntrex"](path, ["zh"], drop=drop)
+    built, _ = CORPORA["ntrex"](path, ["zh"], drop=drop)
+    (triplet,) = built.triplets
+    assert built.left_out["on the drop list"] == 1
     assert {triplet.query, *triplet.passage.split()} == {"e0", "e1", "e3"}
 
 

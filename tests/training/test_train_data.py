@@ -119,6 +119,7 @@ def test_files_are_mixed_by_weight_with_limits_and_summaries(tmp_path: Path) -> 
     a, b = data.sources
     assert (a.name, a.triplets, a.languages, a.licence) == ("a.jsonl", 10, {"zh": 10}, "CC0")
     assert (b.triplets, b.languages) == (6, {"ar": 6, "zh": 6})
+    assert (a.left_out, b.left_out) == ({}, {"above the limit": 14})
     assert read_train_data(make_recipe(values, folder=tmp_path)) == data
 
 
@@ -145,6 +146,11 @@ def test_languages_and_target_queries_that_are_not_wanted_are_left_out(tmp_path:
     data = read_train_data(make_recipe({**values, "target_queries": False}, folder=tmp_path))
     assert [sorted(one.targets) for one in data.train] == 20 * [["ar"]] + 20 * [["ar", "zh"]]
     assert not any(one.target_queries for one in data.train)
+    assert [one.left_out for one in data.sources] == [{}, {}]
+    thai = [replace(one, id=f"thai {one.id}") for one in made_triplets(6, ("th",), seed=2)]
+    write(tmp_path / "d.jsonl", [*thai, *made_triplets(20, ("zh", "ar"))])
+    (mixed,) = read_train_data(make_recipe({**values, "data": [{"path": "d.jsonl"}]}, folder=tmp_path)).sources
+    assert (mixed.triplets, mixed.left_out) == (20, {"without a wanted language": 6})
 
 
 def test_a_language_without_data_is_told(tmp_path: Path) -> None:
@@ -187,6 +193,7 @@ def test_ids_of_the_drop_list_are_left_out(tmp_path: Path) -> None:
     values = {"model": "m", "languages": ["zh"], "held_out": {"share": 0}}
     data = read_train_data(make_recipe({**values, "data": [{"path": "a.jsonl", "drop": "drop.json"}]}, folder=tmp_path))
     assert {f"t{number}" for number in range(10)} - {one.id for one in data.train} == {"t1", "t4"}
+    assert data.sources[0].left_out == {"on the drop list": 2}
 
 
 def test_corpora_are_read_by_their_names(shared_data: Path) -> None:
@@ -201,6 +208,7 @@ def test_corpora_are_read_by_their_names(shared_data: Path) -> None:
     data = read_train_data(make_recipe(values, folder=shared_data))
     assert [source.languages for source in data.sources] == [{"th": 50, "zh": 50}, {"zh": 50}]
     assert data.sources[0].target_queries == {"th": 50, "zh": 50}
+    assert data.sources[0].left_out.keys() == {"sentences alone at the end of a document", "above the limit"}
 
 
 @pytest.mark.parametrize(
