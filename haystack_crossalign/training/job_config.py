@@ -17,6 +17,7 @@ from haystack_crossalign.training.recipe_rules import (
     choice,
     language,
     listed,
+    model_name,
     number,
     optional,
     setting,
@@ -180,7 +181,7 @@ class JobConfig:
     method: str = setting(choice("train", "repair"), "train")
     recipe: str | None = setting(optional(text()), None)
     overrides: tuple[str, ...] = setting(listed(text()), ())
-    model: str | None = setting(optional(text()), None)
+    model: str | None = setting(optional(model_name()), None)
     launch: tuple[str, ...] = setting(listed(text(), distinct=False), ())
     languages: tuple[str, ...] | None = setting(optional(listed(language(), shortest=1)), None)
     language: str | None = setting(optional(language()), None)

@@ -12,6 +12,7 @@ from haystack_crossalign.training.recipe_rules import (
     either,
     language,
     listed,
+    model_name,
     number,
     optional,
     setting,
@@ -58,7 +59,7 @@ class ModelSource:
     :param max_tokens: texts are cut after so many tokens in training; the saved model keeps its own limit.
     """
 
-    name: str = setting(text())
+    name: str = setting(model_name())
     revision: str | None = setting(optional(text()), None)
     query_prefix: str | None = setting(optional(text(empty=True)), None)
     document_prefix: str | None = setting(optional(text(empty=True)), None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
 
 __all__ = [
     "Rule",
@@ -18,6 +19,7 @@ __all__ = [
     "either",
     "language",
     "listed",
+    "model_name",
     "number",
     "optional",
     "setting",
@@ -112,6 +114,18 @@ def text(*, empty: bool = False) -> Rule:
         return value
 
     return Rule(read, "a text")
+
+
+def model_name() -> Rule:
+    """Name of a model: of the offline ones a wrong name shows here, of others when they load."""
+
+    def read(value: Any) -> str:
+        name: str = text().read(value)
+        if name.startswith(OFFLINE_PREFIX) and name not in OFFLINE_MODELS:
+            raise ValueError(value)
+        return name
+
+    return Rule(read, f"a text: a name on the model hub, a folder, or {', '.join(OFFLINE_MODELS)}")
 
 
 def language() -> Rule:

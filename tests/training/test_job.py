@@ -473,6 +473,7 @@ def test_wrong_configurations_name_file_line_and_key(write_job: WriteJob, tmp_pa
         ({"gate": {"tolerence": 1}}, r"field 'gate\.tolerence': unknown key"),
         ({"method": "train"}, r"field 'recipe': training needs a recipe"),
         ({"recipe": "none.yaml"}, r"field 'recipe': no such file"),
+        ({"model": "offline:x"}, r"job\.yaml, line \d+, field 'model': not allowed; seen: 'offline:x'.*offline:multi"),
         ({"keep": 0}, r"field 'keep': not allowed; seen: 0; allowed: a whole number, 1 or more"),
         ({"source": {"files": []}}, r"field 'source': nothing to read"),
         ({"launch": ["accelerate", "launch"]}, r"field 'launch'"),

@@ -104,6 +104,7 @@ def test_an_override_leaves_the_rest_of_a_short_section_alone(recipe_file: Path)
         ("languages: [zh, TH]", "languages: [zh, en]", 2, "languages", "other languages"),
         ("  learning_rate: 2e-5", "  - 2e-5", 8, "optimiser", "learning_rate, weight_decay"),
         ("model: some/model", "loss: {}", None, "model", "name"),
+        ("model: some/model", "model: offline:nope", 1, "model.name", "offline:multilingual-e5-small"),
         ("model: some/model", "model: {name: m, query_prefix: [a]}", 1, "model.query_prefix", "a text"),
     ],
 )
