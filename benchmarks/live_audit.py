@@ -344,6 +344,9 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, help="Markdown file whose measured part is replaced")
     options = parser.parse_args()
+    least = 5 * PASSAGES * len(LANGUAGES)  # the small index, a fifth, needs a copy of every passage
+    if options.documents < least:
+        parser.error(f"--documents: {options.documents}; at least {least}")
     base = embed(options.data, options.cache)
     small = options.documents // 5
     with OpenSearchServer(options.version) as server:
