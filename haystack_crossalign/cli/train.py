@@ -105,6 +105,7 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
     from rich.table import Table
 
     from haystack_crossalign.cli.session import console
+    from haystack_crossalign.languages import display_name
     from haystack_crossalign.report.words import measure_value
 
     screen = console()
@@ -123,8 +124,11 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
                 table.add_row(row["name"], name, *(measure_value(name, values[column]) for column in columns))
         screen.print(table)
         if kept["share"] == 0:
-            screen.print("No trained weights did better than the start: the start was kept.", markup=False)
-        if not result["harmless"]:
+            screen.print("What training gave did no better than the start: the start was kept.", markup=False)
+        if result["unmeasured"]:
+            named = ", ".join(display_name(tag) for tag in result["unmeasured"])
+            screen.print(f"Too little was held out to measure {named}: harm to it is not known.", markup=False)
+        if result["harmless"] is False:
             lost = 100 * result["harm"]
             screen.print(f"Same-language retrieval lost {lost:.2f} points of NDCG@1 against the base.", markup=False)
     screen.print(f"Wrote {output}: the model, README.md, training.json, report.html", markup=False, soft_wrap=True)

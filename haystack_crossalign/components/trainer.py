@@ -10,10 +10,15 @@ from haystack import Document, component, default_from_dict, default_to_dict
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.training.builders import BuiltTriplets
 from haystack_crossalign.training.triplet_reader import read_dataset
 from haystack_crossalign.training.triplets import Triplet
 
 __all__ = ["CrossAlignTrainer"]
+
+_ALONE = "documents without a group or a text"
+_UNASKED = "groups without a query"
+_LACKING = "groups that lack a language"
 
 
 @component
@@ -82,7 +87,7 @@ class CrossAlignTrainer:
             languages are versions of one content, and the group needs a query in the recipe's language.
         :returns: ``model``: the folder; ``metrics``: the held-out figures after training, such as
             ``"multi en+zh, zh queries: Max@R"``; ``harmless`` and ``improved``: the verdict on
-            held-out data, None where nothing was held out.
+            held-out data, None where nothing was held out, and ``harmless`` also where a language has too little of it.
         :raises InputError: for a wrong recipe or input, and an output that is not ours.
         :raises ExternalError: when the model cannot be loaded or the output cannot be written.
         """
@@ -110,27 +115,35 @@ class CrossAlignTrainer:
         documents: Sequence[Document] | None,
         language: str,
         targets: Sequence[str],
-    ) -> list[Triplet] | None:
+    ) -> BuiltTriplets | None:
         if triplets is None and documents is None:
             return None
         made: list[Triplet] = []
+        left_out: dict[str, int] = {}
         if triplets is not None:
             read, _ = read_dataset(
                 triplets, name="CrossAlignTrainer.triplets", language=language, target_languages=targets
             )
             made += read
         if documents is not None:
-            made += self._from_documents(documents, language, targets)
-        return made
+            built = self._from_documents(documents, language, targets)
+            made += built.triplets
+            left_out |= built.left_out
+        return BuiltTriplets(tuple(made), left_out)
 
-    def _from_documents(self, documents: Sequence[Document], language: str, targets: Sequence[str]) -> list[Triplet]:
+    def _from_documents(self, documents: Sequence[Document], language: str, targets: Sequence[str]) -> BuiltTriplets:
         source = "CrossAlignTrainer.documents"
         groups: dict[str, dict[str, Document]] = {}
+        left_out = dict.fromkeys((_ALONE, _UNASKED, _LACKING), 0)
         for document in documents:
             tag = normalise_language(
-                str(document.meta.get(self.language_field) or ""), source=source, field=self.language_field
+                str(document.meta.get(self.language_field) or ""),
+                source=f"{source}, document {document.id}",
+                field=self.language_field,
             )
-            if document.meta.get(self.group_field) is not None and document.content:
+            if document.meta.get(self.group_field) is None or not document.content:
+                left_out[_ALONE] += 1
+            else:
                 group = str(document.meta[self.group_field])
                 versions = groups.setdefault(group, {})
                 if tag in versions and tag in (language, *targets):
@@ -146,7 +159,11 @@ class CrossAlignTrainer:
         for group, versions in groups.items():
             query = str(versions[language].meta.get(self.query_field) or "").strip() if language in versions else ""
             wanted = {tag: versions[tag] for tag in targets if tag in versions}
-            if not query or not wanted:
+            if language not in versions or not wanted:
+                left_out[_LACKING] += 1
+                continue
+            if not query:
+                left_out[_UNASKED] += 1
                 continue
             asked = {tag: str(document.meta.get(self.query_field) or "").strip() for tag, document in wanted.items()}
             made.append(
@@ -168,4 +185,4 @@ class CrossAlignTrainer:
                 seen=f"{len(documents)} documents in {len(groups)} groups",
                 allowed=f"meta fields {self.group_field}, {self.language_field} and {self.query_field}",
             )
-        return made
+        return BuiltTriplets(tuple(made), left_out)

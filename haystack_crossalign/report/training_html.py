@@ -82,12 +82,17 @@ def _more(facts: Mapping[str, Any]) -> list[str]:
     sentences = []
     if result is not None:
         lost = 100 * result["harm"]
-        within = "within" if result["harmless"] else "beyond"
+        within = "beyond" if result["harmless"] is False else "within"
         change = f"lost {lost:.2f}" if lost > 0 else f"gained {abs(lost):.2f}"
         sentences.append(
             f"Same-language retrieval: the language that came off worst {change} points of NDCG@1 against the base "
             f"model, {within} the tolerance of {100 * result['tolerance']:g}."
         )
+        if result["unmeasured"]:
+            named = joined([display_name(tag) for tag in result["unmeasured"]])
+            sentences.append(
+                f"Too little was held out to measure {named}: whether that language was harmed is not known."
+            )
         sentences.append(f"Measured on {plural(held, 'triplet', 'triplets')} of the same kind of data, held out.")
     if 0 < kept["share"] < 1:
         sentences.append(
@@ -143,8 +148,9 @@ def _rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     for row in facts["result"]["rows"]:
         for name in ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",):
             values = row["measures"][name]
-            better = values["after"] < values["base"] if name == "Max@R" else values["after"] > values["base"]
-            same = values["after"] == values["base"]
+            after, base = values["after"], values["base"]
+            same = after == base
+            better = not same and (after < base if name == "Max@R" else after > base)
             made.append(
                 {
                     "name": _row_name(row),

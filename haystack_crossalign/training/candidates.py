@@ -69,9 +69,9 @@ def choose_weights(
 ) -> Candidate:
     """Put the weights into the model that the recipe asks for.
 
-    With ``interpolate`` below 1 the last weights are interpolated; with ``auto`` the best ones (the last, where the
-    start is the best) with each of :data:`SHARES`. With ``evaluate.keep: best`` the start is kept where nothing is
-    preferred to it.
+    With ``evaluate.keep: best`` these are those of the best step (the last, where the start is the best), with ``last``
+    those of the last. They are interpolated by ``interpolate``, with ``auto`` by each of :data:`SHARES`; with ``best``
+    the start is kept where nothing is preferred to it.
 
     :param model: after training; adapters are merged.
     :param start: see :func:`weights_of`.
@@ -88,8 +88,7 @@ def choose_weights(
         return Candidate(monitor.step, share, {})
     step = max(one.step for one in monitor.history)
     shares = SHARES if isinstance(recipe.interpolate, str) else (recipe.interpolate,)
-    takes_best = keep_best and (several or recipe.interpolate == 1)
-    if takes_best and best.step not in (START_STEP, step):
+    if keep_best and best.step not in (START_STEP, step):
         step = best.step
         read_weights(model, monitor.best_weights(step))
     merge_adapters(model)

@@ -16,7 +16,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import evaluate, parse_measure
 from haystack_crossalign.training.packing import DOCUMENT, QUERY, TextTable
 from haystack_crossalign.training.repair_scores import HeldOut
-from haystack_crossalign.training.triplets import Triplet, normalised
+from haystack_crossalign.training.triplets import Triplet, joined, normalised
 
 __all__ = ["MEASURES", "HeldOutAudit", "HeldOutScore", "RowScore", "harm", "preference"]
 
@@ -33,7 +33,7 @@ class RowScore:
     :param query_language: language of the queries.
     :param queries: number of queries.
     :param pool_size: versions in the pool.
-    :param measures: mean per measure.
+    :param measures: mean per measure; None where it is defined for no query, as Complete@10 with eleven versions.
     :param part: languages of the texts that were compared, where a pool of one language is asked in several parts.
     """
 
@@ -42,7 +42,7 @@ class RowScore:
     query_language: str
     queries: int
     pool_size: int
-    measures: Mapping[str, float]
+    measures: Mapping[str, float | None]
     part: str | None = None
 
     @property
@@ -68,12 +68,12 @@ class HeldOutScore:
     @property
     def alignment(self) -> float:
         """Mean Max@R_norm of the pools of several languages, 0 to 1: higher is less bias."""
-        return float(np.mean([row.measures["Max@R_norm"] for row in self.rows if row.scenario == "multi"]))
+        return float(np.mean([_defined(row, "Max@R_norm") for row in self.rows if row.scenario == "multi"]))
 
     @property
     def quality(self) -> dict[str, float]:
         """NDCG@1 in each pool of one language, by the name of the row."""
-        return {row.name: row.measures["NDCG@1"] for row in self.rows if row.scenario != "multi"}
+        return {row.name: _defined(row, "NDCG@1") for row in self.rows if row.scenario != "multi"}
 
 
 def harm(score: HeldOutScore, base: HeldOutScore) -> float:
@@ -105,14 +105,19 @@ class HeldOutAudit:
     :param table: takes up their texts.
     :param language: language of the queries.
     :param languages: target languages.
-    :param pool: ``pairs`` or ``all``.
+    :param pool: ``pairs`` or ``all``; for ``all``, rows of one query and passage are taken together.
     :raises InputError: when no language has two groups with queries.
     """
+
+    #: Target languages that fewer than two held-out groups have: nothing is known of them.
+    unmeasured: tuple[str, ...]
 
     def __init__(
         self, triplets: Sequence[Triplet], table: TextTable, *, language: str, languages: Sequence[str], pool: str
     ) -> None:
         groups = [tuple(languages)] if pool == "all" else [(tag,) for tag in languages]
+        if pool == "all":
+            triplets = joined(triplets)
         self._parts: list[tuple[JudgedCollection, NDArray[np.int64], NDArray[np.int64], list[Scenario]]] = []
         for targets in groups:
             kept = [triplet for triplet in triplets if all(tag in triplet.targets for tag in targets)]
@@ -124,8 +129,12 @@ class HeldOutAudit:
                 "the held-out part is too small to measure anything",
                 field="held_out",
                 seen=f"{len(triplets)} triplets",
-                allowed="two parallel groups in a target language",
+                allowed="two parallel groups in a target language"
+                if pool == "pairs" or len(languages) == 1
+                else "two parallel groups with all target languages, or evaluate.pool: pairs",
             )
+        measured = {tag for _, _, _, plan in self._parts for scenario in plan for tag in scenario.pool_languages}
+        self.unmeasured = tuple(tag for tag in languages if tag not in measured)
         self.rows = sorted({row for _, documents, queries, _ in self._parts for row in (*documents, *queries)})
         self._place = {row: place for place, row in enumerate(self.rows)}
 
@@ -140,7 +149,7 @@ class HeldOutAudit:
             for scenario in plan:
                 table = rank_scenario(collection, scenario).table
                 values = evaluate(table, measures)
-                means = {name: float(np.mean(one.values)) for name, one in values.items()}
+                means = {name: _mean(one.values) for name, one in values.items()}
                 made.append(
                     RowScore(
                         scenario.name,
@@ -211,6 +220,20 @@ class HeldOutAudit:
                 )
             )
         return made
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    """Mean over the queries for which a measure is defined; None without any."""
+    defined = values[~np.isnan(values)]
+    return float(np.mean(defined)) if len(defined) else None
+
+
+def _defined(row: RowScore, measure: str) -> float:
+    """A measure that is defined for every query."""
+    value = row.measures[measure]
+    if value is None:
+        raise ValueError(f"{measure} of {row.name} is not defined")
+    return value
 
 
 def _collect(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -231,11 +232,18 @@ class _Run:
                     check_groups(texts.passages, f"index {name}", group, data.groups)
                 documents = replace(documents, passages=(*documents.passages, *texts.passages))
                 sources += texts.sources
-            told |= {"documents": len(documents.passages), "triplets": len(data.triplets), "left_out": data.left_out}
-        found: tuple[Triplet, ...]
-        if job.mine is None:
-            found = triplets_from_documents(documents, model.language, model.languages)
-        else:
+            left_out = Counter(data.left_out)
+            found: tuple[Triplet, ...] = ()
+            if job.mine is None:
+                built = triplets_from_documents(documents, model.language, model.languages)
+                found = built.triplets
+                left_out.update(built.left_out)
+            told |= {
+                "documents": len(documents.passages),
+                "triplets": len(data.triplets),
+                "left_out": {reason: count for reason, count in left_out.items() if count},
+            }
+        if job.mine is not None:
             with self.record.step("mine") as told:
                 found, counted = mined_triplets(documents, model.language, model.languages, job.mine, open_base(model))
                 told |= counted

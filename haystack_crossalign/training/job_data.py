@@ -11,6 +11,7 @@ from typing import Any
 from haystack_crossalign.audit.run import Embedder
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.builders import BuiltTriplets
 from haystack_crossalign.training.filtering import evaluation_texts, filter_targets
 from haystack_crossalign.training.filters import (
     Filter,
@@ -119,7 +120,7 @@ def check_groups(passages: Iterable[Passage], place: str, field: str, known: Gro
             )  # fmt: skip
 
 
-def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:
+def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequence[str]) -> BuiltTriplets:
     """A triplet for each group that has the language and one of the targets.
 
     The query is the title of the document, else its first sentence, which is then taken out of it; the target query is
@@ -132,10 +133,11 @@ def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequen
     groups: dict[str, dict[str, Passage]] = {}
     for passage in texts.passages:
         groups.setdefault(passage.group, {}).setdefault(passage.language, passage)
-    made = []
+    made, lacking = [], 0
     for group, versions in groups.items():
         tags = [tag for tag in (languages or sorted(versions)) if tag in versions and tag != language]
         if language not in versions or not tags:
+            lacking += 1
             continue
         asked = {tag: _asked(versions[tag]) for tag in (language, *tags)}
         made.append(
@@ -149,7 +151,7 @@ def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequen
                 target_queries={tag: asked[tag][0] for tag in tags},
             )
         )
-    return tuple(made)
+    return BuiltTriplets(tuple(made), {"groups that lack a language": lacking})
 
 
 def mined_triplets(

@@ -63,7 +63,7 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
     )
     if facts["kept"]["share"] == 0:
         yield ""
-        yield "**No trained weights did better than the start on the held-out part, so the start was kept.**"
+        yield "**What training gave did no better than the start on the held-out part, so the start was kept.**"
     elif facts["kept"]["share"] < 1:
         yield ""
         yield f"The weights are {facts['kept']['share']:g} parts tuned and {1 - facts['kept']['share']:g} parts start."
@@ -136,12 +136,15 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
             yield "| " + " | ".join(cells) + " |"
     yield ""
     lost = 100 * result["harm"]
-    verdict = "within" if result["harmless"] else "beyond"
+    verdict = "beyond" if result["harmless"] is False else "within"
     change = f"{lost:.2f} points of NDCG@1 less" if lost > 0 else f"{abs(lost):.2f} points of NDCG@1 more"
     yield (
         f"Same-language retrieval of the language that came off worst: {change} than the base model, {verdict} the "
         f"tolerance of {100 * result['tolerance']:g}."
     )
+    if result["unmeasured"]:
+        named = ", ".join(display_name(tag) for tag in result["unmeasured"])
+        yield f"**Too little was held out to measure {named}: whether that language was harmed is not known.**"
     yield ""
 
 
@@ -162,5 +165,7 @@ def _data(facts: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _figure(name: str, value: float) -> str:
+def _figure(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
     return f"{value:.2f}" if name == "Max@R" else f"{100 * value:.2f} %"

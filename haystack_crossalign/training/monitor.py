@@ -16,7 +16,7 @@ from transformers import TrainerCallback, TrainerControl
 from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.training.evaluation import HeldOutScore, RowScore, preference
 from haystack_crossalign.training.recipe import Evaluate
-from haystack_crossalign.training.stock_trainer import write_weights
+from haystack_crossalign.training.stock_trainer import check_finite, trained_weights, write_weights
 
 __all__ = ["Evaluation", "Monitor", "TrainProgress"]
 
@@ -59,7 +59,8 @@ class Monitor(TrainerCallback):
     :param evaluate: scores the model; None where nothing is held out.
     :param base: score of the base model, None likewise.
     :param start: score of the start.
-    :param checkpoint: steps between checkpoints; None: at each evaluation, without any four times an epoch.
+    :param checkpoint: steps between checkpoints; None: at each evaluation, without any four times an epoch, or a run
+        that is shorter.
     :param keep_best: whether the best weights are kept.
     :param progress: called after each step.
     :param main: whether this is the first process.
@@ -119,8 +120,8 @@ class Monitor(TrainerCallback):
         return self.folder / f"best-{step}.safetensors"
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Turn shares of an epoch into steps."""
-        every, epoch = self.options.every, len(kwargs["train_dataloader"])
+        """Turn shares of an epoch, or of a run that is shorter, into steps."""
+        every, epoch = self.options.every, min(len(kwargs["train_dataloader"]), args.max_steps)
         if every is not None and self._evaluate is not None:
             self._every = max(1, round(every * epoch)) if every < 1 else max(1, round(every))
         if self._checkpoint is None:
@@ -133,17 +134,21 @@ class Monitor(TrainerCallback):
         if "loss" in logs:
             self._terms = {name: value for name, value in logs.items() if name not in skipped}
 
-    def on_step_end(self, args: Any, state: Any, control: TrainerControl, **kwargs: Any) -> TrainerControl:  # noqa: ARG002
+    def on_step_end(self, args: Any, state: Any, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         """Evaluate, keep the best, stop early, ask for a checkpoint."""
         self.step = step = state.global_step
         last = state.global_step >= state.max_steps
         if self.progress is not None and self.main:
             self.progress("Training", step, state.max_steps, self._terms)
-        if self._evaluate is not None and (last or (self._every is not None and step % self._every == 0)):
+        due = self._evaluate is not None and (last or (self._every is not None and step % self._every == 0))
+        if due:
+            check_finite(trained_weights(kwargs["model"]).values(), step, args.learning_rate)
             stop = [self._evaluated(kwargs["model"], step) if self.main else None]
             control.should_training_stop = bool(broadcast_object_list(stop)[0]) or control.should_training_stop
         if self._checkpoint is not None and step % self._checkpoint == 0:
             control.should_save = True
+            # What the trainer adds up between two entries of its log is in no checkpoint.
+            control.should_log = True
         return control
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002

@@ -31,9 +31,10 @@ class TrainingOutcome:
 
     @property
     def harmless(self) -> bool | None:
-        """Whether no language lost more than the tolerance in its own pool; None where nothing was held out."""
+        """Whether no language lost more than the tolerance in its own pool; None where none is known to have, but of
+        some language, or of all, nothing was held out."""
         result = self.data["result"]
-        return None if result is None else bool(result["harmless"])
+        return None if result is None or result["harmless"] is None else bool(result["harmless"])
 
     @property
     def improved(self) -> bool | None:
@@ -42,7 +43,10 @@ class TrainingOutcome:
         return None if result is None else bool(result["alignment"]["after"] > result["alignment"]["start"])
 
     def metrics(self) -> dict[str, float]:
-        """Figures after training by the name of the row and measure, such as ``multi en+zh, zh queries: Max@R``."""
+        """Figures after training by the name of the row and measure, such as ``multi en+zh, zh queries: Max@R``.
+
+        Those that are defined for no query are left out.
+        """
         result = self.data["result"]
         if result is None:
             return {}
@@ -50,6 +54,7 @@ class TrainingOutcome:
             f"{row['name']}: {measure}": values["after"]
             for row in result["rows"]
             for measure, values in row["measures"].items()
+            if values["after"] is not None
         }
 
 

@@ -50,9 +50,12 @@ class TextTable:
         self.max_tokens = max_tokens
         self.padding = int(getattr(model.tokenizer, "pad_token_id", 0) or 0)
         self._rows: dict[tuple[int, str], int] = {}
-        self._pending: list[tuple[int, str]] = []
+        self._pending: tuple[list[tuple[int, str]], list[tuple[int, str]]] = ([], [])
         self._roles: list[int] = []
-        self._tokens: list[dict[str, Tensor]] = []
+        # Per row its window of texts tokenised together, and where in it; per window and feature all values in a row.
+        self._places: list[tuple[int, int, int]] = []
+        self._windows: list[dict[str, Tensor]] = []
+        self._dtypes: dict[str, torch.dtype] = {}
         self._constants: list[dict[str, Any]] = [{}, {}]
 
     def __len__(self) -> int:
@@ -65,7 +68,7 @@ class TextTable:
         if row is None:
             row = self._rows[key] = len(self._rows)
             self._roles.append(role)
-            self._pending.append(key)
+            self._pending[role].append((row, text))
         return row
 
     def texts(self) -> list[tuple[int, str]]:
@@ -75,7 +78,8 @@ class TextTable:
     def tokens(self, row: int) -> dict[str, Tensor]:
         """Features of one text: one-dimensional tensors, without padding."""
         self._tokenise()
-        return self._tokens[row]
+        window, begin, end = self._places[row]
+        return {name: values[begin:end].to(self._dtypes[name]) for name, values in self._windows[window].items()}
 
     def role(self, row: int) -> int:
         """``QUERY`` or ``DOCUMENT``."""
@@ -84,7 +88,7 @@ class TextTable:
     def lengths(self, rows: Sequence[int]) -> NDArray[np.int64]:
         """Tokens of some texts."""
         self._tokenise()
-        return np.array([len(self._tokens[row]["input_ids"]) for row in rows], dtype=np.int64)
+        return np.array([end - begin for _, begin, end in (self._places[row] for row in rows)], dtype=np.int64)
 
     def constants(self, role: int) -> dict[str, Any]:
         """Features that all texts of a role share, such as the length of the prompt."""
@@ -93,35 +97,40 @@ class TextTable:
 
     def _tokenise(self) -> None:
         """Tokenise what has been added since the last time, many texts at once."""
-        while self._pending:
-            role = self._pending[0][0]
-            window = []
-            for key in self._pending[:_WINDOW]:
-                if key[0] != role:
-                    break
-                window.append(key[1])
-            del self._pending[: len(window)]
-            limit, wanted = self._model.max_seq_length, self.max_tokens
-            self._model.max_seq_length = limit if wanted is None else min(wanted, limit or wanted)
-            try:
-                features = self._model.preprocess(window, prompt=self._prompts[role] or None, task=_ROLES[role])
-            finally:
-                self._model.max_seq_length = limit
-            self._keep(role, features, len(window))
+        self._places += [(0, 0, 0)] * (len(self._rows) - len(self._places))
+        for role, pending in enumerate(self._pending):
+            for start in range(0, len(pending), _WINDOW):
+                window = pending[start : start + _WINDOW]
+                limit, wanted = self._model.max_seq_length, self.max_tokens
+                self._model.max_seq_length = limit if wanted is None else min(wanted, limit or wanted)
+                try:
+                    texts = [text for _, text in window]
+                    features = self._model.preprocess(texts, prompt=self._prompts[role] or None, task=_ROLES[role])
+                finally:
+                    self._model.max_seq_length = limit
+                self._keep(role, features, [row for row, _ in window])
+            pending.clear()
 
-    def _keep(self, role: int, features: dict[str, Any], count: int) -> None:
+    def _keep(self, role: int, features: dict[str, Any], rows: Sequence[int]) -> None:
         mask = features.get("attention_mask")
         if not isinstance(mask, Tensor) or "input_ids" not in features or mask.shape != features["input_ids"].shape:
             raise InputError(
                 "the model takes other inputs than padded tokens", field="model", allowed="a transformer model"
             )
         used = mask.bool()
-        for place in range(count):
-            row = {}
-            for name, value in features.items():
-                if isinstance(value, Tensor) and value.shape == mask.shape:
-                    row[name] = value[place][used[place]].clone()
-            self._tokens.append(row)
+        ends = np.cumsum(used.sum(dim=1).numpy())
+        for row, begin, end in zip(rows, (0, *ends.tolist()), ends.tolist(), strict=False):
+            self._places[row] = (len(self._windows), begin, end)
+        kept = {
+            name: value[used]
+            for name, value in features.items()
+            if isinstance(value, Tensor) and value.shape == mask.shape
+        }
+        self._dtypes |= {name: value.dtype for name, value in kept.items()}
+        # Numbers of tokens need no 64 bits.
+        self._windows.append(
+            {name: value.int() if value.dtype == torch.int64 else value for name, value in kept.items()}
+        )
         self._constants[role] = {name: value for name, value in features.items() if not isinstance(value, Tensor)}
 
 

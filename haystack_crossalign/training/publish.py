@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from safetensors import SafetensorError
+
 from haystack_crossalign.audit.provenance import build_provenance
 from haystack_crossalign.data.atomic import write_atomically
-from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.models.offline import file_sha256
 from haystack_crossalign.training.candidates import Candidate
@@ -23,6 +24,7 @@ from haystack_crossalign.training.outcome import SCHEMA, training_json
 from haystack_crossalign.training.output_folder import RESULT_FILE, WorkFolder
 from haystack_crossalign.training.recipe import Recipe
 from haystack_crossalign.training.rows import TrainRow
+from haystack_crossalign.training.stock_trainer import unwritable
 from haystack_crossalign.training.train_data import TrainData
 
 __all__ = ["Scores", "describe_run", "write_result"]
@@ -43,6 +45,7 @@ def describe_run(
     chosen: Candidate,
     refitted: VectorMap | None,
     scores: Scores | None,
+    unmeasured: Sequence[str],
     precision: str,
     device: str,
     processes: int,
@@ -51,6 +54,7 @@ def describe_run(
 
     :param refitted: the linear module, or a map per language, as fitted after training.
     :param log: entries of the trainer's log with the loss terms.
+    :param unmeasured: target languages that the held-out part says nothing about.
     :param precision: ``bf16`` or ``fp32``.
     :param device: where it was trained.
     :param processes: how many processes trained it.
@@ -113,7 +117,7 @@ def describe_run(
                 for share, score in chosen.tried.items()
             ],
         },
-        "result": None if scores is None else _result(recipe, scores),
+        "result": None if scores is None else _result(recipe, scores, unmeasured),
     }
 
 
@@ -150,8 +154,8 @@ def write_result(
         texts["training.times.json"] = json.dumps(times, indent=1) + "\n"
         for name, text in texts.items():
             write_atomically(folder / name, text)
-    except OSError as error:
-        raise ExternalError(f"{work.output}: cannot be written ({error.strerror or error})") from error
+    except (OSError, SafetensorError) as error:
+        raise unwritable(work.output, error) from error
     work.publish()
 
 
@@ -166,7 +170,7 @@ def _trial(trial: Any) -> dict[str, Any]:
     }
 
 
-def _result(recipe: Recipe, scores: Scores) -> dict[str, Any]:
+def _result(recipe: Recipe, scores: Scores, unmeasured: Sequence[str]) -> dict[str, Any]:
     base, start, after, intervals = scores
     rows = []
     for number, row in enumerate(after.rows):
@@ -181,10 +185,13 @@ def _result(recipe: Recipe, scores: Scores) -> dict[str, Any]:
         }
         about = {name: value for name, value in row.to_dict().items() if name != "measures"}
         rows.append({"name": row.name, **about, "measures": measures})
+    harmless = preference(after, base, recipe.evaluate.tolerance)[0]
     return {
         "rows": rows,
         "alignment": {"base": base.alignment, "start": start.alignment, "after": after.alignment},
         "harm": harm(after, base),
         "tolerance": recipe.evaluate.tolerance,
-        "harmless": preference(after, base, recipe.evaluate.tolerance)[0],
+        # Harm that was seen counts; of a language that was not looked at, nobody knows.
+        "harmless": None if harmless and unmeasured else harmless,
+        "unmeasured": list(unmeasured),
     }

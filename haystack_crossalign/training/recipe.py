@@ -86,7 +86,8 @@ class Recipe:
     :param lora: low-rank adapters, or null.
     :param interpolate: share of the tuned weights in their mean with the start; ``auto`` chooses on the held-out part.
     :param evaluate: evaluation on the held-out part.
-    :param checkpoint: steps between checkpoints; null writes one at each evaluation, or four times an epoch.
+    :param checkpoint: steps between checkpoints; null writes one at each evaluation, or four times an epoch (or
+        run, where that is shorter).
     :param seed: of everything that is drawn.
     :param name: name of the model in the card; null takes that of the output folder.
     :param folder: where relative paths start; not part of the recipe.
@@ -194,6 +195,14 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         inner = shorts.get(key.strip())
         short = inner and equals and not plain.lstrip().startswith("{")  # else it is the whole section
         apply_override(settings, f"{key}.{inner}={plain}" if short else override)
+    start = settings.values.get("start")
+    if isinstance(start, Mapping) and start and "kind" not in start:
+        raise settings.error(
+            "what is set here is of a repair, and nothing says that there is to be one",
+            ("start",),
+            ", ".join(start),
+            "kind: repair beside them",
+        )
     made = read_section(Recipe, settings.values, (), settings)
     made = replace(
         made, model=replace(made.model, name=model_beside(made.model.name, folder)), folder=folder, origin=settings
@@ -217,6 +226,27 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             ("distil", "anchor_share"),
             made.distil.anchor_share,
             "1, or distil.anchor_weight above 0 and freeze_encoder: false",
+        )
+    if made.distil.anchor_negatives and not made.distil.anchor_weight:
+        raise settings.error(
+            "there is no contrast that they could stand in",
+            ("distil", "anchor_negatives"),
+            made.distil.anchor_negatives,
+            "0, or distil.anchor_weight above 0",
+        )
+    if made.freeze_token_table is False and (made.lora is not None or made.freeze_encoder):
+        raise settings.error(
+            "the token embeddings stay as they are where adapters or the linear module alone are trained",
+            ("freeze_token_table",),
+            False,
+            "auto or true, or no lora and freeze_encoder: false",
+        )
+    if made.dropout and made.freeze_encoder:
+        raise settings.error(
+            "embeddings that are made once have no dropout",
+            ("dropout",),
+            made.dropout,
+            "null, or freeze_encoder: false",
         )
     if made.language_exponent < 1 and made.batch_languages == "all":
         raise settings.error(
@@ -246,6 +276,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             ("interpolate",),
             made.interpolate,
             "a number, or held_out.share and held_out.limit above 0",
+        )
+    if made.evaluate.patience is not None and (made.evaluate.every is None or nothing_held_out):
+        raise settings.error(
+            "nothing is evaluated between start and end that could stop the run",
+            ("evaluate", "patience"),
+            made.evaluate.patience,
+            "null, or evaluate.every and a held-out part",
         )
     loss = made.loss
     if (

@@ -185,7 +185,7 @@ class Distil:
         target-language queries must be translations of the queries.
     :param anchor_temperature: of the contrast with the other source-language texts of the batch.
     :param anchor_negatives: so many more source-language texts of the training data, drawn for each batch, in that
-        contrast; they cost nothing, as the teacher's embeddings are there.
+        contrast; they cost next to nothing, as the teacher's embeddings are there.
     :param anchor_attraction: weight of the distance against that contrast.
     :param source_attraction: the same of the source-language texts, which hold on to their places by it.
     :param anchor_share: share of a batch's source-language texts that go through the model, so that they stay where
@@ -227,7 +227,7 @@ class Optimiser:
     epochs: float = setting(number(0, above=True), 1.0)
     max_steps: int | None = setting(optional(whole(1)), None)
     batch_size: int = setting(whole(2), 32)
-    to_start: float = setting(number(0), 0.0)
+    to_start: float = setting(number(0, 1e6), 0.0)
 
 
 @dataclass(frozen=True)
@@ -250,8 +250,8 @@ class Lora:
 class Evaluate:
     """Evaluation on the held-out part.
 
-    :param every: steps between evaluations (a whole number), or a share of an epoch below 1; null evaluates before
-        and after only.
+    :param every: steps between evaluations (a whole number), or a share below 1 of an epoch, or of a run that is
+        shorter; null evaluates before and after only.
     :param tolerance: a model is harmless when no language's same-language NDCG@1 is more than this below the base's.
     :param patience: stop after so many evaluations without a better harmless model; null never.
     :param pool: ``pairs``: English and one target language at a time; ``all``: one pool of all languages.

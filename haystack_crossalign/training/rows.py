@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from haystack_crossalign.errors import InputError
@@ -24,6 +25,8 @@ from haystack_crossalign.training.triplets import Triplet
 __all__ = ["Collator", "KindBatchSampler", "TrainRow", "kind_batch_sampler", "make_rows"]
 
 _SOURCES = 2  # columns of the source language: query and passage
+# A draw of fewer than one text in so many is made without laying out all of them.
+_SPARSE = 16
 
 
 @dataclass(frozen=True)
@@ -263,10 +266,18 @@ class Collator:
             if given:
                 batch["given"] = self.teacher[torch.tensor(list(given))]
             if self.negatives:
-                others = np.setdiff1d(self._sources, texts)
-                drawn = np.random.default_rng([1, *(one["row"] for one in features)]).permutation(len(others))
-                batch["negatives"] = self.teacher[torch.from_numpy(others[np.sort(drawn[: self.negatives])])]
+                drawn = self._others(texts, np.random.default_rng([1, *(one["row"] for one in features)]))
+                batch["negatives"] = self.teacher[torch.from_numpy(drawn)]
         return batch
+
+    def _others(self, texts: Sequence[int], generator: np.random.Generator) -> NDArray[np.int64]:
+        """So many source-language texts that are not in the batch, in the order of the table."""
+        wanted = self.negatives + len(texts)
+        if len(self._sources) > _SPARSE * wanted:
+            drawn = self._sources[generator.choice(len(self._sources), wanted, replace=False)]
+            return np.sort(drawn[~np.isin(drawn, texts)][: self.negatives])
+        others = np.setdiff1d(self._sources, texts)
+        return others[np.sort(generator.permutation(len(others))[: self.negatives])]
 
     def _given(self, numbers: Sequence[int]) -> dict[int, None]:
         """Texts of a batch that the teacher gives."""

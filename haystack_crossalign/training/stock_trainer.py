@@ -11,20 +11,23 @@ from typing import Any
 import datasets
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 from torch import Tensor, nn
 from transformers.trainer_callback import PrinterCallback, TrainerState
 
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.errors import ExternalError, InputError
 
 __all__ = [
     "PackedTrainer",
+    "check_finite",
     "checkpoint_state",
     "last_checkpoint",
     "quiet_libraries",
     "read_weights",
     "trained_weights",
+    "unwritable",
     "write_weights",
 ]
 
@@ -63,7 +66,7 @@ class PackedTrainer(SentenceTransformerTrainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """A step of the stock trainer, and the pull to the start."""
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        self._check_finite([loss])
+        check_finite([loss], self.state.global_step + 1, self.args.learning_rate)
         if self._start is None:
             return loss
         total = loss.new_zeros(())
@@ -85,16 +88,7 @@ class PackedTrainer(SentenceTransformerTrainer):
 
         :raises InputError: when a weight is not finite.
         """
-        self._check_finite(trained_weights(self.model).values())
-
-    def _check_finite(self, values: Iterable[Tensor]) -> None:
-        if not all(bool(torch.isfinite(one).all()) for one in values):
-            raise InputError(
-                f"training has diverged at step {self.state.global_step + 1}: the loss or a weight is not finite",
-                field="optimiser.learning_rate",
-                seen=self.args.learning_rate,
-                allowed="a smaller one; or a higher loss.temperature, or max_grad_norm above 0",
-            )
+        check_finite(trained_weights(self.model).values(), self.state.global_step, self.args.learning_rate)
 
     def track_loss_components(self, loss: dict[str, Tensor], *, count: bool = True) -> None:
         """Add up the terms between two entries of the log.
@@ -108,6 +102,16 @@ class PackedTrainer(SentenceTransformerTrainer):
         if not count and before is not None:
             kept["steps"] = before
 
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """A checkpoint of the stock trainer.
+
+        :raises ExternalError: when it cannot be written.
+        """
+        try:
+            super()._save_checkpoint(*arguments, **options)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch.save raises a RuntimeError
+            raise unwritable(Path(str(self.args.output_dir)), error) from error
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002 - the interface
         if not self.args.should_save:
             # The trainer underneath also asks the other processes, and two would rename one temporary file.
@@ -120,17 +124,45 @@ class PackedTrainer(SentenceTransformerTrainer):
         read_weights(self.model, Path(checkpoint_path) / WEIGHTS)
 
 
+def check_finite(values: Iterable[Tensor], step: int, learning_rate: float) -> None:
+    """Tell a run that has diverged.
+
+    :param values: the loss, or weights.
+    :param step: the step that led there.
+    :param learning_rate: that of the recipe.
+    :raises InputError: when a value is not finite.
+    """
+    if not all(bool(torch.isfinite(one).all()) for one in values):
+        raise InputError(
+            f"training has diverged at step {step}: the loss or a weight is not finite",
+            field="optimiser.learning_rate",
+            seen=learning_rate,
+            allowed="a smaller one; or a higher loss.temperature, or max_grad_norm above 0",
+        )
+
+
+def unwritable(path: Path, error: Exception) -> ExternalError:
+    """The error for files that cannot be written, whichever library tells it."""
+    return ExternalError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})")
+
+
 def trained_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights that are trained, by name."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def write_weights(model: nn.Module, path: Path) -> None:
-    """Write the trained weights, whole or not at all."""
+    """Write the trained weights, whole or not at all.
+
+    :raises ExternalError: when they cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in trained_weights(model).items()}
-    save_file(tensors, str(temporary))
-    temporary.replace(path)
+    try:
+        save_file(tensors, str(temporary))
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise unwritable(path, error) from error
 
 
 def read_weights(model: nn.Module, path: Path) -> None:

@@ -22,6 +22,7 @@ from haystack_crossalign.training.triplet_reader import read_triplets
 from haystack_crossalign.training.triplets import (
     UNWANTED,
     Triplet,
+    joined,
     normalised,
     require_languages,
     restricted,
@@ -70,12 +71,22 @@ class TrainData:
     sources: tuple[SourceSummary, ...]
     fit: tuple[Triplet, ...]
 
+    def sha256(self) -> str:
+        """Hash of all of it."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.held_out, self.sources, self.fit):
+            digest.update(f"{len(part)}\n".encode())
+            for one in part:
+                digest.update(f"{one!r}\n".encode())
+        return digest.hexdigest()
 
-def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -> TrainData:
+
+def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets | None = None) -> TrainData:
     """Read the files of a recipe and split them.
 
     :param recipe: the recipe.
-    :param triplets: triplets in memory; the recipe's files come on top of them.
+    :param triplets: triplets in memory, with counts of what was left out where there are any; the recipe's files come
+        on top of them.
     :raises InputError: for files that cannot be read, and when nothing is left to train on or to choose by.
     """
     if not recipe.languages:
@@ -83,15 +94,18 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
     read: list[tuple[tuple[Triplet, ...], float, bool]] = []
     summaries: list[SourceSummary] = []
     if triplets is not None:
-        kept = _wanted(triplets, recipe, None)
-        digest = hashlib.sha256("".join(f"{one!r}\n" for one in triplets).encode()).hexdigest()
-        unwanted = {UNWANTED: len(triplets) - len(kept)}
-        summaries.append(_summary(Source("triplets in memory", digest), "triplets", kept, unwanted, None))
-        read.append((kept, 1.0, True))
+        given = triplets if isinstance(triplets, BuiltTriplets) else BuiltTriplets(tuple(triplets), {})
+        digest = hashlib.sha256()
+        for one in given.triplets:
+            digest.update(f"{one!r}\n".encode())
+        usable = _wanted(given, recipe, None)
+        source = Source("triplets in memory", digest.hexdigest())
+        summaries.append(_summary(source, "triplets", usable.triplets, usable.left_out, None))
+        read.append((usable.triplets, 1.0, True))
     for number, entry in enumerate(recipe.data):
         found, source = _read(recipe, entry)
-        kept = _wanted(found.triplets, recipe, entry.languages)
-        left_out = Counter({**found.left_out, UNWANTED: len(found.triplets) - len(kept)})
+        usable = _wanted(found, recipe, entry.languages)
+        kept, left_out = usable.triplets, Counter(usable.left_out)
         if entry.aligned_sentences:
             built = aligned_sentences(
                 kept, block=entry.block, queries_per_block=entry.queries_per_block, seed=recipe.seed
@@ -105,11 +119,13 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | None = None) -
             # A generator per file: the limit of one does not move the draw of another.
             kept = _drawn(kept, entry.limit, np.random.default_rng([recipe.seed, number]))
         if not kept:
+            together = recipe.batch_languages == "all"
             raise recipe.error(
-                "no triplet with a wanted target language",
+                f"no triplet with {'all wanted target languages' if together else 'a wanted target language'}",
                 ("data", number),
                 source.name,
-                f"{recipe.language} and one of {', '.join(entry.languages or recipe.languages)}",
+                f"{recipe.language} and {'all' if together else 'one'} of "
+                f"{', '.join(entry.languages or recipe.languages)}" + ("; or batch_languages: one" if together else ""),
             )
         summaries.append(_summary(source, entry.format, kept, left_out, entry.licence))
         read.append((kept, entry.weight, entry.fit_repair))
@@ -167,6 +183,18 @@ def _drawn(triplets: Sequence[Triplet], count: int, generator: np.random.Generat
     return tuple(triplets[place] for place in sorted(place for _, _, place in sorted(turns)[:count]))
 
 
+def _spread(triplets: Sequence[Triplet], count: int, generator: np.random.Generator) -> tuple[Triplet, ...]:
+    """At most so many triplets, in their order, of every target language as many as the others leave it."""
+    if len(triplets) <= count:
+        return tuple(triplets)
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, int, int]] = []
+    for place in generator.permutation(len(triplets)).tolist():
+        turns.append((min(seen[tag] for tag in triplets[place].targets), len(turns), place))
+        seen.update(triplets[place].targets.keys())
+    return tuple(triplets[place] for place in sorted(place for _, _, place in sorted(turns)[:count]))
+
+
 def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ...], frozenset[str]]:
     """Choose the held-out part.
 
@@ -187,7 +215,8 @@ def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ..
             )
         return chosen, apart
     read, source = read_triplets(recipe.folder / part.path, language=recipe.language, target_languages=recipe.languages)
-    chosen = _wanted(read, recipe, None)[: part.limit]
+    usable = _wanted(BuiltTriplets(read, {}), recipe, None).triplets
+    chosen = _spread(usable, part.limit, np.random.default_rng([recipe.seed, len(usable)]))
     if not chosen:
         raise recipe.error(
             "no triplet with a wanted target language",
@@ -276,13 +305,24 @@ def _read(recipe: Recipe, entry: TrainSource) -> tuple[BuiltTriplets, Source]:
     return CORPORA[entry.format](path, targets, **options)
 
 
-def _wanted(triplets: Sequence[Triplet], recipe: Recipe, languages: tuple[str, ...] | None) -> tuple[Triplet, ...]:
+def _wanted(built: BuiltTriplets, recipe: Recipe, languages: tuple[str, ...] | None) -> BuiltTriplets:
     """Triplets in the recipe's language with nothing but the wanted targets; those without any are left out."""
     tags = [tag for tag in languages or recipe.languages if tag in recipe.languages]
-    kept = restricted(triplets, recipe.language, tags) if tags else ()
+    kept = restricted(built.triplets, recipe.language, tags) if tags else ()
+    left_out = {**built.left_out, UNWANTED: len(built.triplets) - len(kept)}
+    if not recipe.target_queries:
+        kept = tuple(replace(one, target_queries={}) for one in kept)
     if recipe.batch_languages == "all":
-        kept = tuple(one for one in kept if len(one.targets) == len(tags))
-    return kept if recipe.target_queries else tuple(replace(one, target_queries={}) for one in kept)
+        rows = joined(kept)
+        kept = tuple(one for one in rows if len(one.targets) == len(tags))
+        left_out["without all languages"] = len(rows) - len(kept)
+        # A row has a query in every language, or in that of its passage only.
+        partly = [bool(one.target_queries) and len(one.target_queries) < len(tags) for one in kept]
+        left_out["target queries without those of the other languages"] = sum(
+            len(one.target_queries) for one, some in zip(kept, partly, strict=True) if some
+        )
+        kept = tuple(replace(one, target_queries={}) if some else one for one, some in zip(kept, partly, strict=True))
+    return BuiltTriplets(kept, left_out)
 
 
 def _summary(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +17,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
 from haystack_crossalign.precision import resolve_precision
+from haystack_crossalign.training.builders import BuiltTriplets
 from haystack_crossalign.training.candidates import choose_weights, weights_of
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
 from haystack_crossalign.training.final_map import fit_final_map, fit_own_maps, has_final_map
@@ -65,7 +65,7 @@ def train(
     resume: bool = False,
     or_anew: bool = False,
     progress: TrainProgress | None = None,
-    triplets: Sequence[Triplet] | None = None,
+    triplets: Sequence[Triplet] | BuiltTriplets | None = None,
     files: Mapping[str, Renderer] | None = None,
     memory: EmbeddingMemory | None = None,
 ) -> TrainingOutcome:
@@ -81,7 +81,8 @@ def train(
     :param resume: take up an interrupted run where there is one.
     :param or_anew: with ``resume``: begin anew where the interrupted run had another recipe, model or data.
     :param progress: called while the run works.
-    :param triplets: triplets in memory, beside the recipe's files.
+    :param triplets: triplets in memory, beside the recipe's files; with counts of what was left out, where there are
+        any.
     :param files: further files of the output by name, each made from what ``training.json`` holds.
     :param memory: embeddings of base models, for several runs of one process.
     :returns: the folder, the figures before and after, times.
@@ -92,6 +93,14 @@ def train(
     check_output(output)
     device = _device(recipe)
     processes = PartialState(cpu=device == "cpu")
+    if (processes.device.type == "cpu") != (device == "cpu"):
+        # Accelerate keeps the first choice of a process for good.
+        raise recipe.error(
+            "this process has trained on another device already",
+            ("device",),
+            f"{recipe.device}, which is {device} here",
+            f"{processes.device.type}, or a process of its own",
+        )
     with locked_output(output) if processes.is_main_process else nullcontext(), quiet_libraries():
         run = _Run(recipe, WorkFolder(output), processes, str(processes.device), resume, or_anew, progress, memory)
         return run.go(triplets, files or {})
@@ -111,7 +120,7 @@ class _Run:
     memory: EmbeddingMemory | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def go(self, triplets: Sequence[Triplet] | None, files: Mapping[str, Renderer]) -> TrainingOutcome:
+    def go(self, triplets: Sequence[Triplet] | BuiltTriplets | None, files: Mapping[str, Renderer]) -> TrainingOutcome:
         recipe = self.recipe
         if recipe.freeze_encoder and self.processes.num_processes > 1:
             raise recipe.error(
@@ -227,6 +236,7 @@ class _Run:
                     scores=None
                     if audit is None or before is None or start_score is None or after is None
                     else (before, start_score, audit.score(after), audit.intervals(after, seed=recipe.seed)),
+                    unmeasured=() if audit is None else audit.unmeasured,
                     precision="bf16" if bf16 else "fp32",
                     device=self.device,
                     processes=self.processes.num_processes,
@@ -251,7 +261,7 @@ class _Run:
                 "recipe": self.recipe.to_dict(),
                 "model": base.loaded.sha256,
                 # Not the files alone: a drop list and a held-out file count too.
-                "data": hashlib.sha256(repr(data).encode()).hexdigest(),
+                "data": data.sha256(),
                 "processes": self.processes.num_processes,
             }
             self.work.open(fingerprint, resume=self.resume, or_anew=self.or_anew)

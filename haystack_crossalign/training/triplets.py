@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from haystack_crossalign.errors import InputError
 
@@ -12,6 +13,7 @@ __all__ = [
     "Triplet",
     "by_passage",
     "columns",
+    "joined",
     "normalised",
     "require_languages",
     "restricted",
@@ -110,6 +112,27 @@ def by_passage(triplets: Iterable[Triplet]) -> list[Triplet]:
         if more:
             found[key] = replace(known, targets={**known.targets, **more})
     return list(found.values())
+
+
+def joined(triplets: Iterable[Triplet]) -> tuple[Triplet, ...]:
+    """Triplets of one query and passage as one with the targets of all: files may have a row per language.
+
+    :param triplets: in order; the id is that of the first one. What would be a second target of a language stays apart.
+    """
+    found: dict[tuple[str, str, str, int], Triplet] = {}
+    for triplet in triplets:
+        for number in count():
+            key = (triplet.group, normalised(triplet.query), normalised(triplet.passage), number)
+            known = found.get(key)
+            if known is None:
+                found[key] = triplet
+            elif known.targets.keys().isdisjoint(triplet.targets):
+                queries = {**known.target_queries, **triplet.target_queries}
+                found[key] = replace(known, targets={**known.targets, **triplet.targets}, target_queries=queries)
+            else:
+                continue
+            break
+    return tuple(found.values())
 
 
 def require_languages(

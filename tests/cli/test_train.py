@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,23 @@ def test_ctrl_c_leaves_with_130_and_a_run_that_can_be_resumed(
     done = crossalign(*command, "--resume")
     assert done.code == 0
     assert not (tmp_path / ".out.training").exists()
+
+
+@pytest.mark.parametrize(("kilobytes", "checkpoint"), [(20, 1000), (60, 1)], ids=["model", "checkpoint"])
+def test_a_disk_that_has_no_room_is_an_outside_fault(
+    recipe_file: Path, tmp_path: Path, kilobytes: int, checkpoint: int
+) -> None:
+    """A limit on the size of files stands for it: safetensors and torch each tell it in their own way."""
+    import resource
+
+    command = [sys.executable, "-m", "haystack_crossalign", "train", "--recipe", str(recipe_file), "--quiet"]
+    command += ["--output", str(tmp_path / "out"), "--set", f"checkpoint={checkpoint}", "--set", "evaluate.keep=last"]
+    size = 1024 * kilobytes
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "cannot be written" in done.stderr
+    assert "fault of the program" not in done.stderr
+    assert not (tmp_path / "out").exists()

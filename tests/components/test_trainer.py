@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,22 @@ def test_it_trains_on_documents_with_a_group_field(tiny_model_folder: Path, tmp_
     before = [document.to_dict() for document in documents]
     assert Path(trainer.run(documents=documents)["model"]).is_dir()
     assert [document.to_dict() for document in documents] == before
+    known = json.loads((tmp_path / "model" / "training.json").read_text(encoding="utf-8"))["data"]["files"]
+    assert [one["left_out"] for one in known] == [{}]
+    more = [
+        Document(content="alone", meta={"language": "en"}),
+        Document(content="text", meta={"language": "zh", "parallel_id": "one language"}),
+        Document(content="text", meta={"language": "en", "parallel_id": "not asked"}),
+        Document(content="文", meta={"language": "zh", "parallel_id": "not asked"}),
+    ]
+    trainer.run(documents=[*documents, *more])
+    known = json.loads((tmp_path / "model" / "training.json").read_text(encoding="utf-8"))["data"]["files"]
+    assert [one["left_out"] for one in known] == [
+        {"documents without a group or a text": 1, "groups that lack a language": 1, "groups without a query": 1}
+    ]
+    unnamed = Document(content="text", meta={"parallel_id": "x"})
+    with pytest.raises(InputError, match=f"document {unnamed.id}, field 'language'"):
+        trainer.run(documents=[unnamed])
     with pytest.raises(InputError, match="no group has a query"):
         trainer.run(documents=documents[1::2])
     chunk = Document(content="another chunk", meta=documents[1].meta)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,3 +129,31 @@ def test_harmless_models_come_before_harmful_ones_and_less_bias_before_more() ->
     }
     order = sorted(models, key=lambda name: preference(models[name], base, 0.005), reverse=True)
     assert order == list(models)
+
+
+def test_a_measure_that_is_defined_for_no_query_has_no_value(tiny_model) -> None:
+    """Of eleven versions no ten ranks can hold all."""
+    tags = ("zh", "ar", "es", "th", "vi", "fr", "de", "it", "pt", "ru")
+    audit, _ = audit_of(tiny_model, made_triplets(4, tags), list(tags), "all")
+    score = audit.score(np.random.default_rng(0).normal(size=(len(audit.rows), 4)).astype(np.float32))
+    assert {row.measures["Complete@10"] for row in score.rows if row.scenario == "multi"} == {None}
+    assert all(row.measures["Complete@10"] is not None for row in score.rows if row.scenario != "multi")
+    assert 0 < score.alignment < 1
+
+
+@pytest.mark.parametrize("pool", ["pairs", "all"])
+def test_rows_of_one_language_each_are_one_passage_and_languages_without_enough_are_named(tiny_model, pool) -> None:
+    together = made_triplets(6, ("zh", "ar"))
+    flat = [
+        replace(one, id=f"{one.id} {tag}", targets={tag: one.targets[tag]}, target_queries={})
+        for one in together
+        for tag in one.targets
+    ]
+    audit, _ = audit_of(tiny_model, flat, ["zh", "ar"], pool)
+    assert audit.unmeasured == ()
+    vectors = np.random.default_rng(0).normal(size=(len(audit.rows), 4)).astype(np.float32)
+    pools = {(row.pool, row.pool_size) for row in audit.score(vectors).rows if row.scenario == "multi"}
+    assert pools == ({(("en", "zh", "ar"), 18)} if pool == "all" else {(("en", "zh"), 12), (("en", "ar"), 12)})
+    if pool == "pairs":
+        few, _ = audit_of(tiny_model, [*flat[::2], flat[1]], ["zh", "ar"], pool)
+        assert few.unmeasured == ("ar",)

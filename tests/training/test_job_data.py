@@ -33,11 +33,14 @@ def test_documents_give_triplets_asked_by_title_or_first_sentence() -> None:
         Passage("3", "b", "en", english),
         Passage("4", "c", "es", spanish),
     )
-    (made,) = triplets_from_documents(RepairTexts(passages, (), ()), "en", ())
+    built = triplets_from_documents(RepairTexts(passages, (), ()), "en", ())
+    (made,) = built.triplets
     assert (made.group, made.query, made.passage) == ("a", "The bridge", english)
     assert made.target_queries["es"] == "El puente sobre el río fue inaugurado en 1894."
     assert made.targets["es"] == "Llevó el ferrocarril hasta que la guerra lo destruyó."
-    assert not triplets_from_documents(RepairTexts(passages, (), ()), "en", ("zh",))
+    none = triplets_from_documents(RepairTexts(passages, (), ()), "en", ("zh",))
+    assert none.triplets == ()
+    assert none.left_out["groups that lack a language"] == len({one.group for one in passages})
 
 
 def test_languages_that_the_detector_does_not_know_are_not_dropped() -> None:

@@ -220,3 +220,21 @@ def test_languages_are_evened_out_where_a_row_has_one() -> None:
         make_recipe(values | {"batch_languages": "all"})
     with pytest.raises(InputError, match="language_exponent"):
         make_recipe(values | {"language_exponent": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"start": {"strength": 1.0, "common_share": 0.5}}, r"start.*strength, common_share.*kind: repair"),
+        ({"evaluate": {"patience": 2, "every": None}}, r"evaluate\.patience.*evaluate\.every and a held-out part"),
+        ({"evaluate": {"patience": 2}, "held_out": {"share": 0}}, r"evaluate\.patience"),
+        ({"distil": {"anchor_negatives": 5}}, r"distil\.anchor_negatives.*distil\.anchor_weight above 0"),
+        ({"freeze_token_table": False, "lora": {"rank": 2}}, r"freeze_token_table.*auto or true"),
+        ({"freeze_token_table": False, "freeze_encoder": True, "start": "repair"}, "freeze_token_table"),
+        ({"dropout": 0.1, "freeze_encoder": True, "start": "repair"}, r"dropout.*freeze_encoder: false"),
+        ({"optimiser": {"to_start": 1e300}}, r"optimiser\.to_start.*at most 1e\+06"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_recipe({"model": "m", "languages": ["zh"], **values})

@@ -194,3 +194,23 @@ def test_two_processes_train_as_one_with_batches_twice_as_large(
     for name, weight in a.items():
         torch.testing.assert_close(weight, b[name], rtol=1e-3, atol=2e-5, msg=name)
     assert sum(not torch.equal(start[name], weight) for name, weight in a.items()) > 20
+
+
+def test_the_curve_of_a_resumed_run_is_that_of_an_uninterrupted_one_between_two_entries_of_the_log(
+    tiny_model_folder: Path, tmp_path: Path, spawn: Spawn
+) -> None:
+    recipe = made_recipe(
+        tiny_model_folder,
+        optimiser={"batch_size": 2, "epochs": 4, "learning_rate": 1e-3},
+        held_out={"share": 0},
+        checkpoint=5,
+    )
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(recipe, whole, triplets=made_triplets(COUNT, target_queries=False))
+    killed = spawn(recipe, broken, 8)
+    _, errors = killed.communicate(timeout=240)
+    assert killed.returncode == -signal.SIGKILL, errors
+    train(recipe, broken, triplets=made_triplets(COUNT, target_queries=False), resume=True)
+    steps = [entry["step"] for entry in curves(whole)["steps"]]
+    assert steps[:3] == [3, 5, 6]  # every third step, and the checkpoints
+    assert curves(whole) == curves(broken)

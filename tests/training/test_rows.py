@@ -324,3 +324,41 @@ def test_only_a_teacher_can_give_texts(tiny_model) -> None:
     table = TextTable(tiny_model, PROMPTS)
     with pytest.raises(InputError, match="source_share"):
         Collator([], table, budget=256, source_share=0.5)
+
+
+def test_few_negatives_of_many_texts_are_drawn_without_laying_out_all(tiny_model) -> None:
+    table = TextTable(tiny_model, PROMPTS)
+    rows = make_rows(translated(200), table, languages=["zh"], batch_languages="one")
+    teacher = torch.arange(len(table), dtype=torch.float32)[:, None]
+    collate = Collator(rows, table, budget=256, teacher=teacher, negatives=8)
+    seen: set[int] = set()
+    for start in range(0, 200, 2):
+        features = [{"row": start}, {"row": start + 1}]
+        drawn = [int(one) for one in collate(features)["negatives"][:, 0]]
+        own = {text for number in (start, start + 1) for text in rows[number].columns}
+        assert len(set(drawn)) == 8
+        assert drawn == sorted(drawn)
+        assert own.isdisjoint(drawn)
+        assert drawn == [int(one) for one in collate(features)["negatives"][:, 0]]
+        seen.update(drawn)
+    sources = {text for row in rows for text in row.columns[:2]}
+    assert seen <= sources
+    assert len(seen) > 0.75 * len(sources)  # 800 draws of 400
+
+
+def test_texts_of_both_roles_are_tokenised_many_at_once(tiny_model, make_texts, monkeypatch) -> None:
+    texts = make_texts(3, 300)[0]
+    table, calls, plain = TextTable(tiny_model, PROMPTS), [], tiny_model.preprocess
+    monkeypatch.setattr(tiny_model, "preprocess", lambda texts, **more: calls.append(texts) or plain(texts, **more))
+    rows = [(role, table.add(role, text), text) for text in texts for role in (QUERY, DOCUMENT)]
+    lengths = table.lengths([row for _, row, _ in rows])
+    assert len(calls) == 2
+    late = table.add(QUERY, "w1 w2 w3")
+    for role, row, text in [*rows[::37], (QUERY, late, "w1 w2 w3")]:
+        alone = plain([text], prompt=[PROMPTS.query, PROMPTS.document][role] or None, task=["query", "document"][role])
+        found = table.tokens(row)
+        for name in ("input_ids", "attention_mask"):
+            assert torch.equal(found[name], alone[name][0])
+            assert found[name].dtype == alone[name].dtype
+        assert row == late or lengths[row] == len(found["input_ids"])
+    assert len(calls) == 3

@@ -246,3 +246,50 @@ def test_a_limit_draws_from_as_many_passages_as_there_are(tmp_path: Path) -> Non
     assert drawn(12) == drawn(12)
     assert drawn(12) != drawn(12, seed=1)
     assert [one.id for one in drawn(30)] == sorted((one.id for one in drawn(30)), key=lambda name: int(name[1:]))
+
+
+def test_rows_of_one_language_each_are_laid_together_for_batches_of_all(tmp_path: Path) -> None:
+    together = made_triplets(12, ("zh", "ar"))
+    flat = [
+        replace(
+            one, id=f"{one.id} {tag}", targets={tag: one.targets[tag]},
+            target_queries={other: text for other, text in one.target_queries.items() if other == tag},
+        )
+        for one in together
+        for tag in one.targets
+    ]  # fmt: skip
+    flat.append(replace(flat[0], id="more", group="alone", query="w1 w2", passage="w3 w4"))
+    write(tmp_path / "a.jsonl", flat)
+    values = {
+        "model": "m",
+        "languages": ["zh", "ar"],
+        "batch_languages": "all",
+        "held_out": {"share": 0},
+        "data": [{"path": "a.jsonl"}],
+    }
+    data = read_train_data(make_recipe(values, folder=tmp_path))
+    assert [(one.query, one.targets, one.target_queries) for one in data.train] == [
+        (one.query, one.targets, one.target_queries) for one in together
+    ]
+    assert data.sources[0].left_out == {"without all languages": 1}
+    # A query in one language of two is used by no row, and no longer counted as one that is.
+    partly = [replace(one, target_queries={tag: text for tag, text in one.target_queries.items() if tag == "zh"})
+              for one in together]  # fmt: skip
+    write(tmp_path / "a.jsonl", partly)
+    (source,) = read_train_data(make_recipe(values, folder=tmp_path)).sources
+    assert source.target_queries == {}
+    assert source.left_out == {"target queries without those of the other languages": 6}
+    write(tmp_path / "a.jsonl", [replace(one, targets={"zh": one.targets["zh"]}) for one in partly])
+    with pytest.raises(InputError, match=r"all wanted target languages.*all of zh, ar; or batch_languages: one"):
+        read_train_data(make_recipe(values, folder=tmp_path))
+
+
+def test_a_held_out_file_that_is_cut_keeps_all_its_languages(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", made_triplets(30, ("zh", "ar"), seed=5))
+    arabic = [replace(one, id=f"ar {one.id}", group=f"ar {one.group}") for one in made_triplets(6, ("ar",), seed=7)]
+    write(tmp_path / "held.jsonl", [*made_triplets(40, seed=6), *arabic])
+    values = {"model": "m", "languages": ["zh", "ar"], "data": [{"path": "a.jsonl"}],
+              "held_out": {"path": "held.jsonl", "limit": 10}}  # fmt: skip
+    held_out = read_train_data(make_recipe(values, folder=tmp_path)).held_out
+    assert Counter(tag for one in held_out for tag in one.targets) == {"zh": 5, "ar": 5}
+    assert read_train_data(make_recipe(values, folder=tmp_path)).held_out == held_out

@@ -16,6 +16,7 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.outcome import TrainingOutcome, training_schema
 from haystack_crossalign.training.output_folder import locked_output
 from haystack_crossalign.training.trainer import train
+from haystack_crossalign.training.triplet_writer import write_triplets
 
 TOKENS = "0.model.embeddings.word_embeddings.weight"
 
@@ -322,3 +323,59 @@ def test_anchors_bring_translations_to_where_the_start_had_the_originals(
         return float(cosines.diagonal().mean() - cosines.mean())
 
     assert margin(tuned) > margin(base) + 0.01
+
+
+def test_the_best_step_is_interpolated_where_the_best_is_kept(tiny_model_folder: Path, tmp_path: Path) -> None:
+    changes = {"optimiser": {"learning_rate": 5e-3, "epochs": 4}, "evaluate": {"every": 1, "tolerance": 1}}
+    first = run(tiny_model_folder, tmp_path / "whole", **changes)
+    step = first.data["kept"]["step"]
+    assert 0 < step < first.data["kept"]["of_steps"]
+    mean = run(tiny_model_folder, tmp_path / "mean", interpolate=0.9, **changes)
+    assert (mean.data["kept"]["step"], mean.data["kept"]["share"]) == (step, 0.9)
+    start, best, found = weights(tiny_model_folder), weights(tmp_path / "whole"), weights(tmp_path / "mean")
+    for name in moved(start, best):
+        torch.testing.assert_close(found[name], start[name] + 0.9 * (best[name] - start[name]), rtol=1e-4, atol=1e-7)
+
+
+def test_a_run_that_is_shorter_than_an_epoch_is_evaluated_and_kept_in_its_quarters(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    changes = {"optimiser": {"max_steps": 8, "batch_size": 2}, "evaluate": {"every": 0.25}}
+    outcome = run(tiny_model_folder, tmp_path / "out", count=80, **changes)
+    assert [one["step"] for one in outcome.data["curves"]["evaluations"]] == [0, 2, 4, 6, 8]
+
+
+def test_weights_that_are_no_numbers_are_told_before_they_are_evaluated(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    changes = {"optimiser": {"learning_rate": 1.0, "max_grad_norm": 0, "weight_decay": 1e308, "epochs": 1}}
+    with pytest.raises(InputError, match=r"optimiser\.learning_rate.*diverged at step 2"):
+        run(tiny_model_folder, tmp_path / "out", evaluate={"every": 1}, **changes)
+
+
+def test_a_language_with_too_little_held_out_is_named_and_nothing_is_said_of_its_harm(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    write_triplets(tmp_path / "held.jsonl", made_triplets(12, seed=9))
+    recipe = made_recipe(
+        tiny_model_folder,
+        languages=["zh", "ar"],
+        evaluate={"tolerance": 1},
+        held_out={"path": str(tmp_path / "held.jsonl")},
+    )
+    outcome = train(recipe, tmp_path / "out", triplets=made_triplets(40, ("zh", "ar")))
+    result = outcome.data["result"]
+    assert (result["unmeasured"], result["harmless"], outcome.harmless) == (["ar"], None, None)
+    Draft202012Validator(training_schema()).validate(json.loads((tmp_path / "out" / "training.json").read_text()))
+    assert "Too little was held out to measure Arabic" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_another_device_than_the_one_that_the_process_has_trained_on_is_refused(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process has one device for good; that there is a GPU is made up."""
+    run(tiny_model_folder, tmp_path / "first")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(InputError, match=r"field 'device'.*trained on another device.*cuda here.*allowed: cpu"):
+        run(tiny_model_folder, tmp_path / "second", device="auto")
+    assert not (tmp_path / "second").exists()
