@@ -46,7 +46,7 @@ class CachedCrossAlignLoss(CrossAlignLoss):
         cannot be split.
     """
 
-    # Read by wrappers of sentence-transformers that patch the model's forward for the duration of this one.
+    # How losses of sentence-transformers say that they propagate back from a hook on what they return.
     uses_gradient_cache = True
 
     def __init__(

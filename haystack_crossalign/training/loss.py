@@ -45,7 +45,8 @@ class CrossAlignLoss(nn.Module):
 
     Works with the stock ``SentenceTransformerTrainer``. The result is a dictionary with the weighted terms, which the
     trainer sums and logs one by one: ``jsd`` or ``passage_nce``, ``nce`` and ``pool``; a term of weight 0 is left out,
-    and columns that no term needs are not embedded.
+    and columns that no term needs are not embedded. Losses that wrap another and calculate with its one number
+    (``MatryoshkaLoss``, ``AdaptiveLayerLoss``) do not take a dictionary.
 
     :param model: the ``SentenceTransformer`` that is trained.
     :param alignment: ``"jsd"``, or ``"passage_nce"``: InfoNCE between target passages and passages in its place (the
