@@ -198,8 +198,8 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
         table.add_row(
             one.language,
             str(one.queries),
-            f"{depth['a']:.1f} → {depth['b']:.1f}" if depth else "–",
-            f"{complete['a']:.1%} → {complete['b']:.1%}" if complete else "–",
+            _change(depth, ".1f"),
+            _change(complete, ".1%"),
             f"{one.before:.1%} → {one.after:.1%}",
             f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f}",
             one.verdict,
@@ -221,3 +221,10 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
     ]
     for line in lines:
         out.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _change(values: Mapping[str, Any] | None, form: str) -> str:
+    """A measure before and after; a dash where it is not defined, as Complete@10 of eleven versions."""
+    if not values or None in (values["a"], values["b"]):
+        return "–"
+    return f"{values['a']:{form}} → {values['b']:{form}}"

@@ -39,15 +39,16 @@ def retrain(
     from haystack_crossalign.cli.repair import report_pages
     from haystack_crossalign.errors import CrossAlignError
     from haystack_crossalign.training.job_config import read_job
-    from haystack_crossalign.training.job_outcome import Record, check_outcome_file, status_of
+    from haystack_crossalign.training.job_outcome import check_outcome_file
 
     if outcome is not None:
         check_outcome_file(outcome)
     try:
         job = read_job(config, overrides or ())
     except CrossAlignError as error:
-        # Where the models stand is not known: the outcome goes where it was asked for, or nowhere.
-        Record(config.stem, [] if outcome is None else [outcome]).write(status_of(error), str(error))
+        from haystack_crossalign.training.job import note_wrong_job
+
+        note_wrong_job(config, overrides or (), outcome, error)
         raise
     from haystack_crossalign.report.training_html import render_training_html
     from haystack_crossalign.training.job import run_job

@@ -130,5 +130,6 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
             screen.print(f"Too little was held out to measure {named}: harm to it is not known.", markup=False)
         if result["harmless"] is False:
             lost = 100 * result["harm"]
-            screen.print(f"Same-language retrieval lost {lost:.2f} points of NDCG@1 against the base.", markup=False)
+            told = f"Retrieval within one language lost up to {lost:.2f} points of NDCG@1 against the base."
+            screen.print(told, markup=False)
     screen.print(f"Wrote {output}: the model, README.md, training.json, report.html", markup=False, soft_wrap=True)

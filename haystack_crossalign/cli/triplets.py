@@ -126,6 +126,10 @@ def build(
         for option, file in (("--input", source), ("--drop", drop)):
             if file is not None:
                 raise InputError("of use with --corpus alone", source=option, seen=file)
+        if queries is None:
+            raise InputError(
+                "no queries of the documents", source="--queries", allowed="a file of queries, or triplets mine"
+            )
         from haystack_crossalign.cli.prepare import read_judgments
         from haystack_crossalign.training.builders import triplets_from_collection
 
@@ -310,6 +314,12 @@ def filter_(
     from haystack_crossalign.training.filtering import evaluation_texts, filter_targets, find_evaluation_files
     from haystack_crossalign.training.triplet_reader import read_triplets
 
+    for option, value, right, allowed in (
+        ("--length-factor", length_factor, length_factor > 1, "above 1"),
+        ("--near-duplicates", near_duplicates, 0 < near_duplicates <= 1, "above 0, at most 1"),
+    ):
+        if not right:
+            raise InputError("not allowed", source=option, seen=value, allowed=allowed)
     tags = () if languages is None else target_tags(languages, language)[0]
     triplets, origin = read_triplets(source, language=language, target_languages=tags)
     judged = find_evaluation_files(evaluation or ())

@@ -85,7 +85,7 @@ def _more(facts: Mapping[str, Any]) -> list[str]:
         within = "beyond" if result["harmless"] is False else "within"
         change = f"lost {lost:.2f}" if lost > 0 else f"gained {abs(lost):.2f}"
         sentences.append(
-            f"Same-language retrieval: the language that came off worst {change} points of NDCG@1 against the base "
+            f"Retrieval within one language: the one that came off worst {change} points of NDCG@1 against the base "
             f"model, {within} the tolerance of {100 * result['tolerance']:g}."
         )
         if result["unmeasured"]:

@@ -23,6 +23,10 @@ def take_lock(path: Path, busy: CrossAlignError) -> BaseFileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
+        try:
+            path.touch()  # where no file can be made, the lock only waits for one
+        except OSError as fault:
+            raise ExternalError(f"{path}: cannot be locked ({fault.strerror})") from fault
         raise busy from error
     except OSError as error:
         raise ExternalError(f"{path}: cannot be locked ({error.strerror})") from error

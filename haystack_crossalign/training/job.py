@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -30,7 +30,7 @@ from haystack_crossalign.training.job_audit import (
     evaluation_files,
     judge,
 )
-from haystack_crossalign.training.job_config import JobConfig
+from haystack_crossalign.training.job_config import JobConfig, job_names
 from haystack_crossalign.training.job_data import (
     check_groups,
     check_overlap,
@@ -99,6 +99,25 @@ def run_job(
         with record.written():
             _Run(job, store, record, environ, pages, files or {}, progress).go()
         return record
+
+
+def note_wrong_job(path: Path, overrides: Sequence[str], outcome_file: Path | None, error: CrossAlignError) -> None:
+    """Write the outcome of a job whose configuration is wrong: among its models, where these are there and no other run
+    has them, so that a success of before does not stand there as that of the last run; and to ``outcome_file``.
+
+    :param path: the configuration.
+    :param overrides: values set over it.
+    :param outcome_file: one more place for the outcome.
+    :param error: what is wrong.
+    """
+    files = [] if outcome_file is None else [outcome_file]
+    name, models = job_names(path, overrides)
+    with ExitStack() as stack:
+        if models is not None and models.is_dir():
+            with suppress(CrossAlignError):
+                stack.enter_context(ModelStore(models).locked())
+                files.append(models / OUTCOME)
+        Record(name or path.stem, files).write(status_of(error), str(error))
 
 
 @dataclass
@@ -341,7 +360,7 @@ class _Run:
             version = version_name(time_of, digest)
         with self.record.step("publish") as told:
             self.record.facts["version"] = version
-            write_atomically(self.output / "job" / OUTCOME, self.record.to_json("published"))
+            write_atomically(self.output / "job" / OUTCOME, self.record.to_publish())
             self.state |= {"publishing": version, "instead_of": self.store.latest()}
             self._keep_state()
             self.store.publish(self.output, version)

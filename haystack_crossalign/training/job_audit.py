@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -143,7 +144,21 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
                 field="audit.queries",
                 allowed="queries with a relevant document in their own language",
             )
-    check_conditions([parse_condition(text, source=_SOURCE) for text in gate.fail_on], plan, source=_SOURCE)
+    conditions = [parse_condition(text, source=_SOURCE) for text in gate.fail_on]
+    check_conditions(conditions, plan, source=_SOURCE)
+    for condition in conditions:
+        deepest = re.fullmatch(r"Complete@(\d+)", condition.measure)
+        for row in plan if deepest else ():
+            if row.name == condition.scenario and condition.query_language in (None, row.query_language):
+                part = collection.restrict(row.pool_languages, [row.query_language])
+                if deepest and min(map(len, part.relevant)) > int(deepest[1]):
+                    raise InputError(
+                        f"{condition.measure} has no value for queries in {row.query_language}: "
+                        f"{min(map(len, part.relevant))} versions cannot stand in the top {deepest[1]}",
+                        source=_SOURCE,
+                        seen=condition.text,
+                        allowed="a condition on another measure, such as Max@R_norm",
+                    )
     for name in ("must_improve", "must_beat_latest"):
         if getattr(gate, name) and not any(row.name == "multi" for row in plan):
             raise InputError(

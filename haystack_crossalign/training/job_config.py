@@ -27,7 +27,18 @@ from haystack_crossalign.training.recipe_rules import (
 from haystack_crossalign.training.recipe_yaml import Settings, apply_override, read_yaml
 from haystack_crossalign.training.repair_texts import FORMATS
 
-__all__ = ["AuditPart", "FileSource", "Filters", "Gate", "IndexSource", "JobConfig", "Mine", "Source", "read_job"]
+__all__ = [
+    "AuditPart",
+    "FileSource",
+    "Filters",
+    "Gate",
+    "IndexSource",
+    "JobConfig",
+    "Mine",
+    "Source",
+    "job_names",
+    "read_job",
+]
 
 
 @dataclass(frozen=True)
@@ -225,6 +236,20 @@ def read_job(path: Path | str, overrides: Sequence[str] = ()) -> JobConfig:
     object.__setattr__(made, "path", path)
     _check(made, settings)
     return made
+
+
+def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Path | None]:
+    """Name and folder of the models of a configuration that may be wrong otherwise; None for what cannot be read."""
+    try:
+        settings = read_yaml(path, "job configuration")
+        for override in overrides:
+            if override.partition("=")[0].strip() in ("name", "models"):
+                apply_override(settings, override)
+    except InputError:
+        return None, None
+    name, models = (settings.values.get(key) for key in ("name", "models"))
+    folder = path.parent / Path(models).expanduser() if isinstance(models, str) and models.strip() else None
+    return name if isinstance(name, str) else None, None if folder is None else folder.resolve()
 
 
 def _check(job: JobConfig, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from haystack_crossalign.audit.run import Embedder
 from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.first_sentence import letters
 from haystack_crossalign.training.builders import BuiltTriplets
 from haystack_crossalign.training.filtering import evaluation_texts, filter_targets
 from haystack_crossalign.training.filters import (
@@ -37,6 +38,8 @@ __all__ = [
     "triplets_from_documents",
 ]
 
+
+_LEAST_LETTERS = 2  # of a query
 
 Groups = dict[tuple[str, str], tuple[str, str]]
 """Where a text stands, and the text, by group and language."""
@@ -124,7 +127,7 @@ def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequen
     """A triplet for each group that has the language and one of the targets.
 
     The query is the title of the document, else its first sentence, which is then taken out of it; the target query is
-    that of the target's own version.
+    that of the target's own version. A version that is too short to give a query has none.
 
     :param texts: parallel documents.
     :param language: of query and passage.
@@ -133,13 +136,16 @@ def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequen
     groups: dict[str, dict[str, Passage]] = {}
     for passage in texts.passages:
         groups.setdefault(passage.group, {}).setdefault(passage.language, passage)
-    made, lacking = [], 0
+    made, lacking, short = [], 0, 0
     for group, versions in groups.items():
         tags = [tag for tag in (languages or sorted(versions)) if tag in versions and tag != language]
         if language not in versions or not tags:
             lacking += 1
             continue
         asked = {tag: _asked(versions[tag]) for tag in (language, *tags)}
+        if not asked[language][0]:
+            short += 1
+            continue
         made.append(
             Triplet(
                 id=group,
@@ -148,10 +154,12 @@ def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequen
                 query=asked[language][0],
                 passage=asked[language][1],
                 targets={tag: asked[tag][1] for tag in tags},
-                target_queries={tag: asked[tag][0] for tag in tags},
+                target_queries={tag: asked[tag][0] for tag in tags if asked[tag][0]},
             )
         )
-    return BuiltTriplets(tuple(made), {"groups that lack a language": lacking})
+    return BuiltTriplets(
+        tuple(made), {"groups that lack a language": lacking, "documents too short for a query": short}
+    )
 
 
 def mined_triplets(
@@ -242,4 +250,5 @@ def _asked(passage: Passage) -> tuple[str, str]:
     if passage.title:
         return passage.title, passage.text
     _, query, rest = known_item(passage.text)
-    return query, rest
+    # Of a document of one word there is no part that could ask for it.
+    return ("", passage.text) if letters(query) < _LEAST_LETTERS else (query, rest)

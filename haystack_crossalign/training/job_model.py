@@ -50,7 +50,7 @@ def job_recipe(job: JobConfig) -> JobModel:
     :param job: the configuration.
     :raises InputError: when the recipe is wrong, or its languages contradict those of the job.
     """
-    recipe = None if job.recipe is None else read_recipe(job.file(job.recipe), job.overrides)
+    recipe = None if job.recipe is None else _recipe_of(job, job.recipe)
     language = job.language or (recipe.language if recipe else "en")
     languages = job.languages or (recipe.languages if recipe else ())
     if language in languages:
@@ -61,6 +61,18 @@ def job_recipe(job: JobConfig) -> JobModel:
     if recipe is not None and job.model is not None:
         recipe = replace(recipe, model=replace(recipe.model, name=name))
     return JobModel(name, recipe, language, languages)
+
+
+def _recipe_of(job: JobConfig, path: str) -> Recipe:
+    """The recipe with the job's overrides; what is wrong with one of these is told as the job's."""
+    read_recipe(job.file(path))
+    try:
+        return read_recipe(job.file(path), job.overrides)
+    except InputError as error:
+        # The file alone is right.
+        raise InputError(
+            f"overrides: {error.problem}", source=job.path, field=error.field, seen=error.seen, allowed=error.allowed
+        ) from error
 
 
 def _with_languages(recipe: Recipe, language: str, languages: Sequence[str], job: JobConfig) -> Recipe:
@@ -129,7 +141,7 @@ def train_job(
         recipe = replace(recipe, data=(TrainSource(path=str(data)),), held_out=held_out)
     recipe = replace(recipe, name=recipe.name or job.name)
     if job.launch:
-        _launched(job.launch, recipe, output, lock, resume=resume)
+        _launched(job, recipe, output, lock, resume=resume)
         return {"launcher": job.launch[0]}
     from haystack_crossalign.training.trainer import train
 
@@ -188,7 +200,7 @@ def repair_job(
     }
 
 
-def _launched(launch: Sequence[str], recipe: Recipe, output: Path, lock: Path, *, resume: bool) -> None:
+def _launched(job: JobConfig, recipe: Recipe, output: Path, lock: Path, *, resume: bool) -> None:
     """Train in processes that a launcher starts, such as ``accelerate launch``."""
     file = output.parent / "recipe.yaml"
     # JSON is YAML. Relative paths start where the recipe stands, which this file does not.
@@ -199,7 +211,7 @@ def _launched(launch: Sequence[str], recipe: Recipe, output: Path, lock: Path, *
         if section[name] is not None:
             section[name] = str((recipe.folder / section[name]).resolve())
     file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
-    command = [*launch, "-m", "haystack_crossalign", "train", "--recipe", str(file), "--output", str(output)]
+    command = [*job.launch, "-m", "haystack_crossalign", "train", "--recipe", str(file), "--output", str(output)]
     try:
         code = run_launcher(
             [*command, *(["--resume", "--or-anew"] if resume else [])],
@@ -207,10 +219,16 @@ def _launched(launch: Sequence[str], recipe: Recipe, output: Path, lock: Path, *
             lock_file=lock,
         )
     except OSError as error:
-        raise InputError("cannot be started", field="launch", seen=launch[0], allowed="a command") from error
+        raise InputError(
+            "cannot be started",
+            source=job.path,
+            field="launch",
+            seen=job.launch[0],
+            allowed="a program and its arguments as a list, such as [accelerate, launch]",
+        ) from error
     if code == _INTERRUPTED:
         raise KeyboardInterrupt
     if code == InputError.exit_code:
-        raise InputError("the training refused its input; its message stands above", field="launch")
+        raise InputError("the training refused its input; its message stands above", source=job.path, field="launch")
     if code != 0:
         raise ExternalError(f"the launcher ended with {code}; its messages stand above")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -83,6 +83,12 @@ class Record:
             entry["status"] = "done"
         finally:
             entry["seconds"] = round(perf_counter() - began, 3)
+
+    def to_publish(self) -> str:
+        """The outcome as a version holds it, which is written before the two renames that publish it."""
+        *before, publishing = self.steps
+        whole = replace(self, steps=[*before, publishing | {"status": "done"}])
+        return whole.to_json("published")
 
     def skip(self, name: str, reason: str) -> None:
         """Note a step that was not needed."""

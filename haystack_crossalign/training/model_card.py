@@ -58,7 +58,7 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
     start = " after a linear repair of its language directions" if facts["start"]["kind"] == "repair" else ""
     yield (
         f"[{facts['model']['name']}] fine-tuned{start} so that versions of one text in several languages ({named}) "
-        "are found together, with the joint loss of cross-lingual alignment (arXiv 2604.05684). "
+        f"are found together: {_terms(facts['recipe'])}. "
         f"Vectors of {facts['model']['dimension']} numbers, compared by cosine."
     )
     if facts["kept"]["share"] == 0:
@@ -77,6 +77,27 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
     yield ""
 
 
+def _terms(recipe: Mapping[str, Any]) -> str:
+    """What was trained with, in words."""
+    loss, distil = recipe["loss"], recipe["distil"]
+    jsd = bool(loss["alignment_weight"]) and loss["alignment"] == "jsd"
+    if jsd and loss["nce_weight"]:
+        terms = ["the joint loss of cross-lingual alignment (Jensen-Shannon divergence and InfoNCE, arXiv 2604.05684)"]
+    else:
+        terms = ["Jensen-Shannon divergence between versions (arXiv 2604.05684)"] if jsd else []
+        if loss["alignment_weight"] and not jsd:
+            terms.append("a contrast between versions of passages (arXiv 2604.05684)")
+        if loss["nce_weight"]:
+            terms.append("a contrast of passages with queries in the other language (arXiv 2604.05684)")
+    if loss["pool_weight"]:
+        terms.append("a contrast of queries with one pool of passages in all languages")
+    if distil["anchor_weight"]:
+        terms.append("translations drawn to where the model has the originals")
+    if distil["weight"]:
+        terms.append("similarities within a language held")
+    return "trained by " + "; ".join(terms)
+
+
 def _usage(facts: Mapping[str, Any]) -> Iterator[str]:
     prompts = facts["model"]["prompts"]
     yield from (
@@ -85,7 +106,7 @@ def _usage(facts: Mapping[str, Any]) -> Iterator[str]:
         "```python",
         "from sentence_transformers import SentenceTransformer",
         "",
-        f"model = SentenceTransformer({facts['name']!r})",
+        'model = SentenceTransformer("path/to/this/folder")',
         'queries = model.encode_query(["…"])',
         'documents = model.encode_document(["…", "…"])',
         "scores = model.similarity(queries, documents)",
@@ -139,7 +160,7 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
     verdict = "beyond" if result["harmless"] is False else "within"
     change = f"{lost:.2f} points of NDCG@1 less" if lost > 0 else f"{abs(lost):.2f} points of NDCG@1 more"
     yield (
-        f"Same-language retrieval of the language that came off worst: {change} than the base model, {verdict} the "
+        f"Retrieval within one language, of the one that came off worst: {change} than the base model, {verdict} the "
         f"tolerance of {100 * result['tolerance']:g}."
     )
     if result["unmeasured"]:

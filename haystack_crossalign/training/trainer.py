@@ -16,6 +16,7 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.training.builders import BuiltTriplets
 from haystack_crossalign.training.candidates import choose_weights, weights_of
@@ -132,7 +133,12 @@ class _Run:
         with self._timed("data"):
             data = read_train_data(recipe, triplets)
         with self._timed("model"):
-            base = load_base(recipe.model, self.device)
+            try:
+                base = load_base(recipe.model, self.device)
+            except InputError as error:
+                if error.source is not None:  # a file of the model
+                    raise
+                raise recipe.error(error.problem, ("model", "name"), error.seen, error.allowed) from error
         bf16 = resolve_precision(recipe.precision, self.device) == "bf16"
         table = TextTable(base.model, base.prompts, max_tokens=recipe.model.max_tokens)
         rows = make_rows(data.train, table, languages=recipe.languages, batch_languages=recipe.batch_languages)

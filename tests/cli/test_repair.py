@@ -171,3 +171,21 @@ def test_wrong_input_is_one_message_and_leaves_no_folder(
     assert done.code == 2
     assert "is there already" in done.err
     assert not list(output.iterdir())
+
+
+def test_eleven_languages_are_repaired_and_told(crossalign: Any, tiny_model_folder: Path, tmp_path: Path) -> None:
+    """Of eleven versions no ten ranks can hold all, so that Complete@10 has no value."""
+    tags = ("en", "zh", "ar", "es", "th", "vi", "fr", "de", "it", "pt", "ru")
+    lines = []
+    for group in range(16):
+        for place, tag in enumerate(tags):
+            words = np.random.default_rng([group, place]).integers(60, size=12)
+            text = " ".join(f"w{word}" for word in words)
+            lines.append(json.dumps({"id": f"{tag}{group}", "text": text, "language": tag, "parallel_id": group}))
+    (tmp_path / "documents.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    done = crossalign(
+        "repair", "--model", tiny_model_folder, "--parallel", tmp_path / "documents.jsonl",
+        "--output", tmp_path / "matrix", "--matrix-only", "--samples", 100,
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "matrix" / "matrix.safetensors").is_file()

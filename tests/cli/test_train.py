@@ -123,3 +123,36 @@ def test_a_disk_that_has_no_room_is_an_outside_fault(
     assert "cannot be written" in done.stderr
     assert "fault of the program" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_not_there_is_told_with_the_line_of_the_recipe(
+    crossalign, recipe_file: Path, tmp_path: Path
+) -> None:
+    text = recipe_file.read_text(encoding="utf-8")
+    start = text.index("  name:", text.index("model:"))
+    end = text.index("\n", start)
+    recipe_file.write_text(text[:start] + "  name: ./nowhere" + text[end:], encoding="utf-8")
+    done = crossalign("train", "--recipe", recipe_file, "--output", tmp_path / "out")
+    assert done.code == 2
+    line = recipe_file.read_text(encoding="utf-8")[:start].count("\n") + 1
+    assert f"recipe.yaml, line {line}, field 'model.name': no such model folder; seen: './nowhere'" in done.err
+
+
+def test_the_card_names_the_terms_that_were_trained_with(crossalign, recipe_file: Path, tmp_path: Path) -> None:
+    joint = "the joint loss of cross-lingual alignment"
+    command = ["train", "--recipe", recipe_file, "--set", "optimiser.max_steps=2", "--quiet", "--output"]
+    assert crossalign(*command, tmp_path / "joint").code == 0
+    assert joint in (tmp_path / "joint" / "README.md").read_text(encoding="utf-8")
+    pool = ["--set", "loss={alignment_weight: 0, nce_weight: 0, pool_weight: 1}"]
+    assert crossalign(*command, tmp_path / "pool", *pool).code == 0
+    card = (tmp_path / "pool" / "README.md").read_text(encoding="utf-8")
+    assert joint not in card
+    assert "trained by a contrast of queries with one pool of passages in all languages." in card
+    assert 'SentenceTransformer("path/to/this/folder")' in card
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_no_other_run(crossalign, recipe_file: Path) -> None:
+    done = crossalign("train", "--recipe", recipe_file, "--output", "/proc/model")
+    assert done.code == 3
+    assert "another training run" not in done.err
+    assert "cannot be locked" in done.err

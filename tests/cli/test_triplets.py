@@ -342,3 +342,22 @@ def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_p
     same = tmp_path / "t.jsonl"
     done = crossalign("triplets", "filter", "--input", pairs, "--output", same, "--report", same)
     assert (done.code, "would overwrite the file of --output" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["filter", "--input", "t.jsonl", "--near-duplicates", "1.5"], "--near-duplicates: not allowed; seen: 1.5"),
+        (["filter", "--input", "t.jsonl", "--length-factor", "1"], "--length-factor: not allowed; seen: 1.0"),
+        (["build", "--documents", "d.jsonl", "--languages", "zh"], "--queries: no queries of the documents"),
+    ],
+)
+def test_a_wrong_option_is_named_as_it_was_given(
+    crossalign: Any, tmp_path: Path, command: list[str], message: str
+) -> None:
+    (tmp_path / "t.jsonl").write_text('{"query": "q", "passage": "p", "targets": {"zh": "文"}}\n', encoding="utf-8")
+    files = [tmp_path / one if one.endswith(".jsonl") else one for one in command]
+    done = crossalign("triplets", *files, "--output", tmp_path / "out.jsonl")
+    assert done.code == 2
+    assert message in done.err
+    assert not (tmp_path / "out.jsonl").exists()

@@ -127,6 +127,7 @@ def test_a_passing_model_is_published_with_its_audit_and_latest_points_to_it(wri
     inside = json.loads((models / "latest" / "job" / "outcome.json").read_text(encoding="utf-8"))
     Draft202012Validator(outcome_schema()).validate(inside)
     assert inside["version"] == version
+    assert {step["status"] for step in inside["steps"]} == {"done"}
     assert str(path.parent) not in (models / "outcome.json").read_text(encoding="utf-8")
 
 
@@ -635,3 +636,66 @@ def test_a_recipe_is_not_trained_on_what_judges_it(
         InputError, match=r"the recipe's data have texts that the model is judged by; seen: '1 triplets"
     ):
         run(write_job(source=None, recipe="recipe.yaml", filters={}, audit=audit))
+
+
+def test_documents_of_one_word_are_counted_and_end_nothing(write_job: WriteJob, tmp_path: Path) -> None:
+    lines = []
+    for group in range(40):
+        for place, tag in enumerate(("en", "zh")):
+            words = np.random.default_rng([group, place]).integers(30, size=12) + 30 * place
+            lines.append({"text": " ".join(f"w{word}" for word in words), "language": tag, "parallel_id": f"g{group}"})
+    for group, (english, chinese) in enumerate((("Yes", "是"), ("Red", "红"), ("The red house stands", "屋"))):
+        lines += [
+            {"text": text, "language": tag, "parallel_id": f"s{group}"}
+            for tag, text in (("en", english), ("zh", chinese))
+        ]
+    rows = [json.dumps(line | {"id": str(number)}) for number, line in enumerate(lines)]
+    (tmp_path / "documents.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    outcome = run(write_job(source={"files": [{"path": "documents.jsonl"}]}, filters={"language": False}))
+    assert outcome["status"] == "published"
+    read = next(step["facts"] for step in outcome["steps"] if step["name"] == "read")
+    assert read["left_out"] == {"documents too short for a query": 2}
+
+
+def test_a_wrong_configuration_does_not_leave_an_old_success_as_the_last_run(
+    write_job: WriteJob, tmp_path: Path
+) -> None:
+    assert run(write_job())["status"] == "published"
+    latest = (tmp_path / "models" / "latest").readlink()
+    for changes in ({"gates": {}}, {"name": "tiny", "keep": 0}):
+        process = start(write_job(**changes))
+        assert process.wait(timeout=120) == 2
+        outcome = outcome_of(tmp_path / "models")
+        assert (outcome["status"], outcome["exit_code"], outcome["job"]) == ("wrong input", 2, "tiny")
+        run(write_job())
+    # Another run has the models: what it says of itself stands.
+    before = (tmp_path / "models" / "outcome.json").read_bytes()
+    with ModelStore(tmp_path / "models").locked():
+        assert start(write_job(gates={})).wait(timeout=120) == 2
+    assert (tmp_path / "models" / "outcome.json").read_bytes() == before
+    assert latest != (tmp_path / "models" / "latest").readlink()
+
+
+def test_what_is_wrong_with_an_override_of_the_recipe_is_told_as_the_jobs(write_job: WriteJob, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("model: m\nlanguages: [zh]\n", encoding="utf-8")
+    path = write_job(method="train", recipe="recipe.yaml", overrides=["optimiser.foo=1"])
+    with pytest.raises(InputError, match=r"job\.yaml, field 'optimiser\.foo': overrides: unknown key"):
+        job_recipe(read_job(path))
+
+
+def test_a_gate_on_more_versions_than_its_depth_is_refused_before_anything_is_trained(
+    write_job: WriteJob, tmp_path: Path
+) -> None:
+    tags = ["en", "zh", "ar"]
+    lines = []
+    for group in range(40):
+        for place, tag in enumerate(tags):
+            words = np.random.default_rng([group, place]).integers(30, size=12) + 30 * place
+            line = {"text": " ".join(f"w{word}" for word in words), "language": tag, "parallel_id": f"g{group}"}
+            lines.append(json.dumps(line | {"id": f"{tag}{group}"}))
+    (tmp_path / "documents.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    job = {"source": {"files": [{"path": "documents.jsonl"}]}, "filters": {"language": False}}
+    path = write_job(**job, gate={"tolerance": None, "must_improve": False, "fail_on": ["Complete@2<1%"]})
+    with pytest.raises(InputError, match=r"Complete@2 has no value.*3 versions cannot stand in the top 2"):
+        run(path)
+    assert [step["name"] for step in outcome_of(tmp_path / "models")["steps"]] == ["read", "filter"]
