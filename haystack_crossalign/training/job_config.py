@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,10 @@ class JobConfig:
 
     def file(self, name: str) -> Path:
         """A path of the configuration, which is relative to the file it stands in."""
-        return self.path.parent / Path(name).expanduser()
+        try:
+            return self.path.parent / Path(name).expanduser()
+        except RuntimeError as error:  # a name such as ~nobody/models
+            raise InputError("no folder of that user", source=self.path, seen=name, allowed="a path") from error
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain data."""
@@ -239,7 +243,8 @@ def read_job(path: Path | str, overrides: Sequence[str] = ()) -> JobConfig:
 
 
 def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Path | None]:
-    """Name and folder of the models of a configuration that may be wrong otherwise; None for what cannot be read."""
+    """Name and folder of the models of a configuration that may be wrong otherwise; None for what cannot be read or is
+    not there."""
     try:
         settings = read_yaml(path, "job configuration")
         for override in overrides:
@@ -248,8 +253,12 @@ def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Pa
     except InputError:
         return None, None
     name, models = (settings.values.get(key) for key in ("name", "models"))
-    folder = path.parent / Path(models).expanduser() if isinstance(models, str) and models.strip() else None
-    return name if isinstance(name, str) else None, None if folder is None else folder.resolve()
+    folder = None
+    if isinstance(models, str) and models.strip():
+        # Of a name that cannot be one of a folder nothing follows.
+        with suppress(OSError, RuntimeError, ValueError):
+            folder = (path.parent / Path(models).expanduser()).resolve(strict=True)
+    return name if isinstance(name, str) else None, folder
 
 
 def _check(job: JobConfig, settings: Settings) -> None:

@@ -668,6 +668,11 @@ def test_a_wrong_configuration_does_not_leave_an_old_success_as_the_last_run(
         outcome = outcome_of(tmp_path / "models")
         assert (outcome["status"], outcome["exit_code"], outcome["job"]) == ("wrong input", 2, "tiny")
         run(write_job())
+    for models in ("x" * 300, "~nobody-at-all/models"):
+        process = start(write_job("other.yaml", models=models))
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 2, told
+        assert b"Traceback" not in told
     # Another run has the models: what it says of itself stands.
     before = (tmp_path / "models" / "outcome.json").read_bytes()
     with ModelStore(tmp_path / "models").locked():
