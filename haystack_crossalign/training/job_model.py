@@ -65,11 +65,11 @@ def job_recipe(job: JobConfig) -> JobModel:
 
 def _recipe_of(job: JobConfig, path: str) -> Recipe:
     """The recipe with the job's overrides; what is wrong with one of these is told as the job's."""
-    read_recipe(job.file(path))
     try:
         return read_recipe(job.file(path), job.overrides)
     except InputError as error:
-        # The file alone is right.
+        if error.source != "--set":  # what overrides are called where they come from the command line
+            raise
         raise InputError(
             f"overrides: {error.problem}", source=job.path, field=error.field, seen=error.seen, allowed=error.allowed
         ) from error
