@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.data.collection import Source
     from haystack_crossalign.training.triplets import Triplet
 
-__all__ = ["check_triplet_outputs", "finish", "target_tags"]
+__all__ = ["check_triplet_outputs", "errors_of", "finish", "target_tags"]
 
 _OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
 
@@ -69,6 +70,15 @@ def finish(
     for path in (output, report):
         if path is not None:
             typer.echo(f"Wrote {path}")
+
+
+@contextmanager
+def errors_of(option: str) -> Iterator[None]:
+    """Let input errors inside name the option that the value came from."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.problem, source=option, seen=error.seen, allowed=error.allowed) from error
 
 
 def target_tags(names: str, language: str) -> tuple[list[str], str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from haystack_crossalign.cli import options as opt
-from haystack_crossalign.cli.triplet_files import check_triplet_outputs, finish, target_tags
+from haystack_crossalign.cli.triplet_files import check_triplet_outputs, errors_of, finish, target_tags
 from haystack_crossalign.errors import ExternalError, InputError
 
 if TYPE_CHECKING:
@@ -314,12 +314,11 @@ def filter_(
     from haystack_crossalign.training.filtering import evaluation_texts, filter_targets, find_evaluation_files
     from haystack_crossalign.training.triplet_reader import read_triplets
 
-    for option, value, right, allowed in (
-        ("--length-factor", length_factor, length_factor > 1, "above 1"),
-        ("--near-duplicates", near_duplicates, 0 < near_duplicates <= 1, "above 0, at most 1"),
-    ):
-        if not right:
-            raise InputError("not allowed", source=option, seen=value, allowed=allowed)
+    with errors_of("--length-factor"):
+        plausible = make.length_ratio(length_factor)
+    with errors_of("--near-duplicates"):
+        # Of two passages that are nearly the same, each would be a false negative of the other.
+        distinct = make.near_duplicates(near_duplicates, across_groups=True)
     tags = () if languages is None else target_tags(languages, language)[0]
     triplets, origin = read_triplets(source, language=language, target_languages=tags)
     judged = find_evaluation_files(evaluation or ())
@@ -333,8 +332,7 @@ def filter_(
                 lambda texts: [each.language for each in detector.detect(texts)], detectable=detector.languages
             )
         )
-    # Of two passages that are nearly the same, each would be a false negative of the other.
-    chosen += [make.length_ratio(length_factor), make.near_duplicates(near_duplicates, across_groups=True)]
+    chosen += [plausible, distinct]
     if passages_per_query is not None:
         chosen.append(make.ambiguous_queries(passages_per_query))
     texts, sources = evaluation_texts(judged.read)

@@ -14,7 +14,7 @@ from haystack_crossalign.measures.depth import Complete, MaxAtR, max_at_r_bounds
 from haystack_crossalign.ranks.table import CENSORED, RankTable
 from haystack_crossalign.statistics import bootstrap_means, median_interval, quantiles
 
-__all__ = ["CensoredBlock", "Median", "RowStatistics", "aggregate"]
+__all__ = ["CensoredBlock", "Median", "RowStatistics", "aggregate", "known_mean"]
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
@@ -138,11 +138,11 @@ def _ties(
     for measure in measures:
         ends = {"optimistic": optimistic, "pessimistic": pessimistic}
         if isinstance(measure, MaxAtR):
-            ties[measure.name] = {end: None if hidden else _mean(bound) for end, bound in ends.items()}
+            ties[measure.name] = {end: None if hidden else known_mean(bound) for end, bound in ends.items()}
         elif isinstance(measure, Complete):
             one = given[measure.name]
             ties[measure.name] = {
-                end: None if one.censored.any() else _mean(_complete(measure, bound, one.values))
+                end: None if one.censored.any() else known_mean(_complete(measure, bound, one.values))
                 for end, bound in ends.items()
             }
     return ties
@@ -164,12 +164,16 @@ def _censored(table: RankTable) -> CensoredBlock | None:
             "depth_max": int(table.depth.max()) if queries else 0,
             "queries": hidden,
             "share": hidden / queries if queries else 0.0,
-            "Max@R_lower_bound": _mean(max_at_r_lower_bound(table)),
+            "Max@R_lower_bound": known_mean(max_at_r_lower_bound(table)),
         }
     )
 
 
-def _mean(values: NDArray[np.float64]) -> float | None:
+def known_mean(values: NDArray[np.float64]) -> float | None:
+    """Mean over the queries that have a value; None where none has.
+
+    :param values: float64 [queries], NaN for a query without a value.
+    """
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else None
 

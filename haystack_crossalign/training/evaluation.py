@@ -14,6 +14,7 @@ from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import evaluate, parse_measure
+from haystack_crossalign.measures.aggregate import known_mean
 from haystack_crossalign.training.packing import DOCUMENT, QUERY, TextTable
 from haystack_crossalign.training.repair_scores import HeldOut
 from haystack_crossalign.training.triplets import Triplet, joined, normalised
@@ -149,7 +150,7 @@ class HeldOutAudit:
             for scenario in plan:
                 table = rank_scenario(collection, scenario).table
                 values = evaluate(table, measures)
-                means = {name: _mean(one.values) for name, one in values.items()}
+                means = {name: known_mean(one.values) for name, one in values.items()}
                 made.append(
                     RowScore(
                         scenario.name,
@@ -220,12 +221,6 @@ class HeldOutAudit:
                 )
             )
         return made
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    """Mean over the queries for which a measure is defined; None without any."""
-    defined = values[~np.isnan(values)]
-    return float(np.mean(defined)) if len(defined) else None
 
 
 def _defined(row: RowScore, measure: str) -> float:

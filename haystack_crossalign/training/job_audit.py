@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors, emb
 from haystack_crossalign.data.collection import JudgedCollection, Source
 from haystack_crossalign.data.read import read_collection
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.measures import parse_measure
+from haystack_crossalign.measures import Complete, parse_measure
 from haystack_crossalign.training.filtering import EvaluationFiles, find_evaluation_files
 from haystack_crossalign.training.job_config import Gate, JobConfig
 from haystack_crossalign.training.repair_harm import LanguageHarm
@@ -147,14 +146,14 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
     conditions = [parse_condition(text, source=_SOURCE) for text in gate.fail_on]
     check_conditions(conditions, plan, source=_SOURCE)
     for condition in conditions:
-        deepest = re.fullmatch(r"Complete@(\d+)", condition.measure)
-        for row in plan if deepest else ():
+        measure = parse_measure(condition.measure)
+        for row in plan if isinstance(measure, Complete) else ():
             if row.name == condition.scenario and condition.query_language in (None, row.query_language):
-                part = collection.restrict(row.pool_languages, [row.query_language])
-                if deepest and min(map(len, part.relevant)) > int(deepest[1]):
+                fewest = min(map(len, collection.restrict(row.pool_languages, [row.query_language]).relevant))
+                if isinstance(measure, Complete) and fewest > measure.cutoff:
                     raise InputError(
-                        f"{condition.measure} has no value for queries in {row.query_language}: "
-                        f"{min(map(len, part.relevant))} versions cannot stand in the top {deepest[1]}",
+                        f"{measure.name} has no value for queries in {row.query_language}: "
+                        f"{fewest} versions cannot stand in the top {measure.cutoff}",
                         source=_SOURCE,
                         seen=condition.text,
                         allowed="a condition on another measure, such as Max@R_norm",

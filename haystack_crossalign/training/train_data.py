@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,7 +117,8 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets 
         if entry.limit is not None and len(kept) > entry.limit:
             left_out["above the limit"] = len(kept) - entry.limit
             # A generator per file: the limit of one does not move the draw of another.
-            kept = _drawn(kept, entry.limit, np.random.default_rng([recipe.seed, number]))
+            generator = np.random.default_rng([recipe.seed, number])
+            kept = _drawn(kept, entry.limit, generator, lambda one: (one.passage,))
         if not kept:
             together = recipe.batch_languages == "all"
             raise recipe.error(
@@ -173,25 +174,22 @@ def _too_few(recipe: Recipe, left: int, read: int, after: int) -> InputError:
     )
 
 
-def _drawn(triplets: Sequence[Triplet], count: int, generator: np.random.Generator) -> tuple[Triplet, ...]:
-    """So many triplets, in their order; a passage comes a second time only after every other one has come."""
+def _drawn(
+    triplets: Sequence[Triplet],
+    count: int,
+    generator: np.random.Generator,
+    keys: Callable[[Triplet], Collection[str]],
+) -> tuple[Triplet, ...]:
+    """At most so many triplets, in their order; a key comes a second time only after every other one has come.
+
+    :param keys: what is to come evenly, such as the passage, or the target languages.
+    """
     seen: Counter[str] = Counter()
     turns: list[tuple[int, int, int]] = []
     for place in generator.permutation(len(triplets)).tolist():
-        turns.append((seen[triplets[place].passage], len(turns), place))
-        seen[triplets[place].passage] += 1
-    return tuple(triplets[place] for place in sorted(place for _, _, place in sorted(turns)[:count]))
-
-
-def _spread(triplets: Sequence[Triplet], count: int, generator: np.random.Generator) -> tuple[Triplet, ...]:
-    """At most so many triplets, in their order, of every target language as many as the others leave it."""
-    if len(triplets) <= count:
-        return tuple(triplets)
-    seen: Counter[str] = Counter()
-    turns: list[tuple[int, int, int]] = []
-    for place in generator.permutation(len(triplets)).tolist():
-        turns.append((min(seen[tag] for tag in triplets[place].targets), len(turns), place))
-        seen.update(triplets[place].targets.keys())
+        own = keys(triplets[place])
+        turns.append((min(seen[key] for key in own), len(turns), place))
+        seen.update(own)
     return tuple(triplets[place] for place in sorted(place for _, _, place in sorted(turns)[:count]))
 
 
@@ -216,7 +214,8 @@ def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ..
         return chosen, apart
     read, source = read_triplets(recipe.folder / part.path, language=recipe.language, target_languages=recipe.languages)
     usable = _wanted(BuiltTriplets(read, {}), recipe, None).triplets
-    chosen = _spread(usable, part.limit, np.random.default_rng([recipe.seed, len(usable)]))
+    generator = np.random.default_rng([recipe.seed, len(usable)])
+    chosen = _drawn(usable, part.limit, generator, lambda one: tuple(one.targets))
     if not chosen:
         raise recipe.error(
             "no triplet with a wanted target language",

@@ -347,8 +347,11 @@ def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_p
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["filter", "--input", "t.jsonl", "--near-duplicates", "1.5"], "--near-duplicates: not allowed; seen: 1.5"),
-        (["filter", "--input", "t.jsonl", "--length-factor", "1"], "--length-factor: not allowed; seen: 1.0"),
+        (
+            ["filter", "--input", "t.jsonl", "--near-duplicates", "1.5"],
+            "--near-duplicates: out of range; seen: 1.5; allowed: above 0, at most 1",
+        ),
+        (["filter", "--input", "t.jsonl", "--length-factor", "1"], "--length-factor: must be above 1; seen: 1.0"),
         (["build", "--documents", "d.jsonl", "--languages", "zh"], "--queries: no queries of the documents"),
     ],
 )
