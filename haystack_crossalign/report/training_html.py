@@ -83,7 +83,7 @@ def _more(facts: Mapping[str, Any]) -> list[str]:
     if result is not None:
         lost = 100 * result["harm"]
         within = "beyond" if result["harmless"] is False else "within"
-        change = f"lost {lost:.2f}" if lost > 0 else f"gained {abs(lost):.2f}"
+        change = "lost no" if lost == 0 else f"lost {lost:.2f}" if lost > 0 else f"gained {abs(lost):.2f}"
         sentences.append(
             f"Retrieval within one language: the one that came off worst {change} points of NDCG@1 against the base "
             f"model, {within} the tolerance of {100 * result['tolerance']:g}."

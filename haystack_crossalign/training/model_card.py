@@ -158,9 +158,11 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     lost = 100 * result["harm"]
     verdict = "beyond" if result["harmless"] is False else "within"
-    change = f"{lost:.2f} points of NDCG@1 less" if lost > 0 else f"{abs(lost):.2f} points of NDCG@1 more"
+    change = f"{abs(lost):.2f} points of NDCG@1 {'less' if lost > 0 else 'more'} than"
+    if lost == 0:
+        change = "as much NDCG@1 as"
     yield (
-        f"Retrieval within one language, of the one that came off worst: {change} than the base model, {verdict} the "
+        f"Retrieval within one language, of the one that came off worst: {change} the base model, {verdict} the "
         f"tolerance of {100 * result['tolerance']:g}."
     )
     if result["unmeasured"]:

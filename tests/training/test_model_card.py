@@ -71,6 +71,11 @@ def test_harm_is_told_in_card_and_report(facts: dict[str, Any]) -> None:
     told = {**facts, "result": result}
     assert "2.34 points of NDCG@1 less than the base model, beyond the tolerance of 0.5" in model_card(told)
     assert "lost 2.34 points" in render_training_html(told)
+    none = {**facts, "result": {**facts["result"], "harm": 0.0, "harmless": None, "unmeasured": ["ar"]}}
+    assert "as much NDCG@1 as the base model, within the tolerance of 0.5" in model_card(none)
+    assert "lost no points of NDCG@1" in render_training_html(none)
+    for page in (model_card(none), render_training_html(none)):
+        assert "Too little was held out to measure Arabic" in page
 
 
 def test_the_report_is_one_page_that_loads_nothing_and_shows_curves_and_table(facts: dict[str, Any]) -> None:
