@@ -43,7 +43,7 @@ $(VENV)/.bench: $(STAMP)
 	@touch $@
 
 benchmarks: $(VENV)/.bench  ## Run every benchmark (minutes; quiet machine, please).
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/speed/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## Remove the environment and what tools left behind.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from haystack_crossalign.opensearch.connect import open_client
-from haystack_crossalign.opensearch.doctor import diagnose
-from haystack_crossalign.opensearch.doctor_findings import Diagnosis
-from haystack_crossalign.opensearch.settings import LiveSettings
-from haystack_crossalign.opensearch.traffic import Traffic
+from haystack_crossalign.opensearch.connection.connect import open_client
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.connection.traffic import Traffic
+from haystack_crossalign.opensearch.doctor.diagnose import diagnose
+from haystack_crossalign.opensearch.doctor.findings import Diagnosis
 
 INDEX = "doctor"
 

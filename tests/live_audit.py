@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from haystack_crossalign.opensearch.audit_index import FinishedAudit, IndexAudit
-from haystack_crossalign.opensearch.audit_options import AuditOptions
-from haystack_crossalign.opensearch.client import Patience, ReadOnlyClient
-from haystack_crossalign.opensearch.live_queries import read_live_queries
-from haystack_crossalign.opensearch.settings import LiveSettings
+from haystack_crossalign.opensearch.audit.options import AuditOptions
+from haystack_crossalign.opensearch.audit.run import FinishedAudit, IndexAudit
+from haystack_crossalign.opensearch.connection.client import Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.live.queries import read_live_queries
 
 DIMENSION, GROUPS = 12, 15
 LANGUAGES = ("ar", "en", "zh")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from haystack_crossalign.errors import CrossAlignError
-from haystack_crossalign.opensearch.client import Patience, ReadOnlyClient
-from haystack_crossalign.opensearch.counting import count_ranks
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.pool import IndexView
+from haystack_crossalign.opensearch.connection.client import Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
 
 DIMENSION = 8
 GROUPS, LANGUAGES = 20, ("ar", "en", "zh")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from haystack_crossalign.detection import DETECTABLE_LANGUAGES, Detection, LanguageDetector
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, Detection, LanguageDetector
 
 XQUAD = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haystack_crossalign.first_sentence import LONGEST, first_sentence, letters, one_line, sentences
+from haystack_crossalign.text.sentences import LONGEST, first_sentence, letters, one_line, sentences
 
 
 @pytest.mark.parametrize(

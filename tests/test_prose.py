@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haystack_crossalign.prose import LONGEST_TEXT, STRETCH, stretches
+from haystack_crossalign.text.prose import LONGEST_TEXT, STRETCH, stretches
 
 
 def texts_of(text: str) -> list[tuple[str, str]]:

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from haystack_crossalign import statistics
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.statistics import (
+from haystack_crossalign.measures import statistics
+from haystack_crossalign.measures.statistics import (
     bootstrap_means,
     holm,
     median_interval,

@@ -8,8 +8,8 @@ from typing import Any
 
 from tiny_models import WORDS
 
-from haystack_crossalign.training.recipe import Recipe, make_recipe
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.data.triplets import Triplet
+from haystack_crossalign.training.recipe.recipe import Recipe, make_recipe
 
 
 def made_triplets(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.audit.result import AuditResult, rounded
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.statistics import holm, paired_bootstrap_difference, paired_permutation_test
+from haystack_crossalign.measures.statistics import holm, paired_bootstrap_difference, paired_permutation_test
 
 __all__ = ["Comparison", "compare_results"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.json_schema import shipped_schema
+from haystack_crossalign.schemas import shipped_schema
 
 __all__ = ["SCHEMA", "AuditResult", "audit_schema", "rounded"]
 
@@ -22,7 +22,7 @@ _SIGNIFICANT_DIGITS = 8
 
 def audit_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of an audit result, as it ships with the package."""
-    return shipped_schema("haystack_crossalign.audit", "audit-1.schema.json")
+    return shipped_schema("audit-1.schema.json")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from haystack_crossalign.audit.run import top_documents
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import JudgedCollection
-from haystack_crossalign.data.run_files import format_qrels, format_run
+from haystack_crossalign.data.formats.run_files import format_qrels, format_run
 from haystack_crossalign.errors import InputError
 
 __all__ = ["run_rows", "trec_qrels", "trec_run"]

@@ -15,7 +15,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from haystack_crossalign._version import __version__
-from haystack_crossalign.cli import audit, benchmark, compare, convert, demo, doctor, repair, retrain, train, triplets
+from haystack_crossalign.cli.commands import (
+    audit,
+    benchmark,
+    compare,
+    convert,
+    demo,
+    doctor,
+    repair,
+    retrain,
+    train,
+    triplets,
+)
 from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError
 
 __all__ = ["app", "main"]

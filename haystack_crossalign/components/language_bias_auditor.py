@@ -15,12 +15,12 @@ from haystack_crossalign.audit.assemble import EXAMPLES, Example, RankedRow, ass
 from haystack_crossalign.audit.provenance import build_provenance
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.scenarios import Scenario
-from haystack_crossalign.components.retrieved import RetrievedArrays, retrieved_arrays
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
 from haystack_crossalign.measures import Complete, default_measures, evaluate, parse_measure, select_queries
+from haystack_crossalign.pipelines.documents import RetrievedArrays, retrieved_arrays
 from haystack_crossalign.ranks import RankTable, ranks_from_lists
-from haystack_crossalign.ranks.lists import with_asked_depth
+from haystack_crossalign.ranks.result_lists import with_asked_depth
 
 __all__ = ["LanguageBiasAuditor"]
 

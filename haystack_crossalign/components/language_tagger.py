@@ -9,8 +9,8 @@ from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict, logging
 
-from haystack_crossalign.detection import MINIMUM_CONFIDENCE, Detection, LanguageDetector
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.text.detection import MINIMUM_CONFIDENCE, Detection, LanguageDetector
 
 __all__ = ["LanguageTagger"]
 

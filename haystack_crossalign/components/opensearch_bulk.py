@@ -19,7 +19,7 @@ from opensearchpy.exceptions import TransportError
 from opensearchpy.helpers import streaming_bulk
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.failures import explain
+from haystack_crossalign.opensearch.connection.failures import explain
 
 __all__ = ["index_of", "open_client", "write_patiently"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from haystack import Document, Pipeline, component, default_from_dict, default_to_dict
 
-from haystack_crossalign.components.pipeline_shape import PipelineShape, cut_to_documents
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.pipelines.shape import PipelineShape, cut_to_documents
 
 __all__ = ["QueryListRunner"]
 

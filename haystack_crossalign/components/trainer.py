@@ -8,11 +8,11 @@ from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
 
+from haystack_crossalign.data.formats.triplets import read_dataset
+from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
-from haystack_crossalign.training.builders import BuiltTriplets
-from haystack_crossalign.training.triplet_reader import read_dataset
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.triplets.builders import BuiltTriplets
 
 __all__ = ["CrossAlignTrainer"]
 
@@ -91,7 +91,7 @@ class CrossAlignTrainer:
         :raises InputError: for a wrong recipe or input, and an output that is not ours.
         :raises ExternalError: when the model cannot be loaded or the output cannot be written.
         """
-        from haystack_crossalign.training.recipe import make_recipe, read_recipe
+        from haystack_crossalign.training.recipe.recipe import make_recipe, read_recipe
         from haystack_crossalign.training.trainer import train
 
         overrides = self.overrides or ()

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from haystack_crossalign.data.collection import Detected, JudgedCollection
-from haystack_crossalign.detection import DETECTABLE_LANGUAGES, LanguageDetector
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDetector
 
 __all__ = ["detect_languages"]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures.base import Measure, QueryValues, evaluate
 from haystack_crossalign.measures.depth import Complete, MaxAtR, max_at_r_bounds, max_at_r_lower_bound
+from haystack_crossalign.measures.statistics import bootstrap_means, median_interval, quantiles
 from haystack_crossalign.ranks.table import CENSORED, RankTable
-from haystack_crossalign.statistics import bootstrap_means, median_interval, quantiles
 
 __all__ = ["CensoredBlock", "Median", "RowStatistics", "aggregate", "known_mean"]
 

@@ -15,18 +15,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
-from haystack_crossalign.report.aggregates import RowRanks, row_ranks
-from haystack_crossalign.report.charts import SPLIT, chart_data
-from haystack_crossalign.report.comparison import comparison_context, comparison_finding, detection_notes
-from haystack_crossalign.report.definitions import best_value
-from haystack_crossalign.report.finding import finding
-from haystack_crossalign.report.live import exposure_table, side_by_side
-from haystack_crossalign.report.live_words import live_facts, live_notes
-from haystack_crossalign.report.provenance import detection_note, facts, glossary, limits, subject_name
-from haystack_crossalign.report.tables import chart_tables, headline_table, measures_table
-from haystack_crossalign.report.views import View, main_view, row_label, views, weakest_row
-from haystack_crossalign.report.words import count, interval, joined, measure_value, plural, quantity
-from haystack_crossalign.report.worst import FullTexts, worst_queries
+from haystack_crossalign.measures.meanings import best_value
+from haystack_crossalign.report.content.aggregates import RowRanks, row_ranks
+from haystack_crossalign.report.content.charts import SPLIT, chart_data
+from haystack_crossalign.report.content.comparison import comparison_context, comparison_finding, detection_notes
+from haystack_crossalign.report.content.finding import finding
+from haystack_crossalign.report.content.live import exposure_table, side_by_side
+from haystack_crossalign.report.content.live_words import live_facts, live_notes
+from haystack_crossalign.report.content.provenance import detection_note, facts, glossary, limits, subject_name
+from haystack_crossalign.report.content.tables import chart_tables, headline_table, measures_table
+from haystack_crossalign.report.content.views import View, main_view, row_label, views, weakest_row
+from haystack_crossalign.report.content.words import count, interval, joined, measure_value, plural, quantity
+from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 
 __all__ = ["render_html", "render_html_comparison"]
 

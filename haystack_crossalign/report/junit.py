@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from haystack_crossalign.languages import display_name
-from haystack_crossalign.report.words import measure_value
+from haystack_crossalign.report.content.words import measure_value
 
 __all__ = ["junit_xml"]
 

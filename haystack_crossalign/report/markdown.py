@@ -7,17 +7,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from haystack_crossalign.languages import display_name
-from haystack_crossalign.report.aggregates import RowRanks, row_ranks
-from haystack_crossalign.report.charts import SPLIT, heat_data
-from haystack_crossalign.report.comparison import Change, changes, comparison_finding, detection_notes, row_title
-from haystack_crossalign.report.finding import finding
-from haystack_crossalign.report.live import exposure_table, side_by_side
-from haystack_crossalign.report.live_words import live_facts, live_notes
-from haystack_crossalign.report.provenance import detection_note, facts, subject_name
-from haystack_crossalign.report.tables import Table, headline_table, heat_table
-from haystack_crossalign.report.views import View, main_view, row_label, views
-from haystack_crossalign.report.words import count, measure_value, plural, shorten
-from haystack_crossalign.report.worst import FullTexts, worst_queries
+from haystack_crossalign.report.content.aggregates import RowRanks, row_ranks
+from haystack_crossalign.report.content.charts import SPLIT, heat_data
+from haystack_crossalign.report.content.comparison import (
+    Change,
+    changes,
+    comparison_finding,
+    detection_notes,
+    row_title,
+)
+from haystack_crossalign.report.content.finding import finding
+from haystack_crossalign.report.content.live import exposure_table, side_by_side
+from haystack_crossalign.report.content.live_words import live_facts, live_notes
+from haystack_crossalign.report.content.provenance import detection_note, facts, subject_name
+from haystack_crossalign.report.content.tables import Table, headline_table, heat_table
+from haystack_crossalign.report.content.views import View, main_view, row_label, views
+from haystack_crossalign.report.content.words import count, measure_value, plural, shorten
+from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 
 __all__ = ["render_markdown", "render_markdown_comparison"]
 

@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
-from haystack_crossalign.report.finding import finding
-from haystack_crossalign.report.live import side_by_side
-from haystack_crossalign.report.live_words import live_notes
-from haystack_crossalign.report.provenance import detection_note
-from haystack_crossalign.report.tables import Table as Side
-from haystack_crossalign.report.words import DASH, count, measure_value, p_value
+from haystack_crossalign.report.content.finding import finding
+from haystack_crossalign.report.content.live import side_by_side
+from haystack_crossalign.report.content.live_words import live_notes
+from haystack_crossalign.report.content.provenance import detection_note
+from haystack_crossalign.report.content.tables import Table as Side
+from haystack_crossalign.report.content.words import DASH, count, measure_value, p_value
 
 __all__ = ["comparison_tables", "fitting", "gate_table", "result_view"]
 

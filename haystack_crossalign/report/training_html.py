@@ -10,8 +10,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from haystack_crossalign.languages import display_name
+from haystack_crossalign.report.content.words import count, interval, joined, measure_value, plural
 from haystack_crossalign.report.lines_svg import Series, line_chart
-from haystack_crossalign.report.words import count, interval, joined, measure_value, plural
 
 __all__ = ["render_training_html"]
 

@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from haystack_crossalign.training.cached_loss import CachedCrossAlignLoss
-    from haystack_crossalign.training.loss import CrossAlignLoss
+    from haystack_crossalign.training.losses.cached import CachedCrossAlignLoss
+    from haystack_crossalign.training.losses.joint import CrossAlignLoss
 
 __all__ = ["CachedCrossAlignLoss", "CrossAlignLoss"]
 
 _MODULE_OF = {
-    "CachedCrossAlignLoss": "haystack_crossalign.training.cached_loss",
-    "CrossAlignLoss": "haystack_crossalign.training.loss",
+    "CachedCrossAlignLoss": "haystack_crossalign.training.losses.cached",
+    "CrossAlignLoss": "haystack_crossalign.training.losses.joint",
 }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from haystack_crossalign.training.evaluation import HeldOutScore, preference
 from haystack_crossalign.training.model_setup import merge_adapters
 from haystack_crossalign.training.monitor import START_STEP, Monitor
-from haystack_crossalign.training.recipe import Recipe
+from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import read_weights
 
 __all__ = ["SHARES", "Candidate", "choose_weights", "interpolate", "weights_of"]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from haystack_crossalign.audit.run import audit_vectors, rank_scenario
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
+from haystack_crossalign.data.triplets import Triplet, joined, normalised
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import evaluate, parse_measure
 from haystack_crossalign.measures.aggregate import known_mean
-from haystack_crossalign.training.packing import DOCUMENT, QUERY, TextTable
-from haystack_crossalign.training.repair_scores import HeldOut
-from haystack_crossalign.training.triplets import Triplet, joined, normalised
+from haystack_crossalign.repair.scores import HeldOut
+from haystack_crossalign.training.batches.packing import DOCUMENT, QUERY, TextTable
 
 __all__ = ["MEASURES", "HeldOutAudit", "HeldOutScore", "RowScore", "harm", "preference"]
 

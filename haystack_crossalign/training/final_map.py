@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from haystack_crossalign.training.affine import AffineMap
-from haystack_crossalign.training.frozen_encoder import map_of, set_map
-from haystack_crossalign.training.language_maps import LanguageMaps, fit_language_maps
-from haystack_crossalign.training.matrix_file import VectorMap
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.directions import fit_language_directions
+from haystack_crossalign.repair.language_maps import LanguageMaps, fit_language_maps
+from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.training.linear_module import map_of, set_map
 from haystack_crossalign.training.model_setup import StartRepair
-from haystack_crossalign.training.recipe import Recipe
-from haystack_crossalign.training.repair import fit_language_directions
+from haystack_crossalign.training.recipe.recipe import Recipe
 
 __all__ = ["fit_final_map", "fit_own_maps", "has_final_map"]
 

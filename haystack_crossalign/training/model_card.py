@@ -9,7 +9,7 @@ import yaml
 
 from haystack_crossalign.languages import display_name
 from haystack_crossalign.models.names import MATRIX_FILE
-from haystack_crossalign.training.loss import CITATION
+from haystack_crossalign.training.losses.joint import CITATION
 
 __all__ = ["model_card"]
 

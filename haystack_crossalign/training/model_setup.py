@@ -14,13 +14,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense
 from torch import nn
 
+from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.loading import LoadedModel, LoadOptions, load_model
 from haystack_crossalign.models.prompts import Prompts, resolve_prompts
-from haystack_crossalign.training.affine import AffineMap
-from haystack_crossalign.training.packing import DOCUMENT, TextTable
-from haystack_crossalign.training.recipe import Lora, ModelSource, Recipe, Start
-from haystack_crossalign.training.repair import (
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.directions import (
     COMMON_SHARES,
     SHRINKAGES,
     STRENGTHS,
@@ -28,8 +27,9 @@ from haystack_crossalign.training.repair import (
     choose_repair,
     fit_language_directions,
 )
-from haystack_crossalign.training.repair_scores import HeldOut, held_out_score
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.repair.scores import HeldOut, held_out_score
+from haystack_crossalign.training.batches.packing import DOCUMENT, TextTable
+from haystack_crossalign.training.recipe.recipe import Lora, ModelSource, Recipe, Start
 
 __all__ = [
     "BaseModel",

@@ -13,9 +13,9 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from torch import nn
 from transformers import TrainerCallback, TrainerControl
 
-from haystack_crossalign.data.atomic import write_atomically
+from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.training.evaluation import HeldOutScore, RowScore, preference
-from haystack_crossalign.training.recipe import Evaluate
+from haystack_crossalign.training.recipe.recipe import Evaluate
 from haystack_crossalign.training.stock_trainer import check_finite, trained_weights, write_weights
 
 __all__ = ["Evaluation", "Monitor", "TrainProgress"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.audit.result import rounded
-from haystack_crossalign.json_schema import shipped_schema
+from haystack_crossalign.schemas import shipped_schema
 
 __all__ = ["SCHEMA", "TrainingOutcome", "training_json", "training_schema"]
 
@@ -60,7 +60,7 @@ class TrainingOutcome:
 
 def training_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of ``training.json``."""
-    return shipped_schema("haystack_crossalign.training", "training-1.schema.json")
+    return shipped_schema("training-1.schema.json")
 
 
 def training_json(data: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.training.file_lock import take_lock
-from haystack_crossalign.training.new_folder import settle_tree
+from haystack_crossalign.files.file_lock import take_lock
+from haystack_crossalign.files.new_folder import settle_tree
+from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.training.outcome import SCHEMA
 
 __all__ = ["RESULT_FILE", "WorkFolder", "check_output", "lock_of", "locked_output"]

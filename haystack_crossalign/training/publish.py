@@ -11,19 +11,19 @@ from typing import Any
 from safetensors import SafetensorError
 
 from haystack_crossalign.audit.provenance import build_provenance
-from haystack_crossalign.data.atomic import write_atomically
+from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.models.offline import file_sha256
+from haystack_crossalign.repair.matrix_file import VectorMap, write_matrix_file
+from haystack_crossalign.training.batches.rows import TrainRow
 from haystack_crossalign.training.candidates import Candidate
 from haystack_crossalign.training.evaluation import HeldOutScore, harm, preference
-from haystack_crossalign.training.matrix_file import VectorMap, write_matrix_file
 from haystack_crossalign.training.model_card import model_card
 from haystack_crossalign.training.model_setup import BaseModel, StartRepair
 from haystack_crossalign.training.monitor import Monitor
 from haystack_crossalign.training.outcome import SCHEMA, training_json
 from haystack_crossalign.training.output_folder import RESULT_FILE, WorkFolder
-from haystack_crossalign.training.recipe import Recipe
-from haystack_crossalign.training.rows import TrainRow
+from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import unwritable
 from haystack_crossalign.training.train_data import TrainData
 

@@ -11,15 +11,8 @@ from typing import Any
 import numpy as np
 
 from haystack_crossalign.data.collection import Source
-from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.aligned_sentences import aligned_sentences
-from haystack_crossalign.training.batches import article_of
-from haystack_crossalign.training.builders import BuiltTriplets
-from haystack_crossalign.training.corpora import CORPORA, DROPPED, read_drop_list
-from haystack_crossalign.training.recipe import HeldOutPart, Recipe, TrainSource
-from haystack_crossalign.training.sentence_queries import sentence_queries
-from haystack_crossalign.training.triplet_reader import read_triplets
-from haystack_crossalign.training.triplets import (
+from haystack_crossalign.data.formats.triplets import read_triplets
+from haystack_crossalign.data.triplets import (
     UNWANTED,
     Triplet,
     joined,
@@ -28,6 +21,13 @@ from haystack_crossalign.training.triplets import (
     restricted,
     with_unique_ids,
 )
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.batches.distinct import article_of
+from haystack_crossalign.training.recipe.recipe import HeldOutPart, Recipe, TrainSource
+from haystack_crossalign.triplets.builders import BuiltTriplets
+from haystack_crossalign.triplets.corpora import CORPORA, DROPPED, read_drop_list
+from haystack_crossalign.triplets.sentence_queries import sentence_queries
+from haystack_crossalign.triplets.sentences import aligned_sentences
 
 __all__ = ["SourceSummary", "TrainData", "hold_out", "read_train_data", "split_triplets"]
 

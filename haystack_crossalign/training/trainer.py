@@ -16,13 +16,18 @@ from accelerate.utils import broadcast_object_list  # type: ignore[import-untype
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
+from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
-from haystack_crossalign.training.builders import BuiltTriplets
+from haystack_crossalign.repair.language_maps import LanguageMaps
+from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.repair.model_folder import repaired_model, with_map
+from haystack_crossalign.training.batches.packing import TextTable
+from haystack_crossalign.training.batches.rows import make_rows
 from haystack_crossalign.training.candidates import choose_weights, weights_of
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
 from haystack_crossalign.training.final_map import fit_final_map, fit_own_maps, has_final_map
-from haystack_crossalign.training.frozen_encoder import (
+from haystack_crossalign.training.linear_module import (
     EmbeddingMemory,
     Vectors,
     apply_head,
@@ -30,8 +35,6 @@ from haystack_crossalign.training.frozen_encoder import (
     head_of,
     map_of,
 )
-from haystack_crossalign.training.language_maps import LanguageMaps
-from haystack_crossalign.training.matrix_file import VectorMap
 from haystack_crossalign.training.model_setup import (
     BaseModel,
     StartRepair,
@@ -43,15 +46,12 @@ from haystack_crossalign.training.model_setup import (
 from haystack_crossalign.training.monitor import Monitor, TrainProgress
 from haystack_crossalign.training.outcome import TrainingOutcome
 from haystack_crossalign.training.output_folder import WorkFolder, check_output, locked_output
-from haystack_crossalign.training.packing import TextTable
 from haystack_crossalign.training.publish import describe_run, write_result
-from haystack_crossalign.training.recipe import Recipe
-from haystack_crossalign.training.repaired_model import repaired_model, with_map
-from haystack_crossalign.training.rows import make_rows
+from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import PackedTrainer, checkpoint_state, last_checkpoint, quiet_libraries
 from haystack_crossalign.training.train_data import TrainData, read_train_data
 from haystack_crossalign.training.trainer_setup import packed_trainer
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.triplets.builders import BuiltTriplets
 
 __all__ = ["Renderer", "train"]
 

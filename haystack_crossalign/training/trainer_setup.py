@@ -10,12 +10,12 @@ import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
-from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation
-from haystack_crossalign.training.frozen_encoder import head_of
+from haystack_crossalign.training.batches.packing import TextTable, token_budget
+from haystack_crossalign.training.batches.rows import Collator, TrainRow, kind_batch_sampler
+from haystack_crossalign.training.linear_module import head_of
+from haystack_crossalign.training.losses.distillation import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.monitor import Monitor
-from haystack_crossalign.training.packing import TextTable, token_budget
-from haystack_crossalign.training.recipe import Recipe
-from haystack_crossalign.training.rows import Collator, TrainRow, kind_batch_sampler
+from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import PackedTrainer
 from haystack_crossalign.training.training_loss import TrainingLoss
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation
-from haystack_crossalign.training.embedding import without_final_normalization
-from haystack_crossalign.training.loss import CrossAlignLoss
-from haystack_crossalign.training.packing import Packed, embed_packed, transformer_precision
-from haystack_crossalign.training.recipe import LossOptions
+from haystack_crossalign.training.batches.packing import Packed, embed_packed, transformer_precision
+from haystack_crossalign.training.losses.distillation import AnchorDistillation, SimilarityDistillation
+from haystack_crossalign.training.losses.joint import CrossAlignLoss
+from haystack_crossalign.training.losses.unnormalized import without_final_normalization
+from haystack_crossalign.training.recipe.recipe import LossOptions
 
 __all__ = ["TrainingLoss"]
 
@@ -82,7 +82,7 @@ class TrainingLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """The terms of one batch.
 
-        :param sentence_features: one entry, as :class:`~haystack_crossalign.training.rows.Collator` makes it.
+        :param sentence_features: one entry, as :class:`~haystack_crossalign.training.batches.rows.Collator` makes it.
         :param labels: ignored.
         :returns: ``jsd`` or ``passage_nce``, ``nce``, ``pool``, ``distil`` and ``anchor``, each with its weight.
         """

@@ -234,7 +234,7 @@ def test_a_reader_that_goes_away_leaves_the_files_and_the_gate(parallel_files: F
 def test_a_narrow_terminal_gets_lines_instead_of_cut_columns(
     crossalign: Any, parallel_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import haystack_crossalign.cli.session as session
+    import haystack_crossalign.cli.shared.session as session
 
     documents, queries = parallel_files
     monkeypatch.setattr(session, "console", lambda: Console(width=60))

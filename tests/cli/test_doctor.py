@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.opensearch.settings import SETTINGS, flag_of
+from haystack_crossalign.opensearch.connection.settings import SETTINGS, flag_of
 
 # Settings that have no meaning without an audit.
 FOR_AUDITS = {"patience", "concurrent", "max_load", "batch", "depth"}

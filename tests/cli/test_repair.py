@@ -16,8 +16,8 @@ from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_model_folder
 
 from haystack_crossalign.audit.result import AuditResult
-from haystack_crossalign.training.matrix_file import read_matrix_file
-from haystack_crossalign.training.repair_output import repair_schema
+from haystack_crossalign.repair.matrix_file import read_matrix_file
+from haystack_crossalign.repair.output import repair_schema
 
 __all__ = ["tiny_model_folder"]
 

@@ -17,9 +17,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from tiny_models import tiny_model_folder
 
-from haystack_crossalign.training.job_config import read_job
-from haystack_crossalign.training.job_outcome import outcome_schema
-from haystack_crossalign.training.recipe import read_recipe
+from haystack_crossalign.retrain.config import read_job
+from haystack_crossalign.retrain.outcome import outcome_schema
+from haystack_crossalign.training.recipe.recipe import read_recipe
 
 __all__ = ["tiny_model_folder"]
 
@@ -137,7 +137,7 @@ def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folde
 
 
 def test_exit_codes_and_outcomes_for_schedulers(crossalign: Any, job_folder: Path) -> None:
-    from haystack_crossalign.training.job_publish import ModelStore
+    from haystack_crossalign.retrain.store import ModelStore
 
     config, told = job_folder / "job.yaml", job_folder / "told.json"
     repair = ["--set", "method=repair"]

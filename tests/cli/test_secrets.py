@@ -15,8 +15,8 @@ import pytest
 from local_servers import http_server
 
 from haystack_crossalign.errors import CrossAlignError
-from haystack_crossalign.opensearch.connect import open_client
-from haystack_crossalign.opensearch.settings import read_settings
+from haystack_crossalign.opensearch.connection.connect import open_client
+from haystack_crossalign.opensearch.connection.settings import read_settings
 
 USER = "secret-tester"
 # What shells, URLs, TOML, JSON, HTML and Latin-1 treat in ways of their own, and long enough for the server's rules.

@@ -88,7 +88,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(crossalign, recipe_file: Path, 
 def test_ctrl_c_leaves_with_130_and_a_run_that_can_be_resumed(
     crossalign, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from haystack_crossalign.cli.train import _Bar
+    from haystack_crossalign.cli.commands.train import _Bar
 
     def interrupt(self: object, stage: str, done: int, total: int, terms: object) -> None:  # noqa: ARG001
         if stage == "Training" and done == 2:

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from chat_service import ChatService, serve_chat
 
-from haystack_crossalign.cli import triplets as command
-from haystack_crossalign.training.mining import NEIGHBOURS, THRESHOLD
-from haystack_crossalign.training.triplet_reader import read_triplets
+from haystack_crossalign.cli.commands import triplets as command
+from haystack_crossalign.data.formats.triplets import read_triplets
+from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD
 
 
 @pytest.fixture(scope="module")

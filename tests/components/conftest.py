@@ -11,8 +11,8 @@ import pytest
 import yaml
 from query_pipelines import DIMENSION, INDEX, WORDS
 
-from haystack_crossalign.opensearch.client import Patience, ReadOnlyClient
-from haystack_crossalign.opensearch.traffic import Exchange, Traffic
+from haystack_crossalign.opensearch.connection.client import Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from haystack_crossalign.components.pipeline_embedder import PipelineEmbedder
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.pipelines.embedder import PipelineEmbedder
 
 OPENAI = "haystack.components.embedders.openai"
 KEY = {"type": "env_var", "env_vars": ["TEST_EMBEDDER_KEY"], "strict": True}

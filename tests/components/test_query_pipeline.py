@@ -20,13 +20,13 @@ from query_pipelines import (
     knn,
 )
 
-from haystack_crossalign.components.query_pipeline import QueryPipeline
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.lists import Bm25Retrieval, Hit, HybridRetrieval, KnnRetrieval
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.traffic import Exchange
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.traffic import Exchange
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, Hit, HybridRetrieval, KnnRetrieval
+from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 
 @pytest.fixture

@@ -25,12 +25,12 @@ from query_pipelines import (
     store_of,
 )
 
-from haystack_crossalign.components.pipeline_guard import guarded_mapping, hold_to_reading
-from haystack_crossalign.components.query_pipeline import QueryPipeline
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
-from haystack_crossalign.opensearch.client import Credentials, Patience, ReadOnlyClient
-from haystack_crossalign.opensearch.guard import WriteRefusedError
-from haystack_crossalign.opensearch.traffic import Traffic
+from haystack_crossalign.opensearch.connection.client import Credentials, Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
+from haystack_crossalign.opensearch.connection.traffic import Traffic
+from haystack_crossalign.pipelines.guard import guarded_mapping, hold_to_reading
+from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 
 @pytest.mark.parametrize("inside", [False, True])

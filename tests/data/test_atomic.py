@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from haystack_crossalign.data.atomic import write_atomically
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.writing import write_atomically
 
 
 def test_text_is_written_as_it_is(tmp_path: Path) -> None:

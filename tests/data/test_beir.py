@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from haystack_crossalign.data.beir import read_beir
+from haystack_crossalign.data.formats.beir import read_beir
 
 
 @pytest.fixture

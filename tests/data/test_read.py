@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from haystack_crossalign.data.jsonl import read_documents, read_queries
-from haystack_crossalign.data.read import read_collection
+from haystack_crossalign.data.formats.jsonl import read_documents, read_queries
+from haystack_crossalign.data.formats.read import read_collection
 
 DOCUMENTS = [
     {"id": "d1", "text": "one", "language": "eng_Latn", "parallel_id": "a"},

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
-from haystack_crossalign.data.judgments import QueryFile, QueryRow, relevant_from_qrels
-from haystack_crossalign.data.relevance_workbench import (
+from haystack_crossalign.data.formats.relevance_workbench import (
     format_judgments,
     format_query_set,
     judgments_as_qrels,
     read_judgments,
 )
+from haystack_crossalign.data.judgments import QueryFile, QueryRow, relevant_from_qrels
 from haystack_crossalign.errors import InputError
 
 DOCUMENTED: dict[str, Any] = {

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haystack_crossalign.data.collection import Documents, Queries
-from haystack_crossalign.data.run_files import format_qrels, format_run, read_run, run_arrays
-from haystack_crossalign.data.trec import read_qrels
+from haystack_crossalign.data.formats.run_files import format_qrels, format_run, read_run, run_arrays
+from haystack_crossalign.data.formats.trec import read_qrels
 from haystack_crossalign.errors import InputError
 
 RUN = "q1 Q0 en:1 1 0.75 mine\nq1 Q0 zh:1 2 0.5 mine\nq2 Q0 zh:1 1 0.25 mine\n"

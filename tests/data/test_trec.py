@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from haystack_crossalign.data.read import read_collection
-from haystack_crossalign.data.trec import read_qrels, read_query_tsv
+from haystack_crossalign.data.formats.read import read_collection
+from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
 
 DOCUMENTS = [
     {"id": "d1", "text": "one", "language": "en"},

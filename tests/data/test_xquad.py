@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from haystack_crossalign.data.sample import sample_folder
-from haystack_crossalign.data.xquad import read_xquad, xquad_languages
+from haystack_crossalign.data.benchmarks.sample import sample_folder
+from haystack_crossalign.data.benchmarks.xquad import read_xquad, xquad_languages
 
 
 def squad(*passages: tuple[str, list[tuple[str, str]]]) -> dict[str, object]:

@@ -21,7 +21,7 @@ from haystack_crossalign.measures import (
     parse_measure,
     select_queries,
 )
-from haystack_crossalign.statistics import bootstrap_means
+from haystack_crossalign.measures.statistics import bootstrap_means
 
 WORDS = {2: "zh* en* en zh en", 3: "zh* en en* zh en", 5: "zh* en en zh en*"}
 

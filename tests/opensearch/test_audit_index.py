@@ -15,11 +15,11 @@ from live_audit import GROUPS, LANGUAGES, assert_same_but_for_last_bits, paralle
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import plan_scenarios
-from haystack_crossalign.data.read import read_collection
+from haystack_crossalign.data.formats.read import read_collection
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.client import PointInTime, ReadOnlyClient
-from haystack_crossalign.opensearch.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval
-from haystack_crossalign.opensearch.traffic import Exchange, Traffic
+from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval
 
 INDEX = "audit-whole"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.checkpoint import Checkpoint, fingerprint
+from haystack_crossalign.opensearch.audit.checkpoint import Checkpoint, fingerprint
 
 PARTS = {"index": fingerprint({"uuid": "a"}), "queries": fingerprint(["q1", "q2"])}
 

@@ -15,11 +15,11 @@ import pytest
 from fault_proxy import Fault, Proxy, reset, status
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.opensearch.client import Credentials, Patience, ReadOnlyClient
-from haystack_crossalign.opensearch.counting import count_ranks
-from haystack_crossalign.opensearch.failures import PointInTimeLostError
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.pool import IndexView
+from haystack_crossalign.opensearch.connection.client import Credentials, Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.failures import PointInTimeLostError
+from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
 
 DIMENSION = 8
 SHORT = Patience(total=20.0, first=0.01, longest=0.05)

@@ -16,8 +16,8 @@ import pytest
 from local_servers import INFO, Received, http_server, tls_context
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.opensearch.connect import auth_kind, open_client
-from haystack_crossalign.opensearch.settings import LiveSettings
+from haystack_crossalign.opensearch.connection.connect import auth_kind, open_client
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
 
 # Printable, not ASCII, not Latin-1, and everything that shells, URLs, JSON, TOML and HTML treat in their own ways.
 ODD = "p:ä€漢\"'\\$`{}%41&<>#?/@ =+é\t;|"

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import ExternalError
-from haystack_crossalign.opensearch.client import Answer, PointInTime, ReadOnlyClient
-from haystack_crossalign.opensearch.contradictions import ContradictionError
-from haystack_crossalign.opensearch.counting import count_ranks
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.sampling import estimate_ranks
-from haystack_crossalign.opensearch.versions import Version, count_version_ranks
+from haystack_crossalign.opensearch.connection.client import Answer, PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.contradictions import ContradictionError
+from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.exact.sampling import estimate_ranks
+from haystack_crossalign.opensearch.exact.versions import Version, count_version_ranks
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
 
 DIMENSION, GROUPS, QUERIES = 12, 30, 6
 LANGUAGES = ("en", "zh")

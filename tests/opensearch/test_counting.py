@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.counting import count_ranks
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.pool import IndexView, Pool
-from haystack_crossalign.opensearch.ranked import Unranked
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.exact.ranked import Unranked
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView, Pool
 
 DIMENSION = 24
 FIELDS = {

@@ -13,10 +13,10 @@ import pytest
 from doctor_helpers import COMPLETE, DOCUMENTS, FLAWED, INDEX, advice, document, examined, found
 from local_servers import INFO, Received, http_server
 
-from haystack_crossalign.opensearch import doctor_documents
-from haystack_crossalign.opensearch.doctor_findings import Diagnosis
-from haystack_crossalign.opensearch.settings import LiveSettings
-from haystack_crossalign.opensearch.traffic import Exchange, Traffic
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
+from haystack_crossalign.opensearch.doctor import documents as doctor_documents
+from haystack_crossalign.opensearch.doctor.findings import Diagnosis
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch import exact_top as module
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.exact_top import exact_top
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.pool import IndexView
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live import exact_top as module
+from haystack_crossalign.opensearch.live.exact_top import exact_top
 
 DIMENSION = 6
 INDEX = "lists-exact"

@@ -14,7 +14,7 @@ from live_faults import Outcome, at_search, audit, documents
 from opensearch_server import OpenSearchServer
 from opensearch_servers import skip_without_servers
 
-from haystack_crossalign.opensearch.client import Patience
+from haystack_crossalign.opensearch.connection.client import Patience
 
 NAME = "bench-server"
 

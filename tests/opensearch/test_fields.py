@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.fields import VectorField, read_fields
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.index.fields import VectorField, read_fields
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch import group_sampling
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.group_sampling import parallel_groups
-from haystack_crossalign.opensearch.known_items import known_item_probes
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.versions import Version
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.exact.versions import Version
+from haystack_crossalign.opensearch.index import group_sampling
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.group_sampling import parallel_groups
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.known_items import known_item_probes
 
 ENGLISH = "harbour castle museum forest library station market bridge garden tower school river"
 SPANISH = "puerto castillo museo bosque biblioteca estación mercado puente jardín torre escuela río"

@@ -12,11 +12,11 @@ from haystack_integrations.components.retrievers.opensearch import OpenSearchBM2
 from haystack_integrations.document_stores.opensearch import OpenSearchDocumentStore
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.lists import Bm25Retrieval, Hit, HybridRetrieval, KnnRetrieval, fuse
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.traffic import Exchange, Traffic
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, Hit, HybridRetrieval, KnnRetrieval, fuse
 
 DIMENSION = 8
 DOCUMENTS = 150

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch import group_members as members_module
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.live_queries import read_live_queries
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.undetermined import detect_missing_languages
-from haystack_crossalign.opensearch.versions import Version
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.exact.versions import Version
+from haystack_crossalign.opensearch.index import groups as members_module
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
+from haystack_crossalign.opensearch.live.queries import read_live_queries
 
 ENGLISH = "The harbour of the old town was built by merchants three hundred years ago."
 SPANISH = "El puerto de la ciudad vieja fue construido por comerciantes hace trescientos años."

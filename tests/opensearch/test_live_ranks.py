@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.counting import count_ranks
-from haystack_crossalign.opensearch.exact_top import exact_top
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.group_members import Member, members_by_id
-from haystack_crossalign.opensearch.lists import Hit, KnnRetrieval
-from haystack_crossalign.opensearch.live_queries import LiveQueries
-from haystack_crossalign.opensearch.live_ranks import list_recall, live_table
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.versions import Version, count_version_ranks
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.exact.versions import Version, count_version_ranks
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.groups import Member, members_by_id
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.exact_top import exact_top
+from haystack_crossalign.opensearch.live.lists import Hit, KnnRetrieval
+from haystack_crossalign.opensearch.live.queries import LiveQueries
+from haystack_crossalign.opensearch.live.ranks import list_recall, live_table
 from haystack_crossalign.ranks.table import ABSENT, CENSORED
 
 DIMENSION = 24

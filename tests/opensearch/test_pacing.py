@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.pacing import Pace
+from haystack_crossalign.opensearch.audit.pacing import Pace
 
 
 class Clock:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from opensearchpy import OpenSearch, helpers
 
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.counting import count_ranks
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.guard import ReadOnlyConnection, WriteRefusedError, operation_of
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.traffic import Exchange, Traffic
-from haystack_crossalign.opensearch.versions import Version, count_version_ranks
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnection, WriteRefusedError, operation_of
+from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
+from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.exact.versions import Version, count_version_ranks
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
 
 DIMENSION = 8
 

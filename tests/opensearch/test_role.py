@@ -13,12 +13,12 @@ import pytest
 
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.errors import ExternalError
-from haystack_crossalign.opensearch.audit_index import IndexAudit
-from haystack_crossalign.opensearch.audit_options import AuditOptions
-from haystack_crossalign.opensearch.client import Credentials, Patience, ReadOnlyClient
-from haystack_crossalign.opensearch.failures import MissingPermissionError
-from haystack_crossalign.opensearch.known_items import known_item_probes
-from haystack_crossalign.opensearch.settings import LiveSettings
+from haystack_crossalign.opensearch.audit.options import AuditOptions
+from haystack_crossalign.opensearch.audit.run import IndexAudit
+from haystack_crossalign.opensearch.connection.client import Credentials, Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.failures import MissingPermissionError
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.live.known_items import known_item_probes
 
 DIMENSION = 8
 USER, PASSWORD = "auditor", "a-Password-for-1-test-only"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.counting import count_ranks
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.sampling import estimate_ranks
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.exact.sampling import estimate_ranks
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.ranks.table import RankTable
 
 DIMENSION, DOCUMENTS, QUERIES, RELEVANT = 8, 600, 150, 3

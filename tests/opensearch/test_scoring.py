@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.fields import VectorField
-from haystack_crossalign.opensearch.scoring import checked_queries, exact_double, next_above
+from haystack_crossalign.opensearch.index.fields import VectorField
+from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_double, next_above
 
 COSINE = VectorField("embedding", 64, "cosinesimil", "float", None)
 

@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.secret_values import read_secret
-from haystack_crossalign.opensearch.settings import SETTINGS, LiveSettings, flag_of, read_settings, variable_of
+from haystack_crossalign.opensearch.connection.credentials import read_secret
+from haystack_crossalign.opensearch.connection.settings import (
+    SETTINGS,
+    LiveSettings,
+    flag_of,
+    read_settings,
+    variable_of,
+)
 
 HOST = "https://one.example:9200"
 # Per kind: values for the profile, the environment and the flag.

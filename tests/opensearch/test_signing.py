@@ -16,10 +16,10 @@ from aws_signature import refusal, signature, signing_key
 from local_servers import INFO, Received, http_server
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.connect import open_client
-from haystack_crossalign.opensearch.settings import LiveSettings
-from haystack_crossalign.opensearch.signing import aws_signer
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.connect import open_client
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.connection.signing import aws_signer
 
 ACCESS, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "a-session/token+of==aws"
 REGION = "eu-central-1"
@@ -202,7 +202,7 @@ def test_without_botocore_the_message_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['botocore'] = None\n"
         "from haystack_crossalign.errors import InputError\n"
-        "from haystack_crossalign.opensearch.signing import aws_signer\n"
+        "from haystack_crossalign.opensearch.connection.signing import aws_signer\n"
         "try:\n    aws_signer('eu-central-1')\nexcept InputError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.snapshot import IndexState, Snapshot, changes_between, take_snapshot
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.index.snapshot import IndexState, Snapshot, changes_between, take_snapshot
 
 STATE = IndexState("uuid-1", 10, 12)
 BEFORE = Snapshot("prod", {"prod-1": STATE}, {"prod-1": ["prod"]})

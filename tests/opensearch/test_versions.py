@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch import buckets
-from haystack_crossalign.opensearch.client import ReadOnlyClient
-from haystack_crossalign.opensearch.fields import read_fields
-from haystack_crossalign.opensearch.pool import IndexView
-from haystack_crossalign.opensearch.ranked import Unranked
-from haystack_crossalign.opensearch.versions import Version, count_version_ranks, version_pool
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.exact.ranked import Unranked
+from haystack_crossalign.opensearch.exact.versions import Version, count_version_ranks, version_pool
+from haystack_crossalign.opensearch.index import buckets
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
 
 DIMENSION = 16
 QUERIES = 60

@@ -18,17 +18,17 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.audit.compare import compare_results
-from haystack_crossalign.audit.lists import audit_run
 from haystack_crossalign.audit.provenance import build_provenance, describe_data
 from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.result_lists import audit_run
 from haystack_crossalign.audit.run import audit_vectors, embed_collection
 from haystack_crossalign.audit.scenarios import plan_scenarios
 from haystack_crossalign.audit.trec import trec_run
+from haystack_crossalign.data.benchmarks.sample import sample_folder
+from haystack_crossalign.data.benchmarks.xquad import read_xquad
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.detect import detect_languages
-from haystack_crossalign.data.run_files import read_run
-from haystack_crossalign.data.sample import sample_folder
-from haystack_crossalign.data.xquad import read_xquad
+from haystack_crossalign.data.formats.run_files import read_run
 from haystack_crossalign.languages import UNDETERMINED
 
 _SPEC = importlib.util.spec_from_file_location("crossalign_synthetic", Path(__file__).with_name("synthetic.py"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from haystack_crossalign.report.aggregates import (
+from haystack_crossalign.report.content.aggregates import (
     bin_labels,
     complete_curve,
     curve_grid,
@@ -17,8 +17,8 @@ from haystack_crossalign.report.aggregates import (
     median_rank,
     row_ranks,
 )
-from haystack_crossalign.report.charts import curve_mark
-from haystack_crossalign.report.views import main_view, views, weakest_row
+from haystack_crossalign.report.content.charts import curve_mark
+from haystack_crossalign.report.content.views import main_view, views, weakest_row
 
 INF = math.inf
 

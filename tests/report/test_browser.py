@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from haystack_crossalign.report.content.words import quantity
 from haystack_crossalign.report.html import render_html, render_html_comparison
-from haystack_crossalign.report.words import quantity
 
 Result = dict[str, Any]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.report.comparison import changes, comparison_finding
+from haystack_crossalign.report.content.comparison import changes, comparison_finding
 from haystack_crossalign.report.markdown import render_markdown_comparison
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.report.finding import finding
-from haystack_crossalign.report.words import quantity
+from haystack_crossalign.report.content.finding import finding
+from haystack_crossalign.report.content.words import quantity
 
 Result = dict[str, Any]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.content.finding import finding
+from haystack_crossalign.report.content.words import measure_value
 from haystack_crossalign.report.html import render_html
-from haystack_crossalign.report.words import measure_value
 
 Result = dict[str, Any]
 VENDOR = resources.files("haystack_crossalign.report").joinpath("assets", "vendor")

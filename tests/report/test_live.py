@@ -10,11 +10,11 @@ import pytest
 
 from haystack_crossalign.audit.compare import compare_results
 from haystack_crossalign.audit.result import AuditResult
-from haystack_crossalign.report.comparison import row_title
-from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.content.comparison import row_title
+from haystack_crossalign.report.content.finding import finding
+from haystack_crossalign.report.content.live import exposure_table, side_by_side
+from haystack_crossalign.report.content.live_words import duration, live_notes, plan_lines
 from haystack_crossalign.report.html import render_html
-from haystack_crossalign.report.live import exposure_table, side_by_side
-from haystack_crossalign.report.live_words import duration, live_notes, plan_lines
 from haystack_crossalign.report.markdown import render_markdown
 from haystack_crossalign.report.terminal import result_view
 

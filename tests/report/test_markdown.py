@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.report.finding import finding
+from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.markdown import render_markdown
 
 Result = dict[str, Any]

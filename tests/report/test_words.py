@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from haystack_crossalign.report.definitions import best_value, direction, is_share, ordered_names
-from haystack_crossalign.report.words import (
+from haystack_crossalign.measures.meanings import best_value, direction, is_share, ordered_names
+from haystack_crossalign.report.content.words import (
     in_language,
     interval,
     joined,

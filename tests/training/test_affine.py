@@ -7,8 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.training.affine import AffineMap
-from haystack_crossalign.training.matrix_file import FORMATS, read_matrix_file, write_matrix_file
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.matrix_file import FORMATS, read_matrix_file, write_matrix_file
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from haystack_crossalign.training.aligned_sentences import aligned_sentences
-from haystack_crossalign.training.recipe import make_recipe
+from haystack_crossalign.data.triplets import Triplet
+from haystack_crossalign.training.recipe.recipe import make_recipe
 from haystack_crossalign.training.train_data import read_train_data
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.triplets.sentences import aligned_sentences
 
 ENGLISH = (
     "The old harbour of the town was built in 1850.",

@@ -8,7 +8,7 @@ import pytest
 
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.builders import (
+from haystack_crossalign.triplets.builders import (
     ParallelSection,
     ParallelSentence,
     triplets_from_collection,

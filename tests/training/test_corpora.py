@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.corpora import CORPORA, read_drop_list
+from haystack_crossalign.triplets.corpora import CORPORA, read_drop_list
 
 FILES = {
     "ntrex": "ntrex_16lang.jsonl",

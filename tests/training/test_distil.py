@@ -5,8 +5,12 @@ import math
 import pytest
 import torch
 
-from haystack_crossalign.training.distil import AnchorDistillation, SimilarityDistillation, similarity_divergence
-from haystack_crossalign.training.recipe_parts import SIMILARITIES
+from haystack_crossalign.training.losses.distillation import (
+    AnchorDistillation,
+    SimilarityDistillation,
+    similarity_divergence,
+)
+from haystack_crossalign.training.recipe.sections import SIMILARITIES
 
 
 def slow_divergence(a, b, ta, tb, temperature: float, without_own: bool) -> float:

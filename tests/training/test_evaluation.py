@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from training_runs import made_triplets
 
+from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.prompts import Prompts
-from haystack_crossalign.training.affine import AffineMap
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.scores import held_out_score
+from haystack_crossalign.training.batches.packing import TextTable
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore, RowScore, harm, preference
-from haystack_crossalign.training.packing import TextTable
-from haystack_crossalign.training.repair_scores import held_out_score
-from haystack_crossalign.training.triplets import Triplet
 
 
 def audit_of(model, triplets: list[Triplet], languages: list[str], pool: str = "pairs") -> tuple[HeldOutAudit, dict]:

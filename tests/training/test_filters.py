@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.filtering import find_evaluation_files
-from haystack_crossalign.training.filters import (
+from haystack_crossalign.triplets.filters import (
     Filter,
     ambiguous_queries,
     apply_filters,
@@ -18,7 +18,7 @@ from haystack_crossalign.training.filters import (
     near_duplicates,
     shingles,
 )
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.triplets.targets import find_evaluation_files
 
 WORDS = [f"word{number}" for number in range(40)]
 

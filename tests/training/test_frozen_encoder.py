@@ -13,8 +13,8 @@ from sentence_transformers import SentenceTransformer
 from training_runs import made_recipe, made_triplets
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.frozen_encoder import EmbeddingMemory
-from haystack_crossalign.training.matrix_file import read_matrix_file
+from haystack_crossalign.repair.matrix_file import read_matrix_file
+from haystack_crossalign.training.linear_module import EmbeddingMemory
 from haystack_crossalign.training.outcome import TrainingOutcome
 from haystack_crossalign.training.stock_trainer import last_checkpoint
 from haystack_crossalign.training.trainer import train

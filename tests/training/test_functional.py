@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.functional import (
+from haystack_crossalign.training.losses.functional import (
     info_nce,
     info_nce_rows,
     jensen_shannon_divergence,

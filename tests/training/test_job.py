@@ -23,13 +23,13 @@ from jsonschema import Draft202012Validator
 from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.training.job import run_job
-from haystack_crossalign.training.job_config import read_job
-from haystack_crossalign.training.job_data import read_files
-from haystack_crossalign.training.job_model import job_recipe
-from haystack_crossalign.training.job_outcome import AnotherRunActiveError, GateFailedError, outcome_schema
-from haystack_crossalign.training.job_publish import ModelStore, version_name
-from haystack_crossalign.training.new_folder import settle_tree
+from haystack_crossalign.files.new_folder import settle_tree
+from haystack_crossalign.retrain.config import read_job
+from haystack_crossalign.retrain.data import read_files
+from haystack_crossalign.retrain.model import job_recipe
+from haystack_crossalign.retrain.outcome import AnotherRunActiveError, GateFailedError, outcome_schema
+from haystack_crossalign.retrain.run import run_job
+from haystack_crossalign.retrain.store import ModelStore, version_name
 from haystack_crossalign.training.train_data import read_train_data
 
 WriteJob = Callable[..., Path]
@@ -87,7 +87,7 @@ def start(path: Path, code: str = "from haystack_crossalign.cli.main import main
 def start_held(path: Path) -> subprocess.Popen[bytes]:
     """The command, whose audit waits until the file ``go`` stands beside the configuration: it cannot end too early."""
     code = (
-        "import pathlib, time; import haystack_crossalign.training.job as job; audit = job.audit_model\n"
+        "import pathlib, time; import haystack_crossalign.retrain.run as job; audit = job.audit_model\n"
         "def held(*arguments, **options):\n"
         f"    while not pathlib.Path({str(path.parent / 'go')!r}).exists(): time.sleep(0.01)\n"
         "    return audit(*arguments, **options)\n"
@@ -149,7 +149,7 @@ def test_nothing_is_published_when_the_gate_fails(write_job: WriteJob) -> None:
 
 def test_a_model_that_is_not_better_or_harms_a_language_fails_the_gate(write_job: WriteJob, tmp_path: Path) -> None:
     from haystack_crossalign.audit.result import AuditResult
-    from haystack_crossalign.training.job_audit import judge
+    from haystack_crossalign.retrain.audit import judge
 
     run(write_job())
     folder = tmp_path / "models" / "latest" / "job"
@@ -355,7 +355,7 @@ def test_a_run_killed_between_the_two_renames_of_publishing_is_finished_by_the_n
     first = run(write_job())["version"]
     path = write_job(seed=1)
     code = (
-        "import os, signal; from haystack_crossalign.training.job_publish import ModelStore as S;"
+        "import os, signal; from haystack_crossalign.retrain.store import ModelStore as S;"
         "S.point_to = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
         "from haystack_crossalign.cli.main import main; main()"
     )
@@ -388,7 +388,7 @@ def test_a_model_that_could_not_be_published_is_published_by_the_next_run(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("haystack_crossalign.training.job_publish.settle_tree", full)
+        patch.setattr("haystack_crossalign.retrain.store.settle_tree", full)
         with pytest.raises(ExternalError, match="cannot be published: No space left"):
             run(write_job())
     assert left_behind(tmp_path / "models") == [".work"]
@@ -408,7 +408,7 @@ def test_nothing_is_gone_on_with_once_a_file_below_an_evaluation_folder_has_chan
     (below / "b.gz").write_bytes(b"not read")
     job = {"filters": {"language": False, "evaluation": ["judged"]}}
     with monkeypatch.context() as patch:
-        patch.setattr("haystack_crossalign.training.job_publish.settle_tree", full)
+        patch.setattr("haystack_crossalign.retrain.store.settle_tree", full)
         with pytest.raises(ExternalError, match="No space left"):
             run(write_job(**job))
     leaked = json.loads((tmp_path / "triplets.jsonl").read_text(encoding="utf-8").splitlines()[0])["passage"]

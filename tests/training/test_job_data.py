@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.job import run_job
-from haystack_crossalign.training.job_config import IndexSource, Mine, read_job
-from haystack_crossalign.training.job_data import (
+from haystack_crossalign.repair.texts import Passage, RepairTexts
+from haystack_crossalign.retrain.config import IndexSource, Mine, read_job
+from haystack_crossalign.retrain.data import (
     Groups,
     check_groups,
     filter_triplets,
     mined_triplets,
     triplets_from_documents,
 )
-from haystack_crossalign.training.job_index import read_index
-from haystack_crossalign.training.repair_texts import Passage, RepairTexts
-from haystack_crossalign.training.triplets import Triplet
+from haystack_crossalign.retrain.index import read_index
+from haystack_crossalign.retrain.run import run_job
 
 
 def test_documents_give_triplets_asked_by_title_or_first_sentence() -> None:
@@ -76,7 +76,7 @@ def test_filters_count_what_they_drop_and_keep_the_audit_out_of_training(tmp_pat
 
 
 def read_filters(**changes: Any) -> Any:
-    from haystack_crossalign.training.job_config import Filters
+    from haystack_crossalign.retrain.config import Filters
 
     return Filters(**changes)
 
@@ -108,7 +108,7 @@ def test_documents_without_groups_are_mined_for_their_translations() -> None:
 def test_an_index_is_read_by_its_groups_or_whole(
     opensearch: Any, indexing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("haystack_crossalign.training.job_index._PAGE", 7)  # several pages, the last one not full
+    monkeypatch.setattr("haystack_crossalign.retrain.index._PAGE", 7)  # several pages, the last one not full
     documents = {}
     for group in range(30):
         for tag in ("en", "zh"):

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.language_means import ENOUGH_PARALLEL, language_means
-from haystack_crossalign.training.repair import fit_language_directions
+from haystack_crossalign.repair.directions import fit_language_directions
+from haystack_crossalign.repair.language_means import ENOUGH_PARALLEL, language_means
 
 DIM = 12
 Sample = tuple[NDArray[np.float64], NDArray[np.int64], list[str]]

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from haystack_crossalign.errors import ExternalError
-from haystack_crossalign.training.launcher import run_launcher
+from haystack_crossalign.retrain.launcher import run_launcher
 
 # Whoever started the tests may ignore Ctrl-C, and a process inherits that.
 CODE = """
 import signal, sys
-from haystack_crossalign.training.launcher import run_launcher
+from haystack_crossalign.retrain.launcher import run_launcher
 signal.signal(signal.SIGINT, signal.default_int_handler)
 run_launcher(["bash", "-c", sys.argv[1]], patience=0.3)
 """

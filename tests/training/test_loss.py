@@ -15,7 +15,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training import CachedCrossAlignLoss, CrossAlignLoss
-from haystack_crossalign.training.embedding import without_final_normalization
+from haystack_crossalign.training.losses.unnormalized import without_final_normalization
 
 
 def reference_jsd(z1: torch.Tensor, z2: torch.Tensor) -> torch.Tensor:

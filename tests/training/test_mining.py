@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.models.encoder import Encoder
-from haystack_crossalign.training.mined_triplets import (
+from haystack_crossalign.mining.pairs import language_repair, mine_pairs
+from haystack_crossalign.mining.triplets import (
     MiningDocument,
     mine_triplets,
     read_given_queries,
     read_mining_documents,
 )
-from haystack_crossalign.training.mining import language_repair, mine_pairs
+from haystack_crossalign.models.encoder import Encoder
 
 
 def vectors(rows: int, seed: int, dim: int = 12) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.models.prompts import Prompts
-from haystack_crossalign.training.packing import DOCUMENT, TextTable, embed_packed, pack, transformer_precision
+from haystack_crossalign.training.batches.packing import DOCUMENT, TextTable, embed_packed, pack, transformer_precision
 
 
 def attention_of(model: SentenceTransformer) -> Any:

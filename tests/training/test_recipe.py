@@ -7,10 +7,10 @@ from typing import Any, get_args
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training import recipe_parts
-from haystack_crossalign.training.corpora import CORPORA
-from haystack_crossalign.training.objective import Alignment, Direction, NcePair, ZFrom
-from haystack_crossalign.training.recipe import Recipe, make_recipe, read_recipe
+from haystack_crossalign.training.losses.objective import Alignment, Direction, NcePair, ZFrom
+from haystack_crossalign.training.recipe import sections as recipe_parts
+from haystack_crossalign.training.recipe.recipe import Recipe, make_recipe, read_recipe
+from haystack_crossalign.triplets.corpora import CORPORA
 
 TEXT = """\
 model: some/model

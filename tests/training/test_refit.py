@@ -13,12 +13,12 @@ from sentence_transformers import SentenceTransformer
 from training_runs import made_recipe, made_triplets
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.model_folder import repaired_model
 from haystack_crossalign.report.training_html import render_training_html
-from haystack_crossalign.training.affine import AffineMap
-from haystack_crossalign.training.frozen_encoder import encoder_of, head_of, map_of, set_map
+from haystack_crossalign.training.linear_module import encoder_of, head_of, map_of, set_map
 from haystack_crossalign.training.outcome import TrainingOutcome
-from haystack_crossalign.training.recipe import make_recipe
-from haystack_crossalign.training.repaired_model import repaired_model
+from haystack_crossalign.training.recipe.recipe import make_recipe
 from haystack_crossalign.training.trainer import train
 
 START = {"kind": "repair", "strength": 1.0, "common_share": 0.0, "train_dense": False}

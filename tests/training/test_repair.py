@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.affine import AffineMap
-from haystack_crossalign.training.repair import RepairScore, choose_repair, fit_language_directions
-from haystack_crossalign.training.repair_scores import HeldOut, held_out_score
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.directions import RepairScore, choose_repair, fit_language_directions
+from haystack_crossalign.repair.scores import HeldOut, held_out_score
 
 DIMENSION = 48
 

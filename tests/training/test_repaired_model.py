@@ -14,10 +14,10 @@ from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.offline import resolve_offline_model
-from haystack_crossalign.training.affine import AffineMap
-from haystack_crossalign.training.repair import fit_language_directions
-from haystack_crossalign.training.repair_scores import HeldOut, held_out_score
-from haystack_crossalign.training.repaired_model import write_repaired_model
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.directions import fit_language_directions
+from haystack_crossalign.repair.model_folder import write_repaired_model
+from haystack_crossalign.repair.scores import HeldOut, held_out_score
 
 
 @pytest.fixture

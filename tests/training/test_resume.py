@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load_file
 from training_runs import made_recipe, made_triplets
 
+from haystack_crossalign.data.formats.triplet_writer import write_triplets
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.stock_trainer import last_checkpoint
 from haystack_crossalign.training.trainer import train
-from haystack_crossalign.training.triplet_writer import write_triplets
 
 WORKER = Path(__file__).with_name("train_worker.py")
 COUNT = 36

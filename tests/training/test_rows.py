@@ -10,17 +10,25 @@ import torch
 from sentence_transformers import SentenceTransformer
 from training_runs import made_recipe, made_triplets
 
+from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.prompts import Prompts
-from haystack_crossalign.training.distil import AnchorDistillation
-from haystack_crossalign.training.embedding import without_final_normalization
-from haystack_crossalign.training.loss import CrossAlignLoss
-from haystack_crossalign.training.packing import DOCUMENT, QUERY, Packed, TextTable, embed_packed, embed_table, pack
-from haystack_crossalign.training.recipe import LossOptions, make_recipe
-from haystack_crossalign.training.rows import Collator, TrainRow, kind_batch_sampler, make_rows
+from haystack_crossalign.training.batches.packing import (
+    DOCUMENT,
+    QUERY,
+    Packed,
+    TextTable,
+    embed_packed,
+    embed_table,
+    pack,
+)
+from haystack_crossalign.training.batches.rows import Collator, TrainRow, kind_batch_sampler, make_rows
+from haystack_crossalign.training.losses.distillation import AnchorDistillation
+from haystack_crossalign.training.losses.joint import CrossAlignLoss
+from haystack_crossalign.training.losses.unnormalized import without_final_normalization
+from haystack_crossalign.training.recipe.recipe import LossOptions, make_recipe
 from haystack_crossalign.training.trainer_setup import _arguments
 from haystack_crossalign.training.training_loss import TrainingLoss
-from haystack_crossalign.training.triplets import Triplet
 
 PROMPTS = Prompts("w1 ", "w2 ", "model")
 

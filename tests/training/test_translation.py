@@ -18,18 +18,18 @@ from haystack.components.generators.chat import OpenAIChatGenerator
 from haystack.dataclasses import ChatMessage
 from haystack.utils import Secret
 
+from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.training.chat_generator import generator_identity, read_generator
-from haystack_crossalign.training.translation import (
+from haystack_crossalign.triplets.translation.cache import Answer, TranslationCache, request_key
+from haystack_crossalign.triplets.translation.chat_generator import generator_identity, read_generator
+from haystack_crossalign.triplets.translation.check import TranslationCheck
+from haystack_crossalign.triplets.translation.prompt import Request, estimate, expected_ratio
+from haystack_crossalign.triplets.translation.translate import (
     TranslationOptions,
     open_requests,
     requests_of,
     translate_pairs,
 )
-from haystack_crossalign.training.translation_cache import Answer, TranslationCache, request_key
-from haystack_crossalign.training.translation_check import TranslationCheck
-from haystack_crossalign.training.translation_prompt import Request, estimate, expected_ratio
-from haystack_crossalign.training.triplets import Triplet
 
 FAST = TranslationOptions(concurrency=3, backoff=0.0)
 
@@ -343,7 +343,7 @@ def test_the_key_tells_prompt_model_languages_and_text_apart(monkeypatch: pytest
         request_key("m", Request("a", "de", "zh")),
         request_key("m", Request("a", "en", "th")),
     }
-    monkeypatch.setattr("haystack_crossalign.training.translation_cache.PROMPT_VERSION", 2)
+    monkeypatch.setattr("haystack_crossalign.triplets.translation.cache.PROMPT_VERSION", 2)
     assert len(keys | {request_key("m", Request("a", "en", "zh"))}) == 6
 
 

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from haystack_crossalign.training.translation_cache import Answer, TranslationCache
+from haystack_crossalign.triplets.translation.cache import Answer, TranslationCache
 
 # A limit on the size of files stands for a full disk: the operating system refuses to write either way.
 FULL = """
 import resource, sys
 from haystack_crossalign.errors import ExternalError
-from haystack_crossalign.training.translation_cache import Answer, TranslationCache
+from haystack_crossalign.triplets.translation.cache import Answer, TranslationCache
 
 cache = TranslationCache(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (400, resource.RLIM_INFINITY))

@@ -10,9 +10,9 @@ import pytest
 from datasets import Dataset
 from pyarrow import parquet
 
+from haystack_crossalign.data.formats.triplets import read_dataset, read_pairs, read_triplets
+from haystack_crossalign.data.triplets import Triplet, columns, with_unique_ids
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.triplet_reader import read_dataset, read_pairs, read_triplets
-from haystack_crossalign.training.triplets import Triplet, columns, with_unique_ids
 
 NESTED = {
     "id": "t1",

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.affine import AffineMap
-from haystack_crossalign.training.repair import RepairScore, choose_repair, fit_language_directions
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.directions import RepairScore, choose_repair, fit_language_directions
 
 DIM = 12
 

@@ -17,7 +17,7 @@ import torch
 from training_runs import made_triplets
 
 from haystack_crossalign.training import trainer
-from haystack_crossalign.training.recipe import make_recipe
+from haystack_crossalign.training.recipe.recipe import make_recipe
 
 
 def main() -> None:

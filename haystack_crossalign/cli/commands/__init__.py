@@ -1,0 +1,1 @@
+"""One command a file: parse the options, call the library, print."""

@@ -1,0 +1,81 @@
+"""`crossalign convert`: judged collections from one format of the field to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.errors import InputError
+
+
+def convert(
+    documents: opt.Documents = None,
+    queries: opt.QueryFile = None,
+    qrels: opt.QrelsIn = None,
+    beir: opt.Beir = None,
+    split: opt.Split = "test",
+    workbench: opt.Workbench = None,
+    language_field: opt.LanguageField = "language",
+    group_field: opt.GroupField = "parallel_id",
+    query_language: opt.QueryLanguage = None,
+    expand_groups: opt.ExpandGroups = False,
+    detect_languages: opt.DetectLanguages = False,
+    qrels_out: opt.QrelsFile = None,
+    beir_out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a folder in BEIR's format.")] = None,
+    workbench_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a judgment list for the Search Relevance Workbench.")
+    ] = None,
+    query_set_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a query set for the Search Relevance Workbench.")
+    ] = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Convert judged collections: JSON lines, TREC, BEIR, OpenSearch's Search Relevance Workbench."""
+    from haystack_crossalign.cli.shared.prepare import read_judgments
+
+    if not any((qrels_out, beir_out, workbench_out, query_set_out)):
+        raise InputError(
+            "nothing to write", allowed="one or more of --qrels-out, --beir-out, --workbench-out, --query-set-out"
+        )
+    collection = read_judgments(
+        documents,
+        queries,
+        qrels,
+        workbench,
+        beir,
+        split=split,
+        language_field=language_field,
+        group_field=group_field,
+        query_language=query_language,
+        expand_groups=expand_groups,
+        detect=detect_languages,
+    )
+    from haystack_crossalign.audit.trec import trec_qrels
+    from haystack_crossalign.data.formats.beir_writer import write_beir
+    from haystack_crossalign.data.formats.relevance_workbench import format_judgments, format_query_set
+    from haystack_crossalign.files.writing import write_atomically
+
+    # All texts are made before the first is written, so that a fault in one leaves no file.
+    texts: dict[Path, str] = {}
+    left_out: tuple[str, ...] = ()
+    if qrels_out is not None:
+        texts[qrels_out] = trec_qrels(collection)
+    if workbench_out is not None:
+        texts[workbench_out] = format_judgments(collection)
+    if query_set_out is not None:
+        query_set = format_query_set(collection.queries, name=collection.name)
+        texts[query_set_out], left_out = query_set.text, tuple(query_set.left_out)
+    written = [] if beir_out is None else write_beir(beir_out, collection)
+    for path, text in texts.items():
+        write_atomically(path, text)
+    if quiet:
+        return
+    for path in (*written, *texts):
+        typer.echo(f"Wrote {path}")
+    if left_out:
+        typer.echo(
+            f"Left out of the query set, since the Workbench refuses their texts: {', '.join(left_out)}", err=True
+        )

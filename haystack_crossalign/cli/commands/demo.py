@@ -1,0 +1,63 @@
+"""`crossalign demo`: the sample that ships with the package, audited with a real model; no download."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.models.names import OFFLINE_MODELS
+
+DEMO_MODEL = OFFLINE_MODELS[0]
+
+_NEXT = """
+What to do next
+  Audit your own data:    crossalign audit --documents documents.jsonl --queries queries.jsonl --model MODEL
+  Measure another model:  crossalign benchmark xquad --data DIR --languages en,zh --model MODEL
+  Guard a deployment:     add --fail-on 'Max@R_norm<80%' and let your CI system run it
+  See the change:         crossalign compare before.json after.json"""
+
+
+def demo(
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="Another model: a hub name or a local folder.")
+    ] = DEMO_MODEL,
+    precision: opt.Precision = "auto",
+    max_tokens: opt.MaxTokens = 256,
+    seed: opt.Seed = 0,
+    json_file: opt.JsonFile = None,
+    report: Annotated[Path, typer.Option(metavar="FILE", help="Where the report goes.")] = Path("report.html"),
+    quiet: opt.Quiet = False,
+) -> None:
+    """Show the bias on a small sample in English, Chinese, Arabic and Spanish, with a real model; no download."""
+    from haystack_crossalign.audit.scenarios import plan_scenarios
+    from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
+    from haystack_crossalign.cli.shared.session import Session
+    from haystack_crossalign.data.benchmarks.sample import sample_folder
+    from haystack_crossalign.data.benchmarks.xquad import read_xquad
+
+    outputs = Outputs(json=json_file, report=report)
+    outputs.check()
+    check_model(model, None, precision, max_tokens)
+    session = Session(
+        command="demo",
+        outputs=outputs,
+        conditions=[],
+        measures=None,
+        seed=seed,
+        samples=1000,
+        run_depth=100,
+        texts=True,
+        quiet=quiet,
+    )
+    collection = replace(read_xquad(sample_folder()), name="sample of XQuAD")
+    # Both together make the point: alone each language is served well, and only the mixed pool shows the bias.
+    plan = plan_scenarios(["multi", "mono-same"], collection.document_languages, pairs="en")
+    encoder = open_embedder(model, None, precision=precision, max_tokens=max_tokens)
+    session.run(collection, plan, encoder, {"sample": collection.name, "pairs": "en", "samples": 1000})
+    if not quiet:
+        typer.echo(_NEXT)

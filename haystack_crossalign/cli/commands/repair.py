@@ -1,0 +1,230 @@
+"""`crossalign repair`: take the language bias out of a model, or out of the vectors of an index, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.errors import InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.data.collection import Source
+    from haystack_crossalign.repair.fit import RepairOutcome
+    from haystack_crossalign.repair.texts import RepairTexts
+
+__all__ = ["repair", "report_pages"]
+
+Parallel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Parallel documents (JSON lines with id, text, language, parallel_id) or triplets."
+    ),
+]
+Tagged = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Documents that need not be parallel, with id, text and language: fit on these instead."
+    ),
+]
+HeldOut = Annotated[
+    Path | None,
+    typer.Option("--held-out", metavar="FILE", help="Parallel documents to judge by. Default: half of the others."),
+]
+Output = Annotated[Path, typer.Option(metavar="DIR", help="Folder to be made.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="auto, documents, triplets, or a corpus: ntrex, tico19, course_sections, squad.",
+    ),
+]
+Tolerance = Annotated[
+    float, typer.Option(metavar="X", help="Loss of same-language NDCG@1 that counts as none; 0.005 is half a point.")
+]
+MatrixOnly = Annotated[
+    bool, typer.Option("--matrix-only", help="Write the matrix for vectors in an index, and no model.")
+]
+TitleField = Annotated[str, typer.Option(metavar="NAME", help="Field of documents that holds the title.")]
+OneMap = Annotated[
+    bool, typer.Option("--one-map", help="One affine map for all languages; try none for each language.")
+]
+Limit = Annotated[
+    int, typer.Option(min=5, metavar="N", help="Documents per language that are fitted on, in whole groups.")
+]
+HeldOutLimit = Annotated[
+    int, typer.Option(min=5, metavar="N", help="Documents per language that judge, in whole groups.")
+]
+
+
+def repair(
+    output: Output,
+    parallel: Parallel = None,
+    tagged: Tagged = None,
+    held_out: HeldOut = None,
+    file_format: Format = "auto",
+    model: opt.Model = None,
+    embedder: opt.EmbedderFile = None,
+    precision: opt.Precision = "auto",
+    max_tokens: opt.MaxTokens = None,
+    languages: opt.Languages = None,
+    language_field: opt.LanguageField = "language",
+    group_field: opt.GroupField = "parallel_id",
+    title_field: TitleField = "title",
+    tolerance: Tolerance = 0.005,
+    matrix_only: MatrixOnly = False,
+    one_map: OneMap = False,
+    fit_limit: Limit = 800,
+    held_out_limit: HeldOutLimit = 500,
+    seed: opt.Seed = 0,
+    samples: opt.Samples = 1000,
+    report: opt.ReportFile = None,
+    markdown: opt.MarkdownFile = None,
+    no_texts: opt.NoTexts = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Repair a model without training, in seconds, from 10 to 50 documents in two or more languages.
+
+    The directions in which the languages differ are projected out of the embeddings. How much is taken out is chosen
+    on held-out documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that
+    moves vectors already in an index, and the audit before and after.
+    """
+    from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
+    from haystack_crossalign.cli.shared.progress import Stages
+    from haystack_crossalign.files.new_folder import check_new_folder
+    from haystack_crossalign.files.writing import write_atomically
+
+    check_new_folder(output, source="--output")
+    outputs = Outputs(report=report, markdown=markdown)
+    outputs.check([parallel, tagged, held_out, embedder])
+    check_model(model, embedder, precision, max_tokens)
+    if parallel is None and tagged is None:
+        raise InputError("no documents", allowed="--parallel FILE, or --tagged FILE where none are parallel")
+    if embedder is not None and not matrix_only:
+        raise InputError(
+            "an embedder of a pipeline cannot be written as a model", source="--embedder", allowed="with --matrix-only"
+        )
+    chosen = _languages(languages)
+
+    def read(path: Path | None, kind: str, *, fitted: bool, versions: bool = False) -> RepairTexts | None:
+        from haystack_crossalign.repair.texts import read_repair_texts
+
+        if path is None:
+            return None
+        texts = read_repair_texts(
+            path,
+            kind=kind,
+            language=chosen[0] if chosen else "en",
+            target_languages=chosen[1:],
+            language_field=language_field,
+            group_field=group_field,
+            title_field=title_field,
+            parallel=versions,
+        )
+        if not chosen:
+            return texts
+        missing = [tag for tag in chosen if tag not in texts.languages]
+        if missing and fitted:
+            raise InputError(
+                f"no document in '{missing[0]}'", source=path, field="language",
+                seen=", ".join(texts.languages), allowed="--languages with some of these",
+            )  # fmt: skip
+        return texts.in_languages(chosen)
+
+    read_files = (
+        read(parallel, file_format, fitted=tagged is None, versions=True),
+        read(tagged, "documents", fitted=True),
+        read(held_out, file_format, fitted=False),
+    )
+    from haystack_crossalign.models.names import DEFAULT_MODEL
+    from haystack_crossalign.repair.fit import RepairOptions, fit_repair
+    from haystack_crossalign.repair.output import open_model, write_repair
+    from haystack_crossalign.repair.sample import make_sample
+
+    pivot = chosen[0] if chosen else None
+    options = RepairOptions(tolerance=tolerance, one_map=one_map, pivot=pivot, seed=seed, samples=samples)
+    sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
+    sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
+    encoder: Any = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
+    base = None if matrix_only else open_model(model or DEFAULT_MODEL, encoder.prompts)
+    with Stages(show=not quiet) as progress:
+        outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
+        outcome = write_repair(outcome, output, model=base, sources=sources, pages=report_pages, texts=not no_texts)
+    # Copies, where a pipeline collects its reports.
+    for target, name in ((outputs.report, "report.html"), (outputs.markdown, "report.md")):
+        if target is not None:
+            write_atomically(target, (output / name).read_text(encoding="utf-8"))
+    if not quiet:
+        _print(outcome, output, matrix_only=matrix_only)
+
+
+def report_pages(comparison: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """The report before and after as a page and as a summary, by file name."""
+    from haystack_crossalign.report.html import render_html_comparison
+    from haystack_crossalign.report.markdown import render_markdown_comparison
+
+    return {
+        "report.html": render_html_comparison(comparison, before, after),
+        "report.md": render_markdown_comparison(comparison),
+    }
+
+
+def _languages(names: str | None) -> tuple[str, ...]:
+    from haystack_crossalign.languages import normalise_language
+
+    chosen = [normalise_language(name, source="--languages") for name in opt.split_names(names) or ()]
+    return tuple(dict.fromkeys(chosen))
+
+
+def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
+    from rich.table import Table
+
+    from haystack_crossalign.cli.shared.session import console
+    from haystack_crossalign.repair.language_maps import describe_share
+
+    out = console()
+    table = Table(title="Held-out documents, before and after", title_justify="left", box=None, pad_edge=False)
+    for name in ("Queries in", "Number", "Max@R", "Complete@10", "Same-language NDCG@1", "95 % interval", ""):
+        table.add_column(name, justify="left" if name in ("Queries in", "") else "right")
+    mixed = {row["query_language"]: row["measures"] for row in outcome.comparison.rows if row["scenario"] == "multi"}
+    for one in outcome.harm:
+        measures = mixed.get(one.language, {})
+        depth, complete = measures.get("Max@R"), measures.get("Complete@10")
+        table.add_row(
+            one.language,
+            str(one.queries),
+            _change(depth, ".1f"),
+            _change(complete, ".1%"),
+            f"{one.before:.1%} → {one.after:.1%}",
+            f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f}",
+            one.verdict,
+        )
+    out.print(table)
+    trial = outcome.choice.chosen
+    counts = zip(outcome.fitted.languages, outcome.fitted.counts, strict=True)
+    fitted = ", ".join(f"{count} in {tag}" for tag, count in counts)
+    lines = [
+        f"Documents fitted on: {fitted}. Strength {trial.strength:g}, share of the common mean {trial.common_share:g}, "
+        + ("no whitening, " if trial.whitening is None else f"whitening with shrinkage {trial.whitening:g}, ")
+        + (
+            "one map for all languages."
+            if trial.own_share is None
+            else f"a map for each language (further share {describe_share(trial.own_share)}, ridge {trial.ridge:g})."
+        ),
+        *(f"Note: {note}" for note in outcome.notes),
+        f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",
+    ]
+    for line in lines:
+        out.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _change(values: Mapping[str, Any] | None, form: str) -> str:
+    """A measure before and after; a dash where it is not defined, as Complete@10 of eleven versions."""
+    if not values or None in (values["a"], values["b"]):
+        return "–"
+    return f"{values['a']:{form}} → {values['b']:{form}}"

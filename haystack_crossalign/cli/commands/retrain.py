@@ -1,0 +1,71 @@
+"""`crossalign retrain`: the batch job, for schedulers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from haystack_crossalign.cli.shared import options as opt
+
+__all__ = ["retrain"]
+
+Config = Annotated[Path, typer.Option(metavar="FILE", help="The job: see training/job.example.yaml.")]
+OutcomeFile = Annotated[
+    Path | None,
+    typer.Option("--outcome", metavar="FILE", help="Write the outcome here too, beside the one among the models."),
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value over the job's file. Repeatable.")
+]
+
+
+def retrain(
+    config: Config,
+    outcome: OutcomeFile = None,
+    overrides: Set = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Retrain or repair a model and publish it if it passes the gate: read, mine, filter, train, audit, gate, publish.
+
+    Exit codes: 0 published, 1 gate failed, 2 wrong input, 3 outside fault, 75 another run is active (try again later),
+    130 interrupted. Whatever happens, outcome.json in the folder of the models says it (--outcome too, where that
+    folder cannot be written or another run has it). A run that was killed is gone
+    on with by the next one.
+    """
+    from haystack_crossalign.cli.commands.repair import report_pages
+    from haystack_crossalign.cli.shared.progress import Stages
+    from haystack_crossalign.errors import CrossAlignError
+    from haystack_crossalign.retrain.config import read_job
+    from haystack_crossalign.retrain.outcome import check_outcome_file
+
+    if outcome is not None:
+        check_outcome_file(outcome)
+    try:
+        job = read_job(config, overrides or ())
+    except CrossAlignError as error:
+        from haystack_crossalign.retrain.run import note_wrong_job
+
+        note_wrong_job(config, overrides or (), outcome, error)
+        raise
+    from haystack_crossalign.report.training_html import render_training_html
+    from haystack_crossalign.retrain.run import run_job
+
+    with Stages(show=not quiet) as progress:
+        record = run_job(
+            job,
+            environ=os.environ,
+            outcome_file=outcome,
+            pages=report_pages,
+            files={"report.html": render_training_html},
+            progress=progress,
+        )
+    if not quiet:
+        typer.echo(f"published {record.facts['version']}; latest points to it")
+        for name in record.facts.get("removed_versions", []):
+            typer.echo(f"removed {name}")
+    # The model is published all the same.
+    for fault in record.steps[-1]["facts"].get("not_removed", []):
+        typer.echo(fault, err=True)

@@ -1,0 +1,135 @@
+"""`crossalign train`: fine-tune a model by a recipe, and show before and after."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.errors import InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.training.outcome import TrainingOutcome
+
+__all__ = ["train"]
+
+RecipeFile = Annotated[Path, typer.Option("--recipe", metavar="FILE", help="The recipe, in YAML.")]
+Output = Annotated[
+    Path, typer.Option("--output", metavar="DIR", help="Folder of the model: new, empty, or of an earlier run.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. optimiser.learning_rate=1e-5. Repeatable."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Take up an interrupted run from its last checkpoint.")]
+OrAnew = Annotated[
+    bool, typer.Option("--or-anew", help="With --resume: begin anew where recipe, model, data or processes are others.")
+]
+
+
+def train(
+    recipe: RecipeFile,
+    output: Output,
+    settings: Settings = None,
+    resume: Resume = False,
+    or_anew: OrAnew = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Fine-tune a model so that language versions of one text are found together.
+
+    Several GPUs or hosts: accelerate launch --no_python crossalign train --recipe FILE --output DIR
+    """
+    from haystack_crossalign.training.recipe.recipe import read_recipe
+
+    if or_anew and not resume:
+        raise InputError("of use with --resume", source="--or-anew", allowed="--resume --or-anew, or neither")
+    # Only the first of several processes speaks.
+    quiet = quiet or os.environ.get("RANK", "0") != "0"
+    read = read_recipe(recipe, settings or ())
+    # A wrong recipe is told before the slow imports.
+    from haystack_crossalign.report.training_html import render_training_html
+    from haystack_crossalign.training.trainer import train as run
+
+    with _Bar(show=not quiet) as bar:
+        pages = {"report.html": render_training_html}
+        outcome = run(read, output, resume=resume, or_anew=or_anew, progress=bar, files=pages)
+    if not quiet:
+        _print(outcome, output)
+
+
+class _Bar:
+    """A bar on standard error with the loss terms beside it; nothing without a terminal."""
+
+    def __init__(self, *, show: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[terms]}"),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not (show and sys.stderr.isatty()),
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, stage: str, done: int, total: int, terms: Mapping[str, float]) -> None:
+        """Report progress."""
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in terms.items() if name != "loss")
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total, terms=shown)
+        self._bars.update(self._tasks[stage], completed=done, total=total, terms=shown)
+
+    def __enter__(self) -> _Bar:
+        """Start drawing."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Take the bars away."""
+        self._bars.stop()
+
+
+def _print(outcome: TrainingOutcome, output: Path) -> None:
+    from rich.table import Table
+
+    from haystack_crossalign.cli.shared.session import console
+    from haystack_crossalign.languages import display_name
+    from haystack_crossalign.report.content.words import measure_value
+
+    screen = console()
+    result, kept = outcome.data["result"], outcome.data["kept"]
+    if result is None:
+        screen.print("Nothing was held out, so nothing was measured.", markup=False)
+    else:
+        repaired = outcome.data["start"]["kind"] == "repair"
+        table = Table(title="Held-out data, before and after", title_justify="left")
+        for name in ("pool and queries", "measure", "base", *(["repaired"] if repaired else []), "after"):
+            table.add_column(name, justify="left" if name in ("pool and queries", "measure") else "right")
+        for row in result["rows"]:
+            for name in ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",):
+                values = row["measures"][name]
+                columns = ("base", "start", "after") if repaired else ("base", "after")
+                table.add_row(row["name"], name, *(measure_value(name, values[column]) for column in columns))
+        screen.print(table)
+        if kept["share"] == 0:
+            screen.print("What training gave did no better than the start: the start was kept.", markup=False)
+        if result["unmeasured"]:
+            named = ", ".join(display_name(tag) for tag in result["unmeasured"])
+            screen.print(f"Too little was held out to measure {named}: harm to it is not known.", markup=False)
+        if result["harmless"] is False:
+            lost = 100 * result["harm"]
+            told = f"Retrieval within one language lost up to {lost:.2f} points of NDCG@1 against the base."
+            screen.print(told, markup=False)
+    screen.print(f"Wrote {output}: the model, README.md, training.json, report.html", markup=False, soft_wrap=True)

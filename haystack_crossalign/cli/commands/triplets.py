@@ -1,0 +1,360 @@
+"""`crossalign triplets`: training triplets built from corpora, mined, translated, filtered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.triplet_files import check_triplet_outputs, errors_of, finish, target_tags
+from haystack_crossalign.errors import ExternalError, InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.data.collection import Source
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Make training triplets: build them from parallel texts, mine or translate them, filter them.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Targets = Annotated[str, typer.Option("--languages", metavar="zh,ar,…", help="Target languages.")]
+Output = Annotated[Path, typer.Option(metavar="FILE", help="Triplets as JSON lines.")]
+Counts = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write what was counted as JSON.")]
+Language = Annotated[str, typer.Option(metavar="LANGUAGE", help="Language of queries and passages.")]
+Corpus = Annotated[
+    str | None, typer.Option(metavar="NAME", help="What the file is: ntrex, tico19, course_sections or squad.")
+]
+Drop = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON list of ids to leave out of the corpus.")]
+Block = Annotated[int, typer.Option(min=2, metavar="N", help="Corpora of sentences: sentences per block.")]
+PerBlock = Annotated[int, typer.Option(min=1, metavar="N", help="Corpora of sentences: at most N queries per block.")]
+Headings = Annotated[str, typer.Option("--title-field", metavar="NAME", help="Field that holds the heading.")]
+Given = Annotated[
+    Path | None,
+    typer.Option(
+        "--queries",
+        metavar="FILE",
+        help="Queries: JSON lines with id, text, language, relevant. Default: headings and first sentences.",
+    ),
+]
+Neighbours = Annotated[int, typer.Option(min=1, metavar="K", help="Neighbours that the margin looks at.")]
+Threshold = Annotated[float, typer.Option(metavar="X", help="Least margin of a pair.")]
+Repair = Annotated[
+    bool, typer.Option("--repair/--no-repair", help="Take the language directions out of the embeddings first.")
+]
+Pairs = Annotated[Path, typer.Option(metavar="FILE", help="JSON lines or TSV with query and passage, or triplets.")]
+Generator = Annotated[Path, typer.Option(metavar="FILE", help="A Haystack chat generator in YAML.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Every answer is kept here; the next run goes on. Default: OUTPUT.cache.jsonl."),
+]
+Queries = Annotated[bool, typer.Option("--translate-queries", help="Translate the queries too.")]
+Concurrency = Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Requests at a time.")]
+Attempts = Annotated[int, typer.Option(min=1, metavar="N", help="Answers per text until it is dropped.")]
+Retries = Annotated[int, typer.Option(min=0, metavar="N", help="Repetitions of a request after a fault.")]
+Backoff = Annotated[float, typer.Option(min=0, metavar="S", help="Seconds before the first repetition; they double.")]
+GiveUp = Annotated[int, typer.Option(min=1, metavar="N", help="Stop when N texts in a row got no answer.")]
+PriceIn = Annotated[float | None, typer.Option(min=0, metavar="X", help="Price of a million tokens sent.")]
+PriceOut = Annotated[float | None, typer.Option(min=0, metavar="X", help="Price of a million tokens received.")]
+MostCost = Annotated[float | None, typer.Option(min=0, metavar="X", help="Refuse to start above this estimate.")]
+EstimateOnly = Annotated[bool, typer.Option("--estimate", help="Print the estimated cost and stop.")]
+Factor = Annotated[
+    float, typer.Option(metavar="X", help="Times the usual length, or part of it, that is plausible; above 1.")
+]
+Evaluation = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Evaluation set: drop triplets that share 8 words in a row with it. Repeatable."),
+]
+Similar = Annotated[float, typer.Option(metavar="X", help="Share of common 8-grams of a near-duplicate.")]
+PerQuery = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Drop queries that ask for more than N passages.")
+]
+NoDetection = Annotated[bool, typer.Option("--no-language", help="Do not check the languages of the passages.")]
+Positives = Annotated[
+    str | None,
+    typer.Option(metavar="zh,ar,…", help="Languages of the positives after the first, of FlagEmbedding's JSON lines."),
+]
+
+
+@app.command(name="build", short_help="Build triplets from parallel texts.")
+def build(
+    languages: Targets,
+    output: Output,
+    corpus: Corpus = None,
+    source: Annotated[Path | None, typer.Option("--input", metavar="FILE", help="The file of the corpus.")] = None,
+    drop: Drop = None,
+    block: Block = 4,
+    queries_per_block: PerBlock = 1,
+    documents: opt.Documents = None,
+    queries: opt.QueryFile = None,
+    qrels: opt.QrelsIn = None,
+    language_field: opt.LanguageField = "language",
+    group_field: opt.GroupField = "parallel_id",
+    language: Language = "en",
+    seed: opt.Seed = 0,
+    report: Counts = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Build triplets from a parallel corpus (--corpus, --input).
+
+    Or from documents with a group field and their queries (--documents, --queries).
+    """
+    check_triplet_outputs({"--output": output, "--report": report}, (source, drop, documents, queries, qrels))
+    tags, own = target_tags(languages, language)
+    if (corpus is None) == (documents is None):
+        raise InputError("nothing to read, or two things", allowed="--corpus and --input, or --documents and --queries")
+    sources: tuple[Source, ...]
+    if corpus is not None:
+        from haystack_crossalign.triplets.corpora import CORPORA
+
+        if corpus not in CORPORA:
+            raise InputError("unknown corpus", source="--corpus", seen=corpus, allowed=", ".join(CORPORA))
+        if source is None:
+            raise InputError("no file of the corpus", source="--input", allowed="the file")
+        for option, given in (("--queries", queries), ("--qrels", qrels), ("--language", own)):
+            if given not in (None, "en"):
+                raise InputError("not of use with --corpus, which has its own in English", source=option, seen=given)
+        blocks = {"block": block, "queries_per_block": queries_per_block, "seed": seed}
+        found, one = CORPORA[corpus](source, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
+        sources = (one,)
+    else:
+        for option, file in (("--input", source), ("--drop", drop)):
+            if file is not None:
+                raise InputError("of use with --corpus alone", source=option, seen=file)
+        if queries is None:
+            raise InputError(
+                "no queries of the documents", source="--queries", allowed="a file of queries, or triplets mine"
+            )
+        from haystack_crossalign.cli.shared.prepare import read_judgments
+        from haystack_crossalign.triplets.builders import triplets_from_collection
+
+        collection = read_judgments(
+            documents, queries, qrels, None, None, split="test", language_field=language_field,
+            group_field=group_field, query_language=None, expand_groups=False, detect=False,
+        )  # fmt: skip
+        found = triplets_from_collection(collection, tags, language=own)
+        sources = tuple(collection.sources)
+    from haystack_crossalign.data.triplets import require_languages, with_unique_ids
+
+    reasons = ", ".join(f"{name}: {count}" for name, count in found.left_out.items() if count)
+    use = f"can be built (left out, {reasons})" if reasons else "can be built"
+    require_languages(found.triplets, tags, use, source="--languages")
+    counts = {f"with {tag}": sum(tag in triplet.targets for triplet in found.triplets) for tag in tags}
+    made = with_unique_ids(found.triplets)
+    more = {"left out": dict(found.left_out)}
+    finish("build", output, report, made, sources, {"triplets": len(made), **counts}, more, quiet=quiet)
+
+
+@app.command(name="mine", short_help="Mine translation pairs from a collection that has none.")
+def mine(
+    documents: Annotated[
+        Path, typer.Option(metavar="FILE", help="Documents: JSON lines with id, text, language, and title.")
+    ],
+    languages: Targets,
+    output: Output,
+    queries: Given = None,
+    model: opt.Model = None,
+    embedder: opt.EmbedderFile = None,
+    precision: opt.Precision = "auto",
+    max_tokens: opt.MaxTokens = None,
+    language: Language = "en",
+    language_field: opt.LanguageField = "language",
+    title_field: Headings = "title",
+    neighbours: Neighbours = 4,
+    threshold: Threshold = 1.02,
+    repair: Repair = True,
+    report: Counts = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Mine translation pairs (mutual nearest neighbours under a margin) and make triplets of those with a query.
+
+    The query of a document is its heading, or its first sentence, unless --queries gives others.
+    """
+    from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
+    from haystack_crossalign.cli.shared.progress import Stages
+
+    check_triplet_outputs({"--output": output, "--report": report}, (documents, queries, embedder))
+    check_model(model, embedder, precision, max_tokens)
+    tags, own = target_tags(languages, language)
+    from haystack_crossalign.mining.triplets import (
+        mine_triplets,
+        read_given_queries,
+        read_mining_documents,
+    )
+
+    read, origin = read_mining_documents(documents, language_field=language_field, title_field=title_field)
+    sources, given = [origin], None
+    if queries is not None:
+        given, asked = read_given_queries(queries, read, language=own)
+        sources.append(asked)
+    encoder = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
+    with Stages(show=not quiet) as progress:
+        mined = mine_triplets(
+            read, encoder, tags, language=own, queries=given, neighbours=neighbours, threshold=threshold,
+            repair=repair, progress=progress,
+        )  # fmt: skip
+    if not mined.triplets:
+        pairs = ", ".join(f"{name}: {value}" for name, value in mined.counts.items())
+        raise InputError(
+            "nothing is mined",
+            source="--threshold",
+            seen=f"{threshold:g}; {pairs}",
+            allowed="a lower one, or documents with queries",
+        )
+    margins = {"mean margin": {tag: round(value, 4) for tag, value in mined.margins.items()}}
+    finish("mine", output, report, mined.triplets, sources, mined.counts, margins, quiet=quiet)
+
+
+@app.command(name="translate", short_help="Translate (query, passage) pairs by a chat model.")
+def translate(
+    pairs: Pairs,
+    languages: Targets,
+    generator: Generator,
+    output: Output,
+    cache: Cache = None,
+    language: Language = "en",
+    translate_queries: Queries = False,
+    concurrency: Concurrency = 4,
+    attempts: Attempts = 3,
+    retries: Retries = 5,
+    backoff: Backoff = 1.0,
+    give_up_after: GiveUp = 5,
+    length_factor: Factor = 2.5,
+    price_input: PriceIn = None,
+    price_output: PriceOut = None,
+    max_cost: MostCost = None,
+    estimate_only: EstimateOnly = False,
+    report: Counts = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Translate the passages of pairs by any Haystack chat generator.
+
+    Answers that are empty, in the wrong language or of implausible length are asked for again, then dropped. Every
+    answer is kept on disk: a run that was killed goes on.
+    """
+    from haystack_crossalign.cli.shared.progress import Stages
+
+    store = cache or output.with_name(f"{output.name}.cache.jsonl")
+    check_triplet_outputs({"--output": output, "--report": report, "--cache": store}, (pairs, generator))
+    tags, own = target_tags(languages, language)
+    if max_cost is not None and price_input is None and price_output is None:
+        raise InputError(
+            "a limit of the cost needs prices", source="--max-cost", allowed="--price-input, --price-output"
+        )
+    from haystack_crossalign.data.formats.triplets import read_pairs
+    from haystack_crossalign.triplets.translation.cache import TranslationCache
+    from haystack_crossalign.triplets.translation.chat_generator import read_generator
+    from haystack_crossalign.triplets.translation.prompt import estimate
+    from haystack_crossalign.triplets.translation.translate import (
+        TranslationOptions,
+        open_requests,
+        requests_of,
+        translate_pairs,
+    )
+
+    options = TranslationOptions(
+        concurrency, attempts, retries, backoff, give_up_after=give_up_after, length_factor=length_factor,
+        queries=translate_queries,
+    )  # fmt: skip
+    read, origin = read_pairs(pairs, language=own)
+    component = read_generator(generator)
+    with TranslationCache(store) as answers:
+        wanted = requests_of(read, tags, queries=translate_queries)
+        expected = estimate(
+            open_requests(wanted, component, answers, options), price_input=price_input, price_output=price_output
+        )
+        cost = "" if expected.cost is None else f", about {expected.cost:.2f} at the given prices"
+        if not quiet or estimate_only:
+            typer.echo(
+                f"To translate: {expected.requests:,} of {len(wanted):,} texts, about {expected.input_tokens:,} tokens "
+                f"to send and {expected.output_tokens:,} to receive{cost}"
+            )
+        if estimate_only:
+            return
+        if max_cost is not None and (expected.cost or 0.0) > max_cost:
+            cost_seen = round(expected.cost or 0.0, 2)
+            raise InputError(
+                "the estimate is above the limit", source="--max-cost", seen=cost_seen, allowed=f"at most {max_cost}"
+            )
+        with Stages(show=not quiet) as progress:
+            done = translate_pairs(
+                read, tags, component, answers, options=options,
+                progress=lambda part, total: progress("translating", part, total),
+            )  # fmt: skip
+    if not done.triplets:
+        raise ExternalError(
+            f"no pair got a translation; rejected: {dict(done.rejected)}, dropped: {dict(done.dropped)}"
+        )
+    more = {"rejected": dict(done.rejected), "dropped": dict(done.dropped)}
+    finish("translate", output, report, done.triplets, [origin], done.counts, more, quiet=quiet)
+
+
+@app.command(name="filter", short_help="Drop bad triplets, each with a reason.")
+def filter_(
+    source: Annotated[Path, typer.Option("--input", metavar="FILE", help="Triplets: .jsonl, .tsv or .parquet.")],
+    output: Output,
+    evaluation: Evaluation = None,
+    length_factor: Factor = 2.5,
+    near_duplicates: Similar = 0.8,
+    passages_per_query: PerQuery = None,
+    no_language: NoDetection = False,
+    language: Language = "en",
+    languages: Positives = None,
+    report: Counts = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Drop targets in the wrong language or of implausible length, near-duplicates, overlap with an evaluation set."""
+    check_triplet_outputs({"--output": output, "--report": report}, (source, *(evaluation or ())))
+    from haystack_crossalign.data.formats.triplets import read_triplets
+    from haystack_crossalign.triplets import filters as make
+    from haystack_crossalign.triplets.targets import evaluation_texts, filter_targets, find_evaluation_files
+
+    with errors_of("--length-factor"):
+        plausible = make.length_ratio(length_factor)
+    with errors_of("--near-duplicates"):
+        # Of two passages that are nearly the same, each would be a false negative of the other.
+        distinct = make.near_duplicates(near_duplicates, across_groups=True)
+    tags = () if languages is None else target_tags(languages, language)[0]
+    triplets, origin = read_triplets(source, language=language, target_languages=tags)
+    judged = find_evaluation_files(evaluation or ())
+    chosen = []
+    if not no_language:
+        from haystack_crossalign.text.detection import LanguageDetector
+
+        detector = LanguageDetector()
+        chosen.append(
+            make.language_mismatch(
+                lambda texts: [each.language for each in detector.detect(texts)], detectable=detector.languages
+            )
+        )
+    chosen += [plausible, distinct]
+    if passages_per_query is not None:
+        chosen.append(make.ambiguous_queries(passages_per_query))
+    texts, sources = evaluation_texts(judged.read)
+    if judged.read:
+        chosen.append(make.evaluation_overlap(texts))
+    left = filter_targets(triplets, chosen)
+    if not left.triplets:
+        reasons = ", ".join(f"{name}: {count}" for name, count in left.dropped.items() if count)
+        raise InputError(
+            "no triplet is left", source=source, seen=f"dropped {reasons}", allowed="other data or filters"
+        )
+    counts = {
+        "triplets read": len(triplets),
+        "targets read": sum(len(triplet.targets) for triplet in triplets),
+        "triplets": len(left.triplets),
+        "targets": sum(len(triplet.targets) for triplet in left.triplets),
+    }
+    more: dict[str, Any] = {
+        "dropped": dict(left.dropped),
+        "dropped by language": left.languages,
+        "examples": left.examples,
+    }
+    if judged.skipped:
+        more["evaluation files not read"] = [str(path) for path in judged.skipped]
+    finish("filter", output, report, left.triplets, [origin, *sources], counts, more, quiet=quiet)

@@ -1,0 +1,101 @@
+"""Options for the connection to a live index, made from the table of settings and shared by all commands that have one.
+
+A command declares the parameters under the names of the settings and hands over all of them at once::
+
+    def doctor(index: live.Index = None, hosts: live.Hosts = None, …) -> None:
+        settings = live.live_settings(locals())
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from haystack_crossalign.opensearch.connection.settings import SETTINGS, LiveSettings, flag_of, read_settings
+
+if TYPE_CHECKING:
+    from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+    from haystack_crossalign.opensearch.connection.traffic import Traffic
+
+__all__ = ["connect", "live_settings", "show_notes"]
+
+
+def _option(name: str) -> Any:
+    entry = SETTINGS[name]
+    declared = "--verify-tls/--insecure" if name == "verify_tls" else flag_of(name)
+    return typer.Option(declared, metavar=entry.metavar or "|".join(entry.choices) or None, help=entry.help)
+
+
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="Profile in crossalign.toml. Default: the one named as --index."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="File with profiles. Default: crossalign.toml in this folder."),
+]
+Hosts = Annotated[str | None, _option("hosts")]
+Index = Annotated[str | None, _option("index")]
+EmbeddingField = Annotated[str | None, _option("embedding_field")]
+LanguageField = Annotated[str | None, _option("language_field")]
+GroupField = Annotated[str | None, _option("group_field")]
+ContentField = Annotated[str | None, _option("content_field")]
+TitleField = Annotated[str | None, _option("title_field")]
+Model = Annotated[str | None, _option("model")]
+QueryPrefix = Annotated[str | None, _option("query_prefix")]
+DocumentPrefix = Annotated[str | None, _option("document_prefix")]
+Auth = Annotated[str | None, _option("auth")]
+User = Annotated[str | None, _option("user")]
+PasswordFile = Annotated[Path | None, _option("password_file")]
+TokenFile = Annotated[Path | None, _option("token_file")]
+ApiKeyFile = Annotated[Path | None, _option("api_key_file")]
+CaFile = Annotated[Path | None, _option("ca_file")]
+ClientCertificate = Annotated[Path | None, _option("client_certificate")]
+ClientKey = Annotated[Path | None, _option("client_key")]
+VerifyTls = Annotated[bool | None, _option("verify_tls")]
+AwsRegion = Annotated[str | None, _option("aws_region")]
+AwsService = Annotated[str | None, _option("aws_service")]
+Timeout = Annotated[float | None, _option("timeout")]
+PatienceSeconds = Annotated[float | None, _option("patience")]
+Concurrent = Annotated[int | None, _option("concurrent")]
+MaxLoad = Annotated[float | None, _option("max_load")]
+Batch = Annotated[int | None, _option("batch")]
+Depth = Annotated[int | None, _option("depth")]
+
+
+def live_settings(given: Mapping[str, Any]) -> LiveSettings:
+    """The settings from profile, environment and the flags of the running command.
+
+    :param given: the command's parameters by name, ``locals()`` at its start. Those that bear the name of a setting
+        are taken, and ``profile`` and ``config``; a setting that is not among them cannot be given as a flag.
+    :raises InputError: something unknown, of a wrong type or missing.
+    """
+    flags = {name: given[name] for name in SETTINGS if name in given}
+    return read_settings(given.get("profile"), flags, os.environ, Path.cwd(), config=given.get("config"))
+
+
+def connect(settings: LiveSettings, *, traffic: Traffic | None = None) -> ReadOnlyClient:
+    """A client, after what is risky about the connection was said on standard error.
+
+    :param settings: where and how to connect.
+    :param traffic: record of the requests.
+    :raises CrossAlignError: as `haystack_crossalign.opensearch.connection.connect.open_client`.
+    """
+    from haystack_crossalign.opensearch.connection.connect import open_client
+
+    client = open_client(settings, os.environ, traffic=traffic)
+    show_notes(client.notes)
+    return client
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Say warnings on standard error, one per line.
+
+    :param notes: of a client, those that were not shown before.
+    """
+    for note in notes:
+        typer.echo(f"crossalign: warning: {note}", err=True)

@@ -1,0 +1,126 @@
+"""Output files: checked before the work starts, written whole or not at all once it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["Outputs", "check_outputs"]
+
+_OPTIONS = {
+    "json": "--json",
+    "run": "--run",
+    "qrels": "--qrels-out",
+    "report": "--report",
+    "markdown": "--markdown",
+    "junit": "--junit",
+}
+
+
+def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | None] = ()) -> None:
+    """Refuse files that cannot be written, before any work is done and without touching them.
+
+    :param outputs: each file with the option that asks for it.
+    :param inputs: files and folders that are read, which no output may replace or stand in.
+    :raises InputError: for a folder, a missing or read-only folder, an input file, or one file asked for twice.
+    """
+    read = [path.resolve() for path in inputs if path is not None]
+    taken: dict[Path, str] = {}
+    for option, path in outputs:
+        try:
+            there = path.exists()
+        except OSError as error:  # a name that is too long
+            raise InputError(f"cannot be written ({error.strerror})", source=option, seen=str(path)) from error
+        if path.is_dir():
+            raise InputError("is a folder", source=option, seen=str(path), allowed="the name of a file")
+        if path.name == "-" or (there and not path.is_file()):
+            # A rename would put a file in the place of the device.
+            raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
+        if not path.parent.is_dir():
+            raise InputError("no such folder", source=option, seen=str(path.parent), allowed="a folder that exists")
+        if not os.access(path.parent, os.W_OK) or (there and not os.access(path, os.W_OK)):
+            raise InputError("cannot be written", source=option, seen=str(path), allowed="a file you may write")
+        place = path.resolve()
+        inside = any(place == one or (one.is_dir() and one in place.parents) for one in read)
+        other = "an input" if inside else taken.get(place)
+        taken[place] = f"the file of {option}"
+        if other is not None:
+            raise InputError(
+                f"would overwrite {other}", source=option, seen=str(path), allowed="a file of its own for each output"
+            )
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files that a command is asked to write; None where it is not.
+
+    :param json: the result.
+    :param run: the ranking, as a TREC run.
+    :param qrels: the relevant documents, as TREC qrels.
+    :param report: the report, as HTML.
+    :param markdown: the summary.
+    :param junit: the gate's outcomes.
+    """
+
+    json: Path | None = None
+    run: Path | None = None
+    qrels: Path | None = None
+    report: Path | None = None
+    markdown: Path | None = None
+    junit: Path | None = None
+
+    def check(self, inputs: Iterable[Path | None] = ()) -> None:
+        """Refuse files that cannot be written, before any work is done and without touching them.
+
+        :param inputs: files that are read, which no output may replace.
+        :raises InputError: for a folder, a missing or read-only folder, an input file, or one file asked for twice.
+        """
+        check_outputs(self._targets(), inputs)
+
+    def write(
+        self,
+        texts: Mapping[str, str],
+        seconds: Mapping[str, float] | None = None,
+        more: Mapping[str, object] | None = None,
+    ) -> list[Path]:
+        """Write texts to their files, each by a temporary file and a rename; times go to a file beside the JSON.
+
+        :param texts: text by the name of the field of this class.
+        :param seconds: time per stage, or None; kept apart from the result so that the same input gives the same bytes.
+        :param more: what else differs between two runs, for the file of the times: traffic, the plan.
+        :returns: the files written.
+        """
+        from haystack_crossalign.files.writing import write_atomically
+
+        written = []
+        for name, path in self._named():
+            if name in texts:
+                write_atomically(path, texts[name])
+                written.append(path)
+        if self.json is not None and seconds is not None:
+            times = {
+                "schema": "crossalign.times/1",
+                "seconds": {name: round(value, 3) for name, value in seconds.items()},
+                **(more or {}),
+            }
+            write_atomically(_times_file(self.json), json.dumps(times, indent=1) + "\n")
+            written.append(_times_file(self.json))
+        return written
+
+    def _targets(self) -> list[tuple[str, Path]]:
+        """Every file that may be written with the option that asks for it, the times beside the JSON included."""
+        times = [] if self.json is None else [(_OPTIONS["json"], _times_file(self.json))]
+        return [*times, *((_OPTIONS[name], path) for name, path in self._named())]
+
+    def _named(self) -> list[tuple[str, Path]]:
+        pairs = [(entry.name, getattr(self, entry.name)) for entry in fields(self)]
+        return [(name, path) for name, path in pairs if path is not None]
+
+
+def _times_file(path: Path) -> Path:
+    return path.with_name(f"{path.name.removesuffix('.json')}.times.json")

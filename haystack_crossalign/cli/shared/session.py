@@ -1,0 +1,249 @@
+"""What `audit`, `benchmark` and `demo` have in common: embed, rank, hold against the gate, write, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.cli.shared.progress import Stages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from haystack_crossalign.audit.gate import Condition, Outcome
+    from haystack_crossalign.audit.result import AuditResult
+    from haystack_crossalign.audit.run import Embedder
+    from haystack_crossalign.audit.scenarios import Scenario
+    from haystack_crossalign.data.collection import JudgedCollection
+    from haystack_crossalign.data.formats.run_files import Run
+    from haystack_crossalign.measures import Measure
+    from haystack_crossalign.opensearch.live.queries import LiveQueries
+
+__all__ = ["GATE_FAILED", "Session", "console"]
+
+GATE_FAILED = 1
+
+
+def console() -> Any:
+    """The console for results: as wide as the terminal, and wide enough for the tables where there is none."""
+    from rich.console import Console
+
+    class QuietAtTheEnd(Console):
+        """A console whose reader may go away (`crossalign … | head`): the files are written and the gate decides."""
+
+        def on_broken_pipe(self) -> None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+
+    # NO_COLOR asks for plain text; bold and italics are left out with the colours.
+    plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
+    return QuietAtTheEnd(**plain) if sys.stdout.isatty() else QuietAtTheEnd(width=120, **plain)
+
+
+@dataclass
+class Session:
+    """One audit from a judged collection to files and a table.
+
+    :param command: name of the command, for the provenance.
+    :param outputs: files to write.
+    :param conditions: conditions of the gate.
+    :param measures: measures to compute, or None for the default ones.
+    :param seed: seed of the bootstrap.
+    :param samples: bootstrap samples.
+    :param run_depth: documents per query in the TREC run.
+    :param texts: whether outputs may hold texts.
+    :param quiet: whether to print errors and failed conditions only.
+    """
+
+    command: str
+    outputs: Outputs
+    conditions: Sequence[Condition]
+    measures: Sequence[Measure] | None
+    seed: int
+    samples: int
+    run_depth: int
+    texts: bool
+    quiet: bool
+    stages: Stages = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stages = Stages(show=not self.quiet)
+
+    def check_plan(self, collection: JudgedCollection, plan: Sequence[Scenario]) -> None:
+        """Refuse what could only fail after the work: conditions that match no row, a TREC run of several pools or
+        with ids that it cannot hold.
+
+        :raises InputError: naming the option.
+        """
+        from haystack_crossalign.audit.gate import check_conditions
+        from haystack_crossalign.audit.trec import run_rows
+        from haystack_crossalign.data.formats.run_files import format_qrels
+
+        check_conditions(self.conditions, plan)
+        if self.outputs.run is not None:
+            run_rows(plan)
+        if self.outputs.run is not None or self.outputs.qrels is not None:
+            format_qrels(collection.queries.ids, [()] * len(collection.queries))
+            format_qrels(("any",), (collection.documents.ids,))
+
+    def run(
+        self,
+        collection: JudgedCollection,
+        plan: Sequence[Scenario],
+        embedder: Embedder | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        """Embed, rank everything exactly, write the files and print the summary.
+
+        :raises typer.Exit: with code 1 when the gate fails.
+        """
+        from haystack_crossalign.audit.run import audit_vectors, embed_collection
+
+        with self.stages as progress:
+            collection = embed_collection(collection, embedder, progress=progress)
+            result = audit_vectors(
+                collection,
+                plan,
+                provenance=self._provenance(collection, None if embedder is None else embedder.provenance(), options),
+                measures=self.measures,
+                also=self._gated(),
+                seed=self.seed,
+                samples=self.samples,
+                progress=progress,
+            )
+        self._finish(result, lambda: self._trec(collection, plan))
+
+    def run_lists(self, collection: JudgedCollection, run: Run, options: Mapping[str, Any]) -> None:
+        """Audit the lists of a TREC run, write the files and print the summary.
+
+        :raises typer.Exit: with code 1 when the gate fails.
+        """
+        from haystack_crossalign.audit.result_lists import audit_run
+
+        options = {**options, "results": {"name": run.source.name, "sha256": run.source.sha256}}
+        result = audit_run(
+            collection,
+            run,
+            provenance=self._provenance(collection, None, options),
+            measures=self.measures,
+            also=self._gated(),
+            samples=self.samples,
+            seed=self.seed,
+        )
+        self._finish(result, lambda: self._trec(collection, ()))
+
+    def check_live(self, plan: Sequence[Scenario], retrievals: Sequence[str]) -> None:
+        """Refuse what could only fail after an audit of an index.
+
+        :param plan: the rows.
+        :param retrievals: names of the live lists.
+        :raises InputError: a condition matches no row.
+        """
+        from haystack_crossalign.audit.gate import check_conditions
+
+        check_conditions(self.conditions, plan, retrievals=retrievals)
+
+    def finish_live(self, result: AuditResult, queries: LiveQueries, *, partial: bool, more: Mapping[str, Any]) -> None:
+        """Write the files of an audit of an index and print the summary.
+
+        :param result: the result; a partial one is not held against the gate.
+        :param queries: its queries, for the qrels.
+        :param partial: whether it was stopped early.
+        :param more: what belongs beside the times: the plan and the traffic.
+        :raises typer.Exit: with code 1 when the gate fails.
+        """
+        from haystack_crossalign.data.formats.run_files import format_qrels
+
+        def trec() -> dict[str, str]:
+            return {} if self.outputs.qrels is None else {"qrels": format_qrels(queries.ids, queries.relevant)}
+
+        self._finish(result, trec, more=more, gate=not partial)
+        if partial and self.conditions:
+            typer.echo("crossalign: a partial result is not held against --fail-on", err=True)
+
+    def _gated(self) -> list[Measure]:
+        from haystack_crossalign.measures import parse_measure
+
+        return [parse_measure(condition.measure) for condition in self.conditions]
+
+    def _provenance(
+        self, collection: JudgedCollection, model: Mapping[str, Any] | None, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        from haystack_crossalign.audit.provenance import build_provenance, describe_data
+
+        return build_provenance(self.command, describe_data(collection), model=model, options=options, seed=self.seed)
+
+    def _finish(
+        self,
+        result: AuditResult,
+        trec: Callable[[], dict[str, str]],
+        *,
+        more: Mapping[str, Any] | None = None,
+        gate: bool = True,
+    ) -> None:
+        from haystack_crossalign.audit.gate import evaluate_gate, failed
+
+        outcomes = evaluate_gate(self.conditions, result) if gate else []
+        shown = result if self.texts else result.without_texts()
+        written = self.outputs.write({**self._texts(shown, outcomes), **trec()}, self.stages.seconds, more)
+        if not self.quiet:
+            self._print(shown, outcomes, written)
+        else:
+            for outcome in outcomes:
+                if outcome.failed:
+                    typer.echo(
+                        f"gate failed: {outcome.condition} ({outcome.scenario}, queries in {outcome.query_language}: "
+                        f"{outcome.value:.6g})",
+                        err=True,
+                    )
+        if failed(outcomes):
+            raise typer.Exit(GATE_FAILED)
+
+    def _trec(self, collection: JudgedCollection, plan: Sequence[Scenario]) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        if self.outputs.run is not None:
+            from haystack_crossalign.audit.trec import trec_run
+
+            texts["run"] = trec_run(collection, plan, self.run_depth)
+        if self.outputs.qrels is not None:
+            from haystack_crossalign.audit.trec import trec_qrels
+
+            texts["qrels"] = trec_qrels(collection)
+        return texts
+
+    def _texts(self, result: AuditResult, outcomes: Sequence[Outcome]) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        data = result.to_dict()
+        if self.outputs.json is not None:
+            texts["json"] = result.to_json()
+        if self.outputs.report is not None:
+            from haystack_crossalign.report.html import render_html
+
+            texts["report"] = render_html(data)
+        if self.outputs.markdown is not None:
+            from haystack_crossalign.report.markdown import render_markdown
+
+            texts["markdown"] = render_markdown(data)
+        if self.outputs.junit is not None:
+            from haystack_crossalign.report.junit import junit_xml
+
+            texts["junit"] = junit_xml([outcome.to_dict() for outcome in outcomes])
+        return texts
+
+    def _print(self, result: AuditResult, outcomes: Sequence[Outcome], written: Sequence[Path]) -> None:
+        from haystack_crossalign.report.terminal import fitting, gate_table, result_view
+
+        out = console()
+        for part in result_view(result.to_dict()):
+            out.print(fitting(part, out))
+        if outcomes:
+            out.print(fitting(gate_table([outcome.to_dict() for outcome in outcomes]), out))
+        for path in written:
+            out.print(f"Wrote {path}", soft_wrap=True, highlight=False, markup=False)

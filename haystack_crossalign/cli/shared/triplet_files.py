@@ -1,0 +1,114 @@
+"""What the commands of `crossalign triplets` have in common: their languages, the files they write, what they tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.outputs import check_outputs
+from haystack_crossalign.errors import InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.data.collection import Source
+    from haystack_crossalign.data.triplets import Triplet
+
+__all__ = ["check_triplet_outputs", "errors_of", "finish", "target_tags"]
+
+_OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
+
+
+def finish(
+    command: str,
+    output: Path,
+    report: Path | None,
+    triplets: Sequence[Triplet],
+    sources: Iterable[Source],
+    counts: Mapping[str, int],
+    more: Mapping[str, Any] | None = None,
+    *,
+    quiet: bool,
+) -> None:
+    """Write triplets and what was counted, and tell it.
+
+    :param command: its name, for the report.
+    :param output: the triplets' file.
+    :param report: the counts' file, or None.
+    :param triplets: the triplets.
+    :param sources: files that were read.
+    :param counts: what was counted, in order.
+    :param more: further entries of the report; the counts of ``left out``, ``rejected`` and ``dropped`` are told too.
+    :param quiet: tell nothing.
+    """
+    from haystack_crossalign.data.formats.triplet_writer import write_triplets
+    from haystack_crossalign.files.writing import write_atomically
+
+    write_triplets(output, triplets)
+    if report is not None:
+        values = {
+            "schema": "crossalign.triplets/1",
+            "command": command,
+            "sources": [{"name": source.name, "sha256": source.sha256} for source in sources],
+            "counts": dict(counts),
+            **(more or {}),
+        }
+        write_atomically(report, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    if quiet:
+        return
+    for name, value in counts.items():
+        typer.echo(f"{name}: {value:,}")
+    for kind in ("left out", "rejected", "dropped"):
+        for reason, value in (more or {}).get(kind, {}).items():
+            typer.echo(f"{kind}, {reason}: {value:,}")
+    for name in (more or {}).get("evaluation files not read", ()):
+        typer.echo(f"not read: {name}")
+    for path in (output, report):
+        if path is not None:
+            typer.echo(f"Wrote {path}")
+
+
+@contextmanager
+def errors_of(option: str) -> Iterator[None]:
+    """Let input errors inside name the option that the value came from."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.problem, source=option, seen=error.seen, allowed=error.allowed) from error
+
+
+def target_tags(names: str, language: str) -> tuple[list[str], str]:
+    """The target languages and the language of queries and passages."""
+    from haystack_crossalign.languages import normalise_language
+
+    own = normalise_language(language, source="--language")
+    tags = [normalise_language(name, source="--languages") for name in opt.split_names(names) or ()]
+    if not tags:
+        raise InputError("no target language", source="--languages", allowed="one or more, for instance zh,ar")
+    if own in tags:
+        raise InputError(
+            "the language of queries and passages (--language) is no target language",
+            source="--languages",
+            seen=own,
+            allowed="others",
+        )
+    return list(dict.fromkeys(tags)), own
+
+
+def check_triplet_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse files that cannot be written, and names that say another format, before any work is done.
+
+    :param outputs: each file by the option that asks for it; None where it is not asked for.
+    :param inputs: files and folders that are read.
+    :raises InputError: as :func:`~haystack_crossalign.cli.shared.outputs.check_outputs`.
+    """
+    check_outputs([(option, path) for option, path in outputs.items() if path is not None], inputs)
+    output = outputs["--output"]
+    if output is not None and output.suffix in _OTHER_FORMATS:
+        raise InputError(
+            "triplets are written as JSON lines", source="--output", seen=output.name, allowed="NAME.jsonl"
+        )

@@ -1,0 +1,1 @@
+"""Configuration files: rules for values, sections, and YAML whose errors name the line."""

@@ -1,0 +1,1 @@
+"""Published parallel data sets: XQuAD, Belebele, and the sample that ships with the package."""

@@ -1,0 +1,110 @@
+"""Belebele: 488 passages of FLORES-200 and 900 questions on them, in 122 language variants.
+
+Source: Bandarkar et al., "The Belebele Benchmark" (ACL 2024). One JSON lines file per language in FLORES-200 codes
+(``eng_Latn.jsonl``) with ``link``, ``question_number``, ``flores_passage``, ``question`` and ``dialect``; on the hub
+``facebook/belebele``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from haystack_crossalign.data.benchmarks.base import (
+    BenchmarkData,
+    BenchmarkFormat,
+    Rows,
+    available_languages,
+    read_benchmark,
+)
+from haystack_crossalign.data.benchmarks.parallel import ParallelRow, ParallelText
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.formats.jsonl import records
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import TextFile
+from haystack_crossalign.files.records import Record
+
+__all__ = ["BELEBELE", "belebele_languages", "read_belebele"]
+
+
+def read_belebele(
+    data: BenchmarkData,
+    languages: Sequence[str] | None = None,
+    *,
+    query_languages: Sequence[str] | None = None,
+    pool: str = "passages",
+) -> JudgedCollection:
+    """Belebele as one judged collection. A passage is named after its link, a question after link and number.
+
+    :param data: a folder with a file or a saved dataset for each language (``eng_Latn.jsonl``, ``eng_Latn/``), a name
+        on the hub such as ``hf:facebook/belebele``, or rows by language.
+    :param languages: languages of the pool; None for all.
+    :param query_languages: languages of the queries, among those of the pool; None for all.
+    :param pool: "passages" (488 per language) or "questions" (900 per language).
+    :raises InputError: for data that cannot be read or is not parallel, and for languages that it does not hold.
+    :raises ExternalError: where the hub cannot be reached.
+    """
+    return read_benchmark(BELEBELE, data, languages, query_languages=query_languages, pool=pool)
+
+
+def belebele_languages(data: BenchmarkData) -> tuple[str, ...]:
+    """Languages that the data holds, in ascending order. See `read_belebele`."""
+    return available_languages(BELEBELE, data)
+
+
+def _read_file(path: Path, language: str) -> ParallelText:
+    file = TextFile(path)
+    rows = tuple(_rows(records(file), language))
+    return ParallelText(rows=rows, place=path, source=file.source)
+
+
+def _read_rows(rows: Rows, place: str, language: str) -> Iterable[ParallelRow]:
+    found = _rows((Record(row, place, number) for number, row in enumerate(rows, start=1)), language)
+    if not found:
+        raise InputError("no rows", source=place, allowed="rows with link, question_number, flores_passage, question")
+    return found
+
+
+def _rows(found: Iterable[Record], language: str) -> list[ParallelRow]:
+    read: list[tuple[str, int, str, str, int | None]] = []
+    for record in found:
+        dialect = record.language("dialect", language)
+        if dialect != language:
+            raise record.error(
+                "row of another language",
+                "dialect",
+                record.get("dialect"),
+                f"'{language}', as the name of the data says",
+            )
+        read.append(
+            (
+                record.identifier("link"),
+                record.whole_number("question_number"),
+                record.text("flores_passage"),
+                record.text("question"),
+                record.line,
+            )
+        )
+    # The order of rows differs between languages, while passages must get the same names in all of them.
+    read.sort(key=lambda row: row[:2])
+    passages: dict[str, dict[str, str]] = {}
+    rows = []
+    for link, number, passage, question, line in read:
+        # Several passages can come from one page; the text tells them apart.
+        of_link = passages.setdefault(link, {})
+        key = " ".join(passage.split())
+        passage_id = of_link.setdefault(key, link if not of_link else f"{link}~{len(of_link) + 1}")
+        rows.append(ParallelRow(f"{passage_id}#{number}", passage_id, question, passage, line))
+    return rows
+
+
+BELEBELE = BenchmarkFormat(
+    name="belebele",
+    prefix="",
+    ending=".jsonl",
+    split="test",
+    example="eng_Latn.jsonl",
+    read_file=_read_file,
+    read_rows=_read_rows,
+)
+"""Where Belebele's languages are found and how they are read."""

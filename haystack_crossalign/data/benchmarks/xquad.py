@@ -1,0 +1,96 @@
+"""XQuAD: 240 passages and 1,190 questions of SQuAD 1.1, translated by people into eleven languages.
+
+Source: Artetxe, Ruder and Yogatama, "On the Cross-lingual Transferability of Monolingual Representations" (ACL 2020).
+Files in the SQuAD 1.1 format, ``xquad.<language>.json``; on the hub ``google/xquad``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from haystack_crossalign.data.benchmarks.base import (
+    BenchmarkData,
+    BenchmarkFormat,
+    Rows,
+    available_languages,
+    read_benchmark,
+)
+from haystack_crossalign.data.benchmarks.parallel import ParallelRow, ParallelText
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import read_json_object
+from haystack_crossalign.files.records import Record
+
+__all__ = ["XQUAD", "read_xquad", "xquad_languages"]
+
+
+def read_xquad(
+    data: BenchmarkData,
+    languages: Sequence[str] | None = None,
+    *,
+    query_languages: Sequence[str] | None = None,
+    pool: str = "passages",
+) -> JudgedCollection:
+    """XQuAD as one judged collection. Passages are numbered in the order of the file: ``en:000``, ``en:001``, …
+
+    :param data: a folder with ``xquad.<language>.json`` files or with saved `datasets` named ``xquad.<language>``, a
+        name on the hub such as ``hf:google/xquad``, or rows with ``id``, ``context`` and ``question`` by language.
+    :param languages: languages of the pool; None for all.
+    :param query_languages: languages of the queries, among those of the pool; None for all.
+    :param pool: "passages" (240 per language) or "questions" (1,190 per language, as in the paper).
+    :raises InputError: for data that cannot be read or is not parallel, and for languages that it does not hold.
+    :raises ExternalError: where the hub cannot be reached.
+    """
+    return read_benchmark(XQUAD, data, languages, query_languages=query_languages, pool=pool)
+
+
+def xquad_languages(data: BenchmarkData) -> tuple[str, ...]:
+    """Languages that the data holds, in ascending order. See `read_xquad`."""
+    return available_languages(XQUAD, data)
+
+
+def _read_file(path: Path, language: str) -> ParallelText:  # noqa: ARG001 - the format names no language inside
+    content, source = read_json_object(path)
+    rows = tuple(_numbered(_squad_rows(Record(content, path))))
+    return ParallelText(rows=rows, place=path, source=source)
+
+
+def _squad_rows(file: Record) -> Iterator[tuple[str, str, str]]:
+    for article in file.objects("data"):
+        for paragraph in article.objects("paragraphs"):
+            passage = paragraph.text("context")
+            for question in paragraph.objects("qas"):
+                yield question.identifier("id"), question.text("question"), passage
+
+
+def _read_rows(rows: Rows, place: str, language: str) -> Iterable[ParallelRow]:  # noqa: ARG001 - as above
+    found = list(_numbered(_hub_rows(rows, place)))
+    if not found:
+        raise InputError("no rows", source=place, allowed="rows with id, context and question")
+    return found
+
+
+def _hub_rows(rows: Rows, place: str) -> Iterator[tuple[str, str, str]]:
+    for number, row in enumerate(rows, start=1):
+        record = Record(row, place, number)
+        yield record.identifier("id"), record.text("question"), record.text("context")
+
+
+def _numbered(rows: Iterable[tuple[str, str, str]]) -> Iterator[ParallelRow]:
+    numbers: dict[str, int] = {}
+    for question_id, question, passage in rows:
+        number = numbers.setdefault(passage, len(numbers))
+        yield ParallelRow(question_id, f"{number:03d}", question, passage)
+
+
+XQUAD = BenchmarkFormat(
+    name="xquad",
+    prefix="xquad.",
+    ending=".json",
+    split="validation",
+    example="xquad.en.json",
+    read_file=_read_file,
+    read_rows=_read_rows,
+)
+"""Where XQuAD's languages are found and how they are read."""

@@ -1,0 +1,242 @@
+"""Judgment lists and query sets of OpenSearch's Search Relevance Workbench, in and out.
+
+A judgment list is the body of ``PUT _plugins/_search_relevance/judgments``, as documented for "Importing judgments"
+(https://docs.opensearch.org/latest/search-plugins/search-relevance/judgments/)::
+
+    {"name": "…", "description": "…", "type": "IMPORT_JUDGMENT",
+     "judgmentRatings": [{"query": "red dress", "ratings": [{"docId": "B077ZJXCTS", "rating": "3.000"}]}]}
+
+``GET`` gives it back in the ``_source`` of a hit; both forms are read. Judgments hang on the *text* of a query there,
+which has no id and no language. A query set is the body of ``PUT _plugins/_search_relevance/query_sets``
+(https://docs.opensearch.org/latest/search-plugins/search-relevance/query-sets/). The limits on names, descriptions and
+query texts are those of the plugin's ``TextValidationUtil``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from haystack_crossalign.data.collection import JudgedCollection, Queries, Source
+from haystack_crossalign.data.judgments import Judgment, Qrels
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import read_json_object
+from haystack_crossalign.files.records import Record
+
+__all__ = ["JudgmentList", "QuerySet", "format_judgments", "format_query_set", "judgments_as_qrels", "read_judgments"]
+
+_TYPE = "IMPORT_JUDGMENT"
+_LONGEST_NAME, _LONGEST_DESCRIPTION, _LONGEST_QUERY = 50, 250, 2000
+_REFUSED = frozenset('"\\<>')
+
+
+@dataclass(frozen=True)
+class JudgmentList:
+    """A judgment list as it is read.
+
+    :param name: its name.
+    :param ratings: for each query text its (document id, rating) pairs, in the order of the file.
+    :param path: the file.
+    :param source: its name and hash.
+    """
+
+    name: str
+    ratings: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
+    path: Path
+    source: Source
+
+
+@dataclass(frozen=True)
+class QuerySet:
+    """A query set to be sent, and what the Workbench would not take.
+
+    :param text: the JSON of the request.
+    :param left_out: ids of the queries whose texts it refuses (quotation marks, backslashes, ``<``, ``>``, line ends,
+        more than 2,000 characters).
+    """
+
+    text: str
+    left_out: tuple[str, ...]
+
+
+def format_judgments(
+    collection: JudgedCollection, *, name: str | None = None, description: str = "", rating: float = 1.0
+) -> str:
+    """The JSON of a judgment list: every relevant document of every query.
+
+    Queries of the same text are one there; it gets the relevant documents of all of them.
+
+    :param collection: queries and judgments.
+    :param name: name of the list, at most 50 characters; the collection's where it is None.
+    :param description: at most 250 characters.
+    :param rating: rating of every relevant document.
+    :raises InputError: for a name or description that the Workbench refuses.
+    """
+    ratings: dict[str, dict[str, str]] = {}
+    for text, indices in zip(collection.queries.texts, collection.relevant, strict=True):
+        rated = ratings.setdefault(text, {})
+        rated.update({collection.documents.ids[index]: f"{rating:.3f}" for index in indices})
+    return _dump(
+        _heading(collection.name if name is None else name, description)
+        | {
+            "type": _TYPE,
+            "judgmentRatings": [
+                {
+                    "query": text,
+                    "ratings": [{"docId": document, "rating": value} for document, value in sorted(rated.items())],
+                }
+                for text, rated in ratings.items()
+            ],
+        }
+    )
+
+
+def format_query_set(queries: Queries, *, name: str, description: str = "") -> QuerySet:
+    """The JSON of a query set: every distinct query text that the Workbench takes.
+
+    :param queries: the queries.
+    :param name: name of the set, at most 50 characters.
+    :param description: at most 250 characters.
+    :raises InputError: for a name or description that the Workbench refuses, or when it takes none of the queries.
+    """
+    taken: dict[str, None] = {}
+    left_out = []
+    for one, text in zip(queries.ids, queries.texts, strict=True):
+        if _refusal(text, _LONGEST_QUERY) is None and not set(text) & {"\n", "\r"}:
+            taken[text] = None
+        else:
+            left_out.append(one)
+    if not taken:
+        raise InputError(
+            "the Search Relevance Workbench takes none of the queries",
+            field="queryText",
+            seen=queries.texts[0] if queries.texts else "",
+            allowed=_ALLOWED_QUERY,
+        )
+    body = _heading(name, description) | {
+        "sampling": "manual",
+        "querySetQueries": [{"queryText": text} for text in taken],
+    }
+    return QuerySet(_dump(body), tuple(left_out))
+
+
+def read_judgments(path: str | Path) -> JudgmentList:
+    """A judgment list from a file: a request body, or the answer of ``GET …/judgments/<id>``.
+
+    :param path: the file.
+    :raises InputError: for a file that cannot be read or holds no judgment list, and for the first field that is
+        missing or wrong; for a document that is rated twice under a query.
+    """
+    value, source = read_json_object(path)
+    path = Path(path)
+    record = _list_of(value, path)
+    ratings: dict[str, tuple[tuple[str, float], ...]] = {}
+    for entry in record.objects("judgmentRatings"):
+        query = entry.text("query")
+        if query in ratings:
+            raise entry.error("query stands twice", "query", query, "each query text once")
+        rated: dict[str, float] = {}
+        for item in entry.objects("ratings"):
+            document = item.identifier("docId")
+            if document in rated:
+                raise item.error("document rated twice", "docId", document, "each document once under a query")
+            rated[document] = _rating(item)
+        ratings[query] = tuple(rated.items())
+    return JudgmentList(
+        name=record.optional_text("name") or path.stem, ratings=tuple(ratings.items()), path=path, source=source
+    )
+
+
+def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, relevant_from: float = 1.0) -> Qrels:
+    """Judgments of the queries with the same texts.
+
+    :param judgments: the list.
+    :param queries: the queries; several of one text all get its judgments.
+    :param relevant_from: least rating of a relevant document. Grades are the ratings in whole numbers, at least 1
+        where relevant and 0 elsewhere.
+    :raises InputError: for a query of the list that is not among ``queries``.
+    """
+    ids: dict[str, list[str]] = {}
+    for one, text in zip(queries.ids, queries.texts, strict=True):
+        ids.setdefault(text, []).append(one)
+    found = []
+    for text, rated in judgments.ratings:
+        if text not in ids:
+            raise InputError(
+                "unknown query",
+                source=judgments.path,
+                field="query",
+                seen=text,
+                allowed="the text of a query of the collection",
+            )
+        for query in ids[text]:
+            for document, rating in rated:
+                grade = max(1, math.floor(rating)) if rating >= relevant_from else 0
+                found.append(Judgment(query=query, document=document, grade=grade, line=0))
+    return Qrels(judgments=tuple(found), path=judgments.path, source=judgments.source)
+
+
+_ALLOWED_QUERY = f"at most {_LONGEST_QUERY} characters on one line, without quotation marks, backslashes, '<' and '>'"
+
+
+def _list_of(value: Mapping[str, object], path: Path) -> Record:
+    """The judgment list itself, out of the envelope of a stored document or a search answer."""
+    hits = value.get("hits")
+    if isinstance(hits, Mapping):
+        found = hits.get("hits")
+        if not isinstance(found, Sequence) or len(found) != 1 or not isinstance(found[0], Mapping):
+            raise InputError(
+                "not one judgment list",
+                source=path,
+                field="hits.hits",
+                seen=len(found) if isinstance(found, Sequence) else found,
+                allowed="the answer for one judgment list",
+            )
+        value = found[0]
+    inner = value.get("_source")
+    return Record(inner if isinstance(inner, Mapping) else value, path)
+
+
+def _rating(item: Record) -> float:
+    value = item.get("rating")
+    allowed = 'a number, or a text that is one, such as "3.000"'
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise item.error("not a rating", "rating", ... if value is None else value, allowed)
+    try:
+        rating = float(value)
+    except (ValueError, OverflowError):
+        rating = math.nan
+    if not math.isfinite(rating):
+        raise item.error("not a rating", "rating", value, allowed)
+    return rating
+
+
+def _heading(name: str, description: str) -> dict[str, object]:
+    heading: dict[str, object] = {}
+    for field, text, longest in (("name", name, _LONGEST_NAME), ("description", description, _LONGEST_DESCRIPTION)):
+        if field == "description" and not text:
+            continue
+        if (problem := _refusal(text, longest)) is not None:
+            raise InputError(
+                f"the Search Relevance Workbench refuses it: {problem}",
+                field=field,
+                seen=text,
+                allowed=f"1 to {longest} characters without quotation marks, backslashes, '<' and '>'",
+            )
+        heading[field] = text
+    return heading
+
+
+def _refusal(text: str, longest: int) -> str | None:
+    if not text:
+        return "it is empty"
+    if len(text) > longest:
+        return f"it has {len(text)} characters"
+    return "it holds a character that is not allowed" if _REFUSED & set(text) else None
+
+
+def _dump(value: Mapping[str, object]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"

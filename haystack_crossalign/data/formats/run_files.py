@@ -1,0 +1,212 @@
+"""TREC runs in and out, and TREC qrels out.
+
+A run holds ``query Q0 document rank score tag`` on each line. ``trec_eval`` and the tools built on it read the order
+from the scores alone, as 32-bit floats, and break ties in an order of their own; so runs are written with scores that
+strictly fall with the rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.data.collection import Documents, Queries, Source
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import TextFile
+
+__all__ = ["Run", "RunArrays", "format_qrels", "format_run", "read_run", "run_arrays"]
+
+DEFAULT_TAG = "crossalign"
+_LARGEST = float(np.finfo(np.float32).max)
+PAD = -1
+"""Stands after the last document of a list."""
+UNKNOWN = -2
+"""Stands for a retrieved document that is not in the pool."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it is read.
+
+    :param query_ids: ids of the queries, in the order of the file.
+    :param rankings: for each query its (document id, score) pairs, best first.
+    :param tag: name of the run, that of its first line.
+    :param path: the file.
+    :param source: its name and hash.
+    """
+
+    query_ids: tuple[str, ...]
+    rankings: tuple[tuple[tuple[str, float], ...], ...]
+    tag: str
+    path: Path
+    source: Source
+
+
+@dataclass(frozen=True, eq=False)
+class RunArrays:
+    """A run as integer arrays, in the order of a collection's queries and documents.
+
+    :param retrieved: int32 [Q, depth], document indices, best first; `PAD` at the end, `UNKNOWN` for documents that
+        are not in the pool.
+    :param scores: float64 [Q, depth], 0 where there is no document; the numbers that `read_run` ordered the lists by.
+    """
+
+    retrieved: NDArray[np.int32]
+    scores: NDArray[np.float64]
+
+
+def format_run(
+    query_ids: Sequence[str], rankings: Sequence[Sequence[tuple[str, float]]], *, tag: str = DEFAULT_TAG
+) -> str:
+    """The text of a TREC run.
+
+    The order given is the order written. A score that does not fall below the one before it (a tie, or a ranking that
+    was not made by its scores) is written as the next smaller 32-bit float, so that every reader sees that order.
+
+    :param query_ids: ids of the queries.
+    :param rankings: for each query its (document id, score) pairs, best first.
+    :param tag: name of the run.
+    :raises InputError: for an id or tag that is empty or has white space, a document twice in one ranking, a query
+        twice, or a score that is not finite.
+    """
+    _check_id("tag", tag)
+    lines = []
+    for query, ranking in zip(_unique("query", query_ids), rankings, strict=True):
+        before = np.float32(np.inf)
+        _unique("document", [document for document, _ in ranking])
+        for rank, (document, score) in enumerate(ranking, start=1):
+            if not abs(score) <= _LARGEST:
+                raise InputError(
+                    "score is not a 32-bit float", source="run", field="score", seen=score, allowed="a finite number"
+                )
+            value = np.float32(score)
+            if value >= before:
+                if before == -_LARGEST:
+                    raise InputError(
+                        "no 32-bit float is left below this score", source="run", field="score", seen=score
+                    )
+                value = np.nextafter(before, np.float32(-np.inf))
+            before = value
+            lines.append(f"{query} Q0 {document} {rank} {value!s} {tag}\n")
+    return "".join(lines)
+
+
+def format_qrels(query_ids: Sequence[str], relevant: Sequence[Sequence[str]], *, grade: int = 1) -> str:
+    """The text of a TREC qrels file: ``query 0 document grade``, documents ascending by id.
+
+    :param query_ids: ids of the queries.
+    :param relevant: ids of the relevant documents of each query.
+    :param grade: grade of all of them, above 0.
+    :raises InputError: for an id that is empty or has white space, or one that stands twice.
+    """
+    return "".join(
+        f"{query} 0 {document} {grade}\n"
+        for query, documents in zip(_unique("query", query_ids), relevant, strict=True)
+        for document in sorted(_unique("document", documents))
+    )
+
+
+def read_run(path: str | Path) -> Run:
+    """A TREC run, ordered by score descending and then by document id ascending; its ranks are not read.
+
+    :param path: the file: ``query Q0 document rank score tag``, separated by tabs or spaces.
+    :raises InputError: for a file that cannot be read, another number of columns, a score that is no finite number,
+        or a document that stands twice under a query.
+    """
+    file = TextFile(path)
+    rankings: dict[str, dict[str, float]] = {}
+    first_tag = ""
+    for line, text in file:
+        cells = text.split()
+        if len(cells) != 6:
+            raise InputError(
+                "wrong columns",
+                source=file.path,
+                line=line,
+                seen=text,
+                allowed="6 columns: query, Q0, document, rank, score, tag",
+            )
+        query, _, document, _, score, tag = cells
+        first_tag = first_tag or tag
+        ranking = rankings.setdefault(query, {})
+        if document in ranking:
+            raise InputError(
+                "retrieved twice",
+                source=file.path,
+                line=line,
+                field="document",
+                seen=f"{query} {document}",
+                allowed="one line for each query and document",
+            )
+        ranking[document] = _finite(score, file.path, line)
+    return Run(
+        query_ids=tuple(rankings),
+        rankings=tuple(
+            tuple(sorted(ranking.items(), key=lambda pair: (-pair[1], pair[0]))) for ranking in rankings.values()
+        ),
+        tag=first_tag,
+        path=file.path,
+        source=file.source,
+    )
+
+
+def run_arrays(run: Run, queries: Queries, documents: Documents) -> RunArrays:
+    """A run as arrays over a collection, for ranks that are counted in its lists.
+
+    :param run: the run; queries of the collection that it lacks get an empty list.
+    :param queries: the queries.
+    :param documents: the pool; retrieved documents outside of it are marked as `UNKNOWN`.
+    :raises InputError: for a query of the run that is not in the collection.
+    """
+    row_of = {one: row for row, one in enumerate(queries.ids)}
+    index_of = {one: index for index, one in enumerate(documents.ids)}
+    depth = max(map(len, run.rankings), default=0)
+    retrieved = np.full((len(queries), depth), PAD, dtype=np.int32)
+    scores = np.zeros((len(queries), depth), dtype=np.float64)
+    for query, ranking in zip(run.query_ids, run.rankings, strict=True):
+        row = row_of.get(query)
+        if row is None:
+            raise InputError(
+                "unknown query",
+                source=run.path,
+                field="query",
+                seen=query,
+                allowed="a query of the collection, such as " + ", ".join(f"'{one}'" for one in queries.ids[:3]),
+            )
+        retrieved[row, : len(ranking)] = [index_of.get(document, UNKNOWN) for document, _ in ranking]
+        scores[row, : len(ranking)] = [score for _, score in ranking]
+    return RunArrays(retrieved, scores)
+
+
+def _finite(text: str, path: Path, line: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(
+            "not a finite number", source=path, line=line, field="score", seen=text, allowed="a number such as 0.75"
+        )
+    return value
+
+
+def _unique(kind: str, ids: Sequence[str]) -> Sequence[str]:
+    if len(set(ids)) < len(ids):
+        twice = next(one for number, one in enumerate(ids) if one in ids[:number])
+        raise InputError(f"{kind} stands twice", source="TREC file", seen=twice, allowed=f"each {kind} once")
+    for one in ids:
+        _check_id(kind, one)
+    return ids
+
+
+def _check_id(kind: str, one: str) -> None:
+    # The columns are cut at white space, which no quoting can keep.
+    if len(one.split()) != 1 or one != one.strip():
+        raise InputError(
+            f"{kind} cannot stand in a TREC file", field=kind, seen=one, allowed="a text without white space"
+        )

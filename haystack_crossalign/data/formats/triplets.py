@@ -1,0 +1,256 @@
+"""Reading triplets from files and rows.
+
+JSON lines, one object a line; ``target_queries``, ``id``, ``group`` and ``language`` may be left out::
+
+    {"query": "…", "passage": "…", "targets": {"zh": "…", "ar": "…"}, "target_queries": {"zh": "…"},
+     "id": "t1", "group": "p1", "language": "en"}
+
+or flat, as in TSV (with a header line) and Parquet, with one target language a row::
+
+    query  passage  target  target_language  target_query  id  group  language
+
+FlagEmbedding's JSON lines (``{"query": "…", "pos": ["passage", "target passage", …], "neg": […]}``) need the languages
+of the targets; their negatives are not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.data.triplets import Triplet, normalised
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.reading import TextFile, parse_json_object, unreadable
+from haystack_crossalign.files.records import Record
+from haystack_crossalign.languages import normalise_language
+
+__all__ = ["read_dataset", "read_pairs", "read_triplets"]
+
+_FORMATS = (".jsonl", ".tsv", ".parquet")
+
+
+def read_triplets(
+    path: str | Path,
+    *,
+    language: str = "en",
+    target_languages: Sequence[str] = (),
+) -> tuple[tuple[Triplet, ...], Source]:
+    """Read a file of triplets; its ending says the format: ``.jsonl`` (also FlagEmbedding's), ``.tsv`` or ``.parquet``.
+
+    :param path: the file.
+    :param language: language of queries and passages where the file does not say.
+    :param target_languages: languages of the positives after the first of a FlagEmbedding file, and (the first) of flat
+        rows without ``target_language``.
+    :returns: the triplets in the order of the file, and its name and hash.
+    :raises InputError: for the first field that is missing or wrong, and for ids that occur twice.
+    :raises ExternalError: for Parquet without the extra ``datasets``.
+    """
+    return _read_file(_Reader(Path(path), language, target_languages))
+
+
+def read_pairs(path: str | Path, *, language: str = "en") -> tuple[tuple[Triplet, ...], Source]:
+    """Read (query, passage) pairs that are still to be translated: triplets whose targets may be missing.
+
+    :param path: a file as of :func:`read_triplets`; FlagEmbedding's positives are not read.
+    :param language: language of queries and passages where the file does not say.
+    :raises InputError: as :func:`read_triplets`.
+    """
+    return _read_file(_Reader(Path(path), language, (), targets_needed=False))
+
+
+def _read_file(reader: _Reader) -> tuple[tuple[Triplet, ...], Source]:
+    triplets, source = _read_any(reader)
+    if not triplets:
+        raise InputError("no rows", source=reader.path, allowed="at least one")
+    return triplets, source
+
+
+def _read_any(reader: _Reader) -> tuple[tuple[Triplet, ...], Source]:
+    path = reader.path
+    if path.suffix == ".parquet":
+        rows, source = _parquet_records(path)
+        return reader.read(rows), source
+    if path.suffix not in _FORMATS:
+        raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_FORMATS))
+    file = TextFile(path)
+    if path.suffix == ".tsv":
+        return reader.read(_tsv_records(file, reader.needed)), file.source
+    triplets = reader.read(Record(parse_json_object(text, path, line), path, line) for line, text in file)
+    return triplets, file.source
+
+
+def read_dataset(
+    rows: Iterable[Mapping[str, object]],
+    *,
+    name: str = "dataset",
+    language: str = "en",
+    target_languages: Sequence[str] = (),
+) -> tuple[tuple[Triplet, ...], Source]:
+    """Take triplets from rows in memory, for instance a ``datasets.Dataset``, with the fields of the files.
+
+    :param rows: the rows.
+    :param name: what messages and provenance call them.
+    :param language: language of queries and passages where the rows do not say.
+    :param target_languages: see :func:`read_triplets`.
+    :returns: the triplets, and the name with the hash of the rows as JSON lines.
+    :raises InputError: as :func:`read_triplets`; ``line`` is then the number of the row.
+    """
+    kept = []
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            raise InputError("not a row of fields", source=name, line=number, seen=row, allowed="query, passage, …")
+        kept.append(dict(row))
+    records = (Record(row, name, number) for number, row in enumerate(kept, start=1))
+    triplets = _Reader(Path(name), language, target_languages).read(records)
+    digest = hashlib.sha256()
+    for row in kept:
+        digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False, default=str).encode() + b"\n")
+    return triplets, Source(name=name, sha256=digest.hexdigest())
+
+
+class _Reader:
+    """Makes triplets of records, whichever of the layouts they have."""
+
+    def __init__(
+        self, path: Path, language: str, target_languages: Sequence[str], *, targets_needed: bool = True
+    ) -> None:
+        self.path = path
+        self.needed = ("query", "passage", "target") if targets_needed else ("query", "passage")
+        self.language = normalise_language(language, field="language")
+        self.targets = tuple(normalise_language(tag, field="target_languages") for tag in target_languages)
+
+    def read(self, records: Iterable[Record]) -> tuple[Triplet, ...]:
+        triplets: list[Triplet] = []
+        seen: dict[str, int | None] = {}
+        for number, record in enumerate(records, start=1):
+            triplet = self._triplet(record, f"{self.path.stem}:{number}")
+            if triplet.id in seen:
+                raise record.error(f"the id stands in line {seen[triplet.id]} too", "id", triplet.id, "unique ids")
+            seen[triplet.id] = record.line
+            triplets.append(triplet)
+        return tuple(triplets)
+
+    def _triplet(self, record: Record, default_id: str) -> Triplet:
+        language = record.language("language", self.language)
+        query = record.text("query")
+        if record.get("pos") is not None and "target" not in self.needed and record.get("passage") is None:
+            raise record.error("FlagEmbedding's positives are no pairs to translate", "pos", ..., "query and passage")
+        if record.get("pos") is not None and "target" in self.needed:
+            passage, targets, target_queries = self._flag(record)
+        elif "target" not in self.needed and record.get("targets") is None and record.get("target") is None:
+            passage, targets, target_queries = record.text("passage"), {}, {}
+        else:
+            passage = record.text("passage")
+            nested = record.get("targets") is not None
+            targets, target_queries = self._nested(record) if nested else self._flat(record)
+        if language in targets:
+            raise record.error("a target has the language of the passage", "targets", language)
+        group = record.optional_identifier("group") or hashlib.sha256(normalised(passage).encode()).hexdigest()[:16]
+        identifier = record.optional_identifier("id") or default_id
+        return Triplet(identifier, group, language, query, passage, targets, target_queries)
+
+    def _flag(self, record: Record) -> tuple[str, dict[str, str], dict[str, str]]:
+        positives = record.get("pos")
+        wanted = 1 + len(self.targets)
+        named = ", ".join(self.targets) or "none given"
+        allowed = f"the passage and one target passage for each of the target languages ({named})"
+        if not self.targets or not isinstance(positives, list) or len(positives) != wanted:
+            raise record.error("the positives do not fit the target languages", "pos", positives, allowed)
+        texts = [Record({"pos": text}, record.path, record.line).text("pos") for text in positives]
+        return texts[0], dict(zip(self.targets, texts[1:], strict=True)), {}
+
+    def _nested(self, record: Record) -> tuple[dict[str, str], dict[str, str]]:
+        targets = self._texts(record, "targets")
+        queries = {} if record.get("target_queries") is None else self._texts(record, "target_queries")
+        if not targets:
+            raise record.error("no target passage", "targets", {}, "an object with one text per language")
+        if queries.keys() - targets.keys():
+            raise record.error(
+                "target queries need targets of the same language",
+                "target_queries",
+                sorted(queries),
+                "languages of the targets: " + ", ".join(sorted(targets)),
+            )
+        return targets, queries
+
+    def _texts(self, record: Record, name: str) -> dict[str, str]:
+        value = record.get(name)
+        if not isinstance(value, Mapping):
+            raise record.error("not an object", name, value, "an object with one text per language")
+        inner = Record(value, record.path, record.line, prefix=f"{name}.")
+        # Parquet gives every row all keys of the column, null where the row has none.
+        present = sorted(str(tag) for tag, text in value.items() if text is not None)
+        found: dict[str, str] = {}
+        for spelled in present:
+            tag = normalise_language(spelled, source=record.path, line=record.line, field=name)
+            if tag in found:
+                raise record.error("a language stands twice", name, present, "each language once")
+            found[tag] = inner.text(spelled)
+        return found
+
+    def _flat(self, record: Record) -> tuple[dict[str, str], dict[str, str]]:
+        tag = record.language("target_language", self.targets[0] if self.targets else None)
+        query = record.optional_text("target_query")
+        return {tag: record.text("target")}, {tag: query} if query else {}
+
+
+def _tsv_records(file: TextFile, needed: Sequence[str]) -> Iterable[Record]:
+    header: list[str] | None = None
+    for line, text in file:
+        cells = text.split("\t")
+        if header is None:
+            header = [cell.strip() for cell in cells]
+            if len(set(header)) < len(header) or not set(needed) <= set(header):
+                raise InputError(
+                    "the first line must name the columns",
+                    source=file.path,
+                    line=line,
+                    seen=header,
+                    allowed="query, passage, target, and target_language, target_query, id, group, language",
+                )
+            continue
+        if len(cells) != len(header):
+            raise InputError(
+                "wrong number of columns",
+                source=file.path,
+                line=line,
+                seen=len(cells),
+                allowed=f"{len(header)}; no tab or line end in a cell, not in quotes either",
+            )
+        yield Record({name: _unquoted(cell) for name, cell in zip(header, cells, strict=True) if cell}, file.path, line)
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quotes that pandas and spreadsheets put around one with quotes in it, doubling those.
+
+    TSV as such knows no quotes: a cell counts as quoted where all inner quotes come in pairs, and there are some.
+    """
+    inner = cell[1:-1]
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inner and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if quoted else cell
+
+
+def _parquet_records(path: Path) -> tuple[list[Record], Source]:
+    try:
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        msg = f"{path}: Parquet needs the extra 'datasets': pip install 'haystack-crossalign[datasets]'"
+        raise ExternalError(msg) from error
+    source = _hashed(path)
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"not a Parquet file, or one with text that is not UTF-8 ({error})", source=path) from error
+    return [Record(row, path, number) for number, row in enumerate(rows, start=1)], source
+
+
+def _hashed(path: Path) -> Source:
+    try:
+        with path.open("rb") as file:
+            return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise unreadable(path, error) from error

@@ -1,0 +1,191 @@
+"""Training triplets: a query, its passage, the same passage in other languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from haystack_crossalign.errors import InputError
+
+__all__ = [
+    "UNWANTED",
+    "Triplet",
+    "by_passage",
+    "columns",
+    "joined",
+    "normalised",
+    "require_languages",
+    "restricted",
+    "with_unique_ids",
+]
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """One training example; with several targets it stands for one triplet per language.
+
+    :param id: names the example in reports.
+    :param group: parallel group of the passage: examples of one group are never in one batch.
+    :param language: normalised tag of query and passage.
+    :param query: the query.
+    :param passage: its passage.
+    :param targets: the passage in other languages, per normalised tag.
+    :param target_queries: the query in some of those languages.
+    """
+
+    id: str
+    group: str
+    language: str
+    query: str
+    passage: str
+    targets: Mapping[str, str]
+    target_queries: Mapping[str, str] = field(default_factory=dict)
+
+    def per_language(self) -> list[Triplet]:
+        """One triplet for each target language, in the order of the tags; all keep the group."""
+        return [
+            Triplet(
+                id=f"{self.id}:{tag}",
+                group=self.group,
+                language=self.language,
+                query=self.query,
+                passage=self.passage,
+                targets={tag: self.targets[tag]},
+                target_queries={tag: self.target_queries[tag]} if tag in self.target_queries else {},
+            )
+            for tag in sorted(self.targets)
+        ]
+
+
+def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
+    """Triplets of several files, which may use one id: a later one gets a number that no other has.
+
+    :param triplets: in order; the first with an id keeps it.
+    """
+    triplets = list(triplets)
+    taken = {triplet.id for triplet in triplets}
+    seen: set[str] = set()
+    made = []
+    for triplet in triplets:
+        identifier, number = triplet.id, 2
+        if identifier in seen:
+            while (identifier := f"{triplet.id}~{number}") in taken:
+                number += 1
+            taken.add(identifier)
+        seen.add(identifier)
+        made.append(triplet if identifier == triplet.id else replace(triplet, id=identifier))
+    return made
+
+
+UNWANTED = "without a wanted language"
+"""The reason of what `restricted` leaves out, where it is counted."""
+
+
+def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:
+    """Triplets in the language, with nothing but the wanted targets, in their order; those without any are left out.
+
+    :param triplets: of any languages.
+    :param language: of query and passage.
+    :param languages: target languages; empty takes all.
+    """
+    kept = []
+    for one in triplets:
+        targets = {tag: one.targets[tag] for tag in languages or one.targets if tag in one.targets}
+        if one.language == language and targets:
+            queries = {tag: text for tag, text in one.target_queries.items() if tag in targets}
+            kept.append(replace(one, targets=targets, target_queries=queries))
+    return tuple(kept)
+
+
+def by_passage(triplets: Iterable[Triplet]) -> list[Triplet]:
+    """Each passage of a parallel group once, with the targets of all its triplets: files may have a row per language.
+
+    :param triplets: in order. A passage keeps id, query and target queries of its first triplet, and of each language
+        the first target.
+    """
+    found: dict[tuple[str, str], Triplet] = {}
+    for triplet in triplets:
+        key = (triplet.group, triplet.passage)
+        known = found.setdefault(key, triplet)
+        more = {tag: text for tag, text in triplet.targets.items() if tag not in known.targets}
+        if more:
+            found[key] = replace(known, targets={**known.targets, **more})
+    return list(found.values())
+
+
+def joined(triplets: Iterable[Triplet]) -> tuple[Triplet, ...]:
+    """Triplets of one query and passage as one with the targets of all: files may have a row per language.
+
+    :param triplets: in order; the id is that of the first one. What would be a second target of a language stays apart.
+    """
+    found: dict[tuple[str, str, str, int], Triplet] = {}
+    for triplet in triplets:
+        for number in count():
+            key = (triplet.group, normalised(triplet.query), normalised(triplet.passage), number)
+            known = found.get(key)
+            if known is None:
+                found[key] = triplet
+            elif known.targets.keys().isdisjoint(triplet.targets):
+                queries = {**known.target_queries, **triplet.target_queries}
+                found[key] = replace(known, targets={**known.targets, **triplet.targets}, target_queries=queries)
+            else:
+                continue
+            break
+    return tuple(found.values())
+
+
+def require_languages(
+    triplets: Iterable[Triplet], languages: Sequence[str], use: str, *, source: str | None = None
+) -> None:
+    """Refuse target languages that no triplet has: nothing later would tell that one is missing.
+
+    :param triplets: the triplets.
+    :param languages: wanted target languages.
+    :param use: what the triplets are there for, after "no triplet".
+    :param source: option that names the languages; None where the caller says what does.
+    :raises InputError: naming the languages without triplets, and those with some.
+    """
+    there = {tag for triplet in triplets for tag in triplet.targets}
+    missing = [tag for tag in languages if tag not in there]
+    if missing:
+        raise InputError(
+            f"no triplet {use} in a target language",
+            source=source,
+            seen=", ".join(missing),
+            allowed=", ".join(tag for tag in languages if tag in there) or "languages of the data",
+        )
+
+
+def normalised(text: str) -> str:
+    """Text by which two examples are the same: no difference in case and white space."""
+    return " ".join(text.casefold().split())
+
+
+def columns(
+    triplets: Sequence[Triplet], target_languages: Sequence[str], *, target_queries: bool = False
+) -> dict[str, list[str]]:
+    """Lay triplets out as the columns that :class:`~haystack_crossalign.training.losses.joint.CrossAlignLoss` takes.
+
+    :param triplets: each with all of the languages.
+    :param target_languages: order of the target columns.
+    :param target_queries: add the columns of target-language queries.
+    :returns: ``query``, ``passage``, ``target_<tag>``, ..., ``query_<tag>``, ... in that order.
+    :raises InputError: when a triplet lacks one of the languages.
+    """
+    laid: dict[str, list[str]] = {"query": [], "passage": []}
+    laid |= {f"target_{tag}": [] for tag in target_languages}
+    laid |= {f"query_{tag}": [] for tag in target_languages if target_queries}
+    for triplet in triplets:
+        laid["query"].append(triplet.query)
+        laid["passage"].append(triplet.passage)
+        for tag in target_languages:
+            for column, texts in (("target", triplet.targets), ("query", triplet.target_queries)):
+                if column == "query" and not target_queries:
+                    continue
+                if tag not in texts:
+                    raise InputError(
+                        f"triplet {triplet.id} has no {column} in language {tag}", field="target_languages"
+                    )
+                laid[f"{column}_{tag}"].append(texts[tag])
+    return laid

@@ -1,0 +1,1 @@
+"""Parallel pairs and triplets found in text that nobody aligned."""

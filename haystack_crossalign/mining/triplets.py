@@ -1,0 +1,227 @@
+"""Triplets from a collection without translations: pairs are mined, queries given, or taken from headings or texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.data.formats.jsonl import read_queries, records, unique_id
+from haystack_crossalign.data.triplets import Triplet, with_unique_ids
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import TextFile
+from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD, language_repair, mine_pairs
+
+__all__ = ["MinedTriplets", "MiningDocument", "mine_triplets", "read_given_queries", "read_mining_documents"]
+
+Progress = Callable[[str, int, int], None]
+
+
+class DocumentEncoder(Protocol):
+    """The part of an encoder that is used."""
+
+    def encode_documents(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """float32 [n, dim]."""
+        ...
+
+
+@dataclass(frozen=True)
+class MiningDocument:
+    """A document of a collection.
+
+    :param id: unique.
+    :param language: normalised tag.
+    :param text: what is embedded, and becomes a passage.
+    :param title: its heading, empty where it has none.
+    """
+
+    id: str
+    language: str
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class MinedTriplets:
+    """What was mined.
+
+    :param triplets: in the order of the ids of their documents; the id of the document is the parallel group.
+    :param counts: numbers by what they count.
+    :param margins: mean margin of the pairs per target language.
+    """
+
+    triplets: tuple[Triplet, ...]
+    counts: Mapping[str, int]
+    margins: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_mining_documents(
+    path: str | Path, *, language_field: str = "language", title_field: str = "title"
+) -> tuple[tuple[MiningDocument, ...], Source]:
+    """Documents in JSON lines with ``id``, ``text``, ``language`` and, where there are headings, ``title``.
+
+    :param path: the file.
+    :param language_field: field that holds the language.
+    :param title_field: field that holds the heading.
+    :raises InputError: for the first field that is missing, wrong or repeated.
+    """
+    file, ids = TextFile(path), dict[str, int]()
+    read = tuple(
+        MiningDocument(
+            unique_id(record, "id", ids),
+            record.language(language_field),
+            record.text("text", "content"),
+            record.optional_text(title_field),
+        )
+        for record in records(file)
+    )
+    return read, file.source
+
+
+def read_given_queries(
+    path: str | Path, documents: Iterable[MiningDocument], *, language: str = "en"
+) -> tuple[dict[str, tuple[str, ...]], Source]:
+    """Queries by the ids of their relevant documents, from JSON lines with ``id``, ``text`` and ``relevant``.
+
+    :param path: the file.
+    :param documents: the collection.
+    :param language: queries in other languages are left out; those that name none are in this one.
+    :raises InputError: for a file that cannot be read, and a query that names no relevant documents, or one that is
+        not in the collection.
+    """
+    queries = read_queries(path, default_language=language)
+    found: dict[str, list[str]] = {}
+    ids = {document.id for document in documents}
+    for row in queries.rows:
+        if row.relevant is None:
+            raise InputError(
+                "a query without relevant documents", source=path, line=row.line, field="relevant", seen=row.id,
+                allowed="ids of documents",
+            )  # fmt: skip
+        unknown = next((one for one in row.relevant if one not in ids), None)
+        if unknown is not None:
+            raise InputError(
+                "no such document", source=path, line=row.line, field="relevant", seen=unknown,
+                allowed="ids of the documents",
+            )  # fmt: skip
+        if row.language == language:
+            for one in row.relevant:
+                found.setdefault(one, []).append(row.text)
+    return {one: tuple(texts) for one, texts in found.items()}, queries.source
+
+
+def mine_triplets(
+    documents: Sequence[MiningDocument],
+    encoder: DocumentEncoder,
+    languages: Sequence[str],
+    *,
+    language: str = "en",
+    queries: Mapping[str, Sequence[str]] | None = None,
+    neighbours: int = NEIGHBOURS,
+    threshold: float = THRESHOLD,
+    repair: bool = True,
+    progress: Progress | None = None,
+) -> MinedTriplets:
+    """Mine translation pairs between one language and each of the others, and make triplets of those with a query.
+
+    Copies of a text in one language count once, under the first id, with the queries of all. Where no queries are
+    given, the query of a document is its heading, and its first sentence where it has none.
+
+    :param documents: the collection.
+    :param encoder: gives the embeddings.
+    :param languages: target languages.
+    :param language: language of queries and passages.
+    :param queries: texts per document id, from the users or a test set; None takes headings and first sentences.
+    :param neighbours: see :func:`~haystack_crossalign.mining.pairs.mine_pairs`.
+    :param threshold: least margin.
+    :param repair: take the language directions of the collection out of the embeddings first.
+    :param progress: called with the stage, how much is done and of how much.
+    :raises InputError: when a language has no documents.
+    """
+    source = normalise_language(language, field="language")
+    targets = tuple(dict.fromkeys(normalise_language(tag, field="languages") for tag in languages))
+    if not targets or source in targets:
+        raise InputError(
+            "target languages are needed, others than that of the queries", field="languages", seen=targets
+        )
+    sides = {tag: _distinct(documents, tag) for tag in (source, *targets)}
+    for tag, side in sides.items():
+        if not side:
+            present = ", ".join(sorted({document.language for document in documents}))
+            raise InputError("no document is in this language", field="languages", seen=tag, allowed=present)
+    vectors = {tag: _encoded(encoder, side, f"embedding {tag}", progress) for tag, side in sides.items()}
+    if repair:
+        chosen = language_repair(list(vectors.values()), list(vectors))
+        vectors = {tag: chosen.apply(rows) for tag, rows in vectors.items()}
+    versions: dict[int, dict[str, str]] = {}
+    counts = {f"documents in {tag}": len(side) for tag, side in sides.items()}
+    margins = {}
+    for tag in targets:
+        pairs = mine_pairs(vectors[source], vectors[tag], neighbours=neighbours, threshold=threshold)
+        counts[f"pairs {source}-{tag}"] = len(pairs)
+        if len(pairs):
+            margins[tag] = float(pairs.margins.mean())
+        for row, partner in zip(pairs.sources.tolist(), pairs.targets.tolist(), strict=True):
+            versions.setdefault(row, {})[tag] = sides[tag][partner].text
+    copies: dict[str, list[str]] = {}
+    for one in documents if queries is not None else ():
+        if one.language == source:
+            copies.setdefault(one.text, []).append(one.id)
+    triplets = []
+    without, used = 0, set[str]()
+    for row in sorted(versions):
+        document = sides[source][row]
+        asked = (
+            _queries(document)
+            if queries is None
+            else tuple(dict.fromkeys(text for name in copies[document.text] for text in queries.get(name, ())))
+        )
+        without += not asked
+        used.update(asked)
+        for number, query in enumerate(asked):
+            name = document.id if number == 0 else f"{document.id}~{number + 1}"
+            triplets.append(Triplet(name, document.id, source, query, document.text, versions[row]))
+    counts |= {"documents in a pair": len(versions), "of these without a query": without}
+    if queries is not None:
+        given = {text for texts in queries.values() for text in texts}
+        counts |= {"queries given": len(given), "of these of no document in a pair": len(given - used)}
+    counts["triplets"] = len(triplets)
+    # A document may be named as the second query of another.
+    return MinedTriplets(tuple(with_unique_ids(triplets)), counts, margins)
+
+
+def _distinct(documents: Sequence[MiningDocument], language: str) -> list[MiningDocument]:
+    """The documents of a language in the order of their ids, so that ties go to the first; copies once."""
+    kept: dict[str, MiningDocument] = {}
+    for document in sorted(documents, key=lambda one: one.id.encode()):
+        if document.language == language:
+            kept.setdefault(document.text, document)
+    return list(kept.values())
+
+
+def _encoded(
+    encoder: DocumentEncoder, side: Sequence[MiningDocument], stage: str, progress: Progress | None
+) -> NDArray[np.float32]:
+    def report(done: int, total: int) -> None:
+        if progress is not None:
+            progress(stage, done, total)
+
+    return encoder.encode_documents([document.text for document in side], progress=report)
+
+
+def _queries(document: MiningDocument) -> tuple[str, ...]:
+    # That module reads texts and knows nothing of OpenSearch; it is imported here because its package does.
+    from haystack_crossalign.text.sentences import LEAST_LETTERS, first_sentence, letters, one_line
+
+    for text in (one_line(document.title), first_sentence(document.text)):
+        if letters(text) >= LEAST_LETTERS:
+            return (text,)
+    return ()

@@ -1,0 +1,1 @@
+"""The audit of a live index: plan, tasks, rows, result, checkpoint."""

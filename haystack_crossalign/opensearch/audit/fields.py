@@ -1,0 +1,77 @@
+"""The fields an audit reads: names the user gave must be there, names that are defaults may be missing."""
+
+from __future__ import annotations
+
+from dataclasses import fields as dataclass_fields
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.index.fields import Fields, flatten_mapping, read_fields
+
+__all__ = ["LanguageValues", "audit_fields"]
+
+_SHOWN = 5
+
+
+class LanguageValues:
+    """Turns values of the language field into normalised tags; those that name no language become undetermined.
+
+    :param field: name of the field.
+    """
+
+    def __init__(self, field: str | None) -> None:
+        self.field = field
+        self.unknown: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        """Normalised tag of a value."""
+        try:
+            return normalise_language(value)
+        except InputError:
+            self.unknown.add(value)
+            return UNDETERMINED
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be read, for the report."""
+        if not self.unknown:
+            return []
+        shown = ", ".join(f"'{value}'" for value in sorted(self.unknown)[:_SHOWN])
+        more = f" and {len(self.unknown) - _SHOWN} more" if len(self.unknown) > _SHOWN else ""
+        return [
+            f"field '{self.field}' holds values that name no language ({shown}{more}): these documents count as "
+            f"'{UNDETERMINED}'"
+        ]
+
+
+def audit_fields(client: ReadOnlyClient, settings: LiveSettings) -> tuple[Fields, list[str]]:
+    """Vector, language and group field of the index, and notes about those that it does not have.
+
+    :param client: connection.
+    :param settings: their names. A language or group field of the default name may be missing.
+    :raises InputError: a field is missing, or cannot be counted by.
+    """
+    defaults = {one.name: one.default for one in dataclass_fields(LiveSettings)}
+    known = [
+        dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
+        for mapping in client.mapping(settings.index).values()
+    ]
+    names: dict[str, str | None] = {}
+    notes = []
+    for key, what in (("language_field", "every document has an undetermined language"),
+                      ("group_field", "every document is a version of its own")):  # fmt: skip
+        name = getattr(settings, key)
+        missing = bool(known) and not any(name in fields for fields in known)
+        names[key] = None if missing and name == defaults[key] else name
+        if names[key] is None:
+            notes.append(f"the index has no field '{name}': {what}")
+    found = read_fields(
+        client,
+        settings.index,
+        vector=settings.embedding_field,
+        language=names["language_field"],
+        group=names["group_field"],
+    )
+    return found, notes

@@ -1,0 +1,110 @@
+"""What lists tell without labels: do parallel queries see the same documents, and which languages are seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from haystack_crossalign.measures.exposure import language_exposure, mean_rank_correlation
+from haystack_crossalign.opensearch.audit.tasks import Task, select
+from haystack_crossalign.opensearch.audit.units import Record
+
+__all__ = ["parallel_block"]
+
+_PADDING = -1
+
+
+def parallel_block(
+    task: Task,
+    records: Mapping[int, Record],
+    *,
+    retrievals: Sequence[str],
+    by_language: Mapping[str, int],
+    top: int,
+) -> list[dict[str, Any]]:
+    """MRC@k and language exposure of the exact lists and of each live one, as JSON values.
+
+    :param task: a mixed pool and its queries.
+    :param records: what was measured, by position within the task.
+    :param retrievals: names of the live lists.
+    :param by_language: versions of the pool by language.
+    :param top: k.
+    """
+    places = sorted(records)
+    queries = select(task.queries, places)
+    # Of all queries: in a part of them, a group with two queries in one language may look clear.
+    groups = task.queries.parallel()[np.array(places, dtype=np.int64)]
+    found = []
+    for name in (None, *retrievals):
+        lists = [
+            records[place].get("shown") if name is None else records[place].get("live", {}).get(name, {}).get("shown")
+            for place in places
+        ]
+        asked = [number for number, hits in enumerate(lists) if hits is not None]
+        if asked:
+            entry = _measured([lists[number] or [] for number in asked], [queries.languages[n] for n in asked],
+                              groups[asked].tolist(), by_language, top, chunked=queries.chunked)  # fmt: skip
+            found.append({"kind": "exact" if name is None else "live", "retrieval": name, "k": top, **entry})
+    return found
+
+
+def _measured(
+    lists: Sequence[Sequence[Sequence[Any]]],
+    query_languages: Sequence[str],
+    groups: Sequence[int],
+    by_language: Mapping[str, int],
+    top: int,
+    *,
+    chunked: bool,
+) -> dict[str, Any]:
+    tags = sorted({*by_language, *query_languages, *(hit[2] for hits in lists for hit in hits)})
+    code = {tag: number for number, tag in enumerate(tags)}
+    # Ranked are versions: that of a chunk is its language and group.
+    names = [list(dict.fromkeys(_unit(hit, chunked=chunked) for hit in hits))[:top] for hits in lists]
+    languages = [list({_unit(hit, chunked=chunked): code[hit[2]] for hit in hits}.values())[:top] for hits in lists]
+    known: dict[object, int] = {}
+    codes = [[known.setdefault(name, len(known)) for name in row] for row in names]
+    asked = np.array([code[tag] for tag in query_languages], dtype=np.int64)
+    correlation = mean_rank_correlation(_padded(codes, top), asked, np.array(groups, dtype=np.int64))
+    exposure = language_exposure(
+        _padded(languages, top), asked, np.array([by_language.get(tag, 0) for tag in tags], dtype=np.int64)
+    )
+    return {
+        "mrc": None if math.isnan(correlation.mean) else correlation.mean,
+        "pairs": [
+            {"languages": [tags[one], tags[other]], "mrc": value, "queries": correlation.pairs[one, other]}
+            for (one, other), value in correlation.by_pair.items()
+        ],
+        "undefined": correlation.undefined,
+        "exposure": [
+            {
+                "query_language": tags[int(language)],
+                "queries": int(exposure.queries[row]),
+                "shares": {
+                    tag: {"plain": _value(exposure.plain[row, column]),
+                          "discounted": _value(exposure.discounted[row, column]),
+                          "pool": _value(exposure.pool[column])}
+                    for tag, column in code.items() if by_language.get(tag)
+                },
+            }
+            for row, language in enumerate(exposure.query_languages)
+        ],
+    }  # fmt: skip
+
+
+def _unit(hit: Sequence[Any], *, chunked: bool) -> object:
+    return (hit[2], hit[3]) if chunked and hit[3] is not None else hit[0]
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    table = np.full((len(rows), width), _PADDING, dtype=np.int64)
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table
+
+
+def _value(value: Any) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,140 @@
+"""What an audit of an index measured, as a result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.audit.assemble import RankedRow, assemble_result
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.measures import Measure
+from haystack_crossalign.opensearch.audit.parallel import parallel_block
+from haystack_crossalign.opensearch.audit.rows import Texts, task_rows
+from haystack_crossalign.opensearch.audit.tasks import Task
+from haystack_crossalign.opensearch.audit.units import Measurer, Record
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
+
+__all__ = ["Work", "build_result"]
+
+_MOST_UNRANKED = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What was measured.
+
+    :param tasks: pools and their queries.
+    :param measurers: one for each task.
+    :param records: for each task the records by position of the query within it.
+    :param view: everything that the user's filter leaves of the index.
+    :param content_field: stored field with the text.
+    :param stopped: whether the audit was stopped: then nothing more is asked of the cluster.
+    """
+
+    tasks: Sequence[Task]
+    measurers: Sequence[Measurer]
+    records: Sequence[Mapping[int, Record]]
+    view: IndexView
+    content_field: str
+    stopped: bool
+
+
+def build_result(
+    work: Work,
+    *,
+    options_top: int,
+    sample: float | None,
+    samples: int,
+    seed: int,
+    measures: Sequence[Measure] | None,
+    also: Sequence[Measure],
+    provenance: Mapping[str, Any],
+) -> AuditResult:
+    """The result of an audit, with what was missing in its ``live`` block.
+
+    :param work: what was measured.
+    :param options_top: k of recall, rank correlation and exposure.
+    :param sample: share of the pool that was scored.
+    :param samples: bootstrap samples.
+    :param seed: of the bootstrap.
+    :param measures: measures; None for the default ones.
+    :param also: measures besides.
+    :param provenance: what the result was made with.
+    """
+    texts = Texts(work.view, work.content_field)
+    if work.stopped:
+        texts.failure = "the audit was stopped"
+
+    def rows() -> Iterator[RankedRow]:
+        for task, measurer, records in zip(work.tasks, work.measurers, work.records, strict=True):
+            yield from task_rows(
+                task,
+                records,
+                retrievals=[retrieval.name for retrieval in measurer.retrievals],
+                pool_languages=measurer.pool_languages,
+                pool_size=measurer.pool_size,
+                texts=texts,
+                top=options_top,
+                sample=sample,
+                samples=samples,
+                seed=seed,
+            )
+
+    pool = work.view.pool()
+    live = {
+        "pool": {
+            "documents": pool.documents,
+            "by_language": dict(pool.by_language),
+            "without_vector": pool.without_vector,
+            "without_language": pool.without_language,
+        },
+        "languages_detected": None if work.stopped else _detected(work.view, work.content_field, seed),
+        "retrievals": [retrieval.provenance() for retrieval in work.measurers[0].retrievals],
+        "unranked": _unranked(work),
+        "parallel": _parallel(work, options_top),
+    }
+    return assemble_result(
+        rows(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed, live=live
+    )
+
+
+def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] | None:
+    try:
+        found = detect_missing_languages(view, content_field=content_field, seed=seed)
+    except CrossAlignError:
+        # Only a remark beside the numbers, which are complete by now.
+        return None
+    if found is None:
+        return None
+    return {
+        "documents": found.documents,
+        "sampled": found.sampled,
+        "by_language": dict(found.by_language),
+        "note": found.note,
+    }
+
+
+def _unranked(work: Work) -> dict[str, Any]:
+    """Relevant documents or versions without a rank: how many for which reason, and the first of them by name."""
+    counts: Counter[str] = Counter()
+    shown: list[dict[str, str]] = []
+    for task, records in zip(work.tasks, work.records, strict=True):
+        for place in sorted(records):
+            for name, reason in records[place]["unranked"]:
+                counts[reason] += 1
+                if len(shown) < _MOST_UNRANKED:
+                    shown.append({"query": task.queries.ids[place], "name": name, "reason": reason})
+    return {"count": counts.total(), "reasons": dict(sorted(counts.items())), "first": shown}
+
+
+def _parallel(work: Work, top: int) -> list[dict[str, Any]]:
+    for task, measurer, records in zip(work.tasks, work.measurers, work.records, strict=True):
+        if task.scenarios[0].name == "multi" and records:
+            versions = measurer.by_language
+            retrievals = [retrieval.name for retrieval in measurer.retrievals]
+            return parallel_block(task, records, retrievals=retrievals, by_language=versions, top=top)
+    return []

@@ -1,0 +1,287 @@
+"""From the records of an audit's queries to the rows of its result: exact beside live, with the recall of each list."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.audit.assemble import Example, RankedRow
+from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.measures import (
+    Complete,
+    Intrusion,
+    MaxAtR,
+    MaxAtRNorm,
+    Measure,
+    QueryValues,
+    RankOf,
+    evaluate,
+)
+from haystack_crossalign.measures.statistics import bootstrap_means
+from haystack_crossalign.opensearch.audit.tasks import Task, select
+from haystack_crossalign.opensearch.audit.units import Record
+from haystack_crossalign.opensearch.index.groups import members_by_id, stored_text
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.queries import LiveQueries
+from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
+
+__all__ = ["Texts", "part_table", "task_rows"]
+
+_UNBIASED = (MaxAtR, RankOf, Intrusion)
+_Z95 = 1.959963984540054
+
+
+class Texts:
+    """Texts of the documents that a report shows, read when they are first asked for.
+
+    :param view: the index.
+    :param field: stored field with the text.
+    """
+
+    def __init__(self, view: IndexView, field: str) -> None:
+        self._view = view
+        self._field = field
+        self._known: dict[str, dict[str, str]] = {}
+        self.failure: str | None = None
+
+    def learn(self, hits: Sequence[Sequence[Any]], others: Sequence[str]) -> None:
+        """Read the texts of some documents.
+
+        :param hits: [id, score, language, group] of documents whose language is known.
+        :param others: ids of documents of which nothing else is known.
+        """
+        for name, _, language, group in hits:
+            self._known.setdefault(name, {"language": language, "group": group or name})
+        wanted = [name for name in dict.fromkeys([*(hit[0] for hit in hits), *others]) if self._lacks(name)]
+        if not wanted or self.failure is not None:
+            return
+        try:
+            found = members_by_id(self._view, wanted, stored=[self._field])
+        except CrossAlignError as error:
+            # The numbers are there; a result without some texts is better than none.
+            self.failure = str(error)
+            return
+        for name, member in found.items():
+            entry = {"language": member.language, "group": member.group or name}
+            self._known[name] = {**entry, "text": stored_text(member, self._field)}
+
+    def describe(self, name: str) -> dict[str, str]:
+        """Language, group and text of a document, as far as they are known."""
+        return self._known.get(name, {"language": self._view.tag(None), "group": name})
+
+    def _lacks(self, name: str) -> bool:
+        return "text" not in self._known.get(name, {})
+
+
+def task_rows(
+    task: Task,
+    records: Mapping[int, Record],
+    *,
+    retrievals: Sequence[str],
+    pool_languages: Sequence[str],
+    pool_size: int,
+    texts: Texts,
+    top: int,
+    sample: float | None,
+    samples: int,
+    seed: int,
+) -> Iterator[RankedRow]:
+    """The rows of one pool: for each query language the exact one, and one for each retrieval.
+
+    :param task: pool and queries.
+    :param records: what was measured, by position of the query within the task; those that are missing are left out.
+    :param retrievals: names of the live lists.
+    :param pool_languages: languages of the pool.
+    :param pool_size: number of versions in the pool.
+    :param texts: gives the texts of examples.
+    :param top: k of the recall.
+    :param sample: share of the pool that was scored, None for all of it.
+    :param samples: bootstrap samples of the recall's interval.
+    :param seed: of the bootstrap.
+    """
+    for scenario in task.scenarios:
+        places = [
+            place
+            for place, language in enumerate(task.queries.languages)
+            if language == scenario.query_language and place in records
+        ]
+        if not places:
+            continue
+        queries = select(task.queries, places)
+        own = [records[place] for place in places]
+        exact = [record["exact"] for record in own]
+        table = part_table(exact, queries.languages, pool_languages=pool_languages, pool_size=pool_size)
+        row = _row(scenario, table, queries, [record["shown"] for record in own], texts)
+        if sample is not None:
+            row = _sampled(row, exact, own, sample, retrievals)
+        yield row
+        for name in retrievals:
+            live = [record["live"][name] for record in own if name in record.get("live", {})]
+            if len(live) < len(own):
+                continue
+            table = part_table(live, queries.languages, pool_languages=pool_languages, pool_size=pool_size)
+            recall = _recall([part["recall"] for part in live], top, samples, seed)
+            yield replace(
+                _row(scenario, table, queries, [part["shown"] for part in live], texts),
+                extra={"retrieval": name, "recall": recall},
+            )
+
+
+def part_table(
+    parts: Sequence[Record], query_languages: Sequence[str], *, pool_languages: Sequence[str], pool_size: int
+) -> RankTable:
+    """A table from the records of its queries; estimated ranks are rounded.
+
+    :param parts: ``exact`` of the records, or what ``live`` holds for one retrieval.
+    :param query_languages: normalised languages of the queries.
+    :param pool_languages: normalised languages of the pool.
+    :param pool_size: number of versions in the pool.
+    """
+    tags = {*query_languages, *pool_languages}
+    for part in parts:
+        tags.update(part["versions"], *part["above"], [part["top"]] if part["top"] is not None else [])
+    languages = tuple(sorted(tags))
+    code = {tag: number for number, tag in enumerate(languages)}
+    shape = (len(parts), max((len(part["versions"]) for part in parts), default=0))
+    relevant = np.full(shape, -1, dtype=np.int32)
+    columns = {name: np.full(shape, ABSENT, dtype=np.int32) for name in ("ranks", "optimistic", "pessimistic")}
+    above = np.zeros((*shape, len(languages)), dtype=np.int32)
+    for query, part in enumerate(parts):
+        for column, tag in enumerate(part["versions"]):
+            relevant[query, column] = code[tag]
+            for name, values in columns.items():
+                value = part[name][column]
+                values[query, column] = CENSORED if value is None else round(value)
+            for other, count in part["above"][column].items():
+                above[query, column, code[other]] = round(count)
+    live = bool(parts) and "depth" in parts[0]
+    return RankTable(
+        languages=languages,
+        query_languages=np.array([code[tag] for tag in query_languages], dtype=np.int32),
+        relevant_languages=relevant,
+        ranks=columns["ranks"],
+        optimistic=columns["optimistic"],
+        pessimistic=columns["pessimistic"],
+        above=above,
+        pool_languages=tuple(sorted(code[tag] for tag in pool_languages)),
+        pool_size=pool_size,
+        depth=np.array([part["depth"] for part in parts], dtype=np.int32) if live else None,
+        ended=np.array([part["ended"] for part in parts], dtype=np.bool_) if live else None,
+        top_language=_tops(parts, code),
+    )
+
+
+def _tops(parts: Sequence[Record], code: Mapping[str, int]) -> NDArray[np.int32] | None:
+    if parts and "low" in parts[0]:
+        return None
+    return np.array([-1 if part["top"] is None else code[part["top"]] for part in parts], dtype=np.int32)
+
+
+def _shown_score(score: float | None) -> float | None:
+    # A server on Java's Vector API sums in another order once the just-in-time compiler has been at it: the same query
+    # has other last bits of single precision from one minute to the next (about a millionth of the score).
+    return None if score is None else float(f"{score:.5g}")
+
+
+def _row(
+    scenario: Scenario,
+    table: RankTable,
+    queries: LiveQueries,
+    shown: Sequence[Sequence[Sequence[Any]] | None],
+    texts: Texts,
+) -> RankedRow:
+    def show(places: NDArray[np.int64]) -> list[Example]:
+        chosen = places.tolist()
+        hits = [hit for place in chosen for hit in shown[place] or ()]
+        texts.learn(hits, [name for place in chosen for name in queries.relevant[place]])
+        return [
+            Example(
+                documents=[hit[0] for hit in shown[place] or ()],
+                scores=[_shown_score(hit[1]) for hit in shown[place] or ()],
+                relevant=list(queries.relevant[place]),
+            )
+            for place in chosen
+        ]
+
+    return RankedRow(
+        scenario,
+        table,
+        ids=queries.ids,
+        languages=queries.languages,
+        texts=queries.texts,
+        show=show,
+        describe=texts.describe,
+    )
+
+
+def _recall(values: Sequence[float | None], k: int, samples: int, seed: int) -> dict[str, Any]:
+    """Mean recall over the queries it was measured for, with its 95 % interval."""
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not len(known):
+        return {"k": k, "value": None, "interval": None, "queries": 0}
+    interval = None
+    if samples and len(known) > 1:
+        interval = [float(end) for end in bootstrap_means(known[:, None], samples=samples, seed=seed)[0]]
+    return {"k": k, "value": float(known.mean()), "interval": interval, "queries": len(known)}
+
+
+def _sampled(
+    row: RankedRow, parts: Sequence[Record], records: Sequence[Record], sample: float, retrievals: Sequence[str]
+) -> RankedRow:
+    """The row with measures of the estimated ranks where rounding them would make a difference.
+
+    The variance of one estimate k / p is k (1 - p) / p^2 (a binomial count k with probability p, divided by p), those
+    of different queries are independent: so the standard error of the mean of Max@R that is due to sampling is the
+    root of the sum of the variances over the number of queries.
+    """
+    ranks = np.full(row.table.ranks.shape, float(ABSENT))
+    above = row.table.above.astype(np.float64)
+    code = {tag: number for number, tag in enumerate(row.table.languages)}
+    deepest, low, high, variances = [], [], [], []
+    for query, (part, record) in enumerate(zip(parts, records, strict=True)):
+        ranks[query, : len(part["ranks"])] = part["ranks"]
+        for column, counts in enumerate(part["above"]):
+            for tag, count in counts.items():
+                above[query, column, code[tag]] = count
+        if not part["ranks"]:
+            continue
+        last = max(range(len(part["ranks"])), key=lambda column, part=part: part["ranks"][column])  # type: ignore[misc]
+        others = part["ranks"][last] - len(part["ranks"])
+        deepest.append(part["ranks"][last])
+        # A version that a list of nearest neighbours holds at rank r has r - 1 documents above it for certain.
+        found = [record["live"][name]["ranks"] for name in retrievals if name == "knn" and name in record["live"]]
+        bounds = [values[last] for values in found if len(values) == len(part["ranks"]) and values[last] is not None]
+        low.append(max([part["low"][last], *bounds]))
+        high.append(max(part["high"][last], low[-1]))
+        variances.append(max(others, 0.0) * (1 - sample) / sample)
+    estimated = replace(row.table, ranks=ranks, above=above)  # type: ignore[arg-type]
+
+    def values(measures: Sequence[Measure]) -> dict[str, QueryValues]:
+        exact = (*_UNBIASED, MaxAtRNorm, Complete)
+        rounded = evaluate(row.table, measures)
+        fine = evaluate(estimated, [measure for measure in measures if isinstance(measure, exact)])
+        return {name: fine.get(name, value) for name, value in rounded.items()}
+
+    error = _Z95 * math.sqrt(sum(variances)) / len(deepest) if deepest else None
+    mean = sum(deepest) / len(deepest) if deepest else None
+    return replace(
+        row,
+        values=values,
+        extra={
+            "sampled": {
+                "probability": sample,
+                "unbiased": ["Max@R", "Rank[L]", "Intrusion[L]"],
+                "approximate": ["Max@R_norm", "Complete@K and every other measure"],
+                "Max@R": None
+                if mean is None or error is None
+                else {"value": mean, "interval": [max(mean - error, 1.0), mean + error]},
+                "per_query": {"low": low, "high": high},
+            }
+        },
+    )

@@ -1,0 +1,386 @@
+"""The audit of a live index: exact ranks and live lists of every query, in one frozen state of the index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from haystack_crossalign.audit.provenance import build_provenance
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.run import Embedder, Progress
+from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.opensearch.audit.checkpoint import Checkpoint
+from haystack_crossalign.opensearch.audit.fields import LanguageValues, audit_fields
+from haystack_crossalign.opensearch.audit.identity import identity
+from haystack_crossalign.opensearch.audit.options import AuditOptions
+from haystack_crossalign.opensearch.audit.pacing import Pace
+from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
+from haystack_crossalign.opensearch.audit.result import Work, build_result
+from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
+from haystack_crossalign.opensearch.audit.units import Measurer, Record, UnitOptions
+from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.exact.versions import VersionPool
+from haystack_crossalign.opensearch.index.fields import Fields
+from haystack_crossalign.opensearch.index.groups import Member, members_by_id
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.scoring import Query
+from haystack_crossalign.opensearch.index.snapshot import Snapshot, changes_between, frozen, take_snapshot
+from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
+from haystack_crossalign.opensearch.live.queries import LiveQueries
+from haystack_crossalign.opensearch.live.vectors import with_vectors
+
+__all__ = ["FinishedAudit", "IndexAudit", "RetrievalFactory", "audit_index"]
+
+RetrievalFactory = Callable[[IndexView, bool], Sequence[Retrieval]]
+"""Makes the live lists of a pool; the flag says whether it is all that the user's filter leaves of the index."""
+
+_KINDS = {"judged": "judged queries", "group": "queries for parallel groups", "known-item": "known-item probes"}
+_KEEP_ALIVE_MINUTES = 5
+_MOST_MINUTES = 24 * 60
+
+
+@dataclass(frozen=True)
+class FinishedAudit:
+    """A result, and what ended the audit before its time.
+
+    :param result: whole, or marked as partial.
+    :param stopped: ``interrupted``, the fault that stopped it, or None.
+    """
+
+    result: AuditResult
+    stopped: Literal["interrupted"] | CrossAlignError | None
+
+
+class IndexAudit:
+    """One audit of an index, step by step: `open`, `view` for making queries, `plan`, `run`.
+
+    :param client: connection.
+    :param settings: index, fields and limits.
+    :param options: what is measured.
+    :param retrievals: the live lists; None asks for the nearest neighbours as the index is set up.
+    :param progress: called before each unit of work.
+    """
+
+    def __init__(
+        self,
+        client: ReadOnlyClient,
+        settings: LiveSettings,
+        options: AuditOptions | None = None,
+        *,
+        retrievals: RetrievalFactory | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.client = client
+        self.settings = settings
+        self.options = options or AuditOptions()
+        self.notes: list[str] = []
+        self._retrievals = retrievals or self._knn
+        self._progress = progress
+        self._pace = Pace(settings.max_load)
+        self._fields: Fields | None = None
+        self._language_of: LanguageValues | None = None
+        self._cluster: dict[str, Any] = {}
+
+    def open(self) -> None:
+        """Look at the cluster and the fields.
+
+        :raises CrossAlignError: no such index, fields that cannot be audited, or missing shards.
+        """
+        info = self.client.info()
+        self._cluster = {"version": info.get("version", {}).get("number"), "uuid": info.get("cluster_uuid")}
+        # First the mapping: of an index that does not exist, a cluster reports its health only after half a minute.
+        # Told apart from the one that counts, just before the audit: a right that is missing shows before any work.
+        take_snapshot(self.client, self.settings.index)
+        self._fields, notes = audit_fields(self.client, self.settings)
+        health = self.client.health(self.settings.index)
+        if health.get("status") == "red":
+            raise ExternalError(
+                f"{self.client.hosts[0]}: shards of '{self.settings.index}' are missing (health red), so that numbers "
+                "would leave documents out; wait until the cluster has recovered"
+            )
+        self._language_of = LanguageValues(self._fields.language)
+        self.notes += notes
+
+    def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:
+        """The index as the audit sees it.
+
+        :param target: a point in time; None reads the index as it is now.
+        :param more: a condition besides the user's filter.
+        """
+        if self._fields is None or self._language_of is None:
+            self.open()
+        if self._fields is None or self._language_of is None:  # for the type checker: open() sets both or raises
+            raise ExternalError("the index was not read")
+        filters = [one for one in (self.options.user_filter, more) if one is not None]
+        return IndexView(
+            self.client,
+            self.settings.index if target is None else target,
+            self._fields,
+            user_filter=filters[0] if len(filters) == 1 else {"bool": {"filter": filters}} if filters else None,
+            language_of=self._language_of,
+        )
+
+    def scenarios(self, queries: LiveQueries) -> list[Scenario]:
+        """The rows that the audit will have.
+
+        :raises InputError: a language that the index lacks, or scenarios without a row.
+        """
+        view = self.view()
+        return [row for task in self._tasks(view, queries, self._members(view, queries)) for row in task.scenarios]
+
+    def plan(self, queries: LiveQueries) -> Plan:
+        """Probe the index with a few queries and say what the whole audit will take.
+
+        :param queries: with vectors.
+        :raises CrossAlignError: as from the audit itself.
+        """
+        view = self.view()
+        members = self._members(view, queries)
+        tasks = self._tasks(view, queries, members)
+        tops = chosen_tops(tasks, self.options.sample, self.options.seed)
+        measurers = []
+        for task, chosen in zip(tasks, tops, strict=True):
+            pool = task.view.pool()
+            # Counting the versions takes as long as the pool is big; for the probe their order of magnitude will do.
+            versions = VersionPool(pool.documents, pool.by_language) if task.queries.chunked else None
+            measurers.append(self._measurer(task, members, chosen, versions))
+        with_top = [
+            len(task.queries) if chosen is None else len(chosen) for task, chosen in zip(tasks, tops, strict=True)
+        ]
+        return make_plan(self.client, measurers, self._units(tasks), self._pace, with_top=with_top)
+
+    def run(
+        self,
+        queries: LiveQueries,
+        *,
+        plan: Plan | None = None,
+        state: Path | None = None,
+        resume: bool = False,
+        model: dict[str, Any] | None = None,
+        described: dict[str, Any] | None = None,
+        files: Sequence[dict[str, str]] = (),
+        command: str = "audit",
+    ) -> FinishedAudit:
+        """Audit the index in a point in time.
+
+        :param queries: with vectors.
+        :param plan: what was planned, for the result.
+        :param state: file that keeps finished units; None keeps nothing.
+        :param resume: whether to go on with what that file holds.
+        :param model: provenance of what embedded the queries, None where they came with vectors.
+        :param described: options of the user, for the provenance.
+        :param files: name and sha256 of each file read.
+        :param command: what was run.
+        :returns: the result; a partial one where the audit was interrupted, or the cluster lost, with some done.
+        :raises KeyboardInterrupt: interrupted before anything was done.
+        :raises CrossAlignError: the input is wrong, or the cluster failed before anything was done.
+        """
+        options = self.options
+        before = take_snapshot(self.client, self.settings.index)
+        warnings: list[str] = []
+        with frozen(self.client, self.settings.index, warnings, keep_alive=self._keep_alive()) as target:
+            is_frozen = isinstance(target, PointInTime)
+            view = self.view(target)
+            members = self._members(view, queries)
+            tasks = self._tasks(view, queries, members)
+            tops = chosen_tops(tasks, self.options.sample, self.options.seed)
+            measurers = [self._measurer(task, members, chosen, None) for task, chosen in zip(tasks, tops, strict=True)]
+            units = self._units(tasks)
+            lists = [[retrieval.provenance() for retrieval in measurer.retrievals] for measurer in measurers]
+            parts = identity(before, queries, lists, model, options, self.settings)
+            checkpoint = Checkpoint(state, parts, resume=resume)
+            try:
+                stopped = self._work(measurers, units, checkpoint)
+            finally:
+                checkpoint.close()
+            records = _by_task(tasks, units, checkpoint.done)
+            work = Work(tasks, measurers, records, view, self.settings.content_field, stopped is not None)
+            data = {
+                "name": self.settings.index,
+                "pool": None,
+                "files": list(files),
+                "queries": _KINDS[queries.kind],
+            }
+            result = build_result(
+                work,
+                options_top=options.top,
+                sample=options.sample,
+                samples=options.samples,
+                seed=options.seed,
+                measures=options.measures,
+                also=options.also,
+                provenance=build_provenance(command, data, model=model, options=described or {}, seed=options.seed),
+            )
+        after = self._state_after(stopped, is_frozen=is_frozen)
+        if after is not None:
+            warnings += self._judge_changes(before, after, is_frozen=is_frozen)
+        language_notes = self._language_of.notes if self._language_of is not None else []
+        live = {
+            "index": self.settings.index,
+            "cluster": self._cluster,
+            "point_in_time": is_frozen,
+            "snapshot": {"before": before.to_dict(), "after": None if after is None else after.to_dict()},
+            "queries": {"kind": queries.kind, "count": len(queries), "notes": list(queries.notes)},
+            "sample": options.sample,
+            "depth": self.settings.depth,
+            "plan": None
+            if plan is None
+            else {"queries": plan.queries, "documents_scored": plan.documents_scored, "max_load": plan.max_load},
+            "partial": None if stopped is None else self._partial(stopped, tasks, records),
+            "warnings": [*warnings, *language_notes, *self.notes],
+            **(result.live or {}),
+        }
+        return FinishedAudit(replace(result, live=live), stopped)
+
+    def _work(
+        self, measurers: Sequence[Measurer], units: Sequence[Unit], checkpoint: Checkpoint
+    ) -> Literal["interrupted"] | CrossAlignError | None:
+        """Measure what the checkpoint lacks; what stopped it where some units are done, else it is raised."""
+        try:
+            for number, unit in enumerate(units):
+                if self._progress is not None:
+                    self._progress("Auditing", number, len(units))
+                if number not in checkpoint.done:
+                    checkpoint.add(number, measurers[unit.task].measure(unit))
+        except KeyboardInterrupt:
+            if not checkpoint.done:
+                raise
+            return "interrupted"
+        except CrossAlignError as error:
+            # An index that is gone is the cluster's state, not a wrong input.
+            foreign = isinstance(error, InputError) and error.source != "index"
+            if foreign or not checkpoint.done:
+                raise
+            return error
+        if self._progress is not None:
+            self._progress("Auditing", len(units), len(units))
+        return None
+
+    def _state_after(
+        self, stopped: Literal["interrupted"] | CrossAlignError | None, *, is_frozen: bool
+    ) -> Snapshot | None:
+        """The index's state at the end; None after a fault, which a point in time outlasts and nothing else does."""
+        if not isinstance(stopped, CrossAlignError):
+            return take_snapshot(self.client, self.settings.index)
+        if is_frozen:
+            return None
+        try:
+            return take_snapshot(self.client, self.settings.index)
+        except CrossAlignError:
+            # Nobody knows whether the numbers are all of one index.
+            raise stopped from None
+
+    def _judge_changes(self, before: Snapshot, after: Snapshot, *, is_frozen: bool) -> list[str]:
+        changes = changes_between(before, after)
+        uuids = [{name: state.uuid for name, state in one.indices.items()} for one in (before, after)]
+        if uuids[0] != uuids[1] and not is_frozen:
+            raise ExternalError(
+                f"{changes[0]}; without a point in time the numbers would be of two indices: start again"
+            )
+        state = "; the numbers are those of the point in time at its start" if is_frozen else ""
+        return [f"{change}{state}" for change in changes]
+
+    def _partial(
+        self,
+        stopped: Literal["interrupted"] | CrossAlignError,
+        tasks: Sequence[Task],
+        records: Sequence[dict[int, Record]],
+    ) -> dict[str, Any]:
+        reason = "interrupted by the user" if isinstance(stopped, str) else str(stopped)
+        return {
+            "reason": reason,
+            "queries": sum(len(one) for one in records),
+            "of": sum(len(task.queries) for task in tasks),
+        }
+
+    def _members(self, view: IndexView, queries: LiveQueries) -> dict[str, Member]:
+        return members_by_id(view, {name for names in queries.relevant for name in names})
+
+    def _tasks(self, view: IndexView, queries: LiveQueries, members: dict[str, Member]) -> list[Task]:
+        options = self.options
+        gone = {name for names in queries.relevant for name in names} - members.keys()
+        undetermined = view.tag(None)
+        # What was deleted since the queries were made has no language; the counting says that it is not there.
+        members |= {name: Member(name, undetermined, None, {}) for name in gone}
+        return build_tasks(
+            view,
+            lambda more: self.view(view.target, more),
+            queries,
+            members,
+            scenarios=options.scenarios,
+            languages=options.languages,
+            pairs=options.pairs,
+        )
+
+    def _units(self, tasks: Sequence[Task]) -> list[Unit]:
+        return make_units(tasks, lambda task: self._pace.batch(2 * task.view.pool().documents, self.settings.batch))
+
+    def _measurer(
+        self, task: Task, members: dict[str, Member], chosen: frozenset[int] | None, versions: VersionPool | None
+    ) -> Measurer:
+        options, settings = self.options, self.settings
+        return Measurer(
+            task,
+            self._retrievals(task.view, task.whole),
+            members,
+            UnitOptions(settings.depth, options.top, options.sample, options.seed, settings.concurrent),
+            self._pace,
+            with_top=chosen,
+            versions=versions,
+        )
+
+    def _keep_alive(self) -> str:
+        """Long enough for the pauses that the load limit makes between two requests."""
+        view = self.view()
+        documents = view.pool().documents
+        pause = self._pace.seconds(self._pace.batch(2 * documents, self.settings.batch) * 2 * documents)
+        minutes = _KEEP_ALIVE_MINUTES + math.ceil((pause + self.settings.timeout + self.settings.patience) / 60)
+        return f"{min(minutes, _MOST_MINUTES)}m"
+
+    def _knn(self, view: IndexView, whole: bool) -> Sequence[Retrieval]:  # noqa: ARG002 - as every factory
+        return [KnnRetrieval(view, batch=self.settings.batch, concurrent=self.settings.concurrent)]
+
+
+def audit_index(
+    client: ReadOnlyClient,
+    settings: LiveSettings,
+    queries: LiveQueries,
+    encoder: Embedder | None = None,
+    retrievals: RetrievalFactory | None = None,
+    *,
+    options: AuditOptions | None = None,
+    state: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> FinishedAudit:
+    """Audit an index in one call, without a plan and without a check of the model.
+
+    :param client: connection.
+    :param settings: index, fields and limits.
+    :param queries: queries and what is relevant to them.
+    :param encoder: embeds the queries, where they have no vectors.
+    :param retrievals: the live lists; None asks for the nearest neighbours as the index is set up.
+    :param options: what is measured.
+    :param state: file that keeps what is finished.
+    :param resume: whether to go on with that file.
+    :param progress: called before each unit of work.
+    :raises CrossAlignError: as from `IndexAudit.run`.
+    """
+    audit = IndexAudit(client, settings, options, retrievals=retrievals, progress=progress)
+    audit.open()
+    queries, model = with_vectors(queries, encoder)
+    return audit.run(queries, state=state, resume=resume, model=model)
+
+
+def _by_task(tasks: Sequence[Task], units: Sequence[Unit], done: dict[int, Any]) -> list[dict[int, Record]]:
+    """Records by task and position of the query within it."""
+    records: list[dict[int, Record]] = [{} for _ in tasks]
+    for number, unit in enumerate(units):
+        if number in done:
+            records[unit.task].update(zip(unit.queries, done[number], strict=True))
+    return records

@@ -1,0 +1,326 @@
+"""One unit of an audit: exact ranks, the live lists, and how much of the exact lists those hold; as JSON values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.audit.pacing import Pace
+from haystack_crossalign.opensearch.audit.tasks import Task, Unit, select, with_relevant
+from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.exact.ranked import Unranked
+from haystack_crossalign.opensearch.exact.sampling import SampledRanks, estimate_ranks
+from haystack_crossalign.opensearch.exact.versions import VersionPool, count_version_ranks, version_pool
+from haystack_crossalign.opensearch.index.groups import Member
+from haystack_crossalign.opensearch.live.exact_top import exact_top
+from haystack_crossalign.opensearch.live.lists import Hit, Retrieval
+from haystack_crossalign.opensearch.live.queries import LiveQueries
+from haystack_crossalign.opensearch.live.ranks import list_recall, live_table
+from haystack_crossalign.ranks.table import ABSENT, RankTable
+
+__all__ = ["Measurer", "Record", "UnitOptions"]
+
+Record = dict[str, Any]
+"""What was measured for one query:
+
+- ``exact``: ``versions`` (languages), ``ranks``, ``optimistic``, ``pessimistic``, ``above`` (by language) for each
+  ranked version, and ``top`` (language at rank 1). With a sample the ranks are estimates, with ``low`` and ``high``.
+- ``shown``: the first hits of the exact ranking as [id, score, language, group]; null where they were not asked for.
+- ``unranked``: [id or version, reason] of relevant ones that the pool lacks.
+- ``live``: by the name of the retrieval the same as ``exact``, with ranks null below the end of the list, its
+  ``depth``, whether it ``ended`` by itself, its ``recall`` (null where it was not measured), its first hits ``shown``.
+"""
+
+
+@dataclass(frozen=True)
+class UnitOptions:
+    """How units are measured.
+
+    :param depth: documents in each live list.
+    :param top: k of the recall, and hits kept of each list.
+    :param sample: share of the pool that is scored for each query; None scores all of it.
+    :param seed: of the samples.
+    :param concurrent: searches that the server may work on at once.
+    """
+
+    depth: int = 100
+    top: int = 10
+    sample: float | None = None
+    seed: int = 0
+    concurrent: int | None = None
+
+
+class Measurer:
+    """Measures the units of one task.
+
+    :param task: pool and queries.
+    :param retrievals: the live lists to ask for.
+    :param members: language and group of every relevant document.
+    :param options: how.
+    :param pace: budget of the load.
+    :param with_top: positions within the task of the queries whose exact top is asked for; None for all.
+    :param versions: the pool's versions, where documents are chunks and it is known already.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        retrievals: Sequence[Retrieval],
+        members: Mapping[str, Member],
+        options: UnitOptions,
+        pace: Pace,
+        *,
+        with_top: Collection[int] | None = None,
+        versions: VersionPool | None = None,
+    ) -> None:
+        self.task = task
+        self.retrievals = retrievals
+        self.chunked = task.queries.chunked
+        self._members = members
+        self._options = options
+        self._pace = pace
+        self._with_top = with_top
+        self._versions = versions
+        if self.chunked and options.sample is not None:
+            raise InputError(
+                "the versions of this index have several documents, and samples are of single documents",
+                source="--sample",
+                seen=options.sample,
+                allowed="an audit without --sample, or of an index with one document for each version",
+            )
+
+    @property
+    def pool_size(self) -> int:
+        """Number of versions in the pool."""
+        return self._version_pool().versions if self.chunked else self.task.view.pool().documents
+
+    @property
+    def by_language(self) -> Mapping[str, int]:
+        """Versions of the pool by language, sorted."""
+        return self._version_pool().by_language if self.chunked else self.task.view.pool().by_language
+
+    @property
+    def pool_languages(self) -> tuple[str, ...]:
+        """Languages of the pool, sorted."""
+        return tuple(self.by_language)
+
+    def load(self, queries: int, *, with_top: int | None = None) -> int:
+        """Documents that measuring some queries scores exactly.
+
+        :param queries: their number.
+        :param with_top: how many of them have their exact top asked for; None for all.
+        """
+        documents = self.task.view.pool().documents
+        counted = documents if self._options.sample is None else math.ceil(documents * self._options.sample)
+        return queries * counted + (queries if with_top is None else with_top) * documents
+
+    def measure(self, unit: Unit) -> list[Record]:
+        """The records of a unit's queries, in its order.
+
+        :raises CrossAlignError: the cluster refuses, fails, or gives an incomplete answer.
+        """
+        queries = select(self.task.queries, unit.queries)
+        records: list[Record] = [{} for _ in queries.ids]
+        tops = [place for place, one in enumerate(unit.queries) if self._with_top is None or one in self._with_top]
+        self._pace.spend(self.load(len(queries), with_top=0))
+        unranked = self._exact(queries, unit.first, records)
+        exact = self._exact_top(queries, tops, records)
+        left = self._without(queries, unranked)
+        for retrieval in self.retrievals:
+            self._live(retrieval, left, tops, exact, records)
+        return records
+
+    def _exact(self, queries: LiveQueries, first: int, records: list[Record]) -> list[set[str]]:
+        """Exact or estimated ranks; answers the names of the relevant ones without a rank for each query."""
+        options, view = self._options, self.task.view
+        if options.sample is not None:
+            estimated = estimate_ranks(
+                view,
+                queries.vectors if queries.vectors is not None else [],
+                queries.relevant,
+                probability=options.sample,
+                seed=options.seed,
+                first_query=first,
+                batch=max(len(queries), 1),
+                concurrent=options.concurrent,
+            )
+            for record, part in zip(records, _estimated_parts(estimated), strict=True):
+                record["exact"] = part
+            missing: Sequence[Unranked] = estimated.unranked
+        else:
+            counted = (
+                count_version_ranks(
+                    view,
+                    queries.vectors if queries.vectors is not None else [],
+                    queries.versions,
+                    query_languages=queries.languages,
+                    pool=self._version_pool(),
+                    top_language=True,
+                    batch=max(len(queries), 1),
+                    concurrent=options.concurrent,
+                )
+                if self.chunked
+                else count_ranks(
+                    view,
+                    queries.vectors if queries.vectors is not None else [],
+                    queries.relevant,
+                    query_languages=queries.languages,
+                    top_language=True,
+                    batch=max(len(queries), 1),
+                    concurrent=options.concurrent,
+                )
+            )
+            for record, part in zip(records, _table_parts(counted.table), strict=True):
+                record["exact"] = part
+            missing = counted.unranked
+        names: list[set[str]] = [set() for _ in records]
+        for record in records:
+            record["unranked"] = []
+        for one in missing:
+            records[one.query]["unranked"].append([one.name, one.reason])
+            names[one.query].add(one.name)
+        if self.chunked:
+            for query, ids in enumerate(queries.relevant):
+                for name in ids:
+                    if self._members[name].group is None:
+                        records[query]["unranked"].append([name, "no parallel group, and versions are ranked"])
+                        names[query].add(name)
+        return names
+
+    def _exact_top(self, queries: LiveQueries, places: Sequence[int], records: list[Record]) -> dict[int, list[Hit]]:
+        for record in records:
+            record["shown"] = None
+        if not places or queries.vectors is None:
+            return {}
+        options, view = self._options, self.task.view
+        self._pace.spend(len(places) * view.pool().documents)
+        lists = exact_top(
+            view,
+            queries.vectors[np.array(places, dtype=np.int64)],
+            options.top,
+            view.target,
+            by_version=self.chunked,
+            batch=len(places),
+            concurrent=options.concurrent,
+        )
+        found = dict(zip(places, lists, strict=True))
+        for place, hits in found.items():
+            records[place]["shown"] = _shown(hits, options.top)
+        return found
+
+    def _live(
+        self,
+        retrieval: Retrieval,
+        queries: LiveQueries,
+        places: Sequence[int],
+        exact: Mapping[int, list[Hit]],
+        records: list[Record],
+    ) -> None:
+        options, view = self._options, self.task.view
+        lists = retrieval.retrieve(
+            queries.texts, queries.vectors if retrieval.needs_vectors else None, options.depth, view.target
+        )
+        asked = retrieval.asked_depth(options.depth)
+        table = live_table(
+            lists,
+            queries,
+            members=self._members,
+            asked=asked,
+            by_version=self.chunked,
+            pool_languages=self.pool_languages,
+            pool_size=self.pool_size,
+        )
+        recall = list_recall(
+            [lists[place] for place in places],
+            [exact[place] for place in places],
+            options.top,
+            by_version=self.chunked,
+            asked=asked,
+        )
+        known = dict(zip(places, recall.tolist(), strict=True))
+        for place, (record, part) in enumerate(zip(records, _table_parts(table), strict=True)):
+            value = known.get(place, math.nan)
+            part["recall"] = None if math.isnan(value) else value
+            part["shown"] = _shown(lists[place], options.top)
+            record.setdefault("live", {})[retrieval.name] = part
+
+    def _without(self, queries: LiveQueries, unranked: Sequence[set[str]]) -> LiveQueries:
+        """The queries without the relevant documents that the pool lacks: no list could hold them."""
+        if not any(unranked):
+            return queries
+
+        def kept(name: str, lacking: set[str]) -> bool:
+            member = self._members[name]
+            return name not in lacking and f"{member.group} ({member.language})" not in lacking
+
+        relevant = [
+            [name for name in names if kept(name, lacking)]
+            for names, lacking in zip(queries.relevant, unranked, strict=True)
+        ]
+        return with_relevant(queries, relevant, self._members)
+
+    def _version_pool(self) -> VersionPool:
+        if self._versions is None:
+            self._versions = version_pool(self.task.view)
+        return self._versions
+
+
+def _table_parts(table: RankTable) -> list[Record]:
+    """One record for each query of a table."""
+    parts = []
+    for query in range(len(table.ranks)):
+        columns = [column for column, rank in enumerate(table.ranks[query].tolist()) if rank != ABSENT]
+        part: Record = {
+            "versions": [table.languages[table.relevant_languages[query, column]] for column in columns],
+            "above": [
+                {
+                    table.languages[code]: count
+                    for code, count in enumerate(table.above[query, column].tolist())
+                    if count
+                }
+                for column in columns
+            ],
+        }
+        for name in ("ranks", "optimistic", "pessimistic"):
+            values = getattr(table, name)[query].tolist()
+            part[name] = [values[column] if values[column] > 0 else None for column in columns]
+        top = -1 if table.top_language is None else int(table.top_language[query])
+        part["top"] = table.languages[top] if top >= 0 else None
+        if table.depth is not None:
+            part["depth"] = int(table.depth[query])
+            part["ended"] = bool(table.ended is not None and table.ended[query])
+        parts.append(part)
+    return parts
+
+
+def _estimated_parts(estimated: SampledRanks) -> list[Record]:
+    parts = []
+    for query in range(len(estimated.ranks)):
+        columns = np.flatnonzero(~np.isnan(estimated.ranks[query])).tolist()
+        part: Record = {
+            "versions": [estimated.languages[estimated.relevant_languages[query, column]] for column in columns],
+            "above": [
+                {
+                    tag: count
+                    for tag, count in zip(estimated.languages, estimated.above[query, column].tolist(), strict=True)
+                    if count
+                }
+                for column in columns
+            ],
+        }
+        for name in ("ranks", "low", "high"):
+            values = getattr(estimated, name)[query].tolist()
+            part[name] = [values[column] for column in columns]
+        part["optimistic"] = part["pessimistic"] = part["ranks"]
+        part["top"] = None
+        parts.append(part)
+    return parts
+
+
+def _shown(hits: Sequence[Hit], most: int) -> list[list[Any]]:
+    return [[hit.id, None if math.isnan(hit.score) else hit.score, hit.language, hit.group] for hit in hits[:most]]

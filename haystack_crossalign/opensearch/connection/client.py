@@ -1,0 +1,346 @@
+"""A client that can only read, with deadlines, patient retries and every answer checked for completeness."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import quote
+
+from opensearchpy import OpenSearch
+from opensearchpy.exceptions import SerializationError, TransportError
+
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.opensearch.connection.addresses import checked_address
+from haystack_crossalign.opensearch.connection.failures import explain, explain_answer, is_busy
+from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnection
+from haystack_crossalign.opensearch.connection.traffic import Traffic
+
+__all__ = ["Answer", "Credentials", "Patience", "PointInTime", "ReadOnlyClient"]
+
+Answer = dict[str, Any]
+_RETRY_ITEM = frozenset({429, 503})
+# What would come back with every item and says nothing that was not sent: the point in time, the bounds of ranges. Only
+# those of the counting: wherever such a filter looks, the server also drops lists that are empty.
+_LEFT_OUT = "-responses.pit_id,-responses.aggregations.counts.buckets.from,-responses.aggregations.counts.buckets.to"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who asks. The secret does not show in ``repr``; take it from the environment or a file, not from an argument.
+
+    :param kind: ``basic`` (user and password), or ``bearer`` (token) or ``api_key`` in the Authorization header.
+    :param secret: password, token or key.
+    :param user: user name, for ``basic``.
+    """
+
+    kind: Literal["basic", "bearer", "api_key"]
+    secret: str = field(repr=False)
+    user: str = ""
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments for opensearch-py."""
+        if self.kind == "basic":
+            # opensearch-py would encode as Latin-1, and fail at other characters with the password in the error.
+            pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode("ascii")
+            return {"headers": {"authorization": f"Basic {pair}"}}
+        scheme = {"bearer": "Bearer", "api_key": "ApiKey"}[self.kind]
+        return {"headers": {"authorization": f"{scheme} {self.secret}"}}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a busy or restarting server: exponential back-off with full jitter.
+
+    :param total: seconds after which the last error is raised.
+    :param first: longest wait before the second attempt, in seconds; doubles with each further one.
+    :param longest: upper bound of one wait, in seconds.
+    """
+
+    total: float = 60.0
+    first: float = 0.5
+    longest: float = 15.0
+
+    def wait(self, attempt: int) -> float:
+        """Seconds to wait after failed attempt number ``attempt`` (0 for the first): uniform in (0, bound)."""
+        bound = min(self.longest, self.first * 2.0 ** min(attempt, 60))
+        return secrets.SystemRandom().uniform(0.0, bound)
+
+
+@dataclass(frozen=True)
+class PointInTime:
+    """A frozen view of an index: searches in it see neither writes nor deletes that come later.
+
+    :param identifier: the server's id.
+    :param keep_alive: how long the server keeps it after each search, for instance ``5m``.
+    """
+
+    identifier: str = field(repr=False)
+    keep_alive: str = "5m"
+
+
+class ReadOnlyClient:
+    """Read from a cluster and refuse everything else (see `haystack_crossalign.opensearch.connection.read_only`).
+
+    :param hosts: addresses such as ``https://search.example.org:9200``, without user and password.
+    :param credentials: who asks; None for a cluster without security.
+    :param signer: called with method, URL and body, returns headers (AWS SigV4); instead of ``credentials``.
+    :param verify_tls: whether to check the server's certificate and name.
+    :param ca_file: PEM file with the certificate authorities to trust instead of the system's.
+    :param client_certificate: PEM files of a client certificate and its key.
+    :param timeout: seconds to wait for one answer.
+    :param patience: how long to wait where a later attempt may succeed.
+    :param compress: whether to send long request bodies compressed.
+    :param request_cache: whether shards may answer repeated requests from their cache; None leaves it to the server.
+    :param traffic: record of the requests.
+
+    `notes` holds what went wrong without harm to any result, in sentences for the person who runs the command.
+    """
+
+    def __init__(
+        self,
+        hosts: str | Sequence[str],
+        *,
+        credentials: Credentials | None = None,
+        signer: Callable[..., Mapping[str, str]] | None = None,
+        verify_tls: bool = True,
+        ca_file: Path | None = None,
+        client_certificate: tuple[Path, Path] | None = None,
+        timeout: float = 60.0,
+        patience: Patience | None = None,
+        compress: bool = True,
+        request_cache: bool | None = None,
+        traffic: Traffic | None = None,
+    ) -> None:
+        self.hosts = tuple(checked_address(host) for host in ([hosts] if isinstance(hosts, str) else hosts))
+        self.traffic = traffic if traffic is not None else Traffic()
+        self.patience = patience or Patience()
+        self.notes: list[str] = []
+        self._request_cache = request_cache
+        options: dict[str, Any] = credentials.options() if credentials else {}
+        if signer is not None:
+            options["http_auth"] = signer
+        if any(host.startswith("https") for host in self.hosts):
+            options |= {"verify_certs": verify_tls, "ssl_show_warn": False}
+            if ca_file is not None:
+                options["ca_certs"] = str(_existing(ca_file, "CA file"))
+            if client_certificate is not None:
+                options["client_cert"] = str(_existing(client_certificate[0], "client certificate"))
+                options["client_key"] = str(_existing(client_certificate[1], "key of the client certificate"))
+        self._connection = {"hosts": list(self.hosts), "timeout": timeout, **options}
+        self._opensearch = OpenSearch(
+            hosts=list(self.hosts),
+            connection_class=ReadOnlyConnection,
+            traffic=self.traffic,
+            timeout=timeout,
+            compress=compress,
+            # Retries happen here, where it is known which requests may be repeated, and with jitter between them.
+            max_retries=0,
+            **options,
+        )
+
+    def __repr__(self) -> str:
+        return f"ReadOnlyClient({', '.join(self.hosts)})"
+
+    def connection(self) -> dict[str, Any]:
+        """What connects another client of opensearch-py as this one is, credentials included: never to be shown."""
+        return dict(self._connection)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._opensearch.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        body: object = None,
+        repeat_lost: bool = True,
+    ) -> Answer:
+        """One request, repeated with growing pauses while the server is busy or away.
+
+        :param path: absolute path, names already escaped.
+        :param parameters: query parameters.
+        :param body: JSON value, or text that is sent as it is.
+        :param repeat_lost: whether to repeat a request whose connection broke: it may have been carried out.
+        :raises CrossAlignError: what the last refusal means, see `haystack_crossalign.opensearch.connection.failures`.
+        """
+        deadline = time.monotonic() + self.patience.total
+        attempt = 0
+        while True:
+            try:
+                answer = self._opensearch.transport.perform_request(
+                    method, path, params=dict(parameters or {}), body=body
+                )
+                if not isinstance(answer, dict):
+                    raise ExternalError(_not_opensearch(self.hosts[0], method, path))
+                return answer
+            except SerializationError:
+                # A web page, for instance of a proxy in between; its text may be long and is not repeated.
+                raise ExternalError(_not_opensearch(self.hosts[0], method, path)) from None
+            except TransportError as error:
+                answered = isinstance(error.status_code, int)
+                wait = self.patience.wait(attempt)
+                late = time.monotonic() + wait > deadline
+                if late or not is_busy(error) or not (answered or repeat_lost):
+                    raise explain(error, request=f"{method} {path}", host=self.hosts[0]) from None
+            time.sleep(wait)
+            attempt += 1
+
+    def info(self) -> Answer:
+        """Name, version and uuid of the cluster."""
+        return self.request("GET", "/")
+
+    def mapping(self, index: str) -> Answer:
+        """Mapping of each index that the name stands for."""
+        return self.request("GET", f"/{_escaped(index)}/_mapping")
+
+    def settings(self, index: str) -> Answer:
+        """Settings of each index, with flat names."""
+        return self.request("GET", f"/{_escaped(index)}/_settings", parameters={"flat_settings": "true"})
+
+    def aliases(self, index: str) -> Answer:
+        """Aliases of each index."""
+        return self.request("GET", f"/{_escaped(index)}/_alias")
+
+    def stats(self, index: str, *, shards: bool = False) -> Answer:
+        """Numbers of documents, and totals of indexing and deletes; per shard also the sequence numbers."""
+        parameters = {"level": "shards"} if shards else {}
+        return self.request("GET", f"/{_escaped(index)}/_stats/docs,indexing", parameters=parameters)
+
+    def health(self, index: str) -> Answer:
+        """Health of an index."""
+        return self.request("GET", f"/_cluster/health/{_escaped(index)}")
+
+    def count(self, index: str, query: object = None) -> int:
+        """Number of documents that match, now (outside of any point in time)."""
+        body = None if query is None else {"query": query}
+        answer = self.request("POST", f"/{_escaped(index)}/_count", body=body)
+        self._check_shards(answer, "count")
+        return int(answer["count"])
+
+    @contextmanager
+    def point_in_time(self, index: str, *, keep_alive: str = "5m") -> Iterator[PointInTime]:
+        """A frozen view of the index, closed at the end.
+
+        :param keep_alive: how long the server keeps it after each search.
+        """
+        answer = self.request(
+            "POST",
+            f"/{_escaped(index)}/_search/point_in_time",
+            parameters={"keep_alive": keep_alive, "allow_partial_pit_creation": "false"},
+            repeat_lost=False,
+        )
+        view = PointInTime(str(answer["pit_id"]), keep_alive)
+        try:
+            yield view
+        finally:
+            self._close(view)
+
+    def search_all(
+        self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime, *, concurrent: int | None = None
+    ) -> list[Answer]:
+        """Answers to several searches, sent as one multi-search; those refused as too much are sent again.
+
+        Every answer is complete: all shards answered, none ran out of time.
+
+        :param bodies: search requests.
+        :param target: an index, or a point in time.
+        :param concurrent: how many of them the server may work on at once; None leaves it to the server.
+        :raises CrossAlignError: a search failed or is incomplete.
+        """
+        answers: dict[int, Answer] = {}
+        pending = list(range(len(bodies)))
+        deadline = time.monotonic() + self.patience.total
+        attempt = 0
+        while pending:
+            refused: Answer = {}
+            items = self._search_once([bodies[i] for i in pending], target, concurrent)
+            for position, item in zip(tuple(pending), items, strict=True):
+                if "error" not in item:
+                    self._check_complete(item)
+                    answers[position] = item
+                    pending.remove(position)
+                elif item.get("status") in _RETRY_ITEM:
+                    refused = item
+                else:
+                    raise self._item_error(item)
+            if pending:
+                wait = self.patience.wait(attempt)
+                if time.monotonic() + wait > deadline:
+                    raise self._item_error(refused)
+                time.sleep(wait)
+                attempt += 1
+        return [answers[i] for i in range(len(bodies))]
+
+    def search(self, body: Mapping[str, Any], target: str | PointInTime) -> Answer:
+        """Answer to one search, complete as in `search_all`."""
+        return self.search_all([body], target)[0]
+
+    def _search_once(
+        self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime, concurrent: int | None
+    ) -> list[Answer]:
+        lines = []
+        for body in bodies:
+            header: dict[str, Any] = {"allow_partial_search_results": False}
+            if self._request_cache is not None:
+                header["request_cache"] = self._request_cache
+            if isinstance(target, PointInTime):
+                body = {**body, "pit": {"id": target.identifier, "keep_alive": target.keep_alive}}
+            else:
+                # Without a point in time, at least ask the same copies of the shards every time.
+                header |= {"index": target, "preference": "crossalign"}
+            lines += [json.dumps(header, separators=(",", ":")), json.dumps(body, separators=(",", ":"))]
+        parameters = {"filter_path": _LEFT_OUT}
+        if concurrent is not None:
+            parameters["max_concurrent_searches"] = str(concurrent)
+        answer = self.request("POST", "/_msearch", parameters=parameters, body="\n".join(lines) + "\n")
+        return cast(list[Answer], answer["responses"])
+
+    def _check_complete(self, answer: Answer) -> None:
+        # 'terminated_early' says nothing here: 3.x also sets it where an aggregation could be read off the index.
+        if answer.get("timed_out") is not False:
+            raise ExternalError(f"{self.hosts[0]}: a search was cut short by the server, its numbers are incomplete")
+        self._check_shards(answer, "search")
+
+    def _check_shards(self, answer: Answer, what: str) -> None:
+        shards = answer.get("_shards", {})
+        if shards.get("failed", 1) or shards.get("successful") != shards.get("total"):
+            raise ExternalError(f"{self.hosts[0]}: {what}: not all shards answered: {json.dumps(shards)[:300]}")
+
+    def _item_error(self, item: Answer) -> CrossAlignError:
+        return explain_answer(int(item.get("status", 500)), item["error"], request="POST /_msearch", host=self.hosts[0])
+
+    def _close(self, view: PointInTime) -> None:
+        """Close a point in time; where that fails the server drops it by itself after its time."""
+        method, path = "DELETE", "/_search/point_in_time"
+        try:
+            self._opensearch.transport.perform_request(method, path, body={"pit_id": [view.identifier]})
+        except TransportError as error:
+            reason = explain(error, request=f"{method} {path}", host=self.hosts[0])
+            self.notes.append(f"a point in time stays open for {view.keep_alive}: {reason}")
+
+
+def _not_opensearch(host: str, method: str, path: str) -> str:
+    return f"{host}: what answers to {method} {path} is no OpenSearch"
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.is_file():
+        raise InputError("no such file", source=what, seen=str(path))
+    return path
+
+
+def _escaped(index: str) -> str:
+    """The index name (or several, joined by commas) as a part of a path."""
+    if not index or index.startswith("_"):
+        raise InputError("not a name of an index", source="index", seen=index)
+    return quote(index, safe=",*")

@@ -1,0 +1,71 @@
+"""Secrets from the environment or from a file; no message ever holds one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.opensearch.connection.settings import flag_of, variable_of
+
+__all__ = ["read_secret"]
+
+_LONGEST = 64 * 1024
+
+
+def read_secret(name: str, file: Path | None, environ: Mapping[str, str], notes: list[str] | None = None) -> str | None:
+    """A secret, or None where there is none. Line ends behind it are dropped: editors and ``echo`` put them there.
+
+    :param name: ``password``, ``token`` or ``api_key``.
+    :param file: the file that holds it; goes before the environment, see
+        `haystack_crossalign.opensearch.connection.settings.read_settings`.
+    :param environ: the environment.
+    :param notes: takes a warning where other users can read the file.
+    :raises InputError: the file is missing, empty, no text or too long, or the secret is empty.
+    :raises ExternalError: the file cannot be read.
+    """
+    if file is None:
+        value = environ.get(variable_of(name))
+        source = variable_of(name)
+    else:
+        source = flag_of(f"{name}_file")
+        value = _read(file, source, notes)
+    if value is None:
+        return None
+    value = value.rstrip("\r\n")
+    if not value:
+        raise InputError(f"the {name.replace('_', ' ')} is empty", source=source)
+    return value
+
+
+def _read(file: Path, source: str, notes: list[str] | None) -> str:
+    # Neither the message nor the chain of the error holds the name of the file: where the secret itself was given in
+    # its place, that would show it. So nothing is raised while the error of the file system is being handled.
+    refusal: CrossAlignError | None = None
+    mode, raw = 0, b""
+    try:
+        with file.open("rb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
+            raw = stream.read(_LONGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        refusal = InputError(
+            "no such file", source=source, allowed="the name of a file, relative to the working folder or the profile"
+        )
+    except IsADirectoryError:
+        refusal = InputError("is a folder", source=source, allowed="the name of a file")
+    except ValueError:
+        refusal = InputError("not a name of a file", source=source, allowed="the name of a file")
+    except OSError as error:
+        refusal = ExternalError(f"{source}: the file cannot be read ({error.strerror})")
+    if refusal is not None:
+        raise refusal
+    if len(raw) > _LONGEST:
+        raise InputError("the file is too long for a secret", source=source, allowed=f"up to {_LONGEST} bytes")
+    if notes is not None and os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
+        notes.append(f"other users of this machine can read the file of {source}; allow only yourself: chmod 600")
+    text = raw.decode("utf-8-sig", errors="replace")
+    if "\ufffd" in text:
+        raise InputError("the file is not valid UTF-8", source=source)
+    return text

@@ -1,0 +1,131 @@
+"""The connection that can only read: it refuses every request that is not on a short list, before it leaves.
+
+The list is of what may pass, not of what may not, so that whatever a later server or client adds is refused. The check
+stands in the connection, below everything that could build a request: opensearch-py's own methods, its helpers, and a
+Haystack document store that is given this class as ``connection_class`` all pass through it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from opensearchpy import Urllib3HttpConnection
+from opensearchpy.exceptions import TransportError
+
+from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
+
+__all__ = ["ReadOnlyConnection", "WriteRefusedError", "operation_of"]
+
+# A name of an index, an alias or several of them; names that start with '_' are the server's own, but for '_all'.
+_INDEX = r"(?:_all|[^/_?#][^/?#]*)"
+_READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(
+    (name, frozenset(methods.split()), re.compile(pattern))
+    for name, methods, pattern in (
+        ("info", "GET HEAD", r"/"),
+        ("exists", "HEAD", rf"/{_INDEX}"),
+        ("mapping", "GET", rf"/{_INDEX}/_mapping"),
+        ("settings", "GET", rf"/{_INDEX}/_settings"),
+        ("alias", "GET HEAD", rf"(?:/{_INDEX})?/_alias(?:/[^/?#]+)?"),
+        ("stats", "GET", rf"/{_INDEX}/_stats(?:/[a-z_,]+)?"),
+        ("health", "GET", rf"/_cluster/health(?:/{_INDEX})?"),
+        ("count", "GET POST", rf"/{_INDEX}/_count"),
+        ("search", "GET POST", rf"(?:/{_INDEX})?/_search"),
+        ("msearch", "GET POST", rf"(?:/{_INDEX})?/_msearch"),
+        ("open point in time", "POST", rf"/{_INDEX}/_search/point_in_time"),
+        ("close point in time", "DELETE", r"/_search/point_in_time"),
+    )
+)
+# A scroll holds resources of the server under an id that other requests would have to carry on with.
+_REFUSED_PARAMETERS = frozenset({"scroll"})
+_COMPRESSED_FROM = 1024
+_TOOK = re.compile(r'"took":(\d+)')
+
+
+class WriteRefusedError(CrossAlignError):
+    """A request that is not one of the allowed reads was stopped before it was sent."""
+
+
+def operation_of(method: str, path: str, parameters: Collection[str] = ()) -> str:
+    """Name of the allowed read that a request is.
+
+    :param method: HTTP method.
+    :param path: path without host and query string, for instance ``/prod/_search``.
+    :param parameters: names of the query parameters.
+    :returns: for instance ``search``.
+    :raises WriteRefusedError: the request is not on the list.
+    """
+    if ".." not in path and not _REFUSED_PARAMETERS.intersection(parameters):
+        for name, methods, pattern in _READS:
+            if method in methods and pattern.fullmatch(path):
+                return name
+    raise WriteRefusedError(
+        f"refused to send {method} {path}: this connection only reads; allowed: "
+        + ", ".join(name for name, _, _ in _READS)
+    )
+
+
+class ReadOnlyConnection(Urllib3HttpConnection):
+    """opensearch-py's connection with the check in front of it and a `Traffic` record behind it.
+
+    :param traffic: where to record each exchange; None records nothing.
+    :param compress: whether to send long bodies compressed; query vectors written as decimals halve.
+    :param options: those of ``Urllib3HttpConnection``.
+    """
+
+    def __init__(self, *, traffic: Traffic | None = None, compress: bool = False, **options: Any) -> None:
+        self._traffic = traffic
+        self._compress = compress
+        super().__init__(**options)
+
+    def perform_request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        timeout: float | None = None,
+        ignore: Collection[int] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send an allowed read; the arguments are those of ``Urllib3HttpConnection.perform_request``.
+
+        :raises WriteRefusedError: the request is not an allowed read.
+        """
+        operation = operation_of(method, url, params or ())
+        if self._compress and body is not None and len(body) >= _COMPRESSED_FROM:
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+            headers = {**(headers or {}), "content-encoding": "gzip"}
+        start = time.monotonic()
+        status: int | None = None
+        answer = ""
+        try:
+            status, answer_headers, answer = super().perform_request(
+                method, url, params, body, timeout=timeout, ignore=ignore, headers=headers
+            )
+        except TransportError as error:
+            status = error.status_code if isinstance(error.status_code, int) else None
+            raise
+        finally:
+            if self._traffic is not None:
+                took = _TOOK.search(answer, 0, 2000)
+                self._traffic.record(
+                    Exchange(
+                        method,
+                        url,
+                        operation,
+                        status,
+                        bytes_out=len(body or b""),
+                        bytes_in=len(answer.encode("utf-8", "surrogatepass")),
+                        seconds=time.monotonic() - start,
+                        server_ms=int(took[1]) if took else None,
+                    )
+                )
+        return status, answer_headers, answer
+
+    def log_request_fail(self, *_: Any, **__: Any) -> None:
+        """Say nothing: the caller retries or raises one clear error; opensearch-py would print a stack trace first."""

@@ -1,0 +1,1 @@
+"""What `crossalign doctor` finds in a cluster and an index."""

@@ -1,0 +1,99 @@
+"""The whole examination: from the connection to the model, stopping where the next thing cannot be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.doctor.cluster import examine_cluster, examine_connection
+from haystack_crossalign.opensearch.doctor.documents import examine_documents
+from haystack_crossalign.opensearch.doctor.fields import examine_fields, examine_names
+from haystack_crossalign.opensearch.doctor.findings import Diagnosis, Finding, failed, ok, warning
+from haystack_crossalign.opensearch.index.fields import Fields
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.model.check import check_index_model, model_name, read_index_model
+
+__all__ = ["diagnose"]
+
+
+def diagnose(
+    client: ReadOnlyClient, settings: LiveSettings, *, open_encoder: Callable[[], Any] | None = None
+) -> Diagnosis:
+    """Examine an index as an audit would use it; reads only, and scores no more than a few documents.
+
+    :param client: connection.
+    :param settings: index, fields and model.
+    :param open_encoder: loads the model that is to be compared with the vectors of the index; None leaves that out.
+    :returns: findings; what fails is one of them and raises nothing.
+    """
+    return Diagnosis(client.hosts, settings.index, tuple(_examine(client, settings, open_encoder)))
+
+
+def _examine(
+    client: ReadOnlyClient, settings: LiveSettings, open_encoder: Callable[[], Any] | None
+) -> Iterator[Finding]:
+    findings = examine_connection(client, settings)
+    yield from findings
+    if any(finding.state == "missing" for finding in findings):
+        return
+    findings, reads = examine_cluster(client, settings.index)
+    yield from findings
+    if "mapping" not in reads.answers:
+        return
+    mappings = reads.answers["mapping"]
+    names = examine_names(settings.index, mappings, reads.answers.get("aliases"))
+    yield names
+    if names.state == "missing" or "settings" not in reads.answers:
+        return
+    findings, fields = examine_fields(client, settings, mappings)
+    yield from findings
+    if fields is None or not {"search", "multi-search"} <= set(reads.answers):
+        return
+    found = list(examine_documents(client, settings.index, fields))
+    yield from found
+    if not any(finding.state == "missing" for finding in found):
+        yield from _model(client, settings, fields, open_encoder)
+
+
+def _model(
+    client: ReadOnlyClient, settings: LiveSettings, fields: Fields, open_encoder: Callable[[], Any] | None
+) -> Iterator[Finding]:
+    try:
+        stored = read_index_model(client, settings.index)
+    except CrossAlignError as error:
+        yield failed("model of the index", error, hosts=client.hosts)
+        return
+    if stored is None:
+        yield warning(
+            "model of the index",
+            "the index does not say which model made its vectors",
+            "index with CrossAlignDocumentWriter; until then a sample of documents is embedded anew and compared",
+        )
+    else:
+        yield ok("model of the index", model_name(stored))
+    if open_encoder is None:
+        yield warning("model", "no model is named, so none was compared", "--model NAME")
+        return
+    try:
+        check = check_index_model(
+            client,
+            IndexView(client, settings.index, fields),
+            open_encoder(),
+            target=settings.index,
+            content_field=settings.content_field,
+            title_field=settings.title_field,
+        )
+    except CrossAlignError as error:
+        yield failed("model", error, hosts=client.hosts)
+        return
+    remarks = "; ".join(check.findings)
+    if not check.ok:
+        yield failed("model", remarks, "audit with the model that made the vectors: --model NAME")
+    elif check.basis == "none":
+        yield warning("model", remarks or "could not be compared with any document", "check that it made these vectors")
+    else:
+        basis = "the index names it" if check.basis == "mapping" else "documents embedded anew agree"
+        yield ok("model", f"{settings.model}: {basis}" + (f"; {remarks}" if remarks else ""))

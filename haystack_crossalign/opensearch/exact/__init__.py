@@ -1,0 +1,1 @@
+"""Exact ranks in an index, counted or estimated on the cluster."""

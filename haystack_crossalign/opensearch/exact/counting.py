@@ -1,0 +1,307 @@
+"""Exact ranks on a cluster by counting: rank = 1 + number of documents that score higher.
+
+Two small requests per query give the exact ranks of all its relevant documents, however deep they lie:
+
+1. the scores of the relevant documents themselves, with the script that scores everything else;
+2. without any hits, a count by language over all documents that reach the lowest of those scores, in ranges that the
+   scores of the relevant documents bound: those between two of them, and those with exactly such a score.
+
+Sums over the ranges above a relevant document give its rank and what stands above it. Only where other documents have
+exactly its score are those documents' ids read, to order them as the tie rule says (score descending, then document id
+ascending, as bytes). The ranges do not overlap, so that the server looks at each document's score once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import Answer
+from haystack_crossalign.opensearch.connection.contradictions import settled
+from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Unranked
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above
+
+__all__ = ["CountingBatch", "RelevantDocument", "count_ranks"]
+
+# Most documents with one score whose ids are read; more of them would take paging through the whole tie.
+MAX_TIED = 10_000
+_MAX_RELEVANT = 1000
+_SCORE = {"source": "_score"}
+
+
+@dataclass(frozen=True)
+class RelevantDocument:
+    """A relevant document of the pool.
+
+    :param identifier: its id.
+    :param score: its exact score, a float32 as the double that equals it.
+    :param language: its normalised language.
+    """
+
+    identifier: str
+    score: float
+    language: str
+
+
+def count_ranks(
+    view: IndexView,
+    queries: ArrayLike,
+    relevant: Sequence[Sequence[str]],
+    *,
+    query_languages: Sequence[str],
+    top_language: bool = False,
+    batch: int = 16,
+    concurrent: int | None = None,
+) -> Counted:
+    """Exact ranks of relevant documents among all documents of the pool, each document a version of its own.
+
+    :param view: index, fields and filter; give it a point in time, or the index may change between the requests.
+    :param queries: float [Q, dimension], the queries' vectors.
+    :param relevant: ids of each query's relevant documents.
+    :param query_languages: normalised language of each query.
+    :param top_language: whether to find the language at rank 1.
+    :param batch: queries in one request.
+    :param concurrent: how many searches of one request the server may work on at once; None leaves it to the server.
+    :returns: the ranks, and the relevant documents that have none because they are not in the pool.
+    :raises InputError: vectors that do not fit, or ids that several documents share.
+    :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
+    """
+    vectors = checked_queries(queries, view.fields.vector)
+    if not len(vectors) == len(relevant) == len(query_languages):
+        raise InputError(
+            "vectors, relevant documents and languages must be of the same number",
+            field="queries",
+            seen=(len(vectors), len(relevant), len(query_languages)),
+        )
+    unranked: list[Unranked] = []
+    builder = TableBuilder(
+        [len(ids) for ids in relevant],
+        query_languages=query_languages,
+        pool_languages=tuple(view.pool().by_language),
+        top_language=top_language,
+    )
+    for start in range(0, len(vectors), batch):
+        part = slice(start, start + batch)
+        counter = CountingBatch(view, vectors[part], relevant[part], concurrent)
+        counter.count(top_language)
+        builder.fill(start, counter.ranked, counter.top)
+        unranked += [Unranked(start + query, name, reason) for query, name, reason in counter.unranked()]
+    return Counted(builder.table(view.pool().documents), tuple(unranked))
+
+
+class CountingBatch:
+    """A few queries on their way: scores, counts, ties.
+
+    Once counted, `found` holds the relevant documents that the pool has, and `ranked` what was counted above them, both
+    in the order of the ids given, with None for documents that the pool lacks; `top` holds the languages at rank 1.
+
+    :param view: index, fields and filter.
+    :param vectors: as `haystack_crossalign.opensearch.index.scoring.checked_queries` returns them.
+    :param relevant: ids of each query's relevant documents.
+    :param concurrent: searches that the server may work on at once.
+    """
+
+    counts_itself = True
+    """Whether a relevant document is among the documents counted."""
+
+    def __init__(
+        self,
+        view: IndexView,
+        vectors: Sequence[Sequence[float]],
+        relevant: Sequence[Sequence[str]],
+        concurrent: int | None,
+    ) -> None:
+        self.view = view
+        self.vectors = vectors
+        self.wanted = relevant
+        self.concurrent = concurrent
+        self.found: list[list[RelevantDocument | None]] = []
+        self.ranked: list[list[RankedVersion | None]] = []
+        self.top: list[str | None] = []
+
+    def conditions(self, query: int) -> list[Query]:  # noqa: ARG002 - for those who count in a part of the pool
+        """Further conditions on the documents counted for a query."""
+        return []
+
+    def count(self, top_language: bool) -> None:
+        """Ask for scores, then for counts, then for the ids of ties where there are any.
+
+        :raises ContradictionError: the answers contradict each other, several times in a row.
+        """
+        settled(partial(self._count, top_language))
+
+    def _count(self, top_language: bool) -> None:
+        self.found = [[None] * len(ids) for ids in self.wanted]
+        self.ranked = [[None] * len(ids) for ids in self.wanted]
+        self.top = [None] * len(self.wanted)
+        self._find_scores()
+        active = [query for query, found in enumerate(self.found) if any(found)]
+        bodies = [self._counting_body(query, top_language) for query in active]
+        answers = self.view.client.search_all(bodies, self.view.target, concurrent=self.concurrent)
+        for query, answer in zip(active, answers, strict=True):
+            self._read_counts(query, answer)
+        self._order_ties()
+        if top_language:
+            for query, answer in zip(active, answers, strict=True):
+                self.top[query] = self._top_language(query, answer)
+
+    def unranked(self) -> Iterator[tuple[int, str, str]]:
+        """Relevant documents without a score, and why."""
+        missing = [
+            (query, name)
+            for query, (ids, found) in enumerate(zip(self.wanted, self.found, strict=True))
+            for name, document in zip(ids, found, strict=True)
+            if document is None
+        ]
+        if not missing:
+            return
+        names = sorted({name for _, name in missing})
+        body = {"size": len(names), "_source": False, "query": {"ids": {"values": names}}}
+        without = {**body, "query": {"bool": {"filter": [body["query"], self.view.scoring.without_vector()]}}}
+        answers = self.view.client.search_all([body, without], self.view.target)
+        stored, bare = ({hit["_id"] for hit in answer["hits"]["hits"]} for answer in answers)
+        for query, name in missing:
+            reason = "no vector" if name in bare else "outside of the filter" if name in stored else "not in the index"
+            yield query, name, reason
+
+    def _find_scores(self) -> None:
+        """Step 1: the relevant documents' scores and languages."""
+        active = [query for query, ids in enumerate(self.wanted) if ids]
+        bodies: list[dict[str, Any]] = []
+        for query in active:
+            ids = list(self.wanted[query])
+            if len(set(ids)) != len(ids) or len(ids) > _MAX_RELEVANT:
+                raise InputError(
+                    "relevant documents of a query must differ",
+                    field="relevant",
+                    seen=ids,
+                    allowed=f"up to {_MAX_RELEVANT} different ids",
+                )
+            # One more than asked for shows ids that several documents share.
+            query_body = self.view.scoring.scored(self.vectors[query], {"ids": {"values": ids}})
+            bodies.append({"size": len(ids) + 1, "query": query_body, **self.view.hit_fields()})
+        answers = self.view.client.search_all(bodies, self.view.target, concurrent=self.concurrent)
+        for query, answer in zip(active, answers, strict=True):
+            hits = {hit["_id"]: hit for hit in answer["hits"]["hits"]}
+            if len(hits) < len(answer["hits"]["hits"]):
+                raise InputError("several documents share an id", field="relevant", seen=sorted(hits)[:5])
+            for column, name in enumerate(self.wanted[query]):
+                if (hit := hits.get(name)) is not None:
+                    language = self.view.hit_language(hit)
+                    self.found[query][column] = RelevantDocument(name, exact_double(hit["_score"]), language)
+
+    def _counting_body(self, query: int, top_language: bool) -> dict[str, Any]:
+        """Step 2: documents by language in ranges that the relevant documents' scores bound."""
+        levels = self._levels(query)
+        ranges: list[dict[str, Any]] = []
+        for number, level in enumerate(levels):
+            above = next_above(level)
+            ranges.append({"key": f"={number}", "from": level, "to": above})
+            if number + 1 == len(levels):
+                ranges.append({"key": f">{number}", "from": above})
+            elif above < levels[number + 1]:
+                ranges.append({"key": f">{number}", "from": above, "to": levels[number + 1]})
+        counts: dict[str, Any] = {"range": {"script": _SCORE, "ranges": ranges}}
+        if split := self.view.by_language():
+            counts["aggs"] = split
+        body = {
+            "size": 0,
+            "track_total_hits": False,
+            "query": self.view.scoring.scored(self.vectors[query], *self.conditions(query), minimum=levels[0]),
+            "aggs": {"counts": counts},
+        }
+        # Of two hits the first is at rank 1, unless both have the same score.
+        return body | {"size": 2, **self.view.hit_fields()} if top_language else body
+
+    def _levels(self, query: int) -> list[float]:
+        """Different scores of a query's relevant documents, ascending."""
+        return sorted({document.score for document in self.found[query] if document is not None})
+
+    def _read_counts(self, query: int, answer: Answer) -> None:
+        buckets = {bucket["key"]: bucket for bucket in answer["aggregations"]["counts"]["buckets"]}
+        levels = self._levels(query)
+        above: Counter[str] = Counter()
+        for number in reversed(range(len(levels))):
+            for key in (f">{number}", f"={number + 1}"):
+                if bucket := buckets.get(key):
+                    above.update(self.view.language_counts(bucket, int(bucket["doc_count"])))
+            higher, same = above.total(), int(buckets[f"={number}"]["doc_count"])
+            for column, document in enumerate(self.found[query]):
+                if document is None or document.score != levels[number]:
+                    continue
+                if same < self.counts_itself:
+                    raise self.view.vanished(f"document '{document.identifier}'")
+                self.ranked[query][column] = RankedVersion(
+                    document.language, higher + 1, higher + 1, higher + same + 1 - self.counts_itself, dict(above)
+                )
+
+    def _order_ties(self) -> None:
+        """Move relevant documents down by the documents of equal score whose ids come first."""
+        ties: dict[tuple[int, float], int] = {}
+        for query, row in enumerate(self.ranked):
+            for version, document in zip(row, self.found[query], strict=True):
+                if version is not None and document is not None and version.pessimistic > version.optimistic:
+                    ties[query, document.score] = version.pessimistic - version.optimistic + self.counts_itself
+        bodies = [self._tied_body(query, score, count) for (query, score), count in ties.items()]
+        answers = self.view.client.search_all(bodies, self.view.target, concurrent=self.concurrent)
+        for ((query, score), count), answer in zip(ties.items(), answers, strict=True):
+            hits = answer["hits"]["hits"]
+            if len(hits) != count or any(exact_double(hit["sort"][0]) != score for hit in hits):
+                raise self.view.vanished(f"{count} documents with one score")
+            for column, document in enumerate(self.found[query]):
+                version = self.ranked[query][column]
+                if version is None or document is None or document.score != score:
+                    continue
+                above = dict(version.above)
+                for hit in hits:
+                    if hit["_id"].encode() < document.identifier.encode():
+                        tag = self.view.hit_language(hit)
+                        above[tag] = above.get(tag, 0) + 1
+                self.ranked[query][column] = replace(version, rank=sum(above.values()) + 1, above=above)
+
+    def _tied_body(self, query: int, score: float, count: int) -> dict[str, Any]:
+        """Request for the documents with exactly this score: the lowest ones of those that reach it."""
+        if count > MAX_TIED:
+            raise self._too_many_tied(f"{count} documents")
+        return {
+            "size": count,
+            "track_total_hits": False,
+            "query": self.view.scoring.scored(self.vectors[query], *self.conditions(query), minimum=score),
+            "sort": [{"_score": "asc"}],
+            **self.view.hit_fields(),
+        }
+
+    def _top_language(self, query: int, answer: Answer) -> str:
+        """Language of the document at rank 1."""
+        if self.view.fields.language is None:
+            return self.view.tag(None)
+        first, *others = answer["hits"]["hits"]
+        score = exact_double(first["_score"])
+        if not others or exact_double(others[0]["_score"]) < score:
+            return self.view.hit_language(first)
+        body = {
+            "size": MAX_TIED,
+            "track_total_hits": False,
+            "query": self.view.scoring.scored(self.vectors[query], minimum=score),
+            **self.view.hit_fields(),
+        }
+        hits = self.view.client.search(body, self.view.target)["hits"]["hits"]
+        if len(hits) == MAX_TIED:
+            raise self._too_many_tied(f"{MAX_TIED} documents or more")
+        if not hits:
+            raise self.view.vanished("the document that scores highest")
+        return self.view.hit_language(min(hits, key=lambda hit: str(hit["_id"]).encode()))
+
+    def _too_many_tied(self, documents: str) -> InputError:
+        return InputError(
+            f"{documents} have the same score for one query, too many to order by id",
+            field=self.view.fields.vector.name,
+            allowed=f"up to {MAX_TIED}",
+        )

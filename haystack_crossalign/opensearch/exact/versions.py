@@ -1,0 +1,326 @@
+"""Exact ranks of versions where documents are chunks: a version stands at the rank of its best chunk.
+
+A version is one (parallel group, language). Its rank is 1 + the number of versions whose best chunk scores higher, and
+a count of distinct versions cannot be had exactly from a cardinality, which is an estimate. So the cluster returns, for
+all chunks that reach the lowest relevant score, one row for each version with its best score: as many rows as the
+deepest relevant version's rank, whatever the size of the index. Ranks, bounds and counts by language follow from them.
+Chunks that have no group are versions of their own, counted as in `haystack_crossalign.opensearch.exact.counting`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import Answer
+from haystack_crossalign.opensearch.connection.contradictions import ContradictionError, settled
+from haystack_crossalign.opensearch.exact.counting import MAX_TIED
+from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Unranked
+from haystack_crossalign.opensearch.index.buckets import all_buckets, by_version
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_double, next_above
+
+__all__ = ["Version", "VersionPool", "count_version_ranks", "version_pool"]
+
+_SCORE = {"source": "_score"}
+_BEST = {"max": {"script": _SCORE}}
+
+
+@dataclass(frozen=True, order=True)
+class Version:
+    """What is ranked: the chunks of one parallel group in one language.
+
+    :param group: value of the group field.
+    :param language: normalised language.
+    """
+
+    group: str
+    language: str
+
+
+@dataclass(frozen=True)
+class VersionPool:
+    """Versions in the pool.
+
+    :param versions: their number; a document without a group counts as one.
+    :param by_language: number by normalised language, sorted by tag.
+    """
+
+    versions: int
+    by_language: Mapping[str, int]
+
+
+def version_pool(view: IndexView) -> VersionPool:
+    """Count the versions of the whole pool; takes one row of the answer for each of them, so ask once.
+
+    :raises InputError: the fields name no group, or documents have several groups.
+    """
+    body = _request(view, view.scoring.pool(), by_version(view), view.by_language())
+    answer, buckets = all_buckets(view, [body])[0]
+    _check_single(view, answer, buckets)
+    counts = Counter(version.language for version in _versions(view, buckets))
+    single = answer["aggregations"]["single"]
+    counts.update(view.language_counts(single, int(single["doc_count"])))
+    return VersionPool(counts.total(), dict(sorted(counts.items())))
+
+
+def count_version_ranks(
+    view: IndexView,
+    queries: ArrayLike,
+    relevant: Sequence[Sequence[Version]],
+    *,
+    query_languages: Sequence[str],
+    pool: VersionPool | None = None,
+    top_language: bool = False,
+    batch: int = 16,
+    concurrent: int | None = None,
+) -> Counted:
+    """Exact ranks of relevant versions among all versions of the pool.
+
+    :param view: index with a group field; give it a point in time, or the index may change between the requests.
+    :param queries: float [Q, dimension], the queries' vectors.
+    :param relevant: relevant versions of each query.
+    :param query_languages: normalised language of each query.
+    :param pool: from `version_pool`, so that several calls count it once.
+    :param top_language: whether to find the language at rank 1.
+    :param batch: queries in one request.
+    :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
+    :raises InputError: vectors that do not fit, no group field, or documents with several groups or languages.
+    :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
+    """
+    vectors = checked_queries(queries, view.fields.vector)
+    if not len(vectors) == len(relevant) == len(query_languages):
+        raise InputError(
+            "vectors, relevant versions and languages must be of the same number",
+            field="queries",
+            seen=(len(vectors), len(relevant), len(query_languages)),
+        )
+    pool = pool or version_pool(view)
+    unranked: list[Unranked] = []
+    builder = TableBuilder(
+        [len(versions) for versions in relevant],
+        query_languages=query_languages,
+        pool_languages=tuple(pool.by_language),
+        top_language=top_language,
+    )
+    for start in range(0, len(vectors), batch):
+        part = vectors[start : start + batch]
+        wanted = relevant[start : start + batch]
+        scores, rows, tops = settled(partial(_ranked, view, part, wanted, top_language, concurrent))
+        builder.fill(start, rows, tops)
+        unranked += [
+            Unranked(start + number, f"{version.group} ({version.language})", "no such version in the pool")
+            for number, versions in enumerate(wanted)
+            for version in versions
+            if version not in scores[number]
+        ]
+    return Counted(builder.table(pool.versions), tuple(unranked))
+
+
+def _ranked(
+    view: IndexView,
+    vectors: Sequence[Sequence[float]],
+    wanted: Sequence[Sequence[Version]],
+    top_language: bool,
+    concurrent: int | None,
+) -> tuple[list[dict[Version, float]], list[list[RankedVersion | None]], list[str | None]]:
+    """Best scores and ranks of the relevant versions, and the languages at rank 1, of a few queries."""
+    scores = _relevant_scores(view, vectors, wanted, concurrent)
+    return scores, *_count(view, vectors, wanted, scores, top_language, concurrent)
+
+
+def _relevant_scores(
+    view: IndexView,
+    vectors: Sequence[Sequence[float]],
+    wanted: Sequence[Sequence[Version]],
+    concurrent: int | None,
+) -> list[dict[Version, float]]:
+    """Best score of each relevant version that the pool holds."""
+    active = [number for number, versions in enumerate(wanted) if versions]
+    bodies = []
+    for number in active:
+        groups = sorted({version.group for version in wanted[number]})
+        query = view.scoring.scored(vectors[number], {"terms": {view.fields.group: groups}})
+        bodies.append({"size": 0, "track_total_hits": False, "query": query, "aggs": by_version(view, best=_BEST)})
+    found: list[dict[Version, float]] = [{} for _ in wanted]
+    for number, (_, buckets) in zip(active, all_buckets(view, bodies, concurrent=concurrent), strict=True):
+        best = _best_scores(view, buckets)
+        found[number] = {version: best[version] for version in wanted[number] if version in best}
+    return found
+
+
+def _count(
+    view: IndexView,
+    vectors: Sequence[Sequence[float]],
+    wanted: Sequence[Sequence[Version]],
+    scores: Sequence[Mapping[Version, float]],
+    top_language: bool,
+    concurrent: int | None,
+) -> tuple[list[list[RankedVersion | None]], list[str | None]]:
+    active = [number for number, found in enumerate(scores) if found]
+    bodies = []
+    for number in active:
+        levels = sorted(set(scores[number].values()))
+        query = view.scoring.scored(vectors[number], minimum=levels[0])
+        more = [{"key": repr(level), "from": next_above(level)} for level in levels]
+        same = [{"key": repr(level), "from": level, "to": next_above(level)} for level in levels]
+        single = {
+            "more": {"range": {"script": _SCORE, "ranges": more}, "aggs": view.by_language()},
+            "same": {"range": {"script": _SCORE, "ranges": same}},
+            **(view.by_language(best=_BEST) or {"best": _BEST}),
+        }
+        body = _request(view, query, by_version(view, best=_BEST), single)
+        body["aggs"]["same"] = {"range": {"script": _SCORE, "ranges": same}}
+        bodies.append(body)
+    rows: list[list[RankedVersion | None]] = [[None] * len(versions) for versions in wanted]
+    tops: list[str | None] = [None] * len(wanted)
+    for number, (answer, buckets) in zip(active, all_buckets(view, bodies, concurrent=concurrent), strict=True):
+        _check_single(view, answer, buckets)
+        one = _OneQuery(view, vectors[number], answer, _best_scores(view, buckets))
+        rows[number] = [
+            one.ranked(version, scores[number][version]) if version in scores[number] else None
+            for version in wanted[number]
+        ]
+        if top_language:
+            tops[number] = one.top_language()
+    return rows, tops
+
+
+class _OneQuery:
+    """Best scores of the versions above a query's lowest relevant one, and what follows from them."""
+
+    def __init__(self, view: IndexView, vector: Sequence[float], answer: Answer, best: Mapping[Version, float]) -> None:
+        self.view = view
+        self.vector = vector
+        self.best = best
+        single = answer["aggregations"]["single"]
+        self.single = single
+        self.single_more = {bucket["key"]: bucket for bucket in single["more"]["buckets"]}
+        self.single_same = {bucket["key"]: int(bucket["doc_count"]) for bucket in single["same"]["buckets"]}
+        self.documents_same = {
+            bucket["key"]: int(bucket["doc_count"]) for bucket in answer["aggregations"]["same"]["buckets"]
+        }
+        self._tied: dict[float, list[tuple[bytes, str, Version | None]]] = {}
+
+    def ranked(self, version: Version, score: float) -> RankedVersion:
+        key = repr(score)
+        above = Counter(other.language for other, best in self.best.items() if best > score)
+        bucket = self.single_more[key]
+        above.update(self.view.language_counts(bucket, int(bucket["doc_count"])))
+        optimistic = above.total() + 1
+        tied = sum(best == score for best in self.best.values()) + self.single_same[key]
+        if self.best.get(version) != score:
+            raise self._vanished(version)
+        if tied > 1:
+            entries = self._entries(score)
+            own = min((identifier for identifier, _, other in entries if other == version), default=None)
+            if own is None:
+                raise self._vanished(version)
+            above.update(language for identifier, language, _ in self._firsts(entries) if identifier < own)
+        return RankedVersion(version.language, above.total() + 1, optimistic, optimistic - 1 + tied, dict(above))
+
+    def top_language(self) -> str:
+        """Language of the version at rank 1."""
+        heights: dict[str, float] = {}
+        for version, best in self.best.items():
+            heights[version.language] = max(heights.get(version.language, best), best)
+        for tag, height in self._single_heights():
+            heights[tag] = max(heights.get(tag, height), height)
+        highest = max(heights.values())
+        languages = [tag for tag, height in heights.items() if height == highest]
+        if len(languages) == 1:
+            return languages[0]
+        if not (entries := self._entries(highest)):
+            raise self.view.vanished("the document that scores highest")
+        return min(entries, key=lambda entry: entry[0])[1]
+
+    def _vanished(self, version: Version) -> ContradictionError:
+        return self.view.vanished(f"version '{version.group}' ({version.language})")
+
+    def _single_heights(self) -> list[tuple[str, float]]:
+        """Best score of the documents without a group, by language."""
+        if not self.single["doc_count"]:
+            return []
+        if self.view.fields.language is None:
+            return [(self.view.tag(None), float(self.single["best"]["value"]))]
+        rows = self.single["languages"]["buckets"]
+        return [(self.view.tag(row["key"]), float(row["best"]["value"])) for row in rows]
+
+    def _entries(self, score: float) -> list[tuple[bytes, str, Version | None]]:
+        """Id, language and version (None without a group) of the documents with exactly this score that can matter:
+        a version whose best document scores more stands above already."""
+        if score not in self._tied:
+            count = self.documents_same.get(repr(score), MAX_TIED)
+            if count > MAX_TIED:
+                raise InputError(
+                    f"{count} documents have the same score for one query, too many to order by id",
+                    field=self.view.fields.vector.name,
+                    allowed=f"up to {MAX_TIED}",
+                )
+            body = {
+                "size": count,
+                "track_total_hits": False,
+                "query": self.view.scoring.scored(self.vector, minimum=score),
+                "sort": [{"_score": "asc"}],
+                **self.view.hit_fields(),
+            }
+            entries = []
+            for hit in self.view.client.search(body, self.view.target)["hits"]["hits"]:
+                group, language = self.view.hit_group(hit), self.view.hit_language(hit)
+                version = None if group is None else Version(group, language)
+                if exact_double(hit["sort"][0]) == score and (version is None or self.best.get(version) == score):
+                    entries.append((hit["_id"].encode(), language, version))
+            self._tied[score] = entries
+        return self._tied[score]
+
+    @staticmethod
+    def _firsts(
+        entries: Sequence[tuple[bytes, str, Version | None]],
+    ) -> list[tuple[bytes, str, Version | None]]:
+        """The first document by id of each version; documents without a group are versions of their own."""
+        firsts: dict[object, tuple[bytes, str, Version | None]] = {}
+        for entry in sorted(entries, key=lambda entry: entry[0]):
+            firsts.setdefault(entry[0] if entry[2] is None else entry[2], entry)
+        return list(firsts.values())
+
+
+def _request(view: IndexView, query: Mapping[str, Any], versions: Mapping[str, Any], single: Mapping[str, Any]) -> Any:
+    """Size-0 request with `versions` over the documents that have a group and `single` over those that have none."""
+    if view.fields.group is None:
+        raise InputError("ranks of versions need the field that holds the parallel group", field="group")
+    no_group = {"filter": {"bool": {"must_not": [{"exists": {"field": view.fields.group}}]}}}
+    if single:
+        no_group["aggs"] = dict(single)
+    return {"size": 0, "track_total_hits": True, "query": query, "aggs": {**versions, "single": no_group}}
+
+
+def _versions(view: IndexView, buckets: Sequence[Answer]) -> set[Version]:
+    return {Version(row["key"]["group"], view.tag(row["key"].get("language"))) for row in buckets}
+
+
+def _best_scores(view: IndexView, buckets: Sequence[Answer]) -> dict[Version, float]:
+    """Best score of each version; several values of the language field may stand for one language."""
+    best: dict[Version, float] = {}
+    for row in buckets:
+        version = Version(row["key"]["group"], view.tag(row["key"].get("language")))
+        score = float(row["best"]["value"])
+        best[version] = max(best.get(version, score), score)
+    return best
+
+
+def _check_single(view: IndexView, answer: Answer, buckets: Sequence[Answer]) -> None:
+    """Every document must have been counted once: documents with several groups or languages would count twice."""
+    counted = sum(int(row["doc_count"]) for row in buckets) + int(answer["aggregations"]["single"]["doc_count"])
+    total = int(answer["hits"]["total"]["value"])
+    if counted != total:
+        raise InputError(
+            "some documents have several groups or languages; each may have one",
+            field=view.fields.group,
+            seen=f"{counted} values in {total} documents",
+        )

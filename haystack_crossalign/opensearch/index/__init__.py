@@ -1,0 +1,1 @@
+"""What an index holds: its fields, pool, parallel groups and state."""

@@ -1,0 +1,180 @@
+"""What a mapping says about the fields an audit reads, and whether exact numbers can be had from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+
+__all__ = ["Fields", "MappedField", "VectorField", "check_keyword", "flatten_mapping", "read_fields"]
+
+EXACT_SPACES = ("cosinesimil", "innerproduct", "l2")
+_DEFAULT_SPACE = "l2"
+_DATA_TYPES = ("float", "byte")
+
+
+@dataclass(frozen=True)
+class VectorField:
+    """A vector field whose documents can all be scored exactly.
+
+    :param name: full path.
+    :param dimension: number of components.
+    :param space_type: the space the field was made for, one of `EXACT_SPACES`.
+    :param data_type: ``float`` or ``byte``.
+    :param nested_path: the nested object that holds it, or None; a document then scores as its best nested one.
+    """
+
+    name: str
+    dimension: int
+    space_type: str
+    data_type: str
+    nested_path: str | None
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of one index (or of all indices behind an alias, which must agree).
+
+    :param vector: what is scored.
+    :param language: keyword field of the language, or None where documents have none.
+    :param group: keyword field of the parallel group, or None where each document is a version of its own.
+    :param indices: names of the real indices.
+    """
+
+    vector: VectorField
+    language: str | None
+    group: str | None
+    indices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MappedField:
+    """A field as the mapping defines it, with the nested object around it or None."""
+
+    definition: Mapping[str, Any]
+    nested_path: str | None
+
+
+def read_fields(
+    client: ReadOnlyClient, index: str, *, vector: str, language: str | None = None, group: str | None = None
+) -> Fields:
+    """Find the fields in the mapping and check that they can be counted by.
+
+    :param client: connection.
+    :param index: index or alias.
+    :param vector: name of the vector field.
+    :param language: name of the language field.
+    :param group: name of the field that holds the parallel group.
+    :raises InputError: a field is missing, differs between the indices, or cannot give exact numbers; it is named.
+    """
+    mappings = client.mapping(index)
+    settings = client.settings(index)
+    if not mappings:
+        raise InputError("no index matches", source="index", seen=index)
+    vectors = {}
+    for name, mapping in sorted(mappings.items()):
+        fields = dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
+        default_space = settings[name]["settings"].get("index.knn.space_type", _DEFAULT_SPACE)
+        vectors[name] = _vector_field(fields, vector, name, default_space)
+        for field in (language, group):
+            if field is not None:
+                check_keyword(fields, field, name)
+    first, *others = vectors.items()
+    for name, other in others:
+        if other != first[1]:
+            raise InputError(
+                f"the indices '{first[0]}' and '{name}' define it differently, so that their scores do not compare",
+                source=index,
+                field=vector,
+                seen=(first[1], other),
+            )
+    return Fields(first[1], language, group, tuple(vectors))
+
+
+def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, default_space: str) -> VectorField:
+    field = fields.get(name)
+    if field is None:
+        known = sorted(key for key, value in fields.items() if value.definition.get("type") == "knn_vector")
+        raise InputError(
+            "no such field in the mapping",
+            source=index,
+            field=name,
+            allowed=", ".join(known) or "no vector field there",
+        )
+    definition = field.definition
+    if definition.get("type") != "knn_vector":
+        raise InputError(
+            "cannot be scored exactly: it is no vector field",
+            source=index,
+            field=name,
+            seen=definition.get("type"),
+            allowed="knn_vector",
+        )
+    if "model_id" in definition:
+        raise InputError(
+            "cannot be scored exactly: a trained model defines it, and the mapping does not say its space",
+            source=index,
+            field=name,
+            seen=definition["model_id"],
+        )
+    data_type = str(definition.get("data_type", "float")).lower()
+    space = str(definition.get("method", {}).get("space_type") or definition.get("space_type") or default_space)
+    for seen, allowed, what in ((data_type, _DATA_TYPES, "data type"), (space, EXACT_SPACES, "space type")):
+        if seen not in allowed:
+            raise InputError(
+                f"cannot be scored exactly: its {what} is not supported",
+                source=index,
+                field=name,
+                seen=seen,
+                allowed=", ".join(allowed),
+            )
+    return VectorField(name, int(definition["dimension"]), space, data_type, field.nested_path)
+
+
+def check_keyword(fields: Mapping[str, MappedField], name: str, index: str) -> None:
+    """Check that documents can be counted by a field.
+
+    :param fields: every field of the index, from `flatten_mapping`.
+    :param name: full path of the field.
+    :param index: name of the index, for the message.
+    :raises InputError: it is missing, nested, or no keyword with doc values.
+    """
+    field = fields.get(name)
+    if field is None:
+        raise InputError("no such field in the mapping", source=index, field=name)
+    definition = field.definition
+    if definition.get("type") == "alias":
+        return check_keyword(fields, str(definition.get("path")), index)
+    if field.nested_path is not None:
+        raise InputError("lies in a nested object; the documents themselves must hold it", source=index, field=name)
+    if definition.get("type") != "keyword" or definition.get("doc_values") is False:
+        below = [key for key in sorted(fields) if key.startswith(f"{name}.")]
+        hint = f"; use '{below[0]}'" if below and fields[below[0]].definition.get("type") == "keyword" else ""
+        raise InputError(
+            f"documents cannot be counted by it{hint}",
+            source=index,
+            field=name,
+            seen=definition.get("type"),
+            allowed="keyword with doc values",
+        )
+    return None
+
+
+def flatten_mapping(
+    properties: Mapping[str, Any], prefix: str = "", nested: str | None = None
+) -> Iterator[tuple[str, MappedField]]:
+    """Every field by its full path, sub-fields included, with the nested object around it.
+
+    :param properties: the ``properties`` of a mapping.
+    :param prefix: path of what holds them, with a dot behind it.
+    :param nested: path of the nested object around them.
+    """
+    for key, definition in properties.items():
+        name = f"{prefix}{key}"
+        yield name, MappedField(definition, nested)
+        inside = name if definition.get("type") == "nested" else nested
+        yield from flatten_mapping(definition.get("properties", {}), f"{name}.", inside)
+        yield from flatten_mapping(definition.get("fields", {}), f"{name}.", nested)

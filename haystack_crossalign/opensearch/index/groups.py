@@ -1,0 +1,128 @@
+"""Documents of the pool by parallel group: all language versions of a content, with all their chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import Answer
+from haystack_crossalign.opensearch.index.pool import IndexView
+
+__all__ = ["Member", "group_members", "members_by_id", "stored_text", "stored_value"]
+
+GROUPS_PER_REQUEST = 100
+IDS_PER_REQUEST = 1000
+MOST_HITS = 10_000
+"""Hits of one answer; servers refuse more by default."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A document, by what an audit needs of it.
+
+    :param identifier: its id.
+    :param language: its normalised language, or the tag of an undetermined one.
+    :param group: its parallel group, None where it has none.
+    :param stored: what was asked for of the stored document.
+    """
+
+    identifier: str
+    language: str
+    group: str | None
+    stored: Answer
+
+
+def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[str] = ()) -> dict[str, list[Member]]:
+    """The documents of each group that the pool holds, in ascending order of their ids (as bytes).
+
+    :param view: index with a group field, its filter, best at a point in time.
+    :param groups: values of the group field.
+    :param stored: fields of the stored documents to bring along.
+    :returns: groups that the pool lacks are not among the keys.
+    :raises InputError: a group with so many documents that the field cannot hold parallel groups.
+    """
+    names = sorted(set(groups))
+    found: dict[str, list[Member]] = {}
+    pending = [names[start : start + GROUPS_PER_REQUEST] for start in range(0, len(names), GROUPS_PER_REQUEST)]
+    while pending:
+        part = pending.pop()
+        body = {
+            "size": MOST_HITS,
+            "track_total_hits": True,
+            "query": view.scoring.pool({"terms": {view.fields.group: part}}),
+            **_wanted(view, stored),
+        }
+        answer = view.client.search(body, view.target)
+        total = int(answer["hits"]["total"]["value"])
+        if total > MOST_HITS:
+            if len(part) == 1:
+                raise InputError(
+                    "a group with too many documents: this field does not hold parallel groups",
+                    field=view.fields.group,
+                    seen=f"{total} documents in '{part[0]}'",
+                    allowed=f"up to {MOST_HITS} documents, the language versions of one content",
+                )
+            pending += [part[: len(part) // 2], part[len(part) // 2 :]]
+            continue
+        for member in _members(view, answer):
+            found.setdefault(member.group or "", []).append(member)
+    return {name: sorted(found[name], key=lambda one: one.identifier.encode()) for name in sorted(found)}
+
+
+def members_by_id(view: IndexView, ids: Iterable[str], *, stored: Sequence[str] = ()) -> dict[str, Member]:
+    """Documents of the index by their ids, whether or not they belong to the pool.
+
+    :param ids: ids; those that no document has are not among the keys of the answer.
+    :param stored: fields of the stored documents to bring along.
+    :raises InputError: several documents share an id (in different indices behind an alias).
+    """
+    names = sorted(set(ids))
+    found: dict[str, Member] = {}
+    for start in range(0, len(names), IDS_PER_REQUEST):
+        part = names[start : start + IDS_PER_REQUEST]
+        # One more than asked for shows ids that several documents share.
+        query = {"bool": {"filter": [{"ids": {"values": part}}]}}
+        body = {"size": len(part) + 1, "track_total_hits": True, "query": query, **_wanted(view, stored)}
+        answer = view.client.search(body, view.target)
+        members = _members(view, answer)
+        found |= {member.identifier: member for member in members}
+        if int(answer["hits"]["total"]["value"]) > len({member.identifier for member in members}):
+            raise InputError("several documents share an id", field="relevant", seen=part[:3])
+    return found
+
+
+def stored_text(member: Member, field: str) -> str:
+    """The text of a stored field by its full path, empty where there is none or it is no text.
+
+    :param member: a document whose ``stored`` holds the field.
+    :param field: path with dots; objects on the way are followed, and a key with dots in it counts as well.
+    """
+    return text if isinstance(text := stored_value(member, field), str) else ""
+
+
+def stored_value(member: Member, field: str) -> object:
+    """The value of a stored field by its full path, None where there is none; see `stored_text`."""
+    value: Any = member.stored
+    parts = field.split(".")
+    while parts:
+        if not isinstance(value, dict):
+            return None
+        key = next((".".join(parts[:end]) for end in range(len(parts), 0, -1) if ".".join(parts[:end]) in value), None)
+        if key is None:
+            return None
+        value = value[key]
+        parts = parts[key.count(".") + 1 :]
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _wanted(view: IndexView, stored: Sequence[str]) -> dict[str, Any]:
+    return view.hit_fields() | ({"_source": list(stored)} if stored else {})
+
+
+def _members(view: IndexView, answer: Answer) -> list[Member]:
+    return [
+        Member(str(hit["_id"]), view.hit_language(hit), view.hit_group(hit), hit.get("_source") or {})
+        for hit in answer["hits"]["hits"]
+    ]

@@ -1,0 +1,159 @@
+"""The pool an audit ranks in: what a filter leaves of an index, by language, and what it cannot rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import Answer, PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.contradictions import ContradictionError
+from haystack_crossalign.opensearch.index.fields import Fields
+from haystack_crossalign.opensearch.index.scoring import ExactScoring, Query
+
+__all__ = ["MAX_LANGUAGES", "UNDETERMINED", "IndexView", "Pool"]
+
+UNDETERMINED = "und"
+"""Tag (BCP-47) of documents without a language."""
+
+MAX_LANGUAGES = 1000
+"""Most different values the language field may have; more of them means that it holds something else."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Documents that the counting ranks.
+
+    :param documents: number of documents with a vector that pass the filter.
+    :param by_language: number of them by normalised language, sorted by tag; `UNDETERMINED` for those without one.
+    :param without_vector: number of documents that pass the filter but have no vector: no vector search finds them.
+    """
+
+    documents: int
+    by_language: Mapping[str, int]
+    without_vector: int
+
+    @property
+    def without_language(self) -> int:
+        """Number of documents whose language is not known."""
+        return self.by_language.get(UNDETERMINED, 0)
+
+
+class IndexView:
+    """An index as the audit sees it: its fields, the user's filter, and the point in time it is frozen at.
+
+    :param client: connection.
+    :param target: index or alias, or a point in time of it.
+    :param fields: what to read, from `haystack_crossalign.opensearch.index.fields.read_fields`.
+    :param user_filter: OpenSearch query that the pool's documents match.
+    :param language_of: turns a value of the language field into a normalised tag; default: take it as it is.
+    """
+
+    def __init__(
+        self,
+        client: ReadOnlyClient,
+        target: str | PointInTime,
+        fields: Fields,
+        *,
+        user_filter: Query | None = None,
+        language_of: Callable[[str], str] = str,
+    ) -> None:
+        self.client = client
+        self.target = target
+        self.fields = fields
+        self.user_filter = user_filter
+        self.scoring = ExactScoring(fields.vector, user_filter)
+        self._language_of = language_of
+        self._tags: dict[str, str] = {}
+        self._pool: Pool | None = None
+
+    def pool(self) -> Pool:
+        """The pool; asked for once."""
+        if self._pool is None:
+            body = {"size": 0, "track_total_hits": True, "query": self.scoring.pool(), "aggs": self.by_language()}
+            rest = {"size": 0, "track_total_hits": True, "query": self.scoring.without_vector()}
+            answer, lacking = self.client.search_all([body, rest], self.target)
+            documents = int(answer["hits"]["total"]["value"])
+            counts = self.language_counts(answer.get("aggregations", {}), documents)
+            self._pool = Pool(documents, dict(sorted(counts.items())), int(lacking["hits"]["total"]["value"]))
+        return self._pool
+
+    def by_language(self, **more: Any) -> dict[str, Any]:
+        """Aggregation that splits documents by language; `language_counts` reads its answer.
+
+        :param more: aggregations inside of it.
+        """
+        if self.fields.language is None:
+            return {}
+        # The default size of 10 would drop languages silently.
+        terms = {"field": self.fields.language, "size": MAX_LANGUAGES, "missing": UNDETERMINED}
+        return {"languages": {"terms": terms} | ({"aggs": more} if more else {})}
+
+    def language_counts(self, aggregations: Answer, documents: int) -> dict[str, int]:
+        """Documents by normalised language, from the answer to `by_language`.
+
+        :param aggregations: what holds the aggregation's answer.
+        :param documents: number of documents it was made over, to check it against.
+        :raises InputError: too many languages, or documents with several.
+        """
+        if self.fields.language is None:
+            return {UNDETERMINED: documents} if documents else {}
+        answer = aggregations["languages"]
+        field = self.fields.language
+        if answer["sum_other_doc_count"] or answer.get("doc_count_error_upper_bound", 0):
+            raise InputError(
+                "holds too many different values to be the language", field=field, allowed=f"up to {MAX_LANGUAGES}"
+            )
+        counts: dict[str, int] = {}
+        for bucket in answer.get("buckets", ()):
+            tag = self.tag(bucket["key"])
+            counts[tag] = counts.get(tag, 0) + int(bucket["doc_count"])
+        if sum(counts.values()) != documents:
+            raise InputError(
+                "some documents have several languages; each must have one",
+                field=field,
+                seen=f"{sum(counts.values())} values in {documents} documents",
+            )
+        return counts
+
+    def tag(self, value: str | None) -> str:
+        """Normalised tag of a value of the language field, None and empty meaning that there is none."""
+        if value is None or value in {"", UNDETERMINED}:
+            return UNDETERMINED
+        if value not in self._tags:
+            self._tags[value] = self._language_of(value)
+        return self._tags[value]
+
+    def values_of(self, tag: str) -> tuple[str, ...]:
+        """Values of the language field that stand for a normalised tag, as far as the pool holds them, sorted."""
+        self.pool()
+        return tuple(sorted(value for value, known in self._tags.items() if known == tag))
+
+    def hit_language(self, hit: Answer) -> str:
+        """Normalised language of a hit whose language field was asked for (see `hit_fields`)."""
+        return self.tag(self._single(hit, self.fields.language))
+
+    def hit_group(self, hit: Answer) -> str | None:
+        """Parallel group of a hit, or None where it has none."""
+        return self._single(hit, self.fields.group)
+
+    def hit_fields(self) -> dict[str, Any]:
+        """What to ask of hits: language and group, and nothing of the stored document."""
+        wanted = [field for field in (self.fields.language, self.fields.group) if field is not None]
+        return {"_source": False, "docvalue_fields": wanted}
+
+    def _single(self, hit: Answer, field: str | None) -> str | None:
+        if field is None:
+            return None
+        values = hit.get("fields", {}).get(field, [])
+        if len(values) > 1:
+            raise InputError(f"document '{hit['_id']}' has several values; it must have one", field=field, seen=values)
+        return str(values[0]) if values else None
+
+    def vanished(self, what: str) -> ContradictionError:
+        """The error for numbers that contradict each other: the index changed in between, or a score did."""
+        return ContradictionError(
+            f"{what}: the index changed while it was read, or the server rounded a score another way the second time; "
+            "use a point in time, or start again"
+        )

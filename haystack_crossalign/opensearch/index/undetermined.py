@@ -1,0 +1,82 @@
+"""Documents without a language: how many there are, and what a sample of their texts says they are written in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.opensearch.index.groups import Member, stored_text
+from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
+from haystack_crossalign.text.detection import LanguageDetector
+
+__all__ = ["MissingLanguages", "detect_missing_languages"]
+
+
+@dataclass(frozen=True)
+class MissingLanguages:
+    """What is known of the documents whose language field is missing or empty.
+
+    :param documents: their number, exact.
+    :param sampled: how many of their texts were read.
+    :param by_language: sampled documents by detected language, sorted; `UNDETERMINED` where the text does not tell.
+    :param field: name of the language field, None where the index has none.
+    """
+
+    documents: int
+    sampled: int
+    by_language: Mapping[str, int]
+    field: str | None
+
+    @property
+    def note(self) -> str:
+        """One sentence for the report."""
+        where = "the index has no language field" if self.field is None else f"field '{self.field}' is missing or empty"
+        told = ", ".join(f"{count} {tag}" for tag, count in self.by_language.items() if tag != UNDETERMINED)
+        unclear = self.by_language.get(UNDETERMINED, 0)
+        return (
+            f"{self.documents} documents have no language ({where}) and are counted as '{UNDETERMINED}'; "
+            f"of {self.sampled} sampled texts: {', '.join(part for part in (told, f'{unclear} unclear') if part)}"
+        )
+
+
+def detect_missing_languages(
+    view: IndexView, *, content_field: str, sample: int = 200, seed: int = 0
+) -> MissingLanguages | None:
+    """Count the pool's documents without a language and detect that of a random sample, for the report only.
+
+    They keep their place in the ranking under the tag of an undetermined language: a guess is never counted with.
+
+    :param view: index, its filter, best at a point in time.
+    :param content_field: stored field that holds the text.
+    :param sample: most texts to read.
+    :param seed: the same seed draws the same documents, as long as the index does not change.
+    :returns: None where every document has a language.
+    """
+    documents = view.pool().without_language
+    if not documents:
+        return None
+    field = view.fields.language
+    missing: list[dict[str, Any]] = []
+    if field is not None:
+        nothing = [{"bool": {"must_not": [{"exists": {"field": field}}]}}, {"terms": {field: ["", UNDETERMINED]}}]
+        missing = [{"bool": {"should": nothing, "minimum_should_match": 1}}]
+    body = {
+        "size": min(sample, documents),
+        "track_total_hits": False,
+        "_source": [content_field],
+        "query": {
+            "function_score": {
+                "query": view.scoring.pool(*missing),
+                "random_score": {"seed": seed, "field": "_seq_no"},
+                "boost_mode": "replace",
+            }
+        },
+    }
+    hits = view.client.search(body, view.target)["hits"]["hits"]
+    texts = [
+        stored_text(Member(hit["_id"], UNDETERMINED, None, hit.get("_source") or {}), content_field) for hit in hits
+    ]
+    told = Counter(one.language or UNDETERMINED for one in LanguageDetector().detect(texts))
+    return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field)

@@ -1,0 +1,1 @@
+"""The lists that users get, and the queries that ask for them."""

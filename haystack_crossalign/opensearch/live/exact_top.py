@@ -1,0 +1,99 @@
+"""The documents an exact search finds first: what the live list of nearest neighbours is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from numpy.typing import ArrayLike
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import PointInTime
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.scoring import checked_queries
+from haystack_crossalign.opensearch.live.lists import MOST_HITS, Hit, read_hits
+
+__all__ = ["MOST_TOP", "exact_top", "unit_of"]
+
+MOST_TOP = MOST_HITS - 1
+"""Largest k: one hit more shows whether the k-th ties with the next."""
+
+_SLACK = 8
+_GROWTH = 4
+
+
+def exact_top(
+    view: IndexView,
+    vectors: ArrayLike,
+    k: int,
+    target: str | PointInTime,
+    *,
+    by_version: bool = False,
+    batch: int = 16,
+    concurrent: int | None = None,
+) -> list[list[Hit]]:
+    """The k best documents of the pool for each query by exact score, and those that tie with the k-th.
+
+    Ordered by score descending, then id ascending (as bytes), so that the first k are the top k under the tie rule. The
+    documents behind them have exactly the k-th one's score: a search that finds them instead has lost nothing.
+
+    :param view: index, fields and filter.
+    :param vectors: float [Q, dimension], the queries' vectors.
+    :param k: number of documents, or of versions.
+    :param target: index or alias, or a point in time of it.
+    :param by_version: whether versions are counted, where documents are chunks: each is there with its best document,
+        the first by id of several. Documents without a group are versions of their own.
+    :param batch: queries in one request.
+    :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
+    :raises InputError: vectors that do not fit, a k that servers refuse, or more than 10,000 documents up to the last
+        one that ties with the k-th.
+    :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
+    """
+    if not 1 <= k <= MOST_TOP:
+        raise InputError("no such number of documents", field="k", seen=k, allowed=f"1 to {MOST_TOP}")
+    asked = checked_queries(vectors, view.fields.vector)
+    found: list[list[Hit]] = []
+    for start in range(0, len(asked), batch):
+        pending = list(range(start, min(start + batch, len(asked))))
+        found += [[] for _ in pending]
+        size = min(k + _SLACK, MOST_HITS)
+        while pending:
+            bodies = [
+                {
+                    "size": size,
+                    "track_total_hits": False,
+                    "query": view.scoring.scored(asked[row]),
+                    **view.hit_fields(),
+                }
+                for row in pending
+            ]
+            answers = view.client.search_all(bodies, target, concurrent=concurrent)
+            for row, answer in zip(tuple(pending), answers, strict=True):
+                hits = read_hits(view, answer)
+                top = _top(hits, k, by_version)
+                # Whatever the answer had no room for scores at most as much as its last hit.
+                if len(hits) < size or (top and len(top) >= k and hits[-1].score < top[k - 1].score):
+                    found[row] = top
+                    pending.remove(row)
+            if pending and size == MOST_HITS:
+                raise InputError(
+                    f"{MOST_HITS} documents do not reach to the end of the {k} best "
+                    f"{'versions' if by_version else 'documents'} of a query: too many score the same",
+                    field=view.fields.vector.name,
+                    allowed=f"up to {MOST_HITS} documents",
+                )
+            size = min(size * _GROWTH, MOST_HITS)
+    return found
+
+
+def unit_of(hit: Hit, *, by_version: bool) -> tuple[str, str | None]:
+    """What is ranked: a hit's version (language and group), or the document (its id) where it has no group."""
+    return (hit.id, None) if hit.group is None or not by_version else (hit.language, hit.group)
+
+
+def _top(hits: Sequence[Hit], k: int, by_version: bool) -> list[Hit]:
+    """The k best units, each with its best hit, and those that tie with the k-th."""
+    best: dict[tuple[str, str | None], Hit] = {}
+    for hit in sorted(hits, key=lambda hit: (-hit.score, hit.id.encode())):
+        best.setdefault(unit_of(hit, by_version=by_version), hit)
+    units = list(best.values())
+    return [hit for hit in units if len(units) <= k or hit.score >= units[k - 1].score]

@@ -1,0 +1,230 @@
+"""Known-item probes: queries made from the index itself, where nobody has judged anything.
+
+The title or first sentence of one version of a content is the query, and all versions of that content are what it
+should find. Probes of a content are made from each of its versions in turn, so that the queries are parallel over
+languages. They are easier than what people ask (the words stand in one of the documents) and say nothing about
+relevance in general; but they are the same task in each language, which is what a comparison of languages needs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.index.group_sampling import parallel_groups
+from haystack_crossalign.opensearch.index.groups import (
+    Member,
+    group_members,
+    members_by_id,
+    stored_text,
+    stored_value,
+)
+from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.live.queries import LiveQueries, no_judgments, versions_of
+from haystack_crossalign.text.detection import LanguageDetector
+from haystack_crossalign.text.sentences import LEAST_LETTERS, first_sentence, letters, one_line
+
+__all__ = ["known_item_probes"]
+
+_BATCH = 16
+_ROUNDS = 10
+_LOOK_ALIKES = 10
+# Haystack's splitters number the chunks of a document in this field.
+_POSITION = "split_id"
+# Documents of a group whose language is to be detected: more of them are chunks that tell nothing new.
+_MOST_UNDETERMINED = 20
+
+_TOO_SHORT = "too short to be a query"
+_ELSEWHERE = "also the text of another group"
+_SAME = "the same in two languages"
+_UNCLEAR = "in a language that is not clear"
+
+
+@dataclass(frozen=True)
+class _Probe:
+    group: str
+    language: str
+    text: str
+    field: str
+
+
+def known_item_probes(
+    view: IndexView,
+    *,
+    content_field: str = "content",
+    title_field: str | None = None,
+    count: int = 200,
+    seed: int = 0,
+    languages: Sequence[str] | None = None,
+) -> LiveQueries:
+    """Make probes from a random sample of the parallel groups that have versions in two languages or more.
+
+    :param view: index with a group field, its filter, best at a point in time.
+    :param content_field: stored field with the documents' text; of chunks, the first one is read.
+    :param title_field: stored field with their title, whose text is preferred; None for none.
+    :param count: parallel groups to make probes from; each gives one query for each of its languages.
+    :param seed: the same seed gives the same probes, as long as the index does not change.
+    :param languages: normalised tags of the languages to ask in; None for all.
+    :returns: queries of the kind ``known-item``, sorted by group and language, with notes on what was left out.
+    :raises InputError: no group field, or no group that a probe can be made from; with what can be done.
+    """
+    if view.fields.group is None:
+        raise no_judgments(None, "parallel_id")
+    maker = _ProbeMaker(view, content_field, title_field, None if languages is None else frozenset(languages))
+    groups = parallel_groups(view, seed=seed)
+    probes: list[_Probe] = []
+    members: dict[str, list[Member]] = {}
+    for _ in range(_ROUNDS):
+        # Another round replaces the groups that gave no query; one with a single query left is fair still.
+        found = group_members(view, islice(groups, count - len(members)), stored=(_POSITION,))
+        made = maker.make(found)
+        probes += made
+        members |= {probe.group: found[probe.group] for probe in made}
+        if not found or len(members) == count:
+            break
+    if not probes:
+        raise InputError(
+            "no group of documents in two languages gives a query, so nothing can be asked" + maker.left_out(),
+            field=view.fields.group,
+            allowed="an index whose group field joins the language versions of a content, another content or title "
+            "field, or queries with judgments (--queries)",
+        )
+    probes.sort(key=lambda probe: (probe.group, probe.language))
+    return LiveQueries(
+        ids=tuple(f"{probe.group}:{probe.language}" for probe in probes),
+        languages=tuple(probe.language for probe in probes),
+        texts=tuple(probe.text for probe in probes),
+        relevant=tuple(tuple(one.identifier for one in members[probe.group]) for probe in probes),
+        versions=tuple(versions_of(members[probe.group]) for probe in probes),
+        groups=tuple(probe.group for probe in probes),
+        kind="known-item",
+        notes=_notes(probes, len(members), count, maker),
+    )
+
+
+class _ProbeMaker:
+    """Turns groups into probes and counts what cannot be asked.
+
+    :param view: the index.
+    :param content_field: field of the text.
+    :param title_field: field of the title, or None.
+    :param languages: languages to ask in, or None for all.
+    """
+
+    def __init__(
+        self, view: IndexView, content_field: str, title_field: str | None, languages: frozenset[str] | None
+    ) -> None:
+        self._view = view
+        self._fields = [content_field] if title_field is None else [title_field, content_field]
+        self._content = content_field
+        self._languages = languages
+        self._detector: LanguageDetector | None = None
+        self.skipped: Counter[str] = Counter()
+
+    def make(self, groups: dict[str, list[Member]]) -> list[_Probe]:
+        """The probes of some groups, those of one group together."""
+        chosen = [one for members in groups.values() for one in _first_documents(members)]
+        stored = members_by_id(self._view, [one.identifier for one in chosen], stored=self._fields)
+        probes: list[_Probe] = []
+        for name, members in groups.items():
+            own: dict[str, _Probe] = {}
+            for one in _first_documents(members):
+                self._add(own, name, stored[one.identifier])
+            texts = Counter(_comparable(probe.text) for probe in own.values())
+            for probe in own.values():
+                if texts[_comparable(probe.text)] > 1:
+                    self.skipped[_SAME] += 1
+                elif self._languages is None or probe.language in self._languages:
+                    probes.append(probe)
+        unique = [not other for other in self._elsewhere(probes)]
+        self.skipped[_ELSEWHERE] += unique.count(False)
+        return [probe for probe, keep in zip(probes, unique, strict=True) if keep]
+
+    def left_out(self) -> str:
+        """What was left out and why, to follow a sentence; empty where nothing was."""
+        parts = [f"{number} {reason}" for reason, number in sorted(self.skipped.items()) if number]
+        return f" (texts left out: {', '.join(parts)})" if parts else ""
+
+    def _add(self, own: dict[str, _Probe], group: str, document: Member) -> None:
+        """Make the probe of a document, unless its language has one already."""
+        texts = {name: self._query(name, document) for name in self._fields}
+        field = next((name for name, text in texts.items() if letters(text) >= LEAST_LETTERS), None)
+        language = document.language
+        if language == UNDETERMINED:
+            language = self._detect(stored_text(document, self._content))
+            if language == UNDETERMINED:
+                self.skipped[_UNCLEAR] += 1
+                return
+        if language in own:
+            return
+        if field is None:
+            self.skipped[_TOO_SHORT] += 1
+            return
+        own[language] = _Probe(group, language, texts[field], field)
+
+    def _query(self, field: str, document: Member) -> str:
+        """What a stored field gives to ask with: a title whole, of a text the first sentence."""
+        text = stored_text(document, field)
+        return first_sentence(text) if field == self._content else one_line(text)
+
+    def _detect(self, text: str) -> str:
+        if self._detector is None:
+            self._detector = LanguageDetector()
+        return self._detector.detect([text])[0].language or UNDETERMINED
+
+    def _elsewhere(self, probes: Sequence[_Probe]) -> Iterator[bool]:
+        """Whether each probe's text is that of a document of another group: then it asks for that one as well."""
+        for start in range(0, len(probes), _BATCH):
+            part = probes[start : start + _BATCH]
+            answers = self._view.client.search_all([self._look_alikes(probe) for probe in part], self._view.target)
+            for probe, answer in zip(part, answers, strict=True):
+                others = (Member("", "", None, hit.get("_source") or {}) for hit in answer["hits"]["hits"])
+                yield _comparable(probe.text) in (_comparable(self._query(probe.field, other)) for other in others)
+
+    def _look_alikes(self, probe: _Probe) -> dict[str, Any]:
+        # Lenient: a field that is stored but not indexed finds nothing instead of failing.
+        phrase = {"query": probe.text, "type": "phrase", "fields": [probe.field], "lenient": True}
+        others = {"bool": {"must_not": [{"terms": {self._view.fields.group: [probe.group]}}]}}
+        return {
+            "size": _LOOK_ALIKES,
+            "track_total_hits": False,
+            "_source": [probe.field],
+            "query": {"bool": {"must": [{"multi_match": phrase}], "filter": [self._view.scoring.pool(others)]}},
+        }
+
+
+def _first_documents(members: Iterable[Member]) -> list[Member]:
+    """The first document of each version, and some of those whose language is not known."""
+    ordered = sorted(members, key=lambda one: (_place(one), one.identifier.encode()))
+    first: dict[str, Member] = {}
+    for one in ordered:
+        if one.language != UNDETERMINED:
+            first.setdefault(one.language, one)
+    return [*first.values(), *[one for one in ordered if one.language == UNDETERMINED][:_MOST_UNDETERMINED]]
+
+
+def _place(member: Member) -> float:
+    value = stored_value(member, _POSITION)
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _comparable(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _notes(probes: Sequence[_Probe], groups: int, count: int, maker: _ProbeMaker) -> tuple[str, ...]:
+    fields = sorted({probe.field for probe in probes})
+    by_language = ", ".join(f"{number} {tag}" for tag, number in sorted(Counter(p.language for p in probes).items()))
+    notes = [
+        f"known-item probes: {len(probes)} queries ({by_language}) from {groups} parallel groups; each is the title or "
+        f"first sentence of one version (field {', '.join(fields)}), and all versions of its group are relevant"
+    ]
+    if groups < count:
+        notes.append(f"{count} groups were asked for; {groups} have versions in two languages and a text to ask with")
+    if left_out := maker.left_out():
+        notes.append(left_out.strip(" ()"))
+    return tuple(notes)

@@ -1,0 +1,355 @@
+"""Result lists as a deployment returns them: nearest neighbours as the index is set up, BM25, and both fused.
+
+The requests are those of Haystack's retrievers for OpenSearch, so that the lists are what users see; only the stored
+documents are left out of the answers, and the searches go in bounded multi-searches to one point in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import Answer, PointInTime
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double
+
+__all__ = [
+    "MOST_HITS",
+    "Bm25Retrieval",
+    "Hit",
+    "HybridRetrieval",
+    "KnnRetrieval",
+    "Retrieval",
+    "checked_depth",
+    "fuse",
+    "read_hits",
+]
+
+MOST_HITS = 10_000
+"""Hits of one answer, and neighbours of one search; servers refuse more by default."""
+
+_RRF = 61
+"""Constant of the fusion for places counted from 0: the 60 of Cormack et al. (2009) for those counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document in a result list.
+
+    :param id: its id in the index.
+    :param score: what it was ranked by, NaN where a pipeline gives none. Comparable within one list only.
+    :param language: its normalised language, or the tag of an undetermined one.
+    :param group: its parallel group, None where it has none.
+    """
+
+    id: str
+    score: float
+    language: str
+    group: str | None
+
+
+class Retrieval(Protocol):
+    """A way to get result lists.
+
+    `name` is ``knn``, ``bm25``, ``hybrid`` or ``pipeline``; `needs_vectors` says whether `retrieve` reads vectors.
+    """
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether it takes vectors of the queries."""
+
+    def retrieve(
+        self,
+        texts: Sequence[str],
+        vectors: NDArray[np.float32] | None,
+        depth: int,
+        target: str | PointInTime,
+    ) -> list[list[Hit]]:
+        """Result lists, best first.
+
+        :param texts: Q texts of queries.
+        :param vectors: float32 [Q, dimension], the queries' vectors; None where `needs_vectors` is False.
+        :param depth: documents in each list, at most.
+        :param target: index or alias, or a point in time of it.
+        """
+
+    def asked_depth(self, depth: int) -> int | None:
+        """Length below which a list from `retrieve` has ended by itself; None where that is not known."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Name and options, as JSON values."""
+
+
+class KnnRetrieval:
+    """Nearest neighbours as the index is set up, asked for as Haystack's ``OpenSearchEmbeddingRetriever`` does.
+
+    Each shard looks for as many neighbours as the list is deep. With a filter the retriever, unless told otherwise,
+    filters what was found, so that lists may be short; that is what its users see.
+
+    :param view: index, its fields and the user's filter.
+    :param efficient_filtering: whether to filter during the search instead, as the retriever's option of that name.
+    :param search_kwargs: further options of the ``knn`` query, as the retriever's ``search_kwargs``.
+    :param batch: queries in one request.
+    :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
+    """
+
+    name = "knn"
+    needs_vectors = True
+
+    def __init__(
+        self,
+        view: IndexView,
+        *,
+        efficient_filtering: bool = False,
+        search_kwargs: Mapping[str, Any] | None = None,
+        batch: int = 16,
+        concurrent: int | None = None,
+    ) -> None:
+        self._view = view
+        self._efficient_filtering = efficient_filtering
+        self._search_kwargs = dict(search_kwargs or {})
+        self._batch = batch
+        self._concurrent = concurrent
+
+    def retrieve(
+        self,
+        texts: Sequence[str],
+        vectors: NDArray[np.float32] | None,
+        depth: int,
+        target: str | PointInTime,
+    ) -> list[list[Hit]]:
+        """Result lists, see `Retrieval.retrieve`; the texts are not read.
+
+        :raises InputError: no vectors, vectors that do not fit the field, or a depth that servers refuse.
+        :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
+        """
+        checked_depth(depth)
+        if vectors is None or len(vectors) != len(texts):
+            raise InputError(
+                "the queries need a vector each", field="vectors", seen=None if vectors is None else len(vectors)
+            )
+        asked = checked_queries(vectors, self._view.fields.vector)
+        return _search(
+            self._view,
+            lambda row: self._query(asked[row], depth),
+            len(asked),
+            depth,
+            target,
+            self._batch,
+            self._concurrent,
+        )
+
+    def asked_depth(self, depth: int) -> int | None:
+        """The depth."""
+        return depth
+
+    def provenance(self) -> dict[str, Any]:
+        """Name, field and options; k is the depth of the lists."""
+        return {
+            "name": self.name,
+            "field": self._view.fields.vector.name,
+            "efficient_filtering": self._efficient_filtering,
+            "search_kwargs": self._search_kwargs,
+        }
+
+    def _query(self, vector: Sequence[float], depth: int) -> dict[str, Any]:
+        field = self._view.fields.vector
+        inner: dict[str, Any] = {"vector": list(vector), "k": depth, **self._search_kwargs}
+        user_filter = self._view.user_filter
+        if user_filter is not None and self._efficient_filtering:
+            inner["filter"] = user_filter
+        nearest: dict[str, Any] = {"knn": {field.name: inner}}
+        if field.nested_path is not None:
+            nearest = {"nested": {"path": field.nested_path, "score_mode": "max", "query": nearest}}
+        return _bool(nearest, None if self._efficient_filtering else user_filter)
+
+
+class Bm25Retrieval:
+    """Keyword search, asked for as Haystack's ``OpenSearchBM25Retriever`` does.
+
+    :param view: index, its fields and the user's filter.
+    :param content_field: the field to search; None searches all of them, which is what the retriever does.
+    :param fuzziness: edits between a word of the query and one of a document, as the retriever's option.
+    :param all_terms_must_match: whether documents must hold all words, as the retriever's option.
+    :param batch: queries in one request.
+    :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
+    """
+
+    name = "bm25"
+    needs_vectors = False
+
+    def __init__(
+        self,
+        view: IndexView,
+        *,
+        content_field: str | None = None,
+        fuzziness: int | str = 0,
+        all_terms_must_match: bool = False,
+        batch: int = 16,
+        concurrent: int | None = None,
+    ) -> None:
+        self._view = view
+        self._content_field = content_field
+        self._fuzziness = fuzziness
+        self._operator = "AND" if all_terms_must_match else "OR"
+        self._batch = batch
+        self._concurrent = concurrent
+
+    def retrieve(
+        self,
+        texts: Sequence[str],
+        vectors: NDArray[np.float32] | None,  # noqa: ARG002  the protocol's
+        depth: int,
+        target: str | PointInTime,
+    ) -> list[list[Hit]]:
+        """Result lists, see `Retrieval.retrieve`; the vectors are not read.
+
+        :raises InputError: a depth that servers refuse.
+        :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
+        """
+        checked_depth(depth)
+        return _search(
+            self._view, lambda row: self._query(texts[row]), len(texts), depth, target, self._batch, self._concurrent
+        )
+
+    def asked_depth(self, depth: int) -> int | None:
+        """The depth."""
+        return depth
+
+    def provenance(self) -> dict[str, Any]:
+        """Name, field (None for all of them) and options."""
+        return {
+            "name": self.name,
+            "field": self._content_field,
+            "fuzziness": self._fuzziness,
+            "operator": self._operator,
+        }
+
+    def _query(self, text: str) -> dict[str, Any]:
+        match: dict[str, Any] = {
+            "query": text,
+            "fuzziness": self._fuzziness,
+            "type": "most_fields",
+            "operator": self._operator,
+        }
+        if self._content_field is not None:
+            match["fields"] = [self._content_field]
+        return _bool({"multi_match": match}, self._view.user_filter)
+
+
+class HybridRetrieval:
+    """Both lists fused as Haystack's ``DocumentJoiner`` does with ``reciprocal_rank_fusion``, and cut at the depth.
+
+    Each of the lists is asked for to the same depth. A fused list that is shorter has ended: so have both of its parts.
+
+    :param knn: nearest neighbours.
+    :param bm25: keyword search.
+    """
+
+    name = "hybrid"
+    needs_vectors = True
+
+    def __init__(self, knn: KnnRetrieval, bm25: Bm25Retrieval) -> None:
+        self._parts = (bm25, knn)
+
+    def retrieve(
+        self,
+        texts: Sequence[str],
+        vectors: NDArray[np.float32] | None,
+        depth: int,
+        target: str | PointInTime,
+    ) -> list[list[Hit]]:
+        """Result lists, see `Retrieval.retrieve`.
+
+        :raises InputError: as from the two parts.
+        :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
+        """
+        parts = [part.retrieve(texts, vectors, depth, target) for part in self._parts]
+        return [fuse(lists)[:depth] for lists in zip(*parts, strict=True)]
+
+    def asked_depth(self, depth: int) -> int | None:
+        """The depth."""
+        return depth
+
+    def provenance(self) -> dict[str, Any]:
+        """Name, fusion, and the provenance of both parts."""
+        return {
+            "name": self.name,
+            "fusion": "reciprocal_rank_fusion",
+            "parts": [part.provenance() for part in self._parts],
+        }
+
+
+def fuse(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """Reciprocal rank fusion with equal weights, number for number that of Haystack's ``DocumentJoiner``.
+
+    A document's score is the mean over the L lists of 61 / (61 + i), with its place i in the list counted from 0 and 0
+    where the list lacks it: 1 for a document that leads all lists. Documents of equal score keep the order in which
+    the lists first name them. Source: Cormack, Clarke and Büttcher, SIGIR 2009.
+
+    :param lists: result lists of one query, best first.
+    """
+    scores: dict[str, float] = {}
+    hits: dict[str, Hit] = {}
+    # As written there, so that rounding makes the same ties.
+    weight = 1 / len(lists) if lists else 0.0
+    for hit_list in lists:
+        for place, hit in enumerate(hit_list):
+            scores[hit.id] = scores.get(hit.id, 0) + (weight * len(lists)) / (_RRF + place)
+            hits.setdefault(hit.id, hit)
+    fused = [replace(hit, score=scores[name] / (len(lists) / _RRF)) for name, hit in hits.items()]
+    return sorted(fused, key=lambda hit: hit.score, reverse=True)
+
+
+def checked_depth(depth: int) -> int:
+    """The depth of a list, if servers allow it.
+
+    :raises InputError: it is less than 1 or more than `MOST_HITS`.
+    """
+    if not 1 <= depth <= MOST_HITS:
+        raise InputError("no such depth of a list", field="depth", seen=depth, allowed=f"1 to {MOST_HITS}")
+    return depth
+
+
+def read_hits(view: IndexView, answer: Answer) -> list[Hit]:
+    """The hits of an answer whose request asked for `IndexView.hit_fields`, in its order."""
+    return [
+        Hit(str(hit["_id"]), exact_double(hit["_score"]), view.hit_language(hit), view.hit_group(hit))
+        for hit in answer["hits"]["hits"]
+    ]
+
+
+def _bool(must: Query, user_filter: Query | None) -> dict[str, Any]:
+    clauses: dict[str, Any] = {"must": [must]}
+    if user_filter is not None:
+        clauses["filter"] = user_filter
+    return {"bool": clauses}
+
+
+def _search(
+    view: IndexView,
+    query: Callable[[int], Query],
+    count: int,
+    depth: int,
+    target: str | PointInTime,
+    batch: int,
+    concurrent: int | None,
+) -> list[list[Hit]]:
+    """The lists of `count` queries, `batch` of them in one request."""
+    lists: list[list[Hit]] = []
+    for start in range(0, count, batch):
+        bodies = [
+            {"size": depth, "track_total_hits": False, "query": query(row), **view.hit_fields()}
+            for row in range(start, min(start + batch, count))
+        ]
+        lists += [read_hits(view, answer) for answer in view.client.search_all(bodies, target, concurrent=concurrent)]
+    return lists

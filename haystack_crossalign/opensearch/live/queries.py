@@ -1,0 +1,262 @@
+"""The queries of a live audit, with the documents of the index that are relevant to each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.data.formats.jsonl import read_queries
+from haystack_crossalign.data.formats.relevance_workbench import judgments_as_qrels, read_judgments
+from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
+from haystack_crossalign.data.judgments import Qrels, QueryFile, judged_documents
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.opensearch.exact.versions import Version
+from haystack_crossalign.opensearch.index.groups import Member, group_members, members_by_id
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDetector
+
+__all__ = ["LiveQueries", "no_judgments", "read_live_queries"]
+
+
+@dataclass(frozen=True, eq=False)
+class LiveQueries:
+    """Q queries, and what in the index is relevant to each of them.
+
+    :param ids: unique ids.
+    :param languages: normalised language of each query.
+    :param texts: what is asked.
+    :param relevant: ids of each query's relevant documents, at least one, ascending (as bytes); with chunks, all
+        chunks of the relevant versions where a group was named or expanded.
+    :param versions: relevant versions of each query, ascending: the relevant documents that belong to a group, by group
+        and language; for `haystack_crossalign.opensearch.exact.versions.count_version_ranks`.
+    :param groups: parallel group that each query asks for; None where there is none, or where there are several.
+    :param kind: where the judgments come from: ``judged`` (document ids), ``group`` (a group for each query), or
+        ``known-item`` (probes made from the index itself).
+    :param vectors: float32 [Q, dimension], or None where the queries are still to be embedded.
+    :param notes: what was left out and why, in sentences for the report.
+    """
+
+    ids: tuple[str, ...]
+    languages: tuple[str, ...]
+    texts: tuple[str, ...]
+    relevant: tuple[tuple[str, ...], ...]
+    versions: tuple[tuple[Version, ...], ...]
+    groups: tuple[str | None, ...]
+    kind: Literal["judged", "group", "known-item"]
+    vectors: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def chunked(self) -> bool:
+        """Whether a relevant version has several documents, so that versions have to be ranked and not documents."""
+        return any(len(ids) > len(set(versions)) for ids, versions in zip(self.relevant, self.versions, strict=True))
+
+    def parallel(self) -> NDArray[np.int64]:
+        """int64 [Q], which queries are translations of each other: those of one group, one for each language.
+
+        -1 for queries without a group and for groups with two queries in one language, whose partners are not known.
+        """
+        counts = Counter((group, language) for group, language in zip(self.groups, self.languages, strict=True))
+        clear = {group for group in self.groups if group is not None}
+        clear -= {group for (group, _), count in counts.items() if group is not None and count > 1}
+        code = {group: number for number, group in enumerate(sorted(clear))}
+        return np.array([-1 if group is None else code.get(group, -1) for group in self.groups], dtype=np.int64)
+
+
+def read_live_queries(
+    path: str | Path,
+    view: IndexView,
+    *,
+    qrels: str | Path | None = None,
+    workbench: str | Path | None = None,
+    language_field: str = "language",
+    group_field: str = "parallel_id",
+    default_language: str | None = None,
+    expand_groups: bool = True,
+) -> LiveQueries:
+    """Queries from a file (JSON lines, or TSV by its ending) whose judgments name documents of an index.
+
+    A query names the ids of its relevant documents or a parallel group, in its own fields or in a qrels file. Queries
+    that name no language get the one that is detected among those of the index; unclear ones are left out and noted.
+
+    :param path: the queries, in the formats of the file audit.
+    :param view: the index, its fields and filter, best at a point in time.
+    :param qrels: a TREC qrels file. It takes the place of all judgments in the queries file.
+    :param workbench: a judgment list of OpenSearch's Search Relevance Workbench, in place of ``qrels``.
+    :param language_field: field of the queries that holds their language.
+    :param group_field: field of the queries that holds the parallel group whose documents are relevant.
+    :param default_language: language of the queries that name none; None detects it.
+    :param expand_groups: whether all versions of a relevant document are relevant too, where the index has groups.
+    :raises InputError: for a file that cannot be read, a query without judgment, a group that the pool lacks, and ids
+        that the index lacks: the first is named, the others are counted.
+    """
+    default = UNDETERMINED if default_language is None else default_language
+    if Path(path).suffix.lower() == ".tsv":
+        file = read_query_tsv(path, default_language=default)
+    else:
+        file = read_queries(path, language_field=language_field, group_field=group_field, default_language=default)
+    named, line_source = _named_documents(file, _judgments(qrels, workbench, file))
+    if not any(named) and not any(row.group for row in file.rows):
+        raise no_judgments(file.path, group_field)
+    members = _find_named(view, file, named, line_source)
+    relevant, groups = _relevant_members(view, file, named, members, group_field, expand_groups=expand_groups)
+    languages, unclear = _languages(view, file)
+    kept = [number for number, tag in enumerate(languages) if tag != UNDETERMINED]
+    if not kept:
+        raise InputError(
+            "the language of no query is clear",
+            source=file.path,
+            field=language_field,
+            seen=file.rows[0].text,
+            allowed="queries that name their language, or texts of some words",
+        )
+    return LiveQueries(
+        ids=tuple(file.rows[number].id for number in kept),
+        languages=tuple(languages[number] for number in kept),
+        texts=tuple(file.rows[number].text for number in kept),
+        relevant=tuple(tuple(one.identifier for one in relevant[number]) for number in kept),
+        versions=tuple(versions_of(relevant[number]) for number in kept),
+        groups=tuple(groups[number] for number in kept),
+        kind="judged" if any(named) else "group",
+        vectors=None if file.vectors is None else file.vectors[np.array(kept, dtype=np.int64)],
+        notes=unclear,
+    )
+
+
+def no_judgments(source: str | Path | None, group_field: str) -> InputError:
+    """The error for an audit that could not tell what is relevant, with what can be done."""
+    return InputError(
+        "nothing says which documents are relevant",
+        source=source,
+        field="relevant",
+        allowed=f"queries with document ids in 'relevant', or with a parallel group in '{group_field}'; a qrels file; "
+        "or an index whose documents name their parallel group in a keyword field (--group-field): probes are "
+        "then made from it without any queries",
+    )
+
+
+def versions_of(members: Sequence[Member]) -> tuple[Version, ...]:
+    """The versions that documents belong to, ascending; documents without a group belong to none."""
+    return tuple(sorted({Version(one.group, one.language) for one in members if one.group is not None}))
+
+
+def _judgments(qrels: str | Path | None, workbench: str | Path | None, file: QueryFile) -> Qrels | None:
+    if qrels is not None and workbench is not None:
+        raise InputError("judgments from two files", seen=f"{qrels}, {workbench}", allowed="one of them")
+    if workbench is not None:
+        return judgments_as_qrels(read_judgments(workbench), file.queries)
+    return None if qrels is None else read_qrels(qrels)
+
+
+def _named_documents(file: QueryFile, qrels: Qrels | None) -> tuple[list[tuple[str, ...]], Path]:
+    """Ids of relevant documents that are named for each query, and the file that names them."""
+    if qrels is None:
+        return [row.relevant or () for row in file.rows], file.path
+    by_query = judged_documents(file, qrels)
+    return [tuple(one.document for one in by_query[row.id]) for row in file.rows], qrels.path
+
+
+def _find_named(view: IndexView, file: QueryFile, named: Sequence[tuple[str, ...]], source: Path) -> dict[str, Member]:
+    """The named documents, all of which the index must hold."""
+    members = members_by_id(view, {one for ids in named for one in ids})
+    missing = [(row, one) for row, ids in zip(file.rows, named, strict=True) for one in ids if one not in members]
+    if missing:
+        row, identifier = missing[0]
+        others = f" ({len(missing) - 1} other relevant documents are not there either)" if len(missing) > 1 else ""
+        raise InputError(
+            f"query '{row.id}' names a relevant document that the index does not hold{others}",
+            source=source,
+            line=row.line if source == file.path else None,
+            field="relevant",
+            seen=identifier,
+            allowed="ids as the index stores them; where documents were written anew under other ids, name their "
+            "parallel group instead",
+        )
+    return members
+
+
+def _relevant_members(
+    view: IndexView,
+    file: QueryFile,
+    named: Sequence[tuple[str, ...]],
+    members: Mapping[str, Member],
+    group_field: str,
+    *,
+    expand_groups: bool,
+) -> tuple[list[list[Member]], list[str | None]]:
+    """Relevant documents of each query, and the one group they belong to."""
+    wanted: list[set[str]] = []
+    for row, ids in zip(file.rows, named, strict=True):
+        if not ids and row.group is None:
+            raise InputError(
+                "query without relevant document",
+                source=file.path,
+                line=row.line,
+                field="relevant",
+                seen=row.id,
+                allowed=f"a list of document ids in 'relevant', a group in '{group_field}', or a judgment above 0",
+            )
+        named_groups = {members[one].group for one in ids} if ids else {row.group}
+        wanted.append({group for group in named_groups if group is not None})
+    by_group: dict[str, list[Member]] = {}
+    if view.fields.group is None:
+        grouped = next((row for row, ids in zip(file.rows, named, strict=True) if not ids), None)
+        if grouped is not None:
+            raise InputError(
+                f"query '{grouped.id}' names a parallel group, but the documents' group field is not known",
+                source=file.path,
+                line=grouped.line,
+                field=group_field,
+                seen=grouped.group,
+                allowed="document ids in 'relevant', or the documents' keyword field that holds it (--group-field)",
+            )
+    else:
+        everything = {group for groups in wanted for group in groups}
+        if not expand_groups:
+            everything = {group for ids, own in zip(named, wanted, strict=True) if not ids for group in own}
+        by_group = group_members(view, everything)
+    relevant: list[list[Member]] = []
+    for row, ids, own in zip(file.rows, named, wanted, strict=True):
+        found = {one: members[one] for one in ids}
+        if expand_groups or not ids:
+            found |= {one.identifier: one for group in own for one in by_group.get(group, [])}
+        if not found:
+            raise InputError(
+                f"no document of the pool belongs to the group of query '{row.id}'",
+                source=file.path,
+                line=row.line,
+                field=group_field,
+                seen=row.group,
+                allowed=f"a value of the index's field '{view.fields.group}'",
+            )
+        relevant.append(sorted(found.values(), key=lambda one: one.identifier.encode()))
+    return relevant, [next(iter(own)) if len(own) == 1 else None for own in wanted]
+
+
+def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, ...]]:
+    """Language of each query, detected among the pool's where it is not given, and what to say about it."""
+    tags = [row.language for row in file.rows]
+    unknown = [number for number, tag in enumerate(tags) if tag == UNDETERMINED]
+    if not unknown:
+        return tags, ()
+    pool = view.pool().by_language.keys()
+    choice = sorted(pool) if pool and pool <= set(DETECTABLE_LANGUAGES) else None
+    detector = LanguageDetector(choice)
+    for number, told in zip(unknown, detector.detect([file.rows[number].text for number in unknown]), strict=True):
+        tags[number] = told.language or UNDETERMINED
+    unclear = [file.rows[number].id for number in unknown if tags[number] == UNDETERMINED]
+    notes = [f"the language of {len(unknown) - len(unclear)} queries was detected"]
+    if unclear:
+        shown = ", ".join(f"'{one}'" for one in unclear[:3])
+        notes.append(f"{len(unclear)} queries are left out, since their language is not clear: {shown}")
+    return tags, tuple(notes)

@@ -1,0 +1,160 @@
+"""Ranks in the lists that a deployment returns, and how much of the exact lists those hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.index.groups import Member
+from haystack_crossalign.opensearch.live.exact_top import unit_of
+from haystack_crossalign.opensearch.live.lists import Hit
+from haystack_crossalign.opensearch.live.queries import LiveQueries
+from haystack_crossalign.ranks.result_lists import ranks_from_lists, with_asked_depth
+from haystack_crossalign.ranks.table import RankTable
+
+__all__ = ["list_recall", "live_table"]
+
+
+def live_table(
+    lists: Sequence[Sequence[Hit]],
+    queries: LiveQueries,
+    *,
+    members: Mapping[str, Member],
+    asked: int | None = None,
+    by_version: bool | None = None,
+    pool_languages: Collection[str] = (),
+    pool_size: int | None = None,
+) -> RankTable:
+    """Ranks of the relevant versions of every query in its live list.
+
+    What a list does not hold is censored: it ranks below the list's depth. A list that is shorter than what was asked
+    for has ended by itself, and what it lacks was not found. Columns stand in the order of ``queries.relevant``, or of
+    ``queries.versions`` and behind them the relevant documents without a group, where versions are ranked: as in the
+    exact ranks of the same queries.
+
+    :param lists: result list of each query, best first.
+    :param queries: the queries and what is relevant to them.
+    :param members: language and group of every relevant document by its id, retrieved or not, see
+        `haystack_crossalign.opensearch.index.groups.members_by_id`. They also hold for the document's hits, since a
+        pipeline may tell less of them.
+    :param asked: documents asked for in each list, from `Retrieval.asked_depth`; None where that is not known.
+    :param by_version: whether documents are chunks of versions, and versions are ranked; None: where
+        ``queries.chunked``.
+    :param pool_languages: normalised languages of the pool; those of hits and relevant documents are added.
+    :param pool_size: number of versions in the pool, where it is known.
+    :returns: ranks over versions (documents unless `by_version`) with `depth`, `ended` and `top_language`.
+    :raises InputError: lists that do not fit the queries, or relevant documents that `members` lacks.
+    """
+    if len(lists) != len(queries):
+        raise InputError("the lists do not fit the queries", field="lists", seen=len(lists), allowed=str(len(queries)))
+    chunks = queries.chunked if by_version is None else by_version
+    known = _relevant_hits(queries, members)
+    for hit_list in lists:
+        for hit in hit_list:
+            known.setdefault(hit.id, hit)
+    ids = sorted(known, key=str.encode)
+    place = {name: number for number, name in enumerate(ids)}
+    units = {name: unit_of(known[name], by_version=chunks) for name in ids}
+    version_of: dict[tuple[str, str | None], int] = {}
+    versions = [version_of.setdefault(units[name], len(version_of)) for name in ids]
+    tags = sorted({*queries.languages, *pool_languages, *(hit.language for hit in known.values())})
+    code = {tag: number for number, tag in enumerate(tags)}
+    codes = [code[known[name].language] for name in ids]
+    relevant = [_columns(row, known, chunks) for row in queries.relevant]
+    table = ranks_from_lists(
+        _padded([[place[hit.id] for hit in row] for row in lists], -1, np.int64),
+        document_languages=np.array(codes, dtype=np.int32),
+        languages=tuple(tags),
+        query_languages=np.array([code[tag] for tag in queries.languages], dtype=np.int32),
+        relevant=_padded([[version_of[units[name]] for name in row] for row in relevant], -1, np.int64),
+        id_order=np.arange(len(ids)),
+        versions=np.array(versions, dtype=np.int64),
+        scores=_padded([[hit.score for hit in row] for row in lists], 0.0, np.float64),
+        pool_languages=tuple(sorted({*codes, *(code[tag] for tag in pool_languages)})),
+        pool_size=pool_size,
+    )
+    return with_asked_depth(table, [len(row) for row in lists], asked)
+
+
+def list_recall(
+    live: Sequence[Sequence[Hit]],
+    exact: Sequence[Sequence[Hit]],
+    k: int,
+    *,
+    by_version: bool = False,
+    asked: int | None = None,
+) -> NDArray[np.float64]:
+    """Share of each query's exact top k that the first k of its live list hold.
+
+    Documents of equal exact score are interchangeable: with A documents that score more than the k-th, and T that score
+    the same, recall = (found of A + min(found of T, k - |A|)) / k, so that one found in place of another that ties with
+    it is no loss. With fewer than k documents in the pool, their number takes the place of k.
+
+    :param live: result lists of Q queries, best first; their scores are not read.
+    :param exact: from `haystack_crossalign.opensearch.live.exact_top.exact_top` with the same k, ties included.
+    :param k: length of the lists that are compared.
+    :param by_version: whether versions are compared, each found where any of its chunks is.
+    :param asked: documents asked for in each live list, where versions are compared: a list of that length may be too
+        short for k versions, and is then compared as far as it goes.
+    :returns: float64 [Q], NaN where the pool is empty.
+    :raises InputError: numbers of lists that differ, or a k below 1.
+    """
+    if k < 1 or len(live) != len(exact):
+        raise InputError(
+            "the lists cannot be compared", field="k", seen=(k, len(live), len(exact)), allowed="k of 1 or more"
+        )
+    recall = np.full(len(live), np.nan)
+    for query, (found_list, exact_list) in enumerate(zip(live, exact, strict=True)):
+        found = list(dict.fromkeys(unit_of(hit, by_version=by_version) for hit in found_list))
+        length = min(k, len(exact_list))
+        if by_version and asked is not None and len(found_list) >= asked:
+            length = min(length, len(found))
+        if length:
+            recall[query] = _share(set(found[:length]), exact_list, length, by_version)
+    return recall
+
+
+def _share(found: set[tuple[str, str | None]], exact: Sequence[Hit], length: int, by_version: bool) -> float:
+    lowest = exact[length - 1].score
+    above = {unit_of(hit, by_version=by_version) for hit in exact if hit.score > lowest}
+    tied = {unit_of(hit, by_version=by_version) for hit in exact if hit.score == lowest}
+    return (len(found & above) + min(len(found & tied), length - len(above))) / length
+
+
+def _relevant_hits(queries: LiveQueries, members: Mapping[str, Member]) -> dict[str, Hit]:
+    """Relevant documents by id, with language and group."""
+    known: dict[str, Hit] = {}
+    for query, names in zip(queries.ids, queries.relevant, strict=True):
+        for name in names:
+            if name not in members:
+                raise InputError(
+                    f"the language of a relevant document of query '{query}' is not known", field="relevant", seen=name
+                )
+            known[name] = Hit(name, float("nan"), members[name].language, members[name].group)
+    return known
+
+
+def _columns(relevant: Sequence[str], known: Mapping[str, Hit], chunks: bool) -> list[str]:
+    """One document for each relevant version, in the order of the versions."""
+    if not chunks:
+        return list(relevant)
+    firsts: dict[tuple[str, str | None], str] = {}
+    for name in relevant:
+        firsts.setdefault(unit_of(known[name], by_version=True), name)
+
+    def order(name: str) -> tuple[bool, str, str]:
+        hit = known[name]
+        return (hit.group is None, hit.group or name, hit.language)
+
+    return sorted(firsts.values(), key=order)
+
+
+def _padded(rows: Sequence[Sequence[Any]], fill: float, dtype: type) -> NDArray[Any]:
+    table: NDArray[Any] = np.full((len(rows), max(map(len, rows), default=0)), fill, dtype=dtype)
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table

@@ -1,0 +1,225 @@
+"""Which model made the vectors of an index: what its mapping says, and whether a model is that one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import OFFLINE_PREFIX
+from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.model.fit import fit_model, wrong_dimension
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.run import Embedder
+
+__all__ = [
+    "META_KEY",
+    "ModelCheck",
+    "check_index_model",
+    "compare_models",
+    "describe_model",
+    "model_in_mapping",
+    "model_name",
+    "read_index_model",
+]
+
+META_KEY = "crossalign"
+"""The key of the mapping's ``_meta`` that is ours; all others belong to somebody else."""
+
+_DESCRIBED = ("name", "revision", "sha256", "dimension", "prompts", "normalized", "precision")
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """Whether a model is the one that made the vectors of an index.
+
+    :param ok: nothing speaks against it. It is also true where nothing could be compared; `basis` tells.
+    :param findings: what was seen and what to do, one sentence each; may hold remarks where ``ok`` is true.
+    :param cosines: by way of embedding, cosines of the documents embedded anew with their stored vectors.
+    :param basis: what the answer rests on: the mapping's ``_meta``, documents embedded anew, or nothing.
+    """
+
+    ok: bool
+    findings: tuple[str, ...] = ()
+    cosines: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    basis: Literal["mapping", "probe", "none"] = "mapping"
+
+    def require(self) -> ModelCheck:
+        """This check, if it is well.
+
+        :raises InputError: it is not; the message holds the findings.
+        """
+        if not self.ok:
+            raise InputError(
+                "; ".join(self.findings),
+                field="model",
+                allowed="the model that made the vectors; an audit goes on with --accept-model",
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; cosines to five decimals."""
+        cosines = {name: [round(value, 5) for value in values] for name, values in self.cosines.items()}
+        return {"ok": self.ok, "basis": self.basis, "findings": list(self.findings), "cosines": cosines}
+
+
+def describe_model(model: Embedder | Mapping[str, Any]) -> dict[str, Any]:
+    """What an index should know of its model: the ``_meta.crossalign.model`` of the mapping.
+
+    :param model: what embeds, or its provenance.
+    :returns: ``name``, ``revision`` and ``sha256`` (of the weights), ``dimension``, ``prompts``, ``normalized`` and
+        ``precision``, as far as they are known.
+    """
+    provenance = model if isinstance(model, Mapping) else model.provenance()
+    described = {key: provenance[key] for key in _DESCRIBED if provenance.get(key) is not None}
+    if str(described.get("name")).startswith(OFFLINE_PREFIX):
+        # Without the words for people behind it, so that the name can be used to load the model.
+        described["name"] = str(described["name"]).partition(" (")[0]
+    if "text_embedder" in provenance:
+        # A pipeline's hash is that of its file, which says nothing about the weights behind it.
+        described.pop("sha256", None)
+    return described
+
+
+def model_in_mapping(mapping: Mapping[str, Any], index: str) -> dict[str, Any] | None:
+    """The model that one index names in its mapping.
+
+    :param mapping: the index's part of the answer to ``GET /<index>/_mapping``.
+    :param index: its name, for the message.
+    :raises InputError: something stands there that describes no model.
+    """
+    own = mapping.get("mappings", {}).get("_meta", {}).get(META_KEY)
+    model = own.get("model") if isinstance(own, Mapping) else own
+    if model is None:
+        return None
+    if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
+        raise InputError(
+            "describes no model",
+            source=f"mapping of '{index}'",
+            field=f"_meta.{META_KEY}.model",
+            seen=model,
+            allowed=f"an object with {', '.join(_DESCRIBED)}",
+        )
+    return dict(model)
+
+
+def read_index_model(client: ReadOnlyClient, index: str) -> dict[str, Any] | None:
+    """The model that the mapping names, as `describe_model` wrote it.
+
+    :param client: connection.
+    :param index: index or alias.
+    :returns: None where the index, or one of several behind an alias, names none.
+    :raises InputError: the indices behind an alias name different models, or what stands there is no description.
+    """
+    found = {name: model_in_mapping(one, name) for name, one in sorted(client.mapping(index).items())}
+    named = {name: model for name, model in found.items() if model is not None}
+    if not named or len(named) < len(found):
+        return None
+    first, *others = named.items()
+    for name, model in others:
+        differences, _ = compare_models(first[1], model)
+        if differences:
+            raise InputError(
+                f"the indices '{first[0]}' and '{name}' were made with different models: {'; '.join(differences)}",
+                source=index,
+                field=f"_meta.{META_KEY}.model",
+            )
+    return dict(first[1])
+
+
+def compare_models(stored: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """How two descriptions differ, in ways that change vectors.
+
+    Equal weights with different names are the same model. Precision is no difference: cosines agree to 1e-4.
+
+    :param stored: description in the index.
+    :param other: description of the model in use.
+    :returns: a phrase for each difference, and whether they tell that both have the same weights. Names alone do not:
+        a name stands for other weights tomorrow.
+    """
+    differences = []
+    if _both(stored, other, "dimension") and stored["dimension"] != other["dimension"]:
+        differences.append(f"{stored['dimension']} dimensions in the index, {other['dimension']} of the model")
+    same = False
+    for key in ("sha256", "revision"):
+        if _both(stored, other, key):
+            same = stored[key] == other[key]
+            if not same:
+                differences.append(
+                    f"the index was made with {model_name(stored)}, the model in use is {model_name(other)}"
+                )
+            break
+    prompts, others = stored.get("prompts"), other.get("prompts")
+    if isinstance(prompts, Mapping) and isinstance(others, Mapping):
+        differences += [
+            f"the {role} prompt of the index is '{prompts.get(role) or ''}', that in use '{others.get(role) or ''}'"
+            for role in ("document", "query")
+            if (prompts.get(role) or "") != (others.get(role) or "")
+        ]
+    if _both(stored, other, "normalized") and bool(stored["normalized"]) != bool(other["normalized"]):
+        lengths = {True: "unit length", False: "the model's own lengths"}
+        differences.append(
+            f"the vectors of the index have {lengths[bool(stored['normalized'])]}, "
+            f"those in use {lengths[bool(other['normalized'])]}"
+        )
+    return tuple(differences), same
+
+
+def check_index_model(
+    client: ReadOnlyClient,
+    view: IndexView,
+    encoder: Embedder,
+    *,
+    target: str | PointInTime | None = None,
+    sample: int = 16,
+    seed: int = 0,
+    content_field: str = "content",
+    title_field: str | None = None,
+) -> ModelCheck:
+    """Whether the model in use made the vectors of the index.
+
+    What the mapping says decides. Where it says nothing, or only a name, some stored documents are embedded anew, with
+    the model's document prompt and otherwise, and compared with their stored vectors.
+
+    :param client: connection.
+    :param view: index, fields and filter, best at a point in time.
+    :param encoder: the model in use.
+    :param target: index or alias whose mapping is read; the indices of the view where it is none.
+    :param sample: number of documents to embed anew.
+    :param seed: draws the documents.
+    :param content_field: field that holds the text.
+    :param title_field: field whose value may stand before the text.
+    :raises CrossAlignError: the index cannot be read.
+    """
+    named = read_index_model(client, target if isinstance(target, str) else ",".join(view.fields.indices))
+    used = describe_model(encoder)
+    dimension = used.get("dimension")
+    if dimension is not None and dimension != view.fields.vector.dimension:
+        return ModelCheck(False, (wrong_dimension(view, model_name(used), int(dimension)),))
+    if named is not None:
+        differences, same = compare_models(named, used)
+        if differences:
+            return ModelCheck(False, tuple(_advise(one) for one in differences))
+        if same:
+            return ModelCheck(True)
+    found = fit_model(view, encoder, sample=sample, seed=seed, content_field=content_field, title_field=title_field)
+    return ModelCheck(found.ok, found.findings, found.cosines, "probe" if found.cosines else "none")
+
+
+def model_name(described: Mapping[str, Any]) -> str:
+    """A model's name with the start of its commit or of the hash of its weights."""
+    version = described.get("revision") or described.get("sha256")
+    return f"'{described.get('name')}'" + (f" ({str(version)[:12]})" if version else "")
+
+
+def _both(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
+    return one.get(key) is not None and other.get(key) is not None
+
+
+def _advise(difference: str) -> str:
+    if "prompt" in difference:
+        return f"{difference}: use the prompts of the index (--query-prefix, --document-prefix), or index anew"
+    return f"{difference}: use the model of the index (--model), or index anew with this one"

@@ -1,0 +1,1 @@
+"""Haystack pipelines in YAML, used as embedders and as retrievers."""

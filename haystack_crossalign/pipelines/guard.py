@@ -1,0 +1,261 @@
+"""Holds a Haystack pipeline to reading: refuses writers, and ties down every document store in it.
+
+Three checks, none of which relies on another: writers are refused by what they are called and by what their code calls;
+OpenSearch stores get a transport that refuses to send anything but reads; and the methods of any store that change
+documents are replaced by a refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import CodeType
+from typing import Any, NoReturn
+
+from haystack import Pipeline
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.addresses import checked_address
+from haystack_crossalign.opensearch.connection.guarded_transport import guarded_transport
+from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
+from haystack_crossalign.opensearch.connection.traffic import Traffic
+
+__all__ = ["guarded_mapping", "hold_to_reading", "refuse_named_writers"]
+
+_FROM_ENVIRONMENT = "haystack_crossalign.components.environment."
+_STORE = "OpenSearchDocumentStore"
+_CHANGES = ("write_", "delete_", "update_", "create_index")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def refuse_named_writers(data: Mapping[str, Any], source: Path) -> None:
+    """Refuse components whose class is called a writer, before anything is imported or built.
+
+    :param data: mapping of the pipeline; pipelines inside of its components are searched as well.
+    :param source: the file it stands in, for the message.
+    :raises InputError: naming the component.
+    """
+    for name, part in _parts(data, ""):
+        kind = str(part.get("type", ""))
+        if kind.rpartition(".")[2].endswith("Writer"):
+            _refuse_writer(name, kind, source)
+
+
+def guarded_mapping(
+    data: Mapping[str, Any],
+    source: Path,
+    *,
+    traffic: Traffic,
+    connection: Mapping[str, Any] | None,
+    timeout: float,
+    environ: Mapping[str, str],
+) -> dict[str, Any]:
+    """The pipeline's mapping with every OpenSearch document store in it held to reading.
+
+    Stores create no index, verify certificates unless told otherwise, wait no longer than a time limit, and send only
+    reads. ``${NAME}`` in hosts and index stands for an environment variable, and a store without hosts is connected
+    as the audit is. Retrievers that would turn a failure into an empty list raise it instead.
+
+    :param data: mapping of the pipeline; stays as it is.
+    :param source: the file it stands in, for messages.
+    :param traffic: record of the stores' requests.
+    :param connection: how the audit is connected, see `ReadOnlyClient.connection`.
+    :param timeout: seconds to wait for an answer, where a store names no time limit.
+    :param environ: the environment.
+    :raises InputError: for an address or a secret that cannot be taken from a file, or a variable that is not set.
+    """
+
+    def guarded(value: Any, name: str) -> Any:
+        if isinstance(value, list):
+            return [guarded(one, name) for one in value]
+        if not isinstance(value, Mapping):
+            return value
+        made = {key: guarded(one, f"{name}.{key}" if name else str(key)) for key, one in value.items()}
+        if str(made.get("type", "")).rpartition(".")[2] == _STORE:
+            made["init_parameters"] = options(dict(made.get("init_parameters") or {}), name)
+        if made.get("raise_on_failure") is False:
+            made["raise_on_failure"] = True
+        return made
+
+    def options(given: dict[str, Any], name: str) -> dict[str, Any]:
+        _refuse_plain_secrets(given, source, name)
+        for key in ("hosts", "index"):
+            given[key] = _expanded(given.get(key), source, f"{name}.{key}", environ)
+        inherited: dict[str, Any] | None = None
+        if given["hosts"] is None:
+            if connection is None:
+                raise InputError("names no hosts", source=source, field=name, allowed="addresses of the cluster")
+            inherited = dict(connection)
+            given["hosts"] = inherited.pop("hosts")
+        given["hosts"] = _checked_hosts(given["hosts"], source, name)
+        if given["index"] is None:
+            del given["index"]
+        for key in ("connection_class", "transport_class"):
+            given.pop(key, None)
+        if given.get("verify_certs") is None:
+            given["verify_certs"] = True
+        if given.get("timeout") is None:
+            given["timeout"] = timeout
+        return {**given, "create_index": False, "transport_class": guarded_transport(traffic, inherited)}
+
+    made: dict[str, Any] = guarded(data, "")
+    return made
+
+
+def hold_to_reading(pipeline: Pipeline, source: Path) -> tuple[str, ...]:
+    """Refuse components whose code writes, and make the stores of all others refuse to change anything.
+
+    :param pipeline: a pipeline from `guarded_mapping`.
+    :param source: the file it stands in, for the message.
+    :returns: what cannot be promised, in sentences: stores of other kinds are only kept from writing by their methods.
+    :raises InputError: naming a component that writes, or one that makes an OpenSearch store by itself.
+    """
+    notes = []
+    for name, part in _built_parts(pipeline):
+        kind = f"{type(part).__module__}.{type(part).__qualname__}"
+        if not _is_store(part):
+            if _writes(type(part)):
+                _refuse_writer(name, kind, source)
+            continue
+        if type(part).__name__ == _STORE:
+            if not _is_guarded(part):
+                raise InputError(
+                    f"component '{name}' makes an OpenSearch document store of its own, and that could write",
+                    source=source,
+                    field="components",
+                    allowed="a store in the component's init_parameters",
+                )
+        elif not kind.startswith("haystack.document_stores.in_memory."):
+            notes.append(
+                f"{source.name}: the document store of '{name}' ({type(part).__name__}) is kept from writing by its "
+                "methods, but not what it sends"
+            )
+        for method in dir(type(part)):
+            if method.startswith(_CHANGES):
+                setattr(part, method, _refusal(name, method))
+    return tuple(dict.fromkeys(notes))
+
+
+def _parts(data: Any, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Components by name, those of pipelines inside of others with their names in front."""
+    if isinstance(data, list):
+        for one in data:
+            yield from _parts(one, prefix)
+    if not isinstance(data, Mapping):
+        return
+    for key, value in data.items():
+        if key == "components" and isinstance(value, Mapping):
+            for name, part in value.items():
+                if isinstance(part, Mapping):
+                    yield f"{prefix}{name}", part
+                    yield from _parts(part, f"{prefix}{name}.")
+        else:
+            yield from _parts(value, prefix)
+
+
+def _built_parts(pipeline: Pipeline) -> Iterator[tuple[str, Any]]:
+    """Components and document stores by the name of the component that holds them, however deep they lie."""
+    seen = {id(pipeline)}
+    pending: list[tuple[str, Any]] = [(name, part) for name, part in pipeline.walk()]
+    while pending:
+        name, value = pending.pop(0)
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Pipeline):
+            pending += [(f"{name}.{inner}", part) for inner, part in value.walk()]
+        elif isinstance(value, Mapping):
+            pending += [(name, one) for one in value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            pending += [(name, one) for one in value]
+        elif hasattr(value, "__haystack_input__") or _is_store(value):
+            yield name, value
+            pending += [(name, one) for one in vars(value).values()]
+
+
+def _is_store(value: object) -> bool:
+    stores = ("write_documents", "count_documents", "filter_documents")
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in stores)
+
+
+def _is_guarded(store: Any) -> bool:
+    given = store.to_dict()["init_parameters"]
+    made_here = getattr(given.get("transport_class"), "__module__", None) == guarded_transport.__module__
+    return made_here and given.get("create_index") is False
+
+
+def _writes(kind: type) -> bool:
+    """Whether any method of a class names a method of document stores that changes documents."""
+    names: set[str] = set()
+    for one in kind.__mro__:
+        for attribute in vars(one).values():
+            function = getattr(attribute, "__func__", attribute)
+            code = getattr(function, "__code__", None)
+            if isinstance(code, CodeType):
+                names.update(_names(code))
+    documents = (name.removesuffix("_async") for name in names if name.startswith(_CHANGES))
+    return any(name.endswith(("_documents", "_by_filter")) for name in documents)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _refusal(name: str, method: str) -> Any:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise WriteRefusedError(f"refused {method} on the document store of '{name}': an audit only reads")
+
+    return refuse
+
+
+def _refuse_writer(name: str, kind: str, source: Path) -> NoReturn:
+    raise InputError(
+        f"component '{name}' writes documents; an audit only reads",
+        source=source,
+        field="components",
+        seen=kind,
+        allowed="a query pipeline without writers",
+    )
+
+
+def _refuse_plain_secrets(given: Mapping[str, Any], source: Path, name: str) -> None:
+    login = given.get("http_auth")
+    plain = isinstance(login, str) or (isinstance(login, list) and any(isinstance(one, str) for one in login))
+    headers = given.get("headers")
+    if plain or (isinstance(headers, Mapping) and any(str(key).lower() == "authorization" for key in headers)):
+        # The value is not shown: it may be the secret itself.
+        raise InputError(
+            "holds a user name or secret in plain text",
+            source=source,
+            field=f"{name}.http_auth" if plain else f"{name}.headers",
+            allowed="secrets of type env_var, or no hosts, for the connection of the audit",
+        )
+
+
+def _expanded(value: Any, source: Path, field: str, environ: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_expanded(one, source, field, environ) for one in value]
+    if isinstance(value, Mapping) and str(value.get("type", "")).startswith(_FROM_ENVIRONMENT):
+        # Read here already, so that the addresses can be checked.
+        given = dict(value.get("init_parameters") or {})
+        variable = given.get("variable")
+        value = environ.get(str(variable)) or given.get("default") or f"${{{variable}}}"
+    if not isinstance(value, str):
+        return value
+    for name in _VARIABLE.findall(value):
+        if name not in environ:
+            raise InputError(f"the environment variable {name} is not set", source=source, field=field)
+    return _VARIABLE.sub(lambda found: environ[found[1]], value)
+
+
+def _checked_hosts(hosts: Any, source: Path, name: str) -> list[Any]:
+    listed = hosts if isinstance(hosts, list) else [hosts]
+    parts = [part for one in listed for part in (one.split(",") if isinstance(one, str) else [one])]
+    return [
+        checked_address(one.strip(), source=source, field=f"{name}.hosts") if isinstance(one, str) else one
+        for one in parts
+    ]

@@ -1,0 +1,335 @@
+"""Any Haystack query pipeline in YAML as a source of live lists; it can read and nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from haystack import Document, Pipeline
+from haystack.core.errors import PipelineError, PipelineRuntimeError
+from numpy.typing import NDArray
+from opensearchpy.exceptions import TransportError
+
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.opensearch.connection.client import Patience, PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, MissingPermissionError, explain, is_busy
+from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
+from haystack_crossalign.opensearch.connection.traffic import Traffic
+from haystack_crossalign.opensearch.index.groups import members_by_id
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.lists import Hit, checked_depth
+from haystack_crossalign.pipelines.documents import comparison_value
+from haystack_crossalign.pipelines.file import PipelineFile, load_pipeline, read_pipeline_file
+from haystack_crossalign.pipelines.guard import guarded_mapping, hold_to_reading, refuse_named_writers
+from haystack_crossalign.pipelines.shape import PipelineShape, cut_to_documents
+
+__all__ = ["QueryPipeline"]
+
+_ALLOWED = "a Haystack pipeline that turns a query into documents"
+_LOOK = "indices:admin/get"
+# What building or warming up a component of any kind may raise: missing models, packages, variables, connections.
+_FAILURES = (OSError, ValueError, TypeError, RuntimeError, LookupError, AttributeError, ImportError)
+
+
+class QueryPipeline:
+    """Result lists of a pipeline. It searches the index as it is: a point in time cannot be handed to it.
+
+    Retrievers that take ``top_k`` when they run, and joiners behind them, are asked for the depth. Where a ranker or
+    anything else comes behind them, the lists are as long as the pipeline is set up to make them. What comes behind
+    the documents, such as a generator, is not run.
+
+    `notes` holds what cannot be promised, in sentences for the report.
+
+    :param pipeline: a pipeline that has been held to reading.
+    :param shape: how to run it.
+    :param file: where it stands.
+    :param view: the audited index, to check that the documents are its own; None checks nothing.
+    :param id_field: meta field that holds the id a document has in the index; None: its own id.
+    :param language_field: meta field of the language, with or without ``meta.`` in front.
+    :param group_field: meta field of the parallel group.
+    :param patience: how long to try again while the cluster is busy.
+    :param notes: see above.
+    """
+
+    name = "pipeline"
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        shape: PipelineShape,
+        file: PipelineFile,
+        *,
+        view: IndexView | None = None,
+        id_field: str | None = None,
+        language_field: str = "language",
+        group_field: str | None = "parallel_id",
+        patience: Patience | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.notes = notes
+        self._pipeline = pipeline
+        self._shape = shape
+        self._file = file
+        self._view = view
+        self._id_field = id_field
+        self._language_of = _from_meta(language_field)
+        self._group_of = None if group_field is None else _from_meta(group_field)
+        self._id_of = None if id_field is None else _from_meta(id_field)
+        self._patience = patience or Patience()
+        self._warm = False
+        self._joined = view is None
+
+    @classmethod
+    def from_yaml(
+        cls,
+        path: str | Path,
+        *,
+        client: ReadOnlyClient | None = None,
+        view: IndexView | None = None,
+        id_field: str | None = None,
+        language_field: str = "language",
+        group_field: str | None = "parallel_id",
+        timeout: float = 60.0,
+        environ: Mapping[str, str] | None = None,
+    ) -> QueryPipeline:
+        """Read, check and build a pipeline; nothing is sent yet.
+
+        :param path: the file.
+        :param client: the audit's client: its connection serves stores that name no hosts, its `traffic` records what
+            all OpenSearch stores send, and its patience holds for them.
+        :param view: the audited index; lists whose documents it does not know are then refused.
+        :param id_field: meta field that holds the id a document has in the index; None: its own id.
+        :param language_field: meta field of the language.
+        :param group_field: meta field of the parallel group, None where there is none.
+        :param timeout: seconds to wait for an answer, where a store names no time limit.
+        :param environ: environment for ``${NAME}`` in hosts and index; None: that of the process.
+        :raises InputError: the file is no such pipeline, holds a writer, or has no single result.
+        """
+        file = read_pipeline_file(path, allowed=_ALLOWED)
+        refuse_named_writers(file.data, file.path)
+        data = guarded_mapping(
+            file.data,
+            file.path,
+            traffic=client.traffic if client is not None else Traffic(),
+            connection=client.connection() if client is not None else None,
+            timeout=timeout,
+            environ=os.environ if environ is None else environ,
+        )
+        pipeline = load_pipeline(file, data)
+        notes = hold_to_reading(pipeline, file.path)
+        return cls(
+            pipeline,
+            cut_to_documents(pipeline, file.path),
+            file,
+            view=view,
+            id_field=id_field,
+            language_field=language_field,
+            group_field=group_field,
+            patience=client.patience if client is not None else None,
+            notes=notes,
+        )
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether the pipeline takes the queries' vectors instead of embedding them by itself."""
+        return bool(self._shape.vectors)
+
+    def close(self) -> None:
+        """Close what the pipeline's components hold open."""
+        self._pipeline.close()
+
+    def asked_depth(self, depth: int) -> int | None:
+        """The depth where only retrievers and joiners make the lists, else None."""
+        return depth if self._shape.deep else None
+
+    def retrieve(
+        self,
+        texts: Sequence[str],
+        vectors: NDArray[np.float32] | None,
+        depth: int,
+        target: str | PointInTime,
+    ) -> list[list[Hit]]:
+        """Result lists, see `haystack_crossalign.opensearch.live.lists.Retrieval`.
+
+        The pipeline does not search the target; what the audited index knows of its documents is looked up there.
+
+        :raises InputError: no vectors where they are needed, or documents that the audited index does not know.
+        :raises ExternalError: a component failed; it is named.
+        """
+        checked_depth(depth)
+        if self.needs_vectors and (vectors is None or len(vectors) != len(texts)):
+            raise InputError(
+                "the pipeline needs a vector for each query",
+                source=self._file.path,
+                field="query_embedding",
+                seen=None if vectors is None else len(vectors),
+            )
+        self._warm_up()
+        lists = []
+        for row, text in enumerate(texts):
+            documents = self._run(text, None if vectors is None else vectors[row], depth)
+            lists.append([self._hit(document) for document in documents[:depth]])
+        return self._with_index(lists, target)
+
+    def provenance(self) -> dict[str, Any]:
+        """File, hash and classes; no parameter, so that no secret can slip in."""
+        return {
+            "name": self.name,
+            "file": self._file.path.name,
+            "sha256": self._file.sha256,
+            "components": {
+                name: f"{type(part).__module__}.{type(part).__qualname__}"
+                for name, part in sorted(self._pipeline.walk(), key=lambda pair: pair[0])
+            },
+            "output": ".".join(self._shape.output),
+            "depth_set_on": [f"{name}.{socket}" for name, socket in self._shape.depths],
+            "id_field": self._id_field,
+        }
+
+    def _warm_up(self) -> None:
+        if self._warm:
+            return
+        for name, part in self._pipeline.walk():
+            if hasattr(part, "warm_up"):
+                try:
+                    part.warm_up()
+                except CrossAlignError as error:
+                    raise ExternalError(f"{self._file.path.name}: component '{name}' cannot start: {error}") from error
+                except _FAILURES as error:
+                    raise ExternalError(
+                        f"{self._file.path.name}: component '{name}' cannot start: {_one_line(error)}"
+                    ) from error
+        self._warm = True
+
+    def _run(self, text: str, vector: NDArray[np.float32] | None, depth: int) -> list[Document]:
+        inputs: dict[str, dict[str, Any]] = {}
+        values: list[tuple[tuple[tuple[str, str], ...], Any]] = [
+            (self._shape.texts, text),
+            (self._shape.text_lists, [text]),
+            (self._shape.vectors, None if vector is None else [float(value) for value in vector]),
+            (self._shape.depths, depth),
+        ]
+        for sockets, value in values:
+            for name, socket in sockets:
+                inputs.setdefault(name, {})[socket] = value
+        name, socket = self._shape.output
+        deadline = time.monotonic() + self._patience.total
+        attempt = 0
+        while True:
+            try:
+                # A component that did not run, behind a branch that was not taken, found nothing.
+                documents = self._pipeline.run(inputs, include_outputs_from={name}).get(name, {}).get(socket)
+                return list(documents or [])
+            except (PipelineError, PipelineRuntimeError, ValueError) as error:
+                wait = self._patience.wait(attempt)
+                lost = _transport_error(error)
+                if lost is None or not is_busy(lost) or time.monotonic() + wait > deadline:
+                    raise self._failure(error) from error
+            time.sleep(wait)
+            attempt += 1
+
+    def _failure(self, error: Exception) -> CrossAlignError:
+        """What a failed run means, with the component's name."""
+        name = getattr(error, "component_name", None)
+        where = f"{self._file.path.name}: component '{name}'" if name else self._file.path.name
+        for cause in _causes(error):
+            if isinstance(cause, WriteRefusedError):
+                return InputError(
+                    f"component '{name}' tried to write; an audit only reads ({cause})", source=self._file.path
+                )
+        lost = _transport_error(error)
+        if lost is not None:
+            meant = explain(lost, request="a search", host=where)
+            if isinstance(meant, MissingPermissionError) and not meant.permissions:
+                # Document stores first ask for the index with HEAD, whose answer has no body that would say more.
+                return MissingPermissionError(
+                    f"{where}: its document store may not look for the index: the user lacks the permission "
+                    f"'{_LOOK}'; see {ROLE_PAGE}",
+                    (_LOOK,),
+                )
+            return meant if isinstance(meant, InputError) else ExternalError(str(meant))
+        return ExternalError(f"{where} failed: {_one_line(error.__cause__ or error)}")
+
+    def _hit(self, document: Document) -> Hit:
+        name: Any = document.id
+        if self._id_of is not None:
+            name = self._id_of(document)
+            if name is None:
+                raise InputError(
+                    "a document of the pipeline lacks the id that it has in the index",
+                    source=self._file.path,
+                    field=self._id_field,
+                    seen=document.id,
+                )
+        group = None if self._group_of is None else self._group_of(document)
+        score = float("nan") if document.score is None else float(document.score)
+        return Hit(str(name), score, self._tag(document), None if group is None else str(group))
+
+    def _tag(self, document: Document) -> str:
+        value = self._language_of(document)
+        if value is None or value in {"", UNDETERMINED}:
+            return UNDETERMINED
+        if self._view is not None:
+            return self._view.tag(str(value))
+        return normalise_language(value, source=self._file.path, field="language")
+
+    def _with_index(self, lists: list[list[Hit]], target: str | PointInTime) -> list[list[Hit]]:
+        """The lists, with what the index knows of documents whose language the pipeline does not tell."""
+        if self._view is None:
+            return lists
+        # The point in time of the view may be closed by now.
+        view = copy(self._view)
+        view.target = target
+        found = dict.fromkeys(hit.id for row in lists for hit in row)
+        unclear = {hit.id for row in lists for hit in row if hit.language == UNDETERMINED}
+        # One list is enough to see whether the ids are those of the index.
+        wanted = unclear if self._joined else unclear | {hit.id for hit in next(filter(None, lists), [])}
+        known = members_by_id(view, wanted)
+        if found and not self._joined:
+            if not known:
+                raise InputError(
+                    "the audited index holds none of the documents that the pipeline returns",
+                    source=self._file.path,
+                    field=self._id_field or "id",
+                    seen=next(iter(found)),
+                    allowed="documents by the ids of the index; another meta field may hold them (id_field)",
+                )
+            self._joined = True
+        return [
+            [
+                Hit(hit.id, hit.score, known[hit.id].language, hit.group or known[hit.id].group)
+                if hit.id in known and hit.language == UNDETERMINED
+                else hit
+                for hit in row
+            ]
+            for row in lists
+        ]
+
+
+def _from_meta(field: str) -> Callable[[Document], Any]:
+    return comparison_value(f"meta.{field.removeprefix('meta.')}")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error, what caused it, and so on."""
+    chain: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in chain:
+        chain.append(one)
+        one = one.__cause__ or one.__context__
+    return chain
+
+
+def _transport_error(error: BaseException) -> TransportError | None:
+    return next((one for one in _causes(error) if isinstance(one, TransportError)), None)
+
+
+def _one_line(error: BaseException) -> str:
+    """What an error says, short and without its line breaks."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

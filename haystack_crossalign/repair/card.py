@@ -1,0 +1,123 @@
+"""Model card of a repaired model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from haystack_crossalign.repair.language_maps import describe_share
+
+__all__ = ["repair_card"]
+
+_TEMPLATE = """---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags:
+- sentence-transformers
+- feature-extraction
+- crossalign
+base_model: {base}
+language:
+{languages}
+---
+
+# {name}, repaired
+
+The embeddings of `{name}` with the directions projected out in which the languages {names} differ, so that a query
+finds its answer in whatever language it is written. Nothing was trained: {layers}. It is a stock
+sentence-transformers folder.
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/to/this/folder")
+{usage}
+```
+
+Vectors of the base model that are in an index already need no new embedding: `{matrix}`, which was written with this
+folder, moves them (see `crossalign repair --help`). Vectors of the two models must not be compared with each other.
+
+## How it was made
+
+- Tool: haystack-crossalign {version}, `crossalign repair`
+- Base model: `{name}`, SHA-256 of its weights `{sha256}`
+- Fitted on: {fitted}
+- Directions taken out: {directions}, strength {strength:g}; share of the common mean taken away: {share:g}; {whitening}
+- Maps: {maps}
+- Chosen by: {criterion}, under the condition that no language loses same-language NDCG@1 beyond the
+  tolerance, or more than one query where queries are too few to see it
+- Data: {data}
+
+## Same-language retrieval on held-out documents (NDCG@1)
+
+| language | queries | before | after | difference, 95 % interval | verdict |
+|---|---|---|---|---|---|
+{table}
+
+{notes}
+
+## Licence
+
+The weights are those of the base model: its licence holds. What follows it was fitted on the data named above; see to
+it that their licence allows your use.
+
+## Method
+
+Removal of language information by projection: LIR (Yang et al., 2021), LSAR (Xie et al., 2022), SHIFT.
+"""
+
+
+def repair_card(data: Mapping[str, Any], name: str) -> str:
+    """The card, in Markdown with the metadata that model hubs read.
+
+    :param data: what ``repair.json`` holds.
+    :param name: name of the base model.
+    """
+    model, chosen = data["model"] or {}, data["chosen"]
+    own, ridge = chosen["own_share"], chosen["ridge"]
+    prompts = model.get("prompts") or {}
+    lines = [
+        f"| {one['language']} | {one['queries']} | {one['before']:.3f} | {one['after']:.3f} | "
+        f"{100 * one['difference']:+.1f} ({100 * one['interval'][0]:+.1f} to {100 * one['interval'][1]:+.1f}) points | "
+        f"{one['verdict']} |"
+        for one in data["same_language"]
+    ]
+    languages = sorted(data["fitted_on"])
+    usage = (
+        'queries = model.encode_query(["…"])\npassages = model.encode_document(["…"])  # the prompts are in the folder'
+        if prompts.get("query") or prompts.get("document")
+        else 'vectors = model.encode(["…"])'
+    )
+    return _TEMPLATE.format(
+        base=_quoted(name),
+        languages="\n".join(f"- {_quoted(tag)}" for tag in languages),
+        name=name,
+        names=", ".join(languages),
+        usage=usage,
+        matrix=data["matrix_file"],
+        version=data["tool"]["version"],
+        sha256=model.get("sha256") or "not known",
+        fitted=", ".join(f"{count} documents in {tag}" for tag, count in data["fitted_on"].items()),
+        directions=data["directions"],
+        strength=chosen["strength"],
+        share=chosen["common_share"],
+        whitening="no whitening"
+        if chosen["whitening"] is None
+        else f"differences between translations whitened, shrinkage {chosen['whitening']:g}",
+        layers="one linear layer follows the base model (Normalize, Dense without activation, Normalize)"
+        if own is None
+        else "a map for each language follows the base model (Normalize, three Dense with ReLU, Normalize)",
+        maps="one map for all languages"
+        if own is None
+        else f"a map for each language (further share {describe_share(own)}, ridge {ridge:g})",
+        criterion=data["criterion"],
+        data=", ".join(f"`{one['name']}` (SHA-256 `{one['sha256'][:16]}…`)" for one in data["data"]) or "in memory",
+        table="\n".join(lines),
+        notes="\n".join(f"- {note}" for note in data["notes"]),
+    )
+
+
+def _quoted(text: str) -> str:
+    # YAML 1.1 reads `no`, the tag of Norwegian, as false.
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

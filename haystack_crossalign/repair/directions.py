@@ -1,0 +1,339 @@
+"""Repair without training: take the directions that tell languages apart out of the embeddings.
+
+Related work: removal of language information by projection (LIR, Yang et al. 2021), low-rank subtraction (LSAR, Xie et
+al. 2022), offsets between language means (SHIFT). Here the directions are those that the means of the languages span,
+and the map is one affine map for all texts, so that nobody has to know the language of a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.repair.affine import AffineMap, unit
+from haystack_crossalign.repair.language_maps import OwnShare, fit_language_maps
+from haystack_crossalign.repair.language_means import language_means, parallel_rows
+from haystack_crossalign.repair.matrix_file import VectorMap
+
+__all__ = [
+    "COMMON_SHARES",
+    "OWN_SHARES",
+    "RIDGES",
+    "SHRINKAGES",
+    "STRENGTHS",
+    "LanguageDirections",
+    "RepairChoice",
+    "RepairScore",
+    "Trial",
+    "choose_language_maps",
+    "choose_repair",
+    "fit_language_directions",
+]
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+COMMON_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
+SHRINKAGES: tuple[float | None, ...] = (None, 10.0, 3.0)
+"""What is tried of the whitening where there are parallel documents; None is none."""
+
+OWN_SHARES = (0.0, 0.25, 0.5, 0.75)
+"""What is tried of a map for each language: parts of what is left of the common mean."""
+RIDGES = (10.0, 3.0)
+
+_TOLERANCE = 1e-9  # of two equal measures that were summed in another order
+
+
+@dataclass(frozen=True)
+class LanguageDirections:
+    """What a sample of embeddings says about the languages.
+
+    :param languages: tags, ascending.
+    :param counts: documents per language.
+    :param means: float64 ``[L, dim]``, mean of each language's unit-length embeddings, over the same documents as far
+        as parallel ones tell (:func:`~haystack_crossalign.repair.language_means.language_means`).
+    :param common: float64 ``[dim]``, mean of those means: each language counts once, however many documents it has.
+    :param basis: float64 ``[k, dim]``, orthonormal, the directions in which the means differ, the strongest first.
+    :param spread: float64 ``[dim, dim]``, mean outer product of what tells the versions of one document apart, beyond
+        the language means; None without parallel documents.
+    :param groups: parallel documents behind it.
+    """
+
+    languages: tuple[str, ...]
+    counts: tuple[int, ...]
+    means: NDArray[np.float64]
+    common: NDArray[np.float64]
+    basis: NDArray[np.float64]
+    spread: NDArray[np.float64] | None = None
+    groups: int = 0
+
+    def affine(
+        self,
+        strength: float = 1.0,
+        common_share: float = 0.0,
+        directions: int | None = None,
+        whitening: float | None = None,
+    ) -> AffineMap:
+        """The map ``x -> W x - common_share * W common`` with ``W = H P``, ``P = I - strength * B' B``; ``H = I``,
+        or with whitening ``H ~ (P S P + whitening * t * I)^(-1/2)``, S the spread and t the mean of its diagonal.
+
+        The whitening is within-class covariance normalisation (WCCN, Hatch et al. 2006), the versions of one document
+        being a class: directions in which translations differ count less.
+
+        :param strength: share of the language directions that is taken out, 0 to 1; at 1 all language means coincide.
+        :param common_share: share of the common mean that is taken away, 0 to 1. It spreads the embeddings, which
+            otherwise lie in a narrow cone.
+        :param directions: number of directions, the strongest first; None takes all.
+        :param whitening: shrinkage, above 0: the larger, the weaker; None whitens nothing.
+        :raises InputError: for a value out of range, and for whitening without parallel documents.
+        """
+        for name, value in (("strength", strength), ("common_share", common_share)):
+            if not 0 <= value <= 1:
+                raise InputError("out of range", field=name, seen=value, allowed="0 to 1")
+        if directions is not None and not 1 <= directions <= len(self.basis):
+            raise InputError("out of range", field="directions", seen=directions, allowed=f"1 to {len(self.basis)}")
+        basis = self.basis[:directions]
+        matrix = np.eye(len(self.common)) - strength * basis.T @ basis
+        if whitening is not None:
+            matrix = self._whitening(matrix, whitening) @ matrix
+        bias = -common_share * (matrix @ self.common)
+        counts = ",".join(f"{tag}:{count}" for tag, count in zip(self.languages, self.counts, strict=True))
+        metadata = {
+            "method": "language directions",
+            "documents": counts,
+            "directions": str(len(basis)),
+            "strength": f"{strength:g}",
+            "common_share": f"{common_share:g}",
+        }
+        if whitening is not None:
+            metadata |= {"whitening": f"{whitening:g}", "parallel_documents": str(self.groups)}
+        return AffineMap(matrix.astype(np.float32), bias.astype(np.float32), metadata)
+
+    def _whitening(self, projection: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
+        if self.spread is None:
+            raise InputError(
+                "whitening needs parallel documents", field="whitening", seen=shrinkage, allowed="none without them"
+            )
+        if not 0 < shrinkage < float("inf"):
+            raise InputError("out of range", field="whitening", seen=shrinkage, allowed="a finite number above 0")
+        spread = projection @ self.spread @ projection
+        values, vectors = np.linalg.eigh((spread + spread.T) / 2)
+        scales = 1 / np.sqrt(np.maximum(values, 0) + shrinkage * np.trace(spread) / len(spread))
+        whitening = (vectors * scales) @ vectors.T
+        # Only the shape matters: the result is scaled to unit length, and the bias with the matrix.
+        return np.asarray(whitening / np.mean(np.diag(whitening)))
+
+
+def fit_language_directions(
+    embeddings: ArrayLike, languages: Sequence[str], groups: Sequence[str] | None = None
+) -> LanguageDirections:
+    """Find the directions in which the language means differ.
+
+    The documents may be parallel or not; parallel ones need fewer, as their means differ by nothing but the language.
+
+    :param embeddings: ``[n, dim]``, of any length.
+    :param languages: language tag of each, at least two different ones.
+    :param groups: parallel group of each; None where nothing is known to be parallel. Needed for whitening.
+    :raises InputError: for fewer than two languages, wrong shapes, vectors that are zero or not finite, and languages
+        whose means coincide.
+    """
+    vectors = np.asarray(embeddings, dtype=np.float64)
+    if vectors.ndim != 2 or len(vectors) != len(languages):
+        raise InputError(
+            "one language is needed for each embedding",
+            field="languages",
+            seen=len(languages),
+            allowed=f"as many as embeddings, {vectors.shape}",
+        )
+    if not np.isfinite(vectors).all() or (np.abs(vectors).max(axis=1, initial=0) == 0).any():
+        raise InputError("an embedding is zero or not finite", field="embeddings")
+    tags = tuple(sorted(set(languages)))
+    if len(tags) < 2:
+        raise InputError("at least two languages are needed", field="languages", seen=tags)
+    codes = np.asarray([tags.index(tag) for tag in languages])
+    vectors = unit(vectors)
+    means = language_means(vectors, codes, groups)
+    common = means.mean(axis=0)
+    _, lengths, directions = np.linalg.svd(means - common, full_matrices=False)
+    # The differences from their mean sum to 0: at least one direction is nothing but rounding.
+    kept = directions[: len(tags) - 1][lengths[: len(tags) - 1] > 1e-7]
+    if not len(kept):
+        raise InputError("the means of the languages coincide: there is nothing to repair", field="embeddings")
+    # The sign of a singular vector is arbitrary and cancels in B' B; fixing it makes equal inputs give equal arrays.
+    signs = np.sign(kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)])
+    counts = tuple(int((codes == code).sum()) for code in range(len(tags)))
+    spread, parallel = (None, 0) if groups is None else _spread(vectors - means[codes], codes, groups)
+    return LanguageDirections(tags, counts, means, common, kept * signs[:, None], spread, parallel)
+
+
+def _spread(
+    centred: NDArray[np.float64], codes: NDArray[np.int64], groups: Sequence[str]
+) -> tuple[NDArray[np.float64] | None, int]:
+    """Mean outer product of the deviations of versions from the mean of their group, and how many groups there are."""
+    parts = [centred[rows] - centred[rows].mean(axis=0) for rows in parallel_rows(codes, groups)]
+    if not parts:
+        return None, 0
+    deviations = np.concatenate(parts)
+    spread = deviations.T @ deviations / len(deviations)
+    return (spread, len(parts)) if np.trace(spread) > 0 else (None, 0)
+
+
+@dataclass(frozen=True)
+class RepairScore:
+    """What held-out data say about a map.
+
+    :param bias: lower is better, for instance the mean Max@R in a mixed pool.
+    :param quality: same-language retrieval per language, higher is better, for instance Mono-Same NDCG@1.
+    """
+
+    bias: float
+    quality: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of strengths that was tried.
+
+    :param strength: see :meth:`LanguageDirections.affine`.
+    :param common_share: likewise.
+    :param whitening: likewise.
+    :param own_share: see :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`; None is one map for
+        all languages.
+    :param ridge: likewise.
+    :param score: its score.
+    :param harmless: whether the quality of every language stays within the tolerance of the unrepaired one.
+    """
+
+    strength: float
+    common_share: float
+    score: RepairScore
+    harmless: bool
+    whitening: float | None = None
+    own_share: OwnShare | None = None
+    ridge: float | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether the map changes anything."""
+        return (self.strength, self.common_share, self.whitening, self.ridge) != (0.0, 0.0, None, None)
+
+
+@dataclass(frozen=True)
+class RepairChoice:
+    """The chosen map and everything that was tried.
+
+    :param repair: the map; that with strength 0 and share 0 (no change) where nothing harmless was better.
+    :param chosen: its trial.
+    :param trials: all trials, the unrepaired embeddings first.
+    """
+
+    repair: VectorMap
+    chosen: Trial
+    trials: tuple[Trial, ...]
+
+
+def choose_repair(
+    fitted: LanguageDirections,
+    score: Callable[[VectorMap], RepairScore],
+    *,
+    tolerance: float | Mapping[str, float] = 0.005,
+    strengths: Iterable[float] = STRENGTHS,
+    common_shares: Iterable[float] = COMMON_SHARES,
+    whitenings: Iterable[float | None] = (None,),
+    directions: int | None = None,
+) -> RepairChoice:
+    """Take the strengths with the least bias among those that harm no language.
+
+    A map is harmless when no language's quality is more than ``tolerance`` below that of the unrepaired embeddings. Of
+    equally good ones the one that changes least is taken: no whitening first, then a smaller share of the common mean,
+    then a smaller strength.
+
+    :param fitted: the directions; from other data than ``score`` uses.
+    :param score: says what a map does on held-out data.
+    :param tolerance: loss of quality that counts as none, in the unit of the quality; one for all, or of each language.
+    :param strengths: strengths to try, 0 to 1.
+    :param common_shares: shares to try, 0 to 1.
+    :param whitenings: shrinkages to try, None for no whitening; left out where no document is parallel.
+    :param directions: how many of the directions to take, None for all.
+    :raises InputError: for a value out of range, and when the score names other languages for different maps.
+    """
+    base = score(fitted.affine(0.0, 0.0))
+    allowed = dict(tolerance) if isinstance(tolerance, Mapping) else dict.fromkeys(base.quality, tolerance)
+    if allowed.keys() != base.quality.keys() or not all(value >= 0 for value in allowed.values()):
+        raise InputError("the tolerance must be at least 0, of each language", field="tolerance", seen=tolerance)
+    pairs = sorted({(share, strength) for share in common_shares for strength in strengths})
+    wanted = [None if one is None or fitted.spread is None else one for one in whitenings]
+    steps = [(one, *pair) for one in dict.fromkeys(wanted) for pair in pairs if one is not None or pair != (0.0, 0.0)]
+    trials = [Trial(0.0, 0.0, base, harmless=True)]
+    for whitening, share, strength in steps:
+        one = score(fitted.affine(strength, share, directions, whitening))
+        if one.quality.keys() != base.quality.keys():
+            raise InputError("the score must name the same languages for every map", field="quality")
+        harmless = all(value >= base.quality[tag] - allowed[tag] - _TOLERANCE for tag, value in one.quality.items())
+        trials.append(Trial(strength, share, one, harmless, whitening))
+    chosen = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
+    repair = fitted.affine(chosen.strength, chosen.common_share, directions, chosen.whitening)
+    return RepairChoice(repair, chosen, tuple(trials))
+
+
+def choose_language_maps(
+    choice: RepairChoice,
+    sample: tuple[ArrayLike, Sequence[str], Sequence[str]],
+    score: Callable[[VectorMap], RepairScore],
+    *,
+    pivot: str,
+    tolerance: float = 0.005,
+    own_shares: Iterable[float] = OWN_SHARES,
+    ridges: Iterable[float] = RIDGES,
+) -> RepairChoice:
+    """Take a map for each language where that is better than the one map for all, and as harmless.
+
+    First all languages get the same own share; then one after the other, in the order of the tags, tries the other
+    shares, and the shared map in place of its own, with what the others have by then.
+
+    :param choice: the one map, with all trials so far.
+    :param sample: embeddings ``[n, dim]``, language and parallel group of each: what the one map was fitted on.
+    :param score: the one by which that was chosen.
+    :param pivot: the language that the others are brought to.
+    :param tolerance: loss of quality that counts as none.
+    :param own_shares: parts, 0 to 1, of the common mean's rest to take away from the other languages.
+    :param ridges: ridges to try.
+    :returns: the choice with the new trials.
+    """
+    if not isinstance(choice.repair, AffineMap):
+        return choice
+    one, base, shared = choice.chosen, choice.trials[0].score, choice.repair
+    parts = [part * (1 - one.common_share) for part in own_shares]
+    others = sorted(set(sample[1]) - {pivot})
+    trials = list(choice.trials)
+    best: tuple[Trial, VectorMap] = (one, shared)
+
+    def attempt(own_share: OwnShare, ridge: float) -> Trial:
+        nonlocal best
+        maps = fit_language_maps(shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge)
+        found = score(maps)
+        fine = all(found.quality[tag] >= value - tolerance - _TOLERANCE for tag, value in base.quality.items())
+        trial = replace(one, score=found, harmless=fine, own_share=own_share, ridge=ridge)
+        trials.append(trial)
+        if fine and found.bias < best[0].score.bias:
+            best = (trial, maps)
+        return trial
+
+    for ridge in ridges:
+        for share in parts:
+            attempt(share, ridge)
+    start = best[0]
+    alike = start.own_share if isinstance(start.own_share, float) else None
+    for ridge in () if len(others) < 2 else ridges if start.ridge is None else (start.ridge,):
+        path, shares = start, dict.fromkeys(others, alike)
+        for tag in others:
+            for part in (None, *parts):
+                if part != shares[tag]:
+                    trial = attempt(shares | {tag: part}, ridge)
+                    if trial.harmless and trial.score.bias < path.score.bias:
+                        path = trial
+            if isinstance(path.own_share, Mapping):
+                shares = dict(path.own_share)
+    return RepairChoice(best[1], best[0], tuple(trials))

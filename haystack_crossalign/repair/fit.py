@@ -1,0 +1,351 @@
+"""Repair of a model without training: fit on a few dozen documents, choose under the no-harm condition, audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.audit.compare import Comparison, compare_results
+from haystack_crossalign.audit.provenance import build_provenance, describe_data
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors
+from haystack_crossalign.audit.scenarios import Scenario, plan_scenarios
+from haystack_crossalign.data.collection import JudgedCollection, Source
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.repair.directions import (
+    COMMON_SHARES,
+    SHRINKAGES,
+    STRENGTHS,
+    LanguageDirections,
+    RepairChoice,
+    RepairScore,
+    choose_language_maps,
+    choose_repair,
+    fit_language_directions,
+)
+from haystack_crossalign.repair.harm import LanguageHarm, harm_of_language, queries_needed
+from haystack_crossalign.repair.language_maps import BetweenOthersError
+from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.repair.sample import RepairSample, judged_collection
+from haystack_crossalign.repair.scores import HeldOut, held_out_score
+
+__all__ = ["RepairOptions", "RepairOutcome", "fit_repair", "held_out_plan", "same_language_harm"]
+
+
+@dataclass(frozen=True)
+class RepairOptions:
+    """How a repair is chosen and judged.
+
+    :param tolerance: loss of same-language NDCG@1 that counts as none.
+    :param strengths: shares of the language directions to try.
+    :param common_shares: shares of the common mean to try, where the held-out queries can show harm.
+    :param whitenings: shrinkages of the whitening to try, likewise, where documents are parallel.
+    :param one_map: try no map for each language, only one for all.
+    :param pivot: the language that those maps bring the others to; None takes English, or else the first by its tag.
+    :param seed: seed of the bootstrap.
+    :param samples: bootstrap samples behind each interval.
+    """
+
+    tolerance: float = 0.005
+    strengths: Sequence[float] = STRENGTHS
+    common_shares: Sequence[float] = COMMON_SHARES
+    whitenings: Sequence[float | None] = SHRINKAGES
+    one_map: bool = False
+    pivot: str | None = None
+    seed: int = 0
+    samples: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance <= 1:
+            raise InputError("out of range", field="tolerance", seen=self.tolerance, allowed="0 to 1, such as 0.005")
+
+
+@dataclass(frozen=True, eq=False)
+class RepairOutcome:
+    """A repair with what speaks for and against it.
+
+    :param repair: the map.
+    :param fitted: the directions it is made of.
+    :param choice: all strengths that were tried.
+    :param criterion: what the choice minimises, in words.
+    :param harm: same-language retrieval of each language, before and after.
+    :param before: audit of the held-out documents as they are.
+    :param after: audit of the same vectors moved by the map.
+    :param comparison: both side by side.
+    :param sample: the documents.
+    :param probe_vectors: float32 ``[n, dim]``, vectors of the first held-out documents before the repair.
+    :param notes: what a reader must know.
+    """
+
+    repair: VectorMap
+    fitted: LanguageDirections
+    choice: RepairChoice
+    criterion: str
+    harm: tuple[LanguageHarm, ...]
+    before: AuditResult
+    after: AuditResult
+    comparison: Comparison
+    sample: RepairSample
+    probe_vectors: NDArray[np.float32]
+    notes: tuple[str, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether the map changes anything: nothing harmless was better than the model as it is, where not."""
+        return self.choice.chosen.changes
+
+
+def fit_repair(
+    sample: RepairSample,
+    embedder: Embedder,
+    *,
+    sources: Sequence[Source] = (),
+    options: RepairOptions | None = None,
+    progress: Progress | None = None,
+) -> RepairOutcome:
+    """Fit the directions, choose the strengths and audit the held-out documents before and after.
+
+    Where a language has fewer held-out queries than :func:`~haystack_crossalign.repair.harm.queries_needed`
+    asks for, the choice between many strengths would follow chance. There the projection is taken at its full strength,
+    and at a smaller one only where that loses more than one query of a language; there is no whitening and the common
+    mean is left alone, since both can harm and so few queries could not show it.
+
+    :param sample: the documents and queries.
+    :param embedder: the model.
+    :param sources: files that they came from, for the provenance.
+    :param options: see :class:`RepairOptions`.
+    :param progress: called while embedding and ranking.
+    :raises InputError: when the languages' means coincide, so that there is nothing to repair.
+    """
+    options = RepairOptions() if options is None else options
+    fit_vectors = embedder.encode_documents(
+        [one.text for one in sample.fit], progress=_stage(progress, "Embedding documents to fit on")
+    )
+    fitted = fit_language_directions(
+        fit_vectors,
+        [one.language for one in sample.fit],
+        [one.group for one in sample.fit] if sample.parallel else None,
+    )
+    collection = judged_collection(sample.held_out, sample.probes, sources)
+    documents = embedder.encode_documents(
+        collection.documents.texts, progress=_stage(progress, "Embedding held-out documents")
+    )
+    queries = embedder.encode_queries(collection.queries.texts, progress=_stage(progress, "Embedding queries"))
+    collection = _with_vectors(collection, documents, queries)
+    asked = {tag: collection.queries.languages.count(tag) for tag in collection.query_languages}
+    fewest = min(asked.values())
+    enough = fewest >= queries_needed(options.tolerance)
+    score, criterion = (
+        (held_out_score(_held_out(collection)), "mean Max@R over the query languages, pool of all languages")
+        if sample.parallel
+        else (_distance_of_means(collection), "mean distance between the language means of the held-out documents")
+    )
+    choice = _choose(fitted, score, options, asked, enough=enough, parallel=sample.parallel)
+    notes = list(sample.notes)
+    languages, groups = [one.language for one in sample.fit], [one.group for one in sample.fit]
+    pivot = options.pivot or ("en" if "en" in languages else min(languages))
+    apart = _without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
+    if apart:
+        notes.append(f"one map for all languages: no document to fit on in {', '.join(apart)} is parallel to {pivot}")
+    elif enough and sample.parallel and not options.one_map:
+        fitted_on = (fit_vectors, languages, groups)
+        try:
+            choice = choose_language_maps(choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance)
+        except BetweenOthersError as error:  # such as one script of a language
+            notes.append(f"one map for all languages: of {error.seen}, {error.problem}")
+    moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
+    chosen = {"tolerance": options.tolerance, "seed": options.seed, "samples": options.samples}
+    model = embedder.provenance()
+    before = _audit(collection, model, chosen, options, progress)
+    repaired = {**model, "name": f"{model.get('name', 'model')}, repaired"}
+    after = _audit(moved, repaired, chosen, options, progress)
+    harm = same_language_harm(before, after, options.tolerance)
+    notes += _warnings(sample, choice, harm, options.tolerance, fewest, enough)
+    comparison = compare_results(before, after, samples=options.samples, seed=options.seed)
+    return RepairOutcome(
+        repair=choice.repair,
+        fitted=fitted,
+        choice=choice,
+        criterion=criterion,
+        harm=harm,
+        before=before,
+        after=after,
+        comparison=replace(comparison, notes=[*comparison.notes, *notes]),
+        sample=sample,
+        probe_vectors=documents[:8],
+        notes=tuple(notes),
+    )
+
+
+def _without_counterpart(languages: Sequence[str], groups: Sequence[str], pivot: str) -> list[str]:
+    """The other languages of which no document is parallel to one in the pivot."""
+    found: dict[str, set[str]] = {}
+    for tag, group in zip(languages, groups, strict=True):
+        found.setdefault(tag, set()).add(group)
+    own = found.pop(pivot, set())
+    return sorted(tag for tag, theirs in found.items() if own.isdisjoint(theirs))
+
+
+def _choose(
+    fitted: LanguageDirections,
+    score: Callable[[VectorMap], RepairScore],
+    options: RepairOptions,
+    asked: Mapping[str, int],
+    *,
+    enough: bool,
+    parallel: bool,
+) -> RepairChoice:
+    strengths = tuple(options.strengths)
+    if enough:
+        shares = options.common_shares if parallel else (0.0,)
+        return choose_repair(
+            fitted,
+            score,
+            tolerance=options.tolerance,
+            strengths=strengths,
+            common_shares=shares,
+            whitenings=options.whitenings if parallel else (None,),
+        )
+    # No loss smaller than one query can be seen.
+    tolerance = {tag: max(options.tolerance, 1 / count) for tag, count in asked.items()}
+    full = choose_repair(fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,))
+    if full.chosen.strength or full.trials[-1].harmless:
+        return full
+    return choose_repair(fitted, score, tolerance=tolerance, strengths=strengths, common_shares=(0.0,))
+
+
+def _with_vectors(
+    collection: JudgedCollection, documents: NDArray[np.float32], queries: NDArray[np.float32]
+) -> JudgedCollection:
+    return replace(
+        collection,
+        documents=replace(collection.documents, vectors=documents),
+        queries=replace(collection.queries, vectors=queries),
+    )
+
+
+def _held_out(collection: JudgedCollection) -> HeldOut:
+    documents, queries = collection.documents, collection.queries
+    return HeldOut(
+        queries=_vectors(queries.vectors),
+        query_languages=queries.languages,
+        query_groups=[documents.groups[indices[0]] for indices in collection.relevant],
+        documents=_vectors(documents.vectors),
+        document_languages=documents.languages,
+        document_groups=documents.groups,
+    )
+
+
+def held_out_plan(collection: JudgedCollection) -> list[Scenario]:
+    """The pools of an audit before and after: all languages, where documents are parallel, and each by itself.
+
+    :param collection: held-out documents and queries.
+    """
+    pool, asked = collection.document_languages, collection.query_languages
+    parallel = len(set(collection.documents.groups)) < len(collection.documents)
+    names = ("multi", "mono-same") if parallel and len(pool) > 1 else ("mono-same",)
+    return plan_scenarios(names, pool, asked)
+
+
+def _distance_of_means(collection: JudgedCollection) -> Callable[[VectorMap], RepairScore]:
+    """Documents that are not parallel: the bias is how far the language means lie apart, the quality as ever."""
+    documents = collection.documents
+    # Each document a group of its own: the ranks in the mixed pool are computed and not used.
+    quality = held_out_score(_held_out(collection))
+    tags = collection.document_languages
+    rows = [documents.in_languages([tag]) for tag in tags]
+
+    def score(repair: VectorMap) -> RepairScore:
+        moved = repair.apply(_vectors(documents.vectors)).astype(np.float64)
+        means = [moved[places].mean(axis=0) for places in rows]
+        pairs = [(one, two) for one in range(len(tags)) for two in range(one)]
+        distance = float(np.mean([np.linalg.norm(means[one] - means[two]) for one, two in pairs])) if pairs else 0.0
+        return RepairScore(distance, quality(repair).quality)
+
+    return score
+
+
+def _audit(
+    collection: JudgedCollection,
+    model: dict[str, Any],
+    chosen: dict[str, Any],
+    options: RepairOptions,
+    progress: Progress | None,
+) -> AuditResult:
+    return audit_vectors(
+        collection,
+        held_out_plan(collection),
+        provenance=build_provenance(
+            "repair", describe_data(collection), model=model, options=chosen, seed=options.seed
+        ),
+        seed=options.seed,
+        samples=options.samples,
+        progress=progress,
+    )
+
+
+def same_language_harm(before: AuditResult, after: AuditResult, tolerance: float) -> tuple[LanguageHarm, ...]:
+    """Same-language NDCG@1 of each language, before and after, from the rows ``mono-same``.
+
+    :param before: audit before.
+    :param after: audit of the same queries after.
+    :param tolerance: loss that counts as none.
+    """
+    found = []
+    for number, row in enumerate(before.rows):
+        if row["scenario"] != "mono-same":
+            continue
+        places = before.row_queries(number)
+        values = [[result.queries["measures"]["NDCG@1"][place] for place in places] for result in (before, after)]
+        found.append(harm_of_language(row["query_language"], values[0], values[1], tolerance=tolerance))
+    return tuple(found)
+
+
+def _warnings(
+    sample: RepairSample,
+    choice: RepairChoice,
+    harm: Sequence[LanguageHarm],
+    tolerance: float,
+    fewest: int,
+    enough: bool,
+) -> list[str]:
+    told = ["The held-out documents chose among the maps too, which flatters these figures: judge by others as well."]
+    if not sample.parallel:
+        told.append(
+            "The held-out documents have no versions in other languages, so the bias itself was not measured: only "
+            "the distance of the languages' means and same-language retrieval were."
+        )
+    if not enough:
+        needed = queries_needed(tolerance)
+        enough_words = "no number of queries can" if needed == float("inf") else f"it takes {needed:.0f} queries"
+        told.append(
+            f"The held-out set is too small to tell harm: with {fewest} queries in a language a loss of "
+            f"{100 * tolerance:g} points of same-language NDCG@1 cannot be ruled out ({enough_words} per language). So "
+            "only the projection was tried, and a loss of one query counted as none."
+        )
+    lost = [one for one in harm if one.verdict != "harmless"]
+    told += [
+        f"Same-language NDCG@1 in {one.language}: {100 * one.difference:+.1f} points, 95 % interval "
+        f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f} over {one.queries} queries."
+        for one in lost
+    ]
+    if not choice.chosen.changes:
+        told.append("No harmless map was better than the model as it is: the repair changes nothing.")
+    return told
+
+
+def _vectors(values: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    if values is None:
+        msg = "the collection has no vectors: embed it first"
+        raise ValueError(msg)
+    return values
+
+
+def _stage(progress: Progress | None, stage: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(stage, done, total)

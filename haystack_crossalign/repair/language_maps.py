@@ -1,0 +1,250 @@
+"""An affine map for each language, of which every vector takes the one of its own language.
+
+One map for all texts cannot make up for what is particular to one language: how far its vectors lie from the common
+mean, and how much of their spread is noise that no translation shares. The language of an embedding can be read off it
+by a linear rule, so nobody has to know the language of a text here either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.repair.affine import AffineMap, apply_in_blocks, unit
+from haystack_crossalign.repair.language_means import language_means
+
+__all__ = ["BetweenOthersError", "LanguageMaps", "OwnShare", "describe_share", "fit_language_maps"]
+
+OwnShare = float | Mapping[str, float | None]
+"""One further share for all languages but the pivot, or one for each; None leaves a language the shared map."""
+
+_MARGIN = 0.1  # of a detector, whose values are 1 at the mean of its language and -1 at the nearest other mean
+_REGULARISATION = 0.1  # of the covariance, times the mean of its diagonal
+
+
+class BetweenOthersError(InputError):
+    """The mean of a language lies between those of others, so that no linear rule tells its texts from theirs."""
+
+
+@dataclass(frozen=True)
+class LanguageMaps:
+    """``x -> unit(A_l unit(x) + b_l)``, l the language of x.
+
+    With ``s_l(x) = detector_l · unit(x) - offset_l`` the map of language l is in force where ``s_l`` is above 0.1, that
+    of the first language where all are below -0.1, and between them the map is continuous: with
+    ``y = (A_l - A_0) x + b_l - b_0`` and ``g = k relu(0.1 - s_l)`` it adds ``relu(y - g) - relu(-y - g)``. So it is
+    three linear layers with ReLU between them, which a stock sentence-transformers folder can hold.
+
+    :param languages: tags; the first takes what no detector claims.
+    :param matrices: float32 ``[L, dim, dim]``.
+    :param biases: float32 ``[L, dim]``.
+    :param detectors: float32 ``[L - 1, dim]``, of the languages but the first.
+    :param offsets: float32 ``[L - 1]``.
+    :param metadata: where the maps come from, in words.
+    """
+
+    languages: tuple[str, ...]
+    matrices: NDArray[np.float32]
+    biases: NDArray[np.float32]
+    detectors: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count, dim = len(self.languages), self.matrices.shape[-1]
+        shapes = {
+            "matrices": (self.matrices, (count, dim, dim)),
+            "biases": (self.biases, (count, dim)),
+            "detectors": (self.detectors, (count - 1, dim)),
+            "offsets": (self.offsets, (count - 1,)),
+        }
+        for name, (array, shape) in shapes.items():
+            if array.shape != shape or count < 2:
+                raise InputError("wrong shape", field=name, seen=array.shape, allowed=str(shape))
+            if not np.isfinite(array).all():
+                raise InputError("must be finite", field=name)
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of the embeddings."""
+        return int(self.matrices.shape[-1])
+
+    def apply(
+        self, vectors: ArrayLike, *, out: NDArray[np.float32] | None = None, block: int = 16384
+    ) -> NDArray[np.float32]:
+        """Move embeddings, each on its own; see :meth:`~haystack_crossalign.repair.affine.AffineMap.apply`.
+
+        :param vectors: ``[n, dim]``; of any length, also memory-mapped.
+        :param out: float32 ``[n, dim]`` to write to, which may be ``vectors`` itself; None makes a new array.
+        :param block: rows at a time.
+        :returns: float32 ``[n, dim]`` of unit length (``out`` where it was given).
+        :raises InputError: for a wrong shape, and for vectors that are not finite.
+        """
+        layers = [(weight.T.astype(np.float64), bias.astype(np.float64)) for weight, bias in self.layers()]
+
+        def move(part: NDArray[np.float64]) -> NDArray[np.float64]:
+            for number, (weight, bias) in enumerate(layers):
+                part = (np.maximum(part, 0) if number else part) @ weight + bias
+            return part
+
+        return apply_in_blocks(move, vectors, self.dimension, out=out, block=block)
+
+    def layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Weight ``[out, in]`` and bias of three linear layers, ReLU after the first and the second.
+
+        No large number is ever added to a small one and taken off again, so that half precision does no more harm than
+        to one linear layer.
+        """
+        dim, others = self.dimension, len(self.languages) - 1
+        eye, nothing = np.eye(dim, dtype=np.float32), np.zeros((dim, others), dtype=np.float32)
+        first = np.concatenate([eye, -eye, -self.detectors])
+        first_bias = np.concatenate([np.zeros(2 * dim, dtype=np.float32), _MARGIN + self.offsets])
+        weights, biases = [np.concatenate([self.matrices[0], -self.matrices[0], nothing], axis=1)], [self.biases[0]]
+        for place in range(others):
+            matrix = self.matrices[place + 1] - self.matrices[0]
+            bias = self.biases[place + 1] - self.biases[0]
+            # No component of the correction is larger; at -0.1 the gate takes off as much.
+            bound = float((np.linalg.norm(matrix, axis=1) + np.abs(bias)).max())
+            gate = nothing.copy()
+            gate[:, place] = bound / (2 * _MARGIN)
+            weights.append(np.concatenate([matrix, -matrix, -gate], axis=1))
+            biases.append(bias)
+        second = np.concatenate([part for weight in weights for part in (weight, _negated(weight, 2 * dim))])
+        second_bias = np.concatenate([part for bias in biases for part in (bias, -bias)])
+        third = np.concatenate([eye, -eye] * (others + 1), axis=1)
+        return [(first, first_bias), (second, second_bias), (third, np.zeros(dim, dtype=np.float32))]
+
+
+def _negated(weight: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """The same with the sign of its first columns changed, but not that of the gates."""
+    return np.concatenate([-weight[:, :width], weight[:, width:]], axis=1)
+
+
+def fit_language_maps(
+    shared: AffineMap,
+    embeddings: ArrayLike,
+    languages: Sequence[str],
+    groups: Sequence[str],
+    *,
+    pivot: str,
+    own_share: OwnShare = 0.0,
+    ridge: float = 3.0,
+) -> LanguageMaps:
+    """Fit a map for each language on top of one for all.
+
+    The map of the pivot is the shared one. That of another language takes away more of the mean that all texts share,
+    ``b_l = b - own_share_l * A c``, and then goes to where the versions in the pivot are, as far as that can be
+    foretold: ``I + D`` with ``D = argmin sum |h_pivot - (I + D) h_l|^2 + ridge * t |D|^2`` over the parallel documents,
+    h the unit-length vectors so far and t the mean eigenvalue of ``H_l' H_l``. What cannot be foretold from the other
+    language becomes smaller, and with it the advantage that a document has only because the query is in its language.
+
+    :param shared: the map for all.
+    :param embeddings: ``[n, dim]``, of any length.
+    :param languages: tag of each.
+    :param groups: parallel group of each.
+    :param pivot: the language that the others are brought to.
+    :param own_share: further share of the common mean that is taken away from the other languages, 0 to 1; or that of
+        each of them by its tag, None for one that keeps the shared map.
+    :param ridge: above 0: the larger, the less a language is changed.
+    :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one
+        of the pivot, and a language whose mean cannot be told from another's.
+    """
+    if not 0 < ridge < float("inf"):
+        raise InputError("out of range", field="ridge", seen=ridge, allowed="a finite number above 0")
+    vectors = unit(np.asarray(embeddings, dtype=np.float64))
+    if vectors.shape != (len(languages), shared.dimension) or len(groups) != len(languages):
+        raise InputError(
+            "one language and one group are needed for each embedding of the map's dimension",
+            field="languages",
+            seen=(vectors.shape, len(languages), len(groups)),
+        )
+    tags = (pivot, *sorted(set(languages) - {pivot}))
+    members = {tag: np.flatnonzero([one == tag for one in languages]) for tag in tags}
+    if len(tags) < 2 or not len(members[pivot]):
+        raise InputError(
+            "two languages are needed, the pivot one of them", field="pivot", seen=pivot, allowed=", ".join(tags)
+        )
+    codes = np.asarray([tags.index(tag) for tag in languages])
+    means = language_means(vectors, codes, groups)
+    shares = _shares(own_share, tags[1:])
+    detectors, offsets = _detectors(vectors, members, means, tags)
+    weight, bias = shared.matrix.astype(np.float64), shared.bias.astype(np.float64)
+    common = weight @ means.mean(axis=0)
+    matrices, biases = [weight], [bias]
+    where = {groups[row]: row for row in members[pivot].tolist()}
+    for tag in tags[1:]:
+        share = shares[tag]
+        if share is None:
+            matrices.append(weight)
+            biases.append(bias)
+            continue
+        pairs = [(where[groups[row]], row) for row in members[tag].tolist() if groups[row] in where]
+        if not pairs:
+            raise InputError("no document is parallel to one of the pivot", field="groups", seen=tag, allowed=pivot)
+        theirs, own = (vectors[list(rows)] @ weight.T for rows in zip(*pairs, strict=True))
+        taken = bias - share * common
+        wanted, found = unit(theirs + bias), unit(own + taken)
+        square = found.T @ found
+        penalty = ridge * np.trace(square) / len(square) * np.eye(len(square))
+        change = np.eye(len(square)) + np.linalg.solve(square + penalty, found.T @ (wanted - found)).T
+        matrices.append(change @ weight)
+        biases.append(change @ taken)
+    metadata = dict(shared.metadata) | {"pivot": pivot, "own_share": describe_share(own_share), "ridge": f"{ridge:g}"}
+    return LanguageMaps(
+        tags,
+        np.stack(matrices).astype(np.float32),
+        np.stack(biases).astype(np.float32),
+        detectors.astype(np.float32),
+        offsets.astype(np.float32),
+        metadata,
+    )
+
+
+def describe_share(own_share: OwnShare) -> str:
+    """An own share in words: ``0.1``, or ``es none, zh 0.2``."""
+    if isinstance(own_share, Mapping):
+        return ", ".join(f"{tag} {'none' if one is None else f'{one:g}'}" for tag, one in sorted(own_share.items()))
+    return f"{own_share:g}"
+
+
+def _shares(own_share: OwnShare, languages: Sequence[str]) -> Mapping[str, float | None]:
+    """The own share of each language."""
+    if not isinstance(own_share, Mapping):
+        own_share = dict.fromkeys(languages, own_share)
+    if set(own_share) != set(languages):
+        raise InputError(
+            "a share is needed for each language but the pivot",
+            field="own_share",
+            seen=", ".join(sorted(own_share)),
+            allowed=", ".join(languages),
+        )
+    for tag, share in own_share.items():
+        if share is not None and not 0 <= share <= 1:
+            raise InputError("out of range", field="own_share", seen=f"{share} of {tag}", allowed="0 to 1")
+    return own_share
+
+
+def _detectors(
+    vectors: NDArray[np.float64],
+    members: Mapping[str, NDArray[np.int64]],
+    means: NDArray[np.float64],
+    tags: Sequence[str],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Linear discriminants of each language but the first: 1 at its mean, -1 at the nearest other, in value."""
+    centred = np.concatenate([vectors[members[tag]] - mean for tag, mean in zip(tags, means, strict=True)])
+    covariance = centred.T @ centred / len(centred)
+    covariance += _REGULARISATION * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    rows, offsets = [], []
+    for place in range(1, len(tags)):
+        others = np.delete(means, place, axis=0)
+        direction = np.linalg.solve(covariance, means[place] - others.mean(axis=0))
+        own, nearest = float(direction @ means[place]), float((others @ direction).max())
+        if not own > nearest + 1e-9:
+            raise BetweenOthersError("its mean is not to be told from another's", field="languages", seen=tags[place])
+        rows.append(2 * direction / (own - nearest))
+        offsets.append((own + nearest) / (own - nearest))
+    return np.stack(rows), np.asarray(offsets)

@@ -1,0 +1,90 @@
+"""The matrix file, which carries a map to vectors that are in an index already."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.language_maps import LanguageMaps
+
+__all__ = ["FORMATS", "VectorMap", "read_matrix_file", "write_matrix_file"]
+
+VectorMap: TypeAlias = AffineMap | LanguageMaps
+"""Moves vectors, each on its own."""
+
+FORMATS = {
+    "crossalign.affine/1": ("matrix", "bias"),
+    "crossalign.language-maps/1": ("matrices", "biases", "detectors", "offsets"),
+}
+"""Tensors by format."""
+
+
+def write_matrix_file(repair: VectorMap, path: Path | str) -> None:
+    """Write a map as safetensors: the tensors of :data:`FORMATS`, metadata beside them.
+
+    The file appears whole or not at all.
+
+    :param repair: the map.
+    :param path: the file; its folder must exist.
+    :raises ExternalError: when it cannot be written.
+    """
+    path = Path(path)
+    affine, several = FORMATS
+    made = {"format": affine} if isinstance(repair, AffineMap) else {"format": several}
+    if not isinstance(repair, AffineMap):
+        made["languages"] = ",".join(repair.languages)
+    tensors = {name: np.ascontiguousarray(getattr(repair, name)) for name in FORMATS[made["format"]]}
+    data = _in_order(save(tensors, metadata=dict(repair.metadata) | made))
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExternalError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with the keys of its header sorted: safetensors leaves their order to chance."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return data[:8] + header.encode().ljust(end - 8) + data[end:]
+
+
+def read_matrix_file(path: Path | str) -> VectorMap:
+    """Read a file that :func:`write_matrix_file` wrote.
+
+    :param path: the file.
+    :raises InputError: when it is missing, damaged or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such file", source=path)
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except SafetensorError as error:
+        raise InputError(f"not a safetensors file: {error}", source=path) from error
+    names = FORMATS.get(metadata.pop("format", ""), ())
+    if not names or tensors.keys() != set(names):
+        raise InputError("not a matrix file", source=path, seen=sorted(tensors), allowed=f"format {', '.join(FORMATS)}")
+    arrays = [tensors[name].astype(np.float32) for name in names]
+    if names == ("matrix", "bias"):
+        return AffineMap(arrays[0], arrays[1], metadata)
+    languages = tuple(metadata.pop("languages", "").split(","))
+    return LanguageMaps(languages, arrays[0], arrays[1], arrays[2], arrays[3], metadata)

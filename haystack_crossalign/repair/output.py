@@ -1,0 +1,240 @@
+"""A repair as a folder: model, matrix file, audits and what was chosen why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from haystack_crossalign._version import __version__
+from haystack_crossalign.audit.result import rounded
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.files.new_folder import new_folder
+from haystack_crossalign.files.writing import write_atomically
+from haystack_crossalign.models.names import MATRIX_FILE
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.card import repair_card
+from haystack_crossalign.repair.fit import RepairOutcome
+from haystack_crossalign.repair.matrix_file import write_matrix_file
+from haystack_crossalign.schemas import shipped_schema
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from haystack_crossalign.models.prompts import Prompts
+
+__all__ = [
+    "RESULT_FILE",
+    "SCHEMA",
+    "ModelToRepair",
+    "Pages",
+    "open_model",
+    "repair_data",
+    "repair_schema",
+    "write_repair",
+]
+
+SCHEMA = "crossalign.repair/1"
+RESULT_FILE = "repair.json"
+
+Pages = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], Mapping[str, str]]
+"""Makes report files, by name, from a comparison and the audits before and after."""
+
+_LEAST_COSINE = 0.99
+"""Between the written folder's vectors in float32 and those that the map gives, which may come from bf16."""
+
+
+@dataclass(frozen=True)
+class ModelToRepair:
+    """The base model in float32, as it is written out.
+
+    :param model: the model, with the prompts that it is used with.
+    :param name: what the user calls it.
+    """
+
+    model: SentenceTransformer
+    name: str
+
+
+def open_model(name: str, prompts: Prompts, *, revision: str | None = None) -> ModelToRepair:
+    """Load the base model and refuse one that cannot be repaired, before texts are embedded for nothing.
+
+    :param name: hub name, folder, or ``offline:multilingual-e5-small``.
+    :param prompts: prompts that it is used with. They go into the folder, since some models name none and are known
+        by their name to need them, which the repaired one does not have.
+    :param revision: branch, tag or commit on the hub.
+    :raises InputError: for a model that compares by distance or truncates its embeddings.
+    :raises ExternalError: when it cannot be loaded.
+    """
+    import torch
+
+    from haystack_crossalign.models.loading import LoadOptions, load_model
+    from haystack_crossalign.repair.model_folder import repaired_model
+
+    model = load_model(name, device="cpu", dtype=torch.float32, options=LoadOptions(revision)).model.eval()
+    if prompts.query or prompts.document:
+        model.prompts = {**model.prompts, "query": prompts.query, "document": prompts.document}
+    dimension = int(model.get_embedding_dimension() or 0)
+    repaired_model(model, AffineMap(np.eye(dimension, dtype=np.float32), np.zeros(dimension, np.float32)))
+    return ModelToRepair(model, name)
+
+
+def write_repair(
+    outcome: RepairOutcome,
+    folder: Path | str,
+    *,
+    model: ModelToRepair | None,
+    sources: Sequence[Source] = (),
+    pages: Pages | None = None,
+    texts: bool = True,
+) -> RepairOutcome:
+    """Write the folder, whole or not at all.
+
+    It is a stock sentence-transformers folder with a model card. Beside the model lie ``matrix.safetensors``,
+    ``repair.json``, ``before.json``, ``after.json``, ``comparison.json`` and the pages.
+
+    :param outcome: what `fit_repair` gave.
+    :param folder: the folder to be made.
+    :param model: the base model; None writes the matrix file without a model.
+    :param sources: the files that were read.
+    :param pages: makes the report.
+    :param texts: whether audits and pages may hold texts of documents and queries.
+    :returns: the outcome, its audits naming the written model.
+    :raises InputError: when the folder is there already.
+    :raises ExternalError: when it cannot be written, or the written model does not give the repaired vectors.
+    """
+    with new_folder(folder, source="--output") as place:
+        if model is not None:
+            outcome = _write_model(outcome, model, place)
+        write_matrix_file(outcome.repair, place / MATRIX_FILE)
+        if not texts:
+            outcome = replace(outcome, before=outcome.before.without_texts(), after=outcome.after.without_texts())
+        data = repair_data(outcome, sources, name=None if model is None else model.name)
+        files = {
+            RESULT_FILE: json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n",
+            "before.json": outcome.before.to_json(),
+            "after.json": outcome.after.to_json(),
+            "comparison.json": outcome.comparison.to_json(),
+        }
+        if pages is not None:
+            files |= pages(outcome.comparison.to_dict(), outcome.before.to_dict(), outcome.after.to_dict())
+        if model is not None:
+            files["README.md"] = repair_card(data, model.name)
+        for name, text in files.items():
+            write_atomically(place / name, text)
+    return outcome
+
+
+def repair_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of ``repair.json``."""
+    return shipped_schema("repair-1.schema.json")
+
+
+def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str | None) -> dict[str, Any]:
+    """What ``repair.json`` holds, floats rounded: see ``repair-1.schema.json``.
+
+    :param outcome: what `fit_repair` gave.
+    :param sources: the files that were read.
+    :param name: name of the base model, None for the matrix alone.
+    """
+    sample, chosen = outcome.sample, outcome.choice.chosen
+    held_out = sorted({one.language for one in sample.held_out})
+    data: dict[str, Any] = rounded(
+        {
+            "schema": SCHEMA,
+            "tool": {"name": "haystack-crossalign", "version": __version__},
+            "model": outcome.before.provenance["model"],
+            "model_written": name is not None,
+            "matrix_file": MATRIX_FILE,
+            "data": [{"name": one.name, "sha256": one.sha256} for one in sources],
+            "fitted_on": dict(zip(outcome.fitted.languages, outcome.fitted.counts, strict=True)),
+            "directions": len(outcome.fitted.basis),
+            "held_out": {
+                "documents": {tag: sum(one.language == tag for one in sample.held_out) for tag in held_out},
+                "queries": sample.kinds(),
+                "parallel": sample.parallel,
+            },
+            "criterion": outcome.criterion,
+            "chosen": {
+                "strength": chosen.strength,
+                "common_share": chosen.common_share,
+                "whitening": chosen.whitening,
+                "own_share": chosen.own_share,
+                "ridge": chosen.ridge,
+            },
+            "trials": [
+                {
+                    "strength": trial.strength,
+                    "common_share": trial.common_share,
+                    "whitening": trial.whitening,
+                    "own_share": trial.own_share,
+                    "ridge": trial.ridge,
+                    "bias": trial.score.bias,
+                    "quality": dict(sorted(trial.score.quality.items())),
+                    "harmless": trial.harmless,
+                }
+                for trial in outcome.choice.trials
+            ],
+            "same_language": [
+                {
+                    "language": one.language,
+                    "measure": "NDCG@1",
+                    "queries": one.queries,
+                    "before": one.before,
+                    "after": one.after,
+                    "difference": one.difference,
+                    "interval": list(one.interval),
+                    "verdict": one.verdict,
+                }
+                for one in outcome.harm
+            ],
+            "notes": list(outcome.notes),
+        }
+    )
+    return data
+
+
+def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> RepairOutcome:
+    from haystack_crossalign.models.encoder import Encoder
+    from haystack_crossalign.repair.model_folder import write_repaired_model
+
+    with _quiet():
+        write_repaired_model(model.model, outcome.repair, folder)
+    # Cut where the audit cut: the folder itself keeps the limit of the model.
+    limit = outcome.before.provenance["model"].get("max_tokens")
+    written = Encoder(str(folder), device="cpu", precision="fp32", max_tokens=limit)
+    texts = [one.text for one in outcome.sample.held_out[: len(outcome.probe_vectors)]]
+    again, wanted = written.encode_documents(texts), outcome.repair.apply(outcome.probe_vectors)
+    cosine = float((again * wanted).sum(axis=1).min())
+    if not cosine >= _LEAST_COSINE:
+        raise ExternalError(
+            f"the written model does not give the repaired vectors (cosine {cosine:.4f}); the model may compute its "
+            "embeddings in a way that a linear layer after it does not see. Take the matrix alone: --matrix-only"
+        )
+    provenance = {**outcome.after.provenance}
+    kept = {name: provenance["model"].get(name) for name in ("precision", "max_tokens")}
+    # The vectors were moved, not computed anew: they have the precision and the limit of the audit before.
+    provenance["model"] = {**written.provenance(), **kept, "name": f"{model.name}, repaired"}
+    after = replace(outcome.after, provenance=provenance)
+    return replace(outcome, after=after, comparison=replace(outcome.comparison, b=provenance))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bar over the files that are written: it is noise next to our own."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if bars:
+            logging.enable_progress_bar()

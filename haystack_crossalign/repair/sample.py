@@ -1,0 +1,271 @@
+"""Which documents a repair is fitted on, which ones judge it, and what they are asked by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries, Source
+from haystack_crossalign.data.triplets import normalised
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.repair.texts import Passage, Question, RepairTexts
+
+__all__ = ["FEWEST", "KINDS", "Probe", "RepairSample", "judged_collection", "known_item", "make_sample", "probes_of"]
+
+FEWEST = 5
+"""Documents per language below which nothing is fitted, and queries per language below which nothing is judged."""
+
+KINDS = ("query", "title", "first sentence", "first half")
+"""What a document is asked by, the first of these that there is: a query of the data; its title; its first sentence,
+which is then taken out of the document; the first half of a document that is one sentence."""
+
+_LEAST_LETTERS = 20.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A query that a held-out document should answer.
+
+    :param id: unique.
+    :param group: group of that document.
+    :param language: language of the query and of the document.
+    :param text: the query.
+    :param kind: one of `KINDS`.
+    """
+
+    id: str
+    group: str
+    language: str
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class RepairSample:
+    """The two parts.
+
+    :param fit: documents that the directions are fitted on.
+    :param held_out: documents that judge; no text is in both parts.
+    :param probes: what they are asked by.
+    :param notes: what a reader must know.
+    """
+
+    fit: tuple[Passage, ...]
+    held_out: tuple[Passage, ...]
+    probes: tuple[Probe, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Tags of the documents that are fitted on, ascending."""
+        return tuple(sorted({passage.language for passage in self.fit}))
+
+    @property
+    def parallel(self) -> bool:
+        """Whether held-out documents have versions in other languages, so that the bias can be measured."""
+        return max(Counter(passage.group for passage in self.held_out).values(), default=0) > 1
+
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """Queries per language and kind."""
+        counts = Counter((probe.language, probe.kind) for probe in self.probes)
+        return {
+            tag: {kind: counts[tag, kind] for kind in KINDS if counts[tag, kind]}
+            for tag in sorted({language for language, _ in counts})
+        }
+
+
+def make_sample(
+    parallel: RepairTexts | None,
+    tagged: RepairTexts | None = None,
+    held_out: RepairTexts | None = None,
+    *,
+    fit_limit: int = 800,
+    held_out_limit: int = 500,
+    seed: int = 0,
+) -> RepairSample:
+    """Split the texts.
+
+    Fitted on are the tagged documents where there are any, else half of the parallel ones. Judged by are the held-out
+    documents where they are given, else the parallel ones that are left, else half of the tagged ones. Whole groups are
+    drawn, by a hash of their name, so that the order of the file does not matter.
+
+    :param parallel: parallel documents.
+    :param tagged: documents that need not be parallel.
+    :param held_out: documents to judge by, parallel or not.
+    :param fit_limit: documents per language that are fitted on; whole groups, so that a language beside several others
+        can get as many for each of them.
+    :param held_out_limit: likewise, documents that judge.
+    :param seed: of the draw.
+    :raises InputError: when there are no documents, fewer than two languages, or fewer than `FEWEST` documents in one.
+    """
+    base = tagged or parallel
+    if base is None:
+        raise InputError("no documents", allowed="parallel documents, or documents tagged by language")
+    judges = held_out or (parallel if tagged is not None else None)
+    groups = _drawn(base.passages, seed)
+    if judges is None:
+        cut = len(groups) - len(groups) // 2
+        fit_groups, judging = groups[:cut], groups[cut:]
+        questions: Sequence[Question] = base.questions
+    else:
+        fit_groups, judging = groups, _drawn(judges.passages, seed)
+        questions = judges.questions
+    languages = {passage.language for passage in base.passages}
+    judging = [[one for one in group if one.language in languages] for group in judging]
+    if any(len(group) > 1 for group in judging):
+        # Documents without another version say nothing about the bias; those that have one come first.
+        judging.sort(key=lambda group: len(group) < 2)
+    judging = _limited(judging, held_out_limit)
+    kept_texts = {normalised(one.text) for group in judging for one in group}
+    free = [group for group in fit_groups if not any(normalised(one.text) in kept_texts for one in group)]
+    notes = [
+        f"{', '.join(source.name for source in texts.sources) or 'The triplets'}: {texts.chunks} further passages of a "
+        "group and language were left out."
+        for texts in (parallel, tagged, held_out)
+        if texts is not None and texts.chunks
+    ]
+    if len(free) < len(fit_groups):
+        notes.append(f"{len(fit_groups) - len(free)} documents to fit on were left out: their text judges.")
+    fit = [one for group in _limited(free, fit_limit) for one in group]
+    files = ", ".join(one.name for one in base.sources) or None
+    if fit_groups and not fit:
+        raise InputError("every text to fit on stands among those that judge", source=files, allowed="other documents")
+    _check_counts(fit, files)
+    documents, probes = probes_of([one for group in judging for one in group], questions)
+    lacking = _lacking(languages, probes)
+    if lacking:
+        notes.append(f"Fewer than {FEWEST} held-out queries in {', '.join(lacking)}: harm there is not measured.")
+    probes = [probe for probe in probes if probe.language not in lacking]
+    return RepairSample(tuple(fit), tuple(documents), tuple(probes), tuple(notes))
+
+
+def _drawn(passages: Iterable[Passage], seed: int) -> list[list[Passage]]:
+    groups: dict[str, list[Passage]] = {}
+    for passage in passages:
+        groups.setdefault(passage.group, []).append(passage)
+    names = sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    return [sorted(groups[name], key=lambda one: (one.language, one.id)) for name in names]
+
+
+def _limited(groups: Iterable[list[Passage]], limit: int) -> list[list[Passage]]:
+    """The first groups that bring a language of which fewer than ``limit`` documents are there.
+
+    Groups stay whole: a language that stands beside several others can get so many documents for each of them.
+    """
+    counts: Counter[str] = Counter()
+    kept: list[list[Passage]] = []
+    for group in groups:
+        if any(counts[one.language] < limit for one in group):
+            kept.append(group)
+            counts.update(one.language for one in group)
+    return kept
+
+
+def _check_counts(fit: Sequence[Passage], files: str | None) -> None:
+    counts = Counter(passage.language for passage in fit)
+    if len(counts) < 2:
+        raise InputError(
+            "a repair needs documents in two languages",
+            source=files,
+            field="language",
+            seen=", ".join(sorted(counts)) or "none",
+        )
+    fewest = min(sorted(counts), key=lambda tag: counts[tag])
+    if counts[fewest] < FEWEST:
+        raise InputError(
+            f"too few documents in '{fewest}' to fit on",
+            source=files,
+            field="language",
+            seen=counts[fewest],
+            allowed=f"{FEWEST} or more in every language after half of the groups is held out; 30 or more are better",
+        )
+
+
+def probes_of(documents: Sequence[Passage], questions: Sequence[Question]) -> tuple[list[Passage], list[Probe]]:
+    """Held-out documents, without the first sentences that ask for them, and their queries (see `KINDS`).
+
+    :param documents: at most one per group and language.
+    :param questions: real queries, of these groups and others.
+    """
+    real: dict[tuple[str, str], list[str]] = {}
+    for question in questions:
+        real.setdefault((question.group, question.language), []).append(question.text)
+    # A title over many documents ("Introduction") asks for none of them.
+    titles = Counter((one.language, normalised(one.title)) for one in documents if one.title)
+    kept, probes = [], []
+    for one in documents:
+        texts = real.get((one.group, one.language), [])
+        kind, text = "query", one.text
+        if not texts and one.title and titles[one.language, normalised(one.title)] == 1:
+            kind, texts = "title", [one.title]
+        elif not texts:
+            kind, query, text = known_item(one.text)
+            texts = [query] if query else []
+        kept.append(replace(one, text=text))
+        probes += [
+            Probe(f"{one.language}:{one.group}:{number}", one.group, one.language, query, kind)
+            for number, query in enumerate(texts)
+        ]
+    return kept, probes
+
+
+def known_item(text: str) -> tuple[str, str, str]:
+    """What a document without query and title is asked by.
+
+    :param text: the document.
+    :returns: ``first sentence`` or ``first half``, the query, and the document without its first sentence.
+    """
+    from haystack_crossalign.text.sentences import first_sentence, letters
+
+    first = first_sentence(text)
+    rest = text.split(first, 1)[1].strip() if first and first in text else ""
+    if letters(first) >= _LEAST_LETTERS and letters(rest) >= _LEAST_LETTERS:
+        return "first sentence", first, rest
+    words = " ".join(text.split())
+    cut = words.rfind(" ", 0, len(words) // 2 + 1)
+    return "first half", words[: cut if cut > 0 else len(words) // 2].strip(), text
+
+
+def _lacking(languages: Iterable[str], probes: Sequence[Probe]) -> list[str]:
+    counts: Mapping[str, int] = Counter(probe.language for probe in probes)
+    lacking = sorted(tag for tag in languages if counts[tag] < FEWEST)
+    if len(lacking) == len(set(languages)):
+        raise InputError(
+            "too few held-out documents to judge by",
+            seen=f"{max(counts.values(), default=0)} queries in the language with most",
+            allowed=f"{FEWEST} or more documents of a language held out",
+        )
+    return lacking
+
+
+def judged_collection(
+    documents: Sequence[Passage], probes: Sequence[Probe], sources: Sequence[Source]
+) -> JudgedCollection:
+    """Held-out documents and queries as an audit takes them: all versions of a query's document are relevant.
+
+    :param documents: at most one per group and language.
+    :param probes: queries of these groups.
+    :param sources: the files they came from.
+    """
+    members: dict[str, list[int]] = {}
+    for number, passage in enumerate(documents):
+        members.setdefault(passage.group, []).append(number)
+    return JudgedCollection(
+        name="held-out documents",
+        documents=Documents(
+            # Two files may use one id; group and language are unique.
+            ids=tuple(f"{one.language}:{one.group}" for one in documents),
+            languages=tuple(one.language for one in documents),
+            groups=tuple(one.group for one in documents),
+            texts=tuple(one.text for one in documents),
+        ),
+        queries=Queries(
+            ids=tuple(probe.id for probe in probes),
+            languages=tuple(probe.language for probe in probes),
+            texts=tuple(probe.text for probe in probes),
+        ),
+        relevant=tuple(tuple(members[probe.group]) for probe in probes),
+        sources=tuple(sources),
+    )

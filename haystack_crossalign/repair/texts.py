@@ -1,0 +1,227 @@
+"""The texts that a repair is fitted on and judged by: documents with languages, and queries where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.data.formats.jsonl import records, unique_id
+from haystack_crossalign.data.formats.triplets import read_triplets
+from haystack_crossalign.data.triplets import Triplet
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import TextFile, parse_json_object
+from haystack_crossalign.files.records import Record
+
+__all__ = [
+    "CORPORA",
+    "FORMATS",
+    "Passage",
+    "Question",
+    "RepairTexts",
+    "detected_format",
+    "read_repair_texts",
+    "texts_from_triplets",
+]
+
+CORPORA = ("ntrex", "tico19", "course_sections", "squad")
+"""Corpora that :mod:`haystack_crossalign.triplets.corpora` builds triplets from."""
+
+FORMATS = ("auto", "documents", "triplets", *CORPORA)
+
+_PASSAGE_FIELDS = ("passage", "pos", "target", "targets")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One document, or one version of a parallel one.
+
+    :param id: unique in its file.
+    :param group: what its versions share; its own id where it has none.
+    :param language: normalised tag.
+    :param text: what is embedded.
+    :param title: its title, empty where it has none.
+    """
+
+    id: str
+    group: str
+    language: str
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A real query; all documents of its group are relevant.
+
+    :param group: the parallel group.
+    :param language: normalised tag.
+    :param text: the query.
+    """
+
+    group: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RepairTexts:
+    """What was read from one file.
+
+    :param passages: at most one per group and language.
+    :param questions: queries that the file has.
+    :param sources: the file, with its hash.
+    :param chunks: documents left out because their group and language were there already.
+    """
+
+    passages: tuple[Passage, ...]
+    questions: tuple[Question, ...]
+    sources: tuple[Source, ...]
+    chunks: int = 0
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Tags of the passages, ascending."""
+        return tuple(sorted({passage.language for passage in self.passages}))
+
+    def in_languages(self, languages: Iterable[str]) -> RepairTexts:
+        """The part in some languages."""
+        wanted = frozenset(languages)
+        return RepairTexts(
+            tuple(passage for passage in self.passages if passage.language in wanted),
+            tuple(question for question in self.questions if question.language in wanted),
+            self.sources,
+            self.chunks,
+        )
+
+
+def read_repair_texts(
+    path: Path | str,
+    *,
+    kind: str = "auto",
+    language: str = "en",
+    target_languages: Sequence[str] = (),
+    language_field: str = "language",
+    group_field: str = "parallel_id",
+    title_field: str = "title",
+    parallel: bool = False,
+) -> RepairTexts:
+    """Read documents (JSON lines with ``id``, ``text``, ``language`` and, where they are parallel, ``parallel_id``),
+    triplets (see :mod:`haystack_crossalign.data.formats.triplets`) or a corpus.
+
+    :param path: the file.
+    :param kind: one of `FORMATS`; ``auto`` tells documents from triplets by the fields of the first line.
+    :param language: language of queries and passages of triplets that do not say.
+    :param target_languages: the other languages to take from a corpus, which needs them.
+    :param language_field: field of documents that holds the language.
+    :param group_field: field of documents that holds the parallel group.
+    :param title_field: field of documents that holds the title.
+    :param parallel: refuse documents of which none has a version in another language.
+    :raises InputError: for the first thing that is missing or wrong, with file, line and field.
+    """
+    path = Path(path)
+    if kind not in FORMATS:
+        raise InputError("unknown format", source=path, field="format", seen=kind, allowed=", ".join(FORMATS))
+    found = detected_format(path) if kind == "auto" else kind
+    if found == "documents":
+        texts = _read_documents(path, language_field, group_field, title_field)
+        if parallel and len({one.group for one in texts.passages}) == len(texts.passages):
+            raise InputError(
+                "no document has a version in another language",
+                source=path,
+                field=group_field,
+                seen=f"{len(texts.passages)} documents, each in a group of its own",
+                allowed="a field that versions of one text share (--group-field), or --tagged for documents that are "
+                "not parallel",
+            )
+        return texts
+    if found == "triplets":
+        triplets, source = read_triplets(path, language=language, target_languages=target_languages)
+        return texts_from_triplets(triplets, (source,))
+    targets = tuple(tag for tag in target_languages if tag != language)
+    if not targets:
+        raise InputError(
+            f"the languages to take from {found} are not named", source=path, allowed="--languages en,zh,…"
+        )
+    from haystack_crossalign.triplets.corpora import CORPORA as READERS
+
+    built, source = READERS[found](path, targets)
+    return texts_from_triplets(built.triplets, (source,))
+
+
+def texts_from_triplets(triplets: Iterable[Triplet], sources: Sequence[Source] = ()) -> RepairTexts:
+    """Passages and queries of triplets: each passage and target is a version of its group's document.
+
+    Where triplets of one group have other passages (overlapping parts of one text), the first one stands for the group
+    and the queries of the others are left out.
+
+    :param triplets: the triplets.
+    :param sources: the files they come from.
+    """
+    passages: dict[tuple[str, str], Passage] = {}
+    questions: dict[Question, None] = {}
+    chunks = 0
+    for triplet in triplets:
+        versions = {triplet.language: triplet.passage, **triplet.targets}
+        kept = passages.setdefault(
+            (triplet.group, triplet.language), _version(triplet.group, triplet.language, triplet.passage)
+        )
+        if kept.text != triplet.passage:
+            chunks += 1
+            continue
+        for tag in sorted(versions):
+            passages.setdefault((triplet.group, tag), _version(triplet.group, tag, versions[tag]))
+        for tag, text in ((triplet.language, triplet.query), *sorted(triplet.target_queries.items())):
+            questions[Question(triplet.group, tag, text)] = None
+    return RepairTexts(tuple(passages.values()), tuple(questions), tuple(sources), chunks)
+
+
+def _version(group: str, tag: str, text: str) -> Passage:
+    return Passage(f"{tag}:{group}", group, tag, text)
+
+
+def _read_documents(path: Path, language_field: str, group_field: str, title_field: str) -> RepairTexts:
+    file = TextFile(path)
+    ids: dict[str, int] = {}
+    passages: dict[tuple[str, str], Passage] = {}
+    chunks = 0
+    for record in records(file):
+        one = unique_id(record, "id", ids)
+        passage = Passage(
+            id=one,
+            group=record.optional_identifier(group_field) or one,
+            language=record.language(language_field),
+            text=record.text("text", "content"),
+            title=record.optional_text(title_field),
+        )
+        chunks += (passage.group, passage.language) in passages
+        passages.setdefault((passage.group, passage.language), passage)
+    return RepairTexts(tuple(passages.values()), (), (file.source,), chunks)
+
+
+def detected_format(path: Path) -> str:
+    """Whether a file holds ``documents`` or ``triplets``, by the fields of its first line.
+
+    :param path: the file.
+    :raises InputError: when it holds neither.
+    """
+    if path.suffix in (".tsv", ".parquet"):
+        return "triplets"
+    for line, text in islice(TextFile(path), 1):
+        first: Mapping[str, object] = parse_json_object(text, path, line)
+        if first.get("query") is not None and any(first.get(field) is not None for field in _PASSAGE_FIELDS):
+            return "triplets"
+        record = Record(first, path, line)
+        if record.get("id") is not None and (record.get("text") or record.get("content")) is not None:
+            return "documents"
+        raise InputError(
+            "neither documents nor triplets",
+            source=path,
+            line=line,
+            seen=sorted(first),
+            allowed="documents with id, text, language and parallel_id; triplets with query, passage and targets; or "
+            f"a corpus that --format names ({', '.join(CORPORA)})",
+        )
+    return "documents"

@@ -1,0 +1,1 @@
+"""What a report says, whatever its form: findings, tables, charts, words."""

@@ -1,0 +1,274 @@
+"""Before and after in plain words and tables, shared by the HTML page and the Markdown of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.languages import display_name
+from haystack_crossalign.measures.meanings import direction, is_share, ordered_names
+from haystack_crossalign.report.content.aggregates import row_ranks
+from haystack_crossalign.report.content.charts import heat_data
+from haystack_crossalign.report.content.live_words import LISTS
+from haystack_crossalign.report.content.provenance import detection_note
+from haystack_crossalign.report.content.tables import heat_table
+from haystack_crossalign.report.content.views import views
+from haystack_crossalign.report.content.words import DASH, count, joined, measure_value, p_value, plural, quantity
+
+__all__ = ["Change", "changes", "comparison_context", "comparison_finding", "detection_notes", "row_title"]
+
+SIGNIFICANT = 0.05
+"""p-values below this are called significant."""
+
+_TOLD = ("Complete@10", "Max@R_norm", "Max@R")
+"""Measures the finding speaks of, the first that a row has."""
+
+_READINGS = {"better": "better", "worse": "worse", "even": "no significant change", "neutral": "changed", "none": ""}
+
+
+@dataclass(frozen=True)
+class Change:
+    """The change of one measure in one row, written out.
+
+    :param name: the measure.
+    :param a: value before.
+    :param b: value after.
+    :param difference: after minus before, with its sign; shares in percentage points.
+    :param interval: 95 % interval of the difference.
+    :param p: p-value, adjusted for the number of tests where the comparison gives that.
+    :param verdict: "better", "worse", "even" (not significant), "neutral" (no direction is better), "none" (no value).
+    :param reading: the verdict in words, or why there is no value.
+    """
+
+    name: str
+    a: str
+    b: str
+    difference: str
+    interval: str
+    p: str
+    verdict: str
+    reading: str
+
+
+def changes(row: Mapping[str, Any]) -> list[Change]:
+    """Every measure of a comparison row, in the order of the glossary."""
+    return [_change(name, row["measures"][name]) for name in ordered_names(row["measures"])]
+
+
+def _change(name: str, entry: Mapping[str, Any]) -> Change:
+    verdict = _verdict(name, entry)
+    return Change(
+        name=name,
+        a=measure_value(name, entry["a"]),
+        b=measure_value(name, entry["b"]),
+        difference=_signed(name, entry["difference"]),
+        interval=_span(name, entry["interval"]),
+        p=p_value(_p(entry)),
+        verdict=verdict,
+        reading=_READINGS[verdict] or str(entry.get("reason") or "no value"),
+    )
+
+
+def _p(entry: Mapping[str, Any]) -> float | None:
+    value: float | None = entry.get("p_holm", entry.get("p"))
+    return value
+
+
+def _verdict(name: str, entry: Mapping[str, Any]) -> str:
+    p, difference = _p(entry), entry["difference"]
+    if difference is None or p is None:
+        return "none"
+    if p >= SIGNIFICANT or difference == 0:
+        return "even"
+    sign = direction(name) * difference
+    return "neutral" if sign == 0 else "better" if sign > 0 else "worse"
+
+
+def _signed(name: str, difference: float | None) -> str:
+    if difference is None:
+        return DASH
+    size = abs(difference)
+    written = f"{100 * size:.{2 if size < 0.09995 else 1}f} points" if is_share(name) else quantity(size)
+    sign = "±" if not written.strip("0. points") else "+" if difference > 0 else "−"
+    return f"{sign}{written}"
+
+
+def _span(name: str, bounds: Sequence[float | None] | None) -> str:
+    """The interval of a difference."""
+    if bounds is None or None in bounds:
+        return ""
+    low, high = (_signed(name, bound) for bound in bounds)
+    return f"{low.removesuffix(' points')} to {high}"
+
+
+def row_title(row: Mapping[str, Any]) -> str:
+    """A comparison row in words: who asks which pool."""
+    pool = joined([display_name(tag) for tag in row["pool_languages"]])
+    by = f" by {LISTS.get(row['retrieval'], row['retrieval'])}" if row.get("retrieval") else ""
+    served = f", results as served{by}" if row.get("kind") == "live" else ""
+    return f"{display_name(row['query_language'])} queries over {pool} documents ({row['scenario']}{served})"
+
+
+def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
+    """The finding of a comparison as sentences: the mixed pools first, then harm to ordinary retrieval.
+
+    :param comparison: schema ``crossalign.comparison/1``.
+    """
+    mixed = [row for row in comparison["rows"] if row["scenario"] == "multi"]
+    plain = [row for row in comparison["rows"] if row["scenario"] != "multi"]
+    told = sorted(((row, name) for row in mixed or plain if (name := _told(row))), key=_urgency)
+    sentences = [_sentence(row, name) for row, name in told[:4]]
+    if len(told) > 4:
+        sentences.append(f"{_tally('Mixed pools' if mixed else 'Rows', told)}.")
+    if mixed and plain:
+        harmed = [
+            (row, name) for row in plain if (name := _told(row)) and _verdict(name, row["measures"][name]) == "worse"
+        ]
+        if harmed:
+            sentences.append(
+                "Ordinary retrieval got worse: "
+                + "; ".join(_sentence(row, name).rstrip(".") for row, name in harmed[:4])
+                + "."
+            )
+        else:
+            sentences.append(
+                f"Ordinary retrieval (one-language pools, {plural(len(plain), 'row')}) did not get significantly worse."
+            )
+    return sentences or ["The two results share no measure that has a value in both."]
+
+
+def detection_notes(comparison: Mapping[str, Any]) -> list[str]:
+    """What to know of texts without a clear language in either result, see `provenance.detection_note`."""
+    notes = {"Before": detection_note(comparison["a"]), "After": detection_note(comparison["b"])}
+    return [f"{side}: {note}" for side, note in notes.items() if note]
+
+
+def _told(row: Mapping[str, Any]) -> str | None:
+    for name in _TOLD:
+        if row["measures"].get(name, {}).get("difference") is not None:
+            return name
+    return None
+
+
+def _urgency(pair: tuple[Mapping[str, Any], str]) -> float:
+    """Weakest before first: the rows that the comparison is about."""
+    row, name = pair
+    before: float = row["measures"][name]["a"]
+    return before * direction(name)
+
+
+def _sentence(row: Mapping[str, Any], name: str) -> str:
+    entry = row["measures"][name]
+    p = p_value(_p(entry))
+    significance = f"p {p}" if p.startswith("<") else f"p = {p}"
+    if _verdict(name, entry) == "even":
+        significance = f"no significant change, {significance}"
+    verb = "rises" if entry["difference"] > 0 else "falls" if entry["difference"] < 0 else "stays"
+    values = f"from {measure_value(name, entry['a'])} to {measure_value(name, entry['b'])}"
+    if verb == "stays":
+        values = f"at {measure_value(name, entry['b'])}"
+    depth = row["measures"].get("Max@R", {})
+    deep = ""
+    if name != "Max@R" and depth.get("difference") is not None:
+        reads = (
+            "to see every version one reads to" if len(row["pool_languages"]) > 1 else "the relevant version lies at"
+        )
+        deep = f"; {reads} rank {quantity(depth['b'])} instead of {quantity(depth['a'])}"
+    what = name
+    if name.startswith("Complete@"):
+        found = "every version" if len(row["pool_languages"]) > 1 else "the relevant version"
+        what = f"the share with {found} in the top {name.partition('@')[2]} ({name})"
+    return (
+        f"For {display_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])}, {what} {verb} "
+        f"{values}{deep} ({_signed(name, entry['difference'])}, {significance})."
+    )
+
+
+def _tally(what: str, told: Sequence[tuple[Mapping[str, Any], str]]) -> str:
+    verdicts = [_verdict(name, row["measures"][name]) for row, name in told]
+    parts = [
+        f"{verdicts.count(verdict)} {words}"
+        for verdict, words in (("better", "better"), ("worse", "worse"), ("even", "without significant change"))
+    ]
+    return f"{what}, {count(len(told))} rows in all: {', '.join(parts)}"
+
+
+def comparison_context(comparison: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """What the comparison page shows beside provenance and definitions."""
+    names = [
+        name
+        for name in ordered_names(n for row in comparison["rows"] for n in row["measures"])
+        if _drawn(comparison, name)
+    ]
+    names.sort(key=lambda name: _TOLD.index(name) if name in _TOLD else len(_TOLD))
+    heats, drawn = _heats(a, b)
+    return {
+        "measures": names,
+        "heats": heats,
+        "blocks": [
+            {"title": row_title(row), "queries": plural(row["queries"], "query", "queries"), "lines": changes(row)}
+            for row in comparison["rows"]
+        ],
+        "unmatched": [_unmatched(entry) for entry in comparison.get("unmatched", [])],
+        "notes": list(comparison.get("notes", [])),
+        "adjusted": any("p_holm" in entry for row in comparison["rows"] for entry in row["measures"].values()),
+        "data": {
+            "views": drawn,
+            "changes": {name: _drawn(comparison, name) for name in names},
+            "shares": [name for name in names if is_share(name)],
+        },
+    }
+
+
+def _drawn(comparison: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    lines = []
+    for row in comparison["rows"]:
+        entry = row["measures"].get(name)
+        if entry is None or entry["difference"] is None:
+            continue
+        change = _change(name, entry)
+        label = f"{row['query_language']} → {'+'.join(row['pool_languages'])}"
+        lines.append(
+            {
+                "label": label,
+                "a": entry["a"],
+                "b": entry["b"],
+                "verdict": change.verdict,
+                "t": f"{change.a} → {change.b}",
+                "title": f"{row_title(row)}: {name} {change.a} to {change.b}, {change.difference}, p {change.p}",
+            }
+        )
+    return lines
+
+
+def _unmatched(entry: object) -> str:
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    only = {"a": "only before", "b": "only after"}.get(str(entry.get("result")), "")
+    return f"{row_title(entry)}{f', {only}' if only else ''}"
+
+
+def _heats(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Heat maps of the views that both results hold, before and after."""
+    ranks = {"a": row_ranks(a), "b": row_ranks(b)}
+    after = {(view.title, frozenset(view.document_languages)): view for view in views(b)}
+    heats, drawn = [], []
+    for number, view in enumerate(views(a)):
+        other = after.get((view.title, frozenset(view.document_languages)))
+        if other is None:
+            continue
+        before_data = heat_data(a, view, ranks["a"], key=f"before-{number}")
+        after_data = heat_data(b, other, ranks["b"], key=f"after-{number}")
+        before_data["top"] = after_data["top"] = max(before_data["top"], after_data["top"])
+        heats.append(
+            {
+                "title": view.title,
+                "a": before_data,
+                "b": after_data,
+                "a_table": heat_table("Before: mean rank", before_data, "mean"),
+                "b_table": heat_table("After: mean rank", after_data, "mean"),
+            }
+        )
+        drawn += [before_data, after_data]
+    return heats, drawn

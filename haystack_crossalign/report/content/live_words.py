@@ -1,0 +1,151 @@
+"""What an audit of a live index says of itself, in words: its plan, its queries, what was missing, what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from haystack_crossalign.languages import display_name
+from haystack_crossalign.report.content.words import DASH, count, joined, measure_value, plural, quantity
+
+__all__ = ["KINDS", "LISTS", "SERVED", "duration", "live_facts", "live_notes", "plan_lines", "query_kind"]
+
+KINDS = {
+    "judged": "judged queries",
+    "group": "queries that each ask for one parallel group",
+    "known-item": "known-item probes",
+}
+"""Kinds of queries."""
+
+SERVED = {"knn": "nearest-neighbour list", "bm25": "BM25 list", "hybrid": "hybrid list", "pipeline": "pipeline's list"}
+"""Live lists, in sentences."""
+
+LISTS = {
+    "knn": "nearest neighbours",
+    "bm25": "BM25",
+    "hybrid": "hybrid",
+    "pipeline": "pipeline",
+}
+"""Live lists by the name of their retrieval."""
+
+
+def plan_lines(plan: Mapping[str, Any], *, kind: str, index: str) -> list[str]:
+    """The plan of an audit, for the terminal.
+
+    :param plan: `haystack_crossalign.opensearch.audit.plan.Plan` as a mapping.
+    :param kind: kind of the queries.
+    :param index: its name.
+    """
+    limit = plan["max_load"]
+    pace = f"at most {count(round(limit))} documents per second" if limit else "no limit on the load"
+    return [
+        f"Plan for '{index}': {plural(plan['queries'], 'query', 'queries')} ({KINDS[kind]})",
+        f"  requests           {count(plan['requests'])}",
+        f"  documents scored   {count(plan['documents_scored'])} ({pace})",
+        f"  bytes              {_bytes(plan['bytes_out'])} to the cluster, {_bytes(plan['bytes_in'])} from it",
+        f"  expected time      {duration(plan['seconds'])} (probe: {count(round(plan['documents_per_second']))} "
+        "documents per second)",
+    ]
+
+
+def query_kind(live: Mapping[str, Any]) -> str:
+    """What the queries are, in one sentence; the one that people must not overlook where they are probes."""
+    queries = live["queries"]
+    what = plural(queries["count"], "query", "queries")
+    if queries["kind"] == "known-item":
+        return (
+            f"Nobody has judged anything here: these {what} are known-item probes, each the title or first sentence of "
+            "one document, looking for all versions of it. They compare languages fairly, but they are easier than "
+            "what people ask."
+        )
+    if queries["kind"] == "group":
+        return f"These {what} each ask for one parallel group of documents."
+    return f"What is relevant to these {what} was judged."
+
+
+def live_notes(live: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before trusting the figures, the most important first; for probes see `query_kind`."""
+    notes = []
+    partial = live["partial"]
+    if partial is not None:
+        notes.append(
+            f"Partial result: {count(partial['queries'])} of {plural(partial['of'], 'query', 'queries')} were measured "
+            f"({partial['reason']}). The figures are over these queries only."
+        )
+    if live["queries"]["kind"] != "known-item":
+        notes.append(query_kind(live))
+    if live["sample"] is not None:
+        notes.append(
+            f"Ranks are estimates from a random {measure_value('share', live['sample'])} of the documents, drawn anew "
+            "for each query. The means of Max@R, Rank[L] and Intrusion[L] are unbiased; Max@R_norm, Complete@K and "
+            "every other measure are approximate."
+        )
+    notes += [_sentence(text) for text in live["warnings"]]
+    unranked = live["unranked"]
+    if unranked["count"]:
+        reasons = joined([f"{count(number)} {reason}" for reason, number in unranked["reasons"].items()])
+        notes.append(
+            f"{plural(unranked['count'], 'relevant document')} could not be ranked ({reasons}) and count in no figure."
+        )
+    pool = live["pool"]
+    if pool["without_vector"]:
+        notes.append(
+            f"{plural(pool['without_vector'], 'document')} without a vector: no vector search finds what has none, so "
+            "that it is not in the pool."
+        )
+    if live["languages_detected"] is not None:
+        notes.append(_sentence(live["languages_detected"]["note"]))
+    notes += [_sentence(text) for text in live["queries"]["notes"]]
+    return notes
+
+
+def live_facts(live: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was audited, and in which state, as (name, value) pairs."""
+    before, after = live["snapshot"]["before"], live["snapshot"]["after"]
+    facts = [
+        ("Index", live["index"]),
+        ("OpenSearch", str(live["cluster"].get("version") or DASH)),
+        ("Frozen in a point in time", "yes" if live["point_in_time"] else "no"),
+    ]
+    for name, state in before["indices"].items():
+        facts.append((f"Index '{name}' before", _state(state)))
+        later = None if after is None else after["indices"].get(name)
+        facts.append((f"Index '{name}' after", "not known" if after is None else _state(later)))
+    languages = ", ".join(f"{display_name(tag)} {count(n)}" for tag, n in live["pool"]["by_language"].items())
+    facts += [
+        ("Documents in the pool", f"{count(live['pool']['documents'])} ({languages})"),
+        ("Documents without a vector", count(live["pool"]["without_vector"])),
+        ("Documents without a language", count(live["pool"]["without_language"])),
+        ("Queries", KINDS[live["queries"]["kind"]]),
+        ("Live lists", joined([LISTS.get(one["name"], one["name"]) for one in live["retrievals"]]) or DASH),
+        ("Depth of the live lists", count(live["depth"])),
+    ]
+    plan = live["plan"]
+    if plan is not None:
+        facts.append(("Documents scored, as planned", count(plan["documents_scored"])))
+    return facts
+
+
+def duration(seconds: float) -> str:
+    """A time span for people."""
+    if seconds < 60:
+        return f"{quantity(max(seconds, 0.1))} s"
+    minutes = seconds / 60
+    return f"{quantity(minutes)} min" if minutes < 60 else f"{quantity(minutes / 60)} h"
+
+
+def _state(state: Mapping[str, Any] | None) -> str:
+    if state is None:
+        return "not there"
+    return f"{count(state['documents'])} documents, sequence number {count(state['sequence_number'])}, {state['uuid']}"
+
+
+def _bytes(value: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{quantity(value / size)} {unit}"
+    return f"{value} bytes"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"

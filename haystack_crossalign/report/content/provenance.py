@@ -1,0 +1,172 @@
+"""How a result was measured, as lists of names and values that a page or a Markdown file can show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from haystack_crossalign.languages import UNDETERMINED, display_name
+from haystack_crossalign.measures.meanings import Meaning, meanings
+from haystack_crossalign.report.content.words import DASH, joined, plural, shorten
+
+__all__ = ["detection_note", "facts", "glossary", "limits", "subject_name"]
+
+_MODEL = frozenset({"name", "sha256", "dimension", "precision", "max_tokens", "prompts", "normalized"})
+"""What is known of every model; whatever else an embedder says of itself is listed after it."""
+
+
+def subject_name(provenance: Mapping[str, Any]) -> str:
+    """What was audited, in one line: the model (or the retriever) and the data."""
+    model, data = provenance.get("model") or {}, provenance.get("data") or {}
+    name = model.get("name") or ("vectors of the queries" if data.get("queries") else "retrieved results")
+    pool = f" ({data['pool']})" if data.get("pool") else f", {data['queries']}" if data.get("queries") else ""
+    return f"{name} on {data['name']}{pool}" if data.get("name") else name
+
+
+def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Groups of (name, value) pairs: model, data, options, environment."""
+    tool, model = provenance.get("tool") or {}, provenance.get("model") or {}
+    data, environment = provenance.get("data") or {}, dict(provenance.get("environment") or {})
+    groups = [
+        (
+            "Model",
+            [
+                ("Name", _text(model.get("name"))),
+                ("SHA-256", _text(model.get("sha256"))),
+                ("Dimension", _text(model.get("dimension"))),
+                ("Precision", _text(model.get("precision"))),
+                ("Longest input", f"{model['max_tokens']} tokens" if model.get("max_tokens") else DASH),
+                *((f"Prompt for a {role}", repr(prompt)) for role, prompt in (model.get("prompts") or {}).items()),
+                ("Normalised vectors", _text(model.get("normalized"))),
+                *(
+                    (str(name).replace("_", " ").capitalize(), _text(value))
+                    for name, value in model.items()
+                    if name not in _MODEL and value is not None
+                ),
+            ],
+        ),
+        (
+            "Data",
+            [
+                ("Name", _text(data.get("name"))),
+                ("Pool", _text(data.get("pool"))),
+                *((str(file.get("name")), f"SHA-256 {file.get('sha256')}") for file in data.get("files") or []),
+                *_detection(data.get("detection")),
+            ],
+        ),
+        (
+            "Run",
+            [
+                ("Tool", f"{tool.get('name', '')} {tool.get('version', '')}".strip()),
+                ("Command", _text(provenance.get("command"))),
+                ("Seed", _text(provenance.get("seed"))),
+                *((str(name), _text(value)) for name, value in (provenance.get("options") or {}).items()),
+            ],
+        ),
+        (
+            "Environment",
+            [
+                *((str(name), _text(value)) for name, value in environment.items() if name != "packages"),
+                *((str(name), _text(value)) for name, value in (environment.get("packages") or {}).items()),
+            ],
+        ),
+    ]
+    if not model:
+        groups[0] = ("Model", [("Name", "none: the documents came from a retriever")])
+    return groups
+
+
+def detection_note(provenance: Mapping[str, Any]) -> str:
+    """What became of texts that came without a language: counts, never a silent guess. Empty if all named theirs."""
+    detection = (provenance.get("data") or {}).get("detection")
+    if detection is None:
+        return ""
+    documents, queries = detection["undetermined_documents"], detection["undetermined_queries"]
+    found = [plural(detection["documents"], "document"), plural(detection["queries"], "query", "queries")]
+    text = f"Languages were detected from the texts of {joined(found)}"
+    if not documents and not queries:
+        return f"{text}; all were clear."
+    unclear = []
+    if documents:
+        unclear.append(f"{plural(documents, 'document')} (kept in the pool as '{display_name(UNDETERMINED)}')")
+    if queries:
+        unclear.append(f"{plural(len(queries), 'query', 'queries')} (left out: {_some(queries, 3)})")
+    return f"{text}. The language is not clear, and was not guessed, for {joined(unclear)}."
+
+
+def _detection(detection: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if detection is None:
+        return []
+    documents, queries = detection["undetermined_documents"], detection["undetermined_queries"]
+    left_out = f"left out: {_some(queries, 20)}" if queries else "left out"
+    return [
+        (
+            "Languages detected",
+            f"{plural(detection['documents'], 'document')}, {plural(detection['queries'], 'query', 'queries')}",
+        ),
+        (
+            "Language not clear",
+            f"{plural(documents, 'document')} (kept in the pool), "
+            f"{plural(len(queries), 'query', 'queries')} ({left_out})",
+        ),
+    ]
+
+
+def _some(ids: Sequence[str], most: int) -> str:
+    return ", ".join([*(shorten(one, 60) for one in ids[:most]), *(["…"] if len(ids) > most else [])])
+
+
+def _text(value: object) -> str:
+    if value is None or value == "":
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def glossary(rows: Sequence[Mapping[str, Any]]) -> list[Meaning]:
+    """Definitions of the measures that rows hold."""
+    return meanings(name for row in rows for name in row["measures"])
+
+
+def limits(result: Mapping[str, Any]) -> list[str]:
+    """What the figures do and do not say."""
+    rows = result["rows"]
+    texts = [
+        "Ranks count versions (a content in one language, at the rank of its best document) and start at 1. Equal "
+        "scores are ordered by document id; the tables give the bounds if every tie fell for or against a version.",
+        "Intervals are 95 % bootstrap intervals over queries: they speak of other queries of this kind, not of other "
+        "collections.",
+        "Only judged documents count as relevant. A document that answers the query and is not judged counts as one "
+        "that stands in the way.",
+        "A mean rank is pulled up by few very deep queries; the median and the distribution stand beside it.",
+    ]
+    if any(row["kind"] == "exact" for row in rows):
+        texts.append(
+            "Exact ranks compare the query with every document of the pool. An approximate index, filters or a "
+            "re-ranker in front of users can give other lists."
+        )
+    if any(row["kind"] == "live" for row in rows):
+        texts.append(
+            "Results as served end at some depth. Ranks below it are not known (censored): they are counted and never "
+            "averaged as if they were known."
+        )
+    live = result.get("live")
+    if live is not None:
+        texts.append(
+            "Recall of a live list is the share of the exact top documents that the top of the list holds. Where it is "
+            "low, the list loses documents of every language, and its figures say less about languages."
+        )
+    if live is not None and live["queries"]["kind"] == "known-item":
+        texts.append(
+            "Known-item probes are made of the documents' own words. They compare languages over the same task; they "
+            "do not tell how well people's questions are answered."
+        )
+    name = ((result["provenance"].get("model") or {}).get("name")) or ""
+    if name.startswith("offline:"):
+        texts.append(
+            "The model is a 4-bit copy of the original, for machines that reach no model hub; the original gives "
+            "slightly other figures."
+        )
+    return texts

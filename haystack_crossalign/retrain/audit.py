@@ -1,0 +1,256 @@
+"""Judging the model of a job: the same held-out queries before and after, and the gate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from haystack_crossalign.audit.compare import Comparison, compare_results
+from haystack_crossalign.audit.gate import Outcome, check_conditions, evaluate_gate, failed, parse_condition
+from haystack_crossalign.audit.provenance import build_provenance, describe_data
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors, embed_collection
+from haystack_crossalign.data.collection import JudgedCollection, Source
+from haystack_crossalign.data.formats.read import read_collection
+from haystack_crossalign.data.triplets import Triplet
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.measures import Complete, parse_measure
+from haystack_crossalign.repair.fit import held_out_plan, same_language_harm
+from haystack_crossalign.repair.harm import LanguageHarm
+from haystack_crossalign.repair.sample import FEWEST, judged_collection, probes_of
+from haystack_crossalign.repair.texts import texts_from_triplets
+from haystack_crossalign.retrain.config import Gate, JobConfig
+from haystack_crossalign.triplets.targets import EvaluationFiles, find_evaluation_files
+
+__all__ = ["Judgement", "audit_collection", "audit_model", "check_gate", "judge"]
+
+_SOURCE = "gate.fail_on"
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What the gate says.
+
+    :param before: audit of the model that is there.
+    :param after: audit of the new one.
+    :param comparison: both side by side.
+    :param outcomes: the conditions.
+    :param harm: same-language retrieval of each language.
+    :param improvement: mean Max@R_norm over the query languages, before and after; None without a mixed pool.
+    :param latest: that of the published version, where it was asked for and there is one.
+    :param failures: why the model is not published; empty where it is.
+    """
+
+    before: AuditResult
+    after: AuditResult
+    comparison: Comparison
+    outcomes: tuple[Outcome, ...]
+    harm: tuple[LanguageHarm, ...]
+    improvement: tuple[float, float] | None
+    latest: float | None
+    failures: tuple[str, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """What the outcome file holds of it."""
+        return {
+            "same_language": [
+                {**asdict(one), "interval": list(one.interval), "difference": one.difference} for one in self.harm
+            ],
+            "improvement": None
+            if self.improvement is None
+            else {
+                "measure": "Max@R_norm",
+                "before": self.improvement[0],
+                "after": self.improvement[1],
+                "latest": self.latest,
+            },
+            "gate": [outcome.to_dict() for outcome in self.outcomes],
+        }
+
+
+def audit_collection(
+    job: JobConfig, train: Sequence[Triplet], held_out: Sequence[Triplet], sources: Sequence[Source]
+) -> JudgedCollection:
+    """What the model is judged by: the files of the configuration, else the held-out triplets.
+
+    :param job: the configuration.
+    :param train: the triplets that are trained on, for their languages.
+    :param held_out: the triplets that are not.
+    :param sources: the files they came from.
+    :raises InputError: when the files are wrong, or too few queries were held out.
+    """
+    part = job.audit
+    tags = {tag for one in (*train, *held_out) for tag in (one.language, *one.targets)}
+    if part.documents is not None and part.queries is not None:
+        collection = read_collection(job.file(part.documents), job.file(part.queries))
+        found = {tag: len(collection.restrict([tag], [tag]).queries) for tag in tags}
+        _check_languages(job, found, "audit.queries", "queries with relevant documents in it, fewer languages")
+        return collection
+    texts = texts_from_triplets(held_out)
+    documents, probes = probes_of(texts.passages, texts.questions)
+    counts: Mapping[str, int] = Counter(probe.language for probe in probes)
+    kept = [probe for probe in probes if counts[probe.language] >= FEWEST]
+    if kept:
+        remedy = "a larger share, more data, fewer languages, audit.documents and audit.queries"
+        _check_languages(job, {tag: counts[tag] for tag in tags}, "audit.share", remedy)
+    if not kept:
+        raise InputError(
+            "too few parallel groups were held out to judge by",
+            source=job.path,
+            field="audit.share",
+            seen=f"{max(counts.values(), default=0)} queries in the language with most",
+            allowed=f"{FEWEST} or more: a larger share, more data, or audit.documents and audit.queries",
+        )
+    return judged_collection(documents, kept, sources)
+
+
+def _check_languages(job: JobConfig, counts: Mapping[str, int], field: str, remedy: str) -> None:
+    """Refuse what says too little of a language that the model is changed for.
+
+    :param counts: queries per language, with relevant documents in their own.
+    :param field: key of the configuration, for the message.
+    :param remedy: what would help.
+    """
+    few = sorted(tag for tag, count in counts.items() if count < FEWEST)
+    if few and job.gate.tolerance is not None:
+        raise InputError(
+            f"too few queries to see whether {few[0]} loses anything",
+            source=job.path,
+            field=field,
+            seen=", ".join(f"{counts[tag]} queries in {tag}" for tag in few),
+            allowed=f"{FEWEST} or more in each language of the data: {remedy}; or gate.tolerance: null",
+        )
+
+
+def check_gate(gate: Gate, collection: JudgedCollection) -> None:
+    """Refuse conditions that the audit cannot answer, before anything is trained.
+
+    :param gate: the conditions.
+    :param collection: what the model is judged by.
+    :raises InputError: naming the condition.
+    """
+    plan = held_out_plan(collection)
+    for row in plan:
+        part = collection.restrict(row.pool_languages, [row.query_language])
+        if not len(part.queries):
+            raise InputError(
+                f"no query in {row.query_language} has a relevant document in {' or '.join(row.pool_languages)}",
+                source=collection.name,
+                field="audit.queries",
+                allowed="queries with a relevant document in their own language",
+            )
+    conditions = [parse_condition(text, source=_SOURCE) for text in gate.fail_on]
+    check_conditions(conditions, plan, source=_SOURCE)
+    for condition in conditions:
+        measure = parse_measure(condition.measure)
+        for row in plan if isinstance(measure, Complete) else ():
+            if row.name == condition.scenario and condition.query_language in (None, row.query_language):
+                fewest = min(map(len, collection.restrict(row.pool_languages, [row.query_language]).relevant))
+                if isinstance(measure, Complete) and fewest > measure.cutoff:
+                    raise InputError(
+                        f"{measure.name} has no value for queries in {row.query_language}: "
+                        f"{fewest} versions cannot stand in the top {measure.cutoff}",
+                        source=_SOURCE,
+                        seen=condition.text,
+                        allowed="a condition on another measure, such as Max@R_norm",
+                    )
+    for name in ("must_improve", "must_beat_latest"):
+        if getattr(gate, name) and not any(row.name == "multi" for row in plan):
+            raise InputError(
+                "the held-out documents have no versions in other languages, so that no improvement can be seen",
+                field=f"gate.{name}",
+                allowed="false, or parallel documents",
+            )
+
+
+def audit_model(
+    collection: JudgedCollection, embedder: Embedder, job: JobConfig, *, progress: Progress | None = None
+) -> AuditResult:
+    """Audit one model.
+
+    :param collection: documents and queries without vectors.
+    :param embedder: the model.
+    :param job: samples, seed, and the measures that its gate names.
+    :param progress: called while embedding and ranking.
+    """
+    embedded = embed_collection(collection, embedder, progress=progress)
+    result = audit_vectors(
+        embedded,
+        held_out_plan(embedded),
+        provenance=build_provenance(
+            "retrain",
+            describe_data(collection),
+            model=embedder.provenance(),
+            options={"samples": job.audit.samples, "share": job.audit.share, "limit": job.audit.limit},
+            seed=job.seed,
+        ),
+        also=[parse_measure(parse_condition(text).measure) for text in job.gate.fail_on],
+        seed=job.seed,
+        samples=job.audit.samples,
+        progress=progress,
+    )
+    return result if job.audit.texts else result.without_texts()
+
+
+def judge(
+    before: AuditResult, after: AuditResult, job: JobConfig, *, published: AuditResult | None = None
+) -> Judgement:
+    """Hold the audit after against the gate, and against the one before.
+
+    :param before: audit of the model that is there.
+    :param after: audit of the new one, of the same queries.
+    :param job: its gate, samples and seed.
+    :param published: audit of the published version, of the same queries, where the new one must be better.
+    """
+    gate = job.gate
+    outcomes = tuple(
+        evaluate_gate([parse_condition(text, source=_SOURCE) for text in gate.fail_on], after, source=_SOURCE)
+    )
+    # A tolerance of 1 lets a language lose everything.
+    harm = same_language_harm(before, after, 1.0 if gate.tolerance is None else gate.tolerance)
+    first, second, latest = (_closeness(result) for result in (before, after, published))
+    improvement = None if first is None or second is None else (first, second)
+    failures = [
+        f"{one.condition} ({one.scenario}, queries in {one.query_language}: {one.value:.6g})"
+        for one in outcomes
+        if failed([one])
+    ]
+    failures += [
+        f"same-language NDCG@1 in {one.language} went from {one.before:.4f} to {one.after:.4f}, more than "
+        f"{gate.tolerance:g} down"
+        for one in harm
+        if one.verdict == "harmful"
+    ]
+    if gate.must_improve and improvement is not None and not improvement[1] > improvement[0]:
+        failures.append(f"mean Max@R_norm did not rise: {improvement[0]:.4f} before, {improvement[1]:.4f} after")
+    if gate.must_beat_latest and improvement is not None and latest is not None and not improvement[1] > latest:
+        failures.append(f"mean Max@R_norm is {improvement[1]:.4f}, that of the published version {latest:.4f}")
+    return Judgement(
+        before=before,
+        after=after,
+        comparison=compare_results(before, after, samples=job.audit.samples, seed=job.seed),
+        outcomes=outcomes,
+        harm=harm,
+        improvement=improvement,
+        latest=latest,
+        failures=tuple(failures),
+    )
+
+
+def _closeness(result: AuditResult | None) -> float | None:
+    """Mean Max@R_norm over the query languages."""
+    rows = [] if result is None else [row for row in result.rows if row["scenario"] == "multi"]
+    return float(np.mean([row["measures"]["Max@R_norm"] for row in rows])) if rows else None
+
+
+def evaluation_files(job: JobConfig) -> EvaluationFiles:
+    """Files whose texts must not be trained on.
+
+    :raises InputError: as :func:`~haystack_crossalign.triplets.targets.find_evaluation_files`.
+    """
+    named = (*job.filters.evaluation, job.audit.documents, job.audit.queries)
+    return find_evaluation_files(job.file(name) for name in named if name is not None)

@@ -1,0 +1,316 @@
+"""The configuration of a retraining job, read from YAML, each value checked with its line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.config.rules import (
+    boolean,
+    choice,
+    language,
+    listed,
+    model_name,
+    number,
+    optional,
+    setting,
+    text,
+    whole,
+)
+from haystack_crossalign.config.yaml_file import Settings, apply_override, read_yaml
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD
+from haystack_crossalign.repair.texts import FORMATS
+from haystack_crossalign.training.recipe.recipe import read_section
+
+__all__ = [
+    "AuditPart",
+    "FileSource",
+    "Filters",
+    "Gate",
+    "IndexSource",
+    "JobConfig",
+    "Mine",
+    "Source",
+    "job_names",
+    "read_job",
+]
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """One file to read.
+
+    :param path: the file; relative to the configuration.
+    :param format: ``documents``, ``triplets``, a corpus, or ``auto``.
+    """
+
+    path: str = setting(text())
+    format: str = setting(choice(*FORMATS), "auto")
+
+
+@dataclass(frozen=True)
+class IndexSource:
+    """A live index to read from; whatever is null comes from the profile, the environment or the default.
+
+    Secrets come from the environment or from files that a profile names, never from here.
+
+    :param index: index or alias; a profile of that name applies.
+    :param profile: profile in ``crossalign.toml``.
+    :param config: that file; relative to the configuration.
+    :param hosts: addresses of the cluster.
+    :param embedding_field: field that holds the vector.
+    :param language_field: field that holds the language.
+    :param group_field: field that versions of one content share.
+    :param content_field: field that holds the text.
+    :param title_field: field that holds the title.
+    :param limit: at most so many parallel groups, drawn by the seed; of an index to be mined, documents per language.
+    """
+
+    index: str = setting(text())
+    profile: str | None = setting(optional(text()), None)
+    config: str | None = setting(optional(text()), None)
+    hosts: tuple[str, ...] | None = setting(optional(listed(text(), shortest=1)), None)
+    embedding_field: str | None = setting(optional(text()), None)
+    language_field: str | None = setting(optional(text()), None)
+    group_field: str | None = setting(optional(text()), None)
+    content_field: str | None = setting(optional(text()), None)
+    title_field: str | None = setting(optional(text()), None)
+    limit: int = setting(whole(2), 5000)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the parallel texts come from: files, an index, or both.
+
+    :param files: the files.
+    :param index: the index, or null.
+    """
+
+    files: tuple[FileSource, ...] = field(default=(), metadata={"section": FileSource, "many": True})
+    index: IndexSource | None = field(default=None, metadata={"section": IndexSource, "optional": True})
+
+
+@dataclass(frozen=True)
+class Mine:
+    """Mining of translation pairs, for documents that have no group.
+
+    :param margin: least margin of a pair, see :mod:`haystack_crossalign.mining.pairs`.
+    :param neighbours: neighbours that the margin is taken over.
+    """
+
+    margin: float = setting(number(0), THRESHOLD)
+    neighbours: int = setting(whole(1), NEIGHBOURS)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is dropped before training; null or false switches a filter off.
+
+    :param language: texts that are in another language than they say.
+    :param length_ratio: targets more than so many times longer or shorter than usual.
+    :param ambiguous: queries that ask for more than so many groups.
+    :param near_duplicates: triplets whose passage shares so much of its n-grams with that of an earlier one of another
+        group, or of the same query.
+    :param evaluation: files, or folders of files, whose texts must not be trained on; those of the audit are added.
+    """
+
+    language: bool = setting(boolean(), True)
+    length_ratio: float | None = setting(optional(number(1, above=True)), 2.5)
+    ambiguous: int | None = setting(optional(whole(1)), 1)
+    near_duplicates: float | None = setting(optional(number(0, 1, above=True)), 0.8)
+    evaluation: tuple[str, ...] = setting(listed(text()), ())
+
+
+@dataclass(frozen=True)
+class AuditPart:
+    """What the model is judged by, before and after.
+
+    :param share: share of the parallel groups that is held out; nothing is where documents are given.
+    :param limit: at most so many groups of it.
+    :param documents: judge by these documents instead (JSON lines, as ``crossalign audit --documents``).
+    :param queries: queries on them, with their judgments.
+    :param samples: bootstrap samples behind each interval.
+    :param texts: whether the reports may hold texts of documents and queries.
+    """
+
+    share: float = setting(number(0, 0.9, above=True), 0.2)
+    limit: int = setting(whole(5), 400)
+    documents: str | None = setting(optional(text()), None)
+    queries: str | None = setting(optional(text()), None)
+    samples: int = setting(whole(100), 1000)
+    texts: bool = setting(boolean(), True)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """When a model is not published.
+
+    :param fail_on: conditions as of ``crossalign audit --fail-on``, on the audit after.
+    :param tolerance: a language may lose so much same-language NDCG@1; null lets it lose anything.
+    :param must_improve: the mean Max@R_norm over the query languages must rise.
+    :param must_beat_latest: it must also be above that of the published version, where there is one. Only where files
+        judge: what a job holds out, an earlier one may have trained on.
+    """
+
+    fail_on: tuple[str, ...] = setting(listed(text()), ())
+    tolerance: float | None = setting(optional(number(0, 1)), 0.005)
+    must_improve: bool = setting(boolean(), True)
+    must_beat_latest: bool = setting(boolean(), False)
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """Every setting of a job.
+
+    :param models: folder of the published versions; relative to the configuration.
+    :param name: name of the job, for its outcome.
+    :param method: ``train`` by the recipe, or ``repair`` without training.
+    :param recipe: the recipe; relative to the configuration.
+    :param overrides: values that are set over those of the recipe, such as ``optimiser.epochs=2``.
+    :param model: the model to repair; the recipe's where it is null.
+    :param launch: command in front of the training, such as ``[accelerate, launch, --num_processes, "4"]``.
+    :param languages: target languages; the recipe's where it is null, else those of the texts.
+    :param language: language of the passages that have targets; the recipe's where it is null, else English.
+    :param source: the texts; null takes the data of the recipe.
+    :param mine: mining of pairs in texts without groups, or null.
+    :param filters: what is dropped.
+    :param audit: what the model is judged by.
+    :param gate: when it is not published.
+    :param keep: published versions that are kept.
+    :param seed: of what the job draws: the held-out part, documents of an index, samples. A recipe has its own, which
+        ``overrides: [seed=1]`` sets.
+    :param path: the file; not part of the configuration.
+    """
+
+    models: str = setting(text())
+    name: str = setting(text(), "retrain")
+    method: str = setting(choice("train", "repair"), "train")
+    recipe: str | None = setting(optional(text()), None)
+    overrides: tuple[str, ...] = setting(listed(text()), ())
+    model: str | None = setting(optional(model_name()), None)
+    launch: tuple[str, ...] = setting(listed(text(), distinct=False), ())
+    languages: tuple[str, ...] | None = setting(optional(listed(language(), shortest=1)), None)
+    language: str | None = setting(optional(language()), None)
+    source: Source | None = field(default=None, metadata={"section": Source, "optional": True})
+    mine: Mine | None = field(default=None, metadata={"section": Mine, "optional": True})
+    filters: Filters = field(default=Filters(), metadata={"section": Filters})
+    audit: AuditPart = field(default=AuditPart(), metadata={"section": AuditPart})
+    gate: Gate = field(default=Gate(), metadata={"section": Gate})
+    keep: int = setting(whole(1), 5)
+    seed: int = setting(whole(0, 2**32 - 1), 0)  # what numpy takes
+    path: Path = field(default=Path("job.yaml"), compare=False, metadata={"hidden": True})
+
+    def file(self, name: str) -> Path:
+        """A path of the configuration, which is relative to the file it stands in."""
+        try:
+            return self.path.parent / Path(name).expanduser()
+        except RuntimeError as error:  # a name such as ~nobody/models
+            raise InputError("no folder of that user", source=self.path, seen=name, allowed="a path") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain data."""
+        values = asdict(self)
+        del values["path"]
+        data: dict[str, Any] = json.loads(json.dumps(values))
+        return data
+
+    def digest(self, *more: object) -> str:
+        """SHA-256 of the configuration and of whatever else makes two runs the same."""
+        return hashlib.sha256(json.dumps([self.to_dict(), *more], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def read_job(path: Path | str, overrides: Sequence[str] = ()) -> JobConfig:
+    """Read a configuration.
+
+    :param path: YAML file.
+    :param overrides: ``key=value``, applied in order, such as ``gate.tolerance=0.01``.
+    :raises InputError: for the first unknown key, value that is not allowed or contradiction; names file, line and key.
+    """
+    path = Path(path)
+    settings = read_yaml(path, "job configuration")
+    for override in overrides:
+        apply_override(settings, override)
+    made = read_section(JobConfig, settings.values, (), settings)
+    object.__setattr__(made, "path", path)
+    _check(made, settings)
+    return made
+
+
+def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Path | None]:
+    """Name and folder of the models of a configuration that may be wrong otherwise; None for what cannot be read or is
+    not there."""
+    try:
+        settings = read_yaml(path, "job configuration")
+        for override in overrides:
+            if override.partition("=")[0].strip() in ("name", "models"):
+                apply_override(settings, override)
+    except InputError:
+        return None, None
+    name, models = (settings.values.get(key) for key in ("name", "models"))
+    folder = None
+    if isinstance(models, str) and models.strip():
+        # Of a name that cannot be one of a folder nothing follows.
+        with suppress(OSError, RuntimeError, ValueError):
+            folder = (path.parent / Path(models).expanduser()).resolve(strict=True)
+    return name if isinstance(name, str) else None, folder
+
+
+def _check(job: JobConfig, settings: Settings) -> None:
+    folder = job.file(job.models).resolve()
+    try:
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        if not there.is_dir():
+            raise settings.error(
+                "no folder can stand here", ("models",), job.models, f"not in {there}, which is a file"
+            )
+    except OSError as error:  # a name that is too long, or folders that this user must not look into
+        raise settings.error(f"cannot be used ({error.strerror})", ("models",), job.models, "a folder") from error
+    if job.method == "train" and job.recipe is None:
+        raise settings.error("training needs a recipe", ("recipe",), None, "a recipe in YAML, or method: repair")
+    if job.method == "repair" and job.recipe is None and job.model is None:
+        raise settings.error("no model to repair", ("model",), None, "a model, or a recipe that names one")
+    if job.recipe is not None and not job.file(job.recipe).is_file():
+        raise settings.error("no such file", ("recipe",), job.recipe, "a recipe in YAML, relative to this file")
+    if job.source is None and job.recipe is None:
+        raise settings.error("nothing to read", ("source",), None, "files or an index, or a recipe with data")
+    if job.source is not None and not job.source.files and job.source.index is None:
+        raise settings.error("nothing to read", ("source",), None, "files, an index, or both")
+    if job.launch and job.method == "repair":
+        raise settings.error("a repair is fitted in one process", ("launch",), job.launch, "method: train")
+    if job.source is None:
+        # The data are those of the recipe, which says itself what is dropped and held out.
+        for path in (("mine",), ("filters",), ("audit", "share"), ("audit", "limit")):
+            given: Any = settings.values
+            for part in path:
+                given = given.get(part) if isinstance(given, Mapping) else None
+            if given not in (None, {}):
+                raise settings.error("of no use without a source", path, given, "nothing, or source: files or an index")
+    if job.recipe is None and job.overrides:
+        raise settings.error("no recipe to set them over", ("overrides",), job.overrides, "nothing, or a recipe")
+    if job.audit.documents is None and job.gate.must_beat_latest:
+        raise settings.error(
+            "the published version may have been trained on what is held out now",
+            ("gate", "must_beat_latest"),
+            True,
+            "false, or audit.documents and audit.queries",
+        )
+    if (job.audit.documents is None) != (job.audit.queries is None):
+        raise settings.error("one without the other", ("audit",), None, "documents and queries, or neither")
+    _check_gate(job, settings)
+
+
+def _check_gate(job: JobConfig, settings: Settings) -> None:
+    from haystack_crossalign.audit.gate import parse_condition
+
+    for place, condition in enumerate(job.gate.fail_on):
+        try:
+            parse_condition(condition)
+        except InputError as error:
+            path = ("gate", "fail_on", place)
+            raise settings.error(error.problem, path, condition, error.allowed or "a condition") from error

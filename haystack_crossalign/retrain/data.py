@@ -1,0 +1,254 @@
+"""Training triplets of a job: read from files and an index, mined where there are no groups, filtered, split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.audit.run import Embedder
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.data.formats.triplets import read_triplets
+from haystack_crossalign.data.triplets import UNWANTED, Triplet, restricted
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.repair.sample import known_item
+from haystack_crossalign.repair.texts import Passage, RepairTexts, detected_format, read_repair_texts
+from haystack_crossalign.retrain.config import FileSource, Filters, JobConfig, Mine
+from haystack_crossalign.text.sentences import letters
+from haystack_crossalign.triplets.builders import BuiltTriplets
+from haystack_crossalign.triplets.filters import (
+    Filter,
+    ambiguous_queries,
+    evaluation_overlap,
+    language_mismatch,
+    length_ratio,
+    near_duplicates,
+)
+from haystack_crossalign.triplets.targets import evaluation_texts, filter_targets
+
+__all__ = [
+    "JobData",
+    "check_groups",
+    "check_overlap",
+    "filter_triplets",
+    "mined_triplets",
+    "read_files",
+    "triplets_from_documents",
+]
+
+
+_LEAST_LETTERS = 2  # of a query
+
+Groups = dict[tuple[str, str], tuple[str, str]]
+"""Where a text stands, and the text, by group and language."""
+
+
+@dataclass(frozen=True)
+class JobData:
+    """What was read.
+
+    :param documents: documents, parallel or to be mined.
+    :param triplets: triplets that files had ready.
+    :param sources: the files, with their hashes.
+    :param groups: what `check_groups` has seen of the documents.
+    :param left_out: what of the files gave nothing, per reason, where there is any.
+    """
+
+    documents: RepairTexts
+    triplets: tuple[Triplet, ...]
+    sources: tuple[Source, ...]
+    groups: Groups
+    left_out: Mapping[str, int]
+
+
+def read_files(job: JobConfig, files: Sequence[FileSource], language: str, languages: Sequence[str]) -> JobData:
+    """Read the files of a job.
+
+    :param job: says where relative paths start.
+    :param files: the files.
+    :param language: language of the passages.
+    :param languages: target languages; a corpus needs them.
+    :raises InputError: for the first thing that is missing or wrong, with file, line and field.
+    """
+    passages: list[Passage] = []
+    known: Groups = {}
+    triplets: list[Triplet] = []
+    sources: list[Source] = []
+    left_out: Counter[str] = Counter()
+    for entry in files:
+        path = job.file(entry.path)
+        kind = detected_format(path) if entry.format == "auto" else entry.format
+        if kind == "documents":
+            texts = read_repair_texts(path, kind="documents")
+            check_groups(texts.passages, str(path), "parallel_id", known)
+            passages += texts.passages
+            sources += texts.sources
+            left_out["further passages of a group and language"] += texts.chunks
+            continue
+        if kind == "triplets":
+            made, source = read_triplets(path, language=language, target_languages=languages)
+        else:
+            from haystack_crossalign.triplets.corpora import CORPORA as READERS
+
+            if not languages:
+                raise InputError("a corpus needs the target languages", source=path, field="languages")
+            built, source = READERS[kind](path, languages)
+            made = built.triplets
+            left_out.update(built.left_out)
+        wanted = restricted(made, language, languages)
+        left_out[UNWANTED] += len(made) - len(wanted)
+        triplets += wanted
+        sources.append(source)
+    counted = {reason: count for reason, count in left_out.items() if count}
+    return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources), known, counted)
+
+
+def check_groups(passages: Iterable[Passage], place: str, field: str, known: Groups) -> None:
+    """Refuse files (or an index) that number their groups alike: what is not parallel would be taken for translations.
+
+    :param passages: what stands there.
+    :param place: name of the file or the index.
+    :param field: where it keeps the group.
+    :param known: what stands elsewhere; gets these.
+    :raises InputError: for a group that has another text in the same language elsewhere.
+    """
+    for one in passages:
+        other, text = known.setdefault((one.group, one.language), (place, one.text))
+        if other != place and text != one.text:
+            raise InputError(
+                f"the group has another text in {one.language} in {Path(other).name}", source=place, field=field,
+                seen=one.group, allowed="ids that differ from file to file, unless the documents are parallel",
+            )  # fmt: skip
+
+
+def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequence[str]) -> BuiltTriplets:
+    """A triplet for each group that has the language and one of the targets.
+
+    The query is the title of the document, else its first sentence, which is then taken out of it; the target query is
+    that of the target's own version. A version that is too short to give a query has none.
+
+    :param texts: parallel documents.
+    :param language: of query and passage.
+    :param languages: target languages; empty takes all others.
+    """
+    groups: dict[str, dict[str, Passage]] = {}
+    for passage in texts.passages:
+        groups.setdefault(passage.group, {}).setdefault(passage.language, passage)
+    made, lacking, short = [], 0, 0
+    for group, versions in groups.items():
+        tags = [tag for tag in (languages or sorted(versions)) if tag in versions and tag != language]
+        if language not in versions or not tags:
+            lacking += 1
+            continue
+        asked = {tag: _asked(versions[tag]) for tag in (language, *tags)}
+        if not asked[language][0]:
+            short += 1
+            continue
+        made.append(
+            Triplet(
+                id=group,
+                group=group,
+                language=language,
+                query=asked[language][0],
+                passage=asked[language][1],
+                targets={tag: asked[tag][1] for tag in tags},
+                target_queries={tag: asked[tag][0] for tag in tags if asked[tag][0]},
+            )
+        )
+    return BuiltTriplets(
+        tuple(made), {"groups that lack a language": lacking, "documents too short for a query": short}
+    )
+
+
+def mined_triplets(
+    texts: RepairTexts, language: str, languages: Sequence[str], options: Mine, embedder: Embedder
+) -> tuple[tuple[Triplet, ...], dict[str, Any]]:
+    """Triplets of documents that are found to be translations of each other.
+
+    :param texts: documents whose groups say nothing.
+    :param language: the language that the others are compared with.
+    :param languages: the others; empty takes all.
+    :param options: margin and neighbours.
+    :param embedder: the model that is to be repaired or trained.
+    :returns: the triplets, and what was counted.
+    :raises InputError: when a language has no documents.
+    """
+    from haystack_crossalign.mining.triplets import MiningDocument, mine_triplets
+
+    mined = mine_triplets(
+        [MiningDocument(one.id, one.language, one.text, one.title) for one in texts.passages],
+        embedder,
+        languages or [tag for tag in texts.languages if tag != language],
+        language=language,
+        neighbours=options.neighbours,
+        threshold=options.margin,
+    )
+    return mined.triplets, {"counts": dict(mined.counts), "mean_margin": dict(mined.margins)}
+
+
+def filter_triplets(
+    triplets: Iterable[Triplet], options: Filters, evaluation: Sequence[Path]
+) -> tuple[tuple[Triplet, ...], dict[str, int]]:
+    """Drop what must not be trained on, each target by itself.
+
+    :param triplets: the triplets.
+    :param options: which filters.
+    :param evaluation: files whose texts must not be trained on.
+    :returns: what is left, and how many targets were dropped per reason.
+    """
+    filters: list[Filter] = []
+    if options.ambiguous is not None:
+        filters.append(ambiguous_queries(options.ambiguous))
+    if options.language:
+        from haystack_crossalign.text.detection import LanguageDetector
+
+        detector = LanguageDetector()
+        filters.append(
+            language_mismatch(
+                lambda texts: [found.language for found in detector.detect(texts)], detectable=detector.languages
+            )
+        )
+    if options.length_ratio is not None:
+        filters.append(length_ratio(options.length_ratio))
+    if options.near_duplicates is not None:
+        filters.append(near_duplicates(options.near_duplicates, across_groups=True))
+    if evaluation:
+        filters.append(_overlap(evaluation))
+    filtered = filter_targets(list(triplets), filters)
+    return filtered.triplets, dict(filtered.dropped)
+
+
+def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], source: Path) -> None:
+    """Refuse to train on texts that judge, where the data are a recipe's, of which the job drops nothing.
+
+    :param triplets: what would be trained on.
+    :param evaluation: files whose texts must not be trained on.
+    :param source: the configuration, for the message.
+    :raises InputError: naming the first triplet that shares an 8-gram with them.
+    """
+    if not evaluation:
+        return
+    verdicts = _overlap(evaluation).rejects(triplets)
+    found = [one.id for one, rejected in zip(triplets, verdicts, strict=True) if rejected]
+    if found:
+        raise InputError(
+            "the recipe's data have texts that the model is judged by",
+            source=source,
+            field="audit.documents",
+            seen=f"{len(found)} triplets, the first {found[0]}",
+            allowed="other documents and queries, a `drop` list of the ids in the recipe, or source: with the files",
+        )
+
+
+def _overlap(evaluation: Sequence[Path]) -> Filter:
+    return evaluation_overlap(evaluation_texts(evaluation)[0])
+
+
+def _asked(passage: Passage) -> tuple[str, str]:
+    if passage.title:
+        return passage.title, passage.text
+    _, query, rest = known_item(passage.text)
+    # Of a document of one word there is no part that could ask for it.
+    return ("", passage.text) if letters(query) < _LEAST_LETTERS else (query, rest)

@@ -1,0 +1,234 @@
+"""The model of a job: trained by the recipe, here or by a launcher, or repaired."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haystack_crossalign.audit.run import Progress
+from haystack_crossalign.config.yaml_file import Origin
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.data.triplets import Triplet
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.names import model_beside
+from haystack_crossalign.retrain.config import JobConfig
+from haystack_crossalign.retrain.launcher import run_launcher
+from haystack_crossalign.training.recipe.recipe import Recipe, TrainSource, make_recipe, read_recipe
+
+if TYPE_CHECKING:
+    from haystack_crossalign.models.encoder import Encoder
+    from haystack_crossalign.repair.output import Pages
+
+__all__ = ["JobModel", "job_recipe", "open_base", "repair_job", "train_job"]
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class JobModel:
+    """The model that a job starts from, and the languages of its data.
+
+    :param name: hub name, folder, or ``offline:multilingual-e5-small``.
+    :param recipe: None for a repair without one.
+    :param language: language of the passages.
+    :param languages: target languages; empty takes all that the texts have.
+    """
+
+    name: str
+    recipe: Recipe | None
+    language: str
+    languages: tuple[str, ...]
+
+
+def job_recipe(job: JobConfig) -> JobModel:
+    """Read what a job starts from.
+
+    :param job: the configuration.
+    :raises InputError: when the recipe is wrong, or its languages contradict those of the job.
+    """
+    recipe = None if job.recipe is None else _recipe_of(job, job.recipe)
+    language = job.language or (recipe.language if recipe else "en")
+    languages = job.languages or (recipe.languages if recipe else ())
+    if language in languages:
+        raise InputError("holds the language of the passages", source=job.path, field="languages", seen=language)
+    if recipe is not None:
+        recipe = _with_languages(recipe, language, languages or recipe.languages, job)
+    name = model_beside(job.model, job.path.parent) if job.model else (recipe.model.name if recipe else "")
+    if recipe is not None and job.model is not None:
+        recipe = replace(recipe, model=replace(recipe.model, name=name))
+    return JobModel(name, recipe, language, languages)
+
+
+def _recipe_of(job: JobConfig, path: str) -> Recipe:
+    """The recipe with the job's overrides; what is wrong with one of these is told as the job's."""
+    try:
+        return read_recipe(job.file(path), job.overrides)
+    except InputError as error:
+        if error.source != "--set":  # what overrides are called where they come from the command line
+            raise
+        raise InputError(
+            f"overrides: {error.problem}", source=job.path, field=error.field, seen=error.seen, allowed=error.allowed
+        ) from error
+
+
+def _with_languages(recipe: Recipe, language: str, languages: Sequence[str], job: JobConfig) -> Recipe:
+    """The recipe for other languages; what it says of each of its own goes with it. Messages name what set them."""
+    values = recipe.to_dict() | {"language": language, "languages": list(languages)}
+    own = values["start"]["own_share"]
+    if isinstance(own, dict):
+        values["start"]["own_share"] = {tag: share for tag, share in own.items() if tag in languages}
+    origin = recipe.origin
+    if origin is not None:
+        set_by_job = [name for name in ("language", "languages") if getattr(job, name)]
+        origin = replace(origin, origins=origin.origins | {(name,): Origin(str(job.path)) for name in set_by_job})
+    return replace(make_recipe(values, folder=recipe.folder), origin=origin)
+
+
+def open_base(model: JobModel) -> Encoder:
+    """The model as it is before the job.
+
+    :raises InputError: for a name that is wrong.
+    :raises ExternalError: when it cannot be loaded.
+    """
+    from haystack_crossalign.models.encoder import Encoder
+
+    if model.recipe is None:
+        return Encoder(model.name)
+    source = model.recipe.model
+    return Encoder(
+        model.name,
+        revision=source.revision,
+        query_prefix=source.query_prefix,
+        document_prefix=source.document_prefix,
+    )
+
+
+def train_job(
+    job: JobConfig,
+    model: JobModel,
+    output: Path,
+    data: Path | None,
+    *,
+    lock: Path,
+    resume: bool,
+    progress: Progress | None = None,
+    files: Mapping[str, Callable[[Mapping[str, Any]], str]] | None = None,
+) -> dict[str, Any]:
+    """Train by the recipe.
+
+    :param job: the configuration.
+    :param model: with a recipe.
+    :param output: folder of the model.
+    :param data: file of the triplets to train on; None takes the data of the recipe.
+    :param lock: file that is locked as long as a launcher trains.
+    :param resume: go on from the checkpoint of a run that was killed, if it was the same.
+    :param progress: called while the run works.
+    :param files: further files of the output.
+    :returns: facts for the outcome.
+    :raises CrossAlignError: as `haystack_crossalign.training.trainer.train`.
+    """
+    recipe = model.recipe
+    if recipe is None:
+        raise InputError("training needs a recipe", source=job.path, field="recipe")
+    if data is not None:
+        # What the job has held out judges; what the recipe chooses by is another part, of the rest. Articles are of the
+        # recipe's own data.
+        held_out = recipe.held_out if recipe.held_out.path else replace(recipe.held_out, by="group")
+        recipe = replace(recipe, data=(TrainSource(path=str(data)),), held_out=held_out)
+    recipe = replace(recipe, name=recipe.name or job.name)
+    if job.launch:
+        _launched(job, recipe, output, lock, resume=resume)
+        return {"launcher": job.launch[0]}
+    from haystack_crossalign.training.trainer import train
+
+    def tell(stage: str, done: int, total: int, terms: Mapping[str, float]) -> None:  # noqa: ARG001 - not shown
+        if progress is not None:
+            progress(stage, done, total)
+
+    outcome = train(recipe, output, resume=resume, or_anew=True, progress=tell, files=files)
+    return {"seconds_per_stage": {name: round(value, 3) for name, value in outcome.seconds.items()}}
+
+
+def repair_job(
+    job: JobConfig,
+    model: JobModel,
+    output: Path,
+    train: Sequence[Triplet],
+    sources: Sequence[Source],
+    *,
+    pages: Pages | None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Repair the model without training.
+
+    :param job: the configuration.
+    :param model: the model.
+    :param output: folder to be made; one that an earlier run left is removed.
+    :param train: triplets: the passages of a half are fitted on, those of the other choose the strengths. What the job
+        has held out judges, and has no part in this.
+    :param sources: the files they came from.
+    :param pages: makes the report.
+    :param progress: called while embedding and ranking.
+    :returns: facts for the outcome.
+    """
+    from haystack_crossalign.repair.fit import RepairOptions, fit_repair
+    from haystack_crossalign.repair.output import open_model, write_repair
+    from haystack_crossalign.repair.sample import make_sample
+    from haystack_crossalign.repair.texts import texts_from_triplets
+
+    tolerance = 0.005 if job.gate.tolerance is None else job.gate.tolerance
+    options = RepairOptions(tolerance=tolerance, seed=job.seed, samples=job.audit.samples)
+    sample = make_sample(texts_from_triplets(train), seed=job.seed)
+    encoder = open_base(model)
+    revision = None if model.recipe is None else model.recipe.model.revision
+    base = open_model(model.name, encoder.prompts, revision=revision)
+    outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
+    shutil.rmtree(output, ignore_errors=True)
+    write_repair(outcome, output, model=base, sources=sources, pages=pages, texts=job.audit.texts)
+    chosen = outcome.choice.chosen
+    return {
+        "strength": chosen.strength,
+        "common_share": chosen.common_share,
+        "whitening": chosen.whitening,
+        "own_share": chosen.own_share,
+        "ridge": chosen.ridge,
+        "notes": list(outcome.notes),
+    }
+
+
+def _launched(job: JobConfig, recipe: Recipe, output: Path, lock: Path, *, resume: bool) -> None:
+    """Train in processes that a launcher starts, such as ``accelerate launch``."""
+    file = output.parent / "recipe.yaml"
+    # JSON is YAML. Relative paths start where the recipe stands, which this file does not.
+    values = recipe.to_dict()
+    places = [(values["held_out"], "path")]
+    places += [(entry, name) for entry in values["data"] for name in ("path", "drop")]
+    for section, name in places:
+        if section[name] is not None:
+            section[name] = str((recipe.folder / section[name]).resolve())
+    file.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding="utf-8")
+    command = [*job.launch, "-m", "haystack_crossalign", "train", "--recipe", str(file), "--output", str(output)]
+    try:
+        code = run_launcher(
+            [*command, *(["--resume", "--or-anew"] if resume else [])],
+            code_file=output.parent / "exit_code",
+            lock_file=lock,
+        )
+    except OSError as error:
+        raise InputError(
+            "cannot be started",
+            source=job.path,
+            field="launch",
+            seen=job.launch[0],
+            allowed="a program and its arguments as a list, such as [accelerate, launch]",
+        ) from error
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    if code == InputError.exit_code:
+        raise InputError("the training refused its input; its message stands above", source=job.path, field="launch")
+    if code != 0:
+        raise ExternalError(f"the launcher ended with {code}; its messages stand above")

@@ -1,0 +1,392 @@
+"""A retraining job: read, mine, filter, train, audit, gate, publish; safe to repeat, to run twice and to kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haystack_crossalign._version import __version__
+from haystack_crossalign.audit.run import Progress
+from haystack_crossalign.data.collection import JudgedCollection, Source
+from haystack_crossalign.data.formats.triplet_writer import write_triplets
+from haystack_crossalign.data.formats.triplets import read_triplets
+from haystack_crossalign.data.triplets import Triplet, with_unique_ids
+from haystack_crossalign.errors import CrossAlignError, InputError
+from haystack_crossalign.files.reading import unreadable
+from haystack_crossalign.files.writing import write_atomically
+from haystack_crossalign.retrain.audit import (
+    Judgement,
+    audit_collection,
+    audit_model,
+    check_gate,
+    evaluation_files,
+    judge,
+)
+from haystack_crossalign.retrain.config import JobConfig, job_names
+from haystack_crossalign.retrain.data import (
+    check_groups,
+    check_overlap,
+    filter_triplets,
+    mined_triplets,
+    read_files,
+    triplets_from_documents,
+)
+from haystack_crossalign.retrain.model import JobModel, job_recipe, open_base, repair_job, train_job
+from haystack_crossalign.retrain.outcome import GateFailedError, Record, status_of
+from haystack_crossalign.retrain.store import ModelStore, version_name
+from haystack_crossalign.training.recipe.recipe import HeldOutPart
+from haystack_crossalign.training.train_data import read_train_data, split_triplets
+from haystack_crossalign.triplets.targets import EvaluationFiles
+
+if TYPE_CHECKING:
+    from haystack_crossalign.repair.output import Pages
+
+__all__ = ["OUTCOME", "REPORT", "run_job"]
+
+OUTCOME = "outcome.json"
+REPORT = "report.html"
+
+_STATE = "state.json"
+_HOURS = 24
+"""A run that was killed is gone on with for so long; later its data are too old and it starts anew."""
+
+Files = Mapping[str, Callable[[Mapping[str, Any]], str]]
+
+
+def run_job(
+    job: JobConfig,
+    *,
+    environ: Mapping[str, str],
+    outcome_file: Path | None = None,
+    pages: Pages | None = None,
+    files: Files | None = None,
+    progress: Progress | None = None,
+) -> Record:
+    """Run a job. Whatever happens, ``outcome.json`` in the folder of the models says it; but a run that finds another
+    one active, or that cannot write that folder, writes ``outcome_file`` only.
+
+    :param job: the configuration.
+    :param environ: the environment, for the connection to an index.
+    :param outcome_file: one more place for the outcome.
+    :param pages: makes the report before and after.
+    :param files: makes further files of a trained model.
+    :param progress: called while the run works.
+    :returns: what was done.
+    :raises GateFailedError: when the model is not good enough; nothing is published then.
+    :raises AnotherRunActiveError: when another run is active.
+    :raises CrossAlignError: for wrong input and outside faults.
+    """
+    store = ModelStore(job.file(job.models).resolve())
+    more = [] if outcome_file is None else [outcome_file]
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(store.locked())
+        except CrossAlignError as error:
+            # The folder of the models belongs to another run, or cannot be written.
+            Record(job.name, more).write(status_of(error), str(error))
+            raise
+        record = Record(job.name, [store.folder / OUTCOME, *more])
+        with record.written():
+            _Run(job, store, record, environ, pages, files or {}, progress).go()
+        return record
+
+
+def note_wrong_job(path: Path, overrides: Sequence[str], outcome_file: Path | None, error: CrossAlignError) -> None:
+    """Write the outcome of a job whose configuration is wrong: among its models, where these are there and no other run
+    has them, so that a success of before does not stand there as that of the last run; and to ``outcome_file``.
+
+    :param path: the configuration.
+    :param overrides: values set over it.
+    :param outcome_file: one more place for the outcome.
+    :param error: what is wrong.
+    """
+    files = [] if outcome_file is None else [outcome_file]
+    name, models = job_names(path, overrides)
+    with ExitStack() as stack:
+        if models is not None and models.is_dir():
+            with suppress(CrossAlignError):
+                stack.enter_context(ModelStore(models).locked())
+                files.append(models / OUTCOME)
+        Record(name or path.stem, files).write(status_of(error), str(error))
+
+
+@dataclass
+class _Run:
+    """One run; its steps in the order in which they are taken."""
+
+    job: JobConfig
+    store: ModelStore
+    record: Record
+    environ: Mapping[str, str]
+    pages: Pages | None
+    files: Files
+    progress: Progress | None
+    state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Path:
+        return self.store.model
+
+    @cached_property
+    def evaluation(self) -> EvaluationFiles:
+        return evaluation_files(self.job)
+
+    def go(self) -> None:
+        if self._published_already():
+            return
+        model = job_recipe(self.job)
+        resumed = self._begin(model)
+        train, held_out, sources = self._data(model, resumed=resumed)
+        collection = audit_collection(self.job, train, held_out, sources)
+        check_gate(self.job.gate, collection)
+        self._model(model, train, sources, resumed=resumed)
+        judgement, digest = self._audit(model, collection)
+        with self.record.step("gate") as told:
+            told["failures"] = list(judgement.failures)
+            if judgement.failures:
+                shutil.rmtree(self.store.work, ignore_errors=True)
+                raise GateFailedError("not published: " + "; ".join(judgement.failures))
+        self._publish(digest)
+
+    def _published_already(self) -> bool:
+        """Finish what a run began that was killed between the two renames of publishing."""
+        self.state = self._stored_state()
+        version = self.state.get("publishing")
+        if version is None or not (self.store.folder / version).is_dir() or not self._young():
+            return False
+        if self.store.latest() not in (self.state.get("instead_of"), version):
+            return False  # somebody has meanwhile chosen another version
+        written = json.loads((self.store.folder / version / "job" / OUTCOME).read_text(encoding="utf-8"))
+        self.record.steps += written["steps"]
+        self.record.facts |= {
+            name: written[name] for name in ("version", "model", "same_language", "improvement", "gate")
+        }
+        with self.record.step("publish") as told:
+            told["of_an_earlier_run"] = True
+            self.store.point_to(version)
+            self._tidy(told)
+        return True
+
+    def _begin(self, model: JobModel) -> bool:
+        """Take up the work of a run that was killed, or start clean; answers which."""
+        recipe = None if model.recipe is None else model.recipe.to_dict()
+        digest = self.job.digest(recipe, __version__, self._file_hashes(model))
+        version = self.state.pop("publishing", None)
+        gone = version is not None and (self.store.folder / version).is_dir()  # published, and then not wanted
+        if self.state.get("digest") == digest and self._young() and not gone:
+            return True
+        self.store.clean()
+        self.state = {"digest": digest, "started": time.time(), "done": []}
+        self._keep_state()
+        return False
+
+    def _file_hashes(self, model: JobModel) -> list[str]:
+        """Of everything that a run that was killed must have in common with the one that takes up its work."""
+        names = [self.job.file(entry.path) for entry in self.job.source.files] if self.job.source else []
+        if model.recipe is not None:
+            entries = model.recipe.data if self.job.source is None else ()
+            given = [*(one.path for one in entries), *(one.drop for one in entries), model.recipe.held_out.path]
+            names += [model.recipe.folder / name for name in given if name is not None]
+        if Path(model.name).is_dir():
+            names += sorted(path for path in Path(model.name).rglob("*") if path.is_file())
+        found = []
+        for path in (*names, *self.evaluation.read):
+            try:
+                with path.open("rb") as stream:
+                    found.append(hashlib.file_digest(stream, "sha256").hexdigest())
+            except OSError as error:
+                raise unreadable(path, error) from error
+        return found
+
+    def _data(
+        self, model: JobModel, *, resumed: bool
+    ) -> tuple[tuple[Triplet, ...], tuple[Triplet, ...], tuple[Source, ...]]:
+        if self.job.source is None:
+            if model.recipe is None:
+                raise InputError("nothing to read", source=self.job.path, field="source")
+            with self.record.step("read") as told:
+                data = read_train_data(model.recipe)
+                told |= {"triplets": len(data.train), "held_out": len(data.held_out), "from": "the recipe"}
+                told["left_out"] = {one.name: one.left_out for one in data.sources if one.left_out}
+                check_overlap(data.train, self.evaluation.read, self.job.path)
+            return data.train, data.held_out, tuple(Source(one.name, one.sha256) for one in data.sources)
+        files = self._data_files()
+        if resumed and "data" in self.state["done"]:
+            self.record.skip("read", "done by the run that this one goes on with")
+            read = [read_triplets(path)[0] for path in files]
+            return read[0], read[1], tuple(Source(**one) for one in self.state["sources"])
+        train, held_out, sources = self._read(model)
+        for path, triplets in zip(files, (train, held_out), strict=True):
+            write_triplets(path, triplets)
+        self.state["done"].append("data")
+        self.state["sources"] = [{"name": one.name, "sha256": one.sha256} for one in sources]
+        self._keep_state()
+        return train, held_out, sources
+
+    def _read(self, model: JobModel) -> tuple[tuple[Triplet, ...], tuple[Triplet, ...], tuple[Source, ...]]:
+        job, source = self.job, self.job.source
+        if source is None:
+            raise InputError("nothing to read", source=job.path, field="source")
+        with self.record.step("read") as told:
+            data = read_files(job, source.files, model.language, model.languages)
+            documents, sources = data.documents, list(data.sources)
+            if source.index is not None:
+                from haystack_crossalign.retrain.index import read_index
+
+                texts, told["index"] = read_index(
+                    source.index, job.path.parent, self.environ, mined=job.mine is not None, seed=job.seed
+                )
+                if job.mine is None:
+                    name, group = told["index"]["index"], source.index.group_field or "the group field"
+                    check_groups(texts.passages, f"index {name}", group, data.groups)
+                documents = replace(documents, passages=(*documents.passages, *texts.passages))
+                sources += texts.sources
+            left_out = Counter(data.left_out)
+            found: tuple[Triplet, ...] = ()
+            if job.mine is None:
+                built = triplets_from_documents(documents, model.language, model.languages)
+                found = built.triplets
+                left_out.update(built.left_out)
+            told |= {
+                "documents": len(documents.passages),
+                "triplets": len(data.triplets),
+                "left_out": {reason: count for reason, count in left_out.items() if count},
+            }
+        if job.mine is not None:
+            with self.record.step("mine") as told:
+                found, counted = mined_triplets(documents, model.language, model.languages, job.mine, open_base(model))
+                told |= counted
+        with self.record.step("filter") as told:
+            made = (*data.triplets, *found)
+            kept, dropped = filter_triplets(with_unique_ids(made), job.filters, self.evaluation.read)
+            # Where files judge, all of these train.
+            part = HeldOutPart(share=job.audit.share if job.audit.documents is None else 0, limit=job.audit.limit)
+            held_out, apart = split_triplets(kept, part, seed=job.seed)
+            train = tuple(triplet for triplet in kept if triplet.id not in apart)
+            if self.evaluation.skipped:
+                told["evaluation_not_read"] = [path.name for path in self.evaluation.skipped]
+            told |= {"read": len(made), "dropped": dropped, "train": len(train), "held_out": len(held_out)}
+            if len(train) < 2:
+                raise InputError(
+                    "nothing is left to train on",
+                    source=job.path,
+                    field="source",
+                    seen=f"{len(made)} triplets, from documents in {', '.join(documents.languages) or 'no language'}; "
+                    f"dropped: {dropped}",
+                    allowed=f"parallel texts in {', '.join((model.language, *model.languages))}",
+                )
+        return train, held_out, tuple(sources)
+
+    def _model(
+        self,
+        model: JobModel,
+        train: Sequence[Triplet],
+        sources: Sequence[Source],
+        *,
+        resumed: bool,
+    ) -> None:
+        step = self.job.method
+        if resumed and "model" in self.state["done"] and self.output.is_dir():
+            self.record.skip(step, "done by the run that this one goes on with")
+            return
+        with self.record.step(step) as told:
+            if step == "repair":
+                told |= repair_job(
+                    self.job, model, self.output, train, sources, pages=self.pages, progress=self.progress
+                )
+            else:
+                data = None if self.job.source is None else self._data_files()[0]
+                told |= train_job(
+                    self.job,
+                    model,
+                    self.output,
+                    data,
+                    lock=self.store.launched,
+                    resume=resumed,
+                    progress=self.progress,
+                    files=self.files,
+                )
+        self.state["done"].append("model")
+        self._keep_state()
+
+    def _audit(self, model: JobModel, collection: JudgedCollection) -> tuple[Judgement, str]:
+        from haystack_crossalign.models.encoder import Encoder
+
+        with self.record.step("audit") as told:
+            base, made = open_base(model), Encoder(str(self.output))
+            before = audit_model(collection, base, self.job, progress=self.progress)
+            after = audit_model(collection, made, self.job, progress=self.progress)
+            published, latest = None, self.store.latest()
+            if self.job.gate.must_beat_latest and latest is not None and (self.store.folder / latest).is_dir():
+                published = audit_model(
+                    collection, Encoder(str(self.store.folder / latest)), self.job, progress=self.progress
+                )
+                told["compared_with"] = latest
+            judgement = judge(before, after, self.job, published=published)
+            told |= {"queries": len(collection.queries), "documents": len(collection.documents)}
+            self.record.facts |= judgement.facts()
+            described = made.provenance()
+            self.record.facts["model"] = {"base": base.provenance(), "sha256": described["sha256"]}
+            folder = self.output / "job"
+            folder.mkdir(exist_ok=True)
+            texts = {
+                "before.json": judgement.before.to_json(),
+                "after.json": judgement.after.to_json(),
+                "comparison.json": judgement.comparison.to_json(),
+            }
+            if self.pages is not None:
+                made_pages = self.pages(judgement.comparison.to_dict(), before.to_dict(), after.to_dict())
+                texts |= made_pages
+                # Also of a model that is not published: this is where one sees why.
+                write_atomically(self.store.folder / REPORT, made_pages.get(REPORT, ""))
+            for name, text in texts.items():
+                write_atomically(folder / name, text)
+        return judgement, str(described["sha256"])
+
+    def _publish(self, digest: str) -> None:
+        version, time_of = version_name(self.record.started, digest), self.record.started
+        while (self.store.folder / version).exists():  # of the same second and weights
+            time_of += timedelta(seconds=1)
+            version = version_name(time_of, digest)
+        with self.record.step("publish") as told:
+            self.record.facts["version"] = version
+            write_atomically(self.output / "job" / OUTCOME, self.record.to_publish())
+            self.state |= {"publishing": version, "instead_of": self.store.latest()}
+            self._keep_state()
+            self.store.publish(self.output, version)
+            self.state = {}  # whatever comes now, nobody is to point ``latest`` here again
+            self._keep_state()
+            self._tidy(told)
+
+    def _tidy(self, told: dict[str, Any]) -> None:
+        removed, faults = self.store.prune(self.job.keep)
+        self.record.facts["removed_versions"] = removed
+        if faults:
+            told["not_removed"] = faults
+        shutil.rmtree(self.store.work, ignore_errors=True)
+
+    def _data_files(self) -> tuple[Path, Path]:
+        return self.store.work / "train.jsonl", self.store.work / "held_out.jsonl"
+
+    def _stored_state(self) -> dict[str, Any]:
+        try:
+            state = json.loads((self.store.work / _STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def _young(self) -> bool:
+        return time.time() - float(self.state.get("started", 0)) < _HOURS * 3600
+
+    def _keep_state(self) -> None:
+        write_atomically(self.store.work / _STATE, json.dumps(self.state))

@@ -1,0 +1,169 @@
+"""Published models: one folder per version, and a link to the latest that is never missing and never half done."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.file_lock import take_lock
+from haystack_crossalign.files.new_folder import settle_tree
+from haystack_crossalign.retrain.outcome import AnotherRunActiveError, outside
+from haystack_crossalign.training.output_folder import lock_of
+
+__all__ = ["LATEST", "WORK", "ModelStore", "version_name"]
+
+LATEST = "latest"
+WORK = ".work"
+_LOCK = ".lock"
+_TRASH = ".trash-"
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z-[0-9a-f]{12}")
+
+
+def version_name(time: datetime, digest: str) -> str:
+    """Name of a version: when it was made, in UTC, and the first 12 digits of its weights' SHA-256.
+
+    :param time: an aware time.
+    :param digest: lower-case hexadecimal.
+    """
+    return f"{time:%Y-%m-%dT%H-%M-%SZ}-{digest[:12]}"
+
+
+class ModelStore:
+    """The folder of the versions.
+
+    :param folder: made where it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.work = folder / WORK
+
+    @property
+    def model(self) -> Path:
+        """Folder of the model that a run builds."""
+        return self.work / "model"
+
+    @property
+    def launched(self) -> Path:
+        """File that is locked as long as a launcher trains."""
+        return self.work / "launched.lock"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second run away. The lock goes with its process, however that ends, and with the training that a
+        killed process leaves behind where a launcher had started it.
+
+        :raises AnotherRunActiveError: when another run holds it.
+        :raises ExternalError: when the folder cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise outside(f"{self.folder}: cannot be made", error) from error
+        busy = AnotherRunActiveError(f"{self.folder}: another run is active; this one did nothing")
+        lock = take_lock(self.folder / _LOCK, busy)
+        try:
+            self._refuse_orphans()
+            yield
+        finally:
+            lock.release()
+
+    def _refuse_orphans(self) -> None:
+        busy = AnotherRunActiveError(
+            f"{self.folder}: the training that a killed run had launched is still at work; this run did nothing"
+        )
+        for path in (self.launched, lock_of(self.model)):
+            if path.exists():
+                take_lock(path, busy).release()
+
+    def versions(self) -> list[str]:
+        """Names of the published versions, the oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir())
+
+    def latest(self) -> str | None:
+        """Name of the version that ``latest`` points to, None where there is none."""
+        link = self.folder / LATEST
+        return link.readlink().name if link.is_symlink() else None
+
+    def publish(self, built: Path, version: str) -> Path:
+        """Give a finished folder the name of its version and let ``latest`` point to it.
+
+        Two renames, each atomic: readers of ``latest`` see the version before or this one, whole in both cases.
+
+        :param built: a folder on the same file system.
+        :param version: its name.
+        :raises ExternalError: when the file system refuses.
+        """
+        place = self.folder / version
+        try:
+            settle_tree(built)
+            built.rename(place)
+        except OSError as error:
+            raise outside(f"{place}: cannot be published", error) from error
+        self.point_to(version)
+        return place
+
+    def point_to(self, version: str) -> None:
+        """Let ``latest`` point to a version, by a rename over it.
+
+        :param version: name of a published version.
+        :raises InputError: when something stands there that is no link.
+        :raises ExternalError: when the file system refuses, or has no links.
+        """
+        link, fresh = self.folder / LATEST, self.folder / f".{LATEST}.new"
+        if link.exists() and not link.is_symlink():
+            raise InputError("no link stands here", source=link, allowed="a link that this job made, or nothing")
+        try:
+            with suppress(FileNotFoundError):
+                fresh.unlink()
+            # Relative, so that the folder can be moved or mounted elsewhere.
+            fresh.symlink_to(version, target_is_directory=True)
+            os.replace(fresh, link)  # noqa: PTH105 - the same as fresh.replace, by its POSIX name
+        except OSError as error:
+            raise outside(f"{link}: cannot be set", error) from error
+
+    def prune(self, keep: int) -> tuple[list[str], list[str]]:
+        """Remove the oldest versions; never the one that ``latest`` points to.
+
+        A version that cannot be removed, such as one that a server still reads over a network, is no fault of a run
+        whose model is published by now.
+
+        :param keep: how many stay.
+        :returns: names of those that went, and what is wrong with those that did not.
+        """
+        versions, latest = self.versions(), self.latest()
+        gone, faults = [], []
+        for name in versions[: max(0, len(versions) - keep)]:
+            if name == latest:
+                continue
+            trash = self.folder / f"{_TRASH}{name}"
+            try:
+                # Out of sight first: a version is never seen with half of its files.
+                (self.folder / name).rename(trash)
+                gone.append(name)
+                shutil.rmtree(trash)
+            except OSError as error:
+                faults.append(f"{name}: cannot be removed: {error.strerror or error}")
+        return gone, faults
+
+    def clean(self) -> None:
+        """Remove what an earlier run left that was killed.
+
+        :raises ExternalError: when it cannot be removed.
+        """
+        try:
+            for trash in self.folder.glob(f"{_TRASH}*"):
+                shutil.rmtree(trash, ignore_errors=True)
+            if self.work.exists():
+                shutil.rmtree(self.work)
+            self.work.mkdir(parents=True)
+        except OSError as error:
+            raise ExternalError(f"{self.work}: cannot be made anew: {error.strerror or error}") from error

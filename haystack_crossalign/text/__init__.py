@@ -1,0 +1,1 @@
+"""Text: its language, whether it is prose, and its sentences."""

@@ -1,0 +1,252 @@
+"""The language of a text, with a confidence, or none where the text does not tell.
+
+The letter statistics come from ``eldc`` (60 languages, its model inside the package, nothing fetched at run time);
+``benchmarks/results/language_detection.md`` says why it was chosen and how the constants below were fitted.
+Languages it does not know, and texts in several languages, come out as undetermined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol, cast
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.text.prose import SCRIPT_OF_LANGUAGE, Stretch, stretches
+
+__all__ = ["DETECTABLE_LANGUAGES", "MINIMUM_CONFIDENCE", "Detection", "LanguageDetector"]
+
+MINIMUM_CONFIDENCE = 0.8
+"""Default for the least confidence at which a language is told."""
+
+# The library names a few languages by the code of a wider group; these are the ones its model was trained on.
+_TAG_OF = {code: normalise_language({"ku": "ckb"}.get(code, code)) for code in SCRIPT_OF_LANGUAGE}
+_CODE_OF = {tag: code for code, tag in _TAG_OF.items()} | {"no": "no", "nb": "no", "nn": "no", "fil": "tl", "tl": "tl"}
+DETECTABLE_LANGUAGES = tuple(sorted(set(_TAG_OF.values())))
+"""The tags that a detection can hold, where it was not restricted to others of the same language."""
+
+# Logistic regression on NTREX-128 and TICO-19 (benchmarks/detection/language_detection_fit.py): how often the best
+# language was right, given its lead over the next (evidence per n-gram, times letters) and how well it explains the
+# text (evidence per n-gram; more than _FULL_FIT says no more).
+_INTERCEPT, _LEAD, _FIT, _FULL_FIT = -6.65, 1.04, 4.21, 2.0
+_LEAST_LEAD = 1e-3
+# Hindi and Marathi share most n-grams of the library's model: on NTREX-128 and TICO-19, Hindi is taken for Marathi with
+# leads up to about _CLOSE_LEAD. Words that stand in one of them only decide, each with twice that.
+_CLOSE, _CLOSE_LEAD = frozenset({"hi", "mr"}), 1.5
+_HINDI = """
+है हैं था थी थे में के को से और क्या कौन कहाँ कहां कब क्यों कैसे किस किसने किसके नहीं यह वह इस उस हुआ हुई कितने कितनी कितना गया गई
+करने लिए साथ
+"""
+_MARATHI = "आहे आहेत नाही आणि मध्ये काय कोणत्या कोणते कोणती कुठे कधी किती म्हणजे म्हणून येथील त्यांनी मला"
+_TELLING_WORDS = {code: frozenset(words.split()) for code, words in (("hi", _HINDI), ("mr", _MARATHI))}
+_PUNCTUATION = ".,;:!?।\"'()-"
+_SCORES = 10
+_CERTAIN = 1e-6
+# A stretch speaks for a language from here on.
+_SPEAKS, _SPEAKS_QUOTED = 0.5, 0.9
+# A language outside of the given ones wins against them only when there is little doubt.
+_OUTSIDER = 0.9
+# Fewer letters than this are names, units and abbreviations of any language.
+_LEAST_LETTERS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What a text tells about its language.
+
+    :param language: normalised tag; None where it is undetermined.
+    :param confidence: 0..1, the estimated probability that the most likely language is that of the whole text. Also
+        given for undetermined texts; 0 where there is no prose at all.
+    """
+
+    language: str | None
+    confidence: float
+
+
+class LanguageDetector:
+    """Tells the language of texts; the same text always gets the same answer.
+
+    :param languages: the languages that texts may have (a pool's, for example), which makes short texts easier to
+        tell; None for all of :data:`DETECTABLE_LANGUAGES`. Texts that are clearly in another language stay
+        undetermined. Chinese is told as ``zh`` in either script; where ``zh-Hant`` is given, Chinese is told as that.
+    :param minimum_confidence: least confidence at which a language is told, 0..1.
+    :raises InputError: for a language that is unknown or not detectable, for two that cannot be told apart, and for a
+        confidence outside of 0..1.
+    :raises ExternalError: where ``eldc`` is not installed.
+    """
+
+    def __init__(self, languages: Sequence[str] | None = None, minimum_confidence: float = MINIMUM_CONFIDENCE) -> None:
+        if not 0 <= minimum_confidence <= 1:
+            raise InputError(
+                "the minimum confidence is out of range",
+                field="minimum_confidence",
+                seen=minimum_confidence,
+                allowed="a number from 0 to 1",
+            )
+        self.minimum_confidence = minimum_confidence
+        self._tags: Mapping[str, str] = _TAG_OF if languages is None else _candidates(languages)
+        self._scorer = _scorer()
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The tags that a detection can hold, ascending."""
+        return tuple(sorted(self._tags.values()))
+
+    def detect(self, texts: Sequence[str]) -> list[Detection]:
+        """The language of each text.
+
+        :param texts: any texts; empty ones are undetermined.
+        """
+        return [self._detect(text) for text in texts]
+
+    def _detect(self, text: str) -> Detection:
+        found = stretches(text)
+        if sum(stretch.letters for stretch in found) < _LEAST_LETTERS:
+            return Detection(None, 0.0)
+        code, confidence = self._weigh([self._evidence(stretch) for stretch in found])
+        if code is None or confidence < self.minimum_confidence:
+            return Detection(None, confidence)
+        return Detection(self._tags[code], confidence)
+
+    def _evidence(self, stretch: Stretch) -> _Evidence:
+        # Lone surrogates have no UTF-8, which the library reads; a score is 1 - exp(-evidence per n-gram).
+        text = stretch.text.encode("utf-8", "replace").decode("utf-8")
+        totals = {
+            code: -math.log(max(1.0 - score, _CERTAIN)) * stretch.letters
+            for code, score in self._scorer.detect_details(text).scores.items()
+            if SCRIPT_OF_LANGUAGE.get(code) == stretch.script
+        }
+        if totals.keys() >= _CLOSE:
+            words = {word.strip(_PUNCTUATION) for word in stretch.text.split()}
+            for code, telling in _TELLING_WORDS.items():
+                totals[code] += 2 * _CLOSE_LEAD * len(words & telling)
+        return _Evidence(stretch.script, stretch.letters, totals)
+
+    def _weigh(self, evidence: list[_Evidence]) -> tuple[str | None, float]:
+        """Most likely language of the whole text and its confidence."""
+        if len(evidence) == 1:
+            return self._best(evidence[0])
+        pooled = _by_script(evidence)
+        main = max(pooled.values(), key=lambda one: (one.letters, one.script)).script
+        votes: defaultdict[str, float] = defaultdict(float)
+        silent: list[_Evidence] = []
+        for one in evidence:
+            code, confidence = self._best(one)
+            # Other scripts quote names and terms in Latin letters, where these need to leave little doubt.
+            quoted = one.script == "latin" != main
+            if code is not None and confidence >= (_SPEAKS_QUOTED if quoted else _SPEAKS):
+                votes[code] += one.letters
+            elif not quoted:
+                silent.append(one)
+        if not votes:
+            return self._best(pooled[main])
+        winner = max(votes, key=lambda code: (votes[code], code))
+        script = SCRIPT_OF_LANGUAGE[winner]
+        against = sum(one.letters for one in silent if one.script != script)
+        confidence = self._confidence(pooled[script], winner)
+        return winner, confidence * votes[winner] / (sum(votes.values()) + against)
+
+    def _best(self, evidence: _Evidence) -> tuple[str | None, float]:
+        inside = [(total, code) for code, total in evidence.totals.items() if code in self._tags]
+        if not inside:
+            return None, 0.0
+        code = max(inside)[1]
+        return code, self._confidence(evidence, code)
+
+    def _confidence(self, evidence: _Evidence, code: str) -> float:
+        """Estimated probability that text of one script is in a language."""
+        own = evidence.totals[code]
+        rival, outsider = ("", 0.0), ("", 0.0)
+        for other, total in evidence.totals.items():
+            if other in self._tags:
+                if other != code and total > rival[1]:
+                    rival = other, total
+            elif total > outsider[1]:
+                outsider = other, total
+        confidence = _probability(code, own, *rival, evidence.letters)
+        if outsider[1] > own:
+            against = _probability(*outsider, code, own, evidence.letters)
+            if against >= _OUTSIDER:
+                return confidence * (1.0 - against)
+        return confidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What text in one script says: evidence per n-gram for each language of that script, times letters."""
+
+    script: str
+    letters: float
+    totals: Mapping[str, float]
+
+
+def _by_script(evidence: list[_Evidence]) -> dict[str, _Evidence]:
+    letters: defaultdict[str, float] = defaultdict(float)
+    totals: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for one in evidence:
+        letters[one.script] += one.letters
+        for code, total in one.totals.items():
+            totals[one.script][code] += total
+    return {script: _Evidence(script, letters[script], totals[script]) for script in letters}
+
+
+def _probability(code: str, own: float, rival: str, other: float, letters: float) -> float:
+    lead = own - other - (_CLOSE_LEAD if {code, rival} == _CLOSE else 0.0)
+    fit = min(own / letters, _FULL_FIT)
+    return 1.0 / (1.0 + math.exp(-(_INTERCEPT + _LEAD * math.log(max(lead, _LEAST_LEAD * letters)) + _FIT * fit)))
+
+
+def _candidates(languages: Sequence[str]) -> dict[str, str]:
+    """Given tags by the code of the library."""
+    tags: dict[str, str] = {}
+    for value in languages:
+        tag = normalise_language(value, field="languages")
+        code = _CODE_OF.get(tag) or _CODE_OF.get(tag.split("-", 1)[0] if tag == "zh-Hant" else "")
+        if code is None:
+            raise InputError(
+                "this language cannot be detected",
+                field="languages",
+                seen=value,
+                allowed=", ".join(DETECTABLE_LANGUAGES),
+            )
+        if tags.setdefault(code, tag) != tag:
+            raise InputError(
+                f"'{tags[code]}' and '{tag}' cannot be told apart from their texts",
+                field="languages",
+                seen=list(languages),
+                allowed="one of them",
+            )
+    if not tags:
+        raise InputError(
+            "no language is left to choose from", field="languages", seen=list(languages), allowed="at least one"
+        )
+    return tags
+
+
+class _Scores(Protocol):
+    """The part of a result of ``eldc`` that is read here."""
+
+    scores: dict[str, float]
+
+
+class _Scorer(Protocol):
+    def detect_details(self, text: str, /) -> _Scores: ...
+
+
+@cache
+def _scorer() -> _Scorer:
+    try:
+        import eldc  # type: ignore[import-untyped, unused-ignore]
+    except ImportError as error:
+        msg = "language detection needs the package 'eldc': run `pip install eldc`"
+        raise ExternalError(msg) from error
+    eldc.init()
+    instance = eldc.instance()
+    instance.set_scheme("iso639-1")
+    instance.set_languages([])
+    instance.set_scores(_SCORES)
+    return cast(_Scorer, instance)

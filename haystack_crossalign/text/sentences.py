@@ -1,0 +1,89 @@
+"""The first sentence of a text, in any script, as a query that the text should answer."""
+
+from __future__ import annotations
+
+import re
+
+from haystack_crossalign.text.prose import stretches
+
+__all__ = ["LEAST_LETTERS", "first_sentence", "letters", "one_line", "sentences"]
+
+LEAST_LETTERS = 8.0
+"""A text with fewer letters (an ideograph counts three, a syllable two) is a number, a name or a label, no query."""
+
+LONGEST = 200
+"""Longest query, in characters; Thai, Lao, Khmer and Burmese write whole paragraphs without a sentence mark."""
+
+_READ = 2000
+# Abbreviations, numbered headings and initials end in a full stop too: a sentence goes on until it says this much.
+_SENTENCE_LETTERS = 20.0
+_MARKUP = re.compile(r"<[^<>]{1,200}>|^[#>*\-\s|=]+|[*_`]{1,3}", re.MULTILINE)
+_END = re.compile(r"[.!?…؟۔։។။།॥।።՜՞]+[\"'”’»)\]]*(?=\s|$)|[。！？｡]+[」』”’）]*|\n\s*\n|(?<=\S)\n(?=\S)")
+_SPACE = re.compile(r"\s+")
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence, without markup, on one line; the first line where a heading stands by itself.
+
+    A text without sentence marks is cut at the last space before `LONGEST` characters, or there.
+
+    :param text: any text.
+    :returns: empty where there is nothing to read.
+    """
+    text = _MARKUP.sub("", text[:_READ]).strip()
+    for end in _END.finditer(text):
+        if letters(text[: end.end()]) >= _SENTENCE_LETTERS:
+            text = text[: end.end()]
+            break
+    return one_line(text)
+
+
+def sentences(text: str, *, longest: int | None = LONGEST) -> list[str]:
+    """The sentences of a text, each on one line and at most `LONGEST` characters long, without markup.
+
+    What is too short to be a sentence (an abbreviation, a numbered heading) is joined to what follows it, and to what
+    stands before it at the end; what has no sentence marks is cut at spaces.
+
+    :param text: any text.
+    :param longest: another length in characters, or None for sentences as long as they are.
+    :returns: empty where there is nothing to read.
+    """
+    text = _MARKUP.sub("", text).strip()
+    found: list[str] = []
+    start = 0
+    for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
+        part = text[start:end]
+        if letters(part) >= _SENTENCE_LETTERS:
+            found.append(part)
+            start = end
+    if start < len(text) and text[start:].strip():
+        found = [*found[:-1], found[-1] + text[start:]] if found else [text]
+    lines = [_SPACE.sub(" ", part).strip() for part in found]
+    return lines if longest is None else [piece for line in lines for piece in _cut(line, longest)]
+
+
+def _cut(sentence: str, longest: int) -> list[str]:
+    pieces = []
+    while len(sentence) > longest:
+        piece = one_line(sentence, longest=longest)
+        pieces.append(piece)
+        sentence = sentence[len(piece) :].strip()
+    return [*pieces, sentence] if sentence else pieces
+
+
+def one_line(text: str, *, longest: int = LONGEST) -> str:
+    """A text on one line, cut to `LONGEST` characters, at a space where there is one.
+
+    :param text: any text.
+    :param longest: another length.
+    """
+    text = _SPACE.sub(" ", text).strip()
+    if len(text) <= longest:
+        return text
+    cut = text.rfind(" ", longest // 2, longest)
+    return text[: longest if cut < 0 else cut].rstrip()
+
+
+def letters(text: str) -> float:
+    """How much a text says, in letters of an alphabet; addresses, code, digits and symbols say nothing."""
+    return sum(stretch.letters for stretch in stretches(text))

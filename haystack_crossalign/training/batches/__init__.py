@@ -1,0 +1,1 @@
+"""Batches of triplets: distinct keys, rows per language, packed sequences."""

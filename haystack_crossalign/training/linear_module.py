@@ -1,0 +1,127 @@
+"""Training on embeddings that are made once: with the encoder frozen, only the linear module at the end moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+from torch import Tensor, nn
+
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.training.batches.packing import TextTable, embed_table
+from haystack_crossalign.training.model_setup import BaseModel
+
+__all__ = ["EmbeddingMemory", "Vectors", "apply_head", "encoder_of", "head_of", "map_of", "set_map"]
+
+
+@dataclass
+class EmbeddingMemory:
+    """Embeddings of base models, kept over several runs of one process that share texts.
+
+    The last bits of an embedding depend on what it was computed with, so that a run that finds some here can differ in
+    rounding from one that does not.
+    """
+
+    known: dict[tuple[Any, ...], NDArray[np.float32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Embeds rows of a table.
+
+    :param table: the texts.
+    :param device: where the models are.
+    :param bf16: whether transformers compute in bf16.
+    :param memory: embeddings of base models, or None.
+    """
+
+    table: TextTable
+    device: str
+    bf16: bool
+    memory: EmbeddingMemory | None = None
+
+    def __call__(self, model: Any, rows: Sequence[int]) -> NDArray[np.float32]:
+        """Float32 ``[rows, dim]`` by any model."""
+        return embed_table(model, self.table, rows, device=self.device, bf16=self.bf16)
+
+    def of_base(self, base: BaseModel, rows: Sequence[int]) -> NDArray[np.float32]:
+        """The same by the base model before it is trained, from the memory where it is there."""
+        if self.memory is None:
+            return self(base.model, rows)
+        known, texts = self.memory.known, self.table.texts()
+        model = (base.loaded.sha256, self.bf16, base.prompts.query, base.prompts.document, self.table.max_tokens)
+        keys = [(model, *texts[row]) for row in rows]
+        new = [row for row, key in zip(rows, keys, strict=True) if key not in known]
+        if new:
+            for row, vector in zip(new, self(base.model, new), strict=True):
+                known[model, *texts[row]] = vector
+        return np.stack([known[key] for key in keys]) if keys else self(base.model, rows)
+
+    def whole(self, base: BaseModel, rows: Sequence[int]) -> NDArray[np.float32]:
+        """Float32 ``[texts, dim]`` for the whole table, zero but for some rows."""
+        found = self.of_base(base, rows)
+        made = np.zeros((len(self.table), found.shape[1]), dtype=np.float32)
+        made[rows] = found
+        return made
+
+
+def encoder_of(model: nn.Module) -> nn.Module:
+    """What a repaired model does before that: the modules of its base, shared with it.
+
+    :param model: from :func:`~haystack_crossalign.repair.model_folder.repaired_model`.
+    """
+    return nn.Sequential(*list(model.children())[:-3])
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """What a repaired model does with the embeddings of its base: Normalize, Dense, Normalize, shared with it.
+
+    :param model: from :func:`~haystack_crossalign.repair.model_folder.repaired_model`.
+    """
+    return nn.Sequential(*list(model.children())[-3:])
+
+
+def apply_head(head: nn.Module, vectors: Tensor) -> NDArray[np.float32]:
+    """Move embeddings of the base.
+
+    :param head: from :func:`head_of`.
+    :param vectors: float32 ``[n, dim]``.
+    """
+    device = next(head.parameters()).device
+    with torch.no_grad():
+        moved: Tensor = head({"sentence_embedding": vectors.to(device)})["sentence_embedding"]
+    return moved.float().cpu().numpy()
+
+
+def map_of(model: nn.Module) -> AffineMap:
+    """The trained map, by which vectors that the base made can be moved.
+
+    :param model: a repaired model.
+    """
+    linear = _linear(model)
+    weight, bias = linear.weight.detach(), linear.bias.detach()
+    return AffineMap(weight.float().cpu().numpy().copy(), bias.float().cpu().numpy().copy())
+
+
+def set_map(model: nn.Module, repair: AffineMap) -> None:
+    """Put another map at the end of a repaired model.
+
+    :param model: changed in place.
+    :param repair: of the model's dimension.
+    """
+    linear = _linear(model)
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(repair.matrix))
+        linear.bias.copy_(torch.from_numpy(repair.bias))
+
+
+def _linear(model: nn.Module) -> nn.Linear:
+    before, dense, after = list(model.children())[-3:]
+    if not (isinstance(before, Normalize) and isinstance(dense, Dense) and isinstance(after, Normalize)):
+        raise TypeError(f"not a repaired model: {type(before)}, {type(dense)}, {type(after)}")
+    return dense.linear

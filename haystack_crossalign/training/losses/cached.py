@@ -1,0 +1,187 @@
+"""The joint loss with cached gradients: large batches in the memory of a small one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from sentence_transformers.base.losses import CachedLossMixin, has_static_embedding_input
+from torch import Tensor, nn
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.losses.gather import Gathered, gather_columns, share_of_batch
+from haystack_crossalign.training.losses.joint import CITATION, CrossAlignLoss
+from haystack_crossalign.training.losses.objective import Alignment, Direction, NcePair, Plan, ZFrom
+
+__all__ = ["CachedCrossAlignLoss"]
+
+_GRADCACHE_CITATION = """
+@misc{gao2021scaling,
+    title={Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup},
+    author={Luyu Gao and Yunyi Zhang and Jiawei Han and Jamie Callan},
+    year={2021},
+    eprint={2101.06983},
+    archivePrefix={arXiv},
+    primaryClass={cs.LG}
+}
+"""
+
+
+class CachedCrossAlignLoss(CrossAlignLoss):
+    """:class:`CrossAlignLoss` whose encoder sees one mini-batch at a time (GradCache, arXiv 2101.06983).
+
+    All texts are embedded without a graph, the gradient of the loss at the embeddings is kept, and each mini-batch is
+    embedded once more to carry its part of it into the weights. The second pass repeats the dropout of the first. The
+    gradients are those of the plain loss, the encoder's activations take the memory of ``mini_batch_size`` texts
+    whatever the batch size is, and a step takes one more forward pass. Options, columns and result are those of
+    :class:`CrossAlignLoss`.
+
+    :param model: the ``SentenceTransformer`` that is trained.
+    :param mini_batch_size: texts per forward pass, also rows per block of the score matrix; it need not divide the
+        batch size.
+    :param mini_batch_num_tokens: bound on the tokens (without padding) of a mini-batch; then its number of texts varies
+        and ``mini_batch_size`` holds for the score matrix only.
+    :raises InputError: for an option outside of what is allowed, and for models of static embeddings, whose inputs
+        cannot be split.
+    """
+
+    # How losses of sentence-transformers say that they propagate back from a hook on what they return.
+    uses_gradient_cache = True
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        mini_batch_size: int = 16,
+        mini_batch_num_tokens: int | None = None,
+        alignment: Alignment = "jsd",
+        alignment_weight: float = 1.0,
+        nce_weight: float = 1.0,
+        pool_weight: float = 0.0,
+        temperature: float = 0.02,
+        z_from: ZFrom = "before_normalization",
+        softmax_temperature: float = 1.0,
+        direction: Direction = "passage_to_query",
+        nce_pairs: Sequence[NcePair] | None = None,
+        target_queries: bool = False,
+        gather_across_devices: bool = False,
+    ) -> None:
+        super().__init__(
+            model,
+            alignment=alignment,
+            alignment_weight=alignment_weight,
+            nce_weight=nce_weight,
+            pool_weight=pool_weight,
+            temperature=temperature,
+            z_from=z_from,
+            softmax_temperature=softmax_temperature,
+            direction=direction,
+            nce_pairs=nce_pairs,
+            target_queries=target_queries,
+            gather_across_devices=gather_across_devices,
+        )
+        for name, value in (("mini_batch_size", mini_batch_size), ("mini_batch_num_tokens", mini_batch_num_tokens)):
+            if value is not None and value < 1:
+                raise InputError("must be at least 1", field=name, seen=value)
+        if has_static_embedding_input(model):
+            raise InputError(
+                "inputs of static embeddings cannot be split into mini-batches", field="model", allowed="CrossAlignLoss"
+            )
+        self.mini_batch_size = mini_batch_size
+        self.mini_batch_num_tokens = mini_batch_num_tokens
+
+    def forward(
+        self,
+        sentence_features: Iterable[dict[str, Tensor]],
+        labels: Tensor | None = None,  # noqa: ARG002 - part of the interface
+    ) -> dict[str, Tensor]:
+        """Embed the columns twice, in mini-batches, and compute the loss; see :meth:`CrossAlignLoss.forward`."""
+        features = list(sentence_features)
+        plan = self.objective.plan(len(features))
+        cached_pass = _CachedPass(self, plan)
+        loss = cached_pass.forward_cached([features[number] for number in plan.used])
+        terms = cached_pass.terms
+        if loss.requires_grad:
+            # The hook that replays the mini-batches sits on the sum; one term takes it along, with value 0 and slope 1.
+            last = list(terms)[-1]
+            terms[last] = terms[last] + (loss - loss.detach())
+        return terms
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Every option with its value, for the model card."""
+        return super().get_config_dict() | {
+            "mini_batch_size": self.mini_batch_size,
+            "mini_batch_num_tokens": self.mini_batch_num_tokens,
+        }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX entries of the method and of gradient caching, for the model card."""
+        return CITATION + _GRADCACHE_CITATION
+
+
+class _CachedPass(CachedLossMixin, nn.Module):
+    """One forward pass of the loss with what its backward pass needs: a later forward pass cannot disturb it."""
+
+    def __init__(self, loss: CachedCrossAlignLoss, plan: Plan) -> None:
+        super().__init__()
+        self.model = loss.model
+        self.mini_batch_size = loss.mini_batch_size
+        self.mini_batch_num_tokens = loss.mini_batch_num_tokens
+        self.objective = loss.objective
+        self.gather_across_devices = loss.gather_across_devices
+        self.embedding = loss._embedding
+        self.plan = plan
+        self.terms: dict[str, Tensor] = {}
+        # The second pass over the texts runs in the backward pass, where autocast is off, and has to repeat the first.
+        self.device_type: str = next(loss.model.parameters()).device.type
+        self.autocast_dtype = torch.get_autocast_dtype(self.device_type)
+        self.autocast_enabled = torch.is_autocast_enabled(self.device_type)
+
+    def embed_minibatch(self, *args: Any, **kwargs: Any) -> Any:
+        autocast = torch.autocast(self.device_type, dtype=self.autocast_dtype, enabled=self.autocast_enabled)
+        with autocast, self.embedding():
+            return super().embed_minibatch(*args, **kwargs)
+
+    def calculate_loss(
+        self,
+        reps: list[list[Tensor]],
+        labels: Tensor | None = None,  # noqa: ARG002 - part of the interface
+        *,
+        with_backward: bool = False,
+    ) -> Tensor:
+        """Loss of the whole batch, in blocks of rows; with ``with_backward`` also its gradient at the embeddings."""
+        # A backward pass never runs under autocast, which would make half precision of its matrix products.
+        with torch.autocast(self.device_type, enabled=False):
+            return self._calculate_loss(reps, with_backward=with_backward)
+
+    def _calculate_loss(self, reps: list[list[Tensor]], *, with_backward: bool) -> Tensor:
+        columns = {number: torch.cat(parts) for number, parts in zip(self.plan.used, reps, strict=True)}
+        leaves = {number: _leaf(rows) for number, rows in columns.items()}
+        gathered = gather_columns(
+            {number: leaves[number] for number in self.plan.candidates}, across_devices=self.gather_across_devices
+        )
+        # Leaves collect the gradients of all blocks, so that the collective behind them runs backward once.
+        candidates = {number: Gathered(_leaf(each.rows), each.offset) for number, each in gathered.items()}
+        first = next(iter(leaves.values()))
+        scale = share_of_batch(first, across_devices=self.gather_across_devices) / len(first)
+        for start in range(0, len(first), self.mini_batch_size):
+            rows = slice(start, min(start + self.mini_batch_size, len(first)))
+            terms = self.objective.rows(self.plan, leaves, candidates, rows)
+            terms = {name: term.sum() * scale for name, term in terms.items()}
+            if with_backward:
+                torch.autograd.backward(list(terms.values()))
+            for name, term in terms.items():
+                self.terms[name] = term.detach() + self.terms.get(name, 0)
+        if with_backward:
+            if candidates:
+                torch.autograd.backward(
+                    [each.rows for each in gathered.values()], [each.rows.grad for each in candidates.values()]
+                )
+            torch.autograd.backward(list(columns.values()), [leaf.grad for leaf in leaves.values()])
+        return torch.stack(list(self.terms.values())).sum()
+
+
+def _leaf(rows: Tensor) -> Tensor:
+    return rows.detach().requires_grad_()

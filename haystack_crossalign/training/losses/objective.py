@@ -1,0 +1,214 @@
+"""What the joint loss compares with what: the options, and the loss of every row as a function of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
+from torch import Tensor
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.training.losses.functional import info_nce_rows, jsd_distance, mixed_pool_nce_rows, widen
+from haystack_crossalign.training.losses.gather import Gathered
+
+__all__ = ["Alignment", "Direction", "NcePair", "Objective", "Plan", "ZFrom"]
+
+Alignment = Literal["jsd", "passage_nce"]
+ZFrom = Literal["before_normalization", "after_normalization"]
+Direction = Literal["passage_to_query", "query_to_passage", "symmetric"]
+NcePair = Literal["target:query", "passage:query", "target:target_query", "passage:target_query"]
+
+_QUERY, _PASSAGE, _FIRST_TARGET = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which columns meet: pairs of column numbers.
+
+    :param jsd: pairs whose distributions are drawn together.
+    :param passage_nce: (anchor, candidates) of the contrast between passages.
+    :param nce: (anchor, candidates) of the contrast between passages and queries.
+    :param pool_queries: anchors of the contrast with the mixed pool.
+    :param pool_passages: the versions that make up that pool.
+    """
+
+    jsd: tuple[tuple[int, int], ...]
+    passage_nce: tuple[tuple[int, int], ...]
+    nce: tuple[tuple[int, int], ...]
+    pool_queries: tuple[int, ...] = ()
+    pool_passages: tuple[int, ...] = ()
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """The columns that have to be embedded, in ascending order."""
+        pairs = (*self.jsd, *self.passage_nce, *self.nce, self.pool_queries, self.pool_passages)
+        return tuple(sorted({column for columns in pairs for column in columns}))
+
+    @property
+    def candidates(self) -> tuple[int, ...]:
+        """The columns that serve as in-batch negatives, in ascending order: those that are gathered over processes."""
+        pairs = (*self.passage_nce, *self.nce)
+        return tuple(sorted({*(candidates for _, candidates in pairs), *self.pool_passages}))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Options of the joint loss, explained at :class:`~haystack_crossalign.training.losses.joint.CrossAlignLoss`."""
+
+    alignment: Alignment = "jsd"
+    alignment_weight: float = 1.0
+    nce_weight: float = 1.0
+    pool_weight: float = 0.0
+    temperature: float = 0.02
+    z_from: ZFrom = "before_normalization"
+    softmax_temperature: float = 1.0
+    direction: Direction = "passage_to_query"
+    nce_pairs: tuple[NcePair, ...] | None = None
+    target_queries: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in (("alignment", Alignment), ("z_from", ZFrom), ("direction", Direction)):
+            _one_of(name, getattr(self, name), get_args(kind))
+        for name in ("alignment_weight", "nce_weight", "pool_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError("a weight must be finite and at least 0", field=name, seen=getattr(self, name))
+        for name in ("temperature", "softmax_temperature"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError("a temperature must be finite and positive", field=name, seen=getattr(self, name))
+        if self.alignment_weight == self.nce_weight == self.pool_weight == 0:
+            raise InputError(
+                "all weights are 0, nothing is left to train", field="alignment_weight, nce_weight, pool_weight"
+            )
+        if self.nce_pairs is not None:
+            object.__setattr__(self, "nce_pairs", self._checked_pairs(self.nce_pairs))
+
+    def _checked_pairs(self, pairs: Sequence[str]) -> tuple[str, ...]:
+        allowed = [pair for pair in get_args(NcePair) if self.target_queries or not pair.endswith("target_query")]
+        for pair in pairs:
+            _one_of("nce_pairs", pair, allowed)
+        if not pairs or len(set(pairs)) < len(pairs):
+            raise InputError("each pair may be named once, and one is needed", field="nce_pairs", seen=tuple(pairs))
+        return tuple(pairs)
+
+    @property
+    def pairs(self) -> tuple[NcePair, ...]:
+        """The passage-query pairs that are contrasted: those named, or the default."""
+        if self.nce_pairs is not None:
+            return self.nce_pairs
+        return (
+            ("target:query", "target:target_query", "passage:target_query")
+            if self.target_queries
+            else ("target:query",)
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Every option with its value, the default pairs spelled out."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"nce_pairs": self.pairs}
+
+    def plan(self, columns: int) -> Plan:
+        """Say which columns meet.
+
+        :param columns: number of input columns: query, passage, one or more target passages and, with
+            ``target_queries``, as many target-language queries in the same order.
+        :raises InputError: when that number does not fit.
+        """
+        targets, target_queries = self._targets(columns)
+        align = [(_PASSAGE, target) for target in targets] if self.alignment_weight else []
+        nce: list[tuple[int, int]] = []
+        for pair in self.pairs if self.nce_weight else ():
+            passages = targets if pair.startswith("target:") else [_PASSAGE] * len(targets)
+            queries = target_queries if pair.endswith("target_query") else [_QUERY] * len(targets)
+            for passage, query in dict.fromkeys(zip(passages, queries, strict=True)):
+                nce += self._directed(passage, query)
+        pool: dict[str, tuple[int, ...]] = {}
+        if self.pool_weight:
+            pool = {"pool_queries": (_QUERY, *target_queries), "pool_passages": (_PASSAGE, *targets)}
+        if self.alignment == "jsd":
+            return Plan(jsd=tuple(align), passage_nce=(), nce=tuple(nce), **pool)
+        # The English passage takes the place of the query: the target passage is the anchor in the paper's direction.
+        contrast = [pair for passage, target in align for pair in self._directed(target, passage)]
+        return Plan(jsd=(), passage_nce=tuple(contrast), nce=tuple(nce), **pool)
+
+    def rows(
+        self, plan: Plan, columns: Mapping[int, Tensor], candidates: Mapping[int, Gathered], rows: slice
+    ) -> dict[str, Tensor]:
+        """Weighted loss of some rows of the batch, per term.
+
+        :param plan: from :meth:`plan`.
+        :param columns: embeddings ``[batch, dim]`` of each used column.
+        :param candidates: the same for the columns that serve as negatives, gathered over all processes.
+        :param rows: the rows to compute, with explicit bounds.
+        :returns: ``[rows]`` for each term whose weight is not 0: ``"jsd"`` or ``"passage_nce"``, ``"nce"`` and
+            ``"pool"``. A term with several pairs of columns is their mean, so that its weight does not depend on the
+            number of languages.
+        """
+        terms: dict[str, Tensor] = {}
+        if plan.jsd:
+            each = [jsd_distance(self._z(columns[a][rows]), self._z(columns[b][rows])) for a, b in plan.jsd]
+            terms["jsd"] = self.alignment_weight * _mean(each)
+        for name, pairs, weight in (
+            ("passage_nce", plan.passage_nce, self.alignment_weight),
+            ("nce", plan.nce, self.nce_weight),
+        ):
+            if pairs:
+                each = [self._nce(columns[anchor][rows], candidates[other], rows.start) for anchor, other in pairs]
+                terms[name] = weight * _mean(each)
+        if plan.pool_queries:
+            versions = [candidates[column] for column in plan.pool_passages]
+            each = [
+                mixed_pool_nce_rows(
+                    columns[query][rows],
+                    [version.rows for version in versions],
+                    self.temperature,
+                    first_positive=versions[0].offset + rows.start,
+                )
+                for query in plan.pool_queries
+            ]
+            terms["pool"] = self.pool_weight * _mean(each)
+        return terms
+
+    def _z(self, embeddings: Tensor) -> Tensor:
+        # Not in half precision: its last digits are the whole of a small divergence.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            z = widen(embeddings)
+            return (F.normalize(z, dim=-1) if self.z_from == "after_normalization" else z) / self.softmax_temperature
+
+    def _nce(self, anchor: Tensor, candidates: Gathered, start: int) -> Tensor:
+        return info_nce_rows(anchor, candidates.rows, self.temperature, first_positive=candidates.offset + start)
+
+    def _targets(self, columns: int) -> tuple[list[int], list[int]]:
+        if not self.target_queries:
+            if columns < 3:
+                raise InputError(
+                    "too few columns", field="columns", seen=columns, allowed="query, passage, target passage, ..."
+                )
+            return list(range(_FIRST_TARGET, columns)), []
+        if columns < 4 or columns % 2:
+            raise InputError(
+                "the columns do not fit target_queries=True",
+                field="columns",
+                seen=columns,
+                allowed="query, passage, target passages, then one target-language query for each of them",
+            )
+        middle = (columns + _FIRST_TARGET) // 2
+        return list(range(_FIRST_TARGET, middle)), list(range(middle, columns))
+
+    def _directed(self, passage: int, query: int) -> list[tuple[int, int]]:
+        forward, backward = (passage, query), (query, passage)
+        return {
+            "passage_to_query": [forward],
+            "query_to_passage": [backward],
+            "symmetric": [forward, backward],
+        }[self.direction]
+
+
+def _mean(rows: list[Tensor]) -> Tensor:
+    return sum(rows[1:], rows[0]) / len(rows)
+
+
+def _one_of(field: str, seen: str, allowed: Sequence[str]) -> None:
+    if seen not in allowed:
+        raise InputError("unknown value", field=field, seen=seen, allowed=", ".join(allowed))

@@ -1,0 +1,1 @@
+"""Training recipes: what a recipe may say, and reading one."""

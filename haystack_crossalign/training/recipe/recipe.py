@@ -1,0 +1,329 @@
+"""A training recipe: every setting of a run, read from YAML, each value checked with its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.config.rules import (
+    boolean,
+    choice,
+    either,
+    language,
+    listed,
+    number,
+    optional,
+    setting,
+    text,
+    whole,
+)
+from haystack_crossalign.config.sections import read_section
+from haystack_crossalign.config.yaml_file import Settings, apply_override, read_yaml
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import model_beside
+from haystack_crossalign.precision import PRECISIONS
+from haystack_crossalign.training.recipe.sections import (
+    FORMATS,
+    Distil,
+    Evaluate,
+    HeldOutPart,
+    Lora,
+    LossOptions,
+    ModelSource,
+    Optimiser,
+    Start,
+    TrainSource,
+)
+
+__all__ = [
+    "FORMATS",
+    "Distil",
+    "Evaluate",
+    "HeldOutPart",
+    "Lora",
+    "LossOptions",
+    "ModelSource",
+    "Optimiser",
+    "Recipe",
+    "Start",
+    "TrainSource",
+    "make_recipe",
+    "read_recipe",
+    "read_section",
+]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of a training run.
+
+    :param model: the model that is trained.
+    :param data: the training files.
+    :param languages: target languages.
+    :param language: language of queries and passages.
+    :param start: what training starts from.
+    :param target_queries: whether target-language queries are used where the data has them.
+    :param batch_languages: ``one`` target language per batch, languages in turn; ``mixed``; or ``all`` of a triplet in
+        one row, for triplets that have all of them.
+    :param language_exponent: how much the number of a language's triplets counts, 0 to 1: with 1 every triplet comes
+        once in an epoch, with 0 every language comes as often (some of its triplets again, or left out), in as many
+        steps.
+    :param batch_neighbours: triplets of one article (the group id up to its last ``:`` or ``#``) that come into a batch
+        together: the hard negatives of each other. 1 deals them out at random.
+    :param held_out: what is kept from training.
+    :param loss: the joint loss.
+    :param distil: distillation of the start's same-language similarities.
+    :param optimiser: optimiser and schedule.
+    :param precision: of the transformer; ``auto`` is bf16 where the processor has the instructions.
+    :param device: ``auto`` takes a GPU if there is one.
+    :param freeze_encoder: train the linear module of ``start: repair`` only, on embeddings that are made once: seconds
+        instead of minutes, and a matrix file that moves the vectors already in an index.
+    :param freeze_token_table: whether the token embeddings stay as they are; ``auto``: on a CPU.
+    :param dropout: dropout of the transformer; null keeps the model's own.
+    :param lora: low-rank adapters, or null.
+    :param interpolate: share of the tuned weights in their mean with the start; ``auto`` chooses on the held-out part.
+    :param evaluate: evaluation on the held-out part.
+    :param checkpoint: steps between checkpoints; null writes one at each evaluation, or four times an epoch (or
+        run, where that is shorter).
+    :param seed: of everything that is drawn.
+    :param name: name of the model in the card; null takes that of the output folder.
+    :param folder: where relative paths start; not part of the recipe.
+    :param origin: the file and its lines, for messages; likewise.
+    """
+
+    model: ModelSource = field(metadata={"section": ModelSource, "short": "name"})
+    data: tuple[TrainSource, ...] = field(default=(), metadata={"section": TrainSource, "many": True})
+    languages: tuple[str, ...] = setting(listed(language(), shortest=1), ())
+    language: str = setting(language(), "en")
+    start: Start = field(default=Start(), metadata={"section": Start, "short": "kind"})
+    target_queries: bool = setting(boolean(), True)
+    batch_languages: str = setting(choice("one", "mixed", "all"), "one")
+    language_exponent: float = setting(number(0, 1), 1.0)
+    batch_neighbours: int = setting(whole(1), 1)
+    held_out: HeldOutPart = field(default=HeldOutPart(), metadata={"section": HeldOutPart})
+    loss: LossOptions = field(default=LossOptions(), metadata={"section": LossOptions})
+    distil: Distil = field(default=Distil(), metadata={"section": Distil})
+    optimiser: Optimiser = field(default=Optimiser(), metadata={"section": Optimiser})
+    precision: str = setting(choice(*PRECISIONS), "auto")
+    device: str = setting(choice("auto", "cpu", "cuda"), "auto")
+    freeze_encoder: bool = setting(boolean(), False)
+    freeze_token_table: bool | str = setting(either(choice("auto"), boolean()), "auto")
+    dropout: float | None = setting(optional(number(0, 0.9)), None)
+    lora: Lora | None = field(default=None, metadata={"section": Lora, "optional": True})
+    interpolate: float | str = setting(either(choice("auto"), number(0, 1)), 1.0)
+    evaluate: Evaluate = field(default=Evaluate(), metadata={"section": Evaluate})
+    checkpoint: int | None = setting(optional(whole(1)), None)
+    seed: int = setting(whole(0, 2**32 - 1), 0)  # what numpy takes
+    name: str | None = setting(optional(text()), None)
+    folder: Path = field(default=Path(), compare=False, metadata={"hidden": True})
+    origin: Settings | None = field(default=None, compare=False, repr=False, metadata={"hidden": True})
+
+    def error(
+        self, problem: str, path: tuple[str | int, ...], seen: object = ..., allowed: str | None = None
+    ) -> InputError:
+        """The error for a setting that turns out wrong once the data are read: names file, line and key.
+
+        :param problem: what is wrong, without a full stop.
+        :param path: the key's parts, such as ``("data", 0, "path")``.
+        :param seen: the value seen.
+        :param allowed: the values allowed, in words.
+        """
+        origin = Settings({}, {}, "recipe") if self.origin is None else self.origin
+        return origin.error(problem, path, seen, allowed)
+
+    @contextmanager
+    def errors_at(self, *path: str | int) -> Iterator[None]:
+        """Let input errors inside name the file and line of a setting.
+
+        :param path: see :meth:`error`.
+        """
+        try:
+            yield
+        except InputError as error:
+            raise self.error(error.problem, path, error.seen, error.allowed) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as plain data: read again it gives the same recipe."""
+        values = asdict(replace(self, origin=None))
+        del values["folder"], values["origin"]
+        return _plain(values)  # type: ignore[no-any-return]
+
+    def public(self) -> dict[str, Any]:
+        """The recipe without the folders of this machine, for what is handed on."""
+        values = self.to_dict()
+        for section, key in [(values["model"], "name"), (values["held_out"], "path")]:
+            section[key] = _without_folder(section[key])
+        for source in values["data"]:
+            source["path"], source["drop"] = _without_folder(source["path"]), _without_folder(source["drop"])
+        return values
+
+
+def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    :param path: YAML file.
+    :param overrides: ``key=value``, applied in order: ``optimiser.learning_rate=2e-5``, ``data.0.limit=100``.
+    :raises InputError: for the first unknown key or value that is not allowed; names file, line and key.
+    """
+    path = Path(path)
+    return _recipe(read_yaml(path), overrides, path.parent)
+
+
+def make_recipe(values: Mapping[str, Any], *, folder: Path | str = ".", overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe from nested values, checked like a file.
+
+    :param values: the sections.
+    :param folder: where relative paths start.
+    :param overrides: see :func:`read_recipe`.
+    :raises InputError: as :func:`read_recipe`.
+    """
+    return _recipe(Settings(_plain(dict(values)), {}, "recipe"), overrides, Path(folder))
+
+
+def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recipe:
+    shorts = {one.name: one.metadata["short"] for one in fields(Recipe) if "short" in one.metadata}
+    for name, short in shorts.items():
+        value = settings.values.get(name)
+        if isinstance(value, str):
+            # A plain name stands for the section with that name.
+            settings.values[name] = {short: value}
+    for override in overrides:
+        key, equals, plain = override.partition("=")
+        inner = shorts.get(key.strip())
+        short = inner and equals and not plain.lstrip().startswith("{")  # else it is the whole section
+        apply_override(settings, f"{key}.{inner}={plain}" if short else override)
+    start = settings.values.get("start")
+    if isinstance(start, Mapping) and start and "kind" not in start:
+        raise settings.error(
+            "what is set here is of a repair, and nothing says that there is to be one",
+            ("start",),
+            ", ".join(start),
+            "kind: repair beside them",
+        )
+    made = read_section(Recipe, settings.values, (), settings)
+    made = replace(
+        made, model=replace(made.model, name=model_beside(made.model.name, folder)), folder=folder, origin=settings
+    )
+    if made.language in made.languages:
+        raise settings.error(
+            "the target languages hold the language of the queries", ("languages",), made.languages, "other languages"
+        )
+    if made.loss.alignment_weight == made.loss.nce_weight == made.loss.pool_weight == 0:
+        raise settings.error("all weights are 0: nothing is left to train", ("loss",), 0, "one weight above 0")
+    if made.distil.anchor_weight and any(source.sentence_queries for source in made.data):
+        raise settings.error(
+            "sentences as queries are no translations of one another, which anchors need",
+            ("distil", "anchor_weight"),
+            made.distil.anchor_weight,
+            "0, or data without sentence_queries",
+        )
+    if made.distil.anchor_share < 1 and (made.freeze_encoder or not made.distil.anchor_weight):
+        raise settings.error(
+            "texts stand in the batch as the teacher has them where anchors draw the others to it",
+            ("distil", "anchor_share"),
+            made.distil.anchor_share,
+            "1, or distil.anchor_weight above 0 and freeze_encoder: false",
+        )
+    if made.distil.anchor_negatives and not made.distil.anchor_weight:
+        raise settings.error(
+            "there is no contrast that they could stand in",
+            ("distil", "anchor_negatives"),
+            made.distil.anchor_negatives,
+            "0, or distil.anchor_weight above 0",
+        )
+    if made.freeze_token_table is False and (made.lora is not None or made.freeze_encoder):
+        raise settings.error(
+            "the token embeddings stay as they are where adapters or the linear module alone are trained",
+            ("freeze_token_table",),
+            False,
+            "auto or true, or no lora and freeze_encoder: false",
+        )
+    if made.dropout and made.freeze_encoder:
+        raise settings.error(
+            "embeddings that are made once have no dropout",
+            ("dropout",),
+            made.dropout,
+            "null, or freeze_encoder: false",
+        )
+    if made.language_exponent < 1 and made.batch_languages == "all":
+        raise settings.error(
+            "a row with all languages counts for none of them",
+            ("language_exponent",),
+            made.language_exponent,
+            "1, or batch_languages: one or mixed",
+        )
+    if made.start.refit and (made.start.kind != "repair" or made.start.train_dense):
+        raise settings.error(
+            "a linear module that is trained is not fitted again",
+            ("start", "refit"),
+            True,
+            "false, or start.kind: repair with start.train_dense: false",
+        )
+    if made.start.own_share is not None and not (made.start.refit or made.freeze_encoder):
+        raise settings.error(
+            "a map for each language is fitted where the encoder stays, or again to the trained one",
+            ("start", "own_share"),
+            made.start.own_share,
+            "null, or start.refit: true, or freeze_encoder: true",
+        )
+    nothing_held_out = made.held_out.path is None and 0 in (made.held_out.share, made.held_out.limit)
+    if isinstance(made.interpolate, str) and nothing_held_out:
+        raise settings.error(
+            "a share is chosen on the held-out part, and there is none",
+            ("interpolate",),
+            made.interpolate,
+            "a number, or held_out.share and held_out.limit above 0",
+        )
+    if made.evaluate.patience is not None and (made.evaluate.every is None or nothing_held_out):
+        raise settings.error(
+            "nothing is evaluated between start and end that could stop the run",
+            ("evaluate", "patience"),
+            made.evaluate.patience,
+            "null, or evaluate.every and a held-out part",
+        )
+    loss = made.loss
+    if (
+        made.distil.anchor_share < 1
+        and loss.alignment_weight
+        and loss.alignment == "jsd"
+        and loss.z_from == "before_normalization"
+    ):
+        raise settings.error(
+            "passages that the teacher embeds have length 1, and would be compared with others before normalisation",
+            ("loss", "z_from"),
+            loss.z_from,
+            "after_normalization, or distil.anchor_share: 1, or loss.alignment_weight: 0",
+        )
+    own = made.start.own_share
+    if isinstance(own, Mapping) and set(own) != set(made.languages):
+        raise settings.error(
+            "a share is needed for each target language",
+            ("start", "own_share"),
+            ", ".join(own),
+            "one number, or one for each of " + ", ".join(made.languages),
+        )
+    if made.freeze_encoder and (made.start.kind != "repair" or not made.start.train_dense or made.lora is not None):
+        raise settings.error(
+            "with the encoder frozen, the linear module of the repair is all that can be trained",
+            ("freeze_encoder",),
+            True,
+            "false, or start.kind: repair with start.train_dense: true and without lora",
+        )
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        # As in a file, where YAML's own reading of keys does not count: the tag of Norwegian is no boolean.
+        return {"no" if key is False else str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _without_folder(path: str | None) -> str | None:
+    """The last part of a path; a hub name with its owner stays."""
+    if path is None or not (path.startswith((".", "/", "~")) or path.count("/") > 1 or Path(path).suffix):
+        return path
+    return Path(path).name

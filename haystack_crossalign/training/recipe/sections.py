@@ -1,0 +1,265 @@
+"""The sections of a training recipe: every setting with its rule and default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from haystack_crossalign.config.rules import (
+    boolean,
+    by_language,
+    choice,
+    either,
+    language,
+    listed,
+    model_name,
+    number,
+    optional,
+    setting,
+    text,
+    whole,
+)
+
+__all__ = [
+    "ALIGNMENTS",
+    "DIRECTIONS",
+    "FORMATS",
+    "NCE_PAIRS",
+    "SIMILARITIES",
+    "Z_FROM",
+    "Distil",
+    "Evaluate",
+    "HeldOutPart",
+    "Lora",
+    "LossOptions",
+    "ModelSource",
+    "Optimiser",
+    "Start",
+    "TrainSource",
+]
+
+FORMATS = ("triplets", "course_sections", "squad", "ntrex", "tico19")
+"""``triplets`` is any file of triplets; the others are corpora that triplets are built from."""
+
+ALIGNMENTS = ("jsd", "passage_nce")
+Z_FROM = ("before_normalization", "after_normalization")
+DIRECTIONS = ("passage_to_query", "query_to_passage", "symmetric")
+NCE_PAIRS = ("target:query", "passage:query", "target:target_query", "passage:target_query")
+SIMILARITIES = ("query:passage", "passage:passage", "target_query:target", "target:target")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The model that is trained.
+
+    :param name: hub name, folder, or ``offline:multilingual-e5-small``.
+    :param revision: branch, tag or commit on the hub.
+    :param query_prefix: replaces the model's query prompt.
+    :param document_prefix: replaces the model's document prompt.
+    :param max_tokens: texts are cut after so many tokens in training; the saved model keeps its own limit.
+    """
+
+    name: str = setting(model_name())
+    revision: str | None = setting(optional(text()), None)
+    query_prefix: str | None = setting(optional(text(empty=True)), None)
+    document_prefix: str | None = setting(optional(text(empty=True)), None)
+    max_tokens: int | None = setting(optional(whole(8)), None)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What training starts from.
+
+    :param kind: ``base``, or ``repair``: the model with its language directions projected out by a linear module at
+        its end, fitted on the training passages.
+    :param strength: strength of the projection, or ``auto``: chosen on the held-out part.
+    :param common_share: share of the common mean that is removed, or ``auto``.
+    :param directions: number of directions; null takes all.
+    :param whitening: shrinkage of the whitening of what tells translations apart: the larger, the weaker; null for
+        none. ``auto``: chosen along with the others, none where those are given.
+    :param passages: passages per language that the repair is fitted on.
+    :param max_tokens: of those passages; null takes `model.max_tokens`. What stands in an index is seldom cut as short
+        as training allows, and the means of the languages depend on it.
+    :param tolerance: loss of same-language NDCG@1 that counts as none in the choice.
+    :param train_dense: whether the linear module is trained along.
+    :param refit: fit the linear module again after training, to what the trained encoder makes of the same passages.
+    :param own_share: after training, a map for each language
+        (:func:`~haystack_crossalign.repair.language_maps.fit_language_maps`), which takes this further share of the
+        common mean away from the languages other than that of the queries: one number, or one for each of them,
+        null for one that keeps the shared map; null keeps one map for all.
+    :param ridge: of those maps: the larger, the less a language is changed.
+    """
+
+    kind: str = setting(choice("base", "repair"), "base")
+    strength: float | str = setting(either(choice("auto"), number(0, 1)), "auto")
+    common_share: float | str = setting(either(choice("auto"), number(0, 1)), "auto")
+    directions: int | None = setting(optional(whole(1)), None)
+    whitening: float | str | None = setting(optional(either(choice("auto"), number(0, above=True))), "auto")
+    passages: int = setting(whole(2), 4000)
+    max_tokens: int | None = setting(optional(whole(8)), None)
+    tolerance: float = setting(number(0, 1), 0.005)
+    train_dense: bool = setting(boolean(), True)
+    refit: bool = setting(boolean(), False)
+    own_share: float | Mapping[str, float | None] | None = setting(
+        optional(either(number(0, 1), by_language(optional(number(0, 1))))), None
+    )
+    ridge: float = setting(number(0, above=True), 3.0)
+
+
+@dataclass(frozen=True)
+class TrainSource:
+    """One file of training data.
+
+    :param path: the file; relative to the recipe.
+    :param format: ``triplets``, or the corpus it is.
+    :param languages: target languages taken from it; null takes those of the recipe that it has.
+    :param limit: at most so many triplets, drawn by the seed, of as many passages as there are.
+    :param weight: how often each triplet is seen in an epoch; a broken part by a draw.
+    :param drop: file with a JSON list of ids that are left out.
+    :param aligned_sentences: take the passages apart where their versions have as many sentences each, and use the
+        sentences, each translated by its counterpart, in place of the triplets of the file.
+    :param block: of sentences: so many per block.
+    :param queries_per_block: of sentences: at most so many of a block become queries.
+    :param sentence_queries: sentences of each passage that become queries for it, in every language, beside the
+        triplets of the file.
+    :param fit_repair: whether the passages of this file count among those that the repair of the start is fitted on:
+        best where they are such as stand in the index.
+    :param licence: licence note for the model card.
+    """
+
+    path: str = setting(text())
+    format: str = setting(choice(*FORMATS), "triplets")
+    languages: tuple[str, ...] | None = setting(optional(listed(language(), shortest=1)), None)
+    limit: int | None = setting(optional(whole(1)), None)
+    weight: float = setting(number(0, 100, above=True), 1.0)
+    drop: str | None = setting(optional(text()), None)
+    aligned_sentences: bool = setting(boolean(), False)
+    block: int = setting(whole(2), 4)
+    queries_per_block: int = setting(whole(1), 1)
+    sentence_queries: int = setting(whole(0), 0)
+    fit_repair: bool = setting(boolean(), True)
+    licence: str | None = setting(optional(text()), None)
+
+
+@dataclass(frozen=True)
+class HeldOutPart:
+    """What is kept from training to choose by.
+
+    :param share: share of the parallel groups (or articles).
+    :param limit: at most so many triplets in it.
+    :param by: keep whole ``group``s apart, or whole ``article``s (the group id up to its last ``:`` or ``#``).
+    :param path: file of triplets to use instead; relative to the recipe.
+    """
+
+    share: float = setting(number(0, 0.9), 0.1)
+    limit: int = setting(whole(0), 400)
+    by: str = setting(choice("group", "article"), "group")
+    path: str | None = setting(optional(text()), None)
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Options of :class:`~haystack_crossalign.training.losses.joint.CrossAlignLoss`."""
+
+    alignment: str = setting(choice(*ALIGNMENTS), "jsd")
+    alignment_weight: float = setting(number(0), 1.0)
+    nce_weight: float = setting(number(0), 1.0)
+    pool_weight: float = setting(number(0), 0.0)
+    temperature: float = setting(number(0, above=True), 0.02)
+    z_from: str = setting(choice(*Z_FROM), "before_normalization")
+    softmax_temperature: float = setting(number(0, above=True), 1.0)
+    direction: str = setting(choice(*DIRECTIONS), "passage_to_query")
+    nce_pairs: tuple[str, ...] | None = setting(optional(listed(choice(*NCE_PAIRS), shortest=1)), None)
+
+
+@dataclass(frozen=True)
+class Distil:
+    """Distillation from a teacher: the start or the base model.
+
+    :param weight: weight of keeping its same-language similarities; 0 trains without it.
+    :param temperature: of both softmaxes.
+    :param teacher: ``start`` or ``base``.
+    :param similarities: which in-batch similarities, as ``anchors:candidates``; those whose columns a batch lacks are
+        left out there.
+    :param anchor_weight: weight of drawing every version of a text to where the teacher has the source-language one;
+        target-language queries must be translations of the queries.
+    :param anchor_temperature: of the contrast with the other source-language texts of the batch.
+    :param anchor_negatives: so many more source-language texts of the training data, drawn for each batch, in that
+        contrast; they cost next to nothing, as the teacher's embeddings are there.
+    :param anchor_attraction: weight of the distance against that contrast.
+    :param source_attraction: the same of the source-language texts, which hold on to their places by it.
+    :param anchor_share: share of a batch's source-language texts that go through the model, so that they stay where
+        they are; the others stand in the batch as the teacher has them, which costs nothing.
+    """
+
+    weight: float = setting(number(0), 0.0)
+    temperature: float = setting(number(0, above=True), 0.05)
+    teacher: str = setting(choice("start", "base"), "start")
+    similarities: tuple[str, ...] = setting(listed(choice(*SIMILARITIES), shortest=1), SIMILARITIES)
+    anchor_weight: float = setting(number(0), 0.0)
+    anchor_temperature: float = setting(number(0, above=True), 0.03)
+    anchor_negatives: int = setting(whole(0), 0)
+    anchor_attraction: float = setting(number(0), 5.0)
+    source_attraction: float = setting(number(0), 5.0)
+    anchor_share: float = setting(number(0, 1), 1.0)
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW and its schedule.
+
+    :param learning_rate: the peak.
+    :param weight_decay: decoupled, not on biases and norms.
+    :param warmup_ratio: share of the steps in which the rate rises.
+    :param schedule: what it does afterwards.
+    :param max_grad_norm: gradients are scaled down to this length; 0 leaves them.
+    :param epochs: passes over the data, also a broken number.
+    :param max_steps: at most so many steps.
+    :param batch_size: triplets per step and process.
+    :param to_start: weight of ``|weights - start weights|^2`` in the loss.
+    """
+
+    learning_rate: float = setting(number(0, 1, above=True), 2e-5)
+    weight_decay: float = setting(number(0), 0.01)
+    warmup_ratio: float = setting(number(0, 1), 0.1)
+    schedule: str = setting(choice("linear", "cosine", "constant"), "linear")
+    max_grad_norm: float = setting(number(0), 1.0)
+    epochs: float = setting(number(0, above=True), 1.0)
+    max_steps: int | None = setting(optional(whole(1)), None)
+    batch_size: int = setting(whole(2), 32)
+    to_start: float = setting(number(0, 1e6), 0.0)
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters in place of the weights; merged before saving.
+
+    :param rank: rank of the adapters.
+    :param alpha: scale of the adapters, times 1 / rank.
+    :param dropout: in front of them.
+    :param targets: names of the linear modules; null takes all of the transformer.
+    """
+
+    rank: int = setting(whole(1), 16)
+    alpha: float = setting(number(0, above=True), 32.0)
+    dropout: float = setting(number(0, 0.9), 0.0)
+    targets: tuple[str, ...] | None = setting(optional(listed(text(), shortest=1)), None)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Evaluation on the held-out part.
+
+    :param every: steps between evaluations (a whole number), or a share below 1 of an epoch, or of a run that is
+        shorter; null evaluates before and after only.
+    :param tolerance: a model is harmless when no language's same-language NDCG@1 is more than this below the base's.
+    :param patience: stop after so many evaluations without a better harmless model; null never.
+    :param pool: ``pairs``: English and one target language at a time; ``all``: one pool of all languages.
+    :param keep: ``best`` by the criterion, or the ``last`` weights.
+    """
+
+    every: float | None = setting(optional(number(0, above=True)), 0.25)
+    tolerance: float = setting(number(0, 1), 0.005)
+    patience: int | None = setting(optional(whole(1)), None)
+    pool: str = setting(choice("pairs", "all"), "pairs")
+    keep: str = setting(choice("best", "last"), "best")

@@ -1,0 +1,1 @@
+"""Building and filtering training triplets."""

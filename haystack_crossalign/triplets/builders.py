@@ -1,0 +1,228 @@
+"""Triplets from parallel texts that have no queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.triplets import Triplet
+from haystack_crossalign.errors import InputError
+
+__all__ = [
+    "BuiltTriplets",
+    "ParallelSection",
+    "ParallelSentence",
+    "triplets_from_collection",
+    "triplets_from_sections",
+    "triplets_from_sentences",
+]
+
+# Languages that put nothing between sentences.
+_UNSPACED = frozenset({"zh", "ja", "yue"})
+
+
+@dataclass(frozen=True)
+class BuiltTriplets:
+    """Triplets, and what gave none.
+
+    :param triplets: the triplets.
+    :param left_out: how much was left out, per reason; every reason that the builder knows, also with 0.
+    """
+
+    triplets: tuple[Triplet, ...]
+    left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class ParallelSentence:
+    """One sentence in several languages.
+
+    :param document: the document it stands in; sentences of one document come in their order.
+    :param texts: per normalised tag.
+    """
+
+    document: str
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ParallelSection:
+    """One passage under a heading, in several languages.
+
+    :param id: unique; the parallel group.
+    :param passages: per normalised tag.
+    :param headings: per normalised tag; the source language is needed.
+    """
+
+    id: str
+    passages: Mapping[str, str]
+    headings: Mapping[str, str] = field(default_factory=dict)
+
+
+def triplets_from_sentences(
+    sentences: Iterable[ParallelSentence],
+    target_languages: Sequence[str],
+    *,
+    language: str = "en",
+    block: int = 4,
+    queries_per_block: int = 1,
+    seed: int = 0,
+) -> BuiltTriplets:
+    """A sentence as query, its neighbours in the document as passage.
+
+    Documents are cut into blocks of sentences. In each block the sentences drawn as queries leave the passage one at a
+    time: the other sentences of the block, in order. All triplets of a block form one group, as their passages overlap.
+    Blocks never do, so that no passage contains the answer to the query of another group.
+
+    :param sentences: sentences of one document one after the other; those that lack a language are left out.
+    :param target_languages: normalised tags.
+    :param language: normalised tag of queries and passages; target queries are taken along.
+    :param block: sentences per block, at least 2; what is left at the end of a document is a block from 2 on.
+    :param queries_per_block: at most so many triplets per block.
+    :param seed: of the draw.
+    :raises InputError: for numbers out of range, and a document whose sentences do not come together.
+    """
+    if block < 2 or queries_per_block < 1:
+        raise InputError("a block needs two sentences and one query", field="block", seen=(block, queries_per_block))
+    needed = (language, *target_languages)
+    documents: dict[str, list[Mapping[str, str]]] = {}
+    current: str | None = None
+    lacking = alone = 0
+    for sentence in sentences:
+        if sentence.document != current and sentence.document in documents:
+            raise InputError("the sentences of a document must come together", field="document", seen=sentence.document)
+        current = sentence.document
+        members = documents.setdefault(current, [])
+        if all(sentence.texts.get(tag, "").strip() for tag in needed):
+            members.append(sentence.texts)
+        else:
+            lacking += 1
+    generator = np.random.default_rng(seed)
+    triplets = []
+    for document, members in documents.items():
+        for start in range(0, len(members), block):
+            part = members[start : start + block]
+            if len(part) < 2:
+                alone += 1
+                continue
+            drawn = generator.permutation(len(part))[:queries_per_block]
+            for place in sorted(int(index) for index in drawn):
+                rest = [text for index, text in enumerate(part) if index != place]
+                triplets.append(
+                    Triplet(
+                        id=f"{document}:{start + place}",
+                        group=f"{document}:{start}",
+                        language=language,
+                        query=part[place][language],
+                        passage=_joined(rest, language),
+                        targets={tag: _joined(rest, tag) for tag in target_languages},
+                        target_queries={tag: part[place][tag] for tag in target_languages},
+                    )
+                )
+    left_out = {"sentences that lack a language": lacking, "sentences alone at the end of a document": alone}
+    return BuiltTriplets(tuple(triplets), left_out)
+
+
+def triplets_from_sections(
+    sections: Iterable[ParallelSection],
+    target_languages: Sequence[str],
+    *,
+    language: str = "en",
+    partial: bool = False,
+) -> BuiltTriplets:
+    """A heading as query, the section under it as passage.
+
+    Headings that stand over many sections ("Introduction") say nothing about theirs: see
+    :func:`~haystack_crossalign.triplets.filters.ambiguous_queries`.
+
+    :param sections: sections; those without heading or passage in one of the languages are left out.
+    :param target_languages: normalised tags.
+    :param language: normalised tag of queries and passages.
+    :param partial: take sections that lack some of the target languages too, with the others.
+    """
+    triplets = []
+    headless = lacking = 0
+    for section in sections:
+        heading = section.headings.get(language, "").strip()
+        targets = {tag: section.passages[tag] for tag in target_languages if section.passages.get(tag, "").strip()}
+        complete = len(targets) == len(target_languages) or (partial and targets)
+        if not heading:
+            headless += 1
+            continue
+        if not section.passages.get(language, "").strip() or not complete:
+            lacking += 1
+            continue
+        queries = {tag: section.headings[tag] for tag in targets if section.headings.get(tag, "").strip()}
+        triplets.append(
+            Triplet(section.id, section.id, language, heading, section.passages[language], targets, queries)
+        )
+    left_out = {"sections without a heading": headless, "sections that lack a language": lacking}
+    return BuiltTriplets(tuple(triplets), left_out)
+
+
+def triplets_from_collection(
+    collection: JudgedCollection, target_languages: Sequence[str], *, language: str = "en"
+) -> BuiltTriplets:
+    """Judged queries and their relevant documents, with the other versions that the documents' parallel groups name.
+
+    The passage is a relevant document in the language of the query, and the group's only one where none is judged.
+    Its target in another language is the relevant one of the group, where exactly one is; where none is judged, the
+    group's document in that language, provided that both versions are whole: of a version in chunks nothing tells which
+    one is the translation of which, so such a pair of a query and a group gives no triplet, or one of fewer languages.
+
+    :param collection: the collection, its judgments as they are (not expanded to groups); queries in other languages
+        are left out. A group has those of the target languages that it is there in.
+    :param target_languages: normalised tags.
+    :param language: normalised tag of queries and passages.
+    """
+    documents, queries = collection.documents, collection.queries
+    members: dict[tuple[str, str], list[int]] = {}
+    for document, place in enumerate(zip(documents.groups, documents.languages, strict=True)):
+        members.setdefault(place, []).append(document)
+    triplets = []
+    others = single = in_chunks = 0
+    for query, relevant in enumerate(collection.relevant):
+        if queries.languages[query] != language:
+            others += 1
+            continue
+        for group in dict.fromkeys(documents.groups[document] for document in relevant):
+            judged: dict[str, list[int]] = {}
+            for document in relevant:
+                if documents.groups[document] == group:
+                    judged.setdefault(documents.languages[document], []).append(document)
+            versions = {tag: members.get((group, tag), []) for tag in (language, *target_languages)}
+            whole = len(versions[language]) == 1
+            passages = judged.get(language, versions[language] if whole else [])
+            found = {
+                tag: judged.get(tag, versions[tag] if whole else [])
+                for tag in target_languages
+                if versions[tag] and versions[language]
+            }
+            targets = {tag: documents.texts[one[0]] for tag, one in found.items() if len(one) == len(passages) == 1}
+            single += not found
+            in_chunks += len(targets) < len(found)
+            if targets:
+                triplets.append(
+                    Triplet(
+                        id=f"{queries.ids[query]}:{group}",
+                        group=group,
+                        language=language,
+                        query=queries.texts[query],
+                        passage=documents.texts[passages[0]],
+                        targets=targets,
+                    )
+                )
+    left_out = {
+        "queries in other languages": others,
+        "no version in a target language": single,
+        "a version in chunks": in_chunks,
+    }
+    return BuiltTriplets(tuple(triplets), left_out)
+
+
+def _joined(texts: Iterable[Mapping[str, str]], tag: str) -> str:
+    separator = "" if tag.split("-")[0] in _UNSPACED else " "
+    return separator.join(text[tag].strip() for text in texts)

@@ -1,0 +1,274 @@
+"""Triplets from the parallel corpora that training uses: NTREX-128, TICO-19, course sections, SQuAD.
+
+Each reader takes JSON lines, one object a line, as they are described at the reader, and gives English queries and
+passages with targets in those of the wanted languages that the record has. All leave out the ids of a drop list::
+
+    ["id", "id", …]     or, one list per corpus,     {"squad": ["id", …], …}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from haystack_crossalign.data.collection import Source
+from haystack_crossalign.data.formats.jsonl import records
+from haystack_crossalign.data.triplets import Triplet
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import TextFile, read_json
+from haystack_crossalign.files.records import Record
+from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.triplets.builders import (
+    BuiltTriplets,
+    ParallelSection,
+    ParallelSentence,
+    triplets_from_sections,
+    triplets_from_sentences,
+)
+from haystack_crossalign.triplets.filters import ambiguous_queries, apply_filters
+
+__all__ = [
+    "CORPORA",
+    "DROPPED",
+    "CorpusReader",
+    "read_course_sections",
+    "read_drop_list",
+    "read_ntrex",
+    "read_squad",
+    "read_tico19",
+]
+
+_ENGLISH = "en"
+
+DROPPED = "on the drop list"
+"""The reason of what a drop list names, in the counts of all readers."""
+
+CorpusReader = Callable[..., tuple[BuiltTriplets, Source]]
+"""``reader(path, languages, *, drop=None)`` -> triplets in the order of the file, and its name and hash."""
+
+
+def read_ntrex(
+    path: str | Path,
+    languages: Sequence[str],
+    *,
+    block: int = 4,
+    queries_per_block: int = 1,
+    seed: int = 0,
+    drop: str | Path | None = None,
+) -> tuple[BuiltTriplets, Source]:
+    """NTREX-128: news sentences in the order of their documents, translated by people; the queries are, too.
+
+    A record is ``{"line": 0, "doc": "bbc.381790", "en": "…", "zh": "…", …}``. How sentences become
+    queries and passages says :func:`~haystack_crossalign.triplets.builders.triplets_from_sentences`.
+
+    :param path: the file.
+    :param languages: wanted target languages.
+    :param block: sentences per block.
+    :param queries_per_block: at most so many triplets per block.
+    :param seed: of the draw of the queries.
+    :param drop: list of ``line`` numbers to leave out.
+    :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
+    """
+    return _sentences(
+        path, languages, drop, ("line", "doc"), lambda record: (record.identifier("line"), record.identifier("doc")),
+        block=block, queries_per_block=queries_per_block, seed=seed,
+    )  # fmt: skip
+
+
+def read_tico19(
+    path: str | Path,
+    languages: Sequence[str],
+    *,
+    block: int = 4,
+    queries_per_block: int = 1,
+    seed: int = 0,
+    drop: str | Path | None = None,
+) -> tuple[BuiltTriplets, Source]:
+    """TICO-19: sentences about COVID-19, translated by people. The document is the part of ``tuid`` before its colon.
+
+    A record is ``{"tuid": "CMU_1:1", "url": "…", "en": "…", "zh": "…", …}``. Parameters are those of `read_ntrex`;
+    the drop list holds ``tuid``s.
+    """
+
+    def place(record: Record) -> tuple[str, str]:
+        name = record.identifier("tuid")
+        return name, name.rsplit(":", 1)[0]
+
+    return _sentences(
+        path, languages, drop, ("tuid", "url"), place, block=block, queries_per_block=queries_per_block, seed=seed
+    )
+
+
+def read_course_sections(
+    path: str | Path,
+    languages: Sequence[str],
+    *,
+    sections_per_heading: int = 1,
+    drop: str | Path | None = None,
+) -> tuple[BuiltTriplets, Source]:
+    """Sections of courses with their headings as queries, in English and the languages of the section.
+
+    A record is ``{"repo": "…", "file": "…", "k": 1, "p": {"en": "passage", "zh": "…"}, "h": {"en": "heading", …}}``;
+    its id is ``repo/file#k``.
+
+    :param path: the file.
+    :param languages: wanted target languages; a section has those of them that it is translated into.
+    :param sections_per_heading: headings over more sections than this say nothing about theirs ("Introduction") and
+        are left out with them.
+    :param drop: list of ids to leave out.
+    :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
+    """
+    wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
+    sections, listed = [], 0
+    for record in records(file):
+        name = f"{record.identifier('repo')}/{record.identifier('file')}#{record.identifier('k')}"
+        if name in dropped:
+            listed += 1
+        else:
+            sections.append(ParallelSection(name, _object(record, "p", wanted), _object(record, "h", wanted)))
+    _check_languages(path, wanted, (section.passages for section in sections))
+    built = triplets_from_sections(sections, wanted, partial=True)
+    kept = apply_filters(built.triplets, [ambiguous_queries(sections_per_heading)]).kept
+    repeated = {"headings of several sections": len(built.triplets) - len(kept)}
+    return BuiltTriplets(kept, {DROPPED: listed, **built.left_out, **repeated}), file.source
+
+
+def read_squad(
+    path: str | Path, languages: Sequence[str], *, drop: str | Path | None = None
+) -> tuple[BuiltTriplets, Source]:
+    """SQuAD: real questions about paragraphs of Wikipedia, and translations of the paragraphs.
+
+    A record is ``{"id": "…", "title": "article", "q_en": "question", "p_en": "paragraph", "p_zh": "…", …}``, with
+    ``q_zh`` where the question is translated too. The parallel group is ``title#number of the paragraph``.
+
+    :param path: the file.
+    :param languages: wanted target languages; a triplet has those of them that its paragraph is translated into.
+    :param drop: list of ids to leave out.
+    :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
+    """
+    wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
+    paragraphs: dict[str, dict[str, int]] = {}
+    triplets, left_out = [], {DROPPED: 0, "without a target language": 0}
+    for record in records(file):
+        name, title, passage = record.identifier("id"), record.text("title"), record.text("p_en")
+        numbers = paragraphs.setdefault(title, {})
+        number = numbers.setdefault(passage, len(numbers))  # also for what is dropped: groups keep their names
+        targets = {tag: text for tag in wanted if (text := record.optional_text(f"p_{tag}"))}
+        if name in dropped or not targets:
+            left_out[DROPPED if name in dropped else "without a target language"] += 1
+            continue
+        queries = {tag: text for tag in targets if (text := record.optional_text(f"q_{tag}"))}
+        group = f"{title}#{number}"
+        triplets.append(Triplet(name, group, _ENGLISH, record.text("q_en"), passage, targets, queries))
+    _check_languages(path, wanted, (triplet.targets for triplet in triplets))
+    return BuiltTriplets(tuple(triplets), left_out), file.source
+
+
+CORPORA: Mapping[str, CorpusReader] = {
+    "ntrex": read_ntrex,
+    "tico19": read_tico19,
+    "course_sections": read_course_sections,
+    "squad": read_squad,
+}
+"""The readers by the names that recipes and the command line use."""
+
+
+def read_drop_list(path: str | Path) -> frozenset[str]:
+    """Ids to leave out: a JSON list of ids, or an object with one such list per corpus, taken together.
+
+    :param path: the file.
+    :raises InputError: when it cannot be read or is something else.
+    """
+    value, _ = read_json(path)
+    lists = list(value.values()) if isinstance(value, dict) else [value]
+    ids = [one for part in lists if isinstance(part, list) for one in part]
+    if not all(isinstance(part, list) for part in lists) or not all(
+        isinstance(one, str | int) and not isinstance(one, bool) for one in ids
+    ):
+        raise InputError(
+            "not a list of ids", source=path, seen=value, allowed="a JSON list of ids, or an object of such lists"
+        )
+    return frozenset(str(one) for one in ids)
+
+
+def _sentences(
+    path: str | Path,
+    languages: Sequence[str],
+    drop: str | Path | None,
+    other_fields: Collection[str],
+    place: Callable[[Record], tuple[str, str]],
+    *,
+    block: int,
+    queries_per_block: int,
+    seed: int,
+) -> tuple[BuiltTriplets, Source]:
+    wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
+    sentences, listed = [], 0
+    for record in records(file):
+        name, document = place(record)
+        if name in dropped:
+            listed += 1
+        else:
+            texts = _texts(record, wanted, other_fields)
+            sentences.append(ParallelSentence(document, texts))
+    present = _check_languages(path, wanted, (sentence.texts for sentence in sentences))
+    built = triplets_from_sentences(
+        sentences, present, language=_ENGLISH, block=block, queries_per_block=queries_per_block, seed=seed
+    )
+    return BuiltTriplets(built.triplets, {DROPPED: listed, **built.left_out}), file.source
+
+
+def _wanted(languages: Sequence[str]) -> tuple[str, ...]:
+    tags = tuple(dict.fromkeys(normalise_language(tag, field="languages") for tag in languages))
+    if not tags or _ENGLISH in tags:
+        raise InputError(
+            "the target languages must be others than English, which queries and passages are in",
+            field="languages",
+            seen=list(languages),
+            allowed="one or more, for instance zh",
+        )
+    return tags
+
+
+def _dropped(drop: str | Path | None) -> frozenset[str]:
+    return frozenset() if drop is None else read_drop_list(drop)
+
+
+def _texts(record: Record, wanted: Sequence[str], other_fields: Collection[str] = ()) -> dict[str, str]:
+    """The texts of the wanted languages and English; the tags of the file may be in other spellings."""
+    found = {}
+    for key in record.values:
+        if key in other_fields:
+            continue
+        tag = normalise_language(key, source=record.path, line=record.line, field=record.prefix + key)
+        if tag == _ENGLISH or tag in wanted:
+            text = record.optional_text(key)
+            if text:
+                found[tag] = text
+    if _ENGLISH not in found:
+        raise record.error("no English text", _ENGLISH, allowed="a text that is not empty")
+    return found
+
+
+def _object(record: Record, field: str, wanted: Sequence[str]) -> dict[str, str]:
+    value = record.get(field)
+    if not isinstance(value, Mapping):
+        raise record.error(
+            "not an object", field, ... if value is None else value, "an object with a text per language"
+        )
+    return _texts(Record(value, record.path, record.line, prefix=f"{field}."), wanted)
+
+
+def _check_languages(path: str | Path, wanted: Sequence[str], texts: Iterator[Mapping[str, str]]) -> tuple[str, ...]:
+    """The wanted languages that the file has, in their order."""
+    found = {tag for each in texts for tag in each}
+    present = tuple(tag for tag in wanted if tag in found)
+    if not present:
+        raise InputError(
+            "the file has no text in any of the target languages",
+            source=path,
+            field="languages",
+            seen=list(wanted),
+            allowed="languages of the file",
+        )
+    return present

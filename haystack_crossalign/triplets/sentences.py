@@ -1,0 +1,70 @@
+"""Sentence pairs from parallel passages with as many sentences each: short parallel texts where there are few."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from haystack_crossalign.data.triplets import Triplet, by_passage
+from haystack_crossalign.text.sentences import sentences
+from haystack_crossalign.triplets.builders import BuiltTriplets, ParallelSentence, triplets_from_sentences
+
+__all__ = ["aligned_sentences"]
+
+# Longest of a sentence against its translation, each as a share of its passage: beyond it they are not the same.
+_FACTOR = 1.8
+
+
+def aligned_sentences(
+    triplets: Sequence[Triplet], *, block: int = 2, queries_per_block: int = 1, seed: int = 0
+) -> BuiltTriplets:
+    """Triplets from the sentences of parallel passages: a sentence asks for its neighbours, in every language.
+
+    Sentences correspond in order where two versions of a passage have the same number of them and each takes a like
+    share of its version; versions of which this is not true are left out. A query's target-language query is thereby
+    its translation.
+
+    :param triplets: whose passages are taken apart, each distinct one once and with the targets of all its triplets;
+        their queries are not used.
+    :param block: as :func:`~haystack_crossalign.triplets.builders.triplets_from_sentences`.
+    :param queries_per_block: likewise.
+    :param seed: of the draw of the queries.
+    :returns: the new triplets, in the order of the passages; all of a passage are in its group.
+    """
+    made: dict[int, list[Triplet]] = {}
+    left_out: Counter[str] = Counter()
+    members: dict[tuple[str, ...], list[ParallelSentence]] = {}
+    sources = by_passage(triplets)
+    for number, triplet in enumerate(sources):
+        own = sentences(triplet.passage, longest=None)
+        versions = {tag: sentences(text, longest=None) for tag, text in sorted(triplet.targets.items())}
+        alike = {tag: found for tag, found in versions.items() if len(own) > 1 and _correspond(own, found)}
+        left_out["versions without corresponding sentences"] += len(versions) - len(alike)
+        if not alike:
+            continue
+        columns = {triplet.language: own, **alike}
+        members.setdefault((triplet.language, *alike), []).extend(
+            ParallelSentence(str(number), {tag: found[place] for tag, found in columns.items()})
+            for place in range(len(own))
+        )
+    for (language, *targets), parallel in members.items():
+        found = triplets_from_sentences(
+            parallel, targets, language=language, block=block, queries_per_block=queries_per_block, seed=seed
+        )
+        left_out.update(found.left_out)
+        for triplet in found.triplets:
+            document, _, place = triplet.id.partition(":")
+            source = sources[int(document)]
+            made.setdefault(int(document), []).append(
+                replace(triplet, id=f"{source.id}/sentence-{place}", group=source.group)
+            )
+    built = tuple(triplet for number in sorted(made) for triplet in made[number])
+    return BuiltTriplets(built, dict(left_out))
+
+
+def _correspond(own: Sequence[str], other: Sequence[str]) -> bool:
+    if len(own) != len(other) or not own:
+        return False
+    whole = sum(map(len, own)) / sum(map(len, other))
+    return all(1 / _FACTOR <= len(one) / len(two) / whole <= _FACTOR for one, two in zip(own, other, strict=True))

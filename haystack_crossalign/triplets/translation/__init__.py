@@ -1,0 +1,1 @@
+"""Translating passages with a chat model, checked and cached."""

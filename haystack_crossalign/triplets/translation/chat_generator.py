@@ -1,0 +1,181 @@
+"""Any chat generator of Haystack: read from YAML, named for the cache, called with its faults told apart."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import httpx
+import openai
+import yaml
+from haystack import Pipeline
+from haystack.core.errors import ComponentError, DeserializationError, PipelineError, SerializationError
+from haystack.core.serialization import component_to_dict
+from haystack.dataclasses import ChatMessage
+
+from haystack_crossalign.config.plain_yaml import parse_yaml
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.reading import TextFile
+from haystack_crossalign.triplets.translation.cache import Answer
+
+__all__ = ["ChatGenerator", "RefusalError", "ServiceError", "ask", "generator_identity", "read_generator"]
+
+_ALLOWED = (
+    "a chat generator (type and init_parameters), or a Haystack pipeline that holds one, "
+    "of a class on Haystack's allow-list (HAYSTACK_DESERIALIZATION_ALLOWLIST)"
+)
+
+# What a component raises when its service fails: errors of requests are OSErrors, some integrations say RuntimeError.
+_FAULTS = (OSError, openai.OpenAIError, httpx.HTTPError, ComponentError, RuntimeError)
+# Nothing of this helps but another configuration.
+_HOPELESS = frozenset({401, 402, 403, 404, 405})
+# The service will not answer this text: a content filter, a text that is too long.
+_REFUSALS = frozenset({400, 413, 422})
+# How a generator talks to its service does not change what it answers; some of these hold secrets.
+_TRANSPORT = (
+    "api_key", "api_base_url", "base_url", "organization", "timeout", "max_retries", "http_client_kwargs",
+    "streaming_callback", "tools", "tools_strict", "token",
+)  # fmt: skip
+
+
+class ChatGenerator(Protocol):
+    """The interface of Haystack's chat generators."""
+
+    def run(self, messages: list[ChatMessage]) -> dict[str, Any]:
+        """Answer messages: ``{"replies": [ChatMessage, …]}``."""
+        ...
+
+
+class ServiceError(ExternalError):
+    """The service did not answer, and may answer when it is asked again.
+
+    :param message: the kind of fault; never what the service said, which may repeat keys.
+    :param wait: seconds that it asked to wait, None where it did not.
+    """
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class RefusalError(ExternalError):
+    """The service will not answer this text, however often it is asked."""
+
+
+def read_generator(path: str | Path) -> ChatGenerator:
+    """The chat generator in a YAML file: a component (``type``, ``init_parameters``), or a pipeline with one.
+
+    :param path: the file.
+    :raises InputError: when it cannot be read or holds no chat generator.
+    """
+    path = Path(path)
+    text = "\n".join(line for _, line in TextFile(path))
+    try:
+        data = parse_yaml(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"is no YAML: {' '.join(str(error).split())}", source=path, allowed=_ALLOWED) from error
+    if isinstance(data, dict) and isinstance(data.get("type"), str):
+        data = {"components": {"generator": {"init_parameters": {}, **data}}, "connections": []}
+    if not isinstance(data, dict) or not isinstance(data.get("components"), dict):
+        raise InputError("holds no component", source=path, allowed=_ALLOWED)
+    try:
+        pipeline = Pipeline.from_dict(data)
+    except (DeserializationError, PipelineError, ValueError, TypeError, KeyError, AttributeError) as error:
+        # Only the first line of Haystack's message: the others repeat the parameters, which may hold secrets.
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"cannot be loaded: {first}", source=path, allowed=_ALLOWED) from error
+    inputs, outputs = (
+        pipeline.inputs(include_components_with_connected_inputs=True),
+        pipeline.outputs(include_components_with_connected_outputs=True),
+    )
+    names = [name for name in inputs if "messages" in inputs[name] and "replies" in outputs.get(name, {})]
+    if len(names) != 1:
+        raise InputError("holds no chat generator, or several", source=path, seen=names, allowed=_ALLOWED)
+    return cast(ChatGenerator, pipeline.get_component(names[0]))
+
+
+def generator_identity(generator: ChatGenerator) -> str:
+    """What makes the answers of a generator what they are: its class and its parameters without those of transport.
+
+    :param generator: any component; of one that cannot be serialised (its key is no environment variable), the
+        attributes count that are named like its parameters.
+    """
+    kind = f"{type(generator).__module__}.{type(generator).__qualname__}"
+    try:
+        parameters = component_to_dict(generator, "generator").get("init_parameters", {})
+    except (SerializationError, TypeError, ValueError):
+        names = inspect.signature(type(generator).__init__).parameters
+        parameters = {name: getattr(generator, name) for name in names if hasattr(generator, name)}
+    kept = {name: value for name, value in parameters.items() if name not in _TRANSPORT}
+    # What JSON cannot say counts by its class: its representation may hold an address in memory.
+    return f"{kind} {json.dumps(kept, sort_keys=True, default=lambda value: type(value).__qualname__)}"
+
+
+def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
+    """Ask once.
+
+    :param generator: warmed up.
+    :param messages: what to ask.
+    :returns: the first reply; an empty text where there is none.
+    :raises ServiceError: when the service failed and may do better.
+    :raises RefusalError: when it refuses this text.
+    :raises ExternalError: when asking again is of no use: no access, no such model.
+    """
+    try:
+        result = generator.run(messages=messages)
+    except Exception as error:
+        # Clients of other services (Anthropic, Cohere, Ollama, …) have exceptions of their own without a common base.
+        # What Python itself raises is a fault of the generator's program, which asking again does not mend.
+        if not isinstance(error, _FAULTS) and type(error).__module__ == "builtins":
+            told = (str(error).splitlines() or [""])[0]
+            raise ExternalError(
+                f"the chat generator {type(generator).__qualname__} has failed: {type(error).__name__}: {told}"
+            ) from error
+        status = _status(error)
+        named = f"{type(error).__name__}{f' (HTTP {status})' if status else ''}"
+        if status in _HOPELESS:
+            raise ExternalError(
+                f"the chat generator cannot be used: {named}; check its key, model and address"
+            ) from error
+        if status in _REFUSALS:
+            raise RefusalError(named) from error
+        if status is None and isinstance(error, openai.OpenAIError) and not isinstance(error, openai.APIError):
+            raise ExternalError(f"the chat generator cannot be used: {named}; is its key set?") from error
+        raise ServiceError(named, _wait(error)) from error
+    replies = result.get("replies") or []
+    if not replies:
+        return Answer("")
+    meta: Mapping[str, Any] = replies[0].meta or {}
+    usage = meta.get("usage")
+    counts = usage if isinstance(usage, Mapping) else {}
+    return Answer(
+        # Half of a surrogate pair, which no file takes, becomes a question mark, in the cache and here.
+        (replies[0].text or "").encode("utf-8", "replace").decode("utf-8").strip(),
+        cut_off=meta.get("finish_reason") == "length",
+        refused=meta.get("finish_reason") == "content_filter",
+        input_tokens=_count(counts, "prompt_tokens", "input_tokens"),
+        output_tokens=_count(counts, "completion_tokens", "output_tokens"),
+    )
+
+
+def _count(usage: Mapping[str, Any], *names: str) -> int:
+    return next((usage[name] for name in names if isinstance(usage.get(name), int)), 0)
+
+
+def _status(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    for value in (getattr(error, "status_code", None), getattr(response, "status_code", None)):
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def _wait(error: BaseException) -> float | None:
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    try:
+        return None if headers is None else max(0.0, float(headers["retry-after"]))
+    except (KeyError, ValueError, TypeError):
+        return None
