@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 
 # The servers are started once for the whole suite, whichever folder asks first.
 from opensearch_servers import indexing, opensearch, secure_opensearch, servers

@@ -2,7 +2,7 @@
 
 Targets: under 5 s and under 5 MB. The queries are spread over the 12 languages, over one mixed pool; with --each every
 language asks 10,000 queries of its own, with --mono the one-language pools are reported as well. Ranks and texts are
-generated (tests/report/synthetic.py); generation is not timed.
+generated (tests/support/synthetic.py); generation is not timed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from haystack_crossalign.report.html import render_html
 
 LANGUAGES = ("en", "ar", "de", "el", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
-GENERATOR = Path(__file__).resolve().parents[2] / "tests" / "report" / "synthetic.py"
+GENERATOR = Path(__file__).resolve().parents[2] / "tests" / "support" / "synthetic.py"
 TARGET_SECONDS, TARGET_MEGABYTES = 5.0, 5.0
 
 

@@ -7,7 +7,6 @@ below is made from these vectors.
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import synthetic
 
 from haystack_crossalign.audit.compare import compare_results
 from haystack_crossalign.audit.provenance import build_provenance, describe_data
@@ -31,12 +31,6 @@ from haystack_crossalign.data.detect import detect_languages
 from haystack_crossalign.data.formats.run_files import read_run
 from haystack_crossalign.languages import UNDETERMINED
 
-_SPEC = importlib.util.spec_from_file_location("crossalign_synthetic", Path(__file__).with_name("synthetic.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-_SYNTHETIC = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_SYNTHETIC)
-
 LANGUAGES = ("en", "ar", "de", "el", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
 ARTICLES = 16
 DEPTH = 20
@@ -49,7 +43,7 @@ Audit = Callable[[JudgedCollection, Sequence[str]], Result]
 @pytest.fixture(scope="session")
 def make_result() -> Callable[..., Result]:
     """The generator of invented results, for results of any size and for hostile texts."""
-    return _SYNTHETIC.synthetic_result
+    return synthetic.synthetic_result
 
 
 @pytest.fixture(scope="session")
@@ -138,10 +132,10 @@ def compared(collection: JudgedCollection, audit: Audit, two: Result) -> Result:
 @pytest.fixture(scope="session")
 def twelve(shared_data: Path) -> Result:
     """Twelve languages in one mixed pool: invented ranks over real texts, see `synthetic.py`."""
-    return _SYNTHETIC.synthetic_result(LANGUAGES, 120, xquad=shared_data / "xquad", mono=True, examples=4)
+    return synthetic.synthetic_result(LANGUAGES, 120, xquad=shared_data / "xquad", mono=True, examples=4)
 
 
 @pytest.fixture(scope="session")
 def large(shared_data: Path) -> Result:
     """As many queries as XQuAD has, 1,190 in each of two languages: invented ranks over real texts."""
-    return _SYNTHETIC.synthetic_result(("en", "zh"), 1190, xquad=shared_data / "xquad")
+    return synthetic.synthetic_result(("en", "zh"), 1190, xquad=shared_data / "xquad")

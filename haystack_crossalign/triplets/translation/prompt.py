@@ -25,7 +25,7 @@ _SYSTEM = (
 )
 
 # Characters per character of English, and UTF-8 bytes per character: medians and means over NTREX-128
-# (tests/training/test_translation.py computes them again).
+# (tests/triplets/translation/test_translate.py computes them again).
 _OF_LANGUAGE = {
     "ar": (0.91, 1.82), "bn": (0.98, 2.68), "de": (1.18, 1.02), "el": (1.20, 1.81), "en": (1.00, 1.00),
     "es": (1.15, 1.02), "hi": (1.05, 2.56), "ja": (0.45, 2.90), "ko": (0.52, 2.37), "ro": (1.16, 1.06),

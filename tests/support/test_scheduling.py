@@ -29,13 +29,13 @@ def test_of_none():
 @pytest.mark.parametrize(
     ("test", "unit"),
     [
-        ("tests/opensearch/test_client.py::test_pages[3.4.0]", "3.4.0"),
-        ("tests/cli/test_audit_index.py::test_a[2.19.1-no group]", "2.19.1"),
-        ("tests/opensearch/test_counting.py::test_a[cosine-2.19.1]", "2.19.1"),
-        ("tests/opensearch/test_client.py::test_pages[external]", "external"),
+        ("tests/opensearch/connection/test_client.py::test_pages[3.4.0]", "3.4.0"),
+        ("tests/cli/commands/test_audit_index.py::test_a[2.19.1-no group]", "2.19.1"),
+        ("tests/opensearch/exact/test_counting.py::test_a[cosine-2.19.1]", "2.19.1"),
+        ("tests/opensearch/connection/test_client.py::test_pages[external]", "external"),
         ("tests/opensearch/test_role.py::TestRole::test_a", "opensearch"),
-        ("tests/opensearch/test_versions.py::test_a[13.4.0]", "opensearch"),
-        ("tests/training/test_job.py::test_a[models]", "training/test_job.py"),
+        ("tests/opensearch/exact/test_versions.py::test_a[13.4.0]", "opensearch"),
+        ("tests/retrain/test_run.py::test_a[models]", "retrain/test_run.py"),
     ],
 )
 def test_units_are_versions_of_the_server_other_servers_and_files(test: str, unit: str) -> None:

@@ -14,7 +14,7 @@ from doctor_helpers import COMPLETE, INDEX, advice, examined, found
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.doctor.findings import Diagnosis
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "opensearch-role.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "opensearch-role.md"
 ROLE = json.loads(PAGE.read_text(encoding="utf-8").split("```json")[1].split("```")[0])
 CLOSE = "indices:data/read/point_in_time/delete"
 
