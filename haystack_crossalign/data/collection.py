@@ -13,21 +13,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
 
-__all__ = ["Detected", "Documents", "JudgedCollection", "Queries", "Source", "Versions"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that a collection was read from.
-
-    :param name: name of the file without its folder.
-    :param sha256: SHA-256 of its bytes, in lower-case hexadecimal.
-    """
-
-    name: str
-    sha256: str
+__all__ = ["Detected", "Documents", "JudgedCollection", "Queries", "Versions"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.data.collection import Documents, Queries, Source
+from haystack_crossalign.data.collection import Documents, Queries
 from haystack_crossalign.data.groups import documents_by_group
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import Source
 
 __all__ = [
     "Judgment",

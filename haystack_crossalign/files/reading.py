@@ -1,18 +1,30 @@
-"""Reading files that people made: UTF-8 or one message that says where it is not, with the SHA-256 of what was read."""
+"""Read user-supplied text files; invalid UTF-8 raises one error with its position. The SHA-256 is kept."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
 
-__all__ = ["TextFile", "parse_json", "parse_json_object", "read_json", "read_json_object", "unreadable"]
+__all__ = ["Source", "TextFile", "parse_json", "parse_json_object", "read_json", "read_json_object", "unreadable"]
 
 _BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that data were read from.
+
+    :param name: name of the file without its folder.
+    :param sha256: SHA-256 of its bytes, in lower-case hexadecimal.
+    """
+
+    name: str
+    sha256: str
 
 
 class TextFile:

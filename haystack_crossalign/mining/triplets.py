@@ -10,11 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.formats.jsonl import read_queries, records, unique_id
 from haystack_crossalign.data.triplets import Triplet, with_unique_ids
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.reading import TextFile
+from haystack_crossalign.files.reading import Source, TextFile
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD, language_repair, mine_pairs
 

@@ -14,8 +14,9 @@ from haystack_crossalign.audit.provenance import build_provenance, describe_data
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario, plan_scenarios
-from haystack_crossalign.data.collection import JudgedCollection, Source
+from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.repair.directions import (
     COMMON_SHARES,
     SHRINKAGES,

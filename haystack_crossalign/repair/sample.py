@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries, Source
+from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.data.triplets import normalised
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.repair.texts import Passage, Question, RepairTexts
 
 __all__ = ["FEWEST", "KINDS", "Probe", "RepairSample", "judged_collection", "known_item", "make_sample", "probes_of"]

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.formats.jsonl import records, unique_id
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.reading import TextFile, parse_json_object
+from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record
 
 __all__ = [

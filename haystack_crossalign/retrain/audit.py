@@ -14,10 +14,11 @@ from haystack_crossalign.audit.gate import Outcome, check_conditions, evaluate_g
 from haystack_crossalign.audit.provenance import build_provenance, describe_data
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors, embed_collection
-from haystack_crossalign.data.collection import JudgedCollection, Source
+from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.read import read_collection
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.measures import Complete, parse_measure
 from haystack_crossalign.repair.fit import held_out_plan, same_language_harm
 from haystack_crossalign.repair.harm import LanguageHarm

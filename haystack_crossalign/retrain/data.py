@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.audit.run import Embedder
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import UNWANTED, Triplet, restricted
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.repair.sample import known_item
 from haystack_crossalign.repair.texts import Passage, RepairTexts, detected_format, read_repair_texts
 from haystack_crossalign.retrain.config import FileSource, Filters, JobConfig, Mine

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
 from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.connect import open_client

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.config.yaml_file import Origin
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.retrain.config import JobConfig
 from haystack_crossalign.retrain.launcher import run_launcher

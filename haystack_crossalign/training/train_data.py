@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import (
     UNWANTED,
@@ -22,6 +21,7 @@ from haystack_crossalign.data.triplets import (
     with_unique_ids,
 )
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.training.batches.distinct import article_of
 from haystack_crossalign.training.recipe.recipe import HeldOutPart, Recipe, TrainSource
 from haystack_crossalign.triplets.builders import BuiltTriplets

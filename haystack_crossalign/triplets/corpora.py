@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.formats.jsonl import records
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.reading import TextFile, read_json
+from haystack_crossalign.files.reading import Source, TextFile, read_json
 from haystack_crossalign.files.records import Record
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.triplets.builders import (

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.reading import TextFile, parse_json_object, read_json, unreadable
+from haystack_crossalign.files.reading import Source, TextFile, parse_json_object, read_json, unreadable
 from haystack_crossalign.triplets.filters import Filter
 
 __all__ = ["EvaluationFiles", "FilteredTargets", "evaluation_texts", "filter_targets", "find_evaluation_files"]

@@ -13,7 +13,7 @@ from haystack_crossalign.cli.shared.outputs import Outputs
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
-    from haystack_crossalign.data.collection import Source
+    from haystack_crossalign.files.reading import Source
     from haystack_crossalign.repair.fit import RepairOutcome
     from haystack_crossalign.repair.texts import RepairTexts
 

@@ -12,7 +12,7 @@ from haystack_crossalign.cli.shared.triplet_files import check_triplet_outputs, 
 from haystack_crossalign.errors import ExternalError, InputError
 
 if TYPE_CHECKING:
-    from haystack_crossalign.data.collection import Source
+    from haystack_crossalign.files.reading import Source
 
 __all__ = ["app"]
 

@@ -15,8 +15,8 @@ from haystack_crossalign.cli.shared.outputs import check_outputs
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
-    from haystack_crossalign.data.collection import Source
     from haystack_crossalign.data.triplets import Triplet
+    from haystack_crossalign.files.reading import Source
 
 __all__ = ["check_triplet_outputs", "errors_of", "finish", "target_tags"]
 

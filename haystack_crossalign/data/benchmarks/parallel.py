@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from haystack_crossalign.data.check import check_judgments
-from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries, Source
+from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import Source
 
 __all__ = ["POOLS", "ParallelRow", "ParallelText", "parallel_collection"]
 

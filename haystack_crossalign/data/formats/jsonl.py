@@ -20,10 +20,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from haystack_crossalign.data.collection import Documents, Source
+from haystack_crossalign.data.collection import Documents
 from haystack_crossalign.data.judgments import QueryFile, QueryRow
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.reading import TextFile, parse_json_object
+from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record, Vectors
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
 

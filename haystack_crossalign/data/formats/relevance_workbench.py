@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from haystack_crossalign.data.collection import JudgedCollection, Queries, Source
+from haystack_crossalign.data.collection import JudgedCollection, Queries
 from haystack_crossalign.data.judgments import Judgment, Qrels
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.reading import read_json_object
+from haystack_crossalign.files.reading import Source, read_json_object
 from haystack_crossalign.files.records import Record
 
 __all__ = ["JudgmentList", "QuerySet", "format_judgments", "format_query_set", "judgments_as_qrels", "read_judgments"]

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.data.collection import Documents, Queries, Source
+from haystack_crossalign.data.collection import Documents, Queries
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.reading import TextFile
+from haystack_crossalign.files.reading import Source, TextFile
 
 __all__ = ["Run", "RunArrays", "format_qrels", "format_run", "read_run", "run_arrays"]
 

@@ -21,10 +21,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from haystack_crossalign.data.collection import Source
 from haystack_crossalign.data.triplets import Triplet, normalised
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.files.reading import TextFile, parse_json_object, unreadable
+from haystack_crossalign.files.reading import Source, TextFile, parse_json_object, unreadable
 from haystack_crossalign.files.records import Record
 from haystack_crossalign.languages import normalise_language
 
