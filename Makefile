@@ -26,8 +26,9 @@ demo-live: $(STAMP)  ## Start a real OpenSearch, load the sample as index prod a
 test: $(STAMP)  ## Run all tests.
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
-lint: $(STAMP)  ## Lint and check the format.
+lint: $(STAMP)  ## Lint, check the format and the layers.
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/ruff format --check .
 
 types: $(STAMP)  ## Check the types of the package.

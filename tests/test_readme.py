@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from haystack_crossalign.data.benchmarks.sample import sample_folder
+from haystack_crossalign.data.benchmarks.xquad import sample_folder
 
 FILE = re.compile(r"<!-- file: (?P<name>\S+) -->\n```\w+\n(?P<text>.*?)```\n", re.DOTALL)
 PYTHON = re.compile(r"<!-- run -->\n```python\n(?P<code>.*?)```\n", re.DOTALL)

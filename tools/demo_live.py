@@ -35,8 +35,7 @@ def fill(server: OpenSearchServer, contents: int | None) -> int:
     """
     from haystack import Document, Pipeline
 
-    from haystack_crossalign.data.benchmarks.sample import sample_folder
-    from haystack_crossalign.data.benchmarks.xquad import read_xquad
+    from haystack_crossalign.data.benchmarks.xquad import read_xquad, sample_folder
 
     pool = read_xquad(sample_folder()).documents
     groups = set(sorted(set(pool.groups))[:contents])

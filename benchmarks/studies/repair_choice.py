@@ -23,9 +23,9 @@ from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import OFFLINE_MODELS
 from haystack_crossalign.ranks.exact import exact_ranks
 from haystack_crossalign.repair.directions import fit_language_directions
-from haystack_crossalign.repair.harm import paired_share_interval
 from haystack_crossalign.repair.language_maps import fit_language_maps
 from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.repair.scores import paired_share_interval
 from haystack_crossalign.text.sentences import sentences
 from haystack_crossalign.training.batches.distinct import article_of
 from haystack_crossalign.triplets.corpora import read_course_sections, read_ntrex, read_squad

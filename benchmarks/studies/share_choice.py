@@ -22,8 +22,7 @@ from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.model_folder import repaired_model, with_map
 from haystack_crossalign.training.batches.packing import TextTable
 from haystack_crossalign.training.candidates import interpolate
-from haystack_crossalign.training.final_map import fit_final_map
-from haystack_crossalign.training.linear_module import EmbeddingMemory, Vectors, encoder_of
+from haystack_crossalign.training.linear_module import EmbeddingMemory, Vectors, encoder_of, fit_final_map
 from haystack_crossalign.training.model_setup import choose_start, load_base, passage_sample
 from haystack_crossalign.training.recipe.recipe import Recipe, read_recipe
 from haystack_crossalign.training.train_data import read_train_data

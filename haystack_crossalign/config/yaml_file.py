@@ -1,4 +1,4 @@
-"""YAML with the line of every key, and values set from the command line over it."""
+"""YAML read into values that know their line, with overrides from the command line."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import yaml
 
-from haystack_crossalign.config.plain_yaml import YAML_FAULTS, parse_yaml
 from haystack_crossalign.errors import InputError
 
-__all__ = ["Origin", "Settings", "apply_override", "read_yaml"]
+__all__ = ["YAML_FAULTS", "Origin", "Settings", "apply_override", "parse_yaml", "read_yaml"]
 
 _LARGEST = 1_000_000
 _DEEPEST = 20
@@ -174,3 +173,23 @@ class _Plain(yaml.constructor.SafeConstructor):  # type: ignore[misc]
 
     def value(self) -> Any:
         return self.construct_object(self.node)
+
+
+YAML_FAULTS = (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError)
+"""What PyYAML raises at values: a date that is none, ``!!int ''``, ``!!timestamp x`` are no YAMLErrors to it."""
+
+
+def parse_yaml(text: str) -> Any:
+    """Read a text by YAML's safe rules.
+
+    :param text: one YAML document.
+    :raises yaml.YAMLError: when it is none.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise
+    except RecursionError as error:
+        raise yaml.YAMLError("nested too deeply") from error
+    except YAML_FAULTS as error:
+        raise yaml.YAMLError("a value is not what its form or its tag says") from error

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.data.collection import Documents, Queries
-from haystack_crossalign.data.groups import documents_by_group
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 
@@ -19,6 +18,8 @@ __all__ = [
     "Qrels",
     "QueryFile",
     "QueryRow",
+    "documents_by_group",
+    "expand_to_groups",
     "judged_documents",
     "relevant_from_qrels",
     "relevant_from_queries",
@@ -210,3 +211,29 @@ def _unknown_document(path: Path, line: int, field: str, seen: str, documents: D
 
 def _examples(values: Sequence[str]) -> str:
     return ", ".join(f"'{value}'" for value in values[:3])
+
+
+def documents_by_group(documents: Documents) -> dict[str, tuple[int, ...]]:
+    """Ascending indices of the documents of each parallel group.
+
+    A document without a group stands for a group of its own, named after its id. So a translation may give the id of
+    its original as its group, while the original itself has none.
+    """
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(documents.groups):
+        members.setdefault(group, []).append(index)
+    return {group: tuple(indices) for group, indices in members.items()}
+
+
+def expand_to_groups(documents: Documents, relevant: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """Judgments of single documents, widened to all documents of the groups that these belong to.
+
+    :param documents: the pool.
+    :param relevant: document indices of each query.
+    :returns: ascending document indices of each query.
+    """
+    members = documents_by_group(documents)
+    return tuple(
+        tuple(sorted({member for index in indices for member in members[documents.groups[index]]}))
+        for indices in relevant
+    )

@@ -12,7 +12,7 @@ import yaml
 from haystack import Pipeline
 from haystack.core.errors import DeserializationError, PipelineError
 
-from haystack_crossalign.config.plain_yaml import parse_yaml
+from haystack_crossalign.config.yaml_file import parse_yaml
 from haystack_crossalign.errors import InputError
 
 __all__ = ["PipelineFile", "load_pipeline", "read_pipeline_file"]

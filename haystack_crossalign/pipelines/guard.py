@@ -17,8 +17,7 @@ from haystack import Pipeline
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.addresses import checked_address
-from haystack_crossalign.opensearch.connection.guarded_transport import guarded_transport
-from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
+from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError, guarded_transport
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 
 __all__ = ["guarded_mapping", "hold_to_reading", "refuse_named_writers"]

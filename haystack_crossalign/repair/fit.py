@@ -28,11 +28,10 @@ from haystack_crossalign.repair.directions import (
     choose_repair,
     fit_language_directions,
 )
-from haystack_crossalign.repair.harm import LanguageHarm, harm_of_language, queries_needed
 from haystack_crossalign.repair.language_maps import BetweenOthersError
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.sample import RepairSample, judged_collection
-from haystack_crossalign.repair.scores import HeldOut, held_out_score
+from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, harm_of_language, held_out_score, queries_needed
 
 __all__ = ["RepairOptions", "RepairOutcome", "fit_repair", "held_out_plan", "same_language_harm"]
 
@@ -110,7 +109,7 @@ def fit_repair(
 ) -> RepairOutcome:
     """Fit the directions, choose the strengths and audit the held-out documents before and after.
 
-    Where a language has fewer held-out queries than :func:`~haystack_crossalign.repair.harm.queries_needed`
+    Where a language has fewer held-out queries than :func:`~haystack_crossalign.repair.scores.queries_needed`
     asks for, the choice between many strengths would follow chance. There the projection is taken at its full strength,
     and at a smaller one only where that loses more than one query of a language; there is no whitening and the common
     mean is left alone, since both can harm and so few queries could not show it.

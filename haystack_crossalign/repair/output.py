@@ -14,9 +14,8 @@ import numpy as np
 from haystack_crossalign._version import __version__
 from haystack_crossalign.audit.result import rounded
 from haystack_crossalign.errors import ExternalError
-from haystack_crossalign.files.new_folder import new_folder
 from haystack_crossalign.files.reading import Source
-from haystack_crossalign.files.writing import write_atomically
+from haystack_crossalign.files.writing import new_folder, write_atomically
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.card import repair_card

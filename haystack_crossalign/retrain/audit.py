@@ -21,8 +21,8 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.measures import Complete, parse_measure
 from haystack_crossalign.repair.fit import held_out_plan, same_language_harm
-from haystack_crossalign.repair.harm import LanguageHarm
 from haystack_crossalign.repair.sample import FEWEST, judged_collection, probes_of
+from haystack_crossalign.repair.scores import LanguageHarm
 from haystack_crossalign.repair.texts import texts_from_triplets
 from haystack_crossalign.retrain.config import Gate, JobConfig
 from haystack_crossalign.triplets.targets import EvaluationFiles, find_evaluation_files

@@ -17,8 +17,7 @@ from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOn
 from haystack_crossalign.opensearch.connection.connect import open_client
 from haystack_crossalign.opensearch.connection.settings import LiveSettings, read_settings
 from haystack_crossalign.opensearch.index.fields import read_fields
-from haystack_crossalign.opensearch.index.group_sampling import parallel_groups
-from haystack_crossalign.opensearch.index.groups import Member, group_members, stored_text
+from haystack_crossalign.opensearch.index.groups import Member, group_members, parallel_groups, stored_text
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.repair.texts import Passage, RepairTexts
 from haystack_crossalign.retrain.config import IndexSource

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from haystack_crossalign._version import __version__
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.collection import JudgedCollection
-from haystack_crossalign.data.formats.triplet_writer import write_triplets
-from haystack_crossalign.data.formats.triplets import read_triplets
+from haystack_crossalign.data.formats.triplets import read_triplets, write_triplets
 from haystack_crossalign.data.triplets import Triplet, with_unique_ids
 from haystack_crossalign.errors import CrossAlignError, InputError
 from haystack_crossalign.files.reading import Source, unreadable

@@ -11,8 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.files.file_lock import take_lock
-from haystack_crossalign.files.new_folder import settle_tree
+from haystack_crossalign.files.writing import settle_tree, take_lock
 from haystack_crossalign.retrain.outcome import AnotherRunActiveError, outside
 from haystack_crossalign.training.output_folder import lock_of
 

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.files.file_lock import take_lock
-from haystack_crossalign.files.new_folder import settle_tree
-from haystack_crossalign.files.writing import write_atomically
+from haystack_crossalign.files.writing import settle_tree, take_lock, write_atomically
 from haystack_crossalign.training.outcome import SCHEMA
 
 __all__ = ["RESULT_FILE", "WorkFolder", "check_output", "lock_of", "locked_output"]

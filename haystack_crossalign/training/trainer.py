@@ -26,12 +26,14 @@ from haystack_crossalign.training.batches.packing import TextTable
 from haystack_crossalign.training.batches.rows import make_rows
 from haystack_crossalign.training.candidates import choose_weights, weights_of
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
-from haystack_crossalign.training.final_map import fit_final_map, fit_own_maps, has_final_map
 from haystack_crossalign.training.linear_module import (
     EmbeddingMemory,
     Vectors,
     apply_head,
     encoder_of,
+    fit_final_map,
+    fit_own_maps,
+    has_final_map,
     head_of,
     map_of,
 )

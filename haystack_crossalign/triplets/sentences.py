@@ -1,7 +1,8 @@
-"""Sentence pairs from parallel passages with as many sentences each: short parallel texts where there are few."""
+"""Pairs and queries from sentences: parallel passages with as many sentences each, and short queries."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from haystack_crossalign.data.triplets import Triplet, by_passage
 from haystack_crossalign.text.sentences import sentences
 from haystack_crossalign.triplets.builders import BuiltTriplets, ParallelSentence, triplets_from_sentences
 
-__all__ = ["aligned_sentences"]
+__all__ = ["aligned_sentences", "sentence_queries"]
 
 # Longest of a sentence against its translation, each as a share of its passage: beyond it they are not the same.
 _FACTOR = 1.8
@@ -68,3 +69,36 @@ def _correspond(own: Sequence[str], other: Sequence[str]) -> bool:
         return False
     whole = sum(map(len, own)) / sum(map(len, other))
     return all(1 / _FACTOR <= len(one) / len(two) / whole <= _FACTOR for one, two in zip(own, other, strict=True))
+
+
+def sentence_queries(triplets: Sequence[Triplet], per_passage: int) -> tuple[Triplet, ...]:
+    """Triplets whose queries are sentences of the passages: the inverse cloze task (Lee et al. 2019) over languages.
+
+    The passage keeps the sentence, and so do its targets: finding the version in the query's language is easy, and what
+    there is to learn is that the other versions follow at once. The query of a target language is the sentence of the
+    target passage at the same share of its length; it need not be the translation of the English one, as both ask for
+    the same passage.
+
+    :param triplets: whose passages are taken, each distinct one once and with the targets of all its triplets.
+    :param per_passage: sentences drawn from a passage without replacement, whatever the other passages are.
+    :returns: the new triplets alone, in the order of the passages; passages of fewer than two sentences, in any of
+        their languages, give none.
+    """
+    made: list[Triplet] = []
+    for triplet in by_passage(triplets):
+        own = sentences(triplet.passage)
+        others = {tag: sentences(text) for tag, text in triplet.targets.items()}
+        if any(len(found) < 2 for found in (own, *others.values())):
+            continue
+        drawn = sorted(range(len(own)), key=lambda place: hashlib.sha256(own[place].encode()).digest())[:per_passage]
+        for place in sorted(drawn):
+            share = (place + 0.5) / len(own)
+            made.append(
+                replace(
+                    triplet,
+                    id=f"{triplet.id}/sentence-{place}",
+                    query=own[place],
+                    target_queries={tag: found[int(share * len(found))] for tag, found in others.items()},
+                )
+            )
+    return tuple(made)

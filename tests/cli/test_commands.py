@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.data.benchmarks.sample import sample_folder
+from haystack_crossalign.data.benchmarks.xquad import sample_folder
 
 PROGRAM = [sys.executable, "-c", "from haystack_crossalign.cli.main import main; main()"]
 
@@ -155,7 +155,7 @@ def test_what_ends_a_service_cleans_up_as_ctrl_c_does_but_ends_the_workers_of_a_
     program = (
         "import pathlib, time\n"
         "from haystack_crossalign.cli.main import app, main\n"
-        "from haystack_crossalign.files.new_folder import new_folder\n"
+        "from haystack_crossalign.files.writing import new_folder\n"
         "@app.command()\n"
         "def wait():\n"
         "    with new_folder('made') as made:\n"

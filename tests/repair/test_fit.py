@@ -19,10 +19,10 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.prompts import Prompts
 from haystack_crossalign.repair.fit import RepairOptions, RepairOutcome, fit_repair
-from haystack_crossalign.repair.harm import harm_of_language, paired_share_interval, queries_needed
 from haystack_crossalign.repair.matrix_file import read_matrix_file
 from haystack_crossalign.repair.output import ModelToRepair, open_model, repair_schema, write_repair
 from haystack_crossalign.repair.sample import make_sample
+from haystack_crossalign.repair.scores import harm_of_language, paired_share_interval, queries_needed
 from haystack_crossalign.repair.texts import Passage, Question, RepairTexts, read_repair_texts
 
 DIMENSION = 24

@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator
 from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.files.new_folder import settle_tree
+from haystack_crossalign.files.writing import settle_tree
 from haystack_crossalign.retrain.config import read_job
 from haystack_crossalign.retrain.data import read_files
 from haystack_crossalign.retrain.model import job_recipe

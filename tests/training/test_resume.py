@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from training_runs import made_recipe, made_triplets
 
-from haystack_crossalign.data.formats.triplet_writer import write_triplets
+from haystack_crossalign.data.formats.triplets import write_triplets
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.stock_trainer import last_checkpoint
 from haystack_crossalign.training.trainer import train

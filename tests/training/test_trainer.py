@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from training_runs import made_recipe, made_triplets
 
-from haystack_crossalign.data.formats.triplet_writer import write_triplets
+from haystack_crossalign.data.formats.triplets import write_triplets
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.training.outcome import TrainingOutcome, training_schema
 from haystack_crossalign.training.output_folder import locked_output

@@ -8,7 +8,7 @@ import pytest
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.training.recipe.recipe import make_recipe
 from haystack_crossalign.training.train_data import read_train_data
-from haystack_crossalign.triplets.sentence_queries import sentence_queries
+from haystack_crossalign.triplets.sentences import sentence_queries
 
 PASSAGE = (
     "The old harbour of the town was built in 1850. It is deep enough for large ships. "

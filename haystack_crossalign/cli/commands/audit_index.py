@@ -125,7 +125,7 @@ def _audit(
     client: ReadOnlyClient,
 ) -> None:
     from haystack_crossalign.opensearch.audit.run import IndexAudit
-    from haystack_crossalign.opensearch.live.vectors import with_vectors
+    from haystack_crossalign.opensearch.live.queries import with_vectors
 
     remarks: list[str] = []
     with session.stages as progress:

@@ -37,8 +37,7 @@ def demo(
     from haystack_crossalign.audit.scenarios import plan_scenarios
     from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
     from haystack_crossalign.cli.shared.session import Session
-    from haystack_crossalign.data.benchmarks.sample import sample_folder
-    from haystack_crossalign.data.benchmarks.xquad import read_xquad
+    from haystack_crossalign.data.benchmarks.xquad import read_xquad, sample_folder
 
     outputs = Outputs(json=json_file, report=report)
     outputs.check()

@@ -96,8 +96,7 @@ def repair(
     """
     from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
     from haystack_crossalign.cli.shared.progress import Stages
-    from haystack_crossalign.files.new_folder import check_new_folder
-    from haystack_crossalign.files.writing import write_atomically
+    from haystack_crossalign.files.writing import check_new_folder, write_atomically
 
     check_new_folder(output, source="--output")
     outputs = Outputs(report=report, markdown=markdown)

@@ -45,7 +45,7 @@ def finish(
     :param more: further entries of the report; the counts of ``left out``, ``rejected`` and ``dropped`` are told too.
     :param quiet: tell nothing.
     """
-    from haystack_crossalign.data.formats.triplet_writer import write_triplets
+    from haystack_crossalign.data.formats.triplets import write_triplets
     from haystack_crossalign.files.writing import write_atomically
 
     write_triplets(output, triplets)

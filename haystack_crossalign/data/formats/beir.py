@@ -15,8 +15,7 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.detect import detect_languages
 from haystack_crossalign.data.formats.jsonl import read_documents, read_queries
 from haystack_crossalign.data.formats.trec import parse_judgments
-from haystack_crossalign.data.groups import expand_to_groups
-from haystack_crossalign.data.judgments import QueryFile, relevant_from_qrels
+from haystack_crossalign.data.judgments import QueryFile, expand_to_groups, relevant_from_qrels
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.languages import UNDETERMINED

@@ -10,8 +10,13 @@ from haystack_crossalign.data.detect import detect_languages
 from haystack_crossalign.data.formats.jsonl import read_documents, read_queries
 from haystack_crossalign.data.formats.relevance_workbench import judgments_as_qrels, read_judgments
 from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
-from haystack_crossalign.data.groups import expand_to_groups
-from haystack_crossalign.data.judgments import Qrels, QueryFile, relevant_from_qrels, relevant_from_queries
+from haystack_crossalign.data.judgments import (
+    Qrels,
+    QueryFile,
+    expand_to_groups,
+    relevant_from_qrels,
+    relevant_from_queries,
+)
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED

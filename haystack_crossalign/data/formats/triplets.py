@@ -1,4 +1,4 @@
-"""Reading triplets from files and rows.
+"""Read and write triplets.
 
 JSON lines, one object a line; ``target_queries``, ``id``, ``group`` and ``language`` may be left out::
 
@@ -25,9 +25,10 @@ from haystack_crossalign.data.triplets import Triplet, normalised
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object, unreadable
 from haystack_crossalign.files.records import Record
+from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.languages import normalise_language
 
-__all__ = ["read_dataset", "read_pairs", "read_triplets"]
+__all__ = ["read_dataset", "read_pairs", "read_triplets", "triplet_line", "write_triplets"]
 
 _FORMATS = (".jsonl", ".tsv", ".parquet")
 
@@ -253,3 +254,29 @@ def _hashed(path: Path) -> Source:
             return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def triplet_line(triplet: Triplet) -> str:
+    """One triplet as one line of JSON, languages in the order of their tags."""
+    values: dict[str, object] = {
+        "id": triplet.id,
+        "group": triplet.group,
+        "language": triplet.language,
+        "query": triplet.query,
+        "passage": triplet.passage,
+        "targets": dict(sorted(triplet.targets.items())),
+    }
+    if triplet.target_queries:
+        values["target_queries"] = dict(sorted(triplet.target_queries.items()))
+    return json.dumps(values, ensure_ascii=False)
+
+
+def write_triplets(path: str | Path, triplets: Iterable[Triplet]) -> None:
+    """Write a file of triplets, whole or not at all.
+
+    :param path: the file, ``.jsonl``.
+    :param triplets: with unique ids.
+    :raises InputError: where the folder is missing, or the path is no regular file.
+    :raises ExternalError: where the file cannot be written.
+    """
+    write_atomically(path, "".join(f"{triplet_line(triplet)}\n" for triplet in triplets))

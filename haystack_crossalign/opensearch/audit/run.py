@@ -15,8 +15,7 @@ from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.audit.checkpoint import Checkpoint
 from haystack_crossalign.opensearch.audit.fields import LanguageValues, audit_fields
-from haystack_crossalign.opensearch.audit.identity import identity
-from haystack_crossalign.opensearch.audit.options import AuditOptions
+from haystack_crossalign.opensearch.audit.options import AuditOptions, identity
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
 from haystack_crossalign.opensearch.audit.result import Work, build_result
@@ -31,8 +30,7 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.opensearch.index.snapshot import Snapshot, changes_between, frozen, take_snapshot
 from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
-from haystack_crossalign.opensearch.live.queries import LiveQueries
-from haystack_crossalign.opensearch.live.vectors import with_vectors
+from haystack_crossalign.opensearch.live.queries import LiveQueries, with_vectors
 
 __all__ = ["FinishedAudit", "IndexAudit", "RetrievalFactory", "audit_index"]
 

@@ -1,10 +1,10 @@
-"""What a cluster's refusals mean to the person who ran the command."""
+"""What failures of a cluster mean to the user: refusals, busy servers, answers that cannot all be true."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from opensearchpy.exceptions import ConnectionError as LostConnection
 from opensearchpy.exceptions import ConnectionTimeout, SSLError, TransportError
@@ -12,12 +12,14 @@ from opensearchpy.exceptions import ConnectionTimeout, SSLError, TransportError
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 
 __all__ = [
+    "ContradictionError",
     "MissingPermissionError",
     "PointInTimeLostError",
     "RefusedRequestError",
     "explain",
     "explain_answer",
     "is_busy",
+    "settled",
 ]
 
 _BUSY = frozenset({429, 502, 503, 504})
@@ -152,3 +154,26 @@ def _tls_failure(cause: str) -> str:
 def _cause(error: TransportError) -> str:
     """What the network layer said, without object addresses."""
     return re.sub(r"<[^>]* object at 0x[0-9a-f]+>(?:: )?", "", str(error.error))[:300]
+
+
+T = TypeVar("T")
+
+_TRIES = 5
+
+
+class ContradictionError(ExternalError):
+    """A score or a count differs from what the same server said a moment ago."""
+
+
+def settled(ask: Callable[[], T]) -> T:
+    """What `ask` answers, asked anew where its answers contradict each other.
+
+    :param ask: sends the requests from the first to the last each time it is called.
+    :raises ContradictionError: they contradict each other five times in a row.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return ask()
+        except ContradictionError:
+            continue
+    return ask()

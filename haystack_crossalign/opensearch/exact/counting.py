@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer
-from haystack_crossalign.opensearch.connection.contradictions import settled
+from haystack_crossalign.opensearch.connection.failures import settled
 from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Unranked
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer
-from haystack_crossalign.opensearch.connection.contradictions import ContradictionError, settled
+from haystack_crossalign.opensearch.connection.failures import ContradictionError, settled
 from haystack_crossalign.opensearch.exact.counting import MAX_TIED
 from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Unranked
 from haystack_crossalign.opensearch.index.buckets import all_buckets, by_version

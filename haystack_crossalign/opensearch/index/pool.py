@@ -8,7 +8,7 @@ from typing import Any
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer, PointInTime, ReadOnlyClient
-from haystack_crossalign.opensearch.connection.contradictions import ContradictionError
+from haystack_crossalign.opensearch.connection.failures import ContradictionError
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.scoring import ExactScoring, Query
 

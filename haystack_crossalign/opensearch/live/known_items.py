@@ -15,11 +15,11 @@ from itertools import islice
 from typing import Any
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.index.group_sampling import parallel_groups
 from haystack_crossalign.opensearch.index.groups import (
     Member,
     group_members,
     members_by_id,
+    parallel_groups,
     stored_text,
     stored_value,
 )

@@ -1,16 +1,17 @@
-"""The queries of a live audit, with the documents of the index that are relevant to each."""
+"""The queries of a live audit: relevant documents in the index, and vectors."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.audit.run import Embedder
 from haystack_crossalign.data.formats.jsonl import read_queries
 from haystack_crossalign.data.formats.relevance_workbench import judgments_as_qrels, read_judgments
 from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
@@ -22,7 +23,7 @@ from haystack_crossalign.opensearch.index.groups import Member, group_members, m
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDetector
 
-__all__ = ["LiveQueries", "no_judgments", "read_live_queries"]
+__all__ = ["LiveQueries", "no_judgments", "read_live_queries", "with_vectors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,3 +261,17 @@ def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, 
         shown = ", ".join(f"'{one}'" for one in unclear[:3])
         notes.append(f"{len(unclear)} queries are left out, since their language is not clear: {shown}")
     return tags, tuple(notes)
+
+
+def with_vectors(
+    queries: LiveQueries, encoder: Embedder | None, progress: Callable[[int, int], None] | None = None
+) -> tuple[LiveQueries, dict[str, Any] | None]:
+    """The queries with vectors, and the provenance of the model where one made them.
+
+    :raises InputError: there are no vectors, and nothing to make them.
+    """
+    if queries.vectors is not None:
+        return queries, None
+    if encoder is None:
+        raise InputError("the queries have no vectors", field="embedding", allowed="a model, or a vector each")
+    return replace(queries, vectors=encoder.encode_queries(queries.texts, progress=progress)), encoder.provenance()

@@ -16,11 +16,11 @@ from haystack_crossalign.config.rules import (
     listed,
     number,
     optional,
+    read_section,
     setting,
     text,
     whole,
 )
-from haystack_crossalign.config.sections import read_section
 from haystack_crossalign.config.yaml_file import Settings, apply_override, read_yaml
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import model_beside

@@ -20,9 +20,9 @@ from typing import BinaryIO
 from filelock import BaseFileLock
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.files.file_lock import take_lock
 from haystack_crossalign.files.reading import parse_json_object
 from haystack_crossalign.files.records import Record
+from haystack_crossalign.files.writing import take_lock
 from haystack_crossalign.triplets.translation.prompt import PROMPT_VERSION, Request
 
 __all__ = ["Answer", "TranslationCache", "request_key"]

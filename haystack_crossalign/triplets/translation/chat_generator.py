@@ -16,7 +16,7 @@ from haystack.core.errors import ComponentError, DeserializationError, PipelineE
 from haystack.core.serialization import component_to_dict
 from haystack.dataclasses import ChatMessage
 
-from haystack_crossalign.config.plain_yaml import parse_yaml
+from haystack_crossalign.config.yaml_file import parse_yaml
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.triplets.translation.cache import Answer

@@ -8,8 +8,7 @@ from collections import Counter
 
 import pytest
 
-from haystack_crossalign.data.benchmarks.sample import sample_folder
-from haystack_crossalign.data.benchmarks.xquad import read_xquad, xquad_languages
+from haystack_crossalign.data.benchmarks.xquad import read_xquad, sample_folder, xquad_languages
 
 
 def squad(*passages: tuple[str, list[tuple[str, str]]]) -> dict[str, object]:

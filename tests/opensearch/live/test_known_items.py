@@ -13,7 +13,7 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.exact.versions import Version
 from haystack_crossalign.opensearch.index import group_sampling
 from haystack_crossalign.opensearch.index.fields import read_fields
-from haystack_crossalign.opensearch.index.group_sampling import parallel_groups
+from haystack_crossalign.opensearch.index.groups import parallel_groups
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.known_items import known_item_probes
 

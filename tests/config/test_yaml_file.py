@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from haystack_crossalign.config.plain_yaml import parse_yaml
+from haystack_crossalign.config.yaml_file import parse_yaml
 
 WRONG = [
     "2001-02-30", "!!int ''", "!!float ''", "!!timestamp x", "!!bool x", "!!binary é", "[", "{[]: 1}",
