@@ -207,7 +207,7 @@ def test_the_sample_is_parallel_and_small() -> None:
 
 
 def test_the_sample_is_what_its_script_makes_of_xquad(shared_data, project_root, tmp_path) -> None:
-    spec = importlib.util.spec_from_file_location("make_sample", project_root / "scripts" / "make_sample.py")
+    spec = importlib.util.spec_from_file_location("make_sample", project_root / "tools" / "make_sample.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
