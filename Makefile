@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes that run tests, each about 5 GB of memory; servers of one version run in one of them.
 JOBS ?= 2
 
-.PHONY: demo demo-live test lint types check opensearch benchmarks clean help
+.PHONY: setup demo demo-live test test-fast lint types check opensearch benchmarks clean help
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -17,13 +17,19 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets,train,lora,aws]' --group dev
 	@touch $@
 
+setup:  ## Install what the tests need besides Python (Debian): Chromium, Maven, a JDK, OpenSSL.
+	tools/setup_debian.sh
+
 demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.
 	$(BIN)/crossalign demo
 
 demo-live: $(STAMP)  ## Start a real OpenSearch, load the sample as index prod and audit it.
 	$(BIN)/python tools/demo_live.py
 
-test: $(STAMP)  ## Run all tests.
+test-fast: $(STAMP)  ## Run the tests that need no server, no browser, no data and no real model.
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not server and not browser and not data and not model"
+
+test: $(STAMP)  ## Run all tests; says which were left out because this machine lacks what they need.
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: $(STAMP)  ## Lint, check the format and the layers.

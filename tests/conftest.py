@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
-
-# The servers are started once for the whole suite, whichever folder asks first.
+# Helpers in tests/support and tools/, which pyproject.toml puts on the path. The servers are started once for the whole
+# suite, whichever folder asks first.
 from opensearch_servers import indexing, opensearch, secure_opensearch, servers
+from requirements import SHARED_DATA, pytest_terminal_summary, require
 from scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 __all__ = [
     "indexing",
     "opensearch",
     "pytest_collection_modifyitems",
+    "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",
     "secure_opensearch",
     "servers",
@@ -49,13 +49,8 @@ def project_root() -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of the shared data sets (XQuAD and the parallel training data)."""
-    folder = Path(os.environ.get("CROSSALIGN_SHARED_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "xquad" / "xquad.en.json").is_file():
-        pytest.fail(
-            f"The tests need the XQuAD files under {folder / 'xquad'}: set CROSSALIGN_SHARED_DATA to the folder that "
-            "holds xquad/ and train/."
-        )
-    return folder
+    require("data")
+    return SHARED_DATA
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """The page in a real browser: headless Chromium, desktop and phone, light and dark.
 
-Screenshots are kept in the folder that CROSSALIGN_ARTIFACTS names, else in pytest's temporary folder. Where Chromium is
-missing the tests fail and say what to install, unless CROSSALIGN_SKIP_BROWSER=1.
+Screenshots are kept in the folder that CROSSALIGN_ARTIFACTS names, else in pytest's temporary folder. `requirements`
+says what happens where Chromium is missing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from requirements import browser as chromium
+from requirements import require
 
 from haystack_crossalign.report.content.words import quantity
 from haystack_crossalign.report.html import render_html, render_html_comparison
@@ -86,17 +88,6 @@ class Browser:
         return [message["params"]["request"]["url"] for message in sent]
 
 
-def _missing(what: str) -> None:
-    message = (
-        f"{what} is missing. The report's tests need a browser: apt-get install chromium chromium-driver "
-        "fonts-noto-core fonts-noto-cjk fonts-thai-tlwg, and pip install selenium. CROSSALIGN_SKIP_BROWSER=1 leaves "
-        "them out."
-    )
-    if os.environ.get("CROSSALIGN_SKIP_BROWSER") == "1":
-        pytest.skip(message)
-    pytest.fail(message)
-
-
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named = os.environ.get("CROSSALIGN_ARTIFACTS")
@@ -107,17 +98,14 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[Browser]:
-    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    require("browser")
     chromedriver = shutil.which("chromedriver")
-    if binary is None or chromedriver is None:
-        _missing("Chromium" if binary is None else "chromedriver")
-    try:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-    except ImportError:
-        _missing("selenium")
+    assert chromedriver is not None
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
     options = webdriver.ChromeOptions()
-    options.binary_location = str(binary)
+    options.binary_location = str(chromium())
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

@@ -1,41 +1,30 @@
 """Real OpenSearch servers for the tests, one of each version, started when first asked for.
 
 In this order: the server at ``CROSSALIGN_OPENSEARCH_URL``; Docker, where an engine answers; a server assembled with
-Maven. The server with the security plugin always comes from Maven. ``CROSSALIGN_SKIP_OPENSEARCH=1``, and nothing else,
-skips what needs a server.
+Maven. The server with the security plugin always comes from Maven. `requirements` says what happens where none can be
+had.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 from opensearch_server import OpenSearchServer
+from requirements import docker_answers, require
 
 VERSIONS = ["3.4.0", "2.19.1"]
 EXTERNAL_URL = os.environ.get("CROSSALIGN_OPENSEARCH_URL")
 IMAGE = "opensearchproject/opensearch"
-
-
-def skip_without_servers() -> None:
-    """Skip the test where somebody wants no server started; a server that fails to start fails the test."""
-    if os.environ.get("CROSSALIGN_SKIP_OPENSEARCH") == "1":
-        pytest.skip("CROSSALIGN_SKIP_OPENSEARCH=1")
 
 
 class Server:
@@ -62,11 +51,11 @@ def servers() -> Iterator[Callable[..., Any]]:
     stops: list[Callable[[], object]] = []
 
     def get(version: str, *, security: bool = False) -> Any:
-        skip_without_servers()
+        require("server")
         if (version, security) not in running:
             if EXTERNAL_URL and not security:
                 running[version, security] = Server(EXTERNAL_URL.rstrip("/"))
-            elif not security and _docker_answers():
+            elif not security and docker_answers():
                 running[version, security], stop = _start_in_docker(version)
                 stops.append(stop)
             else:
@@ -79,11 +68,6 @@ def servers() -> Iterator[Callable[..., Any]]:
     yield get
     for stop in stops:
         stop()
-
-
-def _docker_answers() -> bool:
-    docker = shutil.which("docker")
-    return docker is not None and subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
 
 
 def _start_in_docker(version: str) -> tuple[Server, Callable[[], object]]:

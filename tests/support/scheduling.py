@@ -14,6 +14,14 @@ from opensearch_servers import VERSIONS
 # Units that take minutes, the longest first: last, they would leave one process waiting for the other.
 LONGEST = [*VERSIONS, "audit/test_reference_figures.py", "opensearch", "test_readme.py", "cli/test_commands.py"]
 
+# The mark of tests that use one of these fixtures, also through others. `make test-fast` leaves all of them out.
+MARKS = {
+    "server": {"servers", "opensearch", "secure_opensearch"},
+    "browser": {"browser"},
+    "data": {"shared_data"},
+    "model": {"offline_model"},
+}
+
 
 def unit_of(test: str) -> str:
     """What goes to one process: tests of one version of the server, which each process would start again; what else
@@ -27,7 +35,11 @@ def unit_of(test: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Mark what needs more than Python, and begin with what takes longest."""
+    for item in items:
+        for mark, fixtures in MARKS.items():
+            if not fixtures.isdisjoint(getattr(item, "fixturenames", ())):
+                item.add_marker(mark)
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(unit_of(item.nodeid), len(order)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,13 +10,15 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from requirements import require
 
 DEMO = Path(__file__).resolve().parents[2] / "tools" / "demo_live.py"
 
 
-@pytest.mark.skipif(os.environ.get("CROSSALIGN_SKIP_OPENSEARCH") == "1", reason="CROSSALIGN_SKIP_OPENSEARCH=1")
+@pytest.mark.server
 @pytest.mark.usefixtures("offline_model")
 def test_the_demonstration_audits_a_live_index_and_stops_its_server(tmp_path: Path) -> None:
+    require("server")
     command = [sys.executable, str(DEMO), "--contents", "4"]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -14,14 +14,14 @@ import opensearch_assembly
 import pytest
 from opensearch_assembly import VERSIONS, SetupError, assemble, find_java
 from opensearch_server import OpenSearchServer
-from opensearch_servers import skip_without_servers
+from requirements import require
 
 TOOLS = Path(opensearch_assembly.__file__).parent
 
 
 @pytest.fixture(autouse=True)
 def _unless_skipped() -> None:
-    skip_without_servers()
+    require("server")
 
 
 @pytest.fixture

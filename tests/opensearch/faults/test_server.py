@@ -12,7 +12,7 @@ from fault_proxy import Proxy
 from live_command import run_audit
 from live_faults import Outcome, at_search, audit, documents
 from opensearch_server import OpenSearchServer
-from opensearch_servers import skip_without_servers
+from requirements import require
 
 from haystack_crossalign.opensearch.connection.client import Patience
 
@@ -21,7 +21,7 @@ NAME = "bench-server"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OpenSearchServer]:
-    skip_without_servers()
+    require("server")
     with OpenSearchServer("3.4.0", heap="512m", quick=True) as server:
         yield server
 

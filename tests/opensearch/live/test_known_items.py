@@ -11,7 +11,7 @@ import pytest
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.exact.versions import Version
-from haystack_crossalign.opensearch.index import group_sampling
+from haystack_crossalign.opensearch.index import groups
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.groups import parallel_groups
 from haystack_crossalign.opensearch.index.pool import IndexView
@@ -136,10 +136,10 @@ def test_every_parallel_group_comes_once_however_many_parts_there_are(
 ) -> None:
     expected = {f"g{n}" for n in range(COUNT)} | {"short", "same", "twin-1", "twin-2", "unknown"}
     assert Counter(parallel_groups(view, seed=0)) == Counter(expected)
-    monkeypatch.setattr(group_sampling, "GROUPS_PER_PART", 3)
-    monkeypatch.setattr(group_sampling, "_SIZES", (1, 2, 50))
+    monkeypatch.setattr(groups, "GROUPS_PER_PART", 3)
+    monkeypatch.setattr(groups, "_SIZES", (1, 2, 50))
     assert Counter(parallel_groups(view, seed=0)) == Counter(expected)
-    monkeypatch.setattr(group_sampling, "MOST_PARTS", 1)
+    monkeypatch.setattr(groups, "MOST_PARTS", 1)
     assert 0 < len(list(parallel_groups(view, seed=0))) < len(expected)
 
 
