@@ -69,7 +69,7 @@ def ranks(queries, documents, relevant, precision: str) -> RankTable:
         languages=("en", "zh"),
         query_languages=np.zeros(len(queries), dtype=np.int32),
         relevant=relevant,
-        id_order=np.arange(len(documents)),
+        tie_order=np.arange(len(documents)),
         precision=precision,
     )
 

@@ -22,6 +22,7 @@ from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import OFFLINE_MODELS
 from haystack_crossalign.ranks.exact import exact_ranks
+from haystack_crossalign.ranks.ties import tie_order
 from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.language_maps import fit_language_maps
 from haystack_crossalign.repair.matrix_file import VectorMap
@@ -127,11 +128,11 @@ class Half:
             rows = self.foreign == bool(code)
             common = {"languages": ("en", "xx"), "query_languages": np.full(int(rows.sum()), code, dtype=np.int32)}
             table = exact_ranks(queries[rows], documents, document_languages=codes, relevant=self.relevant[rows],
-                                id_order=np.arange(2 * count, dtype=np.int64), **common)  # fmt: skip
+                                tie_order=tie_order([*map(str, range(2 * count))]), **common)  # fmt: skip
             depths[rows] = parse_measure("Max@R").per_query(table).values
             table = exact_ranks(queries[rows], documents[codes == code], document_languages=codes[codes == code],
                                 relevant=self.own[rows, None] - code * count,
-                                id_order=np.arange(count, dtype=np.int64), **common)  # fmt: skip
+                                tie_order=tie_order([*map(str, range(count))]), **common)  # fmt: skip
             found[rows] = parse_measure("NDCG@1").per_query(table).values
         return {"depth": depths, "found": found, "foreign": self.foreign}
 
@@ -154,7 +155,7 @@ class Questions:
         if repair is not None:
             queries, documents = repair.apply(queries), repair.apply(documents)
         table = exact_ranks(queries, documents, document_languages=np.zeros(len(documents), dtype=np.int32),
-                            relevant=self.relevant, id_order=np.arange(len(documents), dtype=np.int64),
+                            relevant=self.relevant, tie_order=tie_order([*map(str, range(len(documents)))]),
                             languages=("xx",), query_languages=np.zeros(len(queries), dtype=np.int32))  # fmt: skip
         return parse_measure("NDCG@1").per_query(table).values
 

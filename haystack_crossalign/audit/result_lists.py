@@ -59,7 +59,7 @@ def audit_run(
         languages=languages,
         query_languages=queries.language_codes(languages),
         relevant=collection.relevant_versions(versions),
-        id_order=documents.id_order(),
+        tie_order=None,  # `read_run` has ordered them, by the run's own ranks where it has them
         versions=None if versions.whole else versions.of_document,
         scores=arrays.scores,
         pool_size=len(versions),

@@ -149,7 +149,7 @@ def rank_scenario(collection: JudgedCollection, scenario: Scenario, *, precision
         languages=languages,
         query_languages=part.queries.language_codes(languages),
         relevant=part.relevant_versions(versions),
-        id_order=part.documents.id_order(),
+        tie_order=part.documents.tie_order(),
         versions=None if versions.whole else versions.of_document,
         precision=precision,
         top_language=True,
@@ -202,7 +202,7 @@ def _top(part: JudgedCollection, queries: NDArray[np.float32], depth: int) -> li
         return []
     ids = part.documents.ids
     indices, scores = exact_top_k(
-        queries, part.documents.vectors, min(depth, len(ids)), id_order=part.documents.id_order()
+        queries, part.documents.vectors, min(depth, len(ids)), tie_order=part.documents.tie_order()
     )
     return [
         [(ids[index], score) for index, score in zip(line, line_scores, strict=True)]

@@ -195,7 +195,7 @@ class LanguageBiasAuditor:
             languages=arrays.languages,
             query_languages=np.array([arrays.languages.index(tag) for tag in languages], dtype=np.int32),
             relevant=arrays.relevant,
-            id_order=arrays.id_order,
+            tie_order=arrays.tie_order,
             versions=arrays.versions,
             scores=arrays.scores,
             pool_size=pool_size,
@@ -257,7 +257,7 @@ def _scenario(pool: Sequence[str], language: str) -> str:
 
 def _examples(arrays: RetrievedArrays, chosen: NDArray[np.int64], places: NDArray[np.int64]) -> list[Example]:
     first_of: dict[int, int] = {}
-    for index in np.argsort(arrays.id_order).tolist():
+    for index in np.argsort(arrays.tie_order).tolist():
         first_of.setdefault(int(arrays.versions[index]), index)
     found = []
     for query in chosen[places].tolist():

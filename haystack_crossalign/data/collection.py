@@ -1,7 +1,7 @@
 """The judged collection that an audit runs on: documents, queries and the relevant documents of each query.
 
 Ids, languages and texts stay as they are read; everything that is computed on (languages, versions, relevant
-documents, the order of ids) is an integer array.
+documents, the order of ties) is an integer array.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.ranks.ties import tie_order
 
 __all__ = ["Detected", "Documents", "JudgedCollection", "Queries", "Versions"]
 
@@ -95,13 +96,9 @@ class Documents:
     def _index_of(self) -> dict[str, int]:
         return {one: index for index, one in enumerate(self.ids)}
 
-    def id_order(self) -> NDArray[np.int64]:
-        """Position of each document's id among all ids in ascending order of their UTF-8 bytes: int64 [N]."""
-        # UTF-8 was made so that bytes sort as code points do, and Python compares strings by code point.
-        order = np.array(sorted(range(len(self.ids)), key=self.ids.__getitem__), dtype=np.int64)
-        position = np.empty_like(order)
-        position[order] = np.arange(len(order), dtype=np.int64)
-        return position
+    def tie_order(self) -> NDArray[np.int64]:
+        """Position of each document in the order of ties, see `haystack_crossalign.ranks.ties`: int64 [N]."""
+        return tie_order(self.ids)
 
     def versions(self) -> Versions:
         """The versions that these documents make up: one for each (group, language).

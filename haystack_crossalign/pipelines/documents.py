@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.ranks.ties import tie_key
 
 __all__ = ["RetrievedArrays", "comparison_value", "retrieved_arrays"]
 
@@ -24,7 +25,7 @@ class RetrievedArrays:
     :param languages: the tags that codes index into, ascending; `UNDETERMINED` comes last where it occurs.
     :param document_languages: int32 [N], code of each document's language.
     :param versions: int32 [N], version of each document.
-    :param id_order: int64 [N], position of each document's id in ascending byte order.
+    :param tie_order: int64 [N], position of each document in the order of ties, see `haystack_crossalign.ranks.ties`.
     :param retrieved: int32 [Q, depth], documents of each list, padded with -1.
     :param scores: float64 [Q, depth], or None where any document lacks a score.
     :param relevant: int32 [Q, R], relevant versions of each query, padded with -1.
@@ -34,7 +35,7 @@ class RetrievedArrays:
     languages: tuple[str, ...]
     document_languages: NDArray[np.int32]
     versions: NDArray[np.int32]
-    id_order: NDArray[np.int64]
+    tie_order: NDArray[np.int64]
     retrieved: NDArray[np.int32]
     scores: NDArray[np.float64] | None
     relevant: NDArray[np.int32]
@@ -162,7 +163,7 @@ def retrieved_arrays(
         languages=languages,
         document_languages=np.array([languages.index(tag) for tag in tags], dtype=np.int32),
         versions=np.array(versions, dtype=np.int32),
-        id_order=_id_order(documents, tags),
+        tie_order=_tie_order(documents, tags),
         retrieved=_padded(lists, -1, np.int32),
         scores=_padded([[d.score for d in listed] for listed in retrieved], 0.0, np.float64) if scored else None,
         relevant=_padded(wanted, -1, np.int32),
@@ -192,9 +193,11 @@ def _hashable(value: Any) -> Any:
     return value
 
 
-def _id_order(documents: Sequence[Document], tags: Sequence[str]) -> NDArray[np.int64]:
-    # Two contents may share an id when documents are compared by another field: the language then decides.
-    order = sorted(range(len(documents)), key=lambda index: (documents[index].id, tags[index], index))
+def _tie_order(documents: Sequence[Document], tags: Sequence[str]) -> NDArray[np.int64]:
+    # Two contents may share an id when documents are compared by another field. The hash then takes in the language,
+    # together with the id: so no language is first for all of them.
+    keys = [(tie_key(one.id), tie_key(f"{one.id} {tag}")) for one, tag in zip(documents, tags, strict=True)]
+    order = sorted(range(len(keys)), key=lambda index: (keys[index], index))
     position = np.empty(len(documents), dtype=np.int64)
     position[order] = np.arange(len(documents))
     return position

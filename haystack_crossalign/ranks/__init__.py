@@ -1,8 +1,48 @@
-"""Ranks of relevant versions: exact ones over a whole pool, and those of result lists."""
+"""Ranks of relevant versions: exact ones over a whole pool, and those of result lists.
 
-from haystack_crossalign.ranks.exact import exact_ranks
-from haystack_crossalign.ranks.result_lists import ranks_from_lists
-from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
-from haystack_crossalign.ranks.topk import exact_top_k
+Names are imported when they are first asked for: exact ranks need torch, and files are read without it.
+"""
 
-__all__ = ["ABSENT", "CENSORED", "RankTable", "exact_ranks", "exact_top_k", "ranks_from_lists"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from haystack_crossalign.ranks.exact import exact_ranks
+    from haystack_crossalign.ranks.result_lists import ranks_from_lists
+    from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
+    from haystack_crossalign.ranks.ties import tie_key, tie_order
+    from haystack_crossalign.ranks.topk import exact_top_k
+
+__all__ = [
+    "ABSENT",
+    "CENSORED",
+    "RankTable",
+    "exact_ranks",
+    "exact_top_k",
+    "ranks_from_lists",
+    "tie_key",
+    "tie_order",
+]
+
+_MODULES = {
+    "ABSENT": "table",
+    "CENSORED": "table",
+    "RankTable": "table",
+    "exact_ranks": "exact",
+    "exact_top_k": "topk",
+    "ranks_from_lists": "result_lists",
+    "tie_key": "ties",
+    "tie_order": "ties",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -36,18 +36,18 @@ _EVERY = 16
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What to count for a group of queries: the relevant versions' exact scores and ids.
+    """What to count for a group of queries: the relevant versions' exact scores and places in the order of ties.
 
     :param scores: float32 [R, Q], +inf where there is no version.
-    :param ids: int64 [R, Q], smallest id (as its position in ascending order) of a document with that score.
+    :param places: int64 [R, Q], smallest `tie_order` of the version's documents with that score.
     """
 
     scores: NDArray[np.float32]
-    ids: NDArray[np.int64]
+    places: NDArray[np.int64]
 
     def reordered(self, order: NDArray[np.int64]) -> Targets:
         """The same for the queries in another order."""
-        return Targets(self.scores[:, order], self.ids[:, order])
+        return Targets(self.scores[:, order], self.places[:, order])
 
 
 @dataclass(eq=False)
@@ -55,7 +55,7 @@ class Counts:
     """Versions counted against each relevant version, per language: int64 [L, R, Q] each.
 
     :param greater: with a greater score.
-    :param ahead: with an equal score and a smaller id.
+    :param ahead: with an equal score and first in the order of ties.
     :param tied: with an equal score, the version itself left out.
     """
 
@@ -87,7 +87,7 @@ class Counter:
     :param scorer: scores of pairs with these queries.
     :param operand: the same queries as an operand of the fast product.
     :param targets: what to count for each query.
-    :param id_order: int64 [N], position of each document's id in ascending order.
+    :param tie_order: int64 [N], position of each document in the order of ties.
     :param centres: for every language code with documents, a point near them, float32 [dim].
     :param languages: number of languages.
     :param largest: most documents in a block.
@@ -99,13 +99,13 @@ class Counter:
         scorer: PairScorer,
         operand: QueryOperand,
         targets: Targets,
-        id_order: NDArray[np.int64],
+        tie_order: NDArray[np.int64],
         centres: dict[int, torch.Tensor],
         languages: int,
         largest: int,
     ) -> None:
         self._documents, self._scorer, self._operand, self._targets = documents, scorer, operand, targets
-        self._ids, self._centres, self._languages, self._largest = id_order, centres, languages, largest
+        self._tie_order, self._centres, self._languages, self._largest = tie_order, centres, languages, largest
         self._offsets = {code: operand.offsets(centre) for code, centre in centres.items()}
         self._centre_lengths = {code: float(torch.linalg.vector_norm(m.double())) for code, m in centres.items()}
 
@@ -200,21 +200,21 @@ class Counter:
         return np.empty(0) if scores is None else scores
 
     def _count_close(self, close: _Close, counts: Counts) -> None:
-        """Compare by exact score and id."""
+        """Compare by exact score and order of ties."""
         targets = self._targets
         queries = counts.greater.shape[2]
         for language, query, undecided, document, pair in close.taken():
             score = self._scorer.exact(self._documents, document, query[pair])
-            order = np.lexsort((self._ids[document], -score, pair))
+            order = np.lexsort((self._tie_order[document], -score, pair))
             best = order[np.searchsorted(pair[order], np.arange(len(query)))]
-            scores, ids = score[best], self._ids[document[best]]
+            scores, places = score[best], self._tie_order[document[best]]
             for r in range(len(targets.scores)):
                 wanted = targets.scores[r].take(query)
                 greater = query[undecided[r] & (scores > wanted)]
                 counts.greater[language, r] += np.bincount(greater, minlength=queries)
                 equal = np.flatnonzero(undecided[r] & (scores == wanted))
-                equal = equal[ids[equal] != targets.ids[r][query[equal]]]
-                ahead = equal[ids[equal] < targets.ids[r][query[equal]]]
+                equal = equal[places[equal] != targets.places[r][query[equal]]]
+                ahead = equal[places[equal] < targets.places[r][query[equal]]]
                 counts.tied[language, r] += np.bincount(query[equal], minlength=queries)
                 counts.ahead[language, r] += np.bincount(query[ahead], minlength=queries)
 

@@ -31,7 +31,7 @@ def exact_ranks(
     languages: tuple[str, ...],
     query_languages: ArrayLike,
     relevant: ArrayLike,
-    id_order: ArrayLike,
+    tie_order: ArrayLike,
     versions: ArrayLike | None = None,
     precision: str = "auto",
     top_language: bool = False,
@@ -39,9 +39,9 @@ def exact_ranks(
     """Rank the relevant versions of every query in the whole pool.
 
     The score of a pair is float32(float64 dot product of the float32 vectors); a version scores as its best document.
-    rank = 1 + versions with a greater score + versions with an equal score and a smaller document id. A fast product
-    (bf16 where the processor has it, else float32) decides every pair outside its error bound of a threshold; the rest
-    is scored exactly. So the result does not depend on precision, threads or block size.
+    rank = 1 + versions with a greater score + versions with an equal score that come first in the order of ties. A fast
+    product (bf16 where the processor has it, else float32) decides every pair outside its error bound of a threshold;
+    the rest is scored exactly. So the result does not depend on precision, threads or block size.
 
     :param queries: float32 [Q, dim].
     :param documents: float32 [N, dim].
@@ -50,7 +50,8 @@ def exact_ranks(
     :param query_languages: int [Q], code of each query's language.
     :param relevant: int [Q, R], relevant versions of each query (document indices where `versions` is None), padded
         with -1; a row of nothing but -1 has only absent ranks.
-    :param id_order: int [N], position of each document's id in ascending byte order; all different.
+    :param tie_order: int [N], position of each document in the order of ties, see
+        `haystack_crossalign.ranks.ties.tie_order`; all different.
     :param versions: int [N], version of each document, 0 to V - 1, or None where each document is one. All documents
         of a version have one language.
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
@@ -59,7 +60,7 @@ def exact_ranks(
     :raises InputError: for vectors that are zero or no numbers, and arrays that do not fit each other.
     """
     query_vectors, document_vectors = checked_vectors(queries, documents)
-    pool = _Pool(document_vectors, document_languages, languages, id_order, versions)
+    pool = _Pool(document_vectors, document_languages, languages, tie_order, versions)
     query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
     wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
     dtype = torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
@@ -104,13 +105,13 @@ class _Pool:
         vectors: torch.Tensor,
         document_languages: ArrayLike,
         languages: tuple[str, ...],
-        id_order: ArrayLike,
+        tie_order: ArrayLike,
         versions: ArrayLike | None,
     ) -> None:
         count = len(vectors)
         self.vectors = vectors
         self.languages = language_codes(document_languages, count, len(languages), "document_languages")
-        self.ids = integer_column(id_order, count, "id_order").astype(np.int64)
+        self.tie_order = integer_column(tie_order, count, "tie_order")
         self.chunked = versions is not None
         own = np.arange(count, dtype=np.int32)
         self.versions = own if versions is None else integer_column(versions, count, "versions").astype(np.int32)
@@ -127,7 +128,7 @@ class _Pool:
         self._starts = np.searchsorted(self.versions[self._by_version], np.arange(len(self.version_languages) + 1))
 
     def targets(self, queries: torch.Tensor, wanted: NDArray[np.int64]) -> Targets:
-        """Exact score and smallest best id of each relevant version."""
+        """Exact score of each relevant version, and the place in the order of ties of its first document with it."""
         row, place = np.nonzero(wanted >= 0)
         version = wanted[row, place]
         chunks = self._starts[version + 1] - self._starts[version]
@@ -135,13 +136,13 @@ class _Pool:
         within = np.arange(len(pair)) - np.repeat(np.cumsum(chunks) - chunks, chunks)
         document = self._by_version[self._starts[version][pair] + within]
         score = PairScorer(queries).exact(self.vectors, document, row[pair])
-        order = np.lexsort((self.ids[document], -score, pair))
+        order = np.lexsort((self.tie_order[document], -score, pair))
         first = order[np.searchsorted(pair, np.arange(len(version)))]  # pair is ascending, so groups keep their places
         scores = np.full(wanted.T.shape, np.inf, dtype=np.float32)
-        ids = np.zeros(wanted.T.shape, dtype=np.int64)
+        places = np.zeros(wanted.T.shape, dtype=np.int64)
         scores[place, row] = score[first]
-        ids[place, row] = self.ids[document[first]]
-        return Targets(scores, ids)
+        places[place, row] = self.tie_order[document[first]]
+        return Targets(scores, places)
 
 
 def _count(
@@ -165,7 +166,7 @@ def _count(
         scorer=PairScorer(queries),
         operand=QueryOperand(queries, dtype),
         targets=targets.reordered(order),
-        id_order=pool.ids,
+        tie_order=pool.tie_order,
         centres={code: centre_of(pool.vectors, np.flatnonzero(pool.languages == code)) for code in codes},
         languages=languages,
         largest=max(len(block.documents) for block in blocks),
@@ -195,6 +196,6 @@ def _top_languages(
     open_queries = np.flatnonzero(top < 0)
     if len(open_queries):
         rest = queries[torch.from_numpy(open_queries)].numpy()
-        indices, _ = exact_top_k(rest, pool.vectors.numpy(), 1, id_order=pool.ids, precision=precision)
+        indices, _ = exact_top_k(rest, pool.vectors.numpy(), 1, tie_order=pool.tie_order, precision=precision)
         top[open_queries] = pool.languages[indices[:, 0]]
     return top

@@ -21,7 +21,7 @@ def ranks_from_lists(
     languages: tuple[str, ...],
     query_languages: ArrayLike,
     relevant: ArrayLike,
-    id_order: ArrayLike,
+    tie_order: ArrayLike | None,
     versions: ArrayLike | None = None,
     scores: ArrayLike | None = None,
     pool_languages: tuple[int, ...] | None = None,
@@ -34,10 +34,10 @@ def ranks_from_lists(
     A version stands at its first document in the list, and rank and depth count versions. A relevant version that is
     not in the list is `CENSORED`: its rank is greater than the list's depth.
 
-    Where a list has scores and they never rise, documents of equal score are put in order of their ids, and the bounds
-    are over all orders of them; ties with documents beyond the end of the list are not known. Where the scores rise
-    somewhere, as after a reranker or a joiner that kept the scores of before, or one is NaN, the order given counts and
-    the bounds equal the rank. So they do without scores.
+    Where a list has scores and they never rise, documents of equal score are put in the order of `tie_order`, and
+    the bounds are over all orders of them; ties with documents beyond the end of the list are not known. Where the
+    scores rise somewhere, as after a reranker or a joiner that kept the scores of before, or one is NaN, the order
+    given counts and the bounds equal the rank. So they do without scores.
 
     :param retrieved: int [Q, depth], document indices, best first, padded at the end with -1.
     :param document_languages: int [N], code of each document's language, an index into `languages`.
@@ -45,7 +45,8 @@ def ranks_from_lists(
     :param query_languages: int [Q], code of each query's language.
     :param relevant: int [Q, R], relevant versions of each query (document indices where `versions` is None), padded
         with -1. They need not be among the documents retrieved but must be among those described.
-    :param id_order: int [N], position of each document's id in ascending byte order.
+    :param tie_order: int [N], position of each document in the order of ties, see
+        `haystack_crossalign.ranks.ties.tie_order`; None keeps the order given, where the lists have one of their own.
     :param versions: int [N], version of each document, or None where each document is one.
     :param scores: float [Q, depth], scores of the list; padding is not read.
     :param pool_languages: codes of the languages that the pool holds, where more is known than the documents tell.
@@ -55,7 +56,6 @@ def ranks_from_lists(
     """
     count = np.asarray(document_languages).size
     codes = language_codes(document_languages, count, len(languages), "document_languages")
-    ids = integer_column(id_order, count, "id_order")
     version_of = np.arange(count) if versions is None else integer_column(versions, count, "versions")
     lists = integer_table(retrieved, len(np.asarray(retrieved)), "retrieved")
     if not count:
@@ -68,7 +68,8 @@ def ranks_from_lists(
     wanted = relevant_versions(relevant, len(lists), version_languages)
 
     keys = _tie_keys(listed, scores)
-    lists = _by_id_within_ties(lists, listed, keys, ids)
+    if tie_order is not None:
+        lists = _ordered_within_ties(lists, listed, keys, integer_column(tie_order, count, "tie_order"))
     exists = wanted >= 0
     version = np.where(listed, version_of[lists], -1)
     first = _first_of_version(version, listed)
@@ -131,7 +132,7 @@ def _checked_listed(lists: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
 
 
 def _tie_keys(listed: NDArray[np.bool_], scores: ArrayLike | None) -> NDArray[np.int64]:
-    """A number per place that rises along the list and is equal where the order is a matter of ids alone."""
+    """A number per place that rises along the list and is equal where scores do not order the documents."""
     places = np.broadcast_to(np.arange(listed.shape[1]), listed.shape)
     if scores is None:
         return places.astype(np.int64)
@@ -147,10 +148,10 @@ def _tie_keys(listed: NDArray[np.bool_], scores: ArrayLike | None) -> NDArray[np
     return keys
 
 
-def _by_id_within_ties(
-    lists: NDArray[np.int64], listed: NDArray[np.bool_], keys: NDArray[np.int64], ids: NDArray[np.int64]
+def _ordered_within_ties(
+    lists: NDArray[np.int64], listed: NDArray[np.bool_], keys: NDArray[np.int64], tie_order: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    order = np.lexsort((np.where(listed, ids[lists], -1), keys), axis=1)
+    order = np.lexsort((np.where(listed, tie_order[lists], -1), keys), axis=1)
     return np.take_along_axis(lists, order, axis=1)
 
 

@@ -21,7 +21,8 @@ class RankTable:
     """Ranks of the relevant versions of Q queries, each with up to R of them, over L languages.
 
     A *version* is one (parallel group, language); with whole documents each document is a version of its own.
-    Ranks start at 1 and follow the tie rule: score descending, then document id ascending (as bytes).
+    Ranks start at 1 and follow the tie rule: score descending, then the seeded hash of the document id, which favors
+    no language (`haystack_crossalign.ranks.ties`), or the ranks of a run file.
 
     :param languages: the L languages, as normalised BCP-47 tags; codes below index into it.
     :param query_languages: int32 [Q], code of each query's language (a language may have no document in the pool).

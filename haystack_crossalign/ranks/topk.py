@@ -24,7 +24,7 @@ _PENDING = 4  # candidates are sorted when there are this many times as many as 
 
 
 def exact_top_k(
-    queries: ArrayLike, documents: ArrayLike, k: int, *, id_order: ArrayLike, precision: str = "auto"
+    queries: ArrayLike, documents: ArrayLike, k: int, *, tie_order: ArrayLike, precision: str = "auto"
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Find the k best documents of every query under the exact score and the tie rule.
 
@@ -34,13 +34,14 @@ def exact_top_k(
     :param queries: float32 [Q, dim].
     :param documents: float32 [N, dim].
     :param k: how many; at most N are returned.
-    :param id_order: int [N], position of each document's id in ascending byte order; decides equal scores.
+    :param tie_order: int [N], position of each document in the order of ties, see
+        `haystack_crossalign.ranks.ties.tie_order`; decides equal scores.
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
     :returns: document indices int32 [Q, min(k, N)] and their scores float32 [Q, min(k, N)], best first.
-    :raises InputError: for bad vectors (see `checked_vectors`), a k below 1, or ids that do not fit.
+    :raises InputError: for bad vectors (see `checked_vectors`), a k below 1, or a `tie_order` that does not fit.
     """
     query_vectors, document_vectors = checked_vectors(queries, documents)
-    ids = integer_column(id_order, len(document_vectors), "id_order")
+    order = integer_column(tie_order, len(document_vectors), "tie_order")
     if k < 1:
         raise InputError("too few documents asked for", field="k", seen=k, allowed="1 or more")
     dtype = torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
@@ -58,7 +59,7 @@ def exact_top_k(
                 part = slice(start, start + _QUERIES)
                 operand = QueryOperand(query_vectors[part], dtype)
                 scorer = PairScorer(query_vectors[part])
-                search_part = _Search(operand, scorer, document_vectors, centre, depth, ids)
+                search_part = _Search(operand, scorer, document_vectors, centre, depth, order)
                 indices[part], scores[part] = search_part.run(scratch)
 
         share_out(starts, search, threads)
@@ -75,9 +76,9 @@ class _Search:
         documents: torch.Tensor,
         centre: torch.Tensor,
         depth: int,
-        ids: NDArray[np.int64],
+        tie_order: NDArray[np.int64],
     ) -> None:
-        self._documents, self._centre, self._depth, self._ids = documents, centre, depth, ids
+        self._documents, self._centre, self._depth, self._tie_order = documents, centre, depth, tie_order
         self._operand, self._scorer = operand, scorer
         self._offsets = self._operand.offsets(centre)
         self._centre_length = float(torch.linalg.vector_norm(centre.double()))
@@ -123,7 +124,7 @@ class _Search:
     def _sort(self) -> None:
         """Keep the best of every query, in order, and raise the floor to the last of them."""
         query, found, scores = (np.concatenate(parts) for parts in (self._queries, self._found, self._scores))
-        order = np.lexsort((self._ids[found], np.negative(scores), query))
+        order = np.lexsort((self._tie_order[found], np.negative(scores), query))
         starts = np.searchsorted(query[order], np.arange(self._operand.count + 1))
         place = np.arange(len(order)) - starts[query[order]]
         order = order[place < self._depth]

@@ -13,6 +13,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.ranks.exact import exact_ranks
 from haystack_crossalign.ranks.table import RankTable
+from haystack_crossalign.ranks.ties import tie_order
 from haystack_crossalign.repair.directions import RepairScore
 from haystack_crossalign.repair.matrix_file import VectorMap
 
@@ -53,6 +54,9 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
     document_codes = _codes(data.document_languages, tags, len(data.documents), "document_languages")
     relevant, own = _relevant(data, query_codes, document_codes)
     asked = sorted({int(code) for code in query_codes})
+    order = tie_order(
+        [f"{tag}:{group}" for tag, group in zip(data.document_languages, data.document_groups, strict=True)]
+    )
     max_at_r, ndcg = parse_measure("Max@R"), parse_measure("NDCG@1")
 
     def score(repair: VectorMap) -> RepairScore:
@@ -68,7 +72,7 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
                 languages=tags,
                 query_languages=query_codes[rows],
                 relevant=places[wanted[rows]],
-                id_order=np.arange(int(pool.sum()), dtype=np.int64),
+                tie_order=order[pool],
             )
 
         depths, quality = [], {}

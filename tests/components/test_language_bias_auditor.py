@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -118,11 +119,16 @@ def test_chunks_count_as_one_version_at_their_best_rank() -> None:
     assert dict(zip(result.queries["versions"][0], result.queries["ranks"][0], strict=True)) == {"zh": 1, "en": 3}
 
 
-def test_equal_scores_are_ordered_by_id_with_bounds() -> None:
+def test_equal_scores_are_ordered_by_hash_with_bounds() -> None:
     tied = [replace(one, score=0.5) for one in (OTHERS[0], ZH, EN)]
     result = audit([tied])["audit_result"]
     ranks = dict(zip(result.queries["versions"][0], result.queries["ranks"][0], strict=True))
-    assert ranks == {"en": 1, "zh": 2}
+    # In the order of the keyed BLAKE2b hashes of the three ids.
+    order = sorted(
+        (one.id for one in tied),
+        key=lambda one: hashlib.blake2b(one.encode(), digest_size=16, key=b"crossalign.ties/1").digest(),
+    )
+    assert ranks == {"en": order.index(EN.id) + 1, "zh": order.index(ZH.id) + 1}
     assert (result.queries["optimistic"][0], result.queries["pessimistic"][0]) == ([1, 1], [3, 3])
     assert result.rows[0]["ties"]["queries"] == 1
 

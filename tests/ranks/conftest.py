@@ -33,7 +33,7 @@ def slow_exact_ranks(
     document_languages: Any,
     languages: tuple[str, ...],
     relevant: Any,
-    id_order: Any,
+    tie_order: Any,
     versions: Any = None,
     **_: Any,
 ) -> SlowRanks:
@@ -44,7 +44,7 @@ def slow_exact_ranks(
         best: dict[int, tuple[float, int]] = {}  # version -> (-score, id)
         language: dict[int, int] = {}
         for index, document in enumerate(documents):
-            entry = (-_score(query, document), int(id_order[index]))
+            entry = (-_score(query, document), int(tie_order[index]))
             version = version_of[index]
             best[version] = min(best.get(version, entry), entry)
             language[version] = int(document_languages[index])

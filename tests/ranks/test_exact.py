@@ -25,7 +25,7 @@ def _arguments(queries, documents, relevant, **changes):
         "languages": ("en", "zh"),
         "query_languages": np.zeros(len(queries), dtype=np.int32),
         "relevant": np.asarray(relevant, dtype=np.int32),
-        "id_order": np.arange(count),
+        "tie_order": np.arange(count),
         "versions": None,
     }
     return arguments | changes
@@ -36,7 +36,7 @@ def test_ranks_of_a_case_by_hand(precision):
     # Scores against (1, 0): 4, 3, 3, 2, 1; ids put document 2 before document 1; languages en zh en zh en.
     documents = [[4, 1], [3, 0], [3, 5], [2, 2], [1, 0]]
     table = exact_ranks(
-        **_arguments([[1, 0]], documents, [[1, 2, 4, -1]], id_order=np.array([0, 3, 1, 2, 4])),
+        **_arguments([[1, 0]], documents, [[1, 2, 4, -1]], tie_order=np.array([0, 3, 1, 2, 4])),
         precision=precision,
         top_language=True,
     )
@@ -115,7 +115,7 @@ def _pools(draw):
         relevant,
         document_languages=document_languages,
         languages=tuple("abcd"[:languages]),
-        id_order=rng.permutation(count),
+        tie_order=rng.permutation(count),
         versions=versions,
     )
 
@@ -191,7 +191,7 @@ def test_exact_where_rounding_matters_most(kind, precision, slow_ranks, assert_s
     queries, documents = _hard_pool(kind, rng)
     relevant = np.stack([rng.permutation(len(documents))[:3] for _ in queries])
     for versions in (None, np.arange(len(documents)) // 4 * 2 + np.arange(len(documents)) % 2):
-        pool = _arguments(queries, documents, relevant % 200, id_order=rng.permutation(400), versions=versions)
+        pool = _arguments(queries, documents, relevant % 200, tie_order=rng.permutation(400), versions=versions)
         assert_same_ranks(exact_ranks(**pool, precision=precision, top_language=True), slow_ranks(**pool))
 
 
@@ -223,7 +223,7 @@ def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, monkeypatch
         versions=versions,
         document_languages=languages,
         languages=("en", "zh", "ar"),
-        id_order=rng.permutation(3000),
+        tie_order=rng.permutation(3000),
     )
     expected = _bytes(exact_ranks(**pool, precision="fp32", top_language=True))
     for rows, tile, group, threads, few, pending, precision in (
@@ -261,7 +261,7 @@ def test_exact_though_the_process_allows_rounded_float32_products(slow_ranks, as
 def test_inputs_are_not_changed_and_may_be_read_only():
     rng = np.random.default_rng(5)
     pool = _arguments(rng.standard_normal((4, 8)), rng.standard_normal((30, 8)), rng.integers(0, 30, (4, 2)))
-    for name in ("queries", "documents", "relevant", "id_order"):
+    for name in ("queries", "documents", "relevant", "tie_order"):
         pool[name].flags.writeable = False
     copies = {name: pool[name].copy() for name in ("queries", "documents")}
     exact_ranks(**pool, precision="bf16")
@@ -286,7 +286,7 @@ def test_inputs_are_not_changed_and_may_be_read_only():
         ({"relevant": np.array([[0], [1]])}, r"'relevant' must be a table of integers with one row for each query"),
         ({"document_languages": np.array([0, 2])}, r"unknown language code in row 1; seen: 2; allowed: 0 to 1"),
         ({"query_languages": np.array([-1])}, r"field 'query_languages': unknown language code in row 0"),
-        ({"id_order": np.array([0])}, r"'id_order' must be integers"),
+        ({"tie_order": np.array([0])}, r"'tie_order' must be integers"),
         ({"versions": np.array([0, 0])}, r"a version holds documents of two languages; seen: 0"),
         ({"versions": np.array([0, -1])}, r"a version is negative"),
         ({"versions": np.array([0, 2]), "relevant": np.array([[1]])}, r"is not among the documents; seen: 1"),

@@ -14,7 +14,7 @@ def _table(retrieved, relevant, **changes):
         "document_languages": np.array([0, 1, 0, 1, 0, 1]),
         "languages": ("en", "zh"),
         "query_languages": np.zeros(len(retrieved), dtype=np.int32),
-        "id_order": np.arange(6),
+        "tie_order": np.arange(6),
     }
     return ranks_from_lists(np.array(retrieved), relevant=np.array(relevant), **(arguments | changes))
 
@@ -40,13 +40,20 @@ def test_a_version_stands_at_its_first_chunk_and_depth_counts_versions():
     assert table.above.tolist() == [[[0, 0], [1, 0], [1, 1]]]
 
 
-def test_equal_scores_are_ordered_by_id_with_bounds():
-    # Scores 9, 5, 5, 5, 1 in a list whose tie stands against the ids.
+def test_equal_scores_are_put_in_the_order_of_ties_with_bounds():
+    # Scores 9, 5, 5, 5, 1 in a list whose tie stands against the order.
     table = _table([[0, 4, 3, 1, 2]], [[1, 4, 2]], scores=[[9, 5, 5, 5, 1]])
     assert table.ranks.tolist() == [[2, 4, 5]]
     assert table.optimistic.tolist() == [[2, 2, 5]]
     assert table.pessimistic.tolist() == [[4, 4, 5]]
     assert table.above.tolist() == [[[1, 0], [1, 2], [2, 2]]]
+
+
+def test_a_list_with_an_order_of_its_own_keeps_it_and_has_the_same_bounds():
+    table = _table([[0, 4, 3, 1, 2]], [[1, 4, 2]], scores=[[9, 5, 5, 5, 1]], tie_order=None)
+    assert table.ranks.tolist() == [[4, 2, 5]]
+    assert table.optimistic.tolist() == [[2, 2, 5]]
+    assert table.pessimistic.tolist() == [[4, 4, 5]]
 
 
 @pytest.mark.parametrize("scores", [[1, 5, 5, 5, 9], [9, 5, 5, float("nan"), 1]])
@@ -137,7 +144,7 @@ def test_equal_to_a_slow_walk_down_the_list(seed, chunked, scored):
         languages=("en", "zh", "ar"),
         query_languages=np.zeros(queries, dtype=np.int32),
         relevant=relevant,
-        id_order=ids,
+        tie_order=ids,
         versions=versions if chunked else None,
         scores=scores,
     )
@@ -161,7 +168,7 @@ def test_equal_to_a_slow_walk_down_the_list(seed, chunked, scored):
         (
             [[-1]],
             [[-1]],
-            {"document_languages": np.empty(0, dtype=np.int32), "id_order": np.empty(0, dtype=np.int32)},
+            {"document_languages": np.empty(0, dtype=np.int32), "tie_order": np.empty(0, dtype=np.int32)},
             "no documents are described",
         ),
         ([[0]], [[0]], {"query_languages": np.array([2])}, "unknown language code in row 0; seen: 2"),

@@ -12,10 +12,10 @@ from haystack_crossalign.ranks import topk as topk_module
 PRECISIONS = ("bf16", "fp32")
 
 
-def _sorted_whole(queries, documents, k, id_order):
+def _sorted_whole(queries, documents, k, tie_order):
     """The definition: all scores, sorted."""
     scores = (queries.astype(np.float64) @ documents.astype(np.float64).T).astype(np.float32)
-    order = np.array([np.lexsort((id_order, -row)) for row in scores])[:, :k]
+    order = np.array([np.lexsort((tie_order, -row)) for row in scores])[:, :k]
     return order, np.take_along_axis(scores, order, axis=1)
 
 
@@ -23,7 +23,7 @@ def _sorted_whole(queries, documents, k, id_order):
 def test_a_case_by_hand_with_a_tie(precision):
     documents = np.array([[1, 0], [3, 0], [3, 5], [-2, 2]], dtype=np.float32)
     indices, scores = exact_top_k(
-        np.array([[1, 0]], dtype=np.float32), documents, 3, id_order=np.array([0, 3, 1, 2]), precision=precision
+        np.array([[1, 0]], dtype=np.float32), documents, 3, tie_order=np.array([0, 3, 1, 2]), precision=precision
     )
     assert indices.tolist() == [[2, 1, 0]]
     assert scores.tolist() == [[3, 3, 1]]
@@ -44,12 +44,12 @@ def test_equal_to_sorting_everything(seed, count, k, spread, rows, precision):
     rng = np.random.default_rng(seed)
     vectors = rng.integers(-spread, spread + 1, (count + 5, 6)).astype(np.float32)
     vectors[~vectors.any(axis=1), 0] = 1
-    queries, documents, id_order = vectors[:5], vectors[5:], rng.permutation(count)
+    queries, documents, tie_order = vectors[:5], vectors[5:], rng.permutation(count)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(topk_module, "_ROWS", rows)
         patch.setattr(topk_module, "_QUERIES", 2)
-        indices, scores = exact_top_k(queries, documents, k, id_order=id_order, precision=precision)
-    expected, expected_scores = _sorted_whole(queries, documents, k, id_order)
+        indices, scores = exact_top_k(queries, documents, k, tie_order=tie_order, precision=precision)
+    expected, expected_scores = _sorted_whole(queries, documents, k, tie_order)
     np.testing.assert_array_equal(indices, expected)
     np.testing.assert_array_equal(scores, expected_scores)
 
@@ -61,8 +61,8 @@ def test_places_agree_with_exact_ranks_on_clustered_vectors(precision):
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     queries, documents = vectors[:50], vectors[50:]
     documents[4000:4400] = documents[:400]  # duplicates in another block
-    id_order = rng.permutation(len(documents))
-    indices, _ = exact_top_k(queries, documents, 40, id_order=id_order, precision=precision)
+    tie_order = rng.permutation(len(documents))
+    indices, _ = exact_top_k(queries, documents, 40, tie_order=tie_order, precision=precision)
     table = exact_ranks(
         queries,
         documents,
@@ -70,7 +70,7 @@ def test_places_agree_with_exact_ranks_on_clustered_vectors(precision):
         languages=("en",),
         query_languages=np.zeros(50, dtype=np.int32),
         relevant=indices,
-        id_order=id_order,
+        tie_order=tie_order,
         precision=precision,
     )
     assert table.ranks.tolist() == [list(range(1, 41))] * 50
@@ -79,8 +79,8 @@ def test_places_agree_with_exact_ranks_on_clustered_vectors(precision):
 def test_bad_input_is_named():
     vectors = np.eye(2, dtype=np.float32)
     with pytest.raises(InputError, match="too few documents asked for; seen: 0"):
-        exact_top_k(vectors, vectors, 0, id_order=np.arange(2))
-    with pytest.raises(InputError, match="'id_order' must be integers"):
-        exact_top_k(vectors, vectors, 1, id_order=np.arange(3))
+        exact_top_k(vectors, vectors, 0, tie_order=np.arange(2))
+    with pytest.raises(InputError, match="'tie_order' must be integers"):
+        exact_top_k(vectors, vectors, 1, tie_order=np.arange(3))
     with pytest.raises(InputError, match="vector 1 of documents is zero"):
-        exact_top_k(vectors, np.array([[1, 0], [0, 0]]), 1, id_order=np.arange(2))
+        exact_top_k(vectors, np.array([[1, 0], [0, 0]]), 1, tie_order=np.arange(2))

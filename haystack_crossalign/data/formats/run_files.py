@@ -8,7 +8,7 @@ strictly fall with the rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.data.collection import Documents, Queries
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile
+from haystack_crossalign.ranks.ties import tie_key
 
 __all__ = ["Run", "RunArrays", "format_qrels", "format_run", "read_run", "run_arrays"]
 
@@ -112,14 +113,18 @@ def format_qrels(query_ids: Sequence[str], relevant: Sequence[Sequence[str]], *,
 
 
 def read_run(path: str | Path) -> Run:
-    """A TREC run, ordered by score descending and then by document id ascending; its ranks are not read.
+    """A TREC run, ordered by score descending; documents of equal score by their ranks, then in the order of ties.
+
+    The rank column is what the engine returned and its users saw, so an order that prefers a language within equal
+    scores is a finding, not an artifact to be taken out. Where ranks are equal too, or no whole numbers, the order is
+    that of `haystack_crossalign.ranks.ties`.
 
     :param path: the file: ``query Q0 document rank score tag``, separated by tabs or spaces.
     :raises InputError: for a file that cannot be read, another number of columns, a score that is no finite number,
         or a document that stands twice under a query.
     """
     file = TextFile(path)
-    rankings: dict[str, dict[str, float]] = {}
+    rankings: dict[str, dict[str, tuple[float, float]]] = {}
     first_tag = ""
     for line, text in file:
         cells = text.split()
@@ -131,7 +136,7 @@ def read_run(path: str | Path) -> Run:
                 seen=text,
                 allowed="6 columns: query, Q0, document, rank, score, tag",
             )
-        query, _, document, _, score, tag = cells
+        query, _, document, rank, score, tag = cells
         first_tag = first_tag or tag
         ranking = rankings.setdefault(query, {})
         if document in ranking:
@@ -143,12 +148,10 @@ def read_run(path: str | Path) -> Run:
                 seen=f"{query} {document}",
                 allowed="one line for each query and document",
             )
-        ranking[document] = _finite(score, file.path, line)
+        ranking[document] = _finite(score, file.path, line), _rank(rank)
     return Run(
         query_ids=tuple(rankings),
-        rankings=tuple(
-            tuple(sorted(ranking.items(), key=lambda pair: (-pair[1], pair[0]))) for ranking in rankings.values()
-        ),
+        rankings=tuple(_ordered(ranking) for ranking in rankings.values()),
         tag=first_tag,
         path=file.path,
         source=file.source,
@@ -181,6 +184,21 @@ def run_arrays(run: Run, queries: Queries, documents: Documents) -> RunArrays:
         retrieved[row, : len(ranking)] = [index_of.get(document, UNKNOWN) for document, _ in ranking]
         scores[row, : len(ranking)] = [score for _, score in ranking]
     return RunArrays(retrieved, scores)
+
+
+def _ordered(ranking: Mapping[str, tuple[float, float]]) -> tuple[tuple[str, float], ...]:
+    """(document id, score) pairs, best first, of documents with their scores and ranks."""
+    keys = {document: (-score, rank) for document, (score, rank) in ranking.items()}
+    if len(set(keys.values())) < len(keys):
+        order = sorted(keys, key=lambda document: (keys[document], tie_key(document)))
+    else:
+        order = sorted(keys, key=keys.__getitem__)
+    return tuple((document, ranking[document][0]) for document in order)
+
+
+def _rank(text: str) -> float:
+    # What is no number orders nothing; scores do.
+    return int(text) if text.isascii() and text.isdigit() else math.inf
 
 
 def _finite(text: str, path: Path, line: int) -> float:

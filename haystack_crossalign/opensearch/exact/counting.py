@@ -7,8 +7,8 @@ Two small requests per query give the exact ranks of all its relevant documents,
    scores of the relevant documents bound: those between two of them, and those with exactly such a score.
 
 Sums over the ranges above a relevant document give its rank and what stands above it. Only where other documents have
-exactly its score are those documents' ids read, to order them as the tie rule says (score descending, then document id
-ascending, as bytes). The ranges do not overlap, so that the server looks at each document's score once.
+exactly its score are those documents' ids read, to order them as the tie rule says (score descending, then the hash of
+`haystack_crossalign.ranks.ties`). The ranges do not overlap, so that the server looks at each document's score once.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from haystack_crossalign.opensearch.connection.failures import settled
 from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Unranked
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above
+from haystack_crossalign.ranks.ties import tie_key
 
 __all__ = ["CountingBatch", "RelevantDocument", "count_ranks"]
 
@@ -243,7 +244,7 @@ class CountingBatch:
                 )
 
     def _order_ties(self) -> None:
-        """Move relevant documents down by the documents of equal score whose ids come first."""
+        """Move relevant documents down by the documents of equal score that come first in the order of ties."""
         ties: dict[tuple[int, float], int] = {}
         for query, row in enumerate(self.ranked):
             for version, document in zip(row, self.found[query], strict=True):
@@ -260,8 +261,9 @@ class CountingBatch:
                 if version is None or document is None or document.score != score:
                     continue
                 above = dict(version.above)
+                own = tie_key(document.identifier)
                 for hit in hits:
-                    if hit["_id"].encode() < document.identifier.encode():
+                    if tie_key(hit["_id"]) < own:
                         tag = self.view.hit_language(hit)
                         above[tag] = above.get(tag, 0) + 1
                 self.ranked[query][column] = replace(version, rank=sum(above.values()) + 1, above=above)
@@ -297,11 +299,11 @@ class CountingBatch:
             raise self._too_many_tied(f"{MAX_TIED} documents or more")
         if not hits:
             raise self.view.vanished("the document that scores highest")
-        return self.view.hit_language(min(hits, key=lambda hit: str(hit["_id"]).encode()))
+        return self.view.hit_language(min(hits, key=lambda hit: tie_key(hit["_id"])))
 
     def _too_many_tied(self, documents: str) -> InputError:
         return InputError(
-            f"{documents} have the same score for one query, too many to order by id",
+            f"{documents} have the same score for one query, too many to order",
             field=self.view.fields.vector.name,
             allowed=f"up to {MAX_TIED}",
         )

@@ -26,6 +26,7 @@ from haystack_crossalign.opensearch.exact.counting import CountingBatch
 from haystack_crossalign.opensearch.exact.ranked import Unranked, code_of
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries
+from haystack_crossalign.ranks.ties import tie_key
 
 __all__ = ["SampledRanks", "estimate_ranks"]
 
@@ -144,9 +145,9 @@ def _fill(result: SampledRanks, query: int, batch: _SampledBatch, row: int, z: f
             continue
         above = np.zeros(len(result.languages))
         for other in batch.found[row]:
-            if other is not None and (-other.score, other.identifier.encode()) < (
+            if other is not None and (-other.score, tie_key(other.identifier)) < (
                 -document.score,
-                document.identifier.encode(),
+                tie_key(document.identifier),
             ):
                 above[code_of(code, other.language)] += 1
         relevant_above = float(above.sum())

@@ -25,6 +25,7 @@ from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, 
 from haystack_crossalign.opensearch.index.buckets import all_buckets, by_version
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_double, next_above
+from haystack_crossalign.ranks.ties import tie_key
 
 __all__ = ["Version", "VersionPool", "count_version_ranks", "version_pool"]
 
@@ -219,10 +220,10 @@ class _OneQuery:
             raise self._vanished(version)
         if tied > 1:
             entries = self._entries(score)
-            own = min((identifier for identifier, _, other in entries if other == version), default=None)
+            own = min((key for key, _, other in entries if other == version), default=None)
             if own is None:
                 raise self._vanished(version)
-            above.update(language for identifier, language, _ in self._firsts(entries) if identifier < own)
+            above.update(language for key, language, _ in self._firsts(entries) if key < own)
         return RankedVersion(version.language, above.total() + 1, optimistic, optimistic - 1 + tied, dict(above))
 
     def top_language(self) -> str:
@@ -253,13 +254,13 @@ class _OneQuery:
         return [(self.view.tag(row["key"]), float(row["best"]["value"])) for row in rows]
 
     def _entries(self, score: float) -> list[tuple[bytes, str, Version | None]]:
-        """Id, language and version (None without a group) of the documents with exactly this score that can matter:
-        a version whose best document scores more stands above already."""
+        """Tie key, language and version (None without a group) of the documents with this score that can matter: a
+        version whose best document scores more stands above already."""
         if score not in self._tied:
             count = self.documents_same.get(repr(score), MAX_TIED)
             if count > MAX_TIED:
                 raise InputError(
-                    f"{count} documents have the same score for one query, too many to order by id",
+                    f"{count} documents have the same score for one query, too many to order",
                     field=self.view.fields.vector.name,
                     allowed=f"up to {MAX_TIED}",
                 )
@@ -275,7 +276,7 @@ class _OneQuery:
                 group, language = self.view.hit_group(hit), self.view.hit_language(hit)
                 version = None if group is None else Version(group, language)
                 if exact_double(hit["sort"][0]) == score and (version is None or self.best.get(version) == score):
-                    entries.append((hit["_id"].encode(), language, version))
+                    entries.append((tie_key(hit["_id"]), language, version))
             self._tied[score] = entries
         return self._tied[score]
 
@@ -283,7 +284,7 @@ class _OneQuery:
     def _firsts(
         entries: Sequence[tuple[bytes, str, Version | None]],
     ) -> list[tuple[bytes, str, Version | None]]:
-        """The first document by id of each version; documents without a group are versions of their own."""
+        """The first document of each version; documents without a group are versions of their own."""
         firsts: dict[object, tuple[bytes, str, Version | None]] = {}
         for entry in sorted(entries, key=lambda entry: entry[0]):
             firsts.setdefault(entry[0] if entry[2] is None else entry[2], entry)

@@ -11,6 +11,7 @@ from haystack_crossalign.opensearch.connection.client import PointInTime
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries
 from haystack_crossalign.opensearch.live.lists import MOST_HITS, Hit, read_hits
+from haystack_crossalign.ranks.ties import tie_key
 
 __all__ = ["MOST_TOP", "exact_top", "unit_of"]
 
@@ -33,7 +34,8 @@ def exact_top(
 ) -> list[list[Hit]]:
     """The k best documents of the pool for each query by exact score, and those that tie with the k-th.
 
-    Ordered by score descending, then id ascending (as bytes), so that the first k are the top k under the tie rule. The
+    Ordered by score descending, then in the order of ties (`haystack_crossalign.ranks.ties`), so that the first k are
+    the top k under the tie rule. The
     documents behind them have exactly the k-th one's score: a search that finds them instead has lost nothing.
 
     :param view: index, fields and filter.
@@ -41,7 +43,7 @@ def exact_top(
     :param k: number of documents, or of versions.
     :param target: index or alias, or a point in time of it.
     :param by_version: whether versions are counted, where documents are chunks: each is there with its best document,
-        the first by id of several. Documents without a group are versions of their own.
+        the first of several in the order of ties. Documents without a group are versions of their own.
     :param batch: queries in one request.
     :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
     :raises InputError: vectors that do not fit, a k that servers refuse, or more than 10,000 documents up to the last
@@ -93,7 +95,7 @@ def unit_of(hit: Hit, *, by_version: bool) -> tuple[str, str | None]:
 def _top(hits: Sequence[Hit], k: int, by_version: bool) -> list[Hit]:
     """The k best units, each with its best hit, and those that tie with the k-th."""
     best: dict[tuple[str, str | None], Hit] = {}
-    for hit in sorted(hits, key=lambda hit: (-hit.score, hit.id.encode())):
+    for hit in sorted(hits, key=lambda hit: (-hit.score, tie_key(hit.id))):
         best.setdefault(unit_of(hit, by_version=by_version), hit)
     units = list(best.values())
     return [hit for hit in units if len(units) <= k or hit.score >= units[k - 1].score]

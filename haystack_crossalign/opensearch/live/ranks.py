@@ -15,6 +15,7 @@ from haystack_crossalign.opensearch.live.lists import Hit
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.ranks.result_lists import ranks_from_lists, with_asked_depth
 from haystack_crossalign.ranks.table import RankTable
+from haystack_crossalign.ranks.ties import tie_order
 
 __all__ = ["list_recall", "live_table"]
 
@@ -56,7 +57,7 @@ def live_table(
     for hit_list in lists:
         for hit in hit_list:
             known.setdefault(hit.id, hit)
-    ids = sorted(known, key=str.encode)
+    ids = list(known)
     place = {name: number for number, name in enumerate(ids)}
     units = {name: unit_of(known[name], by_version=chunks) for name in ids}
     version_of: dict[tuple[str, str | None], int] = {}
@@ -71,7 +72,7 @@ def live_table(
         languages=tuple(tags),
         query_languages=np.array([code[tag] for tag in queries.languages], dtype=np.int32),
         relevant=_padded([[version_of[units[name]] for name in row] for row in relevant], -1, np.int64),
-        id_order=np.arange(len(ids)),
+        tie_order=tie_order(ids),
         versions=np.array(versions, dtype=np.int64),
         scores=_padded([[hit.score for hit in row] for row in lists], 0.0, np.float64),
         pool_languages=tuple(sorted({*codes, *(code[tag] for tag in pool_languages)})),

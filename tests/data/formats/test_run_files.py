@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from itertools import pairwise
@@ -76,9 +77,21 @@ def test_scores_fall_with_the_rank_whatever_they_were(scores: list[float], order
     assert [int(line[3]) for line in lines] == list(range(1, len(lines) + 1))
 
 
-def test_a_run_is_ordered_by_score_then_id_and_not_by_its_ranks(write: Callable[..., Path]) -> None:
-    run = read_run(write("run.txt", "q Q0 b 1 0.5 t\nq\tQ0\tc\t0\t0.9\tt\nq Q0 a 7 0.5 t\n"))
-    assert run.rankings == ((("c", 0.9), ("a", 0.5), ("b", 0.5)),)
+def test_a_run_is_ordered_by_score_and_within_equal_scores_by_its_ranks(write: Callable[..., Path]) -> None:
+    run = read_run(write("run.txt", "q Q0 a 7 0.5 t\nq\tQ0\tc\t3\t0.9\tt\nq Q0 b 1 0.5 t\nq Q0 d 10 0.5 t\n"))
+    assert run.rankings == ((("c", 0.9), ("b", 0.5), ("a", 0.5), ("d", 0.5)),)
+
+
+@pytest.mark.parametrize("rank", ["0", "1", "-", "1.5"])
+def test_a_run_without_ranks_of_its_own_is_ordered_by_hash_within_equal_scores(
+    write: Callable[..., Path], rank: str
+) -> None:
+    ids = [f"{tag}:{number}" for tag in ("en", "zh") for number in range(4)]
+    run = read_run(write("run.txt", "".join(f"q Q0 {one} {rank} 0.5 t\n" for one in ids)))
+    hashed = sorted(
+        ids, key=lambda one: hashlib.blake2b(one.encode(), digest_size=16, key=b"crossalign.ties/1").digest()
+    )
+    assert [document for document, _ in run.rankings[0]] == hashed
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from haystack_crossalign.opensearch.exact.counting import count_ranks
 from haystack_crossalign.opensearch.exact.ranked import Unranked
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView, Pool
+from haystack_crossalign.ranks.ties import tie_key
 
 DIMENSION = 24
 FIELDS = {
@@ -142,7 +143,7 @@ def test_counted_ranks_equal_those_in_memory(client: ReadOnlyClient, index: str,
 
 
 def check_table(table: Any, scores: np.ndarray, pool: np.ndarray, chosen: list[list[int]], corpus: Corpus) -> None:
-    ids = [corpus.ids[number].encode() for number in pool]
+    keys = [tie_key(corpus.ids[number]) for number in pool]
     vectors = corpus.vectors[pool]
     languages = np.array([corpus.languages[number] for number in pool])
     position = {int(number): place for place, number in enumerate(pool)}
@@ -158,7 +159,7 @@ def check_table(table: Any, scores: np.ndarray, pool: np.ndarray, chosen: list[l
             copy = (vectors == vectors[own]).all(axis=1)
             near = (np.abs(scores[query] - score) <= margin) & ~copy
             higher = (scores[query] > score) & ~copy
-            ahead = higher | (copy & np.array([other < ids[own] for other in ids]))
+            ahead = higher | (copy & np.array([other < keys[own] for other in keys]))
             rank, low, high = (
                 int(values[query, column]) for values in (table.ranks, table.optimistic, table.pessimistic)
             )
@@ -175,7 +176,7 @@ def check_table(table: Any, scores: np.ndarray, pool: np.ndarray, chosen: list[l
                 assert table.above[query, column, code] == (ahead & (languages == tag)).sum()
         best = np.flatnonzero(scores[query] >= scores[query].max() - 1e-6 * (1 + abs(scores[query].max())))
         if (vectors[best] == vectors[best[0]]).all():
-            first = min(best, key=lambda place: ids[place])
+            first = min(best, key=lambda place: keys[place])
             assert table.languages[table.top_language[query]] == languages[first]
     assert clear > 0.5 * QUERIES * RELEVANT
     assert tied > 0.1 * QUERIES * RELEVANT

@@ -14,6 +14,7 @@ from haystack_crossalign.opensearch.exact.versions import Version, count_version
 from haystack_crossalign.opensearch.index import buckets
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.ranks.ties import tie_key
 
 DIMENSION = 16
 QUERIES = 60
@@ -62,14 +63,14 @@ class Chunks:
         self.versions.append(Version(group, language))
 
     def ordered(self, query: int) -> tuple[list[Version], dict[Version, float]]:
-        """Versions by (score of the best chunk, smallest id among its best chunks), and those scores."""
+        """Versions by (score of the best chunk, first of its best chunks in the order of ties), and those scores."""
         vectors = self.vectors.astype(np.float64)
         left = self.queries[query].astype(np.float64)
         # The same row gives the same number, so that copies tie exactly.
         scores = [float((row * left).sum() / np.sqrt((row**2).sum() * (left**2).sum())) for row in vectors]
         best: dict[Version, tuple[float, bytes]] = {}
         for identifier, version, score in zip(self.ids, self.versions, scores, strict=True):
-            entry = (-score, identifier.encode())
+            entry = (-score, tie_key(identifier))
             best[version] = min(best.get(version, entry), entry)
         return sorted(best, key=best.__getitem__), {version: -entry[0] for version, entry in best.items()}
 

@@ -14,6 +14,7 @@ from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live import exact_top as module
 from haystack_crossalign.opensearch.live.exact_top import exact_top
+from haystack_crossalign.ranks.ties import tie_key
 
 DIMENSION = 6
 INDEX = "lists-exact"
@@ -48,14 +49,14 @@ class Corpus:
         return rows
 
     def ordered(self, query: int, keep: Any = lambda _: True) -> list[tuple[float, bytes, int]]:
-        """(minus score, id, number) of all documents, best first."""
+        """(minus score, tie key, number) of all documents, best first."""
         left = self.queries[query].astype(np.float64)
         rows = []
         for number, (name, vector) in enumerate(zip(self.ids, self.vectors.astype(np.float64), strict=True)):
             # The same row gives the same number, so that copies tie exactly.
             score = float((vector * left).sum() / np.sqrt((vector**2).sum() * (left**2).sum()))
             if keep(name):
-                rows.append((-score, name.encode(), number))
+                rows.append((-score, tie_key(name), number))
         return sorted(rows)
 
 
@@ -94,7 +95,7 @@ def test_the_best_documents_come_in_order_with_all_that_tie_with_the_last(
     lengths = []
     for query, top in enumerate(tops):
         expected = with_ties(corpus.ordered(query), k)
-        assert [hit.id.encode() for hit in top] == [name for _, name, _ in expected]
+        assert [hit.id for hit in top] == [corpus.ids[number] for _, _, number in expected]
         shown = [(hit.group, hit.language) for hit in top]
         assert shown == [corpus.versions[number] for _, _, number in expected]
         assert all(first.score >= second.score for first, second in itertools.pairwise(top))
@@ -112,7 +113,7 @@ def test_versions_stand_with_their_best_document(view: IndexView, corpus: Corpus
             group, language = corpus.versions[row[2]]
             best.setdefault((group, language) if group else row[1], row)
         expected = with_ties(list(best.values()), k)
-        assert [hit.id.encode() for hit in top] == [name for _, name, _ in expected]
+        assert [hit.id for hit in top] == [corpus.ids[number] for _, _, number in expected]
     assert len(tops[1]) == max(k, 2)  # the second query finds two versions of one score first
 
 
@@ -121,7 +122,7 @@ def test_a_pool_smaller_than_k_comes_whole_and_the_filter_holds(client: ReadOnly
     view = IndexView(client, INDEX, fields, user_filter={"term": {"tenant": "3"}})
     for query, top in enumerate(exact_top(view, corpus.queries, 50, INDEX)):
         expected = corpus.ordered(query, lambda name: name.endswith("3"))
-        assert [hit.id.encode() for hit in top] == [name for _, name, _ in expected]
+        assert [hit.id for hit in top] == [corpus.ids[number] for _, _, number in expected]
 
 
 def test_too_many_ties_are_named(view: IndexView, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:

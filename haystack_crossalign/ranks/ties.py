@@ -1,0 +1,42 @@
+"""The order of documents with equal scores: one that favors no language, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["TIE_SEED", "tie_key", "tie_order"]
+
+TIE_SEED = "crossalign.ties/1"
+"""Seed of the order; a part of every rank where scores are equal, so it changes with a version of the results."""
+
+_KEY = TIE_SEED.encode()
+_DIGEST_BYTES = 16
+
+
+def tie_key(document_id: str) -> bytes:
+    """Sort key of a document among those of equal score: the smaller one ranks first.
+
+    The 16-byte BLAKE2b hash of the id (UTF-8), keyed with `TIE_SEED`, then the id itself, so that different ids have
+    different keys. Ids commonly begin with the language, so their own order would always put one language ahead.
+
+    :param document_id: id of the document.
+    """
+    # A lone surrogate has no UTF-8, but a JSON file can hold one in an id.
+    data = document_id.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES, key=_KEY).digest() + data
+
+
+def tie_order(ids: Sequence[str]) -> NDArray[np.int64]:
+    """Position of each document among all when they are sorted by `tie_key`: int64 [N].
+
+    :param ids: N different ids.
+    """
+    keys = [tie_key(one) for one in ids]
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order), dtype=np.int64)
+    return position
