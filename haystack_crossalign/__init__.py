@@ -1,16 +1,97 @@
 """haystack-crossalign: find, measure and repair language bias in multilingual search on Haystack and OpenSearch.
 
-Importing the package registers its modules with Haystack's deserialisation allow-list, so that pipelines written in
-YAML may name its components. It imports nothing heavy: take components from `haystack_crossalign.components`.
+Three lines make an audit::
+
+    import haystack_crossalign as ca
+    collection = ca.read_collection("documents.jsonl", "queries.jsonl")
+    result = ca.audit_collection(collection, "intfloat/multilingual-e5-small")
+
+Names are imported when they are first used, so importing the package itself loads nothing heavy. It registers the
+package's modules with Haystack's deserialization allow-list, so that pipelines in YAML may name its components.
 """
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from haystack_crossalign._lazy import lazy_names
 from haystack_crossalign._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from haystack_crossalign import audit, components, data, measures, opensearch, ranks, repair, report, training
+    from haystack_crossalign.api import audit_collection, audit_run, repair_model, train_model
+    from haystack_crossalign.audit.compare import Comparison, compare_results
+    from haystack_crossalign.audit.result import AuditResult, read_result
+    from haystack_crossalign.data.benchmarks.belebele import read_belebele
+    from haystack_crossalign.data.benchmarks.xquad import read_xquad
+    from haystack_crossalign.data.collection import JudgedCollection
+    from haystack_crossalign.data.formats.beir import read_beir
+    from haystack_crossalign.data.formats.read import read_collection
+    from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+    from haystack_crossalign.models.encoder import Encoder
+
+__all__ = [
+    "AuditResult",
+    "Comparison",
+    "CrossAlignError",
+    "Encoder",
+    "ExternalError",
+    "InputError",
+    "JudgedCollection",
+    "__version__",
+    "audit",
+    "audit_collection",
+    "audit_run",
+    "compare_results",
+    "components",
+    "data",
+    "measures",
+    "opensearch",
+    "ranks",
+    "read_beir",
+    "read_belebele",
+    "read_collection",
+    "read_result",
+    "read_xquad",
+    "repair",
+    "repair_model",
+    "report",
+    "train_model",
+    "training",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "AuditResult": "audit.result",
+        "Comparison": "audit.compare",
+        "CrossAlignError": "errors",
+        "Encoder": "models.encoder",
+        "ExternalError": "errors",
+        "InputError": "errors",
+        "JudgedCollection": "data.collection",
+        "audit": "",
+        "audit_collection": "api",
+        "audit_run": "api",
+        "compare_results": "audit.compare",
+        "components": "",
+        "data": "",
+        "measures": "",
+        "opensearch": "",
+        "ranks": "",
+        "read_beir": "data.formats.beir",
+        "read_belebele": "data.benchmarks.belebele",
+        "read_collection": "data.formats.read",
+        "read_result": "audit.result",
+        "read_xquad": "data.benchmarks.xquad",
+        "repair": "",
+        "repair_model": "api",
+        "report": "",
+        "train_model": "api",
+        "training": "",
+    },
+)
 
 _ALLOWLIST = "HAYSTACK_DESERIALIZATION_ALLOWLIST"
 

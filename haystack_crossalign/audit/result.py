@@ -7,12 +7,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.schemas import shipped_schema
 
-__all__ = ["SCHEMA", "AuditResult", "audit_schema", "rounded"]
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["SCHEMA", "AuditResult", "audit_schema", "read_result", "rounded"]
 
 SCHEMA = "crossalign.audit/1"
 
@@ -25,7 +29,7 @@ def audit_schema() -> dict[str, Any]:
     return shipped_schema("audit-1.schema.json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditResult:
     """The result of an audit, as plain data in the shape of the JSON file.
 
@@ -83,6 +87,77 @@ class AuditResult:
     def to_json(self) -> str:
         """The result as JSON text: the same result gives the same bytes. One line per row, column and document."""
         return "".join(_lines(self.to_dict()))
+
+    def __repr__(self) -> str:
+        """Number of rows and queries, and what the first row says."""
+        head = f"AuditResult({len(self.rows)} rows, {len(self.queries['id'])} queries"
+        if not self.rows:
+            return head + ")"
+        row = self.rows[0]
+        depth = row["measures"].get("Max@R")
+        value = "" if depth is None else f": Max@R {depth:.3g}"
+        return f"{head}; {row['scenario']}, queries in {row['query_language']}{value})"
+
+    def _repr_html_(self) -> str:
+        """The finding and the table of measures, for notebooks."""
+        from haystack_crossalign.report.notebook import notebook_html
+
+        return notebook_html(self.to_dict())
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One line per row of the result: scenario, pool, query language, sizes, and each measure in its own unit.
+
+        Shares are 0 to 1, ranks start at 1; a measure that has no meaning for a row is missing (NaN).
+
+        :raises ExternalError: when pandas is not installed.
+        """
+        return _dataframe(
+            [
+                {
+                    "scenario": row["scenario"],
+                    "pool_languages": "+".join(row["pool_languages"]),
+                    "query_language": row["query_language"],
+                    "kind": row["kind"],
+                    "retrieval": row.get("retrieval"),
+                    "pool_size": row["pool_size"],
+                    "queries": row["queries"],
+                    **row["measures"],
+                }
+                for row in self.rows
+            ]
+        )
+
+    def per_query(self) -> pandas.DataFrame:
+        """One line per query and row: id, language, text, ranks of its relevant versions, and every measure.
+
+        ``versions`` and ``ranks`` are lists of the same length; a rank below the end of a result list is None.
+
+        :raises ExternalError: when pandas is not installed.
+        """
+        columns = {name: column for name, column in self.queries.items() if name != "measures"}
+        columns |= self.queries["measures"]
+        for name in ("scenario", "query_language"):
+            columns[name] = [self.rows[number][name] for number in self.queries["row"]]
+        names = list(columns)
+        return _dataframe([dict(zip(names, line, strict=True)) for line in zip(*columns.values(), strict=True)])
+
+    def save(self, path: str | Path) -> None:
+        """Write the result as JSON, whole or not at all: what `load`, `crossalign compare` and reports read.
+
+        :raises InputError: when the folder does not exist.
+        :raises ExternalError: when the file cannot be written.
+        """
+        write_atomically(path, self.to_json())
+
+    def write_html(self, path: str | Path) -> None:
+        """Write the report: one HTML page that loads nothing from outside.
+
+        :raises InputError: when the folder does not exist.
+        :raises ExternalError: when the file cannot be written.
+        """
+        from haystack_crossalign.report.html import render_html
+
+        write_atomically(path, render_html(self.to_dict()))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, source: str | Path | None = None) -> AuditResult:
@@ -148,6 +223,23 @@ class AuditResult:
         if not isinstance(data, dict):
             raise InputError("not an audit result", source=path, seen=type(data).__name__, allowed="a JSON object")
         return cls.from_dict(data, source=path)
+
+
+def read_result(path: str | Path) -> AuditResult:
+    """Read a result that `AuditResult.save` or ``crossalign audit --json`` wrote.
+
+    :raises InputError: when the file cannot be read, is not JSON or does not fit the schema.
+    """
+    return AuditResult.load(path)
+
+
+def _dataframe(lines: list[dict[str, Any]]) -> pandas.DataFrame:
+    try:
+        import pandas
+    except ImportError as error:
+        msg = "data frames need pandas: run `pip install pandas`"
+        raise ExternalError(msg) from error
+    return pandas.DataFrame(lines)
 
 
 def rounded(value: Any) -> Any:

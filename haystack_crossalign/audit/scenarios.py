@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.languages import UNDETERMINED, normalise_language
 
-__all__ = ["SCENARIOS", "Scenario", "parse_scenarios", "plan_scenarios"]
+__all__ = ["SCENARIOS", "Scenario", "parse_scenarios", "plan_scenarios", "select_scenarios"]
 
 SCENARIOS = ("multi", "mono-same", "mono-cross")
 """multi: a pool of several languages, asked in each of them. mono-same: a pool in the query's own language only.
@@ -95,3 +96,35 @@ def plan_scenarios(
             allowed=", ".join(pool),
         )
     return plan
+
+
+def select_scenarios(
+    collection: JudgedCollection, names: Sequence[str], languages: Sequence[str] | None, pairs: str | None
+) -> tuple[JudgedCollection, list[Scenario]]:
+    """The part of a collection in the chosen languages, and the rows to compute on it.
+
+    :param collection: documents, queries and judgments.
+    :param names: names out of `SCENARIOS`.
+    :param languages: languages of the pool, as tags or names; None takes all.
+    :param pairs: see `plan_scenarios`.
+    :raises InputError: for a language that the data does not have, or scenarios that have no row.
+    """
+    pool = _chosen_languages(languages, collection.document_languages)
+    asked = collection.query_languages if languages is None else [t for t in pool if t in collection.query_languages]
+    pivot = None if pairs is None else normalise_language(pairs, source="--pairs")
+    plan = plan_scenarios(names, pool, asked, pairs=pivot)
+    return (collection if languages is None else collection.restrict(pool, asked)), plan
+
+
+def _chosen_languages(names: Sequence[str] | None, present: Sequence[str]) -> list[str]:
+    if names is None:
+        return list(present)
+    chosen = list(dict.fromkeys(normalise_language(name, source="--languages") for name in names))
+    if not chosen:
+        raise InputError("no language", source="--languages", allowed=", ".join(present))
+    for name in chosen:
+        if name not in present:
+            raise InputError(
+                "no document is in this language", source="--languages", seen=name, allowed=", ".join(present)
+            )
+    return chosen

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from haystack_crossalign._lazy import lazy_names
 
 if TYPE_CHECKING:
     from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
@@ -24,22 +25,15 @@ __all__ = [
     "QueryListRunner",
 ]
 
-_MODULES = {
-    "CrossAlignDocumentEmbedder": "document_embedder",
-    "CrossAlignDocumentWriter": "document_writer",
-    "CrossAlignTextEmbedder": "text_embedder",
-    "CrossAlignTrainer": "trainer",
-    "LanguageBiasAuditor": "language_bias_auditor",
-    "LanguageTagger": "language_tagger",
-    "QueryListRunner": "query_list",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "CrossAlignDocumentEmbedder": "document_embedder",
+        "CrossAlignDocumentWriter": "document_writer",
+        "CrossAlignTextEmbedder": "text_embedder",
+        "CrossAlignTrainer": "trainer",
+        "LanguageBiasAuditor": "language_bias_auditor",
+        "LanguageTagger": "language_tagger",
+        "QueryListRunner": "query_list",
+    },
+)

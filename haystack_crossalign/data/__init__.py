@@ -1,1 +1,48 @@
 """Judged collections: queries with a language, documents with a language, and which of them belong together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from haystack_crossalign._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from haystack_crossalign.data.benchmarks.belebele import read_belebele
+    from haystack_crossalign.data.benchmarks.xquad import read_xquad
+    from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries, Versions
+    from haystack_crossalign.data.detect import detect_languages
+    from haystack_crossalign.data.formats.beir import read_beir
+    from haystack_crossalign.data.formats.read import read_collection
+    from haystack_crossalign.data.formats.run_files import read_run
+    from haystack_crossalign.data.formats.trec import read_qrels
+
+__all__ = [
+    "Documents",
+    "JudgedCollection",
+    "Queries",
+    "Versions",
+    "detect_languages",
+    "read_beir",
+    "read_belebele",
+    "read_collection",
+    "read_qrels",
+    "read_run",
+    "read_xquad",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Documents": "collection",
+        "JudgedCollection": "collection",
+        "Queries": "collection",
+        "Versions": "collection",
+        "detect_languages": "detect",
+        "read_beir": "formats.beir",
+        "read_belebele": "benchmarks.belebele",
+        "read_collection": "formats.read",
+        "read_qrels": "formats.trec",
+        "read_run": "formats.run_files",
+        "read_xquad": "benchmarks.xquad",
+    },
+)

@@ -1,26 +1,37 @@
-"""Losses, training data and repair that take the language bias out of an embedding model.
-
-Nothing heavy is imported before one of the names is used: ``import haystack_crossalign.training`` loads no torch.
-"""
+"""Losses, recipes and the trainer."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from haystack_crossalign._lazy import lazy_names
 
 if TYPE_CHECKING:
     from haystack_crossalign.training.losses.cached import CachedCrossAlignLoss
     from haystack_crossalign.training.losses.joint import CrossAlignLoss
+    from haystack_crossalign.training.outcome import TrainingOutcome
+    from haystack_crossalign.training.recipe.recipe import Recipe, make_recipe, read_recipe
+    from haystack_crossalign.training.trainer import train
 
-__all__ = ["CachedCrossAlignLoss", "CrossAlignLoss"]
+__all__ = [
+    "CachedCrossAlignLoss",
+    "CrossAlignLoss",
+    "Recipe",
+    "TrainingOutcome",
+    "make_recipe",
+    "read_recipe",
+    "train",
+]
 
-_MODULE_OF = {
-    "CachedCrossAlignLoss": "haystack_crossalign.training.losses.cached",
-    "CrossAlignLoss": "haystack_crossalign.training.losses.joint",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "CachedCrossAlignLoss": "losses.cached",
+        "CrossAlignLoss": "losses.joint",
+        "Recipe": "recipe.recipe",
+        "TrainingOutcome": "outcome",
+        "make_recipe": "recipe.recipe",
+        "read_recipe": "recipe.recipe",
+        "train": "trainer",
+    },
+)

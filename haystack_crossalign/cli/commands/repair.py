@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.repair.fit import RepairOutcome
     from haystack_crossalign.repair.texts import RepairTexts
 
-__all__ = ["repair", "report_pages"]
+__all__ = ["repair"]
 
 Parallel = Annotated[
     Path | None,
@@ -144,6 +144,7 @@ def repair(
     from haystack_crossalign.repair.fit import RepairOptions, fit_repair
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
+    from haystack_crossalign.report.pages import comparison_pages
 
     pivot = chosen[0] if chosen else None
     options = RepairOptions(tolerance=tolerance, one_map=one_map, pivot=pivot, seed=seed, samples=samples)
@@ -153,24 +154,13 @@ def repair(
     base = None if matrix_only else open_model(model or DEFAULT_MODEL, encoder.prompts)
     with Stages(show=not quiet) as progress:
         outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
-        outcome = write_repair(outcome, output, model=base, sources=sources, pages=report_pages, texts=not no_texts)
+        outcome = write_repair(outcome, output, model=base, sources=sources, pages=comparison_pages, texts=not no_texts)
     # Copies, where a pipeline collects its reports.
     for target, name in ((outputs.report, "report.html"), (outputs.markdown, "report.md")):
         if target is not None:
             write_atomically(target, (output / name).read_text(encoding="utf-8"))
     if not quiet:
         _print(outcome, output, matrix_only=matrix_only)
-
-
-def report_pages(comparison: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
-    """The report before and after as a page and as a summary, by file name."""
-    from haystack_crossalign.report.html import render_html_comparison
-    from haystack_crossalign.report.markdown import render_markdown_comparison
-
-    return {
-        "report.html": render_html_comparison(comparison, before, after),
-        "report.md": render_markdown_comparison(comparison),
-    }
 
 
 def _languages(names: str | None) -> tuple[str, ...]:

@@ -35,9 +35,9 @@ def retrain(
     folder cannot be written or another run has it). A run that was killed is gone
     on with by the next one.
     """
-    from haystack_crossalign.cli.commands.repair import report_pages
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.errors import CrossAlignError
+    from haystack_crossalign.report.pages import comparison_pages
     from haystack_crossalign.retrain.config import read_job
     from haystack_crossalign.retrain.outcome import check_outcome_file
 
@@ -58,7 +58,7 @@ def retrain(
             job,
             environ=os.environ,
             outcome_file=outcome,
-            pages=report_pages,
+            pages=comparison_pages,
             files={"report.html": render_training_html},
             progress=progress,
         )

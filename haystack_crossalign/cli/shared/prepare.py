@@ -121,39 +121,9 @@ def prepare_plan(
 
     :raises InputError: for a language the data does not have, or scenarios that have no row.
     """
-    from haystack_crossalign.audit.scenarios import plan_scenarios
-    from haystack_crossalign.languages import normalise_language
+    from haystack_crossalign.audit.scenarios import select_scenarios
 
-    chosen = split_names(languages)
-    pool = _chosen_languages(chosen, collection.document_languages)
-    asked = [
-        tag for tag in (pool if chosen is not None else collection.query_languages) if tag in collection.query_languages
-    ]
-    plan = plan_scenarios(
-        split_names(scenarios) or (),
-        pool,
-        asked,
-        pairs=None if pairs is None else normalise_language(pairs, source="--pairs"),
-    )
-    if chosen is not None:
-        collection = collection.restrict(pool, asked)
-    return collection, plan
-
-
-def _chosen_languages(value: Sequence[str] | None, present: Sequence[str]) -> list[str]:
-    from haystack_crossalign.languages import normalise_language
-
-    if value is None:
-        return list(present)
-    chosen = list(dict.fromkeys(normalise_language(name, source="--languages") for name in value))
-    if not chosen:
-        raise InputError("no language", source="--languages", allowed=", ".join(present))
-    for name in chosen:
-        if name not in present:
-            raise InputError(
-                "no document is in this language", source="--languages", seen=name, allowed=", ".join(present)
-            )
-    return chosen
+    return select_scenarios(collection, split_names(scenarios) or (), split_names(languages), pairs)
 
 
 def read_benchmark(dataset: str, data: str, languages: str, pool: str) -> JudgedCollection:

@@ -1,0 +1,26 @@
+"""The report of a comparison in every form that is written beside a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from haystack_crossalign.report.html import render_html_comparison
+from haystack_crossalign.report.markdown import render_markdown_comparison
+
+__all__ = ["comparison_pages"]
+
+
+def comparison_pages(
+    comparison: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, str]:
+    """The report before and after as a page and as a summary, by file name.
+
+    :param comparison: schema ``crossalign.comparison/1``.
+    :param before: the audit result before.
+    :param after: the audit result after.
+    """
+    return {
+        "report.html": render_html_comparison(comparison, before, after),
+        "report.md": render_markdown_comparison(comparison),
+    }
