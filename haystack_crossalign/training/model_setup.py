@@ -17,7 +17,7 @@ from torch import nn
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.loading import LoadedModel, LoadOptions, load_model
-from haystack_crossalign.models.prompts import Prompts, resolve_prompts
+from haystack_crossalign.models.prompts import PromptChoice, Prompts, resolve_prompts
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.directions import (
     COMMON_SHARES,
@@ -81,12 +81,12 @@ def load_base(source: ModelSource, device: str) -> BaseModel:
     model = loaded.model
     prompts = resolve_prompts(
         model.prompts,
-        (source.name, str(getattr(getattr(model[0], "config", None), "_name_or_path", ""))),
-        query_prefix=source.query_prefix,
-        document_prefix=source.document_prefix,
+        loaded.names,
+        PromptChoice(source.query_prefix, source.document_prefix),
     )
-    if prompts.source != "model" and prompts.source != "none":
-        # Found by the name of the model, which the trained folder does not have, or given: they must travel with it.
+    if prompts.source != "none":
+        # Found by the name of the model, which the trained folder does not have, or under a name that stock code does
+        # not look for, or given: they must travel with it.
         model.prompts = {**model.prompts, "query": prompts.query, "document": prompts.document}
     return BaseModel(model, prompts, loaded)
 

@@ -1,0 +1,68 @@
+"""How many tokens of a text a model can take: by its tokenizer, its configuration and its table of positions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from haystack_crossalign.errors import ExternalError
+
+__all__ = ["NO_LIMIT", "limit_positions", "usable_positions"]
+
+NO_LIMIT = 10**6
+"""A tokenizer without a limit says so by a number beyond this."""
+
+# Two special tokens and one of the text.
+_FEWEST = 3
+_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
+# Parts of a model of several media that read no text: their positions are patches of a picture.
+_OTHER_MEDIA = ("vision", "visual", "image", "audio", "speech")
+
+
+def limit_positions(model: Any, name: str) -> None:
+    """Have the tokenizer of a model cut texts where its positions end.
+
+    :param model: a sentence-transformers model; its ``max_seq_length`` is lowered where it is beyond the positions.
+    :param name: name of the model, for the message.
+    :raises ExternalError: the limit leaves no room for a text.
+    """
+    stated = model.max_seq_length
+    limits = (_limit(stated) if _limit(stated) is not None else _configured(model), usable_positions(model))
+    known = [limit for limit in limits if limit is not None]
+    if not known:
+        return
+    limit = min(known)
+    if limit < _FEWEST:
+        raise ExternalError(f"cannot load the model '{name}': its longest text has {limit} tokens")
+    if limit != stated:
+        model.max_seq_length = limit
+
+
+def usable_positions(model: nn.Module) -> int | None:
+    """Tokens that the tables of learned positions have rows for; None for a model without such a table.
+
+    Models of the RoBERTa family number positions from ``padding_idx + 1``, those of the BART family from an
+    ``offset``, so as many rows are never used.
+    """
+    usable = []
+    for name, module in model.named_modules():
+        if name.rpartition(".")[2] not in _TABLES or not isinstance(module, nn.Embedding):
+            continue
+        if any(medium in name for medium in _OTHER_MEDIA):
+            continue
+        offset = getattr(module, "offset", None)
+        if not isinstance(offset, int):
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+        usable.append(module.num_embeddings - offset)
+    return min(usable) if usable else None
+
+
+def _configured(model: Any) -> int | None:
+    limit = _limit(getattr(model.config, "max_position_embeddings", None))
+    # XLNet has -1 for no limit.
+    return limit if limit is not None and limit > 0 else None
+
+
+def _limit(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value <= NO_LIMIT else None
