@@ -1,14 +1,17 @@
-"""Read user-supplied text files; invalid UTF-8 raises one error with its position. The SHA-256 is kept."""
+"""Read user-supplied text files, plain or as gzip; invalid UTF-8 or JSON raises one error with its position."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from pathlib import Path
+from typing import Any
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.compressed import HashedFile
 
 __all__ = ["Source", "TextFile", "parse_json", "parse_json_object", "read_json", "read_json_object", "unreadable"]
 
@@ -31,31 +34,38 @@ class TextFile:
     """A text file, read line by line.
 
     Iterating yields ``(number, text)`` with 1-based numbers. Line ends (LF or CRLF) and a byte order mark are taken
-    off, blank lines are left out. `source` is known once the file has been read to its end.
+    off, blank lines are left out. A gzip file is decompressed as it is read. `source` is known once the file has been
+    read to its end.
 
     :param path: the file.
+    :param on_error: called with the error of a line that is not UTF-8, which is then left out; None raises it.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, on_error: Callable[[InputError], None] | None = None) -> None:
         self.path = Path(path)
+        self._on_error = on_error
         self._source: Source | None = None
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
-        digest = hashlib.sha256()
+        file = HashedFile(self.path)
         empty = True
         try:
-            with self.path.open("rb") as stream:
-                for number, raw in enumerate(stream, start=1):
-                    digest.update(raw)
+            for number, raw in enumerate(file.lines(), start=1):
+                try:
                     text = _decode(raw.removeprefix(_BOM) if number == 1 else raw, self.path, number)
-                    if text.strip():
-                        empty = False
-                        yield number, text
+                except InputError as error:
+                    if self._on_error is None:
+                        raise
+                    self._on_error(error)
+                    continue
+                if text.strip():
+                    empty = False
+                    yield number, text
         except OSError as error:
             raise unreadable(self.path, error) from error
         if empty:
             raise InputError("the file is empty", source=self.path, allowed="at least one line that is not blank")
-        self._source = Source(name=self.path.name, sha256=digest.hexdigest())
+        self._source = Source(name=self.path.name, sha256=file.sha256)
 
     @property
     def source(self) -> Source:
@@ -76,15 +86,16 @@ def read_json(path: str | Path) -> tuple[object, Source]:
     :raises InputError: where the file cannot be read, is not UTF-8 or not complete JSON.
     """
     path = Path(path)
+    file = HashedFile(path)
     try:
-        raw = path.read_bytes()
+        raw = file.content()
     except OSError as error:
         raise unreadable(path, error) from error
     if not raw.strip():
         raise InputError("the file is empty", source=path, allowed="JSON")
     lines = raw.removeprefix(_BOM).split(b"\n")
     text = "\n".join(_decode(line, path, number) for number, line in enumerate(lines, start=1))
-    return parse_json(text, path, None), Source(name=path.name, sha256=hashlib.sha256(raw).hexdigest())
+    return parse_json(text, path, None), Source(name=path.name, sha256=file.sha256)
 
 
 def read_json_object(path: str | Path) -> tuple[dict[str, object], Source]:
@@ -103,10 +114,18 @@ def parse_json(text: str, path: Path, line: int | None) -> object:
     :param text: the text.
     :param path: file it stands in, for messages.
     :param line: 1-based line in that file; None where ``text`` is the whole file.
-    :raises InputError: where the text is not complete JSON.
+    :raises InputError: where the text is not complete JSON, or an object in it has a key twice.
     """
     try:
-        return json.loads(text)
+        return _DECODER.decode(text)
+    except _DuplicateKeyError as error:
+        raise InputError(
+            "a key stands twice in one JSON object",
+            source=path,
+            line=_line_of_duplicate(text) if line is None else line,
+            field=error.key,
+            allowed="each key once",
+        ) from error
     except json.JSONDecodeError as error:
         raise InputError(
             f"not valid JSON ({error.msg} at column {error.colno}; is it cut off?)",
@@ -118,6 +137,48 @@ def parse_json(text: str, path: Path, line: int | None) -> object:
     except (RecursionError, ValueError) as error:
         # Nested too deeply, or a whole number of thousands of digits.
         raise InputError(f"not usable JSON ({error})", source=path, line=line) from error
+
+
+class _DuplicateKeyError(Exception):
+    """An object has a key twice.
+
+    :param key: the key.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _with_unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _DuplicateKeyError(next(key for number, key in enumerate(keys) if key in keys[:number]))
+    return values
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_with_unique_keys)
+
+
+def _line_of_duplicate(text: str) -> int | None:
+    """1-based line on which the object begins that has a key twice; None where it is not found."""
+    decoder: Any = json.JSONDecoder(object_pairs_hook=_with_unique_keys)
+    parse_object, starts = decoder.parse_object, list[int]()
+
+    def located(place: tuple[str, int], *rest: Any) -> Any:
+        try:
+            return parse_object(place, *rest)
+        except _DuplicateKeyError:
+            starts.append(place[1])  # the innermost object comes first
+            raise
+
+    decoder.parse_object = located
+    # The scanner in C hands out no positions.
+    decoder.scan_once = py_make_scanner(decoder)
+    with suppress(_DuplicateKeyError, RecursionError):
+        decoder.decode(text)
+    return text.count("\n", 0, starts[0]) + 1 if starts else None
 
 
 def parse_json_object(text: str, path: Path, line: int | None) -> dict[str, object]:

@@ -11,6 +11,7 @@ from haystack_crossalign.data.formats.jsonl import records, unique_id
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record
 
@@ -206,7 +207,7 @@ def detected_format(path: Path) -> str:
     :param path: the file.
     :raises InputError: when it holds neither.
     """
-    if path.suffix in (".tsv", ".parquet"):
+    if plain_name(path).suffix in (".tsv", ".parquet"):
         return "triplets"
     for line, text in islice(TextFile(path), 1):
         first: Mapping[str, object] = parse_json_object(text, path, line)

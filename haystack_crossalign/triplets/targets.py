@@ -11,6 +11,7 @@ from pathlib import Path
 
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object, read_json, unreadable
 from haystack_crossalign.triplets.filters import Filter
 
@@ -88,12 +89,12 @@ def find_evaluation_files(paths: Iterable[str | Path]) -> EvaluationFiles:
             raise unreadable(path, error) from error
         if is_folder:
             files = sorted(_files_below(path))
-            known = [file for file in files if file.suffix in _SUFFIXES]
+            known = [file for file in files if plain_name(file).suffix in _SUFFIXES]
             if not known:
                 raise InputError("no files in the folder", source=path, allowed=", ".join(_SUFFIXES))
             read += known
-            skipped += [file for file in files if file.suffix not in _SUFFIXES]
-        elif path.suffix in _SUFFIXES:
+            skipped += [file for file in files if plain_name(file).suffix not in _SUFFIXES]
+        elif plain_name(path).suffix in _SUFFIXES:
             read.append(path)
         else:
             raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_SUFFIXES))
@@ -123,13 +124,13 @@ def evaluation_texts(files: Iterable[Path]) -> tuple[list[str], list[Source]]:
     texts: list[str] = []
     sources = []
     for path in files:
-        if path.suffix == ".json":
+        if plain_name(path).suffix == ".json":
             value, source = read_json(path)
             texts += _strings(value)
         else:
             file = TextFile(path)
             for number, text in file:
-                whole = path.suffix != ".jsonl"
+                whole = plain_name(path).suffix != ".jsonl"
                 texts += text.split("\t") if whole else _strings(parse_json_object(text, path, number))
             source = file.source
         sources.append(source)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from haystack_crossalign.data.benchmarks.parallel import ParallelRow, ParallelText, parallel_collection
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.languages import normalise_language
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def _places(form: BenchmarkFormat, data: BenchmarkData) -> dict[str, Callable[[s
     found: list[tuple[str, str, Callable[[str], ParallelText]]] = []
     for path in sorted(root.iterdir()):
         saved = path.is_dir() and any((path / name).is_file() for name in _SAVED)
-        if not saved and path.suffix != form.ending:
+        if not saved and plain_name(path).suffix != form.ending:
             continue
-        language = form.language_of(path.name if saved else path.name.removesuffix(form.ending))
+        language = form.language_of(path.name if saved else plain_name(path).name.removesuffix(form.ending))
         if language is not None:
             found.append((language, path.name, _saved_reader(form, path) if saved else _file_reader(form, path)))
     return _by_language(form, found, root)

@@ -17,6 +17,7 @@ from haystack_crossalign.data.formats.jsonl import read_documents, read_queries
 from haystack_crossalign.data.formats.trec import parse_judgments
 from haystack_crossalign.data.judgments import QueryFile, expand_to_groups, relevant_from_qrels
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.compressed import plain_name, with_or_without_gz
 from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.languages import UNDETERMINED
 
@@ -52,16 +53,17 @@ def read_beir(
     root = Path(folder)
     if not root.is_dir():
         raise InputError("no such folder", source=root, allowed="a folder with corpus.jsonl, queries.jsonl and qrels/")
-    judgments = root / "qrels" / f"{split}.tsv"
+    judgments = with_or_without_gz(root / "qrels" / f"{split}.tsv")
     if not judgments.is_file():
-        splits = sorted(path.stem for path in (root / "qrels").glob("*.tsv"))
+        names = map(plain_name, (root / "qrels").glob("*.tsv*"))
+        splits = sorted({path.stem for path in names if path.suffix == ".tsv"})
         raise InputError(
             "no such split", source=judgments, field="split", seen=split, allowed=", ".join(splits) or None
         )
     if detect and default_language is None:
         default_language = UNDETERMINED
     documents, corpus = read_documents(
-        root / "corpus.jsonl",
+        with_or_without_gz(root / "corpus.jsonl"),
         language_field=language_field,
         group_field=group_field,
         id_field="_id",
@@ -69,7 +71,7 @@ def read_beir(
         default_language=default_language,
     )
     every = read_queries(
-        root / "queries.jsonl",
+        with_or_without_gz(root / "queries.jsonl"),
         language_field=language_field,
         group_field=group_field,
         id_field="_id",

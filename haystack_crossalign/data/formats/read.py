@@ -18,6 +18,7 @@ from haystack_crossalign.data.judgments import (
     relevant_from_queries,
 )
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
 
@@ -62,7 +63,7 @@ def read_collection(
     )
     if detect and default_language is None:
         default_language = UNDETERMINED
-    if Path(queries).suffix.lower() == ".tsv":
+    if plain_name(Path(queries)).suffix.lower() == ".tsv":
         file = read_query_tsv(queries, default_language=default_language)
     else:
         file = read_queries(
@@ -78,7 +79,7 @@ def read_collection(
     if expand_groups:
         relevant = expand_to_groups(pool, relevant)
     collection = JudgedCollection(
-        name=Path(documents).stem if name is None else name,
+        name=plain_name(Path(documents)).stem if name is None else name,
         documents=pool,
         queries=file.queries,
         relevant=relevant,

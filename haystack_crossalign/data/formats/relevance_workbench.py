@@ -23,6 +23,7 @@ from pathlib import Path
 from haystack_crossalign.data.collection import JudgedCollection, Queries
 from haystack_crossalign.data.judgments import Judgment, Qrels
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, read_json_object
 from haystack_crossalign.files.records import Record
 
@@ -145,9 +146,8 @@ def read_judgments(path: str | Path) -> JudgmentList:
                 raise item.error("document rated twice", "docId", document, "each document once under a query")
             rated[document] = _rating(item)
         ratings[query] = tuple(rated.items())
-    return JudgmentList(
-        name=record.optional_text("name") or path.stem, ratings=tuple(ratings.items()), path=path, source=source
-    )
+    name = record.optional_text("name") or plain_name(path).stem
+    return JudgmentList(name=name, ratings=tuple(ratings.items()), path=path, source=source)
 
 
 def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, relevant_from: float = 1.0) -> Qrels:

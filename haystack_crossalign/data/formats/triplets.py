@@ -23,6 +23,7 @@ from pathlib import Path
 
 from haystack_crossalign.data.triplets import Triplet, normalised
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object, unreadable
 from haystack_crossalign.files.records import Record
 from haystack_crossalign.files.writing import write_atomically
@@ -71,13 +72,14 @@ def _read_file(reader: _Reader) -> tuple[tuple[Triplet, ...], Source]:
 
 def _read_any(reader: _Reader) -> tuple[tuple[Triplet, ...], Source]:
     path = reader.path
-    if path.suffix == ".parquet":
+    suffix = plain_name(path).suffix
+    if suffix == ".parquet":
         rows, source = _parquet_records(path)
         return reader.read(rows), source
-    if path.suffix not in _FORMATS:
-        raise InputError("unknown file format", source=path, seen=path.suffix, allowed=", ".join(_FORMATS))
+    if suffix not in _FORMATS:
+        raise InputError("unknown file format", source=path, seen=suffix, allowed=", ".join(_FORMATS))
     file = TextFile(path)
-    if path.suffix == ".tsv":
+    if suffix == ".tsv":
         return reader.read(_tsv_records(file, reader.needed)), file.source
     triplets = reader.read(Record(parse_json_object(text, path, line), path, line) for line, text in file)
     return triplets, file.source
@@ -127,7 +129,7 @@ class _Reader:
         triplets: list[Triplet] = []
         seen: dict[str, int | None] = {}
         for number, record in enumerate(records, start=1):
-            triplet = self._triplet(record, f"{self.path.stem}:{number}")
+            triplet = self._triplet(record, f"{plain_name(self.path).stem}:{number}")
             if triplet.id in seen:
                 raise record.error(f"the id stands in line {seen[triplet.id]} too", "id", triplet.id, "unique ids")
             seen[triplet.id] = record.line

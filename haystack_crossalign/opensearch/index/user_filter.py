@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.reading import parse_json
 
 __all__ = ["read_filter"]
 
@@ -38,9 +38,10 @@ def read_filter(value: str, *, source: str = "--filter") -> dict[str, Any]:
         except UnicodeDecodeError:
             raise InputError("not UTF-8", source=path, allowed=_ALLOWED) from None
     try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"not JSON ({error})", source=source, seen=text, allowed=_ALLOWED) from None
+        found = parse_json(text, Path(source), None)
+    except InputError as error:
+        problem = error.problem if error.field else f"not JSON: {error.problem}"
+        raise InputError(problem, source=source, field=error.field, seen=text, allowed=_ALLOWED) from None
     if not isinstance(found, dict) or not found:
         raise InputError("no filter", source=source, seen=found, allowed=_ALLOWED)
     if "operator" in found:

@@ -17,6 +17,7 @@ from haystack_crossalign.data.formats.relevance_workbench import judgments_as_qr
 from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
 from haystack_crossalign.data.judgments import Qrels, QueryFile, judged_documents
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.exact.versions import Version
 from haystack_crossalign.opensearch.index.groups import Member, group_members, members_by_id
@@ -102,7 +103,7 @@ def read_live_queries(
         that the index lacks: the first is named, the others are counted.
     """
     default = UNDETERMINED if default_language is None else default_language
-    if Path(path).suffix.lower() == ".tsv":
+    if plain_name(Path(path)).suffix.lower() == ".tsv":
         file = read_query_tsv(path, default_language=default)
     else:
         file = read_queries(path, language_field=language_field, group_field=group_field, default_language=default)
