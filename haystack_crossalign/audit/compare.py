@@ -120,6 +120,14 @@ def _notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
     hashes = [{one["sha256"] for one in result.provenance["data"]["files"]} for result in (a, b)]
     if hashes[0] != hashes[1]:
         notes.append("The two results were made from different data files.")
+    data = [result.provenance["data"] for result in (a, b)]
+    levels = [(one.get("judgments") or {}).get("relevance_level", 1) for one in data]
+    if levels[0] != levels[1]:
+        notes.append(f"A document counts as relevant from grade {levels[0]} before and from grade {levels[1]} after.")
+    if data[0].get("left_out") != data[1].get("left_out"):
+        notes.append("Other rows of the files were left out before than after.")
+    if a.provenance.get("run") != b.provenance.get("run"):
+        notes.append("The two runs differ in their order, in what contradicts it, or in the queries they lack.")
     return notes
 
 

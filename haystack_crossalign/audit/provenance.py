@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 
 from haystack_crossalign._version import __version__
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.judgments import Grade
+from haystack_crossalign.data.reading_log import Omission
 
-__all__ = ["build_provenance", "describe_data"]
+__all__ = ["build_provenance", "describe_data", "describe_judgments", "describe_omissions"]
 
 _PACKAGES = (
     "haystack-ai",
@@ -70,7 +73,35 @@ def describe_data(collection: JudgedCollection) -> dict[str, Any]:
     }
     if collection.detection is not None:
         data["detection"] = asdict(collection.detection)
+    if collection.graded:
+        grades = [grade for row in collection.grades or () for grade in row.values()]
+        data["judgments"] = describe_judgments(grades, collection.relevance_level, gain="linear")
+    if collection.titles is not None:
+        field, documents = collection.titles
+        data["titles"] = {"field": field, "documents": documents}
+    if collection.omissions:
+        data["left_out"] = describe_omissions(collection.omissions)
     return data
+
+
+def describe_judgments(grades: Iterable[Grade], level: int, *, gain: str) -> dict[str, Any]:
+    """Grades of judgments as a JSON-ready mapping.
+
+    :param grades: the grade of every judgment.
+    :param level: least grade of a relevant document.
+    :param gain: ``linear`` where the gain of NDCG is the grade, ``binary`` where it is 1 for every relevant document.
+    """
+    counts = Counter(grades)
+    return {
+        "relevance_level": level,
+        "gain": gain,
+        "grades": {f"{grade:g}": counts[grade] for grade in sorted(counts)},
+    }
+
+
+def describe_omissions(omissions: Iterable[Omission]) -> list[dict[str, Any]]:
+    """What reading left out as a JSON-ready list: what, why, how many, and the first of them."""
+    return [{**asdict(omission), "first": list(omission.first)} for omission in omissions]
 
 
 def _installed(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -10,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.audit.assemble import EXAMPLES, Example, RankedRow, assemble_result
+from haystack_crossalign.audit.provenance import describe_omissions
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.check import check_judgments
 from haystack_crossalign.data.collection import JudgedCollection
-from haystack_crossalign.data.formats.run_files import UNKNOWN, Run, RunArrays, run_arrays
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.data.formats.run_files import Run, RunArrays, matching_run, run_arrays
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.measures import Measure, select_queries
 from haystack_crossalign.ranks import ranks_from_lists
 from haystack_crossalign.ranks.result_lists import with_asked_depth
+from haystack_crossalign.ranks.table import with_gains
 
 __all__ = ["audit_run"]
 
@@ -33,11 +36,12 @@ def audit_run(
     depth: int | None = None,
     samples: int = 1000,
     seed: int = 0,
+    log: ReadingLog | None = None,
 ) -> AuditResult:
     """Audit a TREC run over a collection: one row per query language, ranks censored where the lists end.
 
     :param collection: documents, queries and judgments; vectors play no part.
-    :param run: the lists; a query that it lacks found nothing.
+    :param run: the lists; a query that it lacks found nothing, and lists of other queries are left out.
     :param provenance: what the result was made with.
     :param measures: what to compute; the default measures if None.
     :param also: what to compute besides, where it is not among them.
@@ -45,25 +49,31 @@ def audit_run(
         taken to have ended by itself.
     :param samples: bootstrap samples behind each interval.
     :param seed: seed of the bootstrap.
-    :raises InputError: for a document or query of the run that is not in the collection.
+    :param log: counts what the run's reader left out, and decides whether documents outside of the pool are.
+    :raises InputError: for a document of the run that is not in the pool, or a run without any of the queries.
     """
     check_judgments(collection)
+    log = ReadingLog() if log is None else log
+    run = matching_run(run, collection.queries, collection.documents, log)
+    provenance = {**provenance, **_described(collection, run, provenance, log)}
     arrays = run_arrays(run, collection.queries, collection.documents)
-    _refuse_strangers(collection, run, arrays)
     documents, queries = collection.documents, collection.queries
     versions = documents.versions()
+    gained = collection.gained_versions(versions)
     pool, languages = collection.document_languages, collection.languages
     table = ranks_from_lists(
         arrays.retrieved,
         document_languages=documents.language_codes(languages),
         languages=languages,
         query_languages=queries.language_codes(languages),
-        relevant=collection.relevant_versions(versions),
+        relevant=collection.relevant_versions(versions) if gained is None else gained[0],
         tie_order=None,  # `read_run` has ordered them, by the run's own ranks where it has them
         versions=None if versions.whole else versions.of_document,
-        scores=arrays.scores,
+        scores=None if run.order == "rank" else arrays.scores,
         pool_size=len(versions),
     )
+    if gained is not None:
+        table = with_gains(table, gained[1], collection.relevance_level)
     table = with_asked_depth(table, (arrays.retrieved >= 0).sum(axis=1), depth)
 
     def ranked() -> Iterator[RankedRow]:
@@ -101,17 +111,22 @@ def _examples(
     return found
 
 
-def _refuse_strangers(collection: JudgedCollection, run: Run, arrays: RunArrays) -> None:
-    if not (arrays.retrieved == UNKNOWN).any():
-        return
-    known = set(collection.documents.ids)
-    for query, ranking in zip(run.query_ids, run.rankings, strict=True):
-        for document, _ in ranking:
-            if document not in known:
-                raise InputError(
-                    f"query '{query}' has a document that is not in the pool",
-                    source=run.path,
-                    field="docid",
-                    seen=document,
-                    allowed=f"ids of the {len(known)} documents",
-                )
+def _described(
+    collection: JudgedCollection, run: Run, provenance: Mapping[str, Any], log: ReadingLog
+) -> dict[str, Any]:
+    """What the result says of the run: which order counts, what contradicts it, what it lacks and what was left out."""
+    said: dict[str, Any] = {}
+    if run.order is not None:
+        said["order"] = run.order
+    if run.contradictions is not None:
+        said["contradictions"] = asdict(run.contradictions)
+    listed = set(run.query_ids)
+    lacking = [query for query in collection.queries.ids if query not in listed]
+    if lacking:
+        said["queries_without_results"] = {"count": len(lacking), "first": lacking[:3]}
+    described: dict[str, Any] = {"run": said} if said else {}
+    left_out = describe_omissions(log.omissions())
+    if left_out:
+        data = dict(provenance["data"])
+        described["data"] = {**data, "left_out": [*data.get("left_out", ()), *left_out]}
+    return described

@@ -17,6 +17,7 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import Measure
 from haystack_crossalign.ranks import exact_ranks, exact_top_k
+from haystack_crossalign.ranks.table import with_gains
 
 __all__ = ["Embedder", "Progress", "audit_vectors", "embed_collection", "rank_scenario", "top_documents"]
 
@@ -141,6 +142,7 @@ def rank_scenario(collection: JudgedCollection, scenario: Scenario, *, precision
     where = f"{collection.name}, {scenario.name} over {'+'.join(scenario.pool_languages)}"
     check_judgments(part, multi=scenario.name == "multi", source=where)
     versions = part.documents.versions()
+    gained = part.gained_versions(versions)
     languages = tuple(sorted({*scenario.pool_languages, scenario.query_language}))
     table = exact_ranks(
         part.queries.vectors,
@@ -148,12 +150,14 @@ def rank_scenario(collection: JudgedCollection, scenario: Scenario, *, precision
         document_languages=part.documents.language_codes(languages),
         languages=languages,
         query_languages=part.queries.language_codes(languages),
-        relevant=part.relevant_versions(versions),
+        relevant=part.relevant_versions(versions) if gained is None else gained[0],
         tie_order=part.documents.tie_order(),
         versions=None if versions.whole else versions.of_document,
         precision=precision,
         top_language=True,
     )
+    if gained is not None:
+        table = with_gains(table, gained[1], part.relevance_level)
     return RankedRow(
         scenario,
         table,

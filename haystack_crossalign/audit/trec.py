@@ -49,12 +49,14 @@ def trec_run(collection: JudgedCollection, plan: Sequence[Scenario], depth: int)
 
 
 def trec_qrels(collection: JudgedCollection) -> str:
-    """The relevant documents of every query as TREC qrels.
+    """The judged documents of every query with their grades as TREC qrels.
 
     :param collection: documents, queries and judgments.
     :raises InputError: for an id with white space.
     """
     names = collection.documents.ids
-    return format_qrels(
-        collection.queries.ids, [[names[index] for index in indices] for indices in collection.relevant]
-    )
+    judged = [
+        {names[index]: grade for index, grade in collection.judged(query).items()}
+        for query in range(len(collection.queries))
+    ]
+    return format_qrels(collection.queries.ids, judged)

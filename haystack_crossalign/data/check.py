@@ -20,6 +20,7 @@ def check_judgments(
     multi: bool = False,
     source: str | Path | None = None,
     query_lines: Sequence[int] | None = None,
+    unanswerable: bool = False,
 ) -> None:
     """Refuse a collection on which the measures have no meaning.
 
@@ -27,6 +28,7 @@ def check_judgments(
     :param multi: whether the pool has to hold two languages or more.
     :param source: file or input that the queries and judgments come from; the collection's name where it is None.
     :param query_lines: 1-based line of each query in ``source``.
+    :param unanswerable: whether queries may lack a relevant document, where nothing is to be measured.
     :raises InputError: for no documents or queries, duplicate ids, an empty text, a relevant document that is not in
         the pool, a query without relevant document, relevant versions that are the whole pool, one language under
         ``multi``, and vectors with NaN, infinity, only zeros, or different dimensions.
@@ -51,7 +53,7 @@ def check_judgments(
     of_document = versions.of_document.tolist()
     for number, (query, indices) in enumerate(zip(queries.ids, collection.relevant, strict=True)):
         line = None if query_lines is None else query_lines[number]
-        if not indices:
+        if not indices and not unanswerable:
             raise InputError(
                 "query without relevant document",
                 source=where,

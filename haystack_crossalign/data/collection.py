@@ -6,16 +6,20 @@ documents, the order of ties) is an integer array.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.data.reading_log import Omission
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.ranks.ties import tie_order
+
+Number = TypeVar("Number", bound=np.generic)
 
 __all__ = ["Detected", "Documents", "JudgedCollection", "Queries", "Versions"]
 
@@ -186,9 +190,14 @@ class JudgedCollection:
     :param documents: the pool.
     :param queries: the queries.
     :param relevant: ascending indices into ``documents`` for each query.
+    :param grades: for each query the grades of its judged documents by their index, those that are not relevant
+        included; None where every judgment is a plain "relevant", which is grade 1.
+    :param relevance_level: least grade of a relevant document.
     :param sources: the files it was read from.
     :param pool: "passages" or "questions" where the data set can be pooled either way, else None.
     :param detection: what became of texts that came without a language, None where each had one or had to.
+    :param omissions: what was left out while it was read.
+    :param titles: field whose text was put before the text of documents, and of how many; None where of none.
     """
 
     name: str
@@ -198,9 +207,30 @@ class JudgedCollection:
     sources: tuple[Source, ...] = ()
     pool: str | None = None
     detection: Detected | None = None
+    grades: tuple[Mapping[int, int | float], ...] | None = None
+    relevance_level: int = 1
+    omissions: tuple[Omission, ...] = ()
+    titles: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         _check_lengths(len(self.queries), None, relevant=self.relevant)
+        if self.grades is not None:
+            _check_lengths(len(self.queries), None, grades=self.grades)
+
+    def judged(self, query: int) -> Mapping[int, int | float]:
+        """Grades of the judged documents of a query, by their index.
+
+        :param query: its position.
+        """
+        return dict.fromkeys(self.relevant[query], 1) if self.grades is None else self.grades[query]
+
+    @property
+    def graded(self) -> bool:
+        """Whether a judgment says more than relevant or not: a gain other than 1, or one below the relevance level."""
+        return self.grades is not None and (
+            self.relevance_level != 1
+            or any(grade > 0 and grade != 1 for grades in self.grades for grade in grades.values())
+        )
 
     @property
     def document_languages(self) -> tuple[str, ...]:
@@ -225,12 +255,44 @@ class JudgedCollection:
         :param versions: the versions of ``documents``.
         """
         of_document = versions.of_document.tolist()
-        rows = [sorted({of_document[index] for index in indices}) for indices in self.relevant]
-        width = max(map(len, rows), default=0)
-        table = np.full((len(rows), width), -1, dtype=np.int32)
-        for number, row in enumerate(rows):
-            table[number, : len(row)] = row
-        return table
+        return _padded([sorted({of_document[index] for index in indices}) for indices in self.relevant], -1, np.int32)
+
+    def gained_versions(self, versions: Versions) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
+        """Versions with a grade above 0 and their gains; None where judgments are not graded.
+
+        The gain of a version is the highest grade of its documents.
+
+        :param versions: the versions of ``documents``.
+        :returns: versions ascending and padded with -1 on the right, int32 [Q, G], and their gains with 0 as padding,
+            float64 [Q, G].
+        """
+        if self.grades is None or not self.graded:
+            return None
+        of_document = versions.of_document.tolist()
+        gains: list[dict[int, float]] = []
+        for grades in self.grades:
+            best: dict[int, float] = {}
+            for index, grade in grades.items():
+                if grade > 0:
+                    version = of_document[index]
+                    best[version] = max(float(grade), best.get(version, 0.0))
+            gains.append(dict(sorted(best.items())))
+        return _padded([list(row) for row in gains], -1, np.int32), _padded(
+            [list(row.values()) for row in gains], 0.0, np.float64
+        )
+
+    def select_queries(self, indices: NDArray[np.integer]) -> JudgedCollection:
+        """The collection with some of its queries.
+
+        :param indices: their positions.
+        """
+        chosen = indices.tolist()
+        return replace(
+            self,
+            queries=self.queries.select(indices),
+            relevant=tuple([self.relevant[query] for query in chosen]),
+            grades=None if self.grades is None else tuple([self.grades[query] for query in chosen]),
+        )
 
     def restrict(
         self, document_languages: Iterable[str] | None = None, query_languages: Iterable[str] | None = None
@@ -249,14 +311,16 @@ class JudgedCollection:
         new_index = np.full(len(self.documents), -1, dtype=np.int64)
         new_index[kept_documents] = np.arange(len(kept_documents))
         moved = new_index.tolist()
-        relevant = [tuple([moved[i] for i in self.relevant[q] if moved[i] >= 0]) for q in kept_queries.tolist()]
-        answerable = np.array([bool(indices) for indices in relevant], dtype=bool)
-        return replace(
-            self,
-            documents=self.documents.select(kept_documents),
-            queries=self.queries.select(kept_queries[answerable]),
-            relevant=tuple([indices for indices in relevant if indices]),
-        )
+        part = self.select_queries(kept_queries)
+        relevant = [tuple([moved[index] for index in indices if moved[index] >= 0]) for indices in part.relevant]
+        grades = None
+        if part.grades is not None:
+            grades = tuple(
+                [{moved[index]: grade for index, grade in row.items() if moved[index] >= 0} for row in part.grades]
+            )
+        answerable = np.flatnonzero(np.array([bool(indices) for indices in relevant], dtype=bool))
+        part = replace(part, documents=self.documents.select(kept_documents), relevant=tuple(relevant), grades=grades)
+        return part if len(answerable) == len(relevant) else part.select_queries(answerable)
 
 
 def _check_lengths(count: int, vectors: NDArray[np.float32] | None, **columns: Sequence[object]) -> None:
@@ -267,6 +331,13 @@ def _check_lengths(count: int, vectors: NDArray[np.float32] | None, **columns: S
     if vectors is not None and (vectors.ndim != 2 or len(vectors) != count or vectors.dtype != np.float32):
         msg = f"vectors must be float32 [{count}, dim], not {vectors.dtype} {list(vectors.shape)}"
         raise ValueError(msg)
+
+
+def _padded(rows: Sequence[Sequence[float]], fill: float, dtype: type[Number]) -> NDArray[Number]:
+    table = np.full((len(rows), max(map(len, rows), default=0)), fill, dtype=dtype)
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table
 
 
 def _codes(values: Sequence[str], languages: Sequence[str]) -> NDArray[np.int32]:

@@ -42,10 +42,8 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
             allowed="queries that name their language, or texts of some words",
         )
     return replace(
-        collection,
+        replace(collection, queries=replace(queries, languages=tuple(query_tags))).select_queries(kept),
         documents=replace(documents, languages=tuple(document_tags)),
-        queries=replace(queries, languages=tuple(query_tags)).select(kept),
-        relevant=tuple([collection.relevant[number] for number in kept.tolist()]),
         detection=Detected(
             documents=told_documents,
             undetermined_documents=document_tags.count(UNDETERMINED),

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.data.collection import Documents, Queries
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 
 __all__ = [
+    "Grade",
+    "Judged",
     "Judgment",
     "Qrels",
     "QueryFile",
     "QueryRow",
+    "answerable",
     "documents_by_group",
     "expand_to_groups",
-    "judged_documents",
-    "relevant_from_qrels",
-    "relevant_from_queries",
+    "grades_from_qrels",
+    "grades_from_queries",
+    "judgments_by_query",
 ]
+
+
+Grade = int | float
+"""A relevance grade: a whole number, or a rating of the Search Relevance Workbench. Relevant from 1 by default."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class QueryRow:
     :param language: its language, normalised.
     :param text: its text.
     :param line: 1-based line in the file.
-    :param relevant: ids of its relevant documents, None where the file names none.
+    :param grades: grades of its judged documents by their ids, None where the file names none.
     :param group: the parallel group whose documents are all relevant, None where the file names none.
     """
 
@@ -42,8 +50,15 @@ class QueryRow:
     language: str
     text: str
     line: int
-    relevant: tuple[str, ...] | None = None
+    grades: Mapping[str, Grade] | None = None
     group: str | None = None
+
+    def relevant(self, level: int = 1) -> tuple[str, ...] | None:
+        """Ids of its relevant documents, None where the file names none.
+
+        :param level: least grade of a relevant document.
+        """
+        return None if self.grades is None else tuple(one for one, grade in self.grades.items() if grade >= level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +75,17 @@ class QueryFile:
     path: Path
     source: Source
     vectors: NDArray[np.float32] | None = None
+
+    def select(self, rows: Sequence[int]) -> QueryFile:
+        """The file with some of its queries.
+
+        :param rows: their positions.
+        """
+        return replace(
+            self,
+            rows=tuple([self.rows[number] for number in rows]),
+            vectors=None if self.vectors is None else self.vectors[np.array(rows, dtype=np.int64)],
+        )
 
     @property
     def queries(self) -> Queries:
@@ -78,13 +104,13 @@ class Judgment:
 
     :param query: id of the query.
     :param document: id of the document.
-    :param grade: relevance grade; the document is relevant where it is above 0.
-    :param line: 1-based line in the file.
+    :param grade: relevance grade; 0 and below mean judged and not relevant.
+    :param line: 1-based line in the file, 0 where it has none.
     """
 
     query: str
     document: str
-    grade: int
+    grade: Grade
     line: int
 
 
@@ -102,39 +128,65 @@ class Qrels:
     source: Source
 
 
-def relevant_from_queries(
-    file: QueryFile, documents: Documents, *, group_field: str = "parallel_id"
-) -> tuple[tuple[int, ...], ...]:
-    """Relevant documents that the queries name themselves, by their ids or by a parallel group.
+@dataclass(frozen=True)
+class Judged:
+    """Judgments joined to a pool.
+
+    :param rows: positions of the queries that are kept, ascending.
+    :param grades: for each of them the grades of its judged documents, by their index in the pool.
+    """
+
+    rows: tuple[int, ...]
+    grades: tuple[Mapping[int, Grade], ...]
+
+    def relevant(self, level: int = 1) -> tuple[tuple[int, ...], ...]:
+        """Ascending indices of each query's relevant documents.
+
+        :param level: least grade of a relevant document.
+        """
+        return tuple(
+            tuple(sorted(index for index, grade in grades.items() if grade >= level)) for grades in self.grades
+        )
+
+
+def grades_from_queries(
+    file: QueryFile, documents: Documents, *, group_field: str = "parallel_id", log: ReadingLog | None = None
+) -> Judged:
+    """Judgments that the queries bring along, by document ids or by a parallel group.
 
     :param file: the queries.
     :param documents: the pool.
     :param group_field: name of the group field, for messages.
-    :returns: ascending document indices of each query.
-    :raises InputError: for a query that names none, or one that is not in the pool.
+    :param log: counts what is left out.
+    :raises InputError: for a query that names no document, or one that is not in the pool.
     """
+    log = log or ReadingLog()
     index = {one: position for position, one in enumerate(documents.ids)}
     groups = documents_by_group(documents)
-    relevant: list[tuple[int, ...]] = []
-    for row in file.rows:
-        if row.relevant is not None:
-            unknown = [one for one in row.relevant if one not in index]
-            if unknown:
-                raise _unknown_document(file.path, row.line, "relevant", unknown[0], documents)
-            relevant.append(tuple(sorted(index[one] for one in row.relevant)))
+    kept: dict[int, dict[int, Grade]] = {}
+    for number, row in enumerate(file.rows):
+        if row.grades is not None:
+            grades: dict[int, Grade] = {}
+            for one, grade in row.grades.items():
+                if one in index:
+                    grades[index[one]] = grade
+                else:
+                    _missing_document(log, file.path, row.line, "relevant", row.id, one, grade, documents)
+        elif row.group is not None and row.group not in groups:
+            error = InputError(
+                "no document belongs to this group",
+                source=file.path,
+                line=row.line,
+                field=group_field,
+                seen=row.group,
+                allowed="a group of the documents, such as " + _examples(tuple(groups)),
+            )
+            log.refuse("query", error, name=row.id)
+            continue
         else:
-            if row.group is not None and row.group not in groups:
-                raise InputError(
-                    "no document belongs to this group",
-                    source=file.path,
-                    line=row.line,
-                    field=group_field,
-                    seen=row.group,
-                    allowed="a group of the documents, such as " + _examples(tuple(groups)),
-                )
-            relevant.append(() if row.group is None else groups[row.group])
-        if not relevant[-1]:
-            raise InputError(
+            grades = {} if row.group is None else dict.fromkeys(groups[row.group], 1)
+        if not grades and not (row.grades and log.skip_invalid):
+            error = InputError(
                 "query without relevant document",
                 source=file.path,
                 line=row.line,
@@ -142,71 +194,141 @@ def relevant_from_queries(
                 seen=row.id,
                 allowed=f"a list of document ids in 'relevant', a group in '{group_field}', or a qrels file",
             )
-    return tuple(relevant)
+            log.refuse("query", error, reason="no judgment", name=row.id)
+            continue
+        kept[number] = grades
+    return Judged(tuple(kept), tuple(kept.values()))
 
 
-def relevant_from_qrels(file: QueryFile, documents: Documents, qrels: Qrels) -> tuple[tuple[int, ...], ...]:
-    """Relevant documents from a qrels file: those with a grade above 0.
-
-    :param file: the queries; each must have a relevant document.
-    :param documents: the pool.
-    :param qrels: the judgments.
-    :returns: ascending document indices of each query.
-    :raises InputError: for a judgment of an unknown query, a relevant document that is not in the pool, or a query
-        without one.
-    """
-    index = {one: position for position, one in enumerate(documents.ids)}
-    relevant: list[tuple[int, ...]] = []
-    by_query = judged_documents(file, qrels)
-    for judgment in qrels.judgments:
-        if judgment.grade > 0 and judgment.document not in index:
-            raise _unknown_document(qrels.path, judgment.line, "document", judgment.document, documents)
-    for row in file.rows:
-        if not by_query[row.id]:
-            raise InputError(
-                f"query without relevant document in {qrels.path.name}",
-                source=file.path,
-                line=row.line,
-                field="id",
-                seen=row.id,
-                allowed="queries with at least one judgment above 0",
-            )
-        relevant.append(tuple(sorted(index[judgment.document] for judgment in by_query[row.id])))
-    return tuple(relevant)
-
-
-def judged_documents(file: QueryFile, qrels: Qrels) -> dict[str, list[Judgment]]:
-    """The judgments above 0 of each query, in the order of the qrels file; empty for a query that has none.
+def grades_from_qrels(
+    file: QueryFile, documents: Documents, qrels: Qrels, *, subset: bool = False, log: ReadingLog | None = None
+) -> Judged:
+    """Judgments of a qrels file. Those of queries that the file does not hold are left out and counted.
 
     :param file: the queries.
+    :param documents: the pool.
     :param qrels: the judgments.
-    :raises InputError: for a judgment of a query that the file does not hold.
+    :param subset: whether queries without any judgment are to be expected, as in a BEIR folder with several splits;
+        otherwise they are invalid.
+    :param log: counts what is left out.
+    :raises InputError: when no judgment is of one of the queries, for a document with a grade above 0 that is not in
+        the pool, and for a query without judgment.
     """
-    relevant: dict[str, list[Judgment]] = {row.id: [] for row in file.rows}
+    log = log or ReadingLog()
+    index = {one: position for position, one in enumerate(documents.ids)}
+    by_query = judgments_by_query(file, qrels, log=log)
+    kept: dict[int, dict[int, Grade]] = {}
+    for number, row in enumerate(file.rows):
+        judgments = by_query[row.id]
+        if not judgments:
+            _without_judgment(log, file, row, qrels, subset=subset)
+            continue
+        grades: dict[int, Grade] = {}
+        for judgment in judgments:
+            if judgment.document in index:
+                grades[index[judgment.document]] = judgment.grade
+            else:
+                _missing_document(
+                    log, qrels.path, judgment.line, "document", row.id, judgment.document, judgment.grade, documents
+                )
+        kept[number] = grades
+    return Judged(tuple(kept), tuple(kept.values()))
+
+
+def answerable(judged: Judged, queries: Sequence[str], level: int, log: ReadingLog, source: str | Path) -> Judged:
+    """The judgments of the queries that have a relevant document; the other queries are left out and counted.
+
+    :param judged: the judgments.
+    :param queries: ids of all queries of the file.
+    :param level: least grade of a relevant document.
+    :param log: counts what is left out.
+    :param source: the file of the judgments, for messages.
+    :raises InputError: when no query is left.
+    """
+    kept: dict[int, Mapping[int, Grade]] = {}
+    for number, grades in zip(judged.rows, judged.grades, strict=True):
+        if any(grade >= level for grade in grades.values()):
+            kept[number] = grades
+        else:
+            log.leave_out("query", f"no document of grade {level} or more", queries[number])
+    if judged.rows and not kept:
+        raise InputError(
+            f"no query has a document of grade {level} or more",
+            source=source,
+            field="grade",
+            seen=f"grades up to {max((grade for grades in judged.grades for grade in grades.values()), default=0)}",
+            allowed=f"at least one judgment of grade {level} or more, or a lower --relevance-level",
+        )
+    return Judged(tuple(kept), tuple(kept.values()))
+
+
+def judgments_by_query(file: QueryFile, qrels: Qrels, *, log: ReadingLog | None = None) -> dict[str, list[Judgment]]:
+    """The judgments of each query, in the order of the qrels file; empty for a query that has none.
+
+    :param file: the queries.
+    :param qrels: the judgments; those of other queries are left out and counted.
+    :param log: counts what is left out.
+    :raises InputError: when no judgment is of one of the queries.
+    """
+    log = log or ReadingLog()
+    by_query: dict[str, list[Judgment]] = {row.id: [] for row in file.rows}
     for judgment in qrels.judgments:
-        if judgment.query not in relevant:
-            raise InputError(
-                "unknown query",
-                source=qrels.path,
-                line=judgment.line,
-                field="query",
-                seen=judgment.query,
-                allowed=f"a query of {file.path.name}, such as " + _examples(tuple(relevant)),
-            )
-        if judgment.grade > 0:
-            relevant[judgment.query].append(judgment)
-    return relevant
+        if judgment.query in by_query:
+            by_query[judgment.query].append(judgment)
+        else:
+            log.leave_out("judgment", "query not among the queries", judgment.query)
+    if qrels.judgments and not any(by_query.values()):
+        first = qrels.judgments[0]
+        raise InputError(
+            "unknown query: no judgment is of one of the queries",
+            source=qrels.path,
+            line=first.line or None,
+            field="query",
+            seen=first.query,
+            allowed=f"a query of {file.path.name}, such as " + _examples(tuple(by_query)),
+        )
+    return by_query
 
 
-def _unknown_document(path: Path, line: int, field: str, seen: str, documents: Documents) -> InputError:
-    return InputError(
+def _without_judgment(log: ReadingLog, file: QueryFile, row: QueryRow, qrels: Qrels, *, subset: bool) -> None:
+    if subset:
+        log.leave_out("query", f"no judgment in {qrels.path.name}", row.id)
+        return
+    error = InputError(
+        f"query without judgment in {qrels.path.name}",
+        source=file.path,
+        line=row.line,
+        field="id",
+        seen=row.id,
+        allowed="queries with at least one judgment",
+    )
+    log.refuse("query", error, reason="no judgment", name=row.id)
+
+
+def _missing_document(
+    log: ReadingLog,
+    path: Path,
+    line: int,
+    field: str,
+    query: str,
+    document: str,
+    grade: Grade,
+    documents: Documents,
+) -> None:
+    """Refuse a relevant document that is not in the pool; one that is not relevant plays no part."""
+    name = f"{query} {document}"
+    if grade <= 0:
+        log.leave_out("judgment", "document not in the pool, and not relevant", name)
+        return
+    error = InputError(
         "unknown document",
         source=path,
-        line=line,
+        line=line or None,
         field=field,
-        seen=seen,
-        allowed="an id of the documents, such as " + _examples(documents.ids),
+        seen=document,
+        allowed=f"an id of the documents, such as {_examples(documents.ids)}",
     )
+    log.refuse("judgment", error, reason="document not in the pool", name=name)
 
 
 def _examples(values: Sequence[str]) -> str:
@@ -225,15 +347,20 @@ def documents_by_group(documents: Documents) -> dict[str, tuple[int, ...]]:
     return {group: tuple(indices) for group, indices in members.items()}
 
 
-def expand_to_groups(documents: Documents, relevant: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """Judgments of single documents, widened to all documents of the groups that these belong to.
+def expand_to_groups(documents: Documents, judged: Judged) -> Judged:
+    """Judgments of single documents, widened to all documents of the groups of relevant ones.
+
+    A document gets the highest grade of its group, where that is above 0 and higher than its own.
 
     :param documents: the pool.
-    :param relevant: document indices of each query.
-    :returns: ascending document indices of each query.
+    :param judged: the judgments.
     """
     members = documents_by_group(documents)
-    return tuple(
-        tuple(sorted({member for index in indices for member in members[documents.groups[index]]}))
-        for indices in relevant
-    )
+    widened = []
+    for grades in judged.grades:
+        wide = dict(grades)
+        for index, grade in grades.items():
+            for member in members[documents.groups[index]] if grade > 0 else ():
+                wide[member] = max(grade, wide.get(member, 0))
+        widened.append(wide)
+    return Judged(judged.rows, tuple(widened))

@@ -123,7 +123,7 @@ def parse_json(text: str, path: Path, line: int | None) -> object:
             "a key stands twice in one JSON object",
             source=path,
             line=_line_of_duplicate(text) if line is None else line,
-            field=error.key,
+            seen=error.key,
             allowed="each key once",
         ) from error
     except json.JSONDecodeError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,27 @@ from numpy.typing import NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
 
-__all__ = ["Record", "Vectors"]
+__all__ = ["Record", "Vectors", "whole_grade"]
 
 # Where other tools put fields of their own: Haystack's unflattened documents and BEIR's corpus files.
 _NESTED = ("meta", "metadata")
 _TEXT = "a text that is not empty"
+# Nine digits are more than any grade needs; a longer text can make int() fail.
+_LARGEST_GRADE = 10**9
+_GRADE = re.compile(r"[+-]?[0-9]{1,9}(\.0*)?", re.ASCII)
 _ID = "a text that is not empty, or a whole number"
+
+
+def whole_grade(value: object) -> int | None:
+    """A relevance grade from a number or its text, such as ``2``, ``"2"`` or ``"2.0"``; None where it is not whole."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    if isinstance(value, str) and not _GRADE.fullmatch(value.strip()):
+        return None
+    if isinstance(value, int) and abs(value) >= _LARGEST_GRADE:
+        return None
+    number = float(value)
+    return int(number) if abs(number) < _LARGEST_GRADE and number == int(number) else None
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,33 @@ class Record:
             raise self.error("not a list of ids", field, value, 'a list of ids such as ["d1", "d2"]')
         return tuple(dict.fromkeys(self._as_identifier(field, item) for item in value))
 
+    def graded_identifiers(self, field: str) -> dict[str, int] | None:
+        """Ids with their relevance grades, or a list of ids without repetitions, each of grade 1; None where absent."""
+        value = self.get(field)
+        if not isinstance(value, Mapping):
+            names = self.identifiers(field)
+            return None if names is None else dict.fromkeys(names, 1)
+        grades = {}
+        for name, grade in value.items():
+            number = whole_grade(grade)
+            if number is None:
+                raise self.error(f"not a grade of '{name}'", field, grade, "whole numbers; 1 and above mean relevant")
+            grades[self._as_identifier(field, name)] = number
+        return grades
+
+    def titled_text(self, title_field: str | None, *fields: str) -> tuple[str, bool]:
+        """The text in the first of ``fields`` that is there, with the title and a space before it; one may be missing.
+
+        :param title_field: field of the title; None for none.
+        :param fields: fields of the text.
+        :returns: the text, not empty, and whether a title is in it.
+        """
+        title = "" if title_field is None else self._lenient_text(title_field)
+        if not title:
+            return self.text(*fields), False
+        text = next((text for field in fields if (text := self._lenient_text(field))), "")
+        return f"{title} {text}" if text else title, True
+
     def text(self, *fields: str) -> str:
         """The text in the first of ``fields`` that is there; it must not be empty."""
         for field in fields:
@@ -79,6 +122,11 @@ class Record:
         """The text of a field, empty where it is absent or empty."""
         value = self.get(field)
         return "" if value is None or value == "" else self._as_text(field, value)
+
+    def _lenient_text(self, field: str) -> str:
+        """The text of a field, empty where it is absent or blank."""
+        value = self.get(field)
+        return "" if value is None or (isinstance(value, str) and not value.strip()) else self._as_text(field, value)
 
     def objects(self, field: str) -> Iterator[Record]:
         """The objects of a list that must be there and not be empty."""
@@ -144,21 +192,24 @@ class Vectors:
     """Vectors of the records of one file: in every record or in none, all of one length.
 
     :param field: name of the field they stand in.
+    :param strict: whether a vector that does not fit the first one raises an error; otherwise `misfits` names those
+        that do not fit most of the others.
     """
 
-    def __init__(self, field: str = "embedding") -> None:
+    def __init__(self, field: str = "embedding", *, strict: bool = True) -> None:
         self._field = field
+        self._strict = strict
         self._rows: list[NDArray[np.float32] | None] = []
 
     def add(self, record: Record) -> None:
         """Take the vector of the next record.
 
-        :raises InputError: for NaN or infinity, a zero vector, another dimension than that of the vectors before, or
-            a vector in some of the records only.
+        :raises InputError: for NaN or infinity, a zero vector, and, where `strict`, another dimension than that of the
+            vectors before, or a vector in some of the records only.
         """
         value = record.get(self._field)
         row = None if value is None else self._row(record, value)
-        if self._rows:
+        if self._rows and self._strict:
             first = self._rows[0]
             if (row is None) != (first is None):
                 raise record.error(
@@ -179,6 +230,21 @@ class Vectors:
         """float32 [N, dim], or None where no record has a vector."""
         rows = [row for row in self._rows if row is not None]
         return np.stack(rows) if rows else None
+
+    def misfits(self) -> list[int]:
+        """Positions of the records whose vector is missing or of another length, unlike in most records; ascending."""
+        lengths = [None if row is None else len(row) for row in self._rows]
+        if len(set(lengths)) < 2:
+            return []
+        most = max(dict.fromkeys(lengths), key=lengths.count)
+        return [number for number, length in enumerate(lengths) if length != most]
+
+    def drop(self, positions: Collection[int]) -> None:
+        """Take records out again.
+
+        :param positions: their positions.
+        """
+        self._rows = [row for number, row in enumerate(self._rows) if number not in positions]
 
     def _row(self, record: Record, value: object) -> NDArray[np.float32]:
         allowed = "a list of finite numbers that are not all zero"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.measures.base import Measure, QueryValues, evaluate
+from haystack_crossalign.measures.base import Facts, Measure, QueryValues, evaluate
 from haystack_crossalign.measures.depth import Complete, MaxAtR, max_at_r_bounds, max_at_r_lower_bound
 from haystack_crossalign.measures.statistics import bootstrap_means, median_interval, quantiles
 from haystack_crossalign.ranks.table import CENSORED, RankTable
@@ -28,7 +28,14 @@ class Median(TypedDict):
 
 CensoredBlock = TypedDict(
     "CensoredBlock",
-    {"depth_min": int, "depth_max": int, "queries": int, "share": float, "Max@R_lower_bound": float | None},
+    {
+        "depth_min": int,
+        "depth_max": int,
+        "queries": int,
+        "share": float,
+        "nothing_found": int,
+        "Max@R_lower_bound": float | None,
+    },
 )
 """What is known where lists were cut; see ``censored`` in `aggregate`."""
 
@@ -67,8 +74,8 @@ def aggregate(
       ``None`` where the queries are too few or it is not bounded, and a low end may be the bound depth + 1.
     - ``ties``: number of queries with a tie at a relevant version, and Max@R and Complete@K if all ties fell in favour
       of the relevant versions, or against them.
-    - ``censored``: ``None`` for exact ranks; else depths, number and share of queries with a hidden version, and the
-      mean of Max@R with depth + 1 for them, which is a lower bound.
+    - ``censored``: ``None`` for exact ranks; else depths, number and share of queries with a hidden version, number of
+      those whose list is empty, and the mean of Max@R with depth + 1 for them, which is a lower bound.
 
     :param table: ranks of the row's queries.
     :param measures: measures of the row.
@@ -164,6 +171,7 @@ def _censored(table: RankTable) -> CensoredBlock | None:
             "depth_max": int(table.depth.max()) if queries else 0,
             "queries": hidden,
             "share": hidden / queries if queries else 0.0,
+            "nothing_found": int(Facts(table).nothing_found.sum()),
             "Max@R_lower_bound": known_mean(max_at_r_lower_bound(table)),
         }
     )

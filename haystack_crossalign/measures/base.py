@@ -161,6 +161,14 @@ class Facts:
         return self.table.ended
 
     @cached_property
+    def nothing_found(self) -> Bools:
+        """Queries whose list is empty, bool [Q]; none where that was not recorded."""
+        if self.table.depth is None or self.table.top_language is None:
+            return np.zeros(self.queries, dtype=bool)
+        result: Bools = self.table.top_language < 0
+        return result
+
+    @cached_property
     def last(self) -> Ranks:
         """Largest known rank, int32 [Q]; 0 or less where none is known."""
         result: Ranks = self.ranks.max(axis=0, initial=CENSORED)
@@ -239,12 +247,18 @@ def query_values(
     if censored is None or not (unknown := censored & ~away).any():
         return QueryValues(given, np.zeros(facts.queries, dtype=bool), "; ".join(reasons) or None)
     given[unknown] = np.nan
-    depths = facts.depth[unknown]
+    listed = unknown & ~facts.nothing_found
+    depths = facts.depth[listed if listed.any() else unknown]
     low, high = int(depths.min()), int(depths.max())
-    hidden = (
-        f"unknown for {int(unknown.sum())} of {facts.queries} queries: their lists end at depth "
-        f"{low if low == high else f'{low} to {high}'} before the relevant versions that decide it"
-    )
+    hidden = f"unknown for {int(unknown.sum())} of {facts.queries} queries: "
+    empty = int((unknown & facts.nothing_found).sum())
+    if empty:
+        hidden += f"{empty} found nothing" if empty < unknown.sum() else "they found nothing"
+    if empty < unknown.sum():
+        hidden += (
+            f"{'; the other' if empty else 'their'} lists end at depth {low if low == high else f'{low} to {high}'} "
+            "before the relevant versions that decide it"
+        )
     return QueryValues(given, unknown, "; ".join(reasons) or None, f"{hidden} ({remedy})" if remedy else hidden)
 
 
@@ -276,4 +290,6 @@ def select_queries(table: RankTable, queries: NDArray[np.bool_] | NDArray[np.int
         depth=None if table.depth is None else table.depth[queries],
         ended=None if table.ended is None else table.ended[queries],
         top_language=None if table.top_language is None else table.top_language[queries],
+        gain_ranks=None if table.gain_ranks is None else table.gain_ranks[queries],
+        gains=None if table.gains is None else table.gains[queries],
     )

@@ -90,7 +90,8 @@ class LangNDCG(Measure):
 
     Sum over relevant versions with rank i <= K of g / log2(i + 1), over the same sum for the ideal ranking, which has
     those in the query's language first and the other relevant ones after them. Where all relevant versions gain the
-    same it equals NDCG@K. After MLAIRE (arXiv 2605.07249), whose exact gains we do not have: these are ours.
+    same it equals NDCG@K. Grades play no part in it: it compares languages among relevant versions. After MLAIRE (arXiv
+    2605.07249), whose exact gains we do not have: these are ours.
     Unknown where a version is missing from a list shorter than K.
 
     :param cutoff: K, at least 1.

@@ -41,7 +41,11 @@ _MEANINGS: dict[str, Meaning] = {
     "Complete": Meaning(
         "Complete@K", "Share of queries whose relevant versions all stand in the top K. 100 % is perfect."
     ),
-    "NDCG": Meaning("NDCG@K", "Normalised discounted cumulative gain of the top K, each relevant version counting 1."),
+    "NDCG": Meaning(
+        "NDCG@K",
+        "Normalised discounted cumulative gain of the top K. The gain of a version is its grade (linear, as in "
+        "trec_eval's ndcg_cut), and 1 where judgments have no grades.",
+    ),
     "MRR": Meaning("MRR", "Mean of 1 / rank of the first relevant version, in any language."),
     "Recall": Meaning("Recall@K", "Share of the relevant versions that stand in the top K, averaged over queries."),
     "Rank": Meaning(
@@ -59,7 +63,8 @@ _MEANINGS: dict[str, Meaning] = {
     ),
     "Lang-nDCG": Meaning(
         "Lang-nDCG@K",
-        "NDCG with a higher gain for the relevant version in the query's own language (after MLAIRE, our formula).",
+        "NDCG with a higher gain for the relevant version in the query's own language (after MLAIRE, our formula). "
+        "Grades play no part in it.",
     ),
     "Top1": Meaning(
         "What stands at rank 1 (Top1)",

@@ -1,4 +1,4 @@
-"""Ordinary relevance measures with binary gains: NDCG@K, MRR, Recall@K."""
+"""Ordinary relevance measures: NDCG@K with graded gains; MRR and Recall@K, in which a version is relevant or not."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, query_values
+from haystack_crossalign.ranks.table import CENSORED
 
 __all__ = ["MRR", "NDCG", "Recall", "discounts"]
 
 
 @dataclass(frozen=True)
 class NDCG(Measure):
-    """NDCG@K: discounted gain of the relevant versions in the top K, over that of the best possible ranking.
+    """NDCG@K: discounted gain of the versions in the top K, over that of the best possible ranking.
 
-    DCG@K(q) = sum over relevant versions with rank i <= K of 1 / log2(i + 1), gains being 0 or 1; the ideal ranking has
-    min(|R_q|, K) of them on top. Source: Järvelin and Kekäläinen 2002, in the form of trec_eval's ``ndcg_cut``.
-    Unknown where a version is missing from a list shorter than K.
+    DCG@K(q) = sum over versions with rank i <= K of g / log2(i + 1). The gain g is linear: the grade of the version,
+    also where it is below the least grade of a relevant one; 1 for each relevant version where judgments have no
+    grades. The ideal ranking has the versions in the order of their gains. Source: Järvelin and Kekäläinen 2002, in
+    the form of trec_eval's ``ndcg_cut``. Unknown where a version is missing from a list shorter than K.
 
     :param cutoff: K, at least 1.
     """
@@ -32,6 +34,8 @@ class NDCG(Measure):
 
     def compute(self, facts: Facts) -> QueryValues:
         """NDCG of each query, 0..1."""
+        if facts.table.gains is not None and facts.table.gain_ranks is not None:
+            return self._graded(facts, facts.table.gain_ranks.T, facts.table.gains.T)
         discount, ideal = discounts(facts, self.cutoff)
         gained = discount[np.clip(facts.ranks, 0, discount.size - 1)].sum(axis=0)
         best = ideal[np.minimum(facts.relevant, ideal.size - 1)]
@@ -39,6 +43,22 @@ class NDCG(Measure):
             facts,
             gained / np.where(facts.none_relevant, 1.0, best),
             censored=~facts.reaches(self.cutoff),
+            remedy=f"it needs lists of depth {self.cutoff}",
+        )
+
+    def _graded(self, facts: Facts, ranks: NDArray[np.int32], gains: NDArray[np.float64]) -> QueryValues:
+        """NDCG from ranks and gains, each [G, Q]."""
+        size = min(self.cutoff, max(int(ranks.max(initial=0)), ranks.shape[0]))
+        steps = 1.0 / np.log2(np.arange(2, size + 2, dtype=np.float64))
+        discount = np.concatenate((np.zeros(1), steps, np.zeros(1)))
+        gained = (discount[np.clip(ranks, 0, size + 1)] * gains).sum(axis=0)
+        most = min(size, gains.shape[0])
+        best = (-np.sort(-gains, axis=0)[:most] * steps[:most, None]).sum(axis=0)
+        missing = (ranks == CENSORED).any(axis=0)
+        return query_values(
+            facts,
+            gained / np.where(best > 0, best, 1.0),
+            censored=missing & (facts.depth < self.cutoff) & ~facts.ended,
             remedy=f"it needs lists of depth {self.cutoff}",
         )
 

@@ -73,16 +73,17 @@ def read_mining_documents(
     :raises InputError: for the first field that is missing, wrong or repeated.
     """
     file, ids = TextFile(path), dict[str, int]()
-    read = tuple(
-        MiningDocument(
+    read = []
+    for record in records(file):
+        document = MiningDocument(
             unique_id(record, "id", ids),
             record.language(language_field),
             record.text("text", "content"),
             record.optional_text(title_field),
         )
-        for record in records(file)
-    )
-    return read, file.source
+        ids[document.id] = record.line or 0
+        read.append(document)
+    return tuple(read), file.source
 
 
 def read_given_queries(
@@ -100,19 +101,20 @@ def read_given_queries(
     found: dict[str, list[str]] = {}
     ids = {document.id for document in documents}
     for row in queries.rows:
-        if row.relevant is None:
+        relevant = row.relevant()
+        if relevant is None:
             raise InputError(
                 "a query without relevant documents", source=path, line=row.line, field="relevant", seen=row.id,
                 allowed="ids of documents",
             )  # fmt: skip
-        unknown = next((one for one in row.relevant if one not in ids), None)
+        unknown = next((one for one in relevant if one not in ids), None)
         if unknown is not None:
             raise InputError(
                 "no such document", source=path, line=row.line, field="relevant", seen=unknown,
                 allowed="ids of the documents",
             )  # fmt: skip
         if row.language == language:
-            for one in row.relevant:
+            for one in relevant:
                 found.setdefault(one, []).append(row.text)
     return {one: tuple(texts) for one, texts in found.items()}, queries.source
 

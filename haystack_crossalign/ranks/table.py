@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ABSENT", "CENSORED", "RankTable"]
+__all__ = ["ABSENT", "CENSORED", "RankTable", "with_gains"]
 
 ABSENT = 0
 """Rank of a version that does not exist: padding of queries with fewer relevant versions than others."""
@@ -38,6 +38,9 @@ class RankTable:
     :param depth: int32 [Q], number of versions in each result list, or None for exact ranks.
     :param ended: bool [Q], lists that ended by themselves, so that what they lack was never found; None for exact ranks
         and where every list was cut.
+    :param gain_ranks: int32 [Q, G], rank of every version with a gain above 0, also of those below the least grade of a
+        relevant one (same markers), where judgments are graded; None where every relevant version gains 1.
+    :param gains: float64 [Q, G], gains of these versions, 0 where absent.
     :param top_language: int32 [Q], code of the language of the version at rank 1, -1 for an empty list; or None where
         it was not asked for.
     """
@@ -54,9 +57,42 @@ class RankTable:
     depth: NDArray[np.int32] | None = None
     ended: NDArray[np.bool_] | None = None
     top_language: NDArray[np.int32] | None = None
+    gain_ranks: NDArray[np.int32] | None = None
+    gains: NDArray[np.float64] | None = None
 
     @property
     def relevant(self) -> NDArray[np.int64]:
         """Number of relevant versions of each query, |R_q|: int64 [Q]."""
         count: NDArray[np.int64] = (self.relevant_languages >= 0).sum(axis=1)
         return count
+
+
+def with_gains(table: RankTable, gains: NDArray[np.float64], level: float) -> RankTable:
+    """The table of the relevant versions among those with a gain.
+
+    :param table: ranks of every version with a gain above 0, [Q, G].
+    :param gains: float64 [Q, G], gains of these versions, 0 where absent.
+    :param level: least gain of a relevant version.
+    :returns: the table with `gain_ranks` and `gains`, in which only relevant versions have ranks and languages, in
+        their order.
+    """
+    present = table.relevant_languages >= 0
+    relevant = present & (gains >= level)
+    graded = replace(table, gain_ranks=table.ranks, gains=np.where(present, gains, 0.0))
+    if (relevant == present).all():
+        return graded
+    width = int(relevant.sum(axis=1).max(initial=0))
+    order = np.argsort(~relevant, axis=1, kind="stable")[:, :width]
+    kept = np.take_along_axis(relevant, order, axis=1)
+
+    def taken(column: NDArray[np.int32], absent: int) -> NDArray[np.int32]:
+        return np.where(kept, np.take_along_axis(column, order, axis=1), np.int32(absent))
+
+    return replace(
+        graded,
+        relevant_languages=taken(table.relevant_languages, -1),
+        ranks=taken(table.ranks, ABSENT),
+        optimistic=taken(table.optimistic, ABSENT),
+        pessimistic=taken(table.pessimistic, ABSENT),
+        above=np.where(kept[:, :, None], np.take_along_axis(table.above, order[:, :, None], axis=1), 0),
+    )

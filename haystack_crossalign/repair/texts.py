@@ -189,6 +189,7 @@ def _read_documents(path: Path, language_field: str, group_field: str, title_fie
     chunks = 0
     for record in records(file):
         one = unique_id(record, "id", ids)
+        ids[one] = record.line or 0
         passage = Passage(
             id=one,
             group=record.optional_identifier(group_field) or one,

@@ -18,14 +18,22 @@ from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import best_value
 from haystack_crossalign.report.content.aggregates import RowRanks, row_ranks
 from haystack_crossalign.report.content.charts import SPLIT, chart_data
-from haystack_crossalign.report.content.comparison import comparison_context, comparison_finding, detection_notes
+from haystack_crossalign.report.content.comparison import comparison_context, comparison_finding, data_notes_of_both
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
-from haystack_crossalign.report.content.provenance import detection_note, facts, glossary, limits, subject_name
+from haystack_crossalign.report.content.provenance import data_notes, facts, glossary, limits, subject_name
 from haystack_crossalign.report.content.tables import chart_tables, headline_table, measures_table
 from haystack_crossalign.report.content.views import View, main_view, row_label, views, weakest_row
-from haystack_crossalign.report.content.words import count, interval, joined, measure_value, plural, quantity
+from haystack_crossalign.report.content.words import (
+    count,
+    interval,
+    joined,
+    measure_value,
+    nothing_found,
+    plural,
+    quantity,
+)
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 
 __all__ = ["render_html", "render_html_comparison"]
@@ -55,7 +63,7 @@ def render_html(result: Mapping[str, Any]) -> str:
         title=f"Language bias audit: {subject_name(result['provenance'])}",
         subject=subject_name(result["provenance"]),
         **_told(finding(result)),
-        detection=detection_note(result["provenance"]),
+        notes_on_data=data_notes(result["provenance"]),
         ruler=None if subject is None else _ruler(result["rows"][subject]),
         views=contexts,
         texts=texts.entries,
@@ -85,7 +93,7 @@ def render_html_comparison(comparison: Mapping[str, Any], a: Mapping[str, Any], 
         glossary=glossary([*a["rows"], *b["rows"]]),
         limits=list(dict.fromkeys([*limits(a), *limits(b)])),
         **_told(comparison_finding(comparison)),
-        detection=detection_notes(comparison),
+        notes_on_data=data_notes_of_both(comparison),
         **context,
     )
 
@@ -226,6 +234,7 @@ def _environment() -> Environment:
         split=SPLIT,
         count=count,
         measure_value=measure_value,
+        nothing_found=nothing_found,
     )
     return environment
 

@@ -13,16 +13,16 @@ from haystack_crossalign.report.content.comparison import (
     Change,
     changes,
     comparison_finding,
-    detection_notes,
+    data_notes_of_both,
     row_title,
 )
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
-from haystack_crossalign.report.content.provenance import detection_note, facts, subject_name
+from haystack_crossalign.report.content.provenance import data_notes, facts, subject_name
 from haystack_crossalign.report.content.tables import Table, headline_table, heat_table
 from haystack_crossalign.report.content.views import View, main_view, row_label, views
-from haystack_crossalign.report.content.words import count, measure_value, plural, shorten
+from haystack_crossalign.report.content.words import count, measure_value, nothing_found, plural, shorten
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 
 __all__ = ["render_markdown", "render_markdown_comparison"]
@@ -46,9 +46,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     ranks = row_ranks(result)
     found = views(result) if result["rows"] else []
     parts = [f"## Language bias audit: {_plain(subject_name(result['provenance']))}", *_finding(finding(result))]
-    note = detection_note(result["provenance"])
-    if note:
-        parts.append(f"> {_plain(note)}")
+    parts += [f"> {_plain(note)}" for note in data_notes(result["provenance"])]
     if "live" in result:
         parts += _live(result)
     if found:
@@ -77,7 +75,7 @@ def render_markdown_comparison(comparison: Mapping[str, Any]) -> str:
             for change in changes(row)
         ]
         parts.append(f"### {title}\n\n{_grid(['Measure', 'Before', 'After', 'Change', 'p', 'Reading'], lines)}")
-    notes = [*detection_notes(comparison), *comparison.get("notes", [])]
+    notes = [*data_notes_of_both(comparison), *comparison.get("notes", [])]
     parts += [f"> {_plain(note)}" for note in notes]
     parts.append(_folded("Before: how it was measured", _facts(comparison["a"])))
     parts.append(_folded("After: how it was measured", _facts(comparison["b"])))
@@ -112,7 +110,8 @@ def _view(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> l
     heat = heat_data(result, view, ranks, key=view.key)
     parts += [
         f"> {row_label(row, view)}: for {measure_value('share', row['censored']['share'])} of the queries at least one "
-        f"version is not among the {count(row['censored']['depth_max'])} results served; its rank is not known."
+        f"version is not among the {count(row['censored']['depth_max'])} results served"
+        f"{nothing_found(row['censored'])}; its rank is not known."
         for row in rows
         if row["censored"] and row["censored"]["queries"]
     ]

@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
+from haystack_crossalign.report.content.comparison import data_notes_of_both
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import side_by_side
 from haystack_crossalign.report.content.live_words import live_notes
-from haystack_crossalign.report.content.provenance import detection_note
+from haystack_crossalign.report.content.provenance import data_notes
 from haystack_crossalign.report.content.tables import Table as Side
-from haystack_crossalign.report.content.words import DASH, count, measure_value, p_value
+from haystack_crossalign.report.content.words import DASH, count, measure_value, nothing_found, p_value
 
 __all__ = ["comparison_tables", "fitting", "gate_table", "result_view"]
 
@@ -36,8 +37,7 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     """
     for sentence in finding(dict(result)):
         yield Text(sentence)
-    note = detection_note(result["provenance"])
-    if note:
+    for note in data_notes(result["provenance"]):
         yield Text(note)
     if "live" in result:
         for remark in live_notes(result["live"]):
@@ -98,7 +98,7 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
 
     :param comparison: a comparison as a mapping.
     """
-    for note in comparison["notes"]:
+    for note in (*data_notes_of_both(comparison), *comparison["notes"]):
         yield Text(f"Note: {note}")
     for row in comparison["rows"]:
         table = Table(
@@ -182,7 +182,8 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if censored is not None and censored["queries"]:
             notes.append(
                 f"{row['query_language']}: {count(censored['queries'])} of {count(row['queries'])} queries have a "
-                f"relevant document below the depth of the list ({count(censored['depth_max'])}); Max@R is at least "
+                f"relevant document below the depth of the list ({count(censored['depth_max'])})"
+                f"{nothing_found(censored)}; Max@R is at least "
                 f"{measure_value('Max@R', censored['Max@R_lower_bound'])}"
             )
     return notes

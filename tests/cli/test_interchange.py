@@ -69,7 +69,7 @@ def test_a_list_that_is_cut_above_the_english_version_is_said_to_be_cut(
     assert row["measures"]["Max@R"] is None
     assert row["reasons"]["Max@R"]
     assert row["censored"] == {
-        "depth_min": 5, "depth_max": 5, "queries": 6, "share": 1.0, "Max@R_lower_bound": 6.0,
+        "depth_min": 5, "depth_max": 5, "queries": 6, "share": 1.0, "nothing_found": 0, "Max@R_lower_bound": 6.0,
     }  # fmt: skip
     assert "at least 6" in done.out
     gate = crossalign("audit", *files, "--results", tmp_path / "a.run", "--fail-on", "Max@R>10")

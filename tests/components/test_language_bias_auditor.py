@@ -70,7 +70,8 @@ def test_censored_ranks_are_bounded_and_never_averaged() -> None:
     assert row["reasons"]["Max@R"]
     # Five documents were seen: the missing version stands at rank 6 at best.
     assert row["censored"] == {
-        "depth_min": 5, "depth_max": 5, "queries": 1, "share": 1 / 3, "Max@R_lower_bound": (6 + 2 + 2) / 3,
+        "depth_min": 5, "depth_max": 5, "queries": 1, "share": 1 / 3, "nothing_found": 0,
+        "Max@R_lower_bound": (6 + 2 + 2) / 3,
     }  # fmt: skip
     assert row["medians"]["Max@R"]["value"] == 2
     assert found["individual_scores"] == [0.0, 1.0, 1.0]

@@ -104,7 +104,7 @@ def test_a_key_twice_is_refused_with_its_line() -> None:
     for text, line, key, expected in cases:
         with pytest.raises(InputError, match="a key stands twice") as caught:
             parse_json(text, Path("f.json"), line)
-        assert (caught.value.field, caught.value.line) == (key, expected)
+        assert (caught.value.seen, caught.value.line) == (key, expected)
 
 
 @given(

@@ -61,6 +61,7 @@ def test_cut_lists_are_described_with_the_lower_bound_of_max_at_r(table_of):
         "depth_max": 4,
         "queries": 2,
         "share": 0.5,
+        "nothing_found": 0,
         "Max@R_lower_bound": (2 + 4 + 2 + 2) / 4,
     }
 

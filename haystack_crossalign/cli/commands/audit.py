@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,15 @@ Results = Annotated[
 ]
 
 
+RunOrder = Annotated[
+    str | None,
+    typer.Option(
+        "--run-order",
+        metavar="score|rank",
+        help="With --results: what orders the run where scores and ranks contradict each other. Default: the scores, "
+        "and an error where they mostly rise with the rank.",
+    ),
+]
 Live = Annotated[
     str | None,
     typer.Option("--live", metavar="knn,bm25,hybrid", help="With --index: the lists that users get. Default: knn."),
@@ -100,7 +109,7 @@ def audit(
     language_field: live.LanguageField = None,
     group_field: live.GroupField = None,
     content_field: live.ContentField = None,
-    title_field: live.TitleField = None,
+    title_field: opt.TitleField = None,
     auth: live.Auth = None,
     user: live.User = None,
     password_file: live.PasswordFile = None,
@@ -120,6 +129,9 @@ def audit(
     expand_groups: ExpandGroups = None,
     detect_languages: opt.DetectLanguages = False,
     results: Results = None,
+    run_order: RunOrder = None,
+    relevance_level: opt.RelevanceLevel = 1,
+    skip_invalid: opt.SkipInvalid = False,
     model: opt.Model = None,
     embedder: opt.EmbedderFile = None,
     precision: opt.Precision = "auto",
@@ -160,6 +172,7 @@ def audit(
         read_gate,
         read_judgments,
         read_measures,
+        reading_log,
     )
     from haystack_crossalign.cli.shared.session import Session
 
@@ -177,6 +190,9 @@ def audit(
         texts=not no_texts,
         quiet=quiet,
     )
+    if run_order is not None and results is None:
+        raise InputError("--run-order is for --results", source="--run-order", allowed="--results FILE with it")
+    log = reading_log(skip_invalid)
     collection = read_judgments(
         documents,
         queries,
@@ -186,11 +202,21 @@ def audit(
         split=split,
         language_field=language_field or "language",
         group_field=group_field or "parallel_id",
+        title_field=title_field,
         query_language=query_language,
         expand_groups=bool(expand_groups),
         detect=detect_languages,
+        relevance_level=relevance_level,
+        log=log,
     )
-    chosen = {"languages": languages, "measures": measures, "samples": samples, "expand_groups": bool(expand_groups)}
+    chosen: dict[str, Any] = {
+        "languages": languages,
+        "measures": measures,
+        "samples": samples,
+        "expand_groups": bool(expand_groups),
+        **({} if relevance_level == 1 else {"relevance_level": relevance_level}),
+        **({"skip_invalid": True} if skip_invalid else {}),
+    }
     if results is not None:
         if any(value is not None for value in (model, embedder, languages, pairs, run)) or scenario != "multi":
             raise InputError(
@@ -200,7 +226,8 @@ def audit(
             )
         from haystack_crossalign.data.formats.run_files import read_run
 
-        session.run_lists(collection, read_run(results), chosen)
+        log = reading_log(skip_invalid)
+        session.run_lists(collection, read_run(results, order=run_order, log=log), chosen, log)
         return
     collection, plan = prepare_plan(collection, scenario, languages, pairs)
     session.check_plan(collection, plan)

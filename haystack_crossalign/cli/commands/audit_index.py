@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["RETRIEVALS", "audit_live", "refuse_live_options"]
 
 RETRIEVALS = ("knn", "bm25", "hybrid")
-_FILES_ONLY = {"documents": "--documents", "beir": "--beir", "results": "--results"}
+_FILES_ONLY = {"documents": "--documents", "beir": "--beir", "results": "--results", "run_order": "--run-order"}
 _INTERRUPTED = 130
 
 
@@ -106,7 +106,7 @@ def refuse_live_options(given: Mapping[str, Any]) -> None:
         "resume": "--resume",
         "config": "--config",
     }
-    shared = {"model", "language_field", "group_field"}
+    shared = {"model", "language_field", "group_field", "title_field"}
     own |= {name: flag_of(name) for name in SETTINGS if name in given and name not in shared}
     for name, option in own.items():
         if given[name] is not None:
@@ -276,6 +276,7 @@ def _queries(given: Mapping[str, Any], settings: LiveSettings, options: AuditOpt
             seed=options.seed,
             languages=options.languages,
         )
+    from haystack_crossalign.cli.shared.prepare import reading_log
     from haystack_crossalign.opensearch.live.queries import read_live_queries
 
     expand = given["expand_groups"]
@@ -288,6 +289,8 @@ def _queries(given: Mapping[str, Any], settings: LiveSettings, options: AuditOpt
         group_field=settings.group_field,
         default_language=given["query_language"],
         expand_groups=True if expand is None else expand,
+        relevance_level=given["relevance_level"],
+        log=reading_log(given["skip_invalid"]),
     )
 
 
@@ -353,6 +356,8 @@ def _described(
         "measures": given["measures"],
         "probes": given["probes"],
         "expand_groups": given["expand_groups"],
+        **({} if given["relevance_level"] == 1 else {"relevance_level": given["relevance_level"]}),
+        **({"skip_invalid": True} if given["skip_invalid"] else {}),
     }
 
 

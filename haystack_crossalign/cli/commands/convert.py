@@ -20,9 +20,11 @@ def convert(
     workbench: opt.Workbench = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
+    title_field: opt.TitleField = None,
     query_language: opt.QueryLanguage = None,
     expand_groups: opt.ExpandGroups = False,
     detect_languages: opt.DetectLanguages = False,
+    skip_invalid: opt.SkipInvalid = False,
     qrels_out: opt.QrelsFile = None,
     beir_out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write a folder in BEIR's format.")] = None,
     workbench_out: Annotated[
@@ -33,8 +35,8 @@ def convert(
     ] = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Convert judged collections: JSON lines, TREC, BEIR, OpenSearch's Search Relevance Workbench."""
-    from haystack_crossalign.cli.shared.prepare import read_judgments
+    """Convert judged collections: JSON lines, TREC, BEIR, OpenSearch's Search Relevance Workbench. Grades are kept."""
+    from haystack_crossalign.cli.shared.prepare import read_judgments, reading_log
 
     if not any((qrels_out, beir_out, workbench_out, query_set_out)):
         raise InputError(
@@ -49,9 +51,13 @@ def convert(
         split=split,
         language_field=language_field,
         group_field=group_field,
+        title_field=title_field,
         query_language=query_language,
         expand_groups=expand_groups,
         detect=detect_languages,
+        relevance_level=1,
+        log=reading_log(skip_invalid),
+        keep_unanswerable=True,
     )
     from haystack_crossalign.audit.trec import trec_qrels
     from haystack_crossalign.data.formats.beir_writer import write_beir
@@ -73,6 +79,11 @@ def convert(
         write_atomically(path, text)
     if quiet:
         return
+    from haystack_crossalign.audit.provenance import describe_data
+    from haystack_crossalign.report.content.provenance import left_out_note
+
+    if note := left_out_note(describe_data(collection).get("left_out", ())):
+        typer.echo(note, err=True)
     for path in (*written, *texts):
         typer.echo(f"Wrote {path}")
     if left_out:

@@ -95,6 +95,8 @@ def build(
     qrels: opt.QrelsIn = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
+    title_field: opt.TitleField = None,
+    relevance_level: opt.RelevanceLevel = 1,
     language: Language = "en",
     seed: opt.Seed = 0,
     report: Counts = None,
@@ -109,6 +111,7 @@ def build(
     if (corpus is None) == (documents is None):
         raise InputError("nothing to read, or two things", allowed="--corpus and --input, or --documents and --queries")
     sources: tuple[Source, ...]
+    unread: dict[str, int] = {}
     if corpus is not None:
         from haystack_crossalign.triplets.corpora import CORPORA
 
@@ -131,13 +134,16 @@ def build(
                 "no queries of the documents", source="--queries", allowed="a file of queries, or triplets mine"
             )
         from haystack_crossalign.cli.shared.prepare import read_judgments
+        from haystack_crossalign.data.reading_log import ReadingLog
         from haystack_crossalign.triplets.builders import triplets_from_collection
 
         collection = read_judgments(
             documents, queries, qrels, None, None, split="test", language_field=language_field,
-            group_field=group_field, query_language=None, expand_groups=False, detect=False,
+            group_field=group_field, title_field=title_field, query_language=None, expand_groups=False, detect=False,
+            relevance_level=relevance_level, log=ReadingLog(),
         )  # fmt: skip
         found = triplets_from_collection(collection, tags, language=own)
+        unread = {f"{one.what}, {one.reason}": one.count for one in collection.omissions}
         sources = tuple(collection.sources)
     from haystack_crossalign.data.triplets import require_languages, with_unique_ids
 
@@ -146,7 +152,7 @@ def build(
     require_languages(found.triplets, tags, use, source="--languages")
     counts = {f"with {tag}": sum(tag in triplet.targets for triplet in found.triplets) for tag in tags}
     made = with_unique_ids(found.triplets)
-    more = {"left out": dict(found.left_out)}
+    more = {"left out": {**unread, **found.left_out}}
     finish("build", output, report, made, sources, {"triplets": len(made), **counts}, more, quiet=quiet)
 
 

@@ -35,6 +35,25 @@ QueryLanguage = Annotated[
 ExpandGroups = Annotated[
     bool, typer.Option("--expand-groups", help="All versions of a relevant document are relevant too.")
 ]
+RelevanceLevel = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Least grade of a relevant document; NDCG uses all grades as gains.")
+]
+SkipInvalid = Annotated[
+    bool,
+    typer.Option(
+        "--skip-invalid",
+        help="Leave out rows that are wrong, judgments of documents that are not in the pool and queries without "
+        "judgment, and count them by reason, instead of stopping at the first.",
+    ),
+]
+TitleField = Annotated[
+    str | None,
+    typer.Option(
+        "--title-field",
+        metavar="NAME",
+        help="Field of documents that is put before their text; '' for none. Default: title.",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(

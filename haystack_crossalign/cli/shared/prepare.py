@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.cli.shared.options import split_names
 from haystack_crossalign.errors import InputError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder
     from haystack_crossalign.audit.scenarios import Scenario
     from haystack_crossalign.data.collection import JudgedCollection
+    from haystack_crossalign.data.reading_log import ReadingLog
     from haystack_crossalign.measures import Measure
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "read_gate",
     "read_judgments",
     "read_measures",
+    "reading_log",
 ]
 
 
@@ -69,14 +71,31 @@ def read_judgments(
     split: str,
     language_field: str,
     group_field: str,
+    title_field: str | None,
     query_language: str | None,
     expand_groups: bool,
     detect: bool,
+    relevance_level: int,
+    log: ReadingLog,
+    keep_unanswerable: bool = False,
 ) -> JudgedCollection:
     """The judged collection that the options name: files, or a BEIR folder.
 
+    :param log: decides whether invalid rows are left out, and counts them.
+    :param keep_unanswerable: keep queries without relevant document, to convert judgments.
     :raises InputError: when both or neither are named, or a file is wrong.
     """
+    shared: dict[str, Any] = {
+        "language_field": language_field,
+        "group_field": group_field,
+        "title_field": "title" if title_field is None else title_field or None,
+        "default_language": query_language,
+        "expand_groups": expand_groups,
+        "detect": detect,
+        "relevance_level": relevance_level,
+        "keep_unanswerable": keep_unanswerable,
+        "log": log,
+    }
     if beir is not None:
         if any(path is not None for path in (documents, queries, qrels, workbench)):
             raise InputError(
@@ -85,15 +104,7 @@ def read_judgments(
             )
         from haystack_crossalign.data.formats.beir import read_beir
 
-        return read_beir(
-            beir,
-            split=split,
-            language_field=language_field,
-            group_field=group_field,
-            default_language=query_language,
-            expand_groups=expand_groups,
-            detect=detect,
-        )
+        return read_beir(beir, split=split, **shared)
     if documents is None or queries is None:
         raise InputError(
             "no documents and queries",
@@ -101,17 +112,17 @@ def read_judgments(
         )
     from haystack_crossalign.data.formats.read import read_collection
 
-    return read_collection(
-        documents,
-        queries,
-        qrels=qrels,
-        workbench=workbench,
-        language_field=language_field,
-        group_field=group_field,
-        default_language=query_language,
-        expand_groups=expand_groups,
-        detect=detect,
-    )
+    return read_collection(documents, queries, qrels=qrels, workbench=workbench, **shared)
+
+
+def reading_log(skip_invalid: bool) -> ReadingLog:
+    """What decides whether invalid rows are left out; errors name the option.
+
+    :param skip_invalid: --skip-invalid.
+    """
+    from haystack_crossalign.data.reading_log import ReadingLog
+
+    return ReadingLog(skip_invalid=skip_invalid, remedy="or --skip-invalid, which leaves out and counts what is wrong")
 
 
 def prepare_plan(

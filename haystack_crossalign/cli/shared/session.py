@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.audit.scenarios import Scenario
     from haystack_crossalign.data.collection import JudgedCollection
     from haystack_crossalign.data.formats.run_files import Run
+    from haystack_crossalign.data.reading_log import ReadingLog
     from haystack_crossalign.measures import Measure
     from haystack_crossalign.opensearch.live.queries import LiveQueries
 
@@ -120,9 +121,13 @@ class Session:
             )
         self._finish(result, lambda: self._trec(collection, plan))
 
-    def run_lists(self, collection: JudgedCollection, run: Run, options: Mapping[str, Any]) -> None:
+    def run_lists(self, collection: JudgedCollection, run: Run, options: Mapping[str, Any], log: ReadingLog) -> None:
         """Audit the lists of a TREC run, write the files and print the summary.
 
+        :param collection: documents, queries and judgments.
+        :param run: the lists.
+        :param options: what the user chose, for the provenance.
+        :param log: what the run's reader left out.
         :raises typer.Exit: with code 1 when the gate fails.
         """
         from haystack_crossalign.audit.result_lists import audit_run
@@ -136,6 +141,7 @@ class Session:
             also=self._gated(),
             samples=self.samples,
             seed=self.seed,
+            log=log,
         )
         self._finish(result, lambda: self._trec(collection, ()))
 

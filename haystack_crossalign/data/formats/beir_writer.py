@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.formats.run_files import whole
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.languages import UNDETERMINED
@@ -39,7 +40,8 @@ def write_beir(
     :param group_field: name of the parallel group in ``metadata``; a document that is alone in a group named after
         itself gets none.
     :returns: the files written.
-    :raises InputError: for an id that the tab-separated judgments cannot hold, or a folder that cannot be made.
+    :raises InputError: for a grade that is no whole number, an id that the tab-separated judgments cannot hold, or a
+        folder that cannot be made.
     """
     documents, queries = collection.documents, collection.queries
     for kind, ids in (("document", documents.ids), ("query", queries.ids)):
@@ -60,9 +62,9 @@ def write_beir(
         for one, text, language in zip(queries.ids, queries.texts, queries.languages, strict=True)
     )
     judgments = "".join(
-        f"{query}\t{documents.ids[index]}\t1\n"
-        for query, indices in zip(queries.ids, collection.relevant, strict=True)
-        for index in indices
+        f"{query}\t{documents.ids[index]}\t{whole(grade, 'a BEIR folder')}\n"
+        for number, query in enumerate(queries.ids)
+        for index, grade in sorted(collection.judged(number).items())
     )
     root = Path(folder)
     try:

@@ -11,17 +11,19 @@ A query::
 
     {"id": "q1", "text": "…", "language": "zh", "relevant": ["d1", "d2"]}
 
-``parallel_id`` may stand for ``relevant``: all documents of that group are relevant. With a qrels file neither is
-needed.
+``relevant`` may give grades, ``{"d1": 2, "d2": 0}``. ``parallel_id`` may stand for it: all documents of that group are
+relevant. With a qrels file neither is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from haystack_crossalign.data.collection import Documents
 from haystack_crossalign.data.judgments import QueryFile, QueryRow
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record, Vectors
@@ -38,6 +40,7 @@ def read_documents(
     id_field: str = "id",
     title_field: str | None = None,
     default_language: str | None = None,
+    log: ReadingLog | None = None,
 ) -> tuple[Documents, Source]:
     """Documents from a JSON lines file.
 
@@ -47,26 +50,43 @@ def read_documents(
     :param id_field: field that holds the id.
     :param title_field: field whose text is put before the text, with a space between, as BEIR does; None for none.
     :param default_language: language of documents that name none; None where each must name one.
+    :param log: counts the documents with a title, and rows that are left out.
     :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
     """
-    file = TextFile(path)
+    log = log or ReadingLog()
     default = default_tag(default_language)
-    vectors = Vectors()
+    vectors = Vectors(strict=not log.skip_invalid)
     ids: dict[str, int] = {}
     languages, groups, texts = [], [], []
-    for record in records(file):
-        one = unique_id(record, id_field, ids)
-        text = record.text("text", "content")
-        title = "" if title_field is None else record.optional_text(title_field)
-        languages.append(record.language(language_field, default))
-        groups.append(record.optional_identifier(group_field) or one)
-        texts.append(f"{title} {text}" if title else text)
-        vectors.add(record)
+    file = TextFile(path, partial(log.refuse, "document"))
+    for line, content in file:
+        try:
+            record = Record(parse_json_object(content, file.path, line), file.path, line)
+            one = unique_id(record, id_field, ids)
+            text, titled = record.titled_text(title_field, "text", "content")
+            language = record.language(language_field, default)
+            group = record.optional_identifier(group_field) or one
+            vectors.add(record)
+        except InputError as error:
+            log.refuse("document", error)
+            continue
+        ids[one] = line
+        languages.append(language)
+        groups.append(group)
+        texts.append(text)
+        log.titled += titled
+    if not ids:
+        raise InputError("no document left", source=path, allowed="at least one document without a fault")
+    odd = set(_odd_vectors(vectors, "document", list(ids), log))
+
+    def kept(column: Iterable[str]) -> tuple[str, ...]:
+        return tuple([value for number, value in enumerate(column) if number not in odd]) if odd else tuple(column)
+
     documents = Documents(
-        ids=tuple(ids),
-        languages=tuple(languages),
-        groups=tuple(groups),
-        texts=tuple(texts),
+        ids=kept(ids),
+        languages=kept(languages),
+        groups=kept(groups),
+        texts=kept(texts),
         vectors=vectors.array(),
     )
     return documents, file.source
@@ -79,6 +99,7 @@ def read_queries(
     group_field: str = "parallel_id",
     id_field: str = "id",
     default_language: str | None = None,
+    log: ReadingLog | None = None,
 ) -> QueryFile:
     """Queries from a JSON lines file, with the judgments that stand beside them.
 
@@ -87,27 +108,46 @@ def read_queries(
     :param group_field: field that holds the parallel group whose documents are relevant.
     :param id_field: field that holds the id.
     :param default_language: language of queries that name none; None where each must name one.
+    :param log: counts rows that are left out.
     :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
     """
-    file = TextFile(path)
+    log = log or ReadingLog()
     default = default_tag(default_language)
-    vectors = Vectors()
+    vectors = Vectors(strict=not log.skip_invalid)
     ids: dict[str, int] = {}
     rows = []
-    for record in records(file):
-        one = unique_id(record, id_field, ids)
-        rows.append(
-            QueryRow(
-                id=one,
+    file = TextFile(path, partial(log.refuse, "query"))
+    for line, content in file:
+        try:
+            record = Record(parse_json_object(content, file.path, line), file.path, line)
+            row = QueryRow(
+                id=unique_id(record, id_field, ids),
                 language=record.language(language_field, default),
                 text=record.text("text", "content"),
-                line=record.line or 0,
-                relevant=record.identifiers("relevant"),
+                line=line,
+                grades=record.graded_identifiers("relevant"),
                 group=record.optional_identifier(group_field),
             )
-        )
-        vectors.add(record)
-    return QueryFile(rows=tuple(rows), path=file.path, source=file.source, vectors=vectors.array())
+            vectors.add(record)
+        except InputError as error:
+            log.refuse("query", error)
+            continue
+        ids[row.id] = line
+        rows.append(row)
+    if not ids:
+        raise InputError("no query left", source=path, allowed="at least one query without a fault")
+    odd = set(_odd_vectors(vectors, "query", list(ids), log))
+    kept = tuple([row for number, row in enumerate(rows) if number not in odd])
+    return QueryFile(rows=kept, path=file.path, source=file.source, vectors=vectors.array())
+
+
+def _odd_vectors(vectors: Vectors, what: str, ids: Sequence[str], log: ReadingLog) -> list[int]:
+    """Positions of the records whose vectors do not fit the others, which are taken out of ``vectors`` and counted."""
+    odd = vectors.misfits() if log.skip_invalid else []
+    for number in odd:
+        log.leave_out(what, "vector missing or of another length than most", ids[number])
+    vectors.drop(set(odd))
+    return odd
 
 
 def records(file: TextFile) -> Iterator[Record]:
@@ -120,9 +160,12 @@ def records(file: TextFile) -> Iterator[Record]:
 
 
 def unique_id(record: Record, field: str, seen: dict[str, int]) -> str:
-    """The id of a record, which is put into ``seen`` with its line.
+    """The id of a record.
 
-    :raises InputError: where the id stands in ``seen`` already.
+    :param record: the record.
+    :param field: field that holds the id.
+    :param seen: the ids before it with their lines; the caller adds this one.
+    :raises InputError: where the id is missing, or stands in ``seen`` already.
     """
     one = record.identifier(field)
     if one in seen:
@@ -134,7 +177,6 @@ def unique_id(record: Record, field: str, seen: dict[str, int]) -> str:
             seen=one,
             allowed="ids that are unique",
         )
-    seen[one] = record.line or 0
     return one
 
 

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from haystack_crossalign.data.check import check_judgments
 from haystack_crossalign.data.collection import JudgedCollection
-from haystack_crossalign.data.detect import detect_languages
 from haystack_crossalign.data.formats.jsonl import read_documents, read_queries
 from haystack_crossalign.data.formats.relevance_workbench import judgments_as_qrels, read_judgments
 from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
-from haystack_crossalign.data.judgments import (
-    Qrels,
-    QueryFile,
-    expand_to_groups,
-    relevant_from_qrels,
-    relevant_from_queries,
-)
+from haystack_crossalign.data.join import join_judgments
+from haystack_crossalign.data.judgments import Qrels, QueryFile, grades_from_qrels, grades_from_queries
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
 
-__all__ = ["read_collection"]
+__all__ = ["read_collection", "read_given_judgments", "read_query_file"]
 
 
 def read_collection(
@@ -33,13 +27,19 @@ def read_collection(
     workbench: str | Path | None = None,
     language_field: str = "language",
     group_field: str = "parallel_id",
-    title_field: str | None = None,
+    title_field: str | None = "title",
     default_language: str | None = None,
     expand_groups: bool = False,
     detect: bool = False,
+    relevance_level: int = 1,
+    keep_unanswerable: bool = False,
     name: str | None = None,
+    log: ReadingLog | None = None,
 ) -> JudgedCollection:
     """Documents in JSON lines, queries in JSON lines or TSV (by the ending ``.tsv``), and their judgments.
+
+    All files may be compressed with gzip. Queries whose judgments are all below ``relevance_level`` are left out and
+    counted, as is everything else that plays no part.
 
     :param documents: the documents, see `jsonl.read_documents`.
     :param queries: the queries, see `jsonl.read_queries` and `trec.read_query_tsv`.
@@ -47,51 +47,89 @@ def read_collection(
     :param workbench: a judgment list of OpenSearch's Search Relevance Workbench, in place of ``qrels``.
     :param language_field: field that holds the language, in both files.
     :param group_field: field that holds the parallel group, in both files.
-    :param title_field: field of the documents that is put before their text; None for none.
+    :param title_field: field of the documents that is put before their text, as in BEIR; None for none.
     :param default_language: language of the queries that name none; None where each must name one.
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
     :param detect: whether to detect the language of documents and queries that name none, see `detect_languages`.
+    :param relevance_level: least grade of a relevant document, at least 1.
+    :param keep_unanswerable: keep queries without relevant document: to convert judgments, not to audit them.
     :param name: what to call the collection; the name of the documents file without its ending where it is None.
+    :param log: decides whether invalid rows are left out, and counts them.
     :raises InputError: for the first thing that is wrong, with file, line and field.
     """
+    log = log or ReadingLog()
     pool, source = read_documents(
         documents,
         language_field=language_field,
         group_field=group_field,
         title_field=title_field,
         default_language=UNDETERMINED if detect else None,
+        log=log,
     )
     if detect and default_language is None:
         default_language = UNDETERMINED
-    if plain_name(Path(queries)).suffix.lower() == ".tsv":
-        file = read_query_tsv(queries, default_language=default_language)
-    else:
-        file = read_queries(
-            queries, language_field=language_field, group_field=group_field, default_language=default_language
-        )
-    sources: tuple[Source, ...] = (source, file.source)
-    judged = _judgments(qrels, workbench, file)
-    if judged is None:
-        relevant = relevant_from_queries(file, pool, group_field=group_field)
-    else:
-        relevant = relevant_from_qrels(file, pool, judged)
-        sources = (*sources, judged.source)
-    if expand_groups:
-        relevant = expand_to_groups(pool, relevant)
-    collection = JudgedCollection(
-        name=plain_name(Path(documents)).stem if name is None else name,
-        documents=pool,
-        queries=file.queries,
-        relevant=relevant,
-        sources=sources,
+    file = read_query_file(
+        queries, language_field=language_field, group_field=group_field, default_language=default_language, log=log
     )
-    check_judgments(collection, source=file.path, query_lines=[row.line for row in file.rows])
-    return detect_languages(collection) if detect else collection
+    sources: tuple[Source, ...] = (source, file.source)
+    given = read_given_judgments(qrels, workbench, file, log=log)
+    if given is None:
+        judged = grades_from_queries(file, pool, group_field=group_field, log=log)
+    else:
+        judged = grades_from_qrels(file, pool, given, log=log)
+        sources = (*sources, given.source)
+    return join_judgments(
+        plain_name(Path(documents)).stem if name is None else name,
+        pool,
+        file,
+        judged,
+        sources=sources,
+        judgments_path=file.path if given is None else given.path,
+        log=log,
+        title_field=title_field,
+        expand_groups=expand_groups,
+        detect=detect,
+        relevance_level=relevance_level,
+        keep_unanswerable=keep_unanswerable,
+    )
 
 
-def _judgments(qrels: str | Path | None, workbench: str | Path | None, file: QueryFile) -> Qrels | None:
+def read_query_file(
+    path: str | Path,
+    *,
+    language_field: str = "language",
+    group_field: str = "parallel_id",
+    default_language: str | None = None,
+    log: ReadingLog | None = None,
+) -> QueryFile:
+    """Queries in JSON lines, or in tab-separated columns by the ending ``.tsv``.
+
+    :param path: the file; a final ``.gz`` is not part of its ending.
+    :param language_field: field that holds the language.
+    :param group_field: field that holds the parallel group.
+    :param default_language: language of the queries that name none.
+    :param log: decides whether invalid rows are left out, and counts them.
+    """
+    if plain_name(Path(path)).suffix.lower() == ".tsv":
+        return read_query_tsv(path, default_language=default_language, log=log)
+    return read_queries(
+        path, language_field=language_field, group_field=group_field, default_language=default_language, log=log
+    )
+
+
+def read_given_judgments(
+    qrels: str | Path | None, workbench: str | Path | None, file: QueryFile, *, log: ReadingLog | None = None
+) -> Qrels | None:
+    """The judgments of a qrels file or of a judgment list; None where neither is given.
+
+    :param qrels: a TREC qrels file.
+    :param workbench: a judgment list of the Search Relevance Workbench.
+    :param file: the queries, which a judgment list names by their texts.
+    :param log: decides whether invalid rows are left out, and counts them.
+    :raises InputError: where both are given, or the file is wrong.
+    """
     if qrels is not None and workbench is not None:
         raise InputError("judgments from two files", seen=f"{qrels}, {workbench}", allowed="one of them")
     if workbench is not None:
-        return judgments_as_qrels(read_judgments(workbench), file.queries)
-    return None if qrels is None else read_qrels(qrels)
+        return judgments_as_qrels(read_judgments(workbench, log=log), file.queries, log=log)
+    return None if qrels is None else read_qrels(qrels, log=log)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from haystack_crossalign.data.collection import JudgedCollection, Queries
 from haystack_crossalign.data.judgments import Judgment, Qrels
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, read_json_object
@@ -63,23 +64,22 @@ class QuerySet:
     left_out: tuple[str, ...]
 
 
-def format_judgments(
-    collection: JudgedCollection, *, name: str | None = None, description: str = "", rating: float = 1.0
-) -> str:
-    """The JSON of a judgment list: every relevant document of every query.
+def format_judgments(collection: JudgedCollection, *, name: str | None = None, description: str = "") -> str:
+    """The JSON of a judgment list: every judged document of every query with its grade as rating.
 
-    Queries of the same text are one there; it gets the relevant documents of all of them.
+    Queries of the same text are one there; it gets the judged documents of all of them, each with its highest grade.
 
     :param collection: queries and judgments.
     :param name: name of the list, at most 50 characters; the collection's where it is None.
     :param description: at most 250 characters.
-    :param rating: rating of every relevant document.
     :raises InputError: for a name or description that the Workbench refuses.
     """
-    ratings: dict[str, dict[str, str]] = {}
-    for text, indices in zip(collection.queries.texts, collection.relevant, strict=True):
+    ratings: dict[str, dict[str, int | float]] = {}
+    for query, text in enumerate(collection.queries.texts):
         rated = ratings.setdefault(text, {})
-        rated.update({collection.documents.ids[index]: f"{rating:.3f}" for index in indices})
+        for index, grade in collection.judged(query).items():
+            document = collection.documents.ids[index]
+            rated[document] = max(grade, rated.get(document, grade))
     return _dump(
         _heading(collection.name if name is None else name, description)
         | {
@@ -87,9 +87,12 @@ def format_judgments(
             "judgmentRatings": [
                 {
                     "query": text,
-                    "ratings": [{"docId": document, "rating": value} for document, value in sorted(rated.items())],
+                    "ratings": [
+                        {"docId": document, "rating": _written(value)} for document, value in sorted(rated.items())
+                    ],
                 }
                 for text, rated in ratings.items()
+                if rated
             ],
         }
     )
@@ -124,13 +127,15 @@ def format_query_set(queries: Queries, *, name: str, description: str = "") -> Q
     return QuerySet(_dump(body), tuple(left_out))
 
 
-def read_judgments(path: str | Path) -> JudgmentList:
+def read_judgments(path: str | Path, *, log: ReadingLog | None = None) -> JudgmentList:
     """A judgment list from a file: a request body, or the answer of ``GET …/judgments/<id>``.
 
     :param path: the file.
+    :param log: counts ratings that are left out.
     :raises InputError: for a file that cannot be read or holds no judgment list, and for the first field that is
-        missing or wrong; for a document that is rated twice under a query.
+        missing or wrong; for a document that is rated twice under a query, differently.
     """
+    log = log or ReadingLog()
     value, source = read_json_object(path)
     path = Path(path)
     record = _list_of(value, path)
@@ -141,42 +146,57 @@ def read_judgments(path: str | Path) -> JudgmentList:
             raise entry.error("query stands twice", "query", query, "each query text once")
         rated: dict[str, float] = {}
         for item in entry.objects("ratings"):
-            document = item.identifier("docId")
+            try:
+                document, rating = item.identifier("docId"), _rating(item)
+                if rated.get(document, rating) != rating:
+                    raise item.error(
+                        "document rated twice, differently", "docId", document, "one rating for each query and document"
+                    )
+            except InputError as error:
+                log.refuse("judgment", error, reason=error.problem, name=item.prefix.rstrip("."))
+                continue
             if document in rated:
-                raise item.error("document rated twice", "docId", document, "each document once under a query")
-            rated[document] = _rating(item)
+                log.leave_out("judgment", "repeated with the same grade", item.prefix.rstrip("."))
+            rated[document] = rating
         ratings[query] = tuple(rated.items())
     name = record.optional_text("name") or plain_name(path).stem
     return JudgmentList(name=name, ratings=tuple(ratings.items()), path=path, source=source)
 
 
-def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, relevant_from: float = 1.0) -> Qrels:
-    """Judgments of the queries with the same texts.
+def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, log: ReadingLog | None = None) -> Qrels:
+    """Judgments of the queries with the same texts. Grades are the ratings; those of other queries are left out.
 
     :param judgments: the list.
     :param queries: the queries; several of one text all get its judgments.
-    :param relevant_from: least rating of a relevant document. Grades are the ratings in whole numbers, at least 1
-        where relevant and 0 elsewhere.
-    :raises InputError: for a query of the list that is not among ``queries``.
+    :param log: counts ratings that are left out.
+    :raises InputError: when no query of the list is among ``queries``.
     """
+    log = log or ReadingLog()
     ids: dict[str, list[str]] = {}
     for one, text in zip(queries.ids, queries.texts, strict=True):
         ids.setdefault(text, []).append(one)
     found = []
-    for text, rated in judgments.ratings:
-        if text not in ids:
-            raise InputError(
-                "unknown query",
-                source=judgments.path,
-                field="query",
-                seen=text,
-                allowed="the text of a query of the collection",
-            )
-        for query in ids[text]:
-            for document, rating in rated:
-                grade = max(1, math.floor(rating)) if rating >= relevant_from else 0
-                found.append(Judgment(query=query, document=document, grade=grade, line=0))
+    if not any(text in ids for text, _ in judgments.ratings):
+        raise InputError(
+            "unknown query: no query of the list is one of the queries",
+            source=judgments.path,
+            field="query",
+            seen=judgments.ratings[0][0],
+            allowed="the text of a query of the collection",
+        )
+    for number, (text, rated) in enumerate(judgments.ratings):
+        for document, rating in rated:
+            grade = int(rating) if rating.is_integer() else rating
+            found += [Judgment(query=query, document=document, grade=grade, line=0) for query in ids.get(text, ())]
+            if text not in ids:
+                # By number: results that are to hold no texts name it too.
+                log.leave_out("judgment", "query not among the queries", f"judgmentRatings[{number}]")
     return Qrels(judgments=tuple(found), path=judgments.path, source=judgments.source)
+
+
+def _written(rating: float) -> str:
+    """A rating as the Workbench writes it: three decimals, or as many as it has."""
+    return f"{rating:.3f}" if round(rating, 3) == rating else repr(rating)
 
 
 _ALLOWED_QUERY = f"at most {_LONGEST_QUERY} characters on one line, without quotation marks, backslashes, '<' and '>'"

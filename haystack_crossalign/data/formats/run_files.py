@@ -9,18 +9,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.data.collection import Documents, Queries
+from haystack_crossalign.data.formats.run_order import (
+    ORDERS,
+    Contradictions,
+    RunLine,
+    check_ranks,
+    find_contradictions,
+    in_order,
+    rank_of,
+)
+from haystack_crossalign.data.judgments import Grade
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile
-from haystack_crossalign.ranks.ties import tie_key
 
-__all__ = ["Run", "RunArrays", "format_qrels", "format_run", "read_run", "run_arrays"]
+__all__ = [
+    "Run",
+    "RunArrays",
+    "format_qrels",
+    "format_run",
+    "matching_run",
+    "read_run",
+    "run_arrays",
+    "whole",
+]
 
 DEFAULT_TAG = "crossalign"
 _LARGEST = float(np.finfo(np.float32).max)
@@ -39,6 +59,8 @@ class Run:
     :param tag: name of the run, that of its first line.
     :param path: the file.
     :param source: its name and hash.
+    :param order: ``score`` or ``rank`` where the reader was told which to believe; None: by score.
+    :param contradictions: where scores and ranks contradict each other; None where they do not, or ``order`` is given.
     """
 
     query_ids: tuple[str, ...]
@@ -46,6 +68,8 @@ class Run:
     tag: str
     path: Path
     source: Source
+    order: str | None = None
+    contradictions: Contradictions | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,65 +121,143 @@ def format_run(
     return "".join(lines)
 
 
-def format_qrels(query_ids: Sequence[str], relevant: Sequence[Sequence[str]], *, grade: int = 1) -> str:
+def format_qrels(query_ids: Sequence[str], judged: Sequence[Sequence[str] | Mapping[str, Grade]]) -> str:
     """The text of a TREC qrels file: ``query 0 document grade``, documents ascending by id.
 
     :param query_ids: ids of the queries.
-    :param relevant: ids of the relevant documents of each query.
-    :param grade: grade of all of them, above 0.
-    :raises InputError: for an id that is empty or has white space, or one that stands twice.
+    :param judged: ids of the judged documents of each query with their grades; ids alone have grade 1.
+    :raises InputError: for an id that is empty or has white space, one that stands twice, or a grade that is no whole
+        number.
     """
-    return "".join(
-        f"{query} 0 {document} {grade}\n"
-        for query, documents in zip(_unique("query", query_ids), relevant, strict=True)
-        for document in sorted(_unique("document", documents))
-    )
+    lines = []
+    for query, documents in zip(_unique("query", query_ids), judged, strict=True):
+        for document in sorted(_unique("document", list(documents))):
+            grade = documents[document] if isinstance(documents, Mapping) else 1
+            lines.append(f"{query} 0 {document} {whole(grade, 'a TREC qrels file')}\n")
+    return "".join(lines)
 
 
-def read_run(path: str | Path) -> Run:
+def whole(grade: Grade, target: str) -> int:
+    """A grade as a whole number.
+
+    :param grade: the grade.
+    :param target: what it is to be written to, for the message.
+    :raises InputError: for a fraction.
+    """
+    if grade != int(grade):
+        raise InputError(
+            f"{target} holds whole grades only",
+            field="grade",
+            seen=grade,
+            allowed="whole numbers (a judgment list of the Search Relevance Workbench keeps fractions)",
+        )
+    return int(grade)
+
+
+def read_run(path: str | Path, *, order: str | None = None, log: ReadingLog | None = None) -> Run:
     """A TREC run, ordered by score descending; documents of equal score by their ranks, then in the order of ties.
 
     The rank column is what the engine returned and its users saw, so an order that prefers a language within equal
     scores is a finding, not an artifact to be taken out. Where ranks are equal too, or no whole numbers, the order is
     that of `haystack_crossalign.ranks.ties`.
 
+    Scores and ranks can contradict each other, as where the scores are distances. They are compared on documents that
+    are neighbours in rank: where more of these pairs contradict each other than agree, the run is refused unless
+    ``order`` says which to believe; where fewer do, the scores count, as in trec_eval, and the pairs are counted. A
+    rank column that is not made of different whole numbers within each query says nothing.
+
     :param path: the file: ``query Q0 document rank score tag``, separated by tabs or spaces.
-    :raises InputError: for a file that cannot be read, another number of columns, a score that is no finite number,
-        or a document that stands twice under a query.
+    :param order: ``rank`` for the ranks alone, ``score`` for the scores alone; None for both, held against each other.
+    :param log: decides whether invalid lines are left out, and counts them.
+    :raises InputError: for a file that cannot be read, another number of columns, a score that is no finite number, a
+        document that stands twice under a query, scores that contradict the ranks, and ranks that order nothing where
+        they are to be believed.
     """
-    file = TextFile(path)
-    rankings: dict[str, dict[str, tuple[float, float]]] = {}
+    if order not in (None, *ORDERS):
+        raise InputError("unknown order", field="order", seen=order, allowed=", ".join(ORDERS))
+    log = log or ReadingLog()
+    file = TextFile(path, partial(log.refuse, "result"))
+    rankings: dict[str, dict[str, RunLine]] = {}
     first_tag = ""
-    for line, text in file:
+    for number, text in file:
         cells = text.split()
-        if len(cells) != 6:
-            raise InputError(
-                "wrong columns",
-                source=file.path,
-                line=line,
-                seen=text,
-                allowed="6 columns: query, Q0, document, rank, score, tag",
-            )
-        query, _, document, rank, score, tag = cells
+        try:
+            if len(cells) != 6:
+                raise InputError(
+                    "wrong columns",
+                    source=file.path,
+                    line=number,
+                    seen=text,
+                    allowed="6 columns: query, Q0, document, rank, score, tag",
+                )
+            query, _, document, rank, score, tag = cells
+            if document in rankings.get(query, ()):
+                raise InputError(
+                    "retrieved twice",
+                    source=file.path,
+                    line=number,
+                    field="document",
+                    seen=f"{query} {document}",
+                    allowed="one line for each query and document",
+                )
+            line = RunLine(_finite(score, file.path, number), rank_of(rank), number)
+        except InputError as error:
+            log.refuse("result", error)
+            continue
         first_tag = first_tag or tag
-        ranking = rankings.setdefault(query, {})
-        if document in ranking:
-            raise InputError(
-                "retrieved twice",
-                source=file.path,
-                line=line,
-                field="document",
-                seen=f"{query} {document}",
-                allowed="one line for each query and document",
-            )
-        ranking[document] = _finite(score, file.path, line), _rank(rank)
+        rankings.setdefault(query, {})[document] = line
+    contradictions = None
+    if order is None:
+        contradictions = find_contradictions(rankings, file.path)
+    elif order == "rank":
+        check_ranks(rankings, file.path)
+    ordered = [in_order(ranking, order) for ranking in rankings.values()]
     return Run(
         query_ids=tuple(rankings),
-        rankings=tuple(_ordered(ranking) for ranking in rankings.values()),
+        rankings=tuple(ordered),
         tag=first_tag,
         path=file.path,
         source=file.source,
+        order=order,
+        contradictions=contradictions,
     )
+
+
+def matching_run(run: Run, queries: Queries, documents: Documents, log: ReadingLog) -> Run:
+    """The part of a run that a collection can be asked about; the rest is left out and counted.
+
+    :param run: the run.
+    :param queries: the queries; lists of others play no part.
+    :param documents: the pool; a document outside of it is invalid.
+    :param log: decides whether invalid results are left out, and counts them.
+    :raises InputError: when no list is of one of the queries, or a document is not in the pool.
+    """
+    asked, known = set(queries.ids), set(documents.ids)
+    kept: dict[str, tuple[tuple[str, float], ...]] = {}
+    for query, ranking in zip(run.query_ids, run.rankings, strict=True):
+        if query not in asked:
+            log.leave_out("ranking", "query not among the queries", query)
+            continue
+        strangers = [document for document, _ in ranking if document not in known]
+        for document in strangers:
+            error = InputError(
+                f"query '{query}' has a document that is not in the pool",
+                source=run.path,
+                field="docid",
+                seen=document,
+                allowed=f"ids of the {len(known)} documents",
+            )
+            log.refuse("result", error, reason="document not in the pool", name=f"{query} {document}")
+        kept[query] = tuple(pair for pair in ranking if pair[0] in known) if strangers else ranking
+    if not kept:
+        raise InputError(
+            "unknown query: no list is of one of the queries",
+            source=run.path,
+            field="query",
+            seen=run.query_ids[0] if run.query_ids else "",
+            allowed="a query of the collection, such as " + ", ".join(f"'{one}'" for one in queries.ids[:3]),
+        )
+    return replace(run, query_ids=tuple(kept), rankings=tuple(kept.values()))
 
 
 def run_arrays(run: Run, queries: Queries, documents: Documents) -> RunArrays:
@@ -184,21 +286,6 @@ def run_arrays(run: Run, queries: Queries, documents: Documents) -> RunArrays:
         retrieved[row, : len(ranking)] = [index_of.get(document, UNKNOWN) for document, _ in ranking]
         scores[row, : len(ranking)] = [score for _, score in ranking]
     return RunArrays(retrieved, scores)
-
-
-def _ordered(ranking: Mapping[str, tuple[float, float]]) -> tuple[tuple[str, float], ...]:
-    """(document id, score) pairs, best first, of documents with their scores and ranks."""
-    keys = {document: (-score, rank) for document, (score, rank) in ranking.items()}
-    if len(set(keys.values())) < len(keys):
-        order = sorted(keys, key=lambda document: (keys[document], tie_key(document)))
-    else:
-        order = sorted(keys, key=keys.__getitem__)
-    return tuple((document, ranking[document][0]) for document in order)
-
-
-def _rank(text: str) -> float:
-    # What is no number orders nothing; scores do.
-    return int(text) if text.isascii() and text.isdigit() else math.inf
 
 
 def _finite(text: str, path: Path, line: int) -> float:

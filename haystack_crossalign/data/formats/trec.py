@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from haystack_crossalign.data.formats.jsonl import default_tag
 from haystack_crossalign.data.judgments import Judgment, Qrels, QueryFile, QueryRow
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import TextFile
+from haystack_crossalign.files.records import whole_grade
 from haystack_crossalign.languages import normalise_language
 
 __all__ = ["parse_judgments", "read_qrels", "read_query_tsv"]
@@ -17,121 +20,160 @@ _ID_HEADERS = frozenset({"id", "qid", "query_id", "query-id", "_id"})
 _QUERY_HEADERS = _ID_HEADERS | {"query"}
 
 
-def read_qrels(path: str | Path) -> Qrels:
+def read_qrels(path: str | Path, *, log: ReadingLog | None = None) -> Qrels:
     """Judgments from a TREC qrels file: ``query iteration document grade``, separated by tabs or spaces.
 
     :param path: the file.
-    :raises InputError: for a file that cannot be read, another number of columns, a grade that is no whole number, or
-        a pair that is judged twice.
+    :param log: counts lines that are left out.
+    :raises InputError: for a file that cannot be read, another number of columns, a grade that is no whole number
+        (``2.0`` is one), or a pair that is judged twice with different grades.
     """
-    return parse_judgments(TextFile(path), lambda text: text.split(), ("query", "iteration", "document", "grade"))
+    columns = ("query", "iteration", "document", "grade")
+    return parse_judgments(path, lambda text: text.split(), columns, log=log)
 
 
 def parse_judgments(
-    file: TextFile, split: Callable[[str], list[str]], columns: tuple[str, ...], *, header: bool = False
+    path: str | Path,
+    split: Callable[[str], list[str]],
+    columns: tuple[str, ...],
+    *,
+    header: bool = False,
+    log: ReadingLog | None = None,
 ) -> Qrels:
-    """Judgments from the lines of a file.
+    """Judgments from the lines of a file. A line that repeats a judgment with the same grade is left out and counted.
 
-    :param file: the file.
+    :param path: the file.
     :param split: cuts a line into its columns.
     :param columns: names of the columns; "query", "document" and "grade" are read.
     :param header: whether a first line that names its query column (``query-id``, ``qid``, …) is left out.
+    :param log: counts lines that are left out.
     :raises InputError: see `read_qrels`.
     """
-    query, document, grade = (columns.index(name) for name in ("query", "document", "grade"))
-    first: dict[tuple[str, str], int] = {}
-    judgments = []
+    log = log or ReadingLog()
+    file = TextFile(path, partial(log.refuse, "judgment"))
+    query = columns.index("query")
+    first: dict[tuple[str, str], Judgment] = {}
     for number, (line, text) in enumerate(file):
         cells = split(text)
-        if len(cells) != len(columns):
-            raise InputError(
-                "wrong columns",
-                source=file.path,
-                line=line,
-                seen=text,
-                allowed=f"{len(columns)} columns: {', '.join(columns)}",
-            )
-        value = _whole_number(cells[grade])
-        if header and number == 0 and value is None and cells[query].strip().lower() in _QUERY_HEADERS:
+        if header and number == 0 and _is_header(cells, columns, query):
             continue
-        if value is None:
-            raise InputError(
-                "not a whole number",
-                source=file.path,
-                line=line,
-                field="grade",
-                seen=cells[grade],
-                allowed="a whole number; above 0 means relevant",
-            )
-        pair = (cells[query], cells[document])
-        for name, cell in zip(("query", "document"), pair, strict=True):
-            if not cell.strip():
-                raise InputError("empty id", source=file.path, line=line, field=name, seen=cell, allowed="an id")
-        if pair in first:
-            raise InputError(
-                f"judged twice (first on line {first[pair]})",
-                source=file.path,
-                line=line,
-                field="document",
-                seen=" ".join(pair),
-                allowed="one judgment for each query and document",
-            )
-        first[pair] = line
-        judgments.append(Judgment(query=pair[0], document=pair[1], grade=value, line=line))
-    if not judgments:
+        try:
+            judgment = _judgment(cells, columns, text, file.path, line)
+            pair = (judgment.query, judgment.document)
+            before = first.get(pair)
+            if before is not None and before.grade != judgment.grade:
+                raise InputError(
+                    f"judged twice with different grades (first on line {before.line})",
+                    source=file.path,
+                    line=line,
+                    field="grade",
+                    seen=f"{judgment.query} {judgment.document} {judgment.grade}, before {before.grade}",
+                    allowed="one grade for each query and document",
+                )
+        except InputError as error:
+            log.refuse("judgment", error)
+            continue
+        if before is None:
+            first[pair] = judgment
+        else:
+            log.leave_out("judgment", "repeated with the same grade", f"line {line}")
+    if not first:
         raise InputError("no judgments", source=file.path, allowed="at least one line after the header")
-    return Qrels(judgments=tuple(judgments), path=file.path, source=file.source)
+    return Qrels(judgments=tuple(first.values()), path=file.path, source=file.source)
 
 
-def read_query_tsv(path: str | Path, *, default_language: str | None = None) -> QueryFile:
+def _judgment(cells: list[str], columns: tuple[str, ...], text: str, path: Path, line: int) -> Judgment:
+    if len(cells) != len(columns):
+        raise InputError(
+            "wrong columns",
+            source=path,
+            line=line,
+            seen=text,
+            allowed=f"{len(columns)} columns: {', '.join(columns)}",
+        )
+    query, document, written = (cells[columns.index(name)] for name in ("query", "document", "grade"))
+    grade = whole_grade(written)
+    if grade is None:
+        raise InputError(
+            "not a whole number",
+            source=path,
+            line=line,
+            field="grade",
+            seen=written,
+            allowed="a whole number; above 0 means relevant",
+        )
+    for name, cell in (("query", query), ("document", document)):
+        if not cell.strip():
+            raise InputError("empty id", source=path, line=line, field=name, seen=cell, allowed="an id")
+    return Judgment(query=query, document=document, grade=grade, line=line)
+
+
+def _is_header(cells: list[str], columns: tuple[str, ...], query: int) -> bool:
+    return (
+        len(cells) == len(columns)
+        and whole_grade(cells[columns.index("grade")]) is None
+        and cells[query].strip().lower() in _QUERY_HEADERS
+    )
+
+
+def read_query_tsv(
+    path: str | Path, *, default_language: str | None = None, log: ReadingLog | None = None
+) -> QueryFile:
     """Queries from tab-separated columns: ``id``, ``language``, ``text``; or ``id``, ``text`` in one language.
 
     A first line that names its first column (``id``, ``qid``, ``query_id``) is taken as a header and left out.
 
     :param path: the file.
     :param default_language: language of all queries of a file with two columns.
+    :param log: counts lines that are left out.
     :raises InputError: for a file that cannot be read, another number of columns, two columns without a default
         language, an unknown language, an empty cell or a repeated id.
     """
-    file = TextFile(path)
+    log = log or ReadingLog()
+    file = TextFile(path, partial(log.refuse, "query"))
     default = default_tag(default_language)
-    allowed = "3 columns, separated by tabs: id, language, text" + (
-        " (2 columns, id and text, only with a default language)" if default is None else "; or 2: id, text"
-    )
     ids: dict[str, int] = {}
     rows: list[QueryRow] = []
-    width = 0
+    widths = (3,) if default is None else (2, 3)
     for number, (line, text) in enumerate(file):
         cells = [cell.strip() for cell in text.split("\t")]
-        width = width or len(cells)
-        if len(cells) != width or width not in ((3,) if default is None else (2, 3)):
-            raise InputError("wrong columns", source=file.path, line=line, seen=text, allowed=allowed)
-        if number == 0 and cells[0].lower() in _ID_HEADERS:
+        if number == 0 and len(cells) > 1 and cells[0].lower() in _ID_HEADERS:
             continue
-        for name, cell in (("id", cells[0]), ("text", cells[-1])):
-            if not cell:
+        try:
+            row = _query_row(cells, widths, default, text, file.path, line)
+            if row.id in ids:
                 raise InputError(
-                    f"empty {name}", source=file.path, line=line, field=name, seen=cell, allowed="a text, not empty"
+                    f"duplicate id (first on line {ids[row.id]})",
+                    source=file.path,
+                    line=line,
+                    field="id",
+                    seen=row.id,
+                    allowed="ids that are unique",
                 )
-        if cells[0] in ids:
-            raise InputError(
-                f"duplicate id (first on line {ids[cells[0]]})",
-                source=file.path,
-                line=line,
-                field="id",
-                seen=cells[0],
-                allowed="ids that are unique",
-            )
-        ids[cells[0]] = line
-        tag = default if width == 2 and default is not None else None
-        language = tag or normalise_language(cells[1], source=file.path, line=line, field="language")
-        rows.append(QueryRow(id=cells[0], language=language, text=cells[-1], line=line))
+        except InputError as error:
+            log.refuse("query", error)
+            continue
+        widths = (len(cells),)
+        ids[row.id] = line
+        rows.append(row)
     if not rows:
         raise InputError("no queries", source=file.path, allowed="at least one line after the header")
     return QueryFile(rows=tuple(rows), path=file.path, source=file.source)
 
 
-def _whole_number(text: str) -> int | None:
-    digits = text.strip().removeprefix("-")
-    # Nine digits are more than any grade needs, and int() of a longer text can fail.
-    return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+def _query_row(
+    cells: list[str], widths: tuple[int, ...], default: str | None, text: str, path: Path, line: int
+) -> QueryRow:
+    if len(cells) not in widths:
+        allowed = "3 columns, separated by tabs: id, language, text" + (
+            " (2 columns, id and text, only with a default language)" if default is None else "; or 2: id, text"
+        )
+        raise InputError("wrong columns", source=path, line=line, seen=text, allowed=allowed)
+    for name, cell in (("id", cells[0]), ("text", cells[-1])):
+        if not cell:
+            raise InputError(
+                f"empty {name}", source=path, line=line, field=name, seen=cell, allowed="a text, not empty"
+            )
+    tag = default if len(cells) == 2 else None
+    language = tag or normalise_language(cells[1], source=path, line=line, field="language")
+    return QueryRow(id=cells[0], language=language, text=cells[-1], line=line)

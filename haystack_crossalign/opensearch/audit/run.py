@@ -203,6 +203,7 @@ class IndexAudit:
                 "pool": None,
                 "files": list(files),
                 "queries": _KINDS[queries.kind],
+                **queries.described,
             }
             result = build_result(
                 work,

@@ -40,8 +40,7 @@ def read_filter(value: str, *, source: str = "--filter") -> dict[str, Any]:
     try:
         found = parse_json(text, Path(source), None)
     except InputError as error:
-        problem = error.problem if error.field else f"not JSON: {error.problem}"
-        raise InputError(problem, source=source, field=error.field, seen=text, allowed=_ALLOWED) from None
+        raise InputError(f"not JSON as needed: {error.problem}", source=source, seen=text, allowed=_ALLOWED) from None
     if not isinstance(found, dict) or not found:
         raise InputError("no filter", source=source, seen=found, allowed=_ALLOWED)
     if "operator" in found:

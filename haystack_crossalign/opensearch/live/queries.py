@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.audit.provenance import describe_judgments, describe_omissions
 from haystack_crossalign.audit.run import Embedder
-from haystack_crossalign.data.formats.jsonl import read_queries
-from haystack_crossalign.data.formats.relevance_workbench import judgments_as_qrels, read_judgments
-from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
-from haystack_crossalign.data.judgments import Qrels, QueryFile, judged_documents
+from haystack_crossalign.data.formats.read import read_given_judgments, read_query_file
+from haystack_crossalign.data.judgments import Grade, Qrels, QueryFile, judgments_by_query
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.exact.versions import Version
 from haystack_crossalign.opensearch.index.groups import Member, group_members, members_by_id
@@ -43,6 +42,7 @@ class LiveQueries:
         ``known-item`` (probes made from the index itself).
     :param vectors: float32 [Q, dimension], or None where the queries are still to be embedded.
     :param notes: what was left out and why, in sentences for the report.
+    :param described: grades of the judgments and what was left out of the files, for the provenance of the data.
     """
 
     ids: tuple[str, ...]
@@ -54,6 +54,7 @@ class LiveQueries:
     kind: Literal["judged", "group", "known-item"]
     vectors: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
+    described: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,6 +86,8 @@ def read_live_queries(
     group_field: str = "parallel_id",
     default_language: str | None = None,
     expand_groups: bool = True,
+    relevance_level: int = 1,
+    log: ReadingLog | None = None,
 ) -> LiveQueries:
     """Queries from a file (JSON lines, or TSV by its ending) whose judgments name documents of an index.
 
@@ -99,21 +102,24 @@ def read_live_queries(
     :param group_field: field of the queries that holds the parallel group whose documents are relevant.
     :param default_language: language of the queries that name none; None detects it.
     :param expand_groups: whether all versions of a relevant document are relevant too, where the index has groups.
+    :param relevance_level: least grade of a relevant document, at least 1.
+    :param log: decides whether invalid rows are left out, and counts them.
     :raises InputError: for a file that cannot be read, a query without judgment, a group that the pool lacks, and ids
         that the index lacks: the first is named, the others are counted.
     """
     default = UNDETERMINED if default_language is None else default_language
-    if plain_name(Path(path)).suffix.lower() == ".tsv":
-        file = read_query_tsv(path, default_language=default)
-    else:
-        file = read_queries(path, language_field=language_field, group_field=group_field, default_language=default)
-    named, line_source = _named_documents(file, _judgments(qrels, workbench, file))
+    log = log or ReadingLog()
+    file = read_query_file(
+        path, language_field=language_field, group_field=group_field, default_language=default, log=log
+    )
+    given = read_given_judgments(qrels, workbench, file, log=log)
+    file, named, grades = _named_documents(file, given, relevance_level, log)
     if not any(named) and not any(row.group for row in file.rows):
         raise no_judgments(file.path, group_field)
-    members = _find_named(view, file, named, line_source)
-    relevant, groups = _relevant_members(view, file, named, members, group_field, expand_groups=expand_groups)
+    file, named, members = _find_named(view, file, named, file.path if given is None else given.path, log)
+    relevant, groups = _relevant_members(view, file, named, members, group_field, expand_groups=expand_groups, log=log)
     languages, unclear = _languages(view, file)
-    kept = [number for number, tag in enumerate(languages) if tag != UNDETERMINED]
+    kept = [number for number, tag in enumerate(languages) if tag != UNDETERMINED and relevant[number]]
     if not kept:
         raise InputError(
             "the language of no query is clear",
@@ -132,6 +138,7 @@ def read_live_queries(
         kind="judged" if any(named) else "group",
         vectors=None if file.vectors is None else file.vectors[np.array(kept, dtype=np.int64)],
         notes=unclear,
+        described=_described(grades, relevance_level, log),
     )
 
 
@@ -152,30 +159,51 @@ def versions_of(members: Sequence[Member]) -> tuple[Version, ...]:
     return tuple(sorted({Version(one.group, one.language) for one in members if one.group is not None}))
 
 
-def _judgments(qrels: str | Path | None, workbench: str | Path | None, file: QueryFile) -> Qrels | None:
-    if qrels is not None and workbench is not None:
-        raise InputError("judgments from two files", seen=f"{qrels}, {workbench}", allowed="one of them")
-    if workbench is not None:
-        return judgments_as_qrels(read_judgments(workbench), file.queries)
-    return None if qrels is None else read_qrels(qrels)
+def _named_documents(
+    file: QueryFile, given: Qrels | None, level: int, log: ReadingLog
+) -> tuple[QueryFile, list[tuple[str, ...]], list[Grade]]:
+    """The queries that can be asked, the ids of relevant documents that are named for each, and all grades."""
+    by_query = None if given is None else judgments_by_query(file, given, log=log)
+    kept: list[int] = []
+    named: list[tuple[str, ...]] = []
+    every: list[Grade] = []
+    for number, row in enumerate(file.rows):
+        if by_query is None or given is None:
+            grades = dict(row.grades or {})
+        else:
+            grades = {one.document: one.grade for one in by_query[row.id]}
+            if not grades and row.group is None:
+                error = InputError(
+                    f"query without judgment in {given.path.name}",
+                    source=file.path,
+                    line=row.line,
+                    field="id",
+                    seen=row.id,
+                    allowed="queries with at least one judgment",
+                )
+                log.refuse("query", error, reason="no judgment", name=row.id)
+                continue
+        ids = tuple(one for one, grade in grades.items() if grade >= level)
+        if grades and not ids and row.group is None:
+            log.leave_out("query", f"no document of grade {level} or more", row.id)
+            continue
+        kept.append(number)
+        named.append(ids)
+        every += grades.values()
+    return (file if len(kept) == len(file.rows) else file.select(kept)), named, every
 
 
-def _named_documents(file: QueryFile, qrels: Qrels | None) -> tuple[list[tuple[str, ...]], Path]:
-    """Ids of relevant documents that are named for each query, and the file that names them."""
-    if qrels is None:
-        return [row.relevant or () for row in file.rows], file.path
-    by_query = judged_documents(file, qrels)
-    return [tuple(one.document for one in by_query[row.id]) for row in file.rows], qrels.path
-
-
-def _find_named(view: IndexView, file: QueryFile, named: Sequence[tuple[str, ...]], source: Path) -> dict[str, Member]:
-    """The named documents, all of which the index must hold."""
+def _find_named(
+    view: IndexView, file: QueryFile, named: list[tuple[str, ...]], source: Path, log: ReadingLog
+) -> tuple[QueryFile, list[tuple[str, ...]], dict[str, Member]]:
+    """The named documents, all of which the index must hold; else, where invalid rows are left out, without the rest"""
     members = members_by_id(view, {one for ids in named for one in ids})
     missing = [(row, one) for row, ids in zip(file.rows, named, strict=True) for one in ids if one not in members]
-    if missing:
-        row, identifier = missing[0]
+    if not missing:
+        return file, named, members
+    for row, identifier in missing:
         others = f" ({len(missing) - 1} other relevant documents are not there either)" if len(missing) > 1 else ""
-        raise InputError(
+        error = InputError(
             f"query '{row.id}' names a relevant document that the index does not hold{others}",
             source=source,
             line=row.line if source == file.path else None,
@@ -184,7 +212,24 @@ def _find_named(view: IndexView, file: QueryFile, named: Sequence[tuple[str, ...
             allowed="ids as the index stores them; where documents were written anew under other ids, name their "
             "parallel group instead",
         )
-    return members
+        log.refuse("judgment", error, reason="document not in the index", name=f"{row.id} {identifier}")
+    found = [tuple(one for one in ids if one in members) for ids in named]
+    kept = [number for number, row in enumerate(file.rows) if found[number] or row.group is not None]
+    for number in sorted(set(range(len(file.rows))) - set(kept)):
+        log.leave_out("query", "no relevant document in the index", file.rows[number].id)
+    if not kept:
+        raise InputError("the index holds none of the relevant documents", source=source, field="relevant")
+    return file.select(kept), [found[number] for number in kept], members
+
+
+def _described(grades: Sequence[Grade], level: int, log: ReadingLog) -> dict[str, Any]:
+    """What the result says of the judgments, beside their files."""
+    described: dict[str, Any] = {}
+    if level != 1 or any(grade > 0 and grade != 1 for grade in grades):
+        described["judgments"] = describe_judgments(grades, level, gain="binary")
+    if log.omissions():
+        described["left_out"] = describe_omissions(log.omissions())
+    return described
 
 
 def _relevant_members(
@@ -195,6 +240,7 @@ def _relevant_members(
     group_field: str,
     *,
     expand_groups: bool,
+    log: ReadingLog,
 ) -> tuple[list[list[Member]], list[str | None]]:
     """Relevant documents of each query, and the one group they belong to."""
     wanted: list[set[str]] = []
@@ -233,7 +279,7 @@ def _relevant_members(
         if expand_groups or not ids:
             found |= {one.identifier: one for group in own for one in by_group.get(group, [])}
         if not found:
-            raise InputError(
+            error = InputError(
                 f"no document of the pool belongs to the group of query '{row.id}'",
                 source=file.path,
                 line=row.line,
@@ -241,6 +287,7 @@ def _relevant_members(
                 seen=row.group,
                 allowed=f"a value of the index's field '{view.fields.group}'",
             )
+            log.refuse("query", error, reason="no document of the pool belongs to its group", name=row.id)
         relevant.append(sorted(found.values(), key=lambda one: one.identifier.encode()))
     return relevant, [next(iter(own)) if len(own) == 1 else None for own in wanted]
 

@@ -11,12 +11,12 @@ from haystack_crossalign.measures.meanings import direction, is_share, ordered_n
 from haystack_crossalign.report.content.aggregates import row_ranks
 from haystack_crossalign.report.content.charts import heat_data
 from haystack_crossalign.report.content.live_words import LISTS
-from haystack_crossalign.report.content.provenance import detection_note
+from haystack_crossalign.report.content.provenance import data_notes
 from haystack_crossalign.report.content.tables import heat_table
 from haystack_crossalign.report.content.views import views
 from haystack_crossalign.report.content.words import DASH, count, joined, measure_value, p_value, plural, quantity
 
-__all__ = ["Change", "changes", "comparison_context", "comparison_finding", "detection_notes", "row_title"]
+__all__ = ["Change", "changes", "comparison_context", "comparison_finding", "data_notes_of_both", "row_title"]
 
 SIGNIFICANT = 0.05
 """p-values below this are called significant."""
@@ -138,10 +138,14 @@ def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
     return sentences or ["The two results share no measure that has a value in both."]
 
 
-def detection_notes(comparison: Mapping[str, Any]) -> list[str]:
-    """What to know of texts without a clear language in either result, see `provenance.detection_note`."""
-    notes = {"Before": detection_note(comparison["a"]), "After": detection_note(comparison["b"])}
-    return [f"{side}: {note}" for side, note in notes.items() if note]
+def data_notes_of_both(comparison: Mapping[str, Any]) -> list[str]:
+    """What to know of the data of either result, see `provenance.data_notes`; once where it is true of both."""
+    before, after = data_notes(comparison["a"]), data_notes(comparison["b"])
+    return [
+        *(f"Before and after: {note}" for note in before if note in after),
+        *(f"Before: {note}" for note in before if note not in after),
+        *(f"After: {note}" for note in after if note not in before),
+    ]
 
 
 def _told(row: Mapping[str, Any]) -> str | None:

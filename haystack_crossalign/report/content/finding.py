@@ -10,7 +10,15 @@ from haystack_crossalign.report.content.aggregates import RowRanks, median_rank,
 from haystack_crossalign.report.content.live import live_sentences
 from haystack_crossalign.report.content.live_words import query_kind
 from haystack_crossalign.report.content.views import View, main_view, views, weakest_row
-from haystack_crossalign.report.content.words import count, in_language, joined, measure_value, plural, quantity
+from haystack_crossalign.report.content.words import (
+    count,
+    in_language,
+    joined,
+    measure_value,
+    nothing_found,
+    plural,
+    quantity,
+)
 
 __all__ = ["finding"]
 
@@ -260,5 +268,5 @@ def _caution(row: Mapping[str, Any]) -> str:
     known = f"; Max@R is at least {quantity(bound)} on average" if bound is not None else ""
     return (
         f"For {measure_value('share', censored['share'])} of these queries at least one version does not appear among "
-        f"the {depth} results that were served, so its rank is not known{known}."
+        f"the {depth} results that were served{nothing_found(censored)}, so its rank is not known{known}."
     )

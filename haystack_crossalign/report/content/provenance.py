@@ -8,12 +8,16 @@ from typing import Any
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import Meaning, meanings
-from haystack_crossalign.report.content.words import DASH, joined, plural, shorten
+from haystack_crossalign.report.content.words import DASH, count, joined, plural, shorten
 
-__all__ = ["detection_note", "facts", "glossary", "limits", "subject_name"]
+__all__ = ["data_notes", "facts", "glossary", "left_out_note", "limits", "subject_name"]
 
 _MODEL = frozenset({"name", "sha256", "dimension", "precision", "max_tokens", "prompts", "normalized"})
 """What is known of every model; whatever else an embedder says of itself is listed after it."""
+
+
+_PLURALS = {"query": "queries"}
+_MOST_REASONS = 5
 
 
 def subject_name(provenance: Mapping[str, Any]) -> str:
@@ -52,6 +56,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 ("Name", _text(data.get("name"))),
                 ("Pool", _text(data.get("pool"))),
                 *((str(file.get("name")), f"SHA-256 {file.get('sha256')}") for file in data.get("files") or []),
+                *_judgments(data),
                 *_detection(data.get("detection")),
             ],
         ),
@@ -77,7 +82,77 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
     return groups
 
 
-def detection_note(provenance: Mapping[str, Any]) -> str:
+def data_notes(provenance: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of the data: grades, texts whose language was detected, what was left out of the files,
+    and what is odd about a run. Empty where there is nothing to say.
+    """
+    data = provenance.get("data") or {}
+    notes = [
+        _grades_note(data.get("judgments")),
+        _detection_note(provenance),
+        left_out_note(data.get("left_out") or ()),
+        *_run_notes(provenance.get("run") or {}),
+    ]
+    return [note for note in notes if note]
+
+
+def _grades_note(judgments: Mapping[str, Any] | None) -> str:
+    if judgments is None:
+        return ""
+    level, grades = judgments["relevance_level"], list(judgments["grades"])
+    gain = (
+        "the gain of NDCG is the grade"
+        if judgments["gain"] == "linear"
+        else "in an audit of an index NDCG counts every relevant document 1"
+    )
+    return (
+        f"Judgments have grades ({grades[0]} to {grades[-1]}): {gain}, and a document counts as relevant from grade "
+        f"{level}."
+    )
+
+
+def left_out_note(omissions: Sequence[Mapping[str, Any]]) -> str:
+    """Rows that were left out, by kind and reason."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for omission in omissions:
+        kinds.setdefault(omission["what"], []).append(omission)
+    parts = []
+    for what, rows in kinds.items():
+        total = plural(sum(row["count"] for row in rows), what, _PLURALS.get(what, f"{what}s"))
+        shown = [
+            (f"{count(row['count'])} " if len(rows) > 1 else "")
+            + f"{row['reason']}: {'such as ' if row['count'] > len(row['first']) else ''}{_some(row['first'], 3)}"
+            for row in rows[:_MOST_REASONS]
+        ]
+        if len(rows) > _MOST_REASONS:
+            shown.append(f"{count(sum(row['count'] for row in rows[_MOST_REASONS:]))} for other reasons")
+        parts.append(f"{total} ({'; '.join(shown)})")
+    return f"Left out: {'; '.join(parts)}." if parts else ""
+
+
+def _run_notes(run: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if run.get("order") is not None:
+        notes.append(f"The run is ordered by its {run['order']}s, as was asked for.")
+    contradictions = run.get("contradictions")
+    if contradictions is not None:
+        notes.append(
+            f"Ranks and scores of the run contradict each other for {count(contradictions['pairs'])} of "
+            f"{count(contradictions['of'])} neighbours in rank (first on line {contradictions['line']}); the scores "
+            "count."
+        )
+    lacking = run.get("queries_without_results")
+    if lacking is not None:
+        several = lacking["count"] > 1
+        notes.append(
+            f"{plural(lacking['count'], 'query', 'queries')} {'are' if several else 'is'} not in the run and "
+            f"{'count' if several else 'counts'} as having found nothing: {_some(lacking['first'], 3)}"
+            f"{', …' if lacking['count'] > len(lacking['first']) else ''}."
+        )
+    return notes
+
+
+def _detection_note(provenance: Mapping[str, Any]) -> str:
     """What became of texts that came without a language: counts, never a silent guess. Empty if all named theirs."""
     detection = (provenance.get("data") or {}).get("detection")
     if detection is None:
@@ -93,6 +168,23 @@ def detection_note(provenance: Mapping[str, Any]) -> str:
     if queries:
         unclear.append(f"{plural(len(queries), 'query', 'queries')} (left out: {_some(queries, 3)})")
     return f"{text}. The language is not clear, and was not guessed, for {joined(unclear)}."
+
+
+def _judgments(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Titles, grades and what was left out."""
+    pairs = []
+    if (titles := data.get("titles")) is not None:
+        documents = plural(titles["documents"], "document")
+        pairs.append(("Titles", f"field '{titles['field']}' was put before the text of {documents}"))
+    if (judgments := data.get("judgments")) is not None:
+        shown = ", ".join(f"{grade}: {count(number)}" for grade, number in list(judgments["grades"].items())[:20])
+        pairs.append(("Judgments by grade", f"{shown}{', …' if len(judgments['grades']) > 20 else ''}"))
+        pairs.append(("Relevant from grade", str(judgments["relevance_level"])))
+        pairs.append(("Gain of NDCG", judgments["gain"]))
+    for row in data.get("left_out") or ():
+        kind = _PLURALS.get(row["what"], f"{row['what']}s")
+        pairs.append((f"Left out, {kind}", f"{count(row['count'])}, {row['reason']}: {_some(row['first'], 3)}"))
+    return pairs
 
 
 def _detection(detection: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import is_share
@@ -14,6 +15,7 @@ __all__ = [
     "interval",
     "joined",
     "measure_value",
+    "nothing_found",
     "p_value",
     "plural",
     "quantity",
@@ -84,6 +86,15 @@ def joined(parts: Sequence[str], last: str = "and") -> str:
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def nothing_found(censored: Mapping[str, Any]) -> str:
+    """How many queries have an empty list, to be added to what is said of cut lists; empty where none has.
+
+    :param censored: the ``censored`` block of a row.
+    """
+    number = censored.get("nothing_found", 0)
+    return f", {count(number)} of them with an empty list" if number else ""
 
 
 def plural(number: int, singular: str, form: str | None = None) -> str:

@@ -17,7 +17,8 @@ from haystack_crossalign.data.formats.relevance_workbench import (
     judgments_as_qrels,
     read_judgments,
 )
-from haystack_crossalign.data.judgments import QueryFile, QueryRow, relevant_from_qrels
+from haystack_crossalign.data.judgments import QueryFile, QueryRow, grades_from_qrels
+from haystack_crossalign.data.reading_log import Omission, ReadingLog
 from haystack_crossalign.errors import InputError
 
 DOCUMENTED: dict[str, Any] = {
@@ -79,7 +80,7 @@ def test_judgments_round_trip(write: Callable[..., Path], collection: JudgedColl
         path=judgments.path,
         source=judgments.source,
     )
-    assert relevant_from_qrels(file, single.documents, qrels) == single.relevant
+    assert grades_from_qrels(file, single.documents, qrels).relevant() == single.relevant
 
 
 @pytest.mark.parametrize("envelope", ["request", "stored", "answer"])
@@ -102,21 +103,37 @@ def test_ratings_become_grades_of_all_queries_of_the_text(write: Callable[..., P
     judgments = read_judgments(write("judgments.json", DOCUMENTED))
     queries = Queries(ids=("a", "b", "c"), languages=("en", "en", "en"), texts=("red dress", "blue jeans", "red dress"))
 
-    def grades(relevant_from: float) -> list[tuple[str, str, int]]:
-        found = judgments_as_qrels(judgments, queries, relevant_from=relevant_from).judgments
-        return [(one.query, one.document, one.grade) for one in found]
+    found = judgments_as_qrels(judgments, queries).judgments
+    assert sorted((one.query, one.document, one.grade) for one in found) == [
+        ("a", "B077ZJXCTS", 3),
+        ("a", "B07QRCGL3G", 0),
+        ("b", "B07L9V4Y98", 0.5),
+        ("c", "B077ZJXCTS", 3),
+        ("c", "B07QRCGL3G", 0),
+    ]
 
-    dress = [("B077ZJXCTS", 3), ("B07QRCGL3G", 0)]
-    assert grades(1.0) == [*(("a", *one) for one in dress), *(("c", *one) for one in dress), ("b", "B07L9V4Y98", 0)]
-    assert grades(0.5)[-1] == ("b", "B07L9V4Y98", 1)
+
+def test_grades_and_fractions_round_trip(write: Callable[..., Path], collection: JudgedCollection) -> None:
+    grades = ({0: 3, 1: 0, 2: 0.125}, {1: 2.0625}, {0: -1})
+    graded = replace(collection, queries=replace(collection.queries, texts=("Taxi", "出租车", "Bus")), grades=grades)
+    ratings = dict(read_judgments(write("judgments.json", format_judgments(graded))).ratings)
+    ids = graded.documents.ids
+    assert ratings == {
+        text: tuple(sorted((ids[index], grade) for index, grade in row.items()))
+        for text, row in zip(graded.queries.texts, grades, strict=True)
+    }
 
 
-def test_a_query_that_the_collection_lacks_is_refused(
+def test_queries_that_the_collection_lacks_are_counted_unless_all_are(
     write: Callable[..., Path], refused: Callable[..., InputError]
 ) -> None:
     judgments = read_judgments(write("judgments.json", DOCUMENTED))
-    queries = Queries(ids=("a",), languages=("en",), texts=("red dress",))
-    refused(lambda: judgments_as_qrels(judgments, queries), problem="unknown query", seen="blue jeans")
+    log = ReadingLog()
+    found = judgments_as_qrels(judgments, Queries(ids=("a",), languages=("en",), texts=("red dress",)), log=log)
+    assert [one.document for one in found.judgments] == ["B077ZJXCTS", "B07QRCGL3G"]
+    assert log.omissions() == (Omission("judgment", "query not among the queries", 1, ("judgmentRatings[1]",)),)
+    queries = Queries(ids=("a",), languages=("en",), texts=("shoes",))
+    refused(lambda: judgments_as_qrels(judgments, queries), problem="unknown query", seen="red dress")
 
 
 def _with(rating: object) -> dict[str, Any]:

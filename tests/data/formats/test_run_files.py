@@ -130,14 +130,19 @@ def test_what_a_run_cannot_hold_is_refused(ids: list[str], rankings: list[list[t
 
 
 def test_qrels_round_trip(write: Callable[..., Path]) -> None:
-    text = format_qrels(["q2", "q1"], [["zh:1", "en:1"], ["de:1"]], grade=2)
-    assert text == "q2 0 en:1 2\nq2 0 zh:1 2\nq1 0 de:1 2\n"
+    text = format_qrels(["q2", "q1"], [{"zh:1": 2, "en:1": 0}, {"de:1": -1}])
+    assert text == "q2 0 en:1 0\nq2 0 zh:1 2\nq1 0 de:1 -1\n"
     judgments = read_qrels(write("qrels.txt", text)).judgments
     assert [(one.query, one.document, one.grade) for one in judgments] == [
-        ("q2", "en:1", 2),
+        ("q2", "en:1", 0),
         ("q2", "zh:1", 2),
-        ("q1", "de:1", 2),
+        ("q1", "de:1", -1),
     ]
+
+
+def test_a_fraction_is_no_grade_of_a_qrels_file() -> None:
+    with pytest.raises(InputError, match="whole grades only"):
+        format_qrels(["q"], [{"a": 0.5}])
 
 
 def test_a_run_becomes_arrays_over_a_collection(write: Callable[..., Path]) -> None:

@@ -45,8 +45,17 @@ def test_a_collection_is_read_from_columns_and_qrels(write) -> None:
         ("q1 0 d1", {"problem": "wrong columns", "seen": "q1 0 d1", "allowed": "query, iteration, document, grade"}),
         ("q1 0 d1 1 x", {"problem": "wrong columns", "seen": "q1 0 d1 1 x", "allowed": "4 columns"}),
         ("q1 0 d1 yes", {"problem": "not a whole number", "field": "grade", "seen": "yes", "allowed": "above 0"}),
-        ("q1 0 d1 1.0", {"problem": "not a whole number", "field": "grade", "seen": "1.0", "allowed": "above 0"}),
-        ("q2 0 d2 0", {"problem": "judged twice (first on line 1)", "field": "document", "seen": "q2 d2"}),
+        ("q1 0 d1 1.5", {"problem": "not a whole number", "field": "grade", "seen": "1.5", "allowed": "above 0"}),
+        ("q1 0 d1 1e400", {"problem": "not a whole number", "field": "grade", "seen": "1e400"}),
+        ("q1 0 d1 12345678901", {"problem": "not a whole number", "field": "grade", "seen": "12345678901"}),
+        (
+            "q2 0 d2 0",
+            {
+                "problem": "judged twice with different grades (first on line 1)",
+                "field": "grade",
+                "seen": "q2 d2 0, before 1",
+            },
+        ),
     ],
 )
 def test_bad_qrels_are_named_by_line_and_value(write, refused, line, expected) -> None:
@@ -57,7 +66,6 @@ def test_bad_qrels_are_named_by_line_and_value(write, refused, line, expected) -
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("q9 0 d1 1", {"problem": "unknown query", "field": "query", "seen": "q9", "allowed": "such as 'q1'"}),
         ("q1 0 d9 1", {"problem": "unknown document", "field": "document", "seen": "d9", "allowed": "such as 'd1'"}),
     ],
 )
@@ -67,16 +75,41 @@ def test_qrels_that_do_not_fit_the_files_are_refused(write, refused, line, expec
     refused(lambda: read_collection(documents, queries, qrels=qrels), source=str(qrels), line=3, **expected)
 
 
-def test_a_query_that_no_judgment_makes_answerable_is_refused(write, refused) -> None:
-    documents, queries = write("pool.jsonl", DOCUMENTS), write("queries.tsv", "q1\ten\ta\nq2\ten\tb\n")
-    qrels = write("qrels.txt", "q1 0 d1 1\nq2 0 d1 0\n")
+def test_qrels_of_other_queries_altogether_are_refused(write, refused) -> None:
+    documents, queries = write("pool.jsonl", DOCUMENTS), write("queries.tsv", "q1\ten\twhich?\n")
+    qrels = write("qrels.txt", "\nq9 0 d1 1\n")
     refused(
         lambda: read_collection(documents, queries, qrels=qrels),
-        problem="query without relevant document in qrels.txt",
+        problem="unknown query",
+        source=str(qrels),
+        line=2,
+        field="query",
+        seen="q9",
+        allowed="such as 'q1'",
+    )
+
+
+def test_a_query_without_judgment_is_refused(write, refused) -> None:
+    documents, queries = write("pool.jsonl", DOCUMENTS), write("queries.tsv", "q1\ten\ta\nq2\ten\tb\n")
+    refused(
+        lambda: read_collection(documents, queries, qrels=write("qrels.txt", "q1 0 d1 1\n")),
+        problem="query without judgment in qrels.txt",
         source=str(queries),
         line=2,
         field="id",
         seen="q2",
+    )
+
+
+def test_no_query_with_a_relevant_document_is_refused(write, refused) -> None:
+    documents, queries = write("pool.jsonl", DOCUMENTS), write("queries.tsv", "q1\ten\ta\n")
+    qrels = write("qrels.txt", "q1 0 d1 1\n")
+    refused(
+        lambda: read_collection(documents, queries, qrels=qrels, relevance_level=2),
+        problem="no query has a document of grade 2 or more",
+        source=str(qrels),
+        field="grade",
+        seen="grades up to 1",
     )
 
 

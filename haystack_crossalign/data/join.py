@@ -1,0 +1,68 @@
+"""Documents, queries and judgments joined to the collection that an audit runs on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from haystack_crossalign.data.check import check_judgments
+from haystack_crossalign.data.collection import Documents, JudgedCollection
+from haystack_crossalign.data.detect import detect_languages
+from haystack_crossalign.data.judgments import Judged, QueryFile, answerable, expand_to_groups
+from haystack_crossalign.data.reading_log import ReadingLog
+from haystack_crossalign.files.reading import Source
+
+__all__ = ["join_judgments"]
+
+
+def join_judgments(
+    name: str,
+    documents: Documents,
+    file: QueryFile,
+    judged: Judged,
+    *,
+    sources: tuple[Source, ...],
+    judgments_path: Path,
+    log: ReadingLog,
+    title_field: str | None,
+    expand_groups: bool = False,
+    detect: bool = False,
+    relevance_level: int = 1,
+    keep_unanswerable: bool = False,
+) -> JudgedCollection:
+    """The collection of the queries that can be asked.
+
+    :param name: what to call it.
+    :param documents: the pool.
+    :param file: the queries.
+    :param judged: their judgments.
+    :param sources: the files they were read from.
+    :param judgments_path: the file of the judgments, for messages.
+    :param log: what was left out so far; queries without relevant document are added.
+    :param title_field: field of the titles that were put before the texts.
+    :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
+    :param detect: whether to detect languages, see `detect_languages`.
+    :param relevance_level: least grade of a relevant document.
+    :param keep_unanswerable: keep queries without relevant document: to convert judgments, not to audit them.
+    :raises InputError: as `answerable` and `check_judgments`.
+    """
+    if expand_groups:
+        judged = expand_to_groups(documents, judged)
+    if not keep_unanswerable:
+        judged = answerable(judged, [row.id for row in file.rows], relevance_level, log, judgments_path)
+    file = file if len(judged.rows) == len(file.rows) else file.select(judged.rows)
+    plain = all(grade == 1 for grades in judged.grades for grade in grades.values())
+    collection = JudgedCollection(
+        name=name,
+        documents=documents,
+        queries=file.queries,
+        relevant=judged.relevant(relevance_level),
+        sources=sources,
+        grades=None if plain and relevance_level == 1 else judged.grades,
+        relevance_level=relevance_level,
+        omissions=log.omissions(),
+        titles=(title_field, log.titled) if title_field is not None and log.titled else None,
+    )
+    check_judgments(
+        collection, source=file.path, query_lines=[row.line for row in file.rows], unanswerable=keep_unanswerable
+    )
+    return detect_languages(collection) if detect else collection
