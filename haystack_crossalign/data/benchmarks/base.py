@@ -40,6 +40,7 @@ class BenchmarkFormat:
     :param ending: ending of its files.
     :param split: split on the hub and in saved `datasets`.
     :param example: name of a file, for messages.
+    :param numbered: see `ParallelText.numbered`.
     :param read_file: reads the file of one language; gets its path and its normalised language.
     :param read_rows: turns rows into those of this package; gets the rows, what messages call them, and the language.
     """
@@ -49,6 +50,7 @@ class BenchmarkFormat:
     ending: str
     split: str
     example: str
+    numbered: bool
     read_file: Callable[[Path, str], ParallelText]
     read_rows: Callable[[Rows, str, str], Iterable[ParallelRow]]
 
@@ -157,7 +159,7 @@ def _file_reader(form: BenchmarkFormat, path: Path) -> Callable[[str], ParallelT
 
 
 def _rows_reader(form: BenchmarkFormat, name: str, rows: Callable[[], Rows]) -> Callable[[str], ParallelText]:
-    return lambda language: ParallelText.from_rows(form.read_rows(rows(), name, language), name)
+    return lambda language: ParallelText.from_rows(form.read_rows(rows(), name, language), name, numbered=form.numbered)
 
 
 def _given_rows(form: BenchmarkFormat, key: str, rows: Rows) -> tuple[str, str, Callable[[str], ParallelText]]:

@@ -104,6 +104,7 @@ BELEBELE = BenchmarkFormat(
     ending=".jsonl",
     split="test",
     example="eng_Latn.jsonl",
+    numbered=False,
     read_file=_read_file,
     read_rows=_read_rows,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from haystack_crossalign.data.check import check_judgments
@@ -44,25 +44,29 @@ class ParallelText:
     :param rows: the rows.
     :param place: file they come from, for messages.
     :param source: name and hash of what was read.
+    :param numbered: whether passages are numbered in the order of these rows, so that their ids mean nothing in other
+        languages and passages are matched by their questions.
     """
 
     rows: tuple[ParallelRow, ...]
     place: str | Path
     source: Source
+    numbered: bool = False
 
     @classmethod
-    def from_rows(cls, rows: Iterable[ParallelRow], place: str) -> ParallelText:
+    def from_rows(cls, rows: Iterable[ParallelRow], place: str, *, numbered: bool = False) -> ParallelText:
         """Rows that do not come from one file; the hash is that of the rows as JSON lines.
 
         :param rows: the rows.
         :param place: what messages and the source call them.
+        :param numbered: see the class.
         """
         kept = tuple(rows)
         digest = hashlib.sha256()
         for row in kept:
             fields = [row.question_id, row.passage_id, row.question, row.passage]
             digest.update(json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n")
-        return cls(rows=kept, place=place, source=Source(name=place, sha256=digest.hexdigest()))
+        return cls(rows=kept, place=place, source=Source(name=place, sha256=digest.hexdigest()), numbered=numbered)
 
 
 def parallel_collection(
@@ -91,6 +95,7 @@ def parallel_collection(
     for language in asked:
         if language not in texts:
             raise InputError("language without data", field="query_languages", seen=language, allowed=", ".join(texts))
+    texts = _with_shared_passages(texts)
     _check_parallel(texts)
     order = [(row.question_id, row.passage_id) for row in next(iter(texts.values())).rows]
     groups = [passage if pool == "passages" else question for question, passage in order]
@@ -118,6 +123,27 @@ def parallel_collection(
     )
     check_judgments(collection)
     return collection
+
+
+def _with_shared_passages(texts: Mapping[str, ParallelText]) -> dict[str, ParallelText]:
+    """The texts with the passages of the first one: files may hold the same articles in another order.
+
+    A passage is named after that of the first language whose questions it has. Where two passages of one language would
+    get one name, or one passage several, all keep theirs, and the check that follows names the question.
+    """
+    first, *others = texts.items()
+    reference = {row.question_id: row.passage_id for row in first[1].rows}
+    shared = dict([first])
+    for language, text in others:
+        names: dict[str, set[str]] = {}
+        for row in text.rows:
+            names.setdefault(row.passage_id, set()).add(reference.get(row.question_id, row.passage_id))
+        chosen = {passage: min(found) for passage, found in names.items() if len(found) == 1}
+        if text.numbered and len(chosen) == len(names) == len(set(chosen.values())):
+            rows = tuple([replace(row, passage_id=chosen[row.passage_id]) for row in text.rows])
+            text = replace(text, rows=rows)
+        shared[language] = text
+    return shared
 
 
 def _check_parallel(texts: Mapping[str, ParallelText]) -> None:

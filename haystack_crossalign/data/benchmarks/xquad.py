@@ -32,7 +32,9 @@ def read_xquad(
     query_languages: Sequence[str] | None = None,
     pool: str = "passages",
 ) -> JudgedCollection:
-    """XQuAD as one judged collection. Passages are numbered in the order of the file: ``en:000``, ``en:001``, …
+    """XQuAD as one judged collection. Passages are numbered in the order of the first language's file: ``en:000``, …
+
+    Languages are matched by the ids of the questions, so that files may hold the articles in different orders.
 
     :param data: a folder with ``xquad.<language>.json`` files or with saved `datasets` named ``xquad.<language>``, a
         name on the hub such as ``hf:google/xquad``, or rows with ``id``, ``context`` and ``question`` by language.
@@ -53,7 +55,7 @@ def xquad_languages(data: BenchmarkData) -> tuple[str, ...]:
 def _read_file(path: Path, language: str) -> ParallelText:  # noqa: ARG001 - the format names no language inside
     content, source = read_json_object(path)
     rows = tuple(_numbered(_squad_rows(Record(content, path))))
-    return ParallelText(rows=rows, place=path, source=source)
+    return ParallelText(rows=rows, place=path, source=source, numbered=True)
 
 
 def _squad_rows(file: Record) -> Iterator[tuple[str, str, str]]:
@@ -90,6 +92,7 @@ XQUAD = BenchmarkFormat(
     ending=".json",
     split="validation",
     example="xquad.en.json",
+    numbered=True,
     read_file=_read_file,
     read_rows=_read_rows,
 )

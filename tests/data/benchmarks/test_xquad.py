@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
+import random
 from collections import Counter
 
 import pytest
@@ -65,6 +67,42 @@ def test_relevant_passages_of_xquad_are_those_that_hold_the_answer(shared_data) 
             assert [collection.documents.languages[index] for index in indices] == ["en", "zh"]
             for index in indices:
                 assert answers[collection.documents.languages[index], question][0] in collection.documents.texts[index]
+
+
+def reordered(content: dict, generator: random.Random) -> dict[str, object]:
+    """The same articles, paragraphs and questions in another order."""
+
+    def mixed(entries: list) -> list:
+        return generator.sample(entries, len(entries))
+
+    return {
+        "data": mixed(
+            [
+                {"paragraphs": mixed([{**one, "qas": mixed(one["qas"])} for one in article["paragraphs"]])}
+                for article in content["data"]
+            ]
+        )
+    }
+
+
+@pytest.mark.parametrize("pool", ["passages", "questions"])
+def test_files_in_another_order_of_articles_give_the_same_collection(write, shared_data, pool: str) -> None:
+    english, chinese = (
+        json.loads((shared_data / "xquad" / f"xquad.{tag}.json").read_text(encoding="utf-8")) for tag in ("en", "zh")
+    )
+    write("mixed/xquad.en.json", english)
+    folder = write("mixed/xquad.zh.json", reordered(chinese, random.Random(7))).parent  # noqa: S311
+    mixed = read_xquad(folder, pool=pool)
+    plain = read_xquad(shared_data / "xquad", ["en", "zh"], pool=pool)
+    assert vars(mixed.documents) == vars(plain.documents)
+    assert vars(mixed.queries) == vars(plain.queries)
+    assert mixed.relevant == plain.relevant
+
+
+def test_files_may_be_gzip(write) -> None:
+    write("z/xquad.en.json.gz", gzip.compress(json.dumps(ENGLISH).encode()))
+    folder = write("z/xquad.zh.json", CHINESE).parent
+    assert read_xquad(folder).documents.ids == ("en:000", "en:001", "zh:000", "zh:001")
 
 
 def test_passages_are_documents_once(folder) -> None:
