@@ -1,4 +1,4 @@
-"""The figures in docs/training.md are those of the results page, and that page is what the runs' figures give."""
+"""The figures in docs/training.md and recipe_choices.md are those of the results page, which the runs' figures give."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def numbers(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def documented(project_root: Path) -> list[Row]:
-    """The numbers of each cell of each row of docs/training.md, the text of the first cell before them."""
-    lines = (project_root / "docs" / "training.md").read_text(encoding="utf-8").splitlines()
+    """The numbers of each cell of each row of both pages, the text of the first cell before them; a row once."""
+    pages = (project_root / "docs" / "training.md", project_root / "benchmarks" / "results" / "recipe_choices.md")
+    lines = dict.fromkeys(line for page in pages for line in page.read_text(encoding="utf-8").splitlines())
     rows = [line.strip("|").split("|") for line in lines if line.startswith("| ")]
     return [[[cells[0].strip(" *")], *(numbers(cell) for cell in cells[1:]), cells[1:]] for cells in rows]
 
@@ -67,7 +68,7 @@ def test_one_model_for_all_five(
 def test_the_results_page_is_what_the_figures_of_the_runs_give(project_root: Path, tmp_path: Path) -> None:
     folder = project_root / "benchmarks" / "results"
     shutil.copy(folder / "training.json", tmp_path)
-    command = [sys.executable, str(folder.parent / "training.py"), "--only", "none"]
+    command = [sys.executable, str(folder.parent / "studies" / "training.py"), "--only", "none"]
     subprocess.run([*command, "--output", str(tmp_path / "training.md")], check=True, capture_output=True)
     assert (tmp_path / "training.md").read_text(encoding="utf-8") == (folder / "training.md").read_text(
         encoding="utf-8"
