@@ -57,9 +57,14 @@ class Record:
     def get(self, field: str) -> object:
         """The value of a field, None where it is absent."""
         name = field.removeprefix("meta.").removeprefix("metadata.")
-        for values in (self.values, *(self.values.get(key) for key in _NESTED)):
-            if isinstance(values, Mapping) and values.get(name) is not None:
-                return values[name]
+        value = self.values.get(name)
+        if value is not None:
+            return value
+        for key in _NESTED:
+            inner = self.values.get(key)
+            # Most records have neither, and asking for the type of nothing takes longer than all the rest.
+            if inner is not None and isinstance(inner, Mapping) and inner.get(name) is not None:
+                return inner[name]
         return None
 
     def identifier(self, field: str) -> str:
