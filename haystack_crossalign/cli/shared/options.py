@@ -51,7 +51,7 @@ TitleField = Annotated[
     typer.Option(
         "--title-field",
         metavar="NAME",
-        help="Field of documents that is put before their text; '' for none. Default: title.",
+        help="Field of documents that is put before their text; '' for none. Default: title; none with --index.",
     ),
 ]
 Model = Annotated[
