@@ -10,6 +10,7 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict, logging
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import is_missing_language
 from haystack_crossalign.text.detection import MINIMUM_CONFIDENCE, Detection, LanguageDetector
 
 __all__ = ["LanguageTagger"]
@@ -162,7 +163,7 @@ class LanguageTagger:
         return result
 
     def _has_language(self, document: Document) -> bool:
-        return document.meta.get(self.language_field) not in (None, "")
+        return not is_missing_language(document.meta.get(self.language_field))
 
     def _tagged(self, document: Document, detection: Detection) -> Document:
         meta = {**document.meta, self.confidence_field: detection.confidence}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import is_missing_language, normalise_language
 
 __all__ = ["Record", "Vectors", "whole_grade"]
 
@@ -154,11 +154,11 @@ class Record:
         return value
 
     def language(self, field: str, default: str | None = None) -> str:
-        """The normalised tag of the language in ``field``, or ``default`` where it is absent."""
+        """The normalised tag of the language in ``field``, or ``default`` where it is absent or a missing value."""
         value = self.get(field)
+        if is_missing_language(value) and default is not None:
+            return default
         if value is None:
-            if default is not None:
-                return default
             raise self.error("missing field", field, allowed="the language, such as 'zh' or 'zho_Hans'")
         return normalise_language(value, source=self.path, line=self.line, field=self.prefix + field)
 

@@ -11,7 +11,7 @@ from haystack import Document
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalise_language
 from haystack_crossalign.ranks.ties import tie_key
 
 __all__ = ["RetrievedArrays", "comparison_value", "retrieved_arrays"]
@@ -172,7 +172,7 @@ def retrieved_arrays(
 
 def _language(document: Document, field: str, where: str) -> str | None:
     tag = document.meta.get(field)
-    if tag is None or tag == UNDETERMINED:
+    if is_missing_language(tag) or tag == UNDETERMINED:
         return None
     if not isinstance(tag, str):
         raise InputError(

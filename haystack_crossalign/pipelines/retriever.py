@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from opensearchpy.exceptions import TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
-from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalise_language
 from haystack_crossalign.opensearch.connection.client import Patience, PointInTime, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, MissingPermissionError, explain, is_busy
 from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
@@ -273,7 +273,7 @@ class QueryPipeline:
 
     def _tag(self, document: Document) -> str:
         value = self._language_of(document)
-        if value is None or value in {"", UNDETERMINED}:
+        if is_missing_language(value) or value == UNDETERMINED:
             return UNDETERMINED
         if self._view is not None:
             return self._view.tag(str(value))

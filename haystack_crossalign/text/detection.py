@@ -25,7 +25,7 @@ MINIMUM_CONFIDENCE = 0.8
 
 # The library names a few languages by the code of a wider group; these are the ones its model was trained on.
 _TAG_OF = {code: normalise_language({"ku": "ckb"}.get(code, code)) for code in SCRIPT_OF_LANGUAGE}
-_CODE_OF = {tag: code for code, tag in _TAG_OF.items()} | {"no": "no", "nb": "no", "nn": "no", "fil": "tl", "tl": "tl"}
+_CODE_OF = {tag: code for code, tag in _TAG_OF.items()}
 DETECTABLE_LANGUAGES = tuple(sorted(set(_TAG_OF.values())))
 """The tags that a detection can hold, where it was not restricted to others of the same language."""
 

@@ -63,8 +63,8 @@ def test_a_given_language_stays_as_it_is() -> None:
     assert result["undetermined_documents"] == 0
 
 
-@pytest.mark.parametrize("empty", [None, ""])
-def test_an_empty_language_is_filled(empty: str | None) -> None:
+@pytest.mark.parametrize("empty", [None, "", "nan", float("nan")])
+def test_an_empty_language_is_filled(empty: object) -> None:
     document = Document(content="Where is the station?", meta={"language": empty, "page": 7})
     (tagged,) = LanguageTagger().run(documents=[document])["documents"]
     assert {key: tagged.meta[key] for key in ("language", "page")} == {"language": "en", "page": 7}

@@ -12,7 +12,7 @@ from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.files.records import whole_grade
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import is_missing_language, normalise_language
 
 __all__ = ["parse_judgments", "read_qrels", "read_query_tsv"]
 
@@ -124,7 +124,7 @@ def read_query_tsv(
     A first line that names its first column (``id``, ``qid``, ``query_id``) is taken as a header and left out.
 
     :param path: the file.
-    :param default_language: language of all queries of a file with two columns.
+    :param default_language: language of all queries of a file with two columns, and of empty cells.
     :param log: counts lines that are left out.
     :raises InputError: for a file that cannot be read, another number of columns, two columns without a default
         language, an unknown language, an empty cell or a repeated id.
@@ -174,6 +174,6 @@ def _query_row(
             raise InputError(
                 f"empty {name}", source=path, line=line, field=name, seen=cell, allowed="a text, not empty"
             )
-    tag = default if len(cells) == 2 else None
+    tag = default if len(cells) == 2 or is_missing_language(cells[1]) else None
     language = tag or normalise_language(cells[1], source=path, line=line, field="language")
     return QueryRow(id=cells[0], language=language, text=cells[-1], line=line)

@@ -127,6 +127,10 @@ def document(**changes: object) -> dict[str, object]:
             {"problem": "unknown language", "field": "language", "seen": "und", "allowed": "BCP-47"},
         ),
         (document(language=""), {"problem": "unknown language", "field": "language", "seen": "", "allowed": "BCP-47"}),
+        (
+            document(language="nan"),
+            {"problem": "a missing value as text", "field": "language", "seen": "nan", "allowed": "'nan-Hant'"},
+        ),
         (document(language=5), {"problem": "unknown language", "field": "language", "seen": 5, "allowed": "BCP-47"}),
         (document(language=...), {"problem": "missing field", "field": "language", "allowed": "'zh'"}),
         (
@@ -139,6 +143,13 @@ def document(**changes: object) -> dict[str, object]:
 def test_a_bad_document_is_named_by_file_line_field_and_value(write, refused, row, expected) -> None:
     path = write("pool.jsonl", lines(*DOCUMENTS) + "\n" + json.dumps(row))
     refused(lambda: read_documents(path), source=str(path), line=5, **expected)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "", "nan", "NA", "None", "n/a", "-", "unknown"])
+def test_a_missing_value_takes_the_default_language(write, missing) -> None:
+    rows = [document(language=missing, parallel_id="1"), document(id="d8", language="na")]
+    documents, _ = read_documents(write("pool.jsonl", lines(*rows)), default_language="fr")
+    assert documents.languages == ("fr", "na")
 
 
 VECTOR = [1.0, 2.0]
