@@ -114,5 +114,5 @@ CANDIDATES = {
     ),
     "pycld2": Candidate(_pycld2, ("pycld2",), "Apache-2.0", 83, False),
     "cld3-py": Candidate(_cld3, ("cld3-py",), "Apache-2.0", 107, False),
-    "LanguageDetector": Candidate(_ours, (), "Apache-2.0", 60, True),
+    "LanguageDetector": Candidate(_ours, (), "Apache-2.0", 85, True),
 }

@@ -174,12 +174,16 @@ class Detected:
     :param undetermined_documents: documents whose language is not clear; they stay in the pool as `UNDETERMINED`.
     :param queries: queries whose language was detected.
     :param undetermined_queries: ids of the queries whose language is not clear; they are left out.
+    :param languages: texts whose language was detected, by language, ascending.
+    :param between: texts that may be in one of several languages that look alike, by these, joined with commas.
     """
 
     documents: int
     undetermined_documents: int
     queries: int
     undetermined_queries: tuple[str, ...]
+    languages: Mapping[str, int]
+    between: Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)

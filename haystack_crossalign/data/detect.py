@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from haystack_crossalign.data.collection import Detected, JudgedCollection
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED
-from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDetector
+from haystack_crossalign.text.detection import Detection, LanguageDetector
 
 __all__ = ["detect_languages"]
 
@@ -21,7 +22,7 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     A text whose language is not clear is never guessed: such a document stays in the pool as `UNDETERMINED`, since it
     takes a rank like any other, and such a query is left out, since no row could hold it. Both are counted in
     ``detection``. Where every document names its language, queries are told among those languages only, which short
-    texts need.
+    texts need; and of languages that look alike, the only one that other documents have is taken.
 
     :param collection: documents and queries, some of them `UNDETERMINED`.
     :raises InputError: when no query is left, or two scripts of one language are to be told apart.
@@ -29,9 +30,11 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     documents, queries = collection.documents, collection.queries
     given = {tag for tag in documents.languages if tag != UNDETERMINED}
     complete = UNDETERMINED not in documents.languages
-    choice = sorted(given & set(DETECTABLE_LANGUAGES)) if complete and given <= set(DETECTABLE_LANGUAGES) else None
-    document_tags, told_documents = _tagged(documents.languages, documents.texts, None)
-    query_tags, told_queries = _tagged(queries.languages, queries.texts, choice)
+    document_tags, told_documents = _tagged(documents.languages, documents.texts, LanguageDetector(likely=given))
+    pool = {tag for tag in document_tags if tag != UNDETERMINED}
+    detector = LanguageDetector.among(given) if complete else LanguageDetector(likely=pool)
+    query_tags, told_queries = _tagged(queries.languages, queries.texts, detector)
+    told = [*told_documents, *told_queries]
     kept = np.array([number for number, tag in enumerate(query_tags) if tag != UNDETERMINED], dtype=np.int64)
     if not len(kept):
         raise InputError(
@@ -45,22 +48,27 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
         replace(collection, queries=replace(queries, languages=tuple(query_tags))).select_queries(kept),
         documents=replace(documents, languages=tuple(document_tags)),
         detection=Detected(
-            documents=told_documents,
+            documents=sum(one.language is not None for one in told_documents),
             undetermined_documents=document_tags.count(UNDETERMINED),
-            queries=told_queries,
+            queries=sum(one.language is not None for one in told_queries),
             undetermined_queries=tuple(
                 [one for one, tag in zip(queries.ids, query_tags, strict=True) if tag == UNDETERMINED]
             ),
+            languages=_counted(one.language for one in told if one.language is not None),
+            between=_counted(", ".join(one.between) for one in told if one.language is None and one.between),
         ),
     )
 
 
-def _tagged(tags: Sequence[str], texts: Sequence[str], choice: Sequence[str] | None) -> tuple[list[str], int]:
-    """Tags with the unknown ones detected where that is clear, and how many were."""
+def _tagged(tags: Sequence[str], texts: Sequence[str], detector: LanguageDetector) -> tuple[list[str], list[Detection]]:
+    """Tags with the unknown ones detected where that is clear, and what was told of those."""
     unknown = [number for number, tag in enumerate(tags) if tag == UNDETERMINED]
-    found = list(tags)
-    if unknown:
-        detector = LanguageDetector(choice)
-        for number, detection in zip(unknown, detector.detect([texts[number] for number in unknown]), strict=True):
-            found[number] = detection.language or UNDETERMINED
-    return found, sum(found[number] != UNDETERMINED for number in unknown)
+    detections = detector.detect([texts[number] for number in unknown])
+    filled = list(tags)
+    for number, detection in zip(unknown, detections, strict=True):
+        filled[number] = detection.language or UNDETERMINED
+    return filled, detections
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))

@@ -1,22 +1,34 @@
 """The language of a text, with a confidence, or none where the text does not tell.
 
 The letter statistics come from ``eldc`` (60 languages, its model inside the package, nothing fetched at run time);
-``benchmarks/results/language_detection.md`` says why it was chosen and how the constants below were fitted.
-Languages it does not know, and texts in several languages, come out as undetermined.
+``benchmarks/results/language_detection.md`` says why it was chosen and how the constants below were fitted. Where its
+answer has neighbors that it does not know, words and a second detector decide (``neighbors.py``), and what they leave
+open is undetermined. So are other languages that it does not know, and texts in several languages.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, cast
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.text.neighbors import (
+    CHALLENGERS,
+    CLOSE,
+    NEIGHBORS,
+    RIVALS,
+    UNHINTED,
+    ideograph_language,
+    is_cantonese,
+    telling_words,
+)
 from haystack_crossalign.text.prose import SCRIPT_OF_LANGUAGE, Stretch, stretches
+from haystack_crossalign.text.second_opinion import second_opinion
 
 __all__ = ["DETECTABLE_LANGUAGES", "MINIMUM_CONFIDENCE", "Detection", "LanguageDetector"]
 
@@ -26,7 +38,10 @@ MINIMUM_CONFIDENCE = 0.8
 # The library names a few languages by the code of a wider group; these are the ones its model was trained on.
 _TAG_OF = {code: normalise_language({"ku": "ckb"}.get(code, code)) for code in SCRIPT_OF_LANGUAGE}
 _CODE_OF = {tag: code for code, tag in _TAG_OF.items()}
-DETECTABLE_LANGUAGES = tuple(sorted(set(_TAG_OF.values())))
+# Languages of the second detector: the neighbors, and Swahili, which is looked for only where it is given.
+_BY_SECOND = frozenset().union(*CHALLENGERS.values())
+_GIVEN_ONLY = frozenset({"sw"})
+DETECTABLE_LANGUAGES = tuple(sorted({*_TAG_OF.values(), *_BY_SECOND, *_GIVEN_ONLY}))
 """The tags that a detection can hold, where it was not restricted to others of the same language."""
 
 # Logistic regression on NTREX-128 and TICO-19 (benchmarks/detection/language_detection_fit.py): how often the best
@@ -50,6 +65,11 @@ _CERTAIN = 1e-6
 _SPEAKS, _SPEAKS_QUOTED = 0.5, 0.9
 # A language outside of the given ones wins against them only when there is little doubt.
 _OUTSIDER = 0.9
+# What the second detector is surely right about where the first has no answer.
+_SECOND_CONFIDENCE, _SECOND_LETTERS = 0.9, 20.0
+_IDEOGRAPHS = frozenset({"ja", "zh"})
+# Telling words by which a language must lead where the second detector names another of its group.
+_CLEAR_LEAD = 2
 # Fewer letters than this are names, units and abbreviations of any language.
 _LEAST_LETTERS = 4.0
 
@@ -61,10 +81,12 @@ class Detection:
     :param language: normalised tag; None where it is undetermined.
     :param confidence: 0..1, the estimated probability that the most likely language is that of the whole text. Also
         given for undetermined texts; 0 where there is no prose at all.
+    :param between: where neighbors are left that the text does not tell apart, their tags, ascending.
     """
 
     language: str | None
     confidence: float
+    between: tuple[str, ...] = ()
 
 
 class LanguageDetector:
@@ -73,13 +95,23 @@ class LanguageDetector:
     :param languages: the languages that texts may have (a pool's, for example), which makes short texts easier to
         tell; None for all of :data:`DETECTABLE_LANGUAGES`. Texts that are clearly in another language stay
         undetermined. Chinese is told as ``zh`` in either script; where ``zh-Hant`` is given, Chinese is told as that.
+        Of neighbors that only words tell apart (Indonesian and Malay; Croatian, Bosnian and Serbian in Latin script)
+        one that is given without the others is taken.
+    :param likely: languages that are known to be there, beside others: where a text does not tell neighbors apart, the
+        only one that is likely is taken.
     :param minimum_confidence: least confidence at which a language is told, 0..1.
     :raises InputError: for a language that is unknown or not detectable, for two that cannot be told apart, and for a
         confidence outside of 0..1.
     :raises ExternalError: where ``eldc`` is not installed.
     """
 
-    def __init__(self, languages: Sequence[str] | None = None, minimum_confidence: float = MINIMUM_CONFIDENCE) -> None:
+    def __init__(
+        self,
+        languages: Sequence[str] | None = None,
+        minimum_confidence: float = MINIMUM_CONFIDENCE,
+        *,
+        likely: Collection[str] = (),
+    ) -> None:
         if not 0 <= minimum_confidence <= 1:
             raise InputError(
                 "the minimum confidence is out of range",
@@ -88,13 +120,31 @@ class LanguageDetector:
                 allowed="a number from 0 to 1",
             )
         self.minimum_confidence = minimum_confidence
-        self._tags: Mapping[str, str] = _TAG_OF if languages is None else _candidates(languages)
+        self._allowed: Mapping[str, str] | None = None if languages is None else _candidates(languages)
+        # The library is asked for a neighbor that it knows in place of a language that it does not know.
+        self._codes = {
+            code
+            for code, tag in _TAG_OF.items()
+            if self._allowed is None or tag in self._allowed or _stands_for(tag) & self._allowed.keys()
+        }
+        self._likely = frozenset(likely)
         self._scorer = _scorer()
+
+    @classmethod
+    def among(cls, pool: Collection[str]) -> LanguageDetector:
+        """A detector of texts that belong to a pool: restricted to its languages where all of them can be told.
+
+        :param pool: normalised tags of the pool's languages.
+        """
+        tags = set(pool) - {UNDETERMINED}
+        if tags and tags - {"zh-Hant"} <= set(DETECTABLE_LANGUAGES) and not {"zh", "zh-Hant"} <= tags:
+            return cls(sorted(tags))
+        return cls(likely=tags)
 
     @property
     def languages(self) -> tuple[str, ...]:
         """The tags that a detection can hold, ascending."""
-        return tuple(sorted(self._tags.values()))
+        return DETECTABLE_LANGUAGES if self._allowed is None else tuple(sorted(self._allowed.values()))
 
     def detect(self, texts: Sequence[str]) -> list[Detection]:
         """The language of each text.
@@ -109,8 +159,70 @@ class LanguageDetector:
             return Detection(None, 0.0)
         code, confidence = self._weigh([self._evidence(stretch) for stretch in found])
         if code is None or confidence < self.minimum_confidence:
+            return self._by_second(found, confidence)
+        tag, between = self._settle(_TAG_OF[code], SCRIPT_OF_LANGUAGE[code], found)
+        if len(between) > 1:
+            confidence /= len(between)
+        if tag is None or confidence < self.minimum_confidence:
+            return Detection(None, confidence, between)
+        return Detection(self._given(tag), confidence)
+
+    def _given(self, tag: str) -> str:
+        return tag if self._allowed is None else self._allowed[tag]
+
+    def _may_be(self, tag: str | None) -> bool:
+        return tag is not None and (self._allowed is None or tag in self._allowed)
+
+    def _by_second(self, found: list[Stretch], confidence: float) -> Detection:
+        """A language that only the second detector knows, where the first one has no answer."""
+        mine = _BY_SECOND if self._allowed is None else self._allowed.keys() & (_BY_SECOND | _GIVEN_ONLY)
+        if not mine or sum(stretch.letters for stretch in found) < _SECOND_LETTERS:
             return Detection(None, confidence)
-        return Detection(self._tags[code], confidence)
+        tag, reliable = second_opinion(" ".join(stretch.text for stretch in found))
+        if tag is None or not reliable or tag not in mine or any(tag in members for members in CLOSE):
+            return Detection(None, confidence)
+        if self.minimum_confidence > _SECOND_CONFIDENCE:
+            return Detection(None, max(confidence, _SECOND_CONFIDENCE))
+        return Detection(self._given(tag), _SECOND_CONFIDENCE)
+
+    def _settle(self, tag: str, script: str, found: list[Stretch]) -> tuple[str | None, tuple[str, ...]]:
+        """The language among the neighbors of the library's answer, and those that are left to choose from."""
+        if tag not in CHALLENGERS and script != "han":
+            return tag, ()
+        text = " ".join(stretch.text for stretch in found if stretch.script == script)
+        if script == "han":
+            told, group = self._ideographs(tag, text)
+        else:
+            group = NEIGHBORS.get(tag, (tag, *CHALLENGERS[tag]))
+            close = any(tag in members for members in CLOSE)
+            told = self._closest(group, text) if close else _challenged(tag, text)
+        if told is None:
+            likely = [one for one in group if one in self._likely]
+            told = likely[0] if len(likely) == 1 else None
+        if told is not None:
+            return (told if self._may_be(told) else None), ()
+        left = tuple(sorted(self._given(one) for one in group if self._may_be(one)))
+        return (tag if self._may_be(tag) else None), left
+
+    def _closest(self, group: tuple[str, ...], text: str) -> str | None:
+        """Of languages that nothing but words tells apart: the only one given, or the one with the most words."""
+        members = [tag for tag in group if self._may_be(tag)]
+        return members[0] if len(members) == 1 else _most(telling_words(text, members))
+
+    def _ideographs(self, tag: str, text: str) -> tuple[str | None, tuple[str, ...]]:
+        """Chinese, Cantonese or Japanese, of which a text without kana may be any, and those it may be."""
+        if any("\u3041" <= character <= "\u30ff" for character in text):
+            return tag, ()
+        if is_cantonese(text):
+            return None, ("yue", "zh")
+        written = ideograph_language(text)
+        given = [one for one in ("ja", "zh") if self._may_be(one)]
+        if len(given) == 1:
+            # A pool decides, unless the text has characters of the other language only.
+            return given[0] if written in (None, given[0]) else written, ("ja", "zh")
+        if written is None and second_opinion(text)[0] == tag:
+            written = tag
+        return written, ("ja", "zh")
 
     def _evidence(self, stretch: Stretch) -> _Evidence:
         # Lone surrogates have no UTF-8, which the library reads; a score is 1 - exp(-evidence per n-gram).
@@ -151,7 +263,7 @@ class LanguageDetector:
         return winner, confidence * votes[winner] / (sum(votes.values()) + against)
 
     def _best(self, evidence: _Evidence) -> tuple[str | None, float]:
-        inside = [(total, code) for code, total in evidence.totals.items() if code in self._tags]
+        inside = [(total, code) for code, total in evidence.totals.items() if code in self._codes]
         if not inside:
             return None, 0.0
         code = max(inside)[1]
@@ -162,7 +274,7 @@ class LanguageDetector:
         own = evidence.totals[code]
         rival, outsider = ("", 0.0), ("", 0.0)
         for other, total in evidence.totals.items():
-            if other in self._tags:
+            if other in self._codes:
                 if other != code and total > rival[1]:
                     rival = other, total
             elif total > outsider[1]:
@@ -173,6 +285,39 @@ class LanguageDetector:
             if against >= _OUTSIDER:
                 return confidence * (1.0 - against)
         return confidence
+
+
+def _stands_for(tag: str) -> frozenset[str]:
+    """Languages that a text may be in when the library names this one."""
+    return _IDEOGRAPHS if tag in _IDEOGRAPHS else CHALLENGERS.get(tag, frozenset())
+
+
+def _challenged(tag: str, text: str) -> str | None:
+    """The library's answer, or the neighbor that the text is in instead; None where that is not clear."""
+    challengers = CHALLENGERS[tag]
+    opinion, reliable = second_opinion(text)
+    group = NEIGHBORS.get(tag)
+    if group is not None:
+        counts = telling_words(text, group)
+        most = _most(counts)
+        if most is not None and (most == tag or most in challengers):
+            others = max(count for other, count in counts.items() if other != most)
+            contradicted = opinion in group and opinion != most
+            return None if contradicted and counts[most] - others < _CLEAR_LEAD else most
+        if opinion not in challengers and opinion != tag:
+            return None
+    # It is sure only if it says the same when told that the text is in the other language.
+    if opinion not in challengers:
+        rival = RIVALS.get(tag)
+        return None if rival is not None and second_opinion(text, hint=rival)[0] == rival else tag
+    sure = opinion in UNHINTED or second_opinion(text, hint=tag)[0] == opinion
+    return opinion if reliable and sure else None
+
+
+def _most(counts: Mapping[str, int]) -> str | None:
+    """The language with more words than any other, None where two have as many."""
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    return ranked[0][0] if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,21 +346,21 @@ def _probability(code: str, own: float, rival: str, other: float, letters: float
 
 
 def _candidates(languages: Sequence[str]) -> dict[str, str]:
-    """Given tags by the code of the library."""
+    """Given tags by the tag that detection has for them."""
     tags: dict[str, str] = {}
     for value in languages:
         tag = normalise_language(value, field="languages")
-        code = _CODE_OF.get(tag) or _CODE_OF.get(tag.split("-", 1)[0] if tag == "zh-Hant" else "")
-        if code is None:
+        known = tag.split("-", 1)[0] if tag == "zh-Hant" else tag
+        if known not in DETECTABLE_LANGUAGES:
             raise InputError(
                 "this language cannot be detected",
                 field="languages",
                 seen=value,
                 allowed=", ".join(DETECTABLE_LANGUAGES),
             )
-        if tags.setdefault(code, tag) != tag:
+        if tags.setdefault(known, tag) != tag:
             raise InputError(
-                f"'{tags[code]}' and '{tag}' cannot be told apart from their texts",
+                f"'{tags[known]}' and '{tag}' cannot be told apart from their texts",
                 field="languages",
                 seen=list(languages),
                 allowed="one of them",

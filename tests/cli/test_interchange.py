@@ -147,6 +147,7 @@ def test_a_missing_language_is_an_error_unless_it_is_to_be_detected(
     data = result(tmp_path / "a.json")
     assert data["provenance"]["data"]["detection"] == {
         "documents": 3, "undetermined_documents": 1, "queries": 3, "undetermined_queries": ["q:number"],
+        "languages": {"ar": 2, "en": 2, "zh": 2}, "between": {},
     }  # fmt: skip
     assert [row["query_language"] for row in data["rows"]] == ["ar", "en", "zh"]
     # The document that is no text of any language stays in the pool and takes its rank: here the first one.

@@ -122,7 +122,7 @@ def test_no_input_at_all_is_refused() -> None:
 
 def test_wrong_settings_are_refused_when_warming_up() -> None:
     with pytest.raises(InputError, match="cannot be detected"):
-        LanguageTagger(languages=["sw"]).warm_up()
+        LanguageTagger(languages=["cy"]).warm_up()
     with pytest.raises(InputError, match="minimum confidence"):
         LanguageTagger(minimum_confidence=2).warm_up()
 

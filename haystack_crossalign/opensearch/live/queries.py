@@ -21,7 +21,7 @@ from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.exact.versions import Version
 from haystack_crossalign.opensearch.index.groups import Member, group_members, members_by_id
 from haystack_crossalign.opensearch.index.pool import IndexView
-from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDetector
+from haystack_crossalign.text.detection import LanguageDetector
 
 __all__ = ["LiveQueries", "no_judgments", "read_live_queries", "with_vectors"]
 
@@ -298,9 +298,7 @@ def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, 
     unknown = [number for number, tag in enumerate(tags) if tag == UNDETERMINED]
     if not unknown:
         return tags, ()
-    pool = view.pool().by_language.keys()
-    choice = sorted(pool) if pool and pool <= set(DETECTABLE_LANGUAGES) else None
-    detector = LanguageDetector(choice)
+    detector = LanguageDetector.among(view.pool().by_language.keys())
     for number, told in zip(unknown, detector.detect([file.rows[number].text for number in unknown]), strict=True):
         tags[number] = told.language or UNDETERMINED
     unclear = [file.rows[number].id for number in unknown if tags[number] == UNDETERMINED]

@@ -159,7 +159,7 @@ def _detection_note(provenance: Mapping[str, Any]) -> str:
         return ""
     documents, queries = detection["undetermined_documents"], detection["undetermined_queries"]
     found = [plural(detection["documents"], "document"), plural(detection["queries"], "query", "queries")]
-    text = f"Languages were detected from the texts of {joined(found)}"
+    text = f"Languages were detected from the texts of {joined(found)}{_by_language(detection)}"
     if not documents and not queries:
         return f"{text}; all were clear."
     unclear = []
@@ -167,7 +167,20 @@ def _detection_note(provenance: Mapping[str, Any]) -> str:
         unclear.append(f"{plural(documents, 'document')} (kept in the pool as '{display_name(UNDETERMINED)}')")
     if queries:
         unclear.append(f"{plural(len(queries), 'query', 'queries')} (left out: {_some(queries, 3)})")
-    return f"{text}. The language is not clear, and was not guessed, for {joined(unclear)}."
+    text = f"{text}. The language is not clear, and was not guessed, for {joined(unclear)}"
+    between = [
+        f"{plural(count, 'text')} may be in {joined([display_name(tag) for tag in tags.split(', ')], 'or')}"
+        for tags, count in (detection.get("between") or {}).items()
+    ]
+    return f"{text}: {'; '.join(between)}." if between else f"{text}."
+
+
+def _by_language(detection: Mapping[str, Any]) -> str:
+    """Detected texts by language, in brackets; empty for results of versions that did not keep them."""
+    counts = sorted((detection.get("languages") or {}).items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{display_name(tag)} {count}" for tag, count in counts[:5]]
+    more = [f"{len(counts) - len(shown)} more"] if len(counts) > len(shown) else []
+    return f" ({', '.join(shown + more)})" if shown else ""
 
 
 def _judgments(data: Mapping[str, Any]) -> list[tuple[str, str]]:
