@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from haystack_crossalign.ranks.exact import exact_ranks
     from haystack_crossalign.ranks.result_lists import ranks_from_lists
+    from haystack_crossalign.ranks.similarity import (
+        DEFAULT_SIMILARITY,
+        SIMILARITIES,
+        Similarity,
+        parse_similarity,
+        similarity_words,
+    )
     from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
     from haystack_crossalign.ranks.ties import tie_key, tie_order
     from haystack_crossalign.ranks.topk import exact_top_k
@@ -18,10 +25,15 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT",
     "CENSORED",
+    "DEFAULT_SIMILARITY",
+    "SIMILARITIES",
     "RankTable",
+    "Similarity",
     "exact_ranks",
     "exact_top_k",
+    "parse_similarity",
     "ranks_from_lists",
+    "similarity_words",
     "tie_key",
     "tie_order",
 ]
@@ -29,10 +41,15 @@ __all__ = [
 _MODULES = {
     "ABSENT": "table",
     "CENSORED": "table",
+    "DEFAULT_SIMILARITY": "similarity",
+    "SIMILARITIES": "similarity",
     "RankTable": "table",
+    "Similarity": "similarity",
     "exact_ranks": "exact",
     "exact_top_k": "topk",
+    "parse_similarity": "similarity",
     "ranks_from_lists": "result_lists",
+    "similarity_words": "similarity",
     "tie_key": "ties",
     "tie_order": "ties",
 }

@@ -12,7 +12,9 @@ from haystack_crossalign.ranks.arguments import integer_column, language_codes, 
 from haystack_crossalign.ranks.blocks import cut_pool
 from haystack_crossalign.ranks.bounds import QueryOperand, centre_of
 from haystack_crossalign.ranks.counting import Counter, Counts, Targets
-from haystack_crossalign.ranks.scores import PairScorer, checked_vectors
+from haystack_crossalign.ranks.distances import DistanceScorer, count_by_distance
+from haystack_crossalign.ranks.scores import PairScorer, comparable_vectors
+from haystack_crossalign.ranks.similarity import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 from haystack_crossalign.ranks.topk import exact_top_k
 from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
@@ -33,15 +35,24 @@ def exact_ranks(
     relevant: ArrayLike,
     tie_order: ArrayLike,
     versions: ArrayLike | None = None,
+    similarity: Similarity = DEFAULT_SIMILARITY,
     precision: str = "auto",
     top_language: bool = False,
 ) -> RankTable:
     """Rank the relevant versions of every query in the whole pool.
 
-    The score of a pair is float32(float64 dot product of the float32 vectors); a version scores as its best document.
+    The score of a pair is, by similarity:
+
+    - ``dot``: float32(float64 dot product of the float32 vectors);
+    - ``cosine``: the same of both vectors at unit length, see `unit_rows`. Vectors that have it already rank as by
+      ``dot``;
+    - ``euclidean``, ``manhattan``: -float32(float64 distance of the float32 vectors), see `DistanceScorer`.
+
+    A version scores as its best document.
     rank = 1 + versions with a greater score + versions with an equal score that come first in the order of ties. A fast
     product (bf16 where the processor has it, else float32) decides every pair outside its error bound of a threshold;
-    the rest is scored exactly. So the result does not depend on precision, threads or block size.
+    the rest is scored exactly; by distance every pair is. So the result does not depend on precision, threads or block
+    size.
 
     :param queries: float32 [Q, dim].
     :param documents: float32 [N, dim].
@@ -54,12 +65,13 @@ def exact_ranks(
         `haystack_crossalign.ranks.ties.tie_order`; all different.
     :param versions: int [N], version of each document, 0 to V - 1, or None where each document is one. All documents
         of a version have one language.
+    :param similarity: what the score is.
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
     :param top_language: whether to find the language at rank 1, which takes another pass unless each query has a
         relevant version there.
     :raises InputError: for vectors that are zero or no numbers, and arrays that do not fit each other.
     """
-    query_vectors, document_vectors = checked_vectors(queries, documents)
+    query_vectors, document_vectors = comparable_vectors(queries, documents, similarity)
     pool = _Pool(document_vectors, document_languages, languages, tie_order, versions)
     query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
     wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
@@ -67,7 +79,10 @@ def exact_ranks(
 
     parts = [slice(start, start + _GROUP) for start in range(0, len(query_vectors), _GROUP)]
     with full_float32_products(), one_core_each() as threads, torch.inference_mode():
-        counted = [_count(query_vectors[part], wanted[part], pool, len(languages), dtype, threads) for part in parts]
+        counted = [
+            _count(query_vectors[part], wanted[part], pool, len(languages), similarity, dtype, threads)
+            for part in parts
+        ]
     greater, ahead, tied = (
         np.concatenate([getattr(counts, name) for counts in counted], axis=2) for name in ("greater", "ahead", "tied")
     )
@@ -82,7 +97,7 @@ def exact_ranks(
     above = np.where(exists[:, :, None], (greater + ahead).transpose(2, 1, 0), 0).astype(np.int32)
     top = None
     if top_language:
-        top = _top_languages(query_vectors, pool, ranks, relevant_languages, precision)
+        top = _top_languages(query_vectors, pool, ranks, relevant_languages, similarity, precision)
     return RankTable(
         languages=tuple(languages),
         query_languages=query_codes,
@@ -127,7 +142,7 @@ class _Pool:
         self._by_version = np.argsort(self.versions, kind="stable") if self.chunked else own.astype(np.int64)
         self._starts = np.searchsorted(self.versions[self._by_version], np.arange(len(self.version_languages) + 1))
 
-    def targets(self, queries: torch.Tensor, wanted: NDArray[np.int64]) -> Targets:
+    def targets(self, scorer: PairScorer | DistanceScorer, wanted: NDArray[np.int64]) -> Targets:
         """Exact score of each relevant version, and the place in the order of ties of its first document with it."""
         row, place = np.nonzero(wanted >= 0)
         version = wanted[row, place]
@@ -135,7 +150,7 @@ class _Pool:
         pair = np.repeat(np.arange(len(version)), chunks)
         within = np.arange(len(pair)) - np.repeat(np.cumsum(chunks) - chunks, chunks)
         document = self._by_version[self._starts[version][pair] + within]
-        score = PairScorer(queries).exact(self.vectors, document, row[pair])
+        score = scorer.exact(self.vectors, document, row[pair])
         order = np.lexsort((self.tie_order[document], -score, pair))
         first = order[np.searchsorted(pair, np.arange(len(version)))]  # pair is ascending, so groups keep their places
         scores = np.full(wanted.T.shape, np.inf, dtype=np.float32)
@@ -150,16 +165,20 @@ def _count(
     wanted: NDArray[np.int64],
     pool: _Pool,
     languages: int,
+    similarity: Similarity,
     dtype: torch.dtype,
     threads: int,
 ) -> Counts:
     total = Counts.zero(languages, wanted.shape[1], len(queries))
     if not (wanted >= 0).any():
         return total
-    targets = pool.targets(queries, wanted)
+    blocks = cut_pool(pool.languages, pool.versions if pool.chunked else None, threads)
+    if similarity == "euclidean" or similarity == "manhattan":
+        targets = pool.targets(DistanceScorer(queries, similarity), wanted)
+        return count_by_distance(queries, pool.vectors, similarity, targets, pool.tie_order, blocks, languages, threads)
+    targets = pool.targets(PairScorer(queries), wanted)
     order = _by_depth(queries, pool.vectors, targets)
     queries = queries[torch.from_numpy(order)]
-    blocks = cut_pool(pool.languages, pool.versions if pool.chunked else None, threads)
     codes = sorted({block.language for block in blocks})
     counter = Counter(
         documents=pool.vectors,
@@ -189,6 +208,7 @@ def _top_languages(
     pool: _Pool,
     ranks: NDArray[np.int32],
     relevant_languages: NDArray[np.int32],
+    similarity: Similarity,
     precision: str,
 ) -> NDArray[np.int32]:
     """Language at rank 1: that of the relevant version there, else of the best document."""
@@ -196,6 +216,8 @@ def _top_languages(
     open_queries = np.flatnonzero(top < 0)
     if len(open_queries):
         rest = queries[torch.from_numpy(open_queries)].numpy()
-        indices, _ = exact_top_k(rest, pool.vectors.numpy(), 1, tie_order=pool.tie_order, precision=precision)
+        indices, _ = exact_top_k(
+            rest, pool.vectors.numpy(), 1, tie_order=pool.tie_order, similarity=similarity, precision=precision
+        )
         top[open_queries] = pool.languages[indices[:, 0]]
     return top

@@ -9,14 +9,57 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.ranks.similarity import Similarity
 
-__all__ = ["PairScorer", "checked_vectors", "sampled_products"]
+__all__ = ["PairScorer", "checked_vectors", "comparable_vectors", "sampled_products", "unit_rows"]
 
 LONGEST = 2.0**40
 """Longest vector accepted; 1 / LONGEST is the shortest. No product or square inside overflows float32."""
 
 _BATCH = 256
 """Documents held as float64 at a time; they stay in the second-level cache."""
+
+_UNIT = 2.0**-21
+"""A length that is no further from 1 is taken as 1: scaling to unit length in float32 leaves it closer than that."""
+
+
+def comparable_vectors(
+    queries: ArrayLike, documents: ArrayLike, similarity: Similarity
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Check both sets of vectors and bring them to the form in which the similarity compares them.
+
+    Cosine is the dot product of rows of unit length; everything after this takes it as that.
+
+    :param queries: [Q, dim].
+    :param documents: [N, dim].
+    :param similarity: what they are compared by.
+    :raises InputError: as `checked_vectors`.
+    """
+    query_tensor, document_tensor = checked_vectors(queries, documents)
+    if similarity == "cosine":
+        return unit_rows(query_tensor), unit_rows(document_tensor)
+    return query_tensor, document_tensor
+
+
+def unit_rows(vectors: torch.Tensor) -> torch.Tensor:
+    """Rows scaled to unit length, float32; the tensor itself, without a copy, where all of them have it already.
+
+    A row of length 1 within 2**-21 stays as it is. Any other is divided by its length in float64 and rounded to float32
+    once, after which it has unit length in that sense. Each row depends on itself alone: equal rows stay equal.
+
+    :param vectors: float32 [n, dim], no row zero.
+    """
+    rows = vectors.numpy()
+    scaled: NDArray[np.float32] | None = None
+    for start in range(0, len(rows), _BATCH):
+        part = rows[start : start + _BATCH].astype(np.float64)
+        lengths = np.sqrt(np.einsum("nd,nd->n", part, part))
+        other = np.flatnonzero(np.abs(lengths - 1) > _UNIT)
+        if len(other):
+            if scaled is None:
+                scaled = rows.copy()
+            scaled[start + other] = part[other] / lengths[other, None]
+    return vectors if scaled is None else torch.from_numpy(scaled)
 
 
 def checked_vectors(queries: ArrayLike, documents: ArrayLike) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,9 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks.arguments import integer_column
 from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, centre_of
-from haystack_crossalign.ranks.scores import PairScorer, checked_vectors
+from haystack_crossalign.ranks.distances import nearest
+from haystack_crossalign.ranks.scores import PairScorer, comparable_vectors
+from haystack_crossalign.ranks.similarity import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
 
 __all__ = ["exact_top_k"]
@@ -24,7 +26,13 @@ _PENDING = 4  # candidates are sorted when there are this many times as many as 
 
 
 def exact_top_k(
-    queries: ArrayLike, documents: ArrayLike, k: int, *, tie_order: ArrayLike, precision: str = "auto"
+    queries: ArrayLike,
+    documents: ArrayLike,
+    k: int,
+    *,
+    tie_order: ArrayLike,
+    similarity: Similarity = DEFAULT_SIMILARITY,
+    precision: str = "auto",
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Find the k best documents of every query under the exact score and the tie rule.
 
@@ -36,16 +44,20 @@ def exact_top_k(
     :param k: how many; at most N are returned.
     :param tie_order: int [N], position of each document in the order of ties, see
         `haystack_crossalign.ranks.ties.tie_order`; decides equal scores.
+    :param similarity: what the score is, see `exact_ranks`.
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
     :returns: document indices int32 [Q, min(k, N)] and their scores float32 [Q, min(k, N)], best first.
     :raises InputError: for bad vectors (see `checked_vectors`), a k below 1, or a `tie_order` that does not fit.
     """
-    query_vectors, document_vectors = checked_vectors(queries, documents)
+    query_vectors, document_vectors = comparable_vectors(queries, documents, similarity)
     order = integer_column(tie_order, len(document_vectors), "tie_order")
     if k < 1:
         raise InputError("too few documents asked for", field="k", seen=k, allowed="1 or more")
     dtype = torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
     depth = min(k, len(document_vectors))
+    if similarity == "euclidean" or similarity == "manhattan":
+        with one_core_each() as threads, torch.inference_mode():
+            return nearest(query_vectors, document_vectors, similarity, depth, order, threads)
     indices = np.empty((len(query_vectors), depth), dtype=np.int32)
     scores = np.empty((len(query_vectors), depth), dtype=np.float32)
     starts = range(0, len(query_vectors), _QUERIES)

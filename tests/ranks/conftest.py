@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,23 @@ class SlowRanks:
     top_language: list[int]
 
 
-def _score(query: np.ndarray, document: np.ndarray) -> float:
-    total = 0.0
-    for left, right in zip(query.tolist(), document.tolist(), strict=True):
-        total += left * right
-    return float(np.float32(total))
+def _score(query: np.ndarray, document: np.ndarray, similarity: str) -> float:
+    """The score of float32 vectors, by the definition."""
+    if similarity == "cosine":
+        query, document = _unit(query), _unit(document)
+    pairs = list(zip(query.tolist(), document.tolist(), strict=True))
+    if similarity == "euclidean":
+        return float(np.float32(-math.sqrt(sum((left - right) ** 2 for left, right in pairs))))
+    if similarity == "manhattan":
+        return float(np.float32(-sum(abs(left - right) for left, right in pairs)))
+    return float(np.float32(sum(left * right for left, right in pairs)))
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    length = math.sqrt(math.fsum(value * value for value in vector.tolist()))
+    if abs(length - 1) <= 2**-21:
+        return vector
+    return np.array([value / length for value in vector.tolist()], dtype=np.float32)
 
 
 def slow_exact_ranks(
@@ -35,6 +48,7 @@ def slow_exact_ranks(
     relevant: Any,
     tie_order: Any,
     versions: Any = None,
+    similarity: str = "cosine",
     **_: Any,
 ) -> SlowRanks:
     """Sort everything in pure Python, by the definition."""
@@ -44,7 +58,7 @@ def slow_exact_ranks(
         best: dict[int, tuple[float, int]] = {}  # version -> (-score, id)
         language: dict[int, int] = {}
         for index, document in enumerate(documents):
-            entry = (-_score(query, document), int(tie_order[index]))
+            entry = (-_score(query, document, similarity), int(tie_order[index]))
             version = version_of[index]
             best[version] = min(best.get(version, entry), entry)
             language[version] = int(document_languages[index])
@@ -68,6 +82,11 @@ def slow_exact_ranks(
         result.pessimistic.append(pessimistic)
         result.above.append(above)
     return result
+
+
+@pytest.fixture(scope="session")
+def slow_score() -> Callable[[np.ndarray, np.ndarray, str], float]:
+    return _score
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.ranks import ABSENT, exact_ranks
+from haystack_crossalign.ranks import ABSENT, SIMILARITIES, exact_ranks
 from haystack_crossalign.ranks import blocks as blocks_module
 from haystack_crossalign.ranks import counting as counting_module
+from haystack_crossalign.ranks import distances as distances_module
 
 PRECISIONS = ("bf16", "fp32")
 
@@ -27,6 +28,7 @@ def _arguments(queries, documents, relevant, **changes):
         "relevant": np.asarray(relevant, dtype=np.int32),
         "tie_order": np.arange(count),
         "versions": None,
+        "similarity": "dot",
     }
     return arguments | changes
 
@@ -117,6 +119,7 @@ def _pools(draw):
         languages=tuple("abcd"[:languages]),
         tie_order=rng.permutation(count),
         versions=versions,
+        similarity=draw(st.sampled_from(SIMILARITIES)),
     )
 
 
@@ -184,14 +187,23 @@ KINDS = (
 )
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    ("similarity", "precision"), [("dot", "bf16"), ("dot", "fp32"), ("cosine", "bf16"), ("euclidean", "fp32")]
+)
 @pytest.mark.parametrize("kind", KINDS)
-def test_exact_where_rounding_matters_most(kind, precision, slow_ranks, assert_same_ranks):
+def test_exact_where_rounding_matters_most(kind, similarity, precision, slow_ranks, assert_same_ranks):
     rng = np.random.default_rng(KINDS.index(kind))
     queries, documents = _hard_pool(kind, rng)
     relevant = np.stack([rng.permutation(len(documents))[:3] for _ in queries])
     for versions in (None, np.arange(len(documents)) // 4 * 2 + np.arange(len(documents)) % 2):
-        pool = _arguments(queries, documents, relevant % 200, tie_order=rng.permutation(400), versions=versions)
+        pool = _arguments(
+            queries,
+            documents,
+            relevant % 200,
+            tie_order=rng.permutation(400),
+            versions=versions,
+            similarity=similarity,
+        )
         assert_same_ranks(exact_ranks(**pool, precision=precision, top_language=True), slow_ranks(**pool))
 
 
@@ -208,9 +220,10 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.usefixtures("two_threads")
-def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, monkeypatch):
+def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, similarity, monkeypatch):
     rng = np.random.default_rng(7)
     queries, documents = _unit(rng.standard_normal((150, 24)) + 1), _unit(rng.standard_normal((3000, 24)) + 1)
     documents[1500:1600] = documents[:100]
@@ -225,6 +238,7 @@ def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, monkeypatch
         languages=("en", "zh", "ar"),
         tie_order=rng.permutation(3000),
     )
+    pool["similarity"] = similarity
     expected = _bytes(exact_ranks(**pool, precision="fp32", top_language=True))
     for rows, tile, group, threads, few, pending, precision in (
         (2048, 510, 8192, 1, 0.01, 1 << 16, "bf16"),
@@ -239,6 +253,8 @@ def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, monkeypatch
         monkeypatch.setattr(counting_module, "_FEW", few)
         monkeypatch.setattr(counting_module, "_PENDING", pending)
         monkeypatch.setattr(sys.modules[exact_ranks.__module__], "_GROUP", group)
+        monkeypatch.setattr(distances_module, "_QUERIES", group)
+        monkeypatch.setattr(distances_module, "_ROWS", rows)
         torch.set_num_threads(threads)
         assert _bytes(exact_ranks(**pool, precision=precision, top_language=True)) == expected
         assert torch.get_num_threads() == threads
@@ -264,7 +280,8 @@ def test_inputs_are_not_changed_and_may_be_read_only():
     for name in ("queries", "documents", "relevant", "tie_order"):
         pool[name].flags.writeable = False
     copies = {name: pool[name].copy() for name in ("queries", "documents")}
-    exact_ranks(**pool, precision="bf16")
+    for similarity in SIMILARITIES:
+        exact_ranks(**pool | {"similarity": similarity}, precision="bf16")
     for name, copy in copies.items():
         np.testing.assert_array_equal(pool[name], copy)
 

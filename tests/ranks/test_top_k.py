@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.ranks import exact_ranks, exact_top_k
+from haystack_crossalign.ranks import SIMILARITIES, exact_ranks, exact_top_k
+from haystack_crossalign.ranks import distances as distances_module
 from haystack_crossalign.ranks import topk as topk_module
 
 PRECISIONS = ("bf16", "fp32")
 
 
-def _sorted_whole(queries, documents, k, tie_order):
+def _sorted_whole(queries, documents, k, tie_order, score):
     """The definition: all scores, sorted."""
-    scores = (queries.astype(np.float64) @ documents.astype(np.float64).T).astype(np.float32)
+    scores = np.array([[score(query, document) for document in documents] for query in queries], dtype=np.float32)
     order = np.array([np.lexsort((tie_order, -row)) for row in scores])[:, :k]
     return order, np.take_along_axis(scores, order, axis=1)
 
@@ -23,7 +26,12 @@ def _sorted_whole(queries, documents, k, tie_order):
 def test_a_case_by_hand_with_a_tie(precision):
     documents = np.array([[1, 0], [3, 0], [3, 5], [-2, 2]], dtype=np.float32)
     indices, scores = exact_top_k(
-        np.array([[1, 0]], dtype=np.float32), documents, 3, tie_order=np.array([0, 3, 1, 2]), precision=precision
+        np.array([[1, 0]], dtype=np.float32),
+        documents,
+        3,
+        tie_order=np.array([0, 3, 1, 2]),
+        similarity="dot",
+        precision=precision,
     )
     assert indices.tolist() == [[2, 1, 0]]
     assert scores.tolist() == [[3, 3, 1]]
@@ -38,9 +46,10 @@ def test_a_case_by_hand_with_a_tie(precision):
     k=st.integers(1, 220),
     spread=st.sampled_from([1, 3, 1000]),
     rows=st.sampled_from([7, 64, 4096]),
+    similarity=st.sampled_from(SIMILARITIES),
     precision=st.sampled_from(PRECISIONS),
 )
-def test_equal_to_sorting_everything(seed, count, k, spread, rows, precision):
+def test_equal_to_sorting_everything(seed, count, k, spread, rows, similarity, precision, slow_score):
     rng = np.random.default_rng(seed)
     vectors = rng.integers(-spread, spread + 1, (count + 5, 6)).astype(np.float32)
     vectors[~vectors.any(axis=1), 0] = 1
@@ -48,8 +57,14 @@ def test_equal_to_sorting_everything(seed, count, k, spread, rows, precision):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(topk_module, "_ROWS", rows)
         patch.setattr(topk_module, "_QUERIES", 2)
-        indices, scores = exact_top_k(queries, documents, k, tie_order=tie_order, precision=precision)
-    expected, expected_scores = _sorted_whole(queries, documents, k, tie_order)
+        patch.setattr(distances_module, "_ROWS", rows)
+        patch.setattr(distances_module, "_QUERIES", 2)
+        indices, scores = exact_top_k(
+            queries, documents, k, tie_order=tie_order, similarity=similarity, precision=precision
+        )
+    expected, expected_scores = _sorted_whole(
+        queries, documents, k, tie_order, partial(slow_score, similarity=similarity)
+    )
     np.testing.assert_array_equal(indices, expected)
     np.testing.assert_array_equal(scores, expected_scores)
 

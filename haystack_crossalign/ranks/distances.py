@@ -1,0 +1,183 @@
+"""Ranks by distance: every pair is computed in float64, block by block, without a fast pass before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haystack_crossalign.ranks.blocks import Block
+from haystack_crossalign.ranks.counting import Counts, Targets
+from haystack_crossalign.ranks.workers import share_out
+
+__all__ = ["DistanceScorer", "count_by_distance", "nearest"]
+
+Distance = Literal["euclidean", "manhattan"]
+
+_EXPONENT = {"euclidean": 2.0, "manhattan": 1.0}
+
+_QUERIES = 128
+"""Queries of one step: with a block of documents their float64 distances take a few megabytes."""
+
+_ROWS = 4096
+_PAIRS = 1 << 14
+
+
+class DistanceScorer:
+    """Scores of queries and documents by distance.
+
+    A score is -float32(float64 distance of the float32 vectors), as in sentence-transformers the greater the closer.
+    Differences of float32 numbers, their squares and sums are rounded in float64 alone, and every pair is summed by one
+    routine over its own components, so that a score depends on its two vectors alone. Equal vectors tie exactly.
+
+    :param queries: float32 [Q, dim].
+    :param distance: which one.
+    """
+
+    def __init__(self, queries: torch.Tensor, distance: Distance) -> None:
+        self._queries = queries.double()
+        self._exponent = _EXPONENT[distance]
+
+    def all_pairs(self, documents: torch.Tensor) -> NDArray[np.float32]:
+        """Scores of all pairs: float32 [B, Q].
+
+        :param documents: float32 [B, dim].
+        """
+        return self._scores(documents.double(), self._queries)
+
+    def exact(
+        self, documents: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Scores of listed pairs, the same as in `all_pairs`: float32 [pairs].
+
+        :param documents: float32 [B, dim].
+        :param document_rows: int64 [pairs].
+        :param query_rows: int64 [pairs].
+        """
+        scores = np.empty(len(query_rows), dtype=np.float32)
+        for start in range(0, len(scores), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            left = documents[torch.from_numpy(document_rows[part])].double()
+            right = self._queries[torch.from_numpy(query_rows[part])]
+            scores[part] = self._scores(left[:, None], right[:, None])[:, 0, 0]
+        return scores
+
+    def _scores(self, documents: torch.Tensor, queries: torch.Tensor) -> NDArray[np.float32]:
+        # The other mode expands the square, which cancels: neighbours far from the origin would tie or change places.
+        mode = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(documents, queries, p=self._exponent, compute_mode=mode)
+        scores: NDArray[np.float32] = (0.0 - distances).float().numpy()
+        return scores
+
+
+def count_by_distance(
+    queries: torch.Tensor,
+    documents: torch.Tensor,
+    distance: Distance,
+    targets: Targets,
+    tie_order: NDArray[np.int64],
+    blocks: Sequence[Block],
+    languages: int,
+    threads: int,
+) -> Counts:
+    """Count what stands ahead of each relevant version.
+
+    :param queries: float32 [Q, dim].
+    :param documents: float32 [N, dim].
+    :param distance: which one.
+    :param targets: what to count for each query.
+    :param tie_order: int64 [N], position of each document in the order of ties.
+    :param blocks: all documents.
+    :param languages: number of languages.
+    :param threads: see `share_out`.
+    """
+    total = Counts.zero(languages, *targets.scores.shape)
+
+    def count(starts: Iterator[int]) -> None:
+        for start in starts:
+            part = slice(start, start + _QUERIES)
+            scorer = DistanceScorer(queries[part], distance)
+            wanted = Targets(targets.scores[:, part], targets.places[:, part])
+            into = Counts(total.greater[:, :, part], total.ahead[:, :, part], total.tied[:, :, part])
+            for block in blocks:
+                scores = scorer.all_pairs(documents[torch.from_numpy(block.documents)])
+                best, places = _best_chunks(scores, tie_order[block.documents], block.slabs)
+                _compare(best, places, wanted, block.language, into)
+
+    share_out(range(0, len(queries), _QUERIES), count, threads)  # each start has columns of its own
+    return total
+
+
+def nearest(
+    queries: torch.Tensor,
+    documents: torch.Tensor,
+    distance: Distance,
+    depth: int,
+    tie_order: NDArray[np.int64],
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The closest documents of every query and their scores, [Q, depth] each, best first.
+
+    :param queries: float32 [Q, dim].
+    :param documents: float32 [N, dim].
+    :param distance: which one.
+    :param depth: how many, at most N.
+    :param tie_order: int64 [N], position of each document in the order of ties.
+    :param threads: see `share_out`.
+    """
+    indices = np.empty((len(queries), depth), dtype=np.int32)
+    scores = np.empty((len(queries), depth), dtype=np.float32)
+
+    def search(starts: Iterator[int]) -> None:
+        for start in starts:
+            part = slice(start, start + _QUERIES)
+            scorer = DistanceScorer(queries[part], distance)
+            count = len(queries[part])
+            kept = np.empty((count, 0), dtype=np.int32)
+            values = np.empty((count, 0), dtype=np.float32)
+            for first in range(0, len(documents), _ROWS):
+                block = documents[first : first + _ROWS]
+                rows = np.arange(first, first + len(block), dtype=np.int32)
+                kept = np.concatenate([kept, np.broadcast_to(rows, (count, len(rows)))], axis=1)
+                values = np.concatenate([values, scorer.all_pairs(block).T], axis=1)
+                order = np.lexsort((tie_order[kept], np.negative(values)), axis=-1)[:, :depth]
+                kept, values = np.take_along_axis(kept, order, axis=1), np.take_along_axis(values, order, axis=1)
+            indices[part], scores[part] = kept, values
+
+    share_out(range(0, len(queries), _QUERIES), search, threads)
+    return indices, scores
+
+
+def _best_chunks(
+    scores: NDArray[np.float32], places: NDArray[np.int64], slabs: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Score of each version's best document, and its place in the order of ties: [V, Q] each."""
+    first = slabs[0]
+    if len(slabs) == 1:
+        return scores, np.broadcast_to(places[:, None], scores.shape)
+    best = scores[:first].copy()
+    best_places = np.repeat(places[:first, None], scores.shape[1], axis=1)
+    for count in slabs[1:]:
+        other, other_places = scores[first : first + count], places[first : first + count, None]
+        better = (other > best[:count]) | ((other == best[:count]) & (other_places < best_places[:count]))
+        np.copyto(best[:count], other, where=better)
+        np.copyto(best_places[:count], other_places, where=better)
+        first += count
+    return best, best_places
+
+
+def _compare(
+    best: NDArray[np.float32], places: NDArray[np.int64], targets: Targets, language: int, counts: Counts
+) -> None:
+    """Add what one block holds to the counts; targets that are absent have the score +inf."""
+    queries = best.shape[1]
+    for r, wanted in enumerate(targets.scores):
+        counts.greater[language, r] += np.count_nonzero(best > wanted, axis=0)
+        version, query = np.nonzero(best == wanted)
+        other = places[version, query]
+        own = targets.places[r][query]
+        counts.tied[language, r] += np.bincount(query[other != own], minlength=queries)
+        counts.ahead[language, r] += np.bincount(query[other < own], minlength=queries)

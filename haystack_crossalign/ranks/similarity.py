@@ -1,0 +1,33 @@
+"""The similarities that a ranking can be by, under the names that sentence-transformers gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from haystack_crossalign.errors import InputError
+
+__all__ = ["DEFAULT_SIMILARITY", "SIMILARITIES", "Similarity", "parse_similarity"]
+
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+"""cosine: of the angle between both vectors. dot: the sum of the products of their components. euclidean and manhattan:
+the negative of the length of their difference, and of the sum of its magnitudes."""
+
+SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+
+DEFAULT_SIMILARITY: Similarity = "cosine"
+"""Of vectors of which nothing is known; also what sentence-transformers takes where a model names none."""
+
+
+def parse_similarity(name: str, *, source: str | Path | None = None, field: str | None = None) -> Similarity:
+    """Check the name of a similarity.
+
+    :param name: one of `SIMILARITIES`.
+    :param source: option or file it comes from, for the message.
+    :param field: field of that file.
+    :raises InputError: for any other name.
+    """
+    for similarity in SIMILARITIES:
+        if name == similarity:
+            return similarity
+    raise InputError("unknown similarity", source=source, field=field, seen=name, allowed=", ".join(SIMILARITIES))
