@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.audit.result import AuditResult, rounded
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures.statistics import holm, paired_bootstrap_difference, paired_permutation_test
+from haystack_crossalign.ranks import similarity_words
 
 __all__ = ["Comparison", "compare_results"]
 
@@ -128,6 +129,10 @@ def _notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
         notes.append("Other rows of the files were left out before than after.")
     if a.provenance.get("run") != b.provenance.get("run"):
         notes.append("The two runs differ in their order, in what contradicts it, or in the queries they lack.")
+    ranked_by = [(result.provenance.get("similarity") or {}).get("name") for result in (a, b)]
+    words = [similarity_words(name) for name in ranked_by if name is not None]
+    if len(set(words)) > 1:
+        notes.append(f"The two results are ranked by different similarities: {words[0]} before, {words[1]} after.")
     return notes
 
 

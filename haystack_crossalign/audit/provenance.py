@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign._version import __version__
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.judgments import Grade
 from haystack_crossalign.data.reading_log import Omission
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.similarity import RankedBy
 
 __all__ = ["build_provenance", "describe_data", "describe_judgments", "describe_omissions"]
 
@@ -38,6 +41,7 @@ def build_provenance(
     model: Mapping[str, Any] | None,
     options: Mapping[str, Any],
     seed: int,
+    ranked_by: RankedBy | None = None,
 ) -> dict[str, Any]:
     """Everything needed to repeat an audit, as a JSON-ready mapping; the same on every run on one machine.
 
@@ -46,11 +50,13 @@ def build_provenance(
     :param model: what the embedder says of itself, or None where the vectors came with the data.
     :param options: what the user chose, without the names of output files.
     :param seed: seed of the bootstrap.
+    :param ranked_by: what vectors were ranked by; None where lists were audited.
     """
     return {
         "tool": {"name": "haystack-crossalign", "version": __version__},
         "command": command,
         "model": None if model is None else dict(model),
+        **({} if ranked_by is None else {"similarity": ranked_by.to_dict()}),
         "data": dict(data),
         "options": dict(options),
         "seed": seed,

@@ -16,7 +16,7 @@ from haystack_crossalign.data.check import check_judgments
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import Measure
-from haystack_crossalign.ranks import exact_ranks, exact_top_k
+from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity, exact_ranks, exact_top_k
 from haystack_crossalign.ranks.table import with_gains
 
 __all__ = ["Embedder", "Progress", "audit_vectors", "embed_collection", "rank_scenario", "top_documents"]
@@ -39,7 +39,7 @@ class Embedder(Protocol):
         """Vectors of documents: float32 [n, dim]."""
 
     def provenance(self) -> dict[str, Any]:
-        """Name, hash, dimension, precision and prompts, as a JSON-ready mapping."""
+        """Name, hash, dimension, precision, prompts and similarity, as a JSON-ready mapping."""
 
 
 def embed_collection(
@@ -87,6 +87,7 @@ def audit_vectors(
     also: Sequence[Measure] = (),
     seed: int = 0,
     samples: int = 1000,
+    similarity: Similarity = DEFAULT_SIMILARITY,
     precision: str = "auto",
     examples: int = EXAMPLES,
     progress: Progress | None = None,
@@ -100,6 +101,7 @@ def audit_vectors(
     :param also: what to compute besides, where it is not among them.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
+    :param similarity: what documents are ranked by.
     :param precision: "auto", "bf16" or "fp32" of the fast pass; the ranks are the same with each.
     :param examples: queries shown per row.
     :param progress: called before each row.
@@ -110,7 +112,7 @@ def audit_vectors(
         for number, scenario in enumerate(plan):
             if progress is not None:
                 progress("Ranking", number, len(plan))
-            yield rank_scenario(collection, scenario, precision=precision)
+            yield rank_scenario(collection, scenario, similarity=similarity, precision=precision)
 
     result = assemble_result(
         ranked(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed, examples=examples
@@ -120,11 +122,18 @@ def audit_vectors(
     return result
 
 
-def rank_scenario(collection: JudgedCollection, scenario: Scenario, *, precision: str = "auto") -> RankedRow:
+def rank_scenario(
+    collection: JudgedCollection,
+    scenario: Scenario,
+    *,
+    similarity: Similarity = DEFAULT_SIMILARITY,
+    precision: str = "auto",
+) -> RankedRow:
     """Exact ranks of one scenario.
 
     :param collection: documents and queries with vectors.
     :param scenario: the pool and the query language.
+    :param similarity: what documents are ranked by.
     :param precision: precision of the fast pass.
     :raises InputError: when no query in the language has a relevant document in the pool.
     """
@@ -153,6 +162,7 @@ def rank_scenario(collection: JudgedCollection, scenario: Scenario, *, precision
         relevant=part.relevant_versions(versions) if gained is None else gained[0],
         tie_order=part.documents.tie_order(),
         versions=None if versions.whole else versions.of_document,
+        similarity=similarity,
         precision=precision,
         top_language=True,
     )
@@ -164,49 +174,57 @@ def rank_scenario(collection: JudgedCollection, scenario: Scenario, *, precision
         ids=part.queries.ids,
         languages=part.queries.languages,
         texts=part.queries.texts,
-        show=lambda places: _examples(part, places),
+        show=lambda places: _examples(part, places, similarity),
         describe=part.documents.describe,
     )
 
 
 def top_documents(
-    collection: JudgedCollection, scenario: Scenario, depth: int
+    collection: JudgedCollection, scenario: Scenario, depth: int, *, similarity: Similarity = DEFAULT_SIMILARITY
 ) -> tuple[tuple[str, ...], list[list[tuple[str, float]]]]:
     """The exact top of each query's ranking, for a TREC run.
 
     :param collection: documents and queries with vectors.
     :param scenario: the pool and the query language.
     :param depth: documents per query.
+    :param similarity: what documents are ranked by.
     :returns: ids of the queries, and for each its (document id, score) pairs, best first.
     """
     part = collection.restrict(scenario.pool_languages, [scenario.query_language])
     if part.documents.vectors is None or part.queries.vectors is None:
         msg = "the collection has no vectors: embed it first"
         raise ValueError(msg)
-    return part.queries.ids, _top(part, part.queries.vectors, depth)
+    return part.queries.ids, _top(part, part.queries.vectors, depth, similarity)
 
 
-def _examples(part: JudgedCollection, places: NDArray[np.int64]) -> list[Example]:
+def _examples(part: JudgedCollection, places: NDArray[np.int64], similarity: Similarity) -> list[Example]:
     if part.queries.vectors is None:
         return []
     ids = part.documents.ids
+    tops = _top(part, part.queries.vectors[places], EXAMPLES, similarity)
     return [
         Example(
             documents=[document for document, _ in top],
             scores=[score for _, score in top],
             relevant=[ids[index] for index in part.relevant[query]],
         )
-        for query, top in zip(places.tolist(), _top(part, part.queries.vectors[places], EXAMPLES), strict=True)
+        for query, top in zip(places.tolist(), tops, strict=True)
     ]
 
 
-def _top(part: JudgedCollection, queries: NDArray[np.float32], depth: int) -> list[list[tuple[str, float]]]:
+def _top(
+    part: JudgedCollection, queries: NDArray[np.float32], depth: int, similarity: Similarity
+) -> list[list[tuple[str, float]]]:
     """(document id, score) pairs of the top of each query's ranking, best first."""
     if part.documents.vectors is None:
         return []
     ids = part.documents.ids
     indices, scores = exact_top_k(
-        queries, part.documents.vectors, min(depth, len(ids)), tie_order=part.documents.tie_order()
+        queries,
+        part.documents.vectors,
+        min(depth, len(ids)),
+        tie_order=part.documents.tie_order(),
+        similarity=similarity,
     )
     return [
         [(ids[index], score) for index, score in zip(line, line_scores, strict=True)]

@@ -9,6 +9,7 @@ from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.run_files import format_qrels, format_run
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity
 
 __all__ = ["run_rows", "trec_qrels", "trec_run"]
 
@@ -31,18 +32,25 @@ def run_rows(plan: Sequence[Scenario]) -> list[Scenario]:
     return rows
 
 
-def trec_run(collection: JudgedCollection, plan: Sequence[Scenario], depth: int) -> str:
+def trec_run(
+    collection: JudgedCollection,
+    plan: Sequence[Scenario],
+    depth: int,
+    *,
+    similarity: Similarity = DEFAULT_SIMILARITY,
+) -> str:
     """The exact ranking of the first scenario as a TREC run.
 
     :param collection: documents and queries with vectors.
     :param plan: the rows of the audit.
     :param depth: documents per query.
+    :param similarity: what documents are ranked by.
     :raises InputError: see `run_rows`; also for an id with white space.
     """
     ids: list[str] = []
     rankings: list[list[tuple[str, float]]] = []
     for scenario in run_rows(plan):
-        row_ids, row_rankings = top_documents(collection, scenario, depth)
+        row_ids, row_rankings = top_documents(collection, scenario, depth, similarity=similarity)
         ids += row_ids
         rankings += row_rankings
     return format_run(ids, rankings)

@@ -22,6 +22,7 @@ from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.models.notes import model_notes
 from haystack_crossalign.models.prompts import PromptChoice, Prompts, resolve_prompts
 from haystack_crossalign.precision import resolve_precision
+from haystack_crossalign.ranks import Similarity, parse_similarity
 
 __all__ = ["Encoder"]
 
@@ -115,6 +116,11 @@ class Encoder:
         """Numbers per vector."""
         return self._dimension
 
+    @property
+    def similarity(self) -> Similarity:
+        """What the model says its vectors are compared by; cosine where it says nothing, as sentence-transformers."""
+        return parse_similarity(self._model.similarity_fn_name, source=self._name, field="similarity_fn_name")
+
     def with_prompts(self, prompts: Prompts) -> Encoder:
         """The same model with other prompts; nothing is loaded again, and both may be used.
 
@@ -163,6 +169,7 @@ class Encoder:
             "cut_texts": {"queries": self._cut["query"], "documents": self._cut["document"]},
             "notes": model_notes(self.prompts, self._pooling, self._pooling_source),
             "normalized": self._normalize,
+            "similarity": self.similarity,
         }
 
     def _distinct(self, texts: Sequence[str], role: _Role, progress: Progress | None) -> NDArray[np.float32]:

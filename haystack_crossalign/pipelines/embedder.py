@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,15 @@ from haystack.core.errors import PipelineError, PipelineRuntimeError
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.opensearch.index.fields import SPACES
 from haystack_crossalign.pipelines.file import load_pipeline, read_pipeline_file
+from haystack_crossalign.pipelines.guard import built_parts
+from haystack_crossalign.ranks import Similarity
 
 __all__ = ["PipelineEmbedder"]
+
+_IN_MEMORY: dict[str, Similarity] = {"dot_product": "dot", "cosine": "cosine"}
+"""The similarity of Haystack's store in memory, by the name that it gives it."""
 
 _BATCH = 256
 """Documents per call: enough for a batch of any embedder, few enough to show progress."""
@@ -34,6 +40,7 @@ class PipelineEmbedder:
     def __init__(self, pipeline: Pipeline, *, name: str = "pipeline", sha256: str | None = None) -> None:
         self._text_name = _only(pipeline, name, "text", "embedding")
         self._document_name = _only(pipeline, name, "documents", "documents")
+        self._whole = pipeline
         # A pipeline of its own for each of them: Haystack then warms it up and names the component in any error.
         self._text_embedder = _alone(pipeline, self._text_name)
         self._document_embedder = _alone(pipeline, self._document_name)
@@ -85,7 +92,25 @@ class PipelineEmbedder:
             "text_embedder": _class_name(self._text_embedder.get_component(self._text_name)),
             "document_embedder": _class_name(self._document_embedder.get_component(self._document_name)),
             "dimension": self._dimension,
+            **self._similarity(),
         }
+
+    def _similarity(self) -> dict[str, Any]:
+        """What the vectors are compared by: as a document store in the file says, or else the documents' model."""
+        parts = {name: _store_similarity(part) for name, part in built_parts(self._whole)}
+        named = {name: similarity for name, similarity in parts.items() if similarity is not None}
+        if len(set(named.values())) > 1:
+            raise InputError(
+                "its document stores compare vectors in different ways",
+                source=self._name,
+                field="components",
+                seen=named,
+                allowed="stores with one embedding_similarity_function or space_type",
+            )
+        if named:
+            return {"similarity": next(iter(named.values())), "similarity_from": "store"}
+        similarity = _model_similarity(self._document_embedder.get_component(self._document_name))
+        return {} if similarity is None else {"similarity": similarity}
 
     def _call(self, name: str, pipeline: Pipeline, **inputs: Any) -> dict[str, Any]:
         try:
@@ -132,6 +157,24 @@ def _only(pipeline: Pipeline, source: str, wanted_input: str, wanted_output: str
 
 def _alone(pipeline: Pipeline, name: str) -> Pipeline:
     return Pipeline.from_dict({"components": {name: pipeline.to_dict()["components"][name]}})
+
+
+def _store_similarity(part: Any) -> Similarity | None:
+    """What a document store ranks by: Haystack's in memory, or OpenSearch's where its method names a space."""
+    method = getattr(part, "_method", None)
+    space = method.get("space_type") if isinstance(method, Mapping) else None
+    return _IN_MEMORY.get(str(getattr(part, "embedding_similarity_function", None))) or SPACES.get(str(space))
+
+
+def _model_similarity(part: Any) -> str | None:
+    """What the model inside of an embedder says, where it is one of sentence-transformers and loaded."""
+    for path in (("_encoder", "similarity"), ("embedding_backend", "model", "similarity_fn_name")):
+        value = part
+        for name in path:
+            value = getattr(value, name, None)
+        if isinstance(value, str):
+            return value
+    return None
 
 
 def _class_name(part: object) -> str:

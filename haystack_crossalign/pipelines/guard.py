@@ -20,7 +20,7 @@ from haystack_crossalign.opensearch.connection.addresses import checked_address
 from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError, guarded_transport
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 
-__all__ = ["guarded_mapping", "hold_to_reading", "refuse_named_writers"]
+__all__ = ["built_parts", "guarded_mapping", "hold_to_reading", "refuse_named_writers"]
 
 _FROM_ENVIRONMENT = "haystack_crossalign.components.environment."
 _STORE = "OpenSearchDocumentStore"
@@ -111,7 +111,7 @@ def hold_to_reading(pipeline: Pipeline, source: Path) -> tuple[str, ...]:
     :raises InputError: naming a component that writes, or one that makes an OpenSearch store by itself.
     """
     notes = []
-    for name, part in _built_parts(pipeline):
+    for name, part in built_parts(pipeline):
         kind = f"{type(part).__module__}.{type(part).__qualname__}"
         if not _is_store(part):
             if _writes(type(part)):
@@ -153,7 +153,7 @@ def _parts(data: Any, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield from _parts(value, prefix)
 
 
-def _built_parts(pipeline: Pipeline) -> Iterator[tuple[str, Any]]:
+def built_parts(pipeline: Pipeline) -> Iterator[tuple[str, Any]]:
     """Components and document stores by the name of the component that holds them, however deep they lie."""
     seen = {id(pipeline)}
     pending: list[tuple[str, Any]] = [(name, part) for name, part in pipeline.walk()]

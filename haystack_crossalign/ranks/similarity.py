@@ -7,13 +7,20 @@ from typing import Literal, get_args
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["DEFAULT_SIMILARITY", "SIMILARITIES", "Similarity", "parse_similarity"]
+__all__ = ["DEFAULT_SIMILARITY", "SIMILARITIES", "Similarity", "parse_similarity", "similarity_words"]
 
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 """cosine: of the angle between both vectors. dot: the sum of the products of their components. euclidean and manhattan:
 the negative of the length of their difference, and of the sum of its magnitudes."""
 
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+
+_WORDS: dict[Similarity, str] = {
+    "cosine": "cosine similarity",
+    "dot": "dot product",
+    "euclidean": "Euclidean distance",
+    "manhattan": "Manhattan distance",
+}
 
 DEFAULT_SIMILARITY: Similarity = "cosine"
 """Of vectors of which nothing is known; also what sentence-transformers takes where a model names none."""
@@ -31,3 +38,8 @@ def parse_similarity(name: str, *, source: str | Path | None = None, field: str 
         if name == similarity:
             return similarity
     raise InputError("unknown similarity", source=source, field=field, seen=name, allowed=", ".join(SIMILARITIES))
+
+
+def similarity_words(name: str) -> str:
+    """A similarity in words, for readers."""
+    return _WORDS[parse_similarity(name)]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["AffineMap", "apply_in_blocks", "unit"]
+__all__ = ["AffineMap", "apply_in_blocks", "check_lengths", "unit"]
 
 _SMALLEST_NORM = 1e-12  # that of torch.nn.functional.normalize, so that arrays and model folders agree
 
@@ -105,3 +105,21 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, _SMALLEST_NORM), dtype=np.float64)
+
+
+def check_lengths(similarity: str, *, unit: bool) -> None:
+    """Refuse a repair that would take from vectors what they are compared by.
+
+    It brings every vector to unit length. Cosine does not see lengths, and vectors that have unit length lose nothing.
+
+    :param similarity: what the vectors are compared by.
+    :param unit: whether they all have unit length before the repair.
+    :raises InputError: where lengths count and differ.
+    """
+    if similarity != "cosine" and not unit:
+        raise InputError(
+            f"a repair brings vectors to unit length, and this model compares by {similarity} vectors of other lengths",
+            field="similarity",
+            seen=similarity,
+            allowed="cosine (--similarity cosine, where the model is used with it), or a model that normalizes",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from haystack_crossalign.ranks import similarity_words
 from haystack_crossalign.repair.language_maps import describe_share
 
 __all__ = ["repair_card"]
@@ -44,8 +45,8 @@ folder, moves them (see `crossalign repair --help`). Vectors of the two models m
 - Fitted on: {fitted}
 - Directions taken out: {directions}, strength {strength:g}; share of the common mean taken away: {share:g}; {whitening}
 - Maps: {maps}
-- Chosen by: {criterion}, under the condition that no language loses same-language NDCG@1 beyond the
-  tolerance, or more than one query where queries are too few to see it
+- Chosen by: {criterion}, ranked by {similarity}, under the condition that no language loses same-language
+  NDCG@1 beyond the tolerance, or more than one query where queries are too few to see it
 - Data: {data}
 
 ## Same-language retrieval on held-out documents (NDCG@1)
@@ -111,6 +112,7 @@ def repair_card(data: Mapping[str, Any], name: str) -> str:
         if own is None
         else f"a map for each language (further share {describe_share(own)}, ridge {ridge:g})",
         criterion=data["criterion"],
+        similarity=similarity_words(data["similarity"]["name"]),
         data=", ".join(f"`{one['name']}` (SHA-256 `{one['sha256'][:16]}…`)" for one in data["data"]) or "in memory",
         table="\n".join(lines),
         notes="\n".join(f"- {note}" for note in data["notes"]),

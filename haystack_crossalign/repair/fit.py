@@ -14,9 +14,12 @@ from haystack_crossalign.audit.provenance import build_provenance, describe_data
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario, plan_scenarios
+from haystack_crossalign.audit.similarity import RankedBy, settle_similarity
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
+from haystack_crossalign.ranks import Similarity
+from haystack_crossalign.repair.affine import check_lengths
 from haystack_crossalign.repair.directions import (
     COMMON_SHARES,
     SHRINKAGES,
@@ -35,6 +38,9 @@ from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, harm_of_lan
 
 __all__ = ["RepairOptions", "RepairOutcome", "fit_repair", "held_out_plan", "same_language_harm"]
 
+_UNIT = 1e-3
+"""How far a length may be from 1 to count as 1, in whatever number format it was made unit."""
+
 
 @dataclass(frozen=True)
 class RepairOptions:
@@ -48,6 +54,7 @@ class RepairOptions:
     :param pivot: the language that those maps bring the others to; None takes English, or else the first by its tag.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
+    :param similarity: what choice and audits rank by; None takes what the model says.
     """
 
     tolerance: float = 0.005
@@ -58,6 +65,7 @@ class RepairOptions:
     pivot: str | None = None
     seed: int = 0
     samples: int = 1000
+    similarity: Similarity | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance <= 1:
@@ -119,12 +127,17 @@ def fit_repair(
     :param sources: files that they came from, for the provenance.
     :param options: see :class:`RepairOptions`.
     :param progress: called while embedding and ranking.
-    :raises InputError: when the languages' means coincide, so that there is nothing to repair.
+    :raises InputError: when the languages' means coincide, so that there is nothing to repair, and where lengths count
+        that a repair takes away.
     """
     options = RepairOptions() if options is None else options
     fit_vectors = embedder.encode_documents(
         [one.text for one in sample.fit], progress=_stage(progress, "Embedding documents to fit on")
     )
+    model = embedder.provenance()
+    ranked_by = settle_similarity(model, options.similarity)
+    lengths = np.linalg.norm(fit_vectors, axis=1)
+    check_lengths(ranked_by.similarity, unit=bool((np.abs(lengths - 1) <= _UNIT).all()))
     fitted = fit_language_directions(
         fit_vectors,
         [one.language for one in sample.fit],
@@ -139,11 +152,12 @@ def fit_repair(
     asked = {tag: collection.queries.languages.count(tag) for tag in collection.query_languages}
     fewest = min(asked.values())
     enough = fewest >= queries_needed(options.tolerance)
-    score, criterion = (
-        (held_out_score(_held_out(collection)), "mean Max@R over the query languages, pool of all languages")
-        if sample.parallel
-        else (_distance_of_means(collection), "mean distance between the language means of the held-out documents")
-    )
+    if sample.parallel:
+        score = held_out_score(_held_out(collection, ranked_by))
+        criterion = "mean Max@R over the query languages, pool of all languages"
+    else:
+        score = _distance_of_means(collection, ranked_by)
+        criterion = "mean distance between the language means of the held-out documents"
     choice = _choose(fitted, score, options, asked, enough=enough, parallel=sample.parallel)
     notes = list(sample.notes)
     languages, groups = [one.language for one in sample.fit], [one.group for one in sample.fit]
@@ -159,10 +173,9 @@ def fit_repair(
             notes.append(f"one map for all languages: of {error.seen}, {error.problem}")
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
     chosen = {"tolerance": options.tolerance, "seed": options.seed, "samples": options.samples}
-    model = embedder.provenance()
-    before = _audit(collection, model, chosen, options, progress)
+    before = _audit(collection, model, chosen, options, ranked_by, progress)
     repaired = {**model, "name": f"{model.get('name', 'model')}, repaired"}
-    after = _audit(moved, repaired, chosen, options, progress)
+    after = _audit(moved, repaired, chosen, options, ranked_by, progress)
     harm = same_language_harm(before, after, options.tolerance)
     notes += _warnings(sample, choice, harm, options.tolerance, fewest, enough)
     comparison = compare_results(before, after, samples=options.samples, seed=options.seed)
@@ -228,7 +241,7 @@ def _with_vectors(
     )
 
 
-def _held_out(collection: JudgedCollection) -> HeldOut:
+def _held_out(collection: JudgedCollection, ranked_by: RankedBy) -> HeldOut:
     documents, queries = collection.documents, collection.queries
     return HeldOut(
         queries=_vectors(queries.vectors),
@@ -237,6 +250,7 @@ def _held_out(collection: JudgedCollection) -> HeldOut:
         documents=_vectors(documents.vectors),
         document_languages=documents.languages,
         document_groups=documents.groups,
+        similarity=ranked_by.similarity,
     )
 
 
@@ -251,11 +265,11 @@ def held_out_plan(collection: JudgedCollection) -> list[Scenario]:
     return plan_scenarios(names, pool, asked)
 
 
-def _distance_of_means(collection: JudgedCollection) -> Callable[[VectorMap], RepairScore]:
+def _distance_of_means(collection: JudgedCollection, ranked_by: RankedBy) -> Callable[[VectorMap], RepairScore]:
     """Documents that are not parallel: the bias is how far the language means lie apart, the quality as ever."""
     documents = collection.documents
     # Each document a group of its own: the ranks in the mixed pool are computed and not used.
-    quality = held_out_score(_held_out(collection))
+    quality = held_out_score(_held_out(collection, ranked_by))
     tags = collection.document_languages
     rows = [documents.in_languages([tag]) for tag in tags]
 
@@ -274,14 +288,21 @@ def _audit(
     model: dict[str, Any],
     chosen: dict[str, Any],
     options: RepairOptions,
+    ranked_by: RankedBy,
     progress: Progress | None,
 ) -> AuditResult:
     return audit_vectors(
         collection,
         held_out_plan(collection),
         provenance=build_provenance(
-            "repair", describe_data(collection), model=model, options=chosen, seed=options.seed
+            "repair",
+            describe_data(collection),
+            model=model,
+            options=chosen,
+            seed=options.seed,
+            ranked_by=ranked_by,
         ),
+        similarity=ranked_by.similarity,
         seed=options.seed,
         samples=options.samples,
         progress=progress,

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.affine import AffineMap, check_lengths
 from haystack_crossalign.repair.matrix_file import VectorMap
 
 __all__ = ["repaired_model", "with_map", "write_repaired_model"]
@@ -21,12 +21,11 @@ def repaired_model(model: SentenceTransformer, repair: VectorMap) -> SentenceTra
     """The base model followed by Normalize, Dense without activation, and Normalize; three Dense with ReLU between them
     for a map per language.
 
-    The modules of the base model are shared, not copied; its prompts and similarity are kept (which must be the cosine
-    or the dot product: the result is of unit length, where both are the same).
+    The modules of the base model are shared, not copied; its prompts and similarity are kept.
 
     :param model: the base model.
     :param repair: a map of the model's dimension.
-    :raises InputError: when the dimension differs, or the model truncates its embeddings or compares them by distance.
+    :raises InputError: when the dimension differs, the model truncates its embeddings, and as `check_lengths`.
     """
     dimension = model.get_embedding_dimension()
     if dimension != repair.dimension or model.truncate_dim is not None:
@@ -36,11 +35,8 @@ def repaired_model(model: SentenceTransformer, repair: VectorMap) -> SentenceTra
             seen=repair.dimension,
             allowed=str(dimension),
         )
-    if model.similarity_fn_name not in (None, "cosine", "dot"):
-        raise InputError(
-            "a repaired model compares by cosine", field="model", seen=model.similarity_fn_name, allowed="cosine, dot"
-        )
     modules = list(model.children())
+    check_lengths(model.similarity_fn_name, unit=isinstance(modules[-1], Normalize))
     if not isinstance(modules[-1], Normalize):
         modules.append(Normalize())
     return _followed_by(modules, repair, model)

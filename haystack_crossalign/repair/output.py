@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from haystack_crossalign.models.prompts import Prompts
+    from haystack_crossalign.ranks import Similarity
 
 __all__ = [
     "RESULT_FILE",
@@ -61,14 +62,17 @@ class ModelToRepair:
     name: str
 
 
-def open_model(name: str, prompts: Prompts, *, revision: str | None = None) -> ModelToRepair:
+def open_model(
+    name: str, prompts: Prompts, *, revision: str | None = None, similarity: Similarity | None = None
+) -> ModelToRepair:
     """Load the base model and refuse one that cannot be repaired, before texts are embedded for nothing.
 
     :param name: hub name, folder, or ``offline:multilingual-e5-small``.
     :param prompts: prompts that it is used with. They go into the folder, since some models name none and are known
         by their name to need them, which the repaired one does not have.
     :param revision: branch, tag or commit on the hub.
-    :raises InputError: for a model that compares by distance or truncates its embeddings.
+    :param similarity: what it is used with in place of what it says; written into the folder.
+    :raises InputError: as :func:`~haystack_crossalign.repair.model_folder.repaired_model`.
     :raises ExternalError: when it cannot be loaded.
     """
     import torch
@@ -79,6 +83,8 @@ def open_model(name: str, prompts: Prompts, *, revision: str | None = None) -> M
     model = load_model(name, device="cpu", dtype=torch.float32, options=LoadOptions(revision)).model
     if prompts.query or prompts.document:
         model.prompts = {**model.prompts, "query": prompts.query, "document": prompts.document}
+    if similarity is not None:
+        model.similarity_fn_name = similarity
     dimension = int(model.get_embedding_dimension() or 0)
     repaired_model(model, AffineMap(np.eye(dimension, dtype=np.float32), np.zeros(dimension, np.float32)))
     return ModelToRepair(model, name)
@@ -159,6 +165,7 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
                 "queries": sample.kinds(),
                 "parallel": sample.parallel,
             },
+            "similarity": outcome.before.provenance["similarity"],
             "criterion": outcome.criterion,
             "chosen": {
                 "strength": chosen.strength,

@@ -11,9 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import parse_measure
-from haystack_crossalign.ranks.exact import exact_ranks
-from haystack_crossalign.ranks.table import RankTable
-from haystack_crossalign.ranks.ties import tie_order
+from haystack_crossalign.ranks import DEFAULT_SIMILARITY, RankTable, Similarity, exact_ranks, tie_order
 from haystack_crossalign.repair.directions import RepairScore
 from haystack_crossalign.repair.matrix_file import VectorMap
 
@@ -30,6 +28,7 @@ class HeldOut:
     :param documents: float32 ``[N, dim]``.
     :param document_languages: tag of each document.
     :param document_groups: parallel group of each document; one document per group and language.
+    :param similarity: what embeddings are ranked by, before a repair and after it.
     """
 
     queries: NDArray[np.float32]
@@ -38,6 +37,7 @@ class HeldOut:
     documents: NDArray[np.float32]
     document_languages: Sequence[str]
     document_groups: Sequence[str]
+    similarity: Similarity = DEFAULT_SIMILARITY
 
 
 def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
@@ -73,6 +73,7 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
                 query_languages=query_codes[rows],
                 relevant=places[wanted[rows]],
                 tie_order=order[pool],
+                similarity=data.similarity,
             )
 
         depths, quality = [], {}

@@ -22,7 +22,14 @@ from haystack_crossalign.report.content.comparison import comparison_context, co
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
-from haystack_crossalign.report.content.provenance import data_notes, facts, glossary, limits, subject_name
+from haystack_crossalign.report.content.provenance import (
+    data_notes,
+    facts,
+    glossary,
+    limits,
+    similarity_note,
+    subject_name,
+)
 from haystack_crossalign.report.content.tables import chart_tables, headline_table, measures_table
 from haystack_crossalign.report.content.views import View, main_view, row_label, views, weakest_row
 from haystack_crossalign.report.content.words import (
@@ -63,6 +70,7 @@ def render_html(result: Mapping[str, Any]) -> str:
         title=f"Language bias audit: {subject_name(result['provenance'])}",
         subject=subject_name(result["provenance"]),
         **_told(finding(result)),
+        similarity=similarity_note(result["provenance"]),
         notes_on_data=data_notes(result["provenance"]),
         ruler=None if subject is None else _ruler(result["rows"][subject]),
         views=contexts,

@@ -19,7 +19,7 @@ from haystack_crossalign.report.content.comparison import (
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
-from haystack_crossalign.report.content.provenance import data_notes, facts, subject_name
+from haystack_crossalign.report.content.provenance import data_notes, facts, similarity_note, subject_name
 from haystack_crossalign.report.content.tables import Table, headline_table, heat_table
 from haystack_crossalign.report.content.views import View, main_view, row_label, views
 from haystack_crossalign.report.content.words import count, measure_value, nothing_found, plural, shorten
@@ -46,6 +46,9 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     ranks = row_ranks(result)
     found = views(result) if result["rows"] else []
     parts = [f"## Language bias audit: {_plain(subject_name(result['provenance']))}", *_finding(finding(result))]
+    similarity = similarity_note(result["provenance"])
+    if similarity:
+        parts.append(_plain(similarity))
     parts += [f"> {_plain(note)}" for note in data_notes(result["provenance"])]
     if "live" in result:
         parts += _live(result)

@@ -16,7 +16,7 @@ from haystack_crossalign.report.content.comparison import data_notes_of_both
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import side_by_side
 from haystack_crossalign.report.content.live_words import live_notes
-from haystack_crossalign.report.content.provenance import data_notes
+from haystack_crossalign.report.content.provenance import data_notes, similarity_note
 from haystack_crossalign.report.content.tables import Table as Side
 from haystack_crossalign.report.content.words import DASH, count, measure_value, nothing_found, p_value
 
@@ -37,6 +37,9 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     """
     for sentence in finding(dict(result)):
         yield Text(sentence)
+    similarity = similarity_note(result["provenance"])
+    if similarity:
+        yield Text(similarity)
     for note in data_notes(result["provenance"]):
         yield Text(note)
     if "live" in result:

@@ -14,6 +14,7 @@ from haystack_crossalign.audit.gate import Outcome, check_conditions, evaluate_g
 from haystack_crossalign.audit.provenance import build_provenance, describe_data
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors, embed_collection
+from haystack_crossalign.audit.similarity import settle_similarity
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.read import read_collection
 from haystack_crossalign.data.triplets import Triplet
@@ -179,16 +180,20 @@ def audit_model(
     :param progress: called while embedding and ranking.
     """
     embedded = embed_collection(collection, embedder, progress=progress)
+    model = embedder.provenance()
+    ranked_by = settle_similarity(model)
     result = audit_vectors(
         embedded,
         held_out_plan(embedded),
         provenance=build_provenance(
             "retrain",
             describe_data(collection),
-            model=embedder.provenance(),
+            model=model,
             options={"samples": job.audit.samples, "share": job.audit.share, "limit": job.audit.limit},
             seed=job.seed,
+            ranked_by=ranked_by,
         ),
+        similarity=ranked_by.similarity,
         also=[parse_measure(parse_condition(text).measure) for text in job.gate.fail_on],
         seed=job.seed,
         samples=job.audit.samples,

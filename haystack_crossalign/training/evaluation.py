@@ -16,6 +16,7 @@ from haystack_crossalign.data.triplets import Triplet, joined, normalised
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import evaluate, parse_measure
 from haystack_crossalign.measures.aggregate import known_mean
+from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.repair.scores import HeldOut
 from haystack_crossalign.training.batches.packing import DOCUMENT, QUERY, TextTable
 
@@ -107,6 +108,7 @@ class HeldOutAudit:
     :param language: language of the queries.
     :param languages: target languages.
     :param pool: ``pairs`` or ``all``; for ``all``, rows of one query and passage are taken together.
+    :param similarity: what the model ranks by.
     :raises InputError: when no language has two groups with queries.
     """
 
@@ -114,8 +116,16 @@ class HeldOutAudit:
     unmeasured: tuple[str, ...]
 
     def __init__(
-        self, triplets: Sequence[Triplet], table: TextTable, *, language: str, languages: Sequence[str], pool: str
+        self,
+        triplets: Sequence[Triplet],
+        table: TextTable,
+        *,
+        language: str,
+        languages: Sequence[str],
+        pool: str,
+        similarity: Similarity = DEFAULT_SIMILARITY,
     ) -> None:
+        self.similarity = similarity
         groups = [tuple(languages)] if pool == "all" else [(tag,) for tag in languages]
         if pool == "all":
             triplets = joined(triplets)
@@ -148,7 +158,7 @@ class HeldOutAudit:
         made = []
         for collection, plan in self._with_vectors(vectors):
             for scenario in plan:
-                table = rank_scenario(collection, scenario).table
+                table = rank_scenario(collection, scenario, similarity=self.similarity).table
                 values = evaluate(table, measures)
                 means = {name: known_mean(one.values) for name, one in values.items()}
                 made.append(
@@ -176,7 +186,14 @@ class HeldOutAudit:
         made: list[dict[str, Any]] = []
         for collection, plan in self._with_vectors(vectors):
             result = audit_vectors(
-                collection, plan, provenance={}, measures=measures, seed=seed, samples=samples, examples=0
+                collection,
+                plan,
+                provenance={},
+                measures=measures,
+                seed=seed,
+                samples=samples,
+                similarity=self.similarity,
+                examples=0,
             )
             made += [dict(row["intervals"]) for row in result.rows]
         return made
@@ -203,6 +220,7 @@ class HeldOutAudit:
             documents=vectors[list(documents.values())],
             document_languages=[tag for _, tag in documents],
             document_groups=[group for group, _ in documents],
+            similarity=self.similarity,
         )
 
     def _with_vectors(self, vectors: NDArray[np.float32]) -> list[tuple[JudgedCollection, list[Scenario]]]:

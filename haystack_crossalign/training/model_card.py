@@ -9,6 +9,7 @@ import yaml
 
 from haystack_crossalign.languages import display_name
 from haystack_crossalign.models.names import MATRIX_FILE
+from haystack_crossalign.ranks import DEFAULT_SIMILARITY, similarity_words
 from haystack_crossalign.training.losses.joint import CITATION
 
 __all__ = ["model_card"]
@@ -56,10 +57,11 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
     yield f"# {facts['name']}"
     yield ""
     start = " after a linear repair of its language directions" if facts["start"]["kind"] == "repair" else ""
+    similarity = similarity_words(facts["model"].get("similarity", DEFAULT_SIMILARITY))
     yield (
         f"[{facts['model']['name']}] fine-tuned{start} so that versions of one text in several languages ({named}) "
         f"are found together: {_terms(facts['recipe'])}. "
-        f"Vectors of {facts['model']['dimension']} numbers, compared by cosine."
+        f"Vectors of {facts['model']['dimension']} numbers, compared by {similarity}."
     )
     if facts["kept"]["share"] == 0:
         yield ""

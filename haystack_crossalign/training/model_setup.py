@@ -18,6 +18,7 @@ from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.loading import LoadedModel, LoadOptions, load_model
 from haystack_crossalign.models.prompts import PromptChoice, Prompts, resolve_prompts
+from haystack_crossalign.ranks import Similarity, parse_similarity
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.directions import (
     COMMON_SHARES,
@@ -55,6 +56,11 @@ class BaseModel:
     model: SentenceTransformer
     prompts: Prompts
     loaded: LoadedModel
+
+    @property
+    def similarity(self) -> Similarity:
+        """What the model says its vectors are compared by."""
+        return parse_similarity(self.model.similarity_fn_name, source=self.loaded.name, field="similarity_fn_name")
 
 
 @dataclass(frozen=True)

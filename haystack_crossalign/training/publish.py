@@ -66,6 +66,7 @@ def describe_run(
         "dimension": int(base.model.get_embedding_dimension() or 0),
         "prompts": {"query": base.prompts.query, "document": base.prompts.document},
         "prompts_from": base.prompts.source,
+        "similarity": base.similarity,
     }
     held = recipe.held_out
     facts = build_provenance(

@@ -19,6 +19,7 @@ from transformers import set_seed
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
+from haystack_crossalign.ranks import Similarity
 from haystack_crossalign.repair.language_maps import LanguageMaps
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.model_folder import repaired_model, with_map
@@ -144,7 +145,7 @@ class _Run:
         bf16 = resolve_precision(recipe.precision, self.device) == "bf16"
         table = TextTable(base.model, base.prompts, max_tokens=recipe.model.max_tokens)
         rows = make_rows(data.train, table, languages=recipe.languages, batch_languages=recipe.batch_languages)
-        audit = self._audit(data, table)
+        audit = self._audit(data, table, base.similarity)
         self._open(data, base)
         set_seed(recipe.seed)
 
@@ -254,13 +255,18 @@ class _Run:
         self.processes.wait_for_everyone()
         return TrainingOutcome(self.work.output, facts, dict(self.seconds))
 
-    def _audit(self, data: TrainData, table: TextTable) -> HeldOutAudit | None:
+    def _audit(self, data: TrainData, table: TextTable, similarity: Similarity) -> HeldOutAudit | None:
         if not data.held_out:
             return None
         recipe = self.recipe
         with recipe.errors_at("held_out"):
             return HeldOutAudit(
-                data.held_out, table, language=recipe.language, languages=recipe.languages, pool=recipe.evaluate.pool
+                data.held_out,
+                table,
+                language=recipe.language,
+                languages=recipe.languages,
+                pool=recipe.evaluate.pool,
+                similarity=similarity,
             )
 
     def _open(self, data: TrainData, base: BaseModel) -> None:

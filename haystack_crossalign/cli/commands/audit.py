@@ -136,6 +136,7 @@ def audit(
     embedder: opt.EmbedderFile = None,
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = None,
+    similarity: opt.SimilarityName = None,
     languages: opt.Languages = None,
     pairs: opt.Pairs = None,
     scenario: opt.ScenarioNames = "multi",
@@ -172,6 +173,7 @@ def audit(
         read_gate,
         read_judgments,
         read_measures,
+        read_similarity,
         reading_log,
     )
     from haystack_crossalign.cli.shared.session import Session
@@ -189,6 +191,7 @@ def audit(
         run_depth=run_depth,
         texts=not no_texts,
         quiet=quiet,
+        similarity=read_similarity(similarity),
     )
     if run_order is not None and results is None:
         raise InputError("--run-order is for --results", source="--run-order", allowed="--results FILE with it")
@@ -218,11 +221,14 @@ def audit(
         **({"skip_invalid": True} if skip_invalid else {}),
     }
     if results is not None:
-        if any(value is not None for value in (model, embedder, languages, pairs, run)) or scenario != "multi":
+        if (
+            any(value is not None for value in (model, embedder, similarity, languages, pairs, run))
+            or scenario != "multi"
+        ):
             raise InputError(
                 "--results takes the place of a ranking of our own",
                 source="--results",
-                allowed="--results without --model, --embedder, --languages, --pairs, --scenario and --run",
+                allowed="--results without --model, --embedder, --similarity, --languages, --pairs, --scenario, --run",
             )
         from haystack_crossalign.data.formats.run_files import read_run
 

@@ -58,6 +58,13 @@ def audit_live(given: Mapping[str, Any]) -> None:
         raise InputError(
             "an audit of an index keeps ranks, not whole rankings", source="--run", allowed="--json, --qrels-out"
         )
+    if given["similarity"] is not None:
+        raise InputError(
+            "an index ranks by the space of its vector field, which the result names",
+            source="--similarity",
+            seen=given["similarity"],
+            allowed="--index without --similarity",
+        )
     if given["state"] is not None and given["resume"] is not None:
         raise InputError("--state begins a file, --resume goes on with one", allowed="one of them")
     # Both are checked again where they are used; here, before anything is asked of the cluster.

@@ -35,6 +35,7 @@ def benchmark(
     embedder: opt.EmbedderFile = None,
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = None,
+    similarity: opt.SimilarityName = None,
     pairs: opt.Pairs = None,
     scenario: opt.ScenarioNames = "multi",
     measures: opt.MeasureNames = None,
@@ -59,6 +60,7 @@ def benchmark(
         read_benchmark,
         read_gate,
         read_measures,
+        read_similarity,
     )
     from haystack_crossalign.cli.shared.session import Session
 
@@ -79,6 +81,7 @@ def benchmark(
         run_depth=run_depth,
         texts=not no_texts,
         quiet=quiet,
+        similarity=read_similarity(similarity),
     )
     collection = read_benchmark(dataset, data, languages, pool)
     collection, plan = prepare_plan(collection, scenario, languages, pairs)

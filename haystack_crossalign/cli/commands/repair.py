@@ -72,6 +72,7 @@ def repair(
     embedder: opt.EmbedderFile = None,
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = None,
+    similarity: opt.SimilarityName = None,
     languages: opt.Languages = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
@@ -94,7 +95,7 @@ def repair(
     on held-out documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that
     moves vectors already in an index, and the audit before and after.
     """
-    from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
+    from haystack_crossalign.cli.shared.prepare import check_model, open_embedder, read_similarity
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.files.writing import check_new_folder, write_atomically
 
@@ -108,7 +109,7 @@ def repair(
         raise InputError(
             "an embedder of a pipeline cannot be written as a model", source="--embedder", allowed="with --matrix-only"
         )
-    chosen = _languages(languages)
+    chosen, compared_by = _languages(languages), read_similarity(similarity)
 
     def read(path: Path | None, kind: str, *, fitted: bool, versions: bool = False) -> RepairTexts | None:
         from haystack_crossalign.repair.texts import read_repair_texts
@@ -147,11 +148,13 @@ def repair(
     from haystack_crossalign.report.pages import comparison_pages
 
     pivot = chosen[0] if chosen else None
-    options = RepairOptions(tolerance=tolerance, one_map=one_map, pivot=pivot, seed=seed, samples=samples)
+    options = RepairOptions(
+        tolerance=tolerance, one_map=one_map, pivot=pivot, seed=seed, samples=samples, similarity=compared_by
+    )
     sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
     sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
     encoder: Any = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
-    base = None if matrix_only else open_model(model or DEFAULT_MODEL, encoder.prompts)
+    base = None if matrix_only else open_model(model or DEFAULT_MODEL, encoder.prompts, similarity=compared_by)
     with Stages(show=not quiet) as progress:
         outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
         outcome = write_repair(outcome, output, model=base, sources=sources, pages=comparison_pages, texts=not no_texts)
@@ -175,6 +178,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
 
     from haystack_crossalign.cli.shared.session import console
     from haystack_crossalign.repair.language_maps import describe_share
+    from haystack_crossalign.report.content.provenance import similarity_note
 
     out = console()
     table = Table(title="Held-out documents, before and after", title_justify="left", box=None, pad_edge=False)
@@ -205,6 +209,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
             if trial.own_share is None
             else f"a map for each language (further share {describe_share(trial.own_share)}, ridge {trial.ridge:g})."
         ),
+        similarity_note(outcome.before.provenance),
         *(f"Note: {note}" for note in outcome.notes),
         f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",
     ]

@@ -213,6 +213,13 @@ def mine(
             allowed="a lower one, or documents with queries",
         )
     margins = {"mean margin": {tag: round(value, 4) for tag, value in mined.margins.items()}}
+    compared_by = encoder.provenance().get("similarity", "cosine")
+    if compared_by != "cosine" and not quiet:
+        typer.echo(
+            "crossalign: the margin of a pair is a ratio of cosines, so pairs are mined by cosine, although the model "
+            f"says {compared_by}",
+            err=True,
+        )
     finish("mine", output, report, mined.triplets, sources, mined.counts, margins, quiet=quiet)
 
 

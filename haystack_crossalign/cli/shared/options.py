@@ -81,6 +81,14 @@ MaxTokens = Annotated[
     int | None,
     typer.Option(min=8, metavar="N", help="Cut texts after N tokens. Default: what the model allows."),
 ]
+SimilarityName = Annotated[
+    str | None,
+    typer.Option(
+        "--similarity",
+        metavar="cosine|dot|euclidean|manhattan",
+        help="What vectors are ranked by. Default: what the model says; cosine for vectors in the files.",
+    ),
+]
 Languages = Annotated[
     str | None,
     typer.Option(metavar="en,zh,…", help="Languages of the pool and of the queries. Default: all in the data."),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.data.collection import JudgedCollection
     from haystack_crossalign.data.reading_log import ReadingLog
     from haystack_crossalign.measures import Measure
+    from haystack_crossalign.ranks import Similarity
 
 __all__ = [
     "check_model",
@@ -27,6 +28,7 @@ __all__ = [
     "read_gate",
     "read_judgments",
     "read_measures",
+    "read_similarity",
     "reading_log",
 ]
 
@@ -168,6 +170,18 @@ def check_model(model: str | None, embedder: Path | None, precision: str, max_to
             source="--embedder",
             allowed="--embedder without them",
         )
+
+
+def read_similarity(name: str | None) -> Similarity | None:
+    """The similarity that ``--similarity`` names; None where it is left to the model.
+
+    :raises InputError: for an unknown name.
+    """
+    if name is None:
+        return None
+    from haystack_crossalign.ranks import parse_similarity
+
+    return parse_similarity(name, source="--similarity")
 
 
 def open_embedder(model: str | None, embedder: Path | None, *, precision: str, max_tokens: int | None) -> Embedder:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from haystack_crossalign.audit.result import AuditResult
     from haystack_crossalign.audit.run import Embedder
     from haystack_crossalign.audit.scenarios import Scenario
+    from haystack_crossalign.audit.similarity import RankedBy
     from haystack_crossalign.data.collection import JudgedCollection
     from haystack_crossalign.data.formats.run_files import Run
     from haystack_crossalign.data.reading_log import ReadingLog
     from haystack_crossalign.measures import Measure
     from haystack_crossalign.opensearch.live.queries import LiveQueries
+    from haystack_crossalign.ranks import Similarity
 
 __all__ = ["GATE_FAILED", "Session", "console"]
 
@@ -61,6 +63,7 @@ class Session:
     :param run_depth: documents per query in the TREC run.
     :param texts: whether outputs may hold texts.
     :param quiet: whether to print errors and failed conditions only.
+    :param similarity: what vectors are ranked by; None takes what the model says, see `settle_similarity`.
     """
 
     command: str
@@ -72,6 +75,7 @@ class Session:
     run_depth: int
     texts: bool
     quiet: bool
+    similarity: Similarity | None = None
     stages: Stages = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,20 +110,24 @@ class Session:
         :raises typer.Exit: with code 1 when the gate fails.
         """
         from haystack_crossalign.audit.run import audit_vectors, embed_collection
+        from haystack_crossalign.audit.similarity import settle_similarity
 
         with self.stages as progress:
             collection = embed_collection(collection, embedder, progress=progress)
+            model = None if embedder is None else embedder.provenance()
+            ranked_by = settle_similarity(model, self.similarity)
             result = audit_vectors(
                 collection,
                 plan,
-                provenance=self._provenance(collection, None if embedder is None else embedder.provenance(), options),
+                provenance=self._provenance(collection, model, options, ranked_by),
+                similarity=ranked_by.similarity,
                 measures=self.measures,
                 also=self._gated(),
                 seed=self.seed,
                 samples=self.samples,
                 progress=progress,
             )
-        self._finish(result, lambda: self._trec(collection, plan))
+        self._finish(result, lambda: self._trec(collection, plan, ranked_by.similarity))
 
     def run_lists(self, collection: JudgedCollection, run: Run, options: Mapping[str, Any], log: ReadingLog) -> None:
         """Audit the lists of a TREC run, write the files and print the summary.
@@ -180,11 +188,22 @@ class Session:
         return [parse_measure(condition.measure) for condition in self.conditions]
 
     def _provenance(
-        self, collection: JudgedCollection, model: Mapping[str, Any] | None, options: Mapping[str, Any]
+        self,
+        collection: JudgedCollection,
+        model: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+        ranked_by: RankedBy | None = None,
     ) -> dict[str, Any]:
         from haystack_crossalign.audit.provenance import build_provenance, describe_data
 
-        return build_provenance(self.command, describe_data(collection), model=model, options=options, seed=self.seed)
+        return build_provenance(
+            self.command,
+            describe_data(collection),
+            model=model,
+            options=options,
+            seed=self.seed,
+            ranked_by=ranked_by,
+        )
 
     def _finish(
         self,
@@ -212,12 +231,14 @@ class Session:
         if failed(outcomes):
             raise typer.Exit(GATE_FAILED)
 
-    def _trec(self, collection: JudgedCollection, plan: Sequence[Scenario]) -> dict[str, str]:
+    def _trec(
+        self, collection: JudgedCollection, plan: Sequence[Scenario], similarity: Similarity = "cosine"
+    ) -> dict[str, str]:
         texts: dict[str, str] = {}
         if self.outputs.run is not None:
             from haystack_crossalign.audit.trec import trec_run
 
-            texts["run"] = trec_run(collection, plan, self.run_depth)
+            texts["run"] = trec_run(collection, plan, self.run_depth, similarity=similarity)
         if self.outputs.qrels is not None:
             from haystack_crossalign.audit.trec import trec_qrels
 

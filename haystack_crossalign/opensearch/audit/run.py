@@ -12,6 +12,7 @@ from haystack_crossalign.audit.provenance import build_provenance
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.audit.similarity import of_index
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.audit.checkpoint import Checkpoint
 from haystack_crossalign.opensearch.audit.fields import LanguageValues, audit_fields
@@ -213,7 +214,14 @@ class IndexAudit:
                 seed=options.seed,
                 measures=options.measures,
                 also=options.also,
-                provenance=build_provenance(command, data, model=model, options=described or {}, seed=options.seed),
+                provenance=build_provenance(
+                    command,
+                    data,
+                    model=model,
+                    options=described or {},
+                    seed=options.seed,
+                    ranked_by=of_index(view.fields.vector.similarity, model),
+                ),
             )
         after = self._state_after(stopped, is_frozen=is_frozen)
         if after is not None:

@@ -8,10 +8,14 @@ from typing import Any
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.ranks import Similarity
 
 __all__ = ["Fields", "MappedField", "VectorField", "check_keyword", "flatten_mapping", "read_fields"]
 
-EXACT_SPACES = ("cosinesimil", "innerproduct", "l2")
+SPACES: dict[str, Similarity] = {"cosinesimil": "cosine", "innerproduct": "dot", "l2": "euclidean"}
+"""Spaces whose documents can be scored exactly, and the similarity that orders documents as each does."""
+
+EXACT_SPACES = tuple(SPACES)
 _DEFAULT_SPACE = "l2"
 _DATA_TYPES = ("float", "byte")
 
@@ -32,6 +36,11 @@ class VectorField:
     space_type: str
     data_type: str
     nested_path: str | None
+
+    @property
+    def similarity(self) -> Similarity:
+        """What the space orders documents by."""
+        return SPACES[self.space_type]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import Meaning, meanings
+from haystack_crossalign.ranks.similarity import similarity_words
 from haystack_crossalign.report.content.words import DASH, count, joined, plural, shorten
 
-__all__ = ["data_notes", "facts", "glossary", "left_out_note", "limits", "subject_name"]
+__all__ = ["data_notes", "facts", "glossary", "left_out_note", "limits", "similarity_note", "subject_name"]
 
 _MODEL = frozenset({"name", "sha256", "dimension", "precision", "max_tokens", "prompts", "normalized"})
 """What is known of every model; whatever else an embedder says of itself is listed after it."""
@@ -66,6 +67,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 ("Tool", f"{tool.get('name', '')} {tool.get('version', '')}".strip()),
                 ("Command", _text(provenance.get("command"))),
                 ("Seed", _text(provenance.get("seed"))),
+                *([("Similarity", similarity_note(provenance))] if provenance.get("similarity") else []),
                 *((str(name), _text(value)) for name, value in (provenance.get("options") or {}).items()),
             ],
         ),
@@ -80,6 +82,26 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
     if not model:
         groups[0] = ("Model", [("Name", "none: the documents came from a retriever")])
     return groups
+
+
+def similarity_note(provenance: Mapping[str, Any]) -> str:
+    """What documents were ranked by and who says so, in one sentence. Empty where lists alone were audited."""
+    ranked_by = provenance.get("similarity")
+    if ranked_by is None:
+        return ""
+    origin = {
+        "model": "as the model says",
+        "option": "as --similarity says",
+        "store": "as the document store does",
+        "index": "as the vector field of the index does",
+        "default": "the default for vectors that come without a model; --similarity names another",
+    }[ranked_by["from"]]
+    text = f"Ranked by {similarity_words(ranked_by['name'])}, {origin}"
+    own = ranked_by.get("own")
+    alike = (provenance.get("model") or {}).get("normalized") and "manhattan" not in (own, ranked_by["name"])
+    if own is None or alike:  # unit lengths: all but Manhattan give one order
+        return f"{text}."
+    return f"{text}; the model itself says {similarity_words(own)}."
 
 
 def data_notes(provenance: Mapping[str, Any]) -> list[str]:

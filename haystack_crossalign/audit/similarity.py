@@ -1,0 +1,63 @@
+"""What the vectors of an audit are ranked by, and who says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity, parse_similarity
+
+__all__ = ["RankedBy", "of_index", "settle_similarity"]
+
+Origin = Literal["model", "option", "store", "index", "default"]
+
+
+@dataclass(frozen=True)
+class RankedBy:
+    """A similarity and where it comes from.
+
+    :param similarity: what scores are.
+    :param origin: ``model``: the embedding model names it; ``option``: the user; ``store``: the document store of a
+        pipeline; ``index``: the vector field of an index; ``default``: nothing does.
+    :param own: what the model says where something else decides.
+    """
+
+    similarity: Similarity = DEFAULT_SIMILARITY
+    origin: Origin = "default"
+    own: Similarity | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in the provenance of a result."""
+        data: dict[str, Any] = {"name": self.similarity, "from": self.origin}
+        return data if self.own is None else {**data, "own": self.own}
+
+
+def settle_similarity(model: Mapping[str, Any] | None, chosen: Similarity | None = None) -> RankedBy:
+    """What is ranked by: the user's choice, or else what the model says, or else cosine.
+
+    :param model: what the embedder says of itself; None where all vectors came with the data, so that nothing is known.
+    :param chosen: the user's choice.
+    """
+    own = _own(model)
+    if chosen is not None:
+        return RankedBy(chosen, "option", own if own != chosen else None)
+    if own is None:
+        return RankedBy()
+    return RankedBy(own, "store" if model is not None and model.get("similarity_from") == "store" else "model")
+
+
+def of_index(similarity: Similarity, model: Mapping[str, Any] | None) -> RankedBy:
+    """What an index ranks by, whatever the model says.
+
+    :param similarity: that of its vector field.
+    :param model: what the embedder of the queries says of itself; None where they came with vectors.
+    """
+    own = _own(model)
+    return RankedBy(similarity, "index", own if own != similarity else None)
+
+
+def _own(model: Mapping[str, Any] | None) -> Similarity | None:
+    if model is None or model.get("similarity") is None:
+        return None
+    return parse_similarity(model["similarity"], source=str(model.get("name")), field="similarity")
