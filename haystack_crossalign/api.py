@@ -15,11 +15,13 @@ from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.result_lists import audit_run as audit_ranked_lists
 from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors, embed_collection
 from haystack_crossalign.audit.scenarios import select_scenarios
+from haystack_crossalign.audit.similarity import settle_similarity
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.run_files import Run, read_run
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import Measure, parse_measure
 from haystack_crossalign.models.names import DEFAULT_MODEL
+from haystack_crossalign.ranks import parse_similarity
 
 if TYPE_CHECKING:
     from haystack_crossalign.repair.fit import RepairOptions, RepairOutcome
@@ -37,6 +39,7 @@ def audit_collection(
     languages: Sequence[str] | None = None,
     pairs: str | None = None,
     measures: Sequence[str | Measure] | None = None,
+    similarity: str | None = None,
     seed: int = 0,
     samples: int = 1000,
     progress: Progress | None = None,
@@ -51,13 +54,17 @@ def audit_collection(
     :param languages: languages of the pool, as BCP-47 tags; None takes all.
     :param pairs: one pool of this language and X for every other language X, in place of one pool of all.
     :param measures: names such as ``Max@R``, or measures; None takes the default ones.
+    :param similarity: ``cosine``, ``dot``, ``euclidean`` or ``manhattan``; None ranks by what the model says, and by
+        cosine where all vectors came with the collection.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
     :param progress: called with what is being done, how much of it is done, and of how much.
-    :raises InputError: for a language, scenario or measure that does not exist, or vectors that do not fit each other.
+    :raises InputError: for a language, scenario, measure or similarity that does not exist, or vectors that do not fit
+        each other.
     :raises ExternalError: when the model cannot be loaded.
     """
     chosen = _measures(measures)
+    compared_by = None if similarity is None else parse_similarity(similarity, field="similarity")
     part, plan = select_scenarios(collection, scenarios, languages, pairs)
     needs_model = part.documents.vectors is None or part.queries.vectors is None
     embedder = _embedder(model) if needs_model else None
@@ -69,16 +76,20 @@ def audit_collection(
         "samples": samples,
     }
     part = embed_collection(part, embedder, progress=progress)
+    described = None if embedder is None else embedder.provenance()
+    ranked_by = settle_similarity(described, compared_by)
     return audit_vectors(
         part,
         plan,
         provenance=build_provenance(
             "audit",
             describe_data(part),
-            model=None if embedder is None else embedder.provenance(),
+            model=described,
             options=options,
             seed=seed,
+            ranked_by=ranked_by,
         ),
+        similarity=ranked_by.similarity,
         measures=chosen,
         seed=seed,
         samples=samples,
@@ -162,7 +173,7 @@ def repair_model(
     sample = make_sample(texts, None, judges, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=options.seed)
     sources = [source for part in (texts, judges) if part is not None for source in part.sources]
     encoder = _embedder(model)
-    base = open_model(model, encoder.prompts)
+    base = open_model(model, encoder.prompts, similarity=options.similarity)
     outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
     return write_repair(outcome, output, model=base, sources=sources, pages=comparison_pages)
 

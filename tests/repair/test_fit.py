@@ -73,6 +73,53 @@ def mixed(result: Any, tag: str, measure: str) -> float:
     return float(row["measures"][measure])
 
 
+class OtherLengths(Vectors):
+    """The same directions, the English ones three times as long, of a model that says a similarity."""
+
+    def __init__(self, similarity: str, **options: float) -> None:
+        super().__init__(**options)
+        self.similarity = similarity
+
+    def _one(self, text: str, role: int) -> NDArray[np.float64]:
+        return super()._one(text, role) * (3 if text.startswith("en") else 1)
+
+    def provenance(self) -> dict[str, Any]:
+        return {"name": "vectors by hand", "similarity": self.similarity}
+
+
+def test_choice_and_audits_rank_by_cosine_where_the_model_does() -> None:
+    sample = make_sample(parallel(10), held_out=parallel(20, first=100))
+    plain, other = outcome_of(sample), outcome_of(sample, OtherLengths("cosine"))
+    assert other.before.provenance["similarity"] == {"name": "cosine", "from": "model"}
+    assert other.before.queries["ranks"] == plain.before.queries["ranks"]
+    assert other.after.queries["ranks"] == plain.after.queries["ranks"]
+    assert [trial.score for trial in other.choice.trials] == [trial.score for trial in plain.choice.trials]
+    # What the choice calls the model as it is has the depth that the audit before reports.
+    depths = [mixed(other.before, tag, "Max@R") for tag in ("en", "zh")]
+    (nothing,) = [trial for trial in other.choice.trials if not trial.changes]
+    assert nothing.score.bias == pytest.approx(np.mean(depths))
+
+
+@pytest.mark.parametrize("similarity", ["dot", "euclidean", "manhattan"])
+def test_a_repair_refuses_to_take_lengths_away_that_count(similarity: str) -> None:
+    sample = make_sample(parallel(10), held_out=parallel(20, first=100))
+    with pytest.raises(InputError, match=f"compares by {similarity} vectors of other lengths.*--similarity cosine"):
+        outcome_of(sample, OtherLengths(similarity))
+    outcome = outcome_of(sample, OtherLengths(similarity), similarity="cosine")
+    named = {"name": "cosine", "from": "option", "own": similarity}
+    assert outcome.before.provenance["similarity"] == outcome.after.provenance["similarity"] == named
+
+
+def test_vectors_of_unit_length_are_repaired_whatever_they_are_compared_by() -> None:
+    sample = make_sample(parallel(10), held_out=parallel(20, first=100))
+    plain = outcome_of(sample)
+    by_distance = outcome_of(sample, similarity="euclidean")  # of unit length both give one order
+    assert by_distance.after.queries["ranks"] == plain.after.queries["ranks"]
+    by_magnitude = outcome_of(sample, similarity="manhattan")
+    assert by_magnitude.before.provenance["similarity"]["name"] == "manhattan"
+    assert mixed(by_magnitude.after, "zh", "Max@R") < mixed(by_magnitude.before, "zh", "Max@R")
+
+
 def test_ten_parallel_documents_close_the_gap_between_the_languages() -> None:
     outcome = outcome_of(make_sample(parallel(10), held_out=parallel(40, first=100)))
     # Each language's documents form a block: the other version stands behind all 40 of the query's language.

@@ -9,10 +9,12 @@ import pytest
 WORDS = [f"w{number}" for number in range(60)]
 
 
-def write_tiny_model(root: Path) -> Path:
+def write_tiny_model(root: Path, *, normalize: bool = True, similarity: str | None = None) -> Path:
     """A stock sentence-transformers folder: BERT of two layers, mean pooling, Normalize; dropout 0.1.
 
     :param root: an empty folder.
+    :param normalize: whether Normalize follows.
+    :param similarity: ``similarity_fn_name``; None leaves it out.
     :returns: the model folder in it.
     """
     import torch
@@ -36,9 +38,8 @@ def write_tiny_model(root: Path) -> Path:
     BertModel(config).save_pretrained(bert)
     BertTokenizer(str(bert / "vocab.txt")).save_pretrained(bert)
     transformer = Transformer(str(bert), max_seq_length=32)
-    model = SentenceTransformer(
-        modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean"), Normalize()], device="cpu"
-    )
+    modules = [transformer, Pooling(transformer.get_embedding_dimension(), "mean"), *([Normalize()] * normalize)]
+    model = SentenceTransformer(modules=modules, device="cpu", similarity_fn_name=similarity)
     folder = root / "model"
     model.save(str(folder))
     return folder

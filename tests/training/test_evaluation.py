@@ -157,3 +157,24 @@ def test_rows_of_one_language_each_are_one_passage_and_languages_without_enough_
     if pool == "pairs":
         few, _ = audit_of(tiny_model, [*flat[::2], flat[1]], ["zh", "ar"], pool)
         assert few.unmeasured == ("ar",)
+
+
+def test_the_held_out_part_is_ranked_by_what_the_model_says(tiny_model) -> None:
+    """Chinese texts a hundred times as long: cosine does not see it, by dot product every Chinese document comes first,
+    which puts the English version of an English query behind all three, and its Chinese one at rank 1."""
+    triplets = [replace(one, target_queries={}) for one in made_triplets(3)]
+    table = TextTable(tiny_model, Prompts("", "", "none"))
+    ranks = {}
+    for similarity in ("cosine", "dot"):
+        audit = HeldOutAudit(triplets, table, language="en", languages=["zh"], pool="pairs", similarity=similarity)
+        rows = {text: row for row, (_, text) in enumerate(table.texts())}
+        vectors = np.zeros((len(audit.rows), 4), dtype=np.float32)
+        for number, one in enumerate(triplets):
+            for text, factor in ((one.query, 1), (one.passage, 1), (one.targets["zh"], 100)):
+                row = vectors[audit.rows.index(rows[text])]
+                row[number], row[3] = 3 * factor, factor
+        score = audit.score(vectors)
+        multi = next(row for row in score.rows if row.scenario == "multi")
+        ranks[similarity] = multi.measures["Max@R"]
+        assert audit.held_out(vectors).similarity == similarity
+    assert ranks == {"cosine": 2, "dot": 4}

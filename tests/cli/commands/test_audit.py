@@ -315,3 +315,40 @@ def test_measures_can_be_chosen_by_their_ir_measures_names(
     row = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["rows"][0]
     assert list(row["measures"]) == ["NDCG@10", "MRR", "Recall@7", "Max@R"]
     assert row["measures"]["Recall@7"] == 1
+
+
+def test_similarity_is_chosen_named_and_checked(crossalign: Any, parallel_files: Files, tmp_path: Path) -> None:
+    documents, queries = parallel_files
+    # English documents a hundred times as long. Times 5 a query scores 5 with its Chinese document, 4 with the others,
+    # 1 with its English one and 0 with the others: by cosine nothing changes, by dot product 1 becomes 100.
+    lines = [json.loads(line) for line in documents.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        factor = 100 if line["language"] == "en" else 1
+        line["embedding"] = [factor * value for value in line["embedding"]]
+    documents.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    files = ("audit", "--documents", documents, "--queries", queries)
+    ranks, texts = {}, {}
+    for name in ("", "dot"):
+        outputs = [tmp_path / f"{name}.{kind}" for kind in ("json", "md", "html")]
+        chosen = ("--similarity", name) if name else ()
+        options = zip(("--json", "--markdown", "--report"), outputs, strict=True)
+        done = crossalign(*files, *chosen, *(part for option in options for part in option))
+        assert done.code == 0, done.err
+        data = json.loads(outputs[0].read_text(encoding="utf-8"))
+        ranks[name] = [data["rows"][0]["measures"][f"Rank[{tag}]"] for tag in ("zh", "en")]
+        texts[name] = (done.out.replace("\n", " "), *(path.read_text(encoding="utf-8") for path in outputs[1:]))
+    assert ranks == {"": [1, 7], "dot": [2, 1]}
+    for text in texts[""]:
+        assert "Ranked by cosine similarity, the default for vectors that come without a model" in text
+    for text in texts["dot"]:
+        assert "Ranked by dot product, as" in text
+    for arguments, message in (
+        (("--similarity", "cos"), "--similarity: unknown similarity; seen: 'cos'; allowed: cosine, dot, euclidean"),
+        (("--similarity", "dot", "--results", queries), "--results takes the place of a ranking of our own"),
+    ):
+        done = crossalign(*files, *arguments)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert message in done.err
+    done = crossalign("audit", "--index", "passages", "--similarity", "dot")
+    assert done.code == 2
+    assert "an index ranks by the space of its vector field" in done.err
