@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fault_proxy import Proxy, status
 from live_audit import GROUPS, LANGUAGES, assert_same_but_for_last_bits, parallel_documents, run_audit, write_queries
@@ -48,10 +47,8 @@ def in_memory(queries: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     file = tmp_path_factory.mktemp("documents") / "documents.jsonl"
     lines = []
     for name, one in parallel_documents().items():
-        # The index ranks by cosine, an audit in memory by inner product.
-        vector = np.array(one["embedding"]) / np.linalg.norm(one["embedding"])
         kept = {key: one[key] for key in ("language", "group")}
-        lines.append({"id": name, "text": one["content"], "embedding": vector.tolist(), **kept})
+        lines.append({"id": name, "text": one["content"], "embedding": one["embedding"], **kept})
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return read_collection(file, queries, group_field="group")
 
@@ -61,8 +58,24 @@ def test_the_exact_rows_are_those_of_an_audit_in_memory(
     opensearch: Any, index: str, queries: Path, in_memory: Any, scenario: str
 ) -> None:
     live = run_audit(opensearch.url, index, queries, scenarios=(scenario,)).result
+    assert live.provenance["similarity"] == {"name": "cosine", "from": "index"}
+    assert_exact_rows_of_memory(live, in_memory, scenario, "cosine")
+
+
+@pytest.mark.parametrize(("space", "similarity"), [("l2", "euclidean"), ("innerproduct", "dot")])
+def test_an_index_of_another_space_agrees_with_an_audit_in_memory_by_its_similarity(
+    opensearch: Any, indexing: Any, queries: Path, in_memory: Any, space: str, similarity: Any
+) -> None:
+    name = f"{INDEX}-{space}"
+    indexing.create(opensearch, name, parallel_documents(), indexing.mapping(12, space=space))
+    live = run_audit(opensearch.url, name, queries).result
+    assert live.provenance["similarity"] == {"name": similarity, "from": "index"}
+    assert_exact_rows_of_memory(live, in_memory, "multi", similarity)
+
+
+def assert_exact_rows_of_memory(live: AuditResult, in_memory: Any, scenario: str, similarity: Any) -> None:
     plan = plan_scenarios([scenario], LANGUAGES, LANGUAGES)
-    expected = audit_vectors(in_memory, plan, provenance=live.provenance, samples=100)
+    expected = audit_vectors(in_memory, plan, provenance=live.provenance, samples=100, similarity=similarity)
 
     def keyed(result: AuditResult) -> dict[Any, Any]:
         return {
