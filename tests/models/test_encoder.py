@@ -26,6 +26,7 @@ KEYS = {
     "cut_texts",
     "notes",
     "normalized",
+    "similarity",
 }
 
 
