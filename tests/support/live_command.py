@@ -66,14 +66,20 @@ def run_audit(
 
     :param environment: further variables, for instance ``CROSSALIGN_TIMEOUT``.
     """
+    variables = {"CROSSALIGN_BATCH": "3", "CROSSALIGN_GROUP_FIELD": "group", "CROSSALIGN_HOSTS": url}
+    command = ["--index", index, "--queries", str(queries_file(folder)), *arguments]
+    return run_command(folder, *command, environment=variables | dict(environment or {}))
+
+
+def run_command(folder: Path, *arguments: str, environment: Mapping[str, str]) -> Finished:
+    """Run ``crossalign audit`` with a result file in a folder."""
     output = folder / "result.json"
     output.unlink(missing_ok=True)
-    variables = {"CROSSALIGN_BATCH": "3", "CROSSALIGN_GROUP_FIELD": "group", "CROSSALIGN_HOSTS": url}
-    command = ["audit", "--index", index, "--queries", str(queries_file(folder)), "--json", str(output), *arguments]
+    command = ["audit", "--json", str(output), *arguments]
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     with (
-        mock.patch.dict(os.environ, variables | dict(environment or {})),
+        mock.patch.dict(os.environ, dict(environment)),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

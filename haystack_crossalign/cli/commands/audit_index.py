@@ -35,7 +35,8 @@ def audit_live(given: Mapping[str, Any]) -> None:
     """Run the command with the parameters of `haystack_crossalign.cli.commands.audit.audit`.
 
     :param given: the parameters by name.
-    :raises typer.Exit: 1 when the gate fails, 3 for a partial result after a fault, 130 for one after Ctrl-C.
+    :raises typer.Exit: 1 when the gate fails, 2 where a row has no figure, 3 for a partial result after a fault, 130
+        for one after Ctrl-C.
     """
     from haystack_crossalign.cli.shared.prepare import check_model, read_gate, read_measures
     from haystack_crossalign.cli.shared.session import Session
@@ -168,11 +169,14 @@ def _audit(
             described=_described(given, settings, options, names),
             files=_files(given),
         )
+    # Before the gate, which may end the command by itself.
+    for sentence in finished.empty:
+        typer.echo(f"crossalign: {sentence}", err=True)
     traffic = {name: vars(total) for name, total in client.traffic.totals.items()}
     session.finish_live(
         finished.result,
         queries,
-        partial=finished.stopped is not None,
+        partial=finished.stopped is not None or bool(finished.empty),
         more={"plan": plan.to_dict(), "traffic": traffic, "notes": list(client.notes)},
     )
     if finished.stopped is not None:
@@ -183,6 +187,8 @@ def _audit(
             raise typer.Exit(3)
         typer.echo(f"crossalign: {told}", err=True)
         raise typer.Exit(_INTERRUPTED)
+    if finished.empty:
+        raise typer.Exit(InputError.exit_code)
 
 
 def _options(given: Mapping[str, Any], session: Session) -> AuditOptions:

@@ -167,9 +167,9 @@ class Session:
     def finish_live(self, result: AuditResult, queries: LiveQueries, *, partial: bool, more: Mapping[str, Any]) -> None:
         """Write the files of an audit of an index and print the summary.
 
-        :param result: the result; a partial one is not held against the gate.
+        :param result: the result.
         :param queries: its queries, for the qrels.
-        :param partial: whether it was stopped early.
+        :param partial: whether it was stopped early or has rows without figures: then it is not held against the gate.
         :param more: what belongs beside the times: the plan and the traffic.
         :raises typer.Exit: with code 1 when the gate fails.
         """

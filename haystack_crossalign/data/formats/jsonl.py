@@ -31,6 +31,8 @@ from haystack_crossalign.languages import UNDETERMINED, normalise_language
 
 __all__ = ["default_tag", "read_documents", "read_queries", "records", "unique_id"]
 
+_LANGUAGE, _GROUP = "language", "parallel_id"
+
 
 def read_documents(
     path: str | Path,
@@ -103,6 +105,9 @@ def read_queries(
 ) -> QueryFile:
     """Queries from a JSON lines file, with the judgments that stand beside them.
 
+    The fields' names are often those of the documents, where an index has its own (``language.keyword``). So a query
+    without such a field is read by the plain names, ``language`` and ``parallel_id``.
+
     :param path: the file.
     :param language_field: field that holds the language.
     :param group_field: field that holds the parallel group whose documents are relevant.
@@ -122,11 +127,11 @@ def read_queries(
             record = Record(parse_json_object(content, file.path, line), file.path, line)
             row = QueryRow(
                 id=unique_id(record, id_field, ids),
-                language=record.language(language_field, default),
+                language=record.language(_present(record, language_field, _LANGUAGE), default),
                 text=record.text("text", "content"),
                 line=line,
                 grades=record.graded_identifiers("relevant"),
-                group=record.optional_identifier(group_field),
+                group=record.optional_identifier(_present(record, group_field, _GROUP)),
             )
             vectors.add(record)
         except InputError as error:
@@ -148,6 +153,11 @@ def _odd_vectors(vectors: Vectors, what: str, ids: Sequence[str], log: ReadingLo
         log.leave_out(what, "vector missing or of another length than most", ids[number])
     vectors.drop(set(odd))
     return odd
+
+
+def _present(record: Record, field: str, plain: str) -> str:
+    """The field that a record has: the one named, else that of the plain name."""
+    return plain if record.get(field) is None and record.get(plain) is not None else field
 
 
 def records(file: TextFile) -> Iterator[Record]:

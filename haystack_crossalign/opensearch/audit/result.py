@@ -18,7 +18,7 @@ from haystack_crossalign.opensearch.audit.units import Measurer, Record
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
 
-__all__ = ["Work", "build_result"]
+__all__ = ["Work", "build_result", "rows_without_ranks"]
 
 _MOST_UNRANKED = 100
 
@@ -100,6 +100,27 @@ def build_result(
     return assemble_result(
         rows(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed, live=live
     )
+
+
+def rows_without_ranks(work: Work) -> list[str]:
+    """The rows whose queries were measured but whose relevant documents all lack a rank, as sentences with reasons.
+
+    :param work: what was measured.
+    """
+    sentences = []
+    for task, records in zip(work.tasks, work.records, strict=True):
+        for scenario in task.scenarios:
+            own = [
+                record for place, record in records.items() if task.queries.languages[place] == scenario.query_language
+            ]
+            if own and not any(record["exact"]["ranks"] for record in own):
+                counts = Counter(reason for record in own for _, reason in record["unranked"])
+                reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
+                sentences.append(
+                    f"scenario {scenario.name}, queries in {scenario.query_language}: no relevant document has a rank "
+                    f"({reasons}), so that this row has no figures"
+                )
+    return sentences
 
 
 def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from haystack_crossalign.opensearch.audit.fields import LanguageValues, audit_fi
 from haystack_crossalign.opensearch.audit.options import AuditOptions, identity
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
-from haystack_crossalign.opensearch.audit.result import Work, build_result
+from haystack_crossalign.opensearch.audit.result import Work, build_result, rows_without_ranks
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
 from haystack_crossalign.opensearch.audit.units import Measurer, Record, UnitOptions
 from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
@@ -49,10 +49,12 @@ class FinishedAudit:
 
     :param result: whole, or marked as partial.
     :param stopped: ``interrupted``, the fault that stopped it, or None.
+    :param empty: rows without any figure, as sentences that say why; they are among the result's warnings too.
     """
 
     result: AuditResult
     stopped: Literal["interrupted"] | CrossAlignError | None
+    empty: tuple[str, ...] = ()
 
 
 class IndexAudit:
@@ -226,6 +228,7 @@ class IndexAudit:
         after = self._state_after(stopped, is_frozen=is_frozen)
         if after is not None:
             warnings += self._judge_changes(before, after, is_frozen=is_frozen)
+        empty = tuple(rows_without_ranks(work))
         language_notes = self._language_of.notes if self._language_of is not None else []
         live = {
             "index": self.settings.index,
@@ -239,10 +242,10 @@ class IndexAudit:
             if plan is None
             else {"queries": plan.queries, "documents_scored": plan.documents_scored, "max_load": plan.max_load},
             "partial": None if stopped is None else self._partial(stopped, tasks, records),
-            "warnings": [*warnings, *language_notes, *self.notes],
+            "warnings": [*empty, *warnings, *language_notes, *self.notes],
             **(result.live or {}),
         }
-        return FinishedAudit(replace(result, live=live), stopped)
+        return FinishedAudit(replace(result, live=live), stopped, empty)
 
     def _work(
         self, measurers: Sequence[Measurer], units: Sequence[Unit], checkpoint: Checkpoint

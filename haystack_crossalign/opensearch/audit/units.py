@@ -15,7 +15,7 @@ from haystack_crossalign.opensearch.audit.tasks import Task, Unit, select, with_
 from haystack_crossalign.opensearch.exact.counting import count_ranks
 from haystack_crossalign.opensearch.exact.ranked import Unranked
 from haystack_crossalign.opensearch.exact.sampling import SampledRanks, estimate_ranks
-from haystack_crossalign.opensearch.exact.versions import VersionPool, count_version_ranks, version_pool
+from haystack_crossalign.opensearch.exact.versions import Version, VersionPool, count_version_ranks, version_pool
 from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.live.exact_top import exact_top
 from haystack_crossalign.opensearch.live.lists import Hit, Retrieval
@@ -184,12 +184,6 @@ class Measurer:
         for one in missing:
             records[one.query]["unranked"].append([one.name, one.reason])
             names[one.query].add(one.name)
-        if self.chunked:
-            for query, ids in enumerate(queries.relevant):
-                for name in ids:
-                    if self._members[name].group is None:
-                        records[query]["unranked"].append([name, "no parallel group, and versions are ranked"])
-                        names[query].add(name)
         return names
 
     def _exact_top(self, queries: LiveQueries, places: Sequence[int], records: list[Record]) -> dict[int, list[Hit]]:
@@ -256,7 +250,8 @@ class Measurer:
 
         def kept(name: str, lacking: set[str]) -> bool:
             member = self._members[name]
-            return name not in lacking and f"{member.group} ({member.language})" not in lacking
+            unit = Version.of(name, member.language, member.group).name if self.chunked else name
+            return unit not in lacking
 
         relevant = [
             [name for name in names if kept(name, lacking)]

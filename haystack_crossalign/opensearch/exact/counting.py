@@ -14,7 +14,7 @@ exactly its score are those documents' ids read, to order them as the tie rule s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above
 from haystack_crossalign.ranks.ties import tie_key
 
-__all__ = ["CountingBatch", "RelevantDocument", "count_ranks"]
+__all__ = ["CountingBatch", "RelevantDocument", "count_ranks", "reasons_without_rank", "relevant_documents"]
 
 # Most documents with one score whose ids are read; more of them would take paging through the whole tie.
 MAX_TIED = 10_000
@@ -97,6 +97,64 @@ def count_ranks(
     return Counted(builder.table(view.pool().documents), tuple(unranked))
 
 
+def relevant_documents(
+    view: IndexView,
+    vectors: Sequence[Sequence[float]],
+    relevant: Sequence[Sequence[str]],
+    concurrent: int | None = None,
+) -> list[list[RelevantDocument | None]]:
+    """Scores and languages of each query's relevant documents, in the order of the ids; None for what the pool lacks.
+
+    :param view: index, fields and filter.
+    :param vectors: as `haystack_crossalign.opensearch.index.scoring.checked_queries` returns them.
+    :param relevant: ids of each query's relevant documents.
+    :param concurrent: searches that the server may work on at once.
+    :raises InputError: ids that are repeated or too many, or that several documents share.
+    """
+    found: list[list[RelevantDocument | None]] = [[None] * len(ids) for ids in relevant]
+    active = [query for query, ids in enumerate(relevant) if ids]
+    bodies: list[dict[str, Any]] = []
+    for query in active:
+        ids = list(relevant[query])
+        if len(set(ids)) != len(ids) or len(ids) > _MAX_RELEVANT:
+            raise InputError(
+                "relevant documents of a query must differ",
+                field="relevant",
+                seen=ids,
+                allowed=f"up to {_MAX_RELEVANT} different ids",
+            )
+        # One more than asked for shows ids that several documents share.
+        query_body = view.scoring.scored(vectors[query], {"ids": {"values": ids}})
+        bodies.append({"size": len(ids) + 1, "query": query_body, **view.hit_fields()})
+    answers = view.client.search_all(bodies, view.target, concurrent=concurrent)
+    for query, answer in zip(active, answers, strict=True):
+        hits = {hit["_id"]: hit for hit in answer["hits"]["hits"]}
+        if len(hits) < len(answer["hits"]["hits"]):
+            raise InputError("several documents share an id", field="relevant", seen=sorted(hits)[:5])
+        for column, name in enumerate(relevant[query]):
+            if (hit := hits.get(name)) is not None:
+                found[query][column] = RelevantDocument(name, exact_double(hit["_score"]), view.hit_language(hit))
+    return found
+
+
+def reasons_without_rank(view: IndexView, names: Collection[str]) -> dict[str, str]:
+    """Why documents have no score, by id: ``not in the index``, ``outside of the filter`` or ``no vector``.
+
+    :param view: index, fields and filter.
+    :param names: ids of documents that the pool lacks.
+    """
+    if not names:
+        return {}
+    body = {"size": len(names), "_source": False, "query": {"ids": {"values": sorted(names)}}}
+    without = {**body, "query": {"bool": {"filter": [body["query"], view.scoring.without_vector()]}}}
+    answers = view.client.search_all([body, without], view.target)
+    stored, bare = ({hit["_id"] for hit in answer["hits"]["hits"]} for answer in answers)
+    return {
+        name: "no vector" if name in bare else "outside of the filter" if name in stored else "not in the index"
+        for name in names
+    }
+
+
 class CountingBatch:
     """A few queries on their way: scores, counts, ties.
 
@@ -139,10 +197,9 @@ class CountingBatch:
         settled(partial(self._count, top_language))
 
     def _count(self, top_language: bool) -> None:
-        self.found = [[None] * len(ids) for ids in self.wanted]
         self.ranked = [[None] * len(ids) for ids in self.wanted]
         self.top = [None] * len(self.wanted)
-        self._find_scores()
+        self.found = relevant_documents(self.view, self.vectors, self.wanted, self.concurrent)
         active = [query for query, found in enumerate(self.found) if any(found)]
         bodies = [self._counting_body(query, top_language) for query in active]
         answers = self.view.client.search_all(bodies, self.view.target, concurrent=self.concurrent)
@@ -161,42 +218,9 @@ class CountingBatch:
             for name, document in zip(ids, found, strict=True)
             if document is None
         ]
-        if not missing:
-            return
-        names = sorted({name for _, name in missing})
-        body = {"size": len(names), "_source": False, "query": {"ids": {"values": names}}}
-        without = {**body, "query": {"bool": {"filter": [body["query"], self.view.scoring.without_vector()]}}}
-        answers = self.view.client.search_all([body, without], self.view.target)
-        stored, bare = ({hit["_id"] for hit in answer["hits"]["hits"]} for answer in answers)
+        reasons = reasons_without_rank(self.view, {name for _, name in missing})
         for query, name in missing:
-            reason = "no vector" if name in bare else "outside of the filter" if name in stored else "not in the index"
-            yield query, name, reason
-
-    def _find_scores(self) -> None:
-        """Step 1: the relevant documents' scores and languages."""
-        active = [query for query, ids in enumerate(self.wanted) if ids]
-        bodies: list[dict[str, Any]] = []
-        for query in active:
-            ids = list(self.wanted[query])
-            if len(set(ids)) != len(ids) or len(ids) > _MAX_RELEVANT:
-                raise InputError(
-                    "relevant documents of a query must differ",
-                    field="relevant",
-                    seen=ids,
-                    allowed=f"up to {_MAX_RELEVANT} different ids",
-                )
-            # One more than asked for shows ids that several documents share.
-            query_body = self.view.scoring.scored(self.vectors[query], {"ids": {"values": ids}})
-            bodies.append({"size": len(ids) + 1, "query": query_body, **self.view.hit_fields()})
-        answers = self.view.client.search_all(bodies, self.view.target, concurrent=self.concurrent)
-        for query, answer in zip(active, answers, strict=True):
-            hits = {hit["_id"]: hit for hit in answer["hits"]["hits"]}
-            if len(hits) < len(answer["hits"]["hits"]):
-                raise InputError("several documents share an id", field="relevant", seen=sorted(hits)[:5])
-            for column, name in enumerate(self.wanted[query]):
-                if (hit := hits.get(name)) is not None:
-                    language = self.view.hit_language(hit)
-                    self.found[query][column] = RelevantDocument(name, exact_double(hit["_score"]), language)
+            yield query, name, reasons[name]
 
     def _counting_body(self, query: int, top_language: bool) -> dict[str, Any]:
         """Step 2: documents by language in ranges that the relevant documents' scores bound."""

@@ -4,14 +4,14 @@ A version is one (parallel group, language). Its rank is 1 + the number of versi
 a count of distinct versions cannot be had exactly from a cardinality, which is an estimate. So the cluster returns, for
 all chunks that reach the lowest relevant score, one row for each version with its best score: as many rows as the
 deepest relevant version's rank, whatever the size of the index. Ranks, bounds and counts by language follow from them.
-Chunks that have no group are versions of their own, counted as in `haystack_crossalign.opensearch.exact.counting`.
+Documents that have no group are versions of their own, counted as in `haystack_crossalign.opensearch.exact.counting`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.connection.failures import ContradictionError, settled
-from haystack_crossalign.opensearch.exact.counting import MAX_TIED
+from haystack_crossalign.opensearch.exact.counting import MAX_TIED, reasons_without_rank, relevant_documents
 from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Unranked
-from haystack_crossalign.opensearch.index.buckets import all_buckets, by_version
+from haystack_crossalign.opensearch.index.buckets import all_buckets, by_version, without_group
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_double, next_above
 from haystack_crossalign.ranks.ties import tie_key
@@ -35,14 +35,33 @@ _BEST = {"max": {"script": _SCORE}}
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """What is ranked: the chunks of one parallel group in one language.
+    """What is ranked: the chunks of one parallel group in one language, or a document that belongs to no group.
 
-    :param group: value of the group field.
+    Versions are ordered: those of groups by group and language, then single documents by id.
+
+    :param single: whether it is a document without a group.
+    :param group: value of the group field; of a single document its id.
     :param language: normalised language.
     """
 
+    single: bool = field(default=False, kw_only=True)
     group: str
     language: str
+
+    @classmethod
+    def of(cls, identifier: str, language: str, group: str | None) -> Version:
+        """The version that a document belongs to.
+
+        :param identifier: the document's id.
+        :param language: its normalised language.
+        :param group: its parallel group, None where it has none.
+        """
+        return cls(identifier, language, single=True) if group is None else cls(group, language)
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+        return self.group if self.single else f"{self.group} ({self.language})"
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,7 @@ def count_version_ranks(
 
     :param view: index with a group field; give it a point in time, or the index may change between the requests.
     :param queries: float [Q, dimension], the queries' vectors.
-    :param relevant: relevant versions of each query.
+    :param relevant: relevant versions of each query, those of groups and single documents.
     :param query_languages: normalised language of each query.
     :param pool: from `version_pool`, so that several calls count it once.
     :param top_language: whether to find the language at rank 1.
@@ -115,11 +134,20 @@ def count_version_ranks(
         wanted = relevant[start : start + batch]
         scores, rows, tops = settled(partial(_ranked, view, part, wanted, top_language, concurrent))
         builder.fill(start, rows, tops)
-        unranked += [
-            Unranked(start + number, f"{version.group} ({version.language})", "no such version in the pool")
+        missing = [
+            (number, version)
             for number, versions in enumerate(wanted)
             for version in versions
             if version not in scores[number]
+        ]
+        reasons = reasons_without_rank(view, {version.group for _, version in missing if version.single})
+        unranked += [
+            Unranked(
+                start + number,
+                version.name,
+                reasons[version.group] if version.single else "no such version in the pool",
+            )
+            for number, version in missing
         ]
     return Counted(builder.table(pool.versions), tuple(unranked))
 
@@ -143,16 +171,20 @@ def _relevant_scores(
     concurrent: int | None,
 ) -> list[dict[Version, float]]:
     """Best score of each relevant version that the pool holds."""
-    active = [number for number, versions in enumerate(wanted) if versions]
+    found: list[dict[Version, float]] = [{} for _ in wanted]
+    groups = [sorted({version.group for version in versions if not version.single}) for versions in wanted]
+    active = [number for number, names in enumerate(groups) if names]
     bodies = []
     for number in active:
-        groups = sorted({version.group for version in wanted[number]})
-        query = view.scoring.scored(vectors[number], {"terms": {view.fields.group: groups}})
+        query = view.scoring.scored(vectors[number], {"terms": {view.fields.group: groups[number]}})
         bodies.append({"size": 0, "track_total_hits": False, "query": query, "aggs": by_version(view, best=_BEST)})
-    found: list[dict[Version, float]] = [{} for _ in wanted]
     for number, (_, buckets) in zip(active, all_buckets(view, bodies, concurrent=concurrent), strict=True):
         best = _best_scores(view, buckets)
         found[number] = {version: best[version] for version in wanted[number] if version in best}
+    singles = [[version.group for version in versions if version.single] for versions in wanted]
+    for number, documents in enumerate(relevant_documents(view, vectors, singles, concurrent)):
+        best = {Version(one.identifier, one.language, single=True): one.score for one in documents if one is not None}
+        found[number] |= {version: best[version] for version in wanted[number] if version in best}
     return found
 
 
@@ -207,7 +239,7 @@ class _OneQuery:
         self.documents_same = {
             bucket["key"]: int(bucket["doc_count"]) for bucket in answer["aggregations"]["same"]["buckets"]
         }
-        self._tied: dict[float, list[tuple[bytes, str, Version | None]]] = {}
+        self._tied: dict[float, list[tuple[bytes, str, Version]]] = {}
 
     def ranked(self, version: Version, score: float) -> RankedVersion:
         key = repr(score)
@@ -216,7 +248,8 @@ class _OneQuery:
         above.update(self.view.language_counts(bucket, int(bucket["doc_count"])))
         optimistic = above.total() + 1
         tied = sum(best == score for best in self.best.values()) + self.single_same[key]
-        if self.best.get(version) != score:
+        # A single document is among those of its score, and not among the versions of groups.
+        if not self.single_same[key] if version.single else self.best.get(version) != score:
             raise self._vanished(version)
         if tied > 1:
             entries = self._entries(score)
@@ -242,7 +275,7 @@ class _OneQuery:
         return min(entries, key=lambda entry: entry[0])[1]
 
     def _vanished(self, version: Version) -> ContradictionError:
-        return self.view.vanished(f"version '{version.group}' ({version.language})")
+        return self.view.vanished(f"version '{version.name}'")
 
     def _single_heights(self) -> list[tuple[str, float]]:
         """Best score of the documents without a group, by language."""
@@ -253,9 +286,9 @@ class _OneQuery:
         rows = self.single["languages"]["buckets"]
         return [(self.view.tag(row["key"]), float(row["best"]["value"])) for row in rows]
 
-    def _entries(self, score: float) -> list[tuple[bytes, str, Version | None]]:
-        """Tie key, language and version (None without a group) of the documents with this score that can matter: a
-        version whose best document scores more stands above already."""
+    def _entries(self, score: float) -> list[tuple[bytes, str, Version]]:
+        """Tie key, language and version of the documents with this score that can matter: a version whose best
+        document scores more stands above already."""
         if score not in self._tied:
             count = self.documents_same.get(repr(score), MAX_TIED)
             if count > MAX_TIED:
@@ -273,21 +306,18 @@ class _OneQuery:
             }
             entries = []
             for hit in self.view.client.search(body, self.view.target)["hits"]["hits"]:
-                group, language = self.view.hit_group(hit), self.view.hit_language(hit)
-                version = None if group is None else Version(group, language)
-                if exact_double(hit["sort"][0]) == score and (version is None or self.best.get(version) == score):
-                    entries.append((tie_key(hit["_id"]), language, version))
+                version = Version.of(str(hit["_id"]), self.view.hit_language(hit), self.view.hit_group(hit))
+                if exact_double(hit["sort"][0]) == score and (version.single or self.best.get(version) == score):
+                    entries.append((tie_key(hit["_id"]), version.language, version))
             self._tied[score] = entries
         return self._tied[score]
 
     @staticmethod
-    def _firsts(
-        entries: Sequence[tuple[bytes, str, Version | None]],
-    ) -> list[tuple[bytes, str, Version | None]]:
-        """The first document of each version; documents without a group are versions of their own."""
-        firsts: dict[object, tuple[bytes, str, Version | None]] = {}
+    def _firsts(entries: Sequence[tuple[bytes, str, Version]]) -> list[tuple[bytes, str, Version]]:
+        """The first document of each version."""
+        firsts: dict[Version, tuple[bytes, str, Version]] = {}
         for entry in sorted(entries, key=lambda entry: entry[0]):
-            firsts.setdefault(entry[0] if entry[2] is None else entry[2], entry)
+            firsts.setdefault(entry[2], entry)
         return list(firsts.values())
 
 
@@ -295,7 +325,7 @@ def _request(view: IndexView, query: Mapping[str, Any], versions: Mapping[str, A
     """Size-0 request with `versions` over the documents that have a group and `single` over those that have none."""
     if view.fields.group is None:
         raise InputError("ranks of versions need the field that holds the parallel group", field="group")
-    no_group = {"filter": {"bool": {"must_not": [{"exists": {"field": view.fields.group}}]}}}
+    no_group: dict[str, Any] = {"filter": without_group(view)}
     if single:
         no_group["aggs"] = dict(single)
     return {"size": 0, "track_total_hits": True, "query": query, "aggs": {**versions, "single": no_group}}

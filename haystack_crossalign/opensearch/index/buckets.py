@@ -8,7 +8,7 @@ from typing import Any
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.index.pool import IndexView
 
-__all__ = ["PAGE", "all_buckets", "by_version"]
+__all__ = ["PAGE", "all_buckets", "by_version", "without_group"]
 
 PAGE = 5000
 """Buckets in one answer; servers allow 65,535 by default."""
@@ -31,10 +31,19 @@ def by_version(view: IndexView, **more: Any) -> dict[str, Any]:
     return {_NAME: aggregation | ({"aggs": more} if more else {})}
 
 
+def without_group(view: IndexView) -> dict[str, Any]:
+    """Condition on documents to belong to no group: they name none, or an empty one.
+
+    :param view: an index whose fields name the group.
+    """
+    missing = {"bool": {"must_not": [{"exists": {"field": view.fields.group}}]}}
+    return {"bool": {"should": [missing, {"term": {view.fields.group: ""}}], "minimum_should_match": 1}}
+
+
 def all_buckets(
     view: IndexView, bodies: Sequence[Mapping[str, Any]], *, concurrent: int | None = None
 ) -> list[tuple[Answer, list[Answer]]]:
-    """First answer and all buckets of each search that holds `by_version`.
+    """First answer and all buckets of each search that holds `by_version`, but for those of an empty group's name.
 
     :param bodies: search requests; what else they ask for is asked once.
     :param concurrent: as in `ReadOnlyClient.search_all`.
@@ -52,7 +61,8 @@ def all_buckets(
             after[number] = page.get("after_key")
             if len(page["buckets"]) < PAGE:
                 pending.remove(number)
-    return list(zip(first, buckets, strict=True))
+    groups = [[row for row in rows if row["key"]["group"] != ""] for rows in buckets]
+    return list(zip(first, groups, strict=True))
 
 
 def _next_page(body: Mapping[str, Any], after: object) -> dict[str, Any]:

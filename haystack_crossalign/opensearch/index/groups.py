@@ -153,7 +153,7 @@ def parallel_groups(view: IndexView, *, seed: int) -> Iterator[str]:
     estimate = int(view.client.search(body, view.target)["aggregations"]["groups"]["value"])
     parts = max(1, -(-estimate // GROUPS_PER_PART))
     for part in rng.permutation(parts)[:MOST_PARTS].tolist():
-        names = sorted(str(row["key"]) for row in _part(view, part, parts) if _is_parallel(view, row))
+        names = sorted(str(row["key"]) for row in _part(view, part, parts) if row["key"] and _is_parallel(view, row))
         yield from (names[number] for number in rng.permutation(len(names)).tolist())
 
 

@@ -135,8 +135,8 @@ class IndexView:
         return self.tag(self._single(hit, self.fields.language))
 
     def hit_group(self, hit: Answer) -> str | None:
-        """Parallel group of a hit, or None where it has none."""
-        return self._single(hit, self.fields.group)
+        """Parallel group of a hit, or None where it has none, or an empty one."""
+        return self._single(hit, self.fields.group) or None
 
     def hit_fields(self) -> dict[str, Any]:
         """What to ask of hits: language and group, and nothing of the stored document."""

@@ -35,8 +35,8 @@ class LiveQueries:
     :param texts: what is asked.
     :param relevant: ids of each query's relevant documents, at least one, ascending (as bytes); with chunks, all
         chunks of the relevant versions where a group was named or expanded.
-    :param versions: relevant versions of each query, ascending: the relevant documents that belong to a group, by group
-        and language; for `haystack_crossalign.opensearch.exact.versions.count_version_ranks`.
+    :param versions: versions of each query's relevant documents, ascending, for
+        `haystack_crossalign.opensearch.exact.versions.count_version_ranks`.
     :param groups: parallel group that each query asks for; None where there is none, or where there are several.
     :param kind: where the judgments come from: ``judged`` (document ids), ``group`` (a group for each query), or
         ``known-item`` (probes made from the index itself).
@@ -155,8 +155,8 @@ def no_judgments(source: str | Path | None, group_field: str) -> InputError:
 
 
 def versions_of(members: Sequence[Member]) -> tuple[Version, ...]:
-    """The versions that documents belong to, ascending; documents without a group belong to none."""
-    return tuple(sorted({Version(one.group, one.language) for one in members if one.group is not None}))
+    """The versions that documents belong to, ascending; a document without a group is one of its own."""
+    return tuple(sorted({Version.of(one.identifier, one.language, one.group) for one in members}))
 
 
 def _named_documents(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.exact.versions import Version
 from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.live.exact_top import unit_of
 from haystack_crossalign.opensearch.live.lists import Hit
@@ -34,8 +35,7 @@ def live_table(
 
     What a list does not hold is censored: it ranks below the list's depth. A list that is shorter than what was asked
     for has ended by itself, and what it lacks was not found. Columns stand in the order of ``queries.relevant``, or of
-    ``queries.versions`` and behind them the relevant documents without a group, where versions are ranked: as in the
-    exact ranks of the same queries.
+    ``queries.versions`` where versions are ranked: as in the exact ranks of the same queries.
 
     :param lists: result list of each query, best first.
     :param queries: the queries and what is relevant to them.
@@ -143,15 +143,10 @@ def _columns(relevant: Sequence[str], known: Mapping[str, Hit], chunks: bool) ->
     """One document for each relevant version, in the order of the versions."""
     if not chunks:
         return list(relevant)
-    firsts: dict[tuple[str, str | None], str] = {}
+    firsts: dict[Version, str] = {}
     for name in relevant:
-        firsts.setdefault(unit_of(known[name], by_version=True), name)
-
-    def order(name: str) -> tuple[bool, str, str]:
-        hit = known[name]
-        return (hit.group is None, hit.group or name, hit.language)
-
-    return sorted(firsts.values(), key=order)
+        firsts.setdefault(Version.of(name, known[name].language, known[name].group), name)
+    return [firsts[version] for version in sorted(firsts)]
 
 
 def _padded(rows: Sequence[Sequence[Any]], fill: float, dtype: type) -> NDArray[Any]:

@@ -29,7 +29,8 @@ ROUND_CUTOFFS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000,
 
 @dataclass(frozen=True, eq=False)
 class RowRanks:
-    """Ranks of one row's queries, as its columns hold them.
+    """Ranks of one row's queries, as its columns hold them; queries none of whose relevant versions could be ranked
+    are left out.
 
     :param positions: position of each query in the columns, int [Q].
     :param deepest: largest rank over a query's relevant versions (its Max@R), float64 [Q]; inf where one is censored.
@@ -48,7 +49,8 @@ def row_ranks(result: Mapping[str, Any]) -> list[RowRanks]:
     """The ranks of every row of a result, in the order of its rows."""
     members: dict[int, list[int]] = defaultdict(list)
     for position, row in enumerate(result["queries"]["row"]):
-        members[row].append(position)
+        if result["queries"]["versions"][position]:
+            members[row].append(position)
     return [_ranks_of_row(result, index, members[index]) for index in range(len(result["rows"]))]
 
 

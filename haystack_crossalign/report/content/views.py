@@ -100,6 +100,8 @@ def weakest_row(result: Mapping[str, Any], indices: Sequence[int]) -> int:
     bound.
     """
     rows = {index: result["rows"][index] for index in indices}
+    # A row none of whose relevant documents could be ranked serves nobody badly or well.
+    rows = {index: row for index, row in rows.items() if row.get("relevant", 1)} or rows
     for name in ("Max@R_norm", "Complete@10"):
         values = {index: row["measures"].get(name) for index, row in rows.items()}
         known = {index: value for index, value in values.items() if value is not None}

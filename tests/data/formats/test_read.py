@@ -69,6 +69,22 @@ def test_fields_of_haystack_documents_are_understood(write) -> None:
         assert documents.vectors.tolist() == [[1, 2]]
 
 
+def test_queries_are_read_by_the_plain_names_besides_those_of_the_documents(write) -> None:
+    rows = [
+        {"id": "q1", "text": "museum", "language": "es", "parallel_id": "g1"},
+        {"id": "q2", "text": "museum", "language.keyword": "zh", "parallel_id.keyword": "g2"},
+        {"id": "q3", "text": "museum", "meta": {"language": "ar"}, "language.keyword": None, "relevant": ["d1"]},
+        # The names asked for come first.
+        {"id": "q4", "text": "museum", "language": "fr", "language.keyword": "de", "parallel_id": "no"}
+        | {"parallel_id.keyword": "g4"},
+    ]
+    file = read_queries(
+        write("queries.jsonl", rows), language_field="language.keyword", group_field="parallel_id.keyword"
+    )
+    assert [row.language for row in file.rows] == ["es", "zh", "ar", "de"]
+    assert [row.group for row in file.rows] == ["g1", "g2", None, "g4"]
+
+
 def test_a_title_is_put_before_the_text_only_when_asked_for(write) -> None:
     path = write("pool.jsonl", [{"id": "d", "title": "T", "text": "one", "language": "en"}])
     assert read_documents(path)[0].texts == ("one",)

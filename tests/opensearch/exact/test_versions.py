@@ -22,7 +22,8 @@ LANGUAGES = ["en", "zh", "ar"]
 
 
 class Chunks:
-    """Chunks of 150 groups in up to three languages, some of them copies, and 40 documents without a group."""
+    """Chunks of 150 groups in up to three languages, some of them copies, and 40 documents without a group, or with an
+    empty one. Each query has relevant documents of both kinds."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(21)
@@ -41,22 +42,29 @@ class Chunks:
         order = rng.permutation(len(vectors))
         self.ids = [f"c{number:04}" for number in order]
         self.versions = [
-            version if version.group else Version(f"\0{identifier}", version.language)
+            version if version.group else Version(identifier, version.language, single=True)
             for version, identifier in zip(self.versions, self.ids, strict=True)
         ]
         self.vectors = np.array(vectors, dtype=np.float32)
         self.documents: dict[str, dict[str, Any]] = {}
         for identifier, version, vector in zip(self.ids, self.versions, self.vectors, strict=True):
             document: dict[str, Any] = {"embedding": [float(x) for x in vector]}
-            if not version.group.startswith("\0"):
+            if not version.single:
                 document["group"] = version.group
+            elif identifier.endswith(("3", "7")):
+                document["group"] = ""
             if version.language != "und":
                 document["language"] = version.language
             self.documents[identifier] = document
         self.queries = rng.normal(size=(QUERIES, DIMENSION)).astype(np.float32)
         groups = rng.integers(0, 150, (QUERIES, 2))
         known = sorted(set(self.versions))
-        self.relevant = [[one for one in known if one.group in {f"g{g}" for g in row}] for row in groups.tolist()]
+        singles = [version for version in known if version.single]
+        drawn = rng.integers(0, len(singles), (QUERIES, 2)).tolist()
+        self.relevant = [
+            [one for one in known if one.group in {f"g{g}" for g in row}] + sorted({singles[place] for place in places})
+            for row, places in zip(groups.tolist(), drawn, strict=True)
+        ]
 
     def _add(self, group: str, language: str) -> None:
         self.ids.append("")
@@ -148,11 +156,14 @@ def test_relevant_versions_that_do_not_exist_are_named(view: IndexView) -> None:
     counted = count_version_ranks(
         view,
         np.ones((1, DIMENSION)),
-        [[Version("g0", "en"), Version("g0", "ar")]],
+        [[Version("g0", "en"), Version("g0", "ar"), Version("c9999", "ar", single=True)]],
         query_languages=["en"],
     )
-    assert counted.unranked == (Unranked(0, "g0 (ar)", "no such version in the pool"),)
-    assert (counted.table.ranks[0] > 0).tolist() == [True, False]
+    assert counted.unranked == (
+        Unranked(0, "g0 (ar)", "no such version in the pool"),
+        Unranked(0, "c9999", "not in the index"),
+    )
+    assert (counted.table.ranks[0] > 0).tolist() == [True, False, False]
 
 
 def test_documents_in_two_groups_are_refused(client: ReadOnlyClient, opensearch: Any, indexing: Any) -> None:

@@ -81,7 +81,10 @@ def test_a_relevant_id_stands_for_all_versions_and_chunks_of_its_group(view: Ind
         ("en-2-0", "es-2-0", "single-1", "zh-2-0"),
     )
     assert queries.versions[0] == (Version("g1", "en"), Version("g1", "es"), Version("g1", "zh"))
-    assert queries.versions[1] == (Version("g2", "en"), Version("g2", "es"), Version("g2", "zh"))
+    assert queries.versions[1] == (
+        *(Version("g2", tag) for tag in ("en", "es", "zh")),
+        Version("single-1", "en", single=True),
+    )
     assert queries.groups == ("g1", "g2")
     assert queries.chunked
 
@@ -183,7 +186,9 @@ def test_judged_ids_work_without_a_group_field(view: IndexView, index: str, writ
         write({"id": "q", "language": "en", "relevant": ["en-1-0", "zh-1-0"]}), IndexView(view.client, index, fields)
     )
     assert queries.relevant == (("en-1-0", "zh-1-0"),)
-    assert queries.versions == ((),)
+    # Each document is a version of its own.
+    assert queries.versions == ((Version("en-1-0", "en", single=True), Version("zh-1-0", "zh", single=True)),)
+    assert not queries.chunked
 
 
 def test_languages_of_queries_are_detected_and_unclear_queries_are_left_out(view: IndexView, write: Any) -> None:
