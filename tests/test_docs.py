@@ -14,11 +14,11 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from haystack_crossalign.data.benchmarks.xquad import read_xquad, sample_folder
+from haystack_crossalign.data.benchmarks.sample import sample_folder
 from haystack_crossalign.report.junit import junit_xml
 
 BLOCK = re.compile(r"```(?P<language>\w+)\n(?P<text>.*?)```\n", re.DOTALL)
-PASSAGES = 4
+ARTICLES = 4
 
 
 @pytest.fixture(scope="module")
@@ -54,31 +54,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, offline_model: str, steps
     assert offline_model in step(steps, "crossalign audit")["run"]
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "search").mkdir()
-    sample = read_xquad(sample_folder(), ["en", "zh"])
-    documents, queries = sample.documents, sample.queries
-    kept = [place for place, group in enumerate(documents.groups) if int(group.rpartition(":")[2]) < PASSAGES]
-    ids = {documents.ids[place] for place in kept}
-    lines = {
-        "documents": [
-            {
-                "id": documents.ids[place],
-                "text": documents.texts[place],
-                "language": documents.languages[place],
-                "parallel_id": documents.groups[place],
-            }
-            for place in kept
-        ],
-        "queries": [
-            {"id": name, "text": text, "language": language, "relevant": relevant}
-            for name, text, language, indices in zip(
-                queries.ids, queries.texts, queries.languages, sample.relevant, strict=True
-            )
-            if set(relevant := [documents.ids[index] for index in indices]) <= ids
-        ],
-    }
-    assert all(lines.values())
-    for name, entries in lines.items():
-        text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+    groups: dict[str, None] = {}
+    for name in ("documents", "queries"):
+        lines = (sample_folder() / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        entries = [entry for entry in map(json.loads, lines) if entry.get("language") in ("en", "zh")]
+        groups = groups or dict.fromkeys(list(dict.fromkeys(entry["parallel_id"] for entry in entries))[:ARTICLES])
+        kept = [entry for entry in entries if entry["parallel_id"] in groups]
+        assert {entry["language"] for entry in kept} == {"en", "zh"}
+        text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept)
         (folder / "search" / f"{name}.jsonl").write_text(text, encoding="utf-8")
     program = folder / "bin" / "crossalign"
     program.parent.mkdir()

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from haystack_crossalign.data.benchmarks.xquad import sample_folder
+from xquad_files import write_xquad
 
 FILE = re.compile(r"<!-- file: (?P<name>\S+) -->\n```\w+\n(?P<text>.*?)```\n", re.DOTALL)
 PYTHON = re.compile(r"<!-- run -->\n```python\n(?P<code>.*?)```\n", re.DOTALL)
@@ -23,14 +22,14 @@ def readme(project_root: Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(readme: str, tmp_path_factory: pytest.TempPathFactory, offline_model: str) -> Path:
-    """A folder with the files that the README shows, and XQuAD's layout filled with the sample."""
+    """A folder with the files that the README shows, and XQuAD's layout filled from the sample."""
     assert offline_model in readme
     place = tmp_path_factory.mktemp("readme")
     files = {match["name"]: match["text"] for match in FILE.finditer(readme)}
     assert set(files) == {"documents.jsonl", "queries.jsonl", "embedder.yaml"}
     for name, text in files.items():
         (place / name).write_text(text, encoding="utf-8")
-    (place / "xquad").symlink_to(sample_folder())
+    write_xquad(place / "xquad", ["en", "zh"], 12)
     return place
 
 

@@ -9,6 +9,7 @@ copy of multilingual-e5-small that needs no model hub. The server is stopped and
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ __all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEX, ALIAS = "prod-1", "prod"
+OPTIONS = ("--title-field", "title", "--live", "knn,bm25,hybrid")
 MODEL = "offline:multilingual-e5-small"
 
 
@@ -30,19 +32,18 @@ def fill(server: OpenSearchServer, contents: int | None) -> int:
     """Write the sample into the index, and point the alias at it.
 
     :param server: a running server.
-    :param contents: number of contents, in all their languages; None for all.
+    :param contents: number of articles, in all their languages; None for all.
     :returns: number of documents written.
     """
     from haystack import Document, Pipeline
 
-    from haystack_crossalign.data.benchmarks.xquad import read_xquad, sample_folder
+    from haystack_crossalign.data.benchmarks.sample import sample_folder
 
-    pool = read_xquad(sample_folder()).documents
-    groups = set(sorted(set(pool.groups))[:contents])
+    with (sample_folder() / "documents.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    groups = set(list(dict.fromkeys(row["parallel_id"] for row in rows))[:contents])
     documents = [
-        Document(id=name, content=text, meta={"language": language, "parallel_id": group})
-        for name, language, group, text in zip(pool.ids, pool.languages, pool.groups, pool.texts, strict=True)
-        if group in groups
+        Document(id=row.pop("id"), content=row.pop("text"), meta=row) for row in rows if row["parallel_id"] in groups
     ]
     with (ROOT / "pipelines" / "index.yaml").open(encoding="utf-8") as file:
         pipeline = Pipeline.load(file)
@@ -59,7 +60,7 @@ def audit(report: Path) -> int:
     """
     report.parent.mkdir(parents=True, exist_ok=True)
     command = [str(Path(sys.executable).with_name("crossalign")), "audit"]
-    command += ["--index", ALIAS, "--live", "knn,bm25,hybrid", "--report", str(report)]
+    command += ["--index", ALIAS, *OPTIONS, "--report", str(report)]
     environment = {
         name: value for name, value in os.environ.items() if name not in {"CROSSALIGN_INDEX", "CROSSALIGN_MODEL"}
     }
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description="Audit a live index with the sample that ships with the package.")
     parser.add_argument("--version", choices=sorted(VERSIONS), default="3.4.0", help="version of OpenSearch")
-    parser.add_argument("--contents", type=int, metavar="N", help="only so many contents of the sample")
+    parser.add_argument("--contents", type=int, metavar="N", help="only the first N articles of the sample")
     parser.add_argument("--report", type=Path, default=Path("demo/live-report.html"), metavar="FILE")
     parser.add_argument("--model", default=MODEL, metavar="NAME")
     options = parser.parse_args(arguments)
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
             start = time.monotonic()
             written = fill(server, options.contents)
             print(f"{written} documents behind the alias '{ALIAS}' ({time.monotonic() - start:.0f} s).", flush=True)
-            print(f"$ crossalign audit --index {ALIAS} --live knn,bm25,hybrid", flush=True)
+            print(f"$ crossalign audit --index {ALIAS} {' '.join(OPTIONS)}", flush=True)
             code = audit(options.report)
             if code == 0:
                 print(f"The report: {options.report.resolve()}", flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,11 +32,11 @@ def demo(
     report: Annotated[Path, typer.Option(metavar="FILE", help="Where the report goes.")] = Path("report.html"),
     quiet: opt.Quiet = False,
 ) -> None:
-    """Show the bias on a small sample in English, Chinese, Arabic and Spanish, with a real model; no download."""
+    """Show the bias on a sample in six languages that ships with the package, with a real model; no download."""
     from haystack_crossalign.audit.scenarios import plan_scenarios
     from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
     from haystack_crossalign.cli.shared.session import Session
-    from haystack_crossalign.data.benchmarks.xquad import read_xquad, sample_folder
+    from haystack_crossalign.data.benchmarks.sample import read_sample
 
     outputs = Outputs(json=json_file, report=report)
     outputs.check()
@@ -53,7 +52,7 @@ def demo(
         texts=True,
         quiet=quiet,
     )
-    collection = replace(read_xquad(sample_folder()), name="sample of XQuAD")
+    collection = read_sample()
     # Both together make the point: alone each language is served well, and only the mixed pool shows the bias.
     plan = plan_scenarios(["multi", "mono-same"], collection.document_languages, pairs="en")
     encoder = open_embedder(model, None, precision=precision, max_tokens=max_tokens)

@@ -22,7 +22,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import read_json_object
 from haystack_crossalign.files.records import Record
 
-__all__ = ["XQUAD", "read_xquad", "sample_folder", "xquad_languages"]
+__all__ = ["XQUAD", "read_xquad", "xquad_languages"]
 
 
 def read_xquad(
@@ -97,8 +97,3 @@ XQUAD = BenchmarkFormat(
     read_rows=_read_rows,
 )
 """Where XQuAD's languages are found and how they are read."""
-
-
-def sample_folder() -> Path:
-    """Folder of the sample, in the layout that `xquad.read_xquad` reads. Its licence lies in it (CC BY-SA 4.0)."""
-    return Path(__file__).resolve().parents[2] / "sample"

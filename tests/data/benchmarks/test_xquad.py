@@ -1,16 +1,15 @@
-"""XQuAD from its files, from saved datasets, from memory; and the sample that ships."""
+"""XQuAD from its files, from saved datasets, and from memory."""
 
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import random
 from collections import Counter
 
 import pytest
 
-from haystack_crossalign.data.benchmarks.xquad import read_xquad, sample_folder, xquad_languages
+from haystack_crossalign.data.benchmarks.xquad import read_xquad, xquad_languages
 
 
 def squad(*passages: tuple[str, list[tuple[str, str]]]) -> dict[str, object]:
@@ -234,22 +233,3 @@ def test_a_file_that_is_cut_off_is_named_by_its_line(folder, write, refused) -> 
     path = write("xquad.zh_CN.json", text[: len(text) // 2])
     line = text[: len(text) // 2].count("\n") + 1
     refused(lambda: read_xquad(folder), source=str(path), line=line, problem="not valid JSON")
-
-
-def test_the_sample_is_parallel_and_small() -> None:
-    collection = read_xquad(sample_folder())
-    assert Counter(collection.documents.languages) == dict.fromkeys(("ar", "en", "es", "zh"), 120)
-    assert len(set(Counter(collection.queries.languages).values())) == 1
-    assert sum(path.stat().st_size for path in sample_folder().iterdir()) < 1_500_000
-    assert "CC BY-SA 4.0" in (sample_folder() / "LICENSE.md").read_text(encoding="utf-8")
-
-
-def test_the_sample_is_what_its_script_makes_of_xquad(shared_data, project_root, tmp_path) -> None:
-    spec = importlib.util.spec_from_file_location("make_sample", project_root / "tools" / "make_sample.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.write_sample(shared_data / "xquad", tmp_path)
-    for path in tmp_path.iterdir():
-        assert path.read_bytes() == (sample_folder() / path.name).read_bytes()
