@@ -183,7 +183,9 @@ def test_every_article_has_two_questions_in_each_of_its_languages(
 def words(text: str, language: str) -> list[str]:
     """Words; of Chinese and Thai, which put no space between them, characters."""
     if language in IN_A_ROW:
-        return [character for character in text.lower() if character.isalnum() or unicodedata.category(character) == "Mn"]
+        return [
+            character for character in text.lower() if character.isalnum() or unicodedata.category(character) == "Mn"
+        ]
     return re.findall(r"(?:\w|[\u0900-\u097f]|[\u064b-\u0652])+", text.lower())
 
 
