@@ -28,9 +28,8 @@ def test_the_demo_shows_the_bias_and_what_to_do_next(
     monkeypatch.chdir(tmp_path)
     done = crossalign("demo", "--json", "demo.json")
     assert done.code == 0, done.err
-    assert (
-        offline_model in json.loads((tmp_path / "demo.json").read_text(encoding="utf-8"))["provenance"]["model"]["name"]
-    )
+    data = json.loads((tmp_path / "demo.json").read_text(encoding="utf-8"))
+    assert offline_model in data["provenance"]["model"]["name"]
     found = rows(tmp_path / "demo.json")
     mixed, alone = found["multi", "en+zh", "zh"]["measures"], found["mono-same", "zh", "zh"]["measures"]
     # The point of the demo: alone Chinese is served well, and in the mixed pool the English version sinks.
@@ -38,7 +37,18 @@ def test_the_demo_shows_the_bias_and_what_to_do_next(
     assert mixed["Rank[zh]"] < 3
     assert mixed["Rank[en]"] > 10 * mixed["Rank[zh]"]
     assert mixed["Complete@10"] < 0.2
-    assert {pool for scenario, pool, _ in found if scenario == "multi"} == {"en+ar", "en+es", "en+zh"}
+    pools = {pool for scenario, pool, _ in found if scenario == "multi"}
+    assert pools == {"en+ar", "en+es", "en+hi", "en+th", "en+zh"}
+    # What makes the sample one: in its own language, every question is answered by its article and by no other.
+    queries = data["queries"]
+    for number, row in enumerate(data["rows"]):
+        if row["scenario"] == "mono-same":
+            ranks = [
+                rank for place, (rank, *_) in zip(queries["row"], queries["ranks"], strict=True) if place == number
+            ]
+            assert len(ranks) == row["queries"]
+            assert sum(rank == 1 for rank in ranks) > 0.65 * len(ranks), row["query_language"]
+            assert sum(rank <= 5 for rank in ranks) > 0.95 * len(ranks), row["query_language"]
     assert "What to do next" in done.out
     assert "report.html" in done.out
     assert (tmp_path / "report.html").stat().st_size > 10_000
