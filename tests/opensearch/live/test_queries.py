@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.exact.versions import Version
@@ -120,6 +121,31 @@ def test_judgments_of_a_qrels_file_take_the_place_of_those_in_the_queries(view: 
     queries = read_live_queries(path, view, qrels=qrels)
     assert queries.relevant == (("en-4-0", "es-4-0", "zh-4-0"),) * 2
     assert queries.parallel().tolist() == [0, 0]
+
+
+def test_grades_decide_what_is_relevant_and_what_is_left_out_is_counted(view: IndexView, tmp_path: Path) -> None:
+    path = tmp_path / "queries.tsv"
+    path.write_text("".join(f"q{number}\ten\ta question\n" for number in range(1, 6)), encoding="utf-8")
+    qrels = tmp_path / "qrels.txt"
+    qrels.write_text(
+        "q1 0 en-4-0 2\nq1 0 en-5-0 1\nq2 0 en-6-0 1\nq3 0 gone 3\nq3 0 es-7-0 2\nq4 0 gone 2\nq9 0 en-4-0 2\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(InputError, match="query without judgment"):
+        read_live_queries(path, view, qrels=qrels, relevance_level=2)
+    log = ReadingLog(skip_invalid=True)
+    queries = read_live_queries(path, view, qrels=qrels, expand_groups=False, relevance_level=2, log=log)
+    assert (queries.ids, queries.relevant) == (("q1", "q3"), (("en-4-0",), ("es-7-0",)))
+    assert queries.described["judgments"] == {
+        "relevance_level": 2, "gain": "binary", "grades": {"1": 1, "2": 3, "3": 1},
+    }  # fmt: skip
+    assert [(one["what"], one["reason"], one["first"]) for one in queries.described["left_out"]] == [
+        ("judgment", "query not among the queries", ["q9"]),
+        ("query", "no document of grade 2 or more", ["q2"]),
+        ("query", "no judgment", ["q5"]),
+        ("judgment", "document not in the index", ["q3 gone", "q4 gone"]),
+        ("query", "no relevant document in the index", ["q4"]),
+    ]
 
 
 def test_queries_of_one_group_and_language_have_no_known_partners(view: IndexView, write: Any) -> None:
