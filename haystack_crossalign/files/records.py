@@ -160,6 +160,8 @@ class Record:
             return default
         if value is None:
             raise self.error("missing field", field, allowed="the language, such as 'zh' or 'zho_Hans'")
+        if isinstance(value, str):
+            self._encodable(field, value)
         return normalise_language(value, source=self.path, line=self.line, field=self.prefix + field)
 
     def error(self, problem: str, field: str, seen: object = ..., allowed: str | None = None) -> InputError:

@@ -134,6 +134,7 @@ def document(**changes: object) -> dict[str, object]:
         (document(text=["x"]), {"problem": "not a text", "field": "text", "seen": ["x"], "allowed": "a text"}),
         (document(text=...), {"problem": "missing field", "field": "text", "allowed": "a text"}),
         (document(text="\ud800"), {"problem": "not valid Unicode", "field": "text", "allowed": "Unicode"}),
+        (document(language="\ud800"), {"problem": "not valid Unicode", "field": "language", "allowed": "Unicode"}),
         (
             document(language="xx-foo"),
             {"problem": "unknown language", "field": "language", "seen": "xx-foo", "allowed": "BCP-47"},
