@@ -17,7 +17,6 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.batches import length_batches
 from haystack_crossalign.models.limits import NO_LIMIT
 from haystack_crossalign.models.loading import LoadOptions, load_model
-from haystack_crossalign.models.modules import Pooling
 from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.models.notes import model_notes
 from haystack_crossalign.models.prompts import PromptChoice, Prompts, resolve_prompts
@@ -77,7 +76,7 @@ class Encoder:
         document_prefix: str | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
-        pooling: Pooling | None = None,
+        pooling: str | None = None,
         batch_tokens: int | None = None,
         revision: str | None = None,
         token: str | None = None,

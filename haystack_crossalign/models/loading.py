@@ -19,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.models.folder import check_folder, stated_names
 from haystack_crossalign.models.limits import limit_positions
-from haystack_crossalign.models.modules import Pooling, PoolingSource, check_tokenizer, embed_one, settle_pooling
+from haystack_crossalign.models.modules import PoolingSource, check_tokenizer, embed_one, settle_pooling
 from haystack_crossalign.models.names import DEFAULT_MODEL, MATRIX_FILE, OFFLINE_MODELS
 from haystack_crossalign.models.offline import (
     DESCRIPTION,
@@ -61,7 +61,7 @@ class LoadOptions:
     token: str | None = None
     local_files_only: bool = False
     trust_remote_code: bool = False
-    pooling: Pooling | None = None
+    pooling: str | None = None
 
 
 @dataclass(frozen=True)

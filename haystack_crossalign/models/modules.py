@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -10,10 +10,10 @@ from sentence_transformers.sentence_transformer import modules as stock
 from sentence_transformers.util import batch_to_device
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.names import POOLINGS
 
-__all__ = ["Pooling", "PoolingSource", "check_tokenizer", "embed_one", "settle_pooling"]
+__all__ = ["PoolingSource", "check_tokenizer", "embed_one", "settle_pooling"]
 
-Pooling = Literal["mean", "cls", "lasttoken"]
 PoolingSource = Literal["model", "option", "default"]
 
 
@@ -54,7 +54,7 @@ def check_tokenizer(model: SentenceTransformer, name: str) -> None:
 
 
 def settle_pooling(
-    model: SentenceTransformer, wanted: Pooling | None, *, plain: bool
+    model: SentenceTransformer, wanted: str | None, *, plain: bool
 ) -> tuple[str | None, PoolingSource | None]:
     """Which pooling a model has, after it was replaced where the user wants another.
 
@@ -66,8 +66,8 @@ def settle_pooling(
     """
     place = next((number for number, module in enumerate(model) if isinstance(module, stock.Pooling)), None)
     if wanted is not None:
-        if wanted not in get_args(Pooling):
-            raise InputError("unknown pooling", field="pooling", seen=wanted, allowed=", ".join(get_args(Pooling)))
+        if wanted not in POOLINGS:
+            raise InputError("unknown pooling", field="pooling", seen=wanted, allowed=", ".join(POOLINGS))
         if not plain or place is None:
             raise InputError("the model names its pooling itself", field="pooling", seen=wanted, allowed="none")
         model[place] = stock.Pooling(model[place].embedding_dimension, wanted)

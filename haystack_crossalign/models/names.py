@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["DEFAULT_MODEL", "MATRIX_FILE", "OFFLINE_MODELS", "OFFLINE_PREFIX", "model_beside"]
+__all__ = ["DEFAULT_MODEL", "MATRIX_FILE", "OFFLINE_MODELS", "OFFLINE_PREFIX", "POOLINGS", "model_beside"]
 
 DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 OFFLINE_PREFIX = "offline:"
+POOLINGS = ("mean", "cls", "lasttoken")
 OFFLINE_MODELS = ("offline:multilingual-e5-small",)
 MATRIX_FILE = "matrix.safetensors"
 """Beside the weights of a repaired model, and none of them: the matrix that moves vectors of its base model."""

@@ -29,7 +29,7 @@ def model_notes(prompts: Prompts, pooling: str | None, pooling_source: PoolingSo
             '--query-prefix "" and --document-prefix "" leave them out.'
         )
     if prompts.unused:
-        names = ", ".join(f"'{name}'" for name in prompts.unused[:_SHOWN])
+        names = ", ".join(map(repr, prompts.unused[:_SHOWN]))
         names += f" and {len(prompts.unused) - _SHOWN} more" if len(prompts.unused) > _SHOWN else ""
         used = prompts.query or prompts.document
         notes.append(

@@ -17,8 +17,7 @@ tags:
 - sentence-transformers
 - feature-extraction
 - crossalign
-base_model: {base}
-language:
+{base}language:
 {languages}
 ---
 
@@ -68,11 +67,13 @@ Removal of language information by projection: LIR (Yang et al., 2021), LSAR (Xi
 """
 
 
-def repair_card(data: Mapping[str, Any], name: str) -> str:
+def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None) -> str:
     """The card, in Markdown with the metadata that model hubs read.
 
     :param data: what ``repair.json`` holds.
     :param name: name of the base model.
+    :param hub_name: its name on the hub. Hubs refuse a card whose base model is none of theirs, and the place of a
+        folder is private, so None leaves the field out.
     """
     model, chosen = data["model"] or {}, data["chosen"]
     own, ridge = chosen["own_share"], chosen["ridge"]
@@ -90,7 +91,7 @@ def repair_card(data: Mapping[str, Any], name: str) -> str:
         else 'vectors = model.encode(["…"])'
     )
     return _TEMPLATE.format(
-        base=_quoted(name),
+        base="" if hub_name is None else f"base_model: {_quoted(hub_name)}\n",
         languages="\n".join(f"- {_quoted(tag)}" for tag in languages),
         name=name,
         names=", ".join(languages),

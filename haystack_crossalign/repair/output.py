@@ -55,15 +55,25 @@ class ModelToRepair:
     """The base model in float32, as it is written out.
 
     :param model: the model, with the prompts that it is used with.
-    :param name: what the user calls it.
+    :param name: its name, without the place of a folder.
+    :param hub_name: its name on the hub, None for a folder.
+    :param trust_remote_code: whether its code may be run when the written folder is checked.
     """
 
     model: SentenceTransformer
     name: str
+    hub_name: str | None = None
+    trust_remote_code: bool = False
 
 
 def open_model(
-    name: str, prompts: Prompts, *, revision: str | None = None, similarity: Similarity | None = None
+    name: str,
+    prompts: Prompts,
+    *,
+    revision: str | None = None,
+    similarity: Similarity | None = None,
+    pooling: str | None = None,
+    trust_remote_code: bool = False,
 ) -> ModelToRepair:
     """Load the base model and refuse one that cannot be repaired, before texts are embedded for nothing.
 
@@ -72,22 +82,29 @@ def open_model(
         by their name to need them, which the repaired one does not have.
     :param revision: branch, tag or commit on the hub.
     :param similarity: what it is used with in place of what it says; written into the folder.
+    :param pooling: for a model without modules.json; it goes into the folder.
+    :param trust_remote_code: run code that comes with the model.
     :raises InputError: as :func:`~haystack_crossalign.repair.model_folder.repaired_model`.
     :raises ExternalError: when it cannot be loaded.
     """
     import torch
 
     from haystack_crossalign.models.loading import LoadOptions, load_model
+    from haystack_crossalign.models.offline import is_offline
     from haystack_crossalign.repair.model_folder import repaired_model
 
-    model = load_model(name, device="cpu", dtype=torch.float32, options=LoadOptions(revision)).model
+    options = LoadOptions(revision, trust_remote_code=trust_remote_code, pooling=pooling)
+    loaded = load_model(name, device="cpu", dtype=torch.float32, options=options)
+    model = loaded.model
     if prompts.query or prompts.document:
         model.prompts = {**model.prompts, "query": prompts.query, "document": prompts.document}
     if similarity is not None:
         model.similarity_fn_name = similarity
     dimension = int(model.get_embedding_dimension() or 0)
     repaired_model(model, AffineMap(np.eye(dimension, dtype=np.float32), np.zeros(dimension, np.float32)))
-    return ModelToRepair(model, name)
+    # The place of a folder is private; an offline model is known by the name that the user gives.
+    called = name if is_offline(name) else loaded.name
+    return ModelToRepair(model, called, loaded.hub_name, trust_remote_code)
 
 
 def write_repair(
@@ -130,7 +147,7 @@ def write_repair(
         if pages is not None:
             files |= pages(outcome.comparison.to_dict(), outcome.before.to_dict(), outcome.after.to_dict())
         if model is not None:
-            files["README.md"] = repair_card(data, model.name)
+            files["README.md"] = repair_card(data, model.name, model.hub_name)
         for name, text in files.items():
             write_atomically(place / name, text)
     return outcome
@@ -214,7 +231,9 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
         write_repaired_model(model.model, outcome.repair, folder)
     # Cut where the audit cut: the folder itself keeps the limit of the model.
     limit = outcome.before.provenance["model"].get("max_tokens")
-    written = Encoder(str(folder), device="cpu", precision="fp32", max_tokens=limit)
+    written = Encoder(
+        str(folder), device="cpu", precision="fp32", max_tokens=limit, trust_remote_code=model.trust_remote_code
+    )
     texts = [one.text for one in outcome.sample.held_out[: len(outcome.probe_vectors)]]
     again, wanted = written.encode_documents(texts), outcome.repair.apply(outcome.probe_vectors)
     cosine = float((again * wanted).sum(axis=1).min())
@@ -224,7 +243,7 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
             "embeddings in a way that a linear layer after it does not see. Take the matrix alone: --matrix-only"
         )
     provenance = {**outcome.after.provenance}
-    kept = {name: provenance["model"].get(name) for name in ("precision", "max_tokens")}
+    kept = {name: provenance["model"].get(name) for name in ("precision", "max_tokens", "cut_texts")}
     # The vectors were moved, not computed anew: they have the precision and the limit of the audit before.
     provenance["model"] = {**written.provenance(), **kept, "name": f"{model.name}, repaired"}
     after = replace(outcome.after, provenance=provenance)

@@ -22,6 +22,7 @@ from haystack_crossalign.report.content.comparison import comparison_context, co
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
+from haystack_crossalign.report.content.model import model_lines
 from haystack_crossalign.report.content.provenance import (
     data_notes,
     facts,
@@ -70,6 +71,7 @@ def render_html(result: Mapping[str, Any]) -> str:
         title=f"Language bias audit: {subject_name(result['provenance'])}",
         subject=subject_name(result["provenance"]),
         **_told(finding(result)),
+        model_lines=model_lines(result["provenance"]),
         similarity=similarity_note(result["provenance"]),
         notes_on_data=data_notes(result["provenance"]),
         ruler=None if subject is None else _ruler(result["rows"][subject]),

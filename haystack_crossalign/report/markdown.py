@@ -19,6 +19,7 @@ from haystack_crossalign.report.content.comparison import (
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
+from haystack_crossalign.report.content.model import model_lines
 from haystack_crossalign.report.content.provenance import data_notes, facts, similarity_note, subject_name
 from haystack_crossalign.report.content.tables import Table, headline_table, heat_table
 from haystack_crossalign.report.content.views import View, main_view, row_label, views
@@ -46,6 +47,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     ranks = row_ranks(result)
     found = views(result) if result["rows"] else []
     parts = [f"## Language bias audit: {_plain(subject_name(result['provenance']))}", *_finding(finding(result))]
+    parts += [_plain(line) for line in model_lines(result["provenance"])]
     similarity = similarity_note(result["provenance"])
     if similarity:
         parts.append(_plain(similarity))

@@ -16,6 +16,7 @@ from haystack_crossalign.report.content.comparison import data_notes_of_both
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import side_by_side
 from haystack_crossalign.report.content.live_words import live_notes
+from haystack_crossalign.report.content.model import model_lines
 from haystack_crossalign.report.content.provenance import data_notes, similarity_note
 from haystack_crossalign.report.content.tables import Table as Side
 from haystack_crossalign.report.content.words import DASH, count, measure_value, nothing_found, p_value
@@ -37,6 +38,8 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     """
     for sentence in finding(dict(result)):
         yield Text(sentence)
+    for line in model_lines(result["provenance"]):
+        yield Text(line)
     similarity = similarity_note(result["provenance"])
     if similarity:
         yield Text(similarity)

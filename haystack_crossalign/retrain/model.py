@@ -36,12 +36,14 @@ class JobModel:
     :param recipe: None for a repair without one.
     :param language: language of the passages.
     :param languages: target languages; empty takes all that the texts have.
+    :param trust_remote_code: run code that comes with the model.
     """
 
     name: str
     recipe: Recipe | None
     language: str
     languages: tuple[str, ...]
+    trust_remote_code: bool = False
 
 
 def job_recipe(job: JobConfig) -> JobModel:
@@ -97,13 +99,14 @@ def open_base(model: JobModel) -> Encoder:
     from haystack_crossalign.models.encoder import Encoder
 
     if model.recipe is None:
-        return Encoder(model.name)
+        return Encoder(model.name, trust_remote_code=model.trust_remote_code)
     source = model.recipe.model
     return Encoder(
         model.name,
         revision=source.revision,
         query_prefix=source.query_prefix,
         document_prefix=source.document_prefix,
+        trust_remote_code=model.trust_remote_code,
     )
 
 
@@ -141,7 +144,7 @@ def train_job(
         recipe = replace(recipe, data=(TrainSource(path=str(data)),), held_out=held_out)
     recipe = replace(recipe, name=recipe.name or job.name)
     if job.launch:
-        _launched(job, recipe, output, lock, resume=resume)
+        _launched(job, recipe, output, lock, resume=resume, trust_remote_code=model.trust_remote_code)
         return {"launcher": job.launch[0]}
     from haystack_crossalign.training.trainer import train
 
@@ -149,7 +152,15 @@ def train_job(
         if progress is not None:
             progress(stage, done, total)
 
-    outcome = train(recipe, output, resume=resume, or_anew=True, progress=tell, files=files)
+    outcome = train(
+        recipe,
+        output,
+        resume=resume,
+        or_anew=True,
+        progress=tell,
+        files=files,
+        trust_remote_code=model.trust_remote_code,
+    )
     return {"seconds_per_stage": {name: round(value, 3) for name, value in outcome.seconds.items()}}
 
 
@@ -185,7 +196,7 @@ def repair_job(
     sample = make_sample(texts_from_triplets(train), seed=job.seed)
     encoder = open_base(model)
     revision = None if model.recipe is None else model.recipe.model.revision
-    base = open_model(model.name, encoder.prompts, revision=revision)
+    base = open_model(model.name, encoder.prompts, revision=revision, trust_remote_code=model.trust_remote_code)
     outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
     shutil.rmtree(output, ignore_errors=True)
     write_repair(outcome, output, model=base, sources=sources, pages=pages, texts=job.audit.texts)
@@ -200,7 +211,9 @@ def repair_job(
     }
 
 
-def _launched(job: JobConfig, recipe: Recipe, output: Path, lock: Path, *, resume: bool) -> None:
+def _launched(
+    job: JobConfig, recipe: Recipe, output: Path, lock: Path, *, resume: bool, trust_remote_code: bool
+) -> None:
     """Train in processes that a launcher starts, such as ``accelerate launch``."""
     file = output.parent / "recipe.yaml"
     # JSON is YAML. Relative paths start where the recipe stands, which this file does not.
@@ -214,7 +227,11 @@ def _launched(job: JobConfig, recipe: Recipe, output: Path, lock: Path, *, resum
     command = [*job.launch, "-m", "haystack_crossalign", "train", "--recipe", str(file), "--output", str(output)]
     try:
         code = run_launcher(
-            [*command, *(["--resume", "--or-anew"] if resume else [])],
+            [
+                *command,
+                *(["--resume", "--or-anew"] if resume else []),
+                *(["--trust-remote-code"] if trust_remote_code else []),
+            ],
             code_file=output.parent / "exit_code",
             lock_file=lock,
         )

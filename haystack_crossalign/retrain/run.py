@@ -70,6 +70,7 @@ def run_job(
     pages: Pages | None = None,
     files: Files | None = None,
     progress: Progress | None = None,
+    trust_remote_code: bool = False,
 ) -> Record:
     """Run a job. Whatever happens, ``outcome.json`` in the folder of the models says it; but a run that finds another
     one active, or that cannot write that folder, writes ``outcome_file`` only.
@@ -81,6 +82,7 @@ def run_job(
     :param files: makes further files of a trained model.
     :param progress: called while the run works.
     :returns: what was done.
+    :param trust_remote_code: run code that comes with a model.
     :raises GateFailedError: when the model is not good enough; nothing is published then.
     :raises AnotherRunActiveError: when another run is active.
     :raises CrossAlignError: for wrong input and outside faults.
@@ -96,7 +98,7 @@ def run_job(
             raise
         record = Record(job.name, [store.folder / OUTCOME, *more])
         with record.written():
-            _Run(job, store, record, environ, pages, files or {}, progress).go()
+            _Run(job, store, record, environ, pages, files or {}, progress, trust_remote_code).go()
         return record
 
 
@@ -130,6 +132,7 @@ class _Run:
     pages: Pages | None
     files: Files
     progress: Progress | None
+    trust_remote_code: bool = False
     state: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -143,7 +146,7 @@ class _Run:
     def go(self) -> None:
         if self._published_already():
             return
-        model = job_recipe(self.job)
+        model = replace(job_recipe(self.job), trust_remote_code=self.trust_remote_code)
         resumed = self._begin(model)
         train, held_out, sources = self._data(model, resumed=resumed)
         collection = audit_collection(self.job, train, held_out, sources)
@@ -322,14 +325,14 @@ class _Run:
         from haystack_crossalign.models.encoder import Encoder
 
         with self.record.step("audit") as told:
-            base, made = open_base(model), Encoder(str(self.output))
+            base = open_base(model)
+            made = Encoder(str(self.output), trust_remote_code=self.trust_remote_code)
             before = audit_model(collection, base, self.job, progress=self.progress)
             after = audit_model(collection, made, self.job, progress=self.progress)
             published, latest = None, self.store.latest()
             if self.job.gate.must_beat_latest and latest is not None and (self.store.folder / latest).is_dir():
-                published = audit_model(
-                    collection, Encoder(str(self.store.folder / latest)), self.job, progress=self.progress
-                )
+                before_it = Encoder(str(self.store.folder / latest), trust_remote_code=self.trust_remote_code)
+                published = audit_model(collection, before_it, self.job, progress=self.progress)
                 told["compared_with"] = latest
             judgement = judge(before, after, self.job, published=published)
             told |= {"queries": len(collection.queries), "documents": len(collection.documents)}

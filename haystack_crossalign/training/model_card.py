@@ -20,13 +20,14 @@ def model_card(facts: Mapping[str, Any]) -> str:
 
     :param facts: what ``training.json`` holds.
     """
-    recipe = facts["recipe"]
+    recipe, hub_name = facts["recipe"], facts["model"].get("hub_name")
     languages = [recipe["language"], *recipe["languages"]]
     header = {
         "library_name": "sentence-transformers",
         "pipeline_tag": "sentence-similarity",
         "language": languages,
-        "base_model": facts["model"]["name"],
+        # Hubs refuse a card whose base model is none of theirs; a folder has no such name.
+        **({"base_model": hub_name} if hub_name else {}),
         "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "cross-lingual"],
     }
     lines = ["---", yaml.safe_dump(header, allow_unicode=True, sort_keys=False).strip(), "---", ""]

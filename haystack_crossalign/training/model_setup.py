@@ -77,13 +77,14 @@ class StartRepair:
     trials: tuple[Trial, ...] = ()
 
 
-def load_base(source: ModelSource, device: str) -> BaseModel:
+def load_base(source: ModelSource, device: str, *, trust_remote_code: bool = False) -> BaseModel:
     """Load the model of a recipe in float32, with its prompts settled and stored in it.
 
     :raises InputError: as :func:`~haystack_crossalign.models.loading.load_model`.
     :raises ExternalError: likewise.
     """
-    loaded = load_model(source.name, device=device, dtype=torch.float32, options=LoadOptions(revision=source.revision))
+    options = LoadOptions(revision=source.revision, trust_remote_code=trust_remote_code)
+    loaded = load_model(source.name, device=device, dtype=torch.float32, options=options)
     model = loaded.model
     prompts = resolve_prompts(
         model.prompts,

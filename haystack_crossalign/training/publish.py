@@ -61,6 +61,7 @@ def describe_run(
     """
     model = {
         "name": base.loaded.name,
+        "hub_name": base.loaded.hub_name,
         "sha256": base.loaded.sha256,
         "revision": base.loaded.revision,
         "dimension": int(base.model.get_embedding_dimension() or 0),

@@ -72,6 +72,7 @@ def train(
     triplets: Sequence[Triplet] | BuiltTriplets | None = None,
     files: Mapping[str, Renderer] | None = None,
     memory: EmbeddingMemory | None = None,
+    trust_remote_code: bool = False,
 ) -> TrainingOutcome:
     """Train a model by a recipe and write it as a stock sentence-transformers folder.
 
@@ -90,6 +91,7 @@ def train(
     :param files: further files of the output by name, each made from what ``training.json`` holds.
     :param memory: embeddings of base models, for several runs of one process.
     :returns: the folder, the figures before and after, times.
+    :param trust_remote_code: run code that comes with the model.
     :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
     :raises ExternalError: when the model cannot be loaded, the output cannot be written, or another run writes it.
     """
@@ -106,7 +108,10 @@ def train(
             f"{processes.device.type}, or a process of its own",
         )
     with locked_output(output) if processes.is_main_process else nullcontext(), quiet_libraries():
-        run = _Run(recipe, WorkFolder(output), processes, str(processes.device), resume, or_anew, progress, memory)
+        run = _Run(
+            recipe, WorkFolder(output), processes, str(processes.device), resume, or_anew, progress, memory,
+            trust_remote_code,
+        )  # fmt: skip
         return run.go(triplets, files or {})
 
 
@@ -122,6 +127,7 @@ class _Run:
     or_anew: bool
     progress: TrainProgress | None
     memory: EmbeddingMemory | None = None
+    trust_remote_code: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     def go(self, triplets: Sequence[Triplet] | BuiltTriplets | None, files: Mapping[str, Renderer]) -> TrainingOutcome:
@@ -137,7 +143,7 @@ class _Run:
             data = read_train_data(recipe, triplets)
         with self._timed("model"):
             try:
-                base = load_base(recipe.model, self.device)
+                base = load_base(recipe.model, self.device, trust_remote_code=self.trust_remote_code)
             except InputError as error:
                 if error.source is not None:  # a file of the model
                     raise

@@ -137,6 +137,10 @@ def audit(
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = None,
     similarity: opt.SimilarityName = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    pooling: opt.PoolingName = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
     languages: opt.Languages = None,
     pairs: opt.Pairs = None,
     scenario: opt.ScenarioNames = "multi",
@@ -167,8 +171,7 @@ def audit(
         return
     refuse_live_options(given)
     from haystack_crossalign.cli.shared.prepare import (
-        check_model,
-        open_embedder,
+        ModelOptions,
         prepare_plan,
         read_gate,
         read_judgments,
@@ -180,7 +183,8 @@ def audit(
 
     outputs = Outputs(json_file, run, qrels_out, report, markdown, junit)
     outputs.check([documents, queries, qrels, workbench, beir, embedder, results])
-    check_model(model, embedder, precision, max_tokens)
+    model_options = ModelOptions.of(given)
+    model_options.check()
     session = Session(
         command="audit",
         outputs=outputs,
@@ -240,5 +244,5 @@ def audit(
     needs_model = collection.documents.vectors is None or collection.queries.vectors is None
     if not needs_model and (model is not None or embedder is not None):
         typer.echo("crossalign: the files carry vectors, so no model is used", err=True)
-    encoder = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens) if needs_model else None
+    encoder = model_options.open() if needs_model else None
     session.run(collection, plan, encoder, {"scenarios": scenario, "pairs": pairs, **chosen})

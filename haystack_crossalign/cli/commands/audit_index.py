@@ -38,7 +38,7 @@ def audit_live(given: Mapping[str, Any]) -> None:
     :raises typer.Exit: 1 when the gate fails, 2 where a row has no figure, 3 for a partial result after a fault, 130
         for one after Ctrl-C.
     """
-    from haystack_crossalign.cli.shared.prepare import check_model, read_gate, read_measures
+    from haystack_crossalign.cli.shared.prepare import ModelOptions, read_gate, read_measures
     from haystack_crossalign.cli.shared.session import Session
 
     for name, option in _FILES_ONLY.items():
@@ -54,7 +54,7 @@ def audit_live(given: Mapping[str, Any]) -> None:
     )
     inputs = [given[name] for name in ("queries", "qrels", "workbench", "embedder", "pipeline", "config")]
     outputs.check([*inputs, given["state"], given["resume"]])
-    check_model(given["model"], given["embedder"], given["precision"], given["max_tokens"])
+    ModelOptions.of(given).check()
     if given["run"] is not None:
         raise InputError(
             "an audit of an index keeps ranks, not whole rankings", source="--run", allowed="--json, --qrels-out"
@@ -114,7 +114,7 @@ def refuse_live_options(given: Mapping[str, Any]) -> None:
         "resume": "--resume",
         "config": "--config",
     }
-    shared = {"model", "language_field", "group_field", "title_field"}
+    shared = {"model", "query_prefix", "document_prefix", "language_field", "group_field", "title_field"}
     own |= {name: flag_of(name) for name in SETTINGS if name in given and name not in shared}
     for name, option in own.items():
         if given[name] is not None:
@@ -328,15 +328,15 @@ def _checked_encoder(
 
         encoder = PipelineEmbedder.from_yaml(given["embedder"])
     else:
-        from haystack_crossalign.models.encoder import Encoder
+        from haystack_crossalign.cli.shared.prepare import ModelOptions
 
-        encoder = Encoder(
-            settings.model or str(named.get("name") or DEFAULT_MODEL),
-            precision=given["precision"],
-            max_tokens=given["max_tokens"],
-            query_prefix=settings.query_prefix,
-            document_prefix=settings.document_prefix,
-        )
+        # A named prompt takes the place of a prefix that a profile has.
+        prefixes = {
+            f"{role}_prefix": getattr(settings, f"{role}_prefix")
+            for role in ("query", "document")
+            if given[f"{role}_prompt"] is None
+        }
+        encoder = ModelOptions.of(given).encoder(settings.model or str(named.get("name") or DEFAULT_MODEL), **prefixes)
     check = check_index_model(
         client,
         audit.view(),

@@ -36,6 +36,12 @@ def benchmark(
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = None,
     similarity: opt.SimilarityName = None,
+    query_prefix: opt.QueryPrefix = None,
+    document_prefix: opt.DocumentPrefix = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    pooling: opt.PoolingName = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
     pairs: opt.Pairs = None,
     scenario: opt.ScenarioNames = "multi",
     measures: opt.MeasureNames = None,
@@ -53,9 +59,9 @@ def benchmark(
     quiet: opt.Quiet = False,
 ) -> None:
     """Measure a model on XQuAD or Belebele: mixed pools, and pools of one language for the harm they would show."""
+    given = locals()
     from haystack_crossalign.cli.shared.prepare import (
-        check_model,
-        open_embedder,
+        ModelOptions,
         prepare_plan,
         read_benchmark,
         read_gate,
@@ -70,7 +76,8 @@ def benchmark(
         raise InputError("unknown pool", source="--pool", seen=pool, allowed=", ".join(POOLS))
     outputs = Outputs(json_file, run, qrels_out, report, markdown, junit)
     outputs.check([embedder, None if data.startswith("hf:") else Path(data)])
-    check_model(model, embedder, precision, max_tokens)
+    model_options = ModelOptions.of(given)
+    model_options.check()
     session = Session(
         command="benchmark",
         outputs=outputs,
@@ -86,7 +93,7 @@ def benchmark(
     collection = read_benchmark(dataset, data, languages, pool)
     collection, plan = prepare_plan(collection, scenario, languages, pairs)
     session.check_plan(collection, plan)
-    encoder = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
+    encoder = model_options.open()
     session.run(
         collection,
         plan,

@@ -27,6 +27,7 @@ def demo(
     ] = DEMO_MODEL,
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = 256,
+    trust_remote_code: opt.TrustRemoteCode = False,
     seed: opt.Seed = 0,
     json_file: opt.JsonFile = None,
     report: Annotated[Path, typer.Option(metavar="FILE", help="Where the report goes.")] = Path("report.html"),
@@ -34,13 +35,14 @@ def demo(
 ) -> None:
     """Show the bias on a sample in six languages that ships with the package, with a real model; no download."""
     from haystack_crossalign.audit.scenarios import plan_scenarios
-    from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
+    from haystack_crossalign.cli.shared.prepare import ModelOptions
     from haystack_crossalign.cli.shared.session import Session
     from haystack_crossalign.data.benchmarks.sample import read_sample
 
     outputs = Outputs(json=json_file, report=report)
     outputs.check()
-    check_model(model, None, precision, max_tokens)
+    chosen = ModelOptions(model, None, precision, max_tokens, trust_remote_code=trust_remote_code)
+    chosen.check()
     session = Session(
         command="demo",
         outputs=outputs,
@@ -55,7 +57,7 @@ def demo(
     collection = read_sample()
     # Both together make the point: alone each language is served well, and only the mixed pool shows the bias.
     plan = plan_scenarios(["multi", "mono-same"], collection.document_languages, pairs="en")
-    encoder = open_embedder(model, None, precision=precision, max_tokens=max_tokens)
+    encoder = chosen.open()
     session.run(collection, plan, encoder, {"sample": collection.name, "pairs": "en", "samples": 1000})
     if not quiet:
         typer.echo(_NEXT)

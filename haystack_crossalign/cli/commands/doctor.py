@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,7 +13,6 @@ from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.outputs import Outputs
 
 if TYPE_CHECKING:
-    from haystack_crossalign.opensearch.connection.settings import LiveSettings
     from haystack_crossalign.opensearch.doctor.findings import Diagnosis
 
 # A doctor asks whether the cluster is there now; an audit waits for one that comes back.
@@ -43,6 +43,10 @@ def doctor(
     verify_tls: live.VerifyTls = None,
     aws_region: live.AwsRegion = None,
     aws_service: live.AwsService = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    pooling: opt.PoolingName = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
     timeout: live.Timeout = None,
     json_file: opt.JsonFile = None,
 ) -> None:
@@ -51,14 +55,23 @@ def doctor(
     It reads only and scores no more than a few documents. Exit code 0 when an audit can run, 2 when settings or index
     stand in its way, 3 when connection, rights or cluster do.
     """
-    settings = live.live_settings(locals())
+    given = locals()
+    settings = live.live_settings(given)
+    from haystack_crossalign.cli.shared.prepare import ModelOptions
     from haystack_crossalign.opensearch.doctor.diagnose import diagnose
 
+    options = ModelOptions.of(given)
+    options.check()
+    open_encoder = None
+    if settings.model is not None:
+        prefixes = {"query_prefix": settings.query_prefix, "document_prefix": settings.document_prefix}
+        chosen = {name: value for name, value in prefixes.items() if given[name.replace("prefix", "prompt")] is None}
+        open_encoder = partial(options.encoder, settings.model, **chosen)
     outputs = Outputs(json=json_file)
     outputs.check([config])
     client = live.connect(replace(settings, patience=min(settings.patience, _PATIENCE)))
     try:
-        diagnosis = diagnose(client, settings, open_encoder=None if settings.model is None else _encoder(settings))
+        diagnosis = diagnose(client, settings, open_encoder=open_encoder)
     finally:
         client.close()
     if json_file is not None:
@@ -68,17 +81,6 @@ def doctor(
     _print(diagnosis)
     if diagnosis.exit_code:
         raise typer.Exit(diagnosis.exit_code)
-
-
-def _encoder(settings: LiveSettings) -> Any:
-    def load() -> Any:
-        from haystack_crossalign.models.encoder import Encoder
-
-        return Encoder(
-            str(settings.model), query_prefix=settings.query_prefix, document_prefix=settings.document_prefix
-        )
-
-    return load
 
 
 def _print(diagnosis: Diagnosis) -> None:

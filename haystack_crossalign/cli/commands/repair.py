@@ -73,6 +73,12 @@ def repair(
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = None,
     similarity: opt.SimilarityName = None,
+    query_prefix: opt.QueryPrefix = None,
+    document_prefix: opt.DocumentPrefix = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    pooling: opt.PoolingName = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
     languages: opt.Languages = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
@@ -95,14 +101,16 @@ def repair(
     on held-out documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that
     moves vectors already in an index, and the audit before and after.
     """
-    from haystack_crossalign.cli.shared.prepare import check_model, open_embedder, read_similarity
+    given = locals()
+    from haystack_crossalign.cli.shared.prepare import ModelOptions, read_similarity
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.files.writing import check_new_folder, write_atomically
 
     check_new_folder(output, source="--output")
     outputs = Outputs(report=report, markdown=markdown)
     outputs.check([parallel, tagged, held_out, embedder])
-    check_model(model, embedder, precision, max_tokens)
+    model_options = ModelOptions.of(given)
+    model_options.check()
     if parallel is None and tagged is None:
         raise InputError("no documents", allowed="--parallel FILE, or --tagged FILE where none are parallel")
     if embedder is not None and not matrix_only:
@@ -153,8 +161,18 @@ def repair(
     )
     sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
     sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
-    encoder: Any = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
-    base = None if matrix_only else open_model(model or DEFAULT_MODEL, encoder.prompts, similarity=compared_by)
+    encoder: Any = model_options.open()
+    base = (
+        None
+        if matrix_only
+        else open_model(
+            model or DEFAULT_MODEL,
+            encoder.prompts,
+            similarity=compared_by,
+            pooling=pooling,
+            trust_remote_code=trust_remote_code,
+        )
+    )
     with Stages(show=not quiet) as progress:
         outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
         outcome = write_repair(outcome, output, model=base, sources=sources, pages=comparison_pages, texts=not no_texts)
@@ -178,6 +196,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
 
     from haystack_crossalign.cli.shared.session import console
     from haystack_crossalign.repair.language_maps import describe_share
+    from haystack_crossalign.report.content.model import model_lines
     from haystack_crossalign.report.content.provenance import similarity_note
 
     out = console()
@@ -209,6 +228,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
             if trial.own_share is None
             else f"a map for each language (further share {describe_share(trial.own_share)}, ridge {trial.ridge:g})."
         ),
+        *model_lines(outcome.before.provenance),
         similarity_note(outcome.before.provenance),
         *(f"Note: {note}" for note in outcome.notes),
         f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",

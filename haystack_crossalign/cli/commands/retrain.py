@@ -26,6 +26,7 @@ def retrain(
     config: Config,
     outcome: OutcomeFile = None,
     overrides: Set = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Retrain or repair a model and publish it if it passes the gate: read, mine, filter, train, audit, gate, publish.
@@ -61,6 +62,7 @@ def retrain(
             pages=comparison_pages,
             files={"report.html": render_training_html},
             progress=progress,
+            trust_remote_code=trust_remote_code,
         )
     if not quiet:
         typer.echo(f"published {record.facts['version']}; latest points to it")

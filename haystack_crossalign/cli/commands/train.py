@@ -39,6 +39,7 @@ def train(
     settings: Settings = None,
     resume: Resume = False,
     or_anew: OrAnew = False,
+    trust_remote_code: opt.TrustRemoteCode = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Fine-tune a model so that language versions of one text are found together.
@@ -58,7 +59,15 @@ def train(
 
     with _Bar(show=not quiet) as bar:
         pages = {"report.html": render_training_html}
-        outcome = run(read, output, resume=resume, or_anew=or_anew, progress=bar, files=pages)
+        outcome = run(
+            read,
+            output,
+            resume=resume,
+            or_anew=or_anew,
+            progress=bar,
+            files=pages,
+            trust_remote_code=trust_remote_code,
+        )
     if not quiet:
         _print(outcome, output)
 

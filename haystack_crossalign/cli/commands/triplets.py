@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.prepare import ModelOptions
 from haystack_crossalign.cli.shared.triplet_files import check_triplet_outputs, errors_of, finish, target_tags
 from haystack_crossalign.errors import ExternalError, InputError
 
@@ -168,6 +169,12 @@ def mine(
     embedder: opt.EmbedderFile = None,
     precision: opt.Precision = "auto",
     max_tokens: opt.MaxTokens = None,
+    query_prefix: opt.QueryPrefix = None,
+    document_prefix: opt.DocumentPrefix = None,
+    query_prompt: opt.QueryPrompt = None,
+    document_prompt: opt.DocumentPrompt = None,
+    pooling: opt.PoolingName = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
     language: Language = "en",
     language_field: opt.LanguageField = "language",
     title_field: Headings = "title",
@@ -181,11 +188,11 @@ def mine(
 
     The query of a document is its heading, or its first sentence, unless --queries gives others.
     """
-    from haystack_crossalign.cli.shared.prepare import check_model, open_embedder
+    options = ModelOptions.of(locals())
     from haystack_crossalign.cli.shared.progress import Stages
 
     check_triplet_outputs({"--output": output, "--report": report}, (documents, queries, embedder))
-    check_model(model, embedder, precision, max_tokens)
+    options.check()
     tags, own = target_tags(languages, language)
     from haystack_crossalign.mining.triplets import (
         mine_triplets,
@@ -198,12 +205,17 @@ def mine(
     if queries is not None:
         given, asked = read_given_queries(queries, read, language=own)
         sources.append(asked)
-    encoder = open_embedder(model, embedder, precision=precision, max_tokens=max_tokens)
+    encoder = options.open()
     with Stages(show=not quiet) as progress:
         mined = mine_triplets(
             read, encoder, tags, language=own, queries=given, neighbours=neighbours, threshold=threshold,
             repair=repair, progress=progress,
         )  # fmt: skip
+    if not quiet:
+        from haystack_crossalign.report.content.model import model_lines
+
+        for line in model_lines({"model": encoder.provenance()}):
+            typer.echo(line, err=True)
     if not mined.triplets:
         pairs = ", ".join(f"{name}: {value}" for name, value in mined.counts.items())
         raise InputError(

@@ -89,6 +89,40 @@ SimilarityName = Annotated[
         help="What vectors are ranked by. Default: what the model says; cosine for vectors in the files.",
     ),
 ]
+QueryPrefix = Annotated[
+    str | None,
+    typer.Option(
+        "--query-prefix", metavar="TEXT", help="Text put before every query, in place of the model's own prompt."
+    ),
+]
+DocumentPrefix = Annotated[
+    str | None,
+    typer.Option(
+        "--document-prefix", metavar="TEXT", help="Text put before every document, in place of the model's own prompt."
+    ),
+]
+QueryPrompt = Annotated[
+    str | None,
+    typer.Option("--query-prompt", metavar="NAME", help="For queries, the prompt that the model has by this name."),
+]
+DocumentPrompt = Annotated[
+    str | None,
+    typer.Option(
+        "--document-prompt", metavar="NAME", help="For documents, the prompt that the model has by this name."
+    ),
+]
+PoolingName = Annotated[
+    str | None,
+    typer.Option(
+        "--pooling",
+        metavar="mean|cls|lasttoken",
+        help="For a model without modules.json: how the vectors of its tokens become one. Default: mean.",
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run code that comes with the model. Only for sources that you trust."),
+]
 Languages = Annotated[
     str | None,
     typer.Option(metavar="en,zh,…", help="Languages of the pool and of the queries. Default: all in the data."),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.cli.shared.options import split_names
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.models.names import DEFAULT_MODEL
+from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from haystack_crossalign.data.collection import JudgedCollection
     from haystack_crossalign.data.reading_log import ReadingLog
     from haystack_crossalign.measures import Measure
+    from haystack_crossalign.models.encoder import Encoder
     from haystack_crossalign.ranks import Similarity
 
 __all__ = [
-    "check_model",
-    "open_embedder",
+    "ModelOptions",
     "prepare_plan",
     "read_benchmark",
     "read_gate",
@@ -153,25 +154,6 @@ def read_benchmark(dataset: str, data: str, languages: str, pool: str) -> Judged
     return read(data, split_names(languages) or (), pool=pool)
 
 
-def check_model(model: str | None, embedder: Path | None, precision: str, max_tokens: int | None) -> None:
-    """Refuse options of the model that contradict each other or do not exist, before anything is read.
-
-    :raises InputError: naming the option.
-    """
-    from haystack_crossalign.precision import PRECISIONS
-
-    if precision not in PRECISIONS:
-        raise InputError("unknown precision", source="--precision", seen=precision, allowed=", ".join(PRECISIONS))
-    if model is not None and embedder is not None:
-        raise InputError("--model and --embedder exclude each other", allowed="one of them")
-    if embedder is not None and (precision != "auto" or max_tokens is not None):
-        raise InputError(
-            "--precision and --max-tokens are for --model; with --embedder they stand in its file",
-            source="--embedder",
-            allowed="--embedder without them",
-        )
-
-
 def read_similarity(name: str | None) -> Similarity | None:
     """The similarity that ``--similarity`` names; None where it is left to the model.
 
@@ -184,16 +166,109 @@ def read_similarity(name: str | None) -> Similarity | None:
     return parse_similarity(name, source="--similarity")
 
 
-def open_embedder(model: str | None, embedder: Path | None, *, precision: str, max_tokens: int | None) -> Embedder:
-    """The model or the Haystack embedders that the options name.
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the options of a command say of the model; a command has all of them, or some.
 
-    :raises InputError: when the file or the name is wrong.
-    :raises ExternalError: when the model cannot be loaded.
+    :param model: hub name, folder, or ``offline:multilingual-e5-small``; None is the default model.
+    :param embedder: a file with Haystack embedders, in place of a model.
+    :param precision: ``auto``, ``bf16`` or ``fp32``.
+    :param max_tokens: texts are cut after so many tokens.
+    :param query_prefix: text before each query.
+    :param document_prefix: text before each document.
+    :param query_prompt: name of one of the model's prompts, for queries.
+    :param document_prompt: the same for documents.
+    :param pooling: for a model without modules.json.
+    :param trust_remote_code: run code that comes with the model.
     """
-    if embedder is not None:
-        from haystack_crossalign.pipelines.embedder import PipelineEmbedder
 
-        return PipelineEmbedder.from_yaml(embedder)
-    from haystack_crossalign.models.encoder import Encoder
+    model: str | None = None
+    embedder: Path | None = None
+    precision: str = "auto"
+    max_tokens: int | None = None
+    query_prefix: str | None = None
+    document_prefix: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    pooling: str | None = None
+    trust_remote_code: bool = False
 
-    return Encoder(model or DEFAULT_MODEL, precision=precision, max_tokens=max_tokens)
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> ModelOptions:
+        """The options among the parameters of a command.
+
+        :param given: the parameters by name, ``locals()`` at the start of the command.
+        """
+        return cls(**{entry.name: given[entry.name] for entry in fields(cls) if entry.name in given})
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options beside the model that are not at their defaults, by name, for the provenance."""
+        return {
+            entry.name: getattr(self, entry.name)
+            for entry in fields(self)
+            if entry.name not in ("model", "embedder") and getattr(self, entry.name) != entry.default
+        }
+
+    def check(self) -> None:
+        """Refuse options that contradict each other or do not exist, before anything is read.
+
+        :raises InputError: naming the option.
+        """
+        from haystack_crossalign.precision import PRECISIONS
+
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                "unknown precision", source="--precision", seen=self.precision, allowed=", ".join(PRECISIONS)
+            )
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            raise InputError("unknown pooling", source="--pooling", seen=self.pooling, allowed=", ".join(POOLINGS))
+        for role in ("query", "document"):
+            if getattr(self, f"{role}_prefix") is not None and getattr(self, f"{role}_prompt") is not None:
+                raise InputError(
+                    f"--{role}-prefix and --{role}-prompt exclude each other",
+                    source=f"--{role}-prompt",
+                    allowed="one of them",
+                )
+        if self.embedder is None:
+            return
+        if self.model is not None:
+            raise InputError("--model and --embedder exclude each other", allowed="one of them")
+        if self.given and set(self.given) != {"trust_remote_code"}:
+            name = next(name for name in self.given if name != "trust_remote_code")
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{option} is for --model; with --embedder it stands in its file",
+                source="--embedder",
+                allowed=f"--embedder without {option}",
+            )
+
+    def open(self) -> Embedder:
+        """The model or the Haystack embedders.
+
+        :raises InputError: when the file or the name is wrong.
+        :raises ExternalError: when the model cannot be loaded.
+        """
+        if self.embedder is not None:
+            from haystack_crossalign.pipelines.embedder import PipelineEmbedder
+
+            return PipelineEmbedder.from_yaml(self.embedder)
+        return self.encoder()
+
+    def encoder(self, name: str | None = None, **more: Any) -> Encoder:
+        """The model itself.
+
+        :param name: takes the place of the model.
+        :param more: take the place of other options.
+        :raises CrossAlignError: as `open`.
+        """
+        from haystack_crossalign.models.encoder import Encoder
+
+        given = self.given | more
+        try:
+            return Encoder(name or self.model or DEFAULT_MODEL, **given)
+        except InputError as error:
+            if error.field not in given:
+                raise
+            option = f"--{error.field.replace('_', '-')}"
+            raise InputError(error.problem, source=option, seen=error.seen, allowed=error.allowed) from error

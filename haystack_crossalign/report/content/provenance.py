@@ -13,7 +13,20 @@ from haystack_crossalign.report.content.words import DASH, count, joined, plural
 
 __all__ = ["data_notes", "facts", "glossary", "left_out_note", "limits", "similarity_note", "subject_name"]
 
-_MODEL = frozenset({"name", "sha256", "dimension", "precision", "max_tokens", "prompts", "normalized"})
+_MODEL = frozenset(
+    {
+        "name",
+        "sha256",
+        "dimension",
+        "precision",
+        "max_tokens",
+        "prompts",
+        "prompt_names",
+        "normalized",
+        "cut_texts",
+        "notes",
+    }
+)
 """What is known of every model; whatever else an embedder says of itself is listed after it."""
 
 
@@ -43,6 +56,12 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 ("Precision", _text(model.get("precision"))),
                 ("Longest input", f"{model['max_tokens']} tokens" if model.get("max_tokens") else DASH),
                 *((f"Prompt for a {role}", repr(prompt)) for role, prompt in (model.get("prompts") or {}).items()),
+                *(
+                    (f"Name of the prompt for a {role}", name)
+                    for role, name in (model.get("prompt_names") or {}).items()
+                    if name is not None
+                ),
+                *((f"{kind.capitalize()} cut", str(number)) for kind, number in (model.get("cut_texts") or {}).items()),
                 ("Normalised vectors", _text(model.get("normalized"))),
                 *(
                     (str(name).replace("_", " ").capitalize(), _text(value))
