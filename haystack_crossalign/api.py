@@ -208,11 +208,11 @@ def train_model(
 
 def _embedder(model: str | Embedder | None) -> Any:
     """The embedder itself, or the model of that name."""
-    if model is None or isinstance(model, str):
-        from haystack_crossalign.models.encoder import Encoder
+    from haystack_crossalign.models.encoder import Encoder
 
+    if model is None or isinstance(model, str):
         return Encoder(model or DEFAULT_MODEL)
-    return model
+    return model.counting_anew() if isinstance(model, Encoder) else model
 
 
 def _measures(measures: Sequence[str | Measure] | None) -> list[Measure] | None:

@@ -125,8 +125,13 @@ class Encoder:
 
         :param prompts: what goes before queries and documents.
         """
-        other = copy.copy(self)
+        other = self.counting_anew()
         other.prompts = prompts
+        return other
+
+    def counting_anew(self) -> Encoder:
+        """The same model with no text counted as cut yet, so that a result counts its own texts alone."""
+        other = copy.copy(self)
         other._cut = {"query": 0, "document": 0}
         return other
 

@@ -122,6 +122,10 @@ def test_every_text_that_was_cut_is_counted(tiny_model_folder: Path) -> None:
     model.encode_queries([six])
     model.encode_queries([f"{six} w9", seven])
     assert model.provenance()["cut_texts"] == {"queries": 2, "documents": 2}
+    again = model.counting_anew()
+    again.encode_queries([seven])
+    assert again.provenance()["cut_texts"] == {"queries": 1, "documents": 0}
+    assert model.provenance()["cut_texts"] == {"queries": 2, "documents": 2}
     # The prompt counts: with two more words, six are too many.
     prompted = encoder(tiny_model_folder, max_tokens=8, query_prefix="w1 w2 ")
     prompted.encode_queries([six, "w3 w4 w5 w6", "w3 w4 w5 w6 w7"])

@@ -29,6 +29,10 @@ def test_the_card_has_the_metadata_of_hubs_data_recipe_results_and_citation(fact
     metadata = yaml.safe_load(header)
     assert metadata["library_name"] == "sentence-transformers"
     assert metadata["language"] == ["en", "zh"]
+    # A folder is no name on a hub, which refuses such a card.
+    assert "base_model" not in metadata
+    of_hub = model_card({**facts, "model": {**facts["model"], "hub_name": "BAAI/bge-m3"}})
+    assert yaml.safe_load(of_hub.split("---\n", 2)[1])["base_model"] == "BAAI/bge-m3"
     assert "| triplets in memory | 40 | zh 40 | CC BY-SA 4.0 |" in body
     assert "2604.05684" in body
     recipe = yaml.safe_load(body.split("```yaml\n")[1].split("```")[0])

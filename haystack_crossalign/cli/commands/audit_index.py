@@ -350,7 +350,8 @@ def _checked_encoder(
     if not given["accept_model"] or encoder.provenance().get("dimension") != audit.view().fields.vector.dimension:
         check.require()
     audit.notes += check.findings
-    return encoder
+    # The check embeds documents of the index; texts of the audit are the queries.
+    return encoder.counting_anew() if hasattr(encoder, "counting_anew") else encoder
 
 
 def _described(
