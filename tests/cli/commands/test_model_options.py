@@ -215,6 +215,7 @@ def test_the_card_of_a_model_from_the_hub_names_it() -> None:
         "tool": {"version": "1"},
         "directions": 1,
         "criterion": "Max@R",
+        "similarity": {"name": "cosine"},
         "data": [],
         "notes": [],
     }
