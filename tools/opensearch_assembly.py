@@ -1,8 +1,9 @@
 """Lays out an OpenSearch server from the artefacts that ``docker/opensearch/pom.xml`` names.
 
-The distribution that OpenSearch publishes as a Maven artefact holds only its transport modules. Scripts, language
-analyzers, re-index and the further field types come as single jars that become modules with a descriptor of their own;
-k-NN and security come as plugin archives. Every file is compared with its SHA-256 in ``docker/opensearch/`` before it
+Until 3.4 the distribution that OpenSearch publishes as a Maven artefact holds only its transport modules. Scripts,
+language analyzers, re-index, processors of search pipelines and the further field types come as single jars that become
+modules with a descriptor of their own; since 3.6 the distribution holds them all. k-NN, neural search and security come
+as plugin archives. Every file is compared with its SHA-256 in ``docker/opensearch/`` before it
 is used. The result is kept in the user's cache directory and shared by all later starts.
 """
 
@@ -57,6 +58,13 @@ class Recipe:
 
 
 VERSIONS = {
+    "3.6.0": Recipe(
+        version="3.6.0",
+        java=(25, 25),
+        module_classes={},
+        policies=False,
+        plugins=("opensearch-knn", "neural-search"),
+    ),
     "3.4.0": Recipe(
         version="3.4.0",
         java=(21, 25),
@@ -77,12 +85,13 @@ VERSIONS = {
             "analysis-common": "analysis.common.CommonAnalysisPlugin",
             "reindex": "index.reindex.ReindexPlugin",
             "mapper-extras": "index.mapper.MapperExtrasPlugin",
+            "search-pipeline-common": "search.pipeline.common.SearchPipelineCommonModulePlugin",
         },
         policies=True,
-        plugins=("opensearch-knn", "opensearch-security"),
+        plugins=("opensearch-knn", "neural-search", "opensearch-security"),
     ),
 }
-EXTENDS = {"analysis-common": "lang-painless"}
+EXTENDS = {"analysis-common": "lang-painless", "search-pipeline-common": "lang-painless"}
 DESCRIPTOR = """description={name}
 version={version}
 name={name}

@@ -23,6 +23,9 @@ from opensearch_server import OpenSearchServer
 from requirements import docker_answers, require
 
 VERSIONS = ["3.4.0", "2.19.1"]
+WITH_PROCESSORS = ["3.6.0", "2.19.1"]
+"""Versions whose assembly has the processors of search pipelines; that of 3.4.0 lacks them."""
+
 EXTERNAL_URL = os.environ.get("CROSSALIGN_OPENSEARCH_URL")
 IMAGE = "opensearchproject/opensearch"
 

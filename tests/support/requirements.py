@@ -80,7 +80,7 @@ def browser() -> str | None:
 REQUIREMENTS = {
     "server": Requirement(
         "a real OpenSearch",
-        "Maven, OpenSSL, a JDK 17 and a JDK 21 or later (`make setup` on Debian), or CROSSALIGN_OPENSEARCH_URL",
+        "Maven, OpenSSL, a JDK 17 and a JDK 25 (`make setup` on Debian), or CROSSALIGN_OPENSEARCH_URL",
         _missing_server,
         "CROSSALIGN_SKIP_OPENSEARCH",
     ),

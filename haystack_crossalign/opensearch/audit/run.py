@@ -18,6 +18,7 @@ from haystack_crossalign.opensearch.audit.checkpoint import Checkpoint
 from haystack_crossalign.opensearch.audit.fields import LanguageValues, audit_fields
 from haystack_crossalign.opensearch.audit.options import AuditOptions, identity
 from haystack_crossalign.opensearch.audit.pacing import Pace
+from haystack_crossalign.opensearch.audit.pipelines import pipeline_notes
 from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
 from haystack_crossalign.opensearch.audit.result import Work, build_result, rows_without_ranks
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
@@ -105,7 +106,7 @@ class IndexAudit:
                 "would leave documents out; wait until the cluster has recovered"
             )
         self._language_of = LanguageValues(self._fields.language)
-        self.notes += notes
+        self.notes += [*notes, *pipeline_notes(self.client, self._fields)]
 
     def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:
         """The index as the audit sees it.

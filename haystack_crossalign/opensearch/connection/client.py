@@ -18,8 +18,15 @@ from opensearchpy.exceptions import SerializationError, TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.addresses import checked_address
-from haystack_crossalign.opensearch.connection.failures import explain, explain_answer, is_busy
+from haystack_crossalign.opensearch.connection.failures import (
+    RefusedRequestError,
+    explain,
+    explain_answer,
+    is_busy,
+    is_limit,
+)
 from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnection
+from haystack_crossalign.opensearch.connection.search_pipelines import SearchPipelines
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 
 __all__ = ["Answer", "Credentials", "Patience", "PointInTime", "ReadOnlyClient"]
@@ -79,10 +86,12 @@ class PointInTime:
 
     :param identifier: the server's id.
     :param keep_alive: how long the server keeps it after each search, for instance ``5m``.
+    :param index: index or alias that it is of.
     """
 
     identifier: str = field(repr=False)
     keep_alive: str = "5m"
+    index: str = ""
 
 
 class ReadOnlyClient:
@@ -123,6 +132,7 @@ class ReadOnlyClient:
         self.patience = patience or Patience()
         self.notes: list[str] = []
         self._request_cache = request_cache
+        self._pipelines = SearchPipelines()
         options: dict[str, Any] = credentials.options() if credentials else {}
         if signer is not None:
             options["http_auth"] = signer
@@ -239,37 +249,52 @@ class ReadOnlyClient:
             parameters={"keep_alive": keep_alive, "allow_partial_pit_creation": "false"},
             repeat_lost=False,
         )
-        view = PointInTime(str(answer["pit_id"]), keep_alive)
+        view = PointInTime(str(answer["pit_id"]), keep_alive, index)
         try:
             yield view
         finally:
             self._close(view)
 
     def search_all(
-        self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime, *, concurrent: int | None = None
+        self,
+        bodies: Sequence[Mapping[str, Any]],
+        target: str | PointInTime,
+        *,
+        concurrent: int | None = None,
+        as_served: bool = False,
     ) -> list[Answer]:
         """Answers to several searches, sent as one multi-search; those refused as too much are sent again.
 
-        Every answer is complete: all shards answered, none ran out of time.
+        Every answer is complete: all shards answered, none ran out of time. What index and cluster are set up to do to
+        searches that do not ask for it (a default search pipeline, a time limit) is left out, unless told otherwise.
 
         :param bodies: search requests.
         :param target: an index, or a point in time.
         :param concurrent: how many of them the server may work on at once; None leaves it to the server.
+        :param as_served: whether to search as users do, through the index's default search pipeline.
         :raises CrossAlignError: a search failed or is incomplete.
         """
+        if not as_served and not self._pipelines.can_be_left_out:
+            self._pipelines.require_none(_index_of(target), self.settings)
         answers: dict[int, Answer] = {}
         pending = list(range(len(bodies)))
         deadline = time.monotonic() + self.patience.total
         attempt = 0
         while pending:
             refused: Answer = {}
-            items = self._search_once([bodies[i] for i in pending], target, concurrent)
+            try:
+                items = self._search_once([bodies[i] for i in pending], target, concurrent, as_served)
+            except RefusedRequestError as error:
+                if as_served or not self._pipelines.is_not_understood(error):
+                    raise
+                self._pipelines.require_none(_index_of(target), self.settings)
+                continue
             for position, item in zip(tuple(pending), items, strict=True):
                 if "error" not in item:
                     self._check_complete(item)
                     answers[position] = item
                     pending.remove(position)
-                elif item.get("status") in _RETRY_ITEM:
+                elif item.get("status") in _RETRY_ITEM and not is_limit(item["error"]):
                     refused = item
                 else:
                     raise self._item_error(item)
@@ -281,15 +306,23 @@ class ReadOnlyClient:
                 attempt += 1
         return [answers[i] for i in range(len(bodies))]
 
+    def search_pipeline(self, name: str) -> Answer:
+        """Definition of a search pipeline; takes a right of the whole cluster."""
+        answer = self.request("GET", f"/_search/pipeline/{quote(name, safe='')}")
+        definition = answer.get(name)
+        return definition if isinstance(definition, dict) else {}
+
     def search(self, body: Mapping[str, Any], target: str | PointInTime) -> Answer:
         """Answer to one search, complete as in `search_all`."""
         return self.search_all([body], target)[0]
 
     def _search_once(
-        self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime, concurrent: int | None
+        self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime, concurrent: int | None, as_served: bool
     ) -> list[Answer]:
         lines = []
         for body in bodies:
+            if not as_served:
+                body = {**body, **self._pipelines.left_out()}
             header: dict[str, Any] = {"allow_partial_search_results": False}
             if self._request_cache is not None:
                 header["request_cache"] = self._request_cache
@@ -308,7 +341,10 @@ class ReadOnlyClient:
     def _check_complete(self, answer: Answer) -> None:
         # 'terminated_early' says nothing here: 3.x also sets it where an aggregation could be read off the index.
         if answer.get("timed_out") is not False:
-            raise ExternalError(f"{self.hosts[0]}: a search was cut short by the server, its numbers are incomplete")
+            raise ExternalError(
+                f"{self.hosts[0]}: a search was cut short by the server (search.default_search_timeout limits its "
+                "time), its numbers are incomplete"
+            )
         self._check_shards(answer, "search")
 
     def _check_shards(self, answer: Answer, what: str) -> None:
@@ -331,6 +367,10 @@ class ReadOnlyClient:
 
 def _not_opensearch(host: str, method: str, path: str) -> str:
     return f"{host}: what answers to {method} {path} is no OpenSearch"
+
+
+def _index_of(target: str | PointInTime) -> str:
+    return target.index if isinstance(target, PointInTime) else target
 
 
 def _existing(path: Path, what: str) -> Path:

@@ -19,6 +19,7 @@ __all__ = [
     "explain",
     "explain_answer",
     "is_busy",
+    "is_limit",
     "settled",
 ]
 
@@ -98,6 +99,8 @@ def explain_answer(status: int, detail: object, *, request: str, host: str) -> C
         )
     if "index_not_found_exception" in kinds:
         return InputError(f"{host}: {reason or 'no such index'}", source="index")
+    if is_limit(detail):
+        return ExternalError(f"{host}: the cluster's limits are too low for {request}: {_limit(detail) or reason}")
     if missing := _MISSING_SHARDS.search(reason):
         return ExternalError(
             f"{host}: shards of the index are missing ({missing[1]}), so that every number would be incomplete; bring "
@@ -106,6 +109,28 @@ def explain_answer(status: int, detail: object, *, request: str, host: str) -> C
     if status in _BUSY:
         return ExternalError(f"{host}: {request} still refused after waiting (status {status}): {reason}")
     return RefusedRequestError(f"{host}: {request} failed with status {status}: {reason}", status)
+
+
+def is_limit(detail: object) -> bool:
+    """Whether a server refused a request for its size: later it would as well, whatever the status says.
+
+    :param detail: the answer's ``error``.
+    """
+    return "too_many_buckets_exception" in _kinds(detail)
+
+
+def _limit(detail: object) -> str:
+    """The reason that names the setting."""
+    causes = [detail]
+    while causes:
+        cause = causes.pop()
+        if isinstance(cause, Mapping):
+            if cause.get("type") == "too_many_buckets_exception":
+                return str(cause.get("reason") or "")[:300]
+            causes += [*cause.values()]
+        elif isinstance(cause, list):
+            causes += cause
+    return ""
 
 
 def _kinds(detail: object) -> set[str]:

@@ -30,6 +30,7 @@ _READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(
         ("exists", "HEAD", rf"/{_INDEX}"),
         ("mapping", "GET", rf"/{_INDEX}/_mapping"),
         ("settings", "GET", rf"/{_INDEX}/_settings"),
+        ("search pipeline", "GET", r"/_search/pipeline/[^/?#*,]+"),
         ("alias", "GET HEAD", rf"(?:/{_INDEX})?/_alias(?:/[^/?#]+)?"),
         ("stats", "GET", rf"/{_INDEX}/_stats(?:/[a-z_,]+)?"),
         ("health", "GET", rf"/_cluster/health(?:/{_INDEX})?"),

@@ -294,7 +294,7 @@ class CountingBatch:
 
     def _tied_body(self, query: int, score: float, count: int) -> dict[str, Any]:
         """Request for the documents with exactly this score: the lowest ones of those that reach it."""
-        if count > MAX_TIED:
+        if count > self._most_tied:
             raise self._too_many_tied(f"{count} documents")
         return {
             "size": count,
@@ -313,21 +313,25 @@ class CountingBatch:
         if not others or exact_double(others[0]["_score"]) < score:
             return self.view.hit_language(first)
         body = {
-            "size": MAX_TIED,
+            "size": self._most_tied,
             "track_total_hits": False,
             "query": self.view.scoring.scored(self.vectors[query], minimum=score),
             **self.view.hit_fields(),
         }
         hits = self.view.client.search(body, self.view.target)["hits"]["hits"]
-        if len(hits) == MAX_TIED:
-            raise self._too_many_tied(f"{MAX_TIED} documents or more")
+        if len(hits) == self._most_tied:
+            raise self._too_many_tied(f"{self._most_tied} documents or more")
         if not hits:
             raise self.view.vanished("the document that scores highest")
         return self.view.hit_language(min(hits, key=lambda hit: tie_key(hit["_id"])))
+
+    @property
+    def _most_tied(self) -> int:
+        return min(MAX_TIED, self.view.fields.most_hits)
 
     def _too_many_tied(self, documents: str) -> InputError:
         return InputError(
             f"{documents} have the same score for one query, too many to order",
             field=self.view.fields.vector.name,
-            allowed=f"up to {MAX_TIED}",
+            allowed=f"up to {self._most_tied}",
         )

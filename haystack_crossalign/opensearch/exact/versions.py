@@ -290,12 +290,13 @@ class _OneQuery:
         """Tie key, language and version of the documents with this score that can matter: a version whose best
         document scores more stands above already."""
         if score not in self._tied:
-            count = self.documents_same.get(repr(score), MAX_TIED)
-            if count > MAX_TIED:
+            most = min(MAX_TIED, self.view.fields.most_hits)
+            count = self.documents_same.get(repr(score), most)
+            if count > most:
                 raise InputError(
                     f"{count} documents have the same score for one query, too many to order",
                     field=self.view.fields.vector.name,
-                    allowed=f"up to {MAX_TIED}",
+                    allowed=f"up to {most}",
                 )
             body = {
                 "size": count,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.search_pipelines import default_pipelines
 from haystack_crossalign.ranks import Similarity
 
-__all__ = ["Fields", "MappedField", "VectorField", "check_keyword", "flatten_mapping", "read_fields"]
+__all__ = ["MOST_HITS", "Fields", "MappedField", "VectorField", "check_keyword", "flatten_mapping", "read_fields"]
 
+MOST_HITS = 10_000
+"""Hits of one answer; servers refuse more unless an index allows it."""
+
+_WINDOW = "index.max_result_window"
 SPACES: dict[str, Similarity] = {"cosinesimil": "cosine", "innerproduct": "dot", "l2": "euclidean"}
 """Spaces whose documents can be scored exactly, and the similarity that orders documents as each does."""
 
@@ -51,12 +56,16 @@ class Fields:
     :param language: keyword field of the language, or None where documents have none.
     :param group: keyword field of the parallel group, or None where each document is a version of its own.
     :param indices: names of the real indices.
+    :param search_pipelines: default search pipeline of each index that has one: what users get passes through it.
+    :param most_hits: hits that one answer may hold.
     """
 
     vector: VectorField
     language: str | None
     group: str | None
     indices: tuple[str, ...]
+    search_pipelines: Mapping[str, str] = field(default_factory=dict)
+    most_hits: int = MOST_HITS
 
 
 @dataclass(frozen=True)
@@ -88,9 +97,9 @@ def read_fields(
         fields = dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
         default_space = settings[name]["settings"].get("index.knn.space_type", _DEFAULT_SPACE)
         vectors[name] = _vector_field(fields, vector, name, default_space)
-        for field in (language, group):
-            if field is not None:
-                check_keyword(fields, field, name)
+        for countable in (language, group):
+            if countable is not None:
+                check_keyword(fields, countable, name)
     first, *others = vectors.items()
     for name, other in others:
         if other != first[1]:
@@ -100,7 +109,12 @@ def read_fields(
                 field=vector,
                 seen=(first[1], other),
             )
-    return Fields(first[1], language, group, tuple(vectors))
+    return Fields(first[1], language, group, tuple(vectors), default_pipelines(settings), _most_hits(settings))
+
+
+def _most_hits(settings: Mapping[str, Any]) -> int:
+    """The lowest limit of the indices, and no more than they allow by default."""
+    return min([MOST_HITS, *(int(one["settings"].get(_WINDOW, MOST_HITS)) for one in settings.values())])
 
 
 def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, default_space: str) -> VectorField:

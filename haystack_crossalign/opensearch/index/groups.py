@@ -10,14 +10,13 @@ import numpy as np
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer
+from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
 
 __all__ = ["Member", "group_members", "members_by_id", "parallel_groups", "stored_text", "stored_value"]
 
 GROUPS_PER_REQUEST = 100
 IDS_PER_REQUEST = 1000
-MOST_HITS = 10_000
-"""Hits of one answer; servers refuse more by default."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +46,25 @@ def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[st
     """
     names = sorted(set(groups))
     found: dict[str, list[Member]] = {}
+    most = min(MOST_HITS, view.fields.most_hits)
     pending = [names[start : start + GROUPS_PER_REQUEST] for start in range(0, len(names), GROUPS_PER_REQUEST)]
     while pending:
         part = pending.pop()
         body = {
-            "size": MOST_HITS,
+            "size": most,
             "track_total_hits": True,
             "query": view.scoring.pool({"terms": {view.fields.group: part}}),
             **_wanted(view, stored),
         }
         answer = view.client.search(body, view.target)
         total = int(answer["hits"]["total"]["value"])
-        if total > MOST_HITS:
+        if total > most:
             if len(part) == 1:
                 raise InputError(
                     "a group with too many documents: this field does not hold parallel groups",
                     field=view.fields.group,
                     seen=f"{total} documents in '{part[0]}'",
-                    allowed=f"up to {MOST_HITS} documents, the language versions of one content",
+                    allowed=f"up to {most} documents, the language versions of one content",
                 )
             pending += [part[: len(part) // 2], part[len(part) // 2 :]]
             continue
@@ -82,8 +82,9 @@ def members_by_id(view: IndexView, ids: Iterable[str], *, stored: Sequence[str] 
     """
     names = sorted(set(ids))
     found: dict[str, Member] = {}
-    for start in range(0, len(names), IDS_PER_REQUEST):
-        part = names[start : start + IDS_PER_REQUEST]
+    step = max(1, min(IDS_PER_REQUEST, view.fields.most_hits - 1))
+    for start in range(0, len(names), step):
+        part = names[start : start + step]
         # One more than asked for shows ids that several documents share.
         query = {"bool": {"filter": [{"ids": {"values": part}}]}}
         body = {"size": len(part) + 1, "track_total_hits": True, "query": query, **_wanted(view, stored)}

@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import PointInTime
+from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries
-from haystack_crossalign.opensearch.live.lists import MOST_HITS, Hit, read_hits
+from haystack_crossalign.opensearch.live.lists import Hit, read_hits
 from haystack_crossalign.ranks.ties import tie_key
 
 __all__ = ["MOST_TOP", "exact_top", "unit_of"]
@@ -57,7 +58,8 @@ def exact_top(
     for start in range(0, len(asked), batch):
         pending = list(range(start, min(start + batch, len(asked))))
         found += [[] for _ in pending]
-        size = min(k + _SLACK, MOST_HITS)
+        most = min(MOST_HITS, view.fields.most_hits)
+        size = min(k + _SLACK, most)
         while pending:
             bodies = [
                 {
@@ -76,14 +78,14 @@ def exact_top(
                 if len(hits) < size or (top and len(top) >= k and hits[-1].score < top[k - 1].score):
                     found[row] = top
                     pending.remove(row)
-            if pending and size == MOST_HITS:
+            if pending and size == most:
                 raise InputError(
-                    f"{MOST_HITS} documents do not reach to the end of the {k} best "
+                    f"{most} documents do not reach to the end of the {k} best "
                     f"{'versions' if by_version else 'documents'} of a query: too many score the same",
                     field=view.fields.vector.name,
-                    allowed=f"up to {MOST_HITS} documents",
+                    allowed=f"up to {most} documents",
                 )
-            size = min(size * _GROWTH, MOST_HITS)
+            size = min(size * _GROWTH, most)
     return found
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer, PointInTime
+from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double
 
@@ -29,9 +30,6 @@ __all__ = [
     "fuse",
     "read_hits",
 ]
-
-MOST_HITS = 10_000
-"""Hits of one answer, and neighbours of one search; servers refuse more by default."""
 
 _RRF = 61
 """Constant of the fusion for places counted from 0: the 60 of Cormack et al. (2009) for those counted from 1."""
@@ -132,7 +130,7 @@ class KnnRetrieval:
         :raises InputError: no vectors, vectors that do not fit the field, or a depth that servers refuse.
         :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
         """
-        checked_depth(depth)
+        checked_depth(depth, self._view.fields.most_hits)
         if vectors is None or len(vectors) != len(texts):
             raise InputError(
                 "the queries need a vector each", field="vectors", seen=None if vectors is None else len(vectors)
@@ -159,6 +157,7 @@ class KnnRetrieval:
             "field": self._view.fields.vector.name,
             "efficient_filtering": self._efficient_filtering,
             "search_kwargs": self._search_kwargs,
+            **_served_through(self._view),
         }
 
     def _query(self, vector: Sequence[float], depth: int) -> dict[str, Any]:
@@ -216,7 +215,7 @@ class Bm25Retrieval:
         :raises InputError: a depth that servers refuse.
         :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
         """
-        checked_depth(depth)
+        checked_depth(depth, self._view.fields.most_hits)
         return _search(
             self._view, lambda row: self._query(texts[row]), len(texts), depth, target, self._batch, self._concurrent
         )
@@ -232,6 +231,7 @@ class Bm25Retrieval:
             "field": self._content_field,
             "fuzziness": self._fuzziness,
             "operator": self._operator,
+            **_served_through(self._view),
         }
 
     def _query(self, text: str) -> dict[str, Any]:
@@ -310,13 +310,14 @@ def fuse(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
     return sorted(fused, key=lambda hit: hit.score, reverse=True)
 
 
-def checked_depth(depth: int) -> int:
+def checked_depth(depth: int, most: int = MOST_HITS) -> int:
     """The depth of a list, if servers allow it.
 
-    :raises InputError: it is less than 1 or more than `MOST_HITS`.
+    :param most: hits that one answer may hold, from `haystack_crossalign.opensearch.index.fields.Fields`.
+    :raises InputError: it is less than 1 or more than that.
     """
-    if not 1 <= depth <= MOST_HITS:
-        raise InputError("no such depth of a list", field="depth", seen=depth, allowed=f"1 to {MOST_HITS}")
+    if not 1 <= depth <= most:
+        raise InputError("no such depth of a list", field="depth", seen=depth, allowed=f"1 to {most}")
     return depth
 
 
@@ -351,5 +352,34 @@ def _search(
             {"size": depth, "track_total_hits": False, "query": query(row), **view.hit_fields()}
             for row in range(start, min(start + batch, count))
         ]
-        lists += [read_hits(view, answer) for answer in view.client.search_all(bodies, target, concurrent=concurrent)]
-    return lists
+        answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True)
+        lists += [read_hits(view, answer) for answer in answers]
+    return _as_stored(view, lists, target, batch * depth) if view.fields.search_pipelines else lists
+
+
+def _served_through(view: IndexView) -> dict[str, Any]:
+    """For the provenance: the default search pipelines that the lists passed through, where there are any."""
+    pipelines = dict(view.fields.search_pipelines)
+    return {"search_pipelines": pipelines} if pipelines else {}
+
+
+def _as_stored(view: IndexView, lists: list[list[Hit]], target: str | PointInTime, most: int) -> list[list[Hit]]:
+    """The lists with language and group as the index holds them: a search pipeline may rename or drop fields."""
+    names = sorted({hit.id for row in lists for hit in row})
+    known: dict[str, set[tuple[str, str | None]]] = {}
+    step = max(1, min(most, view.fields.most_hits) // 2)
+    for start in range(0, len(names), step):
+        part = names[start : start + step]
+        # Behind an alias several documents may share an id: then the hit itself has to tell.
+        body = {"size": view.fields.most_hits, "query": {"ids": {"values": part}}, **view.hit_fields()}
+        for hit in view.client.search(body, target)["hits"]["hits"]:
+            known.setdefault(str(hit["_id"]), set()).add((view.hit_language(hit), view.hit_group(hit)))
+
+    def stored(hit: Hit) -> Hit:
+        values = known.get(hit.id, set())
+        if len(values) != 1:
+            return hit
+        ((language, group),) = values
+        return replace(hit, language=language, group=group)
+
+    return [[stored(hit) for hit in row] for row in lists]

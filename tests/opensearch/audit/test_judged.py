@@ -3,81 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from live_audit import GROUPS, LANGUAGES, parallel_documents, write_queries
-from live_command import Finished, run_command
+from live_audit import GROUPS, LANGUAGES
+from live_judged import INDEX, audit, grouped, judged, mapping_of, ranks_in_numpy, ranks_in_result
 
 GROUPINGS = ("unmapped", "none", "some", "all")
-
-
-def grouped(grouping: str, chunks: int) -> dict[str, dict[str, Any]]:
-    """The documents of `parallel_documents` whose groups are all there, or those of every third content alone."""
-    documents = parallel_documents(chunks=chunks)
-    for document in documents.values():
-        group = document.pop("group")
-        if grouping == "all" or (grouping == "some" and int(group[1:]) % 3 == 0):
-            document["parallel_id"] = group
-    return documents
-
-
-def judged(path: Path, documents: Iterable[str]) -> list[dict[str, Any]]:
-    """The queries of `write_queries`, each naming all documents of its content."""
-    queries = [json.loads(line) for line in write_queries(path).read_text(encoding="utf-8").splitlines()]
-    for query in queries:
-        content = query.pop("group")[1:]
-        query["relevant"] = [name for name in documents if name.split("-")[1] == content]
-    path.write_text("".join(json.dumps(query) + "\n" for query in queries), encoding="utf-8")
-    return queries
-
-
-def ranks_in_numpy(
-    documents: dict[str, dict[str, Any]], queries: list[dict[str, Any]]
-) -> dict[str, list[tuple[str, int]]]:
-    """Language and rank of each relevant version by query, from the cosines of all documents."""
-    units = {
-        name: (one["parallel_id"], one["language"]) if "parallel_id" in one else (name, one["language"])
-        for name, one in documents.items()
-    }
-    matrix = np.array([one["embedding"] for one in documents.values()])
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    found = {}
-    for query in queries:
-        best: dict[tuple[str, str], float] = {}
-        for name, score in zip(documents, (matrix @ np.array(query["embedding"])).tolist(), strict=True):
-            best[units[name]] = max(best.get(units[name], -np.inf), score)
-        relevant = {units[name] for name in query["relevant"]}
-        found[query["id"]] = sorted(
-            (language, 1 + sum(other > best[group, language] for other in best.values()))
-            for group, language in relevant
-        )
-    return found
-
-
-def ranks_in_result(result: dict[str, Any], kind: str) -> dict[str, list[tuple[str, int]]]:
-    columns = result["queries"]
-    return {
-        columns["id"][place]: sorted(zip(columns["versions"][place], columns["ranks"][place], strict=True))
-        for place, row in enumerate(columns["row"])
-        if result["rows"][row]["kind"] == kind
-    }
-
-
-def mapping_of(indexing: Any, grouping: str) -> dict[str, Any]:
-    mapping: dict[str, Any] = indexing.mapping(12)
-    del mapping["properties"]["group"]
-    if grouping != "unmapped":
-        mapping["properties"]["parallel_id"] = {"type": "keyword"}
-    return mapping
-
-
-def audit(server: Any, folder: Path, *arguments: str) -> Finished:
-    command = ["--queries", str(folder / "queries.jsonl"), "--index", "audit-judged", "--depth", "200", *arguments]
-    return run_command(folder, *command, environment={"CROSSALIGN_HOSTS": server.url})
 
 
 @pytest.mark.parametrize("chunks", [1, 3])
@@ -86,7 +20,7 @@ def test_every_judged_document_has_the_rank_that_numpy_finds(
     opensearch: Any, indexing: Any, tmp_path: Path, grouping: str, chunks: int
 ) -> None:
     documents = grouped(grouping, chunks)
-    indexing.create(opensearch, "audit-judged", documents, mapping_of(indexing, grouping))
+    indexing.create(opensearch, INDEX, documents, mapping_of(indexing, grouping))
     queries = judged(tmp_path / "queries.jsonl", documents)
     expected = ranks_in_numpy(documents, queries)
     # As `crossalign audit --quiet` leaves it, and with all that is printed.
@@ -109,7 +43,7 @@ def test_every_judged_document_has_the_rank_that_numpy_finds(
 
 def test_documents_without_groups_can_be_sampled(opensearch: Any, indexing: Any, tmp_path: Path) -> None:
     documents = grouped("some", 1)
-    indexing.create(opensearch, "audit-judged", documents, mapping_of(indexing, "some"))
+    indexing.create(opensearch, INDEX, documents, mapping_of(indexing, "some"))
     judged(tmp_path / "queries.jsonl", documents)
     finished = audit(opensearch, tmp_path, "--sample", "0.5", "--quiet")
     assert (finished.code, finished.message) == (0, "")
@@ -122,7 +56,7 @@ def test_a_row_without_any_rank_ends_with_an_error_and_its_result(
     opensearch: Any, indexing: Any, tmp_path: Path, quiet: bool
 ) -> None:
     documents = grouped("some", 3)
-    indexing.create(opensearch, "audit-judged", documents, mapping_of(indexing, "some"))
+    indexing.create(opensearch, INDEX, documents, mapping_of(indexing, "some"))
     queries = judged(tmp_path / "queries.jsonl", documents)
     # Relevant to Arabic queries are contents outside of the filter alone; one of them is in a group, two are not.
     contents = [name for name in documents if name.split("-")[1] in {"0", "1", "2"}]
@@ -156,7 +90,7 @@ def test_the_plain_names_are_read_where_the_index_names_its_fields_otherwise(
     mapping = mapping_of(indexing, "all")
     text = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}
     mapping["properties"] |= {"language": text, "parallel_id": text}
-    indexing.create(opensearch, "audit-judged", documents, mapping)
+    indexing.create(opensearch, INDEX, documents, mapping)
     fields = ["--language-field", "language.keyword", "--group-field", "parallel_id.keyword"]
     queries = judged(tmp_path / "queries.jsonl", documents)
     expected = ranks_in_numpy(documents, queries)

@@ -1,0 +1,62 @@
+"""What an index's default search pipeline does to the lists that users get, in sentences for the report."""
+
+from __future__ import annotations
+
+from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.index.fields import Fields
+
+__all__ = ["pipeline_notes"]
+
+_PARTS = ("request_processors", "response_processors", "phase_results_processors")
+_FILTER = "filter_query"
+
+
+def pipeline_notes(client: ReadOnlyClient, fields: Fields) -> list[str]:
+    """Sentences about the default search pipelines; empty where no index has one.
+
+    Ranks are counted among all documents that the user's own filter leaves. A pipeline with a ``filter_query`` shows
+    users fewer of them: that is told, and left to ``--filter`` to repeat.
+
+    :param client: connection; without the right to read a pipeline's definition, what it does is not told.
+    :param fields: from `haystack_crossalign.opensearch.index.fields.read_fields`.
+    """
+    named = fields.search_pipelines
+    notes = []
+    for name in sorted(set(named.values())):
+        processors = _processors(client, name)
+        told = "its definition could not be read" if processors is None else ", ".join(processors) or "empty"
+        where = ", ".join(f"'{index}'" for index, pipeline in named.items() if pipeline == name)
+        note = (
+            f"searches of {where} pass through the default search pipeline '{name}' ({told}): the lists that users get "
+            "do, and those shown here; exact ranks are counted without it"
+        )
+        if processors is not None and _FILTER in processors:
+            note += (
+                f"; its {_FILTER} hides documents from users that exact ranks count: repeat it with --filter to rank "
+                "among what users can see"
+            )
+        notes.append(note)
+    if named and (len(set(named.values())) > 1 or len(named) < len(fields.indices)):
+        each = ", ".join(f"'{index}': {named.get(index, 'none')}" for index in fields.indices)
+        notes.append(
+            f"the indices have different default search pipelines ({each}): the server applies one of them, or none, "
+            "to a search of all"
+        )
+    return notes
+
+
+def _processors(client: ReadOnlyClient, name: str) -> list[str] | None:
+    """Types of a pipeline's processors in their order; None where it cannot be read."""
+    try:
+        definition = client.search_pipeline(name)
+    except CrossAlignError:
+        # The right is one of the whole cluster, and no number depends on it.
+        return None
+    return [
+        str(kind)
+        for part in _PARTS
+        for processor in definition.get(part) or ()
+        if isinstance(processor, dict)
+        for kind in processor
+    ]
