@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from haystack_crossalign.messages import one_line, shortened, shown
+from haystack_crossalign.redaction import redacted
+
 __all__ = ["CrossAlignError", "ExternalError", "InputError"]
+
+_LONGEST = 950
+"""Characters of a message. With the program's name in front it stays below 1,000."""
 
 
 class CrossAlignError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose.
+
+    Its message is one line of bounded length, without control characters and without secrets, whatever it quotes.
+
+    :param message: what is wrong.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(redacted(message, own=True), _LONGEST))
 
 
 EXIT_CODE_FILE = "CROSSALIGN_EXIT_CODE_FILE"
@@ -49,14 +63,17 @@ class InputError(CrossAlignError, ValueError):
         super().__init__(self._message())
 
     def _message(self) -> str:
-        where = [part for part in (self.source, self.line and f"line {self.line}") if part]
+        # Each part is cut by itself, so that a long name hides neither the problem nor what is allowed.
+        source = None if self.source is None else shortened(self.source, 250)
+        where = [part for part in (source, self.line and f"line {self.line}") if part]
         if self.field is not None:
-            where.append(f"field '{self.field}'")
-        text = f"{', '.join(where)}: {self.problem}" if where else self.problem
+            where.append(f"field '{shortened(self.field, 120)}'")
+        problem = shortened(self.problem, 300)
+        text = f"{', '.join(where)}: {problem}" if where else problem
         if self.seen is not ...:
-            text += f"; seen: {_shorten(repr(self.seen))}"
+            text += f"; seen: {shown(self.seen)}"
         if self.allowed is not None:
-            text += f"; allowed: {self.allowed}"
+            text += f"; allowed: {shortened(self.allowed, 400)}"
         return text
 
 
@@ -64,7 +81,3 @@ class ExternalError(CrossAlignError):
     """A fault outside of the input: a server that does not answer, a model that cannot be loaded."""
 
     exit_code = 3
-
-
-def _shorten(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -33,6 +33,7 @@ from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.opensearch.index.snapshot import Snapshot, changes_between, frozen, take_snapshot
 from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries, with_vectors
+from haystack_crossalign.redaction import redacted_values
 
 __all__ = ["FinishedAudit", "IndexAudit", "RetrievalFactory", "audit_index"]
 
@@ -231,7 +232,7 @@ class IndexAudit:
             warnings += self._judge_changes(before, after, is_frozen=is_frozen)
         empty = tuple(rows_without_ranks(work))
         language_notes = self._language_of.notes if self._language_of is not None else []
-        live = {
+        told = {
             "index": self.settings.index,
             "cluster": self._cluster,
             "point_in_time": is_frozen,
@@ -244,8 +245,8 @@ class IndexAudit:
             else {"queries": plan.queries, "documents_scored": plan.documents_scored, "max_load": plan.max_load},
             "partial": None if stopped is None else self._partial(stopped, tasks, records),
             "warnings": [*empty, *warnings, *language_notes, *self.notes],
-            **(result.live or {}),
         }
+        live = {**redacted_values(told), **(result.live or {})}
         return FinishedAudit(replace(result, live=live), stopped, empty)
 
     def _work(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.settings import flag_of, variable_of
+from haystack_crossalign.redaction import keep_secret
 
 __all__ = ["read_secret"]
 
@@ -37,6 +38,7 @@ def read_secret(name: str, file: Path | None, environ: Mapping[str, str], notes:
     value = value.rstrip("\r\n")
     if not value:
         raise InputError(f"the {name.replace('_', ' ')} is empty", source=source)
+    keep_secret(value)
     return value
 
 

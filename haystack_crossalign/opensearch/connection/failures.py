@@ -10,6 +10,7 @@ from opensearchpy.exceptions import ConnectionError as LostConnection
 from opensearchpy.exceptions import ConnectionTimeout, SSLError, TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.redaction import redacted
 
 __all__ = [
     "ContradictionError",
@@ -150,18 +151,32 @@ def _kinds(detail: object) -> set[str]:
 
 def _reason(detail: object, limit: int = 300) -> str:
     """The most telling reason: that of the first root cause, with what caused it."""
-    if not isinstance(detail, Mapping):
-        return str(detail)[:limit]
-    causes: Any = detail.get("root_cause") or [detail]
-    text = str(causes[0].get("reason") or detail.get("reason") or "")
-    inner = detail.get("caused_by")
-    if not text and isinstance(inner, Mapping):
-        return _reason(inner, limit)
-    for shard in (detail.get("failed_shards") or [])[:1]:
-        inner = (shard.get("reason") or {}).get("caused_by") or {}
-        if inner.get("reason") and inner["reason"] not in text:
-            text += f" ({inner['reason']})"
-    return text[:limit]
+    texts = [_told(detail)] if not isinstance(detail, Mapping) else []
+    while isinstance(detail, Mapping) and not texts:
+        told = _told(_mapping(_first(detail.get("root_cause"))).get("reason")) or _told(detail.get("reason"))
+        if not told:
+            detail = detail.get("caused_by")
+            continue
+        texts = [told]
+        cause = _mapping(_mapping(_mapping(_first(detail.get("failed_shards"))).get("reason")).get("caused_by"))
+        inner = _told(cause.get("reason"))
+        if inner and inner not in told:
+            texts.append(f"({inner})")
+    # Redacted before it is cut, since a part of a secret gives it away as well.
+    return redacted(" ".join(texts))[:limit]
+
+
+def _told(value: object) -> str:
+    """What an answer says in one of its fields, which may be of any type where a proxy answers."""
+    return "" if value is None else str(value)[:100_000]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else None
 
 
 def _tls_failure(cause: str) -> str:
@@ -178,7 +193,7 @@ def _tls_failure(cause: str) -> str:
 
 def _cause(error: TransportError) -> str:
     """What the network layer said, without object addresses."""
-    return re.sub(r"<[^>]* object at 0x[0-9a-f]+>(?:: )?", "", str(error.error))[:300]
+    return redacted(re.sub(r"<[^>]* object at 0x[0-9a-f]+>(?:: )?", "", str(error.error)))[:300]
 
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.redaction import keep_secret
 
 __all__ = ["Signer", "aws_signer"]
 
@@ -58,7 +59,11 @@ def aws_signer(region: str | None, service: str = "es") -> Signer:
 
     def signed(method: str, url: str, body: bytes | None) -> Mapping[str, str]:
         try:
-            return sign(method, url, body)
+            headers = sign(method, url, body)
+            current = credentials.get_frozen_credentials()
+            keep_secret(current.secret_key)
+            keep_secret(current.token or "")
+            return headers
         except BotoCoreError as error:
             # Renewing can fail hours after the start; its texts may quote answers of the credential service.
             raise ExternalError(f"AWS: the credentials cannot be renewed ({type(error).__name__})") from None

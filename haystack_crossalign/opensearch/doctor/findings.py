@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.messages import one_line
+from haystack_crossalign.redaction import redacted
 
 __all__ = ["Diagnosis", "Finding", "failed", "ok", "outside", "warning"]
 
 SCHEMA = "crossalign.doctor/1"
+_LONGEST = 950
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Finding:
     seen: str
     advice: str = ""
     exit_code: int = 0
+
+    def __post_init__(self) -> None:
+        # Much of it is what the server says of itself: its version, names of indices and fields.
+        object.__setattr__(self, "seen", one_line(redacted(self.seen), _LONGEST))
 
     def to_dict(self) -> dict[str, str]:
         """As JSON values."""
