@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from haystack_crossalign.config.plain_yaml import YAML_FAULTS, compose_yaml, parse_yaml, read_yaml_text
 from haystack_crossalign.errors import InputError
 
-__all__ = ["YAML_FAULTS", "Origin", "Settings", "apply_override", "parse_yaml", "read_yaml"]
-
-_LARGEST = 1_000_000
-_DEEPEST = 20
-_MOST = 100_000
+__all__ = ["Origin", "Settings", "apply_override", "read_yaml"]
 
 
 @dataclass(frozen=True)
@@ -59,22 +56,7 @@ def read_yaml(path: Path, what: str = "recipe") -> Settings:
     :param what: what messages call it.
     :raises InputError: when it is missing, no YAML, has a key twice or is something else.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError("no such file", source=path, allowed=f"a {what} in YAML") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", source=path, allowed=f"a {what} in YAML, UTF-8") from error
-    if len(text) > _LARGEST:
-        raise InputError(f"too long for a {what}", source=path, seen=len(text), allowed=f"{_LARGEST} characters")
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "cannot be read"
-        raise InputError(f"not YAML: {problem}", source=path, line=mark.line + 1 if mark else None) from error
-    except RecursionError as error:
-        raise InputError("nested too deeply", source=path, allowed=f"{_DEEPEST} levels, {_MOST} values") from error
+    node = compose_yaml(read_yaml_text(path, what)[0], path, what)
     if not isinstance(node, yaml.MappingNode):
         raise InputError(f"not a {what}", source=path, allowed="a mapping of sections")
     origins: dict[tuple[str | int, ...], Origin] = {}
@@ -94,10 +76,7 @@ def apply_override(settings: Settings, override: str) -> None:
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise InputError("not of the form key=value", source="--set", seen=override, allowed="section.key=value")
-    try:
-        value = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise InputError("the value is not YAML", source="--set", field=key, seen=text) from error
+    value = parse_yaml(text, "--set", "value", field=key)
     path: list[str | int] = []
     made: list[int] = []  # lengths of the paths to sections that were not there
     place: Any = settings.values
@@ -132,20 +111,16 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def _value(node: yaml.Node, path: tuple[str | int, ...], origins: dict[Any, Origin], source: str) -> Any:
-    line = node.start_mark.line + 1
-    # An alias may stand inside what it names, or multiply it.
-    problem = "nested too deeply" if len(path) > _DEEPEST else "too many values" if len(origins) > _MOST else None
-    if problem is not None:
-        allowed = f"{_DEEPEST} levels, {_MOST} values"
-        raise InputError(problem, source=source, line=line, field=dotted(path[:3]), allowed=allowed)
-    origins[path] = Origin(source, line)
+    origins[path] = Origin(source, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         made: dict[str, Any] = {}
-        for key, child, line in _entries(node, source):
-            if key in made:
-                raise InputError("the key stands twice", source=source, line=line, field=dotted((*path, key)))
-            made[key] = _value(child, (*path, key), origins, source)
-            origins[(*path, key)] = Origin(source, line)
+        for key, child in node.value:
+            name = str(key.value)
+            if name in made:  # 1 and "1" are two keys to YAML, and one here
+                line = key.start_mark.line + 1
+                raise InputError("the key stands twice", source=source, line=line, field=dotted((*path, name)))
+            made[name] = _value(child, (*path, name), origins, source)
+            origins[(*path, name)] = Origin(source, key.start_mark.line + 1)
         return made
     if isinstance(node, yaml.SequenceNode):
         return [_value(child, (*path, number), origins, source) for number, child in enumerate(node.value)]
@@ -154,14 +129,6 @@ def _value(node: yaml.Node, path: tuple[str | int, ...], origins: dict[Any, Orig
     except YAML_FAULTS as error:
         problem = "a value of an unknown kind"
         raise InputError(problem, source=source, line=node.start_mark.line + 1, field=dotted(path)) from error
-
-
-def _entries(node: yaml.MappingNode, source: str) -> Iterator[tuple[str, yaml.Node, int]]:
-    for key, child in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
-            raise InputError("a key must be a text", source=source, line=line)
-        yield key.value, child, line
 
 
 class _Plain(yaml.constructor.SafeConstructor):  # type: ignore[misc]
@@ -173,23 +140,3 @@ class _Plain(yaml.constructor.SafeConstructor):  # type: ignore[misc]
 
     def value(self) -> Any:
         return self.construct_object(self.node)
-
-
-YAML_FAULTS = (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError)
-"""What PyYAML raises at values: a date that is none, ``!!int ''``, ``!!timestamp x`` are no YAMLErrors to it."""
-
-
-def parse_yaml(text: str) -> Any:
-    """Read a text by YAML's safe rules.
-
-    :param text: one YAML document.
-    :raises yaml.YAMLError: when it is none.
-    """
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise
-    except RecursionError as error:
-        raise yaml.YAMLError("nested too deeply") from error
-    except YAML_FAULTS as error:
-        raise yaml.YAMLError("a value is not what its form or its tag says") from error

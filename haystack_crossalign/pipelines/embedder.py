@@ -16,6 +16,7 @@ from haystack_crossalign.opensearch.index.fields import SPACES
 from haystack_crossalign.pipelines.file import load_pipeline, read_pipeline_file
 from haystack_crossalign.pipelines.guard import built_parts
 from haystack_crossalign.ranks import Similarity
+from haystack_crossalign.redaction import redacted
 
 __all__ = ["PipelineEmbedder"]
 
@@ -49,12 +50,13 @@ class PipelineEmbedder:
         self._dimension: int | None = None
 
     @classmethod
-    def from_yaml(cls, path: str | Path) -> PipelineEmbedder:
+    def from_yaml(cls, path: str | Path, *, trust_remote_code: bool = False) -> PipelineEmbedder:
         """Read the pipeline from a file.
 
+        :param trust_remote_code: whether its models may run code that comes with them.
         :raises InputError: when the file cannot be read or is no such pipeline.
         """
-        file = read_pipeline_file(path, allowed=_ALLOWED)
+        file = read_pipeline_file(path, allowed=_ALLOWED, trust_remote_code=trust_remote_code)
         return cls(load_pipeline(file), name=file.path.name, sha256=file.sha256)
 
     def encode_queries(
@@ -117,7 +119,7 @@ class PipelineEmbedder:
             output: dict[str, Any] = pipeline.run({name: inputs})[name]
         except (PipelineError, PipelineRuntimeError) as error:
             cause = error.__cause__ or error
-            raise ExternalError(f"the embedder '{name}' of {self._name} failed: {cause}") from error
+            raise ExternalError(f"the embedder '{name}' of {self._name} failed: {redacted(str(cause))}") from error
         return output
 
     def _matrix(

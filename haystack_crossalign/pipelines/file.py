@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from haystack import Pipeline
 from haystack.core.errors import DeserializationError, PipelineError
 
-from haystack_crossalign.config.yaml_file import parse_yaml
+from haystack_crossalign.config.plain_yaml import parse_yaml, read_yaml_text, refuse_remote_code
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.redaction import keep_named_secrets, redacted
 
 __all__ = ["PipelineFile", "load_pipeline", "read_pipeline_file"]
+
+# Haystack's loader raises whatever a malformed mapping trips over.
+_FAULTS = (
+    DeserializationError,
+    PipelineError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ImportError,
+    RecursionError,
+    OSError,
+    AssertionError,
+)
 
 
 @dataclass(frozen=True)
@@ -34,29 +48,21 @@ class PipelineFile:
     allowed: str
 
 
-def read_pipeline_file(path: str | Path, *, allowed: str) -> PipelineFile:
+def read_pipeline_file(path: str | Path, *, allowed: str, trust_remote_code: bool = False) -> PipelineFile:
     """Read the mapping; nothing of it is built or imported.
 
     :param allowed: what is expected of the pipeline, in words.
-    :raises InputError: when the file cannot be read or holds no components.
+    :param trust_remote_code: whether its models may run code that comes with them.
+    :raises InputError: when the file cannot be read, holds no components, or asks for code that is not to be run.
     """
     path = Path(path)
-    try:
-        raw = path.read_bytes()
-        text = raw.decode("utf-8")
-    except FileNotFoundError as error:
-        raise InputError("no such file", source=path, allowed=allowed) from error
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", source=path, allowed="a file") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"invalid UTF-8 at byte {error.start}", source=path, allowed=allowed) from error
-    try:
-        data = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"is no YAML: {' '.join(str(error).split())}", source=path, allowed=allowed) from error
+    text, sha256 = read_yaml_text(path, "pipeline", allowed)
+    data = parse_yaml(text, path, "pipeline")
+    if not trust_remote_code:
+        refuse_remote_code(data, path)
     if not isinstance(data, dict) or not isinstance(data.get("components"), dict):
         raise InputError("holds no components", source=path, field="components", allowed=allowed)
-    return PipelineFile(path, data, hashlib.sha256(raw).hexdigest(), allowed)
+    return PipelineFile(path, data, sha256, allowed)
 
 
 def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> Pipeline:
@@ -66,9 +72,11 @@ def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> 
     :param data: what to build instead of the file's mapping.
     :raises InputError: when it is no pipeline, or names a class that is missing or not allowed.
     """
+    data = file.data if data is None else data
+    keep_named_secrets(data, os.environ)
     try:
-        return Pipeline.from_dict(dict(file.data if data is None else data))
-    except (DeserializationError, PipelineError, ValueError, TypeError, KeyError, AttributeError) as error:
+        pipeline = Pipeline.from_dict(dict(data))
+    except _FAULTS as error:
         # Haystack's loader raises whatever a malformed mapping trips over; the file is at fault in each case. Of its
         # message only the first line is told: the others repeat the parameters, which may hold secrets. Where it only
         # announces them, the error behind it says what is wrong.
@@ -80,7 +88,13 @@ def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> 
             source=file.path,
             allowed=f"{file.allowed}, of classes on Haystack's allow-list (HAYSTACK_DESERIALIZATION_ALLOWLIST)",
         ) from error
+    parts: list[Any] = [part for _, part in pipeline.walk()]
+    for part in parts:
+        # Ours is drawn, where a person looks; others would go into log files.
+        if isinstance(getattr(part, "progress_bar", None), bool):
+            part.progress_bar = False
+    return pipeline
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return redacted(str(error)).splitlines()[0] if str(error) else type(error).__name__

@@ -28,6 +28,7 @@ from haystack_crossalign.pipelines.documents import comparison_value
 from haystack_crossalign.pipelines.file import PipelineFile, load_pipeline, read_pipeline_file
 from haystack_crossalign.pipelines.guard import guarded_mapping, hold_to_reading, refuse_named_writers
 from haystack_crossalign.pipelines.shape import PipelineShape, cut_to_documents
+from haystack_crossalign.redaction import redacted
 
 __all__ = ["QueryPipeline"]
 
@@ -97,6 +98,7 @@ class QueryPipeline:
         group_field: str | None = "parallel_id",
         timeout: float = 60.0,
         environ: Mapping[str, str] | None = None,
+        trust_remote_code: bool = False,
     ) -> QueryPipeline:
         """Read, check and build a pipeline; nothing is sent yet.
 
@@ -109,9 +111,10 @@ class QueryPipeline:
         :param group_field: meta field of the parallel group, None where there is none.
         :param timeout: seconds to wait for an answer, where a store names no time limit.
         :param environ: environment for ``${NAME}`` in hosts and index; None: that of the process.
+        :param trust_remote_code: whether models of the pipeline may run code that comes with them.
         :raises InputError: the file is no such pipeline, holds a writer, or has no single result.
         """
-        file = read_pipeline_file(path, allowed=_ALLOWED)
+        file = read_pipeline_file(path, allowed=_ALLOWED, trust_remote_code=trust_remote_code)
         refuse_named_writers(file.data, file.path)
         data = guarded_mapping(
             file.data,
@@ -332,4 +335,4 @@ def _transport_error(error: BaseException) -> TransportError | None:
 
 def _one_line(error: BaseException) -> str:
     """What an error says, short and without its line breaks."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return redacted(" ".join(str(error).split()))[:300] or type(error).__name__

@@ -70,6 +70,13 @@ EmbedderFile = Annotated[
         help="Instead of --model: a Haystack pipeline in YAML with one text embedder and one document embedder.",
     ),
 ]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run code that comes with a model, also where a YAML file asks for it: only where you know that code.",
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(
@@ -118,10 +125,6 @@ PoolingName = Annotated[
         metavar="mean|cls|lasttoken",
         help="For a model without modules.json: how the vectors of its tokens become one. Default: mean.",
     ),
-]
-TrustRemoteCode = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Run code that comes with the model. Only for sources that you trust."),
 ]
 Languages = Annotated[
     str | None,

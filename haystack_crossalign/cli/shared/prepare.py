@@ -252,7 +252,7 @@ class ModelOptions:
         if self.embedder is not None:
             from haystack_crossalign.pipelines.embedder import PipelineEmbedder
 
-            return PipelineEmbedder.from_yaml(self.embedder)
+            return PipelineEmbedder.from_yaml(self.embedder, trust_remote_code=self.trust_remote_code)
         return self.encoder()
 
     def encoder(self, name: str | None = None, **more: Any) -> Encoder:

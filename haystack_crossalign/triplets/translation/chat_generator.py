@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import httpx
 import openai
-import yaml
 from haystack import Pipeline
 from haystack.core.errors import ComponentError, DeserializationError, PipelineError, SerializationError
 from haystack.core.serialization import component_to_dict
 from haystack.dataclasses import ChatMessage
 
-from haystack_crossalign.config.yaml_file import parse_yaml
+from haystack_crossalign.config.plain_yaml import parse_yaml, read_yaml_text, refuse_remote_code
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.files.reading import TextFile
+from haystack_crossalign.redaction import keep_named_secrets, redacted
 from haystack_crossalign.triplets.translation.cache import Answer
 
 __all__ = ["ChatGenerator", "RefusalError", "ServiceError", "ask", "generator_identity", "read_generator"]
@@ -28,6 +28,19 @@ _ALLOWED = (
     "of a class on Haystack's allow-list (HAYSTACK_DESERIALIZATION_ALLOWLIST)"
 )
 
+# Haystack's loader raises whatever a malformed mapping trips over.
+_MALFORMED = (
+    DeserializationError,
+    PipelineError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ImportError,
+    RecursionError,
+    OSError,
+    AssertionError,
+)
 # What a component raises when its service fails: errors of requests are OSErrors, some integrations say RuntimeError.
 _FAULTS = (OSError, openai.OpenAIError, httpx.HTTPError, ComponentError, RuntimeError)
 # Nothing of this helps but another configuration.
@@ -65,27 +78,27 @@ class RefusalError(ExternalError):
     """The service will not answer this text, however often it is asked."""
 
 
-def read_generator(path: str | Path) -> ChatGenerator:
+def read_generator(path: str | Path, *, trust_remote_code: bool = False) -> ChatGenerator:
     """The chat generator in a YAML file: a component (``type``, ``init_parameters``), or a pipeline with one.
 
     :param path: the file.
-    :raises InputError: when it cannot be read or holds no chat generator.
+    :param trust_remote_code: whether a model in it may run code that comes with it.
+    :raises InputError: when it cannot be read, holds no chat generator, or asks for code that is not to be run.
     """
     path = Path(path)
-    text = "\n".join(line for _, line in TextFile(path))
-    try:
-        data = parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"is no YAML: {' '.join(str(error).split())}", source=path, allowed=_ALLOWED) from error
+    data = parse_yaml(read_yaml_text(path, "generator", _ALLOWED)[0], path, "generator")
+    if not trust_remote_code:
+        refuse_remote_code(data, path)
     if isinstance(data, dict) and isinstance(data.get("type"), str):
         data = {"components": {"generator": {"init_parameters": {}, **data}}, "connections": []}
     if not isinstance(data, dict) or not isinstance(data.get("components"), dict):
         raise InputError("holds no component", source=path, allowed=_ALLOWED)
+    keep_named_secrets(data, os.environ)
     try:
         pipeline = Pipeline.from_dict(data)
-    except (DeserializationError, PipelineError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except _MALFORMED as error:
         # Only the first line of Haystack's message: the others repeat the parameters, which may hold secrets.
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = redacted(str(error)).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"cannot be loaded: {first}", source=path, allowed=_ALLOWED) from error
     inputs, outputs = (
         pipeline.inputs(include_components_with_connected_inputs=True),

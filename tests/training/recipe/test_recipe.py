@@ -135,7 +135,7 @@ def test_a_wrong_value_is_told_with_file_line_key_and_what_is_allowed(
         ("seed=2001-02-30", "not YAML"),
         pytest.param("optimiser.learning_rate=1" + 400 * "0", "a number, above 0", id="large"),
         ("seed=4294967296", "from 0 to 4294967295"),
-        pytest.param("data=" + 2000 * "[", "not YAML", id="deep"),
+        pytest.param("data=" + 2000 * "[", "nested too deeply", id="deep"),
     ],
 )
 def test_a_wrong_override_is_told_with_the_option(recipe_file: Path, override: str, message: str) -> None:

@@ -387,7 +387,7 @@ def test_generators_are_read_as_a_component_or_out_of_a_pipeline(
     path.write_text(f"components:\n  llm:\n{indented}connections: []\n", encoding="utf-8")
     assert isinstance(read_generator(path), OpenAIChatGenerator)
     for text, message in (
-        ("a: [", "is no YAML"),
+        ("a: [", "not YAML"),
         ("a: b", "holds no component"),
         ("type: os.system\ninit_parameters: {}", "cannot be loaded"),
         (
