@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.audit.validity import check_result
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.files.reading import read_json_object
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.schemas import shipped_schema
 
@@ -167,29 +169,7 @@ class AuditResult:
         :param source: name of the file it came from, for the message.
         :raises InputError: when it does not fit the schema.
         """
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
-
-        error = best_match(Draft202012Validator(audit_schema()).iter_errors(data))
-        if error is not None:
-            path = ".".join(str(part) for part in error.absolute_path) or "(top level)"
-            raise InputError(
-                "not an audit result",
-                source=source,
-                field=path,
-                seen=error.instance,
-                allowed=f"what the schema {SCHEMA} allows here: {error.validator} {error.validator_value!r}"[:300],
-            )
-        columns = _flat_columns(data["queries"])
-        sizes = {name: len(column) for name, column in columns.items()}
-        if len(set(sizes.values())) > 1:
-            raise InputError(
-                "not an audit result: columns differ in length",
-                source=source,
-                field="queries",
-                seen=sizes,
-                allowed="columns of one length",
-            )
+        check_result(data, source)
         return cls(
             provenance=dict(data["provenance"]),
             rows=list(data["rows"]),
@@ -205,23 +185,7 @@ class AuditResult:
 
         :raises InputError: when the file cannot be read, is not JSON or does not fit the schema.
         """
-        path = Path(path)
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise InputError("no such file", source=path) from error
-        except (IsADirectoryError, PermissionError) as error:
-            raise InputError(f"cannot be read: {error.strerror}", source=path, allowed="a file") from error
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"invalid UTF-8 at byte {error.start}", source=path, allowed="an audit result, JSON in UTF-8"
-            ) from error
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"not JSON: {error.msg}", source=path, line=error.lineno, allowed=f"an audit result, {SCHEMA}"
-            ) from error
-        if not isinstance(data, dict):
-            raise InputError("not an audit result", source=path, seen=type(data).__name__, allowed="a JSON object")
+        data, _ = read_json_object(path)
         return cls.from_dict(data, source=path)
 
 
@@ -256,12 +220,6 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(item) for item in value]
     return value
-
-
-def _flat_columns(queries: Mapping[str, Any]) -> dict[str, list[Any]]:
-    columns = {name: column for name, column in queries.items() if name != "measures"}
-    columns.update({f"measures.{name}": column for name, column in queries["measures"].items()})
-    return columns
 
 
 def _compact(value: Any) -> str:

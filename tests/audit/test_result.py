@@ -68,11 +68,11 @@ def test_a_rows_queries_are_found(result: AuditResult) -> None:
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        (b"", ["line 1", "not JSON"]),
-        (b'{"schema": ', ["line 1", "not JSON"]),
-        (b"[1]", ["list", "a JSON object"]),
+        (b"", ["the file is empty"]),
+        (b'{"schema": ', ["line 1", "not valid JSON"]),
+        (b"[1]", ["not a JSON object"]),
         (b"{}", ["not an audit result", "(top level)"]),
-        (b'\xff{"schema"', ["invalid UTF-8 at byte 0"]),
+        (b'\xff{"schema"', ["line 1", "not valid UTF-8"]),
         (b'{"schema": "crossalign.audit/2"}', ["not an audit result"]),
     ],
 )
@@ -105,5 +105,5 @@ def test_columns_of_different_lengths_are_refused(result: AuditResult, tmp_path:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         AuditResult.load(tmp_path / "none.json")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="a directory stands"):
         AuditResult.load(tmp_path)
