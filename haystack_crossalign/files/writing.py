@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,12 +12,32 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.files.temporary import remove_leftovers, temporary_file, temporary_folder
 
-__all__ = ["check_new_folder", "new_folder", "settle_tree", "take_lock", "write_atomically"]
+__all__ = ["check_new_folder", "new_folder", "resolved_file", "settle_tree", "take_lock", "write_atomically"]
 
 
-def write_atomically(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8, so that ``path`` never holds a part of it.
+def resolved_file(path: str | Path, *, source: str | Path | None = None) -> Path:
+    """The file that a path stands for once its links are followed; it need not be there.
+
+    :param path: the path.
+    :param source: option that it comes from, for the message; the path itself by default.
+    :raises InputError: for a link to itself, a name that is too long, or one that no file can have.
+    """
+    try:
+        place = Path(path).resolve()
+        place.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        # A link that leads to itself is a RuntimeError up to Python 3.12.
+        reason = getattr(error, "strerror", None) or ("links in a circle" if "loop" in str(error) else "no file name")
+        raise InputError(
+            f"cannot be used ({reason})", source=source, seen=str(path), allowed="the name of a file"
+        ) from error
+    return place
+
+
+def write_atomically(path: str | Path, text: str | bytes) -> None:
+    """Write ``text``, as UTF-8 where it is no bytes, so that ``path`` never holds a part of it.
 
     The text goes to a temporary file in the same folder, is flushed to the disk and renamed. A file that was there
     keeps its permissions, a link keeps pointing to the file. On failure the temporary file is removed and what was
@@ -30,7 +49,7 @@ def write_atomically(path: str | Path, text: str) -> None:
         valid Unicode.
     :raises ExternalError: where the file cannot be written (permissions, a full disk).
     """
-    target = Path(path).resolve()
+    target = resolved_file(path)
     if not target.parent.is_dir():
         raise InputError("no such folder", source=path, seen=str(target.parent), allowed="a folder that exists")
     if target.is_dir():
@@ -39,12 +58,12 @@ def write_atomically(path: str | Path, text: str) -> None:
         # A rename would put a file in the place of the device or pipe: /dev/null would be lost to the whole machine.
         raise InputError("not a regular file", source=path, allowed="a file, not a device or a pipe")
     try:
-        raw = text.encode("utf-8")
+        raw = text if isinstance(text, bytes) else text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
             "not valid Unicode (half of a surrogate pair)",
             source=path,
-            seen=text[max(0, error.start - 10) : error.end + 10],
+            seen=error.object[max(0, error.start - 10) : error.end + 10],
             allowed="Unicode text",
         ) from error
     try:
@@ -55,15 +74,14 @@ def write_atomically(path: str | Path, text: str) -> None:
 
 
 def _replace(target: Path, raw: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:40]}.", suffix=".tmp")
-    temporary = Path(name)
+    descriptor, temporary = temporary_file(target)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(_mode(target))
-        temporary.replace(target)
+            temporary.chmod(_mode(target))
+            temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -122,14 +140,23 @@ def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
     :returns: the folder, absolute.
     :raises InputError: when something stands there, or the folder above is missing or read-only.
     """
-    folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow a broken link
-    if folder.exists() or folder.is_symlink():
+    try:
+        folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow a broken link
+        there = folder.exists() or folder.is_symlink()
+        above = next(one for one in folder.parents if one.exists())
+    except (OSError, RuntimeError, ValueError) as error:
+        # A name that is too long, a user without a home, a null character.
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot be used ({reason})", source=source, seen=str(path), allowed="the name of a folder"
+        ) from error
+    if there:
         raise InputError("is there already", source=source, seen=str(path), allowed="the name of a new folder")
-    above = next(one for one in folder.parents if one.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(
             "no folder can be made here", source=source, seen=str(above), allowed="a folder that you may write to"
         )
+    remove_leftovers(folder)
     return folder
 
 
@@ -145,7 +172,7 @@ def new_folder(path: Path | str, *, source: str = "output") -> Iterator[Path]:
     folder = check_new_folder(path, source=source)
     with _told(path):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}.", suffix=".tmp"))
+        descriptor, temporary = temporary_folder(folder)
     try:
         yield temporary
         with _told(path):
@@ -154,6 +181,8 @@ def new_folder(path: Path | str, *, source: str = "output") -> Iterator[Path]:
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def settle_tree(folder: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +10,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.language_maps import LanguageMaps
 
@@ -44,18 +43,7 @@ def write_matrix_file(repair: VectorMap, path: Path | str) -> None:
         made["languages"] = ",".join(repair.languages)
     tensors = {name: np.ascontiguousarray(getattr(repair, name)) for name in FORMATS[made["format"]]}
     data = _in_order(save(tensors, metadata=dict(repair.metadata) | made))
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ExternalError(f"{path}: cannot be written: {error.strerror}") from error
+    write_atomically(path, data)
 
 
 def _in_order(data: bytes) -> bytes:

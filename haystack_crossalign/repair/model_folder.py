@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
@@ -100,5 +101,5 @@ def write_repaired_model(model: SentenceTransformer, repair: VectorMap, folder: 
     repaired = repaired_model(model, repair)
     try:
         repaired.save(str(folder), safe_serialization=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # a full disk is a SafetensorError
         raise ExternalError(f"{folder}: cannot be written: {error}") from error

@@ -14,7 +14,7 @@ from typing import Any
 from haystack_crossalign._version import __version__
 from haystack_crossalign.audit.result import rounded
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
-from haystack_crossalign.files.writing import write_atomically
+from haystack_crossalign.files.writing import resolved_file, write_atomically
 from haystack_crossalign.schemas import shipped_schema
 
 __all__ = ["EXIT_CODES", "RUNNING", "SCHEMA", "AnotherRunActiveError", "GateFailedError", "Record", "outcome_schema"]
@@ -164,6 +164,7 @@ def check_outcome_file(path: Path) -> None:
 
     :raises InputError: when its folder is missing, or a folder stands there.
     """
+    path = resolved_file(path, source="--outcome")
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(
             "cannot be written", source="--outcome", seen=str(path), allowed="a file in a folder that is there"

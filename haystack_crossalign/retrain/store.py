@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.files.writing import settle_tree, take_lock
+from haystack_crossalign.files.writing import settle_tree, take_lock, write_atomically
 from haystack_crossalign.retrain.outcome import AnotherRunActiveError, outside
 from haystack_crossalign.training.output_folder import lock_of
 
@@ -21,6 +21,7 @@ LATEST = "latest"
 WORK = ".work"
 _LOCK = ".lock"
 _TRASH = ".trash-"
+_ORDER = ".order"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z-[0-9a-f]{12}")
 
 
@@ -82,10 +83,23 @@ class ModelStore:
                 take_lock(path, busy).release()
 
     def versions(self) -> list[str]:
-        """Names of the published versions, the oldest first."""
+        """Names of the published versions in the order in which they were published, whatever the clock said then.
+
+        Those that no order was recorded of come first, by name.
+        """
         if not self.folder.is_dir():
             return []
-        return sorted(path.name for path in self.folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir())
+        there = {path.name for path in self.folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()}
+        recorded = [name for name in self._recorded() if name in there]
+        return [*sorted(there.difference(recorded)), *recorded]
+
+    def _recorded(self) -> list[str]:
+        """The order of publishing as it is recorded; a name that stands there again counts at its last place."""
+        try:
+            names = (self.folder / _ORDER).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError):
+            return []
+        return list(dict.fromkeys(reversed(names)))[::-1]
 
     def latest(self) -> str | None:
         """Name of the version that ``latest`` points to, None where there is none."""
@@ -102,6 +116,9 @@ class ModelStore:
         :raises ExternalError: when the file system refuses.
         """
         place = self.folder / version
+        # Before the rename: of a version that is seen the place is known. One that never comes is passed over.
+        order = [*(name for name in self.versions() if name != version), version]
+        write_atomically(self.folder / _ORDER, "".join(f"{name}\n" for name in order))
         try:
             settle_tree(built)
             built.rename(place)

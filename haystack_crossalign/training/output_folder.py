@@ -15,7 +15,7 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.writing import settle_tree, take_lock, write_atomically
 from haystack_crossalign.training.outcome import SCHEMA
 
-__all__ = ["RESULT_FILE", "WorkFolder", "check_output", "lock_of", "locked_output"]
+__all__ = ["RESULT_FILE", "WorkFolder", "check_output", "lock_of", "locked_output", "recover_output"]
 
 RESULT_FILE = "training.json"
 _RUN = "run.json"
@@ -42,6 +42,33 @@ def check_output(output: Path) -> None:
         )
 
 
+def recover_output(output: Path) -> None:
+    """Put an earlier model back that a run was killed while replacing; call it before anything can fail.
+
+    :param output: the folder asked for.
+    :raises ExternalError: when it cannot be renamed.
+    """
+    replaced = _replaced(output)
+    if not replaced.is_dir():
+        return
+    with suppress(_BusyError), _lock(output, _BusyError("busy")):
+        try:
+            if not output.exists() and not output.is_symlink():
+                replaced.rename(output)
+            elif replaced.is_dir():
+                shutil.rmtree(replaced, ignore_errors=True)
+        except OSError as error:
+            raise ExternalError(f"{output}: the model before cannot be put back ({error.strerror})") from error
+
+
+class _BusyError(ExternalError):
+    """Another run holds the output, and knows what it does."""
+
+
+def _replaced(output: Path) -> Path:
+    return output.parent / f".{output.name}.replaced"
+
+
 def lock_of(output: Path) -> Path:
     """The file that a run locks while it writes an output."""
     return output.parent / f".{output.name}.lock"
@@ -53,7 +80,13 @@ def locked_output(output: Path) -> Iterator[None]:
 
     :raises ExternalError: when another run holds it.
     """
-    lock = take_lock(lock_of(output), ExternalError(f"{output}: another training run is writing it"))
+    with _lock(output, ExternalError(f"{output}: another training run is writing it")):
+        yield
+
+
+@contextmanager
+def _lock(output: Path, busy: ExternalError) -> Iterator[None]:
+    lock = take_lock(lock_of(output), busy)
     try:
         yield
     finally:
@@ -116,7 +149,7 @@ class WorkFolder:
 
         :raises ExternalError: when it cannot be renamed.
         """
-        replaced = self.output.parent / f".{self.output.name}.replaced"
+        replaced = _replaced(self.output)
         try:
             settle_tree(self.result)
             shutil.rmtree(replaced, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,7 @@ from transformers import set_seed
 
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.writing import resolved_file
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks import Similarity
 from haystack_crossalign.repair.language_maps import LanguageMaps
@@ -48,7 +50,7 @@ from haystack_crossalign.training.model_setup import (
 )
 from haystack_crossalign.training.monitor import Monitor, TrainProgress
 from haystack_crossalign.training.outcome import TrainingOutcome
-from haystack_crossalign.training.output_folder import WorkFolder, check_output, locked_output
+from haystack_crossalign.training.output_folder import WorkFolder, check_output, locked_output, recover_output
 from haystack_crossalign.training.publish import describe_run, write_result
 from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import PackedTrainer, checkpoint_state, last_checkpoint, quiet_libraries
@@ -95,7 +97,9 @@ def train(
     :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
     :raises ExternalError: when the model cannot be loaded, the output cannot be written, or another run writes it.
     """
-    output = Path(output).resolve()
+    output = resolved_file(output, source="output")
+    if os.environ.get("RANK", "0") == "0":
+        recover_output(output)
     check_output(output)
     device = _device(recipe)
     processes = PartialState(cpu=device == "cpu")
