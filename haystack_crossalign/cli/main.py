@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -27,11 +28,16 @@ from haystack_crossalign.cli.commands import (
     train,
     triplets,
 )
-from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError
+from haystack_crossalign.cli.shared.terminal import lasting_streams, say
+from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError, InputError
+from haystack_crossalign.messages import one_line, shortened
+from haystack_crossalign.redaction import keep_environment_secrets
 
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
+_LONGEST = 980
+_WRONG_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL})
 
 app = typer.Typer(
     name="crossalign",
@@ -57,7 +63,7 @@ app.command(name="convert", short_help="Convert judgments between formats.")(con
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"crossalign {__version__}")
+        say(f"crossalign {__version__}")
         raise typer.Exit
 
 
@@ -101,32 +107,62 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # be settled before Haystack is imported.
     os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    keep_environment_secrets(os.environ)
+    with lasting_streams():
+        _leave(*_outcome(arguments))
+
+
+def _outcome(arguments: Sequence[str] | None) -> tuple[int, str | None]:
+    """The exit code of a run, and what there is to say about it."""
     try:
         with _ended_like_interrupted():
-            app(args=None if arguments is None else list(arguments), prog_name="crossalign")
+            # Not standalone: Typer would print usage errors over several lines, with the words of the user unbounded.
+            code = app(
+                args=None if arguments is None else list(arguments), prog_name="crossalign", standalone_mode=False
+            )
     except CrossAlignError as error:
-        typer.echo(f"crossalign: {error}", err=True)
-        if file := os.environ.get(EXIT_CODE_FILE):
-            with suppress(OSError):
-                Path(file).write_text(str(error.exit_code), encoding="ascii")
-        sys.exit(error.exit_code)
+        return error.exit_code, str(error)
     except SystemExit as stop:
-        # Typer turns Ctrl-C into this code and says nothing.
-        if stop.code == INTERRUPTED:
-            typer.echo("crossalign: interrupted", err=True)
-        raise
+        # A broken pipe, which Typer takes for the terminal's. That cannot be, so it was a connection.
+        code = stop.code if isinstance(stop.code, int) and stop.code != 1 else CrossAlignError.exit_code
+        return code, "a connection was closed by the other side"
     except OSError as error:
         if error.filename is None:
-            _report_fault()
+            return _fault()
         # A path that the system refuses, wherever it was touched first: too long a name, no right to look.
-        typer.echo(f"crossalign: {error.filename}: {error.strerror}", err=True)
-        sys.exit(CrossAlignError.exit_code)
-    except Exception:  # noqa: BLE001 - a fault of ours must not leave with 1, which says that the gate failed
-        _report_fault()
-    sys.exit(0)
+        code = InputError.exit_code if error.errno in _WRONG_PATH else CrossAlignError.exit_code
+        return code, f"{error.filename}: {error.strerror}"
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not leave with 1, which says that the gate failed
+        return _usage(error) or _fault()
+    code = code if isinstance(code, int) else 0
+    # Typer turns Ctrl-C into this code and says nothing.
+    return code, "interrupted" if code == INTERRUPTED else None
 
 
-def _report_fault() -> NoReturn:
-    traceback.print_exc()
-    typer.echo("crossalign: this is a fault of the program; please report it with the lines above", err=True)
-    sys.exit(CrossAlignError.exit_code)
+def _leave(code: int, message: str | None) -> NoReturn:
+    if message is not None:
+        say(f"crossalign: {shortened(message, _LONGEST)}", err=True)
+        if (file := os.environ.get(EXIT_CODE_FILE)) and code != INTERRUPTED:
+            with suppress(OSError):
+                Path(file).write_text(str(code), encoding="ascii")
+    sys.exit(code)
+
+
+def _usage(error: Exception) -> tuple[int, str | None] | None:
+    """Code and message of an error of Typer's; None for any other. Its classes have moved between its versions."""
+    if isinstance(error, typer.Abort):
+        return INTERRUPTED, "interrupted"
+    if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):
+        return None
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(error.format_message(), err=True, lines=True)
+        return int(error.exit_code), None
+    text = error.format_message().strip().rstrip(".")
+    see = "" if context is None else f" (see {context.command_path} --help)"
+    return int(error.exit_code), one_line(text, _LONGEST - len(see)) + see
+
+
+def _fault() -> tuple[int, str]:
+    say(traceback.format_exc(), err=True, lines=True)
+    return CrossAlignError.exit_code, "this is a fault of the program; please report it with the lines above"

@@ -54,7 +54,8 @@ def progress(show: bool, label: str) -> Iterator[Callable[[int, int], None] | No
         return
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    with tqdm(desc=label, unit="text") as bar:
+    # None: nothing where standard error is no terminal, since a bar in a log file is noise.
+    with tqdm(desc=label, unit="text", disable=None) as bar:
 
         def report(done: int, total: int) -> None:
             bar.total = total

@@ -10,6 +10,7 @@ import typer
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import InputError
 
 Results = Annotated[
@@ -243,6 +244,6 @@ def audit(
     session.check_plan(collection, plan)
     needs_model = collection.documents.vectors is None or collection.queries.vectors is None
     if not needs_model and (model is not None or embedder is not None):
-        typer.echo("crossalign: the files carry vectors, so no model is used", err=True)
+        say("crossalign: the files carry vectors, so no model is used", err=True)
     encoder = model_options.open() if needs_model else None
     session.run(collection, plan, encoder, {"scenarios": scenario, "pairs": pairs, **chosen})

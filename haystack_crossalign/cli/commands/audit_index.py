@@ -10,6 +10,7 @@ import typer
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared.options import split_names
 from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import CrossAlignError, InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL
 
@@ -183,9 +184,9 @@ def _audit(
         done = (finished.result.live or {})["partial"]
         told = f"the result is partial: {done['queries']} of {done['of']} queries"
         if isinstance(finished.stopped, CrossAlignError):
-            typer.echo(f"crossalign: {finished.stopped}; {told}", err=True)
+            say(f"crossalign: {finished.stopped}; {told}", err=True)
             raise typer.Exit(3)
-        typer.echo(f"crossalign: {told}", err=True)
+        say(f"crossalign: {told}", err=True)
         raise typer.Exit(_INTERRUPTED)
     if finished.empty:
         raise typer.Exit(InputError.exit_code)
@@ -272,6 +273,7 @@ def _pipeline(given: Mapping[str, Any], settings: LiveSettings, client: ReadOnly
         language_field=settings.language_field,
         group_field=view.fields.group,
         timeout=settings.timeout,
+        trust_remote_code=given["trust_remote_code"],
     )
 
 
@@ -319,14 +321,14 @@ def _checked_encoder(
 
     if queries.vectors is not None:
         if settings.model is not None or given["embedder"] is not None:
-            typer.echo("crossalign: the queries carry vectors, so no model is used", err=True)
+            say("crossalign: the queries carry vectors, so no model is used", err=True)
         return None
     named = read_index_model(client, settings.index) or {}
     encoder: Embedder
     if given["embedder"] is not None:
         from haystack_crossalign.pipelines.embedder import PipelineEmbedder
 
-        encoder = PipelineEmbedder.from_yaml(given["embedder"])
+        encoder = PipelineEmbedder.from_yaml(given["embedder"], trust_remote_code=given["trust_remote_code"])
     else:
         from haystack_crossalign.cli.shared.prepare import ModelOptions
 
@@ -386,4 +388,4 @@ def _print_plan(plan: Plan, queries: LiveQueries, settings: LiveSettings) -> Non
     from haystack_crossalign.report.content.live_words import plan_lines
 
     for line in plan_lines(plan.to_dict(), kind=queries.kind, index=settings.index):
-        typer.echo(line)
+        say(line)

@@ -9,6 +9,7 @@ import typer
 
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.messages import one_line
 
 
 def compare(
@@ -26,7 +27,7 @@ def compare(
     """Compare two results: differences with 95 % intervals and p-values, over the queries both have."""
     from haystack_crossalign.audit.compare import compare_results
     from haystack_crossalign.audit.result import AuditResult
-    from haystack_crossalign.cli.shared.session import console
+    from haystack_crossalign.cli.shared.terminal import console
 
     outputs = Outputs(json=json_file, report=report, markdown=markdown)
     outputs.check([a, b])
@@ -57,4 +58,4 @@ def compare(
     for part in comparison_tables(data):
         out.print(fitting(part, out))
     for path in written:
-        out.print(f"Wrote {path}", soft_wrap=True, highlight=False, markup=False)
+        out.print(one_line(f"Wrote {path}"), soft_wrap=True, highlight=False, markup=False)

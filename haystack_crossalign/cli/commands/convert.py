@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import InputError
 
 
@@ -85,8 +86,6 @@ def convert(
     if note := left_out_note(describe_data(collection).get("left_out", ())):
         typer.echo(note, err=True)
     for path in (*written, *texts):
-        typer.echo(f"Wrote {path}")
+        say(f"Wrote {path}")
     if left_out:
-        typer.echo(
-            f"Left out of the query set, since the Workbench refuses their texts: {', '.join(left_out)}", err=True
-        )
+        say(f"Left out of the query set, since the Workbench refuses their texts: {', '.join(left_out)}", err=True)

@@ -9,6 +9,7 @@ import typer
 
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.models.names import OFFLINE_MODELS
 
 DEMO_MODEL = OFFLINE_MODELS[0]
@@ -60,4 +61,4 @@ def demo(
     encoder = chosen.open()
     session.run(collection, plan, encoder, {"sample": collection.name, "pairs": "en", "samples": 1000})
     if not quiet:
-        typer.echo(_NEXT)
+        say(_NEXT, lines=True)

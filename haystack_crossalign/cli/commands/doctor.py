@@ -88,7 +88,7 @@ def _print(diagnosis: Diagnosis) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from haystack_crossalign.cli.shared.session import console
+    from haystack_crossalign.cli.shared.terminal import console
 
     styles = {"ok": "green", "warning": "yellow", "missing": "bold red"}
     table = Table(box=box.SIMPLE_HEAD)

@@ -194,7 +194,7 @@ def _languages(names: str | None) -> tuple[str, ...]:
 def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
     from rich.table import Table
 
-    from haystack_crossalign.cli.shared.session import console
+    from haystack_crossalign.cli.shared.terminal import console
     from haystack_crossalign.repair.language_maps import describe_share
     from haystack_crossalign.report.content.model import model_lines
     from haystack_crossalign.report.content.provenance import similarity_note

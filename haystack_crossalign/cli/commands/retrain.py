@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.terminal import say
 
 __all__ = ["retrain"]
 
@@ -65,9 +66,9 @@ def retrain(
             trust_remote_code=trust_remote_code,
         )
     if not quiet:
-        typer.echo(f"published {record.facts['version']}; latest points to it")
+        say(f"published {record.facts['version']}; latest points to it")
         for name in record.facts.get("removed_versions", []):
-            typer.echo(f"removed {name}")
+            say(f"removed {name}")
     # The model is published all the same.
     for fault in record.steps[-1]["facts"].get("not_removed", []):
-        typer.echo(fault, err=True)
+        say(fault, err=True)

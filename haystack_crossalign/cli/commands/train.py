@@ -46,12 +46,15 @@ def train(
 
     Several GPUs or hosts: accelerate launch --no_python crossalign train --recipe FILE --output DIR
     """
+    from haystack_crossalign.training.output_folder import recover_output
     from haystack_crossalign.training.recipe.recipe import read_recipe
 
     if or_anew and not resume:
         raise InputError("of use with --resume", source="--or-anew", allowed="--resume --or-anew, or neither")
     # Only the first of several processes speaks.
     quiet = quiet or os.environ.get("RANK", "0") != "0"
+    if os.environ.get("RANK", "0") == "0":
+        recover_output(output.absolute())
     read = read_recipe(recipe, settings or ())
     # A wrong recipe is told before the slow imports.
     from haystack_crossalign.report.training_html import render_training_html
@@ -113,7 +116,7 @@ class _Bar:
 def _print(outcome: TrainingOutcome, output: Path) -> None:
     from rich.table import Table
 
-    from haystack_crossalign.cli.shared.session import console
+    from haystack_crossalign.cli.shared.terminal import console
     from haystack_crossalign.languages import display_name
     from haystack_crossalign.report.content.words import measure_value
 

@@ -9,6 +9,7 @@ import typer
 
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.prepare import ModelOptions
+from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.cli.shared.triplet_files import check_triplet_outputs, errors_of, finish, target_tags
 from haystack_crossalign.errors import ExternalError, InputError
 
@@ -241,6 +242,7 @@ def translate(
     languages: Targets,
     generator: Generator,
     output: Output,
+    trust_remote_code: opt.TrustRemoteCode = False,
     cache: Cache = None,
     language: Language = "en",
     translate_queries: Queries = False,
@@ -287,7 +289,7 @@ def translate(
         queries=translate_queries,
     )  # fmt: skip
     read, origin = read_pairs(pairs, language=own)
-    component = read_generator(generator)
+    component = read_generator(generator, trust_remote_code=trust_remote_code)
     with TranslationCache(store) as answers:
         wanted = requests_of(read, tags, queries=translate_queries)
         expected = estimate(
@@ -295,7 +297,7 @@ def translate(
         )
         cost = "" if expected.cost is None else f", about {expected.cost:.2f} at the given prices"
         if not quiet or estimate_only:
-            typer.echo(
+            say(
                 f"To translate: {expected.requests:,} of {len(wanted):,} texts, about {expected.input_tokens:,} tokens "
                 f"to send and {expected.output_tokens:,} to receive{cost}"
             )

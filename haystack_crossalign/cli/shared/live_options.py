@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.opensearch.connection.settings import SETTINGS, LiveSettings, flag_of, read_settings
 
 if TYPE_CHECKING:
@@ -98,4 +99,4 @@ def show_notes(notes: Sequence[str]) -> None:
     :param notes: of a client, those that were not shown before.
     """
     for note in notes:
-        typer.echo(f"crossalign: warning: {note}", err=True)
+        say(f"crossalign: warning: {note}", err=True)

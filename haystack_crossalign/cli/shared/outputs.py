@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.writing import resolved_file
 
 __all__ = ["Outputs", "check_outputs"]
 
@@ -29,23 +30,21 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | N
     :param inputs: files and folders that are read, which no output may replace or stand in.
     :raises InputError: for a folder, a missing or read-only folder, an input file, or one file asked for twice.
     """
-    read = [path.resolve() for path in inputs if path is not None]
+    read = [resolved_file(path, source="input") for path in inputs if path is not None]
     taken: dict[Path, str] = {}
     for option, path in outputs:
-        try:
-            there = path.exists()
-        except OSError as error:  # a name that is too long
-            raise InputError(f"cannot be written ({error.strerror})", source=option, seen=str(path)) from error
+        # What a link stands for is what is written, and what must be there.
+        place = resolved_file(path, source=option)
+        there = place.exists()
         if path.is_dir():
             raise InputError("is a folder", source=option, seen=str(path), allowed="the name of a file")
         if path.name == "-" or (there and not path.is_file()):
             # A rename would put a file in the place of the device.
             raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
-        if not path.parent.is_dir():
-            raise InputError("no such folder", source=option, seen=str(path.parent), allowed="a folder that exists")
-        if not os.access(path.parent, os.W_OK) or (there and not os.access(path, os.W_OK)):
+        if not place.parent.is_dir():
+            raise InputError("no such folder", source=option, seen=str(place.parent), allowed="a folder that exists")
+        if not os.access(place.parent, os.W_OK) or (there and not os.access(path, os.W_OK)):
             raise InputError("cannot be written", source=option, seen=str(path), allowed="a file you may write")
-        place = path.resolve()
         inside = any(place == one or (one.is_dir() and one in place.parents) for one in read)
         other = "an input" if inside else taken.get(place)
         taken[place] = f"the file of {option}"
@@ -123,4 +122,4 @@ class Outputs:
 
 
 def _times_file(path: Path) -> Path:
-    return path.with_name(f"{path.name.removesuffix('.json')}.times.json")
+    return path.parent / f"{path.name.removesuffix('.json')}.times.json"

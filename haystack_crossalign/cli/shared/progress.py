@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -23,6 +24,11 @@ class Stages:
 
     def __init__(self, *, show: bool) -> None:
         self.seconds: dict[str, float] = {}
+        shown = show and sys.stderr is not None and sys.stderr.isatty()
+        if not shown:
+            # Those of libraries, such as the download of a model, which are imported later.
+            os.environ.setdefault("TQDM_DISABLE", "1")
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -30,7 +36,7 @@ class Stages:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
-            disable=not (show and sys.stderr.isatty()),
+            disable=not shown,
         )
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,8 @@ import typer
 
 from haystack_crossalign.cli.shared.outputs import Outputs
 from haystack_crossalign.cli.shared.progress import Stages
+from haystack_crossalign.cli.shared.terminal import console, say
+from haystack_crossalign.messages import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,26 +28,9 @@ if TYPE_CHECKING:
     from haystack_crossalign.opensearch.live.queries import LiveQueries
     from haystack_crossalign.ranks import Similarity
 
-__all__ = ["GATE_FAILED", "Session", "console"]
+__all__ = ["GATE_FAILED", "Session"]
 
 GATE_FAILED = 1
-
-
-def console() -> Any:
-    """The console for results: as wide as the terminal, and wide enough for the tables where there is none."""
-    from rich.console import Console
-
-    class QuietAtTheEnd(Console):
-        """A console whose reader may go away (`crossalign … | head`): the files are written and the gate decides."""
-
-        def on_broken_pipe(self) -> None:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
-
-    # NO_COLOR asks for plain text; bold and italics are left out with the colours.
-    plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
-    return QuietAtTheEnd(**plain) if sys.stdout.isatty() else QuietAtTheEnd(width=120, **plain)
 
 
 @dataclass
@@ -180,7 +163,7 @@ class Session:
 
         self._finish(result, trec, more=more, gate=not partial)
         if partial and self.conditions:
-            typer.echo("crossalign: a partial result is not held against --fail-on", err=True)
+            say("crossalign: a partial result is not held against --fail-on", err=True)
 
     def _gated(self) -> list[Measure]:
         from haystack_crossalign.measures import parse_measure
@@ -223,7 +206,7 @@ class Session:
         else:
             for outcome in outcomes:
                 if outcome.failed:
-                    typer.echo(
+                    say(
                         f"gate failed: {outcome.condition} ({outcome.scenario}, queries in {outcome.query_language}: "
                         f"{outcome.value:.6g})",
                         err=True,
@@ -273,4 +256,4 @@ class Session:
         if outcomes:
             out.print(fitting(gate_table([outcome.to_dict() for outcome in outcomes]), out))
         for path in written:
-            out.print(f"Wrote {path}", soft_wrap=True, highlight=False, markup=False)
+            out.print(one_line(f"Wrote {path}"), soft_wrap=True, highlight=False, markup=False)

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.outputs import check_outputs
+from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,15 +60,15 @@ def finish(
     if quiet:
         return
     for name, value in counts.items():
-        typer.echo(f"{name}: {value:,}")
+        say(f"{name}: {value:,}")
     for kind in ("left out", "rejected", "dropped"):
         for reason, value in (more or {}).get(kind, {}).items():
-            typer.echo(f"{kind}, {reason}: {value:,}")
+            say(f"{kind}, {reason}: {value:,}")
     for name in (more or {}).get("evaluation files not read", ()):
-        typer.echo(f"not read: {name}")
+        say(f"not read: {name}")
     for path in (output, report):
         if path is not None:
-            typer.echo(f"Wrote {path}")
+            say(f"Wrote {path}")
 
 
 @contextmanager
