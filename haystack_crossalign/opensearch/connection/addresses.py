@@ -33,11 +33,11 @@ def checked_address(
             field=field,
             allowed="an address without '@'; credentials come from the environment or a file",
         )
-    parts = urlsplit(host if "://" in host else f"http://{host}")
     try:
+        parts = urlsplit(host if "://" in host else f"http://{host}")
         valid = parts.port is None or parts.port > 0
-    except ValueError:
-        valid = False
+    except ValueError:  # a port that is no number, half of an IPv6 address
+        parts, valid = urlsplit(""), False
     plain = parts.hostname is not None and not any(character.isspace() for character in host)
     if not valid or not plain or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
         raise InputError(

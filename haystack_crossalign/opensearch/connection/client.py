@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import quote
 
 from opensearchpy import OpenSearch
@@ -18,6 +18,7 @@ from opensearchpy.exceptions import SerializationError, TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.addresses import checked_address
+from haystack_crossalign.opensearch.connection.answers import AnswerCheck
 from haystack_crossalign.opensearch.connection.failures import (
     RefusedRequestError,
     explain,
@@ -28,6 +29,7 @@ from haystack_crossalign.opensearch.connection.failures import (
 from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnection
 from haystack_crossalign.opensearch.connection.search_pipelines import SearchPipelines
 from haystack_crossalign.opensearch.connection.traffic import Traffic
+from haystack_crossalign.redaction import keep_secret, redacted
 
 __all__ = ["Answer", "Credentials", "Patience", "PointInTime", "ReadOnlyClient"]
 
@@ -50,6 +52,9 @@ class Credentials:
     kind: Literal["basic", "bearer", "api_key"]
     secret: str = field(repr=False)
     user: str = ""
+
+    def __post_init__(self) -> None:
+        keep_secret(self.secret, user=self.user)
 
     def options(self) -> dict[str, Any]:
         """The keyword arguments for opensearch-py."""
@@ -193,7 +198,7 @@ class ReadOnlyClient:
                 if not isinstance(answer, dict):
                     raise ExternalError(_not_opensearch(self.hosts[0], method, path))
                 return answer
-            except SerializationError:
+            except (SerializationError, RecursionError):
                 # A web page, for instance of a proxy in between; its text may be long and is not repeated.
                 raise ExternalError(_not_opensearch(self.hosts[0], method, path)) from None
             except TransportError as error:
@@ -207,35 +212,57 @@ class ReadOnlyClient:
 
     def info(self) -> Answer:
         """Name, version and uuid of the cluster."""
-        return self.request("GET", "/")
+        answer = self.request("GET", "/")
+        if "version" in answer:
+            self._check("GET /").mapping(answer["version"], "version")
+        return answer
 
     def mapping(self, index: str) -> Answer:
         """Mapping of each index that the name stands for."""
-        return self.request("GET", f"/{_escaped(index)}/_mapping")
+        path = f"/{_escaped(index)}/_mapping"
+        answer = self.request("GET", path)
+        check = self._check(f"GET {path}")
+        check.by_index(answer, "mappings", check.fields)
+        return answer
 
     def settings(self, index: str) -> Answer:
         """Settings of each index, with flat names."""
-        return self.request("GET", f"/{_escaped(index)}/_settings", parameters={"flat_settings": "true"})
+        path = f"/{_escaped(index)}/_settings"
+        answer = self.request("GET", path, parameters={"flat_settings": "true"})
+        self._check(f"GET {path}").by_index(answer, "settings")
+        return answer
 
     def aliases(self, index: str) -> Answer:
         """Aliases of each index."""
-        return self.request("GET", f"/{_escaped(index)}/_alias")
+        path = f"/{_escaped(index)}/_alias"
+        answer = self.request("GET", path)
+        self._check(f"GET {path}").by_index(answer, "aliases")
+        return answer
 
     def stats(self, index: str, *, shards: bool = False) -> Answer:
         """Numbers of documents, and totals of indexing and deletes; per shard also the sequence numbers."""
         parameters = {"level": "shards"} if shards else {}
-        return self.request("GET", f"/{_escaped(index)}/_stats/docs,indexing", parameters=parameters)
+        path = f"/{_escaped(index)}/_stats/docs,indexing"
+        answer = self.request("GET", path, parameters=parameters)
+        self._check(f"GET {path}").statistics(answer)
+        return answer
 
     def health(self, index: str) -> Answer:
         """Health of an index."""
-        return self.request("GET", f"/_cluster/health/{_escaped(index)}")
+        path = f"/_cluster/health/{_escaped(index)}"
+        answer = self.request("GET", path)
+        check = self._check(f"GET {path}")
+        check.text(answer.get("status"), "status")
+        for name in ("active_primary_shards", "unassigned_shards"):
+            check.whole(answer.get(name, 0), name)
+        return answer
 
     def count(self, index: str, query: object = None) -> int:
         """Number of documents that match, now (outside of any point in time)."""
         body = None if query is None else {"query": query}
         answer = self.request("POST", f"/{_escaped(index)}/_count", body=body)
         self._check_shards(answer, "count")
-        return int(answer["count"])
+        return self._check(f"POST /{_escaped(index)}/_count").whole(answer.get("count"), "count")
 
     @contextmanager
     def point_in_time(self, index: str, *, keep_alive: str = "5m") -> Iterator[PointInTime]:
@@ -249,7 +276,8 @@ class ReadOnlyClient:
             parameters={"keep_alive": keep_alive, "allow_partial_pit_creation": "false"},
             repeat_lost=False,
         )
-        view = PointInTime(str(answer["pit_id"]), keep_alive, index)
+        check = self._check(f"POST /{_escaped(index)}/_search/point_in_time")
+        view = PointInTime(check.text(answer.get("pit_id"), "pit_id"), keep_alive, index)
         try:
             yield view
         finally:
@@ -336,7 +364,14 @@ class ReadOnlyClient:
         if concurrent is not None:
             parameters["max_concurrent_searches"] = str(concurrent)
         answer = self.request("POST", "/_msearch", parameters=parameters, body="\n".join(lines) + "\n")
-        return cast(list[Answer], answer["responses"])
+        check = self._check("POST /_msearch")
+        items = check.items(answer.get("responses"), "responses")
+        if len(items) != len(bodies):
+            check.refuse("responses", items, f"a list of {len(bodies)}")
+        for number, (body, item) in enumerate(zip(bodies, items, strict=True)):
+            if "error" not in check.mapping(item, f"responses.{number}") and item.get("timed_out") is False:
+                check.search(body, item, f"responses.{number}")
+        return items
 
     def _check_complete(self, answer: Answer) -> None:
         # 'terminated_early' says nothing here: 3.x also sets it where an aggregation could be read off the index.
@@ -348,12 +383,19 @@ class ReadOnlyClient:
         self._check_shards(answer, "search")
 
     def _check_shards(self, answer: Answer, what: str) -> None:
-        shards = answer.get("_shards", {})
+        shards = self._check(what).mapping(answer.get("_shards", {}), "_shards")
         if shards.get("failed", 1) or shards.get("successful") != shards.get("total"):
-            raise ExternalError(f"{self.hosts[0]}: {what}: not all shards answered: {json.dumps(shards)[:300]}")
+            seen = redacted(json.dumps(shards))[:300]
+            raise ExternalError(f"{self.hosts[0]}: {what}: not all shards answered: {seen}")
+
+    def _check(self, request: str) -> AnswerCheck:
+        return AnswerCheck(self.hosts[0], request)
 
     def _item_error(self, item: Answer) -> CrossAlignError:
-        return explain_answer(int(item.get("status", 500)), item["error"], request="POST /_msearch", host=self.hosts[0])
+        status = item.get("status")
+        return explain_answer(
+            status if isinstance(status, int) else 500, item["error"], request="POST /_msearch", host=self.hosts[0]
+        )
 
     def _close(self, view: PointInTime) -> None:
         """Close a point in time; where that fails the server drops it by itself after its time."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.search_pipelines import default_pipelines
 from haystack_crossalign.ranks import Similarity
@@ -92,6 +92,11 @@ def read_fields(
     settings = client.settings(index)
     if not mappings:
         raise InputError("no index matches", source="index", seen=index)
+    if set(mappings) != set(settings):
+        raise ExternalError(
+            f"{client.hosts[0]}: mapping and settings name different indices ({', '.join(sorted(mappings))}; "
+            f"{', '.join(sorted(settings))}): one was deleted or renamed in between, or this is no OpenSearch"
+        )
     vectors = {}
     for name, mapping in sorted(mappings.items()):
         fields = dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
