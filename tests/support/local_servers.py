@@ -29,7 +29,7 @@ INFO = {"name": "n", "cluster_name": "local", "version": {"number": "3.4.0", "di
 
 @contextlib.contextmanager
 def http_server(answer: Answerer, *, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Serves what ``answer`` says (status, JSON value or text) on a free port; yields the address."""
+    """Serves what ``answer`` says (status, JSON value, its bytes, or text) on a free port; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -38,7 +38,9 @@ def http_server(answer: Answerer, *, tls: ssl.SSLContext | None = None) -> Itera
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             received = Received(self.command, self.path, tuple(self.headers.items()), body)
             status, value = answer(received)
-            data = value.encode() if isinstance(value, str) else json.dumps(value).encode()
+            data = (
+                value if isinstance(value, bytes) else (value if isinstance(value, str) else json.dumps(value)).encode()
+            )
             self.send_response(status)
             self.send_header("content-type", "text/plain" if isinstance(value, str) else "application/json")
             self.send_header("content-length", str(len(data)))
