@@ -170,6 +170,8 @@ def is_rtl(tag: str) -> bool:
 @lru_cache(maxsize=4096)
 def _canonical(value: str) -> str | None:
     name = value.strip()
+    if any("\ud800" <= character <= "\udfff" for character in name):  # half of a pair, which no table can look up
+        return None
     if is_missing_language(name):
         return None
     tag = _parse_tag(_as_tag(name)) or _find_name(name) or _find_display_name(name)

@@ -350,3 +350,9 @@ def test_names_that_are_codes_of_other_languages_show_their_own_code() -> None:
 @pytest.mark.parametrize(("tag", "script"), [("acm", "Arab"), ("ps", "Arab"), ("az-Arab", "Arab"), ("crh", "Latn")])
 def test_the_script_of_languages_that_cldr_gives_none(tag: str, script: str) -> None:
     assert likely_script(tag) == script
+
+
+@pytest.mark.parametrize("value", ["\ud800", "en\udc80", "zh-\ud800"])
+def test_half_of_a_surrogate_pair_is_no_language(value: str) -> None:
+    with pytest.raises(InputError, match="unknown language"):
+        normalise_language(value)
