@@ -262,15 +262,19 @@ def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Pa
 
 
 def _check(job: JobConfig, settings: Settings) -> None:
-    folder = job.file(job.models).resolve()
     try:
+        folder = job.file(job.models).resolve()
         there = next(one for one in (folder, *folder.parents) if one.exists())
         if not there.is_dir():
             raise settings.error(
                 "no folder can stand here", ("models",), job.models, f"not in {there}, which is a file"
             )
-    except OSError as error:  # a name that is too long, or folders that this user must not look into
-        raise settings.error(f"cannot be used ({error.strerror})", ("models",), job.models, "a folder") from error
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        # A name that is too long, folders that this user must not look into, links in a circle, a null character.
+        reason = getattr(error, "strerror", None) or "no name of a folder"
+        raise settings.error(f"cannot be used ({reason})", ("models",), job.models, "a folder") from error
     if job.method == "train" and job.recipe is None:
         raise settings.error("training needs a recipe", ("recipe",), None, "a recipe in YAML, or method: repair")
     if job.method == "repair" and job.recipe is None and job.model is None:

@@ -6,6 +6,9 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
+
 from haystack_crossalign.errors import InputError
 
 __all__ = ["checked_address", "is_loopback"]
@@ -36,7 +39,8 @@ def checked_address(
     try:
         parts = urlsplit(host if "://" in host else f"http://{host}")
         valid = parts.port is None or parts.port > 0
-    except ValueError:  # a port that is no number, half of an IPv6 address
+        parse_url(parts.geturl())  # what sends the requests is stricter
+    except (ValueError, HTTPError):  # a port that is no number, half of an IPv6 address, an escape in a name
         parts, valid = urlsplit(""), False
     plain = parts.hostname is not None and not any(character.isspace() for character in host)
     if not valid or not plain or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
