@@ -383,7 +383,7 @@ class _Run:
     def _stored_state(self) -> dict[str, Any]:
         try:
             state = json.loads((self.store.work / _STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return state if isinstance(state, dict) else {}
 

@@ -167,7 +167,7 @@ class WorkFolder:
     def _known(self) -> dict[str, Any] | None:
         try:
             known = json.loads((self.path / _RUN).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return known if isinstance(known, dict) else None
 

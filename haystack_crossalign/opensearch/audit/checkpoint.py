@@ -115,7 +115,7 @@ class Checkpoint:
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(line.decode("utf-8", "surrogatepass"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError("not the state of an audit: no JSON", source=path, line=number) from None
     if not isinstance(entry, dict):
         raise InputError("not the state of an audit", source=path, line=number)
