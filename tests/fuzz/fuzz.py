@@ -97,7 +97,9 @@ def _run(kind: Kind, place: Path, bases: Path, chance: random.Random) -> tuple[i
     for name in OUTPUTS:
         (place / name).write_text(UNTOUCHED, encoding="utf-8")
     before = {path.name for path in place.iterdir()}
-    code, out, err = _call(case)
+    # An output without a folder, such as "-1", belongs into the run's own.
+    with contextlib.chdir(place):
+        code, out, err = _call(case)
     lines = err.splitlines()
     for text in (*lines, *out.splitlines()):
         if len(text) > LONGEST:
