@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,9 @@ def compare_results(
     Differences are b - a. Intervals are paired bootstrap percentiles (95 %); p-values come from a two-sided paired
     permutation test (sign flips) and are given raw (``p``) and adjusted by Holm's method over the rows of a measure
     (``p_holm``), since fifty languages hold two "significant" differences by chance. Measures are not adjusted for one
-    another: they are views of the same ranks, and a reader settles on one before looking.
+    another: they are views of the same ranks, and a reader settles on one before looking. Where ties leave a measure
+    open, its entry has the ranges of both (``ties``) and whether some order of equal scores undoes the difference
+    (``within_ties``).
 
     :param a: the result before.
     :param b: the result after.
@@ -133,6 +135,12 @@ def _notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
     words = [similarity_words(name) for name in ranked_by if name is not None]
     if len(set(words)) > 1:
         notes.append(f"The two results are ranked by different similarities: {words[0]} before, {words[1]} after.")
+    rules = [result.provenance.get("ties", "document id") for result in (a, b)]
+    if rules[0] != rules[1] and any(row["ties"]["queries"] for result in (a, b) for row in result.rows):
+        notes.append(
+            f"The two results order equal scores by different rules ({rules[0]} before, {rules[1]} after), which alone "
+            "changes figures within the ties."
+        )
     return notes
 
 
@@ -211,6 +219,7 @@ def _compare_row(
             }
             continue
         measures[name] = _difference(values_a, values_b, samples, permutations, seed)
+        measures[name] |= _within_ties(name, measures[name], row_a, row_b)
     return {
         "scenario": row_a["scenario"],
         "query_language": row_a["query_language"],
@@ -266,6 +275,31 @@ def _difference(
         "p": paired_permutation_test(a, b, permutations=permutations, seed=seed),
         "queries": int(known.sum()),
     }
+
+
+def _within_ties(
+    name: str, entry: Mapping[str, Any], row_a: Mapping[str, Any], row_b: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The ranges that ties leave open, and whether some order of equal scores undoes the difference.
+
+    The ranges of the rows are of all their queries. What ties can change over the queries that both have is at most
+    what they can change over all, so that the ranges are exact where both have all, and wide enough elsewhere.
+    """
+    if entry["difference"] is None:
+        return {}
+    ranges: dict[str, list[float]] = {}
+    for side, row in (("a", row_a), ("b", row_b)):
+        mean, whole = entry[side], row["measures"][name]
+        ends = row["ties"].get(name) or {}
+        known = [end for end in (ends.get("optimistic"), ends.get("pessimistic")) if end is not None]
+        low, high = min([whole, *known]), max([whole, *known])
+        scale = row["counts"].get(name, row["queries"]) / entry["queries"]
+        ranges[side] = [mean - scale * (whole - low), mean + scale * (high - whole)]
+    (low_a, high_a), (low_b, high_b) = rounded(ranges["a"]), rounded(ranges["b"])
+    if low_a == high_a and low_b == high_b:
+        return {}
+    undone = low_b <= high_a and high_b >= low_a
+    return {"ties": ranges, "within_ties": undone and rounded(entry["difference"]) != 0}
 
 
 def _adjust(rows: Sequence[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,11 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.measures import parse_measure
 
-__all__ = ["Condition", "Outcome", "check_conditions", "evaluate_gate", "failed", "parse_condition"]
+__all__ = ["TIE_CHOICES", "Condition", "Outcome", "check_conditions", "evaluate_gate", "failed", "parse_condition"]
+
+TIE_CHOICES = ("pessimistic", "expected", "optimistic", "order")
+"""What a condition looks at where equal scores leave a measure open: the end of its range that fails the gate sooner,
+the mean over all orders of the tied documents, the end that fails it later, or the value in the order of the result."""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -47,6 +51,7 @@ class Condition:
     :param operator: one of < > <= >=.
     :param limit: number to compare with, in the measure's own unit (0..1 for shares).
     :param retrieval: live list it looks at, or None for exact ranks and for lists that came from files.
+    :param ties: one of `TIE_CHOICES`.
     """
 
     text: str
@@ -56,6 +61,7 @@ class Condition:
     operator: str
     limit: float
     retrieval: str | None = None
+    ties: str = TIE_CHOICES[0]
 
     def holds(self, value: float) -> bool:
         """Whether a value makes the gate fail."""
@@ -71,7 +77,8 @@ class Outcome:
     :param measure: name of the measure.
     :param query_language: query language of the row.
     :param pool_languages: languages of the row's pool.
-    :param value: point estimate.
+    :param value: what was compared: the point estimate, or what the condition's choice for ties makes of it.
+    :param ties: lowest and highest value over all orders of equal scores, None where they leave nothing open.
     :param limit: number it was compared with.
     :param operator: one of < > <= >=.
     :param failed: whether the condition holds, that is, the gate fails.
@@ -86,15 +93,20 @@ class Outcome:
     limit: float
     operator: str
     failed: bool
+    ties: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as a JSON-ready mapping."""
-        return {**asdict(self), "pool_languages": list(self.pool_languages)}
+        ties = None if self.ties is None else list(self.ties)
+        return {**asdict(self), "pool_languages": list(self.pool_languages), "ties": ties}
 
 
-def parse_condition(text: str, *, source: str = "--fail-on") -> Condition:
+def parse_condition(text: str, *, source: str = "--fail-on", ties: str = TIE_CHOICES[0]) -> Condition:
     """Read a condition such as ``Max@R_norm<80%``, ``Max@R_norm[zh]<0.8`` or ``mono-same:NDCG@1<90%``.
 
+    :param text: the condition.
+    :param source: option or file it comes from, for messages.
+    :param ties: one of `TIE_CHOICES`.
     :raises InputError: when it has another form, names an unknown scenario, measure or language, compares an unbounded
         measure with a percentage, or a measure of 0..1 with a bare number outside of it.
     """
@@ -143,11 +155,15 @@ def parse_condition(text: str, *, source: str = "--fail-on") -> Condition:
         operator=match["operator"],
         limit=limit,
         retrieval=retrieval,
+        ties=ties,
     )
 
 
 def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, source: str = "--fail-on") -> list[Outcome]:
-    """Hold conditions against the point estimates of a result.
+    """Hold conditions against the figures of a result.
+
+    Where equal scores leave a figure open, a condition looks at what its `Condition.ties` names: by default at the end
+    of the range that makes it hold, so that no order of ties passes a gate which another order fails.
 
     :returns: one outcome per condition and row that it looks at.
     :raises InputError: when a condition matches no row, or the measure is null there.
@@ -175,6 +191,7 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
                     seen=condition.text,
                     allowed="a condition on a measure that has a value in every row it looks at",
                 )
+            value, ties = _under_ties(condition, row, value)
             outcomes.append(
                 Outcome(
                     condition=condition.text,
@@ -186,9 +203,22 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
                     limit=condition.limit,
                     operator=condition.operator,
                     failed=condition.holds(value),
+                    ties=ties,
                 )
             )
     return outcomes
+
+
+def _under_ties(condition: Condition, row: Mapping[str, Any], value: float) -> tuple[float, tuple[float, float] | None]:
+    """The value that a condition is held against, and the range that ties leave open."""
+    ends = rounded(row.get("ties", {}).get(condition.measure) or {})
+    if ends.get("optimistic") is None or ends["optimistic"] == ends["pessimistic"]:
+        return value, None
+    low, high = sorted((ends["optimistic"], ends["pessimistic"]))
+    # Which end is the worse one is a matter of the condition: 'Max@R<2' fails on what is low.
+    sooner, later = (low, high) if condition.operator in ("<", "<=") else (high, low)
+    values = {"pessimistic": sooner, "expected": ends["expected"], "optimistic": later, "order": value}
+    return values[condition.ties], (low, high)
 
 
 def check_conditions(

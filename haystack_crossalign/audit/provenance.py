@@ -15,6 +15,7 @@ from haystack_crossalign._version import __version__
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.judgments import Grade
 from haystack_crossalign.data.reading_log import Omission
+from haystack_crossalign.ranks.ties import TIE_SEED
 
 if TYPE_CHECKING:
     from haystack_crossalign.audit.similarity import RankedBy
@@ -60,6 +61,7 @@ def build_provenance(
         "data": dict(data),
         "options": dict(options),
         "seed": seed,
+        "ties": TIE_SEED,
         "environment": {
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",

@@ -22,6 +22,7 @@ from haystack_crossalign.measures import Measure, select_queries
 from haystack_crossalign.ranks import ranks_from_lists
 from haystack_crossalign.ranks.result_lists import with_asked_depth
 from haystack_crossalign.ranks.table import with_gains
+from haystack_crossalign.ranks.ties import TIE_SEED
 
 __all__ = ["audit_run"]
 
@@ -124,7 +125,8 @@ def _described(
     lacking = [query for query in collection.queries.ids if query not in listed]
     if lacking:
         said["queries_without_results"] = {"count": len(lacking), "first": lacking[:3]}
-    described: dict[str, Any] = {"run": said} if said else {}
+    ties = TIE_SEED if run.order == "score" else f"ranks of the run, {TIE_SEED}"
+    described: dict[str, Any] = {"ties": ties, **({"run": said} if said else {})}
     left_out = describe_omissions(log.omissions())
     if left_out:
         data = dict(provenance["data"])

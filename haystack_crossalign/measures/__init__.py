@@ -7,12 +7,12 @@ from haystack_crossalign.measures.depth import (
     MaxAtR,
     MaxAtRNorm,
     RankOf,
-    max_at_r_bounds,
     max_at_r_lower_bound,
 )
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1, intrusion_matrix
 from haystack_crossalign.measures.parse import default_measures, parse_measure
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
+from haystack_crossalign.measures.ties import TieValues, tie_values
 
 __all__ = [
     "MRR",
@@ -28,13 +28,14 @@ __all__ = [
     "RankOf",
     "Recall",
     "RowStatistics",
+    "TieValues",
     "Top1",
     "aggregate",
     "default_measures",
     "evaluate",
     "intrusion_matrix",
-    "max_at_r_bounds",
     "max_at_r_lower_bound",
     "parse_measure",
     "select_queries",
+    "tie_values",
 ]

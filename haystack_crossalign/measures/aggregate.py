@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures.base import Facts, Measure, QueryValues, evaluate
-from haystack_crossalign.measures.depth import Complete, MaxAtR, max_at_r_bounds, max_at_r_lower_bound
+from haystack_crossalign.measures.depth import Complete, MaxAtR, max_at_r_lower_bound
 from haystack_crossalign.measures.statistics import bootstrap_means, median_interval, quantiles
+from haystack_crossalign.measures.ties import queries_with_ties, tie_values
 from haystack_crossalign.ranks.table import CENSORED, RankTable
 
 __all__ = ["CensoredBlock", "Median", "RowStatistics", "aggregate", "known_mean"]
@@ -72,8 +73,9 @@ def aggregate(
     - ``percentiles``, ``medians``: of Max@R and Rank[L]. A hidden rank lies somewhere between depth + 1 and infinity:
       the number is given where both ends lead to the same one. Intervals of medians by order statistics; an end is
       ``None`` where the queries are too few or it is not bounded, and a low end may be the bound depth + 1.
-    - ``ties``: number of queries with a tie at a relevant version, and Max@R and Complete@K if all ties fell in favour
-      of the relevant versions, or against them.
+    - ``ties``: number of queries with a tie at a relevant version; for Max@R and Complete@K, and for every other
+      measure that ties can change, the best mean over all orders of equal scores, the worst one (for a measure without
+      a better direction the highest and the lowest) and the mean over all orders. See `measures.ties`.
     - ``censored``: ``None`` for exact ranks; else depths, number and share of queries with a hidden version, number of
       those whose list is empty, and the mean of Max@R with depth + 1 for them, which is a lower bound.
 
@@ -136,28 +138,24 @@ def _order_statistics(one: QueryValues, table: RankTable, confidence: float) -> 
 def _ties(
     table: RankTable, measures: Sequence[Measure], given: Mapping[str, QueryValues]
 ) -> dict[str, int | dict[str, float | None]]:
-    optimistic, pessimistic = max_at_r_bounds(table)
-    known = table.ranks > 0
-    ties: dict[str, int | dict[str, float | None]] = {
-        "queries": int(((table.optimistic != table.pessimistic) & known).any(axis=1).sum())
-    }
-    hidden = bool((table.ranks == CENSORED).any())
+    ties: dict[str, int | dict[str, float | None]] = {"queries": int(queries_with_ties(table).sum())}
     for measure in measures:
-        ends = {"optimistic": optimistic, "pessimistic": pessimistic}
-        if isinstance(measure, MaxAtR):
-            ties[measure.name] = {end: None if hidden else known_mean(bound) for end, bound in ends.items()}
-        elif isinstance(measure, Complete):
-            one = given[measure.name]
-            ties[measure.name] = {
-                end: None if one.censored.any() else known_mean(_complete(measure, bound, one.values))
-                for end, bound in ends.items()
-            }
+        always = isinstance(measure, MaxAtR | Complete)
+        values = given[measure.name]
+        if values.censored.any() or np.isnan(values.values).all():
+            if always:
+                ties[measure.name] = {"optimistic": None, "pessimistic": None, "expected": None}
+            continue
+        found = tie_values(table, measure, values)
+        if not always and np.array_equal(found.lowest, found.highest, equal_nan=True):
+            continue
+        ends = (found.highest, found.lowest) if measure.higher_is_better else (found.lowest, found.highest)
+        ties[measure.name] = {
+            "optimistic": known_mean(ends[0]),
+            "pessimistic": known_mean(ends[1]),
+            "expected": known_mean(found.expected),
+        }
     return ties
-
-
-def _complete(measure: Complete, bound: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Complete@K from a bound of Max@R; a query with a hidden version (bound NaN) that is known to fail stays at 0."""
-    return np.where(np.isnan(values), np.nan, bound <= measure.cutoff)
 
 
 def _censored(table: RankTable) -> CensoredBlock | None:

@@ -292,4 +292,9 @@ def select_queries(table: RankTable, queries: NDArray[np.bool_] | NDArray[np.int
         top_language=None if table.top_language is None else table.top_language[queries],
         gain_ranks=None if table.gain_ranks is None else table.gain_ranks[queries],
         gains=None if table.gains is None else table.gains[queries],
+        gain_optimistic=None if table.gain_optimistic is None else table.gain_optimistic[queries],
+        gain_pessimistic=None if table.gain_pessimistic is None else table.gain_pessimistic[queries],
+        top_versions=None if table.top_versions is None else table.top_versions[queries],
+        higher=None if table.higher is None else table.higher[queries],
+        tied=None if table.tied is None else table.tied[queries],
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.measures.base import Facts, Measure, QueryValues, query_values
 from haystack_crossalign.ranks.table import RankTable
 
-__all__ = ["Complete", "MaxAtR", "MaxAtRNorm", "RankOf", "max_at_r_bounds", "max_at_r_lower_bound"]
+__all__ = ["Complete", "MaxAtR", "MaxAtRNorm", "RankOf", "max_at_r_lower_bound"]
 
 
 @dataclass(frozen=True)
@@ -157,22 +157,3 @@ def max_at_r_lower_bound(table: RankTable) -> NDArray[np.float64]:
     bound = np.where(facts.missing > 0, facts.depth + 1, facts.last).astype(np.float64)
     bound[facts.none_relevant] = np.nan
     return bound
-
-
-def max_at_r_bounds(table: RankTable) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Max@R if every tie with another document fell in favour of the relevant versions, and if it fell against them.
-
-    Relevant versions that tie with each other cannot share a rank: t of them at the last optimistic rank r end at
-    r + t - 1. Equal optimistic ranks mean equal scores, since they count the documents with a higher score.
-
-    :param table: ranks of Q queries.
-    :returns: (optimistic, pessimistic), each float64 [Q], NaN where Max@R is null.
-    """
-    facts = Facts(table)
-    null = (facts.missing > 0) | facts.none_relevant
-    best = np.ascontiguousarray(table.optimistic.T)
-    last = best.max(axis=0, initial=0)
-    together = ((best == last) & facts.known).sum(axis=0)
-    optimistic = np.where(null, np.nan, last + together - 1.0)
-    pessimistic = np.where(null, np.nan, table.pessimistic.T.max(axis=0, initial=0).astype(np.float64))
-    return optimistic, pessimistic

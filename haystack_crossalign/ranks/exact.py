@@ -94,10 +94,16 @@ def exact_ranks(
     best = 1 + greater.sum(axis=0)
     ranks = marked(best + ahead.sum(axis=0))
     relevant_languages = np.where(exists, pool.version_languages[np.maximum(wanted, 0)], -1).astype(np.int32)
-    above = np.where(exists[:, :, None], (greater + ahead).transpose(2, 1, 0), 0).astype(np.int32)
-    top = None
+
+    def by_language(counts: NDArray[np.int64]) -> NDArray[np.int32]:
+        return np.where(exists[:, :, None], counts.transpose(2, 1, 0), 0).astype(np.int32)
+
+    has_ties = bool(tied.any())
+    tied_versions = by_language(tied) if has_ties else None
+    top, top_versions = None, None
     if top_language:
-        top = _top_languages(query_vectors, pool, ranks, relevant_languages, similarity, precision)
+        search = _TopSearch(query_vectors, pool, len(languages), similarity, precision)
+        top, top_versions = search.run(ranks, relevant_languages, tied_versions)
     return RankTable(
         languages=tuple(languages),
         query_languages=query_codes,
@@ -105,10 +111,13 @@ def exact_ranks(
         ranks=ranks,
         optimistic=marked(best),
         pessimistic=marked(best + tied.sum(axis=0)),
-        above=above,
+        above=by_language(greater + ahead),
         pool_languages=tuple(np.flatnonzero(np.bincount(pool.languages)).tolist()),
         pool_size=int(np.count_nonzero(pool.version_languages >= 0)),
         top_language=top,
+        top_versions=top_versions,
+        higher=by_language(greater) if has_ties else None,
+        tied=tied_versions,
     )
 
 
@@ -203,21 +212,57 @@ def _by_depth(queries: torch.Tensor, documents: torch.Tensor, targets: Targets) 
     return order
 
 
-def _top_languages(
-    queries: torch.Tensor,
-    pool: _Pool,
-    ranks: NDArray[np.int32],
-    relevant_languages: NDArray[np.int32],
-    similarity: Similarity,
-    precision: str,
-) -> NDArray[np.int32]:
-    """Language at rank 1: that of the relevant version there, else of the best document."""
-    top: NDArray[np.int32] = np.where(ranks == 1, relevant_languages, -1).max(axis=1, initial=-1).astype(np.int32)
-    open_queries = np.flatnonzero(top < 0)
-    if len(open_queries):
-        rest = queries[torch.from_numpy(open_queries)].numpy()
-        indices, _ = exact_top_k(
-            rest, pool.vectors.numpy(), 1, tie_order=pool.tie_order, similarity=similarity, precision=precision
+class _TopSearch:
+    """What stands at rank 1, and what ties with it."""
+
+    def __init__(
+        self, queries: torch.Tensor, pool: _Pool, languages: int, similarity: Similarity, precision: str
+    ) -> None:
+        self._queries, self._pool, self._languages = queries, pool, languages
+        self._similarity, self._precision = similarity, precision
+
+    def run(
+        self, ranks: NDArray[np.int32], relevant_languages: NDArray[np.int32], tied: NDArray[np.int32] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:
+        """Language of the version at rank 1, int32 [Q], and versions of each language with its score, int32 [Q, L].
+
+        A relevant version at rank 1 answers both; the pool is searched for the other queries. The second is None where
+        nothing ties.
+        """
+        first = np.where(ranks == 1, relevant_languages, -1)
+        top: NDArray[np.int32] = first.max(axis=1, initial=-1).astype(np.int32)
+        has_relevant = np.flatnonzero(top >= 0)
+        rest = np.flatnonzero(top < 0)
+        equals = np.zeros((len(top), self._languages), dtype=np.int64)
+        if tied is not None and len(has_relevant):
+            equals[has_relevant] = tied[has_relevant, first[has_relevant].argmax(axis=1)]
+        if len(rest):
+            top[rest], equals[rest] = self._search(self._queries[torch.from_numpy(rest)])
+        if not equals.any():
+            return top, None
+        equals[np.arange(len(top)), top] += 1
+        return top, equals.astype(np.int32)
+
+    def _search(self, queries: torch.Tensor) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The same by searching the pool; the counts are without the version itself."""
+        pool = self._pool
+        # Of two documents the first is at rank 1; only an equal score of the second makes counting necessary.
+        indices, scores = exact_top_k(
+            queries.numpy(),
+            pool.vectors.numpy(),
+            2,
+            tie_order=pool.tie_order,
+            similarity=self._similarity,
+            precision=self._precision,
         )
-        top[open_queries] = pool.languages[indices[:, 0]]
-    return top
+        equals = np.zeros((len(queries), self._languages), dtype=np.int64)
+        shared = np.flatnonzero(scores[:, 0] == scores[:, -1]) if scores.shape[1] > 1 else np.empty(0, dtype=np.int64)
+        if len(shared):
+            dtype = torch.bfloat16 if resolve_precision(self._precision) == "bf16" else torch.float32
+            wanted = pool.versions[indices[shared, :1]].astype(np.int64)
+            with full_float32_products(), one_core_each() as threads, torch.inference_mode():
+                counts = _count(
+                    queries[torch.from_numpy(shared)], wanted, pool, self._languages, self._similarity, dtype, threads
+                )
+            equals[shared] = counts.tied[:, 0].T
+        return pool.languages[indices[:, 0]], equals

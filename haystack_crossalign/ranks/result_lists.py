@@ -87,13 +87,22 @@ def ranks_from_lists(
     before_run = np.take_along_axis(through - first, start, axis=1)
     through_run = np.take_along_axis(through, end, axis=1)
 
-    above = np.zeros((*wanted.shape, len(languages)), dtype=np.int32)
+    above, higher, tied = (np.zeros((*wanted.shape, len(languages)), dtype=np.int32) for _ in range(3))
+    top_versions = np.zeros((len(lists), len(languages)), dtype=np.int32)
     place_languages = np.where(listed, codes[lists], -1)
     for code in range(len(languages)):
         own = first & (place_languages == code)
         total = own.sum(axis=1)[:, None]
-        ahead = np.take_along_axis(own.cumsum(axis=1) - own, at, axis=1)
-        above[:, :, code] = np.where(found, ahead, np.where(exists, total, 0))
+        until = own.cumsum(axis=1)
+        before = until - own
+        greater = np.take_along_axis(before, start, axis=1)
+        equal = np.take_along_axis(until, end, axis=1) - greater
+        above[:, :, code] = np.where(found, np.take_along_axis(before, at, axis=1), np.where(exists, total, 0))
+        higher[:, :, code] = np.where(found, np.take_along_axis(greater, at, axis=1), np.where(exists, total, 0))
+        itself = version_languages[np.maximum(wanted, 0)] == code
+        tied[:, :, code] = np.where(found, np.take_along_axis(equal, at, axis=1) - itself, 0)
+        top_versions[:, code] = equal[:, 0]
+    has_ties = bool(tied.any())
 
     known = tuple(int(code) for code in np.unique(codes)) if pool_languages is None else pool_languages
     return RankTable(
@@ -108,6 +117,9 @@ def ranks_from_lists(
         pool_size=pool_size,
         depth=first.sum(axis=1).astype(np.int32),
         top_language=place_languages[:, 0].astype(np.int32),
+        top_versions=top_versions if (top_versions.sum(axis=1) > 1).any() else None,
+        higher=higher if has_ties else None,
+        tied=tied if has_ties else None,
     )
 
 

@@ -41,8 +41,16 @@ class RankTable:
     :param gain_ranks: int32 [Q, G], rank of every version with a gain above 0, also of those below the least grade of a
         relevant one (same markers), where judgments are graded; None where every relevant version gains 1.
     :param gains: float64 [Q, G], gains of these versions, 0 where absent.
+    :param gain_optimistic: int32 [Q, G], their ranks if every tie fell in the version's favour; None as ``gain_ranks``.
+    :param gain_pessimistic: int32 [Q, G], their ranks if every tie fell against it; None as ``gain_ranks``.
     :param top_language: int32 [Q], code of the language of the version at rank 1, -1 for an empty list; or None where
         it was not asked for.
+    :param top_versions: int32 [Q, L], versions of each language that share the greatest score, 0 for an empty list;
+        None where it was not asked for, and where one version alone is first everywhere.
+    :param higher: int32 [Q, R, L], versions of each language with a greater score than the version (for a censored one
+        those of the whole list); None where no relevant version ties, so that it equals ``above``.
+    :param tied: int32 [Q, R, L], other versions of each language with its score, 0 where absent or censored; None where
+        no relevant version ties. Over the last axis it sums to ``pessimistic - optimistic``.
     """
 
     languages: tuple[str, ...]
@@ -59,6 +67,11 @@ class RankTable:
     top_language: NDArray[np.int32] | None = None
     gain_ranks: NDArray[np.int32] | None = None
     gains: NDArray[np.float64] | None = None
+    gain_optimistic: NDArray[np.int32] | None = None
+    gain_pessimistic: NDArray[np.int32] | None = None
+    top_versions: NDArray[np.int32] | None = None
+    higher: NDArray[np.int32] | None = None
+    tied: NDArray[np.int32] | None = None
 
     @property
     def relevant(self) -> NDArray[np.int64]:
@@ -78,7 +91,13 @@ def with_gains(table: RankTable, gains: NDArray[np.float64], level: float) -> Ra
     """
     present = table.relevant_languages >= 0
     relevant = present & (gains >= level)
-    graded = replace(table, gain_ranks=table.ranks, gains=np.where(present, gains, 0.0))
+    graded = replace(
+        table,
+        gain_ranks=table.ranks,
+        gains=np.where(present, gains, 0.0),
+        gain_optimistic=table.optimistic,
+        gain_pessimistic=table.pessimistic,
+    )
     if (relevant == present).all():
         return graded
     width = int(relevant.sum(axis=1).max(initial=0))
@@ -88,11 +107,16 @@ def with_gains(table: RankTable, gains: NDArray[np.float64], level: float) -> Ra
     def taken(column: NDArray[np.int32], absent: int) -> NDArray[np.int32]:
         return np.where(kept, np.take_along_axis(column, order, axis=1), np.int32(absent))
 
+    def by_language(column: NDArray[np.int32]) -> NDArray[np.int32]:
+        return np.where(kept[:, :, None], np.take_along_axis(column, order[:, :, None], axis=1), 0)
+
     return replace(
         graded,
         relevant_languages=taken(table.relevant_languages, -1),
         ranks=taken(table.ranks, ABSENT),
         optimistic=taken(table.optimistic, ABSENT),
         pessimistic=taken(table.pessimistic, ABSENT),
-        above=np.where(kept[:, :, None], np.take_along_axis(table.above, order[:, :, None], axis=1), 0),
+        above=by_language(table.above),
+        higher=None if table.higher is None else by_language(table.higher),
+        tied=None if table.tied is None else by_language(table.tied),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from haystack_crossalign.languages import display_name
-from haystack_crossalign.report.content.words import measure_value
+from haystack_crossalign.report.content.words import interval, measure_value
 
 __all__ = ["junit_xml"]
 
@@ -20,7 +20,8 @@ def junit_xml(gate_outcomes: Sequence[Mapping[str, Any]]) -> str:
     """JUnit XML: one test suite per scenario, one test case per condition, pool and query language.
 
     :param gate_outcomes: outcomes with the keys ``condition``, ``scenario``, ``measure``, ``query_language``,
-        ``pool_languages``, ``value``, ``limit``, ``operator`` and ``failed``.
+        ``pool_languages``, ``value``, ``limit``, ``operator``, ``failed``, and ``ties``, the range where equal scores
+        leave the value open.
     :returns: the XML document as text, for a file in UTF-8.
     """
     suites: dict[str, list[Mapping[str, Any]]] = {}
@@ -60,6 +61,8 @@ def _add_case(suite: ET.Element, outcome: Mapping[str, Any]) -> None:
     sentence = (
         f"{outcome['measure']} of {display_name(outcome['query_language'])} queries over the {pool} pool is {value}"
     )
+    if outcome.get("ties"):
+        sentence += f" ({_plain(interval(outcome['measure'], outcome['ties']))} by the order of ties)"
     if outcome["failed"]:
         failure = ET.SubElement(
             case,

@@ -15,11 +15,12 @@ from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.content.comparison import data_notes_of_both
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import side_by_side
-from haystack_crossalign.report.content.live_words import live_notes
+from haystack_crossalign.report.content.live_words import LISTS, live_notes
 from haystack_crossalign.report.content.model import model_lines
 from haystack_crossalign.report.content.provenance import data_notes, similarity_note
 from haystack_crossalign.report.content.tables import Table as Side
-from haystack_crossalign.report.content.words import DASH, count, measure_value, nothing_found, p_value
+from haystack_crossalign.report.content.ties import tie_ranges
+from haystack_crossalign.report.content.words import DASH, count, interval, measure_value, nothing_found, p_value
 
 __all__ = ["comparison_tables", "fitting", "gate_table", "result_view"]
 
@@ -50,6 +51,12 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
             yield Text(remark)
         for table in side_by_side(result):
             yield _as_rich(table)
+        for row in result["rows"]:
+            if "retrieval" in row and (ranges := tie_ranges(row, _columns([row]))):
+                served = LISTS.get(row["retrieval"], row["retrieval"])
+                yield Text(
+                    f"{display_name(row['query_language'])} queries, {served}: equal scores leave open {ranges}."
+                )
     # What is served stands beside the exact figures; the tables below are for the rest of what is known of these.
     rows = [row for row in result["rows"] if "retrieval" not in row]
     for _, group in groupby(rows, key=_table_key):
@@ -93,10 +100,14 @@ def gate_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
             outcome["scenario"],
             outcome["query_language"],
             "+".join(outcome["pool_languages"]),
-            measure_value(outcome["measure"], outcome["value"]),
+            measure_value(outcome["measure"], outcome["value"]) + _by_ties(outcome),
             Text("FAILED", style="bold red") if outcome["failed"] else Text("passed", style="green"),
         )
     return table
+
+
+def _by_ties(outcome: Mapping[str, Any]) -> str:
+    return f" ({interval(outcome['measure'], outcome['ties'])} by ties)" if outcome.get("ties") else ""
 
 
 def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
@@ -128,6 +139,14 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
                 DASH if bounds is None else f"{_signed(name, bounds[0])} to {_signed(name, bounds[1])}",
                 p_value(entry.get("p_holm")),
             )
+        within = [
+            f"{name}: the change lies within the ties; equal scores in another order undo it (A "
+            f"{interval(name, entry['ties']['a'])}, B {interval(name, entry['ties']['b'])})"
+            for name, entry in row["measures"].items()
+            if entry.get("within_ties")
+        ]
+        if within:
+            table.caption, table.caption_justify = Text("\n".join(within)), "left"
         yield table
 
 
@@ -150,8 +169,7 @@ def _as_rich(source: Side) -> Table:
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     pool = rows[0]["pool_languages"]
     multi = rows[0]["scenario"] == "multi"
-    cutoffs = [name for name in rows[0]["measures"] if name.startswith("Complete@")]
-    headline = [name for name in (*_HEADLINE, *cutoffs) if any(name in row["measures"] for row in rows)]
+    columns = _columns(rows)
     title = _TITLES[rows[0]["scenario"]].format(pool=", ".join(display_name(tag) for tag in pool))
     if multi:
         size = rows[0]["pool_size"]
@@ -161,29 +179,41 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     if not multi:
         table.add_column("Pool", no_wrap=True)
     table.add_column("Queries", justify="right", no_wrap=True)
-    ranks = [f"Rank[{tag}]" for tag in pool if tag != UNDETERMINED] if multi else []
-    for name in (*headline, *ranks):
+    for name in columns:
         table.add_column(Text(name), justify="right", no_wrap=True)  # as text: brackets are markup to Rich
     for row in rows:
         cells = [display_name(row["query_language"])]
         if not multi:
             cells.append("+".join(row["pool_languages"]))
         cells.append(count(row["queries"]))
-        cells += [measure_value(name, row["measures"].get(name)) for name in (*headline, *ranks)]
+        cells += [measure_value(name, row["measures"].get(name)) for name in columns]
         table.add_row(*cells)
-    notes = _notes(rows)
+    notes = _notes(rows, columns)
     if notes:
         table.caption = Text("\n".join(notes))
     return table
 
 
-def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The measures that a table of these rows shows."""
+    cutoffs = [name for name in rows[0]["measures"] if name.startswith("Complete@")]
+    headline = [name for name in (*_HEADLINE, *cutoffs) if any(name in row["measures"] for row in rows)]
+    told = rows[0]["pool_languages"] if rows[0]["scenario"] == "multi" else []
+    return [*headline, *(f"Rank[{tag}]" for tag in told if tag != UNDETERMINED)]
+
+
+def _notes(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
     notes = []
     for row in rows:
         reasons: dict[str, list[str]] = {}
         for name, reason in row["reasons"].items():
             reasons.setdefault(reason, []).append(name)
         notes += [f"{DASH} {row['query_language']}: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        if ranges := tie_ranges(row, columns):
+            notes.append(
+                f"{row['query_language']}: {count(row['ties']['queries'])} of {count(row['queries'])} queries have a "
+                f"relevant document that ties with others; equal scores leave open {ranges}"
+            )
         censored = row["censored"]
         if censored is not None and censored["queries"]:
             notes.append(

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.table import Table
 
 from haystack_crossalign.audit.compare import compare_results
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.report.content.comparison import changes, comparison_finding
+from haystack_crossalign.report.terminal import comparison_tables
 
 
 def one_row(make_row: Any, make_result: Any, values: list[float | None], **changes: Any) -> Any:
@@ -109,3 +112,56 @@ def test_other_relevant_versions_are_noted(make_row: Any, make_result: Any) -> N
     before, after = one_row(make_row, make_result, [1.0, 2.0]), one_row(make_row, make_result, [1.0, 2.0])
     after = replace(after, queries={**after.queries, "versions": [["zh", "en"], ["ar", "en"]]})
     assert any("1 of 2 queries have other relevant versions" in note for note in compare_results(before, after).notes)
+
+
+def tied_row(make_row: Any, make_result: Any, values: list[float], low: float, high: float) -> Any:
+    mean = float(np.mean(values))
+    ties = {"queries": len(values), "Max@R": {"optimistic": low, "pessimistic": high, "expected": (low + high) / 2}}
+    row = make_row("zh", {"Max@R": mean}, queries=len(values), ties=ties)
+    return make_result([row], [{"Max@R": values}])
+
+
+@pytest.mark.parametrize(
+    ("bounds_b", "undone"), [((4.0, 9.0), False), ((4.0, 10.0), True), ((4.0, 12.0), True), ((5.0, 5.0), False)]
+)
+def test_a_change_that_another_order_of_ties_undoes_is_said(
+    make_row: Any, make_result: Any, bounds_b: tuple[float, float], undone: bool
+) -> None:
+    before = tied_row(make_row, make_result, [10.0, 20.0, 30.0] * 4, 10.0, 40.0)
+    after = tied_row(make_row, make_result, [4.0, 5.0, 6.0] * 4, *bounds_b)
+    comparison = compare_results(before, after).to_dict()
+    entry = comparison["rows"][0]["measures"]["Max@R"]
+    assert entry["ties"] == {"a": [10.0, 40.0], "b": list(bounds_b)}
+    assert entry["within_ties"] is undone
+    assert entry["p"] < 0.05
+    (change,) = changes(comparison["rows"][0])
+    assert (change.verdict, change.reading) == (("even", "within the ties") if undone else ("better", "better"))
+    assert ("within the ties" in comparison_finding(comparison)[0]) is undone
+    written = [str(part.caption) for part in comparison_tables(comparison) if isinstance(part, Table)]
+    assert any("lies within the ties" in caption for caption in written) is undone
+
+
+def test_ranges_are_wide_enough_over_the_queries_that_both_have(make_row: Any, make_result: Any) -> None:
+    # Before, all 3 queries: 20 within 14 to 23. Both have the first 2: 15, and at most all of the 3 * 6 ranks down and
+    # 3 * 3 up are theirs: 15 - 9 to 15 + 4.5.
+    before = tied_row(make_row, make_result, [10.0, 20.0, 30.0], 14.0, 23.0)
+    after = one_row(make_row, make_result, [11.0, 21.0], queries=2)
+    entry = compare_results(before, after).rows[0]["measures"]["Max@R"]
+    assert (entry["ties"]["a"], entry["ties"]["b"]) == ([6.0, 19.5], [16.0, 16.0])
+    assert entry["within_ties"] is True
+
+
+def test_without_ties_nothing_is_said_of_them(make_row: Any, make_result: Any) -> None:
+    before = one_row(make_row, make_result, [10.0, 20.0, 30.0])
+    after = one_row(make_row, make_result, [5.0, 10.0, 15.0])
+    assert not {"ties", "within_ties"} & compare_results(before, after).rows[0]["measures"]["Max@R"].keys()
+
+
+def test_results_that_order_ties_by_different_rules_are_noted(make_row: Any, make_result: Any) -> None:
+    before = tied_row(make_row, make_result, [10.0, 20.0], 10.0, 40.0)
+    after = replace(before, provenance={**before.provenance, "ties": "crossalign.ties/1"})
+    (note,) = compare_results(before, after).notes
+    assert "(document id before, crossalign.ties/1 after)" in note
+    assert compare_results(after, after).notes == []
+    free = one_row(make_row, make_result, [10.0, 20.0], queries=2)
+    assert compare_results(free, replace(free, provenance=after.provenance)).notes == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.audit.gate import check_conditions, evaluate_gate, failed, parse_condition
+from haystack_crossalign.audit.gate import TIE_CHOICES, check_conditions, evaluate_gate, failed, parse_condition
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.errors import InputError
 
@@ -125,3 +125,43 @@ def test_the_gate_reads_what_the_file_says(make_row: Any, make_result: Any) -> N
     almost = 1 / 2 - 1e-16  # a mean that rounding errors kept below one half; the file says 0.5
     result = make_result([make_row("zh", {"Recall@10": almost})], [{"Recall@10": [almost]}])
     assert not failed(evaluate_gate([parse_condition("Recall@10<0.5")], result))
+
+
+TIED = {
+    "queries": 3,
+    "Max@R": {"optimistic": 2.0, "pessimistic": 8.0, "expected": 6.0},
+    "Complete@10": {"optimistic": 0.9, "pessimistic": 0.3, "expected": 0.6},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        # The end of the range that makes the condition hold is the worse one: a matter of the operator.
+        ("Max@R>5", {"pessimistic": 8.0, "expected": 6.0, "optimistic": 2.0, "order": 4.0}),
+        ("Max@R>=5", {"pessimistic": 8.0, "expected": 6.0, "optimistic": 2.0, "order": 4.0}),
+        ("Max@R<5", {"pessimistic": 2.0, "expected": 6.0, "optimistic": 8.0, "order": 4.0}),
+        ("Complete@10<50%", {"pessimistic": 0.3, "expected": 0.6, "optimistic": 0.9, "order": 0.7}),
+        ("Complete@10>=50%", {"pessimistic": 0.9, "expected": 0.6, "optimistic": 0.3, "order": 0.7}),
+    ],
+)
+def test_a_condition_looks_at_the_worse_end_of_ties_unless_told_otherwise(
+    make_row: Any, make_result: Any, text: str, held: dict[str, float]
+) -> None:
+    row = make_row("zh", {"Max@R": 4.0, "Complete@10": 0.7}, ties=TIED)
+    result = make_result([row], [{"Max@R": [4.0], "Complete@10": [0.7]}])
+    assert set(held) == set(TIE_CHOICES)
+    for choice, value in held.items():
+        condition = parse_condition(text, ties=choice)
+        (outcome,) = evaluate_gate([condition], result)
+        assert (outcome.value, outcome.failed) == (value, condition.holds(value))
+        assert outcome.ties == ((2.0, 8.0) if text.startswith("Max@R") else (0.3, 0.9))
+    assert evaluate_gate([parse_condition(text)], result)[0].value == held["pessimistic"]
+
+
+@pytest.mark.parametrize("ties", [{"queries": 0}, {"queries": 0, "Max@R": dict.fromkeys(TIED["Max@R"], 4.0)}])
+def test_a_condition_without_ties_looks_at_the_value(make_row: Any, make_result: Any, ties: Any) -> None:
+    result = make_result([make_row("zh", {"Max@R": 4.0}, ties=ties)], [{"Max@R": [4.0]}])
+    for choice in TIE_CHOICES:
+        (outcome,) = evaluate_gate([parse_condition("Max@R>4", ties=choice)], result)
+        assert (outcome.value, outcome.ties, outcome.failed) == (4.0, None, False)

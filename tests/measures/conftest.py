@@ -29,11 +29,15 @@ def _build(
     shape = (len(rankings), width)
     ranks, best, worst = (np.zeros(shape, dtype=np.int32) for _ in range(3))
     relevant_languages = np.full(shape, -1, dtype=np.int32)
-    above = np.zeros((*shape, len(names)), dtype=np.int32)
+    above, higher, tied = (np.zeros((*shape, len(names)), dtype=np.int32) for _ in range(3))
+    top_versions = np.zeros((len(rankings), len(names)), dtype=np.int32)
     top = np.full(len(rankings), -1, dtype=np.int32)
     for q, ranking in enumerate(rankings):
         depth = len(ranking) if depths is None else depths[q]
         tie = list(range(len(ranking))) if groups is None else list(groups[q])
+        # What lies beyond a cut is not known to tie.
+        in_top = [language for place, (language, _) in enumerate(ranking[:depth]) if tie[place] == tie[0]]
+        top_versions[q] = [in_top.count(name) for name in names]
         column = 0
         for position, (language, relevant) in enumerate(ranking):
             if position == 0 and depth > 0:
@@ -43,8 +47,13 @@ def _build(
             relevant_languages[q, column] = names.index(language)
             ahead = ranking[: min(position, depth)]
             above[q, column] = [sum(other == name for other, _ in ahead) for name in names]
+            higher[q, column] = above[q, column]
             if position < depth:
-                same = [p for p in range(len(ranking)) if tie[p] == tie[position]]
+                same = [p for p in range(depth) if tie[p] == tie[position]]
+                better = [other for other, _ in ranking[: min(same)]]
+                equal = [ranking[p][0] for p in same if p != position]
+                higher[q, column] = [better.count(name) for name in names]
+                tied[q, column] = [equal.count(name) for name in names]
                 ranks[q, column] = position + 1
                 best[q, column], worst[q, column] = min(same) + 1, max(same) + 1
             else:
@@ -63,6 +72,9 @@ def _build(
         pool_size=len(rankings[0]) if pool_size == "length" else pool_size,  # type: ignore[arg-type]
         depth=None if depths is None else np.array(depths, dtype=np.int32),
         top_language=top if top_language else None,
+        top_versions=top_versions if top_language else None,
+        higher=higher,
+        tied=tied,
     )
 
 

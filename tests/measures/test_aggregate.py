@@ -106,18 +106,31 @@ def test_ties_are_counted_and_bounded(table_of):
     assert row["measures"]["Max@R"] == 3.0
     assert row["ties"] == {
         "queries": 1,
-        "Max@R": {"optimistic": (3 + 2) / 2, "pessimistic": (4 + 2) / 2},
-        "Complete@3": {"optimistic": 1.0, "pessimistic": 0.5},
-        "Complete@1": {"optimistic": None, "pessimistic": None},
+        "Max@R": {"optimistic": (3 + 2) / 2, "pessimistic": (4 + 2) / 2, "expected": (3.5 + 2) / 2},
+        "Complete@3": {"optimistic": 1.0, "pessimistic": 0.5, "expected": 0.75},
+        "Complete@1": {"optimistic": None, "pessimistic": None, "expected": None},
+        # The first query's versions at 1 and 3 at best, at 2 and 4 at worst; each in two places alike.
+        "NDCG@10": pytest.approx(
+            {
+                "optimistic": (1 + (1 + 1 / 2) / (1 + 1 / math.log2(3))) / 2,
+                "pessimistic": (1 + (1 / math.log2(3) + 1 / math.log2(5)) / (1 + 1 / math.log2(3))) / 2,
+                "expected": (1 + (1 + 1 / math.log2(3) + 1 / 2 + 1 / math.log2(5)) / 2 / (1 + 1 / math.log2(3))) / 2,
+            }
+        ),
     }
+
+
+def test_measures_that_ties_cannot_change_have_no_bounds(table_of):
+    row = aggregate(table_of(["zh* en* en zh"], ["zh"]), [MaxAtR(), NDCG(10), MRR()], seed=0)
+    assert row["ties"] == {"queries": 0, "Max@R": {"optimistic": 2.0, "pessimistic": 2.0, "expected": 2.0}}
 
 
 def test_bounds_of_ties_are_null_where_the_measure_is(table_of):
     table = table_of(["zh* en en*", "zh* en* en"], ["zh", "zh"], depths=[2, 2])
     ties = aggregate(table, [MaxAtR(), Complete(2), Complete(3)], seed=0)["ties"]
-    assert ties["Max@R"] == {"optimistic": None, "pessimistic": None}
-    assert ties["Complete@2"] == {"optimistic": 0.5, "pessimistic": 0.5}
-    assert ties["Complete@3"] == {"optimistic": None, "pessimistic": None}
+    assert ties["Max@R"] == {"optimistic": None, "pessimistic": None, "expected": None}
+    assert ties["Complete@2"] == {"optimistic": 0.5, "pessimistic": 0.5, "expected": 0.5}
+    assert ties["Complete@3"] == {"optimistic": None, "pessimistic": None, "expected": None}
 
 
 def random_table(build_table, queries=60, seed=0):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from haystack_crossalign.measures import Complete, MaxAtR, MaxAtRNorm, RankOf, max_at_r_bounds, max_at_r_lower_bound
+from haystack_crossalign.measures import Complete, MaxAtR, MaxAtRNorm, RankOf, max_at_r_lower_bound, tie_values
 
 NAN = math.nan
 
@@ -102,18 +102,24 @@ def test_rank_of_a_language_is_known_when_one_of_its_versions_was_found(table_of
 def test_bounds_of_max_at_r_enclose_ties_with_other_documents(table_of):
     # The relevant versions tie with one copy each: zh at 1..2, en at 3..4.
     table = table_of(["zh zh* en* en"], ["zh"], groups=[[0, 0, 1, 1]])
-    optimistic, pessimistic = max_at_r_bounds(table)
-    np.testing.assert_array_equal(optimistic, [3])
-    np.testing.assert_array_equal(pessimistic, [4])
+    ties = tie_values(table, MaxAtR(), MaxAtR().per_query(table))
+    np.testing.assert_array_equal(ties.lowest, [3])
+    np.testing.assert_array_equal(ties.highest, [4])
+    np.testing.assert_array_equal(ties.expected, [3.5])
 
 
 def test_relevant_versions_that_tie_with_each_other_do_not_share_a_rank(table_of):
     # zh, en and a stranger tie at 1..3: at best the two relevant ones take ranks 1 and 2.
-    optimistic, pessimistic = max_at_r_bounds(table_of(["zh* en en* ar"], ["zh"], groups=[[0, 0, 0, 1]]))
-    np.testing.assert_array_equal(optimistic, [2])
-    np.testing.assert_array_equal(pessimistic, [3])
+    table = table_of(["zh* en en* ar"], ["zh"], groups=[[0, 0, 0, 1]])
+    ties = tie_values(table, MaxAtR(), MaxAtR().per_query(table))
+    np.testing.assert_array_equal(ties.lowest, [2])
+    np.testing.assert_array_equal(ties.highest, [3])
+    # The stranger is first, second or third alike: Max@R 3, 3 or 2.
+    np.testing.assert_allclose(ties.expected, [8 / 3])
 
 
 def test_bounds_are_null_where_max_at_r_is(table_of):
-    for bound in max_at_r_bounds(table_of(["zh* en en*"], ["zh"], depths=[2])):
+    table = table_of(["zh* en en*"], ["zh"], depths=[2])
+    ties = tie_values(table, MaxAtR(), MaxAtR().per_query(table))
+    for bound in (ties.lowest, ties.highest, ties.expected):
         np.testing.assert_array_equal(bound, [NAN])

@@ -18,6 +18,9 @@ class SlowRanks:
     pessimistic: list[list[int]]
     above: list[list[list[int]]]
     top_language: list[int]
+    higher: list[list[list[int]]]
+    tied: list[list[list[int]]]
+    top_versions: list[list[int]]
 
 
 def _score(query: np.ndarray, document: np.ndarray, similarity: str) -> float:
@@ -53,7 +56,7 @@ def slow_exact_ranks(
 ) -> SlowRanks:
     """Sort everything in pure Python, by the definition."""
     version_of = list(range(len(documents))) if versions is None else [int(v) for v in versions]
-    result = SlowRanks([], [], [], [], [])
+    result = SlowRanks([], [], [], [], [], [], [], [])
     for query, row in zip(queries, relevant, strict=True):
         best: dict[int, tuple[float, int]] = {}  # version -> (-score, id)
         language: dict[int, int] = {}
@@ -64,23 +67,34 @@ def slow_exact_ranks(
             language[version] = int(document_languages[index])
         order = sorted(best, key=lambda v: best[v])
         result.top_language.append(language[order[0]])
-        ranks, optimistic, pessimistic, above = [], [], [], []
+        ranks, optimistic, pessimistic, above, higher, tied = [], [], [], [], [], []
+
+        def count(chosen: list[int], language: dict[int, int] = language) -> list[int]:
+            return [sum(language[v] == code for v in chosen) for code in range(len(languages))]
+
+        result.top_versions.append(count([v for v in best if best[v][0] == best[order[0]][0]]))
         for version in (int(v) for v in row):
             if version < 0:
                 ranks.append(0)
                 optimistic.append(0)
                 pessimistic.append(0)
                 above.append([0] * len(languages))
+                higher.append([0] * len(languages))
+                tied.append([0] * len(languages))
                 continue
             place = order.index(version)
             ranks.append(place + 1)
             optimistic.append(1 + sum(best[v][0] < best[version][0] for v in best))
             pessimistic.append(sum(best[v][0] <= best[version][0] for v in best))
-            above.append([sum(language[v] == code for v in order[:place]) for code in range(len(languages))])
+            above.append(count(order[:place]))
+            higher.append(count([v for v in best if best[v][0] < best[version][0]]))
+            tied.append(count([v for v in best if best[v][0] == best[version][0] and v != version]))
         result.ranks.append(ranks)
         result.optimistic.append(optimistic)
         result.pessimistic.append(pessimistic)
         result.above.append(above)
+        result.higher.append(higher)
+        result.tied.append(tied)
     return result
 
 
@@ -101,7 +115,17 @@ def assert_same_ranks() -> Callable[[Any, SlowRanks], None]:
         assert table.optimistic.tolist() == slow.optimistic
         assert table.pessimistic.tolist() == slow.pessimistic
         assert table.above.tolist() == slow.above
+        if table.tied is None or table.higher is None:
+            assert (table.tied, table.higher) == (None, None)
+            assert not np.array(slow.tied).any()
+        else:
+            assert table.higher.tolist() == slow.higher
+            assert table.tied.tolist() == slow.tied
         if table.top_language is not None:
             assert table.top_language.tolist() == slow.top_language
+            if table.top_versions is None:
+                assert (np.array(slow.top_versions).sum(axis=1) == 1).all()
+            else:
+                assert table.top_versions.tolist() == slow.top_versions
 
     return check

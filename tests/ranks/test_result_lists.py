@@ -89,7 +89,7 @@ def test_what_is_known_of_the_pool_is_kept():
 
 
 def _slow(retrieved, relevant, languages, codes, ids, versions, scores):
-    """One list at a time in pure Python. -> ranks, optimistic, pessimistic, above, depth"""
+    """One list at a time in pure Python. -> ranks, optimistic, pessimistic, above, higher, tied, depth, top"""
     rows = []
     for row, (documents, wanted) in enumerate(zip(retrieved.tolist(), relevant.tolist(), strict=True)):
         documents = [d for d in documents if d >= 0]
@@ -108,15 +108,18 @@ def _slow(retrieved, relevant, languages, codes, ids, versions, scores):
             ahead = places[: places.index(version)] if version in seen else places
             above = [sum(languages[v] == code for v in ahead) for code in codes]
             if version < 0:
-                entry.append((ABSENT, ABSENT, ABSENT, [0 for _ in codes]))
+                entry.append((ABSENT, ABSENT, ABSENT, *([0 for _ in codes] for _ in range(3))))
             elif version not in seen:
-                entry.append((CENSORED, CENSORED, CENSORED, above))
+                entry.append((CENSORED, CENSORED, CENSORED, above, above, [0 for _ in codes]))
             else:
                 own = seen[version]
                 best = 1 + sum(value > own for value in seen.values())
                 worst = sum(value >= own for value in seen.values())
-                entry.append((len(ahead) + 1, best, worst, above))
-        rows.append((entry, len(places)))
+                higher = [sum(languages[v] == code for v in seen if seen[v] > own) for code in codes]
+                tied = [sum(languages[v] == code for v in seen if seen[v] == own and v != version) for code in codes]
+                entry.append((len(ahead) + 1, best, worst, above, higher, tied))
+        top = [sum(languages[v] == code for v in seen if seen[v] == max(seen.values())) for code in codes]
+        rows.append((entry, len(places), top))
     return rows
 
 
@@ -149,10 +152,14 @@ def test_equal_to_a_slow_walk_down_the_list(seed, chunked, scored):
         scores=scores,
     )
     slow = _slow(retrieved, relevant, by_version, range(3), ids, versions, scores)
-    found = zip(table.ranks, table.optimistic, table.pessimistic, table.above, table.depth, strict=True)
-    for (entry, length), (ranks, best, worst, above, depth_found) in zip(slow, found, strict=True):
-        assert [tuple(x) for x in zip(ranks, best, worst, above.tolist(), strict=True)] == entry
-        assert depth_found == length
+    higher = table.above if table.higher is None else table.higher
+    tied = np.zeros_like(table.above) if table.tied is None else table.tied
+    columns = (table.ranks, table.optimistic, table.pessimistic, table.above, higher, tied)
+    for query, (entry, length, top) in enumerate(slow):
+        assert [tuple(x) for x in zip(*(column[query].tolist() for column in columns), strict=True)] == entry
+        assert table.depth[query] == length
+        assert table.top_versions is not None or sum(top) <= 1
+        assert table.top_versions is None or table.top_versions[query].tolist() == top
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ def audit(
     scenario: opt.ScenarioNames = "multi",
     measures: opt.MeasureNames = None,
     fail_on: opt.FailOn = None,
+    ties: opt.Ties = opt.TIES[0],
     seed: opt.Seed = 0,
     samples: opt.Samples = 1000,
     json_file: opt.JsonFile = None,
@@ -189,7 +190,7 @@ def audit(
     session = Session(
         command="audit",
         outputs=outputs,
-        conditions=read_gate(fail_on),
+        conditions=read_gate(fail_on, ties),
         measures=read_measures(measures),
         seed=seed,
         samples=samples,

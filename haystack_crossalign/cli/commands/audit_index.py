@@ -81,7 +81,7 @@ def audit_live(given: Mapping[str, Any]) -> None:
     session = Session(
         command="audit",
         outputs=outputs,
-        conditions=read_gate(given["fail_on"]),
+        conditions=read_gate(given["fail_on"], given["ties"]),
         measures=read_measures(given["measures"]),
         seed=given["seed"],
         samples=given["samples"],

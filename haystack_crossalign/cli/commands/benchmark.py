@@ -46,6 +46,7 @@ def benchmark(
     scenario: opt.ScenarioNames = "multi",
     measures: opt.MeasureNames = None,
     fail_on: opt.FailOn = None,
+    ties: opt.Ties = opt.TIES[0],
     seed: opt.Seed = 0,
     samples: opt.Samples = 1000,
     json_file: opt.JsonFile = None,
@@ -81,7 +82,7 @@ def benchmark(
     session = Session(
         command="benchmark",
         outputs=outputs,
-        conditions=read_gate(fail_on),
+        conditions=read_gate(fail_on, ties),
         measures=read_measures(measures),
         seed=seed,
         samples=samples,

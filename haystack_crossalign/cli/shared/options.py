@@ -160,6 +160,17 @@ FailOn = Annotated[
         "'mono-same:NDCG@1<90%'. Repeatable.",
     ),
 ]
+TIES = ("pessimistic", "expected", "optimistic", "order")
+"""`haystack_crossalign.audit.gate.TIE_CHOICES`, without importing the gate for the help."""
+
+Ties = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(TIES),
+        help="With --fail-on: what a condition looks at where equal scores leave a measure open: the end of its range "
+        "that fails sooner, the mean over all orders, the end that fails later, or the order that was taken.",
+    ),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
 RunFile = Annotated[
     Path | None, typer.Option("--run", metavar="FILE", help="Write the ranking of the first scenario as a TREC run.")

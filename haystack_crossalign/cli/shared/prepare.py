@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from haystack_crossalign.cli.shared.options import split_names
+from haystack_crossalign.cli.shared.options import TIES, split_names
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
 
@@ -34,16 +34,20 @@ __all__ = [
 ]
 
 
-def read_gate(conditions: Sequence[str] | None) -> list[Condition]:
+def read_gate(conditions: Sequence[str] | None, ties: str) -> list[Condition]:
     """The conditions of --fail-on.
 
-    :raises InputError: for one that cannot be read.
+    :param conditions: as they were typed.
+    :param ties: what they look at where equal scores leave a measure open, of --ties.
+    :raises InputError: for one that cannot be read, or an unknown choice.
     """
+    if ties not in TIES:
+        raise InputError("unknown choice", source="--ties", seen=ties, allowed=", ".join(TIES))
     if not conditions:
         return []
     from haystack_crossalign.audit.gate import parse_condition
 
-    return [parse_condition(text) for text in conditions]
+    return [parse_condition(text, ties=ties) for text in conditions]
 
 
 def read_measures(names: str | None) -> list[Measure] | None:

@@ -208,7 +208,7 @@ class Session:
                 if outcome.failed:
                     say(
                         f"gate failed: {outcome.condition} ({outcome.scenario}, queries in {outcome.query_language}: "
-                        f"{outcome.value:.6g})",
+                        f"{outcome.value:.6g}{_range(outcome)})",
                         err=True,
                     )
         if failed(outcomes):
@@ -257,3 +257,7 @@ class Session:
             out.print(fitting(gate_table([outcome.to_dict() for outcome in outcomes]), out))
         for path in written:
             out.print(one_line(f"Wrote {path}"), soft_wrap=True, highlight=False, markup=False)
+
+
+def _range(outcome: Outcome) -> str:
+    return "" if outcome.ties is None else f"; {outcome.ties[0]:.6g} to {outcome.ties[1]:.6g} by the order of ties"

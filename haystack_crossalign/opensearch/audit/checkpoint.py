@@ -19,7 +19,7 @@ from haystack_crossalign.files.writing import write_atomically
 
 __all__ = ["Checkpoint", "fingerprint"]
 
-SCHEMA = "crossalign.live-state/1"
+SCHEMA = "crossalign.live-state/2"
 
 
 def fingerprint(value: object) -> str:

@@ -146,20 +146,28 @@ def part_table(
     tags = {*query_languages, *pool_languages}
     for part in parts:
         tags.update(part["versions"], *part["above"], [part["top"]] if part["top"] is not None else [])
+        tags.update(*part.get("tied", ()), part.get("top_versions", ()))
     languages = tuple(sorted(tags))
     code = {tag: number for number, tag in enumerate(languages)}
     shape = (len(parts), max((len(part["versions"]) for part in parts), default=0))
     relevant = np.full(shape, -1, dtype=np.int32)
     columns = {name: np.full(shape, ABSENT, dtype=np.int32) for name in ("ranks", "optimistic", "pessimistic")}
-    above = np.zeros((*shape, len(languages)), dtype=np.int32)
+    counts = {name: np.zeros((*shape, len(languages)), dtype=np.int32) for name in ("above", "higher", "tied")}
+    top_versions = np.zeros((len(parts), len(languages)), dtype=np.int32)
     for query, part in enumerate(parts):
         for column, tag in enumerate(part["versions"]):
             relevant[query, column] = code[tag]
             for name, values in columns.items():
                 value = part[name][column]
                 values[query, column] = CENSORED if value is None else round(value)
-            for other, count in part["above"][column].items():
-                above[query, column, code[other]] = round(count)
+            for name, array in counts.items():
+                # Where nothing ties, what scores higher is what stands above.
+                columns_of = part.get(name, part["above"] if name == "higher" else ())
+                for other, count in columns_of[column].items() if columns_of else ():
+                    array[query, column, code[other]] = round(count)
+        for other, count in part.get("top_versions", {} if part["top"] is None else {part["top"]: 1}).items():
+            top_versions[query, code[other]] = count
+    has_ties = bool(counts["tied"].any())
     live = bool(parts) and "depth" in parts[0]
     return RankTable(
         languages=languages,
@@ -168,12 +176,15 @@ def part_table(
         ranks=columns["ranks"],
         optimistic=columns["optimistic"],
         pessimistic=columns["pessimistic"],
-        above=above,
+        above=counts["above"],
         pool_languages=tuple(sorted(code[tag] for tag in pool_languages)),
         pool_size=pool_size,
         depth=np.array([part["depth"] for part in parts], dtype=np.int32) if live else None,
         ended=np.array([part["ended"] for part in parts], dtype=np.bool_) if live else None,
         top_language=_tops(parts, code),
+        top_versions=top_versions if (top_versions.sum(axis=1) > 1).any() else None,
+        higher=counts["higher"] if has_ties else None,
+        tied=counts["tied"] if has_ties else None,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.audit.pacing import Pace
@@ -29,7 +30,8 @@ Record = dict[str, Any]
 """What was measured for one query:
 
 - ``exact``: ``versions`` (languages), ``ranks``, ``optimistic``, ``pessimistic``, ``above`` (by language) for each
-  ranked version, and ``top`` (language at rank 1). With a sample the ranks are estimates, with ``low`` and ``high``.
+  ranked version, and ``top`` (language at rank 1); where scores tie also ``higher`` and ``tied`` (by language) for each
+  version, and ``top_versions`` (by language). With a sample the ranks are estimates, with ``low`` and ``high``.
 - ``shown``: the first hits of the exact ranking as [id, score, language, group]; null where they were not asked for.
 - ``unranked``: [id or version, reason] of relevant ones that the pool lacks.
 - ``live``: by the name of the retrieval the same as ``exact``, with ranks null below the end of the list, its
@@ -272,15 +274,13 @@ def _table_parts(table: RankTable) -> list[Record]:
         columns = [column for column, rank in enumerate(table.ranks[query].tolist()) if rank != ABSENT]
         part: Record = {
             "versions": [table.languages[table.relevant_languages[query, column]] for column in columns],
-            "above": [
-                {
-                    table.languages[code]: count
-                    for code, count in enumerate(table.above[query, column].tolist())
-                    if count
-                }
-                for column in columns
-            ],
+            "above": [_counts(table, table.above[query, column]) for column in columns],
         }
+        if table.higher is not None and table.tied is not None:
+            part["higher"] = [_counts(table, table.higher[query, column]) for column in columns]
+            part["tied"] = [_counts(table, table.tied[query, column]) for column in columns]
+        if table.top_versions is not None:
+            part["top_versions"] = _counts(table, table.top_versions[query])
         for name in ("ranks", "optimistic", "pessimistic"):
             values = getattr(table, name)[query].tolist()
             part[name] = [values[column] if values[column] > 0 else None for column in columns]
@@ -291,6 +291,10 @@ def _table_parts(table: RankTable) -> list[Record]:
             part["ended"] = bool(table.ended is not None and table.ended[query])
         parts.append(part)
     return parts
+
+
+def _counts(table: RankTable, counts: NDArray[np.int32]) -> dict[str, int]:
+    return {table.languages[code]: count for code, count in enumerate(counts.tolist()) if count}
 
 
 def _estimated_parts(estimated: SampledRanks) -> list[Record]:

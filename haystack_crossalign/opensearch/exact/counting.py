@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.connection.failures import settled
-from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Unranked
+from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Top, Unranked
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above
 from haystack_crossalign.ranks.ties import tie_key
@@ -159,7 +159,7 @@ class CountingBatch:
     """A few queries on their way: scores, counts, ties.
 
     Once counted, `found` holds the relevant documents that the pool has, and `ranked` what was counted above them, both
-    in the order of the ids given, with None for documents that the pool lacks; `top` holds the languages at rank 1.
+    in the order of the ids given, with None for documents that the pool lacks; `top` holds what stands at rank 1.
 
     :param view: index, fields and filter.
     :param vectors: as `haystack_crossalign.opensearch.index.scoring.checked_queries` returns them.
@@ -183,7 +183,7 @@ class CountingBatch:
         self.concurrent = concurrent
         self.found: list[list[RelevantDocument | None]] = []
         self.ranked: list[list[RankedVersion | None]] = []
-        self.top: list[str | None] = []
+        self.top: list[Top | None] = []
 
     def conditions(self, query: int) -> list[Query]:  # noqa: ARG002 - for those who count in a part of the pool
         """Further conditions on the documents counted for a query."""
@@ -208,7 +208,7 @@ class CountingBatch:
         self._order_ties()
         if top_language:
             for query, answer in zip(active, answers, strict=True):
-                self.top[query] = self._top_language(query, answer)
+                self.top[query] = self._first(query, answer)
 
     def unranked(self) -> Iterator[tuple[int, str, str]]:
         """Relevant documents without a score, and why."""
@@ -257,14 +257,24 @@ class CountingBatch:
             for key in (f">{number}", f"={number + 1}"):
                 if bucket := buckets.get(key):
                     above.update(self.view.language_counts(bucket, int(bucket["doc_count"])))
-            higher, same = above.total(), int(buckets[f"={number}"]["doc_count"])
+            level = buckets[f"={number}"]
+            higher, same = above.total(), int(level["doc_count"])
+            equal = self.view.language_counts(level, same)
             for column, document in enumerate(self.found[query]):
                 if document is None or document.score != levels[number]:
                     continue
                 if same < self.counts_itself:
                     raise self.view.vanished(f"document '{document.identifier}'")
+                tied = Counter(equal)
+                tied[document.language] -= self.counts_itself
                 self.ranked[query][column] = RankedVersion(
-                    document.language, higher + 1, higher + 1, higher + same + 1 - self.counts_itself, dict(above)
+                    language=document.language,
+                    rank=higher + 1,
+                    optimistic=higher + 1,
+                    pessimistic=higher + same + 1 - self.counts_itself,
+                    above=dict(above),
+                    higher=dict(above),
+                    tied=+tied,
                 )
 
     def _order_ties(self) -> None:
@@ -304,14 +314,18 @@ class CountingBatch:
             **self.view.hit_fields(),
         }
 
-    def _top_language(self, query: int, answer: Answer) -> str:
-        """Language of the document at rank 1."""
+    def _first(self, query: int, answer: Answer) -> Top:
+        """The document at rank 1, and those that tie with it."""
         if self.view.fields.language is None:
-            return self.view.tag(None)
+            # Nothing to read: there is one language, and a relevant document there knows what ties with it.
+            tag = self.view.tag(None)
+            there = [version for version in self.ranked[query] if version is not None and version.optimistic == 1]
+            return Top(tag, {tag: there[0].pessimistic if there else 1})
         first, *others = answer["hits"]["hits"]
         score = exact_double(first["_score"])
         if not others or exact_double(others[0]["_score"]) < score:
-            return self.view.hit_language(first)
+            language = self.view.hit_language(first)
+            return Top(language, {language: 1})
         body = {
             "size": self._most_tied,
             "track_total_hits": False,
@@ -323,7 +337,8 @@ class CountingBatch:
             raise self._too_many_tied(f"{self._most_tied} documents or more")
         if not hits:
             raise self.view.vanished("the document that scores highest")
-        return self.view.hit_language(min(hits, key=lambda hit: tie_key(hit["_id"])))
+        language = self.view.hit_language(min(hits, key=lambda hit: tie_key(hit["_id"])))
+        return Top(language, Counter(map(self.view.hit_language, hits)))
 
     @property
     def _most_tied(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 
-__all__ = ["Counted", "RankedVersion", "TableBuilder", "Unranked", "code_of"]
+__all__ = ["Counted", "RankedVersion", "TableBuilder", "Top", "Unranked", "code_of"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class RankedVersion:
     :param optimistic: rank if every tie fell in its favour.
     :param pessimistic: rank if every tie fell against it.
     :param above: versions ahead of it under the tie rule, by language.
+    :param higher: versions with a greater score, by language.
+    :param tied: other versions with its score, by language.
     """
 
     language: str
@@ -29,6 +31,20 @@ class RankedVersion:
     optimistic: int
     pessimistic: int
     above: Mapping[str, int]
+    higher: Mapping[str, int]
+    tied: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Top:
+    """What stands at rank 1 for one query.
+
+    :param language: language of the version there under the tie rule.
+    :param versions: versions with its score, itself included, by language.
+    """
+
+    language: str
+    versions: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -81,15 +97,18 @@ class TableBuilder:
         shape = (len(relevant), max(relevant, default=0))
         self._relevant_languages = np.full(shape, -1, dtype=np.int32)
         self._ranks, self._optimistic, self._pessimistic = (np.full(shape, ABSENT, dtype=np.int32) for _ in range(3))
-        self._above = np.zeros((*shape, len(self._languages)), dtype=np.int32)
+        self._above, self._higher, self._tied = (
+            np.zeros((*shape, len(self._languages)), dtype=np.int32) for _ in range(3)
+        )
         self._top = np.full(len(relevant), -1, dtype=np.int32) if top_language else None
+        self._top_versions = np.zeros((len(relevant), len(self._languages)), dtype=np.int32)
 
-    def fill(self, start: int, ranked: Sequence[Sequence[RankedVersion | None]], top: Sequence[str | None]) -> None:
+    def fill(self, start: int, ranked: Sequence[Sequence[RankedVersion | None]], tops: Sequence[Top | None]) -> None:
         """Take the ranks of the next queries.
 
         :param start: number of the first of them.
         :param ranked: relevant versions of each query, None for one that has no rank.
-        :param top: language at rank 1 of each query, None where it is not known.
+        :param tops: what stands at rank 1 of each query, None where it is not known.
         """
         for query, row in enumerate(ranked, start):
             for column, version in enumerate(row):
@@ -99,16 +118,28 @@ class TableBuilder:
                 self._ranks[query, column] = version.rank
                 self._optimistic[query, column] = version.optimistic
                 self._pessimistic[query, column] = version.pessimistic
-                for tag, count in version.above.items():
-                    self._above[query, column, code_of(self._code, tag)] = count
-        if self._top is not None:
-            self._top[start : start + len(top)] = [-1 if tag is None else code_of(self._code, tag) for tag in top]
+                for counts, array in (
+                    (version.above, self._above),
+                    (version.higher, self._higher),
+                    (version.tied, self._tied),
+                ):
+                    for tag, count in counts.items():
+                        array[query, column, code_of(self._code, tag)] = count
+        if self._top is None:
+            return
+        for query, top in enumerate(tops, start):
+            if top is not None:
+                self._top[query] = code_of(self._code, top.language)
+                for tag, count in top.versions.items():
+                    self._top_versions[query, code_of(self._code, tag)] = count
 
     def table(self, pool_size: int) -> RankTable:
         """The table.
 
         :param pool_size: number of versions in the pool.
         """
+        has_ties = bool(self._tied.any())
+        shared_top = self._top is not None and bool((self._top_versions.sum(axis=1) > 1).any())
         return RankTable(
             languages=self._languages,
             query_languages=self._query_languages,
@@ -120,6 +151,9 @@ class TableBuilder:
             pool_languages=self._pool_languages,
             pool_size=pool_size,
             top_language=self._top,
+            top_versions=self._top_versions if shared_top else None,
+            higher=self._higher if has_ties else None,
+            tied=self._tied if has_ties else None,
         )
 
 

@@ -21,7 +21,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.connection.failures import ContradictionError, settled
 from haystack_crossalign.opensearch.exact.counting import MAX_TIED, reasons_without_rank, relevant_documents
-from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Unranked
+from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Top, Unranked
 from haystack_crossalign.opensearch.index.buckets import all_buckets, by_version, without_group
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_double, next_above
@@ -158,8 +158,8 @@ def _ranked(
     wanted: Sequence[Sequence[Version]],
     top_language: bool,
     concurrent: int | None,
-) -> tuple[list[dict[Version, float]], list[list[RankedVersion | None]], list[str | None]]:
-    """Best scores and ranks of the relevant versions, and the languages at rank 1, of a few queries."""
+) -> tuple[list[dict[Version, float]], list[list[RankedVersion | None]], list[Top | None]]:
+    """Best scores and ranks of the relevant versions, and what stands at rank 1, of a few queries."""
     scores = _relevant_scores(view, vectors, wanted, concurrent)
     return scores, *_count(view, vectors, wanted, scores, top_language, concurrent)
 
@@ -195,7 +195,7 @@ def _count(
     scores: Sequence[Mapping[Version, float]],
     top_language: bool,
     concurrent: int | None,
-) -> tuple[list[list[RankedVersion | None]], list[str | None]]:
+) -> tuple[list[list[RankedVersion | None]], list[Top | None]]:
     active = [number for number, found in enumerate(scores) if found]
     bodies = []
     for number in active:
@@ -205,14 +205,14 @@ def _count(
         same = [{"key": repr(level), "from": level, "to": next_above(level)} for level in levels]
         single = {
             "more": {"range": {"script": _SCORE, "ranges": more}, "aggs": view.by_language()},
-            "same": {"range": {"script": _SCORE, "ranges": same}},
+            "same": {"range": {"script": _SCORE, "ranges": same}, "aggs": view.by_language()},
             **(view.by_language(best=_BEST) or {"best": _BEST}),
         }
         body = _request(view, query, by_version(view, best=_BEST), single)
         body["aggs"]["same"] = {"range": {"script": _SCORE, "ranges": same}}
         bodies.append(body)
     rows: list[list[RankedVersion | None]] = [[None] * len(versions) for versions in wanted]
-    tops: list[str | None] = [None] * len(wanted)
+    tops: list[Top | None] = [None] * len(wanted)
     for number, (answer, buckets) in zip(active, all_buckets(view, bodies, concurrent=concurrent), strict=True):
         _check_single(view, answer, buckets)
         one = _OneQuery(view, vectors[number], answer, _best_scores(view, buckets))
@@ -221,7 +221,7 @@ def _count(
             for version in wanted[number]
         ]
         if top_language:
-            tops[number] = one.top_language()
+            tops[number] = one.top()
     return rows, tops
 
 
@@ -235,7 +235,7 @@ class _OneQuery:
         single = answer["aggregations"]["single"]
         self.single = single
         self.single_more = {bucket["key"]: bucket for bucket in single["more"]["buckets"]}
-        self.single_same = {bucket["key"]: int(bucket["doc_count"]) for bucket in single["same"]["buckets"]}
+        self.single_same = {bucket["key"]: bucket for bucket in single["same"]["buckets"]}
         self.documents_same = {
             bucket["key"]: int(bucket["doc_count"]) for bucket in answer["aggregations"]["same"]["buckets"]
         }
@@ -246,33 +246,48 @@ class _OneQuery:
         above = Counter(other.language for other, best in self.best.items() if best > score)
         bucket = self.single_more[key]
         above.update(self.view.language_counts(bucket, int(bucket["doc_count"])))
+        higher = dict(above)
         optimistic = above.total() + 1
-        tied = sum(best == score for best in self.best.values()) + self.single_same[key]
+        bucket = self.single_same[key]
+        tied = Counter(other.language for other, best in self.best.items() if best == score)
+        tied.update(self.view.language_counts(bucket, int(bucket["doc_count"])))
         # A single document is among those of its score, and not among the versions of groups.
-        if not self.single_same[key] if version.single else self.best.get(version) != score:
+        if not bucket["doc_count"] if version.single else self.best.get(version) != score:
             raise self._vanished(version)
-        if tied > 1:
+        tied[version.language] -= 1
+        others = tied.total()
+        if others:
             entries = self._entries(score)
             own = min((key for key, _, other in entries if other == version), default=None)
             if own is None:
                 raise self._vanished(version)
             above.update(language for key, language, _ in self._firsts(entries) if key < own)
-        return RankedVersion(version.language, above.total() + 1, optimistic, optimistic - 1 + tied, dict(above))
+        return RankedVersion(
+            language=version.language,
+            rank=above.total() + 1,
+            optimistic=optimistic,
+            pessimistic=optimistic + others,
+            above=dict(above),
+            higher=higher,
+            tied=+tied,
+        )
 
-    def top_language(self) -> str:
-        """Language of the version at rank 1."""
+    def top(self) -> Top:
+        """The version at rank 1, and those that tie with it."""
         heights: dict[str, float] = {}
         for version, best in self.best.items():
             heights[version.language] = max(heights.get(version.language, best), best)
-        for tag, height in self._single_heights():
+        singles = self._single_heights()
+        for tag, height in singles:
             heights[tag] = max(heights.get(tag, height), height)
         highest = max(heights.values())
         languages = [tag for tag, height in heights.items() if height == highest]
-        if len(languages) == 1:
-            return languages[0]
+        if len(languages) == 1 and all(height < highest for _, height in singles):
+            return Top(languages[0], Counter(one.language for one, best in self.best.items() if best == highest))
         if not (entries := self._entries(highest)):
             raise self.view.vanished("the document that scores highest")
-        return min(entries, key=lambda entry: entry[0])[1]
+        firsts = self._firsts(entries)
+        return Top(firsts[0][1], Counter(language for _, language, _ in firsts))
 
     def _vanished(self, version: Version) -> ContradictionError:
         return self.view.vanished(f"version '{version.name}'")

@@ -14,7 +14,16 @@ from haystack_crossalign.report.content.live_words import LISTS
 from haystack_crossalign.report.content.provenance import data_notes
 from haystack_crossalign.report.content.tables import heat_table
 from haystack_crossalign.report.content.views import views
-from haystack_crossalign.report.content.words import DASH, count, joined, measure_value, p_value, plural, quantity
+from haystack_crossalign.report.content.words import (
+    DASH,
+    count,
+    interval,
+    joined,
+    measure_value,
+    p_value,
+    plural,
+    quantity,
+)
 
 __all__ = ["Change", "changes", "comparison_context", "comparison_finding", "data_notes_of_both", "row_title"]
 
@@ -37,7 +46,8 @@ class Change:
     :param difference: after minus before, with its sign; shares in percentage points.
     :param interval: 95 % interval of the difference.
     :param p: p-value, adjusted for the number of tests where the comparison gives that.
-    :param verdict: "better", "worse", "even" (not significant), "neutral" (no direction is better), "none" (no value).
+    :param verdict: "better", "worse", "even" (not significant, or within what ties leave open), "neutral" (no direction
+        is better), "none" (no value).
     :param reading: the verdict in words, or why there is no value.
     """
 
@@ -66,7 +76,9 @@ def _change(name: str, entry: Mapping[str, Any]) -> Change:
         interval=_span(name, entry["interval"]),
         p=p_value(_p(entry)),
         verdict=verdict,
-        reading=_READINGS[verdict] or str(entry.get("reason") or "no value"),
+        reading="within the ties"
+        if entry.get("within_ties")
+        else _READINGS[verdict] or str(entry.get("reason") or "no value"),
     )
 
 
@@ -79,7 +91,7 @@ def _verdict(name: str, entry: Mapping[str, Any]) -> str:
     p, difference = _p(entry), entry["difference"]
     if difference is None or p is None:
         return "none"
-    if p >= SIGNIFICANT or difference == 0:
+    if p >= SIGNIFICANT or difference == 0 or entry.get("within_ties"):
         return "even"
     sign = direction(name) * difference
     return "neutral" if sign == 0 else "better" if sign > 0 else "worse"
@@ -166,7 +178,10 @@ def _sentence(row: Mapping[str, Any], name: str) -> str:
     entry = row["measures"][name]
     p = p_value(_p(entry))
     significance = f"p {p}" if p.startswith("<") else f"p = {p}"
-    if _verdict(name, entry) == "even":
+    if entry.get("within_ties"):
+        ranges = " and ".join(interval(name, entry["ties"][side]) for side in ("a", "b"))
+        significance = f"within the ties, which leave {ranges} open: no change that the scores decide"
+    elif _verdict(name, entry) == "even":
         significance = f"no significant change, {significance}"
     verb = "rises" if entry["difference"] > 0 else "falls" if entry["difference"] < 0 else "stays"
     values = f"from {measure_value(name, entry['a'])} to {measure_value(name, entry['b'])}"

@@ -9,6 +9,7 @@ from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.content.aggregates import RowRanks, median_rank, row_ranks
 from haystack_crossalign.report.content.live import live_sentences
 from haystack_crossalign.report.content.live_words import query_kind
+from haystack_crossalign.report.content.ties import tie_remark
 from haystack_crossalign.report.content.views import View, main_view, views, weakest_row
 from haystack_crossalign.report.content.words import (
     count,
@@ -48,7 +49,7 @@ def finding(result: Mapping[str, Any]) -> list[str]:
     view = main_view(result, found)
     subject = weakest_row(result, view.rows)
     row, its_ranks = result["rows"][subject], ranks[subject]
-    sentences = [_where_versions_lie(row, its_ranks), _completeness(row), _in_front(row, its_ranks)]
+    sentences = [_where_versions_lie(row, its_ranks), _completeness(row), _ties(result, row), _in_front(row, its_ranks)]
     sentences += [_own_alone(result, row), _alone(result, row)]
     sentences += [_other_languages(result, view, subject), _other_pools(result, found, view), _caution(row)]
     if "live" in result:
@@ -144,9 +145,22 @@ def _completeness(row: Mapping[str, Any]) -> str:
     if not parts:
         return ""
     text = "; ".join(parts)
-    known = [value >= least for value, least in ((complete, _CLOSE_TO_BEST), (norm, _CLOSE_NORM)) if value is not None]
+    least_of = (("Complete@10", complete, _CLOSE_TO_BEST), ("Max@R_norm", norm, _CLOSE_NORM))
+    # No praise that another order of equal scores would take back.
+    known = [
+        min(value, (row["ties"].get(name) or {}).get("pessimistic", value)) >= least
+        for name, value, least in least_of
+        if value is not None
+    ]
     close = " This is close to the best possible." if known and all(known) else ""
     return f"{text[0].upper()}{text[1:]}.{close}"
+
+
+def _ties(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """What the order of equal scores could make of the figures above."""
+    told = [name for name in row["measures"] if name == "Max@R" or name.startswith("Complete@")]
+    told += [f"Rank[{tag}]" for tag in _mean_ranks(row)]
+    return tie_remark(row, told, result.get("provenance", {}).get("ties"))
 
 
 def _in_front(row: Mapping[str, Any], ranks: RowRanks) -> str:

@@ -87,6 +87,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 ("Command", _text(provenance.get("command"))),
                 ("Seed", _text(provenance.get("seed"))),
                 *([("Similarity", similarity_note(provenance))] if provenance.get("similarity") else []),
+                *([("Order of equal scores", str(provenance["ties"]))] if provenance.get("ties") else []),
                 *((str(name), _text(value)) for name, value in (provenance.get("options") or {}).items()),
             ],
         ),
@@ -281,7 +282,8 @@ def limits(result: Mapping[str, Any]) -> list[str]:
     rows = result["rows"]
     texts = [
         "Ranks count versions (a content in one language, at the rank of its best document) and start at 1. Equal "
-        "scores are ordered by document id; the tables give the bounds if every tie fell for or against a version.",
+        "scores are ordered by a hash of the document id, which favors no language, those of a run file by its rank "
+        "column. Where another order would change a figure, the tables say within which range (ties).",
         "Intervals are 95 % bootstrap intervals over queries: they speak of other queries of this kind, not of other "
         "collections.",
         "Only judged documents count as relevant. A document that answers the query and is not judged counts as one "

@@ -9,6 +9,7 @@ from typing import Any
 from haystack_crossalign.measures.meanings import best_value, ordered_names
 from haystack_crossalign.report.content.aggregates import ROUND_CUTOFFS
 from haystack_crossalign.report.content.charts import SPLIT
+from haystack_crossalign.report.content.ties import tie_range
 from haystack_crossalign.report.content.views import View, row_label
 from haystack_crossalign.report.content.words import DASH, count, in_language, interval, measure_value, quantity
 
@@ -54,7 +55,10 @@ class Table:
             if name in row["measures"]:
                 return self.empty(row.get("reasons", {}).get(name, "has no meaning here"))
             return Cell("")
-        return Cell(measure_value(name, value), interval(name, row.get("intervals", {}).get(name)))
+        spread = interval(name, row.get("intervals", {}).get(name))
+        ties = tie_range(row, name)
+        details = [spread, f"ties: {ties}" if ties else ""]
+        return Cell(measure_value(name, value), "; ".join(detail for detail in details if detail))
 
 
 def headline_table(result: Mapping[str, Any], view: View) -> Table:
@@ -95,7 +99,7 @@ def _median(table: Table, row: Mapping[str, Any]) -> Cell:
 
 
 def measures_table(result: Mapping[str, Any], view: View) -> Table:
-    """Every measure of every row, with intervals, percentiles and bounds under ties."""
+    """Every measure of every row, with intervals, percentiles and ranges under ties."""
     rows = [result["rows"][index] for index in view.rows]
     names = ordered_names(name for row in rows for name in row["measures"])
     table = Table("All measures, means with 95 % intervals", [])
@@ -108,9 +112,9 @@ def measures_table(result: Mapping[str, Any], view: View) -> Table:
                 cells.append(Cell(" / ".join(quantity(values.get(key)) for key in ("p50", "p90", "p99"))))
             lines.append((f"{name}: median / 90 % / 99 %", cells))
     lines += [
-        (f"{name}: ties resolved for / against", [_tie_bounds(row, name) for row in rows])
-        for name in ("Max@R", "Complete@10")
-        if any((row.get("ties") or {}).get(name) for row in rows)
+        (f"{name}: mean over all orders of ties", [_expected(row, name) for row in rows])
+        for name in names
+        if any(tie_range(row, name) for row in rows)
     ]
     lines.append(("Queries", [Cell(count(row["queries"])) for row in rows]))
     lines.append(("Pool size", [Cell(count(row["pool_size"]) if row["pool_size"] else DASH) for row in rows]))
@@ -123,9 +127,10 @@ def measures_table(result: Mapping[str, Any], view: View) -> Table:
     return table
 
 
-def _tie_bounds(row: Mapping[str, Any], name: str) -> Cell:
-    bounds = (row.get("ties") or {}).get(name) or {}
-    return Cell(" / ".join(measure_value(name, bounds.get(key)) for key in ("optimistic", "pessimistic")))
+def _expected(row: Mapping[str, Any], name: str) -> Cell:
+    if not tie_range(row, name):
+        return Cell("")
+    return Cell(measure_value(name, row["ties"][name].get("expected")))
 
 
 def chart_tables(result: Mapping[str, Any], view: View, data: Mapping[str, Any]) -> dict[str, Table]:

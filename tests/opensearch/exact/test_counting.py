@@ -174,10 +174,14 @@ def check_table(table: Any, scores: np.ndarray, pool: np.ndarray, chosen: list[l
             assert (low, rank, high) == (1 + higher.sum(), 1 + ahead.sum(), higher.sum() + copy.sum())
             for code, tag in enumerate(table.languages):
                 assert table.above[query, column, code] == (ahead & (languages == tag)).sum()
+                assert table.higher[query, column, code] == (higher & (languages == tag)).sum()
+                assert table.tied[query, column, code] == (copy & (languages == tag)).sum() - (languages[own] == tag)
         best = np.flatnonzero(scores[query] >= scores[query].max() - 1e-6 * (1 + abs(scores[query].max())))
         if (vectors[best] == vectors[best[0]]).all():
             first = min(best, key=lambda place: keys[place])
             assert table.languages[table.top_language[query]] == languages[first]
+            equal = languages[best].tolist()
+            assert table.top_versions[query].tolist() == [equal.count(tag) for tag in table.languages]
     assert clear > 0.5 * QUERIES * RELEVANT
     assert tied > 0.1 * QUERIES * RELEVANT
 

@@ -142,6 +142,10 @@ def test_versions_stand_at_the_rank_of_their_best_chunk(
             assert table.pessimistic[query, column] == reaching
             above = [one.language for one in order[: place[version] - 1]]
             assert table.above[query, column].tolist() == [above.count(tag) for tag in table.languages]
+            higher_tags = [one.language for one in order if scores[one] > scores[version]]
+            tied_tags = [one.language for one in order if scores[one] == scores[version] and one != version]
+            assert table.higher[query, column].tolist() == [higher_tags.count(tag) for tag in table.languages]
+            assert table.tied[query, column].tolist() == [tied_tags.count(tag) for tag in table.languages]
     assert ties > (20 if page == 5000 else 0)
 
 

@@ -245,7 +245,16 @@ def test_lists_of_the_whole_pool_give_the_exact_ranks(view: IndexView, graph: st
     for chunks, exact in ((False, by_document), (True, by_version)):
         live = live_table(whole, queries, members=known, asked=DOCUMENTS, by_version=chunks)
         assert live.languages == exact.languages
-        for name in ("ranks", "optimistic", "pessimistic", "above", "relevant_languages", "top_language"):
+        for name in (
+            "ranks",
+            "optimistic",
+            "pessimistic",
+            "above",
+            "higher",
+            "tied",
+            "relevant_languages",
+            "top_language",
+        ):
             np.testing.assert_array_equal(getattr(live, name), getattr(exact, name), err_msg=name)
         cut = live_table([row[:200] for row in whole], queries, members=known, asked=200, by_version=chunks)
         assert cut.depth is not None

@@ -217,3 +217,35 @@ def test_a_real_result_is_told_with_its_own_numbers(two: Result) -> None:
     assert f"at rank {quantity(rows['mono-same', own]['measures']['Max@R'])} of {worst['pool_size'] // 2}" in " ".join(
         finding(two)
     )
+
+
+def test_what_ties_leave_open_is_said_after_the_figures(chinese: Result) -> None:
+    chinese["provenance"] = {"ties": "crossalign.ties/1"}
+    chinese["rows"][0]["ties"] = {
+        "queries": 1,
+        "Max@R": {"optimistic": 180.0, "pessimistic": 190.4, "expected": 185.0},
+        "Complete@10": {"optimistic": 0.0, "pessimistic": 0.0, "expected": 0.0},
+        "Rank[en]": {"optimistic": 180.0, "pessimistic": 190.4, "expected": 185.0},
+        "Rank[zh]": {"optimistic": 1.501, "pessimistic": 1.502, "expected": 1.5015},
+    }
+    assert finding(chinese)[2] == (
+        "Equal scores leave this open: for 1 of 2 queries a relevant version has the score of other documents, and "
+        "nothing but their order decides where within Max@R 180 to 190 and Rank[en] 180 to 190 the figures lie (taken "
+        "here: the order of a hash of the document ids, which favors no language)."
+    )
+    chinese["provenance"] = {"ties": "ranks of the run, crossalign.ties/1"}
+    assert finding(chinese)[2].endswith("(taken here: the order of the ranks in the run).")
+
+
+def test_ties_that_do_not_show_in_the_figures_are_not_spoken_of(chinese: Result) -> None:
+    before = finding(chinese)
+    chinese["rows"][0]["ties"] = {"queries": 2, "Max@R": {"optimistic": 185.9, "pessimistic": 186.1, "expected": 186}}
+    assert finding(chinese) == before
+
+
+@pytest.mark.parametrize(("worst", "praised"), [(0.97, True), (0.5, False)])
+def test_no_praise_that_another_order_of_equal_scores_takes_back(chinese: Result, worst: float, praised: bool) -> None:
+    row = chinese["rows"][0]
+    row["measures"] |= {"Complete@10": 1.0, "Max@R_norm": 0.99}
+    row["ties"] = {"queries": 2, "Complete@10": {"optimistic": 1.0, "pessimistic": worst, "expected": 0.98}}
+    assert ("close to the best possible" in finding(chinese)[1]) is praised
