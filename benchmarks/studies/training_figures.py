@@ -91,12 +91,12 @@ def fused(xquad: Xquad, language: str) -> dict:
     for pool in ("questions", "passages"):
         collection = xquad.collection(language, pool)
         documents, queries = collection.documents, collection.queries
-        ids = np.array([one.encode() for one in documents.ids])
+        ties = documents.tie_order()
         place: dict[int, tuple[str, int]] = {}
         members = {}
         for tag in ("en", language):
             rows = np.array([row for row, own in enumerate(documents.languages) if own == tag])
-            members[tag] = rows[np.argsort(ids[rows], kind="stable")]
+            members[tag] = rows[np.argsort(ties[rows])]
             place |= {int(row): (tag, column) for column, row in enumerate(members[tag])}
         deepest: dict[str, list[int]] = {"en": [], language: []}
         scores = {tag: queries.vectors @ documents.vectors[rows].T for tag, rows in members.items()}
