@@ -102,7 +102,13 @@ class Documents:
 
     def tie_order(self) -> NDArray[np.int64]:
         """Position of each document in the order of ties, see `haystack_crossalign.ranks.ties`: int64 [N]."""
-        return tie_order(self.ids)
+        return self._tie_order
+
+    @cached_property
+    def _tie_order(self) -> NDArray[np.int64]:
+        order = tie_order(self.ids)
+        order.flags.writeable = False  # several callers share it
+        return order
 
     def versions(self) -> Versions:
         """The versions that these documents make up: one for each (group, language).

@@ -1,0 +1,54 @@
+"""Tables through the records of an audit: what a checkpoint keeps is what the measures read."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from haystack_crossalign.measures import aggregate, default_measures
+from haystack_crossalign.opensearch.audit.rows import part_table
+from haystack_crossalign.opensearch.audit.units import _table_parts
+from haystack_crossalign.ranks import exact_ranks, ranks_from_lists
+from haystack_crossalign.ranks.table import RankTable
+
+LANGUAGES = ("ar", "en", "zh")
+QUERIES = 12
+
+
+def tables(spread: int) -> list[RankTable]:
+    """Exact ranks and ranks in lists of 12, over 30 documents; a spread of 1 gives many ties, a large one none."""
+    rng = np.random.default_rng(spread)
+    documents = rng.integers(-spread, spread + 1, (30, 3)) * 2 + 1
+    queries = rng.integers(-spread, spread + 1, (QUERIES, 3)) * 2 + 1
+    codes = np.arange(30, dtype=np.int32) % 3
+    common = {
+        "document_languages": codes,
+        "languages": LANGUAGES,
+        "query_languages": rng.integers(0, 3, QUERIES),
+        "relevant": np.array([rng.permutation(30)[:2] for _ in range(QUERIES)]),
+        "tie_order": rng.permutation(30),
+    }
+    exact = exact_ranks(queries, documents, top_language=True, **common)
+    scores = queries @ documents.T
+    lists = np.argsort(-scores, axis=1, kind="stable")[:, :12]
+    live = ranks_from_lists(lists, scores=np.take_along_axis(scores, lists, axis=1), pool_size=30, **common)
+    return [exact, live]
+
+
+@pytest.mark.parametrize("spread", [1, 10_000])
+@pytest.mark.parametrize("kind", [0, 1])
+def test_records_keep_ties_and_everything_else(spread: int, kind: int) -> None:
+    table = tables(spread)[kind]
+    assert (table.tied is not None) is (spread == 1)
+    parts = json.loads(json.dumps(_table_parts(table)))
+    tags = [table.languages[code] for code in table.query_languages]
+    found = part_table(parts, tags, pool_languages=LANGUAGES, pool_size=30)
+    names = ("ranks", "optimistic", "pessimistic", "above", "higher", "tied", "top_language", "top_versions", "depth")
+    for name in names:
+        np.testing.assert_array_equal(getattr(found, name), getattr(table, name), err_msg=name)
+    measures = default_measures(LANGUAGES)
+    assert (
+        aggregate(found, measures, samples=0, seed=0)["ties"] == aggregate(table, measures, samples=0, seed=0)["ties"]
+    )
