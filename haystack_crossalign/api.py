@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from haystack_crossalign.training.outcome import TrainingOutcome
     from haystack_crossalign.training.recipe.recipe import Recipe
 
-__all__ = ["audit_collection", "audit_run", "repair_model", "train_model"]
-
 
 def audit_collection(
     collection: JudgedCollection,

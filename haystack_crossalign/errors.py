@@ -7,8 +7,6 @@ from pathlib import Path
 from haystack_crossalign.messages import one_line, shortened, shown
 from haystack_crossalign.redaction import redacted
 
-__all__ = ["CrossAlignError", "ExternalError", "InputError"]
-
 _LONGEST = 950
 """Characters of a message. With the program's name in front it stays below 1,000."""
 

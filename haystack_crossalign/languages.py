@@ -23,17 +23,6 @@ from language_data.util import data_filename  # type: ignore[import-untyped]
 
 from haystack_crossalign.errors import InputError
 
-__all__ = [
-    "ALLOWED_LANGUAGES",
-    "UNDETERMINED",
-    "display_name",
-    "is_missing_language",
-    "is_rtl",
-    "likely_script",
-    "normalise_language",
-    "same_language",
-]
-
 ALLOWED_LANGUAGES = "a BCP-47 tag or ISO 639 code such as 'zh', 'zh-Hant' or 'zho_Hans', or a language name"
 """What error messages say about the values allowed."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["one_line", "shortened", "shown", "visible"]
-
 # C0 and C1 control characters (escape sequences begin with one), separators of lines and paragraphs, halves of
 # surrogate pairs, and what reorders the text around it (Unicode TR 9: embeddings, overrides, isolates).
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -8,8 +8,6 @@ from typing import Literal
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["PRECISIONS", "Precision", "ResolvedPrecision", "resolve_precision", "supports_fast_bf16"]
-
 Precision = Literal["auto", "bf16", "fp32"]
 ResolvedPrecision = Literal["bf16", "fp32"]
 

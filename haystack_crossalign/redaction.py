@@ -15,15 +15,6 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-__all__ = [
-    "HIDDEN",
-    "keep_environment_secrets",
-    "keep_named_secrets",
-    "keep_secret",
-    "redacted",
-    "redacted_values",
-]
-
 HIDDEN = "***"
 
 _Value = TypeVar("_Value")

@@ -35,7 +35,7 @@ from thai_choice import FILES, thai_questions  # likewise
 
 from haystack_crossalign.repair.language_means import language_means
 from haystack_crossalign.repair.matrix_file import VectorMap
-from haystack_crossalign.training import language_maps, repair
+from haystack_crossalign.repair import directions, language_maps
 from haystack_crossalign.triplets.corpora import read_course_sections
 
 HERE = Path(__file__).resolve().parent
@@ -95,7 +95,7 @@ def fitted(kind: str, rows: Rows, setting: tuple) -> VectorMap:
 
     same = SAMPLES[kind][3]
     with (
-        nullcontext() if same else mock.patch.object(repair, "language_means", plain),
+        nullcontext() if same else mock.patch.object(directions, "language_means", plain),
         nullcontext() if same else mock.patch.object(language_maps, "language_means", plain),
     ):
         return repair_of(rows, setting)

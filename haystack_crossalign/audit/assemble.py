@@ -17,8 +17,6 @@ from haystack_crossalign.measures import Measure, QueryValues, default_measures,
 from haystack_crossalign.ranks import RankTable
 from haystack_crossalign.ranks.table import CENSORED
 
-__all__ = ["EXAMPLES", "Example", "RankedRow", "assemble_result"]
-
 EXAMPLES = 10
 """Queries shown per row, those with the deepest Max@R, and documents shown from the top of each one's ranking."""
 

@@ -15,8 +15,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures.statistics import holm, paired_bootstrap_difference, paired_permutation_test
 from haystack_crossalign.ranks import similarity_words
 
-__all__ = ["Comparison", "compare_results"]
-
 SCHEMA = "crossalign.comparison/1"
 
 _Key = tuple[str, str, tuple[str, ...], str, str]

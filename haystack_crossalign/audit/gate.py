@@ -15,8 +15,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.measures import parse_measure
 
-__all__ = ["TIE_CHOICES", "Condition", "Outcome", "check_conditions", "evaluate_gate", "failed", "parse_condition"]
-
 TIE_CHOICES = ("pessimistic", "expected", "optimistic", "order")
 """What a condition looks at where equal scores leave a measure open: the end of its range that fails the gate sooner,
 the mean over all orders of the tied documents, the end that fails it later, or the value in the order of the result."""

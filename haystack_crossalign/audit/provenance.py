@@ -20,8 +20,6 @@ from haystack_crossalign.ranks.ties import TIE_SEED
 if TYPE_CHECKING:
     from haystack_crossalign.audit.similarity import RankedBy
 
-__all__ = ["build_provenance", "describe_data", "describe_judgments", "describe_omissions"]
-
 _PACKAGES = (
     "haystack-ai",
     "opensearch-haystack",

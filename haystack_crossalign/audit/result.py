@@ -18,8 +18,6 @@ from haystack_crossalign.schemas import shipped_schema
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["SCHEMA", "AuditResult", "audit_schema", "read_result", "rounded"]
-
 SCHEMA = "crossalign.audit/1"
 
 _SIGNIFICANT_DIGITS = 8

@@ -24,8 +24,6 @@ from haystack_crossalign.ranks.result_lists import with_asked_depth
 from haystack_crossalign.ranks.table import with_gains
 from haystack_crossalign.ranks.ties import TIE_SEED
 
-__all__ = ["audit_run"]
-
 
 def audit_run(
     collection: JudgedCollection,

@@ -13,8 +13,6 @@ from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.measures import Measure, QueryValues, aggregate, intrusion_matrix
 from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
 
-__all__ = ["build_row", "merge_columns", "query_columns"]
-
 
 def build_row(
     scenario: Scenario,

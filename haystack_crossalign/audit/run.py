@@ -19,8 +19,6 @@ from haystack_crossalign.measures import Measure
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity, exact_ranks, exact_top_k
 from haystack_crossalign.ranks.table import with_gains
 
-__all__ = ["Embedder", "Progress", "audit_vectors", "embed_collection", "rank_scenario", "top_documents"]
-
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
 

@@ -9,8 +9,6 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
 
-__all__ = ["SCENARIOS", "Scenario", "parse_scenarios", "plan_scenarios", "select_scenarios"]
-
 SCENARIOS = ("multi", "mono-same", "mono-cross")
 """multi: a pool of several languages, asked in each of them. mono-same: a pool in the query's own language only.
 mono-cross: a pool in one other language only."""

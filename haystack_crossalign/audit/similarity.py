@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity, parse_similarity
 
-__all__ = ["RankedBy", "of_index", "settle_similarity"]
-
 Origin = Literal["model", "option", "store", "index", "default"]
 
 

@@ -11,8 +11,6 @@ from haystack_crossalign.data.formats.run_files import format_qrels, format_run
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity
 
-__all__ = ["run_rows", "trec_qrels", "trec_run"]
-
 
 def run_rows(plan: Sequence[Scenario]) -> list[Scenario]:
     """The rows of a plan that one run file can hold: those of its first scenario, each query in one pool only.

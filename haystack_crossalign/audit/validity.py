@@ -10,8 +10,6 @@ from typing import Any, NoReturn
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.schemas import shipped_schema
 
-__all__ = ["check_result"]
-
 _LARGEST = 2**53
 """Whole numbers beyond it are not the same in every program that reads JSON."""
 _DEEPEST = 40

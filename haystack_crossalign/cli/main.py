@@ -33,8 +33,6 @@ from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError, InputErr
 from haystack_crossalign.messages import one_line, shortened
 from haystack_crossalign.redaction import keep_environment_secrets
 
-__all__ = ["app", "main"]
-
 INTERRUPTED = 130
 _LONGEST = 980
 _WRONG_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL})

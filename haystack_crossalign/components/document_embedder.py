@@ -14,8 +14,6 @@ from haystack_crossalign.components.encoding import make_encoder, progress
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import DEFAULT_MODEL
 
-__all__ = ["CrossAlignDocumentEmbedder"]
-
 
 @component
 class CrossAlignDocumentEmbedder:

@@ -24,8 +24,6 @@ from haystack_crossalign.opensearch.model.check import (
     model_name,
 )
 
-__all__ = ["CrossAlignDocumentWriter"]
-
 _FIELD = "embedding"
 
 

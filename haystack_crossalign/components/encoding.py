@@ -11,8 +11,6 @@ from haystack.utils import ComponentDevice, Secret
 if TYPE_CHECKING:
     from haystack_crossalign.models.encoder import Encoder
 
-__all__ = ["make_encoder", "progress"]
-
 
 def make_encoder(
     model: str,

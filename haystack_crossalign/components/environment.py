@@ -21,8 +21,6 @@ from haystack import default_to_dict
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["EnvironmentHosts", "EnvironmentText"]
-
 
 class EnvironmentText(str):
     """The text of an environment variable, read when the pipeline is loaded.

@@ -22,8 +22,6 @@ from haystack_crossalign.pipelines.documents import RetrievedArrays, retrieved_a
 from haystack_crossalign.ranks import RankTable, ranks_from_lists
 from haystack_crossalign.ranks.result_lists import with_asked_depth
 
-__all__ = ["LanguageBiasAuditor"]
-
 
 @component
 class LanguageBiasAuditor:

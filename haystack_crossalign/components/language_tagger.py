@@ -13,8 +13,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import is_missing_language
 from haystack_crossalign.text.detection import MINIMUM_CONFIDENCE, Detection, LanguageDetector
 
-__all__ = ["LanguageTagger"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -21,8 +21,6 @@ from opensearchpy.helpers import streaming_bulk
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.failures import explain
 
-__all__ = ["index_of", "open_client", "write_patiently"]
-
 _CONFLICT = "version_conflict_engine_exception"
 _LONGEST_WAIT = 60
 _SHOWN = 3

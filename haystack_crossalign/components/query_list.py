@@ -11,8 +11,6 @@ from haystack import Document, Pipeline, component, default_from_dict, default_t
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.pipelines.shape import PipelineShape, cut_to_documents
 
-__all__ = ["QueryListRunner"]
-
 
 @component
 class QueryListRunner:

@@ -12,8 +12,6 @@ from haystack_crossalign.components.encoding import make_encoder
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import DEFAULT_MODEL
 
-__all__ = ["CrossAlignTextEmbedder"]
-
 
 @component
 class CrossAlignTextEmbedder:

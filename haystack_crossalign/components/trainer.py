@@ -14,8 +14,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.triplets.builders import BuiltTriplets
 
-__all__ = ["CrossAlignTrainer"]
-
 _ALONE = "documents without a group or a text"
 _UNASKED = "groups without a query"
 _LACKING = "groups that lack a language"

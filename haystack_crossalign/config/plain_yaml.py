@@ -14,8 +14,6 @@ import yaml
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["YAML_FAULTS", "compose_yaml", "parse_yaml", "read_yaml_text", "refuse_remote_code"]
-
 YAML_FAULTS = (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError)
 """What PyYAML raises at values: a date that is none, ``!!int ''``, ``!!timestamp x`` are no YAMLErrors to it."""
 

@@ -12,23 +12,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
 
-__all__ = [
-    "Rule",
-    "boolean",
-    "by_language",
-    "choice",
-    "either",
-    "language",
-    "listed",
-    "model_name",
-    "number",
-    "optional",
-    "read_section",
-    "setting",
-    "text",
-    "whole",
-]
-
 
 @dataclass(frozen=True)
 class Rule:

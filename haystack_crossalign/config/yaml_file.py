@@ -12,8 +12,6 @@ import yaml
 from haystack_crossalign.config.plain_yaml import YAML_FAULTS, compose_yaml, parse_yaml, read_yaml_text
 from haystack_crossalign.errors import InputError
 
-__all__ = ["Origin", "Settings", "apply_override", "read_yaml"]
-
 
 @dataclass(frozen=True)
 class Origin:

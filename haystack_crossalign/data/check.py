@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
 
-__all__ = ["check_judgments", "check_vectors"]
-
 
 def check_judgments(
     collection: JudgedCollection,

@@ -21,8 +21,6 @@ from haystack_crossalign.ranks.ties import tie_order
 
 Number = TypeVar("Number", bound=np.generic)
 
-__all__ = ["Detected", "Documents", "JudgedCollection", "Queries", "Versions"]
-
 
 @dataclass(frozen=True, eq=False)
 class Versions:

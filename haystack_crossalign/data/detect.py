@@ -13,8 +13,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.text.detection import Detection, LanguageDetector
 
-__all__ = ["detect_languages"]
-
 
 def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     """Detect the language of every document and query that is `UNDETERMINED`.

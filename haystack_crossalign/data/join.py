@@ -11,8 +11,6 @@ from haystack_crossalign.data.judgments import Judged, QueryFile, answerable, ex
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.files.reading import Source
 
-__all__ = ["join_judgments"]
-
 
 def join_judgments(
     name: str,

@@ -14,22 +14,6 @@ from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 
-__all__ = [
-    "Grade",
-    "Judged",
-    "Judgment",
-    "Qrels",
-    "QueryFile",
-    "QueryRow",
-    "answerable",
-    "documents_by_group",
-    "expand_to_groups",
-    "grades_from_qrels",
-    "grades_from_queries",
-    "judgments_by_query",
-]
-
-
 Grade = int | float
 """A relevance grade: a whole number, or a rating of the Search Relevance Workbench. Relevant from 1 by default."""
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["Omission", "ReadingLog"]
-
 _FIRST = 3
 
 

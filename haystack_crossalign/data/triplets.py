@@ -8,18 +8,6 @@ from itertools import count
 
 from haystack_crossalign.errors import InputError
 
-__all__ = [
-    "UNWANTED",
-    "Triplet",
-    "by_passage",
-    "columns",
-    "joined",
-    "normalised",
-    "require_languages",
-    "restricted",
-    "with_unique_ids",
-]
-
 
 @dataclass(frozen=True)
 class Triplet:

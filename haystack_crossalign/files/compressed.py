@@ -12,8 +12,6 @@ from typing import Any
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["HashedFile", "plain_name", "with_or_without_gz"]
-
 _GZIP = b"\x1f\x8b"
 _OTHER_FORMATS = {
     b"\xff\xfe": "text in UTF-16",

@@ -13,8 +13,6 @@ from typing import Any
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.compressed import HashedFile
 
-__all__ = ["Source", "TextFile", "parse_json", "parse_json_object", "read_json", "read_json_object", "unreadable"]
-
 _BOM = b"\xef\xbb\xbf"
 
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import is_missing_language, normalise_language
 
-__all__ = ["Record", "Vectors", "whole_grade"]
-
 # Where other tools put fields of their own: Haystack's unflattened documents and BEIR's corpus files.
 _NESTED = ("meta", "metadata")
 _TEXT = "a text that is not empty"

@@ -9,8 +9,6 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["remove_leftovers", "temporary_file", "temporary_folder"]
-
 _SUFFIX = ".tmp"
 _RANDOM = re.compile(r"[a-z0-9_]{8}")  # what `tempfile` puts between prefix and suffix
 

@@ -14,8 +14,6 @@ from filelock import BaseFileLock, FileLock, Timeout
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.files.temporary import remove_leftovers, temporary_file, temporary_folder
 
-__all__ = ["check_new_folder", "new_folder", "resolved_file", "settle_tree", "take_lock", "write_atomically"]
-
 
 def resolved_file(path: str | Path, *, source: str | Path | None = None) -> Path:
     """The file that a path stands for once its links are followed; it need not be there.

@@ -15,8 +15,6 @@ from haystack_crossalign.measures.statistics import bootstrap_means, median_inte
 from haystack_crossalign.measures.ties import queries_with_ties, tie_values
 from haystack_crossalign.ranks.table import CENSORED, RankTable
 
-__all__ = ["CensoredBlock", "Median", "RowStatistics", "aggregate", "known_mean"]
-
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.ranks.table import CENSORED, RankTable
 
-__all__ = ["UNRANKED", "Facts", "Measure", "QueryValues", "evaluate", "query_values", "select_queries"]
-
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from haystack_crossalign.measures.base import Facts, Measure, QueryValues, query_values
 from haystack_crossalign.ranks.table import RankTable
 
-__all__ = ["Complete", "MaxAtR", "MaxAtRNorm", "RankOf", "max_at_r_lower_bound"]
-
 
 @dataclass(frozen=True)
 class MaxAtR(Measure):

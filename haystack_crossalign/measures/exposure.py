@@ -13,8 +13,6 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LanguageExposure", "RankCorrelation", "language_exposure", "mean_rank_correlation", "rank_correlation"]
-
 PADDING = -1
 
 Integers = NDArray[np.integer]

@@ -13,8 +13,6 @@ from haystack_crossalign.measures.depth import language_code
 from haystack_crossalign.measures.relevance import discounts
 from haystack_crossalign.ranks.table import CENSORED, RankTable
 
-__all__ = ["Intrusion", "LangNDCG", "LanguagePreferenceRate", "Top1", "intrusion_matrix"]
-
 
 @dataclass(frozen=True)
 class Intrusion(Measure):

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Direction", "Meaning", "best_value", "direction", "is_share", "meanings", "ordered_names"]
-
 Direction = int
 """+1: higher is better; -1: lower is better; 0: neither."""
 

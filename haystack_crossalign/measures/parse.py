@@ -13,8 +13,6 @@ from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, Ran
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
 
-__all__ = ["ALLOWED", "default_measures", "parse_measure"]
-
 ALLOWED = (
     "Max@R, Max@R_norm, Complete@K, NDCG@K, MRR, MRR@K, Recall@K, Rank[L], Intrusion[L], LPR, Lang-nDCG@K, "
     "Top1[relevant|other,same|other] (K a whole number from 1, L a language)"

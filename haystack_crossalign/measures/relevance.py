@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, query_values
 from haystack_crossalign.ranks.table import CENSORED
 
-__all__ = ["MRR", "NDCG", "Recall", "discounts"]
-
 
 @dataclass(frozen=True)
 class NDCG(Measure):

@@ -14,15 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 
-__all__ = [
-    "bootstrap_means",
-    "holm",
-    "median_interval",
-    "paired_bootstrap_difference",
-    "paired_permutation_test",
-    "quantiles",
-]
-
 Floats = NDArray[np.float64]
 
 _BLOCK = 2_000_000

@@ -32,8 +32,6 @@ from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguageP
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
 from haystack_crossalign.ranks.table import RankTable
 
-__all__ = ["TieValues", "queries_with_ties", "tie_values"]
-
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

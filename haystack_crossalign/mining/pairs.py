@@ -17,8 +17,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import AffineMap, unit
 from haystack_crossalign.repair.directions import fit_language_directions
 
-__all__ = ["NEIGHBOURS", "THRESHOLD", "MinedPairs", "language_repair", "mine_pairs"]
-
 NEIGHBOURS = 4
 """The k of Artetxe & Schwenk."""
 

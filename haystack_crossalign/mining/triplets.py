@@ -17,8 +17,6 @@ from haystack_crossalign.files.reading import Source, TextFile
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD, language_repair, mine_pairs
 
-__all__ = ["MinedTriplets", "MiningDocument", "mine_triplets", "read_given_queries", "read_mining_documents"]
-
 Progress = Callable[[str, int, int], None]
 
 

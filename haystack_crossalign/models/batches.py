@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["length_batches"]
-
 
 def length_batches(lengths: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.intp]]:
     """Cut texts into batches by length: longest first, each batch at most ``budget`` tokens with its padding.

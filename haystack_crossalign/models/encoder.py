@@ -23,8 +23,6 @@ from haystack_crossalign.models.prompts import PromptChoice, Prompts, resolve_pr
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks import Similarity, parse_similarity
 
-__all__ = ["Encoder"]
-
 Progress = Callable[[int, int], None]
 _Role = Literal["query", "document"]
 _Features = dict[str, Any]

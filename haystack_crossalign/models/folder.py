@@ -9,8 +9,6 @@ from typing import Any
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["check_folder", "stated_names"]
-
 _POINTER = b"version https://git-lfs"
 _OWN_TYPE = "SentenceTransformer"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

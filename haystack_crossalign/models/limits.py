@@ -8,8 +8,6 @@ from torch import nn
 
 from haystack_crossalign.errors import ExternalError
 
-__all__ = ["NO_LIMIT", "limit_positions", "usable_positions"]
-
 NO_LIMIT = 10**6
 """A tokenizer without a limit says so by a number beyond this."""
 

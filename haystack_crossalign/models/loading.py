@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["LoadOptions", "LoadedModel", "load_model"]
-
-
 # All that one request to the hub raises: no network, no such model, no access, HF_HUB_OFFLINE. The hub
 # client has changed its HTTP library between versions; the bases of its own error name the one in use.
 _HUB_ERRORS: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)

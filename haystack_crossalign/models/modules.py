@@ -12,8 +12,6 @@ from sentence_transformers.util import batch_to_device
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.names import POOLINGS
 
-__all__ = ["PoolingSource", "check_tokenizer", "embed_one", "settle_pooling"]
-
 PoolingSource = Literal["model", "option", "default"]
 
 

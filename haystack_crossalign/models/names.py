@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["DEFAULT_MODEL", "MATRIX_FILE", "OFFLINE_MODELS", "OFFLINE_PREFIX", "POOLINGS", "model_beside"]
-
 DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 OFFLINE_PREFIX = "offline:"
 POOLINGS = ("mean", "cls", "lasttoken")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from haystack_crossalign.models.modules import PoolingSource
 from haystack_crossalign.models.prompts import Prompts
 
-__all__ = ["model_notes"]
-
 _SHOWN = 5
 
 

@@ -18,14 +18,6 @@ from typing import Any
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
 
-__all__ = [
-    "DESCRIPTION",
-    "cache_folder",
-    "file_sha256",
-    "is_offline",
-    "resolve_offline_model",
-]
-
 DESCRIPTION = "4-bit copy of multilingual-e5-small"
 
 MANIFEST = "manifest.json"

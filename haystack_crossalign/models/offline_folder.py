@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.models.offline_format import E5Header, E5Weights, read_weights
 
-__all__ = ["write_folder"]
-
 _MAX_TOKENS = 512
 
 # Name in the file -> module of BertModel; ".w" is the weight and ".b" the bias.

@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["E5Header", "E5Weights", "dequantise", "read_weights"]
-
 _MAGIC = b"E5S1"
 _BLOCK = 32
 _BLOCK_BYTES = 18

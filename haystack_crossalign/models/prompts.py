@@ -9,8 +9,6 @@ from typing import Literal
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["E5_PROMPTS", "PromptChoice", "PromptSource", "Prompts", "resolve_prompts"]
-
 PromptSource = Literal["model", "option", "family:e5", "none"]
 
 _DOCUMENT_NAMES = ("document", "passage", "corpus")

@@ -17,8 +17,6 @@ from torch import nn
 
 from haystack_crossalign.errors import ExternalError
 
-__all__ = ["LoadedPart", "check_weights", "recorded_loads"]
-
 _POOLER = "pooler"
 # Buffers that older checkpoints hold in modules which no longer exist: positions, rotary frequencies, causal masks.
 _OLD_BUFFERS = ("position_ids", "token_type_ids", "inv_freq", "masked_bias")

@@ -14,8 +14,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalise_language
 from haystack_crossalign.ranks.ties import tie_key
 
-__all__ = ["RetrievedArrays", "comparison_value", "retrieved_arrays"]
-
 
 @dataclass(frozen=True, eq=False)
 class RetrievedArrays:

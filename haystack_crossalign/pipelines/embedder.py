@@ -18,8 +18,6 @@ from haystack_crossalign.pipelines.guard import built_parts
 from haystack_crossalign.ranks import Similarity
 from haystack_crossalign.redaction import redacted
 
-__all__ = ["PipelineEmbedder"]
-
 _IN_MEMORY: dict[str, Similarity] = {"dot_product": "dot", "cosine": "cosine"}
 """The similarity of Haystack's store in memory, by the name that it gives it."""
 

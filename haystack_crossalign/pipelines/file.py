@@ -15,8 +15,6 @@ from haystack_crossalign.config.plain_yaml import parse_yaml, read_yaml_text, re
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.redaction import keep_named_secrets, redacted
 
-__all__ = ["PipelineFile", "load_pipeline", "read_pipeline_file"]
-
 # Haystack's loader raises whatever a malformed mapping trips over.
 _FAULTS = (
     DeserializationError,

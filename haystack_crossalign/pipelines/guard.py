@@ -20,8 +20,6 @@ from haystack_crossalign.opensearch.connection.addresses import checked_address
 from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError, guarded_transport
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 
-__all__ = ["built_parts", "guarded_mapping", "hold_to_reading", "refuse_named_writers"]
-
 _FROM_ENVIRONMENT = "haystack_crossalign.components.environment."
 _STORE = "OpenSearchDocumentStore"
 _CHANGES = ("write_", "delete_", "update_", "create_index")

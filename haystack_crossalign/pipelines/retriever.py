@@ -30,8 +30,6 @@ from haystack_crossalign.pipelines.guard import guarded_mapping, hold_to_reading
 from haystack_crossalign.pipelines.shape import PipelineShape, cut_to_documents
 from haystack_crossalign.redaction import redacted
 
-__all__ = ["QueryPipeline"]
-
 _ALLOWED = "a Haystack pipeline that turns a query into documents"
 _LOOK = "indices:admin/get"
 # What building or warming up a component of any kind may raise: missing models, packages, variables, connections.

@@ -13,8 +13,6 @@ from haystack.components.joiners import DocumentJoiner
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["PipelineShape", "cut_to_documents"]
-
 _QUERY_NAMES = frozenset({"query", "text", "question"})
 
 

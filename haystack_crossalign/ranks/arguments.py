@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["integer_column", "integer_table", "language_codes", "relevant_versions"]
-
 
 def integer_table(values: ArrayLike, rows: int, name: str) -> NDArray[np.int64]:
     """Integers as int64 [rows, any]; anything else is an `InputError` naming the argument."""

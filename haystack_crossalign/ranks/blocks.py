@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "cut_pool"]
-
 BLOCK_ROWS = 4080
 _LEAST_ROWS = 510
 

@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.ranks.scores import sampled_products
 
-__all__ = ["DocumentOperand", "QueryOperand", "Spread", "Thresholds", "centre_of", "extra_columns"]
-
 _LANES = 8
 """Queries are padded to a multiple of this: whole 8-byte words of their masks."""
 

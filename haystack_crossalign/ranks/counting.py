@@ -14,8 +14,6 @@ from haystack_crossalign.ranks.blocks import Block
 from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, Spread, Thresholds
 from haystack_crossalign.ranks.scores import PairScorer
 
-__all__ = ["Counter", "Counts", "Targets"]
-
 _Bits = NDArray[np.int16] | NDArray[np.int32]
 _Near = tuple[NDArray[np.int64], NDArray[np.int64], _Bits]
 

@@ -13,8 +13,6 @@ from haystack_crossalign.ranks.blocks import Block
 from haystack_crossalign.ranks.counting import Counts, Targets
 from haystack_crossalign.ranks.workers import share_out
 
-__all__ = ["DistanceScorer", "count_by_distance", "nearest"]
-
 Distance = Literal["euclidean", "manhattan"]
 
 _EXPONENT = {"euclidean": 2.0, "manhattan": 1.0}

@@ -19,8 +19,6 @@ from haystack_crossalign.ranks.table import ABSENT, RankTable
 from haystack_crossalign.ranks.topk import exact_top_k
 from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
 
-__all__ = ["exact_ranks"]
-
 _GROUP = 8192  # queries counted in one pass over the pool
 _SAMPLE = 256  # documents that tell which queries have their relevant versions far down
 

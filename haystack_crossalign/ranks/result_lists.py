@@ -11,8 +11,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks.arguments import integer_column, integer_table, language_codes, relevant_versions
 from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
 
-__all__ = ["ranks_from_lists", "with_asked_depth"]
-
 
 def ranks_from_lists(
     retrieved: ArrayLike,

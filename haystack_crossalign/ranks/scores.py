@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks.similarity import Similarity
 
-__all__ = ["PairScorer", "checked_vectors", "comparable_vectors", "sampled_products", "unit_rows"]
-
 LONGEST = 2.0**40
 """Longest vector accepted; 1 / LONGEST is the shortest. No product or square inside overflows float32."""
 

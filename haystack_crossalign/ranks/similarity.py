@@ -7,8 +7,6 @@ from typing import Literal, get_args
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["DEFAULT_SIMILARITY", "SIMILARITIES", "Similarity", "parse_similarity", "similarity_words"]
-
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 """cosine: of the angle between both vectors. dot: the sum of the products of their components. euclidean and manhattan:
 the negative of the length of their difference, and of the sum of its magnitudes."""

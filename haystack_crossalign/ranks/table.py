@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ABSENT", "CENSORED", "RankTable", "with_gains"]
-
 ABSENT = 0
 """Rank of a version that does not exist: padding of queries with fewer relevant versions than others."""
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TIE_SEED", "tie_key", "tie_order"]
-
 TIE_SEED = "crossalign.ties/1"
 """Seed of the order; a part of every rank where scores are equal, so it changes with a version of the results."""
 

@@ -18,8 +18,6 @@ from haystack_crossalign.ranks.scores import PairScorer, comparable_vectors
 from haystack_crossalign.ranks.similarity import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
 
-__all__ = ["exact_top_k"]
-
 _QUERIES = 256
 _ROWS = 4096
 _PENDING = 4  # candidates are sorted when there are this many times as many as can stay

@@ -10,8 +10,6 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["full_float32_products", "one_core_each", "share_out"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["AffineMap", "apply_in_blocks", "check_lengths", "unit"]
-
 _SMALLEST_NORM = 1e-12  # that of torch.nn.functional.normalize, so that arrays and model folders agree
 
 

@@ -8,8 +8,6 @@ from typing import Any
 from haystack_crossalign.ranks import similarity_words
 from haystack_crossalign.repair.language_maps import describe_share
 
-__all__ = ["repair_card"]
-
 _TEMPLATE = """---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity

@@ -19,21 +19,6 @@ from haystack_crossalign.repair.language_maps import OwnShare, fit_language_maps
 from haystack_crossalign.repair.language_means import language_means, parallel_rows
 from haystack_crossalign.repair.matrix_file import VectorMap
 
-__all__ = [
-    "COMMON_SHARES",
-    "OWN_SHARES",
-    "RIDGES",
-    "SHRINKAGES",
-    "STRENGTHS",
-    "LanguageDirections",
-    "RepairChoice",
-    "RepairScore",
-    "Trial",
-    "choose_language_maps",
-    "choose_repair",
-    "fit_language_directions",
-]
-
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMON_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 SHRINKAGES: tuple[float | None, ...] = (None, 10.0, 3.0)

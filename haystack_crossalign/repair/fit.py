@@ -36,8 +36,6 @@ from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.sample import RepairSample, judged_collection
 from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, harm_of_language, held_out_score, queries_needed
 
-__all__ = ["RepairOptions", "RepairOutcome", "fit_repair", "held_out_plan", "same_language_harm"]
-
 _UNIT = 1e-3
 """How far a length may be from 1 to count as 1, in whatever number format it was made unit."""
 

@@ -17,8 +17,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import AffineMap, apply_in_blocks, unit
 from haystack_crossalign.repair.language_means import language_means
 
-__all__ = ["BetweenOthersError", "LanguageMaps", "OwnShare", "describe_share", "fit_language_maps"]
-
 OwnShare = float | Mapping[str, float | None]
 """One further share for all languages but the pivot, or one for each; None leaves a language the shared map."""
 

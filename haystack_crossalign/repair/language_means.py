@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["ENOUGH_PARALLEL", "language_means", "parallel_rows"]
-
 ENOUGH_PARALLEL = 30
 """Parallel documents from which a language's mean is told from them alone."""
 

@@ -15,8 +15,6 @@ from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.language_maps import LanguageMaps
 
-__all__ = ["FORMATS", "VectorMap", "read_matrix_file", "write_matrix_file"]
-
 VectorMap: TypeAlias = AffineMap | LanguageMaps
 """Moves vectors, each on its own."""
 

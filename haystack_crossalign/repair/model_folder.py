@@ -15,8 +15,6 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.repair.affine import AffineMap, check_lengths
 from haystack_crossalign.repair.matrix_file import VectorMap
 
-__all__ = ["repaired_model", "with_map", "write_repaired_model"]
-
 
 def repaired_model(model: SentenceTransformer, repair: VectorMap) -> SentenceTransformer:
     """The base model followed by Normalize, Dense without activation, and Normalize; three Dense with ReLU between them

@@ -29,17 +29,6 @@ if TYPE_CHECKING:
     from haystack_crossalign.models.prompts import Prompts
     from haystack_crossalign.ranks import Similarity
 
-__all__ = [
-    "RESULT_FILE",
-    "SCHEMA",
-    "ModelToRepair",
-    "Pages",
-    "open_model",
-    "repair_data",
-    "repair_schema",
-    "write_repair",
-]
-
 SCHEMA = "crossalign.repair/1"
 RESULT_FILE = "repair.json"
 

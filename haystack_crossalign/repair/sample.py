@@ -13,8 +13,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.repair.texts import Passage, Question, RepairTexts
 
-__all__ = ["FEWEST", "KINDS", "Probe", "RepairSample", "judged_collection", "known_item", "make_sample", "probes_of"]
-
 FEWEST = 5
 """Documents per language below which nothing is fitted, and queries per language below which nothing is judged."""
 

@@ -15,8 +15,6 @@ from haystack_crossalign.ranks import DEFAULT_SIMILARITY, RankTable, Similarity,
 from haystack_crossalign.repair.directions import RepairScore
 from haystack_crossalign.repair.matrix_file import VectorMap
 
-__all__ = ["HeldOut", "LanguageHarm", "harm_of_language", "held_out_score", "paired_share_interval", "queries_needed"]
-
 
 @dataclass(frozen=True)
 class HeldOut:

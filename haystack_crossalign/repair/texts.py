@@ -15,17 +15,6 @@ from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record
 
-__all__ = [
-    "CORPORA",
-    "FORMATS",
-    "Passage",
-    "Question",
-    "RepairTexts",
-    "detected_format",
-    "read_repair_texts",
-    "texts_from_triplets",
-]
-
 CORPORA = ("ntrex", "tico19", "course_sections", "squad")
 """Corpora that :mod:`haystack_crossalign.triplets.corpora` builds triplets from."""
 

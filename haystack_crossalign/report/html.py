@@ -44,8 +44,6 @@ from haystack_crossalign.report.content.words import (
 )
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 
-__all__ = ["render_html", "render_html_comparison"]
-
 _VENDORED = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 _SCRIPTS = ("charts.js", "page.js")
 _SURROGATE = re.compile("[\ud800-\udfff]")

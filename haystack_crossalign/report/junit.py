@@ -10,8 +10,6 @@ from xml.etree import ElementTree as ET
 from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.content.words import interval, measure_value
 
-__all__ = ["junit_xml"]
-
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped."""
 

@@ -26,8 +26,6 @@ from haystack_crossalign.report.content.views import View, main_view, row_label,
 from haystack_crossalign.report.content.words import count, measure_value, nothing_found, plural, shorten
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 
-__all__ = ["render_markdown", "render_markdown_comparison"]
-
 _WORST = 10
 _SPECIAL = re.compile(r"([\\`*<>|~&$]|(?<![^\W_])_|_(?![^\W_])|(?<=\])\()")
 """What would be markup: an underscore within a word and a lone bracket are none."""

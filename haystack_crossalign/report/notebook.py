@@ -10,8 +10,6 @@ from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.tables import Cell, Table, headline_table
 from haystack_crossalign.report.content.views import views
 
-__all__ = ["notebook_html"]
-
 
 def notebook_html(result: Mapping[str, Any]) -> str:
     """HTML without styles and scripts; every text of the data is escaped.

@@ -8,8 +8,6 @@ from typing import Any
 from haystack_crossalign.report.html import render_html_comparison
 from haystack_crossalign.report.markdown import render_markdown_comparison
 
-__all__ = ["comparison_pages"]
-
 
 def comparison_pages(
     comparison: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]

@@ -22,8 +22,6 @@ from haystack_crossalign.report.content.tables import Table as Side
 from haystack_crossalign.report.content.ties import tie_ranges
 from haystack_crossalign.report.content.words import DASH, count, interval, measure_value, nothing_found, p_value
 
-__all__ = ["comparison_tables", "fitting", "gate_table", "result_view"]
-
 _HEADLINE = ("Max@R", "Max@R_norm", "NDCG@1", "MRR")
 _TITLES = {
     "multi": "One pool of {pool}",

@@ -13,8 +13,6 @@ from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.content.words import count, interval, joined, measure_value, plural
 from haystack_crossalign.report.lines_svg import Series, line_chart
 
-__all__ = ["render_training_html"]
-
 _TERMS = {
     "jsd": "Distance between the versions of a passage (L_JSD)",
     "passage_nce": "Contrast between passages (in place of L_JSD)",

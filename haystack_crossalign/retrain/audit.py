@@ -28,8 +28,6 @@ from haystack_crossalign.repair.texts import texts_from_triplets
 from haystack_crossalign.retrain.config import Gate, JobConfig
 from haystack_crossalign.triplets.targets import EvaluationFiles, find_evaluation_files
 
-__all__ = ["Judgement", "audit_collection", "audit_model", "check_gate", "judge"]
-
 _SOURCE = "gate.fail_on"
 
 

@@ -18,6 +18,7 @@ from haystack_crossalign.config.rules import (
     model_name,
     number,
     optional,
+    read_section,
     setting,
     text,
     whole,
@@ -26,20 +27,6 @@ from haystack_crossalign.config.yaml_file import Settings, apply_override, read_
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD
 from haystack_crossalign.repair.texts import FORMATS
-from haystack_crossalign.training.recipe.recipe import read_section
-
-__all__ = [
-    "AuditPart",
-    "FileSource",
-    "Filters",
-    "Gate",
-    "IndexSource",
-    "JobConfig",
-    "Mine",
-    "Source",
-    "job_names",
-    "read_job",
-]
 
 
 @dataclass(frozen=True)

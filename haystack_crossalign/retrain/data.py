@@ -28,17 +28,6 @@ from haystack_crossalign.triplets.filters import (
 )
 from haystack_crossalign.triplets.targets import evaluation_texts, filter_targets
 
-__all__ = [
-    "JobData",
-    "check_groups",
-    "check_overlap",
-    "filter_triplets",
-    "mined_triplets",
-    "read_files",
-    "triplets_from_documents",
-]
-
-
 _LEAST_LETTERS = 2  # of a query
 
 Groups = dict[tuple[str, str], tuple[str, str]]

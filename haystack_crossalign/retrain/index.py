@@ -22,8 +22,6 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.repair.texts import Passage, RepairTexts
 from haystack_crossalign.retrain.config import IndexSource
 
-__all__ = ["read_index"]
-
 _PAGE = 500
 _SETTINGS = (
     "index", "hosts", "embedding_field", "language_field", "group_field", "content_field", "title_field",

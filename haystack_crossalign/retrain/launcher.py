@@ -13,8 +13,6 @@ from pathlib import Path
 
 from haystack_crossalign.errors import EXIT_CODE_FILE, ExternalError
 
-__all__ = ["run_launcher"]
-
 _PATIENCE = 10.0
 """Seconds that a launcher has to end its processes; a scheduler that ends a job gives about 30 in all."""
 

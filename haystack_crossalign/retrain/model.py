@@ -17,13 +17,12 @@ from haystack_crossalign.files.reading import Source
 from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.retrain.config import JobConfig
 from haystack_crossalign.retrain.launcher import run_launcher
-from haystack_crossalign.training.recipe.recipe import Recipe, TrainSource, make_recipe, read_recipe
+from haystack_crossalign.training.recipe.recipe import Recipe, make_recipe, read_recipe
+from haystack_crossalign.training.recipe.sections import TrainSource
 
 if TYPE_CHECKING:
     from haystack_crossalign.models.encoder import Encoder
     from haystack_crossalign.repair.output import Pages
-
-__all__ = ["JobModel", "job_recipe", "open_base", "repair_job", "train_job"]
 
 _INTERRUPTED = 130
 

@@ -17,8 +17,6 @@ from haystack_crossalign.errors import CrossAlignError, ExternalError, InputErro
 from haystack_crossalign.files.writing import resolved_file, write_atomically
 from haystack_crossalign.schemas import shipped_schema
 
-__all__ = ["EXIT_CODES", "RUNNING", "SCHEMA", "AnotherRunActiveError", "GateFailedError", "Record", "outcome_schema"]
-
 SCHEMA = "crossalign.retrain/1"
 
 EXIT_CODES = {

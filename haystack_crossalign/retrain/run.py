@@ -43,14 +43,12 @@ from haystack_crossalign.retrain.data import (
 from haystack_crossalign.retrain.model import JobModel, job_recipe, open_base, repair_job, train_job
 from haystack_crossalign.retrain.outcome import GateFailedError, Record, status_of
 from haystack_crossalign.retrain.store import ModelStore, version_name
-from haystack_crossalign.training.recipe.recipe import HeldOutPart
+from haystack_crossalign.training.recipe.sections import HeldOutPart
 from haystack_crossalign.training.train_data import read_train_data, split_triplets
 from haystack_crossalign.triplets.targets import EvaluationFiles
 
 if TYPE_CHECKING:
     from haystack_crossalign.repair.output import Pages
-
-__all__ = ["OUTCOME", "REPORT", "run_job"]
 
 OUTCOME = "outcome.json"
 REPORT = "report.html"

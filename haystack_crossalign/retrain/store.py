@@ -15,8 +15,6 @@ from haystack_crossalign.files.writing import settle_tree, take_lock, write_atom
 from haystack_crossalign.retrain.outcome import AnotherRunActiveError, outside
 from haystack_crossalign.training.output_folder import lock_of
 
-__all__ = ["LATEST", "WORK", "ModelStore", "version_name"]
-
 LATEST = "latest"
 WORK = ".work"
 _LOCK = ".lock"

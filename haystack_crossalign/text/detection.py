@@ -30,8 +30,6 @@ from haystack_crossalign.text.neighbors import (
 from haystack_crossalign.text.prose import SCRIPT_OF_LANGUAGE, Stretch, stretches
 from haystack_crossalign.text.second_opinion import second_opinion
 
-__all__ = ["DETECTABLE_LANGUAGES", "MINIMUM_CONFIDENCE", "Detection", "LanguageDetector"]
-
 MINIMUM_CONFIDENCE = 0.8
 """Default for the least confidence at which a language is told."""
 

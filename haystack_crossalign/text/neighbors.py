@@ -10,18 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-__all__ = [
-    "CHALLENGERS",
-    "CLOSE",
-    "NEIGHBORS",
-    "RIVALS",
-    "UNHINTED",
-    "WORDS",
-    "ideograph_language",
-    "is_cantonese",
-    "telling_words",
-]
-
 _CYRILLIC = "mk kk ky tt ba tg mn"
 _CHALLENGERS = {
     "am": "ti",

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["LONGEST_TEXT", "SCRIPT_OF_LANGUAGE", "STRETCH", "Stretch", "stretches"]
-
 STRETCH = 100
 """Longest stretch, in characters."""
 LONGEST_TEXT = 50_000

@@ -12,8 +12,6 @@ from functools import cache
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.languages import normalise_language
 
-__all__ = ["second_opinion"]
-
 # It reads what stands at the start; neighbors show themselves in a few sentences.
 _LONGEST = 600
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")

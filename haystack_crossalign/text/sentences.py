@@ -6,8 +6,6 @@ import re
 
 from haystack_crossalign.text.prose import stretches
 
-__all__ = ["LEAST_LETTERS", "first_sentence", "letters", "one_line", "sentences"]
-
 LEAST_LETTERS = 8.0
 """A text with fewer letters (an ideograph counts three, a syllable two) is a number, a name or a label, no query."""
 

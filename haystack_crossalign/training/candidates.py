@@ -15,8 +15,6 @@ from haystack_crossalign.training.monitor import START_STEP, Monitor
 from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import read_weights
 
-__all__ = ["SHARES", "Candidate", "choose_weights", "interpolate", "weights_of"]
-
 SHARES = (1.0, 0.85, 0.7, 0.5, 0.3)
 _BASE = ".base_layer."
 

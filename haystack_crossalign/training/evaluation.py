@@ -20,8 +20,6 @@ from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.repair.scores import HeldOut
 from haystack_crossalign.training.batches.packing import DOCUMENT, QUERY, TextTable
 
-__all__ = ["MEASURES", "HeldOutAudit", "HeldOutScore", "RowScore", "harm", "preference"]
-
 MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
 _ROUNDING = 1e-9
 

@@ -21,19 +21,6 @@ from haystack_crossalign.training.batches.packing import TextTable, embed_table
 from haystack_crossalign.training.model_setup import BaseModel, StartRepair
 from haystack_crossalign.training.recipe.recipe import Recipe
 
-__all__ = [
-    "EmbeddingMemory",
-    "Vectors",
-    "apply_head",
-    "encoder_of",
-    "fit_final_map",
-    "fit_own_maps",
-    "has_final_map",
-    "head_of",
-    "map_of",
-    "set_map",
-]
-
 
 @dataclass
 class EmbeddingMemory:

@@ -12,8 +12,6 @@ from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, similarity_words
 from haystack_crossalign.training.losses.joint import CITATION
 
-__all__ = ["model_card"]
-
 
 def model_card(facts: Mapping[str, Any]) -> str:
     """The text of the card.

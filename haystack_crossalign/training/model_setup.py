@@ -30,18 +30,8 @@ from haystack_crossalign.repair.directions import (
 )
 from haystack_crossalign.repair.scores import HeldOut, held_out_score
 from haystack_crossalign.training.batches.packing import DOCUMENT, TextTable
-from haystack_crossalign.training.recipe.recipe import Lora, ModelSource, Recipe, Start
-
-__all__ = [
-    "BaseModel",
-    "StartRepair",
-    "choose_start",
-    "load_base",
-    "merge_adapters",
-    "passage_sample",
-    "prepare_training",
-    "set_dropout",
-]
+from haystack_crossalign.training.recipe.recipe import Recipe
+from haystack_crossalign.training.recipe.sections import Lora, ModelSource, Start
 
 
 @dataclass(frozen=True)

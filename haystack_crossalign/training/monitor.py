@@ -15,10 +15,8 @@ from transformers import TrainerCallback, TrainerControl
 
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.training.evaluation import HeldOutScore, RowScore, preference
-from haystack_crossalign.training.recipe.recipe import Evaluate
+from haystack_crossalign.training.recipe.sections import Evaluate
 from haystack_crossalign.training.stock_trainer import check_finite, trained_weights, write_weights
-
-__all__ = ["Evaluation", "Monitor", "TrainProgress"]
 
 _CHECKPOINTS = 4
 _HISTORY = "evaluations.json"

@@ -11,8 +11,6 @@ from typing import Any
 from haystack_crossalign.audit.result import rounded
 from haystack_crossalign.schemas import shipped_schema
 
-__all__ = ["SCHEMA", "TrainingOutcome", "training_json", "training_schema"]
-
 SCHEMA = "crossalign.training/1"
 
 

@@ -15,8 +15,6 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.writing import settle_tree, take_lock, write_atomically
 from haystack_crossalign.training.outcome import SCHEMA
 
-__all__ = ["RESULT_FILE", "WorkFolder", "check_output", "lock_of", "locked_output", "recover_output"]
-
 RESULT_FILE = "training.json"
 _RUN = "run.json"
 

@@ -27,8 +27,6 @@ from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import unwritable
 from haystack_crossalign.training.train_data import TrainData
 
-__all__ = ["Scores", "describe_run", "write_result"]
-
 Scores = tuple[HeldOutScore, HeldOutScore, HeldOutScore, list[dict[str, Any]]]
 """Of the base model, the start and the result, and the intervals of the result."""
 

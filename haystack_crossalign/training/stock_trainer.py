@@ -19,18 +19,6 @@ from transformers.trainer_callback import PrinterCallback, TrainerState
 
 from haystack_crossalign.errors import ExternalError, InputError
 
-__all__ = [
-    "PackedTrainer",
-    "check_finite",
-    "checkpoint_state",
-    "last_checkpoint",
-    "quiet_libraries",
-    "read_weights",
-    "trained_weights",
-    "unwritable",
-    "write_weights",
-]
-
 WEIGHTS = "trained.safetensors"
 _STATE = "trainer_state.json"
 

@@ -23,12 +23,11 @@ from haystack_crossalign.data.triplets import (
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.training.batches.distinct import article_of
-from haystack_crossalign.training.recipe.recipe import HeldOutPart, Recipe, TrainSource
+from haystack_crossalign.training.recipe.recipe import Recipe
+from haystack_crossalign.training.recipe.sections import HeldOutPart, TrainSource
 from haystack_crossalign.triplets.builders import BuiltTriplets
 from haystack_crossalign.triplets.corpora import CORPORA, DROPPED, read_drop_list
 from haystack_crossalign.triplets.sentences import aligned_sentences, sentence_queries
-
-__all__ = ["SourceSummary", "TrainData", "hold_out", "read_train_data", "split_triplets"]
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,6 @@ from haystack_crossalign.training.train_data import TrainData, read_train_data
 from haystack_crossalign.training.trainer_setup import packed_trainer
 from haystack_crossalign.triplets.builders import BuiltTriplets
 
-__all__ = ["Renderer", "train"]
-
 Renderer = Callable[[Mapping[str, Any]], str]
 """Makes the text of a further file from what ``training.json`` holds."""
 

@@ -19,8 +19,6 @@ from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import PackedTrainer
 from haystack_crossalign.training.training_loss import TrainingLoss
 
-__all__ = ["packed_trainer"]
-
 
 def packed_trainer(
     recipe: Recipe,

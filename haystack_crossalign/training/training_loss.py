@@ -13,9 +13,7 @@ from haystack_crossalign.training.batches.packing import Packed, embed_packed, t
 from haystack_crossalign.training.losses.distillation import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.losses.joint import CrossAlignLoss
 from haystack_crossalign.training.losses.unnormalized import without_final_normalization
-from haystack_crossalign.training.recipe.recipe import LossOptions
-
-__all__ = ["TrainingLoss"]
+from haystack_crossalign.training.recipe.sections import LossOptions
 
 
 class TrainingLoss(nn.Module):

@@ -11,15 +11,6 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 
-__all__ = [
-    "BuiltTriplets",
-    "ParallelSection",
-    "ParallelSentence",
-    "triplets_from_collection",
-    "triplets_from_sections",
-    "triplets_from_sentences",
-]
-
 # Languages that put nothing between sentences.
 _UNSPACED = frozenset({"zh", "ja", "yue"})
 

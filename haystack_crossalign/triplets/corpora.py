@@ -26,17 +26,6 @@ from haystack_crossalign.triplets.builders import (
 )
 from haystack_crossalign.triplets.filters import ambiguous_queries, apply_filters
 
-__all__ = [
-    "CORPORA",
-    "DROPPED",
-    "CorpusReader",
-    "read_course_sections",
-    "read_drop_list",
-    "read_ntrex",
-    "read_squad",
-    "read_tico19",
-]
-
 _ENGLISH = "en"
 
 DROPPED = "on the drop list"

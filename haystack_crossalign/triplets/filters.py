@@ -14,17 +14,6 @@ from haystack_crossalign.data.triplets import Triplet, normalised
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import likely_script
 
-__all__ = [
-    "Filter",
-    "Filtered",
-    "ambiguous_queries",
-    "apply_filters",
-    "evaluation_overlap",
-    "language_mismatch",
-    "length_ratio",
-    "near_duplicates",
-]
-
 _WORDS = 8
 # Scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) have about three characters to a word.
 _CHARACTERS = 3 * _WORDS

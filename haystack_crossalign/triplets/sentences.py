@@ -11,8 +11,6 @@ from haystack_crossalign.data.triplets import Triplet, by_passage
 from haystack_crossalign.text.sentences import sentences
 from haystack_crossalign.triplets.builders import BuiltTriplets, ParallelSentence, triplets_from_sentences
 
-__all__ = ["aligned_sentences", "sentence_queries"]
-
 # Longest of a sentence against its translation, each as a share of its passage: beyond it they are not the same.
 _FACTOR = 1.8
 

@@ -15,8 +15,6 @@ from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object, read_json, unreadable
 from haystack_crossalign.triplets.filters import Filter
 
-__all__ = ["EvaluationFiles", "FilteredTargets", "evaluation_texts", "filter_targets", "find_evaluation_files"]
-
 _SUFFIXES = (".json", ".jsonl", ".tsv", ".csv", ".txt")
 
 

@@ -10,7 +10,8 @@ from training_runs import made_triplets
 
 from haystack_crossalign.data.triplets import Triplet, normalised
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.recipe.recipe import HeldOutPart, make_recipe, read_recipe
+from haystack_crossalign.training.recipe.recipe import make_recipe, read_recipe
+from haystack_crossalign.training.recipe.sections import HeldOutPart
 from haystack_crossalign.training.train_data import read_train_data, split_triplets
 
 

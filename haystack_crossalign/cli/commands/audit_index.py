@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from haystack_crossalign.opensearch.index.pool import IndexView
     from haystack_crossalign.opensearch.live.queries import LiveQueries
 
-__all__ = ["RETRIEVALS", "audit_live", "refuse_live_options"]
-
 RETRIEVALS = ("knn", "bm25", "hybrid")
 _FILES_ONLY = {"documents": "--documents", "beir": "--beir", "results": "--results", "run_order": "--run-order"}
 _INTERRUPTED = 130

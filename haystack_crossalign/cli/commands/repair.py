@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from haystack_crossalign.repair.fit import RepairOutcome
     from haystack_crossalign.repair.texts import RepairTexts
 
-__all__ = ["repair"]
-
 Parallel = Annotated[
     Path | None,
     typer.Option(

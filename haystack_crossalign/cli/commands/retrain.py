@@ -11,8 +11,6 @@ import typer
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.terminal import say
 
-__all__ = ["retrain"]
-
 Config = Annotated[Path, typer.Option(metavar="FILE", help="The job: see training/job.example.yaml.")]
 OutcomeFile = Annotated[
     Path | None,

@@ -17,8 +17,6 @@ from haystack_crossalign.errors import InputError
 if TYPE_CHECKING:
     from haystack_crossalign.training.outcome import TrainingOutcome
 
-__all__ = ["train"]
-
 RecipeFile = Annotated[Path, typer.Option("--recipe", metavar="FILE", help="The recipe, in YAML.")]
 Output = Annotated[
     Path, typer.Option("--output", metavar="DIR", help="Folder of the model: new, empty, or of an earlier run.")

@@ -16,8 +16,6 @@ from haystack_crossalign.errors import ExternalError, InputError
 if TYPE_CHECKING:
     from haystack_crossalign.files.reading import Source
 
-__all__ = ["app"]
-
 app = typer.Typer(
     help="Make training triplets: build them from parallel texts, mine or translate them, filter them.",
     no_args_is_help=True,

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
     from haystack_crossalign.opensearch.connection.traffic import Traffic
 
-__all__ = ["connect", "live_settings", "show_notes"]
-
 
 def _option(name: str) -> Any:
     entry = SETTINGS[name]

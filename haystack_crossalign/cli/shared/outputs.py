@@ -11,8 +11,6 @@ from pathlib import Path
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.writing import resolved_file
 
-__all__ = ["Outputs", "check_outputs"]
-
 _OPTIONS = {
     "json": "--json",
     "run": "--run",

@@ -22,17 +22,6 @@ if TYPE_CHECKING:
     from haystack_crossalign.models.encoder import Encoder
     from haystack_crossalign.ranks import Similarity
 
-__all__ = [
-    "ModelOptions",
-    "prepare_plan",
-    "read_benchmark",
-    "read_gate",
-    "read_judgments",
-    "read_measures",
-    "read_similarity",
-    "reading_log",
-]
-
 
 def read_gate(conditions: Sequence[str] | None, ties: str) -> list[Condition]:
     """The conditions of --fail-on.

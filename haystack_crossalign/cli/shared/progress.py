@@ -10,8 +10,6 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["Stages"]
-
 _DELAY = 1.0
 """Seconds before a bar appears: what ends earlier needs none."""
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from haystack_crossalign.opensearch.live.queries import LiveQueries
     from haystack_crossalign.ranks import Similarity
 
-__all__ = ["GATE_FAILED", "Session"]
-
 GATE_FAILED = 1
 
 

@@ -18,8 +18,6 @@ from haystack_crossalign.redaction import redacted
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "lasting_streams", "say"]
-
 _ERRORS = "crossalign.plain"
 # What this program writes itself that old encodings lack. Names and texts of others become escapes.
 _PLAIN = {

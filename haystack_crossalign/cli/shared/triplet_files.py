@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from haystack_crossalign.data.triplets import Triplet
     from haystack_crossalign.files.reading import Source
 
-__all__ = ["check_triplet_outputs", "errors_of", "finish", "target_tags"]
-
 _OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
 
 

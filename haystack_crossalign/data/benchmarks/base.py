@@ -16,8 +16,6 @@ from haystack_crossalign.languages import normalise_language
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["HUB_PREFIX", "BenchmarkData", "BenchmarkFormat", "Rows", "available_languages", "read_benchmark"]
-
 Rows = Iterable[Mapping[str, Any]]
 """Rows as `datasets` gives them: a `Dataset`, or a list of dicts."""
 

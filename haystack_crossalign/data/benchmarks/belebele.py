@@ -24,8 +24,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.files.records import Record
 
-__all__ = ["BELEBELE", "belebele_languages", "read_belebele"]
-
 
 def read_belebele(
     data: BenchmarkData,

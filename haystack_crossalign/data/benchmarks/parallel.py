@@ -13,8 +13,6 @@ from haystack_crossalign.data.collection import Documents, JudgedCollection, Que
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 
-__all__ = ["POOLS", "ParallelRow", "ParallelText", "parallel_collection"]
-
 POOLS = ("passages", "questions")
 """What can be a document: each distinct passage, or a copy of its passage for each question, as in the paper."""
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.read import read_collection
 
-__all__ = ["read_sample", "sample_folder"]
-
 
 def sample_folder() -> Path:
     """Folder with ``documents.jsonl`` and ``queries.jsonl``; its README.md says what they hold."""

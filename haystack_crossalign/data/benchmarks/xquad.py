@@ -22,8 +22,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import read_json_object
 from haystack_crossalign.files.records import Record
 
-__all__ = ["XQUAD", "read_xquad", "xquad_languages"]
-
 
 def read_xquad(
     data: BenchmarkData,

@@ -17,8 +17,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.compressed import plain_name, with_or_without_gz
 from haystack_crossalign.languages import UNDETERMINED
 
-__all__ = ["read_beir"]
-
 
 def read_beir(
     folder: str | Path,

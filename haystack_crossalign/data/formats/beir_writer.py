@@ -17,8 +17,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.languages import UNDETERMINED
 
-__all__ = ["write_beir"]
-
 _HEADER = "query-id\tcorpus-id\tscore\n"
 
 

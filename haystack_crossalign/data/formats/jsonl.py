@@ -29,8 +29,6 @@ from haystack_crossalign.files.reading import Source, TextFile, parse_json_objec
 from haystack_crossalign.files.records import Record, Vectors
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
 
-__all__ = ["default_tag", "read_documents", "read_queries", "records", "unique_id"]
-
 _LANGUAGE, _GROUP = "language", "parallel_id"
 
 

@@ -16,8 +16,6 @@ from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
 
-__all__ = ["read_collection", "read_given_judgments", "read_query_file"]
-
 
 def read_collection(
     documents: str | Path,

@@ -28,8 +28,6 @@ from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, read_json_object
 from haystack_crossalign.files.records import Record
 
-__all__ = ["JudgmentList", "QuerySet", "format_judgments", "format_query_set", "judgments_as_qrels", "read_judgments"]
-
 _TYPE = "IMPORT_JUDGMENT"
 _LONGEST_NAME, _LONGEST_DESCRIPTION, _LONGEST_QUERY = 50, 250, 2000
 _REFUSED = frozenset('"\\<>')

@@ -31,17 +31,6 @@ from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile
 
-__all__ = [
-    "Run",
-    "RunArrays",
-    "format_qrels",
-    "format_run",
-    "matching_run",
-    "read_run",
-    "run_arrays",
-    "whole",
-]
-
 DEFAULT_TAG = "crossalign"
 _LARGEST = float(np.finfo(np.float32).max)
 PAD = -1

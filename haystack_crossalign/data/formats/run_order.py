@@ -12,8 +12,6 @@ from typing import NamedTuple
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks.ties import tie_key
 
-__all__ = ["ORDERS", "Contradictions", "RunLine", "check_ranks", "find_contradictions", "in_order", "rank_of"]
-
 ORDERS = ("score", "rank")
 """What a run can be ordered by."""
 

@@ -14,8 +14,6 @@ from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.files.records import whole_grade
 from haystack_crossalign.languages import is_missing_language, normalise_language
 
-__all__ = ["parse_judgments", "read_qrels", "read_query_tsv"]
-
 _ID_HEADERS = frozenset({"id", "qid", "query_id", "query-id", "_id"})
 _QUERY_HEADERS = _ID_HEADERS | {"query"}
 

@@ -29,8 +29,6 @@ from haystack_crossalign.files.records import Record
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.languages import normalise_language
 
-__all__ = ["read_dataset", "read_pairs", "read_triplets", "triplet_line", "write_triplets"]
-
 _FORMATS = (".jsonl", ".tsv", ".parquet")
 
 

@@ -17,8 +17,6 @@ from typing import IO, Any
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.writing import write_atomically
 
-__all__ = ["Checkpoint", "fingerprint"]
-
 SCHEMA = "crossalign.live-state/2"
 
 

@@ -10,8 +10,6 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.index.fields import Fields, flatten_mapping, read_fields
 
-__all__ = ["LanguageValues", "audit_fields"]
-
 _SHOWN = 5
 
 

@@ -15,8 +15,6 @@ from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.opensearch.index.snapshot import Snapshot
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 
-__all__ = ["AuditOptions", "identity"]
-
 
 @dataclass(frozen=True)
 class AuditOptions:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["Pace"]
-
 
 class Pace:
     """Waits before a request, so that on average no more documents are scored per second than allowed.

@@ -12,8 +12,6 @@ from haystack_crossalign.measures.exposure import language_exposure, mean_rank_c
 from haystack_crossalign.opensearch.audit.tasks import Task, select
 from haystack_crossalign.opensearch.audit.units import Record
 
-__all__ = ["parallel_block"]
-
 _PADDING = -1
 
 

@@ -6,8 +6,6 @@ from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import Fields
 
-__all__ = ["pipeline_notes"]
-
 _PARTS = ("request_processors", "response_processors", "phase_results_processors")
 _FILTER = "filter_query"
 

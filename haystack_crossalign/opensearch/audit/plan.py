@@ -13,8 +13,6 @@ from haystack_crossalign.opensearch.audit.units import Measurer
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.traffic import Totals
 
-__all__ = ["PROBED", "Plan", "make_plan"]
-
 PROBED = 2
 """Queries of each pool that the probe measures."""
 

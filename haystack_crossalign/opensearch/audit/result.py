@@ -18,8 +18,6 @@ from haystack_crossalign.opensearch.audit.units import Measurer, Record
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
 
-__all__ = ["Work", "build_result", "rows_without_ranks"]
-
 _MOST_UNRANKED = 100
 
 

@@ -31,8 +31,6 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
 
-__all__ = ["Texts", "part_table", "task_rows"]
-
 _UNBIASED = (MaxAtR, RankOf, Intrusion)
 _Z95 = 1.959963984540054
 

@@ -35,8 +35,6 @@ from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries, with_vectors
 from haystack_crossalign.redaction import redacted_values
 
-__all__ = ["FinishedAudit", "IndexAudit", "RetrievalFactory", "audit_index"]
-
 RetrievalFactory = Callable[[IndexView, bool], Sequence[Retrieval]]
 """Makes the live lists of a pool; the flag says whether it is all that the user's filter leaves of the index."""
 

@@ -18,8 +18,6 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.opensearch.live.queries import LiveQueries, versions_of
 
-__all__ = ["Task", "Unit", "build_tasks", "chosen_tops", "language_filter", "make_units", "select", "with_relevant"]
-
 _LEAST_TOPS = 10
 
 

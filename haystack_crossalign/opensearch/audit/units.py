@@ -24,8 +24,6 @@ from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.opensearch.live.ranks import list_recall, live_table
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 
-__all__ = ["Measurer", "Record", "UnitOptions"]
-
 Record = dict[str, Any]
 """What was measured for one query:
 

@@ -11,8 +11,6 @@ from urllib3.util import parse_url
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["checked_address", "is_loopback"]
-
 _ALLOWED = "https://name:9200, without user, password, query and fragment"
 
 

@@ -14,8 +14,6 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.messages import shown
 from haystack_crossalign.redaction import redacted
 
-__all__ = ["AnswerCheck"]
-
 _BUCKETS = frozenset({"terms", "composite", "filters", "range", "multi_terms", "histogram", "date_histogram"})
 _BUCKET = frozenset({"filter", "nested", "reverse_nested", "missing", "global", "sampler", "diversified_sampler"})
 _VALUE = frozenset({"cardinality", "value_count", "max", "min", "sum", "avg"})

@@ -31,8 +31,6 @@ from haystack_crossalign.opensearch.connection.search_pipelines import SearchPip
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 from haystack_crossalign.redaction import keep_secret, redacted
 
-__all__ = ["Answer", "Credentials", "Patience", "PointInTime", "ReadOnlyClient"]
-
 Answer = dict[str, Any]
 _RETRY_ITEM = frozenset({429, 503})
 # What would come back with every item and says nothing that was not sent: the point in time, the bounds of ranges. Only

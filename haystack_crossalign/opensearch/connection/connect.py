@@ -16,8 +16,6 @@ from haystack_crossalign.opensearch.connection.settings import SECRETS, AuthKind
 from haystack_crossalign.opensearch.connection.signing import Signer, aws_signer
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 
-__all__ = ["auth_kind", "open_client"]
-
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 

@@ -11,8 +11,6 @@ from haystack_crossalign.errors import CrossAlignError, ExternalError, InputErro
 from haystack_crossalign.opensearch.connection.settings import flag_of, variable_of
 from haystack_crossalign.redaction import keep_secret
 
-__all__ = ["read_secret"]
-
 _LONGEST = 64 * 1024
 
 

@@ -12,18 +12,6 @@ from opensearchpy.exceptions import ConnectionTimeout, SSLError, TransportError
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.redaction import redacted
 
-__all__ = [
-    "ContradictionError",
-    "MissingPermissionError",
-    "PointInTimeLostError",
-    "RefusedRequestError",
-    "explain",
-    "explain_answer",
-    "is_busy",
-    "is_limit",
-    "settled",
-]
-
 _BUSY = frozenset({429, 502, 503, 504})
 _PERMISSION = re.compile(r"no permissions for \[([^\]]*)\]")
 _MISSING_SHARDS = re.compile(r"missing shards \[(.*?\])\]")

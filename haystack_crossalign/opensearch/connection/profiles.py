@@ -13,8 +13,6 @@ from typing import Any, NoReturn
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.setting_values import Place
 
-__all__ = ["CONFIG_NAME", "Profile", "read_profiles"]
-
 CONFIG_NAME = "crossalign.toml"
 _SECRET = re.compile(r"pass|secret|token|key|credential", re.IGNORECASE)
 _SYNTAX_LINE = re.compile(r"\(at line (\d+), column \d+\)")

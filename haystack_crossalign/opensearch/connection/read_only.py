@@ -19,8 +19,6 @@ from opensearchpy.exceptions import TransportError
 from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
 
-__all__ = ["ReadOnlyAsyncConnection", "ReadOnlyConnection", "WriteRefusedError", "guarded_transport", "operation_of"]
-
 # A name of an index, an alias or several of them; names that start with '_' are the server's own, but for '_all'.
 _INDEX = r"(?:_all|[^/_?#][^/?#]*)"
 _READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(

@@ -14,8 +14,6 @@ from typing import Any
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 
-__all__ = ["DEFAULT_PIPELINE", "NO_PIPELINE", "SearchPipelines", "default_pipelines"]
-
 DEFAULT_PIPELINE = "index.search.default_pipeline"
 NO_PIPELINE = "_none"
 """Name that stands for no pipeline, in a request and in an index's settings."""

@@ -10,8 +10,6 @@ from typing import Any, Literal, NoReturn
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.addresses import checked_address
 
-__all__ = ["Place", "Setting", "convert"]
-
 Kind = Literal["addresses", "text", "prompt", "user", "choice", "yes/no", "count", "number", "file", "secret file"]
 
 _ALLOWED = {

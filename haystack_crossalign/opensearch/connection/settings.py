@@ -15,8 +15,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.profiles import CONFIG_NAME, Profile, read_profiles
 from haystack_crossalign.opensearch.connection.setting_values import Place, Setting, convert
 
-__all__ = ["SECRETS", "SETTINGS", "LiveSettings", "flag_of", "read_settings", "variable_of"]
-
 AuthKind = Literal["none", "basic", "bearer", "api_key", "aws"]
 _KINDS = ("none", "basic", "bearer", "api_key", "aws")
 

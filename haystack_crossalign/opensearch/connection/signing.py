@@ -12,8 +12,6 @@ from typing import cast
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.redaction import keep_secret
 
-__all__ = ["Signer", "aws_signer"]
-
 Signer = Callable[..., Mapping[str, str]]
 
 

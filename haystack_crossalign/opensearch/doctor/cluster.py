@@ -12,8 +12,6 @@ from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, Missin
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.doctor.findings import Finding, failed, ok, outside, warning
 
-__all__ = ["ClusterReads", "examine_cluster", "examine_connection"]
-
 TESTED = ((2, 19), (3, 4))
 _POINT_IN_TIME = (2, 4)
 # What a cluster in compatibility mode calls itself, whatever it is.

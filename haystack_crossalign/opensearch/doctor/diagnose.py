@@ -16,8 +16,6 @@ from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.model.check import check_index_model, model_name, read_index_model
 
-__all__ = ["diagnose"]
-
 
 def diagnose(
     client: ReadOnlyClient, settings: LiveSettings, *, open_encoder: Callable[[], Any] | None = None

@@ -14,8 +14,6 @@ from haystack_crossalign.opensearch.index.buckets import by_version
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView, Pool
 
-__all__ = ["MOST_GROUPS", "examine_documents"]
-
 MOST_GROUPS = 20_000
 """Pairs of group and language that are looked at; of an index with more of them, the first groups in order."""
 

@@ -19,8 +19,6 @@ from haystack_crossalign.opensearch.index.fields import (
     read_fields,
 )
 
-__all__ = ["examine_fields", "examine_names"]
-
 _KNN_DEFAULT = "the k-NN plugin's default engine"
 _TEXTS = frozenset({"text", "match_only_text", "keyword", "wildcard", "search_as_you_type"})
 _SHOWN = 8

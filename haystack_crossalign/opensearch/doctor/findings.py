@@ -10,8 +10,6 @@ from haystack_crossalign.errors import CrossAlignError, ExternalError, InputErro
 from haystack_crossalign.messages import one_line
 from haystack_crossalign.redaction import redacted
 
-__all__ = ["Diagnosis", "Finding", "failed", "ok", "outside", "warning"]
-
 SCHEMA = "crossalign.doctor/1"
 _LONGEST = 950
 

@@ -29,8 +29,6 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above
 from haystack_crossalign.ranks.ties import tie_key
 
-__all__ = ["CountingBatch", "RelevantDocument", "count_ranks", "reasons_without_rank", "relevant_documents"]
-
 # Most documents with one score whose ids are read; more of them would take paging through the whole tie.
 MAX_TIED = 10_000
 _MAX_RELEVANT = 1000

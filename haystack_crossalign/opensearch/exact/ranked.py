@@ -10,8 +10,6 @@ import numpy as np
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 
-__all__ = ["Counted", "RankedVersion", "TableBuilder", "Top", "Unranked", "code_of"]
-
 
 @dataclass(frozen=True)
 class RankedVersion:

@@ -28,8 +28,6 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries
 from haystack_crossalign.ranks.ties import tie_key
 
-__all__ = ["SampledRanks", "estimate_ranks"]
-
 
 @dataclass(frozen=True, eq=False)
 class SampledRanks:

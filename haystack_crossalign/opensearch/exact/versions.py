@@ -27,8 +27,6 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_double, next_above
 from haystack_crossalign.ranks.ties import tie_key
 
-__all__ = ["Version", "VersionPool", "count_version_ranks", "version_pool"]
-
 _SCORE = {"source": "_score"}
 _BEST = {"max": {"script": _SCORE}}
 

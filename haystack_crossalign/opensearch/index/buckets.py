@@ -8,8 +8,6 @@ from typing import Any
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.index.pool import IndexView
 
-__all__ = ["PAGE", "all_buckets", "by_version", "without_group"]
-
 PAGE = 5000
 """Buckets in one answer; servers allow 65,535 by default."""
 

@@ -11,8 +11,6 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.search_pipelines import default_pipelines
 from haystack_crossalign.ranks import Similarity
 
-__all__ = ["MOST_HITS", "Fields", "MappedField", "VectorField", "check_keyword", "flatten_mapping", "read_fields"]
-
 MOST_HITS = 10_000
 """Hits of one answer; servers refuse more unless an index allows it."""
 

@@ -13,8 +13,6 @@ from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
 
-__all__ = ["Member", "group_members", "members_by_id", "parallel_groups", "stored_text", "stored_value"]
-
 GROUPS_PER_REQUEST = 100
 IDS_PER_REQUEST = 1000
 

@@ -12,8 +12,6 @@ from haystack_crossalign.opensearch.connection.failures import ContradictionErro
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.scoring import ExactScoring, Query
 
-__all__ = ["MAX_LANGUAGES", "UNDETERMINED", "IndexView", "Pool"]
-
 UNDETERMINED = "und"
 """Tag (BCP-47) of documents without a language."""
 

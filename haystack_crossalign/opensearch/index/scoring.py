@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.index.fields import VectorField
 
-__all__ = ["ExactScoring", "QueryVectors", "checked_queries", "exact_double", "next_above"]
-
 Query = Mapping[str, Any]
 
 

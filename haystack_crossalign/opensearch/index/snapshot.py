@@ -10,8 +10,6 @@ from typing import Any
 from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 
-__all__ = ["IndexState", "Snapshot", "changes_between", "frozen", "take_snapshot"]
-
 # A cluster that does not know the request takes it for a wrong one, or for a path that is not there.
 _UNKNOWN_REQUEST = frozenset({400, 404, 405})
 

@@ -11,8 +11,6 @@ from haystack_crossalign.opensearch.index.groups import Member, stored_text
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
 from haystack_crossalign.text.detection import LanguageDetector
 
-__all__ = ["MissingLanguages", "detect_missing_languages"]
-
 
 @dataclass(frozen=True)
 class MissingLanguages:

@@ -8,8 +8,6 @@ from typing import Any
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.reading import parse_json
 
-__all__ = ["read_filter"]
-
 _ALLOWED = (
     'an OpenSearch query such as {"term": {"tenant": "a"}}, or a Haystack filter such as '
     '{"field": "meta.tenant", "operator": "==", "value": "a"}; as text or in a file'

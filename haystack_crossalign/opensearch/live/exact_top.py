@@ -14,8 +14,6 @@ from haystack_crossalign.opensearch.index.scoring import checked_queries
 from haystack_crossalign.opensearch.live.lists import Hit, read_hits
 from haystack_crossalign.ranks.ties import tie_key
 
-__all__ = ["MOST_TOP", "exact_top", "unit_of"]
-
 MOST_TOP = MOST_HITS - 1
 """Largest k: one hit more shows whether the k-th ties with the next."""
 

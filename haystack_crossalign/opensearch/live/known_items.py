@@ -28,8 +28,6 @@ from haystack_crossalign.opensearch.live.queries import LiveQueries, no_judgment
 from haystack_crossalign.text.detection import LanguageDetector
 from haystack_crossalign.text.sentences import LEAST_LETTERS, first_sentence, letters, one_line
 
-__all__ = ["known_item_probes"]
-
 _BATCH = 16
 _ROUNDS = 10
 _LOOK_ALIKES = 10

@@ -19,18 +19,6 @@ from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double
 
-__all__ = [
-    "MOST_HITS",
-    "Bm25Retrieval",
-    "Hit",
-    "HybridRetrieval",
-    "KnnRetrieval",
-    "Retrieval",
-    "checked_depth",
-    "fuse",
-    "read_hits",
-]
-
 _RRF = 61
 """Constant of the fusion for places counted from 0: the 60 of Cormack et al. (2009) for those counted from 1."""
 

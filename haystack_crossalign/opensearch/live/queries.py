@@ -23,8 +23,6 @@ from haystack_crossalign.opensearch.index.groups import Member, group_members, m
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.text.detection import LanguageDetector
 
-__all__ = ["LiveQueries", "no_judgments", "read_live_queries", "with_vectors"]
-
 
 @dataclass(frozen=True, eq=False)
 class LiveQueries:

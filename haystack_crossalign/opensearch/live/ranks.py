@@ -18,8 +18,6 @@ from haystack_crossalign.ranks.result_lists import ranks_from_lists, with_asked_
 from haystack_crossalign.ranks.table import RankTable
 from haystack_crossalign.ranks.ties import tie_order
 
-__all__ = ["list_recall", "live_table"]
-
 
 def live_table(
     lists: Sequence[Sequence[Hit]],

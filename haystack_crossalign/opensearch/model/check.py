@@ -15,17 +15,6 @@ from haystack_crossalign.opensearch.model.fit import fit_model, wrong_dimension
 if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder
 
-__all__ = [
-    "META_KEY",
-    "ModelCheck",
-    "check_index_model",
-    "compare_models",
-    "describe_model",
-    "model_in_mapping",
-    "model_name",
-    "read_index_model",
-]
-
 META_KEY = "crossalign"
 """The key of the mapping's ``_meta`` that is ours; all others belong to somebody else."""
 

@@ -16,8 +16,6 @@ from haystack_crossalign.opensearch.model.probe import StoredText, sample_texts,
 if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder
 
-__all__ = ["SAME", "Fit", "PromptedEmbedder", "fit_model", "wrong_dimension"]
-
 SAME = 0.99
 """Least median cosine between a stored vector and that of the same text, model and prompt. Other number formats cost
 little: bf16 against float32 gave 0.9999 and more for the 4-bit multilingual-e5-small."""

@@ -14,8 +14,6 @@ from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.index.groups import Member, stored_text
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
 
-__all__ = ["StoredText", "sample_texts", "stored_cosines", "stored_lengths"]
-
 LONG = 1500
 """Characters; of a longer text the end may have been cut elsewhere, so that shorter ones are preferred."""
 

@@ -11,18 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "ROUND_CUTOFFS",
-    "RowRanks",
-    "bin_labels",
-    "complete_curve",
-    "curve_grid",
-    "histogram",
-    "mean_rank",
-    "median_rank",
-    "row_ranks",
-]
-
 ROUND_CUTOFFS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000)
 """Cut-offs K that people ask for."""
 

@@ -18,8 +18,6 @@ from haystack_crossalign.report.content.aggregates import (
 from haystack_crossalign.report.content.views import View, row_label
 from haystack_crossalign.report.content.words import DASH, count, in_language, quantity
 
-__all__ = ["SPLIT", "chart_data", "curve_mark", "heat_data"]
-
 SPLIT = (
     ("Top1[relevant,same]", "relevant, query's language"),
     ("Top1[relevant,other]", "relevant, other language"),

@@ -25,8 +25,6 @@ from haystack_crossalign.report.content.words import (
     quantity,
 )
 
-__all__ = ["Change", "changes", "comparison_context", "comparison_finding", "data_notes_of_both", "row_title"]
-
 SIGNIFICANT = 0.05
 """p-values below this are called significant."""
 

@@ -21,8 +21,6 @@ from haystack_crossalign.report.content.words import (
     quantity,
 )
 
-__all__ = ["finding"]
-
 _CLOSE_TO_BEST, _CLOSE_NORM = 0.95, 0.8
 """From this Complete@10 and this Max@R_norm the weakest language is said to be close to the best possible. Both, since
 in a small pool everything stands in the top 10."""

@@ -11,8 +11,6 @@ from haystack_crossalign.report.content.tables import Cell, Table
 from haystack_crossalign.report.content.views import View, views
 from haystack_crossalign.report.content.words import DASH, count, interval, joined, measure_value, quantity
 
-__all__ = ["exposure_table", "live_sentences", "side_by_side"]
-
 _MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@10", "MRR")
 _LOW_RECALL = 0.95
 """Below this recall the list loses so much that its figures say little about languages."""

@@ -8,8 +8,6 @@ from typing import Any
 from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.content.words import DASH, count, joined, measure_value, plural, quantity
 
-__all__ = ["KINDS", "LISTS", "SERVED", "duration", "live_facts", "live_notes", "plan_lines", "query_kind"]
-
 KINDS = {
     "judged": "judged queries",
     "group": "queries that each ask for one parallel group",

@@ -7,8 +7,6 @@ from typing import Any
 
 from haystack_crossalign.report.content.words import joined, plural
 
-__all__ = ["model_lines"]
-
 _ORIGINS = {"model": "the model's own", "option": "as chosen", "family:e5": "those of the E5 family"}
 
 

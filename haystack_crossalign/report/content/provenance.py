@@ -11,8 +11,6 @@ from haystack_crossalign.measures.meanings import Meaning, meanings
 from haystack_crossalign.ranks.similarity import similarity_words
 from haystack_crossalign.report.content.words import DASH, count, joined, plural, shorten
 
-__all__ = ["data_notes", "facts", "glossary", "left_out_note", "limits", "similarity_note", "subject_name"]
-
 _MODEL = frozenset(
     {
         "name",

@@ -13,8 +13,6 @@ from haystack_crossalign.report.content.ties import tie_range
 from haystack_crossalign.report.content.views import View, row_label
 from haystack_crossalign.report.content.words import DASH, count, in_language, interval, measure_value, quantity
 
-__all__ = ["Cell", "Table", "chart_tables", "headline_table", "heat_table", "measures_table"]
-
 _HEADLINE = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@10", "MRR")
 _MOST_COLUMNS = 14
 """Rows beyond this many are set as rows of the table, not as its columns."""

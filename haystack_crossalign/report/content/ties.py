@@ -9,8 +9,6 @@ from haystack_crossalign.measures.meanings import ordered_names
 from haystack_crossalign.ranks.ties import TIE_SEED
 from haystack_crossalign.report.content.words import count, interval, joined, measure_value, plural
 
-__all__ = ["tie_range", "tie_ranges", "tie_remark"]
-
 
 def tie_range(row: Mapping[str, Any], name: str) -> str:
     """Lowest and highest value of a measure over all orders of ties, ``2 to 8``; empty where they do not show.

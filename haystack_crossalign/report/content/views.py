@@ -10,8 +10,6 @@ from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.content.live_words import LISTS
 from haystack_crossalign.report.content.words import joined
 
-__all__ = ["View", "main_view", "row_label", "views", "weakest_row"]
-
 _SCENARIO_TITLES = {
     "multi": "Mixed pool: {languages}",
     "mono-same": "One-language pools, asked in their own language",

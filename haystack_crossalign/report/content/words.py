@@ -8,20 +8,6 @@ from typing import Any
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import is_share
 
-__all__ = [
-    "DASH",
-    "count",
-    "in_language",
-    "interval",
-    "joined",
-    "measure_value",
-    "nothing_found",
-    "p_value",
-    "plural",
-    "quantity",
-    "shorten",
-]
-
 DASH = "–"
 """Stands for a measure without a value."""
 

@@ -13,8 +13,6 @@ from haystack_crossalign.report.content.aggregates import RowRanks
 from haystack_crossalign.report.content.views import View, row_label
 from haystack_crossalign.report.content.words import count, joined, shorten
 
-__all__ = ["FullTexts", "worst_queries"]
-
 _PER_VIEW = {True: 60, False: 20}
 """Queries shown of a mixed pool, and of one-language pools together."""
 _PER_ROW = 20

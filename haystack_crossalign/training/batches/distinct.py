@@ -11,8 +11,6 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from haystack_crossalign.data.triplets import Triplet, normalised
 from haystack_crossalign.errors import InputError
 
-__all__ = ["DistinctBatchSampler", "article_of", "batch_sampler", "cut_steps", "distinct_batches", "triplet_keys"]
-
 
 def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
     """What no other triplet of the batch may share: group, and every query and passage in any language."""

@@ -16,18 +16,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.batches import length_batches
 from haystack_crossalign.models.prompts import Prompts
 
-__all__ = [
-    "DOCUMENT",
-    "QUERY",
-    "Packed",
-    "TextTable",
-    "embed_packed",
-    "embed_table",
-    "pack",
-    "token_budget",
-    "transformer_precision",
-]
-
 QUERY, DOCUMENT = 0, 1
 _ROLES = ("query", "document")
 # Tokens of one forward pass in training. On a CPU the activations of a layer then stay in its cache.

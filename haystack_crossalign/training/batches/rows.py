@@ -22,8 +22,6 @@ from haystack_crossalign.training.batches.distinct import (
 )
 from haystack_crossalign.training.batches.packing import DOCUMENT, QUERY, Packed, TextTable, pack
 
-__all__ = ["Collator", "KindBatchSampler", "TrainRow", "kind_batch_sampler", "make_rows"]
-
 _SOURCES = 2  # columns of the source language: query and passage
 # A draw of fewer than one text in so many is made without laying out all of them.
 _SPARSE = 16

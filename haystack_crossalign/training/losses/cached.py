@@ -14,8 +14,6 @@ from haystack_crossalign.training.losses.gather import Gathered, gather_columns,
 from haystack_crossalign.training.losses.joint import CITATION, CrossAlignLoss
 from haystack_crossalign.training.losses.objective import Alignment, Direction, NcePair, Plan, ZFrom
 
-__all__ = ["CachedCrossAlignLoss"]
-
 _GRADCACHE_CITATION = """
 @misc{gao2021scaling,
     title={Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup},

@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
 from torch import Tensor
 
-__all__ = ["AnchorDistillation", "SimilarityDistillation", "similarity_divergence"]
-
 _QUERY, _PASSAGE, _FIRST_TARGET = 0, 1, 2
 
 

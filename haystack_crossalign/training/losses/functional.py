@@ -15,8 +15,6 @@ from torch import Tensor
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["info_nce", "info_nce_rows", "jensen_shannon_divergence", "jsd_distance", "mixed_pool_nce_rows", "widen"]
-
 
 def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
     """Jensen-Shannon divergence of the softmax distributions of two batches of embeddings, row by row.

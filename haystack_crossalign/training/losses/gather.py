@@ -10,8 +10,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Gathered", "gather_columns", "is_distributed", "share_of_batch"]
-
 
 @dataclass(frozen=True)
 class Gathered:

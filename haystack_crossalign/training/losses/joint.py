@@ -11,8 +11,6 @@ from haystack_crossalign.training.losses.gather import gather_columns, share_of_
 from haystack_crossalign.training.losses.objective import Alignment, Direction, NcePair, Objective, Plan, ZFrom
 from haystack_crossalign.training.losses.unnormalized import without_final_normalization
 
-__all__ = ["CITATION", "CrossAlignLoss"]
-
 CITATION = """
 @inproceedings{hong2026improving,
     title={Improving Semantic Proximity in Information Retrieval through Cross-Lingual Alignment},

@@ -14,8 +14,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.losses.functional import info_nce_rows, jsd_distance, mixed_pool_nce_rows, widen
 from haystack_crossalign.training.losses.gather import Gathered
 
-__all__ = ["Alignment", "Direction", "NcePair", "Objective", "Plan", "ZFrom"]
-
 Alignment = Literal["jsd", "passage_nce"]
 ZFrom = Literal["before_normalization", "after_normalization"]
 Direction = Literal["passage_to_query", "query_to_passage", "symmetric"]

@@ -11,8 +11,6 @@ from torch import nn
 
 from haystack_crossalign.errors import InputError
 
-__all__ = ["without_final_normalization"]
-
 _KEPT = "crossalign_unnormalized"
 
 

@@ -26,7 +26,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.precision import PRECISIONS
 from haystack_crossalign.training.recipe.sections import (
-    FORMATS,
     Distil,
     Evaluate,
     HeldOutPart,
@@ -37,23 +36,6 @@ from haystack_crossalign.training.recipe.sections import (
     Start,
     TrainSource,
 )
-
-__all__ = [
-    "FORMATS",
-    "Distil",
-    "Evaluate",
-    "HeldOutPart",
-    "Lora",
-    "LossOptions",
-    "ModelSource",
-    "Optimiser",
-    "Recipe",
-    "Start",
-    "TrainSource",
-    "make_recipe",
-    "read_recipe",
-    "read_section",
-]
 
 
 @dataclass(frozen=True)

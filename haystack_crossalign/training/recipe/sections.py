@@ -20,24 +20,6 @@ from haystack_crossalign.config.rules import (
     whole,
 )
 
-__all__ = [
-    "ALIGNMENTS",
-    "DIRECTIONS",
-    "FORMATS",
-    "NCE_PAIRS",
-    "SIMILARITIES",
-    "Z_FROM",
-    "Distil",
-    "Evaluate",
-    "HeldOutPart",
-    "Lora",
-    "LossOptions",
-    "ModelSource",
-    "Optimiser",
-    "Start",
-    "TrainSource",
-]
-
 FORMATS = ("triplets", "course_sections", "squad", "ntrex", "tico19")
 """``triplets`` is any file of triplets; the others are corpora that triplets are built from."""
 

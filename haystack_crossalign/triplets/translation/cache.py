@@ -25,8 +25,6 @@ from haystack_crossalign.files.records import Record
 from haystack_crossalign.files.writing import take_lock
 from haystack_crossalign.triplets.translation.prompt import PROMPT_VERSION, Request
 
-__all__ = ["Answer", "TranslationCache", "request_key"]
-
 
 @dataclass(frozen=True)
 class Answer:

@@ -21,8 +21,6 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.redaction import keep_named_secrets, redacted
 from haystack_crossalign.triplets.translation.cache import Answer
 
-__all__ = ["ChatGenerator", "RefusalError", "ServiceError", "ask", "generator_identity", "read_generator"]
-
 _ALLOWED = (
     "a chat generator (type and init_parameters), or a Haystack pipeline that holds one, "
     "of a class on Haystack's allow-list (HAYSTACK_DESERIALIZATION_ALLOWLIST)"

@@ -9,8 +9,6 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDetector
 from haystack_crossalign.triplets.translation.prompt import Request, expected_ratio
 
-__all__ = ["REASONS", "TranslationCheck"]
-
 REASONS = ("empty", "cut off", "wrong language", "implausible length", "refused by the service", "no answer")
 """All reasons by which a text can be left without a translation; the last two are the service's doing."""
 

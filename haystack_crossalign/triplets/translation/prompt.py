@@ -12,8 +12,6 @@ from haystack_crossalign.languages import display_name
 if TYPE_CHECKING:
     from haystack.dataclasses import ChatMessage
 
-__all__ = ["PROMPT_VERSION", "Estimate", "Request", "estimate", "expected_ratio", "messages_for", "tokens_of"]
-
 PROMPT_VERSION = 1
 """Goes up with every change of the prompt: cached answers to another prompt do not count."""
 

@@ -25,8 +25,6 @@ from haystack_crossalign.triplets.translation.chat_generator import (
 from haystack_crossalign.triplets.translation.check import REASONS, TranslationCheck
 from haystack_crossalign.triplets.translation.prompt import Request, messages_for
 
-__all__ = ["Translated", "TranslationOptions", "open_requests", "requests_of", "translate_pairs"]
-
 Progress = Callable[[int, int], None]
 
 

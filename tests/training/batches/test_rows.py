@@ -26,7 +26,8 @@ from haystack_crossalign.training.batches.rows import Collator, TrainRow, kind_b
 from haystack_crossalign.training.losses.distillation import AnchorDistillation
 from haystack_crossalign.training.losses.joint import CrossAlignLoss
 from haystack_crossalign.training.losses.unnormalized import without_final_normalization
-from haystack_crossalign.training.recipe.recipe import LossOptions, make_recipe
+from haystack_crossalign.training.recipe.recipe import make_recipe
+from haystack_crossalign.training.recipe.sections import LossOptions
 from haystack_crossalign.training.trainer_setup import _arguments
 from haystack_crossalign.training.training_loss import TrainingLoss
 
