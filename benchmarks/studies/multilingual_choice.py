@@ -37,7 +37,7 @@ CANDIDATES = (
 )
 DESCRIBED = f"""
 Only the Spanish, Chinese and Vietnamese triplets have real questions among them. *Exponent* (`language_exponent`): with
-1 each triplet comes once, with 0 every language comes as often, in so many steps. *Pool*: `loss.pool_weight`.
+1 each triplet comes once, with 0 every language comes as often, in this many steps. *Pool*: `loss.pool_weight`.
 
 *Share*: of the way from the start to the tuned weights (`interpolate`), the repair and the maps fitted again each time;
 at 0 nothing is trained. *Loss*: of same-language NDCG@1 in points, with its 95 % interval (Agresti and Min); a gain is

@@ -33,9 +33,9 @@ from repair_choice import (  # beside this file
 )
 from thai_choice import FILES, thai_questions  # likewise
 
+from haystack_crossalign.repair import directions, language_maps
 from haystack_crossalign.repair.language_means import language_means
 from haystack_crossalign.repair.matrix_file import VectorMap
-from haystack_crossalign.repair import directions, language_maps
 from haystack_crossalign.triplets.corpora import read_course_sections
 
 HERE = Path(__file__).resolve().parent

@@ -202,7 +202,7 @@ def _compare_row(
             continue
         values_a = _column(a, name, [ids_a[query] for query in both])
         values_b = _column(b, name, [ids_b[query] for query in both])
-        # A value that a cut list hides is no missing value: a mean without such queries would flatter the list.
+        # A value that a cut list hides is not a missing value: a mean without such queries would flatter the list.
         if row_a["measures"][name] is None or row_b["measures"][name] is None:
             reason = row_a["reasons"].get(name) or row_b["reasons"].get(name)
             measures[name] = {

@@ -134,7 +134,7 @@ def parse_condition(text: str, *, source: str = "--fail-on", ties: str = TIE_CHO
     if match["percent"]:
         if not measure.bounded:
             raise InputError(
-                f"{measure.name} is no share, so it has no percentage",
+                f"{measure.name} is not a share, so it has no percentage",
                 source=source,
                 seen=text,
                 allowed="a bare number",

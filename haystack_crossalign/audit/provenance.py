@@ -1,4 +1,4 @@
-"""Provenance: what a result was made with, so that it can be repeated and doubted."""
+"""Provenance: what a result was made with, so that it can be reproduced and challenged."""
 
 from __future__ import annotations
 

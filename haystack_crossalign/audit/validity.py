@@ -107,7 +107,7 @@ class _Check:
         for place, owner in enumerate(owners):
             key = (owner, queries["id"][place])
             if key in asked:
-                self.refuse("the query stands twice in a row", f"queries.id.{place}", key[1], "each query once per row")
+                self.refuse("duplicate query in a row", f"queries.id.{place}", key[1], "each query once per row")
             asked.add(key)
             count = len(queries["versions"][place])
             for name in per_version:

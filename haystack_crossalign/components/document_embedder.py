@@ -92,7 +92,7 @@ class CrossAlignDocumentEmbedder:
 
         :param documents: any number of documents; they are not changed.
         :returns: ``{"documents": [...]}``, new documents with their embeddings, in the same order.
-        :raises TypeError: ``documents`` is no list of documents.
+        :raises TypeError: ``documents`` is not a list of documents.
         """
         texts = self._prepare_texts(documents)
         return self._embed(self._prepare_encoder(), documents, texts)
@@ -103,7 +103,7 @@ class CrossAlignDocumentEmbedder:
 
         :param documents: any number of documents; they are not changed.
         :returns: ``{"documents": [...]}``, new documents with their embeddings, in the same order.
-        :raises TypeError: ``documents`` is no list of documents.
+        :raises TypeError: ``documents`` is not a list of documents.
         """
         texts = self._prepare_texts(documents)
         return await asyncio.to_thread(self._embed, self._prepare_encoder(), documents, texts)

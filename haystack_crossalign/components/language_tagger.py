@@ -35,7 +35,7 @@ class LanguageTagger:
 
     :param languages: the languages that texts may have, as BCP-47 tags; None for all that can be detected. Short texts
         are told far better from a few languages than from all.
-    :param minimum_confidence: least confidence, 0..1, at which a language is told.
+    :param minimum_confidence: least confidence, 0..1, at which a language is reported.
     :param language_field: meta field of the language.
     :param confidence_field: meta field of the confidence, written for every document that came without a language.
     """

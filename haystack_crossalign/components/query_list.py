@@ -70,7 +70,7 @@ class QueryListRunner:
     def from_dict(cls, data: dict[str, Any]) -> QueryListRunner:
         """The component from its dictionary.
 
-        :raises InputError: ``pipeline`` is no pipeline.
+        :raises InputError: ``pipeline`` is not a pipeline.
         """
         given = dict(data.get("init_parameters", {}))
         if not isinstance(given.get("pipeline"), dict) or "components" not in given["pipeline"]:

@@ -80,7 +80,7 @@ class CrossAlignTextEmbedder:
 
         :param text: the query.
         :returns: ``{"embedding": [float, ...]}``.
-        :raises TypeError: ``text`` is no string.
+        :raises TypeError: ``text`` is not a string.
         """
         query = self._prepare_query(text)
         return self._embed(self._prepare_encoder(), query)
@@ -91,7 +91,7 @@ class CrossAlignTextEmbedder:
 
         :param text: the query.
         :returns: ``{"embedding": [float, ...]}``.
-        :raises TypeError: ``text`` is no string.
+        :raises TypeError: ``text`` is not a string.
         """
         query = self._prepare_query(text)
         return await asyncio.to_thread(self._embed, self._prepare_encoder(), query)

@@ -151,7 +151,7 @@ class _Bounds:
                     raise self._error("a key must be a text", key.start_mark.line + 1, None)
                 if (key.tag, key.value) in keys and key.tag != _MERGE:
                     raise InputError(
-                        "the key stands twice",
+                        "duplicate key",
                         source=self._source,
                         line=key.start_mark.line + 1,
                         field=key.value,

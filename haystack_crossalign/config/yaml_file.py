@@ -116,7 +116,7 @@ def _value(node: yaml.Node, path: tuple[str | int, ...], origins: dict[Any, Orig
             name = str(key.value)
             if name in made:  # 1 and "1" are two keys to YAML, and one here
                 line = key.start_mark.line + 1
-                raise InputError("the key stands twice", source=source, line=line, field=dotted((*path, name)))
+                raise InputError("duplicate key", source=source, line=line, field=dotted((*path, name)))
             made[name] = _value(child, (*path, name), origins, source)
             origins[(*path, name)] = Origin(source, key.start_mark.line + 1)
         return made

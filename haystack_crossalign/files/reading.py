@@ -118,7 +118,7 @@ def parse_json(text: str, path: Path, line: int | None) -> object:
         return _DECODER.decode(text)
     except _DuplicateKeyError as error:
         raise InputError(
-            "a key stands twice in one JSON object",
+            "duplicate key in one JSON object",
             source=path,
             line=_line_of_duplicate(text) if line is None else line,
             seen=error.key,

@@ -131,7 +131,7 @@ def take_lock(path: Path, busy: CrossAlignError) -> BaseFileLock:
 
 
 def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
-    """Refuse an output folder that is there already or cannot be made, before any work is done.
+    """Refuse an output folder that already exists or cannot be made, before any work is done.
 
     :param path: the folder to be made.
     :param source: option or key it comes from, for messages.
@@ -149,7 +149,7 @@ def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
             f"cannot be used ({reason})", source=source, seen=str(path), allowed="the name of a folder"
         ) from error
     if there:
-        raise InputError("is there already", source=source, seen=str(path), allowed="the name of a new folder")
+        raise InputError("already exists", source=source, seen=str(path), allowed="the name of a new folder")
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(
             "no folder can be made here", source=source, seen=str(above), allowed="a folder that you may write to"

@@ -46,7 +46,7 @@ class Encoder:
     :param model: hub name, folder, or ``offline:multilingual-e5-small``.
     :param device: torch device; ``None`` takes a GPU if there is one.
     :param precision: ``"auto"`` is bf16 where the processor has the instructions, else float32.
-    :param max_tokens: longer texts are cut after so many tokens; ``None`` is the model's own limit.
+    :param max_tokens: longer texts are cut after this many tokens; ``None`` is the model's own limit.
     :param normalize: unit length or not; ``None`` does as the model says.
     :param query_prefix: replaces the model's query prompt; ``""`` switches it off.
     :param document_prefix: replaces the model's document prompt.
@@ -290,7 +290,7 @@ def _take(features: _Features, rows: torch.Tensor, count: int) -> _Features:
 
 def _limit_tokens(model: Any, wanted: int | None) -> int | None:
     stated = model.max_seq_length
-    # What is no whole number is no limit: a model without positions has an infinite one.
+    # What is not a whole number is no limit: a model without positions has an infinite one.
     limit: int | None = stated if isinstance(stated, int) and stated <= NO_LIMIT else None
     if wanted is None:
         return limit

@@ -57,7 +57,7 @@ def cache_folder() -> Path:
 def resolve_offline_model(name: str = OFFLINE_MODELS[0]) -> Path:
     """The sentence-transformers folder of an offline model; unpacked at the first call, checked at every one.
 
-    Each file is compared with the SHA-256 written when it was made; a damaged or missing one has the folder made anew.
+    Each file is compared with the SHA-256 written when it was made; a damaged or missing one has the folder made again.
     Safe when several processes call it at once: one unpacks, the others wait.
 
     :param name: ``offline:multilingual-e5-small``.

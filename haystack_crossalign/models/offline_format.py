@@ -76,7 +76,7 @@ def read_weights(path: Path) -> E5Weights:
 
     :param path: the ``.bin`` file.
     :returns: the header and the tensors, float32.
-    :raises InputError: the file is no such file, is truncated, or names a tensor type that does not exist.
+    :raises InputError: the file is not such a file, is truncated, or names a tensor type that does not exist.
     """
     data = np.fromfile(path, dtype=np.uint8)
     try:

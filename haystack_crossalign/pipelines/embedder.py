@@ -52,7 +52,7 @@ class PipelineEmbedder:
         """Read the pipeline from a file.
 
         :param trust_remote_code: whether its models may run code that comes with them.
-        :raises InputError: when the file cannot be read or is no such pipeline.
+        :raises InputError: when the file cannot be read or is not such a pipeline.
         """
         file = read_pipeline_file(path, allowed=_ALLOWED, trust_remote_code=trust_remote_code)
         return cls(load_pipeline(file), name=file.path.name, sha256=file.sha256)

@@ -68,7 +68,7 @@ def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> 
 
     :param file: where it stands.
     :param data: what to build instead of the file's mapping.
-    :raises InputError: when it is no pipeline, or names a class that is missing or not allowed.
+    :raises InputError: when it is not a pipeline, or names a class that is missing or not allowed.
     """
     data = file.data if data is None else data
     keep_named_secrets(data, os.environ)

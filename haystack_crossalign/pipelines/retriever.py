@@ -110,7 +110,7 @@ class QueryPipeline:
         :param timeout: seconds to wait for an answer, where a store names no time limit.
         :param environ: environment for ``${NAME}`` in hosts and index; None: that of the process.
         :param trust_remote_code: whether models of the pipeline may run code that comes with them.
-        :raises InputError: the file is no such pipeline, holds a writer, or has no single result.
+        :raises InputError: the file is not such a pipeline, holds a writer, or has no single result.
         """
         file = read_pipeline_file(path, allowed=_ALLOWED, trust_remote_code=trust_remote_code)
         refuse_named_writers(file.data, file.path)

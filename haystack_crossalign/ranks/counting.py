@@ -29,7 +29,7 @@ _FEW = 0.01
 """Where no larger share of a tile reaches its lowest threshold, cells are listed rather than counted by columns."""
 
 _EVERY = 16
-"""One in so many rows of a tile tells which it is."""
+"""One in this many rows of a tile tells which it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +293,7 @@ class _Scratch:
     def limits_for(
         self, language: int, spread: Spread, make: Callable[[int, Spread, torch.Tensor], _Limits]
     ) -> _Limits:
-        """Limits for a block; made anew only where those of the block before do not hold, or are far too wide."""
+        """Limits for a block; made again only where those of the block before do not hold, or are far too wide."""
         limits = self._limits
         if limits is None or language != self._language or limits.spread.longest > 1.1 * spread.longest:
             limits = make(language, spread, self._queries)

@@ -126,7 +126,7 @@ def _checked_listed(lists: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
     if len(wrong):
         row, place = wrong[0]
         raise InputError(
-            f"result {place + 1} of query {row} is no known document",
+            f"result {place + 1} of query {row} is not a known document",
             field="retrieved",
             seen=int(lists[row, place]),
             allowed=f"0 to {count - 1}, or -1 after the end of the list",

@@ -1,4 +1,4 @@
-"""An affine map for each language, of which every vector takes the one of its own language.
+"""An affine map for each language, each vector is transformed by the map of its own language.
 
 One map for all texts cannot make up for what is particular to one language: how far its vectors lie from the common
 mean, and how much of their spread is noise that no translation shares. The language of an embedding can be read off it

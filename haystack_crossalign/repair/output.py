@@ -117,7 +117,7 @@ def write_repair(
     :param pages: makes the report.
     :param texts: whether audits and pages may hold texts of documents and queries.
     :returns: the outcome, its audits naming the written model.
-    :raises InputError: when the folder is there already.
+    :raises InputError: when the folder already exists.
     :raises ExternalError: when it cannot be written, or the written model does not give the repaired vectors.
     """
     with new_folder(folder, source="--output") as place:
@@ -233,7 +233,7 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
         )
     provenance = {**outcome.after.provenance}
     kept = {name: provenance["model"].get(name) for name in ("precision", "max_tokens", "cut_texts")}
-    # The vectors were moved, not computed anew: they have the precision and the limit of the audit before.
+    # The vectors were moved, not computed again: they have the precision and the limit of the audit before.
     provenance["model"] = {**written.provenance(), **kept, "name": f"{model.name}, repaired"}
     after = replace(outcome.after, provenance=provenance)
     return replace(outcome, after=after, comparison=replace(outcome.comparison, b=provenance))

@@ -56,7 +56,7 @@ class IndexSource:
     :param group_field: field that versions of one content share.
     :param content_field: field that holds the text.
     :param title_field: field that holds the title.
-    :param limit: at most so many parallel groups, drawn by the seed; of an index to be mined, documents per language.
+    :param limit: at most this many parallel groups, drawn by the seed; of an index to be mined, documents per language.
     """
 
     index: str = setting(text())
@@ -100,8 +100,8 @@ class Filters:
     """What is dropped before training; null or false switches a filter off.
 
     :param language: texts that are in another language than they say.
-    :param length_ratio: targets more than so many times longer or shorter than usual.
-    :param ambiguous: queries that ask for more than so many groups.
+    :param length_ratio: targets more than this many times longer or shorter than usual.
+    :param ambiguous: queries that ask for more than this many groups.
     :param near_duplicates: triplets whose passage shares so much of its n-grams with that of an earlier one of another
         group, or of the same query.
     :param evaluation: files, or folders of files, whose texts must not be trained on; those of the audit are added.
@@ -119,7 +119,7 @@ class AuditPart:
     """What the model is judged by, before and after.
 
     :param share: share of the parallel groups that is held out; nothing is where documents are given.
-    :param limit: at most so many groups of it.
+    :param limit: at most this many groups of it.
     :param documents: judge by these documents instead (JSON lines, as ``crossalign audit --documents``).
     :param queries: queries on them, with their judgments.
     :param samples: bootstrap samples behind each interval.

@@ -65,7 +65,7 @@ def job_recipe(job: JobConfig) -> JobModel:
 
 
 def _recipe_of(job: JobConfig, path: str) -> Recipe:
-    """The recipe with the job's overrides; what is wrong with one of these is told as the job's."""
+    """The recipe with the job's overrides; errors in an override are reported against the job file."""
     try:
         return read_recipe(job.file(path), job.overrides)
     except InputError as error:

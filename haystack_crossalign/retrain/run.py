@@ -55,7 +55,7 @@ REPORT = "report.html"
 
 _STATE = "state.json"
 _HOURS = 24
-"""A run that was killed is gone on with for so long; later its data are too old and it starts anew."""
+"""A run that was killed is gone on with for so long; later its data are too old and it starts over."""
 
 Files = Mapping[str, Callable[[Mapping[str, Any]], str]]
 

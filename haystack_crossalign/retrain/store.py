@@ -129,7 +129,7 @@ class ModelStore:
         """Let ``latest`` point to a version, by a rename over it.
 
         :param version: name of a published version.
-        :raises InputError: when something stands there that is no link.
+        :raises InputError: when something stands there that is not a link.
         :raises ExternalError: when the file system refuses, or has no links.
         """
         link, fresh = self.folder / LATEST, self.folder / f".{LATEST}.new"
@@ -180,4 +180,4 @@ class ModelStore:
                 shutil.rmtree(self.work)
             self.work.mkdir(parents=True)
         except OSError as error:
-            raise ExternalError(f"{self.work}: cannot be made anew: {error.strerror or error}") from error
+            raise ExternalError(f"{self.work}: cannot be made again: {error.strerror or error}") from error

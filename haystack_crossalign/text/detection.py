@@ -31,7 +31,7 @@ from haystack_crossalign.text.prose import SCRIPT_OF_LANGUAGE, Stretch, stretche
 from haystack_crossalign.text.second_opinion import second_opinion
 
 MINIMUM_CONFIDENCE = 0.8
-"""Default for the least confidence at which a language is told."""
+"""Default for the least confidence at which a language is reported."""
 
 # The library names a few languages by the code of a wider group; these are the ones its model was trained on.
 _TAG_OF = {code: normalise_language({"ku": "ckb"}.get(code, code)) for code in SCRIPT_OF_LANGUAGE}
@@ -97,7 +97,7 @@ class LanguageDetector:
         one that is given without the others is taken.
     :param likely: languages that are known to be there, beside others: where a text does not tell neighbors apart, the
         only one that is likely is taken.
-    :param minimum_confidence: least confidence at which a language is told, 0..1.
+    :param minimum_confidence: least confidence at which a language is reported, 0..1.
     :raises InputError: for a language that is unknown or not detectable, for two that cannot be told apart, and for a
         confidence outside of 0..1.
     :raises ExternalError: where ``eldc`` is not installed.

@@ -23,7 +23,7 @@ def check_output(output: Path) -> None:
     """Refuse an output that is not ours to replace, before any work is done.
 
     :param output: the folder asked for.
-    :raises InputError: when it exists and is no folder that a training run wrote, or its parent is missing.
+    :raises InputError: when it exists and is not a folder that a training run wrote, or its parent is missing.
     """
     if not output.parent.is_dir():
         raise InputError("no such folder", source=output, seen=str(output.parent), allowed="a folder that exists")

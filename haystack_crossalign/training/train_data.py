@@ -178,7 +178,7 @@ def _drawn(
     generator: np.random.Generator,
     keys: Callable[[Triplet], Collection[str]],
 ) -> tuple[Triplet, ...]:
-    """At most so many triplets, in their order; a key comes a second time only after every other one has come.
+    """Limit the number of triplets, keeping their order; a key comes a second time only after every other one has come.
 
     :param keys: what is to come evenly, such as the passage, or the target languages.
     """

@@ -84,7 +84,7 @@ def train(
     :param recipe: the recipe.
     :param output: new or empty folder, or one of an earlier run, which is replaced.
     :param resume: take up an interrupted run where there is one.
-    :param or_anew: with ``resume``: begin anew where the interrupted run had another recipe, model or data.
+    :param or_anew: with ``resume``: start over if the interrupted run had another recipe, model or data.
     :param progress: called while the run works.
     :param triplets: triplets in memory, beside the recipe's files; with counts of what was left out, where there are
         any.

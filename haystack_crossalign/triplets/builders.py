@@ -72,7 +72,7 @@ def triplets_from_sentences(
     :param target_languages: normalised tags.
     :param language: normalised tag of queries and passages; target queries are taken along.
     :param block: sentences per block, at least 2; what is left at the end of a document is a block from 2 on.
-    :param queries_per_block: at most so many triplets per block.
+    :param queries_per_block: at most this many triplets per block.
     :param seed: of the draw.
     :raises InputError: for numbers out of range, and a document whose sentences do not come together.
     """

@@ -52,7 +52,7 @@ def read_ntrex(
     :param path: the file.
     :param languages: wanted target languages.
     :param block: sentences per block.
-    :param queries_per_block: at most so many triplets per block.
+    :param queries_per_block: at most this many triplets per block.
     :param seed: of the draw of the queries.
     :param drop: list of ``line`` numbers to leave out.
     :raises InputError: for the first thing that is wrong, and when the file has none of the languages.

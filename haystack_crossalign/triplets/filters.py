@@ -135,7 +135,7 @@ def length_ratio(factor: float = 2.5) -> Filter:
 
 
 def ambiguous_queries(passages: int = 1) -> Filter:
-    """Drop triplets whose query asks for more than so many parallel groups, such as the heading "Introduction".
+    """Drop triplets whose query asks for more than this many parallel groups, such as the heading "Introduction".
 
     :param passages: groups that a query may have.
     """

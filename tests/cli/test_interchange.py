@@ -150,7 +150,7 @@ def test_a_missing_language_is_an_error_unless_it_is_to_be_detected(
         "languages": {"ar": 2, "en": 2, "zh": 2}, "between": {},
     }  # fmt: skip
     assert [row["query_language"] for row in data["rows"]] == ["ar", "en", "zh"]
-    # The document that is no text of any language stays in the pool and takes its rank: here the first one.
+    # The document that is not a text of any language stays in the pool and takes its rank: here the first one.
     assert {row["pool_size"] for row in data["rows"]} == {4}
     assert data["queries"]["top_language"] == ["und", "und", "und"]
     assert "q:number" in done.out

@@ -36,7 +36,7 @@ def index(secure_opensearch: Any, indexing: Any) -> str:
             "embedding": rng.normal(size=DIMENSION).tolist(),
             "language": "en" if n % 2 else "zh",
             "group": f"g{n // 2}",
-            "content": f"A text of its own about the number {n * n}, in so many words.",
+            "content": f"A text of its own about the number {n * n}, in this many words.",
         }
         for n in range(30)
     }

@@ -165,8 +165,8 @@ def test_equal_to_a_slow_walk_down_the_list(seed, chunked, scored):
 @pytest.mark.parametrize(
     ("retrieved", "relevant", "changes", "message"),
     [
-        ([[0, 6]], [[0]], {}, "result 2 of query 0 is no known document; seen: 6"),
-        ([[0, -2]], [[0]], {}, "result 2 of query 0 is no known document; seen: -2"),
+        ([[0, 6]], [[0]], {}, "result 2 of query 0 is not a known document; seen: 6"),
+        ([[0, -2]], [[0]], {}, "result 2 of query 0 is not a known document; seen: -2"),
         ([[0, -1, 1]], [[0]], {}, "result 2 of query 0 is missing, but the list goes on"),
         ([[0]], [[6]], {}, "a relevant version of query 0 is not among the documents; seen: 6"),
         ([[0]], [[0], [1]], {}, "'relevant' must be a table of integers with one row for each query"),

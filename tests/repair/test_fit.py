@@ -439,7 +439,7 @@ def test_a_folder_that_is_there_is_refused_and_a_failure_leaves_nothing(
 ) -> None:
     outcome, model = tiny_outcome
     (tmp_path / "there").mkdir()
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         write_repair(outcome, tmp_path / "there", model=model)
 
     def fails(*_pages: Any) -> dict[str, str]:

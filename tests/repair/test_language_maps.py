@@ -1,4 +1,4 @@
-"""A map for each language, of which every vector takes the one of its own language."""
+"""A map for each language, each vector is transformed by the map of its own language."""
 
 from __future__ import annotations
 

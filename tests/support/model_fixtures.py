@@ -20,7 +20,7 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def tiny_model(tiny_model_folder: Path) -> SentenceTransformer:
-    """The tiny model, loaded anew: dropout off, as after loading."""
+    """The tiny model, loaded again: dropout off, as after loading."""
     return SentenceTransformer(str(tiny_model_folder), device="cpu").eval()
 
 

@@ -127,7 +127,7 @@ def create_index(
     shards: int = 2,
     delete: tuple[str, ...] = (),
 ) -> None:
-    """Create an index anew, write the documents in three segments or more, then delete some of them."""
+    """Create an index again, write the documents in three segments or more, then delete some of them."""
     try:
         server.request("DELETE", f"/{name}")
     except urllib.error.HTTPError as error:

@@ -60,7 +60,7 @@ def test_the_matrix_file_moves_vectors_of_the_base_to_where_the_model_puts_them(
 
 
 def test_the_figures_are_those_of_the_whole_model_trained_the_same_way(tiny_model_folder: Path, tmp_path: Path) -> None:
-    """Held-out scores come from kept embeddings; a model with the same weights that is run anew must agree."""
+    """Held-out scores come from kept embeddings; a model with the same weights that is run again must agree."""
     outcome = run(tiny_model_folder, tmp_path / "out", optimiser={"max_steps": 3})
     again = train(
         made_recipe(

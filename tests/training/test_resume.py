@@ -146,7 +146,7 @@ def test_a_resumed_run_must_be_the_same_run(tiny_model_folder: Path, tmp_path: P
     write_triplets(judged, held_out[1:])
     with pytest.raises(InputError, match="data"):
         train(recipe, output, triplets=triplets, resume=True)
-    # What was left is thrown away without --resume, and where it may begin anew.
+    # What was left is thrown away without --resume, and where it may start over.
     with pytest.raises(InputError, match="the interrupted run was another one"):
         train(made_recipe(tiny_model_folder, seed=5), output, triplets=triplets, resume=True)
     left = output.parent / f".{output.name}.training"

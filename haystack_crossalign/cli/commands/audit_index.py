@@ -70,7 +70,7 @@ def audit_live(given: Mapping[str, Any]) -> None:
     # Both are checked again where they are used; here, before anything is asked of the cluster.
     if given["state"] is not None and given["state"].exists():
         raise InputError(
-            "is there already", source="--state", seen=str(given["state"]), allowed="a new file, or --resume to go on"
+            "already exists", source="--state", seen=str(given["state"]), allowed="a new file, or --resume to go on"
         )
     if given["resume"] is not None and not given["resume"].is_file():
         raise InputError("no such file", source="--resume", seen=str(given["resume"]))

@@ -27,7 +27,7 @@ Settings = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Take up an interrupted run from its last checkpoint.")]
 OrAnew = Annotated[
-    bool, typer.Option("--or-anew", help="With --resume: begin anew where recipe, model, data or processes are others.")
+    bool, typer.Option("--or-anew", help="With --resume: start over if recipe, model, data or processes are others.")
 ]
 
 

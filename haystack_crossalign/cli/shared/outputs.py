@@ -38,7 +38,7 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | N
             raise InputError("is a folder", source=option, seen=str(path), allowed="the name of a file")
         if path.name == "-" or (there and not path.is_file()):
             # A rename would put a file in the place of the device.
-            raise InputError("is no regular file", source=option, seen=str(path), allowed="the name of a file")
+            raise InputError("is not a regular file", source=option, seen=str(path), allowed="the name of a file")
         if not place.parent.is_dir():
             raise InputError("no such folder", source=option, seen=str(place.parent), allowed="a folder that exists")
         if not os.access(place.parent, os.W_OK) or (there and not os.access(path, os.W_OK)):

@@ -166,7 +166,7 @@ class ModelOptions:
     :param model: hub name, folder, or ``offline:multilingual-e5-small``; None is the default model.
     :param embedder: a file with Haystack embedders, in place of a model.
     :param precision: ``auto``, ``bf16`` or ``fp32``.
-    :param max_tokens: texts are cut after so many tokens.
+    :param max_tokens: texts are cut after this many tokens.
     :param query_prefix: text before each query.
     :param document_prefix: text before each document.
     :param query_prompt: name of one of the model's prompts, for queries.

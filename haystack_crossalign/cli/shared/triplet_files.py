@@ -88,7 +88,7 @@ def target_tags(names: str, language: str) -> tuple[list[str], str]:
         raise InputError("no target language", source="--languages", allowed="one or more, for instance zh,ar")
     if own in tags:
         raise InputError(
-            "the language of queries and passages (--language) is no target language",
+            "the language of queries and passages (--language) is not a target language",
             source="--languages",
             seen=own,
             allowed="others",

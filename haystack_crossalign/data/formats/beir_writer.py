@@ -38,7 +38,7 @@ def write_beir(
     :param group_field: name of the parallel group in ``metadata``; a document that is alone in a group named after
         itself gets none.
     :returns: the files written.
-    :raises InputError: for a grade that is no whole number, an id that the tab-separated judgments cannot hold, or a
+    :raises InputError: for a grade that is not a whole number, an id that the tab-separated judgments cannot hold, or a
         folder that cannot be made.
     """
     documents, queries = collection.documents, collection.queries

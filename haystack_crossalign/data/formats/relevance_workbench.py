@@ -141,7 +141,7 @@ def read_judgments(path: str | Path, *, log: ReadingLog | None = None) -> Judgme
     for entry in record.objects("judgmentRatings"):
         query = entry.text("query")
         if query in ratings:
-            raise entry.error("query stands twice", "query", query, "each query text once")
+            raise entry.error("duplicate query", "query", query, "each query text once")
         rated: dict[str, float] = {}
         for item in entry.objects("ratings"):
             try:

@@ -115,7 +115,7 @@ def format_qrels(query_ids: Sequence[str], judged: Sequence[Sequence[str] | Mapp
 
     :param query_ids: ids of the queries.
     :param judged: ids of the judged documents of each query with their grades; ids alone have grade 1.
-    :raises InputError: for an id that is empty or has white space, one that stands twice, or a grade that is no whole
+    :raises InputError: for an id that is empty or has white space, a duplicate one, or a grade that is no whole
         number.
     """
     lines = []
@@ -158,8 +158,8 @@ def read_run(path: str | Path, *, order: str | None = None, log: ReadingLog | No
     :param path: the file: ``query Q0 document rank score tag``, separated by tabs or spaces.
     :param order: ``rank`` for the ranks alone, ``score`` for the scores alone; None for both, held against each other.
     :param log: decides whether invalid lines are left out, and counts them.
-    :raises InputError: for a file that cannot be read, another number of columns, a score that is no finite number, a
-        document that stands twice under a query, scores that contradict the ranks, and ranks that order nothing where
+    :raises InputError: for a file that cannot be read, another number of columns, a score that is not a finite number,
+        a duplicate document of a query, scores that contradict the ranks, and ranks that order nothing where
         they are to be believed.
     """
     if order not in (None, *ORDERS):
@@ -292,7 +292,7 @@ def _finite(text: str, path: Path, line: int) -> float:
 def _unique(kind: str, ids: Sequence[str]) -> Sequence[str]:
     if len(set(ids)) < len(ids):
         twice = next(one for number, one in enumerate(ids) if one in ids[:number])
-        raise InputError(f"{kind} stands twice", source="TREC file", seen=twice, allowed=f"each {kind} once")
+        raise InputError(f"duplicate {kind}", source="TREC file", seen=twice, allowed=f"each {kind} once")
     for one in ids:
         _check_id(kind, one)
     return ids

@@ -31,7 +31,7 @@ class Contradictions:
 
 
 class RunLine(NamedTuple):
-    """Score, rank (None where it is no whole number) and 1-based line of a document in a list."""
+    """Score, rank (None where it is not a whole number) and 1-based line of a document in a list."""
 
     score: float
     rank: int | None
@@ -126,6 +126,6 @@ def check_ranks(rankings: Mapping[str, Mapping[str, RunLine]], path: Path) -> No
 
 
 def rank_of(text: str) -> int | None:
-    """The rank in a cell, None where it is no whole number."""
+    """The rank in a cell, None where it is not a whole number."""
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None

@@ -23,7 +23,7 @@ def read_qrels(path: str | Path, *, log: ReadingLog | None = None) -> Qrels:
 
     :param path: the file.
     :param log: counts lines that are left out.
-    :raises InputError: for a file that cannot be read, another number of columns, a grade that is no whole number
+    :raises InputError: for a file that cannot be read, another number of columns, a grade that is not a whole number
         (``2.0`` is one), or a pair that is judged twice with different grades.
     """
     columns = ("query", "iteration", "document", "grade")

@@ -188,7 +188,7 @@ class _Reader:
         for spelled in present:
             tag = normalise_language(spelled, source=record.path, line=record.line, field=name)
             if tag in found:
-                raise record.error("a language stands twice", name, present, "each language once")
+                raise record.error("duplicate language", name, present, "each language once")
             found[tag] = inner.text(spelled)
         return found
 
@@ -276,7 +276,7 @@ def write_triplets(path: str | Path, triplets: Iterable[Triplet]) -> None:
 
     :param path: the file, ``.jsonl``.
     :param triplets: with unique ids.
-    :raises InputError: where the folder is missing, or the path is no regular file.
+    :raises InputError: where the folder is missing, or the path is not a regular file.
     :raises ExternalError: where the file cannot be written.
     """
     write_atomically(path, "".join(f"{triplet_line(triplet)}\n" for triplet in triplets))

@@ -32,7 +32,7 @@ class Checkpoint:
     :param path: the file; None keeps nothing.
     :param parts: what the audit is of, one fingerprint for each part (the index, the queries, …).
     :param resume: whether to go on with what the file holds; otherwise it must not exist yet.
-    :raises InputError: no file to go on with, one that is there already, or that of another audit.
+    :raises InputError: no file to go on with, one that already exists, or that of another audit.
     """
 
     def __init__(self, path: Path | None, parts: Mapping[str, str], *, resume: bool = False) -> None:
@@ -46,7 +46,7 @@ class Checkpoint:
         else:
             if path.exists():
                 raise InputError(
-                    "is there already", source="--state", seen=str(path), allowed="a new file, or --resume to go on"
+                    "already exists", source="--state", seen=str(path), allowed="a new file, or --resume to go on"
                 )
             header = {"schema": SCHEMA, "parts": dict(parts)}
             write_atomically(path, json.dumps(header, separators=(",", ":")) + "\n")

@@ -23,7 +23,7 @@ def checked_address(
     :param source: file or option it stands in, for the message.
     :param line: 1-based line in that file, for the message.
     :param field: name of the field, for the message.
-    :raises InputError: it is no address, or it holds a user name or password. The message does not repeat the latter.
+    :raises InputError: it is not an address, or it holds a user name or password, which the message does not repeat.
     """
     # A password may hold '/', '?', '#' and ':', after which no parser finds it any more. The '@' tells in all cases.
     if "@" in host:

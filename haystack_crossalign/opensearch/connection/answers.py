@@ -68,7 +68,7 @@ class AnswerCheck:
         return value
 
     def number(self, value: object, place: str) -> None:
-        """Refuse what is no finite number and not null."""
+        """Refuse what is not a finite number and not null."""
         if value is None:
             return
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

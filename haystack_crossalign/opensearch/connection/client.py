@@ -406,7 +406,7 @@ class ReadOnlyClient:
 
 
 def _not_opensearch(host: str, method: str, path: str) -> str:
-    return f"{host}: what answers to {method} {path} is no OpenSearch"
+    return f"{host}: what answers to {method} {path} does not look like OpenSearch"
 
 
 def _index_of(target: str | PointInTime) -> str:

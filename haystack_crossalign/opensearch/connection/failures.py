@@ -194,7 +194,7 @@ class ContradictionError(ExternalError):
 
 
 def settled(ask: Callable[[], T]) -> T:
-    """What `ask` answers, asked anew where its answers contradict each other.
+    """What `ask` answers, asked again where its answers contradict each other.
 
     :param ask: sends the requests from the first to the last each time it is called.
     :raises ContradictionError: they contradict each other five times in a row.

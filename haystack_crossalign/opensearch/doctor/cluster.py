@@ -124,7 +124,9 @@ def _version(info: Answer) -> Finding:
     number = str(version.get("number", "")) if isinstance(version, dict) else ""
     found = re.match(r"(\d+)\.(\d+)", number)
     if found is None or not isinstance(version, dict):
-        return failed("version", "what answers there does not say its version: it is no OpenSearch", "check --hosts")
+        return failed(
+            "version", "what answers there does not say its version: it does not look like OpenSearch", "check --hosts"
+        )
     parts = (int(found[1]), int(found[2]))
     if version.get("distribution") != "opensearch":
         if parts >= _COMPATIBLE:

@@ -68,7 +68,7 @@ def _model(
         yield warning(
             "model of the index",
             "the index does not say which model made its vectors",
-            "index with CrossAlignDocumentWriter; until then a sample of documents is embedded anew and compared",
+            "index with CrossAlignDocumentWriter; until then a sample of documents is embedded again and compared",
         )
     else:
         yield ok("model of the index", model_name(stored))
@@ -93,5 +93,5 @@ def _model(
     elif check.basis == "none":
         yield warning("model", remarks or "could not be compared with any document", "check that it made these vectors")
     else:
-        basis = "the index names it" if check.basis == "mapping" else "documents embedded anew agree"
+        basis = "the index names it" if check.basis == "mapping" else "documents embedded again agree"
         yield ok("model", f"{settings.model}: {basis}" + (f"; {remarks}" if remarks else ""))

@@ -93,7 +93,7 @@ def read_fields(
     if set(mappings) != set(settings):
         raise ExternalError(
             f"{client.hosts[0]}: mapping and settings name different indices ({', '.join(sorted(mappings))}; "
-            f"{', '.join(sorted(settings))}): one was deleted or renamed in between, or this is no OpenSearch"
+            f"{', '.join(sorted(settings))}): one was deleted or renamed in between, or this is not OpenSearch"
         )
     vectors = {}
     for name, mapping in sorted(mappings.items()):
@@ -133,7 +133,7 @@ def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, defa
     definition = field.definition
     if definition.get("type") != "knn_vector":
         raise InputError(
-            "cannot be scored exactly: it is no vector field",
+            "cannot be scored exactly: it is not a vector field",
             source=index,
             field=name,
             seen=definition.get("type"),

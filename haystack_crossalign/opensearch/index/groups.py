@@ -95,7 +95,7 @@ def members_by_id(view: IndexView, ids: Iterable[str], *, stored: Sequence[str] 
 
 
 def stored_text(member: Member, field: str) -> str:
-    """The text of a stored field by its full path, empty where there is none or it is no text.
+    """The text of a stored field by its full path, empty where there is none or it is not a text.
 
     :param member: a document whose ``stored`` holds the field.
     :param field: path with dots; objects on the way are followed, and a key with dots in it counts as well.

@@ -18,7 +18,7 @@ _UNKNOWN_REQUEST = frozenset({400, 404, 405})
 class IndexState:
     """One index.
 
-    :param uuid: changes when an index of the same name is created anew.
+    :param uuid: changes when an index of the same name is created again.
     :param documents: number of documents, without deleted and nested ones.
     :param sequence_number: sum of the shards' highest sequence numbers: grows with every write and delete.
     """
@@ -83,7 +83,7 @@ def changes_between(before: Snapshot, after: Snapshot) -> list[str]:
     for index in sorted(before.indices.keys() & after.indices.keys()):
         old, now = before.indices[index], after.indices[index]
         if old.uuid != now.uuid:
-            changes.append(f"the index '{index}' was deleted and created anew while the audit ran")
+            changes.append(f"the index '{index}' was deleted and created again while the audit ran")
         elif old.sequence_number != now.sequence_number:
             changes.append(
                 f"the index '{index}' was written to while the audit ran: {old.documents} documents before, "

@@ -207,7 +207,7 @@ def _find_named(
             line=row.line if source == file.path else None,
             field="relevant",
             seen=identifier,
-            allowed="ids as the index stores them; where documents were written anew under other ids, name their "
+            allowed="ids as the index stores them; where documents were written again under other ids, name their "
             "parallel group instead",
         )
         log.refuse("judgment", error, reason="document not in the index", name=f"{row.id} {identifier}")

@@ -27,8 +27,8 @@ class ModelCheck:
 
     :param ok: nothing speaks against it. It is also true where nothing could be compared; `basis` tells.
     :param findings: what was seen and what to do, one sentence each; may hold remarks where ``ok`` is true.
-    :param cosines: by way of embedding, cosines of the documents embedded anew with their stored vectors.
-    :param basis: what the answer rests on: the mapping's ``_meta``, documents embedded anew, or nothing.
+    :param cosines: by way of embedding, cosines of the documents embedded again with their stored vectors.
+    :param basis: what the answer rests on: the mapping's ``_meta``, documents embedded again, or nothing.
     """
 
     ok: bool
@@ -170,14 +170,14 @@ def check_index_model(
 ) -> ModelCheck:
     """Whether the model in use made the vectors of the index.
 
-    What the mapping says decides. Where it says nothing, or only a name, some stored documents are embedded anew, with
+    What the mapping says decides. Where it says nothing, or only a name, some stored documents are embedded again, with
     the model's document prompt and otherwise, and compared with their stored vectors.
 
     :param client: connection.
     :param view: index, fields and filter, best at a point in time.
     :param encoder: the model in use.
     :param target: index or alias whose mapping is read; the indices of the view where it is none.
-    :param sample: number of documents to embed anew.
+    :param sample: number of documents to embed again.
     :param seed: draws the documents.
     :param content_field: field that holds the text.
     :param title_field: field whose value may stand before the text.
@@ -210,5 +210,5 @@ def _both(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
 
 def _advise(difference: str) -> str:
     if "prompt" in difference:
-        return f"{difference}: use the prompts of the index (--query-prefix, --document-prefix), or index anew"
-    return f"{difference}: use the model of the index (--model), or index anew with this one"
+        return f"{difference}: use the prompts of the index (--query-prefix, --document-prefix), or reindex"
+    return f"{difference}: use the model of the index (--model), or reindex with this one"

@@ -68,7 +68,7 @@ def fit_model(
     content_field: str,
     title_field: str | None = None,
 ) -> Fit:
-    """Embed some stored documents anew and compare.
+    """Embed some stored documents again and compare.
 
     :param view: index, fields and filter.
     :param encoder: the model.
@@ -151,13 +151,13 @@ class _Probe:
         used = f"with its prompt '{prompt}'" if prompt else "without a prompt"
         return (
             f"the documents were embedded {label}, but {self._model} is used {used}: median cosine {best:.4f} and "
-            f"{configured:.4f} with the stored vectors; index the documents anew, or use the model the way the index "
+            f"{configured:.4f} with the stored vectors; reindex the documents, or use the model the way the index "
             "was made (--document-prefix, --query-prefix)"
         )
 
     def _foreign(self, vectors: NDArray[np.float32], label: str, best: float) -> str:
         compared = len(self._documents)
-        seen = f"embedded anew with {self._model}, {compared} documents have a median cosine of {best:.3f} with their "
+        seen = f"embedded again with {self._model}, {compared} documents have a median cosine of {best:.3f} with their "
         seen += f"stored vectors ({label}; the same model gives {SAME} and more)"
         others = _median(stored_cosines(self._view, self._documents, np.roll(vectors, 1, axis=0)))
         if compared > 1 and best - others > _RELATED * (1 - others):

@@ -1,4 +1,4 @@
-"""Stored documents embedded anew: how near the new vectors lie to the stored ones, without reading a stored vector."""
+"""Stored documents embedded again: how near the new vectors lie to the stored ones, without reading a stored vector."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def cut_steps(steps: Iterable[Sequence[int]], processes: int) -> list[list[int]]
 
 
 class DistinctBatchSampler(DefaultBatchSampler):
-    """:func:`distinct_batches` as a batch sampler of the sentence-transformers trainer, anew for each epoch.
+    """:func:`distinct_batches` as a batch sampler of the sentence-transformers trainer, again for each epoch.
 
     With several processes, their batches of one step are dealt as one large batch and then cut, so that negatives
     gathered over processes are none of each other's positives either. Where a step is not full, the batches of all

@@ -29,7 +29,7 @@ class TextTable:
 
     :param model: the ``SentenceTransformer`` whose tokenizer is used.
     :param prompts: put in front of queries and of documents.
-    :param max_tokens: texts are cut after so many tokens; None leaves the model's limit.
+    :param max_tokens: texts are cut after this many tokens; None leaves the model's limit.
     """
 
     def __init__(self, model: Any, prompts: Prompts, *, max_tokens: int | None = None) -> None:

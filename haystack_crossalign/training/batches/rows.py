@@ -23,7 +23,7 @@ from haystack_crossalign.training.batches.distinct import (
 from haystack_crossalign.training.batches.packing import DOCUMENT, QUERY, Packed, TextTable, pack
 
 _SOURCES = 2  # columns of the source language: query and passage
-# A draw of fewer than one text in so many is made without laying out all of them.
+# A draw of fewer than one text in this many is made without laying out all of them.
 _SPARSE = 16
 
 

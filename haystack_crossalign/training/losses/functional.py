@@ -1,7 +1,7 @@
 """The terms of the joint loss as functions of embeddings.
 
 Source: "Improving Semantic Proximity in Information Retrieval through Cross-Lingual Alignment" (arXiv 2604.05684). Its
-code was not released; the formulas are implemented here anew.
+code was not released; the formulas are implemented here independently.
 """
 
 from __future__ import annotations

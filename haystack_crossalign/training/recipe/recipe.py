@@ -299,7 +299,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        # As in a file, where YAML's own reading of keys does not count: the tag of Norwegian is no boolean.
+        # As in a file, where YAML's own reading of keys does not count: the tag of Norwegian is not a boolean.
         return {"no" if key is False else str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 

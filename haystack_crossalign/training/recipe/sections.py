@@ -38,7 +38,7 @@ class ModelSource:
     :param revision: branch, tag or commit on the hub.
     :param query_prefix: replaces the model's query prompt.
     :param document_prefix: replaces the model's document prompt.
-    :param max_tokens: texts are cut after so many tokens in training; the saved model keeps its own limit.
+    :param max_tokens: texts are cut after this many tokens in training; the saved model keeps its own limit.
     """
 
     name: str = setting(model_name())
@@ -95,13 +95,13 @@ class TrainSource:
     :param path: the file; relative to the recipe.
     :param format: ``triplets``, or the corpus it is.
     :param languages: target languages taken from it; null takes those of the recipe that it has.
-    :param limit: at most so many triplets, drawn by the seed, of as many passages as there are.
+    :param limit: at most this many triplets, drawn by the seed, of as many passages as there are.
     :param weight: how often each triplet is seen in an epoch; a broken part by a draw.
     :param drop: file with a JSON list of ids that are left out.
     :param aligned_sentences: take the passages apart where their versions have as many sentences each, and use the
         sentences, each translated by its counterpart, in place of the triplets of the file.
     :param block: of sentences: so many per block.
-    :param queries_per_block: of sentences: at most so many of a block become queries.
+    :param queries_per_block: of sentences: at most this many of a block become queries.
     :param sentence_queries: sentences of each passage that become queries for it, in every language, beside the
         triplets of the file.
     :param fit_repair: whether the passages of this file count among those that the repair of the start is fitted on:
@@ -128,7 +128,7 @@ class HeldOutPart:
     """What is kept from training to choose by.
 
     :param share: share of the parallel groups (or articles).
-    :param limit: at most so many triplets in it.
+    :param limit: at most this many triplets in it.
     :param by: keep whole ``group``s apart, or whole ``article``s (the group id up to its last ``:`` or ``#``).
     :param path: file of triplets to use instead; relative to the recipe.
     """
@@ -196,7 +196,7 @@ class Optimiser:
     :param schedule: what it does afterwards.
     :param max_grad_norm: gradients are scaled down to this length; 0 leaves them.
     :param epochs: passes over the data, also a broken number.
-    :param max_steps: at most so many steps.
+    :param max_steps: at most this many steps.
     :param batch_size: triplets per step and process.
     :param to_start: weight of ``|weights - start weights|^2`` in the loss.
     """
@@ -235,7 +235,7 @@ class Evaluate:
     :param every: steps between evaluations (a whole number), or a share below 1 of an epoch, or of a run that is
         shorter; null evaluates before and after only.
     :param tolerance: a model is harmless when no language's same-language NDCG@1 is more than this below the base's.
-    :param patience: stop after so many evaluations without a better harmless model; null never.
+    :param patience: stop after this many evaluations without a better harmless model; null never.
     :param pool: ``pairs``: English and one target language at a time; ``all``: one pool of all languages.
     :param keep: ``best`` by the criterion, or the ``last`` weights.
     """

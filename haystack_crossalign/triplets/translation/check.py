@@ -1,4 +1,4 @@
-"""Why an answer is no translation: empty, cut off, in the wrong language, implausibly long or short."""
+"""Why an answer is not a translation: empty, cut off, in the wrong language, implausibly long or short."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SLACK = 20
 """Characters: short texts vary more than a ratio can say."""
 
 _SAME = 40
-"""An answer that repeats a text of so many characters is no translation; shorter ones may be names."""
+"""An answer that repeats a text of this many characters is not a translation; shorter ones may be names."""
 
 
 class TranslationCheck:

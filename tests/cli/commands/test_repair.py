@@ -169,7 +169,7 @@ def test_wrong_input_is_one_message_and_leaves_no_folder(
     output.mkdir()
     done = crossalign(*base, "--parallel", documents)
     assert done.code == 2
-    assert "is there already" in done.err
+    assert "already exists" in done.err
     assert not list(output.iterdir())
 
 

@@ -306,7 +306,7 @@ def test_positives_of_flag_embedding_are_filtered_with_their_languages(
         (("build", "--languages", "zh", "--corpus", "ntrex"), "--input: no file of the corpus"),
         (("build", "--languages", "klingonish", "--corpus", "ntrex"), "--languages: unknown language"),
         (("build", "--languages", ",", "--corpus", "ntrex"), "--languages: no target language"),
-        (("build", "--languages", "zh,en", "--corpus", "ntrex"), "is no target language; seen: 'en'"),
+        (("build", "--languages", "zh,en", "--corpus", "ntrex"), "is not a target language; seen: 'en'"),
         (("mine", "--languages", "zh", "--documents", "none.jsonl"), "none.jsonl: no such file"),
         (("filter", "--input", "none.jsonl"), "none.jsonl: no such file"),
         (
@@ -333,7 +333,7 @@ def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_p
     for output, message in (
         (pairs, "would overwrite an input"),
         (tmp_path, "is a folder"),
-        (Path("/dev/null"), "is no regular file"),
+        (Path("/dev/null"), "is not a regular file"),
         (tmp_path / "none" / "t.jsonl", "no such folder"),
         (tmp_path / (300 * "x"), "File name too long"),
     ):

@@ -161,7 +161,7 @@ def _with(rating: object) -> dict[str, Any]:
         ),
         (
             {"judgmentRatings": [{"query": "q", "ratings": [{"docId": "d", "rating": 1}]}] * 2},
-            "query stands twice",
+            "duplicate query",
             "judgmentRatings[1].query",
         ),
         ({"hits": {"hits": []}}, "not one judgment list", "hits.hits"),

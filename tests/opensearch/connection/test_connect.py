@@ -198,7 +198,7 @@ def test_a_ca_file_without_certificates_is_refused_at_once(tmp_path: Path) -> No
 
 
 def resigned(certificates: Any, folder: Path, *, days: int, names: str) -> tuple[Path, Path]:
-    """The node's certificate signed anew by the same authority."""
+    """The node's certificate signed again by the same authority."""
     (folder / "ext").write_text(f"subjectAltName={names}\n", encoding="utf-8")
     home = certificates.folder
     command = ["openssl", "x509", "-req", "-in", str(home / "node.csr"), "-CA", str(home / "ca.pem")]

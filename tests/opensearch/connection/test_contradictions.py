@@ -1,4 +1,4 @@
-"""A server that gives a document another score the second time: asked anew, and an error where it does not settle."""
+"""A server that gives a document another score the second time: asked again, and an error where it does not settle."""
 
 from __future__ import annotations
 

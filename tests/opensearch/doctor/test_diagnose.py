@@ -238,7 +238,7 @@ def test_a_model_that_is_named_is_compared_with_the_vectors(server: Any) -> None
     wrong = examined(settings, encoder=Arithmetic(shift=5.0))
     small = examined(settings, encoder=Arithmetic(dimension=3))
     assert (found(right)["model"][0], right.exit_code) == ("ok", 0)
-    assert "documents embedded anew agree" in found(right)["model"][1]
+    assert "documents embedded again agree" in found(right)["model"][1]
     assert (found(wrong)["model"][0], wrong.exit_code) == ("missing", 2)
     assert (found(small)["model"][0], small.exit_code) == ("missing", 2)
     assert "3" in found(small)["model"][1]
@@ -315,7 +315,12 @@ def test_a_cluster_without_points_in_time_can_be_audited_with_a_warning(proxy: A
         ({"number": "4.0.0", "distribution": "opensearch"}, "warning", "OpenSearch 4.0.0 is not known", 0),
         ({"number": "7.10.2", "distribution": "opensearch"}, "warning", "calls itself 7.10.2 (compatibility mode)", 0),
         ({"number": "8.15.0"}, "missing", "8.15.0, and no OpenSearch", 2),
-        ({"number": "soon"}, "missing", "what answers there does not say its version: it is no OpenSearch", 2),
+        (
+            {"number": "soon"},
+            "missing",
+            "what answers there does not say its version: it does not look like OpenSearch",
+            2,
+        ),
     ],
 )
 def test_an_old_unknown_or_foreign_version_is_named(
@@ -332,7 +337,7 @@ def test_something_else_at_the_address_is_one_clear_finding(answer: Any) -> None
     with http_server(lambda _: (200, answer)) as url:
         diagnosis = examined(LiveSettings(hosts=(url,), index="i"))
     assert [finding.check for finding in diagnosis.findings] == ["connection"]
-    assert "is no OpenSearch" in diagnosis.findings[0].seen
+    assert "does not look like OpenSearch" in diagnosis.findings[0].seen
     assert diagnosis.exit_code == 3
 
 

@@ -139,7 +139,7 @@ def test_an_alias_that_moves_changes_no_number_and_is_told(
 
 
 @pytest.mark.usefixtures("expected")
-@pytest.mark.parametrize("recreate", [False, True], ids=["deleted", "created anew"])
+@pytest.mark.parametrize("recreate", [False, True], ids=["deleted", "created again"])
 def test_an_index_that_is_gone_leaves_a_partial_result_that_cannot_be_resumed_on_another(
     opensearch: Any, indexing: Any, disturbed: Callable[..., Finished], tmp_path: Path, recreate: bool
 ) -> None:

@@ -65,7 +65,7 @@ def test_the_space_of_a_vector_field_is_its_own(
     ("name", "message"),
     [
         ("bits", "field 'bits': cannot be scored exactly: its data type is not supported; seen: 'binary'"),
-        ("numbers", "field 'numbers': cannot be scored exactly: it is no vector field; seen: 'float'"),
+        ("numbers", "field 'numbers': cannot be scored exactly: it is not a vector field; seen: 'float'"),
         ("nowhere", "field 'nowhere': no such field in the mapping; allowed: bits, embedding, object.vector"),
     ],
 )

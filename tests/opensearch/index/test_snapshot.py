@@ -36,7 +36,7 @@ def test_a_snapshot_names_uuid_documents_writes_and_aliases(opensearch: Any, ind
     ("after", "said"),
     [
         (BEFORE, []),
-        (replace(BEFORE, indices={"prod-1": replace(STATE, uuid="uuid-2")}), ["was deleted and created anew"]),
+        (replace(BEFORE, indices={"prod-1": replace(STATE, uuid="uuid-2")}), ["was deleted and created again"]),
         (replace(BEFORE, indices={"prod-1": replace(STATE, sequence_number=13)}), ["was written to"]),
         (replace(BEFORE, indices={"prod-1": replace(STATE, documents=11)}), ["shows 10 documents before"]),
         (replace(BEFORE, aliases={"prod-1": ["prod", "more"]}), ["the aliases of the index 'prod-1' were changed"]),

@@ -1,4 +1,4 @@
-"""The model of an index: what `_meta` says, and what documents embedded anew tell, with a real model and server."""
+"""The model of an index: what `_meta` says, and what documents embedded again tell, with a real model and server."""
 
 from __future__ import annotations
 
