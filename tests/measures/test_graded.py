@@ -121,7 +121,11 @@ def test_exact_ranks_and_lists_of_one_ranking_agree(tmp_path) -> None:
             documents=replace(collection.documents, vectors=rng.normal(size=(POOL, 8)).astype(np.float32)),
             queries=replace(collection.queries, vectors=rng.normal(size=(3, 8)).astype(np.float32)),
         )
-        scores = collection.queries.vectors @ collection.documents.vectors.T  # type: ignore[union-attr]
+        queries, documents = (
+            part.vectors.astype(np.float64) / np.linalg.norm(part.vectors.astype(np.float64), axis=1, keepdims=True)
+            for part in (collection.queries, collection.documents)
+        )
+        scores = queries @ documents.T  # the audit ranks given vectors by cosine
         lines = [f"q{q} Q0 d{d} 0 {scores[q, d]:.9g} t\n" for q in range(3) for d in range(POOL)]
         (tmp_path / "run.txt").write_text("".join(lines))
         exact = evaluate(

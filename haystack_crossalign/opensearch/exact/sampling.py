@@ -1,8 +1,8 @@
 """Ranks estimated in a random sample of a pool that is too big to be scored whole for every query.
 
-Every document but the relevant ones is drawn with probability p, separately for each query. With k sampled documents above a
-relevant one, the Horvitz-Thompson estimate of the number above it is k / p, which is unbiased; relevant documents are
-scored anyway, so that their order among themselves is exact:
+Every document but the relevant ones is drawn with probability p, separately for each query. With k sampled documents
+above a relevant one, the Horvitz-Thompson estimate of the number above it is k / p, which is unbiased; relevant
+documents are scored anyway, so that their order among themselves is exact:
 
     rank = 1 + (relevant documents above) + k / p
 

@@ -74,9 +74,9 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
         notes.append(query_kind(live))
     if live["sample"] is not None:
         notes.append(
-            f"Ranks are estimates from a random {measure_value('share', live['sample'])} of the documents, drawn separately "
-            "for each query. The means of Max@R, Rank[L] and Intrusion[L] are unbiased; Max@R_norm, Complete@K and "
-            "every other measure are approximate."
+            f"Ranks are estimates from a random {measure_value('share', live['sample'])} of the documents, drawn "
+            "separately for each query. The means of Max@R, Rank[L] and Intrusion[L] are unbiased; Max@R_norm, "
+            "Complete@K and every other measure are approximate."
         )
     notes += [_sentence(text) for text in live["warnings"]]
     unranked = live["unranked"]
