@@ -21,6 +21,8 @@ _Value = TypeVar("_Value")
 _STRONG = 8
 """Characters from which on a secret is taken out wherever it stands; a shorter one only as a word of its own, since
 taking every "is" out of a message would tell the secret."""
+_LEAST = 4
+"""Characters below which only the encodings of a secret are taken out: the "t" of "couldn't" is nobody's secret."""
 _PREFIX = 12
 """Characters of a long form by which a part of it, cut off by whoever repeats it, is known."""
 _SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|_KEY|APIKEY|CREDENTIAL", re.IGNORECASE)
@@ -48,7 +50,8 @@ def keep_secret(secret: str, *, user: str = "") -> None:
         strong: set[str] = set()
         weak: set[str] = set()
         for kept, name in _kept:
-            (strong if len(kept) >= _STRONG else weak).update(_written(kept))
+            if len(kept) >= _LEAST:
+                (strong if len(kept) >= _STRONG else weak).update(_written(kept))
             strong.update(form for form in _encoded(kept, name) if len(form) >= _STRONG)
         forms = sorted(strong, key=len, reverse=True)
         # Whole forms first: forms of one secret begin alike, and a part of one must not leave the rest of another.
