@@ -35,6 +35,7 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
 
     :param result: an audit result as a mapping.
     """
+    named = result["provenance"].get("options", {}).get("measures") is not None
     for sentence in finding(dict(result)):
         yield Text(sentence)
     for line in model_lines(result["provenance"]):
@@ -50,7 +51,7 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
         for table in side_by_side(result):
             yield _as_rich(table)
         for row in result["rows"]:
-            if "retrieval" in row and (ranges := tie_ranges(row, _columns([row]))):
+            if "retrieval" in row and (ranges := tie_ranges(row, _columns([row], named=named))):
                 served = LISTS.get(row["retrieval"], row["retrieval"])
                 yield Text(
                     f"{display_name(row['query_language'])} queries, {served}: equal scores leave open {ranges}."
@@ -58,7 +59,7 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     # What is served stands beside the exact figures; the tables below are for the rest of what is known of these.
     rows = [row for row in result["rows"] if "retrieval" not in row]
     for _, group in groupby(rows, key=_table_key):
-        yield _table(list(group))
+        yield _table(list(group), named=named)
 
 
 def fitting(part: Text | Table, console: Console) -> Text | Table:
@@ -164,10 +165,10 @@ def _as_rich(source: Side) -> Table:
     return table
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], *, named: bool) -> Table:
     pool = rows[0]["pool_languages"]
     multi = rows[0]["scenario"] == "multi"
-    columns = _columns(rows)
+    columns = _columns(rows, named=named)
     title = _TITLES[rows[0]["scenario"]].format(pool=", ".join(display_name(tag) for tag in pool))
     if multi:
         size = rows[0]["pool_size"]
@@ -192,8 +193,10 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The measures that a table of these rows shows."""
+def _columns(rows: Sequence[Mapping[str, Any]], *, named: bool) -> list[str]:
+    """The measures that a table of these rows shows: those that were asked for by name, else a choice of all."""
+    if named:
+        return list(dict.fromkeys(name for row in rows for name in row["measures"]))
     cutoffs = [name for name in rows[0]["measures"] if name.startswith("Complete@")]
     headline = [name for name in (*_HEADLINE, *cutoffs) if any(name in row["measures"] for row in rows)]
     told = rows[0]["pool_languages"] if rows[0]["scenario"] == "multi" else []

@@ -50,6 +50,13 @@ def test_the_finding_and_the_table_are_printed_plainly(crossalign: Any, parallel
     assert done.err == ""
 
 
+def test_the_table_shows_the_measures_that_were_asked_for(crossalign: Any, parallel_files: Files) -> None:
+    documents, queries = parallel_files
+    done = crossalign("audit", "--documents", documents, "--queries", queries, "--measures", "NDCG@10,Recall@3")
+    (head,) = [line.split() for line in done.out.splitlines() if "Queries in" in line]
+    assert head == ["Queries", "in", "Queries", "NDCG@10", "Recall@3"]
+
+
 def test_quiet_prints_nothing(crossalign: Any, parallel_files: Files) -> None:
     documents, queries = parallel_files
     done = crossalign("audit", "--documents", documents, "--queries", queries, "--quiet")
