@@ -6,13 +6,13 @@ import json
 import re
 import subprocess
 import sys
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import haystack_crossalign as ca
+from haystack_crossalign.data.benchmarks.sample import sample_folder
 
 FACES = ("audit", "components", "data", "measures", "opensearch", "ranks", "repair", "report", "training")
 EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```\n", re.DOTALL)
@@ -112,23 +112,16 @@ def test_names_that_do_not_exist_are_one_error(files: tuple[Path, Path]) -> None
             ca.audit_collection(collection, **arguments)
 
 
-def test_the_examples_of_the_page_run(
-    project_root: Path, shared_data: Path, offline_model: str, tmp_path: Path
-) -> None:
+def test_the_examples_of_the_page_run(project_root: Path, offline_model: str, tmp_path: Path) -> None:
     page = (project_root / "docs" / "api.md").read_text(encoding="utf-8")
     readme = (project_root / "README.md").read_text(encoding="utf-8")
     for name in ("documents.jsonl", "queries.jsonl"):
         text = re.search(rf"<!-- file: {re.escape(name)} -->\n```\w+\n(.*?)```\n", readme, re.DOTALL)
         assert text is not None
         (tmp_path / name).write_text(text[1], encoding="utf-8")
-    with (shared_data / "train" / "ntrex_16lang.jsonl").open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in islice(file, 0, 480, 12)]
-    lines = [
-        json.dumps({"id": f"{tag}{row['line']}", "text": row[tag], "language": tag, "parallel_id": row["line"]})
-        for row in rows
-        for tag in ("en", "zh")
-    ]
-    (tmp_path / "parallel.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    with (sample_folder() / "documents.jsonl").open(encoding="utf-8") as file:
+        parallel = [line for line in file if json.loads(line).get("language") in ("en", "zh")]
+    (tmp_path / "parallel.jsonl").write_text("".join(parallel), encoding="utf-8")
     code = "\n".join(match["code"] for match in EXAMPLE.finditer(page))
     assert offline_model in code
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
