@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import numpy as np
@@ -139,12 +140,18 @@ def test_wrong_types_name_the_other_component(
         document_embedder.run("a")  # type: ignore[arg-type]
 
 
-def test_the_progress_bar_is_drawn_only_when_asked_for(
-    options: dict[str, Any], documents: list[Document], capsys: pytest.CaptureFixture[str]
+def test_the_progress_bar_is_drawn_on_a_terminal_and_only_when_asked_for(
+    options: dict[str, Any],
+    documents: list[Document],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     embedder = CrossAlignDocumentEmbedder(**options)
     embedder.warm_up()
     capsys.readouterr()
+    embedder.run(documents)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     embedder.run(documents)
     assert "Embedding" in capsys.readouterr().err
     embedder.progress_bar = False

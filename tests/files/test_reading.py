@@ -103,7 +103,7 @@ def test_a_key_twice_is_refused_with_its_line() -> None:
         ('[\n{"a": {"a": 1}},\n{"\\u0061": 1, "a": 2}]', None, "a", 3),
     )
     for text, line, key, expected in cases:
-        with pytest.raises(InputError, match="a key stands twice") as caught:
+        with pytest.raises(InputError, match="duplicate key") as caught:
             parse_json(text, Path("f.json"), line)
         assert (caught.value.seen, caught.value.line) == (key, expected)
 

@@ -60,7 +60,8 @@ def test_two_processes_that_assemble_at_once_get_the_same_whole_server(tmp_path:
     assert [run.returncode for run in runs] == [0, 0]
     (folder,) = folders
     assert (Path(folder) / "bin" / "opensearch").is_file()
-    assert {path.name for path in (Path(folder) / "plugins").iterdir()} == {"opensearch-knn", "opensearch-security"}
+    plugins = {path.name for path in (Path(folder) / "plugins").iterdir()}
+    assert plugins == {"opensearch-knn", "opensearch-security", "neural-search"}
     assert not [path for path in Path(folder).parent.iterdir() if path.name.startswith(".")]
 
 
