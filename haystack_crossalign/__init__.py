@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from haystack_crossalign.api import audit_collection, audit_run, repair_model, train_model
     from haystack_crossalign.audit.compare import Comparison, compare_results
     from haystack_crossalign.audit.result import AuditResult, read_result
-    from haystack_crossalign.data.benchmarks.belebele import read_belebele
-    from haystack_crossalign.data.benchmarks.xquad import read_xquad
     from haystack_crossalign.data.collection import JudgedCollection
+    from haystack_crossalign.data.corpora.belebele import read_belebele
+    from haystack_crossalign.data.corpora.xquad import read_xquad
     from haystack_crossalign.data.formats.beir import read_beir
     from haystack_crossalign.data.formats.read import read_collection
     from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
@@ -81,10 +81,10 @@ __getattr__, __dir__ = lazy_names(
         "opensearch": "",
         "ranks": "",
         "read_beir": "data.formats.beir",
-        "read_belebele": "data.benchmarks.belebele",
+        "read_belebele": "data.corpora.belebele",
         "read_collection": "data.formats.read",
         "read_result": "audit.result",
-        "read_xquad": "data.benchmarks.xquad",
+        "read_xquad": "data.corpora.xquad",
         "repair": "",
         "repair_model": "api",
         "report": "",

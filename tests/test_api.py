@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import haystack_crossalign as ca
-from haystack_crossalign.data.benchmarks.sample import sample_folder
+from haystack_crossalign.data.sample import sample_folder
 
 FACES = ("audit", "components", "data", "measures", "opensearch", "ranks", "repair", "report", "training")
 EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```\n", re.DOTALL)

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
-from haystack_crossalign.data.benchmarks.sample import sample_folder
+from haystack_crossalign.data.sample import sample_folder
 from haystack_crossalign.report.junit import junit_xml
 
 BLOCK = re.compile(r"```(?P<language>\w+)\n(?P<text>.*?)```\n", re.DOTALL)

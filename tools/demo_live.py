@@ -37,7 +37,7 @@ def fill(server: OpenSearchServer, contents: int | None) -> int:
     """
     from haystack import Document, Pipeline
 
-    from haystack_crossalign.data.benchmarks.sample import sample_folder
+    from haystack_crossalign.data.sample import sample_folder
 
     with (sample_folder() / "documents.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]

@@ -10,8 +10,8 @@ import numpy as np
 
 from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario
-from haystack_crossalign.data.benchmarks.xquad import read_xquad
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.corpora.xquad import read_xquad
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import OFFLINE_MODELS
 from haystack_crossalign.repair.matrix_file import VectorMap

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from haystack_crossalign._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from haystack_crossalign.data.benchmarks.belebele import read_belebele
-    from haystack_crossalign.data.benchmarks.xquad import read_xquad
     from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries, Versions
+    from haystack_crossalign.data.corpora.belebele import read_belebele
+    from haystack_crossalign.data.corpora.xquad import read_xquad
     from haystack_crossalign.data.detect import detect_languages
     from haystack_crossalign.data.formats.beir import read_beir
     from haystack_crossalign.data.formats.read import read_collection
@@ -39,10 +39,10 @@ __getattr__, __dir__ = lazy_names(
         "Versions": "collection",
         "detect_languages": "detect",
         "read_beir": "formats.beir",
-        "read_belebele": "benchmarks.belebele",
+        "read_belebele": "corpora.belebele",
         "read_collection": "formats.read",
         "read_qrels": "formats.trec",
         "read_run": "formats.run_files",
-        "read_xquad": "benchmarks.xquad",
+        "read_xquad": "corpora.xquad",
     },
 )

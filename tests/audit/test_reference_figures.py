@@ -16,8 +16,8 @@ import pytest
 
 from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario
-from haystack_crossalign.data.benchmarks.xquad import read_xquad
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.corpora.xquad import read_xquad
 from haystack_crossalign.models.encoder import Encoder
 
 MAX_TOKENS = 256

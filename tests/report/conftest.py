@@ -24,8 +24,8 @@ from haystack_crossalign.audit.result_lists import audit_run
 from haystack_crossalign.audit.run import audit_vectors, embed_collection
 from haystack_crossalign.audit.scenarios import plan_scenarios
 from haystack_crossalign.audit.trec import trec_run
-from haystack_crossalign.data.benchmarks.xquad import read_xquad
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.corpora.xquad import read_xquad
 from haystack_crossalign.data.detect import detect_languages
 from haystack_crossalign.data.formats.run_files import read_run
 from haystack_crossalign.languages import UNDETERMINED

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from haystack_crossalign.data.benchmarks.sample import read_sample
+from haystack_crossalign.data.sample import read_sample
 
 LANGUAGES = ("ar", "en", "es", "zh")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from requirements import require
 
-from haystack_crossalign.data.benchmarks.sample import sample_folder
+from haystack_crossalign.data.sample import sample_folder
 
 DEMO = Path(__file__).resolve().parents[2] / "tools" / "demo_live.py"
 

@@ -38,7 +38,7 @@ def demo(
     from haystack_crossalign.audit.scenarios import plan_scenarios
     from haystack_crossalign.cli.shared.prepare import ModelOptions
     from haystack_crossalign.cli.shared.session import Session
-    from haystack_crossalign.data.benchmarks.sample import read_sample
+    from haystack_crossalign.data.sample import read_sample
 
     outputs = Outputs(json=json_file, report=report)
     outputs.check()

@@ -140,8 +140,8 @@ def read_benchmark(dataset: str, data: str, languages: str, pool: str) -> Judged
     :param data: a folder, or a name on the hub behind ``hf:``.
     :raises InputError: when the folder lacks a language's file or a file is damaged.
     """
-    from haystack_crossalign.data.benchmarks.belebele import read_belebele
-    from haystack_crossalign.data.benchmarks.xquad import read_xquad
+    from haystack_crossalign.data.corpora.belebele import read_belebele
+    from haystack_crossalign.data.corpora.xquad import read_xquad
 
     read = {"xquad": read_xquad, "belebele": read_belebele}[dataset]
     return read(data, split_names(languages) or (), pool=pool)

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from haystack_crossalign.data.benchmarks.base import (
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.corpora.base import (
     BenchmarkData,
     BenchmarkFormat,
     Rows,
     available_languages,
     read_benchmark,
 )
-from haystack_crossalign.data.benchmarks.parallel import ParallelRow, ParallelText
-from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.corpora.parallel import ParallelRow, ParallelText
 from haystack_crossalign.data.formats.jsonl import records
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import TextFile

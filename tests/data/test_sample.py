@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.data.benchmarks.sample import read_sample, sample_folder
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.sample import read_sample, sample_folder
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.text.detection import LanguageDetector
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haystack_crossalign.data.benchmarks.belebele import belebele_languages, read_belebele
+from haystack_crossalign.data.corpora.belebele import belebele_languages, read_belebele
 from haystack_crossalign.errors import ExternalError
 
 PAGES = [("https://w.example/b", 1), ("https://w.example/b", 2), ("https://w.example/a", 1)]

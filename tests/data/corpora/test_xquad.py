@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from haystack_crossalign.data.benchmarks.xquad import read_xquad, xquad_languages
+from haystack_crossalign.data.corpora.xquad import read_xquad, xquad_languages
 
 
 def squad(*passages: tuple[str, list[tuple[str, str]]]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from haystack_crossalign.data.formats.read import read_collection
 
 def sample_folder() -> Path:
     """Folder with ``documents.jsonl`` and ``queries.jsonl``; its README.md says what they hold."""
-    return Path(__file__).resolve().parents[2] / "sample"
+    return Path(__file__).resolve().parents[1] / "sample"
 
 
 def read_sample() -> JudgedCollection:

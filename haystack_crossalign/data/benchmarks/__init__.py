@@ -1,1 +1,0 @@
-"""Published parallel data sets: XQuAD, Belebele, and the sample that ships with the package."""
