@@ -125,6 +125,9 @@ def _notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
     levels = [(one.get("judgments") or {}).get("relevance_level", 1) for one in data]
     if levels[0] != levels[1]:
         notes.append(f"A document counts as relevant from grade {levels[0]} before and from grade {levels[1]} after.")
+    gains = [one["judgments"]["gain"] for one in data if "judgments" in one]
+    if len(set(gains)) > 1:
+        notes.append(f"The gains of NDCG are {gains[0]} before and {gains[1]} after.")
     if data[0].get("left_out") != data[1].get("left_out"):
         notes.append("Other rows of the files were left out before than after.")
     if a.provenance.get("run") != b.provenance.get("run"):

@@ -81,7 +81,7 @@ def describe_data(collection: JudgedCollection) -> dict[str, Any]:
         data["detection"] = asdict(collection.detection)
     if collection.graded:
         grades = [grade for row in collection.grades or () for grade in row.values()]
-        data["judgments"] = describe_judgments(grades, collection.relevance_level, gain="linear")
+        data["judgments"] = describe_judgments(grades, collection.relevance_level)
     if collection.titles is not None:
         field, documents = collection.titles
         data["titles"] = {"field": field, "documents": documents}
@@ -90,17 +90,16 @@ def describe_data(collection: JudgedCollection) -> dict[str, Any]:
     return data
 
 
-def describe_judgments(grades: Iterable[Grade], level: int, *, gain: str) -> dict[str, Any]:
-    """Grades of judgments as a JSON-ready mapping.
+def describe_judgments(grades: Iterable[Grade], level: int) -> dict[str, Any]:
+    """Grades of judgments as a JSON-ready mapping; the gain of NDCG is the grade.
 
     :param grades: the grade of every judgment.
     :param level: least grade of a relevant document.
-    :param gain: ``linear`` where the gain of NDCG is the grade, ``binary`` where it is 1 for every relevant document.
     """
     counts = Counter(grades)
     return {
         "relevance_level": level,
-        "gain": gain,
+        "gain": "linear",
         "grades": {f"{grade:g}": counts[grade] for grade in sorted(counts)},
     }
 

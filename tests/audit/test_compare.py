@@ -165,3 +165,17 @@ def test_results_that_order_ties_by_different_rules_are_noted(make_row: Any, mak
     assert compare_results(after, after).notes == []
     free = one_row(make_row, make_result, [10.0, 20.0], queries=2)
     assert compare_results(free, replace(free, provenance=after.provenance)).notes == []
+
+
+def test_other_gains_and_levels_are_said(make_row: Any, make_result: Any) -> None:
+    def result(gain: str, level: int) -> Any:
+        plain = one_row(make_row, make_result, [1.0, 2.0])
+        judgments = {"relevance_level": level, "gain": gain, "grades": {"1": 1, "2": 1}}
+        data = {**plain.provenance["data"], "judgments": judgments}
+        return replace(plain, provenance={**plain.provenance, "data": data})
+
+    assert compare_results(result("linear", 1), result("linear", 1)).notes == []
+    assert compare_results(result("binary", 1), result("linear", 2)).notes == [
+        "A document counts as relevant from grade 1 before and from grade 2 after.",
+        "The gains of NDCG are binary before and linear after.",
+    ]

@@ -157,7 +157,8 @@ class Session:
         from haystack_crossalign.data.formats.run_files import format_qrels
 
         def trec() -> dict[str, str]:
-            return {} if self.outputs.qrels is None else {"qrels": format_qrels(queries.ids, queries.relevant)}
+            judged = queries.judged if queries.grades is None else queries.grades
+            return {} if self.outputs.qrels is None else {"qrels": format_qrels(queries.ids, judged)}
 
         self._finish(result, trec, more=more, gate=not partial)
         if partial and self.conditions:

@@ -64,7 +64,8 @@ def identity(
     vectors = queries.vectors if queries.vectors is not None else np.zeros((0, 0), dtype=np.float32)
     return {
         "index (uuid, documents, sequence number)": fingerprint(state.to_dict()["indices"]),
-        "queries": fingerprint([queries.ids, queries.languages, queries.texts, queries.relevant, queries.kind]),
+        "queries": fingerprint([queries.ids, queries.languages, queries.texts, queries.judged, queries.kind]),
+        "judgments": fingerprint([queries.grades, queries.relevance_level]),
         "vectors of the queries": fingerprint([list(vectors.shape), vectors.tobytes().hex()]),
         "model": fingerprint(model),
         "options": fingerprint(

@@ -12,7 +12,7 @@ from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.measures import Measure
 from haystack_crossalign.opensearch.audit.parallel import parallel_block
-from haystack_crossalign.opensearch.audit.rows import Texts, task_rows
+from haystack_crossalign.opensearch.audit.rows import Texts, relevant_part, task_rows
 from haystack_crossalign.opensearch.audit.tasks import Task
 from haystack_crossalign.opensearch.audit.units import Measurer, Record
 from haystack_crossalign.opensearch.index.pool import IndexView
@@ -111,7 +111,8 @@ def rows_without_ranks(work: Work) -> list[str]:
             own = [
                 record for place, record in records.items() if task.queries.languages[place] == scenario.query_language
             ]
-            if own and not any(record["exact"]["ranks"] for record in own):
+            level = task.queries.relevance_level
+            if own and not any(relevant_part(record["exact"], level)["ranks"] for record in own):
                 counts = Counter(reason for record in own for _, reason in record["unranked"])
                 reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
                 sentences.append(

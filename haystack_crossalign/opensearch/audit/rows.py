@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,12 @@ from haystack_crossalign.opensearch.audit.units import Record
 from haystack_crossalign.opensearch.index.groups import members_by_id, stored_text
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.queries import LiveQueries
-from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
+from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable, with_gains
 
 _UNBIASED = (MaxAtR, RankOf, Intrusion)
+_BY_VERSION = frozenset(
+    ("versions", "ranks", "optimistic", "pessimistic", "above", "higher", "tied", "low", "high", "gains")
+)
 _Z95 = 1.959963984540054
 
 
@@ -112,18 +116,19 @@ def task_rows(
         if not places:
             continue
         queries = select(task.queries, places)
+        level = queries.relevance_level
         own = [records[place] for place in places]
         exact = [record["exact"] for record in own]
-        table = part_table(exact, queries.languages, pool_languages=pool_languages, pool_size=pool_size)
+        table = part_table(exact, queries.languages, pool_languages=pool_languages, pool_size=pool_size, level=level)
         row = _row(scenario, table, queries, [record["shown"] for record in own], texts)
         if sample is not None:
-            row = _sampled(row, exact, own, sample, retrievals)
+            row = _sampled(row, own, level, sample, retrievals)
         yield row
         for name in retrievals:
             live = [record["live"][name] for record in own if name in record.get("live", {})]
             if len(live) < len(own):
                 continue
-            table = part_table(live, queries.languages, pool_languages=pool_languages, pool_size=pool_size)
+            table = part_table(live, queries.languages, pool_languages=pool_languages, pool_size=pool_size, level=level)
             recall = _recall([part["recall"] for part in live], top, samples, seed)
             yield replace(
                 _row(scenario, table, queries, [part["shown"] for part in live], texts),
@@ -132,7 +137,12 @@ def task_rows(
 
 
 def part_table(
-    parts: Sequence[Record], query_languages: Sequence[str], *, pool_languages: Sequence[str], pool_size: int
+    parts: Sequence[Record],
+    query_languages: Sequence[str],
+    *,
+    pool_languages: Sequence[str],
+    pool_size: int,
+    level: int = 1,
 ) -> RankTable:
     """A table from the records of its queries; estimated ranks are rounded.
 
@@ -140,6 +150,7 @@ def part_table(
     :param query_languages: normalised languages of the queries.
     :param pool_languages: normalised languages of the pool.
     :param pool_size: number of versions in the pool.
+    :param level: least gain of a relevant version, where the parts have gains.
     """
     tags = {*query_languages, *pool_languages}
     for part in parts:
@@ -152,6 +163,7 @@ def part_table(
     columns = {name: np.full(shape, ABSENT, dtype=np.int32) for name in ("ranks", "optimistic", "pessimistic")}
     counts = {name: np.zeros((*shape, len(languages)), dtype=np.int32) for name in ("above", "higher", "tied")}
     top_versions = np.zeros((len(parts), len(languages)), dtype=np.int32)
+    gains = np.zeros(shape)
     for query, part in enumerate(parts):
         for column, tag in enumerate(part["versions"]):
             relevant[query, column] = code[tag]
@@ -165,9 +177,10 @@ def part_table(
                     array[query, column, code[other]] = round(count)
         for other, count in part.get("top_versions", {} if part["top"] is None else {part["top"]: 1}).items():
             top_versions[query, code[other]] = count
+        gains[query, : len(part.get("gains", ()))] = part.get("gains", ())
     has_ties = bool(counts["tied"].any())
     live = bool(parts) and "depth" in parts[0]
-    return RankTable(
+    table = RankTable(
         languages=languages,
         query_languages=np.array([code[tag] for tag in query_languages], dtype=np.int32),
         relevant_languages=relevant,
@@ -184,6 +197,19 @@ def part_table(
         higher=counts["higher"] if has_ties else None,
         tied=counts["tied"] if has_ties else None,
     )
+    return with_gains(table, gains, level) if any("gains" in part for part in parts) else table
+
+
+def relevant_part(part: Record, level: int) -> Record:
+    """A record's part with its relevant versions alone, in their order.
+
+    :param part: ``exact`` of a record, or what ``live`` holds for one retrieval.
+    :param level: least gain of a relevant version, where the part has gains.
+    """
+    if "gains" not in part:
+        return part
+    kept = [gain >= level for gain in part["gains"]]
+    return {name: list(compress(value, kept)) if name in _BY_VERSION else value for name, value in part.items()}
 
 
 def _tops(parts: Sequence[Record], code: Mapping[str, int]) -> NDArray[np.int32] | None:
@@ -241,7 +267,7 @@ def _recall(values: Sequence[float | None], k: int, samples: int, seed: int) -> 
 
 
 def _sampled(
-    row: RankedRow, parts: Sequence[Record], records: Sequence[Record], sample: float, retrievals: Sequence[str]
+    row: RankedRow, records: Sequence[Record], level: int, sample: float, retrievals: Sequence[str]
 ) -> RankedRow:
     """The row with measures of the estimated ranks where rounding them would make a difference.
 
@@ -253,7 +279,8 @@ def _sampled(
     above = row.table.above.astype(np.float64)
     code = {tag: number for number, tag in enumerate(row.table.languages)}
     deepest, low, high, variances = [], [], [], []
-    for query, (part, record) in enumerate(zip(parts, records, strict=True)):
+    for query, record in enumerate(records):
+        part = relevant_part(record["exact"], level)
         ranks[query, : len(part["ranks"])] = part["ranks"]
         for column, counts in enumerate(part["above"]):
             for tag, count in counts.items():
@@ -264,7 +291,11 @@ def _sampled(
         others = part["ranks"][last] - len(part["ranks"])
         deepest.append(part["ranks"][last])
         # A version that a list of nearest neighbours holds at rank r has r - 1 documents above it for certain.
-        found = [record["live"][name]["ranks"] for name in retrievals if name == "knn" and name in record["live"]]
+        found = [
+            relevant_part(record["live"][name], level)["ranks"]
+            for name in retrievals
+            if name == "knn" and name in record["live"]
+        ]
         bounds = [values[last] for values in found if len(values) == len(part["ranks"]) and values[last] is not None]
         low.append(max([part["low"][last], *bounds]))
         high.append(max(part["high"][last], low[-1]))

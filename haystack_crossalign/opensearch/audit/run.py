@@ -309,11 +309,11 @@ class IndexAudit:
         }
 
     def _members(self, view: IndexView, queries: LiveQueries) -> dict[str, Member]:
-        return members_by_id(view, {name for names in queries.relevant for name in names})
+        return members_by_id(view, {name for names in queries.judged for name in names})
 
     def _tasks(self, view: IndexView, queries: LiveQueries, members: dict[str, Member]) -> list[Task]:
         options = self.options
-        gone = {name for names in queries.relevant for name in names} - members.keys()
+        gone = {name for names in queries.judged for name in names} - members.keys()
         undetermined = view.tag(None)
         # What was deleted since the queries were made has no language; the counting says that it is not there.
         members |= {name: Member(name, undetermined, None, {}) for name in gone}

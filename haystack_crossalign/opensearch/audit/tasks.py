@@ -16,7 +16,8 @@ from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
-from haystack_crossalign.opensearch.live.queries import LiveQueries, versions_of
+from haystack_crossalign.opensearch.live.judgments import versions_of
+from haystack_crossalign.opensearch.live.queries import LiveQueries
 
 _LEAST_TOPS = 10
 
@@ -181,21 +182,20 @@ def select(queries: LiveQueries, positions: Sequence[int]) -> LiveQueries:
         ids=some(queries.ids),
         languages=some(queries.languages),
         texts=some(queries.texts),
-        relevant=some(queries.relevant),
+        judged=some(queries.judged),
+        grades=None if queries.grades is None else some(queries.grades),
         versions=some(queries.versions),
         groups=some(queries.groups),
         vectors=None if queries.vectors is None else queries.vectors[np.array(positions, dtype=np.int64)],
     )
 
 
-def with_relevant(
-    queries: LiveQueries, relevant: Sequence[Sequence[str]], members: Mapping[str, Member]
-) -> LiveQueries:
-    """The queries with other relevant documents."""
+def with_judged(queries: LiveQueries, judged: Sequence[Sequence[str]], members: Mapping[str, Member]) -> LiveQueries:
+    """The queries with some of their judged documents."""
     return replace(
         queries,
-        relevant=tuple(tuple(names) for names in relevant),
-        versions=tuple(versions_of([members[name] for name in names]) for names in relevant),
+        judged=tuple(tuple(names) for names in judged),
+        versions=tuple(versions_of([members[name] for name in names]) for names in judged),
     )
 
 
@@ -210,15 +210,13 @@ def _task(
 ) -> Task:
     asked = {row.query_language for row in rows}
     kept: list[int] = []
-    relevant: list[tuple[str, ...]] = []
-    for position, language in enumerate(queries.languages):
-        names = queries.relevant[position]
-        if not whole:
-            names = tuple(name for name in names if members[name].language in tags)
-        if language in asked and names:
+    judged: list[tuple[str, ...]] = []
+    for position, (language, relevant) in enumerate(zip(queries.languages, queries.relevant, strict=True)):
+        if language in asked and (whole or any(members[name].language in tags for name in relevant)):
             kept.append(position)
-            relevant.append(names)
-    here = with_relevant(select(queries, kept), relevant, members)
+            names = queries.judged[position]
+            judged.append(names if whole else tuple(name for name in names if members[name].language in tags))
+    here = with_judged(select(queries, kept), judged, members)
     empty = [row.query_language for row in rows if row.query_language not in here.languages]
     if empty:
         raise InputError(

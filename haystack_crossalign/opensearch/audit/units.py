@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.audit.pacing import Pace
-from haystack_crossalign.opensearch.audit.tasks import Task, Unit, select, with_relevant
+from haystack_crossalign.opensearch.audit.tasks import Task, Unit, select, with_judged
 from haystack_crossalign.opensearch.exact.counting import count_ranks
 from haystack_crossalign.opensearch.exact.ranked import Unranked
 from haystack_crossalign.opensearch.exact.sampling import SampledRanks, estimate_ranks
@@ -29,9 +29,10 @@ Record = dict[str, Any]
 
 - ``exact``: ``versions`` (languages), ``ranks``, ``optimistic``, ``pessimistic``, ``above`` (by language) for each
   ranked version, and ``top`` (language at rank 1); where scores tie also ``higher`` and ``tied`` (by language) for each
-  version, and ``top_versions`` (by language). With a sample the ranks are estimates, with ``low`` and ``high``.
+  version, and ``top_versions`` (by language). With a sample the ranks are estimates, with ``low`` and ``high``. Where
+  judgments are graded, these are all judged versions, each with its gain in ``gains``.
 - ``shown``: the first hits of the exact ranking as [id, score, language, group]; null where they were not asked for.
-- ``unranked``: [id or version, reason] of relevant ones that the pool lacks.
+- ``unranked``: [id or version, reason] of judged ones that the pool lacks.
 - ``live``: by the name of the retrieval the same as ``exact``, with ranks null below the end of the list, its
   ``depth``, whether it ``ended`` by itself, its ``recall`` (null where it was not measured), its first hits ``shown``.
 """
@@ -60,7 +61,7 @@ class Measurer:
 
     :param task: pool and queries.
     :param retrievals: the live lists to ask for.
-    :param members: language and group of every relevant document.
+    :param members: language and group of every judged document.
     :param options: how.
     :param pace: budget of the load.
     :param with_top: positions within the task of the queries whose exact top is asked for; None for all.
@@ -138,18 +139,19 @@ class Measurer:
     def _exact(self, queries: LiveQueries, first: int, records: list[Record]) -> list[set[str]]:
         """Exact or estimated ranks; answers the names of the relevant ones without a rank for each query."""
         options, view = self._options, self.task.view
+        gains = queries.gains(self._members, by_version=self.chunked)
         if options.sample is not None:
             estimated = estimate_ranks(
                 view,
                 queries.vectors if queries.vectors is not None else [],
-                queries.relevant,
+                queries.judged,
                 probability=options.sample,
                 seed=options.seed,
                 first_query=first,
                 batch=max(len(queries), 1),
                 concurrent=options.concurrent,
             )
-            for record, part in zip(records, _estimated_parts(estimated), strict=True):
+            for record, part in zip(records, _estimated_parts(estimated, gains), strict=True):
                 record["exact"] = part
             missing: Sequence[Unranked] = estimated.unranked
         else:
@@ -168,14 +170,14 @@ class Measurer:
                 else count_ranks(
                     view,
                     queries.vectors if queries.vectors is not None else [],
-                    queries.relevant,
+                    queries.judged,
                     query_languages=queries.languages,
                     top_language=True,
                     batch=max(len(queries), 1),
                     concurrent=options.concurrent,
                 )
             )
-            for record, part in zip(records, _table_parts(counted.table), strict=True):
+            for record, part in zip(records, _table_parts(counted.table, gains), strict=True):
                 record["exact"] = part
             missing = counted.unranked
         names: list[set[str]] = [set() for _ in records]
@@ -237,14 +239,15 @@ class Measurer:
             asked=asked,
         )
         known = dict(zip(places, recall.tolist(), strict=True))
-        for place, (record, part) in enumerate(zip(records, _table_parts(table), strict=True)):
+        gains = queries.gains(self._members, by_version=self.chunked)
+        for place, (record, part) in enumerate(zip(records, _table_parts(table, gains), strict=True)):
             value = known.get(place, math.nan)
             part["recall"] = None if math.isnan(value) else value
             part["shown"] = _shown(lists[place], options.top)
             record.setdefault("live", {})[retrieval.name] = part
 
     def _without(self, queries: LiveQueries, unranked: Sequence[set[str]]) -> LiveQueries:
-        """The queries without the relevant documents that the pool lacks: no list could hold them."""
+        """The queries without the judged documents that the pool lacks: no list could hold them."""
         if not any(unranked):
             return queries
 
@@ -253,11 +256,11 @@ class Measurer:
             unit = Version.of(name, member.language, member.group).name if self.chunked else name
             return unit not in lacking
 
-        relevant = [
+        judged = [
             [name for name in names if kept(name, lacking)]
-            for names, lacking in zip(queries.relevant, unranked, strict=True)
+            for names, lacking in zip(queries.judged, unranked, strict=True)
         ]
-        return with_relevant(queries, relevant, self._members)
+        return with_judged(queries, judged, self._members)
 
     def _version_pool(self) -> VersionPool:
         if self._versions is None:
@@ -265,8 +268,8 @@ class Measurer:
         return self._versions
 
 
-def _table_parts(table: RankTable) -> list[Record]:
-    """One record for each query of a table."""
+def _table_parts(table: RankTable, gains: Sequence[Sequence[float]] | None = None) -> list[Record]:
+    """One record for each query of a table, whose columns have these gains."""
     parts = []
     for query in range(len(table.ranks)):
         columns = [column for column, rank in enumerate(table.ranks[query].tolist()) if rank != ABSENT]
@@ -284,6 +287,8 @@ def _table_parts(table: RankTable) -> list[Record]:
             part[name] = [values[column] if values[column] > 0 else None for column in columns]
         top = -1 if table.top_language is None else int(table.top_language[query])
         part["top"] = table.languages[top] if top >= 0 else None
+        if gains is not None:
+            part["gains"] = [gains[query][column] for column in columns]
         if table.depth is not None:
             part["depth"] = int(table.depth[query])
             part["ended"] = bool(table.ended is not None and table.ended[query])
@@ -295,7 +300,7 @@ def _counts(table: RankTable, counts: NDArray[np.int32]) -> dict[str, int]:
     return {table.languages[code]: count for code, count in enumerate(counts.tolist()) if count}
 
 
-def _estimated_parts(estimated: SampledRanks) -> list[Record]:
+def _estimated_parts(estimated: SampledRanks, gains: Sequence[Sequence[float]] | None) -> list[Record]:
     parts = []
     for query in range(len(estimated.ranks)):
         columns = np.flatnonzero(~np.isnan(estimated.ranks[query])).tolist()
@@ -314,6 +319,8 @@ def _estimated_parts(estimated: SampledRanks) -> list[Record]:
             values = getattr(estimated, name)[query].tolist()
             part[name] = [values[column] for column in columns]
         part["optimistic"] = part["pessimistic"] = part["ranks"]
+        if gains is not None:
+            part["gains"] = [gains[query][column] for column in columns]
         part["top"] = None
         parts.append(part)
     return parts

@@ -24,7 +24,8 @@ from haystack_crossalign.opensearch.index.groups import (
     stored_value,
 )
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
-from haystack_crossalign.opensearch.live.queries import LiveQueries, no_judgments, versions_of
+from haystack_crossalign.opensearch.live.judgments import no_judgments, versions_of
+from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.text.detection import LanguageDetector
 from haystack_crossalign.text.sentences import LEAST_LETTERS, first_sentence, letters, one_line
 
@@ -96,7 +97,7 @@ def known_item_probes(
         ids=tuple(f"{probe.group}:{probe.language}" for probe in probes),
         languages=tuple(probe.language for probe in probes),
         texts=tuple(probe.text for probe in probes),
-        relevant=tuple(tuple(one.identifier for one in members[probe.group]) for probe in probes),
+        judged=tuple(tuple(one.identifier for one in members[probe.group]) for probe in probes),
         versions=tuple(versions_of(members[probe.group]) for probe in probes),
         groups=tuple(probe.group for probe in probes),
         kind="known-item",

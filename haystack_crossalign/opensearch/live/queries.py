@@ -14,13 +14,21 @@ from numpy.typing import NDArray
 from haystack_crossalign.audit.provenance import describe_judgments, describe_omissions
 from haystack_crossalign.audit.run import Embedder
 from haystack_crossalign.data.formats.read import read_given_judgments, read_query_file
-from haystack_crossalign.data.judgments import Grade, Qrels, QueryFile, judgments_by_query
+from haystack_crossalign.data.judgments import Grade, QueryFile
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.exact.versions import Version
-from haystack_crossalign.opensearch.index.groups import Member, group_members, members_by_id
+from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.judgments import (
+    answerable_positions,
+    find_named,
+    judged_members,
+    named_documents,
+    no_judgments,
+    versions_of,
+)
 from haystack_crossalign.text.detection import LanguageDetector
 
 
@@ -31,13 +39,16 @@ class LiveQueries:
     :param ids: unique ids.
     :param languages: normalised language of each query.
     :param texts: what is asked.
-    :param relevant: ids of each query's relevant documents, at least one, ascending (as bytes); with chunks, all
-        chunks of the relevant versions where a group was named or expanded.
-    :param versions: versions of each query's relevant documents, ascending, for
+    :param judged: ids of each query's documents with a grade above 0, all of which are ranked, ascending (as bytes);
+        with chunks, all chunks of the versions where a group was named or expanded.
+    :param versions: versions of these documents, ascending, for
         `haystack_crossalign.opensearch.exact.versions.count_version_ranks`.
     :param groups: parallel group that each query asks for; None where there is none, or where there are several.
     :param kind: where the judgments come from: ``judged`` (document ids), ``group`` (a group for each query), or
         ``known-item`` (probes made from the index itself).
+    :param grades: for each query the grades of its judged documents by their ids, those of grade 0 included; None where
+        every judgment is a plain "relevant", which is grade 1.
+    :param relevance_level: least grade of a relevant document; each query has at least one.
     :param vectors: float32 [Q, dimension], or None where the queries are still to be embedded.
     :param notes: what was left out and why, in sentences for the report.
     :param described: grades of the judgments and what was left out of the files, for the provenance of the data.
@@ -46,10 +57,12 @@ class LiveQueries:
     ids: tuple[str, ...]
     languages: tuple[str, ...]
     texts: tuple[str, ...]
-    relevant: tuple[tuple[str, ...], ...]
+    judged: tuple[tuple[str, ...], ...]
     versions: tuple[tuple[Version, ...], ...]
     groups: tuple[str | None, ...]
     kind: Literal["judged", "group", "known-item"]
+    grades: tuple[Mapping[str, Grade], ...] | None = None
+    relevance_level: int = 1
     vectors: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
     described: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +73,43 @@ class LiveQueries:
     @property
     def chunked(self) -> bool:
         """Whether a relevant version has several documents, so that versions have to be ranked and not documents."""
-        return any(len(ids) > len(set(versions)) for ids, versions in zip(self.relevant, self.versions, strict=True))
+        return any(len(ids) > len(set(versions)) for ids, versions in zip(self.judged, self.versions, strict=True))
+
+    @property
+    def relevant(self) -> tuple[tuple[str, ...], ...]:
+        """Ids of each query's relevant documents, ascending (as bytes)."""
+        if self.grades is None:
+            return self.judged
+        return tuple(
+            tuple(name for name in names if grades[name] >= self.relevance_level)
+            for names, grades in zip(self.judged, self.grades, strict=True)
+        )
+
+    @property
+    def graded(self) -> bool:
+        """Whether a judgment says more than relevant or not: a gain other than 1, or one below the relevance level."""
+        return self.grades is not None and _graded(self.grades, self.relevance_level)
+
+    def gains(self, members: Mapping[str, Member], *, by_version: bool) -> list[list[float]] | None:
+        """Gains of the judged documents or versions of each query; None where judgments are not graded.
+
+        The gain of a version is the highest grade of its documents.
+
+        :param members: language and group of every judged document.
+        :param by_version: whether versions are ranked.
+        :returns: in the order of ``judged``, or of ``versions``.
+        """
+        if self.grades is None or not self.graded:
+            return None
+        gains = []
+        for names, grades in zip(self.judged, self.grades, strict=True):
+            best: dict[Version | str, float] = {}
+            for name in names:
+                one = members[name]
+                unit = Version.of(name, one.language, one.group) if by_version else name
+                best[unit] = max(float(grades[name]), best.get(unit, 0.0))
+            gains.append([best[unit] for unit in (sorted(best) if by_version else best)])
+        return gains
 
     def parallel(self) -> NDArray[np.int64]:
         """int64 [Q], which queries are translations of each other: those of one group, one for each language.
@@ -111,13 +160,15 @@ def read_live_queries(
         path, language_field=language_field, group_field=group_field, default_language=default, log=log
     )
     given = read_given_judgments(qrels, workbench, file, log=log)
-    file, named, grades = _named_documents(file, given, relevance_level, log)
+    file, named = named_documents(file, given, log)
     if not any(named) and not any(row.group for row in file.rows):
         raise no_judgments(file.path, group_field)
-    file, named, members = _find_named(view, file, named, file.path if given is None else given.path, log)
-    relevant, groups = _relevant_members(view, file, named, members, group_field, expand_groups=expand_groups, log=log)
+    source = file.path if given is None else given.path
+    file, named, members = find_named(view, file, named, source, log)
+    judged, groups = judged_members(view, file, named, members, group_field, expand_groups=expand_groups, log=log)
+    answerable = answerable_positions(file, judged, relevance_level, log, source)
     languages, unclear = _languages(view, file)
-    kept = [number for number, tag in enumerate(languages) if tag != UNDETERMINED and relevant[number]]
+    kept = [number for number in answerable if languages[number] != UNDETERMINED]
     if not kept:
         raise InputError(
             "the language of no query is clear",
@@ -126,168 +177,37 @@ def read_live_queries(
             seen=file.rows[0].text,
             allowed="queries that name their language, or texts of some words",
         )
+    grades = tuple(judged[number].grades for number in kept)
+    plain = all(grade == 1 for row in grades for grade in row.values())
     return LiveQueries(
         ids=tuple(file.rows[number].id for number in kept),
         languages=tuple(languages[number] for number in kept),
         texts=tuple(file.rows[number].text for number in kept),
-        relevant=tuple(tuple(one.identifier for one in relevant[number]) for number in kept),
-        versions=tuple(versions_of(relevant[number]) for number in kept),
+        judged=tuple(tuple(one.identifier for one in judged[number].members) for number in kept),
+        versions=tuple(versions_of(judged[number].members) for number in kept),
         groups=tuple(groups[number] for number in kept),
         kind="judged" if any(named) else "group",
+        grades=None if plain and relevance_level == 1 else grades,
+        relevance_level=relevance_level,
         vectors=None if file.vectors is None else file.vectors[np.array(kept, dtype=np.int64)],
         notes=unclear,
         described=_described(grades, relevance_level, log),
     )
 
 
-def no_judgments(source: str | Path | None, group_field: str) -> InputError:
-    """The error for an audit that could not tell what is relevant, with what can be done."""
-    return InputError(
-        "nothing says which documents are relevant",
-        source=source,
-        field="relevant",
-        allowed=f"queries with document ids in 'relevant', or with a parallel group in '{group_field}'; a qrels file; "
-        "or an index whose documents name their parallel group in a keyword field (--group-field): probes are "
-        "then made from it without any queries",
-    )
+def _graded(grades: Sequence[Mapping[str, Grade]], level: int) -> bool:
+    return level != 1 or any(grade > 0 and grade != 1 for row in grades for grade in row.values())
 
 
-def versions_of(members: Sequence[Member]) -> tuple[Version, ...]:
-    """The versions that documents belong to, ascending; a document without a group is one of its own."""
-    return tuple(sorted({Version.of(one.identifier, one.language, one.group) for one in members}))
-
-
-def _named_documents(
-    file: QueryFile, given: Qrels | None, level: int, log: ReadingLog
-) -> tuple[QueryFile, list[tuple[str, ...]], list[Grade]]:
-    """The queries that can be asked, the ids of relevant documents that are named for each, and all grades."""
-    by_query = None if given is None else judgments_by_query(file, given, log=log)
-    kept: list[int] = []
-    named: list[tuple[str, ...]] = []
-    every: list[Grade] = []
-    for number, row in enumerate(file.rows):
-        if by_query is None or given is None:
-            grades = dict(row.grades or {})
-        else:
-            grades = {one.document: one.grade for one in by_query[row.id]}
-            if not grades and row.group is None:
-                error = InputError(
-                    f"query without judgment in {given.path.name}",
-                    source=file.path,
-                    line=row.line,
-                    field="id",
-                    seen=row.id,
-                    allowed="queries with at least one judgment",
-                )
-                log.refuse("query", error, reason="no judgment", name=row.id)
-                continue
-        ids = tuple(one for one, grade in grades.items() if grade >= level)
-        if grades and not ids and row.group is None:
-            log.leave_out("query", f"no document of grade {level} or more", row.id)
-            continue
-        kept.append(number)
-        named.append(ids)
-        every += grades.values()
-    return (file if len(kept) == len(file.rows) else file.select(kept)), named, every
-
-
-def _find_named(
-    view: IndexView, file: QueryFile, named: list[tuple[str, ...]], source: Path, log: ReadingLog
-) -> tuple[QueryFile, list[tuple[str, ...]], dict[str, Member]]:
-    """The named documents, all of which the index must hold; else, where invalid rows are left out, without the rest"""
-    members = members_by_id(view, {one for ids in named for one in ids})
-    missing = [(row, one) for row, ids in zip(file.rows, named, strict=True) for one in ids if one not in members]
-    if not missing:
-        return file, named, members
-    for row, identifier in missing:
-        others = f" ({len(missing) - 1} other relevant documents are not there either)" if len(missing) > 1 else ""
-        error = InputError(
-            f"query '{row.id}' names a relevant document that the index does not hold{others}",
-            source=source,
-            line=row.line if source == file.path else None,
-            field="relevant",
-            seen=identifier,
-            allowed="ids as the index stores them; where documents were written again under other ids, name their "
-            "parallel group instead",
-        )
-        log.refuse("judgment", error, reason="document not in the index", name=f"{row.id} {identifier}")
-    found = [tuple(one for one in ids if one in members) for ids in named]
-    kept = [number for number, row in enumerate(file.rows) if found[number] or row.group is not None]
-    for number in sorted(set(range(len(file.rows))) - set(kept)):
-        log.leave_out("query", "no relevant document in the index", file.rows[number].id)
-    if not kept:
-        raise InputError("the index holds none of the relevant documents", source=source, field="relevant")
-    return file.select(kept), [found[number] for number in kept], members
-
-
-def _described(grades: Sequence[Grade], level: int, log: ReadingLog) -> dict[str, Any]:
+def _described(grades: Sequence[Mapping[str, Grade]], level: int, log: ReadingLog) -> dict[str, Any]:
     """What the result says of the judgments, beside their files."""
     described: dict[str, Any] = {}
-    if level != 1 or any(grade > 0 and grade != 1 for grade in grades):
-        described["judgments"] = describe_judgments(grades, level, gain="binary")
+    if _graded(grades, level):
+        every = [grade for row in grades for grade in row.values()]
+        described["judgments"] = describe_judgments(every, level)
     if log.omissions():
         described["left_out"] = describe_omissions(log.omissions())
     return described
-
-
-def _relevant_members(
-    view: IndexView,
-    file: QueryFile,
-    named: Sequence[tuple[str, ...]],
-    members: Mapping[str, Member],
-    group_field: str,
-    *,
-    expand_groups: bool,
-    log: ReadingLog,
-) -> tuple[list[list[Member]], list[str | None]]:
-    """Relevant documents of each query, and the one group they belong to."""
-    wanted: list[set[str]] = []
-    for row, ids in zip(file.rows, named, strict=True):
-        if not ids and row.group is None:
-            raise InputError(
-                "query without relevant document",
-                source=file.path,
-                line=row.line,
-                field="relevant",
-                seen=row.id,
-                allowed=f"a list of document ids in 'relevant', a group in '{group_field}', or a judgment above 0",
-            )
-        named_groups = {members[one].group for one in ids} if ids else {row.group}
-        wanted.append({group for group in named_groups if group is not None})
-    by_group: dict[str, list[Member]] = {}
-    if view.fields.group is None:
-        grouped = next((row for row, ids in zip(file.rows, named, strict=True) if not ids), None)
-        if grouped is not None:
-            raise InputError(
-                f"query '{grouped.id}' names a parallel group, but the documents' group field is not known",
-                source=file.path,
-                line=grouped.line,
-                field=group_field,
-                seen=grouped.group,
-                allowed="document ids in 'relevant', or the documents' keyword field that holds it (--group-field)",
-            )
-    else:
-        everything = {group for groups in wanted for group in groups}
-        if not expand_groups:
-            everything = {group for ids, own in zip(named, wanted, strict=True) if not ids for group in own}
-        by_group = group_members(view, everything)
-    relevant: list[list[Member]] = []
-    for row, ids, own in zip(file.rows, named, wanted, strict=True):
-        found = {one: members[one] for one in ids}
-        if expand_groups or not ids:
-            found |= {one.identifier: one for group in own for one in by_group.get(group, [])}
-        if not found:
-            error = InputError(
-                f"no document of the pool belongs to the group of query '{row.id}'",
-                source=file.path,
-                line=row.line,
-                field=group_field,
-                seen=row.group,
-                allowed=f"a value of the index's field '{view.fields.group}'",
-            )
-            log.refuse("query", error, reason="no document of the pool belongs to its group", name=row.id)
-        relevant.append(sorted(found.values(), key=lambda one: one.identifier.encode()))
-    return relevant, [next(iter(own)) if len(own) == 1 else None for own in wanted]
 
 
 def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, ...]]:

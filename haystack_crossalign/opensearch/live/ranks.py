@@ -29,15 +29,15 @@ def live_table(
     pool_languages: Collection[str] = (),
     pool_size: int | None = None,
 ) -> RankTable:
-    """Ranks of the relevant versions of every query in its live list.
+    """Ranks of the judged versions of every query in its live list.
 
     What a list does not hold is censored: it ranks below the list's depth. A list that is shorter than what was asked
-    for has ended by itself, and what it lacks was not found. Columns stand in the order of ``queries.relevant``, or of
+    for has ended by itself, and what it lacks was not found. Columns stand in the order of ``queries.judged``, or of
     ``queries.versions`` where versions are ranked: as in the exact ranks of the same queries.
 
     :param lists: result list of each query, best first.
     :param queries: the queries and what is relevant to them.
-    :param members: language and group of every relevant document by its id, retrieved or not, see
+    :param members: language and group of every judged document by its id, retrieved or not, see
         `haystack_crossalign.opensearch.index.groups.members_by_id`. They also hold for the document's hits, since a
         pipeline may tell less of them.
     :param asked: documents asked for in each list, from `Retrieval.asked_depth`; None where that is not known.
@@ -46,12 +46,12 @@ def live_table(
     :param pool_languages: normalised languages of the pool; those of hits and relevant documents are added.
     :param pool_size: number of versions in the pool, where it is known.
     :returns: ranks over versions (documents unless `by_version`) with `depth`, `ended` and `top_language`.
-    :raises InputError: lists that do not fit the queries, or relevant documents that `members` lacks.
+    :raises InputError: lists that do not fit the queries, or judged documents that `members` lacks.
     """
     if len(lists) != len(queries):
         raise InputError("the lists do not fit the queries", field="lists", seen=len(lists), allowed=str(len(queries)))
     chunks = queries.chunked if by_version is None else by_version
-    known = _relevant_hits(queries, members)
+    known = _judged_hits(queries, members)
     for hit_list in lists:
         for hit in hit_list:
             known.setdefault(hit.id, hit)
@@ -63,13 +63,13 @@ def live_table(
     tags = sorted({*queries.languages, *pool_languages, *(hit.language for hit in known.values())})
     code = {tag: number for number, tag in enumerate(tags)}
     codes = [code[known[name].language] for name in ids]
-    relevant = [_columns(row, known, chunks) for row in queries.relevant]
+    judged = [_columns(row, known, chunks) for row in queries.judged]
     table = ranks_from_lists(
         _padded([[place[hit.id] for hit in row] for row in lists], -1, np.int64),
         document_languages=np.array(codes, dtype=np.int32),
         languages=tuple(tags),
         query_languages=np.array([code[tag] for tag in queries.languages], dtype=np.int32),
-        relevant=_padded([[version_of[units[name]] for name in row] for row in relevant], -1, np.int64),
+        relevant=_padded([[version_of[units[name]] for name in row] for row in judged], -1, np.int64),
         tie_order=tie_order(ids),
         versions=np.array(versions, dtype=np.int64),
         scores=_padded([[hit.score for hit in row] for row in lists], 0.0, np.float64),
@@ -124,25 +124,25 @@ def _share(found: set[tuple[str, str | None]], exact: Sequence[Hit], length: int
     return (len(found & above) + min(len(found & tied), length - len(above))) / length
 
 
-def _relevant_hits(queries: LiveQueries, members: Mapping[str, Member]) -> dict[str, Hit]:
-    """Relevant documents by id, with language and group."""
+def _judged_hits(queries: LiveQueries, members: Mapping[str, Member]) -> dict[str, Hit]:
+    """Judged documents by id, with language and group."""
     known: dict[str, Hit] = {}
-    for query, names in zip(queries.ids, queries.relevant, strict=True):
+    for query, names in zip(queries.ids, queries.judged, strict=True):
         for name in names:
             if name not in members:
                 raise InputError(
-                    f"the language of a relevant document of query '{query}' is not known", field="relevant", seen=name
+                    f"the language of a judged document of query '{query}' is not known", field="relevant", seen=name
                 )
             known[name] = Hit(name, float("nan"), members[name].language, members[name].group)
     return known
 
 
-def _columns(relevant: Sequence[str], known: Mapping[str, Hit], chunks: bool) -> list[str]:
-    """One document for each relevant version, in the order of the versions."""
+def _columns(judged: Sequence[str], known: Mapping[str, Hit], chunks: bool) -> list[str]:
+    """One document for each judged version, in the order of the versions."""
     if not chunks:
-        return list(relevant)
+        return list(judged)
     firsts: dict[Version, str] = {}
-    for name in relevant:
+    for name in judged:
         firsts.setdefault(Version.of(name, known[name].language, known[name].group), name)
     return [firsts[version] for version in sorted(firsts)]
 

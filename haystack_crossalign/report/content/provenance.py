@@ -140,11 +140,7 @@ def _grades_note(judgments: Mapping[str, Any] | None) -> str:
     if judgments is None:
         return ""
     level, grades = judgments["relevance_level"], list(judgments["grades"])
-    gain = (
-        "the gain of NDCG is the grade"
-        if judgments["gain"] == "linear"
-        else "in an audit of an index NDCG counts every relevant document 1"
-    )
+    gain = "the gain of NDCG is the grade" if judgments["gain"] == "linear" else "NDCG counts every relevant document 1"
     return (
         f"Judgments have grades ({grades[0]} to {grades[-1]}): {gain}, and a document counts as relevant from grade "
         f"{level}."

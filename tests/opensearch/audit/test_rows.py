@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.measures import aggregate, default_measures
-from haystack_crossalign.opensearch.audit.rows import part_table
+from haystack_crossalign.opensearch.audit.rows import part_table, relevant_part
 from haystack_crossalign.opensearch.audit.units import _table_parts
 from haystack_crossalign.ranks import exact_ranks, ranks_from_lists
-from haystack_crossalign.ranks.table import RankTable
+from haystack_crossalign.ranks.table import RankTable, with_gains
 
 LANGUAGES = ("ar", "en", "zh")
 QUERIES = 12
@@ -52,3 +52,22 @@ def test_records_keep_ties_and_everything_else(spread: int, kind: int) -> None:
     assert (
         aggregate(found, measures, samples=0, seed=0)["ties"] == aggregate(table, measures, samples=0, seed=0)["ties"]
     )
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+@pytest.mark.parametrize("kind", [0, 1])
+def test_records_keep_gains(kind: int, level: int) -> None:
+    table = tables(1)[kind]
+    gains = np.random.default_rng(level).integers(1, 4, table.ranks.shape).astype(np.float64)
+    parts = json.loads(json.dumps(_table_parts(table, gains.tolist())))
+    tags = [table.languages[code] for code in table.query_languages]
+    found = part_table(parts, tags, pool_languages=LANGUAGES, pool_size=30, level=level)
+    expected = with_gains(table, gains, level)
+    for name in ("ranks", "relevant_languages", "above", "higher", "tied", "gain_ranks", "gains", "gain_pessimistic"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+    for query, part in enumerate(parts):
+        kept = relevant_part(part, level)
+        ranks = [rank if rank > 0 else None for rank in expected.ranks[query].tolist() if rank]
+        assert kept["ranks"] == ranks
+        assert kept["top"] == part["top"]
+        assert len(kept["above"]) == len(kept["gains"]) == len(ranks)

@@ -16,6 +16,7 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.exact.versions import Version
 from haystack_crossalign.opensearch.index import groups as members_module
 from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.groups import members_by_id
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
 from haystack_crossalign.opensearch.live.queries import read_live_queries
@@ -128,7 +129,8 @@ def test_grades_decide_what_is_relevant_and_what_is_left_out_is_counted(view: In
     path.write_text("".join(f"q{number}\ten\ta question\n" for number in range(1, 6)), encoding="utf-8")
     qrels = tmp_path / "qrels.txt"
     qrels.write_text(
-        "q1 0 en-4-0 2\nq1 0 en-5-0 1\nq2 0 en-6-0 1\nq3 0 gone 3\nq3 0 es-7-0 2\nq4 0 gone 2\nq9 0 en-4-0 2\n",
+        "q1 0 en-4-0 2\nq1 0 en-5-0 1\nq1 0 gone 0\nq2 0 en-6-0 1\nq3 0 gone 3\nq3 0 es-7-0 2\nq4 0 gone 2\n"
+        "q9 0 en-4-0 2\n",
         encoding="utf-8",
     )
     with pytest.raises(InputError, match="query without judgment"):
@@ -136,16 +138,56 @@ def test_grades_decide_what_is_relevant_and_what_is_left_out_is_counted(view: In
     log = ReadingLog(skip_invalid=True)
     queries = read_live_queries(path, view, qrels=qrels, expand_groups=False, relevance_level=2, log=log)
     assert (queries.ids, queries.relevant) == (("q1", "q3"), (("en-4-0",), ("es-7-0",)))
+    # What is below the level is ranked too, since it has a gain.
+    assert queries.judged == (("en-4-0", "en-5-0"), ("es-7-0",))
+    assert queries.gains(members_by_id(view, ["en-4-0", "en-5-0", "es-7-0"]), by_version=False) == [[2, 1], [2]]
     assert queries.described["judgments"] == {
-        "relevance_level": 2, "gain": "binary", "grades": {"1": 1, "2": 3, "3": 1},
+        "relevance_level": 2, "gain": "linear", "grades": {"0": 1, "1": 1, "2": 2},
     }  # fmt: skip
     assert [(one["what"], one["reason"], one["first"]) for one in queries.described["left_out"]] == [
         ("judgment", "query not among the queries", ["q9"]),
-        ("query", "no document of grade 2 or more", ["q2"]),
         ("query", "no judgment", ["q5"]),
         ("judgment", "document not in the index", ["q3 gone", "q4 gone"]),
         ("query", "no relevant document in the index", ["q4"]),
+        ("query", "no document of grade 2 or more", ["q2"]),
     ]
+
+
+def test_a_grade_holds_for_the_group_unless_a_document_has_a_higher_one(view: IndexView, write: Any) -> None:
+    grades = {"en-4-0": 1, "es-4-0": 3, "zh-4-0": 0, "en-5-0": 2, "single-1": 1, "zh-6-0": 0}
+    queries = read_live_queries(write({"id": "q", "language": "en", "relevant": grades}), view)
+    expected = {"en-4-0": 3, "es-4-0": 3, "zh-4-0": 3, "en-5-0": 2, "es-5-0": 2, "zh-5-0": 2, "single-1": 1}
+    assert queries.grades == ({**expected, "zh-6-0": 0},)
+    assert dict.fromkeys(queries.judged[0]) == dict.fromkeys(sorted(expected))
+    members = members_by_id(view, expected)
+    assert queries.gains(members, by_version=False) == [[expected[name] for name in sorted(expected)]]
+    by_version = queries.gains(members, by_version=True)
+    assert by_version is not None
+    assert dict(zip(queries.versions[0], by_version[0], strict=True)) == {
+        Version.of(name, members[name].language, members[name].group): grade for name, grade in expected.items()
+    }
+
+
+def test_the_gain_of_a_version_is_the_highest_grade_of_its_chunks(view: IndexView, write: Any) -> None:
+    path = write({"id": "q", "language": "en", "relevant": {"en-1-0": 1, "en-1-1": 3, "es-1-0": 2}})
+    queries = read_live_queries(path, view, expand_groups=False)
+    assert queries.chunked
+    assert queries.versions == ((Version("g1", "en"), Version("g1", "es")),)
+    assert queries.gains(members_by_id(view, queries.judged[0]), by_version=True) == [[3, 2]]
+
+
+def test_plain_judgments_have_no_gains(view: IndexView, write: Any) -> None:
+    for row in ({"relevant": {"en-4-0": 1, "en-5-0": 0}}, {"relevant": ["en-4-0"]}, {"parallel_id": "g4"}):
+        queries = read_live_queries(write({"id": "q", "language": "en", **row}), view)
+        assert queries.gains(members_by_id(view, queries.judged[0]), by_version=False) is None
+        assert "judgments" not in queries.described
+
+
+def test_a_level_that_no_judgment_reaches_is_one_message(view: IndexView, write: Any) -> None:
+    # Documents of a group that a query names have grade 1, as in files.
+    for row in ({"parallel_id": "g4"}, {"relevant": {"en-4-0": 1}}, {"relevant": {"en-4-0": 1}, "parallel_id": "g5"}):
+        with pytest.raises(InputError, match=r"no query has a document of grade 2 or more.*grades up to 1"):
+            read_live_queries(write({"id": "q", "language": "en", **row}), view, relevance_level=2)
 
 
 def test_queries_of_one_group_and_language_have_no_known_partners(view: IndexView, write: Any) -> None:
@@ -175,7 +217,7 @@ def test_ids_that_the_index_lacks_are_named_and_counted(
     assert "line 2" in text
     assert "query 'q2'" in text
     assert "'gone-1'" in text
-    assert "2 other relevant documents" in text
+    assert "2 other judged documents" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,208 @@
+"""The judgments of a live audit's queries: documents that the files name, joined to what the index holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from haystack_crossalign.data.judgments import Grade, Qrels, QueryFile, judgments_by_query
+from haystack_crossalign.data.reading_log import ReadingLog
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.exact.versions import Version
+from haystack_crossalign.opensearch.index.groups import Member, group_members, members_by_id
+from haystack_crossalign.opensearch.index.pool import IndexView
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedMembers:
+    """What is judged for one query.
+
+    :param grades: grades by id, those of grade 0 included.
+    :param members: the documents with a grade above 0, ascending by id (as bytes).
+    """
+
+    grades: Mapping[str, Grade]
+    members: Sequence[Member]
+
+
+def no_judgments(source: str | Path | None, group_field: str) -> InputError:
+    """The error for an audit that could not tell what is relevant, with what can be done."""
+    return InputError(
+        "nothing says which documents are relevant",
+        source=source,
+        field="relevant",
+        allowed=f"queries with document ids in 'relevant', or with a parallel group in '{group_field}'; a qrels file; "
+        "or an index whose documents name their parallel group in a keyword field (--group-field): probes are "
+        "then made from it without any queries",
+    )
+
+
+def versions_of(members: Sequence[Member]) -> tuple[Version, ...]:
+    """The versions that documents belong to, ascending; a document without a group is one of its own."""
+    return tuple(sorted({Version.of(one.identifier, one.language, one.group) for one in members}))
+
+
+def named_documents(file: QueryFile, given: Qrels | None, log: ReadingLog) -> tuple[QueryFile, list[dict[str, Grade]]]:
+    """The queries that can be asked, and the grades of the documents that are named for each; empty for a group."""
+    by_query = None if given is None else judgments_by_query(file, given, log=log)
+    kept: list[int] = []
+    named: list[dict[str, Grade]] = []
+    for number, row in enumerate(file.rows):
+        if by_query is None or given is None:
+            grades = dict(row.grades or {})
+        else:
+            grades = {one.document: one.grade for one in by_query[row.id]}
+            if not grades and row.group is None:
+                error = InputError(
+                    f"query without judgment in {given.path.name}",
+                    source=file.path,
+                    line=row.line,
+                    field="id",
+                    seen=row.id,
+                    allowed="queries with at least one judgment",
+                )
+                log.refuse("query", error, reason="no judgment", name=row.id)
+                continue
+        kept.append(number)
+        named.append(grades)
+    return (file if len(kept) == len(file.rows) else file.select(kept)), named
+
+
+def find_named(
+    view: IndexView, file: QueryFile, named: list[dict[str, Grade]], source: Path, log: ReadingLog
+) -> tuple[QueryFile, list[dict[str, Grade]], dict[str, Member]]:
+    """The named documents. The index must hold all with a grade above 0, or they are left out with invalid rows."""
+    members = members_by_id(view, {one for grades in named for one, grade in grades.items() if grade > 0})
+    missing = [
+        (row, one)
+        for row, grades in zip(file.rows, named, strict=True)
+        for one, grade in grades.items()
+        if grade > 0 and one not in members
+    ]
+    if not missing:
+        return file, named, members
+    for row, identifier in missing:
+        others = f" ({len(missing) - 1} other judged documents are not there either)" if len(missing) > 1 else ""
+        error = InputError(
+            f"query '{row.id}' names a document that the index does not hold{others}",
+            source=source,
+            line=row.line if source == file.path else None,
+            field="relevant",
+            seen=identifier,
+            allowed="ids as the index stores them; where documents were written again under other ids, name their "
+            "parallel group instead",
+        )
+        log.refuse("judgment", error, reason="document not in the index", name=f"{row.id} {identifier}")
+    lacking = [
+        {one for one, grade in grades.items() if grade > 0 and one not in members} if grades else set()
+        for grades in named
+    ]
+    found = [
+        {one: grade for one, grade in grades.items() if one not in gone}
+        for grades, gone in zip(named, lacking, strict=True)
+    ]
+    kept = [
+        number
+        for number, grades in enumerate(found)
+        if not lacking[number] or any(grade > 0 for grade in grades.values())
+    ]
+    for number in sorted(set(range(len(file.rows))) - set(kept)):
+        log.leave_out("query", "no relevant document in the index", file.rows[number].id)
+    if not kept:
+        raise InputError("the index holds none of the relevant documents", source=source, field="relevant")
+    return file.select(kept), [found[number] for number in kept], members
+
+
+def answerable_positions(
+    file: QueryFile, judged: Sequence[JudgedMembers], level: int, log: ReadingLog, source: Path
+) -> list[int]:
+    """Positions of the queries that have a relevant document; the others are left out and counted."""
+    kept = []
+    for number, (row, own) in enumerate(zip(file.rows, judged, strict=True)):
+        if any(grade >= level for grade in own.grades.values()):
+            kept.append(number)
+        elif own.grades:  # without any, the query was refused already
+            log.leave_out("query", f"no document of grade {level} or more", row.id)
+    if judged and not kept:
+        raise InputError(
+            f"no query has a document of grade {level} or more",
+            source=source,
+            field="grade",
+            seen=f"grades up to {max((grade for own in judged for grade in own.grades.values()), default=0)}",
+            allowed=f"at least one judgment of grade {level} or more, or a lower --relevance-level",
+        )
+    return kept
+
+
+def judged_members(
+    view: IndexView,
+    file: QueryFile,
+    named: Sequence[Mapping[str, Grade]],
+    members: Mapping[str, Member],
+    group_field: str,
+    *,
+    expand_groups: bool,
+    log: ReadingLog,
+) -> tuple[list[JudgedMembers], list[str | None]]:
+    """Judged documents of each query, and the one group they belong to.
+
+    A group's documents have grade 1 where the query names the group. Where judgments are expanded, each has the highest
+    grade above 0 among the judged ones of its group, unless its own is higher.
+    """
+    wanted: list[dict[str, Grade]] = []
+    for row, grades in zip(file.rows, named, strict=True):
+        if not grades and row.group is None:
+            raise InputError(
+                "query without relevant document",
+                source=file.path,
+                line=row.line,
+                field="relevant",
+                seen=row.id,
+                allowed=f"a list of document ids in 'relevant', a group in '{group_field}', or a qrels file",
+            )
+        groups: dict[str, Grade] = {} if grades or row.group is None else {row.group: 1}
+        for one, grade in grades.items():
+            if grade > 0 and (group := members[one].group) is not None:
+                groups[group] = max(grade, groups.get(group, 0))
+        wanted.append(groups)
+    by_group: dict[str, list[Member]] = {}
+    if view.fields.group is None:
+        grouped = next((row for row, grades in zip(file.rows, named, strict=True) if not grades), None)
+        if grouped is not None:
+            raise InputError(
+                f"query '{grouped.id}' names a parallel group, but the documents' group field is not known",
+                source=file.path,
+                line=grouped.line,
+                field=group_field,
+                seen=grouped.group,
+                allowed="document ids in 'relevant', or the documents' keyword field that holds it (--group-field)",
+            )
+    else:
+        everything = {
+            group
+            for grades, groups in zip(named, wanted, strict=True)
+            if expand_groups or not grades
+            for group in groups
+        }
+        by_group = group_members(view, everything)
+    judged: list[JudgedMembers] = []
+    for row, grades, groups in zip(file.rows, named, wanted, strict=True):
+        wide = dict(grades)
+        found = {one: members[one] for one, grade in grades.items() if grade > 0}
+        for group, grade in groups.items() if expand_groups or not grades else ():
+            for member in by_group.get(group, []):
+                found[member.identifier] = member
+                wide[member.identifier] = max(grade, wide.get(member.identifier, 0))
+        if not wide:
+            error = InputError(
+                f"no document of the pool belongs to the group of query '{row.id}'",
+                source=file.path,
+                line=row.line,
+                field=group_field,
+                seen=row.group,
+                allowed=f"a value of the index's field '{view.fields.group}'",
+            )
+            log.refuse("query", error, reason="no document of the pool belongs to its group", name=row.id)
+        judged.append(JudgedMembers(wide, sorted(found.values(), key=lambda one: one.identifier.encode())))
+    return judged, [next(iter(groups)) if len(groups) == 1 else None for groups in wanted]
