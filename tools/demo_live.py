@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     :returns: 0; 3 where the server cannot be had; else the exit code of the audit. 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(description="Audit a live index with the sample that ships with the package.")
-    parser.add_argument("--version", choices=sorted(VERSIONS), default="3.4.0", help="version of OpenSearch")
+    parser.add_argument("--version", choices=sorted(VERSIONS), default="3.6.0", help="version of OpenSearch")
     parser.add_argument("--contents", type=int, metavar="N", help="only the first N articles of the sample")
     parser.add_argument("--report", type=Path, default=Path("demo/live-report.html"), metavar="FILE")
     parser.add_argument("--model", default=MODEL, metavar="NAME")

@@ -1,6 +1,6 @@
 """Starts a real OpenSearch for tests and demonstrations, without a container engine.
 
-    python tools/opensearch_server.py --version 3.4.0
+    python tools/opensearch_server.py --version 3.6.0
 
 prints the server's URL and stops it with Ctrl-C. Needs Maven and a JDK; see `opensearch_assembly`.
 """
@@ -292,7 +292,7 @@ def _free_ports(count: int) -> list[int]:
 def main(arguments: list[str] | None = None) -> int:
     """Start a server, print its address, and stop it on Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(description="Start a real OpenSearch for tests; Ctrl-C stops it.")
-    parser.add_argument("--version", choices=sorted(VERSIONS), default="3.4.0")
+    parser.add_argument("--version", choices=sorted(VERSIONS), default="3.6.0")
     parser.add_argument("--security", action="store_true", help="TLS, users and roles (2.19.1)")
     parser.add_argument("--heap", default="1g")
     parser.add_argument("--quick", action="store_true", help="start in half the time; slower once it is warm")

@@ -24,7 +24,7 @@ class Received:
 
 
 Answerer = Callable[[Received], tuple[int, Any]]
-INFO = {"name": "n", "cluster_name": "local", "version": {"number": "3.4.0", "distribution": "opensearch"}}
+INFO = {"name": "n", "cluster_name": "local", "version": {"number": "3.6.0", "distribution": "opensearch"}}
 
 
 @contextlib.contextmanager

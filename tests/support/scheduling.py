@@ -27,7 +27,7 @@ def unit_of(test: str) -> str:
     """What goes to one process: tests of one version of the server, which each process would start again; what else
     asks servers, above all the one with security; and each other file.
 
-    :param test: id of a test, such as ``tests/opensearch/connection/test_client.py::test_pages[3.4.0]``.
+    :param test: id of a test, such as ``tests/opensearch/connection/test_client.py::test_pages[3.6.0]``.
     """
     file, _, name = test.removeprefix("tests/").partition("::")
     versions = [one for one in (*VERSIONS, "external") if re.search(rf"\[(.*-)?{re.escape(one)}[-\]]", name)]

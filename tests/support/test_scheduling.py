@@ -14,7 +14,7 @@ MODULE = """
 import os
 import pytest
 
-@pytest.mark.parametrize("version", ["3.4.0", "2.19.1"])
+@pytest.mark.parametrize("version", ["3.6.0", "2.19.1"])
 @pytest.mark.parametrize("number", range(3))
 def test_of_a_server(version, number):
     with open({log!r}, "a") as log:
@@ -29,12 +29,12 @@ def test_of_none():
 @pytest.mark.parametrize(
     ("test", "unit"),
     [
-        ("tests/opensearch/connection/test_client.py::test_pages[3.4.0]", "3.4.0"),
+        ("tests/opensearch/connection/test_client.py::test_pages[3.6.0]", "3.6.0"),
         ("tests/cli/commands/test_audit_index.py::test_a[2.19.1-no group]", "2.19.1"),
         ("tests/opensearch/exact/test_counting.py::test_a[cosine-2.19.1]", "2.19.1"),
         ("tests/opensearch/connection/test_client.py::test_pages[external]", "external"),
         ("tests/opensearch/test_role.py::TestRole::test_a", "opensearch"),
-        ("tests/opensearch/exact/test_versions.py::test_a[13.4.0]", "opensearch"),
+        ("tests/opensearch/exact/test_versions.py::test_a[13.6.0]", "opensearch"),
         ("tests/retrain/test_run.py::test_a[models]", "retrain/test_run.py"),
     ],
 )
@@ -62,6 +62,6 @@ def test_a_version_runs_in_one_process_whatever_the_file(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.split() for line in log.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 14
-    processes = {version: {process for one, process in lines if one == version} for version in ("3.4.0", "2.19.1")}
+    processes = {version: {process for one, process in lines if one == version} for version in ("3.6.0", "2.19.1")}
     assert [len(found) for found in processes.values()] == [1, 1]
-    assert processes["3.4.0"] != processes["2.19.1"]
+    assert processes["3.6.0"] != processes["2.19.1"]

@@ -68,14 +68,14 @@ def test_two_processes_that_assemble_at_once_get_the_same_whole_server(tmp_path:
 def test_without_maven_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SetupError, match="install Maven"):
-        assemble("3.4.0", cache=tmp_path / "cache")
+        assemble("3.6.0", cache=tmp_path / "cache")
 
 
 def test_without_a_fitting_java_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = replace(VERSIONS["3.4.0"], java=(98, 99))
-    monkeypatch.setitem(VERSIONS, "3.4.0", recipe)
+    recipe = replace(VERSIONS["3.6.0"], java=(98, 99))
+    monkeypatch.setitem(VERSIONS, "3.6.0", recipe)
     with pytest.raises(SetupError, match=r"needs Java 98 to 99; found: \d+ in .*openjdk-98-jdk-headless"):
-        find_java("3.4.0")
+        find_java("3.6.0")
 
 
 def test_the_version_of_a_java_is_read_from_its_release_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_the_version_of_a_java_is_read_from_its_release_file(monkeypatch: pytest
 
 
 def test_security_is_refused_where_its_plugin_is_not_published() -> None:
-    with pytest.raises(SetupError, match=r"3\.4\.0 is not published"):
-        OpenSearchServer("3.4.0", security=True)
+    with pytest.raises(SetupError, match=r"3\.6\.0 is not published"):
+        OpenSearchServer("3.6.0", security=True)
 
 
 def test_a_server_that_cannot_start_leaves_its_log() -> None:

@@ -12,7 +12,7 @@ from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, Missin
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.doctor.findings import Finding, failed, ok, outside, warning
 
-TESTED = ((2, 19), (3, 4))
+TESTED = ((2, 19), (3, 6))
 _POINT_IN_TIME = (2, 4)
 # What a cluster in compatibility mode calls itself, whatever it is.
 _COMPATIBLE = (7, 10)
@@ -131,14 +131,14 @@ def _version(info: Answer) -> Finding:
     if version.get("distribution") != "opensearch":
         if parts >= _COMPATIBLE:
             return failed("version", f"{number}, and no OpenSearch", "an audit needs OpenSearch 2.4 or later")
-        return warning("version", f"{number}, older than OpenSearch", "an audit is tested with 2.19 and 3.4")
+        return warning("version", f"{number}, older than OpenSearch", "an audit is tested with 2.19 and 3.6")
     if parts == _COMPATIBLE:
         return warning("version", f"calls itself {number} (compatibility mode)", "the real version is not known")
     name = f"OpenSearch {number}"
     if parts < _POINT_IN_TIME:
-        return warning("version", f"{name} is old", "no point in time before 2.4; an audit is tested with 2.19 and 3.4")
+        return warning("version", f"{name} is old", "no point in time before 2.4; an audit is tested with 2.19 and 3.6")
     if parts[0] < TESTED[0][0] or parts[0] > TESTED[-1][0]:
-        return warning("version", f"{name} is not known", "an audit is tested with 2.19 and 3.4")
+        return warning("version", f"{name} is not known", "an audit is tested with 2.19 and 3.6")
     return ok("version", name)
 
 

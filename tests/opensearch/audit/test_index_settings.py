@@ -12,7 +12,6 @@ import pytest
 from fault_proxy import Proxy
 from live_audit import LANGUAGES
 from live_judged import INDEX, audit, grouped, judged, mapping_of, ranks_in_numpy, ranks_in_result
-from opensearch_servers import EXTERNAL_URL, WITH_PROCESSORS
 
 PIPELINE = "audit-pipeline"
 Documents = dict[str, dict[str, Any]]
@@ -37,12 +36,6 @@ def ranks_in_lists(
         ranks = [(documents[name]["language"], places.get(name)) for name in query["relevant"]]
         found[query["id"]] = sorted(ranks, key=repr)
     return found
-
-
-@pytest.fixture(params=["external"] if EXTERNAL_URL else WITH_PROCESSORS, scope="module")
-def opensearch(request: pytest.FixtureRequest, servers: Callable[..., Any]) -> Any:
-    """A server that has the processors of search pipelines."""
-    return servers(request.param)
 
 
 @pytest.fixture(scope="module")

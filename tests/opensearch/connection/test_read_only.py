@@ -154,7 +154,7 @@ def test_a_document_store_with_the_guard_reads_and_cannot_write(opensearch: Any,
 
 def state(server: Any, index: str) -> dict[str, Any]:
     """Whatever a write would change: counts, totals, sequence numbers, mapping, settings, aliases, list of indices."""
-    # Not all statistics, and no _cat/indices: OpenSearch 3.4.0 refuses to tell sizes of memory that it has counted
+    # Not all statistics, and no _cat/indices: OpenSearch 3.4 refuses to tell sizes of memory that it has counted
     # below zero, as happens to a server that has seen many indices go.
     stats = server.request("GET", f"/{index}/_stats/docs,indexing,flush?level=shards")
     shards = [

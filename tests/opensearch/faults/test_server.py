@@ -22,7 +22,7 @@ NAME = "bench-server"
 @pytest.fixture(scope="module")
 def server() -> Iterator[OpenSearchServer]:
     require("server")
-    with OpenSearchServer("3.4.0", heap="512m", quick=True) as server:
+    with OpenSearchServer("3.6.0", heap="512m", quick=True) as server:
         yield server
 
 
