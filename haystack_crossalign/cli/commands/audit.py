@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
-from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.api.requests import FilesRequest
 
 Results = Annotated[
     Path | None,
@@ -81,47 +86,40 @@ ExpandGroups = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LiveFlags:
+    """What an audit of an index alone can be asked."""
+
+    live_lists: Live = None
+    pipeline: PipelineFile = None
+    id_field: IdField = None
+    depth: live.Depth = None
+    filter_: Filter = None
+    sample: Sample = None
+    probes: Probes = None
+    max_load: live.MaxLoad = None
+    concurrent: live.Concurrent = None
+    batch: live.Batch = None
+    dry_run: DryRun = False
+    accept_model: AcceptModel = False
+    state: State = None
+    resume: Resume = None
+
+
+@with_groups()
 def audit(
+    *,
     documents: opt.Documents = None,
     queries: opt.QueryFile = None,
     qrels: opt.QrelsIn = None,
     workbench: opt.Workbench = None,
     beir: opt.Beir = None,
     split: opt.Split = "test",
-    index: live.Index = None,
-    profile: live.Profile = None,
-    config: live.Config = None,
-    hosts: live.Hosts = None,
-    live_lists: Live = None,
-    pipeline: PipelineFile = None,
-    id_field: IdField = None,
-    depth: live.Depth = None,
-    filter_: Filter = None,
-    sample: Sample = None,
-    probes: Probes = None,
-    max_load: live.MaxLoad = None,
-    concurrent: live.Concurrent = None,
-    batch: live.Batch = None,
-    dry_run: DryRun = False,
-    accept_model: AcceptModel = False,
-    state: State = None,
-    resume: Resume = None,
-    embedding_field: live.EmbeddingField = None,
-    language_field: live.LanguageField = None,
-    group_field: live.GroupField = None,
-    content_field: live.ContentField = None,
+    place: live.IndexFlags,
+    only_live: LiveFlags,
+    index_fields: live.FieldFlags,
     title_field: opt.TitleField = None,
-    auth: live.Auth = None,
-    user: live.User = None,
-    password_file: live.PasswordFile = None,
-    token_file: live.TokenFile = None,
-    api_key_file: live.ApiKeyFile = None,
-    ca_file: live.CaFile = None,
-    client_certificate: live.ClientCertificate = None,
-    client_key: live.ClientKey = None,
-    verify_tls: live.VerifyTls = None,
-    aws_region: live.AwsRegion = None,
-    aws_service: live.AwsService = None,
+    login: live.LoginFlags,
     timeout: live.Timeout = None,
     patience: live.PatienceSeconds = None,
     query_prefix: live.QueryPrefix = None,
@@ -133,118 +131,128 @@ def audit(
     run_order: RunOrder = None,
     relevance_level: opt.RelevanceLevel = 1,
     skip_invalid: opt.SkipInvalid = False,
-    model: opt.Model = None,
-    embedder: opt.EmbedderFile = None,
-    precision: opt.Precision = "auto",
-    max_tokens: opt.MaxTokens = None,
-    similarity: opt.SimilarityName = None,
-    query_prompt: opt.QueryPrompt = None,
-    document_prompt: opt.DocumentPrompt = None,
-    pooling: opt.PoolingName = None,
-    trust_remote_code: opt.TrustRemoteCode = False,
+    model: opt.ModelFlags,
     languages: opt.Languages = None,
     pairs: opt.Pairs = None,
-    scenario: opt.ScenarioNames = "multi",
-    measures: opt.MeasureNames = None,
-    fail_on: opt.FailOn = None,
-    ties: opt.Ties = opt.TIES[0],
-    seed: opt.Seed = 0,
-    samples: opt.Samples = 1000,
-    json_file: opt.JsonFile = None,
-    report: opt.ReportFile = None,
-    markdown: opt.MarkdownFile = None,
-    junit: opt.JunitFile = None,
-    run: opt.RunFile = None,
-    run_depth: opt.RunDepth = 100,
-    qrels_out: opt.QrelsFile = None,
-    no_texts: opt.NoTexts = False,
-    quiet: opt.Quiet = False,
+    asked: opt.AuditFlags,
 ) -> None:
     """Audit your own documents and queries: at which rank does each language version of the answer lie?
 
     With --index the documents are those of a live OpenSearch index, which is only read; without --queries, queries are
     made from the index itself.
     """
-    given = locals()
-    from haystack_crossalign.cli.commands.audit_index import audit_live, refuse_live_options
+    if place.index is not None or place.profile is not None:
+        for option, value in (
+            ("--documents", documents),
+            ("--beir", beir),
+            ("--results", results),
+            ("--run-order", run_order),
+        ):
+            if value is not None:
+                raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
+        if asked.run is not None:
+            raise InputError(
+                "an audit of an index keeps ranks, not whole rankings", source="--run", allowed="--json, --qrels-out"
+            )
+        asked.outputs.check(
+            [queries, qrels, workbench, model.embedder, only_live.pipeline, place.config, only_live.state,
+             only_live.resume]
+        )  # fmt: skip
+        from haystack_crossalign.api.requests import IndexRequest
+        from haystack_crossalign.cli.commands.audit_index import audit_live, read_lists
+        from haystack_crossalign.opensearch.index.user_filter import read_filter
 
-    if index is not None or profile is not None:
-        audit_live(given)
+        index_request = IndexRequest(
+            queries=queries,
+            qrels=qrels,
+            workbench=workbench,
+            query_language=query_language,
+            expand_groups=expand_groups,
+            relevance_level=relevance_level,
+            skip_invalid=skip_invalid,
+            live=read_lists(only_live.live_lists, only_live.pipeline),
+            pipeline=only_live.pipeline,
+            id_field=only_live.id_field,
+            user_filter=None if only_live.filter_ is None else read_filter(only_live.filter_),
+            sample=only_live.sample,
+            probes=only_live.probes,
+            accept_model=only_live.accept_model,
+            state=only_live.state,
+            resume=only_live.resume,
+            measured=asked.measured(languages, pairs),
+            model=model,
+        )
+        index_request.check()
+        settings = live.live_settings(
+            place, index_fields, login,
+            title_field=title_field, timeout=timeout, patience=patience,
+            model=model.model, query_prefix=query_prefix, document_prefix=document_prefix,
+            depth=only_live.depth, max_load=only_live.max_load, concurrent=only_live.concurrent,
+            batch=only_live.batch,
+        )  # fmt: skip
+        audit_live(replace(index_request, settings=settings), asked, dry_run=only_live.dry_run)
         return
-    refuse_live_options(given)
-    from haystack_crossalign.cli.shared.prepare import (
-        ModelOptions,
-        prepare_plan,
-        read_gate,
-        read_judgments,
-        read_measures,
-        read_similarity,
-        reading_log,
-    )
-    from haystack_crossalign.cli.shared.session import Session
+    _refuse_live(
+        vars(only_live) | vars(login) | vars(place)
+        | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
+        | {"timeout": timeout, "patience": patience}
+    )  # fmt: skip
+    asked.outputs.check([documents, queries, qrels, workbench, beir, model.embedder, results])
+    from haystack_crossalign.api.requests import FilesRequest
 
-    outputs = Outputs(json_file, run, qrels_out, report, markdown, junit)
-    outputs.check([documents, queries, qrels, workbench, beir, embedder, results])
-    model_options = ModelOptions.of(given)
-    model_options.check()
-    session = Session(
-        command="audit",
-        outputs=outputs,
-        conditions=read_gate(fail_on, ties),
-        measures=read_measures(measures),
-        seed=seed,
-        samples=samples,
-        run_depth=run_depth,
-        texts=not no_texts,
-        quiet=quiet,
-        similarity=read_similarity(similarity),
-    )
-    if run_order is not None and results is None:
-        raise InputError("--run-order is for --results", source="--run-order", allowed="--results FILE with it")
-    log = reading_log(skip_invalid)
-    collection = read_judgments(
-        documents,
-        queries,
-        qrels,
-        workbench,
-        beir,
+    request = FilesRequest(
+        documents=documents,
+        queries=queries,
+        qrels=qrels,
+        workbench=workbench,
+        beir=beir,
         split=split,
-        language_field=language_field or "language",
-        group_field=group_field or "parallel_id",
+        language_field=index_fields.language_field or "language",
+        group_field=index_fields.group_field or "parallel_id",
         title_field=title_field,
         query_language=query_language,
-        expand_groups=bool(expand_groups),
-        detect=detect_languages,
+        expand_groups=expand_groups,
+        detect_languages=detect_languages,
         relevance_level=relevance_level,
-        log=log,
+        skip_invalid=skip_invalid,
+        results=results,
+        run_order=run_order,
+        measured=asked.measured(languages, pairs),
+        model=model,
     )
-    chosen: dict[str, Any] = {
-        "languages": languages,
-        "measures": measures,
-        "samples": samples,
-        "expand_groups": bool(expand_groups),
-        **({} if relevance_level == 1 else {"relevance_level": relevance_level}),
-        **({"skip_invalid": True} if skip_invalid else {}),
-    }
-    if results is not None:
-        if (
-            any(value is not None for value in (model, embedder, similarity, languages, pairs, run))
-            or scenario != "multi"
-        ):
-            raise InputError(
-                "--results takes the place of a ranking of our own",
-                source="--results",
-                allowed="--results without --model, --embedder, --similarity, --languages, --pairs, --scenario, --run",
-            )
+    _audit_files(request, asked)
+
+
+def _refuse_live(flags: Mapping[str, object]) -> None:
+    """Refuse options that only an audit of an index has, where no index is named."""
+    for name, value in flags.items():
+        if value not in (None, False) or (name == "verify_tls" and value is not None):
+            option = {"live_lists": "--live", "filter_": "--filter"}.get(name, f"--{name.replace('_', '-')}")
+            raise InputError(f"{option} is for an audit of an index", source=option, allowed="--index NAME with it")
+
+
+def _audit_files(request: FilesRequest, asked: opt.AuditFlags) -> None:
+    from haystack_crossalign.api.collection import CollectionAudit, read_files, reading_log
+    from haystack_crossalign.cli.shared.session import Session
+
+    session = Session(asked)
+    request.check()
+    if request.results is not None and asked.run is not None:
+        raise InputError(
+            "lists that a search engine returned are a run already", source="--run", allowed="--results without --run"
+        )
+    similarity = request.model.compared_by
+    collection = read_files(request, log=reading_log(request.skip_invalid))
+    if request.results is not None:
+        from haystack_crossalign.api.collection import audit_lists
         from haystack_crossalign.data.formats.run_files import read_run
 
-        log = reading_log(skip_invalid)
-        session.run_lists(collection, read_run(results, order=run_order, log=log), chosen, log)
+        log = reading_log(request.skip_invalid)
+        run = read_run(request.results, order=request.run_order, log=log)
+        session.finish(audit_lists(collection, run, request.measured, described=request.described, log=log), collection)
         return
-    collection, plan = prepare_plan(collection, scenario, languages, pairs)
-    session.check_plan(collection, plan)
-    needs_model = collection.documents.vectors is None or collection.queries.vectors is None
-    if not needs_model and (model is not None or embedder is not None):
+    audit = CollectionAudit(collection, request.measured, similarity=similarity, described=request.described)
+    session.check_plan(audit.collection, audit.plan)
+    if not audit.needs_model and (request.model.model is not None or request.model.embedder is not None):
         say("crossalign: the files carry vectors, so no model is used", err=True)
-    encoder = model_options.open() if needs_model else None
-    session.run(collection, plan, encoder, {"scenarios": scenario, "pairs": pairs, **chosen})
+    session.run(audit, request.model.open() if audit.needs_model else None)

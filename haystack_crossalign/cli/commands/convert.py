@@ -37,29 +37,28 @@ def convert(
     quiet: opt.Quiet = False,
 ) -> None:
     """Convert judged collections: JSON lines, TREC, BEIR, OpenSearch's Search Relevance Workbench. Grades are kept."""
-    from haystack_crossalign.cli.shared.prepare import read_judgments, reading_log
+    from haystack_crossalign.api.collection import read_files, reading_log
+    from haystack_crossalign.api.requests import FilesRequest
 
     if not any((qrels_out, beir_out, workbench_out, query_set_out)):
         raise InputError(
             "nothing to write", allowed="one or more of --qrels-out, --beir-out, --workbench-out, --query-set-out"
         )
-    collection = read_judgments(
-        documents,
-        queries,
-        qrels,
-        workbench,
-        beir,
+    request = FilesRequest(
+        documents=documents,
+        queries=queries,
+        qrels=qrels,
+        workbench=workbench,
+        beir=beir,
         split=split,
         language_field=language_field,
         group_field=group_field,
         title_field=title_field,
         query_language=query_language,
         expand_groups=expand_groups,
-        detect=detect_languages,
-        relevance_level=1,
-        log=reading_log(skip_invalid),
-        keep_unanswerable=True,
+        detect_languages=detect_languages,
     )
+    collection = read_files(request, log=reading_log(skip_invalid), keep_unanswerable=True)
     from haystack_crossalign.audit.trec import trec_qrels
     from haystack_crossalign.data.formats.beir_writer import write_beir
     from haystack_crossalign.data.formats.relevance_workbench import format_judgments, format_query_set

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from haystack_crossalign.api.requests import ModelOptions
 from haystack_crossalign.cli.shared import options as opt
-from haystack_crossalign.cli.shared.outputs import Outputs
 from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.models.names import OFFLINE_MODELS
 
@@ -35,30 +35,25 @@ def demo(
     quiet: opt.Quiet = False,
 ) -> None:
     """Show the bias on a sample in six languages that ships with the package, with a real model; no download."""
-    from haystack_crossalign.audit.scenarios import plan_scenarios
-    from haystack_crossalign.cli.shared.prepare import ModelOptions
+    asked = opt.AuditFlags(
+        # Both together make the point: alone each language is served well, and only the mixed pool shows the bias.
+        scenario="multi,mono-same",
+        seed=seed,
+        json_file=json_file,
+        report=report,
+        quiet=quiet,
+    )
+    asked.outputs.check()
+    chosen = ModelOptions(model=model, precision=precision, max_tokens=max_tokens, trust_remote_code=trust_remote_code)
+    chosen.check()
+    from haystack_crossalign.api.collection import CollectionAudit
     from haystack_crossalign.cli.shared.session import Session
     from haystack_crossalign.data.sample import read_sample
 
-    outputs = Outputs(json=json_file, report=report)
-    outputs.check()
-    chosen = ModelOptions(model, None, precision, max_tokens, trust_remote_code=trust_remote_code)
-    chosen.check()
-    session = Session(
-        command="demo",
-        outputs=outputs,
-        conditions=[],
-        measures=None,
-        seed=seed,
-        samples=1000,
-        run_depth=100,
-        texts=True,
-        quiet=quiet,
+    session, collection = Session(asked), read_sample()
+    audit = CollectionAudit(
+        collection, asked.measured(None, "en"), described={"sample": collection.name}, command="demo"
     )
-    collection = read_sample()
-    # Both together make the point: alone each language is served well, and only the mixed pool shows the bias.
-    plan = plan_scenarios(["multi", "mono-same"], collection.document_languages, pairs="en")
-    encoder = chosen.open()
-    session.run(collection, plan, encoder, {"sample": collection.name, "pairs": "en", "samples": 1000})
+    session.run(audit, chosen.open())
     if not quiet:
         say(_NEXT, lines=True)

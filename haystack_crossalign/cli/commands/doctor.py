@@ -10,6 +10,7 @@ import typer
 
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -19,34 +20,17 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0
 
 
+@with_groups(without=("embedder", "precision", "max_tokens", "similarity"))
 def doctor(
-    index: live.Index = None,
-    profile: live.Profile = None,
-    config: live.Config = None,
-    hosts: live.Hosts = None,
-    embedding_field: live.EmbeddingField = None,
-    language_field: live.LanguageField = None,
-    group_field: live.GroupField = None,
-    content_field: live.ContentField = None,
+    *,
+    place: live.IndexFlags,
+    index_fields: live.FieldFlags,
     title_field: live.TitleField = None,
     model: live.Model = None,
     query_prefix: live.QueryPrefix = None,
     document_prefix: live.DocumentPrefix = None,
-    auth: live.Auth = None,
-    user: live.User = None,
-    password_file: live.PasswordFile = None,
-    token_file: live.TokenFile = None,
-    api_key_file: live.ApiKeyFile = None,
-    ca_file: live.CaFile = None,
-    client_certificate: live.ClientCertificate = None,
-    client_key: live.ClientKey = None,
-    verify_tls: live.VerifyTls = None,
-    aws_region: live.AwsRegion = None,
-    aws_service: live.AwsService = None,
-    query_prompt: opt.QueryPrompt = None,
-    document_prompt: opt.DocumentPrompt = None,
-    pooling: opt.PoolingName = None,
-    trust_remote_code: opt.TrustRemoteCode = False,
+    login: live.LoginFlags,
+    model_flags: opt.ModelFlags,
     timeout: live.Timeout = None,
     json_file: opt.JsonFile = None,
 ) -> None:
@@ -55,20 +39,20 @@ def doctor(
     It reads only and scores no more than a few documents. Exit code 0 when an audit can run, 2 when settings or index
     stand in its way, 3 when connection, rights or cluster do.
     """
-    given = locals()
-    settings = live.live_settings(given)
-    from haystack_crossalign.cli.shared.prepare import ModelOptions
+    settings = live.live_settings(
+        place, index_fields, login,
+        title_field=title_field, model=model, query_prefix=query_prefix, document_prefix=document_prefix,
+        timeout=timeout,
+    )  # fmt: skip
     from haystack_crossalign.opensearch.doctor.diagnose import diagnose
 
-    options = ModelOptions.of(given)
-    options.check()
+    model_flags.check()
     open_encoder = None
     if settings.model is not None:
-        prefixes = {"query_prefix": settings.query_prefix, "document_prefix": settings.document_prefix}
-        chosen = {name: value for name, value in prefixes.items() if given[name.replace("prefix", "prompt")] is None}
-        open_encoder = partial(options.encoder, settings.model, **chosen)
+        options = model_flags.with_prefixes(settings.query_prefix, settings.document_prefix)
+        open_encoder = partial(options.encoder, settings.model)
     outputs = Outputs(json=json_file)
-    outputs.check([config])
+    outputs.check([place.config])
     client = live.connect(replace(settings, patience=min(settings.patience, _PATIENCE)))
     try:
         diagnosis = diagnose(client, settings, open_encoder=open_encoder)

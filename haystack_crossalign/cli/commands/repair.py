@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.outputs import Outputs
 from haystack_crossalign.errors import InputError
 
@@ -60,23 +61,15 @@ HeldOutLimit = Annotated[
 ]
 
 
+@with_groups()
 def repair(
+    *,
     output: Output,
     parallel: Parallel = None,
     tagged: Tagged = None,
     held_out: HeldOut = None,
     file_format: Format = "auto",
-    model: opt.Model = None,
-    embedder: opt.EmbedderFile = None,
-    precision: opt.Precision = "auto",
-    max_tokens: opt.MaxTokens = None,
-    similarity: opt.SimilarityName = None,
-    query_prefix: opt.QueryPrefix = None,
-    document_prefix: opt.DocumentPrefix = None,
-    query_prompt: opt.QueryPrompt = None,
-    document_prompt: opt.DocumentPrompt = None,
-    pooling: opt.PoolingName = None,
-    trust_remote_code: opt.TrustRemoteCode = False,
+    model: opt.ModelFlags,
     languages: opt.Languages = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
@@ -99,23 +92,20 @@ def repair(
     on held-out documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that
     moves vectors already in an index, and the audit before and after.
     """
-    given = locals()
-    from haystack_crossalign.cli.shared.prepare import ModelOptions, read_similarity
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.files.writing import check_new_folder, write_atomically
 
     check_new_folder(output, source="--output")
     outputs = Outputs(report=report, markdown=markdown)
-    outputs.check([parallel, tagged, held_out, embedder])
-    model_options = ModelOptions.of(given)
-    model_options.check()
+    outputs.check([parallel, tagged, held_out, model.embedder])
+    model.check()
     if parallel is None and tagged is None:
         raise InputError("no documents", allowed="--parallel FILE, or --tagged FILE where none are parallel")
-    if embedder is not None and not matrix_only:
+    if model.embedder is not None and not matrix_only:
         raise InputError(
             "an embedder of a pipeline cannot be written as a model", source="--embedder", allowed="with --matrix-only"
         )
-    chosen, compared_by = _languages(languages), read_similarity(similarity)
+    chosen, compared_by = _languages(languages), model.compared_by
 
     def read(path: Path | None, kind: str, *, fitted: bool, versions: bool = False) -> RepairTexts | None:
         from haystack_crossalign.repair.texts import read_repair_texts
@@ -159,16 +149,16 @@ def repair(
     )
     sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
     sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
-    encoder: Any = model_options.open()
+    encoder: Any = model.open()
     base = (
         None
         if matrix_only
         else open_model(
-            model or DEFAULT_MODEL,
+            model.model or DEFAULT_MODEL,
             encoder.prompts,
             similarity=compared_by,
-            pooling=pooling,
-            trust_remote_code=trust_remote_code,
+            pooling=model.pooling,
+            trust_remote_code=model.trust_remote_code,
         )
     )
     with Stages(show=not quiet) as progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from haystack_crossalign.cli.shared import options as opt
-from haystack_crossalign.cli.shared.prepare import ModelOptions
+from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.cli.shared.triplet_files import check_triplet_outputs, errors_of, finish, target_tags
 from haystack_crossalign.errors import ExternalError, InputError
@@ -133,15 +133,16 @@ def build(
             raise InputError(
                 "no queries of the documents", source="--queries", allowed="a file of queries, or triplets mine"
             )
-        from haystack_crossalign.cli.shared.prepare import read_judgments
+        from haystack_crossalign.api.collection import read_files
+        from haystack_crossalign.api.requests import FilesRequest
         from haystack_crossalign.data.reading_log import ReadingLog
         from haystack_crossalign.triplets.builders import triplets_from_collection
 
-        collection = read_judgments(
-            documents, queries, qrels, None, None, split="test", language_field=language_field,
-            group_field=group_field, title_field=title_field, query_language=None, expand_groups=False, detect=False,
-            relevance_level=relevance_level, log=ReadingLog(),
+        request = FilesRequest(
+            documents=documents, queries=queries, qrels=qrels, language_field=language_field, group_field=group_field,
+            title_field=title_field, relevance_level=relevance_level,
         )  # fmt: skip
+        collection = read_files(request, log=ReadingLog())
         found = triplets_from_collection(collection, tags, language=own)
         unread = {f"{one.what}, {one.reason}": one.count for one in collection.omissions}
         sources = tuple(collection.sources)
@@ -157,23 +158,16 @@ def build(
 
 
 @app.command(name="mine", short_help="Mine translation pairs from a collection that has none.")
+@with_groups(without=("similarity",))
 def mine(
+    *,
     documents: Annotated[
         Path, typer.Option(metavar="FILE", help="Documents: JSON lines with id, text, language, and title.")
     ],
     languages: Targets,
     output: Output,
     queries: Given = None,
-    model: opt.Model = None,
-    embedder: opt.EmbedderFile = None,
-    precision: opt.Precision = "auto",
-    max_tokens: opt.MaxTokens = None,
-    query_prefix: opt.QueryPrefix = None,
-    document_prefix: opt.DocumentPrefix = None,
-    query_prompt: opt.QueryPrompt = None,
-    document_prompt: opt.DocumentPrompt = None,
-    pooling: opt.PoolingName = None,
-    trust_remote_code: opt.TrustRemoteCode = False,
+    model: opt.ModelFlags,
     language: Language = "en",
     language_field: opt.LanguageField = "language",
     title_field: Headings = "title",
@@ -187,11 +181,10 @@ def mine(
 
     The query of a document is its heading, or its first sentence, unless --queries gives others.
     """
-    options = ModelOptions.of(locals())
     from haystack_crossalign.cli.shared.progress import Stages
 
-    check_triplet_outputs({"--output": output, "--report": report}, (documents, queries, embedder))
-    options.check()
+    check_triplet_outputs({"--output": output, "--report": report}, (documents, queries, model.embedder))
+    model.check()
     tags, own = target_tags(languages, language)
     from haystack_crossalign.mining.triplets import (
         mine_triplets,
@@ -204,7 +197,7 @@ def mine(
     if queries is not None:
         given, asked = read_given_queries(queries, read, language=own)
         sources.append(asked)
-    encoder = options.open()
+    encoder = model.open()
     with Stages(show=not quiet) as progress:
         mined = mine_triplets(
             read, encoder, tags, language=own, queries=given, neighbours=neighbours, threshold=threshold,

@@ -1,15 +1,10 @@
-"""Options for the connection to a live index, made from the table of settings and shared by all commands that have one.
-
-A command declares the parameters under the names of the settings and hands over all of them at once::
-
-    def doctor(index: live.Index = None, hosts: live.Hosts = None, …) -> None:
-        settings = live.live_settings(locals())
-"""
+"""Options for the connection to a live index, made from the table of settings and shared by several commands."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,15 +61,55 @@ Batch = Annotated[int | None, _option("batch")]
 Depth = Annotated[int | None, _option("depth")]
 
 
-def live_settings(given: Mapping[str, Any]) -> LiveSettings:
+@dataclass(frozen=True, kw_only=True)
+class IndexFlags:
+    """Which index, and where its settings come from."""
+
+    index: Index = None
+    profile: Profile = None
+    config: Config = None
+    hosts: Hosts = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldFlags:
+    """Fields of the index."""
+
+    embedding_field: EmbeddingField = None
+    language_field: LanguageField = None
+    group_field: GroupField = None
+    content_field: ContentField = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginFlags:
+    """How to log in, and whom to trust."""
+
+    auth: Auth = None
+    user: User = None
+    password_file: PasswordFile = None
+    token_file: TokenFile = None
+    api_key_file: ApiKeyFile = None
+    ca_file: CaFile = None
+    client_certificate: ClientCertificate = None
+    client_key: ClientKey = None
+    verify_tls: VerifyTls = None
+    aws_region: AwsRegion = None
+    aws_service: AwsService = None
+
+
+def live_settings(place: IndexFlags, *groups: FieldFlags | LoginFlags, **more: object) -> LiveSettings:
     """The settings from profile, environment and the flags of the running command.
 
-    :param given: the command's parameters by name, ``locals()`` at its start. Those that bear the name of a setting
-        are taken, and ``profile`` and ``config``; a setting that is not among them cannot be given as a flag.
+    :param place: the index, and where its settings come from.
+    :param groups: other flags; their fields have the names of settings.
+    :param more: values of further flags, by the name of the setting; None for a flag that was not given.
     :raises InputError: something unknown, of a wrong type or missing.
     """
-    flags = {name: given[name] for name in SETTINGS if name in given}
-    return read_settings(given.get("profile"), flags, os.environ, Path.cwd(), config=given.get("config"))
+    flags: dict[str, object | None] = {"index": place.index, "hosts": place.hosts, **more}
+    for group in groups:
+        flags |= vars(group)
+    return read_settings(place.profile, flags, os.environ, Path.cwd(), config=place.config)
 
 
 def connect(settings: LiveSettings, *, traffic: Traffic | None = None) -> ReadOnlyClient:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from haystack_crossalign.api.requests import Measured, ModelOptions
+from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.gate import Condition
 
 Documents = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Documents: JSON lines with id, text, language, parallel_id, …")
@@ -192,6 +199,93 @@ NoTexts = Annotated[
     bool, typer.Option("--no-texts", help="Leave every text of documents and queries out of the outputs.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table: errors and the gate only.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags(ModelOptions):
+    """The options of a model: `ModelOptions`, with what Typer says of each."""
+
+    model: Model = None
+    embedder: EmbedderFile = None
+    precision: Precision = "auto"
+    max_tokens: MaxTokens = None
+    similarity: SimilarityName = None
+    query_prefix: QueryPrefix = None
+    document_prefix: DocumentPrefix = None
+    query_prompt: QueryPrompt = None
+    document_prompt: DocumentPrompt = None
+    pooling: PoolingName = None
+    trust_remote_code: TrustRemoteCode = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditFlags:
+    """What every audit is asked: what to measure, what the gate demands, and what to write."""
+
+    scenario: ScenarioNames = "multi"
+    measures: MeasureNames = None
+    fail_on: FailOn = None
+    ties: Ties = TIES[0]
+    seed: Seed = 0
+    samples: Samples = 1000
+    json_file: JsonFile = None
+    report: ReportFile = None
+    markdown: MarkdownFile = None
+    junit: JunitFile = None
+    run: RunFile = None
+    run_depth: RunDepth = 100
+    qrels_out: QrelsFile = None
+    no_texts: NoTexts = False
+    quiet: Quiet = False
+
+    @property
+    def outputs(self) -> Outputs:
+        """The files to write."""
+        return Outputs(self.json_file, self.run, self.qrels_out, self.report, self.markdown, self.junit)
+
+    def conditions(self) -> list[Condition]:
+        """The conditions of --fail-on.
+
+        :raises InputError: for one that cannot be read, or an unknown choice of --ties.
+        """
+        if self.ties not in TIES:
+            raise InputError("unknown choice", source="--ties", seen=self.ties, allowed=", ".join(TIES))
+        if not self.fail_on:
+            return []
+        from haystack_crossalign.audit.gate import parse_condition
+
+        return [parse_condition(text, ties=self.ties) for text in self.fail_on]
+
+    def measured(self, languages: str | None, pairs: str | None) -> Measured:
+        """What is measured, the gate's measures included.
+
+        :param languages: of --languages.
+        :param pairs: of --pairs.
+        :raises InputError: for a measure that is unknown, or none.
+        """
+        names = split_names(self.measures)
+        if names is not None and not names:
+            raise InputError(
+                "no measure", source="--measures", seen=self.measures, allowed="names such as Max@R, Complete@10"
+            )
+        conditions = self.conditions()
+        measured = Measured(
+            scenarios=split_names(self.scenario) or (),
+            languages=split_names(languages),
+            pairs=pairs,
+            measures=names,
+            samples=self.samples,
+            seed=self.seed,
+        )
+        try:
+            chosen = measured.chosen_measures
+        except InputError as error:
+            raise InputError(error.problem, source="--measures", seen=error.seen, allowed=error.allowed) from error
+        if not conditions:
+            return replace(measured, measures=chosen)
+        from haystack_crossalign.measures import parse_measure
+
+        return replace(measured, measures=chosen, also=[parse_measure(one.measure) for one in conditions])
 
 
 def split_names(value: str | None) -> tuple[str, ...] | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.cli.shared.options import AuditFlags
 from haystack_crossalign.cli.shared.progress import Stages
 from haystack_crossalign.cli.shared.terminal import console, say
 from haystack_crossalign.messages import one_line
@@ -16,51 +15,32 @@ from haystack_crossalign.messages import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from haystack_crossalign.audit.gate import Condition, Outcome
+    from haystack_crossalign.api.collection import CollectionAudit
+    from haystack_crossalign.audit.gate import Outcome
     from haystack_crossalign.audit.result import AuditResult
     from haystack_crossalign.audit.run import Embedder
     from haystack_crossalign.audit.scenarios import Scenario
-    from haystack_crossalign.audit.similarity import RankedBy
     from haystack_crossalign.data.collection import JudgedCollection
-    from haystack_crossalign.data.formats.run_files import Run
-    from haystack_crossalign.data.reading_log import ReadingLog
-    from haystack_crossalign.measures import Measure
     from haystack_crossalign.opensearch.live.queries import LiveQueries
     from haystack_crossalign.ranks import Similarity
 
 GATE_FAILED = 1
 
 
-@dataclass
 class Session:
-    """One audit from a judged collection to files and a table.
+    """One audit with its gate, its files and its table.
 
-    :param command: name of the command, for the provenance.
-    :param outputs: files to write.
-    :param conditions: conditions of the gate.
-    :param measures: measures to compute, or None for the default ones.
-    :param seed: seed of the bootstrap.
-    :param samples: bootstrap samples.
-    :param run_depth: documents per query in the TREC run.
-    :param texts: whether outputs may hold texts.
-    :param quiet: whether to print errors and failed conditions only.
-    :param similarity: what vectors are ranked by; None takes what the model says, see `settle_similarity`.
+    :param asked: what the gate demands, and what is written.
+    :raises InputError: for a condition that cannot be read.
     """
 
-    command: str
-    outputs: Outputs
-    conditions: Sequence[Condition]
-    measures: Sequence[Measure] | None
-    seed: int
-    samples: int
-    run_depth: int
-    texts: bool
-    quiet: bool
-    similarity: Similarity | None = None
-    stages: Stages = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.stages = Stages(show=not self.quiet)
+    def __init__(self, asked: AuditFlags) -> None:
+        self.outputs = asked.outputs
+        self.conditions = asked.conditions()
+        self.quiet = asked.quiet
+        self.stages = Stages(show=not asked.quiet)
+        self._run_depth = asked.run_depth
+        self._texts = not asked.no_texts
 
     def check_plan(self, collection: JudgedCollection, plan: Sequence[Scenario]) -> None:
         """Refuse what could only fail after the work: conditions that match no row, a TREC run of several pools or
@@ -79,60 +59,33 @@ class Session:
             format_qrels(collection.queries.ids, [()] * len(collection.queries))
             format_qrels(("any",), (collection.documents.ids,))
 
-    def run(
-        self,
-        collection: JudgedCollection,
-        plan: Sequence[Scenario],
-        embedder: Embedder | None,
-        options: Mapping[str, Any],
-    ) -> None:
+    def run(self, audit: CollectionAudit, embedder: Embedder | None) -> None:
         """Embed, rank everything exactly, write the files and print the summary.
 
+        :param audit: what is ranked.
+        :param embedder: what embeds; None where nothing lacks vectors.
         :raises typer.Exit: with code 1 when the gate fails.
         """
-        from haystack_crossalign.audit.run import audit_vectors, embed_collection
-        from haystack_crossalign.audit.similarity import settle_similarity
-
         with self.stages as progress:
-            collection = embed_collection(collection, embedder, progress=progress)
-            model = None if embedder is None else embedder.provenance()
-            ranked_by = settle_similarity(model, self.similarity)
-            result = audit_vectors(
-                collection,
-                plan,
-                provenance=self._provenance(collection, model, options, ranked_by),
-                similarity=ranked_by.similarity,
-                measures=self.measures,
-                also=self._gated(),
-                seed=self.seed,
-                samples=self.samples,
-                progress=progress,
-            )
-        self._finish(result, lambda: self._trec(collection, plan, ranked_by.similarity))
+            result = audit.run(embedder, progress=progress)
+        self.finish(result, audit.collection, audit.plan, audit.ranked_by.similarity)
 
-    def run_lists(self, collection: JudgedCollection, run: Run, options: Mapping[str, Any], log: ReadingLog) -> None:
-        """Audit the lists of a TREC run, write the files and print the summary.
+    def finish(
+        self,
+        result: AuditResult,
+        collection: JudgedCollection,
+        plan: Sequence[Scenario] = (),
+        similarity: Similarity = "cosine",
+    ) -> None:
+        """Write the files of an audit of a collection, and print the summary.
 
+        :param result: the result.
         :param collection: documents, queries and judgments.
-        :param run: the lists.
-        :param options: what the user chose, for the provenance.
-        :param log: what the run's reader left out.
+        :param plan: the rows, for a TREC run; none where the result is of a run.
+        :param similarity: what was ranked by.
         :raises typer.Exit: with code 1 when the gate fails.
         """
-        from haystack_crossalign.audit.result_lists import audit_run
-
-        options = {**options, "results": {"name": run.source.name, "sha256": run.source.sha256}}
-        result = audit_run(
-            collection,
-            run,
-            provenance=self._provenance(collection, None, options),
-            measures=self.measures,
-            also=self._gated(),
-            samples=self.samples,
-            seed=self.seed,
-            log=log,
-        )
-        self._finish(result, lambda: self._trec(collection, ()))
+        self._finish(result, lambda: self._trec(collection, plan, similarity))
 
     def check_live(self, plan: Sequence[Scenario], retrievals: Sequence[str]) -> None:
         """Refuse what could only fail after an audit of an index.
@@ -164,29 +117,6 @@ class Session:
         if partial and self.conditions:
             say("crossalign: a partial result is not held against --fail-on", err=True)
 
-    def _gated(self) -> list[Measure]:
-        from haystack_crossalign.measures import parse_measure
-
-        return [parse_measure(condition.measure) for condition in self.conditions]
-
-    def _provenance(
-        self,
-        collection: JudgedCollection,
-        model: Mapping[str, Any] | None,
-        options: Mapping[str, Any],
-        ranked_by: RankedBy | None = None,
-    ) -> dict[str, Any]:
-        from haystack_crossalign.audit.provenance import build_provenance, describe_data
-
-        return build_provenance(
-            self.command,
-            describe_data(collection),
-            model=model,
-            options=options,
-            seed=self.seed,
-            ranked_by=ranked_by,
-        )
-
     def _finish(
         self,
         result: AuditResult,
@@ -198,8 +128,8 @@ class Session:
         from haystack_crossalign.audit.gate import evaluate_gate, failed
 
         outcomes = evaluate_gate(self.conditions, result) if gate else []
-        shown = result if self.texts else result.without_texts()
-        written = self.outputs.write({**self._texts(shown, outcomes), **trec()}, self.stages.seconds, more)
+        shown = result if self._texts else result.without_texts()
+        written = self.outputs.write({**self._rendered(shown, outcomes), **trec()}, self.stages.seconds, more)
         if not self.quiet:
             self._print(shown, outcomes, written)
         else:
@@ -213,21 +143,19 @@ class Session:
         if failed(outcomes):
             raise typer.Exit(GATE_FAILED)
 
-    def _trec(
-        self, collection: JudgedCollection, plan: Sequence[Scenario], similarity: Similarity = "cosine"
-    ) -> dict[str, str]:
+    def _trec(self, collection: JudgedCollection, plan: Sequence[Scenario], similarity: Similarity) -> dict[str, str]:
         texts: dict[str, str] = {}
         if self.outputs.run is not None:
             from haystack_crossalign.audit.trec import trec_run
 
-            texts["run"] = trec_run(collection, plan, self.run_depth, similarity=similarity)
+            texts["run"] = trec_run(collection, plan, self._run_depth, similarity=similarity)
         if self.outputs.qrels is not None:
             from haystack_crossalign.audit.trec import trec_qrels
 
             texts["qrels"] = trec_qrels(collection)
         return texts
 
-    def _texts(self, result: AuditResult, outcomes: Sequence[Outcome]) -> dict[str, str]:
+    def _rendered(self, result: AuditResult, outcomes: Sequence[Outcome]) -> dict[str, str]:
         texts: dict[str, str] = {}
         data = result.to_dict()
         if self.outputs.json is not None:

@@ -1,0 +1,39 @@
+"""The product as Python functions; `haystack_crossalign` offers each of them by its name, and so does the command line.
+
+Every function fills in the provenance of its result, so that an audit is three lines: read a collection, audit it, look
+at the result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from haystack_crossalign._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from haystack_crossalign.api.collection import audit_collection, audit_run
+    from haystack_crossalign.api.models import repair_model, train_model
+    from haystack_crossalign.api.requests import FilesRequest, IndexRequest, ModelOptions
+
+__all__ = [
+    "FilesRequest",
+    "IndexRequest",
+    "ModelOptions",
+    "audit_collection",
+    "audit_run",
+    "repair_model",
+    "train_model",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "FilesRequest": "requests",
+        "IndexRequest": "requests",
+        "ModelOptions": "requests",
+        "audit_collection": "collection",
+        "audit_run": "collection",
+        "repair_model": "models",
+        "train_model": "models",
+    },
+)

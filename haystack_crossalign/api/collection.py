@@ -1,0 +1,251 @@
+"""The audit of a judged collection, and of result lists over one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haystack_crossalign.api.requests import FilesRequest, Measured
+from haystack_crossalign.audit.provenance import build_provenance, describe_data
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.result_lists import audit_run as audit_ranked_lists
+from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors, embed_collection
+from haystack_crossalign.audit.scenarios import select_scenarios
+from haystack_crossalign.audit.similarity import RankedBy, settle_similarity
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.formats.beir import read_beir
+from haystack_crossalign.data.formats.read import read_collection
+from haystack_crossalign.data.formats.run_files import Run, read_run
+from haystack_crossalign.data.reading_log import ReadingLog
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import DEFAULT_MODEL
+from haystack_crossalign.ranks import Similarity, parse_similarity
+
+if TYPE_CHECKING:
+    from haystack_crossalign.measures import Measure
+
+
+class CollectionAudit:
+    """One audit of a judged collection; its rows are known before a model is opened.
+
+    :param collection: documents, queries and judgments.
+    :param measured: what is measured.
+    :param similarity: what vectors are ranked by; None takes what the model says.
+    :param described: what else the user chose, for the provenance.
+    :param command: what is run, for the provenance.
+    :raises InputError: for a language that the data does not have, or scenarios that have no row.
+    """
+
+    def __init__(
+        self,
+        collection: JudgedCollection,
+        measured: Measured,
+        *,
+        similarity: Similarity | None = None,
+        described: Mapping[str, Any] | None = None,
+        command: str = "audit",
+    ) -> None:
+        self.collection, self.plan = select_scenarios(
+            collection, measured.scenarios, measured.languages, measured.pairs
+        )
+        self.ranked_by = RankedBy()
+        self._measured = measured
+        self._measures = measured.chosen_measures
+        self._similarity = similarity
+        self._options = {**measured.described, **(described or {})}
+        self._command = command
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether documents or queries lack vectors."""
+        return self.collection.documents.vectors is None or self.collection.queries.vectors is None
+
+    def run(self, embedder: Embedder | None, *, progress: Progress | None = None) -> AuditResult:
+        """Embed what lacks vectors, and rank everything exactly.
+
+        :param embedder: what embeds; None where nothing lacks vectors.
+        :param progress: called with what is being done, how much of it is done, and of how much.
+        :raises InputError: when vectors are missing or do not fit each other.
+        """
+        self.collection = embed_collection(self.collection, embedder, progress=progress)
+        model = None if embedder is None else embedder.provenance()
+        self.ranked_by = settle_similarity(model, self._similarity)
+        return audit_vectors(
+            self.collection,
+            self.plan,
+            provenance=build_provenance(
+                self._command,
+                describe_data(self.collection),
+                model=model,
+                options=self._options,
+                seed=self._measured.seed,
+                ranked_by=self.ranked_by,
+            ),
+            similarity=self.ranked_by.similarity,
+            measures=self._measures,
+            also=self._measured.also,
+            seed=self._measured.seed,
+            samples=self._measured.samples,
+            progress=progress,
+        )
+
+
+def audit_collection(
+    collection: JudgedCollection,
+    model: str | Embedder | None = None,
+    *,
+    scenarios: Sequence[str] = ("multi",),
+    languages: Sequence[str] | None = None,
+    pairs: str | None = None,
+    measures: Sequence[str | Measure] | None = None,
+    similarity: str | None = None,
+    seed: int = 0,
+    samples: int = 1000,
+    progress: Progress | None = None,
+) -> AuditResult:
+    """Rank the relevant documents of every query in the whole pool, exactly, and measure the language bias.
+
+    :param collection: documents, queries and judgments, as `read_collection` and the other readers give them. Vectors
+        that it brings along are used as they are.
+    :param model: hub name, folder, ``offline:multilingual-e5-small`` or an `Encoder`; None takes the default model
+        where the collection lacks vectors.
+    :param scenarios: ``multi`` (one pool of all languages), ``mono-same``, ``mono-cross``.
+    :param languages: languages of the pool, as BCP-47 tags; None takes all.
+    :param pairs: one pool of this language and X for every other language X, in place of one pool of all.
+    :param measures: names such as ``Max@R``, or measures; None takes the default ones.
+    :param similarity: ``cosine``, ``dot``, ``euclidean`` or ``manhattan``; None ranks by what the model says, and by
+        cosine where all vectors came with the collection.
+    :param seed: seed of the bootstrap.
+    :param samples: bootstrap samples behind each interval.
+    :param progress: called with what is being done, how much of it is done, and of how much.
+    :raises InputError: for a language, scenario, measure or similarity that does not exist, or vectors that do not fit
+        each other.
+    :raises ExternalError: when the model cannot be loaded.
+    """
+    audit = CollectionAudit(
+        collection,
+        Measured(scenarios=scenarios, languages=languages, pairs=pairs, measures=measures, seed=seed, samples=samples),
+        similarity=None if similarity is None else parse_similarity(similarity, field="similarity"),
+    )
+    return audit.run(opened(model) if audit.needs_model else None, progress=progress)
+
+
+def audit_run(
+    collection: JudgedCollection,
+    run: Run | Path | str,
+    *,
+    depth: int | None = None,
+    measures: Sequence[str | Measure] | None = None,
+    seed: int = 0,
+    samples: int = 1000,
+) -> AuditResult:
+    """Measure what a search engine returned: the result lists of a TREC run. What lies below a list's end is censored.
+
+    :param collection: documents, queries and judgments; vectors play no part.
+    :param run: the run, or its file.
+    :param depth: number of documents that were asked for; None takes the length of the longest list.
+    :param measures: names such as ``Max@R``, or measures; None takes the default ones.
+    :param seed: seed of the bootstrap.
+    :param samples: bootstrap samples behind each interval.
+    :raises InputError: for a damaged run, or one with documents or queries that the collection lacks.
+    """
+    lists = run if isinstance(run, Run) else read_run(run)
+    return audit_lists(collection, lists, Measured(measures=measures, seed=seed, samples=samples), depth=depth)
+
+
+def audit_lists(
+    collection: JudgedCollection,
+    run: Run,
+    measured: Measured,
+    *,
+    depth: int | None = None,
+    described: Mapping[str, Any] | None = None,
+    log: ReadingLog | None = None,
+) -> AuditResult:
+    """Audit the lists of a run.
+
+    :param collection: documents, queries and judgments.
+    :param run: the lists.
+    :param measured: measures, bootstrap and seed; scenarios and languages are those of the collection.
+    :param depth: number of documents that were asked for; None takes the length of the longest list.
+    :param described: what else the user chose, for the provenance.
+    :param log: what the run's reader left out.
+    :raises InputError: for documents or queries that the collection lacks.
+    """
+    options = {
+        "results": {"name": run.source.name, "sha256": run.source.sha256},
+        "depth": depth,
+        **{name: measured.described[name] for name in ("measures", "samples")},
+        **(described or {}),
+    }
+    return audit_ranked_lists(
+        collection,
+        run,
+        provenance=build_provenance(
+            "audit", describe_data(collection), model=None, options=options, seed=measured.seed
+        ),
+        measures=measured.chosen_measures,
+        also=measured.also,
+        depth=depth,
+        samples=measured.samples,
+        seed=measured.seed,
+        log=log,
+    )
+
+
+def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: bool = False) -> JudgedCollection:
+    """The judged collection that a request names: files, or a BEIR folder.
+
+    :param request: the files and how they are read.
+    :param log: decides whether invalid rows are left out, and counts them.
+    :param keep_unanswerable: keep queries without relevant document, to convert judgments.
+    :raises InputError: when both or neither are named, or a file is wrong.
+    """
+    shared: dict[str, Any] = {
+        "language_field": request.language_field,
+        "group_field": request.group_field,
+        "title_field": "title" if request.title_field is None else request.title_field or None,
+        "default_language": request.query_language,
+        "expand_groups": bool(request.expand_groups),
+        "detect": request.detect_languages,
+        "relevance_level": request.relevance_level,
+        "keep_unanswerable": keep_unanswerable,
+        "log": log,
+    }
+    if request.beir is not None:
+        if any(path is not None for path in (request.documents, request.queries, request.qrels, request.workbench)):
+            raise InputError(
+                "--beir takes the place of --documents, --queries, --qrels and --workbench",
+                allowed="either a folder or files",
+            )
+        return read_beir(request.beir, split=request.split, **shared)
+    if request.documents is None or request.queries is None:
+        raise InputError(
+            "no documents and queries",
+            allowed="--documents FILE and --queries FILE, or --beir DIR (or try: crossalign demo)",
+        )
+    return read_collection(
+        request.documents, request.queries, qrels=request.qrels, workbench=request.workbench, **shared
+    )
+
+
+def reading_log(skip_invalid: bool) -> ReadingLog:
+    """What decides whether invalid rows are left out; errors name the option.
+
+    :param skip_invalid: --skip-invalid.
+    """
+    return ReadingLog(skip_invalid=skip_invalid, remedy="or --skip-invalid, which leaves out and counts what is wrong")
+
+
+def opened(model: str | Embedder | None) -> Any:
+    """The embedder itself, or the model of that name.
+
+    :param model: hub name, folder, or an embedder; None is the default model.
+    :raises CrossAlignError: the model cannot be loaded.
+    """
+    from haystack_crossalign.models.encoder import Encoder
+
+    if model is None or isinstance(model, str):
+        return Encoder(model or DEFAULT_MODEL)
+    return model.counting_anew() if isinstance(model, Encoder) else model

@@ -1,0 +1,223 @@
+"""The audit of a live index, which is only read."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.api.collection import reading_log
+from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.run import Embedder, Progress
+from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.models.names import DEFAULT_MODEL
+from haystack_crossalign.opensearch.audit.plan import Plan
+from haystack_crossalign.opensearch.audit.run import FinishedAudit, IndexAudit
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.connect import open_client
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.known_items import known_item_probes
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval
+from haystack_crossalign.opensearch.live.queries import LiveQueries, read_live_queries, with_vectors
+from haystack_crossalign.opensearch.model.check import check_index_model, read_index_model
+
+_PROBES = 200
+
+
+def audit_index(request: IndexRequest, *, progress: Progress | None = None) -> AuditResult:
+    """Audit a live index as ``crossalign audit --index`` does: exact ranks, and the lists that users get.
+
+    Only requests that read are sent. What is risky about the connection is a Python warning.
+
+    :param request: index, queries, lists, and what is measured.
+    :param progress: called with what is being done, how much of it is done, and of how much.
+    :returns: the result; rows without figures say why in ``live["warnings"]``.
+    :raises InputError: the request or the index is not as it must be.
+    :raises ExternalError: the cluster or the model failed. What is finished is in the file of ``state``, if there is
+        one, from which ``resume`` goes on.
+    """
+    request.check()
+    client = open_client(request.settings, os.environ)
+    for note in client.notes:
+        warnings.warn(note, stacklevel=2)
+    try:
+        audit = LiveAudit(request, client, progress=progress)
+        audit.prepare()
+        finished = audit.run()
+    finally:
+        client.close()
+    if finished.stopped == "interrupted":
+        raise KeyboardInterrupt
+    if finished.stopped is not None:
+        raise finished.stopped
+    return finished.result
+
+
+class LiveAudit:
+    """One audit of an index: `prepare` reads the index, embeds the queries and plans; `run` does the work.
+
+    :param request: index, queries, lists, and what is measured.
+    :param client: connection.
+    :param progress: called with what is being done, how much of it is done, and of how much.
+    :param say: called with what the user should know at once.
+    :raises InputError: for an unknown language or measure.
+    """
+
+    def __init__(
+        self,
+        request: IndexRequest,
+        client: ReadOnlyClient,
+        *,
+        progress: Progress | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self.request = request
+        self.queries: LiveQueries
+        self.plan: Plan
+        self._client = client
+        self._progress = progress
+        self._say = say
+        self._options = request.options()
+        self._remarks: list[str] = []
+        self._pipeline: Any = None
+        self._model: dict[str, Any] | None = None
+        self._audit = IndexAudit(
+            client, request.settings, self._options, retrievals=self._retrievals, progress=progress
+        )
+
+    def prepare(self, check: Callable[[Sequence[Scenario]], None] | None = None) -> None:
+        """Open the index, make or read the queries, check the model, embed the queries, and plan.
+
+        :param check: called with the rows of the result before the model is opened, to refuse what would fail later.
+        :raises CrossAlignError: index, queries or model are not as they must be, or the cluster failed.
+        """
+        audit = self._audit
+        audit.open()
+        queries = self._read_queries(audit.view())
+        scenarios = audit.scenarios(queries)
+        if check is not None:
+            check(scenarios)
+        encoder = self._checked_encoder(queries)
+        progress = self._progress
+        self.queries, self._model = with_vectors(
+            queries,
+            encoder,
+            None if progress is None else lambda done, total: progress("Embedding queries", done, total),
+        )
+        self.plan = audit.plan(self.queries)
+        audit.notes += self._remarks
+
+    def run(self) -> FinishedAudit:
+        """Audit the index in a point in time.
+
+        :raises KeyboardInterrupt: interrupted before anything was done.
+        :raises CrossAlignError: the cluster failed before anything was done.
+        """
+        request = self.request
+        paths = (request.queries, request.qrels, request.workbench, request.pipeline)
+        return self._audit.run(
+            self.queries,
+            plan=self.plan,
+            state=request.resume or request.state,
+            resume=request.resume is not None,
+            model=self._model,
+            described=request.described(self._options),
+            files=[
+                {"name": path.name, "sha256": sha256(path.read_bytes()).hexdigest()}
+                for path in paths
+                if path is not None
+            ],
+        )
+
+    def _retrievals(self, view: IndexView, whole: bool) -> list[Any]:
+        settings = self.request.settings
+        if self.request.pipeline is not None:
+            if self._pipeline is None:
+                self._pipeline = self._open_pipeline(self.request.pipeline, view)
+            # A pipeline searches the index as it is, so only the whole of it can be asked for.
+            return [self._pipeline] if whole else []
+        knn = KnnRetrieval(view, batch=settings.batch, concurrent=settings.concurrent)
+        bm25 = Bm25Retrieval(view, batch=settings.batch, concurrent=settings.concurrent)
+        by_name = {"knn": knn, "bm25": bm25, "hybrid": HybridRetrieval(knn, bm25)}
+        return [by_name[name] for name in self.request.retrievals]
+
+    def _open_pipeline(self, file: Path, view: IndexView) -> Any:
+        from haystack_crossalign.pipelines.retriever import QueryPipeline
+
+        pipeline = QueryPipeline.from_yaml(
+            file,
+            client=self._client,
+            view=view,
+            id_field=self.request.id_field,
+            language_field=self.request.settings.language_field,
+            group_field=view.fields.group,
+            timeout=self.request.settings.timeout,
+            trust_remote_code=self.request.model.trust_remote_code,
+        )
+        self._remarks += pipeline.notes
+        self._remarks.append("the pipeline searches the index as it is now, outside of the point in time")
+        if self.request.user_filter is not None:
+            self._remarks.append("--filter does not reach into the pipeline: its lists may hold what is outside")
+        return pipeline
+
+    def _read_queries(self, view: IndexView) -> LiveQueries:
+        request, settings = self.request, self.request.settings
+        if request.queries is None:
+            return known_item_probes(
+                view,
+                content_field=settings.content_field,
+                title_field=settings.title_field,
+                count=request.probes or _PROBES,
+                seed=self._options.seed,
+                languages=self._options.languages,
+            )
+        return read_live_queries(
+            request.queries,
+            view,
+            qrels=request.qrels,
+            workbench=request.workbench,
+            language_field=settings.language_field,
+            group_field=settings.group_field,
+            default_language=request.query_language,
+            expand_groups=request.expand_groups is not False,
+            relevance_level=request.relevance_level,
+            log=reading_log(request.skip_invalid),
+        )
+
+    def _checked_encoder(self, queries: LiveQueries) -> Embedder | None:
+        """The model, once it is known to be the one that made the vectors; None where the queries bring theirs."""
+        request, settings, view = self.request, self.request.settings, self._audit.view()
+        if queries.vectors is not None:
+            if self._say is not None and (
+                (settings.model, request.model.model, request.model.embedder) != (None, None, None)
+            ):
+                self._say("the queries carry vectors, so no model is used")
+            return None
+        encoder: Any
+        if request.model.embedder is not None:
+            encoder = request.model.open()
+        else:
+            named = read_index_model(self._client, settings.index) or {}
+            name = request.model.model or settings.model or str(named.get("name") or DEFAULT_MODEL)
+            encoder = request.model.with_prefixes(settings.query_prefix, settings.document_prefix).encoder(name)
+        check = check_index_model(
+            self._client,
+            view,
+            encoder,
+            target=settings.index,
+            seed=self._options.seed,
+            content_field=settings.content_field,
+            title_field=settings.title_field,
+        )
+        # Texts that were embedded with something the index does not hold look like another model's. Another dimension
+        # is.
+        if not request.accept_model or encoder.provenance().get("dimension") != view.fields.vector.dimension:
+            check.require()
+        self._audit.notes += check.findings
+        # The check embeds documents of the index; texts of the audit are the queries.
+        counted: Embedder = encoder.counting_anew() if hasattr(encoder, "counting_anew") else encoder
+        return counted

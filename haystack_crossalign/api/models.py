@@ -1,0 +1,88 @@
+"""Models as Python functions: repair and training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from haystack_crossalign.api.collection import opened
+from haystack_crossalign.audit.run import Progress
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from haystack_crossalign.repair.fit import RepairOptions, RepairOutcome
+    from haystack_crossalign.training.outcome import TrainingOutcome
+    from haystack_crossalign.training.recipe.recipe import Recipe
+
+
+def repair_model(
+    parallel: Path | str,
+    output: Path | str,
+    *,
+    model: str = DEFAULT_MODEL,
+    held_out: Path | str | None = None,
+    fit_limit: int = 800,
+    held_out_limit: int = 500,
+    options: RepairOptions | None = None,
+    progress: Progress | None = None,
+) -> RepairOutcome:
+    """Take the language directions out of a model's embeddings, without training, and write the repaired model.
+
+    :param parallel: JSON lines with ``id``, ``text``, ``language`` and ``parallel_id``, or triplets.
+    :param output: folder to be made: the model, its matrix file, the audit before and after, the report.
+    :param model: hub name, folder, or ``offline:multilingual-e5-small``.
+    :param held_out: parallel documents to judge by; None judges by half of ``parallel``.
+    :param fit_limit: documents per language that are fitted on.
+    :param held_out_limit: documents per language that judge.
+    :param options: how strengths are chosen and judged.
+    :param progress: called while embedding and ranking.
+    :raises InputError: for files that cannot be used, or an output folder that exists.
+    :raises ExternalError: when the model cannot be loaded or the output cannot be written.
+    """
+    from haystack_crossalign.files.writing import check_new_folder
+    from haystack_crossalign.repair.fit import RepairOptions, fit_repair
+    from haystack_crossalign.repair.output import open_model, write_repair
+    from haystack_crossalign.repair.sample import make_sample
+    from haystack_crossalign.repair.texts import read_repair_texts
+    from haystack_crossalign.report.pages import comparison_pages
+
+    check_new_folder(output)
+    texts = read_repair_texts(parallel, parallel=True)
+    judges = None if held_out is None else read_repair_texts(held_out)
+    options = RepairOptions() if options is None else options
+    sample = make_sample(texts, None, judges, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=options.seed)
+    sources = [source for part in (texts, judges) if part is not None for source in part.sources]
+    encoder = opened(model)
+    base = open_model(model, encoder.prompts, similarity=options.similarity)
+    outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
+    return write_repair(outcome, output, model=base, sources=sources, pages=comparison_pages)
+
+
+def train_model(
+    recipe: Recipe | Path | str,
+    output: Path | str,
+    *,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+) -> TrainingOutcome:
+    """Fine-tune a model by a recipe, and write it as a stock sentence-transformers folder with its report.
+
+    :param recipe: the recipe, or its YAML file.
+    :param output: new or empty folder, or one of an earlier run, which is replaced.
+    :param overrides: values over those of the file, such as ``optimiser.learning_rate=1e-5``.
+    :param resume: continue an interrupted run from its last checkpoint.
+    :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
+    :raises ExternalError: when the model cannot be loaded or the output cannot be written.
+    """
+    from haystack_crossalign.report.training_html import render_training_html
+    from haystack_crossalign.training.recipe.recipe import Recipe, read_recipe
+    from haystack_crossalign.training.trainer import train
+
+    if isinstance(recipe, Recipe):
+        if overrides:
+            raise InputError("overrides are for a recipe's file", field="overrides", seen=list(overrides))
+        return train(recipe, output, resume=resume, files={"report.html": render_training_html})
+    settings = read_recipe(Path(recipe), tuple(overrides))
+    return train(settings, output, resume=resume, files={"report.html": render_training_html})

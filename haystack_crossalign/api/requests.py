@@ -1,0 +1,390 @@
+"""What an audit is asked: a request for files and one for an index, the same for the command line and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.run import Embedder
+    from haystack_crossalign.measures import Measure
+    from haystack_crossalign.models.encoder import Encoder
+    from haystack_crossalign.opensearch.audit.options import AuditOptions
+    from haystack_crossalign.ranks import Similarity
+
+RETRIEVALS = ("knn", "bm25", "hybrid")
+"""Lists that an index can be asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The model, or the embedders of a pipeline, and how it is used.
+
+    :param model: hub name, folder, or ``offline:multilingual-e5-small``; None is the default model.
+    :param embedder: a file with Haystack embedders, in place of a model.
+    :param precision: ``auto``, ``bf16`` or ``fp32``.
+    :param max_tokens: texts are cut after this many tokens.
+    :param similarity: what vectors are ranked by; None takes what the model says.
+    :param query_prefix: text before each query.
+    :param document_prefix: text before each document.
+    :param query_prompt: name of one of the model's prompts, for queries.
+    :param document_prompt: the same for documents.
+    :param pooling: for a model without modules.json.
+    :param trust_remote_code: run code that comes with the model.
+    """
+
+    model: str | None = None
+    embedder: Path | None = None
+    precision: str = "auto"
+    max_tokens: int | None = None
+    similarity: str | None = None
+    query_prefix: str | None = None
+    document_prefix: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    pooling: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Arguments of an `Encoder` beside the model that are not at their defaults."""
+        return {
+            entry.name: getattr(self, entry.name)
+            for entry in fields(ModelOptions)
+            if entry.name not in ("model", "embedder", "similarity") and getattr(self, entry.name) != entry.default
+        }
+
+    @property
+    def compared_by(self) -> Similarity | None:
+        """The similarity that is asked for; None where it is left to the model.
+
+        :raises InputError: for an unknown name.
+        """
+        if self.similarity is None:
+            return None
+        from haystack_crossalign.ranks import parse_similarity
+
+        return parse_similarity(self.similarity, source="--similarity")
+
+    def check(self) -> None:
+        """Refuse options that contradict each other or do not exist, before anything is read.
+
+        :raises InputError: naming the option.
+        """
+        from haystack_crossalign.precision import PRECISIONS
+
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                "unknown precision", source="--precision", seen=self.precision, allowed=", ".join(PRECISIONS)
+            )
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            raise InputError("unknown pooling", source="--pooling", seen=self.pooling, allowed=", ".join(POOLINGS))
+        for role in ("query", "document"):
+            if getattr(self, f"{role}_prefix") is not None and getattr(self, f"{role}_prompt") is not None:
+                raise InputError(
+                    f"--{role}-prefix and --{role}-prompt exclude each other",
+                    source=f"--{role}-prompt",
+                    allowed="one of them",
+                )
+        if self.embedder is None:
+            return
+        if self.model is not None:
+            raise InputError("--model and --embedder exclude each other", allowed="one of them")
+        if self.given and set(self.given) != {"trust_remote_code"}:
+            name = next(name for name in self.given if name != "trust_remote_code")
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{option} is for --model; with --embedder it stands in its file",
+                source="--embedder",
+                allowed=f"--embedder without {option}",
+            )
+
+    def open(self) -> Embedder:
+        """The model or the Haystack embedders.
+
+        :raises InputError: when the file or the name is wrong.
+        :raises ExternalError: when the model cannot be loaded.
+        """
+        if self.embedder is not None:
+            from haystack_crossalign.pipelines.embedder import PipelineEmbedder
+
+            return PipelineEmbedder.from_yaml(self.embedder, trust_remote_code=self.trust_remote_code)
+        return self.encoder()
+
+    def with_prefixes(self, query: str | None, document: str | None) -> ModelOptions:
+        """The options with the prefixes of a profile, where neither a prefix nor a prompt is given for that role.
+
+        :param query: text before each query, or None.
+        :param document: text before each document, or None.
+        """
+        return replace(
+            self,
+            query_prefix=query if (self.query_prefix, self.query_prompt) == (None, None) else self.query_prefix,
+            document_prefix=(
+                document if (self.document_prefix, self.document_prompt) == (None, None) else self.document_prefix
+            ),
+        )
+
+    def encoder(self, name: str | None = None) -> Encoder:
+        """The model itself.
+
+        :param name: takes the place of the model.
+        :raises CrossAlignError: as `open`.
+        """
+        from haystack_crossalign.models.encoder import Encoder
+
+        given = self.given
+        try:
+            return Encoder(name or self.model or DEFAULT_MODEL, **given)
+        except InputError as error:
+            if error.field not in given:
+                raise
+            option = f"--{error.field.replace('_', '-')}"
+            raise InputError(error.problem, source=option, seen=error.seen, allowed=error.allowed) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What is measured, whatever is audited.
+
+    :param scenarios: ``multi`` (one pool of all languages), ``mono-same``, ``mono-cross``.
+    :param languages: languages of the pool and of the queries, as BCP-47 tags; None takes all.
+    :param pairs: one pool of this language and X for every other language X, in place of one pool of all.
+    :param measures: names such as ``Max@R``, or measures; None takes the default ones.
+    :param also: measures besides, where they are not among these; for a gate.
+    :param samples: bootstrap samples behind each interval.
+    :param seed: seed of the bootstrap.
+    """
+
+    scenarios: Sequence[str] = ("multi",)
+    languages: Sequence[str] | None = None
+    pairs: str | None = None
+    measures: Sequence[str | Measure] | None = None
+    also: Sequence[Measure] = ()
+    samples: int = 1000
+    seed: int = 0
+
+    @property
+    def chosen_measures(self) -> list[Measure] | None:
+        """The measures, each once; None for the default ones.
+
+        :raises InputError: for an unknown name.
+        """
+        if self.measures is None:
+            return None
+        from haystack_crossalign.measures import parse_measure
+
+        parsed = [parse_measure(one) if isinstance(one, str) else one for one in self.measures]
+        return list({measure.name: measure for measure in parsed}.values())
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the user chose, as JSON values."""
+        measures = self.chosen_measures
+        return {
+            "scenarios": list(self.scenarios),
+            "languages": None if self.languages is None else list(self.languages),
+            "pairs": self.pairs,
+            "measures": None if measures is None else [measure.name for measure in measures],
+            "samples": self.samples,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    """Queries, what is relevant to them, and how they are read.
+
+    :param queries: JSON lines, or TSV with qrels.
+    :param qrels: relevant documents, as TREC qrels.
+    :param workbench: relevant documents, as a judgment list of OpenSearch's Search Relevance Workbench.
+    :param query_language: language of the queries that do not name one.
+    :param expand_groups: whether all versions of a relevant document are relevant too; None: in an index, not in files.
+    :param relevance_level: least grade of a relevant document.
+    :param skip_invalid: leave out and count what is wrong.
+    :param measured: what is measured.
+    :param model: what embeds texts without vectors.
+    """
+
+    queries: Path | None = None
+    qrels: Path | None = None
+    workbench: Path | None = None
+    query_language: str | None = None
+    expand_groups: bool | None = None
+    relevance_level: int = 1
+    skip_invalid: bool = False
+    measured: Measured = field(default_factory=Measured)
+    model: ModelOptions = field(default_factory=ModelOptions)
+
+    @property
+    def _described(self) -> dict[str, Any]:
+        return {
+            **({} if self.relevance_level == 1 else {"relevance_level": self.relevance_level}),
+            **({"skip_invalid": True} if self.skip_invalid else {}),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesRequest(_Judged):
+    """An audit of files: documents, queries, judgments, and what ranks them.
+
+    :param documents: JSON lines.
+    :param beir: a folder in BEIR's format, in place of documents, queries and judgments.
+    :param split: which qrels of that folder.
+    :param language_field: field that holds the language.
+    :param group_field: field that versions of one content share.
+    :param title_field: field that is put before a document's text; None for ``title``, empty for none.
+    :param detect_languages: detect the language of texts that name none.
+    :param results: lists that a search engine returned, as a TREC run, in place of a model.
+    :param run_order: what orders that run where scores and ranks contradict each other.
+    """
+
+    documents: Path | None = None
+    beir: Path | None = None
+    split: str = "test"
+    language_field: str = "language"
+    group_field: str = "parallel_id"
+    title_field: str | None = None
+    detect_languages: bool = False
+    results: Path | None = None
+    run_order: str | None = None
+
+    def check(self) -> None:
+        """Refuse what contradicts itself or does not exist, before anything is read.
+
+        :raises InputError: naming the option.
+        """
+        self.model.check()
+        if self.results is None:
+            if self.run_order is not None:
+                raise InputError("--run-order is for --results", source="--run-order", allowed="--results FILE with it")
+        elif (
+            (self.model.model, self.model.embedder, self.model.similarity) != (None, None, None)
+            or (self.measured.languages, self.measured.pairs) != (None, None)
+            or tuple(self.measured.scenarios) != ("multi",)
+        ):
+            raise InputError(
+                "--results takes the place of a ranking of our own",
+                source="--results",
+                allowed="--results without --model, --embedder, --similarity, --languages, --pairs, --scenario, --run",
+            )
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the user chose besides what is measured, as JSON values."""
+        return {"expand_groups": bool(self.expand_groups), **self._described}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRequest(_Judged):
+    """An audit of a live index, which is only read.
+
+    :param settings: the index, its fields, how to reach it, and how much of the cluster to take.
+    :param live: lists that users get: ``knn``, ``bm25``, ``hybrid``.
+    :param pipeline: a Haystack query pipeline in YAML, whose lists take the place of these.
+    :param id_field: meta field with the ids that the pipeline's documents have in the index.
+    :param user_filter: OpenSearch query that the pool's documents match.
+    :param sample: share of the index that is scored for each query; None scores all of it.
+    :param probes: contents to make queries from, where there are none.
+    :param accept_model: go on where the model does not seem to be the index's; the result says so.
+    :param state: file that keeps what is finished.
+    :param resume: file of an earlier audit to go on with.
+    """
+
+    settings: LiveSettings = field(default_factory=LiveSettings)
+    live: Sequence[str] = ("knn",)
+    pipeline: Path | None = None
+    id_field: str | None = None
+    user_filter: dict[str, Any] | None = None
+    sample: float | None = None
+    probes: int | None = None
+    accept_model: bool = False
+    state: Path | None = None
+    resume: Path | None = None
+
+    @property
+    def retrievals(self) -> tuple[str, ...]:
+        """Names of the live lists, as the rows of the result have them."""
+        return ("pipeline",) if self.pipeline is not None else tuple(dict.fromkeys(self.live))
+
+    def check(self) -> None:
+        """Refuse what contradicts itself or does not exist, before anything is asked of the cluster.
+
+        :raises InputError: naming the option.
+        """
+        self.model.check()
+        if self.model.similarity is not None:
+            raise InputError(
+                "an index ranks by the space of its vector field, which the result names",
+                source="--similarity",
+                seen=self.model.similarity,
+                allowed="--index without --similarity",
+            )
+        if self.state is not None and self.resume is not None:
+            raise InputError("--state begins a file, --resume goes on with one", allowed="one of them")
+        # Both are checked again where they are used.
+        if self.state is not None and self.state.exists():
+            raise InputError(
+                "already exists", source="--state", seen=str(self.state), allowed="a new file, or --resume to go on"
+            )
+        if self.resume is not None and not self.resume.is_file():
+            raise InputError("no such file", source="--resume", seen=str(self.resume))
+        if self.queries is None and (self.qrels is not None or self.workbench is not None):
+            raise InputError("judgments without queries", source="--qrels", allowed="--queries FILE")
+        for name in self.live:
+            if name not in RETRIEVALS:
+                raise InputError("unknown list", source="--live", seen=name, allowed=", ".join(RETRIEVALS))
+        if self.sample is not None and not 0 < self.sample < 1:
+            raise InputError(
+                "not a share of the documents",
+                source="--sample",
+                seen=self.sample,
+                allowed="more than 0, less than 1",
+            )
+
+    def options(self) -> AuditOptions:
+        """What is measured, as the audit of an index takes it.
+
+        :raises InputError: for an unknown language or measure.
+        """
+        from haystack_crossalign.languages import normalise_language
+        from haystack_crossalign.opensearch.audit.options import AuditOptions
+
+        measured = self.measured
+        languages, measures = measured.languages, measured.chosen_measures
+        if languages is not None:
+            languages = tuple(dict.fromkeys(normalise_language(tag, source="--languages") for tag in languages))
+        return AuditOptions(
+            scenarios=tuple(measured.scenarios),
+            languages=languages,
+            pairs=None if measured.pairs is None else normalise_language(measured.pairs, source="--pairs"),
+            user_filter=self.user_filter,
+            measures=None if measures is None else tuple(measures),
+            also=tuple(measured.also),
+            sample=self.sample,
+            samples=measured.samples,
+            seed=measured.seed,
+        )
+
+    def described(self, options: AuditOptions) -> dict[str, Any]:
+        """What the user chose, without the names of files, as JSON values.
+
+        :param options: those of this request.
+        """
+        return {
+            **{name: value for name, value in self.settings.describe().items() if value is not None},
+            **self.measured.described,
+            "languages": None if options.languages is None else list(options.languages),
+            "pairs": options.pairs,
+            "filter": self.user_filter,
+            "live": list(self.retrievals),
+            "sample": self.sample,
+            "probes": self.probes,
+            "expand_groups": self.expand_groups,
+            **self._described,
+        }
