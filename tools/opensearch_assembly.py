@@ -82,6 +82,7 @@ VERSIONS = {
         java=(17, 21),
         module_classes={
             "lang-painless": "painless.PainlessPlugin",
+            "lang-mustache": "script.mustache.MustachePlugin",
             "analysis-common": "analysis.common.CommonAnalysisPlugin",
             "reindex": "index.reindex.ReindexPlugin",
             "mapper-extras": "index.mapper.MapperExtrasPlugin",
