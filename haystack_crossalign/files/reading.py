@@ -83,6 +83,16 @@ def read_json(path: str | Path) -> tuple[object, Source]:
     :param path: the file.
     :raises InputError: where the file cannot be read, is not UTF-8 or not complete JSON.
     """
+    value, _, source = read_json_text(path)
+    return value, source
+
+
+def read_json_text(path: str | Path) -> tuple[object, str, Source]:
+    """A JSON file, its text for `haystack_crossalign.files.json_lines.json_lines`, and where it came from.
+
+    :param path: the file.
+    :raises InputError: as :func:`read_json`.
+    """
     path = Path(path)
     file = HashedFile(path)
     try:
@@ -93,7 +103,7 @@ def read_json(path: str | Path) -> tuple[object, Source]:
         raise InputError("the file is empty", source=path, allowed="JSON")
     lines = raw.removeprefix(_BOM).split(b"\n")
     text = "\n".join(_decode(line, path, number) for number, line in enumerate(lines, start=1))
-    return parse_json(text, path, None), Source(name=path.name, sha256=file.sha256)
+    return parse_json(text, path, None), text, Source(name=path.name, sha256=file.sha256)
 
 
 def read_json_object(path: str | Path) -> tuple[dict[str, object], Source]:

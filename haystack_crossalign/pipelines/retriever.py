@@ -155,6 +155,8 @@ class QueryPipeline:
         vectors: NDArray[np.float32] | None,
         depth: int,
         target: str | PointInTime,
+        *,
+        languages: Sequence[str] = (),  # noqa: ARG002  the protocol's
     ) -> list[list[Hit]]:
         """Result lists, see `haystack_crossalign.opensearch.live.lists.Retrieval`.
 

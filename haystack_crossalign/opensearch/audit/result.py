@@ -17,8 +17,10 @@ from haystack_crossalign.opensearch.audit.tasks import Task
 from haystack_crossalign.opensearch.audit.units import Measurer, Record
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
+from haystack_crossalign.opensearch.live.lists import Retrieval
 
 _MOST_UNRANKED = 100
+_MOST_REPEATED = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +93,12 @@ def build_result(
             "without_language": pool.without_language,
         },
         "languages_detected": None if work.stopped else _detected(work.view, work.content_field, seed),
-        "retrievals": [retrieval.provenance() for retrieval in work.measurers[0].retrievals],
+        "retrievals": [retrieval.provenance() for retrieval in _retrievals(work)],
         "unranked": _unranked(work),
         "parallel": _parallel(work, options_top),
     }
+    if repeated := _repeated(work):
+        live["repeated"] = repeated
     return assemble_result(
         rows(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed, live=live
     )
@@ -149,6 +153,37 @@ def _unranked(work: Work) -> dict[str, Any]:
                 if len(shown) < _MOST_UNRANKED:
                     shown.append({"query": task.queries.ids[place], "name": name, "reason": reason})
     return {"count": counts.total(), "reasons": dict(sorted(counts.items())), "first": shown}
+
+
+def _retrievals(work: Work) -> list[Retrieval]:
+    """Every list by its name, from the first pool that has it: some are asked for of the whole index only."""
+    found: dict[str, Retrieval] = {}
+    for measurer in work.measurers:
+        for retrieval in measurer.retrievals:
+            found.setdefault(retrieval.name, retrieval)
+    return list(found.values())
+
+
+def _repeated(work: Work) -> list[dict[str, Any]]:
+    """The lists that held a document more than once: in how many queries, and the first of the documents."""
+    found: list[dict[str, Any]] = []
+    for retrieval in _retrievals(work):
+        held = [
+            {"query": task.queries.ids[place], "document": name, "times": times}
+            for task, records in zip(work.tasks, work.records, strict=True)
+            for place in sorted(records)
+            for name, times in records[place].get("live", {}).get(retrieval.name, {}).get("repeated", {}).items()
+        ]
+        if held:
+            found.append(
+                {
+                    "retrieval": retrieval.name,
+                    "queries": len({entry["query"] for entry in held}),
+                    "documents": len(held),
+                    "first": held[:_MOST_REPEATED],
+                }
+            )
+    return found
 
 
 def _parallel(work: Work, top: int) -> list[dict[str, Any]]:

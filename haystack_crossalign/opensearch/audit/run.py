@@ -229,6 +229,8 @@ class IndexAudit:
         if after is not None:
             warnings += self._judge_changes(before, after, is_frozen=is_frozen)
         empty = tuple(rows_without_ranks(work))
+        # Complete only now: a request may turn out to go outside of the point in time.
+        told_of_lists = [note for one in measurers for retrieval in one.retrievals for note in retrieval.notes]
         language_notes = self._language_of.notes if self._language_of is not None else []
         told = {
             "index": self.settings.index,
@@ -242,7 +244,7 @@ class IndexAudit:
             if plan is None
             else {"queries": plan.queries, "documents_scored": plan.documents_scored, "max_load": plan.max_load},
             "partial": None if stopped is None else self._partial(stopped, tasks, records),
-            "warnings": [*empty, *warnings, *language_notes, *self.notes],
+            "warnings": list(dict.fromkeys([*empty, *warnings, *language_notes, *told_of_lists, *self.notes])),
         }
         live = {**redacted_values(told), **(result.live or {})}
         return FinishedAudit(replace(result, live=live), stopped, empty)

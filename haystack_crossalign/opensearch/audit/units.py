@@ -21,7 +21,7 @@ from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.live.exact_top import exact_top
 from haystack_crossalign.opensearch.live.lists import Hit, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
-from haystack_crossalign.opensearch.live.ranks import list_recall, live_table
+from haystack_crossalign.opensearch.live.ranks import list_recall, live_table, without_repeats
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 
 Record = dict[str, Any]
@@ -34,7 +34,8 @@ Record = dict[str, Any]
 - ``shown``: the first hits of the exact ranking as [id, score, language, group]; null where they were not asked for.
 - ``unranked``: [id or version, reason] of judged ones that the pool lacks.
 - ``live``: by the name of the retrieval the same as ``exact``, with ranks null below the end of the list, its
-  ``depth``, whether it ``ended`` by itself, its ``recall`` (null where it was not measured), its first hits ``shown``.
+  ``depth``, whether it ``ended`` by itself, its ``recall`` (null where it was not measured), its first hits ``shown``,
+  and how often it held each document that it held more than once (``repeated``, where there is one).
 """
 
 
@@ -218,9 +219,14 @@ class Measurer:
         records: list[Record],
     ) -> None:
         options, view = self._options, self.task.view
-        lists = retrieval.retrieve(
-            queries.texts, queries.vectors if retrieval.needs_vectors else None, options.depth, view.target
+        returned = retrieval.retrieve(
+            queries.texts,
+            queries.vectors if retrieval.needs_vectors else None,
+            options.depth,
+            view.target,
+            languages=queries.languages,
         )
+        lists, repeated = zip(*map(without_repeats, returned), strict=True) if returned else ((), ())
         asked = retrieval.asked_depth(options.depth)
         table = live_table(
             lists,
@@ -230,6 +236,7 @@ class Measurer:
             by_version=self.chunked,
             pool_languages=self.pool_languages,
             pool_size=self.pool_size,
+            lengths=[len(hits) for hits in returned],
         )
         recall = list_recall(
             [lists[place] for place in places],
@@ -244,6 +251,8 @@ class Measurer:
             value = known.get(place, math.nan)
             part["recall"] = None if math.isnan(value) else value
             part["shown"] = _shown(lists[place], options.top)
+            if repeated[place]:
+                part["repeated"] = repeated[place]
             record.setdefault("live", {})[retrieval.name] = part
 
     def _without(self, queries: LiveQueries, unranked: Sequence[set[str]]) -> LiveQueries:

@@ -338,6 +338,16 @@ class ReadOnlyClient:
         definition = answer.get(name)
         return definition if isinstance(definition, dict) else {}
 
+    def render_template(self, identifier: str, parameters: Mapping[str, Any]) -> Answer:
+        """The body of a search that a stored search template makes of its parameters; nothing is searched.
+
+        :param identifier: id under which the cluster stores it.
+        :param parameters: by name.
+        """
+        path = "/_render/template"
+        answer = self.request("POST", path, body={"id": identifier, "params": dict(parameters)})
+        return self._check(f"POST {path}").mapping(answer.get("template_output"), "template_output")
+
     def search(self, body: Mapping[str, Any], target: str | PointInTime) -> Answer:
         """Answer to one search, complete as in `search_all`."""
         return self.search_all([body], target)[0]

@@ -34,6 +34,7 @@ _READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(
         ("health", "GET", rf"/_cluster/health(?:/{_INDEX})?"),
         ("count", "GET POST", rf"/{_INDEX}/_count"),
         ("search", "GET POST", rf"(?:/{_INDEX})?/_search"),
+        ("render template", "GET POST", r"/_render/template"),
         ("msearch", "GET POST", rf"(?:/{_INDEX})?/_msearch"),
         ("open point in time", "POST", rf"/{_INDEX}/_search/point_in_time"),
         ("close point in time", "DELETE", r"/_search/point_in_time"),

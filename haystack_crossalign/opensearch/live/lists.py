@@ -6,6 +6,7 @@ documents are left out of the answers, and the searches go in bounded multi-sear
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -42,7 +43,8 @@ class Hit:
 class Retrieval(Protocol):
     """A way to get result lists.
 
-    `name` is ``knn``, ``bm25``, ``hybrid`` or ``pipeline``; `needs_vectors` says whether `retrieve` reads vectors.
+    `name` is ``knn``, ``bm25``, ``hybrid``, ``pipeline``, or that of a request; `needs_vectors` says whether `retrieve`
+    reads vectors.
     """
 
     @property
@@ -53,12 +55,18 @@ class Retrieval(Protocol):
     def needs_vectors(self) -> bool:
         """Whether it takes vectors of the queries."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of its lists must know, in sentences for the result; complete once all lists are there."""
+
     def retrieve(
         self,
         texts: Sequence[str],
         vectors: NDArray[np.float32] | None,
         depth: int,
         target: str | PointInTime,
+        *,
+        languages: Sequence[str] = (),
     ) -> list[list[Hit]]:
         """Result lists, best first.
 
@@ -66,6 +74,7 @@ class Retrieval(Protocol):
         :param vectors: float32 [Q, dimension], the queries' vectors; None where `needs_vectors` is False.
         :param depth: documents in each list, at most.
         :param target: index or alias, or a point in time of it.
+        :param languages: normalised languages of the Q queries, for a list that differs by them.
         """
 
     def asked_depth(self, depth: int) -> int | None:
@@ -90,6 +99,7 @@ class KnnRetrieval:
 
     name = "knn"
     needs_vectors = True
+    notes = ()
 
     def __init__(
         self,
@@ -112,6 +122,8 @@ class KnnRetrieval:
         vectors: NDArray[np.float32] | None,
         depth: int,
         target: str | PointInTime,
+        *,
+        languages: Sequence[str] = (),  # noqa: ARG002  the protocol's
     ) -> list[list[Hit]]:
         """Result lists, see `Retrieval.retrieve`; the texts are not read.
 
@@ -145,7 +157,7 @@ class KnnRetrieval:
             "field": self._view.fields.vector.name,
             "efficient_filtering": self._efficient_filtering,
             "search_kwargs": self._search_kwargs,
-            **_served_through(self._view),
+            **served_through(self._view),
         }
 
     def _query(self, vector: Sequence[float], depth: int) -> dict[str, Any]:
@@ -173,6 +185,7 @@ class Bm25Retrieval:
 
     name = "bm25"
     needs_vectors = False
+    notes = ()
 
     def __init__(
         self,
@@ -197,6 +210,8 @@ class Bm25Retrieval:
         vectors: NDArray[np.float32] | None,  # noqa: ARG002  the protocol's
         depth: int,
         target: str | PointInTime,
+        *,
+        languages: Sequence[str] = (),  # noqa: ARG002  the protocol's
     ) -> list[list[Hit]]:
         """Result lists, see `Retrieval.retrieve`; the vectors are not read.
 
@@ -219,7 +234,7 @@ class Bm25Retrieval:
             "field": self._content_field,
             "fuzziness": self._fuzziness,
             "operator": self._operator,
-            **_served_through(self._view),
+            **served_through(self._view),
         }
 
     def _query(self, text: str) -> dict[str, Any]:
@@ -245,6 +260,7 @@ class HybridRetrieval:
 
     name = "hybrid"
     needs_vectors = True
+    notes = ()
 
     def __init__(self, knn: KnnRetrieval, bm25: Bm25Retrieval) -> None:
         self._parts = (bm25, knn)
@@ -255,13 +271,15 @@ class HybridRetrieval:
         vectors: NDArray[np.float32] | None,
         depth: int,
         target: str | PointInTime,
+        *,
+        languages: Sequence[str] = (),
     ) -> list[list[Hit]]:
         """Result lists, see `Retrieval.retrieve`.
 
         :raises InputError: as from the two parts.
         :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
         """
-        parts = [part.retrieve(texts, vectors, depth, target) for part in self._parts]
+        parts = [part.retrieve(texts, vectors, depth, target, languages=languages) for part in self._parts]
         return [fuse(lists)[:depth] for lists in zip(*parts, strict=True)]
 
     def asked_depth(self, depth: int) -> int | None:
@@ -310,9 +328,17 @@ def checked_depth(depth: int, most: int = MOST_HITS) -> int:
 
 
 def read_hits(view: IndexView, answer: Answer) -> list[Hit]:
-    """The hits of an answer whose request asked for `IndexView.hit_fields`, in its order."""
+    """The hits of an answer whose request asked for `IndexView.hit_fields`, in its order.
+
+    Hits of a search that is sorted by something else have no score.
+    """
     return [
-        Hit(str(hit["_id"]), exact_double(hit["_score"]), view.hit_language(hit), view.hit_group(hit))
+        Hit(
+            str(hit["_id"]),
+            math.nan if hit["_score"] is None else exact_double(hit["_score"]),
+            view.hit_language(hit),
+            view.hit_group(hit),
+        )
         for hit in answer["hits"]["hits"]
     ]
 
@@ -342,17 +368,23 @@ def _search(
         ]
         answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True)
         lists += [read_hits(view, answer) for answer in answers]
-    return _as_stored(view, lists, target, batch * depth) if view.fields.search_pipelines else lists
+    return as_stored(view, lists, target, batch * depth) if view.fields.search_pipelines else lists
 
 
-def _served_through(view: IndexView) -> dict[str, Any]:
+def served_through(view: IndexView) -> dict[str, Any]:
     """For the provenance: the default search pipelines that the lists passed through, where there are any."""
     pipelines = dict(view.fields.search_pipelines)
     return {"search_pipelines": pipelines} if pipelines else {}
 
 
-def _as_stored(view: IndexView, lists: list[list[Hit]], target: str | PointInTime, most: int) -> list[list[Hit]]:
-    """The lists with language and group as the index holds them: a search pipeline may rename or drop fields."""
+def as_stored(view: IndexView, lists: list[list[Hit]], target: str | PointInTime, most: int) -> list[list[Hit]]:
+    """The lists with language and group as the index holds them: a search pipeline may rename or drop fields.
+
+    :param view: index and its fields.
+    :param lists: as they were returned.
+    :param target: where to look documents up: an index, or a point in time.
+    :param most: documents that one request may ask for.
+    """
     names = sorted({hit.id for row in lists for hit in row})
     known: dict[str, set[tuple[str, str | None]]] = {}
     step = max(1, min(most, view.fields.most_hits) // 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ def live_table(
     by_version: bool | None = None,
     pool_languages: Collection[str] = (),
     pool_size: int | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> RankTable:
     """Ranks of the judged versions of every query in its live list.
 
@@ -45,6 +47,7 @@ def live_table(
         ``queries.chunked``.
     :param pool_languages: normalised languages of the pool; those of hits and relevant documents are added.
     :param pool_size: number of versions in the pool, where it is known.
+    :param lengths: length of each list as it was returned, where repeated documents were left out since.
     :returns: ranks over versions (documents unless `by_version`) with `depth`, `ended` and `top_language`.
     :raises InputError: lists that do not fit the queries, or judged documents that `members` lacks.
     """
@@ -76,7 +79,18 @@ def live_table(
         pool_languages=tuple(sorted({*codes, *(code[tag] for tag in pool_languages)})),
         pool_size=pool_size,
     )
-    return with_asked_depth(table, [len(row) for row in lists], asked)
+    return with_asked_depth(table, [len(row) for row in lists] if lengths is None else lengths, asked)
+
+
+def without_repeats(hits: Sequence[Hit]) -> tuple[list[Hit], dict[str, int]]:
+    """A list with each document at its first place only, and how often it held those that it held more than once."""
+    firsts: dict[str, Hit] = {}
+    for hit in hits:
+        firsts.setdefault(hit.id, hit)
+    if len(firsts) == len(hits):
+        return list(hits), {}
+    counts = Counter(hit.id for hit in hits)
+    return list(firsts.values()), {name: count for name, count in counts.items() if count > 1}
 
 
 def list_recall(

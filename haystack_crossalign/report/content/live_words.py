@@ -79,6 +79,7 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
             "Complete@K and every other measure are approximate."
         )
     notes += [_sentence(text) for text in live["warnings"]]
+    notes += [_repeated(one) for one in live.get("repeated", ())]
     unranked = live["unranked"]
     if unranked["count"]:
         reasons = joined([f"{count(number)} {reason}" for reason, number in unranked["reasons"].items()])
@@ -130,6 +131,16 @@ def duration(seconds: float) -> str:
         return f"{quantity(max(seconds, 0.1))} s"
     minutes = seconds / 60
     return f"{quantity(minutes)} min" if minutes < 60 else f"{quantity(minutes / 60)} h"
+
+
+def _repeated(one: Mapping[str, Any]) -> str:
+    """A list that holds documents more than once."""
+    first = one["first"][0]
+    return (
+        f"The {SERVED.get(one['retrieval'], 'list of ' + one['retrieval'])} holds documents more than once: "
+        f"{count(one['documents'])} in {plural(one['queries'], 'query', 'queries')} (such as '{first['document']}', "
+        f"{count(first['times'])} times for query '{first['query']}'). The first place of each counts."
+    )
 
 
 def _state(state: Mapping[str, Any] | None) -> str:

@@ -1,0 +1,96 @@
+"""Placeholders in a JSON value, ``{{name}}``: filled in the parsed value, so that no text breaks out of its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from haystack_crossalign.files.json_lines import Place
+
+_PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
+_Fill = Callable[[Mapping[str, Any]], Any]
+
+
+def placeholders(value: object, place: Place = ()) -> Iterator[tuple[Place, str, bool]]:
+    """Every placeholder: where it stands, its name, and whether it is all of a value.
+
+    One in a key is no value, and told at the key.
+
+    :param value: JSON value.
+    :param place: of the value.
+    """
+    if isinstance(value, str):
+        whole = _PLACEHOLDER.fullmatch(value)
+        if whole is not None and "{{" not in whole[1]:
+            yield place, whole[1], True
+        else:
+            yield from ((place, match[1], False) for match in _PLACEHOLDER.finditer(value))
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from (((*place, key), match[1], False) for match in _PLACEHOLDER.finditer(key))
+            yield from placeholders(inner, (*place, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from placeholders(inner, (*place, number))
+
+
+class Template:
+    """A JSON value with placeholders.
+
+    A text that is one placeholder and nothing else becomes the value, with its type; within a text, the value's text
+    takes its place. Names that are not given stay as they are.
+
+    :param value: the JSON value.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._fill = _compiled(value)
+
+    def fill(self, values: Mapping[str, Any]) -> Any:
+        """The value with its placeholders filled. What holds none is not copied.
+
+        :param values: by name of the placeholder.
+        """
+        return self._value if self._fill is None else self._fill(values)
+
+
+def _compiled(value: Any) -> _Fill | None:
+    """What fills a value in; None where it holds no placeholder."""
+    if isinstance(value, str):
+        return _compiled_text(value)
+    if isinstance(value, Mapping):
+        keys = [_compiled_text(key, whole=False) for key in value]
+        inner = [_compiled(one) for one in value.values()]
+        if not any([*keys, *inner]):
+            return None
+        parts = list(zip(value.items(), keys, inner, strict=True))
+        return lambda values: {
+            (key if name is None else name(values)): (one if fill is None else fill(values))
+            for (key, one), name, fill in parts
+        }
+    if isinstance(value, list):
+        fills = [_compiled(one) for one in value]
+        if not any(fills):
+            return None
+        items = list(zip(value, fills, strict=True))
+        return lambda values: [one if fill is None else fill(values) for one, fill in items]
+    return None
+
+
+def _compiled_text(text: str, *, whole: bool = True) -> _Fill | None:
+    alone = _PLACEHOLDER.fullmatch(text)
+    if whole and alone is not None and "{{" not in alone[1]:
+        name = alone[1]
+        return lambda values: values.get(name, text)
+    if _PLACEHOLDER.search(text) is None:
+        return None
+    return lambda values: _PLACEHOLDER.sub(lambda match: _as_text(values.get(match[1], match[0])), text)
+
+
+def _as_text(value: object) -> str:
+    """A value within a text, as JSON writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,202 @@
+"""Lists of the team's own search, sent as production sends it, but for the point in time around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.errors import CrossAlignError, InputError
+from haystack_crossalign.opensearch.connection.client import Answer, PointInTime
+from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
+from haystack_crossalign.opensearch.connection.search_pipelines import NO_PIPELINE
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.scoring import checked_queries
+from haystack_crossalign.opensearch.live.lists import Hit, as_stored, read_hits, served_through
+from haystack_crossalign.opensearch.requests.file import RequestFile
+from haystack_crossalign.opensearch.requests.guard import LIST_PARTS, OTHER_PARTS, check_body, clauses, refuse_in
+from haystack_crossalign.opensearch.requests.traps import traps
+
+DEFAULT_SIZE = 10
+"""Documents that a server returns where a search does not say how many."""
+
+_READ_BY_PIPELINES = frozenset({"_source", "fields", "docvalue_fields", "script_fields"})
+_RESPONSE = "response_processors"
+
+
+class RequestRetrieval:
+    """The lists of one request file.
+
+    What no list depends on (aggregations, highlighting, stored documents) is not sent, unless a search pipeline reads
+    the documents of its hits. The searches go in multi-searches to the point in time of the audit; where the server
+    takes one only outside of it, they go there, and `notes` says so.
+
+    :param view: index and its fields. The user's filter does not reach into the request.
+    :param request: what is sent.
+    :param batch: queries in one request.
+    :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
+    :raises InputError: a stored template that the cluster lacks, or that renders what `check_body` refuses; a size that
+        the index does not allow.
+    :raises ExternalError: the cluster fails.
+    """
+
+    def __init__(
+        self, view: IndexView, request: RequestFile, *, batch: int = 16, concurrent: int | None = None
+    ) -> None:
+        self.name = request.name
+        self.needs_vectors = "vector" in request.uses
+        self._view = view
+        self._request = request
+        self._batch = batch
+        self._concurrent = concurrent
+        self._outside = False
+        self._refuse = refuse_in(str(request.path), {})
+        # What does not depend on the query is found out once, from a search for nothing in particular.
+        sample = self._filled("query", [1.0] * view.fields.vector.dimension, "en")
+        self._size = self._checked_size(sample)
+        self._pipeline = self._definition(sample)
+        hybrid = any(kind == "hybrid" for _, kind, _ in clauses(sample))
+        self._kept = LIST_PARTS if hybrid else LIST_PARTS - {"explain"}
+        # Of a pipeline whose definition may not be read, all that is known is that it may read its hits.
+        self._reads_hits = isinstance(self._pipeline, str) or bool((self._pipeline or {}).get(_RESPONSE))
+        if self._reads_hits:
+            self._kept |= _READ_BY_PIPELINES
+        self._hit_fields = view.hit_fields()
+        self._left_out = sorted(sample.keys() & OTHER_PARTS)
+        self._notes = [f"request '{self.name}': {trap}" for trap in traps(sample, self._pipeline)]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What misleads in the request, and where it was sent, in sentences for the result."""
+        if not self._outside:
+            return tuple(self._notes)
+        return (*self._notes, f"request '{self.name}': the server takes it only outside of the point in time: its "
+                              "lists are those of the index as it was at that moment")  # fmt: skip
+
+    def retrieve(
+        self,
+        texts: Sequence[str],
+        vectors: NDArray[np.float32] | None,
+        depth: int,  # noqa: ARG002  the request has a size of its own
+        target: str | PointInTime,
+        *,
+        languages: Sequence[str] = (),
+    ) -> list[list[Hit]]:
+        """Result lists as the server returns them, see `haystack_crossalign.opensearch.live.lists.Retrieval`.
+
+        :raises InputError: no vectors or languages where the request needs them, or the server refuses the request.
+        :raises ExternalError: the cluster fails, or gives an incomplete answer.
+        """
+        view = self._view
+        asked: Sequence[Sequence[float] | None] = [None] * len(texts)
+        if self.needs_vectors:
+            if vectors is None or len(vectors) != len(texts):
+                raise InputError("the queries need a vector each", source=self._request.path, field="{{vector}}")
+            asked = checked_queries(vectors, view.fields.vector)
+        if "language" in self._request.uses and len(languages) != len(texts):
+            raise InputError("the queries need a language each", source=self._request.path, field="{{language}}")
+        lists: list[list[Hit]] = []
+        for start in range(0, len(texts), self._batch):
+            bodies = [
+                self._body(texts[row], asked[row], languages[row] if languages else "")
+                for row in range(start, min(start + self._batch, len(texts)))
+            ]
+            lists += [read_hits(view, answer) for answer in self._answers(bodies, target)]
+        if self._pipeline is None:
+            return lists
+        return as_stored(view, lists, self._place(target), self._batch * self._size)
+
+    def asked_depth(self, depth: int) -> int | None:  # noqa: ARG002  the protocol's
+        """The request's own size."""
+        return self._size
+
+    def provenance(self) -> dict[str, Any]:
+        """File, hash, size, and the search pipeline that the lists pass through."""
+        body = self._sample_pipeline
+        told: dict[str, Any] = {
+            "name": self.name,
+            "kind": "request",
+            "file": self._request.path.name,
+            "sha256": self._request.sha256,
+            "size": self._size,
+            "placeholders": sorted(self._request.uses),
+        }
+        if self._request.template is not None:
+            told["template"] = self._request.template
+        if body is not None:
+            told["search_pipeline"] = body
+        if self._left_out:
+            told["left_out"] = self._left_out
+        return told if body is not None else told | served_through(self._view)
+
+    def _filled(self, text: str, vector: Sequence[float] | None, language: str) -> dict[str, Any]:
+        """The body of one search as the file, or the stored template, has it."""
+        request = self._request
+        values = {"query": text, "language": language}
+        more: dict[str, Any] = {"vector": vector, "size": request.size}
+        body: dict[str, Any] = request.body.fill(values | more)
+        if request.template is None:
+            return body
+        try:
+            rendered = self._view.client.render_template(request.template, body["params"])
+        except RefusedRequestError as error:
+            raise InputError(f"the cluster does not render the search template: {error}", source=request.path) from None
+        check_body(rendered, self._refuse)
+        pipeline = request.search_pipeline.fill(values | more)
+        return rendered if pipeline is None else {**rendered, "search_pipeline": pipeline}
+
+    def _body(self, text: str, vector: Sequence[float] | None, language: str) -> dict[str, Any]:
+        filled = self._filled(text, vector, language)
+        body = {key: value for key, value in filled.items() if key in self._kept}
+        body["size"] = self._size
+        if not self._reads_hits:
+            return {**body, **self._hit_fields}
+        return {**body, "docvalue_fields": [*body.get("docvalue_fields", ()), *self._hit_fields["docvalue_fields"]]}
+
+    def _answers(self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime) -> list[Answer]:
+        client, place = self._view.client, self._place(target)
+        try:
+            return client.search_all(bodies, place, concurrent=self._concurrent, as_served=True)
+        except RefusedRequestError as error:
+            refused = error
+        if isinstance(place, PointInTime) and place.index:
+            try:
+                answers = client.search_all(bodies, place.index, concurrent=self._concurrent, as_served=True)
+            except RefusedRequestError:
+                pass
+            else:
+                self._outside = True
+                return answers
+        raise InputError(f"the server refuses the request: {refused}", source=self._request.path)
+
+    def _place(self, target: str | PointInTime) -> str | PointInTime:
+        """Where the request is sent."""
+        return target.index if self._outside and isinstance(target, PointInTime) else target
+
+    def _checked_size(self, sample: Mapping[str, Any]) -> int:
+        value = self._request.size
+        if value is None:
+            value = sample.get("size", DEFAULT_SIZE)
+        # A template without toJson writes numbers as texts, and servers read them.
+        size = int(value) if isinstance(value, str) and value.isdecimal() else value
+        most = self._view.fields.most_hits
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= most:
+            self._refuse("not a number of documents", ("size",), value, f"a whole number from 1 to {most}")
+        return size
+
+    def _definition(self, sample: Mapping[str, Any]) -> Mapping[str, Any] | str | None:
+        """Definition of the search pipeline that the lists pass through, its name where that cannot be read."""
+        own = sample.get("search_pipeline")
+        self._sample_pipeline: Any = own
+        if own is None:
+            names = sorted(set(self._view.fields.search_pipelines.values()))
+            own = names[0] if len(names) == 1 else ", ".join(names) or None
+        if own is None or own == NO_PIPELINE or not isinstance(own, str):
+            return None if own == NO_PIPELINE else own
+        try:
+            return self._view.client.search_pipeline(own) or own
+        except CrossAlignError:
+            # The right is one of the whole cluster, and the search itself says whether there is such a pipeline.
+            return own
