@@ -201,7 +201,8 @@ class Arena:
             {"size": 0, "track_total_hits": True, "query": self.view.scoring.scored(row, minimum=minimum)}
             for row, minimum in zip(rows, lowest, strict=True)
         ]
-        self._in_batches(bodies, 16)
+        # As anyone would send it, while the audit's own requests leave search pipelines out.
+        self._in_batches(bodies, 16, as_served=True)
 
     def top(self, vectors: np.ndarray, *, knn: bool) -> None:
         rows = checked_queries(vectors, self.view.fields.vector)
@@ -211,9 +212,11 @@ class Arena:
             bodies.append({"size": DEPTH, "track_total_hits": False, "_source": False, "query": query})
         self._in_batches(bodies, 4)
 
-    def _in_batches(self, bodies: list[dict[str, Any]], batch: int) -> None:
+    def _in_batches(self, bodies: list[dict[str, Any]], batch: int, *, as_served: bool = False) -> None:
         for start in range(0, len(bodies), batch):
-            self.client.search_all(bodies[start : start + batch], self.view.target, concurrent=CONCURRENT)
+            self.client.search_all(
+                bodies[start : start + batch], self.view.target, concurrent=CONCURRENT, as_served=as_served
+            )
 
 
 def run_rounds(arena: Arena, base: Base, options: argparse.Namespace) -> tuple[dict[str, list[Cost]], list[int]]:

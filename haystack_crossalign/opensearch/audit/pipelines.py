@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.opensearch.index.fields import Fields
 
 _PARTS = ("request_processors", "response_processors", "phase_results_processors")
 _FILTER = "filter_query"
 
 
-def pipeline_notes(client: ReadOnlyClient, fields: Fields) -> list[str]:
+def pipeline_notes(client: ReadOnlyClient, named: Mapping[str, str], indices: Sequence[str]) -> list[str]:
     """Sentences about the default search pipelines; empty where no index has one.
 
     Ranks are counted among all documents that the user's own filter leaves. A pipeline with a ``filter_query`` shows
     users fewer of them: that is told, and left to ``--filter`` to repeat.
 
     :param client: connection; without the right to read a pipeline's definition, what it does is not told.
-    :param fields: from `haystack_crossalign.opensearch.index.fields.read_fields`.
+    :param named: default search pipeline of each index that has one.
+    :param indices: names of all indices.
     """
-    named = fields.search_pipelines
     notes = []
     for name in sorted(set(named.values())):
         processors = _processors(client, name)
@@ -35,8 +36,8 @@ def pipeline_notes(client: ReadOnlyClient, fields: Fields) -> list[str]:
                 "among what users can see"
             )
         notes.append(note)
-    if named and (len(set(named.values())) > 1 or len(named) < len(fields.indices)):
-        each = ", ".join(f"'{index}': {named.get(index, 'none')}" for index in fields.indices)
+    if named and (len(set(named.values())) > 1 or len(named) < len(indices)):
+        each = ", ".join(f"'{index}': {named.get(index, 'none')}" for index in indices)
         notes.append(
             f"the indices have different default search pipelines ({each}): the server applies one of them, or none, "
             "to a search of all"

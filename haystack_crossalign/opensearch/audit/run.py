@@ -105,7 +105,7 @@ class IndexAudit:
                 "would leave documents out; wait until the cluster has recovered"
             )
         self._language_of = LanguageValues(self._fields.language)
-        self.notes += [*notes, *pipeline_notes(self.client, self._fields)]
+        self.notes += [*notes, *pipeline_notes(self.client, self._fields.search_pipelines, self._fields.indices)]
 
     def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:
         """The index as the audit sees it.

@@ -291,8 +291,8 @@ class ReadOnlyClient:
     ) -> list[Answer]:
         """Answers to several searches, sent as one multi-search; those refused as too much are sent again.
 
-        Every answer is complete: all shards answered, none ran out of time. What index and cluster are set up to do to
-        searches that do not ask for it (a default search pipeline, a time limit) is left out, unless told otherwise.
+        Every answer is complete: all shards answered, none ran out of time, for which the cluster may set a limit. What
+        the index is set up to do to searches (a default search pipeline) is left out, unless told otherwise.
 
         :param bodies: search requests.
         :param target: an index, or a point in time.

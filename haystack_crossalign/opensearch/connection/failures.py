@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from opensearchpy.exceptions import ConnectionError as LostConnection
@@ -76,6 +76,8 @@ def explain_answer(status: int, detail: object, *, request: str, host: str) -> C
     kinds, reason = _kinds(detail), _reason(detail)
     if status == 401:
         return ExternalError(f"{host}: the server refused the credentials (401)")
+    if status == 403 and "cluster_block_exception" in kinds:
+        return ExternalError(f"{host}: {request} is blocked, whoever asks: {reason}; lift the block first")
     if status == 403:
         permissions = tuple(part.strip() for part in ",".join(_PERMISSION.findall(reason)).split(",") if part.strip())
         named = ", ".join(f"'{name}'" for name in permissions) or reason
@@ -90,6 +92,11 @@ def explain_answer(status: int, detail: object, *, request: str, host: str) -> C
         return InputError(f"{host}: {reason or 'no such index'}", source="index")
     if is_limit(detail):
         return ExternalError(f"{host}: the cluster's limits are too low for {request}: {_limit(detail) or reason}")
+    if limit := _time_limit(detail, kinds):
+        return ExternalError(
+            f"{host}: {request} was cut short ({limit}), so that its numbers would be incomplete; raise that limit, or "
+            "rank among fewer documents (--filter)"
+        )
     if missing := _MISSING_SHARDS.search(reason):
         return ExternalError(
             f"{host}: shards of the index are missing ({missing[1]}), so that every number would be incomplete; bring "
@@ -110,31 +117,37 @@ def is_limit(detail: object) -> bool:
 
 def _limit(detail: object) -> str:
     """The reason that names the setting."""
-    causes = [detail]
-    while causes:
-        cause = causes.pop()
-        if isinstance(cause, Mapping):
-            if cause.get("type") == "too_many_buckets_exception":
-                return str(cause.get("reason") or "")[:300]
-            causes += [*cause.values()]
-        elif isinstance(cause, list):
-            causes += cause
+    told = (_told(one.get("reason")) for one in _parts(detail) if one.get("type") == "too_many_buckets_exception")
+    return next(told, "")[:300]
+
+
+def _time_limit(detail: object, kinds: set[str]) -> str:
+    """The setting whose time limit ended a search, empty where none did."""
+    reasons = {_told(one.get("reason")) for one in _parts(detail)}
+    if any("Time exceeded" in reason for reason in reasons):
+        return "search.default_search_timeout limits its time"
+    if any("Cancellation timeout" in reason for reason in reasons):
+        return "search.cancel_after_time_interval limits its time"
+    if "task_cancelled_exception" in kinds:
+        return "the cluster cancelled it: search.cancel_after_time_interval, or its defense against overload"
     return ""
 
 
 def _kinds(detail: object) -> set[str]:
     """Types of an error and of what caused it, at any depth."""
-    kinds: set[str] = set()
+    return {one["type"] for one in _parts(detail) if isinstance(one.get("type"), str)}
+
+
+def _parts(detail: object) -> Iterator[Mapping[str, Any]]:
+    """All objects of an error, at any depth."""
     pending = [detail]
     while pending:
         item = pending.pop()
         if isinstance(item, Mapping):
-            if isinstance(item.get("type"), str):
-                kinds.add(item["type"])
+            yield item
             pending.extend(item.values())
         elif isinstance(item, list):
             pending.extend(item)
-    return kinds
 
 
 def _reason(detail: object, limit: int = 300) -> str:

@@ -12,6 +12,7 @@ from haystack_crossalign.opensearch.doctor.cluster import examine_cluster, exami
 from haystack_crossalign.opensearch.doctor.documents import examine_documents
 from haystack_crossalign.opensearch.doctor.fields import examine_fields, examine_names
 from haystack_crossalign.opensearch.doctor.findings import Diagnosis, Finding, failed, ok, warning
+from haystack_crossalign.opensearch.doctor.index_settings import examine_settings
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.model.check import check_index_model, model_name, read_index_model
@@ -48,6 +49,7 @@ def _examine(
         return
     findings, fields = examine_fields(client, settings, mappings)
     yield from findings
+    yield from examine_settings(client, settings, reads.answers["settings"])
     if fields is None or not {"search", "multi-search"} <= set(reads.answers):
         return
     found = list(examine_documents(client, settings.index, fields))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError
@@ -99,11 +99,10 @@ def examine_fields(
     findings += [language, group]
     findings += _texts(mapping, settings)
     if fields is not None:
-        fields = Fields(
-            fields.vector,
-            settings.language_field if language.state == "ok" else None,
-            settings.group_field if group.state == "ok" else None,
-            fields.indices,
+        fields = replace(
+            fields,
+            language=settings.language_field if language.state == "ok" else None,
+            group=settings.group_field if group.state == "ok" else None,
         )
     return findings, fields
 

@@ -360,12 +360,13 @@ def _search(
     concurrent: int | None,
 ) -> list[list[Hit]]:
     """The lists of `count` queries, `batch` of them in one request."""
+    # A processor may read the stored documents, or fail without the number of hits. Haystack's retrievers ask for both.
+    wanted: dict[str, Any] = {"track_total_hits": False, **view.hit_fields()}
+    if view.fields.search_pipelines:
+        wanted = {**view.hit_fields(), "_source": {"excludes": [view.fields.vector.name]}}
     lists: list[list[Hit]] = []
     for start in range(0, count, batch):
-        bodies = [
-            {"size": depth, "track_total_hits": False, "query": query(row), **view.hit_fields()}
-            for row in range(start, min(start + batch, count))
-        ]
+        bodies = [{"size": depth, "query": query(row), **wanted} for row in range(start, min(start + batch, count))]
         answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True)
         lists += [read_hits(view, answer) for answer in answers]
     return as_stored(view, lists, target, batch * depth) if view.fields.search_pipelines else lists

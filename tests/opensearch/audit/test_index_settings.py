@@ -132,6 +132,54 @@ def test_a_default_pipeline_shapes_the_lists_and_no_exact_rank(
     assert retrieval["search_pipelines"] == {index: PIPELINE}
 
 
+def test_what_users_see_through_a_filter_is_a_pool_that_can_be_asked_for(
+    opensearch: Any,
+    index: str,
+    documents: Documents,
+    pipeline: Callable[..., None],
+    setting: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    hidden = {"term": {"tenant": "b"}}
+    seen = {"bool": {"must_not": [hidden]}}
+    pipeline({"request_processors": [{"filter_query": {"query": seen}}]})
+    setting({"index.search.default_pipeline": PIPELINE}, index)
+    pool = {name: one for name, one in documents.items() if one["tenant"] != "b"}
+    path = tmp_path / "queries.jsonl"
+    queries = [query for query in judged(path, pool) if query["relevant"]]
+    path.write_text("".join(json.dumps(query) + "\n" for query in queries), encoding="utf-8")
+    finished = audit(opensearch, tmp_path, "--quiet", "--no-expand-groups", "--filter", json.dumps(seen))
+    assert (finished.code, finished.message) == (0, "")
+    assert finished.result is not None
+    expected = ranks_in_numpy(pool, queries)
+    assert ranks_in_result(finished.result, "exact") == ranks_in_result(finished.result, "live") == expected
+    assert {row["pool_size"] for row in finished.result["rows"]} == {len(pool)}
+
+
+def test_a_default_pipeline_that_reranks_by_a_stored_field_shapes_the_lists_alone(
+    opensearch: Any,
+    indexing: Any,
+    documents: Documents,
+    queries: Queries,
+    pipeline: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    # Stars in an order of their own, which no vector knows.
+    stars = np.random.default_rng(5).permutation(len(documents)) + 1
+    rated = {name: {**one, "stars": int(star)} for (name, one), star in zip(documents.items(), stars, strict=True)}
+    pipeline({"response_processors": [{"rerank": {"by_field": {"target_field": "stars"}}}]})
+    indexing.create(opensearch, "audit-rated", rated, mapping_of(indexing, "some"))
+    opensearch.request("PUT", "/audit-rated/_settings", {"index.search.default_pipeline": PIPELINE})
+    finished = audit(opensearch, tmp_path, "--quiet", "--index", "audit-rated")
+    opensearch.request("DELETE", "/audit-rated")
+    assert (finished.code, finished.message) == (0, "")
+    assert finished.result is not None
+    assert ranks_in_result(finished.result, "exact") == ranks_in_numpy(documents, queries)
+    assert ranks_in_result(finished.result, "live") == ranks_in_lists(
+        documents, queries, lambda names: sorted(names, key=lambda name: -rated[name]["stars"])
+    )
+
+
 @pytest.mark.parametrize("pipelines", [("cut5", None), ("cut5", "cut7"), ("_none", "cut5"), ("cut5", "_none")])
 def test_an_alias_over_indices_with_pipelines_has_the_ranks_of_all_documents(
     opensearch: Any,
@@ -193,6 +241,9 @@ def test_an_alias_with_filter_or_routing_is_the_pool(
         {"index.max_result_window": 50},
         {"index.max_docvalue_fields_search": 2},
         {"search.default_allow_partial_results": True},
+        {"search.default_search_timeout": "10m"},
+        {"search.cancel_after_time_interval": "10m"},
+        {"search.keyword_index_or_doc_values_enabled": True},
         {"search.max_buckets": 6000},
     ],
     ids=lambda values: next(iter(values)),
@@ -221,6 +272,11 @@ def test_limits_that_leave_room_change_no_rank(
         ({"index.max_docvalue_fields_search": 1}, "index.max_docvalue_fields_search"),
         ({"search.max_buckets": 2}, "search.max_buckets"),
         ({"search.allow_expensive_queries": False}, "search.allow_expensive_queries"),
+        ({"index.max_terms_count": 2}, "index.max_terms_count"),
+        ({"index.blocks.read": True}, "is blocked, whoever asks: index [audit-judged] blocked by"),
+        ({"search.max_open_pit_context": 0}, "search.max_open_pit_context"),
+        ({"search.default_search_timeout": "1ms"}, "search.default_search_timeout limits its time"),
+        ({"search.cancel_after_time_interval": "1ms"}, "search.cancel_after_time_interval"),
     ],
     ids=lambda values: next(iter(values)) if isinstance(values, dict) else None,
 )
@@ -235,11 +291,30 @@ def test_limits_that_leave_no_room_are_refused_by_name(
 ) -> None:
     assert queries
     setting(values, index if next(iter(values)).startswith("index.") else None)
-    finished = audit(opensearch, tmp_path, "--quiet")
+    arguments = ["--patience", "1"]
+    if "1ms" in values.values():
+        # A condition that takes the server much longer than that.
+        source = "long sum = 0; for (int i = 0; i < 900000; i++) { sum += i % 7 } return sum > 0"
+        arguments += ["--filter", json.dumps({"script": {"script": {"lang": "painless", "source": source}}})]
+    finished = audit(opensearch, tmp_path, "--quiet", *arguments)
     assert finished.code in {2, 3}
     assert finished.result is None
     (message,) = finished.message.splitlines()
     assert named in message
+
+
+def test_an_index_sorted_by_a_field_has_the_same_ranks(
+    opensearch: Any, indexing: Any, documents: Documents, queries: Queries, tmp_path: Path
+) -> None:
+    settings = {"index.knn": True, "number_of_shards": 2, "number_of_replicas": 0, "index.sort.field": "language"}
+    opensearch.request("PUT", "/audit-sorted", {"settings": settings, "mappings": mapping_of(indexing, "some")})
+    lines = [line for name, one in documents.items() for line in ({"index": {"_id": name}}, one)]
+    assert not opensearch.request("POST", "/audit-sorted/_bulk?refresh=true", lines)["errors"]
+    finished = audit(opensearch, tmp_path, "--quiet", "--index", "audit-sorted")
+    opensearch.request("DELETE", "/audit-sorted")
+    assert (finished.code, finished.message) == (0, "")
+    assert finished.result is not None
+    assert ranks_in_result(finished.result, "exact") == ranks_in_numpy(documents, queries)
 
 
 def test_fields_may_be_aliases(

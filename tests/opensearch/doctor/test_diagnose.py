@@ -58,6 +58,8 @@ def test_an_index_that_can_be_audited_is_described_and_counted(examine: Any, ser
         "language field": ("ok", "language"),
         "group field": ("ok", "group"),
         "content field": ("ok", "content (text)"),
+        "search pipeline": ("ok", "no index has a default one"),
+        "limits of the index": ("ok", "they leave room for an audit"),
         "documents": ("ok", "5 with a vector"),
         "exact scores": ("ok", "the k-NN script scores a document"),
         "languages": ("ok", "en 3, zh 2"),
