@@ -20,7 +20,7 @@ from haystack_crossalign._version import __version__
 
 if TYPE_CHECKING:
     from haystack_crossalign import audit, components, data, measures, opensearch, ranks, repair, report, training
-    from haystack_crossalign.api import audit_collection, audit_run, repair_model, train_model
+    from haystack_crossalign.api import audit_collection, audit_run, repair_model, train_model, upgrade_index
     from haystack_crossalign.audit.compare import Comparison, compare_results
     from haystack_crossalign.audit.result import AuditResult, read_result
     from haystack_crossalign.data.collection import JudgedCollection
@@ -59,6 +59,7 @@ __all__ = [
     "report",
     "train_model",
     "training",
+    "upgrade_index",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -90,6 +91,7 @@ __getattr__, __dir__ = lazy_names(
         "report": "",
         "train_model": "api.models",
         "training": "",
+        "upgrade_index": "api.upgrade",
     },
 )
 

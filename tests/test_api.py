@@ -42,6 +42,7 @@ def test_the_front_door_offers_these_names() -> None:
     assert set(dir(ca)) == {
         *FACES,
         *("audit_collection", "audit_run", "compare_results", "repair_model", "train_model"),
+        "upgrade_index",
         *("read_beir", "read_belebele", "read_collection", "read_result", "read_xquad"),
         *("AuditResult", "Comparison", "Encoder", "JudgedCollection"),
         *("CrossAlignError", "ExternalError", "InputError"),

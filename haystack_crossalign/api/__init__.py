@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.api.collection import audit_collection, audit_run
     from haystack_crossalign.api.models import repair_model, train_model
     from haystack_crossalign.api.requests import FilesRequest, IndexRequest, ModelOptions
+    from haystack_crossalign.api.upgrade import upgrade_index
 
 __all__ = [
     "FilesRequest",
@@ -23,6 +24,7 @@ __all__ = [
     "audit_run",
     "repair_model",
     "train_model",
+    "upgrade_index",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -35,5 +37,6 @@ __getattr__, __dir__ = lazy_names(
         "audit_run": "collection",
         "repair_model": "models",
         "train_model": "models",
+        "upgrade_index": "upgrade",
     },
 )

@@ -27,6 +27,7 @@ from haystack_crossalign.cli.commands import (
     retrain,
     train,
     triplets,
+    upgrade,
 )
 from haystack_crossalign.cli.shared.terminal import lasting_streams, say
 from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError, InputError
@@ -54,6 +55,9 @@ app.command(name="train", short_help="Fine-tune a model by a recipe.")(train.tra
 app.command(name="repair", short_help="Repair a model without training, in seconds.")(repair.repair)
 app.command(name="retrain", short_help="Retrain, audit and publish a model, as a batch job.")(retrain.retrain)
 app.command(name="doctor", short_help="Check whether a live index can be audited.")(doctor.doctor)
+app.command(name="upgrade", short_help="Bring new vectors to a running index.")(upgrade.upgrade)
+app.command(name="rollback", short_help="Switch back to the index that an upgrade replaced.")(upgrade.rollback)
+app.command(name="cleanup", short_help="Delete the indices that upgrades left.")(upgrade.cleanup)
 app.add_typer(triplets.app, name="triplets", short_help="Make training triplets: build, mine, translate, filter.")
 app.command(name="compare", short_help="Compare two results, before and after.")(compare.compare)
 app.command(name="convert", short_help="Convert judgments between formats.")(convert.convert)

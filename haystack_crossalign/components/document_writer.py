@@ -15,14 +15,9 @@ from opensearchpy.exceptions import TransportError
 from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
 from haystack_crossalign.components.opensearch_bulk import index_of, open_client, write_patiently
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.identity import compare_models, describe_model, model_name
 from haystack_crossalign.opensearch.connection.failures import explain
-from haystack_crossalign.opensearch.model.check import (
-    META_KEY,
-    compare_models,
-    describe_model,
-    model_in_mapping,
-    model_name,
-)
+from haystack_crossalign.opensearch.model.check import META_KEY, model_in_mapping
 
 _FIELD = "embedding"
 

@@ -106,7 +106,7 @@ def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptio
         check_folder(path, name)
         loaded = _load(str(path), name, device, dtype, options)
         own = path.resolve().name
-        return replace(loaded, name=own, names=(("its name", own), *stated_names(path)), sha256=_weights_sha256(path))
+        return replace(loaded, name=own, names=(("its name", own), *stated_names(path)), sha256=weights_sha256(path))
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError("no such model folder", field="model", seen=name, allowed=_NAMES)
     options = _reach(name, options)
@@ -116,7 +116,7 @@ def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptio
     if snapshot is None:
         return loaded
     names = (*loaded.names, *stated_names(snapshot))
-    return replace(loaded, names=names, sha256=_weights_sha256(snapshot), revision=snapshot.name)
+    return replace(loaded, names=names, sha256=weights_sha256(snapshot), revision=snapshot.name)
 
 
 def _reach(name: str, options: LoadOptions) -> LoadOptions:
@@ -225,7 +225,7 @@ def _snapshot(name: str, revision: str | None) -> Path | None:
     return None
 
 
-def _weights_sha256(folder: Path) -> str | None:
+def weights_sha256(folder: Path) -> str | None:
     """SHA-256 of the weights: of the file where there is one, of the lines ``digest  path`` where there are several."""
     found = (path for path in folder.rglob("*.safetensors") if path.name != MATRIX_FILE)
     files = sorted(found, key=lambda path: path.relative_to(folder).as_posix())

@@ -17,8 +17,9 @@ from opensearchpy.exceptions import TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalise_language
-from haystack_crossalign.opensearch.connection.client import Patience, PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, MissingPermissionError, explain, is_busy
+from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 from haystack_crossalign.opensearch.index.groups import members_by_id

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -12,6 +13,7 @@ from safetensors.numpy import save
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.writing import write_atomically
+from haystack_crossalign.models.identity import describe_model
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.language_maps import LanguageMaps
 
@@ -25,13 +27,18 @@ FORMATS = {
 """Tensors by format."""
 
 
-def write_matrix_file(repair: VectorMap, path: Path | str) -> None:
+BASE_MODEL = "base_model"
+"""Metadata: the model whose vectors the map moves, as JSON (see `describe_model`)."""
+
+
+def write_matrix_file(repair: VectorMap, path: Path | str, *, base: Mapping[str, Any] | None = None) -> None:
     """Write a map as safetensors: the tensors of :data:`FORMATS`, metadata beside them.
 
     The file appears whole or not at all.
 
     :param repair: the map.
     :param path: the file; its folder must exist.
+    :param base: provenance of the model whose vectors it moves, so that it is never applied to others.
     :raises ExternalError: when it cannot be written.
     """
     path = Path(path)
@@ -39,6 +46,8 @@ def write_matrix_file(repair: VectorMap, path: Path | str) -> None:
     made = {"format": affine} if isinstance(repair, AffineMap) else {"format": several}
     if not isinstance(repair, AffineMap):
         made["languages"] = ",".join(repair.languages)
+    if base is not None:
+        made[BASE_MODEL] = json.dumps(describe_model(base), sort_keys=True, ensure_ascii=False)
     tensors = {name: np.ascontiguousarray(getattr(repair, name)) for name in FORMATS[made["format"]]}
     data = _in_order(save(tensors, metadata=dict(repair.metadata) | made))
     write_atomically(path, data)

@@ -123,7 +123,7 @@ def write_repair(
     with new_folder(folder, source="--output") as place:
         if model is not None:
             outcome = _write_model(outcome, model, place)
-        write_matrix_file(outcome.repair, place / MATRIX_FILE)
+        write_matrix_file(outcome.repair, place / MATRIX_FILE, base=outcome.before.provenance["model"])
         if not texts:
             outcome = replace(outcome, before=outcome.before.without_texts(), after=outcome.after.without_texts())
         data = repair_data(outcome, sources, name=None if model is None else model.name)

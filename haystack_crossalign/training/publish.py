@@ -147,7 +147,7 @@ def write_result(
             path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*.safetensors"))
         }
         if repair is not None:
-            write_matrix_file(repair, folder / MATRIX_FILE)
+            write_matrix_file(repair, folder / MATRIX_FILE, base=facts["model"])
         texts = {"README.md": model_card(facts), RESULT_FILE: training_json(facts)}
         texts |= {name: render(facts) for name, render in files.items()}
         times = {"schema": "crossalign.times/1", "seconds": {name: round(value, 3) for name, value in seconds.items()}}

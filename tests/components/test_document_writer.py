@@ -20,8 +20,9 @@ from local_servers import Received, http_server
 
 from haystack_crossalign.components import CrossAlignDocumentEmbedder, CrossAlignDocumentWriter
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.identity import describe_model
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.opensearch.model.check import describe_model, read_index_model
+from haystack_crossalign.opensearch.model.check import read_index_model
 
 INDEX = "writer-test"
 MODEL = {"name": "own/model", "revision": "a" * 40, "dimension": 3, "prompts": {"query": "q: ", "document": "d: "}}

@@ -22,8 +22,9 @@ from haystack.core.errors import DeserializationError
 from haystack_crossalign.components import CrossAlignDocumentEmbedder, CrossAlignTextEmbedder, QueryListRunner
 from haystack_crossalign.components.environment import EnvironmentHosts, EnvironmentText
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.identity import describe_model
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.opensearch.model.check import describe_model, read_index_model
+from haystack_crossalign.opensearch.model.check import read_index_model
 from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipelines"

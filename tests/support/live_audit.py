@@ -13,7 +13,8 @@ import pytest
 
 from haystack_crossalign.opensearch.audit.options import AuditOptions
 from haystack_crossalign.opensearch.audit.run import FinishedAudit, IndexAudit
-from haystack_crossalign.opensearch.connection.client import Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.live.queries import read_live_queries
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from haystack_crossalign.errors import CrossAlignError
-from haystack_crossalign.opensearch.connection.client import Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.exact.counting import count_ranks
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView

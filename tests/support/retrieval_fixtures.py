@@ -11,7 +11,8 @@ import pytest
 import yaml
 from query_pipelines import DIMENSION, INDEX, WORDS
 
-from haystack_crossalign.opensearch.connection.client import Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
 
 

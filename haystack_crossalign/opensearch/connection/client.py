@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from opensearchpy import OpenSearch
-from opensearchpy.exceptions import SerializationError, TransportError
+from opensearchpy.exceptions import TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.addresses import checked_address
@@ -23,9 +22,9 @@ from haystack_crossalign.opensearch.connection.failures import (
     RefusedRequestError,
     explain,
     explain_answer,
-    is_busy,
     is_limit,
 )
+from haystack_crossalign.opensearch.connection.patient import Patience, send_patiently
 from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnection
 from haystack_crossalign.opensearch.connection.search_pipelines import SearchPipelines
 from haystack_crossalign.opensearch.connection.traffic import Traffic
@@ -62,25 +61,6 @@ class Credentials:
             return {"headers": {"authorization": f"Basic {pair}"}}
         scheme = {"bearer": "Bearer", "api_key": "ApiKey"}[self.kind]
         return {"headers": {"authorization": f"{scheme} {self.secret}"}}
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a busy or restarting server: exponential back-off with full jitter.
-
-    :param total: seconds after which the last error is raised.
-    :param first: longest wait before the second attempt, in seconds; doubles with each further one.
-    :param longest: upper bound of one wait, in seconds.
-    """
-
-    total: float = 60.0
-    first: float = 0.5
-    longest: float = 15.0
-
-    def wait(self, attempt: int) -> float:
-        """Seconds to wait after failed attempt number ``attempt`` (0 for the first): uniform in (0, bound)."""
-        bound = min(self.longest, self.first * 2.0 ** min(attempt, 60))
-        return secrets.SystemRandom().uniform(0.0, bound)
 
 
 @dataclass(frozen=True)
@@ -186,27 +166,16 @@ class ReadOnlyClient:
         :param repeat_lost: whether to repeat a request whose connection broke: it may have been carried out.
         :raises CrossAlignError: what the last refusal means, see `haystack_crossalign.opensearch.connection.failures`.
         """
-        deadline = time.monotonic() + self.patience.total
-        attempt = 0
-        while True:
-            try:
-                answer = self._opensearch.transport.perform_request(
-                    method, path, params=dict(parameters or {}), body=body
-                )
-                if not isinstance(answer, dict):
-                    raise ExternalError(_not_opensearch(self.hosts[0], method, path))
-                return answer
-            except (SerializationError, RecursionError):
-                # A web page, for instance of a proxy in between; its text may be long and is not repeated.
-                raise ExternalError(_not_opensearch(self.hosts[0], method, path)) from None
-            except TransportError as error:
-                answered = isinstance(error.status_code, int)
-                wait = self.patience.wait(attempt)
-                late = time.monotonic() + wait > deadline
-                if late or not is_busy(error) or not (answered or repeat_lost):
-                    raise explain(error, request=f"{method} {path}", host=self.hosts[0]) from None
-            time.sleep(wait)
-            attempt += 1
+        return send_patiently(
+            self._opensearch,
+            self.patience,
+            self.hosts[0],
+            method,
+            path,
+            parameters=parameters,
+            body=body,
+            repeat_lost=repeat_lost,
+        )
 
     def info(self) -> Answer:
         """Name, version and uuid of the cluster."""
@@ -288,6 +257,7 @@ class ReadOnlyClient:
         *,
         concurrent: int | None = None,
         as_served: bool = False,
+        preference: str = "crossalign",
     ) -> list[Answer]:
         """Answers to several searches, sent as one multi-search; those refused as too much are sent again.
 
@@ -298,6 +268,8 @@ class ReadOnlyClient:
         :param target: an index, or a point in time.
         :param concurrent: how many of them the server may work on at once; None leaves it to the server.
         :param as_served: whether to search as users do, through the index's default search pipeline.
+        :param preference: which copies of the shards answer, where the target is no point in time; by default the same
+            ones every time.
         :raises CrossAlignError: a search failed or is incomplete.
         """
         if not as_served and not self._pipelines.can_be_left_out:
@@ -309,7 +281,7 @@ class ReadOnlyClient:
         while pending:
             refused: Answer = {}
             try:
-                items = self._search_once([bodies[i] for i in pending], target, concurrent, as_served)
+                items = self._search_once([bodies[i] for i in pending], target, concurrent, as_served, preference)
             except RefusedRequestError as error:
                 if as_served or not self._pipelines.is_not_understood(error):
                     raise
@@ -353,7 +325,12 @@ class ReadOnlyClient:
         return self.search_all([body], target)[0]
 
     def _search_once(
-        self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime, concurrent: int | None, as_served: bool
+        self,
+        bodies: Sequence[Mapping[str, Any]],
+        target: str | PointInTime,
+        concurrent: int | None,
+        as_served: bool,
+        preference: str,
     ) -> list[Answer]:
         lines = []
         for body in bodies:
@@ -365,8 +342,7 @@ class ReadOnlyClient:
             if isinstance(target, PointInTime):
                 body = {**body, "pit": {"id": target.identifier, "keep_alive": target.keep_alive}}
             else:
-                # Without a point in time, at least ask the same copies of the shards every time.
-                header |= {"index": target, "preference": "crossalign"}
+                header |= {"index": target, "preference": preference}
             lines += [json.dumps(header, separators=(",", ":")), json.dumps(body, separators=(",", ":"))]
         parameters = {"filter_path": _LEFT_OUT}
         if concurrent is not None:
@@ -413,10 +389,6 @@ class ReadOnlyClient:
         except TransportError as error:
             reason = explain(error, request=f"{method} {path}", host=self.hosts[0])
             self.notes.append(f"a point in time stays open for {view.keep_alive}: {reason}")
-
-
-def _not_opensearch(host: str, method: str, path: str) -> str:
-    return f"{host}: what answers to {method} {path} does not look like OpenSearch"
 
 
 def _index_of(target: str | PointInTime) -> str:

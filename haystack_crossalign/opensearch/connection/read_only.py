@@ -31,6 +31,7 @@ _READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(
         ("search pipeline", "GET", r"/_search/pipeline/[^/?#*,]+"),
         ("alias", "GET HEAD", rf"(?:/{_INDEX})?/_alias(?:/[^/?#]+)?"),
         ("stats", "GET", rf"/{_INDEX}/_stats(?:/[a-z_,]+)?"),
+        ("disk", "GET", r"/_nodes/stats/fs"),
         ("health", "GET", rf"/_cluster/health(?:/{_INDEX})?"),
         ("count", "GET POST", rf"/{_INDEX}/_count"),
         ("search", "GET POST", rf"(?:/{_INDEX})?/_search"),

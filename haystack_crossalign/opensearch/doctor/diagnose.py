@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.models.identity import model_name
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.doctor.cluster import examine_cluster, examine_connection
@@ -15,7 +16,7 @@ from haystack_crossalign.opensearch.doctor.findings import Diagnosis, Finding, f
 from haystack_crossalign.opensearch.doctor.index_settings import examine_settings
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.pool import IndexView
-from haystack_crossalign.opensearch.model.check import check_index_model, model_name, read_index_model
+from haystack_crossalign.opensearch.model.check import check_index_model, read_index_model
 
 
 def diagnose(

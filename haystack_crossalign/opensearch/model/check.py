@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.models.names import OFFLINE_PREFIX
+from haystack_crossalign.models.identity import DESCRIBED, compare_models, describe_model, model_name
 from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.model.fit import fit_model, wrong_dimension
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 META_KEY = "crossalign"
 """The key of the mapping's ``_meta`` that is ours; all others belong to somebody else."""
-
-_DESCRIBED = ("name", "revision", "sha256", "dimension", "prompts", "normalized", "precision")
 
 
 @dataclass(frozen=True)
@@ -55,24 +53,6 @@ class ModelCheck:
         return {"ok": self.ok, "basis": self.basis, "findings": list(self.findings), "cosines": cosines}
 
 
-def describe_model(model: Embedder | Mapping[str, Any]) -> dict[str, Any]:
-    """What an index should know of its model: the ``_meta.crossalign.model`` of the mapping.
-
-    :param model: what embeds, or its provenance.
-    :returns: ``name``, ``revision`` and ``sha256`` (of the weights), ``dimension``, ``prompts``, ``normalized`` and
-        ``precision``, as far as they are known.
-    """
-    provenance = model if isinstance(model, Mapping) else model.provenance()
-    described = {key: provenance[key] for key in _DESCRIBED if provenance.get(key) is not None}
-    if str(described.get("name")).startswith(OFFLINE_PREFIX):
-        # Without the words for people behind it, so that the name can be used to load the model.
-        described["name"] = str(described["name"]).partition(" (")[0]
-    if "text_embedder" in provenance:
-        # A pipeline's hash is that of its file, which says nothing about the weights behind it.
-        described.pop("sha256", None)
-    return described
-
-
 def model_in_mapping(mapping: Mapping[str, Any], index: str) -> dict[str, Any] | None:
     """The model that one index names in its mapping.
 
@@ -90,7 +70,7 @@ def model_in_mapping(mapping: Mapping[str, Any], index: str) -> dict[str, Any] |
             source=f"mapping of '{index}'",
             field=f"_meta.{META_KEY}.model",
             seen=model,
-            allowed=f"an object with {', '.join(_DESCRIBED)}",
+            allowed=f"an object with {', '.join(DESCRIBED)}",
         )
     return dict(model)
 
@@ -117,44 +97,6 @@ def read_index_model(client: ReadOnlyClient, index: str) -> dict[str, Any] | Non
                 field=f"_meta.{META_KEY}.model",
             )
     return dict(first[1])
-
-
-def compare_models(stored: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """How two descriptions differ, in ways that change vectors.
-
-    Equal weights with different names are the same model. Precision is no difference: cosines agree to 1e-4.
-
-    :param stored: description in the index.
-    :param other: description of the model in use.
-    :returns: a phrase for each difference, and whether they tell that both have the same weights. Names alone do not:
-        a name stands for other weights tomorrow.
-    """
-    differences = []
-    if _both(stored, other, "dimension") and stored["dimension"] != other["dimension"]:
-        differences.append(f"{stored['dimension']} dimensions in the index, {other['dimension']} of the model")
-    same = False
-    for key in ("sha256", "revision"):
-        if _both(stored, other, key):
-            same = stored[key] == other[key]
-            if not same:
-                differences.append(
-                    f"the index was made with {model_name(stored)}, the model in use is {model_name(other)}"
-                )
-            break
-    prompts, others = stored.get("prompts"), other.get("prompts")
-    if isinstance(prompts, Mapping) and isinstance(others, Mapping):
-        differences += [
-            f"the {role} prompt of the index is '{prompts.get(role) or ''}', that in use '{others.get(role) or ''}'"
-            for role in ("document", "query")
-            if (prompts.get(role) or "") != (others.get(role) or "")
-        ]
-    if _both(stored, other, "normalized") and bool(stored["normalized"]) != bool(other["normalized"]):
-        lengths = {True: "unit length", False: "the model's own lengths"}
-        differences.append(
-            f"the vectors of the index have {lengths[bool(stored['normalized'])]}, "
-            f"those in use {lengths[bool(other['normalized'])]}"
-        )
-    return tuple(differences), same
 
 
 def check_index_model(
@@ -196,16 +138,6 @@ def check_index_model(
             return ModelCheck(True)
     found = fit_model(view, encoder, sample=sample, seed=seed, content_field=content_field, title_field=title_field)
     return ModelCheck(found.ok, found.findings, found.cosines, "probe" if found.cosines else "none")
-
-
-def model_name(described: Mapping[str, Any]) -> str:
-    """A model's name with the start of its commit or of the hash of its weights."""
-    version = described.get("revision") or described.get("sha256")
-    return f"'{described.get('name')}'" + (f" ({str(version)[:12]})" if version else "")
-
-
-def _both(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
-    return one.get(key) is not None and other.get(key) is not None
 
 
 def _advise(difference: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from fault_proxy import Fault, Proxy, reset, status
 from live_faults import audit, documents
 
-from haystack_crossalign.opensearch.connection.client import Patience
+from haystack_crossalign.opensearch.connection.patient import Patience
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from live_faults import at_search, documents
 from local_servers import INFO, http_server, tls_context
 from opensearch_security import make_certificates
 
-from haystack_crossalign.opensearch.connection.client import Patience
+from haystack_crossalign.opensearch.connection.patient import Patience
 
 NAME, OTHER, ALIAS = "bench-command", "bench-command-new", "bench-command-alias"
 # By then some of the four units are done and some are not: each takes four searches or five.

@@ -10,7 +10,7 @@ import pytest
 from fault_proxy import Proxy
 from live_faults import Outcome, at_search, audit, documents
 
-from haystack_crossalign.opensearch.connection.client import Patience
+from haystack_crossalign.opensearch.connection.patient import Patience
 
 NAME, OTHER = "bench-shards", "bench-shards-missing"
 

@@ -11,17 +11,12 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.encoder import Encoder
+from haystack_crossalign.models.identity import compare_models, describe_model
 from haystack_crossalign.models.prompts import Prompts
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView
-from haystack_crossalign.opensearch.model.check import (
-    ModelCheck,
-    check_index_model,
-    compare_models,
-    describe_model,
-    read_index_model,
-)
+from haystack_crossalign.opensearch.model.check import ModelCheck, check_index_model, read_index_model
 from haystack_crossalign.opensearch.model.probe import sample_texts
 
 INDEX = "model-owner"

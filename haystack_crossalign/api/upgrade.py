@@ -1,0 +1,60 @@
+"""The upgrade of a running index as a Python function."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+from haystack_crossalign.api.collection import opened
+from haystack_crossalign.audit.run import Embedder, Progress
+from haystack_crossalign.opensearch.connection.connect import open_client
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.upgrade.front import open_way, run_upgrade, settle_switched
+from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.plan import Plan, make_plan
+from haystack_crossalign.upgrade.run import Outcome
+
+
+def upgrade_index(
+    settings: LiveSettings,
+    *,
+    matrix: Path | str | None = None,
+    model: str | Embedder | None = None,
+    apply: bool = False,
+    options: UpgradeOptions | None = None,
+    progress: Progress | None = None,
+) -> tuple[Plan | None, Outcome | None]:
+    """Bring new vectors to a running index: into an index of its own, which the alias then points to.
+
+    What is risky about the connection is a Python warning.
+
+    :param settings: where the cluster is, and the alias that people search and write by.
+    :param matrix: matrix file of a repair or a linear recipe: the vectors of the index are moved.
+    :param model: in place of a matrix, the new model: every text is embedded anew.
+    :param apply: do it; otherwise only the plan is made and nothing is written.
+    :param options: fields, load and what else can be chosen; None takes the fields of the settings.
+    :param progress: called with step, done and total.
+    :returns: the plan and what was done; None for the plan where an earlier run had done all but say so.
+    :raises InputError: matrix or model do not belong to the index, or another upgrade is unfinished; the alias is where
+        it was.
+    :raises ExternalError: the cluster stands in the way; the same call goes on from there.
+    """
+    chosen = options or UpgradeOptions(
+        vector_fields=(settings.embedding_field,),
+        content_field=settings.content_field,
+        title_field=settings.title_field,
+    )
+    client = open_client(settings, os.environ)
+    for note in client.notes:
+        warnings.warn(note, stacklevel=2)
+    try:
+        if apply and (settled := settle_switched(client, settings.index, lease=chosen.lease)) is not None:
+            return None, settled
+        new = open_way(matrix, None if model is None else opened(model), chosen)
+        plan = make_plan(client, settings.index, new, chosen)
+        if not apply:
+            return plan, None
+        return plan, run_upgrade(client, settings.index, new, chosen, plan=plan, progress=progress)
+    finally:
+        client.close()

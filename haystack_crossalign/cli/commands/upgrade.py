@@ -1,0 +1,268 @@
+"""`crossalign upgrade`, `rollback` and `cleanup`: new vectors for a running index, the way back, and what is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from haystack_crossalign.cli.shared import live_options as live
+from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.groups import with_groups
+from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.cli.shared.terminal import say
+from haystack_crossalign.errors import InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.opensearch.connection.settings import LiveSettings
+    from haystack_crossalign.upgrade.run import Outcome
+
+NOT_SWITCHED = 1
+_SHOWN = 20
+
+Matrix = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Matrix file of a repair or a linear recipe: moves the vectors of the index."),
+]
+NewModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The new model, in place of a matrix: every text is embedded anew."),
+]
+OldModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The old model, to carry over documents written since the switch."),
+]
+Apply = Annotated[bool, typer.Option("--apply", help="Do it. Without this the plan is shown and nothing is written.")]
+VectorFields = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,…", help="Fields that get new vectors. Default: --embedding-field alone."),
+]
+Slice = Annotated[
+    str | None, typer.Option("--slice", metavar="I/N", help="This process is number I of N that share the work.")
+]
+AcceptModel = Annotated[
+    bool, typer.Option("--accept-model", help="Go on where nothing says that matrix and index belong together.")
+]
+NoWriteBlock = Annotated[
+    bool,
+    typer.Option(
+        "--no-write-block", help="Block no writes for the last pass: what is written in these seconds may be lost."
+    ),
+]
+Lease = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Silence after which another process's work is taken over.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+# Options of a model that have nothing to do with documents.
+_QUERY_SIDE = ("query_prefix", "query_prompt", "similarity")
+
+
+@with_groups(without=_QUERY_SIDE)
+def upgrade(
+    *,
+    place: live.IndexFlags,
+    matrix: Matrix = None,
+    model: NewModel = None,  # noqa: ARG001 - part of the group
+    apply: Apply = False,
+    vector_fields: VectorFields = None,
+    index_fields: live.FieldFlags,
+    title_field: live.TitleField = None,
+    document_prefix: live.DocumentPrefix = None,
+    model_flags: opt.ModelFlags,
+    part: Slice = None,
+    accept_model: AcceptModel = False,
+    no_write_block: NoWriteBlock = False,
+    max_load: Annotated[
+        float | None, typer.Option(metavar="N", help="Documents per second, at most. Default: no limit.")
+    ] = None,
+    lease: Lease = 30.0,
+    login: live.LoginFlags,
+    timeout: live.Timeout = None,
+    patience: live.PatienceSeconds = None,
+    json_file: opt.JsonFile = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Bring new vectors to a running index: into an index of its own, verified, then switched at once.
+
+    The vectors of the index are moved by a matrix (--matrix), or every text is embedded anew (--model, --embedder). The
+    plan is shown and nothing is written until --apply is given. What is cut off goes on with the same command. The old
+    index stays: crossalign rollback switches back, crossalign cleanup deletes what is left.
+    """
+    from haystack_crossalign.upgrade.front import open_way, run_upgrade, settle_switched
+    from haystack_crossalign.upgrade.options import UpgradeOptions
+    from haystack_crossalign.upgrade.plan import make_plan, plan_lines
+
+    outputs = Outputs(json=json_file)
+    outputs.check([matrix, model_flags.embedder, place.config])
+    model_flags.check()
+    if matrix is not None and (other := _named(model_flags)):
+        raise InputError(f"--matrix and {other} exclude each other", allowed="one of them")
+    settings = live.live_settings(
+        place, index_fields, login,
+        title_field=title_field, document_prefix=document_prefix, max_load=max_load,
+        timeout=timeout, patience=patience,
+    )  # fmt: skip
+    fields = opt.split_names(vector_fields) or (settings.embedding_field,)
+    options = UpgradeOptions(
+        vector_fields=tuple(dict.fromkeys(fields)),
+        content_field=settings.content_field,
+        title_field=settings.title_field,
+        max_load=settings.max_load,
+        accept_model=accept_model,
+        write_block=not no_write_block,
+        part=_part(part),
+        lease=lease,
+    )
+    encoder = None if matrix is not None else _encoder(model_flags, settings)
+    client = live.connect(settings)
+    from haystack_crossalign.cli.shared.progress import Stages
+
+    try:
+        new = open_way(matrix, encoder, options)
+        plan = None
+        outcome = settle_switched(client, settings.index, lease=lease) if apply else None
+        if outcome is not None:
+            say("The run before was cut off just after the switch; there is nothing left to do")
+            _tell(outcome)
+            return
+        if not apply or not quiet:
+            plan = make_plan(client, settings.index, new, options)
+            for line in plan_lines(plan):
+                say(line)
+        if not apply:
+            say("Nothing was written. To do it: the same command with --apply")
+            outcome = None
+        else:
+            with Stages(show=not quiet) as progress:
+                outcome = run_upgrade(client, settings.index, new, options, plan=plan, progress=progress)
+    finally:
+        client.close()
+    if json_file is not None:
+        import json
+
+        data = {"plan": None if plan is None else plan.to_dict(), "outcome": None if outcome is None else vars(outcome)}
+        outputs.write({"json": json.dumps(data, indent=1, ensure_ascii=False) + "\n"})
+    if outcome is not None:
+        _tell(outcome)
+
+
+@with_groups(without=_QUERY_SIDE)
+def rollback(
+    *,
+    place: live.IndexFlags,
+    model: OldModel = None,  # noqa: ARG001 - part of the group
+    leave_behind: Annotated[
+        bool, typer.Option("--leave-behind", help="Go back although documents written since stay in the new index.")
+    ] = False,
+    index_fields: live.FieldFlags,
+    title_field: live.TitleField = None,
+    document_prefix: live.DocumentPrefix = None,
+    model_flags: opt.ModelFlags,
+    lease: Lease = 30.0,
+    login: live.LoginFlags,
+    timeout: live.Timeout = None,
+    patience: live.PatienceSeconds = None,
+) -> None:
+    """Switch the alias back to the index that the last upgrade replaced.
+
+    Documents written since the switch need vectors of the old model there: give it with --model, and they are carried
+    over. Deletes and documents without a vector always are.
+    """
+    from haystack_crossalign.upgrade.rollback import roll_back
+    from haystack_crossalign.upgrade.vectors import ModelWay
+
+    model_flags.check()
+    settings = live.live_settings(
+        place, index_fields, login,
+        title_field=title_field, document_prefix=document_prefix, timeout=timeout, patience=patience,
+    )  # fmt: skip
+    way = None
+    if _named(model_flags):
+        way = ModelWay(_encoder(model_flags, settings), settings.content_field, settings.title_field)
+    client = live.connect(settings)
+    try:
+        result = roll_back(client, settings.index, way=way, leave_behind=leave_behind, lease=lease)
+    finally:
+        client.close()
+    say(f"'{result.alias}' points to {result.index} again; {result.left} stays until crossalign cleanup")
+    say(f"Written since the switch: {result.carried} documents carried over, {result.removed} deletes repeated")
+    if result.left_behind:
+        shown = ", ".join(result.left_behind[:20])
+        say(f"In {result.left} only ({len(result.left_behind)} documents): {shown}")
+
+
+@with_groups()
+def cleanup(
+    *,
+    place: live.IndexFlags,
+    old: Annotated[
+        bool, typer.Option("--old", help="Also the old index that an upgrade replaced; then there is no way back.")
+    ] = False,
+    yes: Yes = False,
+    lease: Lease = 30.0,
+    login: live.LoginFlags,
+    timeout: live.Timeout = None,
+    patience: live.PatienceSeconds = None,
+) -> None:
+    """Delete what upgrades of an alias left: unfinished and rolled-back indices, with --old also the replaced one.
+
+    Only indices that the ledger names, and that no alias points to, after a question.
+    """
+    from haystack_crossalign.upgrade.cleanup import clean_up, leftovers
+
+    settings = live.live_settings(place, login, timeout=timeout, patience=patience)
+    client = live.connect(settings)
+    try:
+        found = leftovers(client, settings.index, old=old)
+        if not found:
+            say("Nothing to delete" + ("" if old else "; --old would include the index that an upgrade replaced"))
+            return
+        for one in found:
+            say(f"{one.index} ({one.why})")
+        if not yes and not typer.confirm(f"Delete {'it' if len(found) == 1 else f'these {len(found)} indices'}?"):
+            say("Nothing was deleted")
+            return
+        deleted = clean_up(client, settings.index, found, lease=lease)
+    finally:
+        client.close()
+    say(f"Deleted: {', '.join(deleted) or 'nothing'}")
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal()):
+        raise InputError("not a slice", source="--slice", seen=text, allowed="I/N, for instance 1/4")
+    return int(number), int(of)
+
+
+def _named(model_flags: opt.ModelFlags) -> str | None:
+    """The option that names a model, if there is one."""
+    options = {"--model": model_flags.model, "--embedder": model_flags.embedder}
+    return next((name for name, value in options.items() if value is not None), None)
+
+
+def _encoder(model_flags: opt.ModelFlags, settings: LiveSettings) -> Any:
+    # Not that of a profile, which is the model of the old vectors.
+    if _named(model_flags) is None:
+        raise InputError("no new vectors", allowed="--matrix FILE, --model NAME or --embedder FILE")
+    if model_flags.embedder is not None:
+        return model_flags.open()
+    return model_flags.with_prefixes(None, settings.document_prefix).encoder()
+
+
+def _tell(outcome: Outcome) -> None:
+    counts = outcome.counts
+    say(
+        f"{counts['documents']:,} documents copied, {counts['caught up']:,} caught up in {counts['passes']} passes, "
+        f"{counts['removed']:,} deletes repeated; nobody could write for {outcome.blocked_seconds:.1f} s"
+    )
+    for identifier, _, reason in outcome.refused[:_SHOWN]:
+        say(f"Document '{identifier}' cannot be upgraded: {reason}", err=True)
+    if outcome.state != "switched":
+        say(f"'{outcome.alias}' was not switched ({outcome.state}); {outcome.new_index} stays", err=True)
+        raise typer.Exit(NOT_SWITCHED)
+    say(f"'{outcome.alias}' points to {outcome.new_index} now; crossalign rollback --index {outcome.alias} goes back")

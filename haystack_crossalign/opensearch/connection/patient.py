@@ -1,0 +1,86 @@
+"""One request to a cluster, repeated while the server is busy or away, every failure made one error of ours."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from opensearchpy import OpenSearch
+from opensearchpy.exceptions import ConnectionTimeout, SerializationError, TransportError
+
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.opensearch.connection.failures import explain, is_busy
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a busy or restarting server: exponential back-off with full jitter.
+
+    :param total: seconds after which the last error is raised.
+    :param first: longest wait before the second attempt, in seconds; doubles with each further one.
+    :param longest: upper bound of one wait, in seconds.
+    """
+
+    total: float = 60.0
+    first: float = 0.5
+    longest: float = 15.0
+
+    def wait(self, attempt: int) -> float:
+        """Seconds to wait after failed attempt number ``attempt`` (0 for the first): uniform in (0, bound)."""
+        bound = min(self.longest, self.first * 2.0 ** min(attempt, 60))
+        return secrets.SystemRandom().uniform(0.0, bound)
+
+
+def send_patiently(
+    opensearch: OpenSearch,
+    patience: Patience,
+    host: str,
+    method: str,
+    path: str,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    body: object = None,
+    repeat_lost: bool = True,
+    repeat_late: bool = False,
+) -> dict[str, Any]:
+    """The answer to one request.
+
+    :param opensearch: the client, without retries of its own.
+    :param patience: how long to go on trying.
+    :param host: address for messages.
+    :param method: HTTP method.
+    :param path: absolute path, names already escaped.
+    :param parameters: query parameters.
+    :param body: JSON value, or text that is sent as it is.
+    :param repeat_lost: whether to repeat a request whose connection broke: it may have been carried out.
+    :param repeat_late: whether to repeat a request that was not answered in time: it may still be worked on.
+    :raises CrossAlignError: what the last refusal means, see `haystack_crossalign.opensearch.connection.failures`.
+    """
+    deadline = time.monotonic() + patience.total
+    attempt = 0
+    while True:
+        try:
+            answer = opensearch.transport.perform_request(method, path, params=dict(parameters or {}), body=body)
+            if not isinstance(answer, dict):
+                raise ExternalError(not_opensearch(host, method, path))
+            return answer
+        except (SerializationError, RecursionError):
+            # A web page, for instance of a proxy in between; its text may be long and is not repeated.
+            raise ExternalError(not_opensearch(host, method, path)) from None
+        except TransportError as error:
+            answered = isinstance(error.status_code, int)
+            may_help = is_busy(error) or (repeat_late and isinstance(error, ConnectionTimeout))
+            wait = patience.wait(attempt)
+            late = time.monotonic() + wait > deadline
+            if late or not may_help or not (answered or repeat_lost):
+                raise explain(error, request=f"{method} {path}", host=host) from None
+        time.sleep(wait)
+        attempt += 1
+
+
+def not_opensearch(host: str, method: str, path: str) -> str:
+    """The message for an answer that is no JSON object."""
+    return f"{host}: what answers to {method} {path} does not look like OpenSearch"

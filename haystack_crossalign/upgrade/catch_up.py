@@ -1,0 +1,135 @@
+"""Catching up with what is written to the old index while the new one is filled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.upgrade.copying import Copy, UnitFacts, copy_units
+from haystack_crossalign.upgrade.reading import (
+    Key,
+    Unit,
+    cut_into_units,
+    find_documents,
+    key_of,
+    read_unit,
+)
+from haystack_crossalign.upgrade.source import checkpoints
+from haystack_crossalign.upgrade.vectors import move
+from haystack_crossalign.upgrade.writing import Refused, Written, copy_item, delete_item, write_items
+
+_TRIES = 40
+_PAUSE = 0.25
+
+
+@dataclass
+class Pass:
+    """What a pass found.
+
+    :param upto: sequence number by shard that the new index has come to.
+    :param documents: written.
+    :param deleted: removed from the new index.
+    :param refused: documents that cannot be written.
+    """
+
+    upto: dict[int, int]
+    documents: int = 0
+    deleted: int = 0
+    refused: list[Refused] = field(default_factory=list)
+
+
+def catch_up(
+    copy: Copy,
+    done: dict[int, int],
+    *,
+    unit: int,
+    check: Callable[[], None] = lambda: None,
+    tell: Callable[[int], None] = lambda _: None,
+) -> Pass:
+    """One pass over what was written since.
+
+    :param copy: from where to where.
+    :param done: sequence number by shard up to which the new index holds everything.
+    :param unit: sequence numbers that are read as one.
+    :param check: called between units; raises to stop.
+    :param tell: called with the number of documents of each page.
+    """
+    upto = checkpoints(copy.reader, copy.source)
+    copy.client.refresh(copy.source)
+    found = Pass(upto)
+    older: list[Key] = []
+
+    def settle(_: Unit, facts: UnitFacts) -> None:
+        check()
+        found.documents += facts.documents
+        found.refused += facts.refused
+        older.extend(facts.newer)
+
+    copy_units(copy, cut_into_units(done, upto, unit), done=settle, written=tell)
+    if older:
+        again = write_now(copy, older)
+        found.documents += again.documents
+        found.refused += again.refused
+    return found
+
+
+def remove_deleted(copy: Copy, *, check: Callable[[], None] = lambda: None) -> int:
+    """Remove from the new index what the old one no longer has: a walk over all its ids.
+
+    :param copy: from where to where.
+    :param check: called between pages; raises to stop.
+    :returns: number of documents removed.
+    """
+    copy.client.refresh(copy.target)
+    copy.client.refresh(copy.source)
+    removed = 0
+    for shard, upto in checkpoints(copy.reader, copy.target).items():
+        for hits in read_unit(copy.reader, copy.target, Unit(shard, -1, upto), page=5000, source=False):
+            check()
+            keys = [key_of(hit) for hit in hits]
+            there = find_documents(copy.reader, copy.source, keys, source=False)
+            gone = [delete_item(key) for key in keys if key not in there]
+            removed += write_items(copy.client, copy.target, gone).documents
+    if removed:
+        copy.client.refresh(copy.target)
+    return removed
+
+
+def write_now(copy: Copy, keys: Sequence[Key]) -> Written:
+    """Write some documents as they are now.
+
+    Some were deleted and made again: their versions began anew and look older than what is there. The old copy has to
+    go first, and the server must have forgotten its version (``index.gc_deletes`` is 0).
+
+    :param copy: from where to where.
+    :param keys: ids and routings; those that the old index no longer has are left out.
+    """
+    pending = list(dict.fromkeys(keys))
+    done = Written()
+    for _ in range(_TRIES):
+        copy.client.refresh(copy.source)
+        copy.client.refresh(copy.target)
+        now = find_documents(copy.reader, copy.source, pending, source=True)
+        there = find_documents(copy.reader, copy.target, pending, source=False)
+        newer = [
+            key for key in pending if key in there and key in now and there[key]["_version"] > now[key]["_version"]
+        ]
+        write_items(copy.client, copy.target, [delete_item(key) for key in newer])
+        if newer:
+            copy.client.refresh(copy.target)
+        hits = [now[key] for key in pending if key in now]
+        moved = move([hit["_source"] for hit in hits], copy.fields, copy.way, hidden=copy.hidden)
+        items = [copy_item(hit, text) for hit, text in zip(hits, moved.texts, strict=True) if text is not None]
+        result = write_items(copy.client, copy.target, items)
+        done.documents += result.documents
+        done.refused += [*result.refused, *((*key_of(hits[one]), told) for one, told in sorted(moved.problems.items()))]
+        pending = result.newer
+        if not pending:
+            return done
+        time.sleep(_PAUSE)
+    raise ExternalError(
+        f"{copy.client.host}: {len(pending)} documents that were deleted and made again are refused as older than "
+        f"their deleted copies, first '{pending[0][0]}'; run the same command again"
+    )

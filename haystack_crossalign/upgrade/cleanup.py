@@ -1,0 +1,113 @@
+"""Deleting what upgrades leave: their unfinished and rolled-back indices, and on request the old index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
+from haystack_crossalign.upgrade.job import (
+    ABANDONED,
+    BLOCKED,
+    ROLLED_BACK,
+    SWITCHED,
+    UNFINISHED,
+    Job,
+    lease_name,
+    read_job,
+)
+from haystack_crossalign.upgrade.leases import Leases
+from haystack_crossalign.upgrade.ledger import Ledger
+from haystack_crossalign.upgrade.owner import this_owner
+from haystack_crossalign.upgrade.writer import WriteClient, escaped
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """An index that may be deleted.
+
+    :param index: its name.
+    :param uuid: its identity in the ledger.
+    :param why: what it is.
+    """
+
+    index: str
+    uuid: str
+    why: str
+
+
+def leftovers(reader: ReadOnlyClient, alias: str, *, old: bool) -> list[Leftover]:
+    """What could be deleted, nothing of which any alias points to.
+
+    :param reader: connection.
+    :param alias: the alias.
+    :param old: also the old index of an upgrade that was switched, which is the way back.
+    :raises InputError: the ledger knows of no upgrade.
+    """
+    job = read_job(Ledger(WriteClient(reader, Grant())), alias)
+    if job is None:
+        raise InputError("no upgrade of this alias is in the ledger", source=alias)
+    found: dict[str, Leftover] = {}
+    for entry in [*job.data.get("history", []), job.data]:
+        target, source, state = entry["target"], entry["source"], entry["state"]
+        if state in UNFINISHED or state in (ROLLED_BACK, ABANDONED):
+            found[target["name"]] = Leftover(target["name"], target["uuid"] or "", f"new index, {state}")
+        if old and state == SWITCHED:
+            found[source["name"]] = Leftover(source["name"], source["uuid"], "old index, replaced")
+    return [one for one in found.values() if _is_unused(reader, one)]
+
+
+def clean_up(reader: ReadOnlyClient, alias: str, chosen: Sequence[Leftover], *, lease: float = 30.0) -> list[str]:
+    """Delete leftovers, and give an unfinished upgrade up.
+
+    :param reader: connection.
+    :param alias: the alias.
+    :param chosen: of those that `leftovers` gave.
+    :param lease: seconds without a sign of life after which the work of another process is taken over.
+    :returns: names of the deleted indices.
+    :raises InputError: an upgrade of the alias is running.
+    """
+    client = WriteClient(reader, Grant())
+    ledger = Ledger(client)
+    deleted = []
+    try:
+        with Leases(ledger, this_owner(), seconds=lease) as leases:
+            if leases.take(lease_name(alias)) is None:
+                raise InputError(
+                    f"is worked on by {leases.holder(lease_name(alias)) or 'another process'}", source=alias
+                )
+            job = read_job(ledger, alias)
+            if job is None:
+                raise InputError("no upgrade of this alias is in the ledger", source=alias)
+            client.grant = job.grant(delete=[one.index for one in chosen])
+            _give_up(client, job)
+            for one in chosen:
+                if _is_unused(reader, one):
+                    client.request("DELETE", f"/{escaped(one.index)}", repeat=False)
+                    deleted.append(one.index)
+    finally:
+        client.close()
+    return deleted
+
+
+def _give_up(client: WriteClient, job: Job) -> None:
+    if job.state not in UNFINISHED:
+        return
+    if job.state == BLOCKED:
+        client.settings(job.source.name, UNBLOCK)
+    job.update(state=ABANDONED)
+
+
+def _is_unused(reader: ReadOnlyClient, one: Leftover) -> bool:
+    """Whether the very index is there, and no alias points to it."""
+    try:
+        settings = reader.settings(one.index)
+    except InputError:
+        return False
+    if set(settings) != {one.index}:
+        return False
+    uuid = str(settings[one.index]["settings"]["index.uuid"])
+    # One that was made just before its run ended has no identity in the ledger yet.
+    return uuid == (one.uuid or uuid) and not reader.aliases(one.index)[one.index].get("aliases")

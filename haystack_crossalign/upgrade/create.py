@@ -1,0 +1,83 @@
+"""Making the new index, and setting it up for use once it is filled."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
+from haystack_crossalign.opensearch.model.check import META_KEY
+from haystack_crossalign.upgrade.job import Job
+from haystack_crossalign.upgrade.plan import Plan
+from haystack_crossalign.upgrade.target import PIPELINES
+from haystack_crossalign.upgrade.writer import WriteClient, escaped
+
+UPGRADE_KEY = "upgrade"
+"""Key beside the model in ``_meta.crossalign``: the upgrade that made the index."""
+
+_LAST = frozenset({*PIPELINES, "index.gc_deletes"})
+
+
+def create_target(client: WriteClient, reader: ReadOnlyClient, job: Job, plan: Plan) -> str:
+    """Make the new index, or find the one that this upgrade made before it was cut off.
+
+    :returns: its uuid.
+    :raises InputError: an index of that name is somebody else's, or the server refuses mapping or settings.
+    """
+    mapping = dict(plan.mapping)
+    own = {**mapping["_meta"][META_KEY], UPGRADE_KEY: job.data["id"]}
+    mapping["_meta"] = {**mapping["_meta"], META_KEY: own}
+    body = {"settings": plan.settings, "mappings": mapping}
+    try:
+        client.request("PUT", f"/{escaped(job.target.name)}", body=body)
+    except RefusedRequestError as error:
+        if "already exists" not in str(error) and "resource_already_exists" not in str(error):
+            raise
+        there = reader.mapping(job.target.name)[job.target.name]["mappings"]
+        if there.get("_meta", {}).get(META_KEY, {}).get(UPGRADE_KEY) != job.data["id"]:
+            raise InputError("an index of that name is there and not of this upgrade", source=job.target.name) from None
+    return _uuid(reader, job.target.name)
+
+
+def target_exists(reader: ReadOnlyClient, job: Job) -> None:
+    """Refuse to go on where the new index was deleted or made again by somebody else.
+
+    :raises ExternalError: it was.
+    """
+    try:
+        uuid: str | None = _uuid(reader, job.target.name)
+    except InputError:
+        uuid = None
+    if uuid != job.target.uuid:
+        raise ExternalError(
+            f"{reader.hosts[0]}: the new index '{job.target.name}' was deleted or made again by somebody else; give "
+            "the upgrade up (crossalign cleanup) and begin anew"
+        )
+
+
+def restore(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
+    """Give the new index its refreshing and its replicas, and wait until they are there.
+
+    :raises ExternalError: the replicas do not get ready within the client's patience.
+    """
+    settings = {name: value for name, value in job.data["later"].items() if name not in _LAST}
+    client.settings(job.target.name, settings)
+    client.refresh(job.target.name)
+    wanted = reader.health(job.source.name).get("status")
+    deadline = time.monotonic() + client.patience.total
+    while wanted == "green" and reader.health(job.target.name).get("status") != "green":
+        if time.monotonic() > deadline:
+            raise ExternalError(f"{client.host}: the replicas of '{job.target.name}' are not ready yet; run it again")
+        time.sleep(0.5)
+
+
+def restore_last(client: WriteClient, job: Job) -> None:
+    """Give the new index its ingest pipelines, once nothing is copied any more."""
+    settings: dict[str, Any] = {name: value for name, value in job.data["later"].items() if name in _LAST}
+    client.settings(job.target.name, settings)
+
+
+def _uuid(reader: ReadOnlyClient, index: str) -> str:
+    return str(reader.settings(index)[index]["settings"]["index.uuid"])

@@ -1,0 +1,88 @@
+"""An upgrade in one call: plan where none is there, do it, and settle what an earlier run left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from haystack_crossalign.audit.run import Progress
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.upgrade.grants import Grant
+from haystack_crossalign.upgrade.job import SWITCHED, UNFINISHED, lease_name, read_job
+from haystack_crossalign.upgrade.leases import Leases
+from haystack_crossalign.upgrade.ledger import Ledger
+from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.owner import this_owner
+from haystack_crossalign.upgrade.plan import Plan, make_plan
+from haystack_crossalign.upgrade.run import BeforeSwitch, Outcome, Upgrade, outcome_of
+from haystack_crossalign.upgrade.switch import is_switched
+from haystack_crossalign.upgrade.ways import NewVectors, by_matrix, by_model
+from haystack_crossalign.upgrade.writer import WriteClient
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.run import Embedder
+
+
+def open_way(matrix: Path | str | None, embedder: Embedder | None, options: UpgradeOptions) -> NewVectors:
+    """Where new vectors come from.
+
+    :param matrix: a matrix file, or None.
+    :param embedder: the new model, in place of a matrix.
+    :param options: the user's choices.
+    :raises InputError: neither or both, or a file that is none.
+    """
+    if matrix is not None and embedder is None:
+        return by_matrix(matrix)
+    if embedder is not None and matrix is None:
+        return by_model(embedder, options)
+    raise InputError("new vectors come from one place", allowed="a matrix file, or a model that embeds")
+
+
+def run_upgrade(
+    reader: ReadOnlyClient,
+    alias: str,
+    new: NewVectors,
+    options: UpgradeOptions,
+    *,
+    plan: Plan | None = None,
+    progress: Progress | None = None,
+    before_switch: BeforeSwitch | None = None,
+) -> Outcome:
+    """Upgrade an index, or go on with an upgrade that was cut off.
+
+    :param reader: connection.
+    :param alias: name that stands for the index.
+    :param new: where new vectors come from.
+    :param options: the user's choices.
+    :param plan: what `make_plan` gave; None makes it.
+    :param progress: called with step, done and total.
+    :param before_switch: verifies and gates.
+    :raises CrossAlignError: what stands in the way; the alias was not switched.
+    """
+    plan = plan or make_plan(reader, alias, new, options)
+    return Upgrade(reader, plan, options, progress=progress, before_switch=before_switch).run()
+
+
+def settle_switched(reader: ReadOnlyClient, alias: str, *, lease: float) -> Outcome | None:
+    """What a run did that ended between the switch and its entry in the ledger; None where there is no such.
+
+    :param reader: connection.
+    :param alias: name that stands for the index.
+    :param lease: seconds without a sign of life after which the work of another process is taken over.
+    """
+    client = WriteClient(reader, Grant())
+    try:
+        ledger = Ledger(client)
+        job = read_job(ledger, alias)
+        if job is None or job.state not in UNFINISHED or not is_switched(reader, job):
+            return None
+        with Leases(ledger, this_owner(), seconds=lease) as leases:
+            if leases.take(lease_name(alias)) is None:
+                return None
+            job.reload()
+            if job.state in UNFINISHED:
+                job.update(state=SWITCHED)
+            return outcome_of(job, {})
+    finally:
+        client.close()

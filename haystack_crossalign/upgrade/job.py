@@ -1,0 +1,167 @@
+"""One upgrade in the ledger: what it is of, how far it has come, and what may therefore be written."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.upgrade.grants import Grant
+from haystack_crossalign.upgrade.leases import LeaseLostError
+from haystack_crossalign.upgrade.ledger import Entry, Ledger
+from haystack_crossalign.upgrade.reading import Unit
+
+SCHEMA = "crossalign.upgrade/1"
+
+CREATING, COPYING, CATCHING_UP, BLOCKED = "creating", "copying", "catching up", "blocked"
+SWITCHED, ROLLING_BACK, ROLLED_BACK, ABANDONED = "switched", "rolling back", "rolled back", "abandoned"
+UNFINISHED = (CREATING, COPYING, CATCHING_UP, BLOCKED)
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index and its identity."""
+
+    name: str
+    uuid: str | None
+
+
+class Job:
+    """The entry of an alias's upgrade.
+
+    :param ledger: where it stands.
+    :param entry: as it was read or written.
+    """
+
+    def __init__(self, ledger: Ledger, entry: Entry) -> None:
+        self._ledger = ledger
+        self._entry = entry
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What the ledger says."""
+        return self._entry.data
+
+    @property
+    def state(self) -> str:
+        """How far it has come."""
+        return str(self.data["state"])
+
+    @property
+    def alias(self) -> str:
+        """The alias that people know."""
+        return str(self.data["alias"])
+
+    @property
+    def source(self) -> Index:
+        """The old index."""
+        return Index(**self.data["source"])
+
+    @property
+    def target(self) -> Index:
+        """The new index."""
+        return Index(**self.data["target"])
+
+    @property
+    def aliases(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every alias that moves, with its options."""
+        found: Mapping[str, Mapping[str, Any]] = self.data["aliases"]
+        return found
+
+    def checkpoints(self, name: str) -> dict[int, int]:
+        """Sequence numbers by shard that were kept under a name; empty where none were."""
+        return {int(shard): int(number) for shard, number in (self.data.get(name) or {}).items()}
+
+    def grant(self, *, fill_source: bool = False, delete: Sequence[str] = ()) -> Grant:
+        """What may be written in the name of this upgrade.
+
+        :param fill_source: whether documents are carried over to the old index.
+        :param delete: indices that are deleted; only those that the ledger names.
+        :raises InputError: another index is to be deleted.
+        """
+        own = {self.source.name, self.target.name, *(one["target"]["name"] for one in self.data.get("history", []))}
+        own |= {one["source"]["name"] for one in self.data.get("history", [])}
+        for name in delete:
+            if name not in own:
+                raise InputError("is no index of an upgrade", source=name, allowed=", ".join(sorted(own)))
+        return Grant(
+            target=self.target.name,
+            source=self.source.name,
+            aliases=frozenset(self.aliases),
+            delete=frozenset(delete),
+            fill_source=fill_source,
+            ledger=self._ledger.index,
+        )
+
+    def update(self, **changes: Any) -> None:
+        """Change the entry.
+
+        :raises LeaseLostError: somebody else changed it, who then goes on with the upgrade.
+        """
+        changed = self._ledger.change(self._entry, {**self.data, **changes, "changed": now()})
+        if changed is None:
+            raise LeaseLostError(f"another run changed the upgrade of '{self.alias}' in the ledger and goes on with it")
+        self._entry = changed
+
+    def reload(self) -> None:
+        """Read the entry again, as others may have changed it."""
+        there = self._ledger.read(self._entry.identifier)
+        if there is None:
+            raise LeaseLostError(f"the upgrade of '{self.alias}' is gone from the ledger")
+        self._entry = there
+
+    def unit_name(self, unit: Unit) -> str:
+        """Id of a unit's entry."""
+        return f"unit-{self.data['id']}-{unit.shard}-{unit.low}"
+
+
+def job_name(alias: str) -> str:
+    """Id of the entry of an alias's upgrade."""
+    return f"upgrade-{alias}"
+
+
+def lease_name(alias: str) -> str:
+    """Id of the lease of who leads an alias's upgrade."""
+    return f"lease-{alias}"
+
+
+def read_job(ledger: Ledger, alias: str) -> Job | None:
+    """The upgrade of an alias, whatever its state; None where there was none."""
+    entry = ledger.read(job_name(alias))
+    return None if entry is None else Job(ledger, entry)
+
+
+def begin_job(ledger: Ledger, before: Job | None, facts: Mapping[str, Any]) -> Job:
+    """A new upgrade in the place of one that is over, which goes to the history.
+
+    :param ledger: where it is to stand.
+    :param before: the upgrade that is over, or None.
+    :param facts: ``alias``, ``source``, ``target``, ``aliases`` and what the steps need.
+    :raises LeaseLostError: another run was faster.
+    """
+    history = []
+    if before is not None:
+        kept = ("id", "source", "target", "state", "began", "changed", "model")
+        history = [*before.data.get("history", []), {key: before.data[key] for key in kept if key in before.data}]
+    data = {
+        "schema": SCHEMA,
+        "id": secrets.token_hex(8),
+        "state": CREATING,
+        "began": now(),
+        "changed": now(),
+        **facts,
+        "history": history,
+    }
+    name = job_name(str(facts["alias"]))
+    entry = ledger.add(name, data) if before is None else ledger.change(before._entry, data)
+    if entry is None:
+        raise LeaseLostError(f"another run began an upgrade of '{facts['alias']}' at the same moment")
+    return Job(ledger, entry)
+
+
+def now() -> str:
+    """The time, as the ledger keeps it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,137 @@
+"""Leases: who works on what, told to all by the ledger and kept by a beat."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from haystack_crossalign.errors import CrossAlignError, ExternalError
+from haystack_crossalign.upgrade.ledger import Entry, Ledger
+from haystack_crossalign.upgrade.owner import Watch, told
+
+FREE, HELD, DONE = "free", "held", "done"
+
+
+class LeaseLostError(ExternalError):
+    """Somebody else took over, since the ledger saw no beat for too long."""
+
+
+class Leases:
+    """Leases of one process. A thread keeps those that are held.
+
+    :param ledger: where they stand.
+    :param owner: who takes them, from `haystack_crossalign.upgrade.owner.this_owner`.
+    :param seconds: how long a lease is good for without a beat; a third of it is the time between beats.
+    """
+
+    def __init__(self, ledger: Ledger, owner: Mapping[str, Any], *, seconds: float) -> None:
+        self.ledger = ledger
+        self.owner = dict(owner)
+        self._watch = Watch(seconds)
+        self._held: dict[str, Entry] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._lost: CrossAlignError | None = None
+        self._thread = threading.Thread(target=self._keep, args=(seconds / 3,), daemon=True)
+
+    def __enter__(self) -> Leases:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        with self._lock:
+            for name, entry in list(self._held.items()):
+                self._give_back(name, entry)
+
+    def check(self) -> None:
+        """Stop where a lease was lost.
+
+        :raises LeaseLostError: somebody else goes on with the work.
+        """
+        if self._lost is not None:
+            raise self._lost
+
+    def take(self, name: str, more: Mapping[str, Any] | None = None) -> Entry | None:
+        """Take a lease that is free, or whose owner is dead; None where it is held or its work is done.
+
+        :param name: id of its document.
+        :param more: what its document says besides, when it is new.
+        """
+        there = self.ledger.read(name)
+        taken: Entry | None
+        if there is None:
+            taken = self.ledger.add(name, {**(more or {}), **self._mark(HELD, 0)})
+        elif there.data.get("state") == DONE or not self._can_take(name, there):
+            return None
+        else:
+            taken = self.ledger.change(there, {**there.data, **self._mark(HELD, 0)})
+        if taken is not None:
+            with self._lock:
+                self._held[name] = taken
+        return taken
+
+    def holder(self, name: str) -> str | None:
+        """Who holds a lease, in words; None where nobody does."""
+        there = self.ledger.read(name)
+        if there is None or there.data.get("state") != HELD or self._can_take(name, there):
+            return None
+        return told(there.data.get("owner", {}))
+
+    def finish(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Say that the work of a lease is done, for good.
+
+        :param facts: what the ledger should know of it.
+        :raises LeaseLostError: somebody else has it.
+        """
+        self._settle(name, lambda data: {**data, **facts, **self._mark(DONE, 0)})
+
+    def release(self, name: str) -> None:
+        """Give a lease back without its work being done."""
+        with self._lock:
+            entry = self._held.get(name)
+            if entry is not None:
+                self._give_back(name, entry)
+
+    def _can_take(self, name: str, there: Entry) -> bool:
+        if there.data.get("state") != HELD:
+            return True
+        owner = there.data.get("owner", {})
+        return owner.get("id") == self.owner["id"] or self._watch.is_given_up(name, owner, there.data.get("beat"))
+
+    def _mark(self, state: str, beat: int) -> dict[str, Any]:
+        return {"state": state, "owner": self.owner, "beat": beat}
+
+    def _settle(self, name: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        with self._lock:
+            entry = self._held.pop(name, None)
+            changed = None if entry is None else self.ledger.change(entry, change(entry.data))
+        if changed is None:
+            raise LeaseLostError(f"'{name}' of the ledger was taken over by another run, which goes on with it")
+
+    def _give_back(self, name: str, entry: Entry) -> None:
+        self._held.pop(name, None)
+        try:
+            self.ledger.change(entry, {**entry.data, "state": FREE})
+        except CrossAlignError:
+            return  # the next one finds out that its owner is gone
+
+    def _keep(self, pause: float) -> None:
+        while not self._stop.wait(pause):
+            with self._lock:
+                held = list(self._held.items())
+                for name, entry in held:
+                    try:
+                        kept = self.ledger.change(entry, {**entry.data, "beat": int(entry.data["beat"]) + 1})
+                    except CrossAlignError:
+                        continue  # the cluster is away: what the run itself asks of it will say so
+                    if kept is None:
+                        self._held.pop(name)
+                        self._lost = LeaseLostError(f"another run took over '{name}' of the ledger and goes on with it")
+                    else:
+                        self._held[name] = kept

@@ -1,0 +1,43 @@
+"""What a user chooses about an upgrade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from haystack_crossalign.errors import InputError
+
+
+@dataclass(frozen=True)
+class UpgradeOptions:
+    """Choices besides connection, index and way.
+
+    :param vector_fields: fields that get new vectors.
+    :param content_field: field of the text, for the way that embeds.
+    :param title_field: field whose value goes before it, None for none.
+    :param max_load: documents per second that are read and written, at most; None sets no limit.
+    :param accept_model: go on where nothing says that the index is one of the base model.
+    :param write_block: let nobody write for the seconds of the last pass; without it, writes of these may be lost.
+    :param part: number of this process and of all that share the upgrade, from 1; None for one alone.
+    :param unit: sequence numbers in a unit of the ledger.
+    :param lease: seconds without a sign of life after which the work of another process is taken over.
+    :param small: operations that are left to the last pass, at most.
+    """
+
+    vector_fields: tuple[str, ...] = ("embedding",)
+    content_field: str = "content"
+    title_field: str | None = None
+    max_load: float | None = None
+    accept_model: bool = False
+    write_block: bool = True
+    part: tuple[int, int] | None = None
+    unit: int = 5000
+    lease: float = 30.0
+    small: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.vector_fields or len(set(self.vector_fields)) < len(self.vector_fields):
+            raise InputError("names no field, or one twice", field="vector_fields", seen=self.vector_fields)
+        if self.part is not None and not 1 <= self.part[0] <= self.part[1]:
+            raise InputError("no part", source="--slice", seen=self.part, allowed="i/n with i from 1 to n")
+        if self.unit < 1 or self.lease <= 0:
+            raise InputError("out of range", field="unit, lease", seen=(self.unit, self.lease))

@@ -1,0 +1,200 @@
+"""What an upgrade would do and take, found out without writing anything."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.failures import MissingPermissionError, RefusedRequestError
+from haystack_crossalign.opensearch.index.fields import VectorField
+from haystack_crossalign.upgrade.grants import LEDGER
+from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.reading import Unit, page_size, read_unit
+from haystack_crossalign.upgrade.source import Source, checkpoints, read_source
+from haystack_crossalign.upgrade.target import target_mapping, target_name, target_settings
+from haystack_crossalign.upgrade.vectors import move
+from haystack_crossalign.upgrade.ways import NewVectors, check_fit
+
+_SAMPLE = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An upgrade before it is begun.
+
+    :param source: the old index.
+    :param new: where new vectors come from.
+    :param target: name of the new index.
+    :param settings: of the new index while it is filled.
+    :param later: settings that it gets after that.
+    :param mapping: of the new index.
+    :param documents: number of documents.
+    :param size: bytes of the old index's primaries.
+    :param free: least free bytes of a node; None where they cannot be read.
+    :param page: documents of a page.
+    :param rate: documents per second that one process reads and computes, from a sample; writing comes on top.
+    :param without: documents without a vector, by field.
+    :param notes: what a user should know.
+    """
+
+    source: Source
+    new: NewVectors
+    target: str
+    settings: dict[str, Any]
+    later: dict[str, Any]
+    mapping: dict[str, Any]
+    documents: int
+    size: int
+    free: int | None
+    page: int
+    rate: float | None
+    without: dict[str, int]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "alias": self.source.alias,
+            "old_index": self.source.index,
+            "new_index": self.target,
+            "way": self.new.kind,
+            "sha256": self.new.sha256,
+            "model": self.new.model,
+            "documents": self.documents,
+            "bytes": self.size,
+            "free_bytes": self.free,
+            "vector_fields": [field.name for field in self.source.vectors],
+            "other_vector_fields": list(self.source.other_vectors),
+            "documents_without_vector": self.without,
+            "aliases": self.source.aliases,
+            "settings_while_loading": self.settings,
+            "settings_after": self.later,
+            "documents_per_second": self.rate,
+            "notes": list(self.notes),
+        }
+
+
+def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: UpgradeOptions) -> Plan:
+    """Look at the index, and measure a sample of the work.
+
+    :param client: connection.
+    :param alias: name that stands for the index.
+    :param new: where new vectors come from.
+    :param options: the user's choices.
+    :raises InputError: something stands in the way; nothing was written.
+    """
+    source = read_source(client, alias, options.vector_fields)
+    notes = check_fit(source, new, accept=options.accept_model)
+    settings, later = target_settings(source)
+    documents = client.count(source.index)
+    size = _bytes(client, source.index)
+    page = page_size(documents, size)
+    without = {field.name: documents - client.count(source.index, _has_vector(field)) for field in source.vectors}
+    notes += [
+        f"{count} of {documents} documents have no vector in '{name}': they are kept as they are"
+        for name, count in without.items()
+        if count
+    ]
+    notes += [f"the vectors in '{name}' are kept as they are" for name in source.other_vectors]
+    if source.hidden:
+        notes.append(
+            f"{', '.join(source.hidden)} is left out of the sources: every document with a text gets a vector there"
+        )
+    free = _free_bytes(client, notes)
+    if free is not None and free < 2 * size:
+        notes.append(f"{free:,} bytes are free on the fullest node, and the new index takes about {size:,}")
+    return Plan(
+        source,
+        new,
+        _free_name(client, target_name(alias, datetime.now(UTC).strftime("%Y%m%d"), new.sha256)),
+        settings,
+        later,
+        target_mapping(source, new.model, new.dimension),
+        documents,
+        size,
+        free,
+        page,
+        _measure(client, source, new, page),
+        without,
+        tuple(notes),
+    )
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """A plan in words, one line each.
+
+    :param plan: the plan.
+    """
+    source = plan.source
+    way = "vectors moved by the matrix" if plan.new.kind == "matrix" else "texts embedded anew"
+    fields = ", ".join(field.name for field in source.vectors)
+    aliases = ", ".join(sorted(source.aliases))
+    pipelines = [
+        f"{name.removeprefix('index.')} {value}" for name, value in sorted(plan.later.items()) if "pipe" in name
+    ]
+    search = source.settings.get("index.search.default_pipeline")
+    pipelines += [f"search.default_pipeline {search}"] if search else []
+    lines = [
+        f"Upgrade of '{source.alias}': {source.index} -> {plan.target} ({way}, field {fields})",
+        f"Documents: {plan.documents:,}, {plan.size / 1e6:,.1f} MB; shards: {source.shards}",
+        f"Kept: mapping, settings, analyzers; aliases {aliases}; pipelines {', '.join(pipelines) or 'none'}",
+        f"The ledger is the index '{LEDGER}'; the old index stays until crossalign cleanup",
+    ]
+    if plan.rate:
+        lines.append(
+            f"Reading and computing: {plan.rate:,.0f} documents per second here, at least "
+            f"{_duration(plan.documents / plan.rate)}; writing goes on beside it and may take longer"
+        )
+    return [*lines, *(f"Note: {note}" for note in plan.notes)]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _has_vector(field: VectorField) -> dict[str, Any]:
+    query: dict[str, Any] = {"exists": {"field": field.name}}
+    return query if field.nested_path is None else {"nested": {"path": field.nested_path, "query": query}}
+
+
+def _bytes(client: ReadOnlyClient, index: str) -> int:
+    answer = client.request("GET", f"/{index}/_stats/store")
+    return int(answer["indices"][index]["primaries"]["store"]["size_in_bytes"])
+
+
+def _free_bytes(client: ReadOnlyClient, notes: list[str]) -> int | None:
+    try:
+        nodes = client.request("GET", "/_nodes/stats/fs").get("nodes", {})
+    except (MissingPermissionError, RefusedRequestError):
+        notes.append("the free disk cannot be read (permission cluster:monitor/nodes/stats)")
+        return None
+    found = [int(one["fs"]["total"]["available_in_bytes"]) for one in nodes.values() if "data" in one.get("roles", [])]
+    return min(found, default=None)
+
+
+def _free_name(client: ReadOnlyClient, name: str) -> str:
+    """The name itself, or with a number behind it where an index of that name is there."""
+    for number in range(1, 100):
+        wanted = name if number == 1 else f"{name}-{number}"
+        try:
+            client.settings(wanted)
+        except InputError:
+            return wanted
+    raise InputError("a hundred indices of this name are there; crossalign cleanup removes ours", source=name)
+
+
+def _measure(client: ReadOnlyClient, source: Source, new: NewVectors, page: int) -> float | None:
+    """Documents per second of reading and computing, from the first documents of a shard."""
+    for shard, upto in checkpoints(client, source.index).items():
+        began = time.perf_counter()
+        hits = next(read_unit(client, source.index, Unit(shard, -1, upto), page=min(page, _SAMPLE)), [])
+        if hits:
+            move([hit["_source"] for hit in hits], source.vectors, new.way, hidden=source.hidden)
+            return len(hits) / (time.perf_counter() - began)
+    return None

@@ -1,0 +1,192 @@
+"""The way back: the alias to the old index, and what was written since carried over, or named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.index.fields import VectorField
+from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted
+from haystack_crossalign.upgrade.copying import Copy
+from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
+from haystack_crossalign.upgrade.job import ROLLED_BACK, ROLLING_BACK, SWITCHED, Job, lease_name, read_job
+from haystack_crossalign.upgrade.leases import Leases
+from haystack_crossalign.upgrade.ledger import Ledger
+from haystack_crossalign.upgrade.owner import this_owner
+from haystack_crossalign.upgrade.reading import cut_into_units, read_unit
+from haystack_crossalign.upgrade.source import Source, checkpoints, read_source
+from haystack_crossalign.upgrade.switch import move_aliases
+from haystack_crossalign.upgrade.vectors import Way, vector_places
+from haystack_crossalign.upgrade.writer import WriteClient
+
+_UNIT = 5000
+
+
+@dataclass
+class RolledBack:
+    """What going back did.
+
+    :param alias: the alias.
+    :param index: where it points again.
+    :param left: the index that it pointed to.
+    :param carried: documents written since the switch that were carried over.
+    :param removed: documents deleted since the switch that were deleted in the old index too.
+    :param left_behind: ids of documents written since that stay in the other index only.
+    """
+
+    alias: str
+    index: str
+    left: str
+    carried: int = 0
+    removed: int = 0
+    left_behind: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Since:
+    """What was written to the new index since the switch.
+
+    :param with_vectors: ids of documents with a vector, which the old index needs from the old model.
+    :param others: number of documents without one.
+    """
+
+    with_vectors: tuple[str, ...]
+    others: int
+
+
+def written_since(reader: ReadOnlyClient, job: Mapping[str, Any], fields: tuple[VectorField, ...]) -> Since:
+    """Documents that were written to the new index since the switch.
+
+    :param reader: connection.
+    :param job: the ledger's entry.
+    :param fields: fields that got new vectors.
+    """
+    index = job["target"]["name"]
+    since = {int(shard): int(number) for shard, number in job["at_switch"].items()}
+    ids, others = [], 0
+    for unit in cut_into_units(since, checkpoints(reader, index), _UNIT):
+        for hits in read_unit(reader, index, unit, page=500):
+            for hit in hits:
+                if any(vector_places(0, hit["_source"], one.name) for one in fields):
+                    ids.append(str(hit["_id"]))
+                else:
+                    others += 1
+    return Since(tuple(ids), others)
+
+
+def switched_job(reader: ReadOnlyClient, alias: str) -> Job:
+    """The upgrade that can be taken back.
+
+    :raises InputError: there is none, or it was not switched.
+    """
+    ledger = Ledger(WriteClient(reader, Grant()))
+    job = read_job(ledger, alias)
+    if job is None:
+        raise InputError("no upgrade of this alias is in the ledger", source=alias)
+    if job.state not in (SWITCHED, ROLLING_BACK):
+        raise InputError(
+            "has no upgrade that was switched", source=alias, seen=job.state, allowed="an upgrade that was switched"
+        )
+    return job
+
+
+def roll_back(
+    reader: ReadOnlyClient, alias: str, *, way: Way | None = None, leave_behind: bool = False, lease: float = 30.0
+) -> RolledBack:
+    """Point the alias to the old index again.
+
+    :param reader: connection that reads.
+    :param alias: the alias.
+    :param way: gives documents written since the switch the vectors of the old model; None where it is not at hand.
+    :param leave_behind: go back although such documents stay in the other index only.
+    :param lease: seconds without a sign of life after which the work of another process is taken over.
+    :raises InputError: nothing to take back, somebody else is at it, or documents would be left behind unasked.
+    :raises ExternalError: the old index is gone, or the alias was moved by somebody else.
+    """
+    client = WriteClient(reader, Grant())
+    ledger = Ledger(client)
+    job = switched_job(reader, alias)
+    try:
+        with Leases(ledger, this_owner(), seconds=lease) as leases:
+            if leases.take(lease_name(alias)) is None:
+                raise InputError(
+                    f"is worked on by {leases.holder(lease_name(alias)) or 'another process'}", source=alias
+                )
+            job.reload()
+            client.grant = job.grant(fill_source=True)
+            return _roll_back(reader, client, job, leases, way, leave_behind=leave_behind)
+    finally:
+        client.close()
+
+
+def _roll_back(
+    reader: ReadOnlyClient, client: WriteClient, job: Job, leases: Leases, way: Way | None, *, leave_behind: bool
+) -> RolledBack:
+    old, new = job.source.name, job.target.name
+    _old_index_is_there(reader, job)
+    result = RolledBack(job.alias, old, new)
+    if set(reader.aliases(job.alias)) == {old} and job.state == ROLLING_BACK:
+        # Cut off between the switch and the ledger.
+        client.settings(old, UNBLOCK)
+        job.update(state=ROLLED_BACK)
+        return result
+    source = read_source(reader, job.alias, job.data["way"]["fields"])
+    client.refresh(new)
+    _refuse_losses(reader, job, source, way, leave_behind=leave_behind)
+    job.update(state=ROLLING_BACK)
+    try:
+        client.block_writes(new)
+        client.refresh(new)
+        since = _refuse_losses(reader, job, source, way, leave_behind=leave_behind)
+        client.settings(old, UNBLOCK)
+        copy = Copy(reader, client, new, old, source.vectors, way or _Nothing())
+        found = catch_up(copy, job.checkpoints("at_switch"), unit=_UNIT, check=leases.check)
+        result.carried = found.documents
+        result.removed = remove_deleted(copy, check=leases.check)
+        result.left_behind = list(since.with_vectors) if way is None else [one for one, _, _ in found.refused]
+        leases.check()
+        move_aliases(client, reader, job, back=True)
+    except BaseException:
+        if set(reader.aliases(job.alias)) != {old}:
+            client.settings(new, UNBLOCK)
+            client.block_writes(old)
+            job.update(state=SWITCHED)
+        raise
+    job.update(state=ROLLED_BACK, left_behind=result.left_behind[:1000])
+    return result
+
+
+class _Nothing:
+    """The way of who has no model: documents with a vector cannot be carried over."""
+
+    def vectors(self, sources: Any, field: VectorField, places: Any) -> Any:  # noqa: ARG002 - the shape of a way
+        """A problem for each document that has a vector."""
+        import numpy as np
+
+        problems = {place.document: "no model for its vector" for place in places}
+        return np.zeros((len(places), field.dimension), dtype=np.float32), problems
+
+
+def _refuse_losses(reader: ReadOnlyClient, job: Job, source: Source, way: Way | None, *, leave_behind: bool) -> Since:
+    since = written_since(reader, job.data, source.vectors)
+    if since.with_vectors and way is None and not leave_behind:
+        raise InputError(
+            f"{len(since.with_vectors)} documents were written since the switch, with vectors of the new model; in the "
+            f"old index they need vectors of the old one, first '{since.with_vectors[0]}'",
+            source=job.alias,
+            allowed="--model with the old model, to carry them over; or --leave-behind, and they stay in "
+            f"{job.target.name}",
+        )
+    return since
+
+
+def _old_index_is_there(reader: ReadOnlyClient, job: Job) -> None:
+    try:
+        uuid = str(reader.settings(job.source.name)[job.source.name]["settings"]["index.uuid"])
+    except InputError:
+        uuid = ""
+    if uuid != job.source.uuid:
+        raise ExternalError(f"{reader.hosts[0]}: the old index '{job.source.name}' is gone, so there is no way back")

@@ -1,0 +1,382 @@
+"""An upgrade from the plan to the switch, step by step, each of which may be cut off and done again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from haystack_crossalign.audit.run import Progress
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.opensearch.audit.pacing import Pace
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted, write_now
+from haystack_crossalign.upgrade.copying import Copy, UnitFacts, copy_units
+from haystack_crossalign.upgrade.create import create_target, restore, target_exists
+from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
+from haystack_crossalign.upgrade.job import (
+    BLOCKED,
+    CATCHING_UP,
+    COPYING,
+    CREATING,
+    SWITCHED,
+    UNFINISHED,
+    Job,
+    begin_job,
+    lease_name,
+    read_job,
+)
+from haystack_crossalign.upgrade.leases import DONE, Leases
+from haystack_crossalign.upgrade.ledger import Ledger
+from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.owner import this_owner
+from haystack_crossalign.upgrade.plan import Plan
+from haystack_crossalign.upgrade.reading import Unit, cut_into_units
+from haystack_crossalign.upgrade.source import checkpoints, deletes
+from haystack_crossalign.upgrade.switch import block_and_switch, is_switched
+from haystack_crossalign.upgrade.writer import WriteClient
+from haystack_crossalign.upgrade.writing import Refused
+
+_MOST_PASSES = 20
+_KEPT = 1000
+_POLL = 0.5
+
+BeforeSwitch = Callable[["Upgrade", Job], None]
+"""Called once the new index has caught up, before the switch; raises where it must not be."""
+
+
+@dataclass
+class Outcome:
+    """What an upgrade did.
+
+    :param state: state of the job in the ledger.
+    :param alias: the alias.
+    :param old_index: where it pointed.
+    :param new_index: where it points now.
+    :param counts: documents written, vectors and documents without one by field, documents removed, passes.
+    :param refused: documents that cannot be upgraded, by id, routing and reason; then nothing was switched.
+    :param seconds: time by step.
+    :param blocked_seconds: how long nobody could write.
+    """
+
+    state: str
+    alias: str
+    old_index: str
+    new_index: str
+    counts: Counter[str] = field(default_factory=Counter)
+    refused: list[Refused] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    blocked_seconds: float = 0.0
+
+
+class Upgrade:
+    """One run of an upgrade, or of a part of it.
+
+    :param reader: connection that reads.
+    :param plan: what is to be done.
+    :param options: the user's choices.
+    :param progress: called with step, done and total.
+    :param before_switch: verifies and gates.
+    """
+
+    def __init__(
+        self,
+        reader: ReadOnlyClient,
+        plan: Plan,
+        options: UpgradeOptions,
+        *,
+        progress: Progress | None = None,
+        before_switch: BeforeSwitch | None = None,
+    ) -> None:
+        self.reader = reader
+        self.plan = plan
+        self.options = options
+        self.client = WriteClient(reader, Grant())
+        self.ledger = Ledger(self.client)
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+        self._before_switch = before_switch
+        self._pace = Pace(options.max_load)
+
+    def run(self) -> Outcome:
+        """Do it, or go on with it where it was cut off.
+
+        :raises InputError: another upgrade of the alias is unfinished, or runs.
+        :raises CrossAlignError: the cluster, the model or a document stands in the way; the alias was not switched.
+        """
+        try:
+            self.ledger.create()
+            with Leases(self.ledger, this_owner(), seconds=self.options.lease) as leases:
+                return self._run(leases)
+        finally:
+            self.client.close()
+
+    def copy_of(self, job: Job) -> Copy:
+        """From where to where a job copies."""
+        plan = self.plan
+        return Copy(
+            self.reader, self.client, job.source.name, job.target.name, plan.source.vectors, plan.new.way,
+            hidden=plan.source.hidden, page=plan.page, pace=self._pace,
+        )  # fmt: skip
+
+    def _run(self, leases: Leases) -> Outcome:
+        lease = lease_name(self.plan.source.alias)
+        leads = leases.take(lease) is not None
+        if not leads and self.options.part is None:
+            who = leases.holder(lease) or "another process"
+            raise InputError(
+                f"is being upgraded by {who}",
+                source=self.plan.source.alias,
+                allowed="to wait for it, or to share the work: --slice i/n for each process",
+            )
+        job = self._job(leads=leads)
+        self.client.grant = job.grant()
+        while job.state in UNFINISHED:
+            leases.check()
+            if not leads and job.state != COPYING:
+                leads = leases.take(lease) is not None
+                if not leads:
+                    if job.state != CREATING:
+                        break  # its leader goes on alone
+                    time.sleep(_POLL)
+                job.reload()
+                continue
+            with self._timed(job.state):
+                self._step(job, leases, leads=leads)
+            if job.data.get("refused"):
+                break
+        return outcome_of(job, self.seconds)
+
+    def _step(self, job: Job, leases: Leases, *, leads: bool) -> None:
+        if job.state == CREATING:
+            self._create(job)
+        elif job.state == COPYING:
+            self._copy(job, leases)
+            if leads or leases.take(lease_name(job.alias)) is not None:
+                job.reload()
+                if job.state == COPYING:
+                    self._finish_copying(job)
+            else:
+                job.reload()
+                if job.state == COPYING:
+                    time.sleep(_POLL)
+        elif job.state in (CATCHING_UP, BLOCKED):
+            self._finish(job, leases)
+
+    def _job(self, *, leads: bool) -> Job:
+        """The upgrade in the ledger: the one to go on with, or a new one."""
+        source, new = self.plan.source, self.plan.new
+        deadline = time.monotonic() + self.options.lease
+        while True:
+            job = read_job(self.ledger, source.alias)
+            if job is not None and job.state in UNFINISHED:
+                _check_same(job, self.plan)
+                return job
+            if leads:
+                break
+            if time.monotonic() > deadline:
+                raise ExternalError(f"{self.client.host}: nobody has begun the upgrade of '{source.alias}'")
+            time.sleep(_POLL)
+        return begin_job(
+            self.ledger,
+            job,
+            {
+                "alias": source.alias,
+                "source": {"name": source.index, "uuid": source.uuid},
+                "target": {"name": self.plan.target, "uuid": None},
+                "aliases": source.aliases,
+                "later": self.plan.later,
+                "way": {"kind": new.kind, "sha256": new.sha256, "fields": [one.name for one in source.vectors]},
+                "model": new.model,
+                "unit": self.options.unit,
+            },
+        )
+
+    def _create(self, job: Job) -> None:
+        uuid = create_target(self.client, self.reader, job, self.plan)
+        self.client.refresh(job.source.name)
+        job.update(
+            state=COPYING,
+            target={"name": job.target.name, "uuid": uuid},
+            start={str(shard): number for shard, number in checkpoints(self.reader, job.source.name).items()},
+            deletes={str(shard): list(one) for shard, one in deletes(self.reader, job.source.name).items()},
+        )
+
+    def _units(self, job: Job) -> list[Unit]:
+        return cut_into_units({}, job.checkpoints("start"), int(job.data["unit"]))
+
+    def _copy(self, job: Job, leases: Leases) -> None:
+        """Copy the units that nobody has done, until all are done or held by others who live."""
+        target_exists(self.reader, job)
+        units = self._units(job)
+        if self.options.part is not None:
+            # Each begins elsewhere, so that they seldom want the same.
+            first = len(units) * (self.options.part[0] - 1) // self.options.part[1]
+            units = units[first:] + units[:first]
+        total = sum(unit.high - unit.low for unit in units)
+        done = [0]
+
+        def settle(unit: Unit, facts: UnitFacts) -> None:
+            leases.finish(
+                job.unit_name(unit),
+                {"documents": facts.documents, "counts": dict(facts.counts), "refused": facts.refused[:_KEPT],
+                 "refused_count": len(facts.refused), "repeated": facts.repeated},
+            )  # fmt: skip
+            done[0] += unit.high - unit.low
+            self.tell("Copying", done[0], total)
+
+        copy_units(self.copy_of(job), self._claimed(job, leases, units, done), done=settle)
+
+    def _claimed(self, job: Job, leases: Leases, units: list[Unit], done: list[int]) -> Iterator[Unit]:
+        pending = units
+        while pending:
+            entries = self.ledger.read_all([job.unit_name(unit) for unit in pending])
+            left = []
+            for unit in pending:
+                leases.check()
+                entry = entries.get(job.unit_name(unit))
+                if entry is not None and entry.data.get("state") == DONE:
+                    done[0] += unit.high - unit.low
+                elif leases.take(job.unit_name(unit), {"upgrade": job.data["id"]}) is not None:
+                    yield unit
+                else:
+                    left.append(unit)
+            if left and len(left) == len(pending):
+                time.sleep(_POLL)
+            pending = left
+
+    def _finish_copying(self, job: Job) -> None:
+        units = self._units(job)
+        entries = self.ledger.read_all([job.unit_name(unit) for unit in units])
+        counts: Counter[str] = Counter()
+        refused: list[Any] = []
+        for unit in units:
+            data = entries[job.unit_name(unit)].data
+            counts["documents"] += data["documents"]
+            counts.update(data["counts"])
+            counts["refused"] += data["refused_count"]
+            refused += data["refused"]
+        job.update(state=CATCHING_UP, caught_up=job.data["start"], counts=dict(counts), refused=refused[:_KEPT])
+
+    def _finish(self, job: Job, leases: Leases) -> None:
+        if is_switched(self.reader, job):
+            job.update(state=SWITCHED)
+            return
+        target_exists(self.reader, job)
+        if job.state == BLOCKED:
+            # Cut off with writes blocked: what comes first may take longer than the seconds that are meant.
+            self.client.settings(job.source.name, UNBLOCK)
+            job.update(state=CATCHING_UP)
+        self._catch_up(job, leases)
+        if job.data.get("refused"):
+            self._retry_refused(job)
+        if job.data.get("refused"):
+            return
+        restore(self.client, self.reader, job)
+        if self._before_switch is not None:
+            self._before_switch(self, job)
+        self.seconds["blocked"] = block_and_switch(self, job, leases)
+
+    def _catch_up(self, job: Job, leases: Leases) -> None:
+        for number in range(_MOST_PASSES):
+            leases.check()
+            self.tell("Catching up", number, _MOST_PASSES)
+            before = job.checkpoints("caught_up")
+            self.one_pass(job, leases)
+            written = sum(job.checkpoints("caught_up").values()) - sum(before.values())
+            if written <= self.options.small:
+                return
+        raise ExternalError(
+            f"{self.client.host}: '{job.source.name}' is written to faster than it can be copied; run the same command "
+            "again when less is written, or with a higher --max-load"
+        )
+
+    def _retry_refused(self, job: Job) -> None:
+        """Documents that could not be written may be by now: they, or the index, were mended."""
+        refused = job.data["refused"]
+        if len(refused) >= _KEPT:
+            raise ExternalError(
+                f"{self.client.host}: {_KEPT} documents or more cannot be upgraded, first '{refused[0][0]}' "
+                f"({refused[0][2]}); mend them, give the upgrade up (crossalign cleanup) and begin anew"
+            )
+        result = write_now(self.copy_of(job), [(one, routing) for one, routing, _ in refused])
+        counts = Counter(job.data["counts"])
+        counts["caught up"] += result.documents
+        job.update(refused=result.refused, counts=dict(counts))
+
+    def one_pass(self, job: Job, leases: Leases) -> None:
+        """One pass of catching up, deletes included, and what the ledger knows of it."""
+        copy = self.copy_of(job)
+        counted = {str(shard): list(one) for shard, one in deletes(self.reader, job.source.name).items()}
+        found = catch_up(copy, job.checkpoints("caught_up"), unit=int(job.data["unit"]), check=leases.check)
+        if counted != job.data.get("deletes") or not job.data.get("walked"):
+            found.deleted = remove_deleted(copy, check=leases.check)
+        counts = Counter(job.data["counts"])
+        counts.update({"caught up": found.documents, "removed": found.deleted, "refused": len(found.refused)})
+        counts["passes"] += 1
+        job.update(
+            caught_up={str(shard): number for shard, number in found.upto.items()},
+            deletes=counted,
+            walked=True,
+            counts=dict(counts),
+            refused=[*job.data["refused"], *found.refused][:_KEPT],
+        )
+
+    def tell(self, step: str, done: int, total: int) -> None:
+        """Report progress."""
+        if self._progress is not None:
+            self._progress(step, done, total)
+
+    def _timed(self, name: str) -> _Timed:
+        return _Timed(self.seconds, name)
+
+
+def outcome_of(job: Job, seconds: Mapping[str, float]) -> Outcome:
+    """What the ledger says of an upgrade.
+
+    :param job: in the ledger.
+    :param seconds: time by step of this run; ``blocked`` is how long nobody could write.
+    """
+    return Outcome(
+        job.state,
+        job.alias,
+        job.source.name,
+        job.target.name,
+        Counter(job.data.get("counts", {})),
+        [(str(one), routing, str(why)) for one, routing, why in job.data.get("refused", [])],
+        {name: round(value, 3) for name, value in seconds.items() if name != "blocked"},
+        round(seconds.get("blocked", 0.0), 3),
+    )
+
+
+class _Timed:
+    """Adds the time within the block to the seconds of a step."""
+
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self._seconds, self._name, self._began = seconds, name, 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + time.perf_counter() - self._began
+
+
+def _check_same(job: Job, plan: Plan) -> None:
+    """Refuse to go on with an upgrade that is another."""
+    asked = {"kind": plan.new.kind, "sha256": plan.new.sha256, "fields": [one.name for one in plan.source.vectors]}
+    if job.data["way"] != asked:
+        way = job.data["way"]
+        raise InputError(
+            f"an upgrade to {job.target.name} ({way['kind']} {way['sha256'][:12]}, fields {', '.join(way['fields'])}) "
+            f"is unfinished ({job.state} since {job.data['changed']})",
+            source=job.alias,
+            allowed="to finish it with its own options, or to give it up: crossalign cleanup",
+        )
+    if job.source.uuid != plan.source.uuid:
+        raise CrossAlignError(
+            f"the alias '{job.alias}' points to {plan.source.index} now, and the unfinished upgrade is of "
+            f"{job.source.name}: give it up with crossalign cleanup"
+        )

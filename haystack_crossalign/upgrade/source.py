@@ -1,0 +1,155 @@
+"""The index to be upgraded: what stands behind the alias, its fields, and how far its shards have come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.index.fields import VectorField, flatten_mapping, read_fields
+
+_NO_SEQUENCE = -1
+
+
+@dataclass(frozen=True)
+class Source:
+    """One index behind an alias, as it is before anything is changed.
+
+    :param alias: the name that people search and write by.
+    :param index: the real index.
+    :param uuid: its identity; an index of the same name that was made again has another.
+    :param mapping: its mapping.
+    :param settings: its settings, with flat names.
+    :param aliases: every alias of it with filter, routing and ``is_write_index``.
+    :param vectors: the vector fields that get new vectors.
+    :param other_vectors: names of vector fields that are kept as they are.
+    :param hidden: those of `vectors` that are left out of ``_source``, so that they cannot be read.
+    """
+
+    alias: str
+    index: str
+    uuid: str
+    mapping: dict[str, Any]
+    settings: dict[str, Any]
+    aliases: dict[str, dict[str, Any]]
+    vectors: tuple[VectorField, ...]
+    other_vectors: tuple[str, ...]
+    hidden: tuple[str, ...]
+
+    @property
+    def shards(self) -> int:
+        """Number of its primary shards."""
+        return int(self.settings.get("index.number_of_shards", 1))
+
+
+def read_source(client: ReadOnlyClient, name: str, vector_fields: Sequence[str]) -> Source:
+    """The index behind an alias.
+
+    :param client: connection.
+    :param name: the alias.
+    :param vector_fields: names of the fields that get new vectors.
+    :raises InputError: not an alias, an alias of several indices, or fields that cannot be upgraded.
+    """
+    aliases = client.aliases(name)
+    if len(aliases) != 1:
+        raise InputError(
+            "stands for several indices; upgrade each behind an alias of its own",
+            source=name,
+            seen=", ".join(sorted(aliases)) or "no index",
+            allowed="an alias of one index",
+        )
+    ((index, entry),) = aliases.items()
+    if index == name:
+        _explain_no_alias(name, list(entry.get("aliases", {})))
+    mapping = client.mapping(index)[index]["mappings"]
+    settings = client.settings(index)[index]["settings"]
+    # What a name stands for tells only the aliases that were asked for; all of the index move together.
+    held = client.aliases(index)[index]["aliases"]
+    vectors = tuple(read_fields(client, index, vector=field).vector for field in vector_fields)
+    known = dict(flatten_mapping(mapping.get("properties", {})))
+    others = sorted(
+        key for key, field in known.items() if field.definition.get("type") == "knn_vector" and key not in vector_fields
+    )
+    hidden = _hidden(mapping, index, [*vector_fields, *others])
+    return Source(
+        name,
+        index,
+        str(settings["index.uuid"]),
+        mapping,
+        settings,
+        {alias: dict(one) for alias, one in held.items()},
+        vectors,
+        tuple(others),
+        tuple(field for field in hidden if field in vector_fields),
+    )
+
+
+def _explain_no_alias(name: str, others: list[str]) -> None:
+    known = f"; it has the alias {', '.join(sorted(others))}: name that one" if others else ""
+    raise InputError(
+        f"is an index and no alias{known}. An upgrade switches an alias, so that applications need not know. Once: "
+        f'(1) POST /_aliases {{"actions": [{{"add": {{"index": "{name}", "alias": "{name}-live", '
+        f'"is_write_index": true}}}}]}}, (2) let applications use {name}-live, (3) upgrade --index {name}-live',
+        source=name,
+    )
+
+
+def _hidden(mapping: Mapping[str, Any], index: str, vectors: Sequence[str]) -> list[str]:
+    """Vector fields that ``_source`` does not hold; other parts that it lacks would be lost."""
+    stored = mapping.get("_source", {})
+    if stored.get("enabled") is False:
+        raise InputError(
+            "keeps no sources (_source.enabled is false), so that its documents cannot be copied; fill a new index "
+            "from where they came from",
+            source=index,
+        )
+    if stored.get("includes"):
+        raise InputError(
+            "keeps parts of its sources only (_source.includes), so that a copy would lack the rest",
+            source=index,
+            seen=", ".join(stored["includes"]),
+        )
+    excluded = list(stored.get("excludes", []))
+    lost = [name for name in excluded if name not in vectors]
+    if lost:
+        raise InputError(
+            "leaves fields out of its sources (_source.excludes), which a copy would lack",
+            source=index,
+            seen=", ".join(lost),
+            allowed="vector fields only",
+        )
+    return excluded
+
+
+def checkpoints(client: ReadOnlyClient, index: str) -> dict[int, int]:
+    """The global checkpoint of each shard: every operation up to it is on all its copies, and none will be undone.
+
+    :param client: connection.
+    :param index: a real index.
+    :raises ExternalError: a shard has no primary now.
+    """
+    shards = client.stats(index, shards=True).get("indices", {}).get(index, {}).get("shards", {})
+    found = {}
+    for number, copies in shards.items():
+        primary = [one for one in copies if one.get("routing", {}).get("primary")]
+        if not primary:
+            raise ExternalError(f"{client.hosts[0]}: shard {number} of '{index}' has no primary; wait until it is back")
+        found[int(number)] = int(primary[0].get("seq_no", {}).get("global_checkpoint", _NO_SEQUENCE))
+    return dict(sorted(found.items()))
+
+
+def deletes(client: ReadOnlyClient, index: str) -> dict[int, tuple[str, int]]:
+    """Node and number of deletes of each primary since it started there: where both are the same, none was deleted.
+
+    :param client: connection.
+    :param index: a real index.
+    """
+    shards = client.stats(index, shards=True).get("indices", {}).get(index, {}).get("shards", {})
+    return {
+        int(number): (str(one["routing"].get("node")), int(one.get("indexing", {}).get("delete_total", 0)))
+        for number, copies in shards.items()
+        for one in copies
+        if one.get("routing", {}).get("primary")
+    }

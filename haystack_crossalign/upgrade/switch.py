@@ -1,0 +1,99 @@
+"""The switch: seconds in which nobody can write, the last pass, and one call that moves every alias at once."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
+from haystack_crossalign.upgrade.create import restore_last
+from haystack_crossalign.upgrade.grants import UNBLOCK
+from haystack_crossalign.upgrade.job import BLOCKED, CATCHING_UP, SWITCHED, Job
+from haystack_crossalign.upgrade.source import checkpoints
+from haystack_crossalign.upgrade.target import switch_actions
+from haystack_crossalign.upgrade.writer import WriteClient
+
+if TYPE_CHECKING:
+    from haystack_crossalign.upgrade.leases import Leases
+    from haystack_crossalign.upgrade.run import Upgrade
+
+
+def is_switched(reader: ReadOnlyClient, job: Job) -> bool:
+    """Whether the alias stands for the new index already: the run before ended between switch and ledger."""
+    return set(reader.aliases(job.alias)) == {job.target.name}
+
+
+def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
+    """The last pass and the switch.
+
+    :param upgrade: the run.
+    :param job: in the ledger.
+    :param leases: of the run.
+    :returns: seconds in which nobody could write.
+    :raises ExternalError: numbers of documents differ, or the alias was moved; then writes are allowed again.
+    """
+    client, reader = upgrade.client, upgrade.reader
+    leases.check()
+    began = time.monotonic()
+    blocks = upgrade.options.write_block
+    if blocks:
+        job.update(state=BLOCKED)
+    try:
+        if blocks:
+            client.block_writes(job.source.name)
+        upgrade.one_pass(job, leases)
+        client.refresh(job.target.name)
+        refused = job.data.get("refused")
+        if blocks and not refused:
+            _check_counts(reader, job)
+        if refused:
+            raise ExternalError(f"document '{refused[0][0]}' cannot be upgraded: {refused[0][2]}; nothing was switched")
+        restore_last(client, job)
+        leases.check()
+        job.update(at_switch={str(shard): number for shard, number in checkpoints(reader, job.target.name).items()})
+        move_aliases(client, reader, job)
+    except BaseException:
+        if blocks and not is_switched(reader, job):
+            client.settings(job.source.name, UNBLOCK)
+            job.update(state=CATCHING_UP)
+        raise
+    seconds = time.monotonic() - began if blocks else 0.0
+    job.update(state=SWITCHED)
+    return seconds
+
+
+def move_aliases(client: WriteClient, reader: ReadOnlyClient, job: Job, *, back: bool = False) -> None:
+    """Move every alias of the upgrade in one call, which the server carries out wholly or not at all.
+
+    :param back: from the new index to the old one.
+    :raises ExternalError: an alias points elsewhere, or was given other options meanwhile.
+    """
+    old, new = (job.target.name, job.source.name) if back else (job.source.name, job.target.name)
+    held = reader.aliases(old).get(old, {}).get("aliases", {})
+    elsewhere = reader.aliases(job.alias)
+    if set(elsewhere) != {old} or (not back and held != job.aliases):
+        raise ExternalError(_moved(client, job, sorted(elsewhere)))
+    try:
+        client.request("POST", "/_aliases", body={"actions": switch_actions(job.aliases, old, new)}, repeat=False)
+    except RefusedRequestError as error:
+        if error.status != 404:
+            raise
+        raise ExternalError(_moved(client, job, sorted(reader.aliases(job.alias)))) from None
+
+
+def _moved(client: WriteClient, job: Job, now: list[str]) -> str:
+    return (
+        f"{client.host}: the aliases of '{job.source.name}' were changed by somebody else since the upgrade began "
+        f"('{job.alias}' points to {', '.join(now) or 'nothing'}), so nothing was switched"
+    )
+
+
+def _check_counts(reader: ReadOnlyClient, job: Job) -> None:
+    old, new = reader.count(job.source.name), reader.count(job.target.name)
+    if old != new:
+        raise ExternalError(
+            f"{reader.hosts[0]}: '{job.source.name}' has {old} documents and '{job.target.name}' {new}; nothing was "
+            "switched"
+        )

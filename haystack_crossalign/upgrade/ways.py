@@ -1,0 +1,184 @@
+"""The two ways, opened and held against the index before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.identity import compare_models, describe_model, model_name
+from haystack_crossalign.opensearch.model.check import model_in_mapping
+from haystack_crossalign.repair.affine import check_lengths
+from haystack_crossalign.repair.matrix_file import BASE_MODEL, read_matrix_file
+from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.source import Source
+from haystack_crossalign.upgrade.vectors import MatrixWay, ModelWay, Way
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.run import Embedder
+
+_RESULT = "repair.json"
+
+
+@dataclass(frozen=True)
+class NewVectors:
+    """Where new vectors come from.
+
+    :param kind: ``matrix`` or ``model``.
+    :param way: what makes them.
+    :param sha256: hash of the matrix file or of the model's weights.
+    :param dimension: of the new vectors.
+    :param model: what the new index says of its model.
+    :param base: the model that the old index must be of, for a matrix; None where its file names none.
+    :param notes: what a user should know.
+    """
+
+    kind: str
+    way: Way
+    sha256: str
+    dimension: int
+    model: dict[str, Any]
+    base: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
+
+
+def by_matrix(path: Path | str) -> NewVectors:
+    """The way that moves the vectors of the index.
+
+    :param path: a matrix file, as `repair` and linear recipes write it.
+    :raises InputError: it is missing, damaged or something else.
+    """
+    from haystack_crossalign.models.offline import file_sha256
+
+    path = Path(path)
+    vector_map = read_matrix_file(path)
+    digest = file_sha256(path)
+    base = _base_model(path, vector_map.metadata)
+    model, notes = _moved_model(path, digest, base, vector_map.dimension)
+    return NewVectors("matrix", MatrixWay(vector_map), digest, vector_map.dimension, model, base, notes)
+
+
+def by_model(embedder: Embedder, options: UpgradeOptions) -> NewVectors:
+    """The way that embeds every text anew.
+
+    :param embedder: the new model.
+    :param options: where the texts stand.
+    :raises InputError: the embedder does not say its dimension and gives none.
+    """
+    made = embedder.encode_documents(["a"])
+    provenance = {**embedder.provenance(), "dimension": int(made.shape[1])}
+    model = describe_model(provenance)
+    digest = str(provenance.get("sha256") or provenance.get("revision") or _digest(model))
+    way = ModelWay(embedder, options.content_field, options.title_field)
+    return NewVectors("model", way, digest, int(made.shape[1]), model, None)
+
+
+def check_fit(source: Source, new: NewVectors, *, accept: bool) -> list[str]:
+    """Refuse a matrix or model that does not belong to the index.
+
+    :param source: the index.
+    :param new: where new vectors come from.
+    :param accept: go on where nothing says that the index is one of the base model.
+    :returns: notes.
+    :raises InputError: another base model, dimension or normalization; vectors that cannot be read.
+    """
+    notes = list(new.notes)
+    stored = model_in_mapping({"mappings": source.mapping}, source.index)
+    if new.kind == "matrix":
+        if stored is not None and stored.get("matrix") == new.sha256:
+            raise InputError("its vectors were moved by this matrix already", source=source.index, seen=new.sha256[:12])
+        _check_matrix(source, new)
+        if source.hidden:
+            raise InputError(
+                "is left out of the sources (_source.excludes), so that its vectors cannot be read",
+                source=source.index,
+                field=", ".join(source.hidden),
+                allowed="the way that embeds anew: --model",
+            )
+        unknown = [
+            what
+            for what, value in (("the index does not say its model", stored), ("the matrix names no base", new.base))
+            if value is None
+        ]
+        if stored is not None and new.base is not None:
+            differences, _ = compare_models(stored, new.base)
+            if differences:
+                raise InputError(
+                    f"the matrix is for vectors of {model_name(new.base)}: {'; '.join(differences)}",
+                    source=source.index,
+                    field="_meta.crossalign.model",
+                    seen=stored.get("name"),
+                )
+        elif not accept:
+            raise InputError(
+                f"{' and '.join(unknown)}, so that nothing shows that they belong together",
+                source=source.index,
+                allowed="--accept-model, if you know it",
+            )
+        notes += [f"{one}; accepted as told" for one in unknown]
+    elif stored is not None:
+        differences, same = compare_models(stored, new.model)
+        if same and not differences:
+            notes.append(f"the index is already one of {model_name(new.model)}")
+    return notes
+
+
+def _check_matrix(source: Source, new: NewVectors) -> None:
+    for field in source.vectors:
+        if field.dimension != new.dimension:
+            raise InputError(
+                "the matrix is for vectors of another dimension",
+                source=source.index,
+                field=field.name,
+                seen=field.dimension,
+                allowed=str(new.dimension),
+            )
+        stored = model_in_mapping({"mappings": source.mapping}, source.index) or {}
+        normalized = stored.get("normalized", (new.base or {}).get("normalized"))
+        check_lengths(field.similarity, unit=normalized is not False)
+
+
+def _base_model(path: Path, metadata: Mapping[str, str]) -> dict[str, Any] | None:
+    """What the file says, or for files of earlier versions the result beside it."""
+    if BASE_MODEL in metadata:
+        try:
+            value = json.loads(metadata[BASE_MODEL])
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+            raise InputError("describes no model", source=path, field=BASE_MODEL, seen=metadata[BASE_MODEL])
+        return value
+    beside = path.parent / _RESULT
+    if not beside.is_file():
+        return None
+    try:
+        model = json.loads(beside.read_text(encoding="utf-8"))["model"]
+        return describe_model(model) if isinstance(model["name"], str) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _moved_model(
+    path: Path, digest: str, base: Mapping[str, Any] | None, dimension: int
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the new index says of its model: that of the folder beside the matrix, or base and matrix."""
+    kept = {key: base[key] for key in ("prompts",) if base and key in base}
+    described: dict[str, Any] = {"dimension": dimension, **kept, "normalized": True}
+    described |= {"matrix": digest, **({"base": dict(base)} if base else {})}
+    folder = path.parent.resolve()
+    if (folder / "modules.json").is_file():
+        from haystack_crossalign.models.loading import weights_sha256
+
+        return {"name": folder.name, "sha256": weights_sha256(folder), **described}, ()
+    name = f"{base['name'] if base else 'unknown model'} with matrix {digest[:12]}"
+    note = f"no model folder beside {path.name}: queries must be embedded with the base model and moved by the matrix"
+    return {"name": name, **described}, (note,)
+
+
+def _digest(model: Mapping[str, Any]) -> str:
+    from hashlib import sha256
+
+    return sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,155 @@
+"""Bulk writes that end well: each item that the cluster is too busy for is sent again, nothing else is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.messages import shortened
+from haystack_crossalign.opensearch.connection.failures import explain_answer
+from haystack_crossalign.redaction import redacted
+from haystack_crossalign.upgrade.reading import Hit, Key, key_of
+from haystack_crossalign.upgrade.writer import WriteClient, escaped
+
+Refused = tuple[str, str | None, str]
+"""Id, routing, and why."""
+
+_LATER = frozenset({429, 502, 503, 504})
+_CONFLICT = 409
+_GONE = 404
+_WRONG_DOCUMENT = 400
+
+
+@dataclass(frozen=True)
+class Item:
+    """One action of a bulk request.
+
+    :param key: id and routing.
+    :param action: the line that says what to do.
+    :param source: JSON of the document, None for a delete.
+    """
+
+    key: Key
+    action: str
+    source: str | None = None
+
+
+@dataclass
+class Written:
+    """What became of bulk items.
+
+    :param documents: number written or deleted.
+    :param newer: those that the index has a higher version of.
+    :param refused: documents that the index will never take.
+    :param repeated: how many items were sent again.
+    """
+
+    documents: int = 0
+    newer: list[Key] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    repeated: int = 0
+
+
+def copy_item(hit: Hit, text: str) -> Item:
+    """A document as it is written: its id, its routing, and its version.
+
+    The version makes writing it twice harmless and keeps the order of applications that number versions themselves.
+
+    :param hit: as it was read, with its version.
+    :param text: JSON of its source.
+    """
+    action = {"_id": hit["_id"], "version": hit["_version"], "version_type": "external_gte"}
+    if hit.get("_routing") is not None:
+        action["routing"] = hit["_routing"]
+    return Item(key_of(hit), json.dumps({"index": action}, ensure_ascii=False), text)
+
+
+def delete_item(key: Key) -> Item:
+    """The delete of a document."""
+    identifier, routing = key
+    action = {"_id": identifier} if routing is None else {"_id": identifier, "routing": routing}
+    return Item(key, json.dumps({"delete": action}, ensure_ascii=False))
+
+
+def write_items(client: WriteClient, index: str, items: Sequence[Item]) -> Written:
+    """Write until every item is settled.
+
+    :param client: whose grant names the index.
+    :param index: where to.
+    :param items: what.
+    :raises ExternalError: the cluster stays busy, full or blocked for longer than the client's patience.
+    """
+    done = Written()
+    pending = list(items)
+    deadline = time.monotonic() + client.patience.total
+    attempt = 0
+    while pending:
+        answer = client.request("POST", f"/{escaped(index)}/_bulk", body=bulk_body(pending))
+        results = answer.get("items")
+        if not isinstance(results, list) or len(results) != len(pending):
+            raise ExternalError(f"{client.host}: the answer to a bulk request of {len(pending)} items has others")
+        again = [item for item, one in zip(pending, results, strict=True) if _settle(client, index, item, one, done)]
+        if again:
+            reason = next(_result(one) for one in results if _result(one).get("status") in _LATER)
+            if len(again) < len(pending):
+                # It goes on: the clock is for a cluster that takes nothing any more.
+                deadline, attempt = time.monotonic() + client.patience.total, 0
+            wait = client.patience.wait(attempt)
+            if time.monotonic() + wait > deadline:
+                raise _too_busy(client, index, reason)
+            time.sleep(wait)
+            attempt += 1
+            done.repeated += len(again)
+        pending = again
+    return done
+
+
+def bulk_body(items: Sequence[Item]) -> str:
+    """The items as a request's body."""
+    lines = (line for item in items for line in ((item.action,) if item.source is None else (item.action, item.source)))
+    return "\n".join(lines) + "\n"
+
+
+def _settle(client: WriteClient, index: str, item: Item, answer: Mapping[str, Any], done: Written) -> bool:
+    """Whether an item must be sent again."""
+    result = _result(answer)
+    status = result.get("status")
+    if status in _LATER:
+        return True
+    if "error" not in result or (status == _GONE and item.source is None):
+        done.documents += 1
+    elif status == _CONFLICT:
+        done.newer.append(item.key)
+    elif status == _WRONG_DOCUMENT:
+        done.refused.append((*item.key, _reason(result["error"])))
+    else:
+        code = status if isinstance(status, int) else 500
+        raise explain_answer(code, result["error"], request=f"POST /{index}/_bulk", host=client.host)
+    return False
+
+
+def _result(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    (result,) = answer.values()
+    return result if isinstance(result, Mapping) else {}
+
+
+def _too_busy(client: WriteClient, index: str, result: Mapping[str, Any]) -> ExternalError:
+    reason = _reason(result.get("error"))
+    full = "disk usage exceeded" in reason or "read-only-allow-delete" in reason
+    told = "the disk of the cluster is full" if full else "the cluster takes no more documents"
+    return ExternalError(f"{client.host}: {told} ({index}: {reason}); run the same command again to go on from here")
+
+
+def _reason(error: object) -> str:
+    """Why, without the document's text, which some reasons quote in their preview."""
+    if not isinstance(error, Mapping):
+        return shortened(redacted(str(error)), 200)
+    cause = error.get("caused_by")
+    told = f"{error.get('type')}: {str(error.get('reason')).partition('. Preview of')[0]}"
+    if isinstance(cause, Mapping) and cause.get("type"):
+        told += f" ({cause['type']})"
+    return shortened(redacted(told), 200)

@@ -1,0 +1,189 @@
+"""An upgrade by a matrix on a real server: everything is kept but the vectors, and one command goes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from upgrading import BASE, DIMENSION, FILTER, Bed, check_moved, document, everything, fill
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.matrix_file import write_matrix_file
+from haystack_crossalign.upgrade.cleanup import clean_up, leftovers
+from haystack_crossalign.upgrade.front import open_way, run_upgrade
+from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.plan import make_plan, plan_lines
+from haystack_crossalign.upgrade.rollback import roll_back
+
+OPTIONS = UpgradeOptions(unit=100, lease=2.0)
+
+
+@pytest.fixture
+def bed(opensearch: Any, tmp_path: Path) -> Bed:
+    return Bed(opensearch, tmp_path, documents=300)
+
+
+def upgrade(bed: Bed, options: UpgradeOptions = OPTIONS, **more: Any) -> Any:
+    reader = bed.reader()
+    try:
+        return run_upgrade(reader, bed.alias, open_way(bed.matrix, None, options), options, **more)
+    finally:
+        reader.close()
+
+
+def test_the_plan_writes_nothing_and_says_what_is_kept(bed: Bed) -> None:
+    before = bed.server.request("GET", "/_cluster/state/metadata")["metadata"]["indices"].keys()
+    plan = make_plan(bed.reader(), bed.alias, open_way(bed.matrix, None, OPTIONS), OPTIONS)
+    told = "\n".join(plan_lines(plan))
+    assert plan.documents == 300
+    assert plan.without == {"embedding": 30}
+    assert "30 of 300 documents have no vector in 'embedding'" in told
+    assert "the vectors in 'chunks.embedding' are kept as they are" in told
+    assert "aliases up, up-other" in told
+    assert bed.server.request("GET", "/_cluster/state/metadata")["metadata"]["indices"].keys() == before
+
+
+def test_everything_is_kept_but_the_vectors(bed: Bed) -> None:
+    old = everything(bed.server, bed.index)
+    aliases, settings = bed.aliases(bed.index), bed.settings(bed.index)
+    outcome = upgrade(bed)
+    assert outcome.state == "switched"
+    assert outcome.counts["documents"] == 300
+    assert outcome.counts["embedding"] == 270
+    assert outcome.counts["without embedding"] == 30
+    new = bed.behind()
+    assert new == outcome.new_index != bed.index
+    check_moved(old, everything(bed.server, new), bed.weights)
+    assert bed.aliases(new) == aliases
+    assert aliases["up"] == {"filter": FILTER, "is_write_index": True}
+    assert bed.aliases(bed.index) == {}
+    now = bed.settings(new)
+    kept = {name: value for name, value in settings.items() if "uuid" not in name and "creation" not in name}
+    assert {name: now[name] for name in kept if name not in ("index.provided_name", "index.version.created")} == {
+        name: kept[name] for name in kept if name not in ("index.provided_name", "index.version.created")
+    }
+    assert set(now) == set(settings)
+    mapping, before = bed.mapping(new), bed.mapping(bed.index)
+    assert mapping["properties"] == before["properties"]
+    meta = mapping["_meta"]
+    assert meta["owner"] == "somebody"
+    assert meta["crossalign"]["other"] == 1
+    assert meta["crossalign"]["model"]["base"] == BASE
+    assert meta["crossalign"]["model"]["name"].startswith("own/model with matrix ")
+
+
+def test_an_index_is_not_moved_twice_by_one_matrix(bed: Bed) -> None:
+    upgrade(bed)
+    with pytest.raises(InputError, match="moved by this matrix already"):
+        upgrade(bed)
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ({"sha256": "b" * 64}, "the matrix is for vectors of 'own/model'"),
+        ({"prompts": {"query": "q: ", "document": ""}}, "the document prompt of the index is 'd: '"),
+        ({"normalized": False}, "unit length"),
+    ],
+)
+def test_a_matrix_of_another_model_is_refused_before_anything_is_written(
+    bed: Bed, base: dict[str, Any], told: str
+) -> None:
+    weights = np.eye(DIMENSION, dtype=np.float32)
+    write_matrix_file(AffineMap(weights, np.zeros(DIMENSION, np.float32)), bed.matrix, base=BASE | base)
+    with pytest.raises(InputError, match=told):
+        upgrade(bed)
+    assert list(bed.server.request("GET", "/up-*,crossalign-*/_settings?expand_wildcards=all")) == [bed.index]
+
+
+def test_a_matrix_of_another_dimension_and_one_without_a_name_are_refused(bed: Bed) -> None:
+    write_matrix_file(AffineMap(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), bed.matrix, base=BASE)
+    with pytest.raises(InputError, match="another dimension; seen: 8; allowed: 3"):
+        upgrade(bed)
+    zero = np.zeros(DIMENSION, np.float32)
+    write_matrix_file(AffineMap(np.eye(DIMENSION, dtype=np.float32), zero), bed.matrix)
+    with pytest.raises(InputError, match="the matrix names no base"):
+        upgrade(bed)
+    assert upgrade(bed, UpgradeOptions(accept_model=True, lease=2.0)).state == "switched"
+
+
+def test_an_index_without_an_alias_is_explained(bed: Bed) -> None:
+    reader = bed.reader()
+    with pytest.raises(InputError, match="is an index and no alias; it has the alias up, up-other"):
+        make_plan(reader, bed.index, open_way(bed.matrix, None, OPTIONS), OPTIONS)
+
+
+def test_one_command_goes_back_and_carries_over_what_was_written(bed: Bed) -> None:
+    old = everything(bed.server, bed.index)
+    outcome = upgrade(bed)
+    plain = {"content": "written later", "language": "en"}
+    bed.server.request("PUT", f"/{bed.alias}/_doc/d-900?refresh=true", plain)
+    bed.server.request("DELETE", f"/{bed.alias}/_doc/d-1?refresh=true")
+    reader = bed.reader()
+    result = roll_back(reader, bed.alias, lease=2.0)
+    assert (result.index, result.carried, result.removed, result.left_behind) == (bed.index, 1, 1, [])
+    assert bed.behind() == bed.index
+    now = everything(bed.server, bed.index)
+    assert now.pop(("d-900", None))["source"] == plain
+    del old["d-1", None]
+    assert now == old
+    assert bed.aliases(bed.index)["up"] == {"filter": FILTER, "is_write_index": True}
+    bed.server.request("PUT", f"/{bed.alias}/_doc/d-901", plain)
+    (left,) = leftovers(reader, bed.alias, old=True)
+    assert left.index == outcome.new_index
+    assert clean_up(reader, bed.alias, [left], lease=2.0) == [outcome.new_index]
+    assert leftovers(reader, bed.alias, old=True) == []
+
+
+def test_documents_with_vectors_of_the_new_model_are_not_left_behind_unasked(bed: Bed) -> None:
+    outcome = upgrade(bed)
+    fill(bed.server, outcome.new_index, {"d-801": document(801, bed.rng)})
+    reader = bed.reader()
+    with pytest.raises(InputError, match=r"1 documents were written since the switch.* first 'd-801'"):
+        roll_back(reader, bed.alias, lease=2.0)
+    assert bed.behind() == outcome.new_index
+    bed.server.request("PUT", f"/{bed.alias}/_doc/d-802", {"content": "still writable"})
+    result = roll_back(reader, bed.alias, leave_behind=True, lease=2.0)
+    assert result.left_behind == ["d-801"]
+    assert ("d-801", None) not in everything(bed.server, bed.index)
+
+
+def test_an_alias_moved_by_somebody_else_is_left_where_it_is(bed: Bed) -> None:
+    bed.server.request("PUT", "/up-theirs", {})
+
+    def interfere(*_: Any) -> None:
+        actions = [
+            {"remove": {"index": bed.index, "alias": bed.alias}},
+            {"add": {"index": "up-theirs", "alias": bed.alias}},
+        ]
+        bed.server.request("POST", "/_aliases", {"actions": actions})
+
+    with pytest.raises(ExternalError, match=r"changed by somebody else .* points to up-theirs"):
+        upgrade(bed, before_switch=interfere)
+    assert bed.behind() == "up-theirs"
+    bed.server.request("PUT", f"/{bed.index}/_doc/free-1", {"content": "not blocked any more"})
+
+
+def test_a_document_that_the_new_index_refuses_is_named_and_nothing_is_switched(bed: Bed) -> None:
+    three = document(811, bed.rng)
+    three["chunks"].append({"content": "c"})
+    fill(bed.server, bed.index, {"d-811": three})
+    # Lowered after the document was taken: a copy of it is refused, all others are not.
+    limit = "index.mapping.nested_objects.limit"
+    bed.server.request("PUT", f"/{bed.index}/_settings", {limit: 2})
+    outcome = upgrade(bed)
+    assert outcome.state == "catching up"
+    ((name, _, reason),) = outcome.refused
+    assert name == "d-811"
+    assert "number of nested documents has exceeded" in reason
+    assert "text 811" not in reason
+    assert outcome.counts["documents"] == 300
+    assert bed.behind() == bed.index
+    # Once the document can be written, the same command ends the upgrade.
+    bed.server.request("PUT", f"/{outcome.new_index}/_settings", {limit: 10000})
+    outcome = upgrade(bed)
+    assert outcome.state == "switched"
+    check_moved(everything(bed.server, bed.index), everything(bed.server, bed.behind()), bed.weights)
