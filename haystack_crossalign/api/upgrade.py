@@ -10,7 +10,7 @@ from haystack_crossalign.api.collection import opened
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.opensearch.connection.connect import open_client
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
-from haystack_crossalign.upgrade.front import open_way, run_upgrade, settle_switched
+from haystack_crossalign.upgrade.front import already_done, open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.plan import Plan, make_plan
 from haystack_crossalign.upgrade.run import Outcome
@@ -35,7 +35,7 @@ def upgrade_index(
     :param apply: do it; otherwise only the plan is made and nothing is written.
     :param options: fields, load and what else can be chosen; None takes the fields of the settings.
     :param progress: called with step, done and total.
-    :returns: the plan and what was done; None for the plan where an earlier run had done all but say so.
+    :returns: the plan and what was done; None for the plan where an earlier run had done all of it.
     :raises InputError: matrix or model do not belong to the index, or another upgrade is unfinished; the alias is where
         it was.
     :raises ExternalError: the cluster stands in the way; the same call goes on from there.
@@ -49,9 +49,9 @@ def upgrade_index(
     for note in client.notes:
         warnings.warn(note, stacklevel=2)
     try:
-        if apply and (settled := settle_switched(client, settings.index, lease=chosen.lease)) is not None:
-            return None, settled
         new = open_way(matrix, None if model is None else opened(model), chosen)
+        if apply and (done := already_done(client, settings.index, new, lease=chosen.lease)) is not None:
+            return None, done
         plan = make_plan(client, settings.index, new, chosen)
         if not apply:
             return plan, None

@@ -64,19 +64,23 @@ def run_upgrade(
     return Upgrade(reader, plan, options, progress=progress, before_switch=before_switch).run()
 
 
-def settle_switched(reader: ReadOnlyClient, alias: str, *, lease: float) -> Outcome | None:
-    """What a run did that ended between the switch and its entry in the ledger; None where there is no such.
+def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, *, lease: float) -> Outcome | None:
+    """What an earlier run of the very upgrade did that switched the alias, also where it was cut off just after that.
 
     :param reader: connection.
     :param alias: name that stands for the index.
+    :param new: where new vectors come from.
     :param lease: seconds without a sign of life after which the work of another process is taken over.
+    :returns: None where there is something left to do.
     """
     client = WriteClient(reader, Grant())
     try:
         ledger = Ledger(client)
         job = read_job(ledger, alias)
-        if job is None or job.state not in UNFINISHED or not is_switched(reader, job):
+        if job is None or job.state not in (*UNFINISHED, SWITCHED) or not is_switched(reader, job):
             return None
+        if job.state == SWITCHED:
+            return outcome_of(job, {}) if job.data["way"]["sha256"] == new.sha256 else None
         with Leases(ledger, this_owner(), seconds=lease) as leases:
             if leases.take(lease_name(alias)) is None:
                 return None

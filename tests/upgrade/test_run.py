@@ -13,7 +13,7 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.matrix_file import write_matrix_file
 from haystack_crossalign.upgrade.cleanup import clean_up, leftovers
-from haystack_crossalign.upgrade.front import open_way, run_upgrade
+from haystack_crossalign.upgrade.front import already_done, open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.plan import make_plan, plan_lines
 from haystack_crossalign.upgrade.rollback import roll_back
@@ -76,7 +76,12 @@ def test_everything_is_kept_but_the_vectors(bed: Bed) -> None:
 
 
 def test_an_index_is_not_moved_twice_by_one_matrix(bed: Bed) -> None:
-    upgrade(bed)
+    first = upgrade(bed)
+    reader, new = bed.reader(), open_way(bed.matrix, None, OPTIONS)
+    done = already_done(reader, bed.alias, new, lease=2.0)
+    assert done is not None
+    assert (done.state, done.new_index, done.counts) == ("switched", first.new_index, first.counts)
+    # Also where nobody remembers.
     with pytest.raises(InputError, match="moved by this matrix already"):
         upgrade(bed)
 

@@ -90,7 +90,7 @@ def upgrade(
     plan is shown and nothing is written until --apply is given. What is cut off goes on with the same command. The old
     index stays: crossalign rollback switches back, crossalign cleanup deletes what is left.
     """
-    from haystack_crossalign.upgrade.front import open_way, run_upgrade, settle_switched
+    from haystack_crossalign.upgrade.front import already_done, open_way, run_upgrade
     from haystack_crossalign.upgrade.options import UpgradeOptions
     from haystack_crossalign.upgrade.plan import make_plan, plan_lines
 
@@ -122,9 +122,9 @@ def upgrade(
     try:
         new = open_way(matrix, encoder, options)
         plan = None
-        outcome = settle_switched(client, settings.index, lease=lease) if apply else None
+        outcome = already_done(client, settings.index, new, lease=lease) if apply else None
         if outcome is not None:
-            say("The run before was cut off just after the switch; there is nothing left to do")
+            say("This upgrade is done; there is nothing left to do")
             _tell(outcome)
             return
         if not apply or not quiet:
