@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -75,6 +76,16 @@ class TextFile:
             msg = f"{self.path} has not been read to its end yet"
             raise RuntimeError(msg)
         return self._source
+
+
+def combined_source(name: str, sources: Sequence[Source]) -> Source:
+    """Name and hash of several files that are read as one: the hash is that of their names and hashes.
+
+    :param name: what to call them together.
+    :param sources: the files, in a fixed order.
+    """
+    digest = hashlib.sha256("".join(f"{one.name} {one.sha256}\n" for one in sources).encode())
+    return Source(name=name, sha256=digest.hexdigest())
 
 
 def read_json(path: str | Path) -> tuple[object, Source]:

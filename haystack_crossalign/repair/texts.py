@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from haystack_crossalign.data.corpora.registry import CORPORA as PUBLISHED
 from haystack_crossalign.data.formats.jsonl import records, unique_id
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import Triplet
@@ -15,7 +16,7 @@ from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record
 
-CORPORA = ("ntrex", "tico19", "course_sections", "squad")
+CORPORA = tuple(name for name, corpus in PUBLISHED.items() if corpus.training)
 """Corpora that :mod:`haystack_crossalign.triplets.corpora` builds triplets from."""
 
 FORMATS = ("auto", "documents", "triplets", *CORPORA)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from haystack_crossalign.data.corpora.registry import find_corpus
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import (
     UNWANTED,
@@ -24,7 +25,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.training.batches.distinct import article_of
 from haystack_crossalign.training.recipe.recipe import Recipe
-from haystack_crossalign.training.recipe.sections import HeldOutPart, TrainSource
+from haystack_crossalign.training.recipe.sections import HeldOutPart
 from haystack_crossalign.triplets.builders import BuiltTriplets
 from haystack_crossalign.triplets.corpora import CORPORA, DROPPED, read_drop_list
 from haystack_crossalign.triplets.sentences import aligned_sentences, sentence_queries
@@ -101,7 +102,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets 
         summaries.append(_summary(source, "triplets", usable.triplets, usable.left_out, None))
         read.append((usable.triplets, 1.0, True))
     for number, entry in enumerate(recipe.data):
-        found, source = _read(recipe, entry)
+        found, source = _read(recipe, number)
         usable = _wanted(found, recipe, entry.languages)
         kept, left_out = usable.triplets, Counter(usable.left_out)
         if entry.aligned_sentences:
@@ -126,7 +127,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets 
                 f"{recipe.language} and {'all' if together else 'one'} of "
                 f"{', '.join(entry.languages or recipe.languages)}" + ("; or batch_languages: one" if together else ""),
             )
-        summaries.append(_summary(source, entry.format, kept, left_out, entry.licence))
+        summaries.append(_summary(source, entry.kind, kept, left_out, entry.licence))
         read.append((kept, entry.weight, entry.fit_repair))
     if not read:
         raise recipe.error("no training data", ("data",), allowed="one or more files")
@@ -285,11 +286,12 @@ def _components(keys: Sequence[Sequence[Hashable]]) -> list[int]:
     return [root(place) for place in range(len(keys))]
 
 
-def _read(recipe: Recipe, entry: TrainSource) -> tuple[BuiltTriplets, Source]:
-    path = recipe.folder / entry.path
+def _read(recipe: Recipe, number: int) -> tuple[BuiltTriplets, Source]:
+    entry = recipe.data[number]
+    path = recipe.folder / entry.path if entry.path is not None else find_corpus(entry.kind, recipe.corpora)
     drop = None if entry.drop is None else recipe.folder / entry.drop
     targets = entry.languages or recipe.languages
-    if entry.format == "triplets":
+    if entry.kind == "triplets":
         triplets, source = read_triplets(path, language=recipe.language, target_languages=targets)
         dropped = frozenset() if drop is None else read_drop_list(drop)
         kept = tuple(triplet for triplet in triplets if triplet.id not in dropped)
@@ -297,9 +299,9 @@ def _read(recipe: Recipe, entry: TrainSource) -> tuple[BuiltTriplets, Source]:
     if recipe.language != "en":
         raise recipe.error("the corpora have English queries", ("language",), recipe.language, "en")
     options: dict[str, Any] = {"drop": drop}
-    if entry.format in ("ntrex", "tico19"):
+    if entry.kind in ("ntrex", "tico19"):
         options |= {"block": entry.block, "queries_per_block": entry.queries_per_block, "seed": recipe.seed}
-    return CORPORA[entry.format](path, targets, **options)
+    return CORPORA[entry.kind](path, targets, **options)
 
 
 def _wanted(built: BuiltTriplets, recipe: Recipe, languages: tuple[str, ...] | None) -> BuiltTriplets:

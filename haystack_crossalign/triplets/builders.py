@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.corpora.courses import ParallelSection
+from haystack_crossalign.data.corpora.kinds.sentences import ParallelSentence, joined_sentences
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
-
-# Languages that put nothing between sentences.
-_UNSPACED = frozenset({"zh", "ja", "yue"})
 
 
 @dataclass(frozen=True)
@@ -25,32 +24,6 @@ class BuiltTriplets:
 
     triplets: tuple[Triplet, ...]
     left_out: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class ParallelSentence:
-    """One sentence in several languages.
-
-    :param document: the document it stands in; sentences of one document come in their order.
-    :param texts: per normalised tag.
-    """
-
-    document: str
-    texts: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ParallelSection:
-    """One passage under a heading, in several languages.
-
-    :param id: unique; the parallel group.
-    :param passages: per normalised tag.
-    :param headings: per normalised tag; the source language is needed.
-    """
-
-    id: str
-    passages: Mapping[str, str]
-    headings: Mapping[str, str] = field(default_factory=dict)
 
 
 def triplets_from_sentences(
@@ -108,8 +81,8 @@ def triplets_from_sentences(
                         group=f"{document}:{start}",
                         language=language,
                         query=part[place][language],
-                        passage=_joined(rest, language),
-                        targets={tag: _joined(rest, tag) for tag in target_languages},
+                        passage=joined_sentences([text[language] for text in rest], language),
+                        targets={tag: joined_sentences([text[tag] for text in rest], tag) for tag in target_languages},
                         target_queries={tag: part[place][tag] for tag in target_languages},
                     )
                 )
@@ -212,8 +185,3 @@ def triplets_from_collection(
         "a version in chunks": in_chunks,
     }
     return BuiltTriplets(tuple(triplets), left_out)
-
-
-def _joined(texts: Iterable[Mapping[str, str]], tag: str) -> str:
-    separator = "" if tag.split("-")[0] in _UNSPACED else " "
-    return separator.join(text[tag].strip() for text in texts)

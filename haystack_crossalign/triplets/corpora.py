@@ -1,7 +1,8 @@
 """Triplets from the parallel corpora that training uses: NTREX-128, TICO-19, course sections, SQuAD.
 
-Each reader takes JSON lines, one object a line, as they are described at the reader, and gives English queries and
-passages with targets in those of the wanted languages that the record has. All leave out the ids of a drop list::
+Each reader takes a folder with the corpus as it is published (see :mod:`haystack_crossalign.data.corpora`), or one
+file of JSON lines, an object a line, described at the reader. It gives English queries and passages with targets in
+those of the wanted languages that the corpus has, and leaves out the ids of a drop list::
 
     ["id", "id", …]     or, one list per corpus,     {"squad": ["id", …], …}
 """
@@ -11,6 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from haystack_crossalign.data.corpora.courses import ParallelSection, read_course_repositories
+from haystack_crossalign.data.corpora.kinds.sentences import ParallelSentence, SentenceCorpus
+from haystack_crossalign.data.corpora.ntrex import read_ntrex_sentences
+from haystack_crossalign.data.corpora.squad import TranslatedQuestion, read_translated_squad
+from haystack_crossalign.data.corpora.tico19 import read_tico19_sentences
 from haystack_crossalign.data.formats.jsonl import records
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
@@ -19,8 +25,6 @@ from haystack_crossalign.files.records import Record
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.triplets.builders import (
     BuiltTriplets,
-    ParallelSection,
-    ParallelSentence,
     triplets_from_sections,
     triplets_from_sentences,
 )
@@ -46,21 +50,23 @@ def read_ntrex(
 ) -> tuple[BuiltTriplets, Source]:
     """NTREX-128: news sentences in the order of their documents, translated by people; the queries are, too.
 
-    A record is ``{"line": 0, "doc": "bbc.381790", "en": "…", "zh": "…", …}``. How sentences become
+    In JSON lines a record is ``{"line": 0, "doc": "bbc.381790", "en": "…", "zh": "…", …}``. How sentences become
     queries and passages says :func:`~haystack_crossalign.triplets.builders.triplets_from_sentences`.
 
-    :param path: the file.
+    :param path: the repository, or the file.
     :param languages: wanted target languages.
     :param block: sentences per block.
     :param queries_per_block: at most this many triplets per block.
     :param seed: of the draw of the queries.
     :param drop: list of ``line`` numbers to leave out.
-    :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
+    :raises InputError: for the first thing that is wrong, and when the corpus has none of the languages.
     """
-    return _sentences(
-        path, languages, drop, ("line", "doc"), lambda record: (record.identifier("line"), record.identifier("doc")),
-        block=block, queries_per_block=queries_per_block, seed=seed,
-    )  # fmt: skip
+
+    def place(record: Record) -> tuple[str, str]:
+        return record.identifier("line"), record.identifier("doc")
+
+    sentences, source = _read_sentences(path, languages, read_ntrex_sentences, ("line", "doc"), place)
+    return _from_sentences(path, languages, drop, sentences, block, queries_per_block, seed), source
 
 
 def read_tico19(
@@ -72,19 +78,18 @@ def read_tico19(
     seed: int = 0,
     drop: str | Path | None = None,
 ) -> tuple[BuiltTriplets, Source]:
-    """TICO-19: sentences about COVID-19, translated by people. The document is the part of ``tuid`` before its colon.
+    """TICO-19: sentences about COVID-19, translated by people. The document is the part of the id before its colon.
 
-    A record is ``{"tuid": "CMU_1:1", "url": "…", "en": "…", "zh": "…", …}``. Parameters are those of `read_ntrex`;
-    the drop list holds ``tuid``s.
+    In JSON lines a record is ``{"tuid": "CMU_1:1", "url": "…", "en": "…", "zh": "…", …}``. Parameters are those of
+    `read_ntrex`; the drop list holds ids (``stringID``, in JSON lines ``tuid``).
     """
 
     def place(record: Record) -> tuple[str, str]:
         name = record.identifier("tuid")
         return name, name.rsplit(":", 1)[0]
 
-    return _sentences(
-        path, languages, drop, ("tuid", "url"), place, block=block, queries_per_block=queries_per_block, seed=seed
-    )
+    sentences, source = _read_sentences(path, languages, read_tico19_sentences, ("tuid", "url"), place)
+    return _from_sentences(path, languages, drop, sentences, block, queries_per_block, seed), source
 
 
 def read_course_sections(
@@ -96,29 +101,29 @@ def read_course_sections(
 ) -> tuple[BuiltTriplets, Source]:
     """Sections of courses with their headings as queries, in English and the languages of the section.
 
-    A record is ``{"repo": "…", "file": "…", "k": 1, "p": {"en": "passage", "zh": "…"}, "h": {"en": "heading", …}}``;
-    its id is ``repo/file#k``.
+    In JSON lines a record is ``{"repo": "…", "file": "…", "k": 1, "p": {"en": "passage", "zh": "…"}, "h": {"en":
+    "heading", …}}``; the id of a section is ``repo/file#k``.
 
-    :param path: the file.
+    :param path: a folder with clones of the repositories, or the file.
     :param languages: wanted target languages; a section has those of them that it is translated into.
     :param sections_per_heading: headings over more sections than this say nothing about theirs ("Introduction") and
         are left out with them.
     :param drop: list of ids to leave out.
     :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
     """
-    wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
-    sections, listed = [], 0
-    for record in records(file):
-        name = f"{record.identifier('repo')}/{record.identifier('file')}#{record.identifier('k')}"
-        if name in dropped:
-            listed += 1
-        else:
-            sections.append(ParallelSection(name, _object(record, "p", wanted), _object(record, "h", wanted)))
+    wanted, dropped = _wanted(languages), _dropped(drop)
+    if Path(path).is_dir():
+        read, source = read_course_repositories(path, wanted)
+    else:
+        file = TextFile(path)
+        read = tuple(_section(record, wanted) for record in records(file))
+        source = file.source
+    sections = [section for section in read if section.id not in dropped]
     _check_languages(path, wanted, (section.passages for section in sections))
     built = triplets_from_sections(sections, wanted, partial=True)
     kept = apply_filters(built.triplets, [ambiguous_queries(sections_per_heading)]).kept
     repeated = {"headings of several sections": len(built.triplets) - len(kept)}
-    return BuiltTriplets(kept, {DROPPED: listed, **built.left_out, **repeated}), file.source
+    return BuiltTriplets(kept, {DROPPED: len(read) - len(sections), **built.left_out, **repeated}), source
 
 
 def read_squad(
@@ -126,30 +131,50 @@ def read_squad(
 ) -> tuple[BuiltTriplets, Source]:
     """SQuAD: real questions about paragraphs of Wikipedia, and translations of the paragraphs.
 
-    A record is ``{"id": "…", "title": "article", "q_en": "question", "p_en": "paragraph", "p_zh": "…", …}``, with
-    ``q_zh`` where the question is translated too. The parallel group is ``title#number of the paragraph``.
+    In JSON lines a record is ``{"id": "…", "title": "article", "q_en": "question", "p_en": "paragraph", "p_zh": "…"}``,
+    with ``q_zh`` where the question is translated too. The parallel group is ``title#number of the paragraph``.
 
-    :param path: the file.
+    :param path: a folder with SQuAD and the translations that were published with MLQA, or the file.
     :param languages: wanted target languages; a triplet has those of them that its paragraph is translated into.
     :param drop: list of ids to leave out.
     :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
     """
-    wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
+    wanted, dropped = _wanted(languages), _dropped(drop)
+    if Path(path).is_dir():
+        questions, source = read_translated_squad(path, wanted)
+    else:
+        file = TextFile(path)
+        questions = tuple(_question(record, wanted) for record in records(file))
+        source = file.source
     paragraphs: dict[str, dict[str, int]] = {}
     triplets, left_out = [], {DROPPED: 0, "without a target language": 0}
-    for record in records(file):
-        name, title, passage = record.identifier("id"), record.text("title"), record.text("p_en")
-        numbers = paragraphs.setdefault(title, {})
-        number = numbers.setdefault(passage, len(numbers))  # also for what is dropped: groups keep their names
-        targets = {tag: text for tag in wanted if (text := record.optional_text(f"p_{tag}"))}
-        if name in dropped or not targets:
-            left_out[DROPPED if name in dropped else "without a target language"] += 1
+    for one in questions:
+        numbers = paragraphs.setdefault(one.title, {})
+        number = numbers.setdefault(one.passage, len(numbers))  # also for what is dropped: groups keep their names
+        if one.id in dropped or not one.passages:
+            left_out[DROPPED if one.id in dropped else "without a target language"] += 1
             continue
-        queries = {tag: text for tag in targets if (text := record.optional_text(f"q_{tag}"))}
-        group = f"{title}#{number}"
-        triplets.append(Triplet(name, group, _ENGLISH, record.text("q_en"), passage, targets, queries))
+        group = f"{one.title}#{number}"
+        triplets.append(Triplet(one.id, group, _ENGLISH, one.query, one.passage, one.passages, one.queries))
     _check_languages(path, wanted, (triplet.targets for triplet in triplets))
-    return BuiltTriplets(tuple(triplets), left_out), file.source
+    return BuiltTriplets(tuple(triplets), left_out), source
+
+
+def _section(record: Record, wanted: Sequence[str]) -> ParallelSection:
+    name = f"{record.identifier('repo')}/{record.identifier('file')}#{record.identifier('k')}"
+    return ParallelSection(name, _object(record, "p", wanted), _object(record, "h", wanted))
+
+
+def _question(record: Record, wanted: Sequence[str]) -> TranslatedQuestion:
+    passages = {tag: text for tag in wanted if (text := record.optional_text(f"p_{tag}"))}
+    return TranslatedQuestion(
+        id=record.identifier("id"),
+        title=record.text("title"),
+        query=record.text("q_en"),
+        passage=record.text("p_en"),
+        passages=passages,
+        queries={tag: text for tag in passages if (text := record.optional_text(f"q_{tag}"))},
+    )
 
 
 CORPORA: Mapping[str, CorpusReader] = {
@@ -179,31 +204,47 @@ def read_drop_list(path: str | Path) -> frozenset[str]:
     return frozenset(str(one) for one in ids)
 
 
-def _sentences(
+def _read_sentences(
+    path: str | Path,
+    languages: Sequence[str],
+    published: Callable[..., SentenceCorpus],
+    other_fields: Collection[str],
+    place: Callable[[Record], tuple[str, str]],
+) -> tuple[tuple[ParallelSentence, ...], Source]:
+    """The sentences of a corpus, from a folder as published or from JSON lines.
+
+    :param published: reads the folder.
+    :param other_fields: fields of the JSON lines that are no languages.
+    :param place: id and document of a record.
+    """
+    wanted = _wanted(languages)
+    if Path(path).is_dir():
+        corpus = published(path, wanted, partial=True)
+        return corpus.sentences, corpus.source
+    file = TextFile(path)
+    sentences = []
+    for record in records(file):
+        name, document = place(record)
+        sentences.append(ParallelSentence(document, _texts(record, wanted, other_fields), name))
+    return tuple(sentences), file.source
+
+
+def _from_sentences(
     path: str | Path,
     languages: Sequence[str],
     drop: str | Path | None,
-    other_fields: Collection[str],
-    place: Callable[[Record], tuple[str, str]],
-    *,
+    sentences: Sequence[ParallelSentence],
     block: int,
     queries_per_block: int,
     seed: int,
-) -> tuple[BuiltTriplets, Source]:
-    wanted, dropped, file = _wanted(languages), _dropped(drop), TextFile(path)
-    sentences, listed = [], 0
-    for record in records(file):
-        name, document = place(record)
-        if name in dropped:
-            listed += 1
-        else:
-            texts = _texts(record, wanted, other_fields)
-            sentences.append(ParallelSentence(document, texts))
-    present = _check_languages(path, wanted, (sentence.texts for sentence in sentences))
+) -> BuiltTriplets:
+    wanted, dropped = _wanted(languages), _dropped(drop)
+    kept = [sentence for sentence in sentences if sentence.id not in dropped]
+    present = _check_languages(path, wanted, (sentence.texts for sentence in kept))
     built = triplets_from_sentences(
-        sentences, present, language=_ENGLISH, block=block, queries_per_block=queries_per_block, seed=seed
+        kept, present, language=_ENGLISH, block=block, queries_per_block=queries_per_block, seed=seed
     )
-    return BuiltTriplets(built.triplets, {DROPPED: listed, **built.left_out}), file.source
+    return BuiltTriplets(built.triplets, {DROPPED: len(sentences) - len(kept), **built.left_out})
 
 
 def _wanted(languages: Sequence[str]) -> tuple[str, ...]:
@@ -253,10 +294,10 @@ def _check_languages(path: str | Path, wanted: Sequence[str], texts: Iterator[Ma
     present = tuple(tag for tag in wanted if tag in found)
     if not present:
         raise InputError(
-            "the file has no text in any of the target languages",
+            "there is no text in any of the target languages",
             source=path,
             field="languages",
             seen=list(wanted),
-            allowed="languages of the file",
+            allowed="languages of the corpus",
         )
     return present

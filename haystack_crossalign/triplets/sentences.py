@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from haystack_crossalign.data.corpora.kinds.sentences import ParallelSentence
 from haystack_crossalign.data.triplets import Triplet, by_passage
 from haystack_crossalign.text.sentences import sentences
-from haystack_crossalign.triplets.builders import BuiltTriplets, ParallelSentence, triplets_from_sentences
+from haystack_crossalign.triplets.builders import BuiltTriplets, triplets_from_sentences
 
 # Longest of a sentence against its translation, each as a share of its passage: beyond it they are not the same.
 _FACTOR = 1.8

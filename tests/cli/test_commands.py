@@ -128,11 +128,11 @@ def test_compare_refuses_what_is_no_result(crossalign: Any, benchmark_files: Pat
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["mlqa", "--data", "x"], ["unknown data set", "'mlqa'", "xquad, belebele"]),
+        (["squad", "--data", "x"], ["unknown data set", "'squad'", "xquad, mlqa, belebele"]),
         (["xquad", "--data", "nowhere"], ["nowhere", "no such folder"]),
-        (["xquad", "--data", "XQUAD", "--pool", "chunks"], ["--pool", "'chunks'", "passages, questions"]),
+        (["xquad", "--data", "XQUAD", "--pool", "chunks"], ["--pool", "'chunks'", "passages, questions, judged"]),
         (["xquad", "--data", "XQUAD", "--languages", "en,th"], ["'th'", "en, es"]),
-        (["xquad"], ["--data"]),
+        (["xquad"], ["CROSSALIGN_DATA", "github.com/google-deepmind/xquad", "CC BY-SA 4.0", "DIR/xquad"]),
     ],
 )
 def test_a_benchmark_without_its_data_exits_with_two(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from published_corpora import write_ntrex
 from training_runs import made_triplets
 
 from haystack_crossalign.data.triplets import Triplet, normalised
@@ -197,7 +198,27 @@ def test_ids_of_the_drop_list_are_left_out(tmp_path: Path) -> None:
     assert data.sources[0].left_out == {"on the drop list": 2}
 
 
-def test_corpora_are_read_by_their_names(shared_data: Path) -> None:
+def test_a_corpus_is_found_by_its_name_in_the_folder_of_the_corpora(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = (5, 4, 6, 5)
+    names = [f"news.{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    english = [f"Line {number} says something." for number in range(len(names))]
+    spanish = [f"La línea {number} dice algo." for number in range(len(names))]
+    write_ntrex(tmp_path / "data", {"spa": spanish}, english=english, documents=names)
+    (tmp_path / "recipe.yaml").write_text("model: m\nlanguages: [es]\ndata:\n  - corpus: ntrex\n", encoding="utf-8")
+    monkeypatch.delenv("CROSSALIGN_DATA", raising=False)
+    with pytest.raises(InputError, match=r"CROSSALIGN_DATA.*github\.com/MicrosoftTranslator/NTREX"):
+        read_train_data(read_recipe(tmp_path / "recipe.yaml"))
+    data = read_train_data(read_recipe(tmp_path / "recipe.yaml", corpora=tmp_path / "data"))
+    monkeypatch.setenv("CROSSALIGN_DATA", str(tmp_path / "data"))
+    assert read_train_data(read_recipe(tmp_path / "recipe.yaml")) == data
+    assert (data.sources[0].name, data.sources[0].format) == ("NTREX-128", "ntrex")
+    translations = dict(zip(english, spanish, strict=True))
+    assert all(one.target_queries == {"es": translations[one.query]} for one in (*data.train, *data.held_out))
+
+
+def test_formats_of_corpora_are_read_by_their_names(shared_data: Path) -> None:
     values = {
         "model": "m",
         "languages": ["zh", "th"],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from published_corpora import write_ntrex, write_tico19
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.triplets.corpora import CORPORA, read_drop_list
@@ -53,6 +54,24 @@ def test_a_language_that_the_file_lacks_is_left_out_where_others_are_there(share
     assert all(rows[triplet.query]["ar"] == triplet.target_queries["ar"] for triplet in built.triplets)
     with pytest.raises(InputError, match="no text in any of the target languages"):
         CORPORA["tico19"](shared_data / "train" / FILES["tico19"], ["th", "vi"])
+
+
+def test_the_published_files_give_the_same_triplets_as_json_lines(shared_data: Path, tmp_path: Path) -> None:
+    """On the real texts: lines and columns as they are published, against one object a line."""
+    codes = {"zh": "zho-CN", "es": "spa", "th": "tha"}
+    rows = raw(shared_data, "ntrex")
+    columns = {code: [row[tag] for row in rows] for tag, code in codes.items()}
+    columns |= {"spa-MX": ["otro"] * len(rows), "zho-TW": ["他"] * len(rows)}
+    documents = [row["doc"] for row in rows]
+    ntrex = write_ntrex(tmp_path, columns, english=[row["en"] for row in rows], documents=documents)
+    rows = [{"id": row["tuid"], **row} for row in raw(shared_data, "tico19")]
+    splits = {"dev": rows[::3], "test": [row for place, row in enumerate(rows) if place % 3]}
+    tico19 = write_tico19(tmp_path, splits, {"zh": "zh", "es": "es-LA", "ar": "ar"})
+    for corpus, folder in (("ntrex", ntrex), ("tico19", tico19)):
+        built, _ = CORPORA[corpus](folder, ["es", "zh", "th"], block=3, seed=5)
+        expected, _ = CORPORA[corpus](shared_data / "train" / FILES[corpus], ["es", "zh", "th"], block=3, seed=5)
+        assert len(built.triplets) > 500
+        assert built == expected
 
 
 def test_sections_have_the_languages_they_are_translated_into_and_headings_that_mean_one_section(

@@ -1,4 +1,4 @@
-"""`crossalign benchmark`: the parallel data sets of the field, XQuAD and Belebele."""
+"""`crossalign benchmark`: measure a model on a published corpus."""
 
 from __future__ import annotations
 
@@ -9,50 +9,54 @@ import typer
 
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.groups import with_groups
+from haystack_crossalign.data.corpora.registry import CORPORA
 from haystack_crossalign.errors import InputError
 
-DATASETS = ("xquad", "belebele")
-POOLS = ("passages", "questions")
+DATASETS = tuple(name for name, corpus in CORPORA.items() if corpus.judged)
+POOLS = ("passages", "questions", "judged")
 
 
 @with_groups()
 def benchmark(
     *,
-    dataset: Annotated[str, typer.Argument(metavar="xquad|belebele", help="The data set.")],
+    dataset: Annotated[str, typer.Argument(metavar="CORPUS", help=", ".join(DATASETS[:-1]) + f" or {DATASETS[-1]}.")],
     languages: Annotated[str, typer.Option(metavar="en,zh,…", help="Languages of the pool and of the queries.")],
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="DIR|hf:NAME",
-            help="Folder with its files (or what `datasets` saved), or its name on the hub: hf:google/xquad.",
+            help="Folder of the published corpora, or of this one; or a name on the hub: hf:google/xquad. "
+            "Default: the folder of CROSSALIGN_DATA.",
         ),
-    ],
+    ] = None,
     pool: Annotated[
         str,
         typer.Option(
-            metavar="passages|questions", help="One document per distinct passage, or per question as in the paper."
+            metavar="passages|questions|judged",
+            help="One document per distinct passage, or per question as in the paper (xquad, belebele, mlqa); or only "
+            "passages that were judged (miracl, mmarco).",
         ),
     ] = "passages",
     model: opt.ModelFlags,
     pairs: opt.Pairs = None,
     asked: opt.AuditFlags,
 ) -> None:
-    """Measure a model on XQuAD or Belebele: mixed pools, and pools of one language for the harm they would show."""
+    """Measure a model on a published corpus: mixed pools, and pools of one language for the harm they would show."""
     if dataset not in DATASETS:
         raise InputError("unknown data set", source="benchmark", seen=dataset, allowed=", ".join(DATASETS))
     if pool not in POOLS:
         raise InputError("unknown pool", source="--pool", seen=pool, allowed=", ".join(POOLS))
-    asked.outputs.check([model.embedder, None if data.startswith("hf:") else Path(data)])
+    asked.outputs.check([model.embedder, None if data is None or data.startswith("hf:") else Path(data)])
     model.check()
     from haystack_crossalign.api.collection import CollectionAudit
     from haystack_crossalign.cli.shared.session import Session
-    from haystack_crossalign.data.corpora.belebele import read_belebele
-    from haystack_crossalign.data.corpora.xquad import read_xquad
+    from haystack_crossalign.data.corpora.collections import read_corpus
+    from haystack_crossalign.data.corpora.registry import corpus_folder
 
     session, measured, similarity = Session(asked), asked.measured(languages, pairs), model.compared_by
-    read = {"xquad": read_xquad, "belebele": read_belebele}[dataset]
+    place = data if data is not None and data.startswith("hf:") else corpus_folder(dataset, data)
     audit = CollectionAudit(
-        read(data, opt.split_names(languages) or (), pool=pool),
+        read_corpus(dataset, place, opt.split_names(languages) or (), pool=pool),
         measured,
         similarity=similarity,
         described={"dataset": dataset, "pool": pool},

@@ -35,6 +35,7 @@ def train(
     recipe: RecipeFile,
     output: Output,
     settings: Settings = None,
+    data: opt.CorporaFolder = None,
     resume: Resume = False,
     or_anew: OrAnew = False,
     trust_remote_code: opt.TrustRemoteCode = False,
@@ -53,7 +54,7 @@ def train(
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     if os.environ.get("RANK", "0") == "0":
         recover_output(output.absolute())
-    read = read_recipe(recipe, settings or ())
+    read = read_recipe(recipe, settings or (), corpora=data)
     # A wrong recipe is told before the slow imports.
     from haystack_crossalign.report.training_html import render_training_html
     from haystack_crossalign.training.trainer import train as run

@@ -28,7 +28,7 @@ Output = Annotated[Path, typer.Option(metavar="FILE", help="Triplets as JSON lin
 Counts = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write what was counted as JSON.")]
 Language = Annotated[str, typer.Option(metavar="LANGUAGE", help="Language of queries and passages.")]
 Corpus = Annotated[
-    str | None, typer.Option(metavar="NAME", help="What the file is: ntrex, tico19, course_sections or squad.")
+    str | None, typer.Option(metavar="NAME", help="A published corpus: ntrex, tico19, course_sections or squad.")
 ]
 Drop = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON list of ids to leave out of the corpus.")]
 Block = Annotated[int, typer.Option(min=2, metavar="N", help="Corpora of sentences: sentences per block.")]
@@ -86,7 +86,10 @@ def build(
     languages: Targets,
     output: Output,
     corpus: Corpus = None,
-    source: Annotated[Path | None, typer.Option("--input", metavar="FILE", help="The file of the corpus.")] = None,
+    data: opt.CorporaFolder = None,
+    source: Annotated[
+        Path | None, typer.Option("--input", metavar="PATH", help="Folder or file of the corpus, in place of --data.")
+    ] = None,
     drop: Drop = None,
     block: Block = 4,
     queries_per_block: PerBlock = 1,
@@ -102,14 +105,14 @@ def build(
     report: Counts = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Build triplets from a parallel corpus (--corpus, --input).
+    """Build triplets from a published corpus (--corpus; CROSSALIGN_DATA or --data says where the corpora lie).
 
     Or from documents with a group field and their queries (--documents, --queries).
     """
     check_triplet_outputs({"--output": output, "--report": report}, (source, drop, documents, queries, qrels))
     tags, own = target_tags(languages, language)
     if (corpus is None) == (documents is None):
-        raise InputError("nothing to read, or two things", allowed="--corpus and --input, or --documents and --queries")
+        raise InputError("nothing to read, or two things", allowed="--corpus, or --documents and --queries")
     sources: tuple[Source, ...]
     unread: dict[str, int] = {}
     if corpus is not None:
@@ -117,16 +120,17 @@ def build(
 
         if corpus not in CORPORA:
             raise InputError("unknown corpus", source="--corpus", seen=corpus, allowed=", ".join(CORPORA))
-        if source is None:
-            raise InputError("no file of the corpus", source="--input", allowed="the file")
+        from haystack_crossalign.data.corpora.registry import find_corpus
+
+        place = source or find_corpus(corpus, data)
         for option, given in (("--queries", queries), ("--qrels", qrels), ("--language", own)):
             if given not in (None, "en"):
                 raise InputError("not of use with --corpus, which has its own in English", source=option, seen=given)
         blocks = {"block": block, "queries_per_block": queries_per_block, "seed": seed}
-        found, one = CORPORA[corpus](source, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
+        found, one = CORPORA[corpus](place, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
         sources = (one,)
     else:
-        for option, file in (("--input", source), ("--drop", drop)):
+        for option, file in (("--input", source), ("--data", data), ("--drop", drop)):
             if file is not None:
                 raise InputError("of use with --corpus alone", source=option, seen=file)
         if queries is None:

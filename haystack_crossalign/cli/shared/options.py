@@ -198,6 +198,10 @@ JunitFile = Annotated[
 NoTexts = Annotated[
     bool, typer.Option("--no-texts", help="Leave every text of documents and queries out of the outputs.")
 ]
+CorporaFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of the published corpora. Default: that of CROSSALIGN_DATA."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table: errors and the gate only.")]
 
 

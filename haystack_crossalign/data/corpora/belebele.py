@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from haystack_crossalign.data.collection import JudgedCollection
-from haystack_crossalign.data.corpora.base import (
+from haystack_crossalign.data.corpora.kinds.files import (
     BenchmarkData,
     BenchmarkFormat,
     Rows,
     available_languages,
     read_benchmark,
 )
-from haystack_crossalign.data.corpora.parallel import ParallelRow, ParallelText
+from haystack_crossalign.data.corpora.kinds.parallel import ParallelRow, ParallelText
 from haystack_crossalign.data.formats.jsonl import records
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import TextFile

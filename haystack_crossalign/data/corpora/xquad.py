@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from haystack_crossalign.data.collection import JudgedCollection
-from haystack_crossalign.data.corpora.base import (
+from haystack_crossalign.data.corpora.kinds.files import (
     BenchmarkData,
     BenchmarkFormat,
     Rows,
     available_languages,
     read_benchmark,
 )
-from haystack_crossalign.data.corpora.parallel import ParallelRow, ParallelText
+from haystack_crossalign.data.corpora.kinds.parallel import ParallelRow, ParallelText
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import read_json_object
 from haystack_crossalign.files.records import Record
@@ -52,11 +52,16 @@ def xquad_languages(data: BenchmarkData) -> tuple[str, ...]:
 
 def _read_file(path: Path, language: str) -> ParallelText:  # noqa: ARG001 - the format names no language inside
     content, source = read_json_object(path)
-    rows = tuple(_numbered(_squad_rows(Record(content, path))))
+    rows = tuple(_numbered(squad_rows(Record(content, path))))
     return ParallelText(rows=rows, place=path, source=source, numbered=True)
 
 
-def _squad_rows(file: Record) -> Iterator[tuple[str, str, str]]:
+def squad_rows(file: Record) -> Iterator[tuple[str, str, str]]:
+    """Id, question and passage of each question of a file in the SQuAD 1.1 format.
+
+    :param file: its content.
+    :raises InputError: for the first field that is missing or wrong.
+    """
     for article in file.objects("data"):
         for paragraph in article.objects("paragraphs"):
             passage = paragraph.text("context")

@@ -18,17 +18,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 
+from haystack_crossalign.data.formats.tables import parquet_records, tsv_records
 from haystack_crossalign.data.triplets import Triplet, normalised
-from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.compressed import plain_name
-from haystack_crossalign.files.reading import Source, TextFile, parse_json_object, unreadable
+from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.languages import normalise_language
 
+_COLUMNS = "query, passage, target, and target_language, target_query, id, group, language"
 _FORMATS = (".jsonl", ".tsv", ".parquet")
 
 
@@ -72,13 +73,13 @@ def _read_any(reader: _Reader) -> tuple[tuple[Triplet, ...], Source]:
     path = reader.path
     suffix = plain_name(path).suffix
     if suffix == ".parquet":
-        rows, source = _parquet_records(path)
+        rows, source = parquet_records(path)
         return reader.read(rows), source
     if suffix not in _FORMATS:
         raise InputError("unknown file format", source=path, seen=suffix, allowed=", ".join(_FORMATS))
     file = TextFile(path)
     if suffix == ".tsv":
-        return reader.read(_tsv_records(file, reader.needed)), file.source
+        return reader.read(tsv_records(file, reader.needed, _COLUMNS)), file.source
     triplets = reader.read(Record(parse_json_object(text, path, line), path, line) for line, text in file)
     return triplets, file.source
 
@@ -196,64 +197,6 @@ class _Reader:
         tag = record.language("target_language", self.targets[0] if self.targets else None)
         query = record.optional_text("target_query")
         return {tag: record.text("target")}, {tag: query} if query else {}
-
-
-def _tsv_records(file: TextFile, needed: Sequence[str]) -> Iterable[Record]:
-    header: list[str] | None = None
-    for line, text in file:
-        cells = text.split("\t")
-        if header is None:
-            header = [cell.strip() for cell in cells]
-            if len(set(header)) < len(header) or not set(needed) <= set(header):
-                raise InputError(
-                    "the first line must name the columns",
-                    source=file.path,
-                    line=line,
-                    seen=header,
-                    allowed="query, passage, target, and target_language, target_query, id, group, language",
-                )
-            continue
-        if len(cells) != len(header):
-            raise InputError(
-                "wrong number of columns",
-                source=file.path,
-                line=line,
-                seen=len(cells),
-                allowed=f"{len(header)}; no tab or line end in a cell, not in quotes either",
-            )
-        yield Record({name: _unquoted(cell) for name, cell in zip(header, cells, strict=True) if cell}, file.path, line)
-
-
-def _unquoted(cell: str) -> str:
-    """A cell without the quotes that pandas and spreadsheets put around one with quotes in it, doubling those.
-
-    TSV as such knows no quotes: a cell counts as quoted where all inner quotes come in pairs, and there are some.
-    """
-    inner = cell[1:-1]
-    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inner and '"' not in inner.replace('""', "")
-    return inner.replace('""', '"') if quoted else cell
-
-
-def _parquet_records(path: Path) -> tuple[list[Record], Source]:
-    try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        msg = f"{path}: Parquet needs the extra 'datasets': pip install 'haystack-crossalign[datasets]'"
-        raise ExternalError(msg) from error
-    source = _hashed(path)
-    try:
-        rows = parquet.read_table(path).to_pylist()
-    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"not a Parquet file, or one with text that is not UTF-8 ({error})", source=path) from error
-    return [Record(row, path, number) for number, row in enumerate(rows, start=1)], source
-
-
-def _hashed(path: Path) -> Source:
-    try:
-        with path.open("rb") as file:
-            return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
-    except OSError as error:
-        raise unreadable(path, error) from error
 
 
 def triplet_line(triplet: Triplet) -> str:

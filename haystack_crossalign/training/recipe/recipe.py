@@ -26,6 +26,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.precision import PRECISIONS
 from haystack_crossalign.training.recipe.sections import (
+    TRAINING_CORPORA,
     Distil,
     Evaluate,
     HeldOutPart,
@@ -73,6 +74,7 @@ class Recipe:
     :param seed: of everything that is drawn.
     :param name: name of the model in the card; null takes that of the output folder.
     :param folder: where relative paths start; not part of the recipe.
+    :param corpora: folder of the corpora, None where ``CROSSALIGN_DATA`` names it; likewise.
     :param origin: the file and its lines, for messages; likewise.
     """
 
@@ -101,6 +103,7 @@ class Recipe:
     seed: int = setting(whole(0, 2**32 - 1), 0)  # what numpy takes
     name: str | None = setting(optional(text()), None)
     folder: Path = field(default=Path(), compare=False, metadata={"hidden": True})
+    corpora: Path | None = field(default=None, compare=False, metadata={"hidden": True})
     origin: Settings | None = field(default=None, compare=False, repr=False, metadata={"hidden": True})
 
     def error(
@@ -130,7 +133,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain data: read again it gives the same recipe."""
         values = asdict(replace(self, origin=None))
-        del values["folder"], values["origin"]
+        del values["folder"], values["corpora"], values["origin"]
         return _plain(values)  # type: ignore[no-any-return]
 
     def public(self) -> dict[str, Any]:
@@ -143,15 +146,16 @@ class Recipe:
         return values
 
 
-def read_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+def read_recipe(path: Path | str, overrides: Sequence[str] = (), *, corpora: Path | None = None) -> Recipe:
     """Read a recipe.
 
     :param path: YAML file.
+    :param corpora: folder of the corpora; None takes that of ``CROSSALIGN_DATA``.
     :param overrides: ``key=value``, applied in order: ``optimiser.learning_rate=2e-5``, ``data.0.limit=100``.
     :raises InputError: for the first unknown key or value that is not allowed; names file, line and key.
     """
     path = Path(path)
-    return _recipe(read_yaml(path), overrides, path.parent)
+    return replace(_recipe(read_yaml(path), overrides, path.parent), corpora=corpora)
 
 
 def make_recipe(values: Mapping[str, Any], *, folder: Path | str = ".", overrides: Sequence[str] = ()) -> Recipe:
@@ -189,6 +193,15 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
     made = replace(
         made, model=replace(made.model, name=model_beside(made.model.name, folder)), folder=folder, origin=settings
     )
+    for place, source in enumerate(made.data):
+        if (source.path is None) == (source.corpus is None) or (source.corpus and source.format != "triplets"):
+            raise settings.error(
+                "a path with its format, or a corpus",
+                ("data", place),
+                ", ".join(name for name in ("path", "corpus", "format") if name in settings.values["data"][place])
+                or "neither",
+                "path: FILE, or corpus: one of " + ", ".join(TRAINING_CORPORA),
+            )
     if made.language in made.languages:
         raise settings.error(
             "the target languages hold the language of the queries", ("languages",), made.languages, "other languages"

@@ -19,9 +19,13 @@ from haystack_crossalign.config.rules import (
     text,
     whole,
 )
+from haystack_crossalign.data.corpora.registry import CORPORA
 
-FORMATS = ("triplets", "course_sections", "squad", "ntrex", "tico19")
-"""``triplets`` is any file of triplets; the others are corpora that triplets are built from."""
+TRAINING_CORPORA = tuple(name for name, corpus in CORPORA.items() if corpus.training)
+"""Corpora that triplets are built from."""
+
+FORMATS = ("triplets", *TRAINING_CORPORA)
+"""``triplets`` is any file of triplets; the others are those of the corpora."""
 
 ALIGNMENTS = ("jsd", "passage_nce")
 Z_FROM = ("before_normalization", "after_normalization")
@@ -90,10 +94,11 @@ class Start:
 
 @dataclass(frozen=True)
 class TrainSource:
-    """One file of training data.
+    """One file of training data, or a published corpus.
 
     :param path: the file; relative to the recipe.
-    :param format: ``triplets``, or the corpus it is.
+    :param corpus: name of a corpus in place of a path; ``CROSSALIGN_DATA`` says where the corpora lie.
+    :param format: of a file: ``triplets``, or that of a corpus.
     :param languages: target languages taken from it; null takes those of the recipe that it has.
     :param limit: at most this many triplets, drawn by the seed, of as many passages as there are.
     :param weight: how often each triplet is seen in an epoch; a broken part by a draw.
@@ -109,7 +114,8 @@ class TrainSource:
     :param licence: licence note for the model card.
     """
 
-    path: str = setting(text())
+    path: str | None = setting(optional(text()), None)
+    corpus: str | None = setting(optional(choice(*TRAINING_CORPORA)), None)
     format: str = setting(choice(*FORMATS), "triplets")
     languages: tuple[str, ...] | None = setting(optional(listed(language(), shortest=1)), None)
     limit: int | None = setting(optional(whole(1)), None)
@@ -121,6 +127,11 @@ class TrainSource:
     sentence_queries: int = setting(whole(0), 0)
     fit_repair: bool = setting(boolean(), True)
     licence: str | None = setting(optional(text()), None)
+
+    @property
+    def kind(self) -> str:
+        """How it is read: ``triplets``, or the name of a corpus."""
+        return self.corpus or self.format
 
 
 @dataclass(frozen=True)

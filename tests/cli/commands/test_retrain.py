@@ -20,6 +20,8 @@ from tiny_models import tiny_model_folder
 from haystack_crossalign.retrain.config import read_job
 from haystack_crossalign.retrain.outcome import outcome_schema
 from haystack_crossalign.training.recipe.recipe import read_recipe
+from haystack_crossalign.training.recipe.sections import TRAINING_CORPORA
+from haystack_crossalign.triplets.corpora import read_drop_list
 
 __all__ = ["tiny_model_folder"]
 
@@ -172,15 +174,25 @@ def test_the_example_configuration_is_read_and_names_every_part(examples: Path) 
     assert read_recipe(job.file(job.recipe or ""), job.overrides).languages == ("zh",)
 
 
-def test_the_recipes_are_read_and_name_data_that_is_there(examples: Path, shared_data: Path) -> None:
+def test_the_recipes_are_read_and_name_published_corpora(examples: Path) -> None:
     found = sorted((examples / "recipes").glob("*.yaml"))
     assert [path.stem for path in found] == [*sorted(LANGUAGES), "multilingual", "multilingual_linear"]
     for path in found:
         recipe = read_recipe(path)
         assert list(recipe.languages) == LANGUAGES.get(path.stem, ["zh", "ar", "es", "th", "vi"])
         for source in recipe.data:
-            assert (shared_data / "train" / Path(source.path).name).is_file()
-            assert "xquad." not in source.path
+            assert source.corpus in TRAINING_CORPORA
+            assert source.path is None
+            assert source.drop is None or (path.parent / source.drop).is_file()
+
+
+def test_the_drop_list_of_the_recipes_holds_every_question_of_xquad(examples: Path, shared_data: Path) -> None:
+    dropped = read_drop_list(examples / "recipes" / "overlap_with_xquad.json")
+    articles = json.loads((shared_data / "xquad" / "xquad.en.json").read_text(encoding="utf-8"))["data"]
+    ids = {one["id"] for article in articles for text in article["paragraphs"] for one in text["qas"]}
+    overlap = read_drop_list(shared_data / "train" / "drop_8gram_overlap_with_xquad.json")
+    assert len(ids) == 1190
+    assert ids <= dropped <= ids | overlap
 
 
 def test_the_kubernetes_job_fits_the_schema_of_kubernetes_and_the_exit_codes(examples: Path) -> None:

@@ -96,7 +96,7 @@ def test_an_override_leaves_the_rest_of_a_short_section_alone(recipe_file: Path)
 @pytest.mark.parametrize(
     ("before", "after", "line", "field", "allowed"),
     [
-        ("licence: CC0", "license: CC0", 6, "data.0.license", "path, format, languages"),
+        ("licence: CC0", "license: CC0", 6, "data.0.license", "path, corpus, format, languages"),
         ("learning_rate: 2e-5", "learning_rate: fast", 9, "optimiser.learning_rate", "a number, above 0"),
         ("weight: 0.5", "weight: 0", 7, "data.1.weight", "above 0"),
         ("start: repair", "start: repaired", 3, "start.kind", "base, repair"),
@@ -190,6 +190,22 @@ def test_the_choices_are_those_of_the_loss_and_of_the_corpora() -> None:
     assert get_args(Direction) == recipe_parts.DIRECTIONS
     assert get_args(NcePair) == recipe_parts.NCE_PAIRS
     assert set(recipe_parts.FORMATS) == {"triplets", *CORPORA}
+
+
+@pytest.mark.parametrize(
+    ("entry", "seen"),
+    [
+        ({}, "neither"),
+        ({"path": "a.jsonl", "corpus": "ntrex"}, "path, corpus"),
+        ({"corpus": "ntrex", "format": "ntrex"}, "corpus, format"),
+    ],
+)
+def test_data_are_a_file_or_a_corpus(entry: dict[str, str], seen: str) -> None:
+    with pytest.raises(InputError, match=r"data\[0\]|data\.0") as refused:
+        make_recipe({"model": "m", "languages": ["zh"], "data": [entry]})
+    assert f"seen: '{seen}'" in str(refused.value)
+    with pytest.raises(InputError, match=r"corpus.*ntrex, tico19"):
+        make_recipe({"model": "m", "languages": ["zh"], "data": [{"corpus": "xquad"}]})
 
 
 def test_recipes_of_different_folders_are_equal(recipe_file: Path) -> None:

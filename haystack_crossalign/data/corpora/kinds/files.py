@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.data.collection import JudgedCollection
-from haystack_crossalign.data.corpora.parallel import ParallelRow, ParallelText, parallel_collection
+from haystack_crossalign.data.corpora.kinds.parallel import ParallelRow, ParallelText, parallel_collection
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.languages import normalise_language

@@ -1,0 +1,167 @@
+"""The named corpora: where each is published, under which license, and where its files are looked for.
+
+A recipe or a command names a corpus; the folder that holds the corpora is named by the environment variable
+``CROSSALIGN_DATA`` or an option. Each corpus lies there as it is published, unpacked and with its own names of files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from haystack_crossalign.errors import InputError
+
+DATA_VARIABLE = "CROSSALIGN_DATA"
+"""Environment variable that names the folder of the corpora."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One published corpus.
+
+    :param title: its name in the literature.
+    :param address: where it is published.
+    :param license: its license, with what else its publishers ask.
+    :param places: names below the folder of the corpora, the first that exists is read; messages name the first. One
+        that ends with ``.jsonl`` is a file of JSON lines in place of the published files.
+    :param holds: what lies there, for messages.
+    :param training: whether triplets can be built from it; False for what is published for evaluation only.
+    :param judged: whether it can be read as a judged collection.
+    """
+
+    title: str
+    address: str
+    license: str
+    places: tuple[str, ...]
+    holds: str
+    training: bool = False
+    judged: bool = True
+
+
+CORPORA: Mapping[str, Corpus] = {
+    "ntrex": Corpus(
+        "NTREX-128",
+        "https://github.com/MicrosoftTranslator/NTREX",
+        "CC BY-SA 4.0",
+        ("NTREX", "ntrex.jsonl"),
+        "the repository: NTREX-128/newstest2019-ref.<code>.txt and DOCUMENT_IDS.tsv",
+        training=True,
+    ),
+    "tico19": Corpus(
+        "TICO-19",
+        "https://tico-19.github.io/data/tico19-testset.zip",
+        "CC0",
+        ("tico19-testset", "tico19.jsonl"),
+        "the unpacked archive: dev/dev.en-<code>.tsv and test/test.en-<code>.tsv",
+        training=True,
+    ),
+    "course_sections": Corpus(
+        "Microsoft course sections",
+        "https://github.com/microsoft (Security-101, AZD-for-beginners, edgeai-for-beginners)",
+        "MIT",
+        ("courses", "course_sections.jsonl"),
+        "a clone of each repository: Markdown, with translations/<language>/",
+        training=True,
+        judged=False,
+    ),
+    "squad": Corpus(
+        "SQuAD 1.1 with machine translations",
+        "https://rajpurkar.github.io/SQuAD-explorer and https://dl.fbaipublicfiles.com/MLQA/mlqa-translate-train.tar.gz",
+        "CC BY-SA 4.0",
+        ("squad", "squad.jsonl"),
+        "dev-v1.1.json and the unpacked folder mlqa-translate-train",
+        training=True,
+        judged=False,
+    ),
+    "flores": Corpus(
+        "FLORES+",
+        "https://huggingface.co/datasets/openlanguagedata/flores_plus",
+        "CC BY-SA 4.0, for evaluation only",
+        ("flores_plus", "flores200_dataset"),
+        "dev/ and devtest/ with <code>.jsonl or .parquet, or those of FLORES-200",
+    ),
+    "xquad": Corpus(
+        "XQuAD",
+        "https://github.com/google-deepmind/xquad",
+        "CC BY-SA 4.0",
+        ("xquad",),
+        "xquad.<language>.json",
+    ),
+    "mlqa": Corpus(
+        "MLQA",
+        "https://dl.fbaipublicfiles.com/MLQA/MLQA_V1.zip",
+        "CC BY-SA 3.0",
+        ("MLQA_V1",),
+        "dev/ and test/ with test-context-<language>-question-<language>.json",
+    ),
+    "belebele": Corpus(
+        "Belebele",
+        "https://dl.fbaipublicfiles.com/belebele/Belebele.zip",
+        "CC BY-SA 4.0",
+        ("Belebele", "belebele"),
+        "<code>.jsonl",
+    ),
+    "miracl": Corpus(
+        "MIRACL",
+        "https://huggingface.co/datasets/miracl/miracl and miracl/miracl-corpus",
+        "Apache-2.0",
+        ("miracl",),
+        "miracl-v1.0-<language>/ and, here or in miracl-corpus beside it, miracl-corpus-v1.0-<language>/",
+    ),
+    "mmarco": Corpus(
+        "mMARCO",
+        "https://huggingface.co/datasets/unicamp-dl/mmarco",
+        "Apache-2.0; MS MARCO is for non-commercial research",
+        ("mmarco",),
+        "data/google/collections/, data/google/queries/dev/ and data/qrels.dev.small.tsv",
+    ),
+}
+"""The corpora by the names that recipes and commands use."""
+
+
+def find_corpus(name: str, folder: Path | str | None = None) -> Path:
+    """The place of a corpus: a folder as published, or a file of JSON lines.
+
+    :param name: a key of `CORPORA`.
+    :param folder: the folder of the corpora; None takes that of ``CROSSALIGN_DATA``.
+    :raises InputError: for an unknown name, and where the corpus is missing: says what to get, under which license,
+        and where to put it.
+    """
+    corpus = named_corpus(name)
+    root = folder if folder is not None else os.environ.get(DATA_VARIABLE) or None
+    if root is not None:
+        for place in corpus.places:
+            found = Path(root) / place
+            if found.exists():
+                return found
+    target = Path("DIR" if root is None else root) / corpus.places[0]
+    raise InputError(
+        f"{corpus.title} is missing" if root is not None else f"no folder of corpora is named, for {corpus.title}",
+        source=target if root is not None else DATA_VARIABLE,
+        allowed=f"get it from {corpus.address} ({corpus.license}), put it at {target} ({corpus.holds})"
+        + (f", and set {DATA_VARIABLE}=DIR" if root is None else ""),
+    )
+
+
+def corpus_folder(name: str, data: Path | str | None = None) -> Path:
+    """The place of a corpus below a folder of corpora, or that folder itself where it is the corpus's own.
+
+    :param name: a key of `CORPORA`.
+    :param data: the folder of the corpora, or of this one; None takes ``CROSSALIGN_DATA``.
+    :raises InputError: see `find_corpus`; not for a folder that is named here and holds none of the corpus's places.
+    """
+    if data is None:
+        return find_corpus(name)
+    return next((path for place in named_corpus(name).places if (path := Path(data) / place).exists()), Path(data))
+
+
+def named_corpus(name: str) -> Corpus:
+    """The corpus of a name.
+
+    :raises InputError: for an unknown name.
+    """
+    if name not in CORPORA:
+        raise InputError("unknown corpus", field="corpus", seen=name, allowed=", ".join(CORPORA))
+    return CORPORA[name]

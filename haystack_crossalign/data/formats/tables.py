@@ -1,0 +1,83 @@
+"""Tables with named columns: tab-separated text and Parquet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.reading import Source, TextFile, unreadable
+from haystack_crossalign.files.records import Record
+
+
+def tsv_records(file: TextFile, needed: Sequence[str], columns: str | None = None) -> Iterator[Record]:
+    """The rows of a tab-separated file whose first line names the columns; empty cells are absent.
+
+    :param file: the file.
+    :param needed: columns that must be there.
+    :param columns: the columns allowed, in words; None for those that are needed.
+    :raises InputError: for a first line without these columns, and rows with another number of cells.
+    """
+    header: list[str] | None = None
+    for line, text in file:
+        cells = text.split("\t")
+        if header is None:
+            header = [cell.strip() for cell in cells]
+            if len(set(header)) < len(header) or not set(needed) <= set(header):
+                raise InputError(
+                    "the first line must name the columns",
+                    source=file.path,
+                    line=line,
+                    seen=header,
+                    allowed=columns or ", ".join(needed),
+                )
+            continue
+        if len(cells) != len(header):
+            raise InputError(
+                "wrong number of columns",
+                source=file.path,
+                line=line,
+                seen=len(cells),
+                allowed=f"{len(header)}; no tab or line end in a cell, not in quotes either",
+            )
+        yield Record({name: _unquoted(cell) for name, cell in zip(header, cells, strict=True) if cell}, file.path, line)
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quotes that pandas and spreadsheets put around one with quotes in it, doubling those.
+
+    TSV as such knows no quotes: a cell counts as quoted where all inner quotes come in pairs, and there are some.
+    """
+    inner = cell[1:-1]
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inner and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if quoted else cell
+
+
+def parquet_records(path: Path) -> tuple[list[Record], Source]:
+    """The rows of a Parquet file, and its name and hash.
+
+    :param path: the file.
+    :raises InputError: for a file that is not Parquet.
+    :raises ExternalError: without the extra ``datasets``.
+    """
+    try:
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        msg = f"{path}: Parquet needs the extra 'datasets': pip install 'haystack-crossalign[datasets]'"
+        raise ExternalError(msg) from error
+    source = _hashed(path)
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"not a Parquet file, or one with text that is not UTF-8 ({error})", source=path) from error
+    return [Record(row, path, number) for number, row in enumerate(rows, start=1)], source
+
+
+def _hashed(path: Path) -> Source:
+    try:
+        with path.open("rb") as file:
+            return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise unreadable(path, error) from error
