@@ -26,8 +26,10 @@ demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.
 demo-live: $(STAMP)  ## Start a real OpenSearch, load the sample as index prod and audit it.
 	$(BIN)/python tools/demo_live.py
 
-test-fast: $(STAMP)  ## Run the tests that need no server, no browser, no data and no real model.
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not server and not browser and not data and not model"
+FAST := not server and not browser and not data and not model and not training and not process
+
+test-fast: $(STAMP)  ## Run the tests that need no server, browser, data, real model, training or further process.
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "$(FAST)"
 
 test: $(STAMP)  ## Run all tests; says which were left out because this machine lacks what they need.
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile

@@ -49,6 +49,7 @@ def test_importing_registers_with_haystacks_allow_list_once_and_keeps_what_was_t
     assert kept == "mine.*,other,haystack_crossalign.*"
 
 
+@pytest.mark.process
 def test_a_pipeline_naming_a_component_loads_after_the_import_alone() -> None:
     pipeline = (
         "components: {auditor: {type: haystack_crossalign.components.language_bias_auditor.LanguageBiasAuditor, "

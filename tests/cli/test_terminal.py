@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["中文", "ประเทศไทย", "naïve café – …", "\x1b[2Jcleared\x9b31m", "\u202ereversed"]
 

@@ -224,6 +224,7 @@ def test_the_folder_gives_the_vectors_that_the_maps_give(tiny_model, tmp_path: P
                 np.testing.assert_allclose(again.encode(text), maps.apply(vector)[0], atol=2e-6)
 
 
+@pytest.mark.process
 def test_the_folder_loads_without_this_package(tiny_model, tmp_path: Path) -> None:
     write_repaired_model(tiny_model, of_model(tiny_model), tmp_path / "repaired")
     code = (

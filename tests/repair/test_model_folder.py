@@ -40,6 +40,7 @@ def test_the_folder_gives_the_vectors_that_the_matrix_gives(tiny_model, make_tex
         np.testing.assert_allclose(again.encode(texts, prompt_name=name), moved, atol=1e-6)
 
 
+@pytest.mark.process
 def test_the_folder_holds_stock_modules_and_loads_without_this_package(tiny_model, tmp_path: Path, repair) -> None:
     folder = tmp_path / "repaired"
     write_repaired_model(tiny_model, repair, folder)

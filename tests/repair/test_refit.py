@@ -21,6 +21,8 @@ from haystack_crossalign.training.outcome import TrainingOutcome
 from haystack_crossalign.training.recipe.recipe import make_recipe
 from haystack_crossalign.training.trainer import train
 
+pytestmark = pytest.mark.training
+
 START = {"kind": "repair", "strength": 1.0, "common_share": 0.0, "train_dense": False}
 TRIPLETS = made_triplets(40)
 

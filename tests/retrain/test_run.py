@@ -32,6 +32,8 @@ from haystack_crossalign.retrain.run import run_job
 from haystack_crossalign.retrain.store import ModelStore, version_name
 from haystack_crossalign.training.train_data import read_train_data
 
+pytestmark = pytest.mark.training
+
 WriteJob = Callable[..., Path]
 
 

@@ -22,6 +22,10 @@ MARKS = {
     "model": {"offline_model"},
 }
 
+# What says nothing new on a second version of the server: these tests send it the requests that the tests of
+# opensearch/ send to every version, and check what is made of the answers.
+ONE_VERSION = ("api/", "cli/", "opensearch/faults/", "pipelines/", "retrain/")
+
 
 def unit_of(test: str) -> str:
     """What goes to one process: tests of one version of the server, which each process would start again; what else
@@ -34,8 +38,20 @@ def unit_of(test: str) -> str:
     return versions[0] if versions else "opensearch" if file.startswith("opensearch/") else file
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs more than Python, and begin with what takes longest."""
+def says_nothing_new(test: str) -> bool:
+    """Whether a test asks an older version of the server what `ONE_VERSION` leaves to the newest.
+
+    :param test: its id.
+    """
+    return test.removeprefix("tests/").startswith(ONE_VERSION) and unit_of(test) in VERSIONS[1:]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what says nothing new, mark what needs more than Python, and begin with what takes longest."""
+    left_out = [item for item in items if says_nothing_new(item.nodeid)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not says_nothing_new(item.nodeid)]
     for item in items:
         for mark, fixtures in MARKS.items():
             if not fixtures.isdisjoint(getattr(item, "fixturenames", ())):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from scheduling import unit_of
+from scheduling import says_nothing_new, unit_of
 
 MODULE = """
 import os
@@ -42,6 +42,21 @@ def test_units_are_versions_of_the_server_other_servers_and_files(test: str, uni
     assert unit_of(test) == unit
 
 
+@pytest.mark.parametrize(
+    ("test", "left_out"),
+    [
+        ("tests/cli/commands/test_audit_index.py::test_a[2.19.1-no group]", True),
+        ("tests/cli/commands/test_audit_index.py::test_a[3.6.0-no group]", False),
+        ("tests/cli/commands/test_audit_index.py::test_a[external]", False),
+        ("tests/opensearch/exact/test_counting.py::test_a[cosine-2.19.1]", False),
+        ("tests/cli/test_secrets.py::test_a", False),
+    ],
+)
+def test_an_older_version_is_asked_what_depends_on_it(test: str, left_out: bool) -> None:
+    assert says_nothing_new(test) is left_out
+
+
+@pytest.mark.process
 def test_a_version_runs_in_one_process_whatever_the_file(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for name in ("test_a.py", "test_b.py"):

@@ -15,6 +15,8 @@ from requirements import require
 
 from haystack_crossalign.data.sample import sample_folder
 
+pytestmark = pytest.mark.server
+
 DEMO = Path(__file__).resolve().parents[2] / "tools" / "demo_live.py"
 
 

@@ -16,6 +16,8 @@ from opensearch_assembly import VERSIONS, SetupError, assemble, find_java
 from opensearch_server import OpenSearchServer
 from requirements import require
 
+pytestmark = pytest.mark.server
+
 TOOLS = Path(opensearch_assembly.__file__).parent
 
 

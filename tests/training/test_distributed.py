@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.training import CrossAlignLoss
+
+pytestmark = pytest.mark.training
 
 WORKER = Path(__file__).with_name("gather_worker.py")
 

@@ -65,6 +65,7 @@ def test_one_model_for_all_five(
     assert [float(one) for one in row[3][1:]] == [float(one) for one in own]
 
 
+@pytest.mark.process
 def test_the_results_page_is_what_the_figures_of_the_runs_give(project_root: Path, tmp_path: Path) -> None:
     folder = project_root / "benchmarks" / "results"
     shutil.copy(folder / "training.json", tmp_path)

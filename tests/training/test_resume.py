@@ -22,6 +22,8 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.stock_trainer import last_checkpoint
 from haystack_crossalign.training.trainer import train
 
+pytestmark = pytest.mark.training
+
 WORKER = Path(__file__).with_name("train_worker.py")
 COUNT = 36
 

@@ -18,6 +18,8 @@ from haystack_crossalign.training.outcome import TrainingOutcome, training_schem
 from haystack_crossalign.training.output_folder import locked_output
 from haystack_crossalign.training.trainer import train
 
+pytestmark = pytest.mark.training
+
 TOKENS = "0.model.embeddings.word_embeddings.weight"
 
 

@@ -223,6 +223,7 @@ def test_a_condition_may_name_a_measure_that_is_not_shown_by_default(crossalign:
     assert crossalign("audit", *files, "--fail-on", "Complete@7<100%", "--measures", "MRR").code == 0
 
 
+@pytest.mark.process
 def test_a_reader_that_goes_away_leaves_the_files_and_the_gate(parallel_files: Files, tmp_path: Path) -> None:
     documents, queries = parallel_files
     program = f"{sys.executable} -c 'from haystack_crossalign.cli.main import main; main()'"
@@ -252,6 +253,7 @@ def test_a_narrow_terminal_gets_lines_instead_of_cut_columns(
     assert max(map(len, done.out.splitlines())) <= 60
 
 
+@pytest.mark.process
 def test_no_color_means_plain_text(parallel_files: Files) -> None:
     documents, queries = parallel_files
     program = f'{sys.executable} -c "from haystack_crossalign.cli.main import main; main()"'

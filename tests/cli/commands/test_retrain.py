@@ -82,6 +82,7 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PATH": paths, "OMP_NUM_THREADS": "1"} | more
 
 
+@pytest.mark.training
 def test_the_command_of_the_cron_example_trains_and_publishes(examples: Path, job_folder: Path) -> None:
     lines = [line for line in (examples / "cron.example").read_text().splitlines() if line and not line.startswith("#")]
     assignments, (entry,) = lines[:-1], lines[-1:]
@@ -107,6 +108,7 @@ def test_the_command_of_the_cron_example_trains_and_publishes(examples: Path, jo
     assert data["held_out"]["triplets"] > 0
 
 
+@pytest.mark.training
 def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folder: Path, tmp_path: Path) -> None:
     """srun and scontrol are stand-ins on one host, and accelerate one that keeps what would need GPUs."""
     tools = tmp_path / "tools"
@@ -138,6 +140,7 @@ def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folde
     assert "cpus 16\n" in called
 
 
+@pytest.mark.training
 def test_exit_codes_and_outcomes_for_schedulers(crossalign: Any, job_folder: Path) -> None:
     from haystack_crossalign.retrain.store import ModelStore
 

@@ -11,6 +11,8 @@ from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_model_folder
 from training_runs import made_recipe, made_triplets
 
+pytestmark = pytest.mark.training
+
 __all__ = ["tiny_model_folder"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -123,8 +124,8 @@ def test_pairs_are_mined_with_a_real_model(
 
 
 def test_the_options_of_mining_have_the_defaults_of_the_library() -> None:
-    assert command.mine.__defaults__ is not None
-    assert {NEIGHBOURS, THRESHOLD} <= {each for each in command.mine.__defaults__ if isinstance(each, int | float)}
+    defaults = {name: one.default for name, one in inspect.signature(command.mine).parameters.items()}
+    assert (defaults["neighbours"], defaults["threshold"]) == (NEIGHBOURS, THRESHOLD)
 
 
 def test_pairs_are_translated_over_http_after_an_estimate(

@@ -243,6 +243,7 @@ def test_a_password_beyond_latin_1_logs_in_to_a_real_server(secure_opensearch: A
         client.close()
 
 
+@pytest.mark.server
 def test_a_real_server_that_demands_a_client_certificate_knows_its_owner_by_it() -> None:
     from opensearch_server import OpenSearchServer
 

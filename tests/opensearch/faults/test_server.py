@@ -16,6 +16,8 @@ from requirements import require
 
 from haystack_crossalign.opensearch.connection.client import Patience
 
+pytestmark = pytest.mark.server
+
 NAME = "bench-server"
 
 
