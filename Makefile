@@ -6,18 +6,22 @@ STAMP := $(VENV)/.installed
 # Processes that run tests, each about 5 GB of memory; servers of one version run in one of them.
 JOBS ?= 2
 
-.PHONY: setup demo demo-live test test-fast lint types check opensearch benchmarks clean help
+.PHONY: native setup demo demo-live test test-fast lint types check opensearch benchmarks clean help
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(wildcard native/src/*) native/CMakeLists.txt native/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets,train,lora,aws]' --group dev
+	tools/build_native.sh $(BIN)/python
 	@touch $@
 
-setup:  ## Install what the tests need besides Python (Debian): Chromium, Maven, a JDK, OpenSSL.
+native: $(STAMP)  ## Build again what counts exact ranks with 8-bit products (C++17).
+	tools/build_native.sh $(BIN)/python
+
+setup:  ## Install what the tests need besides Python (Debian): Chromium, Maven, a JDK, OpenSSL, a C++ compiler.
 	tools/setup_debian.sh
 
 demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.

@@ -10,6 +10,7 @@ need chromedriver chromium-driver
 need mvn maven
 need java openjdk-17-jre-headless
 need openssl openssl
+need c++ g++
 if [ ${#missing[@]} -gt 0 ]; then
   echo "== Debian's packages: ${missing[*]}"
   $sudo apt-get update -q >/dev/null

@@ -151,11 +151,21 @@ class QueryOperand:
         centre_length: float,
     ) -> NDArray[np.float64]:
         longest = spread.longest
-        centring = _FLOAT32 * (2 * self.length + self._centre_length) * longest  # q - k and d - m rounded to float32
+        share, fixed = self.centring_error(centre_length)
         sums = split * spread.term + 1.01 * gamma * (lengths * longest + spread.term)
-        double = (self.dim + 2) * 2.0**-52 * (self.length + self._centre_length) * (2 * centre_length + longest)
-        bound: NDArray[np.float64] = 1.01 * (inputs + centring + sums + double) + _TINY**1.5
+        bound: NDArray[np.float64] = 1.01 * (inputs + sums) + share * longest + fixed
         return bound
+
+    def centring_error(self, centre_length: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Error of q'.d' + k.d' + q.m against q.d, from q', d' in float32 and sums in float64: float64 [Q] each.
+
+        The error is at most the first times the length of d', plus the second.
+
+        :param centre_length: length of the documents' centre m.
+        """
+        double = 1.01 * (self.dim + 2) * 2.0**-52 * (self.length + self._centre_length)
+        rounded = 1.01 * _FLOAT32 * (2 * self.length + self._centre_length)  # q - k and d - m
+        return rounded + double, double * 2 * centre_length + _TINY**1.5
 
     def near(
         self,

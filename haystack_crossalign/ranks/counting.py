@@ -22,7 +22,7 @@ _Near = tuple[NDArray[np.int64], NDArray[np.int64], _Bits]
 _TILE_ROWS = 2040
 _TILE_BYTES = _TILE_ROWS * 1024
 
-_PENDING = 1 << 16
+PENDING = 1 << 16
 """Documents whose exact scores are put off, to be computed many at a time."""
 
 _FEW = 0.01
@@ -113,7 +113,7 @@ class Counter:
         scratch = _Scratch(self._largest, self._operand)
         for block in blocks:
             self._count_block(block, scratch, counts)
-            if scratch.close.documents > _PENDING:
+            if scratch.close.documents > PENDING:
                 self._count_close(scratch.close, counts)
         self._count_close(scratch.close, counts)
         return counts
@@ -197,7 +197,7 @@ class Counter:
             first += count
         return np.empty(0) if scores is None else scores
 
-    def _count_close(self, close: _Close, counts: Counts) -> None:
+    def _count_close(self, close: OpenPairs, counts: Counts) -> None:
         """Compare by exact score and order of ties."""
         targets = self._targets
         queries = counts.greater.shape[2]
@@ -217,7 +217,7 @@ class Counter:
                 counts.ahead[language, r] += np.bincount(query[ahead], minlength=queries)
 
 
-class _Close:
+class OpenPairs:
     """Pairs of versions and queries that only exact scores can tell apart, collected over the blocks of a language."""
 
     def __init__(self) -> None:
@@ -286,7 +286,7 @@ class _Scratch:
         cells = max(rows * 64, min(_TILE_BYTES // operand.dtype.itemsize, rows * operand.width))
         self._values = torch.empty(cells, dtype=operand.dtype)
         self._masks = np.empty((3, cells), dtype=np.bool_)
-        self.close = _Close()
+        self.close = OpenPairs()
         self._language = -1
         self._limits: _Limits | None = None
 

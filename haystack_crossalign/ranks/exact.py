@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +15,7 @@ from haystack_crossalign.ranks.blocks import cut_pool
 from haystack_crossalign.ranks.bounds import QueryOperand, centre_of
 from haystack_crossalign.ranks.counting import Counter, Counts, Targets
 from haystack_crossalign.ranks.distances import DistanceScorer, count_by_distance
+from haystack_crossalign.ranks.int8 import Int8Counter, counts_by_int8
 from haystack_crossalign.ranks.scores import PairScorer, comparable_vectors
 from haystack_crossalign.ranks.similarity import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.ranks.table import ABSENT, RankTable
@@ -48,9 +51,9 @@ def exact_ranks(
 
     A version scores as its best document.
     rank = 1 + versions with a greater score + versions with an equal score that come first in the order of ties. A fast
-    product (bf16 where the processor has it, else float32) decides every pair outside its error bound of a threshold;
-    the rest is scored exactly; by distance every pair is. So the result does not depend on precision, threads or block
-    size.
+    product (of 8-bit digits, bf16 or float32, by what the machine has) decides every pair outside its error bound of a
+    threshold; the rest is scored exactly; by distance every pair is. So the result does not depend on precision,
+    threads or block size.
 
     :param queries: float32 [Q, dim].
     :param documents: float32 [N, dim].
@@ -64,7 +67,7 @@ def exact_ranks(
     :param versions: int [N], version of each document, 0 to V - 1, or None where each document is one. All documents
         of a version have one language.
     :param similarity: what the score is.
-    :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
+    :param precision: ``"auto"``, ``"int8"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
     :param top_language: whether to find the language at rank 1, which takes another pass unless each query has a
         relevant version there.
     :raises InputError: for vectors that are zero or no numbers, and arrays that do not fit each other.
@@ -73,12 +76,12 @@ def exact_ranks(
     pool = _Pool(document_vectors, document_languages, languages, tie_order, versions)
     query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
     wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
-    dtype = torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
+    product = _Product.chosen(precision, query_vectors.shape[1], wanted.shape[1])
 
     parts = [slice(start, start + _GROUP) for start in range(0, len(query_vectors), _GROUP)]
     with full_float32_products(), one_core_each() as threads, torch.inference_mode():
         counted = [
-            _count(query_vectors[part], wanted[part], pool, len(languages), similarity, dtype, threads)
+            _count(query_vectors[part], wanted[part], pool, len(languages), similarity, product, threads)
             for part in parts
         ]
     greater, ahead, tied = (
@@ -117,6 +120,29 @@ def exact_ranks(
         higher=by_language(greater) if has_ties else None,
         tied=tied_versions,
     )
+
+
+@dataclass(frozen=True)
+class _Product:
+    """The fast product that decides most pairs."""
+
+    counter: type[Counter]
+    dtype: torch.dtype
+
+    @classmethod
+    def chosen(cls, precision: str, dim: int, targets: int) -> _Product:
+        """The one that was asked for; by ``"auto"`` the fastest that this machine has."""
+        if precision == "int8" and not counts_by_int8(dim, targets):
+            raise InputError(
+                "8-bit products need the package haystack-crossalign-native and AVX512-VNNI",
+                field="precision",
+                seen=precision,
+                allowed="auto, bf16, fp32",
+            )
+        other = "auto" if precision == "int8" else precision
+        dtype = torch.bfloat16 if resolve_precision(other) == "bf16" else torch.float32
+        digits = precision == "int8" or (precision == "auto" and counts_by_int8(dim, targets))
+        return cls(Int8Counter if digits else Counter, dtype)
 
 
 class _Pool:
@@ -173,7 +199,7 @@ def _count(
     pool: _Pool,
     languages: int,
     similarity: Similarity,
-    dtype: torch.dtype,
+    product: _Product,
     threads: int,
 ) -> Counts:
     total = Counts.zero(languages, wanted.shape[1], len(queries))
@@ -187,10 +213,10 @@ def _count(
     order = _by_depth(queries, pool.vectors, targets)
     queries = queries[torch.from_numpy(order)]
     codes = sorted({block.language for block in blocks})
-    counter = Counter(
+    counter = product.counter(
         documents=pool.vectors,
         scorer=PairScorer(queries),
-        operand=QueryOperand(queries, dtype),
+        operand=QueryOperand(queries, product.dtype),
         targets=targets.reordered(order),
         tie_order=pool.tie_order,
         centres={code: centre_of(pool.vectors, np.flatnonzero(pool.languages == code)) for code in codes},
@@ -251,16 +277,16 @@ class _TopSearch:
             2,
             tie_order=pool.tie_order,
             similarity=self._similarity,
-            precision=self._precision,
+            precision="auto" if self._precision == "int8" else self._precision,
         )
         equals = np.zeros((len(queries), self._languages), dtype=np.int64)
         shared = np.flatnonzero(scores[:, 0] == scores[:, -1]) if scores.shape[1] > 1 else np.empty(0, dtype=np.int64)
         if len(shared):
-            dtype = torch.bfloat16 if resolve_precision(self._precision) == "bf16" else torch.float32
             wanted = pool.versions[indices[shared, :1]].astype(np.int64)
+            product = _Product.chosen(self._precision, queries.shape[1], 1)
             with full_float32_products(), one_core_each() as threads, torch.inference_mode():
                 counts = _count(
-                    queries[torch.from_numpy(shared)], wanted, pool, self._languages, self._similarity, dtype, threads
+                    queries[torch.from_numpy(shared)], wanted, pool, self._languages, self._similarity, product, threads
                 )
             equals[shared] = counts.tied[:, 0].T
         return pool.languages[indices[:, 0]], equals

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from requirements import require
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks import ABSENT, SIMILARITIES, exact_ranks
@@ -14,7 +15,13 @@ from haystack_crossalign.ranks import blocks as blocks_module
 from haystack_crossalign.ranks import counting as counting_module
 from haystack_crossalign.ranks import distances as distances_module
 
-PRECISIONS = ("bf16", "fp32")
+PRECISIONS = ("int8", "bf16", "fp32")
+
+
+@pytest.fixture(autouse=True)
+def _native_where_asked_for(request):
+    if getattr(request.node, "callspec", None) and request.node.callspec.params.get("precision") == "int8":
+        require("native")
 
 
 def _arguments(queries, documents, relevant, **changes):
@@ -124,7 +131,8 @@ def _pools(draw):
 
 
 @settings(deadline=None, max_examples=150)
-@given(pool=_pools(), precision=st.sampled_from(PRECISIONS))
+@pytest.mark.parametrize("precision", PRECISIONS)
+@given(pool=_pools())
 def test_equal_to_the_slow_definition_with_ties_chunks_languages_and_padding(
     pool, precision, slow_ranks, assert_same_ranks
 ):
@@ -188,7 +196,8 @@ KINDS = (
 
 
 @pytest.mark.parametrize(
-    ("similarity", "precision"), [("dot", "bf16"), ("dot", "fp32"), ("cosine", "bf16"), ("euclidean", "fp32")]
+    ("similarity", "precision"),
+    [("dot", "int8"), ("dot", "bf16"), ("dot", "fp32"), ("cosine", "int8"), ("cosine", "bf16"), ("euclidean", "fp32")],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_exact_where_rounding_matters_most(kind, similarity, precision, slow_ranks, assert_same_ranks):
@@ -251,7 +260,7 @@ def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, similarity,
         monkeypatch.setattr(counting_module, "_TILE_ROWS", tile)
         monkeypatch.setattr(counting_module, "_TILE_BYTES", tile * 128)
         monkeypatch.setattr(counting_module, "_FEW", few)
-        monkeypatch.setattr(counting_module, "_PENDING", pending)
+        monkeypatch.setattr(counting_module, "PENDING", pending)
         monkeypatch.setattr(sys.modules[exact_ranks.__module__], "_GROUP", group)
         monkeypatch.setattr(distances_module, "_QUERIES", group)
         monkeypatch.setattr(distances_module, "_ROWS", rows)
@@ -316,5 +325,5 @@ def test_bad_input_is_named(changes, message):
 
 
 def test_an_unknown_precision_is_named():
-    with pytest.raises(InputError, match="unknown precision; seen: 'int8'; allowed: auto, bf16, fp32"):
-        exact_ranks(**_arguments([[1, 0]], [[1, 0]], [[0]]), precision="int8")
+    with pytest.raises(InputError, match="unknown precision; seen: 'fp16'; allowed: auto, bf16, fp32"):
+        exact_ranks(**_arguments([[1, 0]], [[1, 0]], [[0]]), precision="fp16")

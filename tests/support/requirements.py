@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from opensearch_assembly import VERSIONS, SetupError, find_java
 
+from haystack_crossalign.ranks.int8 import native_library
+
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_DATA = Path(os.environ.get("CROSSALIGN_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
@@ -31,12 +33,14 @@ class Requirement:
     :param advice: how to get it.
     :param missing: says what is missing, or None where everything is there.
     :param switch: environment variable that leaves these tests out when it is 1, if there is one.
+    :param impossible: says what no installation can mend, if there is such a thing: no failure with ``CI=true``.
     """
 
     title: str
     advice: str
     missing: Callable[[], str | None]
     switch: str | None = None
+    impossible: Callable[[], str | None] = lambda: None
 
 
 def docker_answers() -> bool:
@@ -72,6 +76,16 @@ def _missing_data() -> str | None:
     return None
 
 
+def _missing_native() -> str | None:
+    return None if native_library() is not None else "the package haystack-crossalign-native is not installed"
+
+
+def _impossible_native() -> str | None:
+    flags = Path("/proc/cpuinfo")
+    known = flags.read_text().split() if flags.exists() else []
+    return None if "avx512_vnni" in known else "this processor has no AVX512-VNNI"
+
+
 def browser() -> str | None:
     """Path of a Chromium, if there is one."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -95,6 +109,12 @@ REQUIREMENTS = {
         "set CROSSALIGN_SHARED_DATA to a folder laid out as CONTRIBUTING.md says",
         _missing_data,
     ),
+    "native": Requirement(
+        "8-bit products",
+        "a C++17 compiler, then `make native`",
+        _missing_native,
+        impossible=_impossible_native,
+    ),
 }
 
 
@@ -110,6 +130,9 @@ def require(name: str) -> None:
     if lack is None:
         return
     message = f"needs {requirement.title}: {lack}"
+    impossible = requirement.impossible()
+    if impossible is not None:
+        pytest.skip(f"needs {requirement.title}: {impossible}")
     if os.environ.get("CI") == "true":
         pytest.fail(f"{message}. To be installed: {requirement.advice}", pytrace=False)
     pytest.skip(message)

@@ -1,0 +1,196 @@
+"""Counting by 8-bit products, where the optional package haystack-crossalign-native and the processor allow it.
+
+A centered row x is written as x = s (a + b / 254) + c with a scale s of its own and digits a and b in -127 ... 127.
+The product of two rows of digits is an integer and exact, so all that is lost is what the digits left out. With
+r = x - s a and Cauchy-Schwarz,
+
+    |q'.d' - s_q s_d <a_q, a_d>|  <=  |r_q| |d'| + |q' - r_q| |r_d|
+
+since q'.d' = (q' - r_q).(d' - r_d) + r_q.d' + (q' - r_q).r_d, with every length as measured and rounded up: a bound of
+each pair, not of the block. What lies within it of a threshold is summed again with both digits (bounds about 254 times
+smaller), and what is open even then is scored exactly, as after any other product. So the ranks are those of the
+definition. q' and d' are as in `haystack_crossalign.ranks.bounds`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haystack_crossalign.ranks.blocks import Block
+from haystack_crossalign.ranks.counting import PENDING, Counter, Counts, OpenPairs
+
+_INTERFACE = 1
+_PANEL = 48
+_MOST_TARGETS = 64
+_MOST_DIMENSIONS = 16384
+"""Beyond that a sum of 8-bit products could leave 32 bits."""
+
+_ROOM = 1 << 18
+"""Open pairs that fit one call; where they do not, fewer documents are counted at a time."""
+
+_STEPS = 2.0**-21
+"""Thresholds are compared in float32: the share of themselves by which they are moved apart."""
+
+_LEAST = 2.0**-120
+
+
+@cache
+def native_library() -> ctypes.CDLL | None:
+    """The compiled library, or None where it is not installed, is of another version or lacks the instructions."""
+    try:
+        library = ctypes.CDLL(str(import_module("haystack_crossalign_native").LIBRARY))
+        if library.crossalign_interface() != _INTERFACE or not library.crossalign_supported():
+            return None
+    except (ImportError, OSError, AttributeError):
+        return None
+    pointer, wide, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    library.crossalign_queries.restype = pointer
+    library.crossalign_queries.argtypes = [pointer, pointer, number, number]
+    library.crossalign_free.restype = None
+    library.crossalign_free.argtypes = [pointer]
+    library.crossalign_count.restype = wide
+    library.crossalign_count.argtypes = [
+        *(pointer, pointer, wide, number, pointer, pointer, pointer, pointer, number, pointer, wide),
+        *(pointer, pointer, pointer, wide),
+    ]  # fmt: skip
+    return library
+
+
+def counts_by_int8(dim: int, targets: int) -> bool:
+    """Whether 8-bit products can count here.
+
+    :param dim: dimension of the vectors.
+    :param targets: most relevant versions of a query.
+    """
+    return dim <= _MOST_DIMENSIONS and targets <= _MOST_TARGETS and native_library() is not None
+
+
+@dataclass(frozen=True, eq=False)
+class _Thresholds:
+    """What results of 8-bit products are compared with in one language: float32 [R, width] each, and [width].
+
+    :param lower: results below are certainly less than the score; +inf where there is none.
+    :param upper: results from here on are certainly greater.
+    :param rounding: error of centering, as a share of the length of d'.
+    """
+
+    lower: NDArray[np.float32]
+    upper: NDArray[np.float32]
+    rounding: NDArray[np.float32]
+
+
+class Int8Counter(Counter):
+    """A `Counter` whose fast product is of 8-bit digits; blocks of versions in several chunks take the other product.
+
+    :raises MemoryError: the library has none left.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        library = native_library()
+        assert library is not None, "see counts_by_int8"  # noqa: S101
+        operand = self._operand
+        self._library = library
+        self._width = -(-operand.count // _PANEL) * _PANEL
+        centred, centre = (np.ascontiguousarray(part.numpy()) for part in (operand.centred, operand.centre))
+        self._queries = library.crossalign_queries(centred.ctypes.data, centre.ctypes.data, operand.count, operand.dim)
+        if not self._queries:
+            raise MemoryError
+        self._thresholds = {code: self._of_language(code) for code in self._centres}
+
+    def __del__(self) -> None:
+        if getattr(self, "_queries", None):
+            self._library.crossalign_free(self._queries)
+
+    def count(self, blocks: Iterator[Block]) -> Counts:
+        """Count over blocks, with memory for open pairs of its own."""
+        counts = Counts.zero(self._languages, *self._targets.scores.shape)
+        room, close = _Room(max(_ROOM, self._operand.count)), OpenPairs()
+        chunked = []
+        for block in blocks:
+            if len(block.slabs) > 1:
+                chunked.append(block)
+                continue
+            self._count_digits(block, room, close, counts)
+            if close.documents > PENDING:
+                self._count_close(close, counts)
+        self._count_close(close, counts)
+        if chunked:
+            counts.add(super().count(iter(chunked)))
+        return counts
+
+    def _of_language(self, code: int) -> _Thresholds:
+        operand, centre_length = self._operand, self._centre_lengths[code]
+        offsets, scores = self._offsets[code], self._targets.scores
+        share, fixed = operand.centring_error(centre_length)
+        lower, upper = operand.score_bounds(scores, offsets, fixed)
+        filled = np.full((2, len(scores), self._width), np.inf, dtype=np.float32)
+        for place, (values, sign) in enumerate(((lower, -1), (upper, 1))):
+            known = np.where(np.isposinf(values), 0.0, values)
+            moved = _outward(known + sign * (_STEPS * np.abs(known) + _LEAST), sign)
+            np.copyto(filled[place, :, : operand.count], moved, where=~np.isposinf(values))
+        rounding = np.zeros(self._width, dtype=np.float32)
+        rounding[: operand.count] = _outward(share, 1)
+        return _Thresholds(filled[0], filled[1], rounding)
+
+    def _count_digits(self, block: Block, room: _Room, close: OpenPairs, counts: Counts) -> None:
+        first, last = int(block.documents[0]), int(block.documents[-1])
+        if last - first == len(block.documents) - 1 and bool((np.diff(block.documents) == 1).all()):
+            vectors = self._documents[first : last + 1].numpy()
+        else:
+            vectors = torch.index_select(self._documents, 0, torch.from_numpy(block.documents)).numpy()
+        limits, centre = self._thresholds[block.language], np.ascontiguousarray(self._centres[block.language].numpy())
+        greater = counts.greater[block.language]
+        start, rows = 0, len(vectors)
+        while start < len(vectors):
+            rows = min(rows, len(vectors) - start)
+            part = vectors[start : start + rows]
+            found = self._library.crossalign_count(
+                self._queries, part.ctypes.data, part.strides[0] // part.itemsize, rows, centre.ctypes.data,
+                limits.lower.ctypes.data, limits.upper.ctypes.data, limits.rounding.ctypes.data, len(greater),
+                greater.ctypes.data, greater.strides[0] // greater.itemsize,
+                room.document.ctypes.data, room.query.ctypes.data, room.targets.ctypes.data, len(room.query),
+            )  # fmt: skip
+            if found < 0:
+                raise MemoryError
+            if found > len(room.query):
+                rows = max(1, rows // 2)  # one document has no more pairs than there are queries, which fit
+                continue
+            if found:
+                version, query, undecided = room.listed(found, len(greater))
+                close.add(block, version + start, query, undecided)
+            start += rows
+
+
+class _Room:
+    """Memory for open pairs."""
+
+    def __init__(self, pairs: int) -> None:
+        self.document = np.empty(pairs, dtype=np.int32)
+        self.query = np.empty(pairs, dtype=np.int32)
+        self.targets = np.empty(pairs, dtype=np.uint64)
+
+    def listed(self, found: int, targets: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Documents, ascending, and queries, int64 [pairs], and what is open of them, bool [R, pairs]."""
+        order = np.argsort(self.document[:found], kind="stable")
+        bits = self.targets[:found][order]
+        undecided = np.stack([(bits >> np.uint64(r)) & np.uint64(1) for r in range(targets)]).astype(np.bool_)
+        return self.document[:found][order].astype(np.int64), self.query[:found][order].astype(np.int64), undecided
+
+
+def _outward(values: NDArray[np.float64], sign: int) -> NDArray[np.float32]:
+    """The nearest float32 that is not below (sign 1) or not above (-1) each value."""
+    near = values.astype(np.float32)
+    wide = near.astype(np.float64)
+    beyond = wide < values if sign > 0 else wide > values
+    rounded: NDArray[np.float32] = np.where(beyond, np.nextafter(near, np.float32(sign * np.inf)), near)
+    return rounded
