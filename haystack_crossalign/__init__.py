@@ -20,7 +20,17 @@ from haystack_crossalign._version import __version__
 
 if TYPE_CHECKING:
     from haystack_crossalign import audit, components, data, measures, opensearch, ranks, repair, report, training
-    from haystack_crossalign.api import audit_collection, audit_run, repair_model, train_model, upgrade_index
+    from haystack_crossalign.api import (
+        IndexRequest,
+        Measured,
+        ModelOptions,
+        audit_collection,
+        audit_index,
+        audit_run,
+        repair_model,
+        train_model,
+        upgrade_index,
+    )
     from haystack_crossalign.audit.compare import Comparison, compare_results
     from haystack_crossalign.audit.result import AuditResult, read_result
     from haystack_crossalign.data.collection import JudgedCollection
@@ -37,11 +47,15 @@ __all__ = [
     "CrossAlignError",
     "Encoder",
     "ExternalError",
+    "IndexRequest",
     "InputError",
     "JudgedCollection",
+    "Measured",
+    "ModelOptions",
     "__version__",
     "audit",
     "audit_collection",
+    "audit_index",
     "audit_run",
     "compare_results",
     "components",
@@ -70,10 +84,14 @@ __getattr__, __dir__ = lazy_names(
         "CrossAlignError": "errors",
         "Encoder": "models.encoder",
         "ExternalError": "errors",
+        "IndexRequest": "api.requests",
         "InputError": "errors",
         "JudgedCollection": "data.collection",
+        "Measured": "api.requests",
+        "ModelOptions": "api.requests",
         "audit": "",
         "audit_collection": "api.collection",
+        "audit_index": "api.index",
         "audit_run": "api.collection",
         "compare_results": "audit.compare",
         "components": "",

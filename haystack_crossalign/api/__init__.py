@@ -12,15 +12,18 @@ from haystack_crossalign._lazy import lazy_names
 
 if TYPE_CHECKING:
     from haystack_crossalign.api.collection import audit_collection, audit_run
+    from haystack_crossalign.api.index import audit_index
     from haystack_crossalign.api.models import repair_model, train_model
-    from haystack_crossalign.api.requests import FilesRequest, IndexRequest, ModelOptions
+    from haystack_crossalign.api.requests import FilesRequest, IndexRequest, Measured, ModelOptions
     from haystack_crossalign.api.upgrade import upgrade_index
 
 __all__ = [
     "FilesRequest",
     "IndexRequest",
+    "Measured",
     "ModelOptions",
     "audit_collection",
+    "audit_index",
     "audit_run",
     "repair_model",
     "train_model",
@@ -32,8 +35,10 @@ __getattr__, __dir__ = lazy_names(
     {
         "FilesRequest": "requests",
         "IndexRequest": "requests",
+        "Measured": "requests",
         "ModelOptions": "requests",
         "audit_collection": "collection",
+        "audit_index": "index",
         "audit_run": "collection",
         "repair_model": "models",
         "train_model": "models",

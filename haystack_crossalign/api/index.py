@@ -14,6 +14,7 @@ from haystack_crossalign.api.requests import IndexRequest
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.audit.scenarios import Scenario
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.opensearch.audit.plan import Plan
 from haystack_crossalign.opensearch.audit.run import FinishedAudit, IndexAudit
@@ -41,6 +42,9 @@ def audit_index(request: IndexRequest, *, progress: Progress | None = None) -> A
         one, from which ``resume`` goes on.
     """
     request.check()
+    for name in ("hosts", "index"):
+        if not getattr(request.settings, name):
+            raise InputError("not given", field=f"settings.{name}", allowed="LiveSettings(hosts=(URL,), index=NAME)")
     client = open_client(request.settings, os.environ)
     for note in client.notes:
         warnings.warn(note, stacklevel=2)

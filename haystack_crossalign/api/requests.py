@@ -221,6 +221,12 @@ class _Judged:
     measured: Measured = field(default_factory=Measured)
     model: ModelOptions = field(default_factory=ModelOptions)
 
+    def __post_init__(self) -> None:
+        """Take names of files for paths, as programs write them."""
+        for entry in fields(self):
+            if "Path" in str(entry.type) and isinstance(value := getattr(self, entry.name), str):
+                object.__setattr__(self, entry.name, Path(value))
+
     @property
     def _described(self) -> dict[str, Any]:
         return {

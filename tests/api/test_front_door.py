@@ -15,7 +15,7 @@ import haystack_crossalign as ca
 from haystack_crossalign.data.sample import sample_folder
 
 FACES = ("audit", "components", "data", "measures", "opensearch", "ranks", "repair", "report", "training")
-EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```\n", re.DOTALL)
+EXAMPLE = re.compile(r"(?<!<!-- on a server -->\n)```python\n(?P<code>.*?)```\n", re.DOTALL)
 
 
 @pytest.fixture
@@ -41,10 +41,11 @@ def test_the_front_door_offers_these_names() -> None:
     assert set(dir(ca)) == set(ca.__all__) - {"__version__"}
     assert set(dir(ca)) == {
         *FACES,
-        *("audit_collection", "audit_run", "compare_results", "repair_model", "train_model"),
+        *("audit_collection", "audit_index", "audit_run", "compare_results", "repair_model", "train_model"),
         "upgrade_index",
         *("read_beir", "read_belebele", "read_collection", "read_result", "read_xquad"),
         *("AuditResult", "Comparison", "Encoder", "JudgedCollection"),
+        *("IndexRequest", "Measured", "ModelOptions"),
         *("CrossAlignError", "ExternalError", "InputError"),
     }
 
