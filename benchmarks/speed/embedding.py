@@ -68,7 +68,7 @@ def main() -> None:
     precisions = ("bf16", "fp32") if supports_fast_bf16() else ("fp32",)
     contestants = {
         precision: CrossAlignDocumentEmbedder(
-            model=OFFLINE_MODELS[0], precision=precision, progress_bar=False, device=CPU
+            model=OFFLINE_MODELS[0], compute_precision=precision, progress_bar=False, device=CPU
         )
         for precision in precisions
     }

@@ -10,7 +10,7 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.utils import ComponentDevice, Secret
 
-from haystack_crossalign.components.encoding import make_encoder, progress
+from haystack_crossalign.components.encoding import EncoderOptions, progress, refuse_stock_values, renamed
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import DEFAULT_MODEL
 
@@ -18,6 +18,8 @@ from haystack_crossalign.models.names import DEFAULT_MODEL
 @component
 class CrossAlignDocumentEmbedder:
     """Embeds documents; a drop-in for ``SentenceTransformersDocumentEmbedder``.
+
+    Every parameter of that one is taken, or refused by a message that says what to use instead.
 
     It puts the model's own document prompt in front of each text (E5 models need ``passage: ``), normalises as the
     model says, computes in bf16 where the processor has the instructions, batches texts of like length and embeds each
@@ -33,15 +35,22 @@ class CrossAlignDocumentEmbedder:
     :param token: access token for private models of the hub.
     :param prefix: text before each document; ``None`` is the model's own document prompt, ``""`` none at all.
     :param suffix: text after each document.
+    :param batch_size: at most this many texts at once; ``None`` suits the device.
     :param progress_bar: show a bar.
     :param meta_fields_to_embed: meta fields whose values go before the content.
     :param embedding_separator: text between those values and the content.
-    :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
+    :param compute_precision: how the model computes: ``"auto"``, ``"bf16"`` or ``"fp32"``.
     :param max_tokens: longer texts are cut; ``None`` is the model's own limit.
-    :param normalize_embeddings: unit length or not; ``None`` does as the model says.
+    :param normalize_embeddings: ``True`` gives unit length; otherwise the vectors are as the model gives them.
     :param trust_remote_code: run code that comes with the model.
     :param local_files_only: never ask the hub.
     :param revision: branch, tag or commit on the hub.
+    :param truncate_dim: keep the first dimensions only; vectors of unit length are scaled to it again.
+    :param precision: format of the vectors, ``"float32"``.
+    :param quantization_ranges: refused, as every other ``precision``.
+    :param backend: ``"torch"``.
+    :param model_kwargs: refused, as are ``tokenizer_kwargs``, ``config_kwargs`` and ``encode_kwargs``.
+    :raises InputError: for a value that is refused.
     """
 
     def __init__(
@@ -52,27 +61,48 @@ class CrossAlignDocumentEmbedder:
         token: Secret | None = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False),  # noqa: B008
         prefix: str | None = None,
         suffix: str = "",
+        batch_size: int | None = None,
         progress_bar: bool = True,
         meta_fields_to_embed: Sequence[str] | None = None,
         embedding_separator: str = "\n",
-        precision: str = "auto",
+        compute_precision: str = "auto",
         max_tokens: int | None = None,
         normalize_embeddings: bool | None = None,
         trust_remote_code: bool = False,
         local_files_only: bool = False,
         revision: str | None = None,
+        truncate_dim: int | None = None,
+        precision: str = "float32",
+        quantization_ranges: list[list[float]] | None = None,
+        backend: str = "torch",
+        model_kwargs: dict[str, Any] | None = None,
+        tokenizer_kwargs: dict[str, Any] | None = None,
+        config_kwargs: dict[str, Any] | None = None,
+        encode_kwargs: dict[str, Any] | None = None,
     ) -> None:
+        refuse_stock_values(
+            "CrossAlignDocumentEmbedder",
+            precision=precision,
+            quantization_ranges=quantization_ranges,
+            backend=backend,
+            model_kwargs=model_kwargs,
+            tokenizer_kwargs=tokenizer_kwargs,
+            config_kwargs=config_kwargs,
+            encode_kwargs=encode_kwargs,
+        )
         self.model = model
         self.device = device
         self.token = token
         self.prefix = prefix
         self.suffix = suffix
+        self.batch_size = batch_size
         self.progress_bar = progress_bar
         self.meta_fields_to_embed = list(meta_fields_to_embed or [])
         self.embedding_separator = embedding_separator
-        self.precision = precision
+        self.compute_precision = compute_precision
         self.max_tokens = max_tokens
         self.normalize_embeddings = normalize_embeddings
+        self.truncate_dim = truncate_dim
         self.trust_remote_code = trust_remote_code
         self.local_files_only = local_files_only
         self.revision = revision
@@ -128,12 +158,14 @@ class CrossAlignDocumentEmbedder:
             token=self.token,
             prefix=self.prefix,
             suffix=self.suffix,
+            batch_size=self.batch_size,
             progress_bar=self.progress_bar,
             meta_fields_to_embed=self.meta_fields_to_embed,
             embedding_separator=self.embedding_separator,
-            precision=self.precision,
+            compute_precision=self.compute_precision,
             max_tokens=self.max_tokens,
             normalize_embeddings=self.normalize_embeddings,
+            truncate_dim=self.truncate_dim,
             trust_remote_code=self.trust_remote_code,
             local_files_only=self.local_files_only,
             revision=self.revision,
@@ -143,7 +175,7 @@ class CrossAlignDocumentEmbedder:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignDocumentEmbedder:
         """The component from its dictionary."""
-        made: CrossAlignDocumentEmbedder = default_from_dict(cls, data)
+        made: CrossAlignDocumentEmbedder = default_from_dict(cls, renamed(data))
         return made
 
     def _prepare_texts(self, documents: list[Document]) -> list[str]:
@@ -160,18 +192,19 @@ class CrossAlignDocumentEmbedder:
 
     def _prepare_encoder(self) -> Encoder:
         if self._encoder is None:
-            self._encoder = make_encoder(
-                self.model,
+            self._encoder = EncoderOptions(
+                model=self.model,
                 device=self.device,
                 token=self.token,
-                precision=self.precision,
+                batch_size=self.batch_size,
+                truncate_dim=self.truncate_dim,
+                compute_precision=self.compute_precision,
                 max_tokens=self.max_tokens,
                 normalize_embeddings=self.normalize_embeddings,
-                document_prefix=self.prefix,
                 trust_remote_code=self.trust_remote_code,
                 local_files_only=self.local_files_only,
                 revision=self.revision,
-            )
+            ).open(document_prefix=self.prefix)
         return self._encoder
 
     def _embed(self, encoder: Encoder, documents: list[Document], texts: list[str]) -> dict[str, list[Document]]:

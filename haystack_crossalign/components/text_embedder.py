@@ -8,7 +8,7 @@ from typing import Any
 from haystack import component, default_from_dict, default_to_dict
 from haystack.utils import ComponentDevice, Secret
 
-from haystack_crossalign.components.encoding import make_encoder
+from haystack_crossalign.components.encoding import EncoderOptions, refuse_stock_values, renamed
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import DEFAULT_MODEL
 
@@ -16,6 +16,8 @@ from haystack_crossalign.models.names import DEFAULT_MODEL
 @component
 class CrossAlignTextEmbedder:
     """Embeds a query; a drop-in for ``SentenceTransformersTextEmbedder``.
+
+    Every parameter of that one is taken, or refused by a message that says what to use instead.
 
     It puts the model's own query prompt in front of the text (E5 models need ``query: ``), normalises as the model
     says and computes in bf16 where the processor has the instructions.
@@ -30,12 +32,20 @@ class CrossAlignTextEmbedder:
     :param token: access token for private models of the hub.
     :param prefix: text before the query; ``None`` is the model's own query prompt, ``""`` none at all.
     :param suffix: text after the query.
-    :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
+    :param batch_size: no effect on a single query.
+    :param progress_bar: no effect on a single query.
+    :param compute_precision: how the model computes: ``"auto"``, ``"bf16"`` or ``"fp32"``.
     :param max_tokens: longer queries are cut; ``None`` is the model's own limit.
-    :param normalize_embeddings: unit length or not; ``None`` does as the model says.
+    :param normalize_embeddings: ``True`` gives unit length; otherwise the vectors are as the model gives them.
     :param trust_remote_code: run code that comes with the model.
     :param local_files_only: never ask the hub.
     :param revision: branch, tag or commit on the hub.
+    :param truncate_dim: keep the first dimensions only; vectors of unit length are scaled to it again.
+    :param precision: format of the vectors, ``"float32"``.
+    :param quantization_ranges: refused, as every other ``precision``.
+    :param backend: ``"torch"``.
+    :param model_kwargs: refused, as are ``tokenizer_kwargs``, ``config_kwargs`` and ``encode_kwargs``.
+    :raises InputError: for a value that is refused.
     """
 
     def __init__(
@@ -46,21 +56,44 @@ class CrossAlignTextEmbedder:
         token: Secret | None = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False),  # noqa: B008
         prefix: str | None = None,
         suffix: str = "",
-        precision: str = "auto",
+        batch_size: int | None = None,
+        progress_bar: bool = True,
+        compute_precision: str = "auto",
         max_tokens: int | None = None,
         normalize_embeddings: bool | None = None,
         trust_remote_code: bool = False,
         local_files_only: bool = False,
         revision: str | None = None,
+        truncate_dim: int | None = None,
+        precision: str = "float32",
+        quantization_ranges: list[list[float]] | None = None,
+        backend: str = "torch",
+        model_kwargs: dict[str, Any] | None = None,
+        tokenizer_kwargs: dict[str, Any] | None = None,
+        config_kwargs: dict[str, Any] | None = None,
+        encode_kwargs: dict[str, Any] | None = None,
     ) -> None:
+        refuse_stock_values(
+            "CrossAlignTextEmbedder",
+            precision=precision,
+            quantization_ranges=quantization_ranges,
+            backend=backend,
+            model_kwargs=model_kwargs,
+            tokenizer_kwargs=tokenizer_kwargs,
+            config_kwargs=config_kwargs,
+            encode_kwargs=encode_kwargs,
+        )
         self.model = model
         self.device = device
         self.token = token
         self.prefix = prefix
         self.suffix = suffix
-        self.precision = precision
+        self.batch_size = batch_size
+        self.progress_bar = progress_bar
+        self.compute_precision = compute_precision
         self.max_tokens = max_tokens
         self.normalize_embeddings = normalize_embeddings
+        self.truncate_dim = truncate_dim
         self.trust_remote_code = trust_remote_code
         self.local_files_only = local_files_only
         self.revision = revision
@@ -105,9 +138,12 @@ class CrossAlignTextEmbedder:
             token=self.token,
             prefix=self.prefix,
             suffix=self.suffix,
-            precision=self.precision,
+            batch_size=self.batch_size,
+            progress_bar=self.progress_bar,
+            compute_precision=self.compute_precision,
             max_tokens=self.max_tokens,
             normalize_embeddings=self.normalize_embeddings,
+            truncate_dim=self.truncate_dim,
             trust_remote_code=self.trust_remote_code,
             local_files_only=self.local_files_only,
             revision=self.revision,
@@ -117,7 +153,7 @@ class CrossAlignTextEmbedder:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignTextEmbedder:
         """The component from its dictionary."""
-        made: CrossAlignTextEmbedder = default_from_dict(cls, data)
+        made: CrossAlignTextEmbedder = default_from_dict(cls, renamed(data))
         return made
 
     def _prepare_query(self, text: str) -> str:
@@ -130,18 +166,19 @@ class CrossAlignTextEmbedder:
 
     def _prepare_encoder(self) -> Encoder:
         if self._encoder is None:
-            self._encoder = make_encoder(
-                self.model,
+            self._encoder = EncoderOptions(
+                model=self.model,
                 device=self.device,
                 token=self.token,
-                precision=self.precision,
+                batch_size=self.batch_size,
+                truncate_dim=self.truncate_dim,
+                compute_precision=self.compute_precision,
                 max_tokens=self.max_tokens,
                 normalize_embeddings=self.normalize_embeddings,
-                query_prefix=self.prefix,
                 trust_remote_code=self.trust_remote_code,
                 local_files_only=self.local_files_only,
                 revision=self.revision,
-            )
+            ).open(query_prefix=self.prefix)
         return self._encoder
 
     @staticmethod

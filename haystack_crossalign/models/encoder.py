@@ -54,6 +54,8 @@ class Encoder:
     :param document_prompt: the same for documents.
     :param pooling: for a folder without modules.json: ``mean``, ``cls`` or ``lasttoken``.
     :param batch_tokens: tokens of a batch with padding; ``None`` suits the device.
+    :param batch_size: texts of a batch at most; ``None`` sets no limit beside the tokens.
+    :param truncate_dim: keep the first dimensions only; vectors of unit length are scaled to it again.
     :param revision: branch, tag or commit on the hub.
     :param token: access token for the hub.
     :param local_files_only: never ask the hub.
@@ -76,6 +78,8 @@ class Encoder:
         document_prompt: str | None = None,
         pooling: str | None = None,
         batch_tokens: int | None = None,
+        batch_size: int | None = None,
+        truncate_dim: int | None = None,
         revision: str | None = None,
         token: str | None = None,
         local_files_only: bool = False,
@@ -83,8 +87,9 @@ class Encoder:
     ) -> None:
         device = device or get_device_name()
         self._precision = resolve_precision(precision, device)
-        if batch_tokens is not None and batch_tokens < 1:
-            raise InputError("out of range", field="batch_tokens", seen=batch_tokens, allowed="1 or more")
+        for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size), ("truncate_dim", truncate_dim)):
+            if value is not None and value < 1:
+                raise InputError("out of range", field=name, seen=value, allowed="1 or more")
         loaded = load_model(
             model,
             device=device,
@@ -95,6 +100,7 @@ class Encoder:
         self._pooling, self._pooling_source = loaded.pooling, loaded.pooling_source
         self._model = loaded.model.requires_grad_(False)
         self._batch_tokens = batch_tokens or _BATCH_TOKENS.get(self._model.device.type, _BATCH_TOKENS_ELSEWHERE)
+        self._batch_size = batch_size
         self._max_tokens = _limit_tokens(self._model, max_tokens)
         self._normalize = _settle_normalisation(self._model, normalize)
         _pool_in_float32(self._model)
@@ -103,10 +109,16 @@ class Encoder:
             loaded.names,
             PromptChoice(query_prefix, document_prefix, query_prompt, document_prompt),
         )
-        self._dimension: int = self._encode(["a"], "query", None)[0].shape[1]
+        if truncate_dim is not None:
+            self._model.truncate_dim = truncate_dim
         self._cut: dict[_Role, int] = {"query": 0, "document": 0}
         # Tokenizers hold the truncation as a state, so two threads must not use one at once.
         self._lock = threading.Lock()
+        self._dimension: int = self._encode(["a"], "query", None)[0].shape[1]
+        if truncate_dim is not None and truncate_dim > self._dimension:
+            raise InputError(
+                "more than the model has", field="truncate_dim", seen=truncate_dim, allowed=f"1 to {self._dimension}"
+            )
 
     @property
     def dimension(self) -> int:
@@ -243,12 +255,12 @@ class Encoder:
             ):
                 lengths = mask.sum(dim=1).numpy()
                 cut[start : start + len(window)] = self._are_cut(window, lengths, role)
-                for rows in length_batches(lengths, self._batch_tokens):
+                for rows in length_batches(lengths, self._batch_tokens, self._batch_size):
                     yield rows + start, _take(features, torch.from_numpy(rows), len(window))
             else:
                 # Flattened or bag-of-words input cannot be cut after the fact: tokenise again, batch by batch.
                 lengths = np.array([len(text) for text in window], dtype=np.int64)
-                for rows in length_batches(lengths, self._batch_tokens * 4):
+                for rows in length_batches(lengths, self._batch_tokens * 4, self._batch_size):
                     yield rows + start, self._preprocess([window[row] for row in rows], role)
 
     def _are_cut(self, texts: list[str], lengths: NDArray[np.int64], role: _Role) -> NDArray[np.bool_]:

@@ -33,7 +33,11 @@ def test_python_and_command_line_give_the_same_result(opensearch: Any, indexing:
         live=["knn", "bm25", "hybrid"],
         user_filter={"term": {"tenant": "a"}},
         measured=ca.Measured(
-            scenarios=["multi", "mono-same"], languages=["en", "zh"], measures=["Max@R", "MRR[en]"], samples=100, seed=3
+            scenarios=["multi", "mono-same"],
+            languages=["en", "zh"],
+            measures=["Max@R", "Rank[en]"],
+            samples=100,
+            seed=3,
         ),
     )
     stages: set[str] = set()
@@ -50,7 +54,7 @@ def test_python_and_command_line_give_the_same_result(opensearch: Any, indexing:
         "--filter": '{"term": {"tenant": "a"}}',
         "--scenario": "multi,mono-same",
         "--languages": "en,zh",
-        "--measures": "Max@R,MRR[en]",
+        "--measures": "Max@R,Rank[en]",
         "--samples": 100,
         "--seed": 3,
         "--json": file,

@@ -25,7 +25,7 @@ CONTENTS = (
 
 @pytest.fixture(scope="module")
 def options(offline_model: str) -> dict[str, Any]:
-    return {"model": offline_model, "device": ComponentDevice.from_str("cpu"), "precision": "fp32"}
+    return {"model": offline_model, "device": ComponentDevice.from_str("cpu"), "compute_precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +171,12 @@ def test_the_text_embedder_as_a_dictionary() -> None:
             "token": TOKEN,
             "prefix": "q: ",
             "suffix": "?",
-            "precision": "bf16",
+            "batch_size": 8,
+            "progress_bar": False,
+            "compute_precision": "bf16",
             "max_tokens": 128,
             "normalize_embeddings": True,
+            "truncate_dim": 64,
             "trust_remote_code": False,
             "local_files_only": True,
             "revision": "main",
@@ -184,9 +187,12 @@ def test_the_text_embedder_as_a_dictionary() -> None:
         device=ComponentDevice.from_str("cpu"),
         prefix="q: ",
         suffix="?",
-        precision="bf16",
+        batch_size=8,
+        progress_bar=False,
+        compute_precision="bf16",
         max_tokens=128,
         normalize_embeddings=True,
+        truncate_dim=64,
         local_files_only=True,
         revision="main",
     )
@@ -203,12 +209,14 @@ def test_the_document_embedder_as_a_dictionary() -> None:
             "token": {"type": "env_var", "env_vars": ["MY_TOKEN"], "strict": True},
             "prefix": None,
             "suffix": "",
+            "batch_size": None,
             "progress_bar": True,
             "meta_fields_to_embed": ["title"],
             "embedding_separator": "\n",
-            "precision": "auto",
+            "compute_precision": "auto",
             "max_tokens": None,
             "normalize_embeddings": None,
+            "truncate_dim": None,
             "trust_remote_code": False,
             "local_files_only": False,
             "revision": None,

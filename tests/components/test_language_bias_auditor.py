@@ -255,7 +255,7 @@ def documents() -> list[Document]:
 @pytest.fixture(scope="module")
 def store(documents: list[Document], offline_model: str) -> InMemoryDocumentStore:
     filled = InMemoryDocumentStore(embedding_similarity_function="cosine")
-    embedder = CrossAlignDocumentEmbedder(model=offline_model, precision="fp32", progress_bar=False)
+    embedder = CrossAlignDocumentEmbedder(model=offline_model, compute_precision="fp32", progress_bar=False)
     filled.write_documents(embedder.run(documents)["documents"])
     return filled
 
@@ -265,7 +265,7 @@ def pipeline(store: InMemoryDocumentStore, model: str, kind: str) -> Pipeline:
     built = Pipeline()
     built.add_component("auditor", LanguageBiasAuditor(document_comparison_field="id", samples=100))
     if kind != "bm25":
-        built.add_component("text_embedder", CrossAlignTextEmbedder(model=model, precision="fp32"))
+        built.add_component("text_embedder", CrossAlignTextEmbedder(model=model, compute_precision="fp32"))
         built.add_component("dense", InMemoryEmbeddingRetriever(store, top_k=6))
         built.connect("text_embedder.embedding", "dense.query_embedding")
     if kind != "dense":
@@ -311,7 +311,7 @@ def test_it_audits_any_retriever_in_a_pipeline_built_in_python_and_loaded_from_y
     query = QUERIES["1"][1]
     lists = {
         "dense": lambda: InMemoryEmbeddingRetriever(store, top_k=6).run(
-            CrossAlignTextEmbedder(model=offline_model, precision="fp32").run(query)["embedding"]
+            CrossAlignTextEmbedder(model=offline_model, compute_precision="fp32").run(query)["embedding"]
         )["documents"],
         "bm25": lambda: InMemoryBM25Retriever(store, top_k=6).run(query)["documents"],
     }

@@ -19,3 +19,8 @@ def test_every_text_is_in_one_batch_and_batches_stay_in_the_budget(lengths: list
 def test_equal_lengths_keep_their_order_and_the_longest_come_first() -> None:
     batches = list(length_batches(np.array([3, 7, 3, 7, 3]), 14))
     assert [batch.tolist() for batch in batches] == [[1, 3], [0, 2, 4]]
+
+
+def test_a_batch_has_no_more_texts_than_asked_for() -> None:
+    batches = list(length_batches(np.array([3, 7, 3, 7, 3]), 1000, most=2))
+    assert [batch.tolist() for batch in batches] == [[1, 3], [0, 2], [4]]
