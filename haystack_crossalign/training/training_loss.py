@@ -47,9 +47,6 @@ class TrainingLoss(nn.Module):
         self.distillation, self.anchors = distillation, anchors
         self.bf16 = bf16
         self.unnormalised = options.z_from == "before_normalization"
-        chosen: dict[str, Any] = {
-            name: getattr(options, name) for name in LossOptions.__dataclass_fields__ if name != "nce_pairs"
-        }
         self.joint: dict[bool, CrossAlignLoss] = {}
         for with_queries, needed in ((True, target_queries), (False, without)):
             if not needed:
@@ -67,8 +64,7 @@ class TrainingLoss(nn.Module):
             self.joint[with_queries] = CrossAlignLoss(
                 # It is given embeddings; with the model in it, every weight would be registered twice.
                 nn.Identity(),
-                **chosen,
-                nce_pairs=pairs or None,  # type: ignore[arg-type]
+                **vars(options) | {"nce_pairs": pairs or None},
                 target_queries=with_queries,
                 gather_across_devices=gather_across_devices,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.losses.gather import Gathered, gather_columns, share_of_batch
 from haystack_crossalign.training.losses.joint import CITATION, CrossAlignLoss
-from haystack_crossalign.training.losses.objective import Alignment, Direction, NcePair, Plan, ZFrom
+from haystack_crossalign.training.losses.objective import Plan
 
 _GRADCACHE_CITATION = """
 @misc{gao2021scaling,
@@ -53,32 +53,9 @@ class CachedCrossAlignLoss(CrossAlignLoss):
         *,
         mini_batch_size: int = 16,
         mini_batch_num_tokens: int | None = None,
-        alignment: Alignment = "jsd",
-        alignment_weight: float = 1.0,
-        nce_weight: float = 1.0,
-        pool_weight: float = 0.0,
-        temperature: float = 0.02,
-        z_from: ZFrom = "before_normalization",
-        softmax_temperature: float = 1.0,
-        direction: Direction = "passage_to_query",
-        nce_pairs: Sequence[NcePair] | None = None,
-        target_queries: bool = False,
-        gather_across_devices: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            model,
-            alignment=alignment,
-            alignment_weight=alignment_weight,
-            nce_weight=nce_weight,
-            pool_weight=pool_weight,
-            temperature=temperature,
-            z_from=z_from,
-            softmax_temperature=softmax_temperature,
-            direction=direction,
-            nce_pairs=nce_pairs,
-            target_queries=target_queries,
-            gather_across_devices=gather_across_devices,
-        )
+        super().__init__(model, **options)
         for name, value in (("mini_batch_size", mini_batch_size), ("mini_batch_num_tokens", mini_batch_num_tokens)):
             if value is not None and value < 1:
                 raise InputError("must be at least 1", field=name, seen=value)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from haystack_crossalign.training.losses.gather import gather_columns, share_of_batch
-from haystack_crossalign.training.losses.objective import Alignment, Direction, NcePair, Objective, Plan, ZFrom
+from haystack_crossalign.training.losses.objective import Objective, Plan
 from haystack_crossalign.training.losses.unnormalized import without_final_normalization
 
 CITATION = """
@@ -73,32 +73,12 @@ class CrossAlignLoss(nn.Module):
         self,
         model: nn.Module,
         *,
-        alignment: Alignment = "jsd",
-        alignment_weight: float = 1.0,
-        nce_weight: float = 1.0,
-        pool_weight: float = 0.0,
-        temperature: float = 0.02,
-        z_from: ZFrom = "before_normalization",
-        softmax_temperature: float = 1.0,
-        direction: Direction = "passage_to_query",
-        nce_pairs: Sequence[NcePair] | None = None,
-        target_queries: bool = False,
         gather_across_devices: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.model = model
-        self.objective = Objective(
-            alignment=alignment,
-            alignment_weight=alignment_weight,
-            nce_weight=nce_weight,
-            pool_weight=pool_weight,
-            temperature=temperature,
-            z_from=z_from,
-            softmax_temperature=softmax_temperature,
-            direction=direction,
-            nce_pairs=None if nce_pairs is None else tuple(nce_pairs),
-            target_queries=target_queries,
-        )
+        self.objective = Objective(**options)
         self.gather_across_devices = gather_across_devices
 
     def forward(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch code uses
 from torch import Tensor
 
+from haystack_crossalign.config.rules import Rule
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.losses.functional import info_nce_rows, jsd_distance, mixed_pool_nce_rows, widen
 from haystack_crossalign.training.losses.gather import Gathered
-
-Alignment = Literal["jsd", "passage_nce"]
-ZFrom = Literal["before_normalization", "after_normalization"]
-Direction = Literal["passage_to_query", "query_to_passage", "symmetric"]
-NcePair = Literal["target:query", "passage:query", "target:target_query", "passage:target_query"]
+from haystack_crossalign.training.recipe.sections import LossOptions
 
 _QUERY, _PASSAGE, _FIRST_TARGET = 0, 1, 2
 
@@ -53,46 +50,33 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Objective:
-    """Options of the joint loss, explained at :class:`~haystack_crossalign.training.losses.joint.CrossAlignLoss`."""
+class Objective(LossOptions):
+    """The joint loss: its options, explained at :class:`~haystack_crossalign.training.losses.joint.CrossAlignLoss`.
 
-    alignment: Alignment = "jsd"
-    alignment_weight: float = 1.0
-    nce_weight: float = 1.0
-    pool_weight: float = 0.0
-    temperature: float = 0.02
-    z_from: ZFrom = "before_normalization"
-    softmax_temperature: float = 1.0
-    direction: Direction = "passage_to_query"
-    nce_pairs: tuple[NcePair, ...] | None = None
+    :param target_queries: the last columns hold target-language queries.
+    :raises InputError: for a value that its rule does not allow, or options that contradict each other.
+    """
+
     target_queries: bool = False
 
     def __post_init__(self) -> None:
-        for name, kind in (("alignment", Alignment), ("z_from", ZFrom), ("direction", Direction)):
-            _one_of(name, getattr(self, name), get_args(kind))
-        for name in ("alignment_weight", "nce_weight", "pool_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError("a weight must be finite and at least 0", field=name, seen=getattr(self, name))
-        for name in ("temperature", "softmax_temperature"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError("a temperature must be finite and positive", field=name, seen=getattr(self, name))
+        for entry in fields(LossOptions):
+            rule: Rule = entry.metadata["rule"]
+            value = getattr(self, entry.name)
+            try:
+                object.__setattr__(self, entry.name, rule.read(value))
+            except (ValueError, TypeError) as error:
+                raise InputError("not allowed", field=entry.name, seen=value, allowed=rule.allowed) from error
         if self.alignment_weight == self.nce_weight == self.pool_weight == 0:
             raise InputError(
                 "all weights are 0, nothing is left to train", field="alignment_weight, nce_weight, pool_weight"
             )
-        if self.nce_pairs is not None:
-            object.__setattr__(self, "nce_pairs", self._checked_pairs(self.nce_pairs))
-
-    def _checked_pairs(self, pairs: Sequence[str]) -> tuple[str, ...]:
-        allowed = [pair for pair in get_args(NcePair) if self.target_queries or not pair.endswith("target_query")]
-        for pair in pairs:
-            _one_of("nce_pairs", pair, allowed)
-        if not pairs or len(set(pairs)) < len(pairs):
-            raise InputError("each pair may be named once, and one is needed", field="nce_pairs", seen=tuple(pairs))
-        return tuple(pairs)
+        for pair in self.nce_pairs or ():
+            if pair.endswith("target_query") and not self.target_queries:
+                raise InputError("needs target_queries=True", field="nce_pairs", seen=pair)
 
     @property
-    def pairs(self) -> tuple[NcePair, ...]:
+    def pairs(self) -> tuple[str, ...]:
         """The passage-query pairs that are contrasted: those named, or the default."""
         if self.nce_pairs is not None:
             return self.nce_pairs
@@ -205,8 +189,3 @@ class Objective:
 
 def _mean(rows: list[Tensor]) -> Tensor:
     return sum(rows[1:], rows[0]) / len(rows)
-
-
-def _one_of(field: str, seen: str, allowed: Sequence[str]) -> None:
-    if seen not in allowed:
-        raise InputError("unknown value", field=field, seen=seen, allowed=", ".join(allowed))

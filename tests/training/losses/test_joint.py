@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training import CachedCrossAlignLoss, CrossAlignLoss
+from haystack_crossalign.training.losses.objective import Objective
 from haystack_crossalign.training.losses.unnormalized import without_final_normalization
 
 
@@ -234,6 +236,13 @@ def test_configuration_names_every_option(tiny_model, loss_class) -> None:
 def test_options_outside_of_what_is_allowed_are_named(tiny_model, options: dict[str, object], field: str) -> None:
     with pytest.raises(InputError, match=field):
         CrossAlignLoss(tiny_model, **options)
+
+
+def test_every_option_is_explained_and_an_unknown_one_is_refused_by_name(tiny_model) -> None:
+    for entry in fields(Objective):
+        assert f":param {entry.name}:" in (CrossAlignLoss.__doc__ or "")
+    with pytest.raises(TypeError, match="weight_of_alignment"):
+        CrossAlignLoss(tiny_model, weight_of_alignment=1.0)
 
 
 @pytest.mark.parametrize(("columns", "target_queries"), [(2, False), (3, True), (5, True)])
