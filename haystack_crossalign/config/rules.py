@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from haystack_crossalign.config.yaml_file import Settings
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
+
+if TYPE_CHECKING:
+    from haystack_crossalign.config.yaml_file import Settings
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def text(*, empty: bool = False) -> Rule:
             raise ValueError(value)
         return value
 
-    return Rule(read, "a text")
+    return Rule(read, "a text" if empty else "a text that is not empty")
 
 
 def model_name() -> Rule:
@@ -115,6 +116,8 @@ def model_name() -> Rule:
 
 def language() -> Rule:
     """A language tag, which is kept in its normal form."""
+    # Here: the settings of a connection are read for the help of commands, which does without the names of languages.
+    from haystack_crossalign.languages import normalise_language
 
     def read(value: Any) -> str:
         # YAML 1.1 takes the tag of Norwegian for false.

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeGuard
 
+from haystack_crossalign.config.rules import Rule, boolean, choice, number, text, whole
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.addresses import checked_address
 
+ADDRESSES = "one or several addresses such as https://name:9200"
 Kind = Literal["addresses", "text", "prompt", "user", "choice", "yes/no", "count", "number", "file", "secret file"]
 
-_ALLOWED = {
-    "addresses": "one or several addresses such as https://name:9200",
-    "text": "a text that is not empty",
-    "prompt": "a text",
-    "user": "a user name without ':'",
-    "yes/no": "true or false",
-    "count": "a whole number from 1 on",
-    "number": "a number above 0",
-    "file": "the name of a file",
-    "secret file": "the name of a file",
-}
 _YES_NO = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
+
+
+def _user(value: Any) -> str:
+    if ":" in value:
+        raise ValueError(value)
+    return str(text().read(value)).strip()
+
+
+_FILE = Rule(
+    lambda value: Path(text().read(str(value) if isinstance(value, Path) else value).strip()), "the name of a file"
+)
+_RULES: dict[str, Rule] = {
+    "text": Rule(lambda value: text().read(value).strip(), text().allowed),
+    # A prefix such as 'query: ' ends with a blank that counts.
+    "prompt": text(empty=True),
+    # 'user:password' in one setting is a secret.
+    "user": Rule(_user, "a user name without ':' and without the password"),
+    "yes/no": boolean(),
+    "count": whole(1),
+    "number": number(0, above=True),
+    "file": _FILE,
+    "secret file": _FILE,
+}
+_UNSEEN = frozenset({"user", "secret file", "addresses"})
+"""Kinds whose values are never repeated: a person may have put a secret there."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,12 @@ class Setting:
     @property
     def allowed(self) -> str:
         """The values allowed, in words."""
-        return ", ".join(self.choices) if self.choices else _ALLOWED[self.kind]
+        return ADDRESSES if self.kind == "addresses" else self.rule.allowed
+
+    @property
+    def rule(self) -> Rule:
+        """How a value with its type is read."""
+        return choice(*self.choices) if self.choices else _RULES[self.kind]
 
 
 @dataclass(frozen=True)
@@ -88,59 +109,36 @@ def convert(entry: Setting, value: object, place: Place) -> Any:
     :raises InputError: wrong type, or a value that is not allowed.
     """
     if entry.kind == "addresses":
-        return _addresses(entry, value, place)
-    if entry.kind == "yes/no":
-        if isinstance(value, str) and not place.typed:
-            value = _YES_NO.get(value.strip().lower(), value)
-        if isinstance(value, bool):
-            return value
-        place.refuse("has the wrong type" if place.typed else "is not understood", seen=value, allowed=entry.allowed)
-    if entry.kind in {"count", "number"}:
-        return _number(entry, value, place)
-    if entry.is_file and isinstance(value, Path):
-        value = str(value)
-    if not isinstance(value, str):
-        place.refuse("has the wrong type", allowed=entry.allowed, seen=... if entry.kind == "secret file" else value)
-    return _text(entry, value, place)
+        return _addresses(value, place)
+    if not place.typed and isinstance(value, str):
+        value = _typed(entry.kind, value)
+    elif entry.kind == "number" and isinstance(value, str):
+        place.refuse("not allowed", seen=value, allowed=entry.allowed)
+    elif entry.choices and isinstance(value, str):
+        value = value.strip()
+    try:
+        read = entry.rule.read(value)
+    except (ValueError, TypeError):
+        place.refuse("not allowed", seen=... if entry.kind in _UNSEEN else value, allowed=entry.allowed)
+    return place.folder / read.expanduser() if entry.is_file else read
 
 
-def _text(entry: Setting, value: str, place: Place) -> str | Path:
-    if entry.kind == "prompt":
-        # A prefix such as 'query: ' ends with a blank that counts.
-        return value
-    value = value.strip()
-    if not value:
-        place.refuse("is empty", allowed=entry.allowed)
-    if entry.is_file:
-        return place.folder / Path(value).expanduser()
-    if entry.kind == "user" and ":" in value:
-        # 'user:password' in one setting; the value is not shown.
-        place.refuse("holds a ':', which no user name may", allowed="the user name alone, without the password")
-    if entry.choices and value not in entry.choices:
-        place.refuse("is not one of the values allowed", seen=value, allowed=entry.allowed)
-    return value
+def _typed(kind: Kind, value: str) -> object:
+    """A text of the environment as the value that it stands for; what it does not stand for is left to the rule."""
+    if kind == "yes/no":
+        return _YES_NO.get(value.strip().lower(), value)
+    if kind == "count":
+        return int(value) if value.strip().isdecimal() else value
+    return value.strip() if kind == "choice" else value
 
 
-def _addresses(entry: Setting, value: object, place: Place) -> tuple[str, ...]:
+def _addresses(value: object, place: Place) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
-        place.refuse("has the wrong type", allowed=entry.allowed)
-    named = [part.strip() for part in parts if part.strip()]
+    named = [part.strip() for part in parts if part.strip()] if _are_texts(parts) else []
     if not named:
-        place.refuse("is empty", allowed=entry.allowed)
+        place.refuse("not allowed", allowed=ADDRESSES)
     return tuple(checked_address(part, source=place.source, line=place.line, field=place.field) for part in named)
 
 
-def _number(entry: Setting, value: object, place: Place) -> int | float:
-    kind = int if entry.kind == "count" else float
-    if isinstance(value, str) and not place.typed:
-        try:
-            value = kind(value)
-        except ValueError:
-            place.refuse("is not a number", seen=value, allowed=entry.allowed)
-    if isinstance(value, bool) or not isinstance(value, (int,) if kind is int else (int, float)):
-        place.refuse("has the wrong type", seen=value, allowed=entry.allowed)
-    number = kind(value)
-    if not math.isfinite(number) or number <= 0:
-        place.refuse("is out of range", seen=value, allowed=entry.allowed)
-    return number
+def _are_texts(parts: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts)

@@ -79,10 +79,13 @@ def test_what_is_missing_decides_the_exit_code(crossalign: Any, server: Any) -> 
     [
         ([], "crossalign: --hosts: no address of the cluster is given"),
         (["--hosts", "http://a"], "crossalign: --index: no index is given"),
-        (["--hosts", "http://a", "--index", "i", "--auth", "kerberos"], "crossalign: --auth: is not one of the values"),
+        (
+            ["--hosts", "http://a", "--index", "i", "--auth", "kerberos"],
+            "crossalign: --auth: not allowed; seen: 'kerberos'; allowed: none, ",
+        ),
         (
             ["--hosts", "http://a", "--index", "i", "--timeout", "0"],
-            "crossalign: --timeout: is out of range; seen: 0.0",
+            "crossalign: --timeout: not allowed; seen: 0.0; allowed: a number, above 0",
         ),
         (["--profile", "prod"], "no such file, and a profile is asked for"),
         (["--hosts", "http://a", "--index", "i", "--json", "no/d.json"], "--json: no such folder"),
