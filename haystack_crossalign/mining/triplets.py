@@ -10,12 +10,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.data.formats.jsonl import read_queries, records, unique_id
+from haystack_crossalign.data.formats.jsonl import DocumentRow, read_queries
 from haystack_crossalign.data.triplets import Triplet, with_unique_ids
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.files.reading import Source, TextFile
+from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD, language_repair, mine_pairs
+from haystack_crossalign.text.known_item import asked_by
 
 Progress = Callable[[str, int, int], None]
 
@@ -28,22 +29,6 @@ class DocumentEncoder(Protocol):
     ) -> NDArray[np.float32]:
         """float32 [n, dim]."""
         ...
-
-
-@dataclass(frozen=True)
-class MiningDocument:
-    """A document of a collection.
-
-    :param id: unique.
-    :param language: normalised tag.
-    :param text: what is embedded, and becomes a passage.
-    :param title: its heading, empty where it has none.
-    """
-
-    id: str
-    language: str
-    text: str
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,32 +45,8 @@ class MinedTriplets:
     margins: Mapping[str, float] = field(default_factory=dict)
 
 
-def read_mining_documents(
-    path: str | Path, *, language_field: str = "language", title_field: str = "title"
-) -> tuple[tuple[MiningDocument, ...], Source]:
-    """Documents in JSON lines with ``id``, ``text``, ``language`` and, where there are headings, ``title``.
-
-    :param path: the file.
-    :param language_field: field that holds the language.
-    :param title_field: field that holds the heading.
-    :raises InputError: for the first field that is missing, wrong or repeated.
-    """
-    file, ids = TextFile(path), dict[str, int]()
-    read = []
-    for record in records(file):
-        document = MiningDocument(
-            unique_id(record, "id", ids),
-            record.language(language_field),
-            record.text("text", "content"),
-            record.optional_text(title_field),
-        )
-        ids[document.id] = record.line or 0
-        read.append(document)
-    return tuple(read), file.source
-
-
 def read_given_queries(
-    path: str | Path, documents: Iterable[MiningDocument], *, language: str = "en"
+    path: str | Path, documents: Iterable[DocumentRow], *, language: str = "en"
 ) -> tuple[dict[str, tuple[str, ...]], Source]:
     """Queries by the ids of their relevant documents, from JSON lines with ``id``, ``text`` and ``relevant``.
 
@@ -118,7 +79,7 @@ def read_given_queries(
 
 
 def mine_triplets(
-    documents: Sequence[MiningDocument],
+    documents: Sequence[DocumentRow],
     encoder: DocumentEncoder,
     languages: Sequence[str],
     *,
@@ -178,11 +139,11 @@ def mine_triplets(
     without, used = 0, set[str]()
     for row in sorted(versions):
         document = sides[source][row]
-        asked = (
-            _queries(document)
-            if queries is None
-            else tuple(dict.fromkeys(text for name in copies[document.text] for text in queries.get(name, ())))
-        )
+        if queries is None:
+            own = asked_by(document.title, document.text)
+            asked = [] if own is None else [own[1]]
+        else:
+            asked = list(dict.fromkeys(text for name in copies[document.text] for text in queries.get(name, ())))
         without += not asked
         used.update(asked)
         for number, query in enumerate(asked):
@@ -197,9 +158,9 @@ def mine_triplets(
     return MinedTriplets(tuple(with_unique_ids(triplets)), counts, margins)
 
 
-def _distinct(documents: Sequence[MiningDocument], language: str) -> list[MiningDocument]:
+def _distinct(documents: Sequence[DocumentRow], language: str) -> list[DocumentRow]:
     """The documents of a language in the order of their ids, so that ties go to the first; copies once."""
-    kept: dict[str, MiningDocument] = {}
+    kept: dict[str, DocumentRow] = {}
     for document in sorted(documents, key=lambda one: one.id.encode()):
         if document.language == language:
             kept.setdefault(document.text, document)
@@ -207,20 +168,10 @@ def _distinct(documents: Sequence[MiningDocument], language: str) -> list[Mining
 
 
 def _encoded(
-    encoder: DocumentEncoder, side: Sequence[MiningDocument], stage: str, progress: Progress | None
+    encoder: DocumentEncoder, side: Sequence[DocumentRow], stage: str, progress: Progress | None
 ) -> NDArray[np.float32]:
     def report(done: int, total: int) -> None:
         if progress is not None:
             progress(stage, done, total)
 
     return encoder.encode_documents([document.text for document in side], progress=report)
-
-
-def _queries(document: MiningDocument) -> tuple[str, ...]:
-    # That module reads texts and knows nothing of OpenSearch; it is imported here because its package does.
-    from haystack_crossalign.text.sentences import LEAST_LETTERS, first_sentence, letters, one_line
-
-    for text in (one_line(document.title), first_sentence(document.text)):
-        if letters(text) >= LEAST_LETTERS:
-            return (text,)
-    return ()

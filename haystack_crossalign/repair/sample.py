@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
+from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.data.triplets import normalised
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
-from haystack_crossalign.repair.texts import Passage, Question, RepairTexts
+from haystack_crossalign.repair.texts import Question, RepairTexts
+from haystack_crossalign.text.known_item import known_item
 
 FEWEST = 5
 """Documents per language below which nothing is fitted, and queries per language below which nothing is judged."""
@@ -19,8 +21,6 @@ FEWEST = 5
 KINDS = ("query", "title", "first sentence", "first half")
 """What a document is asked by, the first of these that there is: a query of the data; its title; its first sentence,
 which is then taken out of the document; the first half of a document that is one sentence."""
-
-_LEAST_LETTERS = 20.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class RepairSample:
     :param notes: what a reader must know.
     """
 
-    fit: tuple[Passage, ...]
-    held_out: tuple[Passage, ...]
+    fit: tuple[DocumentRow, ...]
+    held_out: tuple[DocumentRow, ...]
     probes: tuple[Probe, ...]
     notes: tuple[str, ...] = field(default=())
 
@@ -140,21 +140,21 @@ def make_sample(
     return RepairSample(tuple(fit), tuple(documents), tuple(probes), tuple(notes))
 
 
-def _drawn(passages: Iterable[Passage], seed: int) -> list[list[Passage]]:
-    groups: dict[str, list[Passage]] = {}
+def _drawn(passages: Iterable[DocumentRow], seed: int) -> list[list[DocumentRow]]:
+    groups: dict[str, list[DocumentRow]] = {}
     for passage in passages:
         groups.setdefault(passage.group, []).append(passage)
     names = sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     return [sorted(groups[name], key=lambda one: (one.language, one.id)) for name in names]
 
 
-def _limited(groups: Iterable[list[Passage]], limit: int) -> list[list[Passage]]:
+def _limited(groups: Iterable[list[DocumentRow]], limit: int) -> list[list[DocumentRow]]:
     """The first groups that bring a language of which fewer than ``limit`` documents are there.
 
     Groups stay whole: a language that stands beside several others can get so many documents for each of them.
     """
     counts: Counter[str] = Counter()
-    kept: list[list[Passage]] = []
+    kept: list[list[DocumentRow]] = []
     for group in groups:
         if any(counts[one.language] < limit for one in group):
             kept.append(group)
@@ -162,7 +162,7 @@ def _limited(groups: Iterable[list[Passage]], limit: int) -> list[list[Passage]]
     return kept
 
 
-def _check_counts(fit: Sequence[Passage], files: str | None) -> None:
+def _check_counts(fit: Sequence[DocumentRow], files: str | None) -> None:
     counts = Counter(passage.language for passage in fit)
     if len(counts) < 2:
         raise InputError(
@@ -182,7 +182,7 @@ def _check_counts(fit: Sequence[Passage], files: str | None) -> None:
         )
 
 
-def probes_of(documents: Sequence[Passage], questions: Sequence[Question]) -> tuple[list[Passage], list[Probe]]:
+def probes_of(documents: Sequence[DocumentRow], questions: Sequence[Question]) -> tuple[list[DocumentRow], list[Probe]]:
     """Held-out documents, without the first sentences that ask for them, and their queries (see `KINDS`).
 
     :param documents: at most one per group and language.
@@ -197,10 +197,9 @@ def probes_of(documents: Sequence[Passage], questions: Sequence[Question]) -> tu
     for one in documents:
         texts = real.get((one.group, one.language), [])
         kind, text = "query", one.text
-        if not texts and one.title and titles[one.language, normalised(one.title)] == 1:
-            kind, texts = "title", [one.title]
-        elif not texts:
-            kind, query, text = known_item(one.text)
+        if not texts:
+            unique = one.title and titles[one.language, normalised(one.title)] == 1
+            kind, query, text = known_item(one.title if unique else "", one.text)
             texts = [query] if query else []
         kept.append(replace(one, text=text))
         probes += [
@@ -208,23 +207,6 @@ def probes_of(documents: Sequence[Passage], questions: Sequence[Question]) -> tu
             for number, query in enumerate(texts)
         ]
     return kept, probes
-
-
-def known_item(text: str) -> tuple[str, str, str]:
-    """What a document without query and title is asked by.
-
-    :param text: the document.
-    :returns: ``first sentence`` or ``first half``, the query, and the document without its first sentence.
-    """
-    from haystack_crossalign.text.sentences import first_sentence, letters
-
-    first = first_sentence(text)
-    rest = text.split(first, 1)[1].strip() if first and first in text else ""
-    if letters(first) >= _LEAST_LETTERS and letters(rest) >= _LEAST_LETTERS:
-        return "first sentence", first, rest
-    words = " ".join(text.split())
-    cut = words.rfind(" ", 0, len(words) // 2 + 1)
-    return "first half", words[: cut if cut > 0 else len(words) // 2].strip(), text
 
 
 def _lacking(languages: Iterable[str], probes: Sequence[Probe]) -> list[str]:
@@ -240,7 +222,7 @@ def _lacking(languages: Iterable[str], probes: Sequence[Probe]) -> list[str]:
 
 
 def judged_collection(
-    documents: Sequence[Passage], probes: Sequence[Probe], sources: Sequence[Source]
+    documents: Sequence[DocumentRow], probes: Sequence[Probe], sources: Sequence[Source]
 ) -> JudgedCollection:
     """Held-out documents and queries as an audit takes them: all versions of a query's document are relevant.
 

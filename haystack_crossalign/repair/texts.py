@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from haystack_crossalign.data.corpora.registry import CORPORA as PUBLISHED
-from haystack_crossalign.data.formats.jsonl import records, unique_id
+from haystack_crossalign.data.formats.jsonl import DocumentRow, document_rows
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
@@ -22,24 +22,6 @@ CORPORA = tuple(name for name, corpus in PUBLISHED.items() if corpus.training)
 FORMATS = ("auto", "documents", "triplets", *CORPORA)
 
 _PASSAGE_FIELDS = ("passage", "pos", "target", "targets")
-
-
-@dataclass(frozen=True)
-class Passage:
-    """One document, or one version of a parallel one.
-
-    :param id: unique in its file.
-    :param group: what its versions share; its own id where it has none.
-    :param language: normalised tag.
-    :param text: what is embedded.
-    :param title: its title, empty where it has none.
-    """
-
-    id: str
-    group: str
-    language: str
-    text: str
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +48,7 @@ class RepairTexts:
     :param chunks: documents left out because their group and language were there already.
     """
 
-    passages: tuple[Passage, ...]
+    passages: tuple[DocumentRow, ...]
     questions: tuple[Question, ...]
     sources: tuple[Source, ...]
     chunks: int = 0
@@ -150,7 +132,7 @@ def texts_from_triplets(triplets: Iterable[Triplet], sources: Sequence[Source] =
     :param triplets: the triplets.
     :param sources: the files they come from.
     """
-    passages: dict[tuple[str, str], Passage] = {}
+    passages: dict[tuple[str, str], DocumentRow] = {}
     questions: dict[Question, None] = {}
     chunks = 0
     for triplet in triplets:
@@ -168,27 +150,17 @@ def texts_from_triplets(triplets: Iterable[Triplet], sources: Sequence[Source] =
     return RepairTexts(tuple(passages.values()), tuple(questions), tuple(sources), chunks)
 
 
-def _version(group: str, tag: str, text: str) -> Passage:
-    return Passage(f"{tag}:{group}", group, tag, text)
+def _version(group: str, tag: str, text: str) -> DocumentRow:
+    return DocumentRow(f"{tag}:{group}", group, tag, text)
 
 
 def _read_documents(path: Path, language_field: str, group_field: str, title_field: str) -> RepairTexts:
     file = TextFile(path)
-    ids: dict[str, int] = {}
-    passages: dict[tuple[str, str], Passage] = {}
+    passages: dict[tuple[str, str], DocumentRow] = {}
     chunks = 0
-    for record in records(file):
-        one = unique_id(record, "id", ids)
-        ids[one] = record.line or 0
-        passage = Passage(
-            id=one,
-            group=record.optional_identifier(group_field) or one,
-            language=record.language(language_field),
-            text=record.text("text", "content"),
-            title=record.optional_text(title_field),
-        )
-        chunks += (passage.group, passage.language) in passages
-        passages.setdefault((passage.group, passage.language), passage)
+    for row in document_rows(file, language_field=language_field, group_field=group_field, title_field=title_field):
+        chunks += (row.group, row.language) in passages
+        passages.setdefault((row.group, row.language), row)
     return RepairTexts(tuple(passages.values()), (), (file.source,), chunks)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.audit.run import Embedder
+from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import UNWANTED, Triplet, restricted
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
-from haystack_crossalign.repair.sample import known_item
-from haystack_crossalign.repair.texts import Passage, RepairTexts, detected_format, read_repair_texts
+from haystack_crossalign.repair.texts import RepairTexts, detected_format, read_repair_texts
 from haystack_crossalign.retrain.config import FileSource, Filters, JobConfig, Mine
+from haystack_crossalign.text.known_item import known_item
 from haystack_crossalign.text.sentences import letters
 from haystack_crossalign.triplets.builders import BuiltTriplets
 from haystack_crossalign.triplets.filters import (
@@ -61,7 +62,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
     :param languages: target languages; a corpus needs them.
     :raises InputError: for the first thing that is missing or wrong, with file, line and field.
     """
-    passages: list[Passage] = []
+    passages: list[DocumentRow] = []
     known: Groups = {}
     triplets: list[Triplet] = []
     sources: list[Source] = []
@@ -94,7 +95,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
     return JobData(RepairTexts(tuple(passages), (), ()), tuple(triplets), tuple(sources), known, counted)
 
 
-def check_groups(passages: Iterable[Passage], place: str, field: str, known: Groups) -> None:
+def check_groups(passages: Iterable[DocumentRow], place: str, field: str, known: Groups) -> None:
     """Refuse files (or an index) that number their groups alike: what is not parallel would be taken for translations.
 
     :param passages: what stands there.
@@ -122,7 +123,7 @@ def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequen
     :param language: of query and passage.
     :param languages: target languages; empty takes all others.
     """
-    groups: dict[str, dict[str, Passage]] = {}
+    groups: dict[str, dict[str, DocumentRow]] = {}
     for passage in texts.passages:
         groups.setdefault(passage.group, {}).setdefault(passage.language, passage)
     made, lacking, short = [], 0, 0
@@ -164,10 +165,10 @@ def mined_triplets(
     :returns: the triplets, and what was counted.
     :raises InputError: when a language has no documents.
     """
-    from haystack_crossalign.mining.triplets import MiningDocument, mine_triplets
+    from haystack_crossalign.mining.triplets import mine_triplets
 
     mined = mine_triplets(
-        [MiningDocument(one.id, one.language, one.text, one.title) for one in texts.passages],
+        texts.passages,
         embedder,
         languages or [tag for tag in texts.languages if tag != language],
         language=language,
@@ -235,9 +236,7 @@ def _overlap(evaluation: Sequence[Path]) -> Filter:
     return evaluation_overlap(evaluation_texts(evaluation)[0])
 
 
-def _asked(passage: Passage) -> tuple[str, str]:
-    if passage.title:
-        return passage.title, passage.text
-    _, query, rest = known_item(passage.text)
+def _asked(passage: DocumentRow) -> tuple[str, str]:
+    kind, query, rest = known_item(passage.title, passage.text)
     # Of a document of one word there is no part that could ask for it.
-    return ("", passage.text) if letters(query) < _LEAST_LETTERS else (query, rest)
+    return ("", passage.text) if kind != "title" and letters(query) < _LEAST_LETTERS else (query, rest)

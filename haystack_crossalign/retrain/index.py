@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
@@ -19,7 +20,7 @@ from haystack_crossalign.opensearch.connection.settings import LiveSettings, rea
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.groups import Member, group_members, parallel_groups, stored_text
 from haystack_crossalign.opensearch.index.pool import IndexView
-from haystack_crossalign.repair.texts import Passage, RepairTexts
+from haystack_crossalign.repair.texts import RepairTexts
 from haystack_crossalign.retrain.config import IndexSource
 
 _PAGE = 500
@@ -124,7 +125,7 @@ def _tie_breaker(client: ReadOnlyClient) -> str:
 
 
 def _texts(members: Iterable[Member], settings: LiveSettings) -> tuple[RepairTexts, dict[str, Any]]:
-    passages: dict[tuple[str, str], Passage] = {}
+    passages: dict[tuple[str, str], DocumentRow] = {}
     digest = hashlib.sha256()
     read = chunks = without_text = without_language = 0
     for member in members:
@@ -138,7 +139,7 @@ def _texts(members: Iterable[Member], settings: LiveSettings) -> tuple[RepairTex
         group = member.group or member.identifier
         key = (group, member.language)
         chunks += key in passages
-        passages.setdefault(key, Passage(member.identifier, group, member.language, text, title))
+        passages.setdefault(key, DocumentRow(member.identifier, group, member.language, text, title))
     ordered = sorted(passages.values(), key=lambda one: (one.group.encode(), one.language))
     for one in ordered:
         digest.update(json.dumps([one.id, one.group, one.language, one.text, one.title]).encode() + b"\n")

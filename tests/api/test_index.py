@@ -31,7 +31,7 @@ def test_python_and_command_line_give_the_same_result(opensearch: Any, indexing:
         INDEX,
         tmp_path,
         live=["knn", "bm25", "hybrid"],
-        user_filter={"term": {"tenant": "a"}},
+        user_filter={"terms": {"language": ["en", "zh"]}},
         measured=ca.Measured(
             scenarios=["multi", "mono-same"],
             languages=["en", "zh"],
@@ -51,7 +51,7 @@ def test_python_and_command_line_give_the_same_result(opensearch: Any, indexing:
         "--patience": 0,
         "--queries": tmp_path / "queries.jsonl",
         "--live": "knn,bm25,hybrid",
-        "--filter": '{"term": {"tenant": "a"}}',
+        "--filter": '{"terms": {"language": ["en", "zh"]}}',
         "--scenario": "multi,mono-same",
         "--languages": "en,zh",
         "--measures": "Max@R,Rank[en]",

@@ -10,15 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from haystack_crossalign.data.formats.jsonl import DocumentRow, document_rows
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.mining.pairs import language_repair, mine_pairs
 from haystack_crossalign.mining.triplets import (
-    MiningDocument,
     mine_triplets,
     read_given_queries,
-    read_mining_documents,
 )
 from haystack_crossalign.models.encoder import Encoder
+
+
+def row_of(name: str, language: str, text: str) -> DocumentRow:
+    """A document that is in no group."""
+    return DocumentRow(name, name, language, text)
 
 
 def vectors(rows: int, seed: int, dim: int = 12) -> np.ndarray:
@@ -116,9 +121,11 @@ def test_a_real_model_finds_human_translations_among_texts_without_any(
     encoder: Encoder, news: list[dict[str, str]]
 ) -> None:
     """The middle third of the sentences exists in both languages, the others in one: precision and recall."""
-    documents = [MiningDocument(f"e{place:02d}", "en", row["en"]) for place, row in enumerate(news[:54])]
-    documents += [MiningDocument(f"z{place:02d}", "zh", row["zh"]) for place, row in enumerate(news) if place >= 27]
-    documents.append(MiningDocument("z99", "zh", news[30]["zh"]))  # a copy
+    documents = [DocumentRow(f"e{place:02d}", f"e{place:02d}", "en", row["en"]) for place, row in enumerate(news[:54])]
+    documents += [
+        DocumentRow(f"z{place:02d}", f"z{place:02d}", "zh", row["zh"]) for place, row in enumerate(news) if place >= 27
+    ]
+    documents.append(DocumentRow("z99", "z99", "zh", news[30]["zh"]))  # a copy
     for repair in (True, False):
         mined = mine_triplets(documents[::-1], encoder, ["zh"], repair=repair, threshold=1.02)
         right = sum(triplet.targets["zh"] == news[int(triplet.group[1:])]["zh"] for triplet in mined.triplets)
@@ -146,7 +153,9 @@ def test_queries_are_given_or_headings_or_first_sentences(
     ]
     path = tmp_path / "documents.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    documents, source = read_mining_documents(path)
+    file = TextFile(path)
+    documents = list(document_rows(file))
+    source = file.source
     assert (len(documents), source.name) == (12, "documents.jsonl")
     mined = mine_triplets(documents, encoder, ["zh", "ar"], threshold=0.0)
     assert [triplet.group for triplet in mined.triplets] == ["en0", "en1", "en2", "en3"]

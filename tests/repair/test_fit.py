@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
+from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.prompts import Prompts
@@ -23,7 +24,7 @@ from haystack_crossalign.repair.matrix_file import read_matrix_file
 from haystack_crossalign.repair.output import ModelToRepair, open_model, repair_schema, write_repair
 from haystack_crossalign.repair.sample import make_sample
 from haystack_crossalign.repair.scores import harm_of_language, paired_share_interval, queries_needed
-from haystack_crossalign.repair.texts import Passage, Question, RepairTexts, read_repair_texts
+from haystack_crossalign.repair.texts import Question, RepairTexts, read_repair_texts
 
 DIMENSION = 24
 FAST = RepairOptions(samples=100)
@@ -58,7 +59,9 @@ def parallel(count: int, *, first: int = 0, languages: Sequence[str] = ("en", "z
     """Contents in each language, each with a query."""
     contents = range(first, first + count)
     return RepairTexts(
-        tuple(Passage(f"{tag}:{one}", f"g{one}", tag, f"{tag} c{one} text") for one in contents for tag in languages),
+        tuple(
+            DocumentRow(f"{tag}:{one}", f"g{one}", tag, f"{tag} c{one} text") for one in contents for tag in languages
+        ),
         tuple(Question(f"g{one}", tag, f"{tag} c{one} question") for one in contents for tag in languages),
         (),
     )
@@ -239,7 +242,7 @@ def test_no_text_both_fits_and_judges() -> None:
 def test_a_document_is_asked_by_its_query_else_its_title_else_its_first_sentence_else_its_first_half() -> None:
     sentences = "The bridge over the river was opened in 1894. It carried the railway until the war destroyed it."
     passages = [
-        Passage(f"{tag}:{name}", name, tag, text, title)
+        DocumentRow(f"{tag}:{name}", name, tag, text, title)
         for tag in ("en", "es")
         for name, text, title in (
             ("asked", sentences, "A title"),
@@ -338,7 +341,9 @@ def tiny_outcome(tiny_model_folder: Path) -> tuple[RepairOutcome, ModelToRepair]
         return " ".join(f"w{word}" for word in words)
 
     texts = RepairTexts(
-        tuple(Passage(f"{tag}:{one}", str(one), tag, text(tag, one, 0)) for one in range(24) for tag in ("en", "zh")),
+        tuple(
+            DocumentRow(f"{tag}:{one}", str(one), tag, text(tag, one, 0)) for one in range(24) for tag in ("en", "zh")
+        ),
         tuple(Question(str(one), tag, text(tag, one, 1)) for one in range(24) for tag in ("en", "zh")),
         (),
     )
@@ -413,7 +418,7 @@ def test_a_model_is_compared_with_texts_cut_where_the_audit_cut(tiny_model_folde
     words = np.random.default_rng(0).integers(30, size=(24, 2, 60)) + np.array([0, 30])[:, None]
     texts = RepairTexts(
         tuple(
-            Passage(f"{tag}:{one}", str(one), tag, " ".join(f"w{word}" for word in words[one, place]))
+            DocumentRow(f"{tag}:{one}", str(one), tag, " ".join(f"w{word}" for word in words[one, place]))
             for one in range(24)
             for place, tag in enumerate(("en", "zh"))
         ),

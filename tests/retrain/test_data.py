@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.repair.texts import Passage, RepairTexts
+from haystack_crossalign.repair.texts import RepairTexts
 from haystack_crossalign.retrain.config import IndexSource, Mine, read_job
 from haystack_crossalign.retrain.data import (
     Groups,
@@ -28,10 +29,10 @@ def test_documents_give_triplets_asked_by_title_or_first_sentence() -> None:
     english = "The bridge over the river was opened in 1894. It carried the railway until the war destroyed it."
     spanish = "El puente sobre el río fue inaugurado en 1894. Llevó el ferrocarril hasta que la guerra lo destruyó."
     passages = (
-        Passage("1", "a", "en", english, "The bridge"),
-        Passage("2", "a", "es", spanish),
-        Passage("3", "b", "en", english),
-        Passage("4", "c", "es", spanish),
+        DocumentRow("1", "a", "en", english, "The bridge"),
+        DocumentRow("2", "a", "es", spanish),
+        DocumentRow("3", "b", "en", english),
+        DocumentRow("4", "c", "es", spanish),
     )
     built = triplets_from_documents(RepairTexts(passages, (), ()), "en", ())
     (made,) = built.triplets
@@ -95,8 +96,8 @@ class Contents:
 
 
 def test_documents_without_groups_are_mined_for_their_translations() -> None:
-    english = [Passage(f"e{n}", f"e{n}", "en", f"en {n} some more words") for n in range(12)]
-    chinese = [Passage(f"z{n}", f"z{n}", "zh", f"zh {n} 一二三四") for n in reversed(range(12))]
+    english = [DocumentRow(f"e{n}", f"e{n}", "en", f"en {n} some more words") for n in range(12)]
+    chinese = [DocumentRow(f"z{n}", f"z{n}", "zh", f"zh {n} 一二三四") for n in reversed(range(12))]
     texts = RepairTexts((*english, *chinese), (), ())
     found, facts = mined_triplets(texts, "en", (), Mine(margin=1.05), Contents())  # type: ignore[arg-type]
     assert facts["counts"]["pairs en-zh"] == 12
@@ -173,8 +174,13 @@ def test_a_job_refuses_an_index_that_numbers_its_groups_as_its_file_does(
 def test_an_index_that_numbers_its_groups_as_a_file_does_is_refused() -> None:
     known: Groups = {}
     check_groups(
-        [Passage("1", "7", "en", "about cats"), Passage("2", "7", "zh", "猫")], "/a/file.jsonl", "parallel_id", known
+        [DocumentRow("1", "7", "en", "about cats"), DocumentRow("2", "7", "zh", "猫")],
+        "/a/file.jsonl",
+        "parallel_id",
+        known,
     )
-    check_groups([Passage("x", "7", "ar", "قطط"), Passage("y", "7", "en", "about cats")], "index prod", "group", known)
+    check_groups(
+        [DocumentRow("x", "7", "ar", "قطط"), DocumentRow("y", "7", "en", "about cats")], "index prod", "group", known
+    )
     with pytest.raises(InputError, match=r"index prod, field 'group': .* another text in zh in file\.jsonl; seen: '7'"):
-        check_groups([Passage("z", "7", "zh", "税法")], "index prod", "group", known)
+        check_groups([DocumentRow("z", "7", "zh", "税法")], "index prod", "group", known)

@@ -190,14 +190,16 @@ def mine(
     check_triplet_outputs({"--output": output, "--report": report}, (documents, queries, model.embedder))
     model.check()
     tags, own = target_tags(languages, language)
+    from haystack_crossalign.data.formats.jsonl import document_rows
+    from haystack_crossalign.files.reading import TextFile
     from haystack_crossalign.mining.triplets import (
         mine_triplets,
         read_given_queries,
-        read_mining_documents,
     )
 
-    read, origin = read_mining_documents(documents, language_field=language_field, title_field=title_field)
-    sources, given = [origin], None
+    file = TextFile(documents)
+    read = list(document_rows(file, language_field=language_field, title_field=title_field))
+    sources, given = [file.source], None
     if queries is not None:
         given, asked = read_given_queries(queries, read, language=own)
         sources.append(asked)

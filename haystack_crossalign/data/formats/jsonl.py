@@ -17,7 +17,8 @@ relevant. With a qrels file neither is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,74 @@ from haystack_crossalign.files.records import Record, Vectors
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
 
 _LANGUAGE, _GROUP = "language", "parallel_id"
+
+
+@dataclass(frozen=True)
+class DocumentRow:
+    """One document of a file, or one language version of it.
+
+    :param id: unique in its file.
+    :param group: what its versions share; its own id where it has none.
+    :param language: normalised tag.
+    :param text: what is embedded.
+    :param title: its title, empty where it has none or where the text begins with it.
+    """
+
+    id: str
+    group: str
+    language: str
+    text: str
+    title: str = ""
+
+
+def document_rows(
+    file: TextFile,
+    *,
+    language_field: str = _LANGUAGE,
+    group_field: str = _GROUP,
+    id_field: str = "id",
+    title_field: str | None = None,
+    joined: bool = False,
+    default_language: str | None = None,
+    log: ReadingLog | None = None,
+    vectors: Vectors | None = None,
+) -> Iterator[DocumentRow]:
+    """The documents of a JSON lines file, one by one.
+
+    :param file: the file.
+    :param language_field: field that holds the language.
+    :param group_field: field that holds the parallel group; a document without it is a group of its own.
+    :param id_field: field that holds the id.
+    :param title_field: field that holds the title; None for none.
+    :param joined: put the title before the text, with a space between, as BEIR does; then one of them may be missing.
+    :param default_language: language of documents that name none; None where each must name one.
+    :param log: counts the documents with a title in their text, and rows that are left out.
+    :param vectors: takes the vector of each document; None leaves vectors alone.
+    :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
+    """
+    log = log or ReadingLog()
+    default = default_tag(default_language)
+    lines: dict[str, int] = {}
+    for line, content in file:
+        try:
+            record = Record(parse_json_object(content, file.path, line), file.path, line)
+            name = unique_id(record, id_field, lines)
+            title = ""
+            if joined:
+                text, titled = record.titled_text(title_field, "text", "content")
+            else:
+                text, titled = record.text("text", "content"), False
+                title = "" if title_field is None else record.optional_text(title_field)
+            group = record.optional_identifier(group_field) or name
+            row = DocumentRow(name, group, record.language(language_field, default), text, title)
+            if vectors is not None:
+                vectors.add(record)
+        except InputError as error:
+            log.refuse("document", error)
+            continue
+        lines[name] = line
+        log.titled += titled
+        yield row
 
 
 def read_documents(
@@ -54,39 +123,30 @@ def read_documents(
     :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
     """
     log = log or ReadingLog()
-    default = default_tag(default_language)
     vectors = Vectors(strict=not log.skip_invalid)
-    ids: dict[str, int] = {}
-    languages, groups, texts = [], [], []
     file = TextFile(path, partial(log.refuse, "document"))
-    for line, content in file:
-        try:
-            record = Record(parse_json_object(content, file.path, line), file.path, line)
-            one = unique_id(record, id_field, ids)
-            text, titled = record.titled_text(title_field, "text", "content")
-            language = record.language(language_field, default)
-            group = record.optional_identifier(group_field) or one
-            vectors.add(record)
-        except InputError as error:
-            log.refuse("document", error)
-            continue
-        ids[one] = line
-        languages.append(language)
-        groups.append(group)
-        texts.append(text)
-        log.titled += titled
-    if not ids:
+    rows = list(
+        document_rows(
+            file,
+            language_field=language_field,
+            group_field=group_field,
+            id_field=id_field,
+            title_field=title_field,
+            joined=True,
+            default_language=default_language,
+            log=log,
+            vectors=vectors,
+        )
+    )
+    if not rows:
         raise InputError("no document left", source=path, allowed="at least one document without a fault")
-    odd = set(_odd_vectors(vectors, "document", list(ids), log))
-
-    def kept(column: Iterable[str]) -> tuple[str, ...]:
-        return tuple([value for number, value in enumerate(column) if number not in odd]) if odd else tuple(column)
-
+    odd = set(_odd_vectors(vectors, "document", [row.id for row in rows], log))
+    kept = [row for number, row in enumerate(rows) if number not in odd] if odd else rows
     documents = Documents(
-        ids=kept(ids),
-        languages=kept(languages),
-        groups=kept(groups),
-        texts=kept(texts),
+        ids=tuple([row.id for row in kept]),
+        languages=tuple([row.language for row in kept]),
+        groups=tuple([row.group for row in kept]),
+        texts=tuple([row.text for row in kept]),
         vectors=vectors.array(),
     )
     return documents, file.source

@@ -27,7 +27,8 @@ from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
 from haystack_crossalign.opensearch.live.judgments import no_judgments, versions_of
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.text.detection import LanguageDetector
-from haystack_crossalign.text.sentences import LEAST_LETTERS, first_sentence, letters, one_line
+from haystack_crossalign.text.known_item import asked_by
+from haystack_crossalign.text.sentences import first_sentence, one_line
 
 _BATCH = 16
 _ROUNDS = 10
@@ -119,7 +120,7 @@ class _ProbeMaker:
     ) -> None:
         self._view = view
         self._fields = [content_field] if title_field is None else [title_field, content_field]
-        self._content = content_field
+        self._content, self._title = content_field, title_field
         self._languages = languages
         self._detector: LanguageDetector | None = None
         self.skipped: Counter[str] = Counter()
@@ -150,8 +151,8 @@ class _ProbeMaker:
 
     def _add(self, own: dict[str, _Probe], group: str, document: Member) -> None:
         """Make the probe of a document, unless its language has one already."""
-        texts = {name: self._query(name, document) for name in self._fields}
-        field = next((name for name, text in texts.items() if letters(text) >= LEAST_LETTERS), None)
+        title = "" if self._title is None else stored_text(document, self._title)
+        query = asked_by(title, stored_text(document, self._content))
         language = document.language
         if language == UNDETERMINED:
             language = self._detect(stored_text(document, self._content))
@@ -160,10 +161,11 @@ class _ProbeMaker:
                 return
         if language in own:
             return
-        if field is None:
+        if query is None:
             self.skipped[_TOO_SHORT] += 1
             return
-        own[language] = _Probe(group, language, texts[field], field)
+        field = self._title if query[0] == "title" and self._title is not None else self._content
+        own[language] = _Probe(group, language, query[1], field)
 
     def _query(self, field: str, document: Member) -> str:
         """What a stored field gives to ask with: a title whole, of a text the first sentence."""
