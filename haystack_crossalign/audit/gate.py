@@ -132,7 +132,7 @@ def parse_condition(text: str, *, source: str = "--fail-on", ties: str = TIE_CHO
         raise InputError(error.problem, source=source, seen=text, allowed=error.allowed) from error
     limit = float(match["number"])
     if match["percent"]:
-        if not measure.bounded:
+        if measure.unit != "share":
             raise InputError(
                 f"{measure.name} is not a share, so it has no percentage",
                 source=source,
@@ -141,7 +141,7 @@ def parse_condition(text: str, *, source: str = "--fail-on", ties: str = TIE_CHO
             )
         # 1.1 % must be the number that 11 of 1,000 gives, which a division in binary misses.
         limit = float(Decimal(match["number"]) / 100)
-    if measure.bounded and not 0 <= limit <= 1:
+    if measure.unit == "share" and not 0 <= limit <= 1:
         raise InputError(
             f"{measure.name} lies in 0..1", source=source, seen=text, allowed="a number in 0..1, or 0% to 100%"
         )

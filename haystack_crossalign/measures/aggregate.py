@@ -110,7 +110,7 @@ def aggregate(
             row["measures"][measure.name] = float(one.values[applies].mean())
             if count != queries:
                 row["counts"][measure.name] = count
-        if measure.is_rank and (count or one.censored.any()):
+        if measure.unit == "rank" and (count or one.censored.any()):
             row["percentiles"][measure.name], row["medians"][measure.name] = _order_statistics(one, table, confidence)
     known = [name for name, value in row["measures"].items() if value is not None]
     if samples and known:
@@ -147,7 +147,7 @@ def _ties(
         found = tie_values(table, measure, values)
         if not always and np.array_equal(found.lowest, found.highest, equal_nan=True):
             continue
-        ends = (found.highest, found.lowest) if measure.higher_is_better else (found.lowest, found.highest)
+        ends = (found.highest, found.lowest) if measure.direction >= 0 else (found.lowest, found.highest)
         ties[measure.name] = {
             "optimistic": known_mean(ends[0]),
             "pessimistic": known_mean(ends[1]),

@@ -6,11 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.ranks.table import CENSORED, RankTable
+
+Direction = Literal[-1, 0, 1]
+"""+1: higher is better; -1: lower is better; 0: neither."""
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -55,22 +59,29 @@ class Measure(ABC):
     Measures are frozen dataclasses: equal when their name is equal, usable as keys.
     """
 
-    bounded: bool = True
-    """Whether values lie in 0..1."""
-    higher_is_better: bool = True
-    """Whether a larger value is the better one."""
-    is_rank: bool = False
-    """Whether values are ranks, so that medians and percentiles are worth having and a cut list bounds them below."""
+    title: str
+    """The measure, or its family, as a glossary shows it."""
+    definition: str
+    """What it is, in plain words."""
+    unit: Literal["share", "rank", "count"] = "share"
+    """``share``: 0..1, shown in percent. ``rank``: medians and percentiles are worth having, and a cut list bounds it
+    below. ``count``: a number from 0 on."""
+    direction: Direction = 1
+    """Whether higher is better."""
 
     @property
     @abstractmethod
     def name(self) -> str:
         """Name as `parse_measure` reads it and as every output prints it."""
 
-    @property
-    def doc(self) -> str:
-        """One line that says what the measure is."""
-        return (type(self).__doc__ or "").strip().split("\n", 1)[0]
+    def best(self, relevant_per_query: float) -> float | None:  # noqa: ARG002 - of use to some measures only
+        """The best mean that the measure can have; None where neither direction is good.
+
+        :param relevant_per_query: mean number of relevant versions of a query.
+        """
+        if self.direction == 0:
+            return None
+        return 0.0 if self.direction < 0 else 1.0
 
     def per_query(self, table: RankTable) -> QueryValues:
         """Value of every query of a table.

@@ -19,14 +19,22 @@ class MaxAtR(Measure):
     Source: arXiv 2604.05684. Null where a relevant version lies below the end of the list; see `max_at_r_lower_bound`.
     """
 
-    bounded = False
-    higher_is_better = False
-    is_rank = True
+    title = "Max@R"
+    definition = (
+        "How deep one must read to have seen every relevant version: the largest rank among them, averaged "
+        "over queries. Lower is better; the best value is the number of relevant versions."
+    )
+    unit = "rank"
+    direction = -1
 
     @property
     def name(self) -> str:
         """Max@R."""
         return "Max@R"
+
+    def best(self, relevant_per_query: float) -> float:
+        """The number of relevant versions."""
+        return relevant_per_query
 
     def compute(self, facts: Facts) -> QueryValues:
         """Largest rank of each query's relevant versions."""
@@ -41,6 +49,12 @@ class MaxAtRNorm(Measure):
     Source: arXiv 2604.05684, which prints it times 100. Null where the pool size is not known, where the pool holds
     nothing but the relevant versions (the formula is 0/0), and where Max@R is null.
     """
+
+    title = "Max@R_norm"
+    definition = (
+        "Max@R on a logarithmic scale between the bottom of the pool (0 %) and perfect (100 %): (log2 pool "
+        "size - log2 Max@R) / (log2 pool size - log2 number of relevant versions), averaged over queries."
+    )
 
     @property
     def name(self) -> str:
@@ -82,6 +96,9 @@ class Complete(Measure):
 
     cutoff: int
 
+    title = "Complete@K"
+    definition = "Share of queries whose relevant versions all stand in the top K. 100 % is perfect."
+
     @property
     def name(self) -> str:
         """Complete@K."""
@@ -117,14 +134,20 @@ class RankOf(Measure):
     """
 
     language: str
-    bounded = False
-    higher_is_better = False
-    is_rank = True
+
+    title = "Rank[L]"
+    definition = "Mean rank of the relevant version in language L, over the queries that have one. 1 is perfect."
+    unit = "rank"
+    direction = -1
 
     @property
     def name(self) -> str:
         """Rank[L]."""
         return f"Rank[{self.language}]"
+
+    def best(self, relevant_per_query: float) -> float | None:
+        """1, where no other version can stand there."""
+        return None if relevant_per_query > 1 else 1.0
 
     def compute(self, facts: Facts) -> QueryValues:
         """Smallest rank among the relevant versions in the language."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, query_values
+from haystack_crossalign.measures.base import UNRANKED, Direction, Facts, Measure, QueryValues, query_values
 from haystack_crossalign.measures.depth import language_code
 from haystack_crossalign.measures.relevance import discounts
 from haystack_crossalign.ranks.table import CENSORED, RankTable
@@ -26,8 +26,14 @@ class Intrusion(Measure):
     """
 
     language: str
-    bounded = False
-    higher_is_better = False
+
+    title = "Intrusion[L]"
+    definition = (
+        "Number of non-relevant documents in language L above the relevant version in the query's own "
+        "language. 0 is perfect."
+    )
+    unit = "count"
+    direction = -1
 
     @property
     def name(self) -> str:
@@ -65,6 +71,13 @@ class LanguagePreferenceRate(Measure):
     the relevant versions belongs to one in the query's language, else 0; relevance of what stands above plays no part.
     """
 
+    title = "Language Preference Rate (LPR)"
+    definition = (
+        "Share of queries with several relevant versions whose first one is in the query's language (after "
+        "MLAIRE, our formula). Neither high nor low is good in itself: it says whom the ranking prefers."
+    )
+    direction = 0
+
     @property
     def name(self) -> str:
         """LPR."""
@@ -96,6 +109,12 @@ class LangNDCG(Measure):
     """
 
     cutoff: int
+
+    title = "Lang-nDCG@K"
+    definition = (
+        "NDCG with a higher gain for the relevant version in the query's own language (after MLAIRE, our "
+        "formula). Grades play no part in it."
+    )
 
     @property
     def name(self) -> str:
@@ -133,15 +152,20 @@ class Top1(Measure):
     relevance: Literal["relevant", "other"]
     language: Literal["same", "other"]
 
+    title = "What stands at rank 1 (Top1)"
+    definition = "Share of queries by what stands first: relevant or not, in the query's language or in another."
+
     @property
     def name(self) -> str:
         """Top1[relevance,language]."""
         return f"Top1[{self.relevance},{self.language}]"
 
     @property
-    def higher_is_better(self) -> bool:  # type: ignore[override]
-        """A relevant version on top is good, whatever its language."""
-        return self.relevance == "relevant"
+    def direction(self) -> Direction:  # type: ignore[override]
+        """On top, a relevant version in the query's language is good, one in another language neither good nor bad."""
+        if self.relevance == "other":
+            return -1
+        return 1 if self.language == "same" else 0
 
     def compute(self, facts: Facts) -> QueryValues:
         """1 or 0 for each query."""

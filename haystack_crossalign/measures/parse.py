@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal, cast
 
 from haystack_crossalign.errors import InputError
@@ -64,6 +65,36 @@ def parse_measure(name: str) -> Measure:
         language = text[match.start("language") : match.end("language")].strip()
         return _WITH_LANGUAGE[match["base"]](normalise_language(language))
     raise InputError("unknown measure", field="measure", seen=name, allowed=ALLOWED)
+
+
+KINDS: tuple[type[Measure], ...] = (
+    MaxAtR,
+    MaxAtRNorm,
+    Complete,
+    NDCG,
+    MRR,
+    Recall,
+    RankOf,
+    Intrusion,
+    LanguagePreferenceRate,
+    LangNDCG,
+    Top1,
+)
+"""The measures, in the order in which results and glossaries show them."""
+
+
+@lru_cache(maxsize=1024)
+def known_measure(name: str) -> Measure | None:
+    """Measure of a name that a result holds, whatever tag its language has; None for one of another version.
+
+    :param name: as in the result.
+    """
+    try:
+        return parse_measure(name)
+    except InputError:
+        match = _LANGUAGE.fullmatch(name.lower())
+        make = _WITH_LANGUAGE.get(match["base"]) if match else None
+        return make(name[name.index("[") + 1 : -1]) if make is not None else None
 
 
 def default_measures(languages: Sequence[str]) -> tuple[Measure, ...]:

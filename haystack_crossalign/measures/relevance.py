@@ -25,6 +25,12 @@ class NDCG(Measure):
 
     cutoff: int
 
+    title = "NDCG@K"
+    definition = (
+        "Normalised discounted cumulative gain of the top K. The gain of a version is its grade (linear, as "
+        "in trec_eval's ndcg_cut), and 1 where judgments have no grades."
+    )
+
     @property
     def name(self) -> str:
         """NDCG@K."""
@@ -75,6 +81,9 @@ class MRR(Measure):
 
     cutoff: int | None = None
 
+    title = "MRR"
+    definition = "Mean of 1 / rank of the first relevant version, in any language."
+
     @property
     def name(self) -> str:
         """MRR or MRR@K."""
@@ -107,10 +116,17 @@ class Recall(Measure):
 
     cutoff: int
 
+    title = "Recall@K"
+    definition = "Share of the relevant versions that stand in the top K, averaged over queries."
+
     @property
     def name(self) -> str:
         """Recall@K."""
         return f"Recall@{self.cutoff}"
+
+    def best(self, relevant_per_query: float) -> float:
+        """1, or the share that fits into the top K."""
+        return min(1.0, self.cutoff / relevant_per_query)
 
     def compute(self, facts: Facts) -> QueryValues:
         """Recall of each query, 0..1."""

@@ -18,6 +18,7 @@ from haystack_crossalign.measures import (
     default_measures,
     parse_measure,
 )
+from haystack_crossalign.measures.parse import known_measure
 
 
 @pytest.mark.parametrize(
@@ -84,17 +85,27 @@ def test_default_measures_name_every_pool_language():
     ]
 
 
-def test_measures_know_their_range_and_their_better_end():
+def test_measures_know_their_unit_and_their_better_end():
     measures = default_measures(("en", "zh"))
-    counts = {"Max@R", "Rank[en]", "Rank[zh]", "Intrusion[en]", "Intrusion[zh]"}
-    assert {measure.name for measure in measures if not measure.bounded} == counts
-    worse = counts | {"Top1[other,same]", "Top1[other,other]"}
-    assert {measure.name for measure in measures if not measure.higher_is_better} == worse
-    assert {measure.name for measure in measures if measure.is_rank} == {"Max@R", "Rank[en]", "Rank[zh]"}
+    units = {measure.name: measure.unit for measure in measures}
+    ranks, counts = {"Max@R", "Rank[en]", "Rank[zh]"}, {"Intrusion[en]", "Intrusion[zh]"}
+    assert {name for name, unit in units.items() if unit == "rank"} == ranks
+    assert {name for name, unit in units.items() if unit == "count"} == counts
+    directions = {measure.name: measure.direction for measure in measures}
+    worse = {"Top1[other,same]", "Top1[other,other]"}
+    assert {name for name, direction in directions.items() if direction < 0} == ranks | counts | worse
+    assert {name for name, direction in directions.items() if direction == 0} == {"LPR", "Top1[relevant,other]"}
 
 
-def test_every_measure_says_in_one_line_what_it_is():
+def test_every_measure_has_a_definition():
     for measure in default_measures(("en",)):
-        assert measure.doc.endswith(".")
-        assert "\n" not in measure.doc
+        assert measure.definition.endswith(".")
+        assert measure.title
         assert str(measure) == measure.name
+
+
+def test_names_of_results_are_known_whatever_their_language():
+    assert known_measure("Rank[und]") == RankOf("und")
+    assert known_measure("Rank[zh-Hant]") == RankOf("zh-Hant")
+    assert known_measure("Own") is None
+    assert known_measure("Own[und]") is None
