@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -17,9 +16,10 @@ from opensearchpy.exceptions import TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalise_language
-from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, MissingPermissionError, explain, is_busy
 from haystack_crossalign.opensearch.connection.patient import Patience
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 from haystack_crossalign.opensearch.index.groups import members_by_id
@@ -223,20 +223,16 @@ class QueryPipeline:
             for name, socket in sockets:
                 inputs.setdefault(name, {})[socket] = value
         name, socket = self._shape.output
-        deadline = time.monotonic() + self._patience.total
-        attempt = 0
+        waiting = self._patience.begin()
         while True:
             try:
                 # A component that did not run, behind a branch that was not taken, found nothing.
                 documents = self._pipeline.run(inputs, include_outputs_from={name}).get(name, {}).get(socket)
                 return list(documents or [])
             except (PipelineError, PipelineRuntimeError, ValueError) as error:
-                wait = self._patience.wait(attempt)
                 lost = _transport_error(error)
-                if lost is None or not is_busy(lost) or time.monotonic() + wait > deadline:
+                if lost is None or not is_busy(lost) or not waiting.pause():
                     raise self._failure(error) from error
-            time.sleep(wait)
-            attempt += 1
 
     def _failure(self, error: Exception) -> CrossAlignError:
         """What a failed run means, with the component's name."""

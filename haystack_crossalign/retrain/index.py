@@ -14,8 +14,9 @@ from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
-from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.connect import open_client
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.settings import LiveSettings, read_settings
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.groups import Member, group_members, parallel_groups, stored_text

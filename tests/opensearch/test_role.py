@@ -15,8 +15,10 @@ from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.audit.options import AuditOptions
 from haystack_crossalign.opensearch.audit.run import IndexAudit
-from haystack_crossalign.opensearch.connection.client import Credentials, Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.credentials import Credentials
 from haystack_crossalign.opensearch.connection.failures import MissingPermissionError
+from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.live.known_items import known_item_probes
 

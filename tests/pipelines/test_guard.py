@@ -26,7 +26,8 @@ from query_pipelines import (
 )
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
-from haystack_crossalign.opensearch.connection.client import Credentials, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.credentials import Credentials
 from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
 from haystack_crossalign.opensearch.connection.traffic import Traffic

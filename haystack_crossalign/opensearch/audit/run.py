@@ -23,7 +23,8 @@ from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
 from haystack_crossalign.opensearch.audit.result import Work, build_result, rows_without_ranks
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
 from haystack_crossalign.opensearch.audit.units import Measurer, Record, UnitOptions
-from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.exact.versions import VersionPool
 from haystack_crossalign.opensearch.index.fields import Fields

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from opensearchpy import OpenSearch
@@ -18,6 +15,7 @@ from opensearchpy.exceptions import TransportError
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.addresses import checked_address
 from haystack_crossalign.opensearch.connection.answers import AnswerCheck
+from haystack_crossalign.opensearch.connection.credentials import Credentials
 from haystack_crossalign.opensearch.connection.failures import (
     RefusedRequestError,
     explain,
@@ -25,56 +23,17 @@ from haystack_crossalign.opensearch.connection.failures import (
     is_limit,
 )
 from haystack_crossalign.opensearch.connection.patient import Patience, send_patiently
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnection
 from haystack_crossalign.opensearch.connection.search_pipelines import SearchPipelines
 from haystack_crossalign.opensearch.connection.traffic import Traffic
-from haystack_crossalign.redaction import keep_secret, redacted
+from haystack_crossalign.redaction import redacted
 
 Answer = dict[str, Any]
 _RETRY_ITEM = frozenset({429, 503})
 # What would come back with every item and says nothing that was not sent: the point in time, the bounds of ranges. Only
 # those of the counting: wherever such a filter looks, the server also drops lists that are empty.
 _LEFT_OUT = "-responses.pit_id,-responses.aggregations.counts.buckets.from,-responses.aggregations.counts.buckets.to"
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """Who asks. The secret does not show in ``repr``; take it from the environment or a file, not from an argument.
-
-    :param kind: ``basic`` (user and password), or ``bearer`` (token) or ``api_key`` in the Authorization header.
-    :param secret: password, token or key.
-    :param user: user name, for ``basic``.
-    """
-
-    kind: Literal["basic", "bearer", "api_key"]
-    secret: str = field(repr=False)
-    user: str = ""
-
-    def __post_init__(self) -> None:
-        keep_secret(self.secret, user=self.user)
-
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments for opensearch-py."""
-        if self.kind == "basic":
-            # opensearch-py would encode as Latin-1, and fail at other characters with the password in the error.
-            pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode("ascii")
-            return {"headers": {"authorization": f"Basic {pair}"}}
-        scheme = {"bearer": "Bearer", "api_key": "ApiKey"}[self.kind]
-        return {"headers": {"authorization": f"{scheme} {self.secret}"}}
-
-
-@dataclass(frozen=True)
-class PointInTime:
-    """A frozen view of an index: searches in it see neither writes nor deletes that come later.
-
-    :param identifier: the server's id.
-    :param keep_alive: how long the server keeps it after each search, for instance ``5m``.
-    :param index: index or alias that it is of.
-    """
-
-    identifier: str = field(repr=False)
-    keep_alive: str = "5m"
-    index: str = ""
 
 
 class ReadOnlyClient:
@@ -276,8 +235,7 @@ class ReadOnlyClient:
             self._pipelines.require_none(_index_of(target), self.settings)
         answers: dict[int, Answer] = {}
         pending = list(range(len(bodies)))
-        deadline = time.monotonic() + self.patience.total
-        attempt = 0
+        waiting = self.patience.begin()
         while pending:
             refused: Answer = {}
             try:
@@ -296,12 +254,8 @@ class ReadOnlyClient:
                     refused = item
                 else:
                     raise self._item_error(item)
-            if pending:
-                wait = self.patience.wait(attempt)
-                if time.monotonic() + wait > deadline:
-                    raise self._item_error(refused)
-                time.sleep(wait)
-                attempt += 1
+            if pending and not waiting.pause():
+                raise self._item_error(refused)
         return [answers[i] for i in range(len(bodies))]
 
     def search_pipeline(self, name: str) -> Answer:

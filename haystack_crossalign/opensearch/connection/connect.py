@@ -10,8 +10,8 @@ from typing import Literal, NoReturn
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.addresses import is_loopback
-from haystack_crossalign.opensearch.connection.client import Credentials, ReadOnlyClient
-from haystack_crossalign.opensearch.connection.credentials import read_secret
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.credentials import Credentials, read_secret
 from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.connection.settings import SECRETS, AuthKind, LiveSettings, flag_of, variable_of
 from haystack_crossalign.opensearch.connection.signing import Signer, aws_signer

@@ -1,17 +1,46 @@
-"""Secrets from the environment or from a file; no message ever holds one."""
+"""Who asks, and secrets from the environment or from a file; no message ever holds one."""
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.settings import flag_of, variable_of
 from haystack_crossalign.redaction import keep_secret
 
 _LONGEST = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who asks. The secret does not show in ``repr``; take it from the environment or a file, not from an argument.
+
+    :param kind: ``basic`` (user and password), or ``bearer`` (token) or ``api_key`` in the Authorization header.
+    :param secret: password, token or key.
+    :param user: user name, for ``basic``.
+    """
+
+    kind: Literal["basic", "bearer", "api_key"]
+    secret: str = field(repr=False)
+    user: str = ""
+
+    def __post_init__(self) -> None:
+        keep_secret(self.secret, user=self.user)
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments for opensearch-py."""
+        if self.kind == "basic":
+            # opensearch-py would encode as Latin-1, and fail at other characters with the password in the error.
+            pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode("ascii")
+            return {"headers": {"authorization": f"Basic {pair}"}}
+        scheme = {"bearer": "Bearer", "api_key": "ApiKey"}[self.kind]
+        return {"headers": {"authorization": f"{scheme} {self.secret}"}}
 
 
 def read_secret(name: str, file: Path | None, environ: Mapping[str, str], notes: list[str] | None = None) -> str | None:

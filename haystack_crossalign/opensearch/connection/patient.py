@@ -33,6 +33,31 @@ class Patience:
         bound = min(self.longest, self.first * 2.0 ** min(attempt, 60))
         return secrets.SystemRandom().uniform(0.0, bound)
 
+    def begin(self) -> Waiting:
+        """Count the time from now on."""
+        return Waiting(self)
+
+
+class Waiting:
+    """The pauses between the attempts at one thing.
+
+    :param patience: how long to wait; the time counts from here on.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._deadline = time.monotonic() + patience.total
+        self._attempt = 0
+
+    def pause(self) -> bool:
+        """Wait before the next attempt; False, at once, where it would come too late."""
+        wait = self._patience.wait(self._attempt)
+        if time.monotonic() + wait > self._deadline:
+            return False
+        time.sleep(wait)
+        self._attempt += 1
+        return True
+
 
 def send_patiently(
     opensearch: OpenSearch,
@@ -59,8 +84,7 @@ def send_patiently(
     :param repeat_late: whether to repeat a request that was not answered in time: it may still be worked on.
     :raises CrossAlignError: what the last refusal means, see `haystack_crossalign.opensearch.connection.failures`.
     """
-    deadline = time.monotonic() + patience.total
-    attempt = 0
+    waiting = patience.begin()
     while True:
         try:
             answer = opensearch.transport.perform_request(method, path, params=dict(parameters or {}), body=body)
@@ -73,12 +97,8 @@ def send_patiently(
         except TransportError as error:
             answered = isinstance(error.status_code, int)
             may_help = is_busy(error) or (repeat_late and isinstance(error, ConnectionTimeout))
-            wait = patience.wait(attempt)
-            late = time.monotonic() + wait > deadline
-            if late or not may_help or not (answered or repeat_lost):
+            if not may_help or not (answered or repeat_lost) or not waiting.pause():
                 raise explain(error, request=f"{method} {path}", host=host) from None
-        time.sleep(wait)
-        attempt += 1
 
 
 def not_opensearch(host: str, method: str, path: str) -> str:

@@ -11,6 +11,7 @@ import gzip
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
+from types import TracebackType
 from typing import Any
 
 from opensearchpy import AsyncHttpConnection, AsyncTransport, Transport, Urllib3HttpConnection
@@ -70,6 +71,52 @@ def operation_of(method: str, path: str, parameters: Collection[str] = ()) -> st
     )
 
 
+class _Recording:
+    """One request: checked when it is made, recorded with its outcome when it is left.
+
+    :raises WriteRefusedError: the request is not an allowed read.
+    """
+
+    def __init__(
+        self, traffic: Traffic | None, method: str, path: str, parameters: Collection[str], body: bytes | None
+    ) -> None:
+        self._operation = operation_of(method, path, parameters)
+        self._traffic, self._method, self._path = traffic, method, path
+        self._bytes_out = len(body or b"")
+        self._start = time.monotonic()
+        self._status: int | None = None
+        self._answer = ""
+
+    def answered(self, answer: Any) -> Any:
+        """Take note of status, headers and text, and hand them on."""
+        self._status, _, self._answer = answer
+        return answer
+
+    def __enter__(self) -> _Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, TransportError):
+            self._status = error.status_code if isinstance(error.status_code, int) else None
+        if self._traffic is None:
+            return
+        took = _TOOK.search(self._answer, 0, 2000)
+        self._traffic.record(
+            Exchange(
+                self._method,
+                self._path,
+                self._operation,
+                self._status,
+                bytes_out=self._bytes_out,
+                bytes_in=len(self._answer.encode("utf-8", "surrogatepass")),
+                seconds=time.monotonic() - self._start,
+                server_ms=int(took[1]) if took else None,
+            )
+        )
+
+
 class ReadOnlyConnection(Urllib3HttpConnection):
     """opensearch-py's connection with the check in front of it and a `Traffic` record behind it.
 
@@ -97,43 +144,20 @@ class ReadOnlyConnection(Urllib3HttpConnection):
 
         :raises WriteRefusedError: the request is not an allowed read.
         """
-        operation = operation_of(method, url, params or ())
         if self._compress and body is not None and len(body) >= _COMPRESSED_FROM:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             headers = {**(headers or {}), "content-encoding": "gzip"}
-        start = time.monotonic()
-        status: int | None = None
-        answer = ""
-        try:
-            status, answer_headers, answer = super().perform_request(
-                method, url, params, body, timeout=timeout, ignore=ignore, headers=headers
+        with _Recording(self._traffic, method, url, params or (), body) as request:
+            return request.answered(
+                super().perform_request(method, url, params, body, timeout=timeout, ignore=ignore, headers=headers)
             )
-        except TransportError as error:
-            status = error.status_code if isinstance(error.status_code, int) else None
-            raise
-        finally:
-            if self._traffic is not None:
-                took = _TOOK.search(answer, 0, 2000)
-                self._traffic.record(
-                    Exchange(
-                        method,
-                        url,
-                        operation,
-                        status,
-                        bytes_out=len(body or b""),
-                        bytes_in=len(answer.encode("utf-8", "surrogatepass")),
-                        seconds=time.monotonic() - start,
-                        server_ms=int(took[1]) if took else None,
-                    )
-                )
-        return status, answer_headers, answer
 
     def log_request_fail(self, *_: Any, **__: Any) -> None:
         """Say nothing: the caller retries or raises one clear error; opensearch-py would print a stack trace first."""
 
 
 class ReadOnlyAsyncConnection(AsyncHttpConnection):
-    """opensearch-py's asynchronous connection with the check of `ReadOnlyConnection` in front of it.
+    """opensearch-py's asynchronous connection, checked and recorded as `ReadOnlyConnection` is.
 
     :param traffic: where to record each exchange; None records nothing.
     :param options: those of ``AsyncHttpConnection``.
@@ -157,32 +181,12 @@ class ReadOnlyAsyncConnection(AsyncHttpConnection):
 
         :raises WriteRefusedError: the request is not an allowed read.
         """
-        operation = operation_of(method, url, params or ())
-        start = time.monotonic()
-        status: int | None = None
-        answer = ""
-        try:
-            status, answer_headers, answer = await super().perform_request(
-                method, url, params, body, timeout=timeout, ignore=ignore, headers=headers
-            )
-        except TransportError as error:
-            status = error.status_code if isinstance(error.status_code, int) else None
-            raise
-        finally:
-            if self._traffic is not None:
-                self._traffic.record(
-                    Exchange(
-                        method,
-                        url,
-                        operation,
-                        status,
-                        bytes_out=len(body or b""),
-                        bytes_in=len(answer.encode("utf-8", "surrogatepass")),
-                        seconds=time.monotonic() - start,
-                        server_ms=None,
-                    )
+        with _Recording(self._traffic, method, url, params or (), body) as request:
+            return request.answered(
+                await super().perform_request(
+                    method, url, params, body, timeout=timeout, ignore=ignore, headers=headers
                 )
-        return status, answer_headers, answer
+            )
 
     def log_request_fail(self, *_: Any, **__: Any) -> None:
         """Say nothing, as in `ReadOnlyConnection`."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.connection.client import Answer, PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import Answer, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ContradictionError
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.scoring import ExactScoring, Query
 

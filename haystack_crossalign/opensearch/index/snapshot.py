@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 
 # A cluster that does not know the request takes it for a wrong one, or for a path that is not there.
 _UNKNOWN_REQUEST = frozenset({400, 404, 405})

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.identity import DESCRIBED, compare_models, describe_model, model_name
-from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.model.fit import fit_model, wrong_dimension
 

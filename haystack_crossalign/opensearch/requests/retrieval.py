@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import CrossAlignError, InputError
-from haystack_crossalign.opensearch.connection.client import Answer, PointInTime
+from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.search_pipelines import NO_PIPELINE
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries

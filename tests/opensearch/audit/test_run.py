@@ -16,7 +16,8 @@ from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import plan_scenarios
 from haystack_crossalign.data.formats.read import read_collection
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
 from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval
 

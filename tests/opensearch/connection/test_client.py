@@ -15,8 +15,10 @@ import pytest
 from fault_proxy import Fault, Proxy, reset, status
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.opensearch.connection.client import Credentials, Patience, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.credentials import Credentials
 from haystack_crossalign.opensearch.connection.failures import PointInTimeLostError
+from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.exact.counting import count_ranks
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import ExternalError
-from haystack_crossalign.opensearch.connection.client import Answer, PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import Answer, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ContradictionError
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.exact.counting import count_ranks
 from haystack_crossalign.opensearch.exact.sampling import estimate_ranks
 from haystack_crossalign.opensearch.exact.versions import Version, count_version_ranks

@@ -14,7 +14,7 @@ from live_faults import Outcome, at_search, audit, documents
 from opensearch_server import OpenSearchServer
 from requirements import require
 
-from haystack_crossalign.opensearch.connection.client import Patience
+from haystack_crossalign.opensearch.connection.patient import Patience
 
 pytestmark = pytest.mark.server
 
