@@ -24,7 +24,7 @@ from haystack_crossalign.opensearch.connection.read_only import WriteRefusedErro
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 from haystack_crossalign.opensearch.index.groups import members_by_id
 from haystack_crossalign.opensearch.index.pool import IndexView
-from haystack_crossalign.opensearch.live.lists import Hit, checked_depth
+from haystack_crossalign.opensearch.live.hits import Hit, checked_depth
 from haystack_crossalign.pipelines.documents import comparison_value
 from haystack_crossalign.pipelines.file import PipelineFile, load_pipeline, read_pipeline_file
 from haystack_crossalign.pipelines.guard import guarded_mapping, hold_to_reading, refuse_named_writers

@@ -25,7 +25,8 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.traffic import Exchange
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView
-from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, Hit, HybridRetrieval, KnnRetrieval
+from haystack_crossalign.opensearch.live.hits import Hit
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval
 from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 

@@ -19,7 +19,8 @@ from haystack_crossalign.opensearch.exact.sampling import SampledRanks, estimate
 from haystack_crossalign.opensearch.exact.versions import Version, VersionPool, count_version_ranks, version_pool
 from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.live.exact_top import exact_top
-from haystack_crossalign.opensearch.live.lists import Hit, Retrieval
+from haystack_crossalign.opensearch.live.hits import Hit
+from haystack_crossalign.opensearch.live.lists import Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.opensearch.live.ranks import list_recall, live_table, without_repeats
 from haystack_crossalign.ranks.table import ABSENT, RankTable

@@ -11,7 +11,7 @@ from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries
-from haystack_crossalign.opensearch.live.lists import Hit, read_hits
+from haystack_crossalign.opensearch.live.hits import Hit, read_hits
 from haystack_crossalign.ranks.ties import tie_key
 
 MOST_TOP = MOST_HITS - 1

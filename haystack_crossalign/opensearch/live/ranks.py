@@ -13,7 +13,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.exact.versions import Version
 from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.live.exact_top import unit_of
-from haystack_crossalign.opensearch.live.lists import Hit
+from haystack_crossalign.opensearch.live.hits import Hit
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.ranks.result_lists import ranks_from_lists, with_asked_depth
 from haystack_crossalign.ranks.table import RankTable

@@ -15,7 +15,7 @@ from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.search_pipelines import NO_PIPELINE
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries
-from haystack_crossalign.opensearch.live.lists import Hit, as_stored, read_hits, served_through
+from haystack_crossalign.opensearch.live.hits import Hit, as_stored, read_hits, served_through
 from haystack_crossalign.opensearch.requests.file import RequestFile
 from haystack_crossalign.opensearch.requests.guard import LIST_PARTS, OTHER_PARTS, check_body, clauses, refuse_in
 from haystack_crossalign.opensearch.requests.traps import traps

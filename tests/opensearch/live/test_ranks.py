@@ -16,7 +16,8 @@ from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.groups import Member, members_by_id
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.exact_top import exact_top
-from haystack_crossalign.opensearch.live.lists import Hit, KnnRetrieval
+from haystack_crossalign.opensearch.live.hits import Hit
+from haystack_crossalign.opensearch.live.lists import KnnRetrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.opensearch.live.ranks import list_recall, live_table
 from haystack_crossalign.ranks.table import ABSENT, CENSORED
