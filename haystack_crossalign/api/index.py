@@ -68,6 +68,8 @@ class LiveAudit:
     :param client: connection.
     :param progress: called with what is being done, how much of it is done, and of how much.
     :param say: called with what the user should know at once.
+    :param queries: queries of another audit, in place of the request's.
+    :param encoder: a model that is open already, in place of the request's.
     :raises InputError: for an unknown language or measure.
     """
 
@@ -78,8 +80,12 @@ class LiveAudit:
         *,
         progress: Progress | None = None,
         say: Callable[[str], None] | None = None,
+        queries: LiveQueries | None = None,
+        encoder: Embedder | None = None,
     ) -> None:
         self.request = request
+        self._given = queries
+        self._encoder = encoder
         self.queries: LiveQueries
         self.plan: Plan
         self._client = client
@@ -92,6 +98,14 @@ class LiveAudit:
         self._audit = IndexAudit(
             client, request.settings, self._options, retrievals=self._retrievals, progress=progress
         )
+
+    def read_queries(self) -> LiveQueries:
+        """The queries alone, without vectors unless they bring them.
+
+        :raises CrossAlignError: index or queries are not as they must be, or the cluster failed.
+        """
+        self._audit.open()
+        return self._read_queries(self._audit.view())
 
     def prepare(self, check: Callable[[Sequence[Scenario]], None] | None = None) -> None:
         """Open the index, make or read the queries, check the model, embed the queries, and plan.
@@ -170,6 +184,8 @@ class LiveAudit:
 
     def _read_queries(self, view: IndexView) -> LiveQueries:
         request, settings = self.request, self.request.settings
+        if self._given is not None:
+            return self._given
         if request.queries is None:
             return known_item_probes(
                 view,
@@ -202,7 +218,9 @@ class LiveAudit:
                 self._say("the queries carry vectors, so no model is used")
             return None
         encoder: Any
-        if request.model.embedder is not None:
+        if self._encoder is not None:
+            encoder = self._encoder
+        elif request.model.embedder is not None:
             encoder = request.model.open()
         else:
             named = read_index_model(self._client, settings.index) or {}

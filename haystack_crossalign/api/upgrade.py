@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from haystack_crossalign.api.collection import opened
+from haystack_crossalign.api.gate import Gate
+from haystack_crossalign.api.requests import IndexRequest
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.opensearch.connection.connect import open_client
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.upgrade.front import already_done, open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.outcome import Outcome
 from haystack_crossalign.upgrade.plan import Plan, make_plan
-from haystack_crossalign.upgrade.run import Outcome
 
 
 def upgrade_index(
@@ -23,6 +26,7 @@ def upgrade_index(
     model: str | Embedder | None = None,
     apply: bool = False,
     options: UpgradeOptions | None = None,
+    gate: IndexRequest | None = None,
     progress: Progress | None = None,
 ) -> tuple[Plan | None, Outcome | None]:
     """Bring new vectors to a running index: into an index of its own, which the alias then points to.
@@ -34,6 +38,8 @@ def upgrade_index(
     :param model: in place of a matrix, the new model: every text is embedded anew.
     :param apply: do it; otherwise only the plan is made and nothing is written.
     :param options: fields, load and what else can be chosen; None takes the fields of the settings.
+    :param gate: audit of both indices, with its queries, that is held before the switch; its settings are those given
+        here. None leaves it out.
     :param progress: called with step, done and total.
     :returns: the plan and what was done; None for the plan where an earlier run had done all of it.
     :raises InputError: matrix or model do not belong to the index, or another upgrade is unfinished; the alias is where
@@ -44,6 +50,7 @@ def upgrade_index(
         vector_fields=(settings.embedding_field,),
         content_field=settings.content_field,
         title_field=settings.title_field,
+        language_field=settings.language_field,
     )
     client = open_client(settings, os.environ)
     for note in client.notes:
@@ -53,8 +60,11 @@ def upgrade_index(
         if apply and (done := already_done(client, settings.index, new, lease=chosen.lease)) is not None:
             return None, done
         plan = make_plan(client, settings.index, new, chosen)
+        held = None if gate is None else Gate(client, replace(gate, settings=settings), new, progress=progress)
+        if held is not None:
+            held.check()
         if not apply:
             return plan, None
-        return plan, run_upgrade(client, settings.index, new, chosen, plan=plan, progress=progress)
+        return plan, run_upgrade(client, settings.index, new, chosen, plan=plan, progress=progress, before_switch=held)
     finally:
         client.close()

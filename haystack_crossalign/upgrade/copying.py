@@ -60,6 +60,7 @@ class Copy:
     :param fields: vector fields that get new vectors.
     :param way: where these come from.
     :param hidden: those of the fields that sources do not hold.
+    :param dimension: of the new vectors, 0 for that of the fields.
     :param page: documents of a page, at most.
     :param pace: documents per second, at most.
     """
@@ -71,6 +72,7 @@ class Copy:
     fields: Sequence[VectorField]
     way: Way
     hidden: Sequence[str] = ()
+    dimension: int = 0
     page: int = 500
     pace: Pace = field(default_factory=lambda: Pace(None))
 

@@ -13,9 +13,10 @@ from haystack_crossalign.upgrade.job import SWITCHED, UNFINISHED, lease_name, re
 from haystack_crossalign.upgrade.leases import Leases
 from haystack_crossalign.upgrade.ledger import Ledger
 from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.outcome import Outcome, outcome_of
 from haystack_crossalign.upgrade.owner import this_owner
 from haystack_crossalign.upgrade.plan import Plan, make_plan
-from haystack_crossalign.upgrade.run import BeforeSwitch, Outcome, Upgrade, outcome_of
+from haystack_crossalign.upgrade.run import BeforeSwitch, Upgrade
 from haystack_crossalign.upgrade.switch import is_switched
 from haystack_crossalign.upgrade.ways import NewVectors, by_matrix, by_model
 from haystack_crossalign.upgrade.writer import WriteClient
@@ -57,7 +58,7 @@ def run_upgrade(
     :param options: the user's choices.
     :param plan: what `make_plan` gave; None makes it.
     :param progress: called with step, done and total.
-    :param before_switch: verifies and gates.
+    :param before_switch: the gate.
     :raises CrossAlignError: what stands in the way; the alias was not switched.
     """
     plan = plan or make_plan(reader, alias, new, options)

@@ -14,6 +14,7 @@ class UpgradeOptions:
     :param vector_fields: fields that get new vectors.
     :param content_field: field of the text, for the way that embeds.
     :param title_field: field whose value goes before it, None for none.
+    :param language_field: field of the language; documents without one are counted.
     :param max_load: documents per second that are read and written, at most; None sets no limit.
     :param accept_model: go on where nothing says that the index is one of the base model.
     :param write_block: let nobody write for the seconds of the last pass; without it, writes of these may be lost.
@@ -26,6 +27,7 @@ class UpgradeOptions:
     vector_fields: tuple[str, ...] = ("embedding",)
     content_field: str = "content"
     title_field: str | None = None
+    language_field: str = "language"
     max_load: float | None = None
     accept_model: bool = False
     write_block: bool = True

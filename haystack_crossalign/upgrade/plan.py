@@ -10,7 +10,7 @@ from typing import Any
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import MissingPermissionError, RefusedRequestError
-from haystack_crossalign.opensearch.index.fields import VectorField
+from haystack_crossalign.opensearch.index.fields import VectorField, flatten_mapping
 from haystack_crossalign.upgrade.grants import LEDGER
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.reading import Unit, page_size, read_unit
@@ -99,6 +99,10 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         for name, count in without.items()
         if count
     ]
+    if options.language_field in dict(flatten_mapping(source.mapping.get("properties", {}))):
+        tagged = client.count(source.index, {"exists": {"field": options.language_field}})
+        if tagged < documents:
+            notes.append(f"{documents - tagged} documents name no language: they are upgraded like all others")
     notes += [f"the vectors in '{name}' are kept as they are" for name in source.other_vectors]
     if source.hidden:
         notes.append(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from haystack_crossalign.audit.run import Progress
@@ -31,44 +31,21 @@ from haystack_crossalign.upgrade.job import (
 from haystack_crossalign.upgrade.leases import DONE, Leases
 from haystack_crossalign.upgrade.ledger import Ledger
 from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.outcome import Outcome, Timed, outcome_of
 from haystack_crossalign.upgrade.owner import this_owner
 from haystack_crossalign.upgrade.plan import Plan
 from haystack_crossalign.upgrade.reading import Unit, cut_into_units
 from haystack_crossalign.upgrade.source import checkpoints, deletes
 from haystack_crossalign.upgrade.switch import block_and_switch, is_switched
+from haystack_crossalign.upgrade.verify import check_sample, require, verify, verify_again
 from haystack_crossalign.upgrade.writer import WriteClient
-from haystack_crossalign.upgrade.writing import Refused
 
 _MOST_PASSES = 20
 _KEPT = 1000
 _POLL = 0.5
 
-BeforeSwitch = Callable[["Upgrade", Job], None]
-"""Called once the new index has caught up, before the switch; raises where it must not be."""
-
-
-@dataclass
-class Outcome:
-    """What an upgrade did.
-
-    :param state: state of the job in the ledger.
-    :param alias: the alias.
-    :param old_index: where it pointed.
-    :param new_index: where it points now.
-    :param counts: documents written, vectors and documents without one by field, documents removed, passes.
-    :param refused: documents that cannot be upgraded, by id, routing and reason; then nothing was switched.
-    :param seconds: time by step.
-    :param blocked_seconds: how long nobody could write.
-    """
-
-    state: str
-    alias: str
-    old_index: str
-    new_index: str
-    counts: Counter[str] = field(default_factory=Counter)
-    refused: list[Refused] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    blocked_seconds: float = 0.0
+BeforeSwitch = Callable[["Upgrade", Job], bool]
+"""Called once the new index has caught up and was verified; says whether to switch."""
 
 
 class Upgrade:
@@ -78,7 +55,7 @@ class Upgrade:
     :param plan: what is to be done.
     :param options: the user's choices.
     :param progress: called with step, done and total.
-    :param before_switch: verifies and gates.
+    :param before_switch: the gate.
     """
 
     def __init__(
@@ -99,6 +76,7 @@ class Upgrade:
         self._progress = progress
         self._before_switch = before_switch
         self._pace = Pace(options.max_load)
+        self._held_back = False
 
     def run(self) -> Outcome:
         """Do it, or go on with it where it was cut off.
@@ -118,7 +96,7 @@ class Upgrade:
         plan = self.plan
         return Copy(
             self.reader, self.client, job.source.name, job.target.name, plan.source.vectors, plan.new.way,
-            hidden=plan.source.hidden, page=plan.page, pace=self._pace,
+            hidden=plan.source.hidden, dimension=plan.new.dimension, page=plan.page, pace=self._pace,
         )  # fmt: skip
 
     def _run(self, leases: Leases) -> Outcome:
@@ -135,32 +113,33 @@ class Upgrade:
         self.client.grant = job.grant()
         while job.state in UNFINISHED:
             leases.check()
-            if not leads and job.state != COPYING:
+            if not leads:
+                # Where the leader is dead, somebody has to lead.
                 leads = leases.take(lease) is not None
-                if not leads:
-                    if job.state != CREATING:
-                        break  # its leader goes on alone
-                    time.sleep(_POLL)
                 job.reload()
+            if not leads and job.state != COPYING:
+                if job.state != CREATING:
+                    break  # its leader goes on alone
+                time.sleep(_POLL)
                 continue
+            if job.state not in UNFINISHED:
+                break
             with self._timed(job.state):
                 self._step(job, leases, leads=leads)
-            if job.data.get("refused"):
+            if self._held_back or job.data.get("refused"):
                 break
-        return outcome_of(job, self.seconds)
+        return replace(outcome_of(job, self.seconds), follows=not leads and job.state in UNFINISHED)
 
     def _step(self, job: Job, leases: Leases, *, leads: bool) -> None:
         if job.state == CREATING:
             self._create(job)
         elif job.state == COPYING:
             self._copy(job, leases)
-            if leads or leases.take(lease_name(job.alias)) is not None:
-                job.reload()
-                if job.state == COPYING:
+            job.reload()
+            if job.state == COPYING:
+                if leads:
                     self._finish_copying(job)
-            else:
-                job.reload()
-                if job.state == COPYING:
+                else:
                     time.sleep(_POLL)
         elif job.state in (CATCHING_UP, BLOCKED):
             self._finish(job, leases)
@@ -275,8 +254,13 @@ class Upgrade:
         if job.data.get("refused"):
             return
         restore(self.client, self.reader, job)
+        with self._timed("verifying"):
+            self._verify(job, leases)
         if self._before_switch is not None:
-            self._before_switch(self, job)
+            with self._timed("gate"):
+                self._held_back = not self._before_switch(self, job)
+            if self._held_back:
+                return
         self.seconds["blocked"] = block_and_switch(self, job, leases)
 
     def _catch_up(self, job: Job, leases: Leases) -> None:
@@ -292,6 +276,23 @@ class Upgrade:
             f"{self.client.host}: '{job.source.name}' is written to faster than it can be copied; run the same command "
             "again when less is written, or with a higher --max-load"
         )
+
+    def _verify(self, job: Job, leases: Leases) -> None:
+        """Compare both indices, document by document; what looks wrong is looked at again after a further pass."""
+        copy = self.copy_of(job)
+        unit_length = bool(self.plan.new.model.get("normalized"))
+        found = verify(
+            copy,
+            unit_length=unit_length,
+            tell=lambda done, total: self.tell("Verifying", done, total),
+            check=leases.check,
+        )
+        if found.faults:
+            self.one_pass(job, leases)
+            found.faults = verify_again(copy, list(found.faults), unit_length=unit_length)
+        job.update(verified=found.to_dict() | {"faults": len(found.faults)})
+        require(found, copy)
+        check_sample(found, copy)
 
     def _retry_refused(self, job: Job) -> None:
         """Documents that could not be written may be by now: they, or the index, were mended."""
@@ -329,39 +330,8 @@ class Upgrade:
         if self._progress is not None:
             self._progress(step, done, total)
 
-    def _timed(self, name: str) -> _Timed:
-        return _Timed(self.seconds, name)
-
-
-def outcome_of(job: Job, seconds: Mapping[str, float]) -> Outcome:
-    """What the ledger says of an upgrade.
-
-    :param job: in the ledger.
-    :param seconds: time by step of this run; ``blocked`` is how long nobody could write.
-    """
-    return Outcome(
-        job.state,
-        job.alias,
-        job.source.name,
-        job.target.name,
-        Counter(job.data.get("counts", {})),
-        [(str(one), routing, str(why)) for one, routing, why in job.data.get("refused", [])],
-        {name: round(value, 3) for name, value in seconds.items() if name != "blocked"},
-        round(seconds.get("blocked", 0.0), 3),
-    )
-
-
-class _Timed:
-    """Adds the time within the block to the seconds of a step."""
-
-    def __init__(self, seconds: dict[str, float], name: str) -> None:
-        self._seconds, self._name, self._began = seconds, name, 0.0
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._name] = self._seconds.get(self._name, 0.0) + time.perf_counter() - self._began
+    def _timed(self, name: str) -> Timed:
+        return Timed(self.seconds, name)
 
 
 def _check_same(job: Job, plan: Plan) -> None:

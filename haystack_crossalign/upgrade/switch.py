@@ -61,6 +61,9 @@ def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
         raise
     seconds = time.monotonic() - began if blocks else 0.0
     job.update(state=SWITCHED)
+    if not blocks:
+        # Whoever writes to it by its own name is told, and does not write where nobody looks.
+        client.block_writes(job.source.name)
     return seconds
 
 

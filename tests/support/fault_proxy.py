@@ -24,12 +24,14 @@ class Proxy:
     """Forwards to a real server; each planned fault spoils one request, in order.
 
     `before` is called with method and path of each request before it is forwarded, for what shall happen in between.
+    `rewrite` is given each request and its body; it says what is forwarded, and what becomes of the answer.
     """
 
     def __init__(self, url: str) -> None:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.before: Callable[[str], object] = lambda _: None
+        self.rewrite: Callable[[str, bytes], tuple[bytes, Callable[[bytes], bytes]]] = lambda _, body: (body, bytes)
         target = urlsplit(url)
         proxy = self
 
@@ -40,13 +42,13 @@ class Proxy:
                 request = f"{self.command} {self.path.split('?')[0]}"
                 proxy.requests.append(request)
                 proxy.before(request)
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body, finish = proxy.rewrite(request, self.rfile.read(int(self.headers.get("Content-Length") or 0)))
                 connection = http.client.HTTPConnection(target.hostname or "", target.port)
                 headers = {k: v for k, v in self.headers.items() if k.lower() in ("content-type", "content-encoding")}
                 try:
                     connection.request(self.command, self.path, body, headers)
                     answer = connection.getresponse()
-                    content = answer.read()
+                    content = finish(answer.read())
                 except (OSError, http.client.HTTPException):
                     # Nobody behind the proxy: the caller sees what it would see without it.
                     reset(self, b"")
@@ -67,7 +69,7 @@ class Proxy:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_DELETE = forward  # noqa: N815
+            do_GET = do_POST = do_PUT = do_DELETE = forward  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 return

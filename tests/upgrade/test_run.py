@@ -159,12 +159,13 @@ def test_documents_with_vectors_of_the_new_model_are_not_left_behind_unasked(bed
 def test_an_alias_moved_by_somebody_else_is_left_where_it_is(bed: Bed) -> None:
     bed.server.request("PUT", "/up-theirs", {})
 
-    def interfere(*_: Any) -> None:
+    def interfere(*_: Any) -> bool:
         actions = [
             {"remove": {"index": bed.index, "alias": bed.alias}},
             {"add": {"index": "up-theirs", "alias": bed.alias}},
         ]
         bed.server.request("POST", "/_aliases", {"actions": actions})
+        return True
 
     with pytest.raises(ExternalError, match=r"changed by somebody else .* points to up-theirs"):
         upgrade(bed, before_switch=interfere)
@@ -192,3 +193,55 @@ def test_a_document_that_the_new_index_refuses_is_named_and_nothing_is_switched(
     outcome = upgrade(bed)
     assert outcome.state == "switched"
     check_moved(everything(bed.server, bed.index), everything(bed.server, bed.behind()), bed.weights)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ({"content": "changed"}, "the source differs"),
+        ({"meta": {"n": 8.5}}, "the source differs"),
+        ({"embedding": None}, "1 vectors in 'embedding' of the old index, 0 in the new one"),
+        ({"embedding": [2.0] + [0.0] * (DIMENSION - 1)}, "has length 2.0000 and not 1"),
+    ],
+)
+def test_a_document_that_differs_is_found_before_the_switch(
+    bed: Bed, damage: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from haystack_crossalign.upgrade import run
+
+    restore = run.restore
+
+    def damaged(client: Any, reader: Any, job: Any) -> None:
+        restore(client, reader, job)
+        key = ("d-8", None)
+        found = everything(bed.server, job.target.name)[key]
+        path = f"/{job.target.name}/_doc/d-8?refresh=true&version_type=external_gte&version={found['version']}"
+        bed.server.request("PUT", path, found["source"] | damage)
+
+    monkeypatch.setattr(run, "restore", damaged)
+    with pytest.raises(ExternalError, match=rf"1 of 300 documents of .*first 'd-8': {told}"):
+        upgrade(bed)
+    assert bed.behind() == bed.index
+
+
+def test_vectors_that_are_not_those_of_the_way_are_found_by_the_sample(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from haystack_crossalign.upgrade import run
+
+    restore = run.restore
+
+    def damaged(client: Any, reader: Any, job: Any) -> None:
+        restore(client, reader, job)
+        lines: list[dict[str, Any]] = []
+        for (name, routing), one in everything(bed.server, job.target.name).items():
+            action = {"_id": name, "version": one["version"], "version_type": "external_gte"}
+            if "embedding" in one["source"]:
+                one["source"]["embedding"] = one["source"]["embedding"][::-1]
+            lines += [{"index": action | ({"routing": routing} if routing else {})}, one["source"]]
+        assert not bed.server.request("POST", f"/{job.target.name}/_bulk?refresh=true", lines)["errors"]
+
+    monkeypatch.setattr(run, "restore", damaged)
+    with pytest.raises(ExternalError, match="vectors made again differ from those in"):
+        upgrade(bed)
+    assert bed.behind() == bed.index

@@ -183,6 +183,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
     from rich.table import Table
 
     from haystack_crossalign.cli.shared.terminal import console
+    from haystack_crossalign.models.names import MATRIX_FILE
     from haystack_crossalign.repair.language_maps import describe_share
     from haystack_crossalign.report.content.model import model_lines
     from haystack_crossalign.report.content.provenance import similarity_note
@@ -220,6 +221,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
         similarity_note(outcome.before.provenance),
         *(f"Note: {note}" for note in outcome.notes),
         f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",
+        f"To move the vectors of an index: crossalign upgrade --index NAME --matrix {output / MATRIX_FILE}",
     ]
     for line in lines:
         out.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +16,13 @@ from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
+    from haystack_crossalign.api.gate import Gate
+    from haystack_crossalign.audit.run import Progress
+    from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
     from haystack_crossalign.opensearch.connection.settings import LiveSettings
-    from haystack_crossalign.upgrade.run import Outcome
+    from haystack_crossalign.opensearch.live.queries import LiveQueries
+    from haystack_crossalign.upgrade.outcome import Outcome
+    from haystack_crossalign.upgrade.ways import NewVectors
 
 NOT_SWITCHED = 1
 _SHOWN = 20
@@ -55,6 +61,41 @@ Lease = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
+OldModelOfGate = Annotated[
+    str | None,
+    typer.Option("--old-model", metavar="NAME", help="Model of the old index, where it does not say. For the gate."),
+]
+Probes = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Without --queries: contents of the index to make queries from.")
+]
+Tolerance = Annotated[
+    float, typer.Option(metavar="X", help="How much same-language NDCG@1 may fall; 0.005 is half a point.")
+]
+OwnFirst = Annotated[
+    float,
+    typer.Option(
+        "--own-first", metavar="X", help="How much the share of queries with their own language first may fall."
+    ),
+]
+NoGate = Annotated[bool, typer.Option("--no-gate", help="Switch without an audit of old and new index.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateFlags:
+    """What the gate asks before the switch."""
+
+    queries: opt.QueryFile = None
+    qrels: opt.QrelsIn = None
+    probes: Probes = None
+    fail_on: opt.FailOn = None
+    ties: opt.Ties = opt.TIES[0]
+    tolerance: Tolerance = 0.005
+    own_first: OwnFirst = 0.05
+    old_model: OldModelOfGate = None
+    no_gate: NoGate = False
+    report: opt.ReportFile = None
+
+
 # Options of a model that have nothing to do with documents.
 _QUERY_SIDE = ("query_prefix", "query_prompt", "similarity")
 
@@ -73,6 +114,7 @@ def upgrade(
     model_flags: opt.ModelFlags,
     part: Slice = None,
     accept_model: AcceptModel = False,
+    gate_flags: GateFlags,
     no_write_block: NoWriteBlock = False,
     max_load: Annotated[
         float | None, typer.Option(metavar="N", help="Documents per second, at most. Default: no limit.")
@@ -94,8 +136,8 @@ def upgrade(
     from haystack_crossalign.upgrade.options import UpgradeOptions
     from haystack_crossalign.upgrade.plan import make_plan, plan_lines
 
-    outputs = Outputs(json=json_file)
-    outputs.check([matrix, model_flags.embedder, place.config])
+    outputs = Outputs(json=json_file, report=gate_flags.report)
+    outputs.check([matrix, model_flags.embedder, place.config, gate_flags.queries, gate_flags.qrels])
     model_flags.check()
     if matrix is not None and (other := _named(model_flags)):
         raise InputError(f"--matrix and {other} exclude each other", allowed="one of them")
@@ -109,6 +151,7 @@ def upgrade(
         vector_fields=tuple(dict.fromkeys(fields)),
         content_field=settings.content_field,
         title_field=settings.title_field,
+        language_field=settings.language_field,
         max_load=settings.max_load,
         accept_model=accept_model,
         write_block=not no_write_block,
@@ -121,29 +164,53 @@ def upgrade(
 
     try:
         new = open_way(matrix, encoder, options)
-        plan = None
+        plan = gate = None
         outcome = already_done(client, settings.index, new, lease=lease) if apply else None
         if outcome is not None:
             say("This upgrade is done; there is nothing left to do")
             _tell(outcome)
             return
+        plan = make_plan(client, settings.index, new, options)
         if not apply or not quiet:
-            plan = make_plan(client, settings.index, new, options)
             for line in plan_lines(plan):
                 say(line)
+        with Stages(show=not quiet) as progress:
+            gate = _gate(client, gate_flags, settings, new, model_flags, progress)
+            queries = None if gate is None else gate.check()
+        say(_asked(gate, queries))
         if not apply:
             say("Nothing was written. To do it: the same command with --apply")
             outcome = None
         else:
             with Stages(show=not quiet) as progress:
-                outcome = run_upgrade(client, settings.index, new, options, plan=plan, progress=progress)
+                outcome = run_upgrade(
+                    client, settings.index, new, options, plan=plan, progress=progress, before_switch=gate
+                )
     finally:
         client.close()
+    result = None if gate is None else gate.result
+    texts = {}
     if json_file is not None:
         import json
 
-        data = {"plan": None if plan is None else plan.to_dict(), "outcome": None if outcome is None else vars(outcome)}
-        outputs.write({"json": json.dumps(data, indent=1, ensure_ascii=False) + "\n"})
+        data = {
+            "plan": plan.to_dict(),
+            "outcome": None if outcome is None else vars(outcome),
+            "gate": None if result is None else result.to_dict(),
+        }
+        texts["json"] = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    if result is not None:
+        from haystack_crossalign.api.gate import gate_lines
+
+        for line in gate_lines(result):
+            say(line)
+        if gate_flags.report is not None:
+            from haystack_crossalign.report.html import render_html_comparison
+
+            texts["report"] = render_html_comparison(
+                result.comparison.to_dict(), result.before.to_dict(), result.after.to_dict()
+            )
+    outputs.write(texts)
     if outcome is not None:
         _tell(outcome)
 
@@ -230,6 +297,57 @@ def cleanup(
     say(f"Deleted: {', '.join(deleted) or 'nothing'}")
 
 
+def _gate(
+    client: ReadOnlyClient,
+    flags: GateFlags,
+    settings: LiveSettings,
+    new: NewVectors,
+    model_flags: opt.ModelFlags,
+    progress: Progress,
+) -> Gate | None:
+    """The gate; None where the user does without."""
+    if flags.no_gate:
+        named = {
+            "--queries": flags.queries,
+            "--qrels": flags.qrels,
+            "--probes": flags.probes,
+            "--fail-on": flags.fail_on,
+        }
+        named["--report"] = flags.report
+        if given := next((name for name, value in named.items() if value), None):
+            raise InputError(f"--no-gate and {given} exclude each other", allowed="one of them")
+        return None
+    from haystack_crossalign.api.gate import Gate
+    from haystack_crossalign.api.requests import IndexRequest, ModelOptions
+    from haystack_crossalign.audit.gate import parse_condition
+
+    if flags.ties not in opt.TIES:
+        raise InputError("unknown choice", source="--ties", seen=flags.ties, allowed=", ".join(opt.TIES))
+    request = IndexRequest(
+        settings=settings,
+        queries=flags.queries,
+        qrels=flags.qrels,
+        probes=flags.probes,
+        model=ModelOptions(model=flags.old_model, trust_remote_code=model_flags.trust_remote_code),
+    )
+    return Gate(
+        client,
+        request,
+        new,
+        conditions=[parse_condition(text, ties=flags.ties) for text in flags.fail_on or ()],
+        tolerance=flags.tolerance,
+        own_first=flags.own_first,
+        progress=progress,
+    )
+
+
+def _asked(gate: Gate | None, queries: LiveQueries | None) -> str:
+    if gate is None or queries is None:
+        return "Gate: none (--no-gate); nobody looks at the results of the new index before the switch"
+    kind = "probes made from documents of the index" if queries.kind == "known-item" else "queries"
+    return f"Gate: an audit of both indices with {len(queries)} {kind}, each index by its own model"
+
+
 def _part(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -260,8 +378,17 @@ def _tell(outcome: Outcome) -> None:
         f"{counts['documents']:,} documents copied, {counts['caught up']:,} caught up in {counts['passes']} passes, "
         f"{counts['removed']:,} deletes repeated; nobody could write for {outcome.blocked_seconds:.1f} s"
     )
+    if outcome.verified is not None:
+        checked = outcome.verified
+        say(
+            f"Verified: {checked['documents']:,} documents, {checked['vectors']:,} vectors, {checked['faults']} wrong; "
+            f"{checked['sampled']:,} made again, cosine at least {checked['cosine']:.5f}"
+        )
     for identifier, _, reason in outcome.refused[:_SHOWN]:
         say(f"Document '{identifier}' cannot be upgraded: {reason}", err=True)
+    if outcome.follows:
+        say(f"This part is done; the process that leads the upgrade of '{outcome.alias}' goes on ({outcome.state})")
+        return
     if outcome.state != "switched":
         say(f"'{outcome.alias}' was not switched ({outcome.state}); {outcome.new_index} stays", err=True)
         raise typer.Exit(NOT_SWITCHED)

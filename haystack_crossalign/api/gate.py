@@ -1,0 +1,310 @@
+"""The gate of an upgrade: the audit of old and new index with the same queries, each by its own model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.api.index import LiveAudit
+from haystack_crossalign.api.requests import IndexRequest
+from haystack_crossalign.audit.compare import Comparison, compare_results
+from haystack_crossalign.audit.gate import Condition, Outcome, evaluate_gate
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.audit.run import Embedder, Progress
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.measures import parse_measure
+from haystack_crossalign.models.identity import model_name
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.live.queries import LiveQueries
+from haystack_crossalign.opensearch.model.check import read_index_model
+from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.upgrade.job import Job
+from haystack_crossalign.upgrade.run import Upgrade
+from haystack_crossalign.upgrade.vectors import MatrixWay
+from haystack_crossalign.upgrade.ways import NewVectors
+
+_SCENARIOS = ("multi", "mono-same")
+_SAME_LANGUAGE = ("mono-same", "NDCG@1")
+_OWN_FIRST = (("multi", "Top1[relevant,same]"), ("multi", "LPR"))
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A measure that must not fall, in one row.
+
+    :param measure: its name, with the scenario.
+    :param query_language: of the row.
+    :param retrieval: the live list of the row, None for exact ranks.
+    :param before: in the old index.
+    :param after: in the new one.
+    :param tolerance: how much it may fall.
+    """
+
+    measure: str
+    query_language: str
+    retrieval: str | None
+    before: float
+    after: float
+    tolerance: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether it fell further."""
+        return self.after < self.before - self.tolerance - 1e-12
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**vars(self), "failed": self.failed}
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """What the gate says.
+
+    :param before: audit of the old index.
+    :param after: audit of the new index.
+    :param comparison: of the two.
+    :param outcomes: of the conditions, on the new index.
+    :param losses: measures that must not fall.
+    :param server_ms: milliseconds that the cluster took for a search request, before and after.
+    """
+
+    before: AuditResult
+    after: AuditResult
+    comparison: Comparison
+    outcomes: tuple[Outcome, ...]
+    losses: tuple[Loss, ...]
+    server_ms: tuple[float, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the alias may be switched."""
+        return not any(one.failed for one in self.outcomes) and not any(one.failed for one in self.losses)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "passed": self.passed,
+            "conditions": [one.to_dict() for one in self.outcomes],
+            "must_not_fall": [one.to_dict() for one in self.losses],
+            "server_ms_per_request": {"before": self.server_ms[0], "after": self.server_ms[1]},
+            "comparison": self.comparison.to_dict(),
+        }
+
+
+class MovedEncoder:
+    """A base model whose vectors are moved by a map: what embeds queries for an index upgraded by a matrix.
+
+    :param base: the base model.
+    :param vector_map: the map.
+    :param model: what the upgraded index says of its model.
+    """
+
+    def __init__(self, base: Embedder, vector_map: VectorMap, model: Mapping[str, Any]) -> None:
+        self._base = base
+        self._map = vector_map
+        self._model = dict(model)
+
+    def encode_queries(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors of queries: float32 [n, dim]."""
+        return self._map.apply(self._base.encode_queries(texts, progress=progress))
+
+    def encode_documents(
+        self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors of documents: float32 [n, dim]."""
+        return self._map.apply(self._base.encode_documents(texts, progress=progress))
+
+    def provenance(self) -> dict[str, Any]:
+        """The base model's, under the name and hash of what it was made into."""
+        return {**self._base.provenance(), "sha256": None, "revision": None, **self._model}
+
+    def counting_anew(self) -> MovedEncoder:
+        """The same, with the base model's counts at zero."""
+        again = copy.copy(self)
+        base: Any = self._base
+        again._base = base.counting_anew() if hasattr(base, "counting_anew") else base
+        return again
+
+
+class Gate:
+    """The gate of one upgrade. What it needs is opened before anything is written.
+
+    :param client: connection.
+    :param request: queries, live lists and limits; its settings name the alias, and its model is that of the old index,
+        which the index or the matrix names as well.
+    :param new: where the new vectors come from.
+    :param conditions: what the new index must hold.
+    :param tolerance: how much same-language NDCG@1 may fall.
+    :param own_first: how much the share of queries that find a relevant document of their language first may fall.
+    :param progress: called with step, done and total.
+    """
+
+    def __init__(
+        self,
+        client: ReadOnlyClient,
+        request: IndexRequest,
+        new: NewVectors,
+        *,
+        conditions: Sequence[Condition] = (),
+        tolerance: float = 0.005,
+        own_first: float = 0.05,
+        progress: Progress | None = None,
+    ) -> None:
+        measures = [parse_measure(one.measure) for one in conditions]
+        measures += [parse_measure(name) for _, name in (_SAME_LANGUAGE, *_OWN_FIRST)]
+        asked = tuple(dict.fromkeys([*request.measured.scenarios, *_SCENARIOS]))
+        self.request = replace(request, measured=replace(request.measured, scenarios=asked, also=measures))
+        self.result: GateResult | None = None
+        self._client = client
+        self._new = new
+        self._old_model: Embedder | None = None
+        self._conditions = tuple(conditions)
+        self._tolerances = {_SAME_LANGUAGE: tolerance, **dict.fromkeys(_OWN_FIRST, own_first)}
+        self._progress = progress
+
+    def check(self) -> LiveQueries:
+        """Read the queries and open the old model, so that nothing fails after hours of copying.
+
+        :raises CrossAlignError: as an audit of the old index, or nothing names its model.
+        """
+        queries = LiveAudit(self.request, self._client).read_queries()
+        if queries.vectors is None:
+            self._old_model = _old_model(self._client, self.request, self._new)
+        elif not isinstance(self._new.way, MatrixWay):
+            # Vectors of the old model say nothing to the new index: the texts are embedded for each.
+            self._old_model = _old_model(self._client, self.request, self._new)
+            queries = replace(queries, vectors=None)
+        LiveAudit(
+            self.request, self._client, progress=self._progress, queries=queries, encoder=self._old_model
+        ).prepare()
+        return queries
+
+    def __call__(self, upgrade: Upgrade, job: Job) -> bool:
+        """Audit both indices; whether the alias may be switched."""
+        queries = LiveAudit(
+            replace(self.request, settings=self._settings(job.source.name)), self._client
+        ).read_queries()
+        if self._old_model is not None:
+            queries = replace(queries, vectors=None)
+        old = self._audit(job.source.name, queries, self._old_model)
+        new = self._audit(job.target.name, old[2], self._new_model())
+        comparison = compare_results(old[0], new[0], names=(job.source.name, job.target.name))
+        outcomes = tuple(evaluate_gate(self._conditions, new[0]))
+        losses = tuple(self._losses(old[0], new[0]))
+        self.result = GateResult(old[0], new[0], comparison, outcomes, losses, (old[1], new[1]))
+        told = {"passed": self.result.passed, "must_not_fall": [one.to_dict() for one in losses if one.failed]}
+        job.update(gate=told | {"conditions": [one.to_dict() for one in outcomes if one.failed]})
+        del upgrade
+        return self.result.passed
+
+    def _settings(self, index: str) -> LiveSettings:
+        return replace(self.request.settings, index=index)
+
+    def _new_model(self) -> Embedder | None:
+        way: Any = self._new.way
+        if not isinstance(way, MatrixWay):
+            embedder: Embedder = way.embedder
+            return embedder
+        return None if self._old_model is None else MovedEncoder(self._old_model, way.map, self._new.model)
+
+    def _audit(
+        self, index: str, queries: LiveQueries, encoder: Embedder | None
+    ) -> tuple[AuditResult, float, LiveQueries]:
+        """Result, milliseconds of a request, and the queries without what the other index needs anew."""
+        request = replace(self.request, settings=self._settings(index))
+        audit = LiveAudit(request, self._client, progress=self._progress, queries=queries, encoder=encoder)
+        before = self._searches()
+        audit.prepare()
+        finished = audit.run()
+        if finished.stopped is not None:
+            raise ExternalError(f"{self._client.hosts[0]}: the audit of '{index}' was stopped: {finished.stopped}")
+        after = self._searches()
+        asked = after[0] - before[0]
+        return finished.result, (after[1] - before[1]) / max(asked, 1), self._for_the_new(audit.queries, encoder)
+
+    def _for_the_new(self, queries: LiveQueries, encoder: Embedder | None) -> LiveQueries:
+        if encoder is not None:
+            return replace(queries, vectors=None)
+        # The queries bring vectors of the old model: a matrix moves them as it moves those of documents.
+        way = self._new.way
+        if isinstance(way, MatrixWay) and queries.vectors is not None:
+            return replace(queries, vectors=way.map.apply(queries.vectors))
+        return replace(queries, vectors=None)
+
+    def _searches(self) -> tuple[int, int]:
+        total = self._client.traffic.totals.get("msearch")
+        return (0, 0) if total is None else (total.requests, total.server_ms)
+
+    def _losses(self, before: AuditResult, after: AuditResult) -> list[Loss]:
+        rows = {_row_key(row): row for row in before.rows}
+        losses = []
+        for row in after.rows:
+            was = rows.get(_row_key(row))
+            for (scenario, measure), tolerance in self._tolerances.items():
+                if was is None or row["scenario"] != scenario:
+                    continue
+                old, new = was["measures"].get(measure), row["measures"].get(measure)
+                if old is None or new is None:
+                    continue
+                name, live = f"{scenario}:{measure}", row.get("retrieval")
+                losses.append(Loss(name, row["query_language"], live, float(old), float(new), tolerance))
+        return losses
+
+
+def gate_lines(result: GateResult) -> list[str]:
+    """What the gate says, one line each.
+
+    :param result: of the gate.
+    """
+    lines = [
+        f"Gate: {one.measure}{f' of {one.retrieval}' if one.retrieval else ''}, queries in {one.query_language}, falls "
+        f"from {one.before:.1%} to {one.after:.1%}, more than {one.tolerance:.1%}"
+        for one in result.losses
+        if one.failed
+    ]
+    lines += [f"Gate: {one.condition} ({one.query_language}: {one.value:.6g})" for one in result.outcomes if one.failed]
+    kept = sum(not one.failed for one in result.losses)
+    lines.append(
+        f"Gate {'passed' if result.passed else 'failed'}: {kept} of {len(result.losses)} figures that must not fall "
+        f"did not, {sum(not one.failed for one in result.outcomes)} of {len(result.outcomes)} conditions hold; "
+        f"{result.server_ms[0]:.1f} ms a request before, {result.server_ms[1]:.1f} ms after"
+    )
+    return lines
+
+
+def _old_model(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -> Embedder:
+    """The model that embeds queries for the old index: as the settings say, else as the index or the matrix does.
+
+    :param client: connection.
+    :param request: its settings name the alias, and a model where the user knows better.
+    :param new: where the new vectors come from.
+    :raises CrossAlignError: nothing names a model, or it cannot be loaded.
+    """
+    named = read_index_model(client, request.settings.index) or new.base or {}
+    name = request.model.model or request.settings.model or named.get("name")
+    if name is None:
+        raise ExternalError(
+            "the gate needs the model of the old index, and nothing names it: --old-model NAME, queries with vectors, "
+            "or --no-gate"
+        )
+    settings = request.settings
+    try:
+        return request.model.with_prefixes(settings.query_prefix, settings.document_prefix).encoder(str(name))
+    except ExternalError as error:
+        raise ExternalError(
+            f"the gate needs the model of the old index, {model_name(named) if named else name}: {error}; --no-gate "
+            "leaves the gate out"
+        ) from None
+
+
+def _row_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["scenario"], row["query_language"], tuple(row["pool_languages"]), row.get("retrieval")

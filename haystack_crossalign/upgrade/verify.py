@@ -1,0 +1,182 @@
+"""Is the new index the old one with other vectors? Every document is compared, not a sample."""
+
+from __future__ import annotations
+
+import copy as copies
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.upgrade.copying import Copy
+from haystack_crossalign.upgrade.reading import Hit, Key, Unit, find_documents, key_of, read_unit
+from haystack_crossalign.upgrade.source import checkpoints
+from haystack_crossalign.upgrade.vectors import Source, move, vector_places, without_vectors
+
+_UNIT_LENGTH = 1e-3
+_SAMPLE = 8
+_COSINE = 0.999
+"""Least cosine of a vector and the same made again: bf16 and other batches move it by 1e-4."""
+
+
+@dataclass
+class Verified:
+    """What a comparison of both indices found.
+
+    :param documents: compared.
+    :param vectors: seen in the new index, in the fields that got new ones.
+    :param changed: documents that were written or deleted since they were copied; the last pass brings them.
+    :param sampled: documents whose vectors were made again.
+    :param cosine: least cosine between those and what is stored.
+    :param faults: what is wrong, by id and routing.
+    """
+
+    documents: int = 0
+    vectors: int = 0
+    changed: int = 0
+    sampled: int = 0
+    cosine: float = 1.0
+    faults: dict[Key, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**asdict(self), "faults": [[*key, why] for key, why in sorted(self.faults.items(), key=str)]}
+
+
+def verify(
+    copy: Copy,
+    *,
+    unit_length: bool,
+    tell: Callable[[int, int], None] = lambda _, __: None,
+    check: Callable[[], None] = lambda: None,
+) -> Verified:
+    """Compare every document of the new index with the old one.
+
+    :param copy: from where to where it was copied.
+    :param unit_length: whether the new vectors are promised to have unit length.
+    :param tell: called with documents compared and their number.
+    :param check: called between pages; raises to stop.
+    """
+    found = Verified()
+    total = copy.reader.count(copy.target)
+    copy.client.refresh(copy.target)
+    for shard, upto in checkpoints(copy.reader, copy.target).items():
+        for hits in read_unit(copy.reader, copy.target, Unit(shard, -1, upto), page=copy.page):
+            check()
+            _compare(copy, hits, found, unit_length=unit_length)
+            tell(found.documents, total)
+    return found
+
+
+def verify_again(copy: Copy, keys: Sequence[Key], *, unit_length: bool) -> dict[Key, str]:
+    """What is still wrong with some documents once the new index has caught up.
+
+    :param copy: from where to where.
+    :param keys: ids and routings.
+    :param unit_length: as for `verify`.
+    """
+    copy.client.refresh(copy.target)
+    found = Verified()
+    hits = list(find_documents(copy.reader, copy.target, keys, source=True).values())
+    if hits:
+        _compare(copy, hits, found, unit_length=unit_length)
+    return found.faults
+
+
+def require(found: Verified, copy: Copy) -> None:
+    """Stop where something is wrong.
+
+    :raises ExternalError: naming the first document and the number of all.
+    """
+    if found.faults:
+        (identifier, _), why = next(iter(found.faults.items()))
+        raise ExternalError(
+            f"{copy.client.host}: {len(found.faults)} of {found.documents} documents of '{copy.target}' are not those "
+            f"of '{copy.source}', first '{identifier}': {why}; nothing was switched"
+        )
+
+
+def _compare(copy: Copy, hits: Sequence[Hit], found: Verified, *, unit_length: bool) -> None:
+    old = find_documents(copy.reader, copy.source, [key_of(hit) for hit in hits], source=True)
+    fields = [one.name for one in copy.fields]
+    sample: list[tuple[Source, Source]] = []
+    for hit in hits:
+        found.documents += 1
+        key = key_of(hit)
+        before = old.get(key)
+        if before is None or before["_version"] != hit["_version"]:
+            found.changed += 1
+            continue
+        source, target = before["_source"], hit["_source"]
+        why = _vector_fault(copy, source, target, found, unit_length=unit_length)
+        if len(sample) < _SAMPLE and why is None:
+            sample.append((copies.deepcopy(source), copies.deepcopy(target)))
+        if why is None and _digest(source, fields) != _digest(target, fields):
+            why = "the source differs"
+        if why is not None:
+            found.faults[key] = why
+    _make_again(copy, sample, found)
+
+
+def _vector_fault(copy: Copy, source: Source, target: Source, found: Verified, *, unit_length: bool) -> str | None:
+    for one in copy.fields:
+        new = [place.holder[place.key] for place in vector_places(0, target, one.name)]
+        found.vectors += len(new)
+        wanted = len(vector_places(0, source, one.name))
+        if one.name not in copy.hidden and len(new) != wanted:
+            return f"{wanted} vectors in '{one.name}' of the old index, {len(new)} in the new one"
+        dimension = copy.dimension or one.dimension
+        if any(len(vector) != dimension for vector in new):
+            return f"a vector in '{one.name}' has not {dimension} numbers"
+        if not new:
+            continue
+        lengths = np.linalg.norm(np.asarray(new, dtype=np.float64), axis=1)
+        if not np.isfinite(lengths).all():
+            return f"a vector in '{one.name}' is not finite"
+        # A zero vector has no direction to keep and stays one.
+        if unit_length and one.data_type == "float" and (abs(lengths[lengths > 0] - 1) > _UNIT_LENGTH).any():
+            return f"a vector in '{one.name}' has length {lengths[np.argmax(abs(lengths - 1))]:.4f} and not 1"
+    return None
+
+
+def _make_again(copy: Copy, sample: Sequence[tuple[Source, Source]], found: Verified) -> None:
+    """Vectors of a sample made anew from the old index, against those that are stored."""
+    if not sample:
+        return
+    made = move([source for source, _ in sample], copy.fields, copy.way, hidden=copy.hidden)
+    for text, (_, target) in zip(made.texts, sample, strict=True):
+        again: Source = json.loads(text or "{}")
+        for one in copy.fields:
+            stored = [place.holder[place.key] for place in vector_places(0, target, one.name)]
+            anew = [place.holder[place.key] for place in vector_places(0, again, one.name)]
+            for a, b in zip(stored, anew, strict=False):
+                found.cosine = min(found.cosine, _cosine(a, b))
+        found.sampled += 1
+
+
+def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return 1.0 if lengths == 0 else float(np.dot(a, b)) / lengths
+
+
+def check_sample(found: Verified, copy: Copy) -> None:
+    """Stop where vectors that were made again differ from those that are stored.
+
+    :raises ExternalError: they do.
+    """
+    if found.sampled and found.cosine < _COSINE:
+        raise ExternalError(
+            f"{copy.client.host}: vectors made again differ from those in '{copy.target}' (cosine {found.cosine:.4f} "
+            f"of {found.sampled} documents at worst); nothing was switched"
+        )
+
+
+def _digest(source: Mapping[str, Any], fields: Sequence[str]) -> bytes:
+    """Hash of a source without some vectors, the same for keys in any order."""
+    bare = without_vectors(dict(source), fields)
+    text = json.dumps(bare, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).digest()

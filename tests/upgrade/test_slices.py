@@ -1,0 +1,64 @@
+"""Several processes share one upgrade through the ledger, and one that dies is made up for by the others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from upgrading import Bed, check_moved, everything, ledger_entries
+
+from haystack_crossalign.upgrade.front import open_way, run_upgrade
+from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.writer import GrantedConnection
+
+OPTIONS = UpgradeOptions(unit=40, lease=2.0)
+
+
+@pytest.fixture
+def bed(opensearch: Any, tmp_path: Path) -> Bed:
+    return Bed(opensearch, tmp_path, documents=600)
+
+
+def part(bed: Bed, number: int, of: int, told: Any, dies_at: int | None = None) -> None:
+    """Process ``number`` of ``of``; dies (SIGKILL) at its n-th bulk request where told so."""
+    send, bulks = GrantedConnection.perform_request, [0]
+
+    def perform_request(self: Any, method: str, url: str, *rest: Any, **named: Any) -> Any:
+        bulks[0] += url.endswith("_bulk")
+        if bulks[0] == dies_at and url.endswith("_bulk"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return send(self, method, url, *rest, **named)
+
+    GrantedConnection.perform_request = perform_request  # type: ignore[method-assign]
+    options = replace(OPTIONS, part=(number, of))
+    outcome = run_upgrade(bed.reader(), bed.alias, open_way(bed.matrix, None, options), options)
+    told.put((number, outcome.state, outcome.follows))
+
+
+@pytest.mark.parametrize("dies_at", [None, 3])
+def test_processes_share_the_work_and_a_dead_one_is_made_up_for(bed: Bed, dies_at: int | None) -> None:
+    old = everything(bed.server, bed.index)
+    context = multiprocessing.get_context("fork")
+    told = context.Queue()
+    deaths = {1: dies_at}
+    processes = [context.Process(target=part, args=(bed, one, 3, told, deaths.get(one))) for one in (1, 2, 3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+        assert not process.is_alive()
+    codes = sorted(process.exitcode or 0 for process in processes)
+    assert codes == ([0, 0, 0] if dies_at is None else [-signal.SIGKILL, 0, 0])
+    states = [told.get(timeout=10) for code in codes if code == 0]
+    assert any(state == "switched" for _, state, _ in states)
+    assert all(follows or state == "switched" for _, state, follows in states)
+    units = [one for name, one in ledger_entries(bed.server).items() if name.startswith("unit-")]
+    assert all(one["state"] == "done" for one in units)
+    assert sum(one["documents"] for one in units) == 600
+    assert len({one["owner"]["pid"] for one in units}) > 1
+    check_moved(old, everything(bed.server, bed.behind()), bed.weights)
