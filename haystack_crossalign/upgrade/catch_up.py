@@ -16,7 +16,7 @@ from haystack_crossalign.upgrade.reading import (
     key_of,
     read_unit,
 )
-from haystack_crossalign.upgrade.source import checkpoints
+from haystack_crossalign.upgrade.source import sequence_numbers
 from haystack_crossalign.upgrade.vectors import move
 from haystack_crossalign.upgrade.writing import Refused, Written, copy_item, delete_item, write_items
 
@@ -28,7 +28,7 @@ _PAUSE = 0.25
 class Pass:
     """What a pass found.
 
-    :param upto: sequence number by shard that the new index has come to.
+    :param upto: sequence number by shard up to which the new index holds everything.
     :param documents: written.
     :param deleted: removed from the new index.
     :param refused: documents that cannot be written.
@@ -56,9 +56,10 @@ def catch_up(
     :param check: called between units; raises to stop.
     :param tell: called with the number of documents of each page.
     """
-    upto = checkpoints(copy.reader, copy.source)
+    numbers = sequence_numbers(copy.reader, copy.source)
     copy.client.refresh(copy.source)
-    found = Pass(upto)
+    found = Pass({shard: held for shard, (held, _) in numbers.items()})
+    upto = {shard: highest for shard, (_, highest) in numbers.items()}
     older: list[Key] = []
 
     def settle(_: Unit, facts: UnitFacts) -> None:
@@ -85,7 +86,7 @@ def remove_deleted(copy: Copy, *, check: Callable[[], None] = lambda: None) -> i
     copy.client.refresh(copy.target)
     copy.client.refresh(copy.source)
     removed = 0
-    for shard, upto in checkpoints(copy.reader, copy.target).items():
+    for shard, (_, upto) in sequence_numbers(copy.reader, copy.target).items():
         for hits in read_unit(copy.reader, copy.target, Unit(shard, -1, upto), page=5000, source=False):
             check()
             keys = [key_of(hit) for hit in hits]

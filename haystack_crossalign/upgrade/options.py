@@ -21,7 +21,7 @@ class UpgradeOptions:
     :param part: number of this process and of all that share the upgrade, from 1; None for one alone.
     :param unit: sequence numbers in a unit of the ledger.
     :param lease: seconds without a sign of life after which the work of another process is taken over.
-    :param small: operations that are left to the last pass, at most.
+    :param small: a pass that finds no more operations than these is followed by the last one; so is one of seconds.
     """
 
     vector_fields: tuple[str, ...] = ("embedding",)

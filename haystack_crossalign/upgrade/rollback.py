@@ -17,7 +17,7 @@ from haystack_crossalign.upgrade.leases import Leases
 from haystack_crossalign.upgrade.ledger import Ledger
 from haystack_crossalign.upgrade.owner import this_owner
 from haystack_crossalign.upgrade.reading import cut_into_units, read_unit
-from haystack_crossalign.upgrade.source import Source, checkpoints, read_source
+from haystack_crossalign.upgrade.source import Source, read_source, sequence_numbers
 from haystack_crossalign.upgrade.switch import move_aliases
 from haystack_crossalign.upgrade.vectors import Way, vector_places
 from haystack_crossalign.upgrade.writer import WriteClient
@@ -67,7 +67,8 @@ def written_since(reader: ReadOnlyClient, job: Mapping[str, Any], fields: tuple[
     index = job["target"]["name"]
     since = {int(shard): int(number) for shard, number in job["at_switch"].items()}
     ids, others = [], 0
-    for unit in cut_into_units(since, checkpoints(reader, index), _UNIT):
+    upto = {shard: highest for shard, (_, highest) in sequence_numbers(reader, index).items()}
+    for unit in cut_into_units(since, upto, _UNIT):
         for hits in read_unit(reader, index, unit, page=500):
             for hit in hits:
                 if any(vector_places(0, hit["_source"], one.name) for one in fields):

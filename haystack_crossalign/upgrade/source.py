@@ -130,14 +130,27 @@ def checkpoints(client: ReadOnlyClient, index: str) -> dict[int, int]:
     :param index: a real index.
     :raises ExternalError: a shard has no primary now.
     """
+    return {shard: held for shard, (held, _) in sequence_numbers(client, index).items()}
+
+
+def sequence_numbers(client: ReadOnlyClient, index: str) -> dict[int, tuple[int, int]]:
+    """Global checkpoint and highest sequence number of each shard.
+
+    What lies between them was written and is not yet known to be safe on all copies: it is read, and read again.
+
+    :param client: connection.
+    :param index: a real index.
+    :raises ExternalError: a shard has no primary now.
+    """
     shards = client.stats(index, shards=True).get("indices", {}).get(index, {}).get("shards", {})
     found = {}
     for number, copies in shards.items():
         primary = [one for one in copies if one.get("routing", {}).get("primary")]
         if not primary:
             raise ExternalError(f"{client.hosts[0]}: shard {number} of '{index}' has no primary; wait until it is back")
-        found[int(number)] = int(primary[0].get("seq_no", {}).get("global_checkpoint", _NO_SEQUENCE))
-    return dict(sorted(found.items()))
+        told = primary[0].get("seq_no", {})
+        found[int(number)] = tuple(int(told.get(name, _NO_SEQUENCE)) for name in ("global_checkpoint", "max_seq_no"))
+    return {shard: (held, highest) for shard, (held, highest) in sorted(found.items())}
 
 
 def deletes(client: ReadOnlyClient, index: str) -> dict[int, tuple[str, int]]:

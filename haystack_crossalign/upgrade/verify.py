@@ -14,7 +14,7 @@ import numpy as np
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.upgrade.copying import Copy
 from haystack_crossalign.upgrade.reading import Hit, Key, Unit, find_documents, key_of, read_unit
-from haystack_crossalign.upgrade.source import checkpoints
+from haystack_crossalign.upgrade.source import sequence_numbers
 from haystack_crossalign.upgrade.vectors import Source, move, vector_places, without_vectors
 
 _UNIT_LENGTH = 1e-3
@@ -64,7 +64,7 @@ def verify(
     found = Verified()
     total = copy.reader.count(copy.target)
     copy.client.refresh(copy.target)
-    for shard, upto in checkpoints(copy.reader, copy.target).items():
+    for shard, (_, upto) in sequence_numbers(copy.reader, copy.target).items():
         for hits in read_unit(copy.reader, copy.target, Unit(shard, -1, upto), page=copy.page):
             check()
             _compare(copy, hits, found, unit_length=unit_length)
