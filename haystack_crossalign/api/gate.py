@@ -16,7 +16,7 @@ from haystack_crossalign.audit.compare import Comparison, compare_results
 from haystack_crossalign.audit.gate import Condition, Outcome, evaluate_gate
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress
-from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.models.identity import model_name
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
@@ -176,7 +176,16 @@ class Gate:
 
         :raises CrossAlignError: as an audit of the old index, or nothing names its model.
         """
-        queries = LiveAudit(self.request, self._client).read_queries()
+        try:
+            queries = LiveAudit(self.request, self._client).read_queries()
+        except InputError as error:
+            if self.request.queries is not None or error.field != "relevant":
+                raise
+            raise InputError(
+                "the gate has nothing to ask: no documents of the index share a parallel group",
+                source=self.request.settings.index,
+                allowed="--queries FILE, or --no-gate to switch without it",
+            ) from None
         if queries.vectors is None:
             self._old_model = _old_model(self._client, self.request, self._new)
         elif not isinstance(self._new.way, MatrixWay):

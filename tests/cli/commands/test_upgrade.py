@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
 from upgrading import Bed, check_moved, everything
 
 
@@ -21,6 +28,7 @@ def bed(opensearch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bed
 def test_plan_apply_rollback_and_cleanup(crossalign: Any, bed: Bed, tmp_path: Path) -> None:
     old = everything(bed.server, bed.index)
     command = ["upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), "--json", str(tmp_path / "out.json")]
+    command.append("--no-gate")
     planned = crossalign(*command)
     assert planned.code == 0
     assert f"Upgrade of 'up': {bed.index} -> up-" in planned.out
@@ -64,7 +72,55 @@ def test_what_does_not_fit_is_one_message(
     assert "Traceback" not in finished.err
 
 
+def test_going_without_a_gate_must_be_typed(crossalign: Any, bed: Bed) -> None:
+    """This index has no parallel groups to make probes from."""
+    finished = crossalign("upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), "--apply")
+    assert finished.code == 2
+    assert "the gate has nothing to ask" in finished.err
+    assert "--queries FILE, or --no-gate" in finished.err
+    assert bed.behind() == bed.index
+    asked = ("--no-gate", "--fail-on", "NDCG@10<1%")
+    finished = crossalign("upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), *asked)
+    assert "--no-gate and --fail-on exclude each other" in finished.err
+
+
 def test_a_rollback_without_an_upgrade_is_one_message(crossalign: Any, bed: Bed) -> None:
     finished = crossalign("rollback", "--index", bed.alias)
     assert finished.code == 2
     assert "up: no upgrade of this alias is in the ledger" in finished.err
+
+
+def test_the_kubernetes_job_shares_one_upgrade(project_root: Path, tmp_path: Path) -> None:
+    job = yaml.safe_load((project_root / "training" / "kubernetes-upgrade.yaml").read_text(encoding="utf-8"))
+    kubernetes_validate.validate(job, "1.31", strict=True)
+    template = job["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    assert job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["containerName"] == container["name"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {one["name"] for one in template["volumes"]}
+    slices = {
+        called(container["command"], tmp_path, JOB_COMPLETION_INDEX=str(number))["--slice"]
+        for number in range(job["spec"]["completions"])
+    }
+    assert slices == {"1/4", "2/4", "3/4", "4/4"}
+
+
+def test_the_slurm_array_shares_one_upgrade(project_root: Path, tmp_path: Path) -> None:
+    script = project_root / "training" / "slurm-upgrade.sbatch"
+    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert shellcheck is not None
+    assert subprocess.run([shellcheck, str(script)], check=False).returncode == 0
+    command = ["bash", str(script), "prod", "m.safetensors"]
+    given = called(command, tmp_path, SLURM_ARRAY_TASK_ID="2", SLURM_ARRAY_TASK_COUNT="4")
+    assert given == {"--index": "prod", "--matrix": "m.safetensors", "--slice": "2/4"}
+
+
+def called(command: list[str], folder: Path, **environment: str) -> dict[str, str]:
+    """The options that a script gives to a `crossalign` that only says them."""
+    fake = folder / "crossalign"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    fake.chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, env={"PATH": path, **environment}, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return {name: value for name, value in pairwise(done) if name in ("--index", "--matrix", "--slice")}
