@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from upgrading import BASE, DIMENSION, FILTER, Bed, check_moved, document, everything, fill
+from upgrading import BASE, DIMENSION, FILTER, MAPPING, Bed, check_moved, document, everything, fill, moved
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.repair.affine import AffineMap
@@ -245,3 +246,55 @@ def test_vectors_that_are_not_those_of_the_way_are_found_by_the_sample(
     with pytest.raises(ExternalError, match="vectors made again differ from those in"):
         upgrade(bed)
     assert bed.behind() == bed.index
+
+
+class ByText:
+    """Embeds each text by itself: unit vectors drawn with the text as the seed."""
+
+    def encode_documents(self, texts: Any, *, progress: Any = None) -> Any:  # noqa: ARG002 - the shape of an embedder
+        made = [np.random.default_rng(list(text.encode())).normal(size=DIMENSION) for text in texts]
+        return np.asarray([one / np.linalg.norm(one) for one in made], dtype=np.float32)
+
+    encode_queries = encode_documents
+
+    def provenance(self) -> dict[str, Any]:
+        return {"name": "by/text", "sha256": "c" * 64, "dimension": DIMENSION, "normalized": True}
+
+
+def test_vectors_that_sources_leave_out_are_made_anew_and_not_moved(opensearch: Any, tmp_path: Path) -> None:
+    mapping = copy.deepcopy(MAPPING) | {"_source": {"excludes": ["embedding"]}}
+    bed = Bed(opensearch, tmp_path, documents=60, mapping=mapping)
+    with pytest.raises(InputError, match=r"'embedding': is left out of the sources .* embeds anew"):
+        upgrade(bed)
+    options = UpgradeOptions(unit=100, lease=2.0)
+    outcome = run_upgrade(bed.reader(), bed.alias, open_way(None, ByText(), options), options)
+    assert outcome.state == "switched"
+    new = bed.behind()
+    assert bed.mapping(new)["_source"] == {"excludes": ["embedding"]}
+    assert everything(bed.server, new) == everything(bed.server, bed.index)
+    exists = {"query": {"exists": {"field": "embedding"}}}
+    assert bed.server.request("POST", f"/{new}/_count", exists)["count"] == 60
+    # The nearest document of a text's vector is the one with that text.
+    source = everything(bed.server, new)["d-8", None]["source"]
+    vector = ByText().encode_documents([source["content"]])[0].tolist()
+    body = {"size": 1, "query": {"knn": {"embedding": {"vector": vector, "k": 1}}}}
+    (hit,) = bed.server.request("POST", f"/{new}/_search", body)["hits"]["hits"]
+    assert hit["_id"] == "d-8"
+
+
+def test_chunks_and_several_fields_are_upgraded_together(bed: Bed) -> None:
+    old = everything(bed.server, bed.index)
+    options = UpgradeOptions(vector_fields=("embedding", "title_vector", "chunks.embedding"), unit=100, lease=2.0)
+    outcome = upgrade(bed, options)
+    assert outcome.counts["chunks.embedding"] == 300
+    new = everything(bed.server, bed.behind())
+    for key, before in old.items():
+        was, now = before["source"], new[key]["source"]
+        for one, other in ((was["title_vector"], now["title_vector"]), *chunk_vectors(was, now)):
+            np.testing.assert_allclose(other, moved(bed.weights, one), atol=2e-6)
+        assert [one["content"] for one in now["chunks"]] == [one["content"] for one in was["chunks"]]
+
+
+def chunk_vectors(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[list[float], list[float]]]:
+    pairs = zip(was["chunks"], now["chunks"], strict=True)
+    return [(one["embedding"], other["embedding"]) for one, other in pairs if "embedding" in one]
