@@ -202,7 +202,7 @@ def test_a_document_that_the_new_index_refuses_is_named_and_nothing_is_switched(
         ({"content": "changed"}, "the source differs"),
         ({"meta": {"n": 8.5}}, "the source differs"),
         ({"embedding": None}, "1 vectors in 'embedding' of the old index, 0 in the new one"),
-        ({"embedding": [2.0] + [0.0] * (DIMENSION - 1)}, "has length 2.0000 and not 1"),
+        ({"embedding": [2.0] + [0.0] * (DIMENSION - 1)}, "a vector in 'embedding' has length 2.0000 and not 1"),
     ],
 )
 def test_a_document_that_differs_is_found_before_the_switch(
