@@ -46,7 +46,6 @@ def repair_model(
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
     from haystack_crossalign.repair.texts import read_repair_texts
-    from haystack_crossalign.report.pages import comparison_pages
 
     check_new_folder(output)
     texts = read_repair_texts(parallel, parallel=True)
@@ -57,7 +56,7 @@ def repair_model(
     encoder = opened(model)
     base = open_model(model, encoder.prompts, similarity=options.similarity)
     outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
-    return write_repair(outcome, output, model=base, sources=sources, pages=comparison_pages)
+    return write_repair(outcome, output, model=base, sources=sources)
 
 
 def train_model(
@@ -76,13 +75,12 @@ def train_model(
     :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
     :raises ExternalError: when the model cannot be loaded or the output cannot be written.
     """
-    from haystack_crossalign.report.training_html import render_training_html
     from haystack_crossalign.training.recipe.recipe import Recipe, read_recipe
     from haystack_crossalign.training.trainer import train
 
     if isinstance(recipe, Recipe):
         if overrides:
             raise InputError("overrides are for a recipe's file", field="overrides", seen=list(overrides))
-        return train(recipe, output, resume=resume, files={"report.html": render_training_html})
+        return train(recipe, output, resume=resume)
     settings = read_recipe(Path(recipe), tuple(overrides))
-    return train(settings, output, resume=resume, files={"report.html": render_training_html})
+    return train(settings, output, resume=resume)

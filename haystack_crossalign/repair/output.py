@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.card import repair_card
 from haystack_crossalign.repair.fit import RepairOutcome
 from haystack_crossalign.repair.matrix_file import write_matrix_file
+from haystack_crossalign.report.pages import comparison_pages
 from haystack_crossalign.schemas import shipped_schema
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "crossalign.repair/1"
 RESULT_FILE = "repair.json"
-
-Pages = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], Mapping[str, str]]
-"""Makes report files, by name, from a comparison and the audits before and after."""
 
 _LEAST_COSINE = 0.99
 """Between the written folder's vectors in float32 and those that the map gives, which may come from bf16."""
@@ -102,19 +100,17 @@ def write_repair(
     *,
     model: ModelToRepair | None,
     sources: Sequence[Source] = (),
-    pages: Pages | None = None,
     texts: bool = True,
 ) -> RepairOutcome:
     """Write the folder, whole or not at all.
 
     It is a stock sentence-transformers folder with a model card. Beside the model lie ``matrix.safetensors``,
-    ``repair.json``, ``before.json``, ``after.json``, ``comparison.json`` and the pages.
+    ``repair.json``, ``before.json``, ``after.json``, ``comparison.json`` and the report.
 
     :param outcome: what `fit_repair` gave.
     :param folder: the folder to be made.
     :param model: the base model; None writes the matrix file without a model.
     :param sources: the files that were read.
-    :param pages: makes the report.
     :param texts: whether audits and pages may hold texts of documents and queries.
     :returns: the outcome, its audits naming the written model.
     :raises InputError: when the folder already exists.
@@ -132,9 +128,8 @@ def write_repair(
             "before.json": outcome.before.to_json(),
             "after.json": outcome.after.to_json(),
             "comparison.json": outcome.comparison.to_json(),
+            **comparison_pages(outcome.comparison.to_dict(), outcome.before.to_dict(), outcome.after.to_dict()),
         }
-        if pages is not None:
-            files |= pages(outcome.comparison.to_dict(), outcome.before.to_dict(), outcome.after.to_dict())
         if model is not None:
             files["README.md"] = repair_card(data, model.name, model.hub_name)
         for name, text in files.items():

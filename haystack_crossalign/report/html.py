@@ -8,16 +8,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import best_value
 from haystack_crossalign.report.content.aggregates import RowRanks, row_ranks
-from haystack_crossalign.report.content.charts import SPLIT, chart_data
+from haystack_crossalign.report.content.charts import chart_data
 from haystack_crossalign.report.content.comparison import comparison_context, comparison_finding, data_notes_of_both
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
@@ -38,11 +34,11 @@ from haystack_crossalign.report.content.words import (
     interval,
     joined,
     measure_value,
-    nothing_found,
     plural,
     quantity,
 )
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
+from haystack_crossalign.report.templating import asset, templates
 
 _VENDORED = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
 _SCRIPTS = ("charts.js", "page.js")
@@ -228,28 +224,9 @@ def _ruler(row: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("haystack_crossalign.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        display_name=display_name,
-        split=SPLIT,
-        count=count,
-        measure_value=measure_value,
-        nothing_found=nothing_found,
-    )
-    return environment
-
-
 def _page(template: str, *, data: Mapping[str, Any], **context: Any) -> str:
-    scripts = [_asset(name) for name in (*_VENDORED, *_SCRIPTS)]
-    theme = _asset("theme.js")
+    scripts = [asset(name) for name in (*_VENDORED, *_SCRIPTS)]
+    theme = asset("theme.js")
     policy = " ".join(
         [
             "default-src 'none';",
@@ -259,14 +236,14 @@ def _page(template: str, *, data: Mapping[str, Any], **context: Any) -> str:
         ]
     )
     page = (
-        _environment()
+        templates()
         .get_template(template)
         .render(
             policy=policy,
-            style=_asset("page.css"),
+            style=asset("page.css"),
             theme=theme,
             scripts=scripts,
-            licences="\n\n".join(_asset(name) for name in _LICENCES),
+            licences="\n\n".join(asset(name) for name in _LICENCES),
             data=_script_json(data),
             **context,
         )
@@ -285,9 +262,3 @@ def _script_json(data: Mapping[str, Any]) -> str:
 
 def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-
-
-@cache
-def _asset(name: str) -> str:
-    path = resources.files("haystack_crossalign.report").joinpath("assets")
-    return path.joinpath(*name.split("/")).read_text(encoding="utf-8")

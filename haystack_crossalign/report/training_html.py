@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.content.words import count, interval, joined, measure_value, plural
 from haystack_crossalign.report.lines_svg import Series, line_chart
+from haystack_crossalign.report.templating import asset, templates
 
 _TERMS = {
     "jsd": "Distance between the versions of a passage (L_JSD)",
@@ -30,28 +29,23 @@ def render_training_html(facts: Mapping[str, Any]) -> str:
     :param facts: what ``training.json`` holds, schema ``crossalign.training/1``.
     :returns: the HTML document, for a file in UTF-8. It loads nothing and needs no script.
     """
-    environment = Environment(
-        loader=PackageLoader("haystack_crossalign.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    css = resources.files("haystack_crossalign.report").joinpath("assets", "page.css").read_text(encoding="utf-8")
-    return environment.get_template("training.html.j2").render(
-        style=css,
-        name=facts["name"],
-        lead=_lead(facts),
-        more=_more(facts),
-        curves=_curves(facts["curves"]["steps"]),
-        evaluations=_evaluations(facts),
-        columns=_columns(facts),
-        rows=_rows(facts),
-        shares=facts["kept"]["tried"],
-        trials=facts["start"]["trials"],
-        facts=_facts(facts),
-        recipe=yaml.safe_dump(dict(facts["recipe"]), allow_unicode=True, sort_keys=False).strip(),
-        measure_value=measure_value,
+    return (
+        templates()
+        .get_template("training.html.j2")
+        .render(
+            style=asset("page.css"),
+            name=facts["name"],
+            lead=_lead(facts),
+            more=_more(facts),
+            curves=_curves(facts["curves"]["steps"]),
+            evaluations=_evaluations(facts),
+            columns=_columns(facts),
+            rows=_rows(facts),
+            shares=facts["kept"]["tried"],
+            trials=facts["start"]["trials"],
+            facts=_facts(facts),
+            recipe=yaml.safe_dump(dict(facts["recipe"]), allow_unicode=True, sort_keys=False).strip(),
+        )
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ from haystack_crossalign.training.recipe.sections import TrainSource
 
 if TYPE_CHECKING:
     from haystack_crossalign.models.encoder import Encoder
-    from haystack_crossalign.repair.output import Pages
 
 _INTERRUPTED = 130
 
@@ -118,7 +117,6 @@ def train_job(
     lock: Path,
     resume: bool,
     progress: Progress | None = None,
-    files: Mapping[str, Callable[[Mapping[str, Any]], str]] | None = None,
 ) -> dict[str, Any]:
     """Train by the recipe.
 
@@ -129,7 +127,6 @@ def train_job(
     :param lock: file that is locked as long as a launcher trains.
     :param resume: go on from the checkpoint of a run that was killed, if it was the same.
     :param progress: called while the run works.
-    :param files: further files of the output.
     :returns: facts for the outcome.
     :raises CrossAlignError: as `haystack_crossalign.training.trainer.train`.
     """
@@ -157,7 +154,6 @@ def train_job(
         resume=resume,
         or_anew=True,
         progress=tell,
-        files=files,
         trust_remote_code=model.trust_remote_code,
     )
     return {"seconds_per_stage": {name: round(value, 3) for name, value in outcome.seconds.items()}}
@@ -170,7 +166,6 @@ def repair_job(
     train: Sequence[Triplet],
     sources: Sequence[Source],
     *,
-    pages: Pages | None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Repair the model without training.
@@ -181,7 +176,6 @@ def repair_job(
     :param train: triplets: the passages of a half are fitted on, those of the other choose the strengths. What the job
         has held out judges, and has no part in this.
     :param sources: the files they came from.
-    :param pages: makes the report.
     :param progress: called while embedding and ranking.
     :returns: facts for the outcome.
     """
@@ -198,7 +192,7 @@ def repair_job(
     base = open_model(model.name, encoder.prompts, revision=revision, trust_remote_code=model.trust_remote_code)
     outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
     shutil.rmtree(output, ignore_errors=True)
-    write_repair(outcome, output, model=base, sources=sources, pages=pages, texts=job.audit.texts)
+    write_repair(outcome, output, model=base, sources=sources, texts=job.audit.texts)
     chosen = outcome.choice.chosen
     return {
         "strength": chosen.strength,

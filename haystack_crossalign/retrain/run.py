@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,6 +23,7 @@ from haystack_crossalign.data.triplets import Triplet, with_unique_ids
 from haystack_crossalign.errors import CrossAlignError, InputError
 from haystack_crossalign.files.reading import Source, unreadable
 from haystack_crossalign.files.writing import write_atomically
+from haystack_crossalign.report.pages import comparison_pages
 from haystack_crossalign.retrain.audit import (
     Judgement,
     audit_collection,
@@ -48,7 +49,7 @@ from haystack_crossalign.training.train_data import read_train_data, split_tripl
 from haystack_crossalign.triplets.targets import EvaluationFiles
 
 if TYPE_CHECKING:
-    from haystack_crossalign.repair.output import Pages
+    pass
 
 OUTCOME = "outcome.json"
 REPORT = "report.html"
@@ -57,16 +58,12 @@ _STATE = "state.json"
 _HOURS = 24
 """A run that was killed is gone on with for so long; later its data are too old and it starts over."""
 
-Files = Mapping[str, Callable[[Mapping[str, Any]], str]]
-
 
 def run_job(
     job: JobConfig,
     *,
     environ: Mapping[str, str],
     outcome_file: Path | None = None,
-    pages: Pages | None = None,
-    files: Files | None = None,
     progress: Progress | None = None,
     trust_remote_code: bool = False,
 ) -> Record:
@@ -76,8 +73,6 @@ def run_job(
     :param job: the configuration.
     :param environ: the environment, for the connection to an index.
     :param outcome_file: one more place for the outcome.
-    :param pages: makes the report before and after.
-    :param files: makes further files of a trained model.
     :param progress: called while the run works.
     :returns: what was done.
     :param trust_remote_code: run code that comes with a model.
@@ -96,7 +91,7 @@ def run_job(
             raise
         record = Record(job.name, [store.folder / OUTCOME, *more])
         with record.written():
-            _Run(job, store, record, environ, pages, files or {}, progress, trust_remote_code).go()
+            _Run(job, store, record, environ, progress, trust_remote_code).go()
         return record
 
 
@@ -127,8 +122,6 @@ class _Run:
     store: ModelStore
     record: Record
     environ: Mapping[str, str]
-    pages: Pages | None
-    files: Files
     progress: Progress | None
     trust_remote_code: bool = False
     state: dict[str, Any] = field(default_factory=dict)
@@ -301,9 +294,7 @@ class _Run:
             return
         with self.record.step(step) as told:
             if step == "repair":
-                told |= repair_job(
-                    self.job, model, self.output, train, sources, pages=self.pages, progress=self.progress
-                )
+                told |= repair_job(self.job, model, self.output, train, sources, progress=self.progress)
             else:
                 data = None if self.job.source is None else self._data_files()[0]
                 told |= train_job(
@@ -314,7 +305,6 @@ class _Run:
                     lock=self.store.launched,
                     resume=resumed,
                     progress=self.progress,
-                    files=self.files,
                 )
         self.state["done"].append("model")
         self._keep_state()
@@ -339,16 +329,15 @@ class _Run:
             self.record.facts["model"] = {"base": base.provenance(), "sha256": described["sha256"]}
             folder = self.output / "job"
             folder.mkdir(exist_ok=True)
+            pages = comparison_pages(judgement.comparison.to_dict(), before.to_dict(), after.to_dict())
             texts = {
                 "before.json": judgement.before.to_json(),
                 "after.json": judgement.after.to_json(),
                 "comparison.json": judgement.comparison.to_json(),
+                **pages,
             }
-            if self.pages is not None:
-                made_pages = self.pages(judgement.comparison.to_dict(), before.to_dict(), after.to_dict())
-                texts |= made_pages
-                # Also of a model that is not published: this is where one sees why.
-                write_atomically(self.store.folder / REPORT, made_pages.get(REPORT, ""))
+            # Also of a model that is not published: this is where one sees why.
+            write_atomically(self.store.folder / REPORT, pages[REPORT])
             for name, text in texts.items():
                 write_atomically(folder / name, text)
         return judgement, str(described["sha256"])

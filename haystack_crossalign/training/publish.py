@@ -1,10 +1,10 @@
-"""From a finished run to its folder: the model, ``training.json``, the model card and further files."""
+"""From a finished run to its folder: the model, ``training.json``, the model card and the report."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +15,7 @@ from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.models.offline import file_sha256
 from haystack_crossalign.repair.matrix_file import VectorMap, write_matrix_file
+from haystack_crossalign.report.training_html import render_training_html
 from haystack_crossalign.training.batches.rows import TrainRow
 from haystack_crossalign.training.candidates import Candidate
 from haystack_crossalign.training.evaluation import HeldOutScore, harm, preference
@@ -126,7 +127,6 @@ def write_result(
     work: WorkFolder,
     facts: dict[str, Any],
     seconds: Mapping[str, float],
-    files: Mapping[str, Callable[[Mapping[str, Any]], str]],
     *,
     repair: VectorMap | None = None,
 ) -> None:
@@ -136,7 +136,6 @@ def write_result(
     :param work: the folder of the run.
     :param facts: from :func:`describe_run`; the hashes of the weights are added.
     :param seconds: time per stage.
-    :param files: further files by name.
     :param repair: the map from the base's embeddings to the model's, where there is one: ``matrix.safetensors``.
     :raises ExternalError: when something cannot be written.
     """
@@ -148,8 +147,11 @@ def write_result(
         }
         if repair is not None:
             write_matrix_file(repair, folder / MATRIX_FILE, base=facts["model"])
-        texts = {"README.md": model_card(facts), RESULT_FILE: training_json(facts)}
-        texts |= {name: render(facts) for name, render in files.items()}
+        texts = {
+            "README.md": model_card(facts),
+            RESULT_FILE: training_json(facts),
+            "report.html": render_training_html(facts),
+        }
         times = {"schema": "crossalign.times/1", "seconds": {name: round(value, 3) for name, value in seconds.items()}}
         texts["training.times.json"] = json.dumps(times, indent=1) + "\n"
         for name, text in texts.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,9 +58,6 @@ from haystack_crossalign.training.train_data import TrainData, read_train_data
 from haystack_crossalign.training.trainer_setup import packed_trainer
 from haystack_crossalign.triplets.builders import BuiltTriplets
 
-Renderer = Callable[[Mapping[str, Any]], str]
-"""Makes the text of a further file from what ``training.json`` holds."""
-
 
 def train(
     recipe: Recipe,
@@ -70,7 +67,6 @@ def train(
     or_anew: bool = False,
     progress: TrainProgress | None = None,
     triplets: Sequence[Triplet] | BuiltTriplets | None = None,
-    files: Mapping[str, Renderer] | None = None,
     memory: EmbeddingMemory | None = None,
     trust_remote_code: bool = False,
 ) -> TrainingOutcome:
@@ -88,7 +84,6 @@ def train(
     :param progress: called while the run works.
     :param triplets: triplets in memory, beside the recipe's files; with counts of what was left out, where there are
         any.
-    :param files: further files of the output by name, each made from what ``training.json`` holds.
     :param memory: embeddings of base models, for several runs of one process.
     :returns: the folder, the figures before and after, times.
     :param trust_remote_code: run code that comes with the model.
@@ -114,7 +109,7 @@ def train(
             recipe, WorkFolder(output), processes, str(processes.device), resume, or_anew, progress, memory,
             trust_remote_code,
         )  # fmt: skip
-        return run.go(triplets, files or {})
+        return run.go(triplets)
 
 
 @dataclass
@@ -132,7 +127,7 @@ class _Run:
     trust_remote_code: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
-    def go(self, triplets: Sequence[Triplet] | BuiltTriplets | None, files: Mapping[str, Renderer]) -> TrainingOutcome:
+    def go(self, triplets: Sequence[Triplet] | BuiltTriplets | None) -> TrainingOutcome:
         recipe = self.recipe
         if recipe.freeze_encoder and self.processes.num_processes > 1:
             raise recipe.error(
@@ -259,7 +254,7 @@ class _Run:
                     processes=self.processes.num_processes,
                 )
             moves = None if frozen is None else final or map_of(start)
-            write_result(start, self.work, facts, self.seconds, files, repair=moves)
+            write_result(start, self.work, facts, self.seconds, repair=moves)
         self.processes.wait_for_everyone()
         return TrainingOutcome(self.work.output, facts, dict(self.seconds))
 

@@ -372,9 +372,7 @@ def test_the_folder_is_a_stock_model_that_gives_the_moved_vectors(
 ) -> None:
     outcome, model = tiny_outcome
     folder = tmp_path / "repaired"
-    write_repair(
-        outcome, folder, model=model, pages=lambda comparison, _before, _after: {"page.txt": comparison["schema"]}
-    )
+    write_repair(outcome, folder, model=model)
     moved = read_matrix_file(folder / "matrix.safetensors").apply(
         SentenceTransformer(str(tiny_model_folder), device="cpu").encode(["w1 w2", "w40"])
     )
@@ -384,7 +382,8 @@ def test_the_folder_is_a_stock_model_that_gives_the_moved_vectors(
     Draft202012Validator(repair_schema()).validate(data)
     assert data["held_out"]["queries"] == {"en": {"query": 12}, "zh": {"query": 12}}
     assert [one["language"] for one in data["same_language"]] == ["en", "zh"]
-    assert (folder / "page.txt").read_text() == "crossalign.comparison/1"
+    assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
+    assert (folder / "report.md").is_file()
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlibrary_name: sentence-transformers\n")
     assert '- "zh"' in card
@@ -436,12 +435,14 @@ def test_the_matrix_alone_is_written_without_a_model(
 ) -> None:
     write_repair(tiny_outcome[0], tmp_path / "out", model=None, texts=False)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"matrix.safetensors", "repair.json", "before.json", "after.json", "comparison.json"}
-    assert "w1" not in (tmp_path / "out" / "before.json").read_text()
+    results = {"repair.json", "before.json", "after.json", "comparison.json"}
+    assert names == {"matrix.safetensors", *results, "report.html", "report.md"}
+    for name in ("before.json", "report.html", "report.md"):
+        assert "w1" not in (tmp_path / "out" / name).read_text(encoding="utf-8")
 
 
 def test_a_folder_that_is_there_is_refused_and_a_failure_leaves_nothing(
-    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tmp_path: Path
+    tiny_outcome: tuple[RepairOutcome, ModelToRepair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome, model = tiny_outcome
     (tmp_path / "there").mkdir()
@@ -451,8 +452,9 @@ def test_a_folder_that_is_there_is_refused_and_a_failure_leaves_nothing(
     def fails(*_pages: Any) -> dict[str, str]:
         raise ExternalError("the disk is full")
 
+    monkeypatch.setattr("haystack_crossalign.repair.output.comparison_pages", fails)
     with pytest.raises(ExternalError, match="disk is full"):
-        write_repair(outcome, tmp_path / "new", model=model, pages=fails)
+        write_repair(outcome, tmp_path / "new", model=model)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 

@@ -53,7 +53,6 @@ def finished(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
         output,
         triplets=made_triplets(60, ("zh", "ar")),
         progress=lambda *told: seen.append(told),
-        files={"extra.txt": lambda facts: str(facts["name"])},
     )
     return outcome, seen
 
@@ -67,9 +66,9 @@ def test_the_output_is_a_stock_folder_and_nothing_else_is_left(trained: Training
     folder = trained.path
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {"model.safetensors", "modules.json", "README.md", "training.json", "extra.txt"} <= files
+    assert {"model.safetensors", "modules.json", "README.md", "training.json", "report.html"} <= files
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pth", ".pkl"))]
-    assert (folder / "extra.txt").read_text(encoding="utf-8") == "model"
+    assert "<title>" in (folder / "report.html").read_text(encoding="utf-8")
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     assert {module["type"].split(".")[0] for module in modules} == {"sentence_transformers"}
 

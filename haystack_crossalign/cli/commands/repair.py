@@ -141,7 +141,6 @@ def repair(
     from haystack_crossalign.repair.fit import RepairOptions, fit_repair
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
-    from haystack_crossalign.report.pages import comparison_pages
 
     pivot = chosen[0] if chosen else None
     options = RepairOptions(
@@ -163,7 +162,7 @@ def repair(
     )
     with Stages(show=not quiet) as progress:
         outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
-        outcome = write_repair(outcome, output, model=base, sources=sources, pages=comparison_pages, texts=not no_texts)
+        outcome = write_repair(outcome, output, model=base, sources=sources, texts=not no_texts)
     # Copies, where a pipeline collects its reports.
     for target, name in ((outputs.report, "report.html"), (outputs.markdown, "report.md")):
         if target is not None:

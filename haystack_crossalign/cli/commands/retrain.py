@@ -37,7 +37,6 @@ def retrain(
     """
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.errors import CrossAlignError
-    from haystack_crossalign.report.pages import comparison_pages
     from haystack_crossalign.retrain.config import read_job
     from haystack_crossalign.retrain.outcome import check_outcome_file
 
@@ -50,7 +49,6 @@ def retrain(
 
         note_wrong_job(config, overrides or (), outcome, error)
         raise
-    from haystack_crossalign.report.training_html import render_training_html
     from haystack_crossalign.retrain.run import run_job
 
     with Stages(show=not quiet) as progress:
@@ -58,8 +56,6 @@ def retrain(
             job,
             environ=os.environ,
             outcome_file=outcome,
-            pages=comparison_pages,
-            files={"report.html": render_training_html},
             progress=progress,
             trust_remote_code=trust_remote_code,
         )

@@ -56,18 +56,15 @@ def train(
         recover_output(output.absolute())
     read = read_recipe(recipe, settings or (), corpora=data)
     # A wrong recipe is told before the slow imports.
-    from haystack_crossalign.report.training_html import render_training_html
     from haystack_crossalign.training.trainer import train as run
 
     with _Bar(show=not quiet) as bar:
-        pages = {"report.html": render_training_html}
         outcome = run(
             read,
             output,
             resume=resume,
             or_anew=or_anew,
             progress=bar,
-            files=pages,
             trust_remote_code=trust_remote_code,
         )
     if not quiet:

@@ -1,0 +1,38 @@
+"""The templates of the HTML pages, and the files that are written into them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from haystack_crossalign.languages import display_name
+from haystack_crossalign.report.content.charts import SPLIT
+from haystack_crossalign.report.content.words import count, measure_value, nothing_found
+
+
+@cache
+def templates() -> Environment:
+    """The environment of all pages: values are escaped, and a name that is not given is an error."""
+    environment = Environment(
+        loader=PackageLoader("haystack_crossalign.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        display_name=display_name, split=SPLIT, count=count, measure_value=measure_value, nothing_found=nothing_found
+    )
+    return environment
+
+
+@cache
+def asset(name: str) -> str:
+    """The text of a file under ``assets/``.
+
+    :param name: its name, with ``/`` between folder and file.
+    """
+    path = resources.files("haystack_crossalign.report").joinpath("assets")
+    return path.joinpath(*name.split("/")).read_text(encoding="utf-8")
