@@ -9,39 +9,37 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import regex
+
 STRETCH = 100
 """Longest stretch, in characters."""
 LONGEST_TEXT = 50_000
 """Characters at the start of a text that are read; what follows them is taken to be like them."""
 
-_RANGES = {
-    "latin": "A-Za-zªºÀ-ÖØ-öø-ʯ̀-ͯᴀ-ᶿḀ-ỿℂ-ↄⱠ-Ɀ꜠-ꟿꬰ-ꭥﬀ-ﬆＡ-Ｚａ-ｚ",
-    "greek": "Ͱ-Ϯϰ-Ͽἀ-῾",
-    "cyrillic": "Ѐ-ԯᲀ-\u1c8fⷠ-ⷿꙀ-ꚟ",
-    "armenian": "Ա-֏",
-    "hebrew": "א-תװ-ײְ-ׇ",
-    "arabic": "ؐ-ؚؠ-ٟٮ-ۓە-ۜ۟-۪ۨ-ۯۺ-ۿݐ-ݿࡰ-ࣿﭐ-﷿ﹰ-ﻼ",
-    "devanagari": "ऀ-ॣॱ-ॿ",
-    "bengali": "ঀ-ৣৰ-৾",
-    "gurmukhi": "ਁ-ੑੲ-੶",
-    "gujarati": "ઁ-ૣૹ-૿",
-    "oriya": "ଁ-ୣୱ",
-    "tamil": "ஂ-ௗ",
-    "telugu": "ఀ-ౣ",
-    "kannada": "ಀ-ೣೱೲ",
-    "malayalam": "ഀ-ൣൺ-ൿ",
-    "sinhala": "ඁ-ෟ",
-    "thai": "ก-ฺเ-๎",
-    "lao": "ກ-ຽເ-ໆ່-໎ໜ-ໟ",
-    "tibetan": "ཀ-ྼ",
-    "myanmar": "က-ဿၐ-႟",
-    "georgian": "Ⴀ-ჿᲐ-Ჿ",
-    "ethiopic": "ሀ-ፚᎀ-ᎏ",
-    "khmer": "ក-៓",
-    "hangul": "ᄀ-ᇿㄱ-ㆎ가-힣",
-    # Chinese and Japanese share ideographs, so a run may hold both they and kana.
-    "han": "々〆ぁ-ヿㇰ-ㇿ㐀-䶿一-鿿豈-﫿ｦ-ﾟ𠀀-𯿿",
+# Unicode's Script_Extensions have the marks that several scripts share. Chinese and Japanese share ideographs, so that
+# a run of theirs may hold both them and kana.
+_CHARACTERS = {
+    script: rf"\p{{scx={script}}}"
+    for script in (
+        *(
+            "latin",
+            "greek",
+            "cyrillic",
+            "armenian",
+            "hebrew",
+            "arabic",
+            "devanagari",
+            "bengali",
+            "gurmukhi",
+            "gujarati",
+        ),
+        *("oriya", "tamil", "telugu", "kannada", "malayalam", "sinhala", "thai", "lao", "tibetan", "myanmar"),
+        *("georgian", "ethiopic", "khmer", "hangul", "han"),
+    )
 }
+_CHARACTERS["latin"] += r"\p{Block=Combining_Diacritical_Marks}"
+_CHARACTERS["han"] += r"\p{scx=hiragana}\p{scx=katakana}"
+_CLASSES = {script: rf"[[{characters}]&&[\p{{L}}\p{{M}}]]" for script, characters in _CHARACTERS.items()}
 _SCRIPT_MEMBERS = {
     "arabic": "ar fa ku ur",
     "armenian": "hy",
@@ -129,8 +127,10 @@ _CODE_TOKEN = re.compile(
 _CODE_SHARE = 0.3
 # Scripts without spaces make a sentence one token; names in code are shorter.
 _LONGEST_TOKEN = 80
-_RUN = re.compile("|".join(f"(?P<{name}>[{ranges}](?:[{ranges}]|[^\\w]|[\\d_])*)" for name, ranges in _RANGES.items()))
-_LETTERS = {name: re.compile(f"[{ranges}]") for name, ranges in _RANGES.items()}
+_RUN = regex.compile(
+    "(?V1)" + "|".join(f"(?P<{script}>{one}(?:{one}|[^\\w]|[\\d_])*)" for script, one in _CLASSES.items())
+)
+_LETTERS = {script: regex.compile(f"(?V1){one}") for script, one in _CLASSES.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ INDEX = "api-audit"
 
 def live_request(url: str, index: str, folder: Path, **more: Any) -> ca.IndexRequest:
     """A request whose queries have vectors."""
-    settings = ca.opensearch.LiveSettings(hosts=(url,), index=index, group_field="group", batch=8, patience=0.0)
+    settings = ca.opensearch.LiveSettings(hosts=(url,), index=index, group_field="group", batch=8, patience=0.1)
     more = {"queries": write_queries(folder / "queries.jsonl"), "measured": ca.Measured(samples=100), **more}
     return ca.IndexRequest(settings=settings, **more)
 
@@ -48,7 +48,7 @@ def test_python_and_command_line_give_the_same_result(opensearch: Any, indexing:
         "--hosts": opensearch.url,
         "--group-field": "group",
         "--batch": 8,
-        "--patience": 0,
+        "--patience": 0.1,
         "--queries": tmp_path / "queries.jsonl",
         "--live": "knn,bm25,hybrid",
         "--filter": '{"terms": {"language": ["en", "zh"]}}',
@@ -88,7 +88,7 @@ def test_what_a_request_cannot_be_is_one_error_before_anything_is_sent() -> None
         ({"measured": ca.Measured(measures=["Depth@3"])}, "Depth@3"),
     ]
     for arguments, message in wrong:
-        settings = ca.opensearch.LiveSettings(hosts=("http://127.0.0.1:9",), index="a", patience=0.0)
+        settings = ca.opensearch.LiveSettings(hosts=("http://127.0.0.1:9",), index="a", patience=0.1)
         with pytest.raises(ca.InputError, match=re.escape(message)):
             ca.audit_index(ca.IndexRequest(**{"settings": settings, **arguments}))
 
@@ -100,7 +100,7 @@ def test_a_server_that_is_not_there_is_an_external_error(tmp_path: Path) -> None
 
 def test_what_is_risky_about_the_connection_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROSSALIGN_TOKEN", "something-secret")
-    settings = ca.opensearch.LiveSettings(hosts=("http://no-such-host.invalid:9200",), index="a", patience=0.0)
+    settings = ca.opensearch.LiveSettings(hosts=("http://no-such-host.invalid:9200",), index="a", patience=0.1)
     request = ca.IndexRequest(settings=settings, queries=write_queries(tmp_path / "queries.jsonl"))
     with pytest.warns(UserWarning, match="is not encrypted"), pytest.raises(ca.ExternalError):
         ca.audit_index(request)

@@ -104,3 +104,20 @@ def test_hostile_texts_are_read_in_bounded_work(unit: str) -> None:
     # A pattern that runs in the square of the length would not come back from these.
     found = stretches(unit * (1_000_000 // len(unit)))
     assert sum(len(stretch.text) for stretch in found) <= LONGEST_TEXT
+
+
+def test_a_run_ends_where_another_script_begins() -> None:
+    # Hanja beside Hangul, as Korean papers write; kana beside kanji is one run of Japanese.
+    assert texts_of("漢字 한국어") == [("漢字", "han"), ("한국어", "hangul")]
+    assert texts_of("東京タワーに行きます") == [("東京タワーに行きます", "han")]
+    assert texts_of("ꆈꌠꉙ 漢字") == [("漢字", "han")]  # Yi is no script that a language here is written in
+
+
+def test_marks_belong_to_the_letters_that_they_stand_on() -> None:
+    for text, script in (
+        ("e\u0301te\u0301", "latin"),
+        ("\u0643\u064e\u062a\u064e\u0628\u064e", "arabic"),
+        ("\u0928\u093f\u0930\u094d\u0923\u092f", "devanagari"),
+        ("\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd", "hebrew"),
+    ):
+        assert texts_of(text) == [(text, script)]
