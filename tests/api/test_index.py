@@ -73,7 +73,7 @@ def test_python_and_command_line_give_the_same_result(opensearch: Any, indexing:
     assert len(result.per_query()) == len(result.queries["id"])
     result.save(tmp_path / "saved.json")
     assert ca.read_result(tmp_path / "saved.json").to_json() == result.to_json()
-    assert INDEX in result._repr_html_()
+    assert "Chinese version" in result._repr_html_()
 
 
 def test_what_a_request_cannot_be_is_one_error_before_anything_is_sent() -> None:
