@@ -88,7 +88,7 @@ __getattr__, __dir__ = lazy_names(
         "InputError": "errors",
         "JudgedCollection": "data.collection",
         "Measured": "api.requests",
-        "ModelOptions": "api.requests",
+        "ModelOptions": "api.model_options",
         "audit": "",
         "audit_collection": "api.collection",
         "audit_index": "api.index",

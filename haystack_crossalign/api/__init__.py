@@ -13,8 +13,9 @@ from haystack_crossalign._lazy import lazy_names
 if TYPE_CHECKING:
     from haystack_crossalign.api.collection import audit_collection, audit_run
     from haystack_crossalign.api.index import audit_index
+    from haystack_crossalign.api.model_options import ModelOptions
     from haystack_crossalign.api.models import repair_model, train_model
-    from haystack_crossalign.api.requests import FilesRequest, IndexRequest, Measured, ModelOptions
+    from haystack_crossalign.api.requests import FilesRequest, IndexRequest, Measured
     from haystack_crossalign.api.upgrade import upgrade_index
 
 __all__ = [
@@ -36,7 +37,7 @@ __getattr__, __dir__ = lazy_names(
         "FilesRequest": "requests",
         "IndexRequest": "requests",
         "Measured": "requests",
-        "ModelOptions": "requests",
+        "ModelOptions": "model_options",
         "audit_collection": "collection",
         "audit_index": "index",
         "audit_run": "collection",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.reading import source_of
 from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.opensearch.audit.plan import Plan
 from haystack_crossalign.opensearch.audit.run import FinishedAudit, IndexAudit
@@ -144,11 +144,7 @@ class LiveAudit:
             resume=request.resume is not None,
             model=self._model,
             described=request.described(self._options),
-            files=[
-                {"name": path.name, "sha256": sha256(path.read_bytes()).hexdigest()}
-                for path in paths
-                if path is not None
-            ],
+            files=[vars(source_of(path)) for path in paths if path is not None],
         )
 
     def _retrievals(self, view: IndexView, whole: bool) -> list[Any]:

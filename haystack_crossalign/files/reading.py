@@ -29,6 +29,20 @@ class Source:
     sha256: str
 
 
+def source_of(path: str | Path) -> Source:
+    """Name and SHA-256 of a file, as its bytes are.
+
+    :param path: the file.
+    :raises InputError: where it cannot be read.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 class TextFile:
     """A text file, read line by line.
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.formats.jsonl import DocumentRow, read_queries
 from haystack_crossalign.data.triplets import Triplet, with_unique_ids
 from haystack_crossalign.errors import InputError
@@ -17,8 +18,6 @@ from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD, language_repair, mine_pairs
 from haystack_crossalign.text.known_item import asked_by
-
-Progress = Callable[[str, int, int], None]
 
 
 class DocumentEncoder(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -21,7 +20,7 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.triplets import read_triplets, write_triplets
 from haystack_crossalign.data.triplets import Triplet, with_unique_ids
 from haystack_crossalign.errors import CrossAlignError, InputError
-from haystack_crossalign.files.reading import Source, unreadable
+from haystack_crossalign.files.reading import Source, source_of
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.report.pages import comparison_pages
 from haystack_crossalign.retrain.audit import (
@@ -192,14 +191,7 @@ class _Run:
             names += [model.recipe.folder / name for name in given if name is not None]
         if Path(model.name).is_dir():
             names += sorted(path for path in Path(model.name).rglob("*") if path.is_file())
-        found = []
-        for path in (*names, *self.evaluation.read):
-            try:
-                with path.open("rb") as stream:
-                    found.append(hashlib.file_digest(stream, "sha256").hexdigest())
-            except OSError as error:
-                raise unreadable(path, error) from error
-        return found
+        return [source_of(path).sha256 for path in (*names, *self.evaluation.read)]
 
     def _data(
         self, model: JobModel, *, resumed: bool

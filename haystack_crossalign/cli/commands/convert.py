@@ -60,7 +60,7 @@ def convert(
     )
     collection = read_files(request, log=reading_log(skip_invalid), keep_unanswerable=True)
     from haystack_crossalign.audit.trec import trec_qrels
-    from haystack_crossalign.data.formats.beir_writer import write_beir
+    from haystack_crossalign.data.formats.beir import write_beir
     from haystack_crossalign.data.formats.relevance_workbench import format_judgments, format_query_set
     from haystack_crossalign.files.writing import write_atomically
 

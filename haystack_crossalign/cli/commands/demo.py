@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from haystack_crossalign.api.requests import ModelOptions
+from haystack_crossalign.api.model_options import ModelOptions
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.models.names import OFFLINE_MODELS

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.files.reading import Source, TextFile, unreadable
+from haystack_crossalign.files.reading import Source, TextFile, source_of
 from haystack_crossalign.files.records import Record
 
 
@@ -67,17 +66,9 @@ def parquet_records(path: Path) -> tuple[list[Record], Source]:
     except ImportError as error:
         msg = f"{path}: Parquet needs the extra 'datasets': pip install 'haystack-crossalign[datasets]'"
         raise ExternalError(msg) from error
-    source = _hashed(path)
+    source = source_of(path)
     try:
         rows = parquet.read_table(path).to_pylist()
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"not a Parquet file, or one with text that is not UTF-8 ({error})", source=path) from error
     return [Record(row, path, number) for number, row in enumerate(rows, start=1)], source
-
-
-def _hashed(path: Path) -> Source:
-    try:
-        with path.open("rb") as file:
-            return Source(name=path.name, sha256=hashlib.file_digest(file, "sha256").hexdigest())
-    except OSError as error:
-        raise unreadable(path, error) from error

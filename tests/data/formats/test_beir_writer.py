@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
-from haystack_crossalign.data.formats.beir import read_beir
-from haystack_crossalign.data.formats.beir_writer import write_beir
+from haystack_crossalign.data.formats.beir import read_beir, write_beir
 from haystack_crossalign.errors import InputError
 
 

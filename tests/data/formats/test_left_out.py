@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from haystack_crossalign.data.formats.beir import read_beir
-from haystack_crossalign.data.formats.beir_writer import write_beir
+from haystack_crossalign.data.formats.beir import read_beir, write_beir
 from haystack_crossalign.data.formats.read import read_collection
 from haystack_crossalign.data.reading_log import Omission, ReadingLog
 from haystack_crossalign.errors import InputError

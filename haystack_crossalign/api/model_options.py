@@ -1,0 +1,142 @@
+"""The model of an audit, and how it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.run import Embedder
+    from haystack_crossalign.models.encoder import Encoder
+    from haystack_crossalign.ranks import Similarity
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """The model, or the embedders of a pipeline, and how it is used.
+
+    :param model: hub name, folder, or ``offline:multilingual-e5-small``; None is the default model.
+    :param embedder: a file with Haystack embedders, in place of a model.
+    :param precision: ``auto``, ``bf16`` or ``fp32``.
+    :param max_tokens: texts are cut after this many tokens.
+    :param similarity: what vectors are ranked by; None takes what the model says.
+    :param query_prefix: text before each query.
+    :param document_prefix: text before each document.
+    :param query_prompt: name of one of the model's prompts, for queries.
+    :param document_prompt: the same for documents.
+    :param pooling: for a model without modules.json.
+    :param trust_remote_code: run code that comes with the model.
+    """
+
+    model: str | None = None
+    embedder: Path | None = None
+    precision: str = "auto"
+    max_tokens: int | None = None
+    similarity: str | None = None
+    query_prefix: str | None = None
+    document_prefix: str | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    pooling: str | None = None
+    trust_remote_code: bool = False
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Arguments of an `Encoder` beside the model that are not at their defaults."""
+        return {
+            entry.name: getattr(self, entry.name)
+            for entry in fields(ModelOptions)
+            if entry.name not in ("model", "embedder", "similarity") and getattr(self, entry.name) != entry.default
+        }
+
+    @property
+    def compared_by(self) -> Similarity | None:
+        """The similarity that is asked for; None where it is left to the model.
+
+        :raises InputError: for an unknown name.
+        """
+        if self.similarity is None:
+            return None
+        from haystack_crossalign.ranks import parse_similarity
+
+        return parse_similarity(self.similarity, source="--similarity")
+
+    def check(self) -> None:
+        """Refuse options that contradict each other or do not exist, before anything is read.
+
+        :raises InputError: naming the option.
+        """
+        from haystack_crossalign.precision import PRECISIONS
+
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                "unknown precision", source="--precision", seen=self.precision, allowed=", ".join(PRECISIONS)
+            )
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            raise InputError("unknown pooling", source="--pooling", seen=self.pooling, allowed=", ".join(POOLINGS))
+        for role in ("query", "document"):
+            if getattr(self, f"{role}_prefix") is not None and getattr(self, f"{role}_prompt") is not None:
+                raise InputError(
+                    f"--{role}-prefix and --{role}-prompt exclude each other",
+                    source=f"--{role}-prompt",
+                    allowed="one of them",
+                )
+        if self.embedder is None:
+            return
+        if self.model is not None:
+            raise InputError("--model and --embedder exclude each other", allowed="one of them")
+        if self.given and set(self.given) != {"trust_remote_code"}:
+            name = next(name for name in self.given if name != "trust_remote_code")
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{option} is for --model; with --embedder it stands in its file",
+                source="--embedder",
+                allowed=f"--embedder without {option}",
+            )
+
+    def open(self) -> Embedder:
+        """The model or the Haystack embedders.
+
+        :raises InputError: when the file or the name is wrong.
+        :raises ExternalError: when the model cannot be loaded.
+        """
+        if self.embedder is not None:
+            from haystack_crossalign.pipelines.embedder import PipelineEmbedder
+
+            return PipelineEmbedder.from_yaml(self.embedder, trust_remote_code=self.trust_remote_code)
+        return self.encoder()
+
+    def with_prefixes(self, query: str | None, document: str | None) -> ModelOptions:
+        """The options with the prefixes of a profile, where neither a prefix nor a prompt is given for that role.
+
+        :param query: text before each query, or None.
+        :param document: text before each document, or None.
+        """
+        return replace(
+            self,
+            query_prefix=query if (self.query_prefix, self.query_prompt) == (None, None) else self.query_prefix,
+            document_prefix=(
+                document if (self.document_prefix, self.document_prompt) == (None, None) else self.document_prefix
+            ),
+        )
+
+    def encoder(self, name: str | None = None) -> Encoder:
+        """The model itself.
+
+        :param name: takes the place of the model.
+        :raises CrossAlignError: as `open`.
+        """
+        from haystack_crossalign.models.encoder import Encoder
+
+        given = self.given
+        try:
+            return Encoder(name or self.model or DEFAULT_MODEL, **given)
+        except InputError as error:
+            if error.field not in given:
+                raise
+            option = f"--{error.field.replace('_', '-')}"
+            raise InputError(error.problem, source=option, seen=error.seen, allowed=error.allowed) from error
