@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from haystack_crossalign.audit.provenance import build_provenance
 from haystack_crossalign.audit.result import AuditResult
-from haystack_crossalign.audit.run import Embedder, Progress
+from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.audit.similarity import of_index
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
@@ -33,7 +33,7 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.opensearch.index.snapshot import Snapshot, changes_between, frozen, take_snapshot
 from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
-from haystack_crossalign.opensearch.live.queries import LiveQueries, with_vectors
+from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.redaction import redacted_values
 
 RetrievalFactory = Callable[[IndexView, bool], Sequence[Retrieval]]
@@ -357,37 +357,6 @@ class IndexAudit:
 
     def _knn(self, view: IndexView, whole: bool) -> Sequence[Retrieval]:  # noqa: ARG002 - as every factory
         return [KnnRetrieval(view, batch=self.settings.batch, concurrent=self.settings.concurrent)]
-
-
-def audit_index(
-    client: ReadOnlyClient,
-    settings: LiveSettings,
-    queries: LiveQueries,
-    encoder: Embedder | None = None,
-    retrievals: RetrievalFactory | None = None,
-    *,
-    options: AuditOptions | None = None,
-    state: Path | None = None,
-    resume: bool = False,
-    progress: Progress | None = None,
-) -> FinishedAudit:
-    """Audit an index in one call, without a plan and without a check of the model.
-
-    :param client: connection.
-    :param settings: index, fields and limits.
-    :param queries: queries and what is relevant to them.
-    :param encoder: embeds the queries, where they have no vectors.
-    :param retrievals: the live lists; None asks for the nearest neighbours as the index is set up.
-    :param options: what is measured.
-    :param state: file that keeps what is finished.
-    :param resume: whether to go on with that file.
-    :param progress: called before each unit of work.
-    :raises CrossAlignError: as from `IndexAudit.run`.
-    """
-    audit = IndexAudit(client, settings, options, retrievals=retrievals, progress=progress)
-    audit.open()
-    queries, model = with_vectors(queries, encoder)
-    return audit.run(queries, state=state, resume=resume, model=model)
 
 
 def _by_task(tasks: Sequence[Task], units: Sequence[Unit], done: dict[int, Any]) -> list[dict[int, Record]]:
