@@ -1,0 +1,59 @@
+"""The notebook in docs/: valid, without stored outputs, and every cell runs and shows what its reader is promised."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+# What a notebook does with the last line of a cell: show it, as HTML where the object has some.
+SHOWING = """
+import ast, json, sys
+for source in json.loads(sys.stdin.read()):
+    body = ast.parse(source).body
+    last = body.pop() if isinstance(body[-1], ast.Expr) else None
+    exec(compile(ast.Module(body, []), "cell", "exec"), globals())
+    value = None if last is None else eval(compile(ast.Expression(last.value), "cell", "eval"), globals())
+    if value is not None:
+        print(value._repr_html_() if hasattr(value, "_repr_html_") else repr(value))
+    print("=== end of a cell ===")
+"""
+
+
+@pytest.fixture
+def notebook(project_root: Path) -> nbformat.NotebookNode:
+    return nbformat.read(project_root / "docs" / "audit.ipynb", as_version=4)
+
+
+def test_the_notebook_is_valid_and_stores_no_outputs(notebook: nbformat.NotebookNode) -> None:
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert (cell.outputs, cell.execution_count) == ([], None)
+
+
+@pytest.mark.model
+def test_every_cell_of_the_notebook_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
+    import json
+
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    done = subprocess.run(
+        [sys.executable, "-c", SHOWING],
+        input=json.dumps(cells),
+        cwd=tmp_path,
+        env={**dict(__import__("os").environ), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    outputs = done.stdout.split("=== end of a cell ===\n")[:-1]
+    assert len(outputs) == len(cells)
+    assert outputs[0].startswith("240 questions,") or " questions," in outputs[0]
+    assert outputs[1].lstrip().startswith("<")
+    assert "Max@R" in outputs[2]
+    assert "['before.json', 'repaired', 'report.html']" in outputs[-1]
+    assert list(tmp_path.glob("*/report.html"))
