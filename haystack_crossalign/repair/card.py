@@ -33,7 +33,8 @@ model = SentenceTransformer("path/to/this/folder")
 ```
 
 Vectors of the base model that are in an index already need no new embedding: `{matrix}`, which was written with this
-folder, moves them (see `crossalign repair --help`). Vectors of the two models must not be compared with each other.
+folder, moves them: `crossalign upgrade --index NAME --matrix {matrix}`. Vectors of the two models must not be compared
+with each other.
 
 ## How it was made
 

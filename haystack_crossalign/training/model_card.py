@@ -121,7 +121,8 @@ def _usage(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts["recipe"]["freeze_encoder"]:
         yield (
             f"Only the linear module was trained. `{MATRIX_FILE}` moves vectors that the base model made to where this "
-            "model puts them, without embedding a text again; vectors of the two must not be compared."
+            f"model puts them, without embedding a text again (`crossalign upgrade --matrix {MATRIX_FILE}`); "
+            "vectors of the two must not be compared."
         )
         yield ""
 

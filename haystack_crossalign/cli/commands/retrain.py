@@ -37,6 +37,7 @@ def retrain(
     """
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.errors import CrossAlignError
+    from haystack_crossalign.models.names import MATRIX_FILE
     from haystack_crossalign.retrain.config import read_job
     from haystack_crossalign.retrain.outcome import check_outcome_file
 
@@ -63,6 +64,10 @@ def retrain(
         say(f"published {record.facts['version']}; latest points to it")
         for name in record.facts.get("removed_versions", []):
             say(f"removed {name}")
+        if job.source is not None and job.source.index is not None:
+            folder = job.file(job.models) / record.facts["version"]
+            way = f"--matrix {folder / MATRIX_FILE}" if (folder / MATRIX_FILE).is_file() else f"--model {folder}"
+            say(f"to upgrade an index to it: crossalign upgrade --index {job.source.index.index} {way}")
     # The model is published all the same.
     for fault in record.steps[-1]["facts"].get("not_removed", []):
         say(fault, err=True)
