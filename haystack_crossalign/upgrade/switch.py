@@ -11,7 +11,7 @@ from haystack_crossalign.opensearch.connection.failures import RefusedRequestErr
 from haystack_crossalign.upgrade.create import restore_last
 from haystack_crossalign.upgrade.grants import UNBLOCK
 from haystack_crossalign.upgrade.job import BLOCKED, CATCHING_UP, SWITCHED, Job
-from haystack_crossalign.upgrade.source import checkpoints
+from haystack_crossalign.upgrade.source import sequence_numbers
 from haystack_crossalign.upgrade.target import switch_actions
 from haystack_crossalign.upgrade.writer import WriteClient
 
@@ -52,7 +52,9 @@ def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
             raise ExternalError(f"document '{refused[0][0]}' cannot be upgraded: {refused[0][2]}; nothing was switched")
         restore_last(client, job)
         leases.check()
-        job.update(at_switch={str(shard): number for shard, number in checkpoints(reader, job.target.name).items()})
+        # All that is there now is ours; what comes later was written since the switch.
+        numbers = sequence_numbers(reader, job.target.name)
+        job.update(at_switch={str(shard): highest for shard, (_, highest) in numbers.items()})
         move_aliases(client, reader, job)
     except BaseException:
         if blocks and not is_switched(reader, job):
