@@ -318,7 +318,8 @@ def _gate(
             raise InputError(f"--no-gate and {given} exclude each other", allowed="one of them")
         return None
     from haystack_crossalign.api.gate import Gate
-    from haystack_crossalign.api.requests import IndexRequest, ModelOptions
+    from haystack_crossalign.api.model_options import ModelOptions
+    from haystack_crossalign.api.requests import IndexRequest
     from haystack_crossalign.audit.gate import parse_condition
 
     if flags.ties not in opt.TIES:
