@@ -9,6 +9,7 @@ from haystack_crossalign._lazy import lazy_names
 if TYPE_CHECKING:
     from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
     from haystack_crossalign.components.document_writer import CrossAlignDocumentWriter
+    from haystack_crossalign.components.embedding_retriever import CrossAlignEmbeddingRetriever
     from haystack_crossalign.components.language_bias_auditor import LanguageBiasAuditor
     from haystack_crossalign.components.language_tagger import LanguageTagger
     from haystack_crossalign.components.query_list import QueryListRunner
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CrossAlignDocumentEmbedder",
     "CrossAlignDocumentWriter",
+    "CrossAlignEmbeddingRetriever",
     "CrossAlignTextEmbedder",
     "CrossAlignTrainer",
     "LanguageBiasAuditor",
@@ -30,6 +32,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "CrossAlignDocumentEmbedder": "document_embedder",
         "CrossAlignDocumentWriter": "document_writer",
+        "CrossAlignEmbeddingRetriever": "embedding_retriever",
         "CrossAlignTextEmbedder": "text_embedder",
         "CrossAlignTrainer": "trainer",
         "LanguageBiasAuditor": "language_bias_auditor",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
+from haystack.document_stores.errors import DocumentStoreError
 from haystack.document_stores.types import DuplicatePolicy
 from haystack_integrations.document_stores.opensearch import OpenSearchDocumentStore
 from opensearchpy import OpenSearch
@@ -14,10 +15,12 @@ from opensearchpy.exceptions import TransportError
 
 from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
 from haystack_crossalign.components.opensearch_bulk import index_of, open_client, write_patiently
-from haystack_crossalign.errors import InputError
-from haystack_crossalign.models.identity import compare_models, describe_model, model_name
+from haystack_crossalign.components.opensearch_search import describe_indices
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.identity import describe_model, model_name
 from haystack_crossalign.opensearch.connection.failures import explain
 from haystack_crossalign.opensearch.model.check import META_KEY, model_in_mapping
+from haystack_crossalign.opensearch.model.serving import ServingIndex, model_differences, read_serving
 
 _FIELD = "embedding"
 
@@ -29,6 +32,10 @@ class CrossAlignDocumentWriter:
     It writes which model made the vectors into the index (``_meta.crossalign.model`` of the mapping: name, revision or
     hash, dimension, prompts, normalisation), and refuses to add vectors of one model to an index of another. Where the
     cluster is busy (429) it waits and sends again what was refused, and nothing else.
+
+    An alias may move while the application runs. So each batch asks what the alias stands for now, refuses an index of
+    another model, and is written to the real index that was asked, not to what the alias stands for a moment later.
+    If the alias has moved when the batch is written, that is an error which says where the documents are.
 
     ```python
     embedder = CrossAlignDocumentEmbedder(model="intfloat/multilingual-e5-small")
@@ -88,16 +95,31 @@ class CrossAlignDocumentWriter:
         :param documents: documents with embeddings of the model; without one, only text searches find them.
         :param policy: takes the place of the component's own.
         :returns: ``{"documents_written": n}``.
-        :raises InputError: as `warm_up`, or an embedding of another dimension.
+        :raises InputError: as `warm_up`, also where the alias was switched since, or an embedding of another dimension.
         :raises DuplicateDocumentError: documents are there already, and the policy is NONE or FAIL.
         :raises DocumentStoreError: the cluster refused some of them.
-        :raises ExternalError: the cluster does not answer.
+        :raises ExternalError: the cluster does not answer, or the alias was moved while they were written.
         """
         self.warm_up()
         self._check_dimensions(documents)
-        written = write_patiently(
-            self.document_store, documents, policy or self.policy, retries=self.retries, first_wait=self.first_wait
-        )
+        index = self._writable()
+        try:
+            written = write_patiently(
+                self.document_store,
+                documents,
+                policy or self.policy,
+                index=index.name,
+                routing=index.index_routing,
+                retries=self.retries,
+                first_wait=self.first_wait,
+            )
+        except DocumentStoreError:
+            # An index that was replaced takes no writes any more: then the alias says more than the refusal does.
+            self._writable()
+            raise
+        now = self._writable(written=(index, written))
+        if (now.name, now.uuid) != (index.name, index.uuid):
+            raise ExternalError(_moved(index_of(self.document_store), index, now, written))
         return {"documents_written": written}
 
     @component.output_types(documents_written=int)
@@ -181,6 +203,32 @@ class CrossAlignDocumentWriter:
         except TransportError as error:
             raise explain(error, request="reading or writing the mapping", host=index) from None
 
+    def _writable(self, written: tuple[ServingIndex, int] | None = None) -> ServingIndex:
+        """The real index that the store's name stands for, if it is one of the described model.
+
+        :param written: index and number of documents that were just written, for the message.
+        """
+        target, described = index_of(self.document_store), self._described or {}
+        open_client(self.document_store)
+        try:
+            serving = read_serving(describe_indices(self.document_store, target), target)
+        except TransportError as error:
+            raise explain(error, request=f"GET /{target}", host=target) from None
+        if len(serving.indices) != 1:
+            raise _several(target, [one.name for one in serving.indices])
+        (index,) = serving.indices
+        if not index.takes_writes:
+            raise InputError(f"the alias does not write to '{index.name}' (is_write_index)", source=target)
+        try:
+            if index.model is None:
+                raise InputError("does not say which model made its vectors", source=index.name)
+            _check_same(index.model, described, index.name)
+        except InputError as error:
+            if written is None or written[0] == index:
+                raise
+            raise InputError(f"{_moved(target, written[0], index, written[1])}. {error}") from None
+        return index
+
     def _check_dimensions(self, documents: list[Document]) -> None:
         dimension = (self._described or {}).get("dimension")
         for document in documents:
@@ -198,13 +246,24 @@ class CrossAlignDocumentWriter:
 def _only_index(client: OpenSearch, index: str) -> tuple[str, dict[str, Any]]:
     mappings: dict[str, Any] = client.indices.get_mapping(index=index)
     if len(mappings) != 1:
-        raise InputError(
-            "stands for several indices, and each may have a model of its own",
-            source=index,
-            seen=", ".join(sorted(mappings)),
-            allowed="the one index that is written to",
-        )
+        raise _several(index, mappings)
     return next(iter(mappings.items()))
+
+
+def _several(target: str, names: Iterable[str]) -> InputError:
+    return InputError(
+        "stands for several indices, and each may have a model of its own",
+        source=target,
+        seen=", ".join(sorted(names)),
+        allowed="the one index that is written to",
+    )
+
+
+def _moved(target: str, before: ServingIndex, now: ServingIndex, written: int) -> str:
+    return (
+        f"'{target}' was moved from '{before.name}' to '{now.name}' while {written} documents were written to "
+        f"'{before.name}': see that they get into '{now.name}' (crossalign upgrade carries over what it found)"
+    )
 
 
 def _check_field(mapping: Mapping[str, Any], index: str, described: Mapping[str, Any]) -> None:
@@ -219,11 +278,7 @@ def _check_field(mapping: Mapping[str, Any], index: str, described: Mapping[str,
 
 
 def _check_same(stored: Mapping[str, Any], described: Mapping[str, Any], index: str) -> None:
-    differences, same = compare_models(stored, described)
-    if not differences and not same and stored.get("name") != described.get("name"):
-        # Neither hash nor commit to tell by: then two names are two models.
-        differences = ("their names differ, and nothing says that their weights are the same",)
-    if differences:
+    if differences := model_differences(stored, described):
         raise InputError(
             f"is an index of {model_name(stored)}, and the documents come from {model_name(described)}: "
             f"{'; '.join(differences)}. Write them into an index of their own",

@@ -76,6 +76,35 @@ class EnvironmentHosts(list[str]):
         return cls(**data.get("init_parameters", {}))
 
 
+class EnvironmentMap(dict[str, str]):
+    """Names and values from an environment variable: ``name=value``, with commas between them.
+
+    :param variable: name of the variable.
+    :param default: what stands in where it is not set; "" for an empty map, None where it must be set.
+    :raises InputError: it is not set and there is no default, or a part of it has no ``=``.
+    """
+
+    def __init__(self, variable: str, default: str | None = None) -> None:
+        self.variable, self.default = variable, default
+        parts = [part.strip() for part in _value(variable, default).split(",") if part.strip()]
+        for part in parts:
+            if not all(one.strip() for one in part.partition("=")):
+                raise InputError(
+                    "no name and value", source="pipeline", field=variable, seen=part, allowed="name=value"
+                )
+        super().__init__((name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in parts))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The variable as a dictionary, for YAML."""
+        data: dict[str, Any] = default_to_dict(self, variable=self.variable, default=self.default)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> EnvironmentMap:
+        """The map from its dictionary."""
+        return cls(**data.get("init_parameters", {}))
+
+
 def _value(variable: str, default: str | None) -> str:
     value = os.environ.get(variable) or default
     if value is None:

@@ -1,8 +1,8 @@
 """Writes documents through Haystack's OpenSearch store, waiting where the cluster asks for it.
 
 The store sends a bulk request once: what the cluster refuses with 429 stays unwritten, and the error quotes whole
-documents. Here only the documents that were refused are sent again, so that none is written twice. This is the only
-place that reaches into the store's private parts.
+documents. Here only the documents that were refused are sent again, so that none is written twice. With
+`opensearch_search` the only place that reaches into the store's private parts.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def write_patiently(
     documents: Sequence[Document],
     policy: DuplicatePolicy,
     *,
+    index: str,
+    routing: str | None = None,
     retries: int,
     first_wait: float,
 ) -> int:
@@ -60,6 +62,8 @@ def write_patiently(
     :param store: where to.
     :param documents: what.
     :param policy: what to do with documents that are there already.
+    :param index: the real index.
+    :param routing: of documents that bring none of their own.
     :param retries: how often to send a refused document again.
     :param first_wait: seconds before the first time; doubled before each further one.
     :returns: number of documents written.
@@ -73,6 +77,9 @@ def write_patiently(
         documents=list(documents), policy=policy, is_async=False, refresh="wait_for"
     )
     request.pop("stats_only")
+    request["index"] = index
+    if routing is not None:
+        request["routing"] = routing
     waits: dict[str, Any] = {"max_retries": retries, "initial_backoff": first_wait, "max_backoff": _LONGEST_WAIT}
     written = 0
     present: list[dict[str, Any]] = []
@@ -88,13 +95,13 @@ def write_patiently(
         raise explain(error, request="a bulk request", host=index_of(store)) from None
     if refused:
         raise DocumentStoreError(
-            f"{len(refused)} of {len(documents)} documents were not written to '{index_of(store)}': "
+            f"{len(refused)} of {len(documents)} documents were not written to '{index}': "
             + "; ".join(f"'{told.get('_id')}': {_reason(told)}" for told in refused[:_SHOWN])
         )
     if present and policy != DuplicatePolicy.SKIP:
         ids = ", ".join(f"'{told.get('_id')}'" for told in present[:_SHOWN])
         more = f" and {len(present) - _SHOWN} more" if len(present) > _SHOWN else ""
-        raise DuplicateDocumentError(f"documents are in '{index_of(store)}' already: {ids}{more}")
+        raise DuplicateDocumentError(f"documents are in '{index}' already: {ids}{more}")
     return written
 
 

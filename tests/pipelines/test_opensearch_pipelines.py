@@ -20,7 +20,7 @@ from haystack import Document, Pipeline
 from haystack.core.errors import DeserializationError
 
 from haystack_crossalign.components import CrossAlignDocumentEmbedder, CrossAlignTextEmbedder, QueryListRunner
-from haystack_crossalign.components.environment import EnvironmentHosts, EnvironmentText
+from haystack_crossalign.components.environment import EnvironmentHosts, EnvironmentMap, EnvironmentText
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.identity import describe_model
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
@@ -29,7 +29,7 @@ from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipelines"
 INDEX = "pipelines-test"
-NAMES = ["index", "query", "query_hybrid", "audit"]
+NAMES = ["index", "query", "query_hybrid", "query_switching", "audit"]
 TEXTS = {
     "en:1": "The museum is closed on Mondays and on public holidays.",
     "zh:1": "博物馆每周一及公共假日闭馆。",
@@ -102,6 +102,18 @@ def test_dense_search_finds_the_version_in_the_language_of_the_query_first() -> 
 
 
 @pytest.mark.usefixtures("environment", "indexed")
+def test_search_with_the_model_that_the_index_names_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = load("query").run({"embedder": {"text": QUERY}})["retriever"]["documents"]
+    # Told by the index, not by the environment.
+    monkeypatch.delenv("CROSSALIGN_MODEL")
+    found = load("query_switching").run({"retriever": {"query": QUERY}})["retriever"]["documents"]
+    assert found == wanted
+    monkeypatch.setenv("CROSSALIGN_MODELS", "offline:multilingual-e5-small=/no/such/folder")
+    with pytest.raises(InputError, match="no such model folder"):
+        load("query_switching").run({"retriever": {"query": QUERY}})
+
+
+@pytest.mark.usefixtures("environment", "indexed")
 def test_hybrid_search_joins_both_lists() -> None:
     query = "ferry to the island"
     answer = load("query_hybrid").run(
@@ -137,7 +149,7 @@ def test_the_audit_pipeline_measures_what_the_search_returns() -> None:
 
 
 @pytest.mark.usefixtures("indexed")
-@pytest.mark.parametrize("name", ["query", "query_hybrid"])
+@pytest.mark.parametrize("name", ["query", "query_hybrid", "query_switching"])
 def test_the_live_audit_takes_the_search_pipelines(
     opensearch: Any, offline_model: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +219,22 @@ def test_addresses_are_split_at_commas_and_defaults_stand_in(monkeypatch: pytest
         "type": "haystack_crossalign.components.environment.EnvironmentText",
         "init_parameters": {"variable": "CROSSALIGN_MODEL", "default": "m"},
     }
+
+
+def test_maps_are_split_at_commas_and_equals_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSALIGN_MODELS", " aligned = /models/aligned, 0123abcd=org/model ,")
+    made = EnvironmentMap("CROSSALIGN_MODELS", "")
+    assert made == {"aligned": "/models/aligned", "0123abcd": "org/model"}
+    assert EnvironmentMap.from_dict(made.to_dict()) == made
+    monkeypatch.delenv("CROSSALIGN_MODELS")
+    assert EnvironmentMap("CROSSALIGN_MODELS", "") == {}
+    with pytest.raises(InputError, match="CROSSALIGN_MODELS is not set"):
+        EnvironmentMap("CROSSALIGN_MODELS")
+    monkeypatch.setenv("CROSSALIGN_MODELS", "a=b,aligned")
+    with pytest.raises(
+        InputError, match="field 'CROSSALIGN_MODELS': no name and value; seen: 'aligned'; allowed: name"
+    ):
+        EnvironmentMap("CROSSALIGN_MODELS")
 
 
 async def test_the_runner_of_lists_has_a_dictionary_and_runs_asynchronously(offline_model: str) -> None:

@@ -9,12 +9,13 @@ import pytest
 WORDS = [f"w{number}" for number in range(60)]
 
 
-def write_tiny_model(root: Path, *, normalize: bool = True, similarity: str | None = None) -> Path:
+def write_tiny_model(root: Path, *, normalize: bool = True, similarity: str | None = None, seed: int = 0) -> Path:
     """A stock sentence-transformers folder: BERT of two layers, mean pooling, Normalize; dropout 0.1.
 
     :param root: an empty folder.
     :param normalize: whether Normalize follows.
     :param similarity: ``similarity_fn_name``; None leaves it out.
+    :param seed: of the weights.
     :returns: the model folder in it.
     """
     import torch
@@ -26,7 +27,7 @@ def write_tiny_model(root: Path, *, normalize: bool = True, similarity: str | No
     bert.mkdir()
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     (bert / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=16,

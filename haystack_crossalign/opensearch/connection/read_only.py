@@ -27,6 +27,7 @@ _READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(
     for name, methods, pattern in (
         ("info", "GET HEAD", r"/"),
         ("exists", "HEAD", rf"/{_INDEX}"),
+        ("index", "GET", rf"/{_INDEX}"),
         ("mapping", "GET", rf"/{_INDEX}/_mapping"),
         ("settings", "GET", rf"/{_INDEX}/_settings"),
         ("search pipeline", "GET", r"/_search/pipeline/[^/?#*,]+"),

@@ -17,6 +17,7 @@ from haystack_crossalign.opensearch.doctor.index_settings import examine_setting
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.model.check import check_index_model, read_index_model
+from haystack_crossalign.opensearch.model.newest import probe_newest
 
 
 def diagnose(
@@ -78,11 +79,13 @@ def _model(
     if open_encoder is None:
         yield warning("model", "no model is named, so none was compared", "--model NAME")
         return
+    view = IndexView(client, settings.index, fields)
     try:
+        encoder = open_encoder()
         check = check_index_model(
             client,
-            IndexView(client, settings.index, fields),
-            open_encoder(),
+            view,
+            encoder,
             target=settings.index,
             content_field=settings.content_field,
             title_field=settings.title_field,
@@ -98,3 +101,21 @@ def _model(
     else:
         basis = "the index names it" if check.basis == "mapping" else "documents embedded again agree"
         yield ok("model", f"{settings.model}: {basis}" + (f"; {remarks}" if remarks else ""))
+        yield _newest(view, settings, encoder)
+
+
+def _newest(view: IndexView, settings: LiveSettings, encoder: Any) -> Finding:
+    """Whether the documents written last are of the model too: an application may go on with the one before."""
+    try:
+        found = probe_newest(view, encoder, content_field=settings.content_field, title_field=settings.title_field)
+    except CrossAlignError as error:
+        return failed("newest documents", error, hosts=view.client.hosts)
+    if not found.compared:
+        return warning("newest documents", "none holds a text to embed again", "name the field: --content-field")
+    if found.foreign:
+        return warning(
+            "newest documents",
+            found.told(),
+            "an application still writes with another model: give it that of the index, and let it write them again",
+        )
+    return ok("newest documents", found.told())

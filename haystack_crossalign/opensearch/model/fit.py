@@ -20,6 +20,9 @@ SAME = 0.99
 """Least median cosine between a stored vector and that of the same text, model and prompt. Other number formats cost
 little: bf16 against float32 gave 0.9999 and more for the 4-bit multilingual-e5-small."""
 
+OUTLIER = SAME - 2 * (1 - SAME)
+"""Below this a single document does not fit although others do."""
+
 EQUAL = 0.9995
 """From here on no other way of embedding needs to be tried: without its prompt that model's median was 0.991."""
 
@@ -189,7 +192,7 @@ class _Probe:
 
     def _outliers(self, label: str) -> list[str]:
         found = self._cosines[label]
-        rows = np.flatnonzero(found < SAME - 2 * (1 - SAME))
+        rows = np.flatnonzero(found < OUTLIER)
         if not len(rows):
             return []
         shown = ", ".join(f"'{self._documents[row].identifier}' ({found[row]:.3f})" for row in rows[:3])

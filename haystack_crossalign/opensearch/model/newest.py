@@ -1,0 +1,124 @@
+"""The documents that were written last: are their vectors those of the model that the index names?
+
+An application that was not told of a switch goes on writing vectors of the model before. Nothing in a document says
+so; its vector does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haystack_crossalign.opensearch.index.groups import Member, stored_text
+from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.model.fit import OUTLIER
+from haystack_crossalign.opensearch.model.probe import StoredText, stored_cosines
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.run import Embedder
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Newest:
+    """What the comparison found.
+
+    :param documents: documents with a vector that were written since; all of the index where no point was given.
+    :param compared: those that were embedded again, the newest first.
+    :param foreign: ids of those whose vectors are not the model's, the newest first.
+    """
+
+    documents: int
+    compared: int
+    foreign: tuple[str, ...]
+
+    def told(self) -> str:
+        """In a sentence."""
+        if not self.foreign:
+            return f"the {self.compared} written last, embedded again, fit the model"
+        shown = ", ".join(f"'{name}'" for name in self.foreign[:_SHOWN])
+        more = f" and {len(self.foreign) - _SHOWN} more" if len(self.foreign) > _SHOWN else ""
+        return f"{len(self.foreign)} of the {self.compared} written last have vectors of another model: {shown}{more}"
+
+
+def probe_newest(
+    view: IndexView,
+    encoder: Embedder,
+    *,
+    after: Mapping[int, int] | None = None,
+    previous: Embedder | None = None,
+    sample: int = 32,
+    content_field: str = "content",
+    title_field: str | None = None,
+) -> Newest:
+    """Embed the newest documents again and compare.
+
+    A vector is another model's if its cosine with the model's own vector of the text is below 0.97, whether or not the
+    title goes in front; or, where the model before is given, if it is nearer to that one's vector. A repair may move
+    vectors so little that only this tells them apart.
+
+    :param view: one index, or an alias of one, with its fields.
+    :param encoder: the model of the index.
+    :param after: last sequence number of each shard that is not looked at, for instance that at the switch.
+    :param previous: the model before the switch.
+    :param sample: most documents to embed.
+    :param content_field: field that holds the text.
+    :param title_field: field whose value may go before the text.
+    :raises CrossAlignError: the index cannot be read.
+    """
+    documents, newest = _newest(view, after, sample, content_field, title_field)
+    if not newest:
+        return Newest(documents, 0, ())
+    fit = _cosines(view, encoder, newest)
+    other = np.full(len(newest), -1.0) if previous is None else _cosines(view, previous, newest)
+    # A document that was deleted meanwhile has no cosine and is no finding.
+    foreign = (other > fit) if previous is not None else (fit < OUTLIER)
+    return Newest(
+        documents,
+        int(np.count_nonzero(~np.isnan(fit))),
+        tuple(newest[row].identifier for row in np.flatnonzero(foreign)),
+    )
+
+
+def _newest(
+    view: IndexView, after: Mapping[int, int] | None, sample: int, content_field: str, title_field: str | None
+) -> tuple[int, list[StoredText]]:
+    """Number of documents, and the texts of the newest. Sequence numbers count within a shard, so each is asked."""
+    total = 0
+    found: list[tuple[int, StoredText]] = []
+    for index in view.fields.indices:
+        shards = view.client.stats(index, shards=True)["indices"][index]["shards"]
+        for shard in sorted(int(number) for number in shards):
+            last = -1 if after is None else after.get(shard, -1)
+            body = {
+                "size": sample,
+                "track_total_hits": True,
+                "_source": [field for field in (content_field, title_field) if field is not None],
+                "query": view.scoring.pool({"range": {"_seq_no": {"gt": last}}}),
+                "sort": [{"_seq_no": "desc"}],
+            }
+            (answer,) = view.client.search_all([body], index, preference=f"_shards:{shard}")
+            total += int(answer["hits"]["total"]["value"])
+            found += [(int(hit["sort"][0]), _text(hit, content_field, title_field)) for hit in answer["hits"]["hits"]]
+    found.sort(key=lambda one: (-one[0], one[1].identifier))
+    return total, [text for _, text in found if text.text.strip()][:sample]
+
+
+def _text(hit: Mapping[str, Any], content_field: str, title_field: str | None) -> StoredText:
+    member = Member(str(hit["_id"]), UNDETERMINED, None, hit.get("_source") or {})
+    title = "" if title_field is None else stored_text(member, title_field)
+    return StoredText(str(hit["_index"]), member.identifier, stored_text(member, content_field), title)
+
+
+def _cosines(view: IndexView, encoder: Embedder, documents: list[StoredText]) -> NDArray[np.float64]:
+    """Of the text alone or with the title in front, whichever is nearer."""
+    cosines = stored_cosines(view, documents, encoder.encode_documents([one.text for one in documents]))
+    if any(one.title for one in documents):
+        titled = encoder.encode_documents([f"{one.title}\n{one.text}" for one in documents])
+        cosines = np.fmax(cosines, stored_cosines(view, documents, titled))
+    return cosines

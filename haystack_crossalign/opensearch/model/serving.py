@@ -1,0 +1,156 @@
+"""Which real indices stand behind a name at this moment, and which model made their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.identity import compare_models, model_name
+from haystack_crossalign.opensearch.model.check import META_KEY, model_in_mapping
+
+SERVING_PATHS = "*.aliases,*.mappings._meta,*.settings.index.uuid"
+"""``filter_path`` of ``GET /<name>``: one answer, out of one state of the cluster, tells all that is read here."""
+
+
+@dataclass(frozen=True)
+class ServingIndex:
+    """One real index behind a name.
+
+    :param name: its own name.
+    :param uuid: its identity; an index of the same name that was made again has another.
+    :param model: the model that it names, None where it names none.
+    :param filter: the filter of the alias.
+    :param search_routing: the shards that a search by the alias asks.
+    :param index_routing: the shard that a document written by the alias goes to.
+    :param takes_writes: whether a document written by the name goes here.
+    """
+
+    name: str
+    uuid: str
+    model: Mapping[str, Any] | None
+    filter: Mapping[str, Any] | None = None
+    search_routing: str | None = None
+    index_routing: str | None = None
+    takes_writes: bool = True
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What a name stood for at one moment.
+
+    :param target: the name that was asked for, an index or an alias.
+    :param indices: the real indices, ascending by name; all of the same model.
+    """
+
+    target: str
+    indices: tuple[ServingIndex, ...]
+
+    @property
+    def names(self) -> str:
+        """The real indices as a target of requests."""
+        return ",".join(index.name for index in self.indices)
+
+    @property
+    def model(self) -> Mapping[str, Any] | None:
+        """The model that made the vectors."""
+        return self.indices[0].model
+
+    @property
+    def search_routing(self) -> str | None:
+        """The routing of searches by the alias."""
+        return self.indices[0].search_routing
+
+    def restrict(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A search of the real indices that finds what the same search by the alias would.
+
+        The server puts the filter of an alias beside the whole query, as it is done here.
+
+        :param body: a search.
+        """
+        filters = [index.filter for index in self.indices]
+        if not any(filters):
+            return dict(body)
+        if all(one == filters[0] for one in filters):
+            held: list[Any] = [filters[0]]
+        else:
+            parts = [
+                [{"term": {"_index": index.name}}, *([index.filter] if index.filter else [])] for index in self.indices
+            ]
+            held = [{"bool": {"should": [{"bool": {"filter": part}} for part in parts], "minimum_should_match": 1}}]
+        return {**body, "query": {"bool": {"must": [body.get("query", {"match_all": {}})], "filter": held}}}
+
+    def holds_in(self, answer: Mapping[str, Any]) -> bool:
+        """Whether the real indices are still the same ones, of the same model.
+
+        :param answer: that to ``GET /<names>``.
+        """
+        return all(
+            index.name in answer and _entry(answer[index.name], index.name, "")[:2] == (index.uuid, index.model)
+            for index in self.indices
+        )
+
+
+def read_serving(answer: Mapping[str, Any], target: str) -> Serving:
+    """What a name stands for.
+
+    :param answer: that to ``GET /<target>``, which may be cut down to `SERVING_PATHS`.
+    :param target: the name of an index or an alias.
+    :raises InputError: indices of different models stand behind it, or searches of them go to different shards.
+    """
+    indices = []
+    for name, entry in sorted(answer.items()):
+        uuid, model, alias = _entry(entry, name, target)
+        indices.append(
+            ServingIndex(
+                name,
+                uuid,
+                model,
+                filter=alias.get("filter"),
+                search_routing=alias.get("search_routing"),
+                index_routing=alias.get("index_routing"),
+                takes_writes=alias.get("is_write_index") is not False,
+            )
+        )
+    if not indices:
+        raise InputError("no such index", source=target)
+    for other in indices[1:]:
+        _require_one_model(indices[0], other, target)
+        if other.search_routing != indices[0].search_routing:
+            raise InputError(f"searches '{indices[0].name}' and '{other.name}' with different routings", source=target)
+    return Serving(target, tuple(indices))
+
+
+def model_differences(stored: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why two descriptions are not of the same model; where nothing else can tell, two names are two models.
+
+    :param stored: description in an index.
+    :param other: another one.
+    :returns: a phrase for each difference; none where they are the same.
+    """
+    differences, same = compare_models(stored, other)
+    if not differences and not same and stored.get("name") != other.get("name"):
+        return ("their names differ, and nothing says that their weights are the same",)
+    return differences
+
+
+def _entry(entry: Mapping[str, Any], name: str, target: str) -> tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]:
+    """Uuid, model, and what the alias says."""
+    uuid = entry.get("settings", {}).get("index", {}).get("uuid", "")
+    return str(uuid), model_in_mapping(entry, name), entry.get("aliases", {}).get(target, {})
+
+
+def _require_one_model(one: ServingIndex, other: ServingIndex, target: str) -> None:
+    if one.model is None and other.model is None:
+        return
+    if one.model is None or other.model is None:
+        unnamed, named = (one, other) if one.model is None else (other, one)
+        problem = f"'{named.name}' is an index of {model_name(named.model or {})}, '{unnamed.name}' names no model"
+    elif differences := model_differences(one.model, other.model):
+        problem = f"the indices '{one.name}' and '{other.name}' were made with different models: {differences[0]}"
+    else:
+        return
+    raise InputError(
+        problem, source=target, field=f"_meta.{META_KEY}.model", allowed="one model behind a name that is searched"
+    )
