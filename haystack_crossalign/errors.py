@@ -1,4 +1,4 @@
-"""Errors that reach users, and the exit code of the command line that each of them stands for."""
+"""Errors that reach users, and the exit code of the command line for each of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXIT_CODE_FILE = "CROSSALIGN_EXIT_CODE_FILE"
 
 
 class InputError(CrossAlignError, ValueError):
-    """Bad input or usage: one message that names where it stands, what was seen and what is allowed.
+    """Invalid input or usage: one message that names the place, the value seen and the values allowed.
 
     :param problem: what is wrong, in a few words, without a full stop.
     :param source: file (or option, or component input) that holds the value.
@@ -76,6 +76,6 @@ class InputError(CrossAlignError, ValueError):
 
 
 class ExternalError(CrossAlignError):
-    """A fault outside of the input: a server that does not answer, a model that cannot be loaded."""
+    """An external fault: a server that does not answer, a model that cannot be loaded."""
 
     exit_code = 3

@@ -211,7 +211,7 @@ def rounded(value: Any) -> Any:
     """
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value} cannot stand in a result: use None with a reason")
+            raise ValueError(f"{value} cannot be stored in a result: use None with a reason")
         return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
     if isinstance(value, Mapping):
         return {str(key): rounded(item) for key, item in value.items()}

@@ -123,6 +123,6 @@ def _chosen_languages(names: Sequence[str] | None, present: Sequence[str]) -> li
     for name in chosen:
         if name not in present:
             raise InputError(
-                "no document is in this language", source="--languages", seen=name, allowed=", ".join(present)
+                "no document has this language", source="--languages", seen=name, allowed=", ".join(present)
             )
     return chosen

@@ -16,7 +16,7 @@ _DEEPEST = 40
 
 
 def check_result(data: Mapping[str, Any], source: str | Path | None = None) -> None:
-    """Refuse what is no audit result, or one that was damaged.
+    """Refuse files that are not audit results, or are damaged.
 
     :param data: mapping as `AuditResult.to_dict` gives it.
     :param source: name of the file it came from, for the message.
@@ -86,7 +86,7 @@ class _Check:
                 row.get("retrieval"),
             )
             if key in seen:
-                self.refuse(f"the row stands twice (also rows.{seen[key]})", f"rows.{number}", allowed="each row once")
+                self.refuse(f"duplicate row (also rows.{seen[key]})", f"rows.{number}", allowed="each row once")
             seen[key] = number
 
     def columns(self, rows: Sequence[Mapping[str, Any]], queries: Mapping[str, Any]) -> None:

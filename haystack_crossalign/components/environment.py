@@ -26,7 +26,7 @@ class EnvironmentText(str):
     """The text of an environment variable, read when the pipeline is loaded.
 
     :param variable: name of the variable.
-    :param default: what stands in where it is not set or empty; None where it must be set.
+    :param default: the value if it is not set or empty; None if it must be set.
     :raises InputError: it is not set, and there is no default.
     """
 
@@ -57,7 +57,7 @@ class EnvironmentHosts(list[str]):
     """Addresses from an environment variable, with commas between them.
 
     :param variable: name of the variable.
-    :param default: what stands in where it is not set or empty; None where it must be set.
+    :param default: the value if it is not set or empty; None if it must be set.
     :raises InputError: it is not set, and there is no default.
     """
 

@@ -25,10 +25,10 @@ from haystack_crossalign.ranks.result_lists import with_asked_depth
 
 @component
 class LanguageBiasAuditor:
-    """Audits what a retriever returned: at which rank does each language version of the answer stand?
+    """Audits what a retriever returned: the rank of each language version of the answer.
 
     Takes the place of Haystack's document evaluators: ``score`` is Complete@K, the share of queries whose relevant
-    versions all stand in the top K, ``individual_scores`` the same per query, and ``audit_result`` everything else. A
+    versions are all in the top K, ``individual_scores`` the same per query, and ``audit_result`` everything else. A
     relevant document that the list does not hold is *censored*: known to lie below the list, and never averaged as if
     its rank were known.
 
@@ -38,7 +38,7 @@ class LanguageBiasAuditor:
         a key.
     :param language_field: meta field that holds a document's language.
     :param group_field: meta field that versions of one content share. Documents with the same group and language are
-        chunks of one version, which stands at the rank of its best chunk.
+        chunks of one version, which has the rank of its best chunk.
     :param complete_at: K of the score.
     :param depth: number of documents asked of the retriever (its ``top_k``); the length of the longest list if None or
         smaller.

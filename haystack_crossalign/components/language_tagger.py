@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @component
 class LanguageTagger:
-    """Writes the language of documents into their meta, and tells that of queries.
+    """Writes the language of documents into their meta, and returns that of queries.
 
     A document that has a language keeps it. A text whose language is not clear (too short, code, numbers, several
     languages) gets none: such texts are counted, never guessed.

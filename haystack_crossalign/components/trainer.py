@@ -24,7 +24,7 @@ class CrossAlignTrainer:
     """Trains a model by a recipe and writes it as a stock sentence-transformers folder.
 
     The recipe is that of ``crossalign train``; its ``data`` section may be left out where triplets or documents come in
-    at run time. The folder is replaced when an earlier run wrote it, and refused when something else stands there.
+    at run time. The folder is replaced when an earlier run wrote it, and refused if something else exists there.
 
     :param output: folder of the model.
     :param recipe: the recipe as a mapping, or the path of a YAML file.
@@ -146,7 +146,7 @@ class CrossAlignTrainer:
                 versions = groups.setdefault(group, {})
                 if tag in versions and tag in (language, *targets):
                     raise InputError(
-                        f"two documents of one group in {tag}: nothing tells which is the translation of which",
+                        f"two documents of one group in {tag}: it is unknown which is the translation of which",
                         source=source,
                         field=self.group_field,
                         seen=f"{group} of the documents {versions[tag].id} and {document.id}",

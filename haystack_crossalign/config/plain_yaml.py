@@ -1,6 +1,6 @@
 """One reader for all YAML: recipes, jobs, pipelines, embedders, generators. Bounded, safe, each fault one message.
 
-YAML can name a part again by an alias, so that a file of a few hundred characters stands for billions of values or for
+YAML can name a part again by an alias, so that a file of a few hundred characters represents billions of values or for
 one that contains itself; both are refused before anything is made of them.
 """
 
@@ -51,7 +51,7 @@ def compose_yaml(text: str, source: Path | str, what: str, *, field: str | None 
     """The nodes of a YAML document, known to be within bounds, without cycles, and with each key once.
 
     :param text: one document.
-    :param source: file or option it stands in, for messages.
+    :param source: file or option it comes from, for messages.
     :param what: what messages call it.
     :param field: key that the text belongs to, where the source is an option.
     :returns: the top node, None for an empty document.
@@ -70,7 +70,7 @@ def compose_yaml(text: str, source: Path | str, what: str, *, field: str | None 
     except RecursionError as error:
         raise InputError("nested too deeply", source=source, field=field, allowed=_LIMITS) from error
     except YAML_FAULTS as error:  # an escape beyond Unicode
-        raise InputError("not YAML: a value is not what its form says", source=source, field=field) from error
+        raise InputError("not valid YAML: a value does not match its type", source=source, field=field) from error
     if node is not None:
         _Bounds(source, field).check(node)
     return node
@@ -86,7 +86,7 @@ def parse_yaml(text: str, source: Path | str, what: str, *, field: str | None = 
     except YAML_FAULTS as error:
         mark = getattr(error, "problem_mark", None)
         raise InputError(
-            "not YAML: a value is not what its form or its tag says",
+            "not valid YAML: a value does not match its type or tag",
             source=source,
             line=mark.line + 1 if mark else None,
             field=field,
@@ -124,7 +124,7 @@ class _Values(yaml.constructor.SafeConstructor):  # type: ignore[misc]
 
 
 class _Bounds:
-    """Walks a graph of nodes as the tree that it stands for, and stops where that is too large."""
+    """Walks a graph of nodes as the tree that it represents, and stops where that is too large."""
 
     def __init__(self, source: Path | str, field: str | None) -> None:
         self._source = source
@@ -135,7 +135,7 @@ class _Bounds:
         line = node.start_mark.line + 1
         self._values += 1
         if id(node) in above:
-            raise self._error("a part holds itself", line, "values that do not contain themselves")
+            raise self._error("a value contains itself", line, "values that do not contain themselves")
         if len(above) > _DEEPEST:
             raise self._error("nested too deeply", line, _LIMITS)
         if self._values > _MOST:

@@ -193,7 +193,7 @@ def read_section(kind: type[_Section], values: object, path: tuple[str | int, ..
     :param kind: dataclass whose fields are made by :func:`~haystack_crossalign.config.rules.setting`, or hold
         a section themselves.
     :param values: the values.
-    :param path: where they stand.
+    :param path: the keys above them.
     :param settings: says the line of each.
     :raises InputError: naming file, line and key.
     """

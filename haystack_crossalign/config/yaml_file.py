@@ -15,7 +15,7 @@ from haystack_crossalign.errors import InputError
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value stands: a line of a file, or an option."""
+    """The place of a value: a line of a file, or an option."""
 
     source: str
     line: int | None = None
@@ -23,7 +23,7 @@ class Origin:
 
 @dataclass
 class Settings:
-    """Nested values and where each of them stands.
+    """Nested values, with the place of each.
 
     :param values: mappings, lists and plain values.
     :param origins: per path, such as ``("data", 0, "path")``.
@@ -82,11 +82,11 @@ def apply_override(settings: Settings, override: str) -> None:
         step: str | int = part
         if isinstance(place, list):
             if not part.isdecimal() or int(part) >= len(place):
-                allowed = f"0 to {len(place) - 1}" if place else "no place, as the list is empty"
-                raise InputError("no such place in the list", source="--set", field=key, seen=part, allowed=allowed)
+                allowed = f"0 to {len(place) - 1}" if place else "none: the list is empty"
+                raise InputError("no such position in the list", source="--set", field=key, seen=part, allowed=allowed)
             step = int(part)
         elif not isinstance(place, dict):
-            raise InputError("the key leads into a plain value", source="--set", field=key, seen=place)
+            raise InputError("the key goes below a plain value", source="--set", field=key, seen=place)
         path.append(step)
         if last:
             place[step] = value

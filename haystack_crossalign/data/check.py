@@ -41,7 +41,7 @@ def check_judgments(
     languages = collection.document_languages
     if multi and len(languages) < 2:
         raise InputError(
-            "the pool holds one language, which the scenario 'multi' cannot be asked of",
+            "the scenario 'multi' needs more than one language in the pool",
             source=where,
             field="language",
             seen=languages[0],
@@ -70,10 +70,10 @@ def check_judgments(
                 seen=unknown[0],
                 allowed=f"indices 0 to {len(documents) - 1}",
             )
-        # Chunks of one version count once, so the number of documents alone does not tell.
+        # Chunks of one version count once, so the number of documents alone is not enough.
         if len(indices) >= len(versions) and len({of_document[index] for index in indices}) == len(versions):
             raise InputError(
-                f"the relevant documents of query '{query}' are the whole pool, so every rank is certain",
+                f"the relevant documents of query '{query}' are the whole pool, so ranks mean nothing",
                 source=where,
                 line=line,
                 field="relevant",

@@ -111,8 +111,8 @@ class Documents:
     def versions(self) -> Versions:
         """The versions that these documents make up: one for each (group, language).
 
-        Of documents of one group whose languages are `UNDETERMINED` nobody knows whether they are chunks of one text or
-        its translations: each is a version of its own.
+        If documents of one group have the language `UNDETERMINED`, it is unknown whether they are chunks of one text or
+        its translations, so each is a version of its own.
         """
         number: dict[tuple[str, str, str], int] = {}
         of_document = np.fromiter(
@@ -136,7 +136,7 @@ class Queries:
 
     :param ids: unique ids.
     :param languages: language of each query, as a normalised BCP-47 tag.
-    :param texts: what is asked, never empty.
+    :param texts: the texts of the queries, never empty.
     :param vectors: float32 [Q, dim], or None where the queries are still to be embedded.
     """
 
@@ -172,7 +172,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class Detected:
-    """How many texts came without a language, and what became of them.
+    """How many texts had no language, and the result of detecting it.
 
     :param documents: documents whose language was detected.
     :param undetermined_documents: documents whose language is not clear; they stay in the pool as `UNDETERMINED`.
@@ -203,7 +203,7 @@ class JudgedCollection:
     :param relevance_level: least grade of a relevant document.
     :param sources: the files it was read from.
     :param pool: "passages" or "questions" where the data set can be pooled either way, else None.
-    :param detection: what became of texts that came without a language, None where each had one or had to.
+    :param detection: how many texts had no language, and what was detected; None if detection was not used.
     :param omissions: what was left out while it was read.
     :param titles: field whose text was put before the text of documents, and of how many; None where of none.
     """
@@ -307,7 +307,7 @@ class JudgedCollection:
     ) -> JudgedCollection:
         """The part of the collection in some languages: one row of a result.
 
-        Queries that lose all their relevant documents are left out, since nothing can be asked of their ranking.
+        Queries that lose all their relevant documents are left out, since their ranking cannot be measured.
 
         :param document_languages: languages of the pool, as normalised tags; None for all.
         :param query_languages: languages of the queries, as normalised tags; None for all.

@@ -1,4 +1,4 @@
-"""Languages for the documents and queries of a collection that came without one."""
+"""Detect the languages of the documents and queries of a collection that name none."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     kept = np.array([number for number, tag in enumerate(query_tags) if tag != UNDETERMINED], dtype=np.int64)
     if not len(kept):
         raise InputError(
-            "the language of no query is clear",
+            "no query has a clear language",
             source=collection.name,
             field="language",
             seen=queries.texts[0],
-            allowed="queries that name their language, or texts of some words",
+            allowed="queries that name their language, or longer texts",
         )
     return replace(
         replace(collection, queries=replace(queries, languages=tuple(query_tags))).select_queries(kept),

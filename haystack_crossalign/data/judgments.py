@@ -136,7 +136,7 @@ class Judged:
 def grades_from_queries(
     file: QueryFile, documents: Documents, *, group_field: str = "parallel_id", log: ReadingLog | None = None
 ) -> Judged:
-    """Judgments that the queries bring along, by document ids or by a parallel group.
+    """Judgments that are part of the file of queries, by document ids or by a parallel group.
 
     :param file: the queries.
     :param documents: the pool.
@@ -264,7 +264,7 @@ def judgments_by_query(file: QueryFile, qrels: Qrels, *, log: ReadingLog | None 
     if qrels.judgments and not any(by_query.values()):
         first = qrels.judgments[0]
         raise InputError(
-            "unknown query: no judgment is of one of the queries",
+            "unknown query: none of the judgments belongs to one of the queries",
             source=qrels.path,
             line=first.line or None,
             field="query",
@@ -299,7 +299,7 @@ def _missing_document(
     grade: Grade,
     documents: Documents,
 ) -> None:
-    """Refuse a relevant document that is not in the pool; one that is not relevant plays no part."""
+    """Refuse a relevant document that is not in the pool; one that is not relevant is not used."""
     name = f"{query} {document}"
     if grade <= 0:
         log.leave_out("judgment", "document not in the pool, and not relevant", name)

@@ -1,4 +1,4 @@
-"""What reading left out or changed, counted by reason, so that every result can state it."""
+"""Rows that were left out or changed while reading, counted by reason, so that every result can report them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ReadingLog:
     """Counts what is left out while files are read and joined.
 
     :param skip_invalid: whether invalid rows are left out and counted; otherwise the first one raises its error.
-    :param remedy: what the user can do besides, added to what the error allows.
+    :param remedy: what else the user can do, added to what the error allows.
     """
 
     def __init__(self, *, skip_invalid: bool = False, remedy: str | None = None) -> None:
@@ -41,7 +41,7 @@ class ReadingLog:
         self._counts: dict[tuple[str, str], int] = {}
 
     def leave_out(self, what: str, reason: str, name: str) -> None:
-        """Count a row that is left out because it plays no part.
+        """Count a row that is left out because it is not used.
 
         :param what: kind of row, see `Omission`.
         :param reason: why, in a few words out of a small set.
@@ -74,7 +74,7 @@ class ReadingLog:
                 allowed=self._remedy if error.allowed is None else f"{error.allowed}; {self._remedy}",
             ) from error
         if reason is None:
-            # What stands in brackets differs from row to row.
+            # The text in brackets differs from row to row.
             reason = error.problem.split(" (")[0] + (f" in '{error.field}'" if error.field else "")
         self.leave_out(what, reason, f"line {error.line}" if name is None else name)
 

@@ -11,7 +11,7 @@ from haystack_crossalign.errors import InputError
 
 @dataclass(frozen=True)
 class Triplet:
-    """One training example; with several targets it stands for one triplet per language.
+    """One training example; with several targets it represents one triplet per language.
 
     :param id: names the example in reports.
     :param group: parallel group of the passage: examples of one group are never in one batch.
@@ -126,11 +126,11 @@ def joined(triplets: Iterable[Triplet]) -> tuple[Triplet, ...]:
 def require_languages(
     triplets: Iterable[Triplet], languages: Sequence[str], use: str, *, source: str | None = None
 ) -> None:
-    """Refuse target languages that no triplet has: nothing later would tell that one is missing.
+    """Refuse target languages that no triplet has: no later step would report a missing one.
 
     :param triplets: the triplets.
     :param languages: wanted target languages.
-    :param use: what the triplets are there for, after "no triplet".
+    :param use: what the triplets are used for, after "no triplet".
     :param source: option that names the languages; None where the caller says what does.
     :raises InputError: naming the languages without triplets, and those with some.
     """

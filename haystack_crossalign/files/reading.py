@@ -145,7 +145,7 @@ def parse_json(text: str, path: Path, line: int | None) -> object:
     """A JSON value from ``text``.
 
     :param text: the text.
-    :param path: file it stands in, for messages.
+    :param path: file it comes from, for messages.
     :param line: 1-based line in that file; None where ``text`` is the whole file.
     :raises InputError: where the text is not complete JSON, or an object in it has a key twice.
     """
@@ -241,7 +241,7 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
 def unreadable(path: Path, error: OSError) -> InputError:
     """The error for a file that cannot be opened."""
     if isinstance(error, IsADirectoryError):
-        return InputError("a directory stands where a file is needed", source=path, allowed="a file")
+        return InputError("is a directory, not a file", source=path, allowed="a file")
     if isinstance(error, FileNotFoundError):
         return InputError("no such file", source=path, allowed="a file that exists")
     return InputError(f"the file cannot be read ({error.strerror})", source=path, allowed="a file that can be read")

@@ -38,13 +38,13 @@ def whole_grade(value: object) -> int | None:
 class Record:
     """One object of a file, with what error messages need.
 
-    A field stands in the object itself or in its ``meta`` or ``metadata`` object; ``meta.language`` names the same
+    A field is read from the object itself or from its ``meta`` or ``metadata`` object; ``meta.language`` names the same
     field as ``language``. A field that is null is absent.
 
     :param values: the object.
-    :param path: file it stands in.
+    :param path: file it comes from.
     :param line: 1-based line, None where it has none.
-    :param prefix: where in the file's object this one stands, put before field names in messages.
+    :param prefix: place of this object within the file's object, put before field names in messages.
     """
 
     values: Mapping[str, object]
@@ -101,7 +101,7 @@ class Record:
         return grades
 
     def titled_text(self, title_field: str | None, *fields: str) -> tuple[str, bool]:
-        """The text in the first of ``fields`` that is there, with the title and a space before it; one may be missing.
+        """The title, a space and the text of the first of ``fields`` that is present; title or text may be missing.
 
         :param title_field: field of the title; None for none.
         :param fields: fields of the text.
@@ -114,7 +114,7 @@ class Record:
         return f"{title} {text}" if text else title, True
 
     def text(self, *fields: str) -> str:
-        """The text in the first of ``fields`` that is there; it must not be empty."""
+        """The text of the first of ``fields`` that is present; it must not be empty."""
         for field in fields:
             value = self.get(field)
             if value is not None:
@@ -196,7 +196,7 @@ class Record:
 class Vectors:
     """Vectors of the records of one file: in every record or in none, all of one length.
 
-    :param field: name of the field they stand in.
+    :param field: name of the field that holds them.
     :param strict: whether a vector that does not fit the first one raises an error; otherwise `misfits` names those
         that do not fit most of the others.
     """

@@ -95,7 +95,7 @@ def _locked(descriptor: int, *, wait: bool = True) -> bool:
 
 
 def _same(descriptor: int, path: str | Path) -> bool:
-    """Whether a path still stands for what a descriptor has open."""
+    """Whether a path still names the file that a descriptor has open."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))  # noqa: PTH116 - beside fstat
     except FileNotFoundError:

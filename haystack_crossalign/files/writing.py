@@ -16,7 +16,7 @@ from haystack_crossalign.files.temporary import remove_leftovers, temporary_file
 
 
 def resolved_file(path: str | Path, *, source: str | Path | None = None) -> Path:
-    """The file that a path stands for once its links are followed; it need not be there.
+    """The file that a path names once its links are followed; it need not exist.
 
     :param path: the path.
     :param source: option that it comes from, for the message; the path itself by default.
@@ -35,7 +35,7 @@ def resolved_file(path: str | Path, *, source: str | Path | None = None) -> Path
 
 
 def write_atomically(path: str | Path, text: str | bytes) -> None:
-    """Write ``text``, as UTF-8 where it is no bytes, so that ``path`` never holds a part of it.
+    """Write ``text`` (encoded as UTF-8 unless it is bytes) so that ``path`` never holds a part of it.
 
     The text goes to a temporary file in the same folder, is flushed to the disk and renamed. A file that was there
     keeps its permissions, a link keeps pointing to the file. On failure the temporary file is removed and what was
@@ -51,7 +51,7 @@ def write_atomically(path: str | Path, text: str | bytes) -> None:
     if not target.parent.is_dir():
         raise InputError("no such folder", source=path, seen=str(target.parent), allowed="a folder that exists")
     if target.is_dir():
-        raise InputError("a directory stands where a file is needed", source=path, allowed="a file")
+        raise InputError("is a directory, not a file", source=path, allowed="a file")
     if target.exists() and not target.is_file():
         # A rename would put a file in the place of the device or pipe: /dev/null would be lost to the whole machine.
         raise InputError("not a regular file", source=path, allowed="a file, not a device or a pipe")
@@ -136,7 +136,7 @@ def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
     :param path: the folder to be made.
     :param source: option or key it comes from, for messages.
     :returns: the folder, absolute.
-    :raises InputError: when something stands there, or the folder above is missing or read-only.
+    :raises InputError: if something exists there, or the folder above is missing or read-only.
     """
     try:
         folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow a broken link
@@ -152,7 +152,7 @@ def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
         raise InputError("already exists", source=source, seen=str(path), allowed="the name of a new folder")
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise InputError(
-            "no folder can be made here", source=source, seen=str(above), allowed="a folder that you may write to"
+            "a folder cannot be created here", source=source, seen=str(above), allowed="a folder that you may write to"
         )
     remove_leftovers(folder)
     return folder

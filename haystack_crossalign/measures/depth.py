@@ -84,10 +84,10 @@ class MaxAtRNorm(Measure):
 
 @dataclass(frozen=True)
 class Complete(Measure):
-    """Complete@K: share of queries whose relevant versions all stand in the top K.
+    """Complete@K: share of queries whose relevant versions are all in the top K.
 
     Complete@K(q) = 1 if Max@R(q) <= K else 0 (arXiv 2604.05684 uses K = 10). Null for queries with more than K relevant
-    versions, which cannot all stand there. With a cut list of length n that misses m versions, the last of them stands
+    versions, which do not all fit there. With a cut list of length n that misses m versions, the last of them stands
     at n + m or deeper: the value is 0 where n + m > K and unknown otherwise. It is 0 where a list that ended by itself
     lacks a version.
 
@@ -121,7 +121,7 @@ class Complete(Measure):
         if not relevant.size:
             return ""
         low, high = int(relevant.min()), int(relevant.max())
-        return f"{low if low == high else f'{low} to {high}'} versions cannot stand in the top {self.cutoff}"
+        return f"{low if low == high else f'{low} to {high}'} versions do not fit into the top {self.cutoff}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What ranked lists tell without relevance labels: do languages see the same documents, and which languages are seen.
+"""What ranked lists show without relevance labels: do languages see the same documents, and which languages are seen.
 
 Both measures take the top k of each query's list as an integer array with one row a query, padded on the right. They
 need no judgments, so they work on any live index, and documents are whatever was ranked: documents or versions.

@@ -1,4 +1,4 @@
-"""Measures by name: `parse_measure`, and the set that an audit computes unless told otherwise."""
+"""Measures by name: `parse_measure`, and the set that an audit computes by default."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class MRR(Measure):
 
 @dataclass(frozen=True)
 class Recall(Measure):
-    """Recall@K: share of the relevant versions that stand in the top K.
+    """Recall@K: share of the relevant versions that are in the top K.
 
     Recall@K(q) = |{ d in R_q : rank(d) <= K }| / |R_q|. Unknown where a version is missing from a list shorter than K.
 

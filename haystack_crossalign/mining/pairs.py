@@ -112,7 +112,7 @@ def language_repair(
 ) -> AffineMap:
     """The map that takes the language directions out of a collection's own vectors, before it is mined.
 
-    Without it the nearest neighbours of a text tell as much about its language as about its content.
+    Without it the nearest neighbors of a text depend as much on its language as on its content.
 
     :param vectors: one array [n, dim] per language, not parallel.
     :param languages: their tags.

@@ -108,14 +108,12 @@ def mine_triplets(
     source = normalise_language(language, field="language")
     targets = tuple(dict.fromkeys(normalise_language(tag, field="languages") for tag in languages))
     if not targets or source in targets:
-        raise InputError(
-            "target languages are needed, others than that of the queries", field="languages", seen=targets
-        )
+        raise InputError("needs target languages other than that of the queries", field="languages", seen=targets)
     sides = {tag: _distinct(documents, tag) for tag in (source, *targets)}
     for tag, side in sides.items():
         if not side:
             present = ", ".join(sorted({document.language for document in documents}))
-            raise InputError("no document is in this language", field="languages", seen=tag, allowed=present)
+            raise InputError("no document has this language", field="languages", seen=tag, allowed=present)
     vectors = {tag: _encoded(encoder, side, f"embedding {tag}", progress) for tag, side in sides.items()}
     if repair:
         chosen = language_repair(list(vectors.values()), list(vectors))

@@ -1,4 +1,4 @@
-"""Checks of a model folder before any library reads it: what is there, and whether it can be read."""
+"""Checks of a model folder before any library reads it: which files exist, and whether they can be read."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def stated_names(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Names that the files of a model give it or the model it was made from, and where each stands.
+    """Names that the files of a model give to it or to the model it was made from, with the source of each.
 
     :param folder: the model folder; what cannot be read is left out.
     """

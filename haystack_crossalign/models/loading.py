@@ -68,7 +68,7 @@ class LoadedModel:
     :param model: the model, in evaluation mode; texts are cut where its positions end.
     :param name: its name for people, without the place of a folder.
     :param hub_name: its name on the hub, None for a folder.
-    :param names: its names and where each stands, for `resolve_prompts`.
+    :param names: its names with the source of each, for `resolve_prompts`.
     :param sha256: of the weights.
     :param revision: commit on the hub.
     :param pooling: how the vectors of the tokens become one, such as ``mean``; None where no module says so.

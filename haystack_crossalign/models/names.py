@@ -16,7 +16,7 @@ def model_beside(name: str, folder: Path) -> str:
     """The model that a file names: the folder of that name beside the file where there is one, else the name itself.
 
     :param name: hub name, folder, or ``offline:…``.
-    :param folder: where the file stands.
+    :param folder: the folder of the file.
     """
     if name and not name.startswith(OFFLINE_PREFIX) and (path := folder / Path(name).expanduser()).is_dir():
         return str(path.resolve())

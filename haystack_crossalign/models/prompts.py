@@ -75,7 +75,7 @@ def resolve_prompts(
 
     :param own: prompts of the model by name (``config_sentence_transformers.json``). Used are those named ``query``
         and ``document`` (or ``passage``, ``corpus``), else those under the names of a known scheme.
-    :param names: names of the model and where each stands, for the table of families.
+    :param names: names of the model with the source of each, for the table of families.
     :param choice: what the user wants.
     :raises InputError: the model has no prompt of the chosen name.
     """

@@ -30,7 +30,7 @@ def refuse_named_writers(data: Mapping[str, Any], source: Path) -> None:
     """Refuse components whose class is called a writer, before anything is imported or built.
 
     :param data: mapping of the pipeline; pipelines inside of its components are searched as well.
-    :param source: the file it stands in, for the message.
+    :param source: the file it comes from, for the message.
     :raises InputError: naming the component.
     """
     for name, part in _parts(data, ""):
@@ -55,7 +55,7 @@ def guarded_mapping(
     as the audit is. Retrievers that would turn a failure into an empty list raise it instead.
 
     :param data: mapping of the pipeline; stays as it is.
-    :param source: the file it stands in, for messages.
+    :param source: the file it comes from, for messages.
     :param traffic: record of the stores' requests.
     :param connection: how the audit is connected, see `ReadOnlyClient.connection`.
     :param timeout: seconds to wait for an answer, where a store names no time limit.
@@ -104,7 +104,7 @@ def hold_to_reading(pipeline: Pipeline, source: Path) -> tuple[str, ...]:
     """Refuse components whose code writes, and make the stores of all others refuse to change anything.
 
     :param pipeline: a pipeline from `guarded_mapping`.
-    :param source: the file it stands in, for the message.
+    :param source: the file it comes from, for the message.
     :returns: what cannot be promised, in sentences: stores of other kinds are only kept from writing by their methods.
     :raises InputError: naming a component that writes, or one that makes an OpenSearch store by itself.
     """

@@ -45,7 +45,7 @@ def cut_to_documents(pipeline: Pipeline, source: Path) -> PipelineShape:
     its result, and users see the result of the numbers that are set.
 
     :param pipeline: loses the components that do not lead to the result.
-    :param source: the file it stands in, for messages.
+    :param source: the file it comes from, for messages.
     :raises InputError: no or several results, or an input that a query cannot fill.
     """
     outputs = pipeline.outputs(include_components_with_connected_outputs=True)

@@ -1,4 +1,4 @@
-"""Repair without training: take the directions that tell languages apart out of the embeddings.
+"""Repair without training: remove the directions in which languages differ from the embeddings.
 
 Related work: removal of language information by projection (LIR, Yang et al. 2021), low-rank subtraction (LSAR, Xie et
 al. 2022), offsets between language means (SHIFT). Here the directions are those that the means of the languages span,

@@ -332,7 +332,10 @@ def _warnings(
     fewest: int,
     enough: bool,
 ) -> list[str]:
-    told = ["The held-out documents chose among the maps too, which flatters these figures: judge by others as well."]
+    told = [
+        "The held-out documents also chose among the maps, so these figures are slightly optimistic: "
+        "audit other documents too."
+    ]
     if not sample.parallel:
         told.append(
             "The held-out documents have no versions in other languages, so the bias itself was not measured: only "
@@ -342,7 +345,7 @@ def _warnings(
         needed = queries_needed(tolerance)
         enough_words = "no number of queries can" if needed == float("inf") else f"it takes {needed:.0f} queries"
         told.append(
-            f"The held-out set is too small to tell harm: with {fewest} queries in a language a loss of "
+            f"The held-out set is too small to show harm: with {fewest} queries in a language a loss of "
             f"{100 * tolerance:g} points of same-language NDCG@1 cannot be ruled out ({enough_words} per language). So "
             "only the projection was tried, and a loss of one query counted as none."
         )

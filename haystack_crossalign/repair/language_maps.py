@@ -242,7 +242,7 @@ def _detectors(
         direction = np.linalg.solve(covariance, means[place] - others.mean(axis=0))
         own, nearest = float(direction @ means[place]), float((others @ direction).max())
         if not own > nearest + 1e-9:
-            raise BetweenOthersError("its mean is not to be told from another's", field="languages", seen=tags[place])
+            raise BetweenOthersError("its mean lies between those of others", field="languages", seen=tags[place])
         rows.append(2 * direction / (own - nearest))
         offsets.append((own + nearest) / (own - nearest))
     return np.stack(rows), np.asarray(offsets)

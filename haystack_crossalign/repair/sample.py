@@ -126,11 +126,11 @@ def make_sample(
         if texts is not None and texts.chunks
     ]
     if len(free) < len(fit_groups):
-        notes.append(f"{len(fit_groups) - len(free)} documents to fit on were left out: their text judges.")
+        notes.append(f"{len(fit_groups) - len(free)} documents were not used for fitting, because their texts judge.")
     fit = [one for group in _limited(free, fit_limit) for one in group]
     files = ", ".join(one.name for one in base.sources) or None
     if fit_groups and not fit:
-        raise InputError("every text to fit on stands among those that judge", source=files, allowed="other documents")
+        raise InputError("every text to fit on is also among those that judge", source=files, allowed="other documents")
     _check_counts(fit, files)
     documents, probes = probes_of([one for group in judging for one in group], questions)
     lacking = _lacking(languages, probes)
@@ -151,7 +151,7 @@ def _drawn(passages: Iterable[DocumentRow], seed: int) -> list[list[DocumentRow]
 def _limited(groups: Iterable[list[DocumentRow]], limit: int) -> list[list[DocumentRow]]:
     """The first groups that bring a language of which fewer than ``limit`` documents are there.
 
-    Groups stay whole: a language that stands beside several others can get so many documents for each of them.
+    Groups stay whole: a language that occurs with several others can get so many documents for each of them.
     """
     counts: Counter[str] = Counter()
     kept: list[list[DocumentRow]] = []

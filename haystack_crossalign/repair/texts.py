@@ -91,7 +91,7 @@ def read_repair_texts(
     :param group_field: field of documents that holds the parallel group.
     :param title_field: field of documents that holds the title.
     :param parallel: refuse documents of which none has a version in another language.
-    :raises InputError: for the first thing that is missing or wrong, with file, line and field.
+    :raises InputError: for the first missing or invalid value, with file, line and field.
     """
     path = Path(path)
     if kind not in FORMATS:
@@ -126,7 +126,7 @@ def read_repair_texts(
 def texts_from_triplets(triplets: Iterable[Triplet], sources: Sequence[Source] = ()) -> RepairTexts:
     """Passages and queries of triplets: each passage and target is a version of its group's document.
 
-    Where triplets of one group have other passages (overlapping parts of one text), the first one stands for the group
+    Where triplets of one group have other passages (overlapping parts of one text), the first one represents the group
     and the queries of the others are left out.
 
     :param triplets: the triplets.

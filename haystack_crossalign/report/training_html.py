@@ -82,9 +82,7 @@ def _more(facts: Mapping[str, Any]) -> list[str]:
         )
         if result["unmeasured"]:
             named = joined([display_name(tag) for tag in result["unmeasured"]])
-            sentences.append(
-                f"Too little was held out to measure {named}: whether that language was harmed is not known."
-            )
+            sentences.append(f"Too little was held out to measure {named}: whether it was harmed is not known.")
         sentences.append(f"Measured on {plural(held, 'triplet', 'triplets')} of the same kind of data, held out.")
     if 0 < kept["share"] < 1:
         sentences.append(

@@ -35,7 +35,7 @@ _SOURCE = "gate.fail_on"
 class Judgement:
     """What the gate says.
 
-    :param before: audit of the model that is there.
+    :param before: audit of the current model.
     :param after: audit of the new one.
     :param comparison: both side by side.
     :param outcomes: the conditions.
@@ -153,7 +153,7 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
                 if isinstance(measure, Complete) and fewest > measure.cutoff:
                     raise InputError(
                         f"{measure.name} has no value for queries in {row.query_language}: "
-                        f"{fewest} versions cannot stand in the top {measure.cutoff}",
+                        f"{fewest} versions do not fit into the top {measure.cutoff}",
                         source=_SOURCE,
                         seen=condition.text,
                         allowed="a condition on another measure, such as Max@R_norm",
@@ -161,7 +161,7 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
     for name in ("must_improve", "must_beat_latest"):
         if getattr(gate, name) and not any(row.name == "multi" for row in plan):
             raise InputError(
-                "the held-out documents have no versions in other languages, so that no improvement can be seen",
+                "the held-out documents have no versions in other languages, so no improvement can be measured",
                 field=f"gate.{name}",
                 allowed="false, or parallel documents",
             )
@@ -205,7 +205,7 @@ def judge(
 ) -> Judgement:
     """Hold the audit after against the gate, and against the one before.
 
-    :param before: audit of the model that is there.
+    :param before: audit of the current model.
     :param after: audit of the new one, of the same queries.
     :param job: its gate, samples and seed.
     :param published: audit of the published version, of the same queries, where the new one must be better.

@@ -194,11 +194,11 @@ class JobConfig:
     path: Path = field(default=Path("job.yaml"), compare=False, metadata={"hidden": True})
 
     def file(self, name: str) -> Path:
-        """A path of the configuration, which is relative to the file it stands in."""
+        """A path of the configuration, relative to the configuration file."""
         try:
             return self.path.parent / Path(name).expanduser()
         except RuntimeError as error:  # a name such as ~nobody/models
-            raise InputError("no folder of that user", source=self.path, seen=name, allowed="a path") from error
+            raise InputError("unknown user in the path", source=self.path, seen=name, allowed="a path") from error
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain data."""
@@ -254,7 +254,7 @@ def _check(job: JobConfig, settings: Settings) -> None:
         there = next(one for one in (folder, *folder.parents) if one.exists())
         if not there.is_dir():
             raise settings.error(
-                "no folder can stand here", ("models",), job.models, f"not in {there}, which is a file"
+                "a folder cannot be created here", ("models",), job.models, f"not in {there}, which is a file"
             )
     except InputError:
         raise
@@ -281,9 +281,9 @@ def _check(job: JobConfig, settings: Settings) -> None:
             for part in path:
                 given = given.get(part) if isinstance(given, Mapping) else None
             if given not in (None, {}):
-                raise settings.error("of no use without a source", path, given, "nothing, or source: files or an index")
+                raise settings.error("only works with a source", path, given, "nothing, or source: files or an index")
     if job.recipe is None and job.overrides:
-        raise settings.error("no recipe to set them over", ("overrides",), job.overrides, "nothing, or a recipe")
+        raise settings.error("overrides need a recipe", ("overrides",), job.overrides, "nothing, or a recipe")
     if job.audit.documents is None and job.gate.must_beat_latest:
         raise settings.error(
             "the published version may have been trained on what is held out now",

@@ -32,7 +32,7 @@ from haystack_crossalign.triplets.targets import evaluation_texts, filter_target
 _LEAST_LETTERS = 2  # of a query
 
 Groups = dict[tuple[str, str], tuple[str, str]]
-"""Where a text stands, and the text, by group and language."""
+"""The place of a text, and the text, by group and language."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
     :param files: the files.
     :param language: language of the passages.
     :param languages: target languages; a corpus needs them.
-    :raises InputError: for the first thing that is missing or wrong, with file, line and field.
+    :raises InputError: for the first missing or invalid value, with file, line and field.
     """
     passages: list[DocumentRow] = []
     known: Groups = {}
@@ -98,10 +98,10 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
 def check_groups(passages: Iterable[DocumentRow], place: str, field: str, known: Groups) -> None:
     """Refuse files (or an index) that number their groups alike: what is not parallel would be taken for translations.
 
-    :param passages: what stands there.
+    :param passages: the passages of the file or index.
     :param place: name of the file or the index.
     :param field: where it keeps the group.
-    :param known: what stands elsewhere; gets these.
+    :param known: the passages of the others; extended by these.
     :raises InputError: for a group that has another text in the same language elsewhere.
     """
     for one in passages:
@@ -224,7 +224,7 @@ def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], sourc
     found = [one.id for one, rejected in zip(triplets, verdicts, strict=True) if rejected]
     if found:
         raise InputError(
-            "the recipe's data have texts that the model is judged by",
+            "the recipe's data contain texts that the model is judged by",
             source=source,
             field="audit.documents",
             seen=f"{len(found)} triplets, the first {found[0]}",

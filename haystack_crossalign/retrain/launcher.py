@@ -78,7 +78,7 @@ def _locked(path: Path | None) -> Iterator[tuple[int, ...]]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ExternalError(f"{path}: another training is at work") from error
+            raise ExternalError(f"{path}: another training is running") from error
         except OSError:
             pass  # a file system without such locks
         yield (descriptor,)

@@ -54,7 +54,7 @@ def job_recipe(job: JobConfig) -> JobModel:
     language = job.language or (recipe.language if recipe else "en")
     languages = job.languages or (recipe.languages if recipe else ())
     if language in languages:
-        raise InputError("holds the language of the passages", source=job.path, field="languages", seen=language)
+        raise InputError("contains the language of the passages", source=job.path, field="languages", seen=language)
     if recipe is not None:
         recipe = _with_languages(recipe, language, languages or recipe.languages, job)
     name = model_beside(job.model, job.path.parent) if job.model else (recipe.model.name if recipe else "")
@@ -209,7 +209,7 @@ def _launched(
 ) -> None:
     """Train in processes that a launcher starts, such as ``accelerate launch``."""
     file = output.parent / "recipe.yaml"
-    # JSON is YAML. Relative paths start where the recipe stands, which this file does not.
+    # JSON is YAML. Relative paths start at the recipe, which is in another folder than this file.
     values = recipe.to_dict()
     places = [(values["held_out"], "path")]
     places += [(entry, name) for entry in values["data"] for name in ("path", "drop")]
@@ -239,6 +239,6 @@ def _launched(
     if code == _INTERRUPTED:
         raise KeyboardInterrupt
     if code == InputError.exit_code:
-        raise InputError("the training refused its input; its message stands above", source=job.path, field="launch")
+        raise InputError("the training refused its input; see its message above", source=job.path, field="launch")
     if code != 0:
-        raise ExternalError(f"the launcher ended with {code}; its messages stand above")
+        raise ExternalError(f"the launcher ended with {code}; see its messages above")

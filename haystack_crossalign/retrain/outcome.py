@@ -160,12 +160,12 @@ class Record:
 def check_outcome_file(path: Path) -> None:
     """Refuse an outcome file that cannot be written, before any work is done.
 
-    :raises InputError: when its folder is missing, or a folder stands there.
+    :raises InputError: if its folder is missing, or the path is a folder.
     """
     path = resolved_file(path, source="--outcome")
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(
-            "cannot be written", source="--outcome", seen=str(path), allowed="a file in a folder that is there"
+            "cannot be written", source="--outcome", seen=str(path), allowed="a file in a folder that exists"
         )
 
 

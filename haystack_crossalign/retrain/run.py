@@ -55,7 +55,7 @@ REPORT = "report.html"
 
 _STATE = "state.json"
 _HOURS = 24
-"""A run that was killed is gone on with for so long; later its data are too old and it starts over."""
+"""A killed run is continued within this time; after it the data are too old, and the next run starts over."""
 
 
 def run_job(
@@ -207,7 +207,7 @@ class _Run:
             return data.train, data.held_out, tuple(Source(one.name, one.sha256) for one in data.sources)
         files = self._data_files()
         if resumed and "data" in self.state["done"]:
-            self.record.skip("read", "done by the run that this one goes on with")
+            self.record.skip("read", "done by the run that this one continues")
             read = [read_triplets(path)[0] for path in files]
             return read[0], read[1], tuple(Source(**one) for one in self.state["sources"])
         train, held_out, sources = self._read(model)
@@ -282,7 +282,7 @@ class _Run:
     ) -> None:
         step = self.job.method
         if resumed and "model" in self.state["done"] and self.output.is_dir():
-            self.record.skip(step, "done by the run that this one goes on with")
+            self.record.skip(step, "done by the run that this one continues")
             return
         with self.record.step(step) as told:
             if step == "repair":

@@ -74,7 +74,7 @@ class ModelStore:
 
     def _refuse_orphans(self) -> None:
         busy = AnotherRunActiveError(
-            f"{self.folder}: the training that a killed run had launched is still at work; this run did nothing"
+            f"{self.folder}: the training that a killed run had launched is still running; this run did nothing"
         )
         for path in (self.launched, lock_of(self.model)):
             if path.exists():
@@ -129,12 +129,12 @@ class ModelStore:
         """Let ``latest`` point to a version, by a rename over it.
 
         :param version: name of a published version.
-        :raises InputError: when something stands there that is not a link.
+        :raises InputError: if it exists and is not a link.
         :raises ExternalError: when the file system refuses, or has no links.
         """
         link, fresh = self.folder / LATEST, self.folder / f".{LATEST}.new"
         if link.exists() and not link.is_symlink():
-            raise InputError("no link stands here", source=link, allowed="a link that this job made, or nothing")
+            raise InputError("not a link", source=link, allowed="a link that this job made, or nothing")
         try:
             with suppress(FileNotFoundError):
                 fresh.unlink()
@@ -180,4 +180,4 @@ class ModelStore:
                 shutil.rmtree(self.work)
             self.work.mkdir(parents=True)
         except OSError as error:
-            raise ExternalError(f"{self.work}: cannot be made again: {error.strerror or error}") from error
+            raise ExternalError(f"{self.work}: cannot be created again: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""The language of a text, with a confidence, or none where the text does not tell.
+"""The language of a text with a confidence, or none where it is not clear.
 
 The letter statistics come from ``eldc`` (60 languages, its model inside the package, nothing fetched at run time);
 ``benchmarks/results/language_detection.md`` says why it was chosen and how the constants below were fitted. Where its
@@ -74,7 +74,7 @@ _LEAST_LETTERS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What a text tells about its language.
+    """The detected language of a text.
 
     :param language: normalised tag; None where it is undetermined.
     :param confidence: 0..1, the estimated probability that the most likely language is that of the whole text. Also

@@ -64,7 +64,7 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
     )
     if facts["kept"]["share"] == 0:
         yield ""
-        yield "**What training gave did no better than the start on the held-out part, so the start was kept.**"
+        yield "**Training was no better than the start on the held-out part, so the start was kept.**"
     elif facts["kept"]["share"] < 1:
         yield ""
         yield f"The weights are {facts['kept']['share']:g} parts tuned and {1 - facts['kept']['share']:g} parts start."
@@ -93,9 +93,9 @@ def _terms(recipe: Mapping[str, Any]) -> str:
     if loss["pool_weight"]:
         terms.append("a contrast of queries with one pool of passages in all languages")
     if distil["anchor_weight"]:
-        terms.append("translations drawn to where the model has the originals")
+        terms.append("translations pulled to the model's embeddings of the originals")
     if distil["weight"]:
-        terms.append("similarities within a language held")
+        terms.append("similarities within a language preserved")
     return "trained by " + "; ".join(terms)
 
 
@@ -169,14 +169,14 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
     )
     if result["unmeasured"]:
         named = ", ".join(display_name(tag) for tag in result["unmeasured"])
-        yield f"**Too little was held out to measure {named}: whether that language was harmed is not known.**"
+        yield f"**Too little was held out to measure {named}: whether it was harmed is not known.**"
     yield ""
 
 
 def _data(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "## Training data"
     yield ""
-    yield "| File | Triplets | Languages | Licence |"
+    yield "| File | Triplets | Languages | License |"
     yield "| --- | ---: | --- | --- |"
     for source in facts["data"]["files"]:
         tags = ", ".join(f"{tag} {count}" for tag, count in source["languages"].items())

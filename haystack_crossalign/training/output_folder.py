@@ -56,7 +56,7 @@ def recover_output(output: Path) -> None:
             elif replaced.is_dir():
                 shutil.rmtree(replaced, ignore_errors=True)
         except OSError as error:
-            raise ExternalError(f"{output}: the model before cannot be put back ({error.strerror})") from error
+            raise ExternalError(f"{output}: the previous model cannot be restored ({error.strerror})") from error
 
 
 class _BusyError(ExternalError):
@@ -131,7 +131,7 @@ class WorkFolder:
                 name for name in {*fingerprint, *before} if _as_json(fingerprint.get(name)) != before.get(name)
             )
             raise InputError(
-                "the interrupted run was another one: nothing is mixed",
+                "the interrupted run was a different one, and the two cannot be mixed",
                 source=self.output,
                 field=", ".join(changed) or None,
                 allowed="--resume with the same recipe, model and data, or a new start: --resume --or-anew, or neither",
@@ -171,7 +171,7 @@ class WorkFolder:
 
 
 def _written_by_a_run(folder: Path) -> bool:
-    # Others keep a training.json too, and what stands beside it would be lost.
+    # Other programs write a training.json too, and the files beside it would be lost.
     try:
         found = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

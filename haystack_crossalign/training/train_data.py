@@ -57,7 +57,7 @@ class SourceSummary:
 
 @dataclass(frozen=True)
 class TrainData:
-    """Triplets to train on and to choose by; no passage, query or parallel group stands in both.
+    """Triplets to train on and to choose by; no passage, query or parallel group is in both.
 
     :param train: with repetitions where a file has a weight above 1.
     :param held_out: without repetitions.
@@ -179,7 +179,7 @@ def _drawn(
     generator: np.random.Generator,
     keys: Callable[[Triplet], Collection[str]],
 ) -> tuple[Triplet, ...]:
-    """Limit the number of triplets, keeping their order; a key comes a second time only after every other one has come.
+    """Limit the number of triplets, keeping their order; a key is used again only after every other key was used.
 
     :param keys: what is to come evenly, such as the passage, or the target languages.
     """
@@ -205,7 +205,7 @@ def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ..
         chosen, apart = split_triplets(pool, part, seed=recipe.seed)
         if pool and not chosen and part.share and part.limit:
             raise recipe.error(
-                "nothing can be held out: texts that must not be parted make up too large a part of the data",
+                "nothing can be held out: texts that must stay together make up too much of the data",
                 ("held_out", "by"),
                 f"{part.by}; the first parallel group is {pool[0].group}",
                 "group in place of article, groups named article:1 or article#1, or held_out.share: 0",

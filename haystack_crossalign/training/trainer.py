@@ -363,5 +363,5 @@ class _Run:
 def _device(recipe: Recipe) -> str:
     available = torch.cuda.is_available()
     if recipe.device == "cuda" and not available:
-        raise recipe.error("there is no such device here", ("device",), recipe.device, "auto or cpu")
+        raise recipe.error("this machine has no such device", ("device",), recipe.device, "auto or cpu")
     return "cuda" if available and recipe.device != "cpu" else "cpu"

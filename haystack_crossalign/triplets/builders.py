@@ -99,7 +99,7 @@ def triplets_from_sections(
 ) -> BuiltTriplets:
     """A heading as query, the section under it as passage.
 
-    Headings that stand over many sections ("Introduction") say nothing about theirs: see
+    Headings that many sections share ("Introduction") say nothing about theirs: see
     :func:`~haystack_crossalign.triplets.filters.ambiguous_queries`.
 
     :param sections: sections; those without heading or passage in one of the languages are left out.
@@ -134,11 +134,11 @@ def triplets_from_collection(
 
     The passage is a relevant document in the language of the query, and the group's only one where none is judged.
     Its target in another language is the relevant one of the group, where exactly one is; where none is judged, the
-    group's document in that language, provided that both versions are whole: of a version in chunks nothing tells which
-    one is the translation of which, so such a pair of a query and a group gives no triplet, or one of fewer languages.
+    group's document in that language, provided that both versions are whole: of a version in chunks it is unknown
+    which chunk is the translation of which, so query and group give no triplet, or one with fewer languages.
 
     :param collection: the collection, its judgments as they are (not expanded to groups); queries in other languages
-        are left out. A group has those of the target languages that it is there in.
+        are left out. A group has those of the target languages in which it exists.
     :param target_languages: normalised tags.
     :param language: normalised tag of queries and passages.
     """

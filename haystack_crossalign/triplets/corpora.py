@@ -214,7 +214,7 @@ def _read_sentences(
     """The sentences of a corpus, from a folder as published or from JSON lines.
 
     :param published: reads the folder.
-    :param other_fields: fields of the JSON lines that are no languages.
+    :param other_fields: fields of the JSON lines that are not languages.
     :param place: id and document of a record.
     """
     wanted = _wanted(languages)
@@ -251,7 +251,7 @@ def _wanted(languages: Sequence[str]) -> tuple[str, ...]:
     tags = tuple(dict.fromkeys(normalise_language(tag, field="languages") for tag in languages))
     if not tags or _ENGLISH in tags:
         raise InputError(
-            "the target languages must be others than English, which queries and passages are in",
+            "English, the language of queries and passages, cannot be a target language",
             field="languages",
             seen=list(languages),
             allowed="one or more, for instance zh",

@@ -26,9 +26,9 @@ UNBOUNDED = {
     "deep": ("a: " + 300 * "[" + 300 * "]", "nested too deeply"),
     "deeper than the stack": ("a: " + 5000 * "[", "nested too deeply"),
     "deep mappings": ("".join(f"{' ' * n}a:\n" for n in range(200)) + " " * 200 + "a: 1", "nested too deeply"),
-    "holds itself": ("components: &a\n  b: *a\n", "holds itself"),
-    "list that holds itself": ("components: {b: &a [1, *a]}\n", "holds itself"),
-    "merges itself": ("components: &a\n  <<: *a\n", "holds itself"),
+    "holds itself": ("components: &a\n  b: *a\n", "contains itself"),
+    "list that holds itself": ("components: {b: &a [1, *a]}\n", "contains itself"),
+    "merges itself": ("components: &a\n  <<: *a\n", "contains itself"),
     "billions by aliases": (BOMB, "too many values"),
     "long": ("a: '" + "x" * 1_000_001 + "'", "too long"),
 }

@@ -38,7 +38,7 @@ def test_means_are_taken_over_the_queries_a_measure_applies_to(table_of):
 def test_a_row_with_more_versions_than_places_has_a_null_with_its_reason(table_of):
     row = aggregate(table_of(["zh* en* ar* en"], ["zh"]), [Complete(2)], seed=0)
     assert row["measures"] == {"Complete@2": None}
-    assert row["reasons"] == {"Complete@2": "3 versions cannot stand in the top 2"}
+    assert row["reasons"] == {"Complete@2": "3 versions do not fit into the top 2"}
     assert row["intervals"] == {}
 
 

@@ -62,7 +62,7 @@ def test_complete_asks_whether_all_versions_stand_in_the_top(table_of, cutoff, e
 def test_complete_is_null_for_more_versions_than_places(table_of):
     values = Complete(2).per_query(table_of(["zh* en* ar* en", "en* zh* ar en"], ["zh", "en"]))
     np.testing.assert_array_equal(values.values, [NAN, 1])
-    assert values.reason == "3 versions cannot stand in the top 2"
+    assert values.reason == "3 versions do not fit into the top 2"
     assert not values.censored.any()
 
 

@@ -181,7 +181,7 @@ def test_queries_are_given_or_headings_or_first_sentences(
     ]
     assert mined.counts["of these without a query"] == 3
     assert (mined.counts["queries given"], mined.counts["of these of no document in a pair"]) == (3, 1)
-    with pytest.raises(InputError, match="no document is in this language"):
+    with pytest.raises(InputError, match="no document has this language"):
         mine_triplets(documents, encoder, ["th"])
     queries.write_text('{"id": "q1", "text": "first?"}\n', encoding="utf-8")
     with pytest.raises(InputError, match="without relevant documents"):

@@ -200,7 +200,7 @@ def test_a_language_that_cannot_be_told_from_others_leaves_one_map_for_all() -> 
     sample = make_sample(parallel(60, languages=("en", "th", "zh")))
     outcome = outcome_of(sample, Alike(), tolerance=0.2)
     assert outcome.choice.chosen.own_share is None
-    assert "one map for all languages: of th, its mean is not to be told from another's" in outcome.notes
+    assert "one map for all languages: of th, its mean lies between those of others" in outcome.notes
 
 
 def test_documents_that_are_only_tagged_suffice_and_the_report_says_what_was_not_measured() -> None:

@@ -102,7 +102,7 @@ def test_documents_without_groups_are_mined_for_their_translations() -> None:
     found, facts = mined_triplets(texts, "en", (), Mine(margin=1.05), Contents())  # type: ignore[arg-type]
     assert facts["counts"]["pairs en-zh"] == 12
     assert {one.group: one.targets["zh"] for one in found} == {f"e{n}": f"zh {n} 一二三四" for n in range(12)}
-    with pytest.raises(InputError, match="no document is in this language; seen: 'th'"):
+    with pytest.raises(InputError, match="no document has this language; seen: 'th'"):
         mined_triplets(texts, "en", ("th",), Mine(), Contents())  # type: ignore[arg-type]
 
 

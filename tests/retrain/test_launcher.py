@@ -88,7 +88,7 @@ def test_a_lock_is_held_while_the_command_runs_and_missed_where_there_is_none(
     assert run_launcher(["true"], lock_file=lock) == 0
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(ExternalError, match="another training is at work"):
+        with pytest.raises(ExternalError, match="another training is running"):
             run_launcher(["true"], lock_file=lock)
 
     def refused(*_: Any) -> None:

@@ -25,9 +25,13 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. optimiser.learning_rate=1e-5. Repeatable."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Take up an interrupted run from its last checkpoint.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run from its last checkpoint.")]
 OrAnew = Annotated[
-    bool, typer.Option("--or-anew", help="With --resume: start over if recipe, model, data or processes are others.")
+    bool,
+    typer.Option(
+        "--or-anew",
+        help="With --resume: start over if the recipe, the model, the data or the number of processes has changed.",
+    ),
 ]
 
 
@@ -49,13 +53,13 @@ def train(
     from haystack_crossalign.training.recipe.recipe import read_recipe
 
     if or_anew and not resume:
-        raise InputError("of use with --resume", source="--or-anew", allowed="--resume --or-anew, or neither")
+        raise InputError("only works with --resume", source="--or-anew", allowed="--resume --or-anew, or neither")
     # Only the first of several processes speaks.
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     if os.environ.get("RANK", "0") == "0":
         recover_output(output.absolute())
     read = read_recipe(recipe, settings or (), corpora=data)
-    # A wrong recipe is told before the slow imports.
+    # Errors in the recipe are reported before the slow imports.
     from haystack_crossalign.training.trainer import train as run
 
     with _Bar(show=not quiet) as bar:
@@ -132,7 +136,7 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
                 table.add_row(row["name"], name, *(measure_value(name, values[column]) for column in columns))
         screen.print(table)
         if kept["share"] == 0:
-            screen.print("What training gave did no better than the start: the start was kept.", markup=False)
+            screen.print("Training was no better than the start, so the start was kept.", markup=False)
         if result["unmeasured"]:
             named = ", ".join(display_name(tag) for tag in result["unmeasured"])
             screen.print(f"Too little was held out to measure {named}: harm to it is not known.", markup=False)

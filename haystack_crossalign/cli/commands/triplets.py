@@ -25,7 +25,7 @@ app = typer.Typer(
 
 Targets = Annotated[str, typer.Option("--languages", metavar="zh,ar,…", help="Target languages.")]
 Output = Annotated[Path, typer.Option(metavar="FILE", help="Triplets as JSON lines.")]
-Counts = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write what was counted as JSON.")]
+Counts = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the counts as JSON.")]
 Language = Annotated[str, typer.Option(metavar="LANGUAGE", help="Language of queries and passages.")]
 Corpus = Annotated[
     str | None, typer.Option(metavar="NAME", help="A published corpus: ntrex, tico19, course_sections or squad.")
@@ -42,35 +42,36 @@ Given = Annotated[
         help="Queries: JSON lines with id, text, language, relevant. Default: headings and first sentences.",
     ),
 ]
-Neighbours = Annotated[int, typer.Option(min=1, metavar="K", help="Neighbours that the margin looks at.")]
-Threshold = Annotated[float, typer.Option(metavar="X", help="Least margin of a pair.")]
+Neighbours = Annotated[int, typer.Option(min=1, metavar="K", help="Neighbors that the margin is computed from.")]
+Threshold = Annotated[float, typer.Option(metavar="X", help="Lowest margin of a pair.")]
 Repair = Annotated[
-    bool, typer.Option("--repair/--no-repair", help="Take the language directions out of the embeddings first.")
+    bool, typer.Option("--repair/--no-repair", help="Remove the language directions from the embeddings first.")
 ]
 Pairs = Annotated[Path, typer.Option(metavar="FILE", help="JSON lines or TSV with query and passage, or triplets.")]
 Generator = Annotated[Path, typer.Option(metavar="FILE", help="A Haystack chat generator in YAML.")]
 Cache = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Every answer is kept here; the next run goes on. Default: OUTPUT.cache.jsonl."),
+    typer.Option(metavar="FILE", help="Keeps every answer, so that a run can continue. Default: OUTPUT.cache.jsonl."),
 ]
 Queries = Annotated[bool, typer.Option("--translate-queries", help="Translate the queries too.")]
-Concurrency = Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Requests at a time.")]
-Attempts = Annotated[int, typer.Option(min=1, metavar="N", help="Answers per text until it is dropped.")]
-Retries = Annotated[int, typer.Option(min=0, metavar="N", help="Repetitions of a request after a fault.")]
-Backoff = Annotated[float, typer.Option(min=0, metavar="S", help="Seconds before the first repetition; they double.")]
-GiveUp = Annotated[int, typer.Option(min=1, metavar="N", help="Stop when N texts in a row got no answer.")]
+Concurrency = Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Requests in parallel.")]
+Attempts = Annotated[int, typer.Option(min=1, metavar="N", help="Answers per text before it is dropped.")]
+Retries = Annotated[int, typer.Option(min=0, metavar="N", help="How often a request is repeated after a fault.")]
+Backoff = Annotated[float, typer.Option(min=0, metavar="S", help="Seconds before the first repetition; then doubled.")]
+GiveUp = Annotated[int, typer.Option(min=1, metavar="N", help="Stop after N texts in a row without an answer.")]
 PriceIn = Annotated[float | None, typer.Option(min=0, metavar="X", help="Price of a million tokens sent.")]
 PriceOut = Annotated[float | None, typer.Option(min=0, metavar="X", help="Price of a million tokens received.")]
 MostCost = Annotated[float | None, typer.Option(min=0, metavar="X", help="Refuse to start above this estimate.")]
 EstimateOnly = Annotated[bool, typer.Option("--estimate", help="Print the estimated cost and stop.")]
 Factor = Annotated[
-    float, typer.Option(metavar="X", help="Times the usual length, or part of it, that is plausible; above 1.")
+    float,
+    typer.Option(metavar="X", help="Plausible targets have 1/X to X times the usual length."),
 ]
 Evaluation = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="Evaluation set: drop triplets that share 8 words in a row with it. Repeatable."),
 ]
-Similar = Annotated[float, typer.Option(metavar="X", help="Share of common 8-grams of a near-duplicate.")]
+Similar = Annotated[float, typer.Option(metavar="X", help="Near-duplicates share this part of their 8-grams, or more.")]
 PerQuery = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Drop queries that ask for more than N passages.")
 ]
@@ -112,7 +113,7 @@ def build(
     check_triplet_outputs({"--output": output, "--report": report}, (source, drop, documents, queries, qrels))
     tags, own = target_tags(languages, language)
     if (corpus is None) == (documents is None):
-        raise InputError("nothing to read, or two things", allowed="--corpus, or --documents and --queries")
+        raise InputError("give either a corpus or documents", allowed="--corpus, or --documents and --queries")
     sources: tuple[Source, ...]
     unread: dict[str, int] = {}
     if corpus is not None:
@@ -125,14 +126,14 @@ def build(
         place = source or find_corpus(corpus, data)
         for option, given in (("--queries", queries), ("--qrels", qrels), ("--language", own)):
             if given not in (None, "en"):
-                raise InputError("not of use with --corpus, which has its own in English", source=option, seen=given)
+                raise InputError("cannot be used with --corpus, which has its own", source=option, seen=given)
         blocks = {"block": block, "queries_per_block": queries_per_block, "seed": seed}
         found, one = CORPORA[corpus](place, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
         sources = (one,)
     else:
         for option, file in (("--input", source), ("--data", data), ("--drop", drop)):
             if file is not None:
-                raise InputError("of use with --corpus alone", source=option, seen=file)
+                raise InputError("only works with --corpus", source=option, seen=file)
         if queries is None:
             raise InputError(
                 "no queries of the documents", source="--queries", allowed="a file of queries, or triplets mine"

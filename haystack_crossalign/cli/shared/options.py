@@ -44,14 +44,14 @@ ExpandGroups = Annotated[
     bool, typer.Option("--expand-groups", help="All versions of a relevant document are relevant too.")
 ]
 RelevanceLevel = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Least grade of a relevant document; NDCG uses all grades as gains.")
+    int, typer.Option(min=1, metavar="N", help="Lowest grade of a relevant document; NDCG uses all grades as gains.")
 ]
 SkipInvalid = Annotated[
     bool,
     typer.Option(
         "--skip-invalid",
-        help="Leave out rows that are wrong, judgments of documents that are not in the pool and queries without "
-        "judgment, and count them by reason, instead of stopping at the first.",
+        help="Leave out invalid rows, judgments of documents that are not in the pool and queries without judgment, "
+        "and count them by reason, instead of stopping at the first.",
     ),
 ]
 TitleField = Annotated[
@@ -82,26 +82,26 @@ TrustRemoteCode = Annotated[
     bool,
     typer.Option(
         "--trust-remote-code",
-        help="Run code that comes with a model, also where a YAML file asks for it: only where you know that code.",
+        help="Run code that comes with a model or that a YAML file asks for. Use it only for code that you trust.",
     ),
 ]
 Precision = Annotated[
     str,
     typer.Option(
         metavar="auto|bf16|fp32",
-        help="Precision of the model: auto takes bf16 where the processor has the instructions.",
+        help="Precision of the model: auto chooses bf16 if the processor supports it.",
     ),
 ]
 MaxTokens = Annotated[
     int | None,
-    typer.Option(min=8, metavar="N", help="Cut texts after N tokens. Default: what the model allows."),
+    typer.Option(min=8, metavar="N", help="Truncate texts after N tokens. Default: the limit of the model."),
 ]
 SimilarityName = Annotated[
     str | None,
     typer.Option(
         "--similarity",
         metavar="cosine|dot|euclidean|manhattan",
-        help="What vectors are ranked by. Default: what the model says; cosine for vectors in the files.",
+        help="Similarity that documents are ranked by. Default: that of the model; cosine for vectors in files.",
     ),
 ]
 QueryPrefix = Annotated[
@@ -118,20 +118,18 @@ DocumentPrefix = Annotated[
 ]
 QueryPrompt = Annotated[
     str | None,
-    typer.Option("--query-prompt", metavar="NAME", help="For queries, the prompt that the model has by this name."),
+    typer.Option("--query-prompt", metavar="NAME", help="Name of the model's prompt to use for queries."),
 ]
 DocumentPrompt = Annotated[
     str | None,
-    typer.Option(
-        "--document-prompt", metavar="NAME", help="For documents, the prompt that the model has by this name."
-    ),
+    typer.Option("--document-prompt", metavar="NAME", help="Name of the model's prompt to use for documents."),
 ]
 PoolingName = Annotated[
     str | None,
     typer.Option(
         "--pooling",
         metavar="mean|cls|lasttoken",
-        help="For a model without modules.json: how the vectors of its tokens become one. Default: mean.",
+        help="For a model without modules.json: how token vectors are pooled into one. Default: mean.",
     ),
 ]
 Languages = Annotated[
@@ -142,7 +140,7 @@ DetectLanguages = Annotated[
     bool,
     typer.Option(
         "--detect-languages",
-        help="Detect the language of documents and queries that name none. What is not clear is counted, not guessed.",
+        help="Detect the language of documents and queries that name none. Unclear ones are counted, not guessed.",
     ),
 ]
 Pairs = Annotated[
@@ -151,7 +149,11 @@ Pairs = Annotated[
 ]
 ScenarioNames = Annotated[
     str,
-    typer.Option("--scenario", metavar="multi,mono-same,mono-cross", help="Which pools are asked."),
+    typer.Option(
+        "--scenario",
+        metavar="multi,mono-same,mono-cross",
+        help="Pools to search: all languages together, the language of the query alone, each other language alone.",
+    ),
 ]
 MeasureNames = Annotated[
     str | None,
@@ -175,8 +177,8 @@ Ties = Annotated[
     str,
     typer.Option(
         metavar="|".join(TIES),
-        help="With --fail-on: what a condition looks at where equal scores leave a measure open: the end of its range "
-        "that fails sooner, the mean over all orders, the end that fails later, or the order that was taken.",
+        help="With --fail-on, where equal scores leave a range for a measure: use the worse end of the range, the mean "
+        "over all orders, the better end, or the order that the result uses.",
     ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
@@ -203,7 +205,7 @@ CorporaFolder = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the published corpora. Default: that of CROSSALIGN_DATA."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table: errors and the gate only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the gate.")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,13 +25,13 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | N
     """Refuse files that cannot be written, before any work is done and without touching them.
 
     :param outputs: each file with the option that asks for it.
-    :param inputs: files and folders that are read, which no output may replace or stand in.
+    :param inputs: files and folders that are read, which no output may replace or be inside of.
     :raises InputError: for a folder, a missing or read-only folder, an input file, or one file asked for twice.
     """
     read = [resolved_file(path, source="input") for path in inputs if path is not None]
     taken: dict[Path, str] = {}
     for option, path in outputs:
-        # What a link stands for is what is written, and what must be there.
+        # The target of a link is what is written, and what must exist.
         place = resolved_file(path, source=option)
         there = place.exists()
         if path.is_dir():

@@ -57,5 +57,5 @@ class Stages:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Take the bars away, also after an error, so that its message stands on a line of its own."""
+        """Take the bars away, also after an error, so that its message is on a line of its own."""
         self._bars.stop()

@@ -1,4 +1,4 @@
-"""What the commands of `crossalign triplets` have in common: their languages, the files they write, what they tell."""
+"""What the commands of `crossalign triplets` share: their languages, the files they write, what they print."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def finish(
     *,
     quiet: bool,
 ) -> None:
-    """Write triplets and what was counted, and tell it.
+    """Write triplets and counts, and print the counts.
 
     :param command: its name, for the report.
     :param output: the triplets' file.
@@ -39,8 +39,8 @@ def finish(
     :param triplets: the triplets.
     :param sources: files that were read.
     :param counts: what was counted, in order.
-    :param more: further entries of the report; the counts of ``left out``, ``rejected`` and ``dropped`` are told too.
-    :param quiet: tell nothing.
+    :param more: further entries of the report; counts of ``left out``, ``rejected`` and ``dropped`` are printed too.
+    :param quiet: print nothing.
     """
     from haystack_crossalign.data.formats.triplets import write_triplets
     from haystack_crossalign.files.writing import write_atomically

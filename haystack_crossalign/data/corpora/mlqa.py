@@ -79,7 +79,7 @@ def read_mlqa(
         groups[name] = group
         group_of.update(dict.fromkeys(places, group))
     if not groups:
-        raise InputError("no question is there in all of the languages", source=folder, seen=", ".join(rows))
+        raise InputError("no question exists in all of the languages", source=folder, seen=", ".join(rows))
     texts = {
         tag: ParallelText(
             tuple(ParallelRow(name, groups[name], *of_language[name]) for name in groups), chosen[tag], sources[tag]

@@ -60,7 +60,7 @@ def read_beir(
     :param keep_unanswerable: keep queries without relevant document: to convert judgments, not to audit them.
     :param name: what to call the collection; the name of the folder where it is None.
     :param log: decides whether invalid rows are left out, and counts them.
-    :raises InputError: for the first thing that is wrong, with file, line and field.
+    :raises InputError: for the first error, with file, line and field.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -159,7 +159,7 @@ def write_beir(
         (root / "qrels").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"the folder cannot be made ({error.strerror})", source=root, allowed="a folder that you may write"
+            f"the folder cannot be created ({error.strerror})", source=root, allowed="a folder that you may write"
         ) from error
     written = {
         root / "corpus.jsonl": corpus,
@@ -184,7 +184,7 @@ def _check_ids(kind: str, ids: Iterable[str]) -> None:
     for one in ids:
         if any(character in one for character in '\t\r\n"') or one != one.strip():
             raise InputError(
-                f"{kind} cannot stand in a BEIR folder",
+                f"{kind} cannot be written to a BEIR folder",
                 field="_id",
                 seen=one,
                 allowed="ids without tabs, line ends, quotation marks and white space at their ends",

@@ -5,13 +5,13 @@ A document::
     {"id": "d1", "text": "…", "language": "en", "parallel_id": "p1"}
 
 ``parallel_id`` (the group that its translations share) and ``embedding`` (a list of numbers) may be left out;
-``content`` may stand for ``text``, and every field may stand in ``meta``, as in Haystack's own documents.
+``content`` may replace ``text``, and every field may be inside ``meta``, as in Haystack's own documents.
 
 A query::
 
     {"id": "q1", "text": "…", "language": "zh", "relevant": ["d1", "d2"]}
 
-``relevant`` may give grades, ``{"d1": 2, "d2": 0}``. ``parallel_id`` may stand for it: all documents of that group are
+``relevant`` may give grades, ``{"d1": 2, "d2": 0}``. ``parallel_id`` may replace it: all documents of that group are
 relevant. With a qrels file neither is needed.
 """
 
@@ -120,7 +120,7 @@ def read_documents(
     :param title_field: field whose text is put before the text, with a space between, as BEIR does; None for none.
     :param default_language: language of documents that name none; None where each must name one.
     :param log: counts the documents with a title, and rows that are left out.
-    :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
+    :raises InputError: for a file that cannot be read, and for the first field that is missing, invalid or repeated.
     """
     log = log or ReadingLog()
     vectors = Vectors(strict=not log.skip_invalid)
@@ -139,7 +139,7 @@ def read_documents(
         )
     )
     if not rows:
-        raise InputError("no document left", source=path, allowed="at least one document without a fault")
+        raise InputError("no document left", source=path, allowed="at least one valid document")
     odd = set(_odd_vectors(vectors, "document", [row.id for row in rows], log))
     kept = [row for number, row in enumerate(rows) if number not in odd] if odd else rows
     documents = Documents(
@@ -161,7 +161,7 @@ def read_queries(
     default_language: str | None = None,
     log: ReadingLog | None = None,
 ) -> QueryFile:
-    """Queries from a JSON lines file, with the judgments that stand beside them.
+    """Queries from a JSON lines file, with the judgments that the file holds.
 
     The fields' names are often those of the documents, where an index has its own (``language.keyword``). So a query
     without such a field is read by the plain names, ``language`` and ``parallel_id``.
@@ -172,7 +172,7 @@ def read_queries(
     :param id_field: field that holds the id.
     :param default_language: language of queries that name none; None where each must name one.
     :param log: counts rows that are left out.
-    :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
+    :raises InputError: for a file that cannot be read, and for the first field that is missing, invalid or repeated.
     """
     log = log or ReadingLog()
     default = default_tag(default_language)
@@ -198,7 +198,7 @@ def read_queries(
         ids[row.id] = line
         rows.append(row)
     if not ids:
-        raise InputError("no query left", source=path, allowed="at least one query without a fault")
+        raise InputError("no query left", source=path, allowed="at least one valid query")
     odd = set(_odd_vectors(vectors, "query", list(ids), log))
     kept = tuple([row for number, row in enumerate(rows) if number not in odd])
     return QueryFile(rows=kept, path=file.path, source=file.source, vectors=vectors.array())
@@ -233,7 +233,7 @@ def unique_id(record: Record, field: str, seen: dict[str, int]) -> str:
     :param record: the record.
     :param field: field that holds the id.
     :param seen: the ids before it with their lines; the caller adds this one.
-    :raises InputError: where the id is missing, or stands in ``seen`` already.
+    :raises InputError: where the id is missing, or is already in ``seen``.
     """
     one = record.identifier(field)
     if one in seen:

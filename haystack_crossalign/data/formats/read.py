@@ -37,7 +37,7 @@ def read_collection(
     """Documents in JSON lines, queries in JSON lines or TSV (by the ending ``.tsv``), and their judgments.
 
     All files may be compressed with gzip. Queries whose judgments are all below ``relevance_level`` are left out and
-    counted, as is everything else that plays no part.
+    counted, as is everything else that is not used.
 
     :param documents: the documents, see `jsonl.read_documents`.
     :param queries: the queries, see `jsonl.read_queries` and `trec.read_query_tsv`.
@@ -53,7 +53,7 @@ def read_collection(
     :param keep_unanswerable: keep queries without relevant document: to convert judgments, not to audit them.
     :param name: what to call the collection; the name of the documents file without its ending where it is None.
     :param log: decides whether invalid rows are left out, and counts them.
-    :raises InputError: for the first thing that is wrong, with file, line and field.
+    :raises InputError: for the first error, with file, line and field.
     """
     log = log or ReadingLog()
     pool, source = read_documents(

@@ -148,7 +148,10 @@ def read_judgments(path: str | Path, *, log: ReadingLog | None = None) -> Judgme
                 document, rating = item.identifier("docId"), _rating(item)
                 if rated.get(document, rating) != rating:
                     raise item.error(
-                        "document rated twice, differently", "docId", document, "one rating for each query and document"
+                        "document rated twice",
+                        "docId",
+                        document,
+                        "one rating for each query and document",
                     )
             except InputError as error:
                 log.refuse("judgment", error, reason=error.problem, name=item.prefix.rstrip("."))
@@ -176,7 +179,7 @@ def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, log: Readin
     found = []
     if not any(text in ids for text, _ in judgments.ratings):
         raise InputError(
-            "unknown query: no query of the list is one of the queries",
+            "unknown query: none of the judged queries is among the queries",
             source=judgments.path,
             field="query",
             seen=judgments.ratings[0][0],

@@ -48,7 +48,7 @@ class Run:
     :param tag: name of the run, that of its first line.
     :param path: the file.
     :param source: its name and hash.
-    :param order: ``score`` or ``rank`` where the reader was told which to believe; None: by score.
+    :param order: ``score`` or ``rank``, if one was chosen; None: by score.
     :param contradictions: where scores and ranks contradict each other; None where they do not, or ``order`` is given.
     """
 
@@ -240,7 +240,7 @@ def matching_run(run: Run, queries: Queries, documents: Documents, log: ReadingL
         kept[query] = tuple(pair for pair in ranking if pair[0] in known) if strangers else ranking
     if not kept:
         raise InputError(
-            "unknown query: no list is of one of the queries",
+            "unknown query: none of the lists belongs to one of the queries",
             source=run.path,
             field="query",
             seen=run.query_ids[0] if run.query_ids else "",
@@ -302,5 +302,5 @@ def _check_id(kind: str, one: str) -> None:
     # The columns are cut at white space, which no quoting can keep.
     if len(one.split()) != 1 or one != one.strip():
         raise InputError(
-            f"{kind} cannot stand in a TREC file", field=kind, seen=one, allowed="a text without white space"
+            f"{kind} cannot be written to a TREC file", field=kind, seen=one, allowed="a text without white space"
         )

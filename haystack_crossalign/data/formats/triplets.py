@@ -130,7 +130,7 @@ class _Reader:
         for number, record in enumerate(records, start=1):
             triplet = self._triplet(record, f"{plain_name(self.path).stem}:{number}")
             if triplet.id in seen:
-                raise record.error(f"the id stands in line {seen[triplet.id]} too", "id", triplet.id, "unique ids")
+                raise record.error(f"duplicate id (first on line {seen[triplet.id]})", "id", triplet.id, "unique ids")
             seen[triplet.id] = record.line
             triplets.append(triplet)
         return tuple(triplets)
@@ -139,7 +139,7 @@ class _Reader:
         language = record.language("language", self.language)
         query = record.text("query")
         if record.get("pos") is not None and "target" not in self.needed and record.get("passage") is None:
-            raise record.error("FlagEmbedding's positives are no pairs to translate", "pos", ..., "query and passage")
+            raise record.error("FlagEmbedding's positives cannot be translated", "pos", ..., "query and passage")
         if record.get("pos") is not None and "target" in self.needed:
             passage, targets, target_queries = self._flag(record)
         elif "target" not in self.needed and record.get("targets") is None and record.get("target") is None:

@@ -86,7 +86,7 @@ def build_tasks(
     for tag in languages or ():
         if tag not in present:
             raise InputError(
-                "no document is in this language", source="--languages", seen=tag, allowed=", ".join(present)
+                "no document has this language", source="--languages", seen=tag, allowed=", ".join(present)
             )
     if set(present) == {UNDETERMINED}:
         raise InputError(

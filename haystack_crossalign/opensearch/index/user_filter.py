@@ -20,7 +20,7 @@ def read_filter(value: str, *, source: str = "--filter") -> dict[str, Any]:
     A Haystack filter is told by its ``operator``; no query of OpenSearch has a key of that name at its top.
 
     :param value: JSON, or the name of a file that holds it.
-    :param source: where it stands, for messages.
+    :param source: where it comes from, for messages.
     :raises InputError: it is neither.
     """
     text = value.strip()

@@ -50,7 +50,7 @@ def _final_normalizers(model: nn.Module) -> list[nn.Module]:
     wrapped = inner if isinstance(inner, nn.Module) else model
     if hasattr(wrapped, "_orig_mod") or getattr(wrapped, "_compiled_call_impl", None) is not None:
         raise InputError(
-            "the embeddings before normalisation cannot be taken from a compiled model",
+            "the embeddings before normalization cannot be taken from a compiled model",
             field="z_from",
             seen="before_normalization",
             allowed="after_normalization, or training without torch.compile",

@@ -184,7 +184,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
     start = settings.values.get("start")
     if isinstance(start, Mapping) and start and "kind" not in start:
         raise settings.error(
-            "what is set here is of a repair, and nothing says that there is to be one",
+            "settings of a repair, but start.kind is not repair",
             ("start",),
             ", ".join(start),
             "kind: repair beside them",
@@ -204,27 +204,27 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             )
     if made.language in made.languages:
         raise settings.error(
-            "the target languages hold the language of the queries", ("languages",), made.languages, "other languages"
+            "the language of the queries is also a target language", ("languages",), made.languages, "other languages"
         )
     if made.loss.alignment_weight == made.loss.nce_weight == made.loss.pool_weight == 0:
         raise settings.error("all weights are 0: nothing is left to train", ("loss",), 0, "one weight above 0")
     if made.distil.anchor_weight and any(source.sentence_queries for source in made.data):
         raise settings.error(
-            "sentences as queries are no translations of one another, which anchors need",
+            "sentences used as queries are not translations of one another, which anchors need",
             ("distil", "anchor_weight"),
             made.distil.anchor_weight,
             "0, or data without sentence_queries",
         )
     if made.distil.anchor_share < 1 and (made.freeze_encoder or not made.distil.anchor_weight):
         raise settings.error(
-            "texts stand in the batch as the teacher has them where anchors draw the others to it",
+            "teacher embeddings replace texts of a batch only where anchors train the others",
             ("distil", "anchor_share"),
             made.distil.anchor_share,
             "1, or distil.anchor_weight above 0 and freeze_encoder: false",
         )
     if made.distil.anchor_negatives and not made.distil.anchor_weight:
         raise settings.error(
-            "there is no contrast that they could stand in",
+            "there is no contrast that uses them",
             ("distil", "anchor_negatives"),
             made.distil.anchor_negatives,
             "0, or distil.anchor_weight above 0",
@@ -238,14 +238,14 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         )
     if made.dropout and made.freeze_encoder:
         raise settings.error(
-            "embeddings that are made once have no dropout",
+            "embeddings that are computed once have no dropout",
             ("dropout",),
             made.dropout,
             "null, or freeze_encoder: false",
         )
     if made.language_exponent < 1 and made.batch_languages == "all":
         raise settings.error(
-            "a row with all languages counts for none of them",
+            "rows with all languages cannot be weighted by language",
             ("language_exponent",),
             made.language_exponent,
             "1, or batch_languages: one or mixed",
@@ -259,7 +259,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         )
     if made.start.own_share is not None and not (made.start.refit or made.freeze_encoder):
         raise settings.error(
-            "a map for each language is fitted where the encoder stays, or again to the trained one",
+            "a map for each language needs a frozen encoder, or a refit to the trained one",
             ("start", "own_share"),
             made.start.own_share,
             "null, or start.refit: true, or freeze_encoder: true",
@@ -274,7 +274,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         )
     if made.evaluate.patience is not None and (made.evaluate.every is None or nothing_held_out):
         raise settings.error(
-            "nothing is evaluated between start and end that could stop the run",
+            "no evaluation during the run could stop it",
             ("evaluate", "patience"),
             made.evaluate.patience,
             "null, or evaluate.every and a held-out part",
@@ -287,7 +287,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         and loss.z_from == "before_normalization"
     ):
         raise settings.error(
-            "passages that the teacher embeds have length 1, and would be compared with others before normalisation",
+            "passages that the teacher embeds have length 1, and would be compared with others before normalization",
             ("loss", "z_from"),
             loss.z_from,
             "after_normalization, or distil.anchor_share: 1, or loss.alignment_weight: 0",

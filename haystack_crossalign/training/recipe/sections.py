@@ -101,16 +101,16 @@ class TrainSource:
     :param format: of a file: ``triplets``, or that of a corpus.
     :param languages: target languages taken from it; null takes those of the recipe that it has.
     :param limit: at most this many triplets, drawn by the seed, of as many passages as there are.
-    :param weight: how often each triplet is seen in an epoch; a broken part by a draw.
+    :param weight: how often each triplet is used in an epoch; a fraction selects a random part.
     :param drop: file with a JSON list of ids that are left out.
-    :param aligned_sentences: take the passages apart where their versions have as many sentences each, and use the
-        sentences, each translated by its counterpart, in place of the triplets of the file.
-    :param block: of sentences: so many per block.
-    :param queries_per_block: of sentences: at most this many of a block become queries.
+    :param aligned_sentences: split passages into sentences where their versions have the same number of them, and use
+        the sentences, each the translation of its counterpart, in place of the triplets of the file.
+    :param block: of sentences: sentences per block.
+    :param queries_per_block: of sentences: how many sentences of a block become queries, at most.
     :param sentence_queries: sentences of each passage that become queries for it, in every language, beside the
         triplets of the file.
     :param fit_repair: whether the passages of this file count among those that the repair of the start is fitted on:
-        best where they are such as stand in the index.
+        best if they resemble the documents of the index.
     :param licence: licence note for the model card.
     """
 
@@ -174,15 +174,15 @@ class Distil:
     :param teacher: ``start`` or ``base``.
     :param similarities: which in-batch similarities, as ``anchors:candidates``; those whose columns a batch lacks are
         left out there.
-    :param anchor_weight: weight of drawing every version of a text to where the teacher has the source-language one;
+    :param anchor_weight: weight of pulling every version to the teacher's embedding of the source-language one;
         target-language queries must be translations of the queries.
     :param anchor_temperature: of the contrast with the other source-language texts of the batch.
-    :param anchor_negatives: so many more source-language texts of the training data, drawn for each batch, in that
-        contrast; they cost next to nothing, as the teacher's embeddings are there.
+    :param anchor_negatives: number of further source-language texts of the training data in that contrast, drawn for
+        each batch; they cost almost nothing, because their teacher embeddings exist already.
     :param anchor_attraction: weight of the distance against that contrast.
     :param source_attraction: the same of the source-language texts, which hold on to their places by it.
     :param anchor_share: share of a batch's source-language texts that go through the model, so that they stay where
-        they are; the others stand in the batch as the teacher has them, which costs nothing.
+        they are; for the others the teacher's embeddings are used, at no cost.
     """
 
     weight: float = setting(number(0), 0.0)
@@ -206,7 +206,7 @@ class Optimiser:
     :param warmup_ratio: share of the steps in which the rate rises.
     :param schedule: what it does afterwards.
     :param max_grad_norm: gradients are scaled down to this length; 0 leaves them.
-    :param epochs: passes over the data, also a broken number.
+    :param epochs: passes over the data; may be a fraction.
     :param max_steps: at most this many steps.
     :param batch_size: triplets per step and process.
     :param to_start: weight of ``|weights - start weights|^2`` in the loss.

@@ -1,4 +1,4 @@
-"""Any chat generator of Haystack: read from YAML, named for the cache, called with its faults told apart."""
+"""Any chat generator of Haystack: read from YAML, named for the cache, called with its faults distinguished."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
     :returns: the first reply; an empty text where there is none.
     :raises ServiceError: when the service failed and may do better.
     :raises RefusalError: when it refuses this text.
-    :raises ExternalError: when asking again is of no use: no access, no such model.
+    :raises ExternalError: when repeating the request cannot help: no access, no such model.
     """
     try:
         result = generator.run(messages=messages)

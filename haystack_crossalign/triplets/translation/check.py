@@ -36,7 +36,7 @@ class TranslationCheck:
     def reason(self, request: Request, answer: str, *, cut_off: bool = False) -> str | None:
         """Why the answer is rejected, one of `REASONS`; None where it is accepted.
 
-        A language that cannot be told passes, as short texts and names have none.
+        A language that cannot be detected passes, since short texts and names have none.
 
         :param request: what was asked.
         :param answer: the answer, without white space around it.

@@ -38,7 +38,7 @@ class TranslationOptions:
     :param backoff: seconds before the first repetition, twice as many before each further one; the service may ask
         for more.
     :param longest_wait: seconds; no wait is longer.
-    :param give_up_after: so many texts in a row that the service did not answer end the run.
+    :param give_up_after: the run ends after this many texts in a row without an answer.
     :param length_factor: see :class:`~haystack_crossalign.triplets.translation.check.TranslationCheck`.
     :param queries: whether the queries are translated too, for the columns of target-language queries.
     """
@@ -263,7 +263,7 @@ class _Run:
                 self._stop.set()
                 raise ExternalError(
                     f"the chat generator did not answer {self._unanswered} texts in a row, the last time: {fault}. "
-                    f"What it answered is in {self._cache.path}; run the same command again to go on from there"
+                    f"Its answers so far are in {self._cache.path}; run the same command again to continue"
                 )
         return reason
 

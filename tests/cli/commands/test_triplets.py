@@ -302,7 +302,7 @@ def test_positives_of_flag_embedding_are_filtered_with_their_languages(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("build", "--languages", "zh"), "nothing to read, or two things"),
+        (("build", "--languages", "zh"), "give either a corpus or documents"),
         (("build", "--languages", "zh", "--corpus", "wikipedia"), "--corpus: unknown corpus; seen: 'wikipedia'"),
         (
             ("build", "--languages", "zh", "--corpus", "ntrex"),

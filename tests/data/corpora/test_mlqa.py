@@ -57,5 +57,5 @@ def test_faults_are_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"no files of the corpus.*dev-context-en-question-en.json"):
         read_mlqa(folder, split="dev")
     write(folder / "test" / "test-context-es-question-es.json", squad({"a": {"b": {"q9": "¿?"}}}))
-    with pytest.raises(InputError, match="no question is there in all of the languages"):
+    with pytest.raises(InputError, match="no question exists in all of the languages"):
         read_mlqa(folder, ["en", "es"])

@@ -148,7 +148,7 @@ def test_saved_datasets_and_rows_in_memory_give_the_same_collection(folder, tmp_
             {"languages": ["en", "th"]},
             {"problem": "language without data", "field": "languages", "seen": "th", "allowed": "en, zh"},
         ),
-        ({"languages": ["zh", "zh-CN"]}, {"problem": "language named twice", "field": "languages", "seen": "zh-CN"}),
+        ({"languages": ["zh", "zh-CN"]}, {"problem": "duplicate language", "field": "languages", "seen": "zh-CN"}),
         ({"languages": ["xx-foo"]}, {"problem": "unknown language", "field": "languages", "seen": "xx-foo"}),
         ({"languages": []}, {"problem": "no language chosen", "field": "languages", "allowed": "en, zh"}),
         (
@@ -167,7 +167,7 @@ def test_bad_arguments_name_the_values_allowed(folder, refused, arguments, expec
 
 def test_folders_without_data_are_refused(folder, tmp_path, write, refused) -> None:
     refused(lambda: read_xquad(tmp_path / "no"), problem="no such folder", source=str(tmp_path / "no"), allowed="hf:")
-    refused(lambda: read_xquad(folder / "xquad.en.json"), problem="a file stands where a folder is needed")
+    refused(lambda: read_xquad(folder / "xquad.en.json"), problem="is a file, not a folder")
     empty = write("empty/readme.json", {}).parent
     refused(lambda: read_xquad(empty), problem="no language found", source=str(empty), allowed="xquad.en.json")
     write("xquad.zh-Hans.json", CHINESE)

@@ -69,14 +69,14 @@ def test_fields_can_be_named(tmp_path: Path, collection: JudgedCollection) -> No
 @pytest.mark.parametrize("bad", ["a\tb", "a\nb", '"a"', " a"])
 def test_ids_that_the_judgments_cannot_hold_are_refused(tmp_path: Path, collection: JudgedCollection, bad: str) -> None:
     documents = replace(collection.documents, ids=(bad, "x", "y"))
-    with pytest.raises(InputError, match="cannot stand in a BEIR folder"):
+    with pytest.raises(InputError, match="cannot be written to a BEIR folder"):
         write_beir(tmp_path / "folder", replace(collection, documents=documents))
     assert not (tmp_path / "folder").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, collection: JudgedCollection) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="cannot be created"):
         write_beir(tmp_path / "file", collection)
 
 

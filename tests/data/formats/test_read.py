@@ -265,7 +265,7 @@ def unreadable(write, name: str):
     ("name", "expected"),
     [
         ("missing", {"problem": "no such file", "line": None, "allowed": "a file that exists"}),
-        ("directory", {"problem": "a directory stands where a file is needed", "line": None, "allowed": "a file"}),
+        ("directory", {"problem": "is a directory, not a file", "line": None, "allowed": "a file"}),
         ("empty", {"problem": "the file is empty", "line": None, "allowed": "at least one line"}),
         ("blank", {"problem": "the file is empty", "line": None, "allowed": "at least one line"}),
         ("truncated", {"problem": "not valid JSON", "line": 3, "allowed": "one complete JSON value"}),

@@ -108,7 +108,7 @@ def _chosen(field: str, languages: Sequence[str], known: Iterable[str]) -> list[
         if tag not in allowed:
             raise InputError("language without data", field=field, seen=seen, allowed=", ".join(allowed))
         if tag in tags[:number]:
-            raise InputError("language named twice", field=field, seen=seen, allowed="each language once")
+            raise InputError("duplicate language", field=field, seen=seen, allowed="each language once")
     return tags
 
 
@@ -121,7 +121,7 @@ def _places(form: BenchmarkFormat, data: BenchmarkData) -> dict[str, Callable[[s
     root = Path(data)
     if not root.is_dir():
         allowed = f"a folder with files such as {form.example}, or a name on the hub such as '{HUB_PREFIX}owner/name'"
-        problem = "a file stands where a folder is needed" if root.exists() else "no such folder"
+        problem = "is a file, not a folder" if root.exists() else "no such folder"
         raise InputError(problem, source=root, allowed=allowed)
     found: list[tuple[str, str, Callable[[str], ParallelText]]] = []
     for path in sorted(root.iterdir()):
@@ -170,7 +170,7 @@ def _saved_reader(form: BenchmarkFormat, path: Path) -> Callable[[str], Parallel
         try:
             saved = datasets.load_from_disk(str(path))
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"not a dataset that was saved whole ({error})", source=path) from error
+            raise InputError(f"not a complete saved dataset ({error})", source=path) from error
         if not isinstance(saved, datasets.DatasetDict):
             return saved  # type: ignore[no-any-return]
         if form.split not in saved:
