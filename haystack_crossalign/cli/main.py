@@ -42,14 +42,14 @@ app = typer.Typer(
     name="crossalign",
     help="Find, measure and repair language bias in multilingual search.",
     rich_markup_mode=None,  # plain help: drawing it with Rich would double the time of `crossalign --help`
-    epilog="Exit codes: 0 done, 1 gate failed, 2 bad input or usage, 3 a fault outside, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 gate failed, 2 invalid input or usage, 3 external fault, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(name="audit", short_help="Audit your own documents and queries.")(audit.audit)
-app.command(name="benchmark", short_help="Measure a model on XQuAD or Belebele.")(benchmark.benchmark)
+app.command(name="benchmark", short_help="Measure a model on a published corpus.")(benchmark.benchmark)
 app.command(name="demo", short_help="Show the bias on a sample, with a real model.")(demo.demo)
 app.command(name="train", short_help="Fine-tune a model by a recipe.")(train.train)
 app.command(name="repair", short_help="Repair a model without training, in seconds.")(repair.repair)
@@ -82,8 +82,8 @@ def _common(
 def _ended_like_interrupted() -> Iterator[None]:
     """Schedulers and service managers end a program by SIGTERM: it cleans up and writes what it has as after Ctrl-C.
 
-    Not so a process that a launcher has started: one that waits for others in a collective never comes to it, and the
-    launcher ends it by SIGTERM.
+    This does not apply to processes of a launcher: one that waits in a collective operation never handles the signal,
+    and the launcher ends it by SIGTERM.
     """
 
     def stop(*_: object) -> NoReturn:
@@ -115,26 +115,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _outcome(arguments: Sequence[str] | None) -> tuple[int, str | None]:
-    """The exit code of a run, and what there is to say about it."""
+    """The exit code of a run, and its message."""
     try:
         with _ended_like_interrupted():
-            # Not standalone: Typer would print usage errors over several lines, with the words of the user unbounded.
+            # Not standalone: Typer would print usage errors over several lines, quoting user input at any length.
             code = app(
                 args=None if arguments is None else list(arguments), prog_name="crossalign", standalone_mode=False
             )
     except CrossAlignError as error:
         return error.exit_code, str(error)
     except SystemExit as stop:
-        # A broken pipe, which Typer takes for the terminal's. That cannot be, so it was a connection.
+        # A broken pipe, which Typer assumes to be the terminal's. That is handled elsewhere, so it was a connection.
         code = stop.code if isinstance(stop.code, int) and stop.code != 1 else CrossAlignError.exit_code
         return code, "a connection was closed by the other side"
     except OSError as error:
         if error.filename is None:
             return _fault()
-        # A path that the system refuses, wherever it was touched first: too long a name, no right to look.
+        # A path that the system refuses, wherever it was used first: a name that is too long, a missing right.
         code = InputError.exit_code if error.errno in _WRONG_PATH else CrossAlignError.exit_code
         return code, f"{error.filename}: {error.strerror}"
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not leave with 1, which says that the gate failed
+    except Exception as error:  # noqa: BLE001 - our own faults must not exit with 1, which means that the gate failed
         return _usage(error) or _fault()
     code = code if isinstance(code, int) else 0
     # Typer turns Ctrl-C into this code and says nothing.

@@ -16,7 +16,7 @@ from haystack_crossalign.errors import InputError
 
 @dataclass(frozen=True)
 class BuiltTriplets:
-    """Triplets, and what gave none.
+    """Triplets, and counts of what was left out.
 
     :param triplets: the triplets.
     :param left_out: how much was left out, per reason; every reason that the builder knows, also with 0.
@@ -35,16 +35,16 @@ def triplets_from_sentences(
     queries_per_block: int = 1,
     seed: int = 0,
 ) -> BuiltTriplets:
-    """A sentence as query, its neighbours in the document as passage.
+    """A sentence as query, its neighbors in the document as passage.
 
-    Documents are cut into blocks of sentences. In each block the sentences drawn as queries leave the passage one at a
-    time: the other sentences of the block, in order. All triplets of a block form one group, as their passages overlap.
-    Blocks never do, so that no passage contains the answer to the query of another group.
+    Documents are cut into blocks of sentences. In each block some sentences are drawn as queries; the passage of each
+    is the other sentences of the block, in order. All triplets of a block form one group, because their passages
+    overlap. Blocks do not overlap, so that no passage contains the answer to the query of another group.
 
     :param sentences: sentences of one document one after the other; those that lack a language are left out.
     :param target_languages: normalised tags.
-    :param language: normalised tag of queries and passages; target queries are taken along.
-    :param block: sentences per block, at least 2; what is left at the end of a document is a block from 2 on.
+    :param language: normalised tag of queries and passages; target queries are included.
+    :param block: sentences per block, at least 2; the last block of a document may be smaller.
     :param queries_per_block: at most this many triplets per block.
     :param seed: of the draw.
     :raises InputError: for numbers out of range, and a document whose sentences do not come together.

@@ -33,7 +33,7 @@ from haystack_crossalign.triplets.filters import ambiguous_queries, apply_filter
 _ENGLISH = "en"
 
 DROPPED = "on the drop list"
-"""The reason of what a drop list names, in the counts of all readers."""
+"""The reason under which all readers count ids of a drop list."""
 
 CorpusReader = Callable[..., tuple[BuiltTriplets, Source]]
 """``reader(path, languages, *, drop=None)`` -> triplets in the order of the file, and its name and hash."""
@@ -50,8 +50,8 @@ def read_ntrex(
 ) -> tuple[BuiltTriplets, Source]:
     """NTREX-128: news sentences in the order of their documents, translated by people; the queries are, too.
 
-    In JSON lines a record is ``{"line": 0, "doc": "bbc.381790", "en": "…", "zh": "…", …}``. How sentences become
-    queries and passages says :func:`~haystack_crossalign.triplets.builders.triplets_from_sentences`.
+    In JSON lines a record is ``{"line": 0, "doc": "bbc.381790", "en": "…", "zh": "…", …}``. For how sentences become
+    queries and passages, see :func:`~haystack_crossalign.triplets.builders.triplets_from_sentences`.
 
     :param path: the repository, or the file.
     :param languages: wanted target languages.
@@ -59,7 +59,7 @@ def read_ntrex(
     :param queries_per_block: at most this many triplets per block.
     :param seed: of the draw of the queries.
     :param drop: list of ``line`` numbers to leave out.
-    :raises InputError: for the first thing that is wrong, and when the corpus has none of the languages.
+    :raises InputError: for the first error, and if the corpus has none of the languages.
     """
 
     def place(record: Record) -> tuple[str, str]:
@@ -106,10 +106,10 @@ def read_course_sections(
 
     :param path: a folder with clones of the repositories, or the file.
     :param languages: wanted target languages; a section has those of them that it is translated into.
-    :param sections_per_heading: headings over more sections than this say nothing about theirs ("Introduction") and
-        are left out with them.
+    :param sections_per_heading: headings that more sections than this share ("Introduction") are left out with their
+        sections.
     :param drop: list of ids to leave out.
-    :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
+    :raises InputError: for the first error, and if the corpus has none of the languages.
     """
     wanted, dropped = _wanted(languages), _dropped(drop)
     if Path(path).is_dir():
@@ -137,7 +137,7 @@ def read_squad(
     :param path: a folder with SQuAD and the translations that were published with MLQA, or the file.
     :param languages: wanted target languages; a triplet has those of them that its paragraph is translated into.
     :param drop: list of ids to leave out.
-    :raises InputError: for the first thing that is wrong, and when the file has none of the languages.
+    :raises InputError: for the first error, and if the corpus has none of the languages.
     """
     wanted, dropped = _wanted(languages), _dropped(drop)
     if Path(path).is_dir():
@@ -190,7 +190,7 @@ def read_drop_list(path: str | Path) -> frozenset[str]:
     """Ids to leave out: a JSON list of ids, or an object with one such list per corpus, taken together.
 
     :param path: the file.
-    :raises InputError: when it cannot be read or is something else.
+    :raises InputError: if it cannot be read or has another form.
     """
     value, _ = read_json(path)
     lists = list(value.values()) if isinstance(value, dict) else [value]

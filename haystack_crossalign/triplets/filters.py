@@ -26,7 +26,7 @@ class Filter:
     """A named reason to drop triplets.
 
     :param name: the reason, as reports show it.
-    :param rejects: takes all triplets that are left and says of each whether it is dropped.
+    :param rejects: takes all triplets that are left and returns for each whether it is dropped.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Filtered:
-    """What is left, and what was dropped why.
+    """The triplets that are left, and the reasons for which others were dropped.
 
     :param kept: triplets, in their order.
     :param dropped: per reason, in the order of the filters; each triplet is counted once.
@@ -73,10 +73,10 @@ def language_mismatch(
 ) -> Filter:
     """Drop triplets with a passage that is in another language than it says; undetermined texts pass.
 
-    Scripts of one language are not told apart. Of a language in another script than its usual one, such as ``sr-Latn``,
-    only the script is checked: detectors take it for a neighbour.
+    Scripts of one language are not distinguished. For a language in an unusual script, such as ``sr-Latn``, only the
+    script is checked, because detectors confuse it with a similar language.
 
-    :param detect: normalised tag of each text, None where it does not tell.
+    :param detect: normalised tag of each text, None where it is not clear.
     :param detectable: the tags that ``detect`` may give; texts in other languages pass. None: all.
     """
     known = None if detectable is None else {tag.split("-")[0] for tag in detectable}

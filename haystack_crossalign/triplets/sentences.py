@@ -19,10 +19,10 @@ _FACTOR = 1.8
 def aligned_sentences(
     triplets: Sequence[Triplet], *, block: int = 2, queries_per_block: int = 1, seed: int = 0
 ) -> BuiltTriplets:
-    """Triplets from the sentences of parallel passages: a sentence asks for its neighbours, in every language.
+    """Triplets from the sentences of parallel passages: a sentence is the query for its neighbors, in every language.
 
-    Sentences correspond in order where two versions of a passage have the same number of them and each takes a like
-    share of its version; versions of which this is not true are left out. A query's target-language query is thereby
+    Sentences correspond in order where two versions of a passage have the same number of them and each has a similar
+    share of its version; other versions are left out. A query's target-language query is thereby
     its translation.
 
     :param triplets: whose passages are taken apart, each distinct one once and with the targets of all its triplets;

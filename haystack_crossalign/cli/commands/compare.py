@@ -1,4 +1,4 @@
-"""`crossalign compare`: two results of the same queries, before and after."""
+"""`crossalign compare`: two results for the same queries, before and after."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def demo(
 ) -> None:
     """Show the bias on a sample in six languages that ships with the package, with a real model; no download."""
     asked = opt.AuditFlags(
-        # Both together make the point: alone each language is served well, and only the mixed pool shows the bias.
+        # Both are shown, because in its own pool each language is served well, and only the mixed pool shows the bias.
         scenario="multi,mono-same",
         seed=seed,
         json_file=json_file,

@@ -16,7 +16,7 @@ from haystack_crossalign.cli.shared.outputs import Outputs
 if TYPE_CHECKING:
     from haystack_crossalign.opensearch.doctor.findings import Diagnosis
 
-# A doctor asks whether the cluster is there now; an audit waits for one that comes back.
+# The doctor reports the state of the cluster now; an audit waits for a cluster that restarts.
 _PATIENCE = 5.0
 
 
@@ -36,8 +36,8 @@ def doctor(
 ) -> None:
     """Check whether a live index can be audited: connection, rights, fields, languages, groups, model.
 
-    It reads only and scores no more than a few documents. Exit code 0 when an audit can run, 2 when settings or index
-    stand in its way, 3 when connection, rights or cluster do.
+    It only reads, and scores no more than a few documents. Exit codes: 0, an audit can run; 2, settings or index
+    prevent it; 3, connection, rights or cluster prevent it.
     """
     settings = live.live_settings(
         place, index_fields, login,

@@ -1,4 +1,4 @@
-"""`crossalign repair`: take the language bias out of a model, or out of the vectors of an index, without training."""
+"""`crossalign repair`: remove the language bias of a model, or of the vectors of an index, without training."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Parallel = Annotated[
 Tagged = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Documents that need not be parallel, with id, text and language: fit on these instead."
+        metavar="FILE", help="Documents that need not be parallel (id, text, language): fit on these instead."
     ),
 ]
 HeldOut = Annotated[
     Path | None,
     typer.Option("--held-out", metavar="FILE", help="Parallel documents to judge by. Default: half of the others."),
 ]
-Output = Annotated[Path, typer.Option(metavar="DIR", help="Folder to be made.")]
+Output = Annotated[Path, typer.Option(metavar="DIR", help="Folder to create.")]
 Format = Annotated[
     str,
     typer.Option(
@@ -44,20 +44,18 @@ Format = Annotated[
     ),
 ]
 Tolerance = Annotated[
-    float, typer.Option(metavar="X", help="Loss of same-language NDCG@1 that counts as none; 0.005 is half a point.")
+    float, typer.Option(metavar="X", help="Loss of same-language NDCG@1 that is accepted; 0.005 is half a point.")
 ]
 MatrixOnly = Annotated[
-    bool, typer.Option("--matrix-only", help="Write the matrix for vectors in an index, and no model.")
+    bool, typer.Option("--matrix-only", help="Write only the matrix for vectors in an index, no model.")
 ]
 TitleField = Annotated[str, typer.Option(metavar="NAME", help="Field of documents that holds the title.")]
 OneMap = Annotated[
-    bool, typer.Option("--one-map", help="One affine map for all languages; try none for each language.")
+    bool, typer.Option("--one-map", help="Use one affine map for all languages; try no maps for single languages.")
 ]
-Limit = Annotated[
-    int, typer.Option(min=5, metavar="N", help="Documents per language that are fitted on, in whole groups.")
-]
+Limit = Annotated[int, typer.Option(min=5, metavar="N", help="Documents per language to fit on, in whole groups.")]
 HeldOutLimit = Annotated[
-    int, typer.Option(min=5, metavar="N", help="Documents per language that judge, in whole groups.")
+    int, typer.Option(min=5, metavar="N", help="Documents per language to judge by, in whole groups.")
 ]
 
 
@@ -88,9 +86,9 @@ def repair(
 ) -> None:
     """Repair a model without training, in seconds, from 10 to 50 documents in two or more languages.
 
-    The directions in which the languages differ are projected out of the embeddings. How much is taken out is chosen
+    The directions in which the languages differ are projected out of the embeddings. The strength is chosen
     on held-out documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that
-    moves vectors already in an index, and the audit before and after.
+    moves vectors already in an index, and an audit before and after.
     """
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.files.writing import check_new_folder, write_atomically
@@ -227,7 +225,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
 
 
 def _change(values: Mapping[str, Any] | None, form: str) -> str:
-    """A measure before and after; a dash where it is not defined, as Complete@10 of eleven versions."""
+    """A measure before and after; a dash where it is undefined, such as Complete@10 of eleven versions."""
     if not values or None in (values["a"], values["b"]):
         return "–"
     return f"{values['a']:{form}} → {values['b']:{form}}"

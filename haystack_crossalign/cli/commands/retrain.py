@@ -11,13 +11,13 @@ import typer
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.terminal import say
 
-Config = Annotated[Path, typer.Option(metavar="FILE", help="The job: see training/job.example.yaml.")]
+Config = Annotated[Path, typer.Option(metavar="FILE", help="The job; see training/job.example.yaml.")]
 OutcomeFile = Annotated[
     Path | None,
-    typer.Option("--outcome", metavar="FILE", help="Write the outcome here too, beside the one among the models."),
+    typer.Option("--outcome", metavar="FILE", help="Write the outcome to this file too."),
 ]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a value over the job's file. Repeatable.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the job's file. Repeatable.")
 ]
 
 
@@ -30,10 +30,9 @@ def retrain(
 ) -> None:
     """Retrain or repair a model and publish it if it passes the gate: read, mine, filter, train, audit, gate, publish.
 
-    Exit codes: 0 published, 1 gate failed, 2 wrong input, 3 outside fault, 75 another run is active (try again later),
-    130 interrupted. Whatever happens, outcome.json in the folder of the models says it (--outcome too, where that
-    folder cannot be written or another run has it). A run that was killed is gone
-    on with by the next one.
+    Exit codes: 0 published, 1 gate failed, 2 invalid input, 3 external fault, 75 another run is active (try later),
+    130 interrupted. The outcome of every run is written to outcome.json in the folder of the models, and to --outcome
+    even if that folder cannot be written or another run uses it. The next run continues a run that was killed.
     """
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.errors import CrossAlignError
@@ -68,6 +67,6 @@ def retrain(
             folder = job.file(job.models) / record.facts["version"]
             way = f"--matrix {folder / MATRIX_FILE}" if (folder / MATRIX_FILE).is_file() else f"--model {folder}"
             say(f"to upgrade an index to it: crossalign upgrade --index {job.source.index.index} {way}")
-    # The model is published all the same.
+    # The model is published nevertheless.
     for fault in record.steps[-1]["facts"].get("not_removed", []):
         say(fault, err=True)

@@ -54,7 +54,7 @@ def train(
 
     if or_anew and not resume:
         raise InputError("only works with --resume", source="--or-anew", allowed="--resume --or-anew, or neither")
-    # Only the first of several processes speaks.
+    # Only the first of several processes prints.
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     if os.environ.get("RANK", "0") == "0":
         recover_output(output.absolute())
@@ -76,7 +76,7 @@ def train(
 
 
 class _Bar:
-    """A bar on standard error with the loss terms beside it; nothing without a terminal."""
+    """A progress bar with the loss terms on standard error; nothing without a terminal."""
 
     def __init__(self, *, show: bool) -> None:
         from rich.console import Console
@@ -109,7 +109,7 @@ class _Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         self._bars.stop()
 
 

@@ -182,7 +182,7 @@ def mine(
     report: Counts = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Mine translation pairs (mutual nearest neighbours under a margin) and make triplets of those with a query.
+    """Mine translation pairs (mutual nearest neighbors above a margin) and build triplets from those with a query.
 
     The query of a document is its heading, or its first sentence, unless --queries gives others.
     """
@@ -218,7 +218,7 @@ def mine(
     if not mined.triplets:
         pairs = ", ".join(f"{name}: {value}" for name, value in mined.counts.items())
         raise InputError(
-            "nothing is mined",
+            "no pair was found",
             source="--threshold",
             seen=f"{threshold:g}; {pairs}",
             allowed="a lower one, or documents with queries",
@@ -259,8 +259,8 @@ def translate(
 ) -> None:
     """Translate the passages of pairs by any Haystack chat generator.
 
-    Answers that are empty, in the wrong language or of implausible length are asked for again, then dropped. Every
-    answer is kept on disk: a run that was killed goes on.
+    Answers that are empty, in the wrong language or of implausible length are requested again, then dropped. Every
+    answer is stored on disk, so that a killed run can continue.
     """
     from haystack_crossalign.cli.shared.progress import Stages
 
@@ -269,7 +269,7 @@ def translate(
     tags, own = target_tags(languages, language)
     if max_cost is not None and price_input is None and price_output is None:
         raise InputError(
-            "a limit of the cost needs prices", source="--max-cost", allowed="--price-input, --price-output"
+            "a limit on the cost needs prices", source="--max-cost", allowed="--price-input, --price-output"
         )
     from haystack_crossalign.data.formats.triplets import read_pairs
     from haystack_crossalign.triplets.translation.cache import TranslationCache
@@ -319,7 +319,7 @@ def translate(
     finish("translate", output, report, done.triplets, [origin], done.counts, more, quiet=quiet)
 
 
-@app.command(name="filter", short_help="Drop bad triplets, each with a reason.")
+@app.command(name="filter", short_help="Drop bad triplets, counted by reason.")
 def filter_(
     source: Annotated[Path, typer.Option("--input", metavar="FILE", help="Triplets: .jsonl, .tsv or .parquet.")],
     output: Output,
@@ -342,7 +342,7 @@ def filter_(
     with errors_of("--length-factor"):
         plausible = make.length_ratio(length_factor)
     with errors_of("--near-duplicates"):
-        # Of two passages that are nearly the same, each would be a false negative of the other.
+        # Two passages that are nearly the same would be false negatives of each other.
         distinct = make.near_duplicates(near_duplicates, across_groups=True)
     tags = () if languages is None else target_tags(languages, language)[0]
     triplets, origin = read_triplets(source, language=language, target_languages=tags)

@@ -62,22 +62,22 @@ class LiveSettings:
     client_certificate: Annotated[Path | None, Setting("file", "PEM file of a client certificate.", "FILE")] = None
     client_key: Annotated[Path | None, Setting("file", "PEM file of its key.", "FILE")] = None
     verify_tls: Annotated[
-        bool, Setting("yes/no", "Check the server's certificate (default), or talk to anyone who answers.")
+        bool, Setting("yes/no", "Verify the server's certificate (default), or trust any server.")
     ] = True
     aws_region: Annotated[str | None, Setting("text", "AWS region, for requests signed with SigV4.", "NAME")] = None
     aws_service: Annotated[str, Setting("choice", "AWS service to sign for.", choices=("es", "aoss"))] = "es"
     timeout: Annotated[float, Setting("number", "Seconds to wait for one answer.", "SECONDS")] = 60.0
     patience: Annotated[
-        float, Setting("number", "Seconds to go on trying while the cluster is busy or away.", "SECONDS")
+        float, Setting("number", "Seconds to keep trying while the cluster is busy or unavailable.", "SECONDS")
     ] = 60.0
     concurrent: Annotated[
-        int | None, Setting("count", "Searches the cluster may work on at once. Default: its own choice.", "N")
+        int | None, Setting("count", "Searches that the cluster runs at once. Default: its own choice.", "N")
     ] = None
     max_load: Annotated[
         float | None, Setting("number", "Documents scored per second, at most. Default: no limit.", "N")
     ] = None
     batch: Annotated[int, Setting("count", "Queries in one request.", "N")] = 16
-    depth: Annotated[int, Setting("count", "Length of the live lists.", "N")] = 100
+    depth: Annotated[int, Setting("count", "Length of the retrieved lists.", "N")] = 100
 
     def describe(self) -> dict[str, Any]:
         """What a result may say of them, as JSON values: neither users nor names of files."""

@@ -315,7 +315,7 @@ def test_positives_of_flag_embedding_are_filtered_with_their_languages(
         (("filter", "--input", "none.jsonl"), "none.jsonl: no such file"),
         (
             ("translate", "--pairs", "p.jsonl", "--generator", "g.yaml", "--languages", "zh", "--max-cost", "3"),
-            "a limit of the cost needs prices",
+            "a limit on the cost needs prices",
         ),
         (
             ("translate", "--pairs", "none.jsonl", "--generator", "none.yaml", "--languages", "zh"),
