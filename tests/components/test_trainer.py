@@ -13,6 +13,8 @@ from training_runs import made_recipe, made_triplets
 from haystack_crossalign.components import CrossAlignTrainer
 from haystack_crossalign.errors import InputError
 
+pytestmark = pytest.mark.training
+
 __all__ = ["tiny_model_folder"]
 
 ROWS = [

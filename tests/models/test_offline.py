@@ -41,6 +41,7 @@ def inode(path: Path) -> int:
     return path.stat().st_ino
 
 
+@pytest.mark.process
 def test_two_processes_at_once_unpack_one_whole_model(own_cache: Path) -> None:
     code = "from haystack_crossalign.models.offline import resolve_offline_model as r; print(r())"
     environment = {**os.environ, "CROSSALIGN_CACHE": str(own_cache)}

@@ -28,7 +28,13 @@ def test_tables_hold_the_numbers_of_the_result(pair: Result) -> None:
     assert cells[3].split("\u00a0")[0] == f"{100 * row['measures']['Max@R_norm']:.1f}"
 
 
-@pytest.mark.parametrize("name", ["pair", "twelve", "live"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.model) for name in ("pair", "live")),
+        pytest.param("twelve", marks=pytest.mark.data),
+    ],
+)
 def test_every_line_of_a_table_has_the_same_number_of_cells(name: str, request: pytest.FixtureRequest) -> None:
     text = render_markdown(request.getfixturevalue(name))
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):

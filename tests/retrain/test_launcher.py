@@ -34,6 +34,7 @@ def running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("deaf", ["", "trap '' TERM;"])
+@pytest.mark.process
 def test_an_interrupt_ends_the_launcher_and_its_workers(tmp_path: Path, deaf: str) -> None:
     pid = tmp_path / "pid"
     script = f"{deaf} sleep 300 & echo $! >{pid}; while :; do wait; done"
@@ -106,6 +107,7 @@ def test_the_exit_code_is_that_of_the_command() -> None:
         run_launcher(["no-such-launcher"])
 
 
+@pytest.mark.process
 def test_the_exit_code_of_the_workers_counts_where_the_launcher_has_one_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "exit_code"
     file.write_text("3")  # of an earlier run

@@ -19,6 +19,8 @@ from haystack_crossalign.training.outcome import TrainingOutcome
 from haystack_crossalign.training.stock_trainer import last_checkpoint
 from haystack_crossalign.training.trainer import train
 
+pytestmark = pytest.mark.training
+
 START = {"kind": "repair", "strength": 1.0, "common_share": 0.2}
 FROZEN: dict[str, Any] = {
     "start": START,

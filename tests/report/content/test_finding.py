@@ -187,7 +187,13 @@ def test_no_rows_is_said() -> None:
     assert finding({"rows": [], "queries": {"row": []}}) == ["The audit holds no queries."]
 
 
-@pytest.mark.parametrize("name", ["two", "live", "detected", "twelve"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.model) for name in ("two", "live", "detected")),
+        pytest.param("twelve", marks=pytest.mark.data),
+    ],
+)
 def test_every_kind_of_result_has_a_finding(name: str, request: pytest.FixtureRequest) -> None:
     whole = request.getfixturevalue(name)
     for scenarios in ({"multi", "mono-same", "mono-cross"}, {"multi"}, {"mono-same"}):

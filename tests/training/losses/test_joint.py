@@ -276,6 +276,7 @@ def test_equal_passages_give_finite_gradients_in_all_weights(tiny_model, make_te
 
 
 @pytest.mark.parametrize("loss_class", [CrossAlignLoss, CachedCrossAlignLoss])
+@pytest.mark.training
 def test_the_stock_trainer_trains_with_it_and_logs_both_terms(
     tiny_model, make_texts, tmp_path: Path, loss_class
 ) -> None:
