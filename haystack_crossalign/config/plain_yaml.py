@@ -70,7 +70,7 @@ def compose_yaml(text: str, source: Path | str, what: str, *, field: str | None 
     except RecursionError as error:
         raise InputError("nested too deeply", source=source, field=field, allowed=_LIMITS) from error
     except YAML_FAULTS as error:  # an escape beyond Unicode
-        raise InputError("not valid YAML: a value does not match its type", source=source, field=field) from error
+        raise InputError("not YAML: a value does not match its type", source=source, field=field) from error
     if node is not None:
         _Bounds(source, field).check(node)
     return node
@@ -86,7 +86,7 @@ def parse_yaml(text: str, source: Path | str, what: str, *, field: str | None = 
     except YAML_FAULTS as error:
         mark = getattr(error, "problem_mark", None)
         raise InputError(
-            "not valid YAML: a value does not match its type or tag",
+            "not YAML: a value does not match its type or tag",
             source=source,
             line=mark.line + 1 if mark else None,
             field=field,

@@ -105,5 +105,5 @@ def test_columns_of_different_lengths_are_refused(result: AuditResult, tmp_path:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         AuditResult.load(tmp_path / "none.json")
-    with pytest.raises(InputError, match="a directory stands"):
+    with pytest.raises(InputError, match="is a directory"):
         AuditResult.load(tmp_path)

@@ -51,7 +51,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "rank 0": (damaged("queries", "ranks", 0, value=[0]), "queries.ranks.0"),
     "a column too long": (appended("queries", "id", value="q"), "columns differ in length"),
     "a language twice": (damaged("rows", 0, "pool_languages", value=["en", "en"]), "rows.0.pool_languages"),
-    "a row twice": (lambda data: data["rows"].__setitem__(1, data["rows"][0]), "the row stands twice"),
+    "a row twice": (lambda data: data["rows"].__setitem__(1, data["rows"][0]), "duplicate row"),
     "no such row": (damaged("queries", "row", value=[0, 1, 7]), "queries.row"),
     "rows out of order": (damaged("queries", "row", value=[1, 0, 1]), "queries.row"),
     "half a surrogate": (damaged("rows", 0, "query_language", value="\ud800"), "half of a surrogate pair"),

@@ -75,7 +75,7 @@ def test_a_pool_of_one_language_is_refused_under_multi_only(collection, refused)
     check_judgments(part)
     refused(
         lambda: check_judgments(part, multi=True),
-        problem="the pool holds one language",
+        problem="needs more than one language in the pool",
         source="small",
         field="language",
         seen="en",

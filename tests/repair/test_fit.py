@@ -136,7 +136,7 @@ def test_few_held_out_queries_leave_the_common_mean_alone_and_say_what_they_cann
     outcome = outcome_of(make_sample(parallel(30)), Vectors(common=0.5))
     assert {trial.common_share for trial in outcome.choice.trials} == {0.0}
     assert all(one.queries == 15 and one.verdict != "harmless" for one in outcome.harm)
-    (told,) = [note for note in outcome.notes if "too small to tell harm" in note]
+    (told,) = [note for note in outcome.notes if "too small to show harm" in note]
     assert "15 queries" in told
     assert "390 queries" in told
     assert any("95 % interval" in note and "over 15 queries" in note for note in outcome.notes)

@@ -119,6 +119,6 @@ def test_a_map_that_cannot_be_fitted_at_the_end_is_said_at_the_start(tiny_model_
         start=START | {"refit": True, "own_share": 0.1},
         held_out={"share": 0},
     )
-    with pytest.raises(InputError, match="not to be told from another"):
+    with pytest.raises(InputError, match="lies between those of others"):
         train(recipe, tmp_path / "out", triplets=[*both, *ar])
     assert not (tmp_path / "out").exists()

@@ -450,7 +450,7 @@ def test_a_training_that_a_killed_run_had_launched_keeps_the_next_one_away(
         killed.wait()  # the launcher has its standard error, too, and keeps it open
     path = write_job()
     try:
-        with pytest.raises(AnotherRunActiveError, match="had launched is still at work"):
+        with pytest.raises(AnotherRunActiveError, match="had launched is still running"):
             run_job(read_job(path), environ={})
         assert (tmp_path / "models" / ".work" / "recipe.yaml").is_file()
     finally:

@@ -149,7 +149,7 @@ def test_a_resumed_run_must_be_the_same_run(tiny_model_folder: Path, tmp_path: P
     with pytest.raises(InputError, match="data"):
         train(recipe, output, triplets=triplets, resume=True)
     # What was left is thrown away without --resume, and where it may start over.
-    with pytest.raises(InputError, match="the interrupted run was another one"):
+    with pytest.raises(InputError, match="the interrupted run was a different one"):
         train(made_recipe(tiny_model_folder, seed=5), output, triplets=triplets, resume=True)
     left = output.parent / f".{output.name}.training"
     kept = shutil.copytree(left, tmp_path / "kept.json")

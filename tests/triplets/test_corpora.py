@@ -160,7 +160,7 @@ def test_wrong_sections_languages_and_drop_lists_are_refused(tmp_path: Path) -> 
     with pytest.raises(InputError, match="field 'h': not an object"):
         CORPORA["course_sections"](path, ["zh"])
     for languages in ([], ["en"], ["zh", "English"]):
-        with pytest.raises(InputError, match="others than English"):
+        with pytest.raises(InputError, match="cannot be a target language"):
             CORPORA["squad"](path, languages)
     with pytest.raises(InputError, match="no such file"):
         CORPORA["squad"](tmp_path / "missing.jsonl", ["zh"])

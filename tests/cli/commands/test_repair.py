@@ -64,7 +64,7 @@ def test_thirty_real_parallel_sentences_halve_the_bias_of_a_real_model(
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "Documents fitted on: 30 in en, 30 in zh. Strength 1" in done.out
-    assert "too small to tell harm" in done.out
+    assert "too small to show harm" in done.out
     before, after = (AuditResult.load(output / f"{name}.json") for name in ("before", "after"))
     depth = [
         next(row for row in result.rows if (row["scenario"], row["query_language"]) == ("multi", "zh"))
@@ -99,7 +99,7 @@ def test_the_folder_holds_model_matrix_report_and_card(
     assert read_matrix_file(output / "matrix.safetensors").metadata["documents"] == "en:12,zh:12"
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "before and after" in page
-    assert "too small to tell harm" in page
+    assert "too small to show harm" in page
     assert "crossalign repair" in (output / "README.md").read_text(encoding="utf-8")
     # The snippet of the documentation moves vectors of the base model to those of the written one.
     (code,) = re.findall(r"```python\n(.*?)```", (project_root / "docs" / "repair.md").read_text("utf-8"), re.DOTALL)
