@@ -230,7 +230,7 @@ def test_enough_queries_do_not_make_tagged_documents_parallel() -> None:
 def test_no_text_both_fits_and_judges() -> None:
     sample = make_sample(parallel(40), held_out=parallel(40, first=30))
     assert {one.text for one in sample.fit}.isdisjoint(one.text for one in sample.held_out)
-    assert any("10 documents to fit on were left out" in note for note in sample.notes)
+    assert any("10 documents were not used for fitting" in note for note in sample.notes)
     split = make_sample(parallel(40))
     assert {one.group for one in split.fit}.isdisjoint(one.group for one in split.held_out)
     # Whole groups, whatever the order of the file.
