@@ -20,11 +20,16 @@ from haystack_crossalign.opensearch.audit.plan import Plan
 from haystack_crossalign.opensearch.audit.run import FinishedAudit, IndexAudit
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.connect import open_client
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.live.hybrid import HybridRetrieval, NativeHybridRetrieval
 from haystack_crossalign.opensearch.live.known_items import known_item_probes
-from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, KnnRetrieval, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries, read_live_queries, with_vectors
+from haystack_crossalign.opensearch.live.text_fields import require_text_fields
 from haystack_crossalign.opensearch.model.check import check_index_model, read_index_model
+from haystack_crossalign.opensearch.requests.file import read_requests
+from haystack_crossalign.opensearch.requests.retrieval import RequestRetrieval
 
 _PROBES = 200
 
@@ -94,6 +99,9 @@ class LiveAudit:
         self._options = request.options()
         self._remarks: list[str] = []
         self._pipeline: Any = None
+        self._requests: list[RequestRetrieval] = []
+        self._word_fields: Sequence[str] | None = None
+        self._whole_asked = False
         self._model: dict[str, Any] | None = None
         self._audit = IndexAudit(
             client, request.settings, self._options, retrievals=self._retrievals, progress=progress
@@ -126,7 +134,9 @@ class LiveAudit:
             encoder,
             None if progress is None else lambda done, total: progress("Embedding queries", done, total),
         )
+        self._word_fields = self._searched_fields()
         self.plan = audit.plan(self.queries)
+        self._check_whole()
         audit.notes += self._remarks
 
     def run(self) -> FinishedAudit:
@@ -136,7 +146,7 @@ class LiveAudit:
         :raises CrossAlignError: the cluster failed before anything was done.
         """
         request = self.request
-        paths = (request.queries, request.qrels, request.workbench, request.pipeline)
+        paths = (request.queries, request.qrels, request.workbench, request.pipeline, *map(Path, request.requests))
         return self._audit.run(
             self.queries,
             plan=self.plan,
@@ -147,17 +157,55 @@ class LiveAudit:
             files=[vars(source_of(path)) for path in paths if path is not None],
         )
 
-    def _retrievals(self, view: IndexView, whole: bool) -> list[Any]:
-        settings = self.request.settings
-        if self.request.pipeline is not None:
+    def _retrievals(self, view: IndexView, whole: bool) -> list[Retrieval]:
+        """The lists of a pool: of a part of the index, only those that a filter can narrow."""
+        request = self.request
+        self._whole_asked |= whole
+        limits: dict[str, Any] = {"batch": request.settings.batch, "concurrent": request.settings.concurrent}
+        if whole and not self._requests:
+            files = read_requests(request.requests, size=request.request_size)
+            self._requests = [RequestRetrieval(view, file, **limits) for file in files]
+            if self._requests and request.user_filter is not None:
+                self._remarks.append("--filter does not reach into requests: their lists may hold what is outside")
+        own = self._requests if whole else []
+        if request.pipeline is not None:
             if self._pipeline is None:
-                self._pipeline = self._open_pipeline(self.request.pipeline, view)
+                self._pipeline = self._open_pipeline(request.pipeline, view)
             # A pipeline searches the index as it is, so only the whole of it can be asked for.
-            return [self._pipeline] if whole else []
-        knn = KnnRetrieval(view, batch=settings.batch, concurrent=settings.concurrent)
-        bm25 = Bm25Retrieval(view, batch=settings.batch, concurrent=settings.concurrent)
-        by_name = {"knn": knn, "bm25": bm25, "hybrid": HybridRetrieval(knn, bm25)}
-        return [by_name[name] for name in self.request.retrievals]
+            return [self._pipeline, *own] if whole else []
+        knn, bm25 = KnnRetrieval(view, **limits), Bm25Retrieval(view, fields=self._word_fields, **limits)
+        made: dict[str, Callable[[], Retrieval]] = {
+            "knn": lambda: knn,
+            "bm25": lambda: bm25,
+            "hybrid:rrf": lambda: HybridRetrieval(knn, bm25, "rrf"),
+            "hybrid:minmax": lambda: HybridRetrieval(knn, bm25, "minmax"),
+            "hybrid:native-rrf": lambda: NativeHybridRetrieval(view, knn, bm25, "rrf", **limits),
+            "hybrid:native-minmax": lambda: NativeHybridRetrieval(view, knn, bm25, "minmax", **limits),
+        }
+        return [*(made[name]() for name in request.lists), *own]
+
+    def _searched_fields(self) -> Sequence[str] | None:
+        """The fields of the keyword search; None for all."""
+        request, settings = self.request, self.request.settings
+        if not any(name.startswith(("bm25", "hybrid")) for name in request.lists):
+            return None
+        if request.live_fields:
+            require_text_fields(self._client, settings.index, request.live_fields)
+            return request.live_fields
+        if settings.content_field == LiveSettings().content_field:
+            return None
+        require_text_fields(self._client, settings.index, [settings.content_field], source="--content-field")
+        return [settings.content_field]
+
+    def _check_whole(self) -> None:
+        """Refuse requests that no pool would have lists of."""
+        if self.request.requests and not self._whole_asked:
+            raise InputError(
+                "requests search the whole index, and no pool of this audit is that",
+                source="--request",
+                seen=str(self.request.requests[0]),
+                allowed="--scenario multi, without a part of the languages",
+            )
 
     def _open_pipeline(self, file: Path, view: IndexView) -> Any:
         from haystack_crossalign.pipelines.retriever import QueryPipeline

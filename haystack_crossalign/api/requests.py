@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from haystack_crossalign.measures import Measure
     from haystack_crossalign.opensearch.audit.options import AuditOptions
 
-RETRIEVALS = ("knn", "bm25", "hybrid")
-"""Lists that an index can be asked for."""
+RETRIEVALS = (
+    "knn",
+    "bm25",
+    "hybrid",
+    "hybrid:rrf",
+    "hybrid:minmax",
+    "hybrid:native-rrf",
+    "hybrid:native-minmax",
+)
+"""Lists that an index can be asked for; ``hybrid`` is short for ``hybrid:rrf``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +169,12 @@ class IndexRequest(_Judged):
     """An audit of a live index, which is only read.
 
     :param settings: the index, its fields, how to reach it, and how much of the cluster to take.
-    :param live: lists that users get: ``knn``, ``bm25``, ``hybrid``.
+    :param live: lists that users get, out of `RETRIEVALS`; None: ``knn``, and none where there are requests.
+    :param live_fields: fields that the keyword search of these looks at, such as ``title^2``; empty: the content field
+        of the settings where it is not the default one, else all fields.
+    :param requests: files with searches of the team's own, whose lists stand beside these under the files' names; see
+        `haystack_crossalign.opensearch.requests.file.read_request`.
+    :param request_size: documents that these ask for, in place of what they say.
     :param pipeline: a Haystack query pipeline in YAML, whose lists take the place of these.
     :param id_field: meta field with the ids that the pipeline's documents have in the index.
     :param user_filter: OpenSearch query that the pool's documents match.
@@ -173,7 +186,10 @@ class IndexRequest(_Judged):
     """
 
     settings: LiveSettings = field(default_factory=LiveSettings)
-    live: Sequence[str] = ("knn",)
+    live: Sequence[str] | None = None
+    live_fields: Sequence[str] = ()
+    requests: Sequence[Path] = ()
+    request_size: int | None = None
     pipeline: Path | None = None
     id_field: str | None = None
     user_filter: dict[str, Any] | None = None
@@ -186,7 +202,17 @@ class IndexRequest(_Judged):
     @property
     def retrievals(self) -> tuple[str, ...]:
         """Names of the live lists, as the rows of the result have them."""
-        return ("pipeline",) if self.pipeline is not None else tuple(dict.fromkeys(self.live))
+        return (*self.lists, *(Path(path).stem for path in self.requests))
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """Those of them that are not the requests'."""
+        from haystack_crossalign.audit.gate import SHORT_NAMES
+
+        if self.pipeline is not None:
+            return ("pipeline",)
+        named = self.live if self.live is not None else () if self.requests else ("knn",)
+        return tuple(dict.fromkeys(SHORT_NAMES.get(name, name) for name in named))
 
     def check(self) -> None:
         """Refuse what contradicts itself or does not exist, before anything is asked of the cluster.
@@ -212,9 +238,10 @@ class IndexRequest(_Judged):
             raise InputError("no such file", source="--resume", seen=str(self.resume))
         if self.queries is None and (self.qrels is not None or self.workbench is not None):
             raise InputError("judgments without queries", source="--qrels", allowed="--queries FILE")
-        for name in self.live:
+        for name in self.live or ():
             if name not in RETRIEVALS:
                 raise InputError("unknown list", source="--live", seen=name, allowed=", ".join(RETRIEVALS))
+        self._check_requests()
         if self.sample is not None and not 0 < self.sample < 1:
             raise InputError(
                 "not a share of the documents",
@@ -222,6 +249,19 @@ class IndexRequest(_Judged):
                 seen=self.sample,
                 allowed="more than 0, less than 1",
             )
+
+    def _check_requests(self) -> None:
+        from haystack_crossalign.opensearch.live.text_fields import check_text_fields
+        from haystack_crossalign.opensearch.requests.file import read_requests
+
+        check_text_fields(self.live_fields)
+        if self.live_fields and not any(name.startswith(("bm25", "hybrid")) for name in self.lists):
+            raise InputError(
+                "no list searches words", source="--live-fields", seen=list(self.live_fields), allowed="--live bm25"
+            )
+        if self.request_size is not None and not self.requests:
+            raise InputError("is for --request", source="--request-size", allowed="--request FILE with it")
+        read_requests(self.requests, size=self.request_size)
 
     def options(self) -> AuditOptions:
         """What is measured, as the audit of an index takes it.
@@ -259,6 +299,8 @@ class IndexRequest(_Judged):
             "pairs": options.pairs,
             "filter": self.user_filter,
             "live": list(self.retrievals),
+            **({"live_fields": list(self.live_fields)} if self.live_fields else {}),
+            **({} if self.request_size is None else {"request_size": self.request_size}),
             "sample": self.sample,
             "probes": self.probes,
             "expand_groups": self.expand_groups,

@@ -25,12 +25,23 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-LIVE_LISTS = ("knn", "bm25", "hybrid", "pipeline")
+LIVE_LISTS = (
+    "knn",
+    "bm25",
+    "hybrid:rrf",
+    "hybrid:minmax",
+    "hybrid:native-rrf",
+    "hybrid:native-minmax",
+    "pipeline",
+)
 """Lists of an audit of an index, which stand in the place of a scenario: the mixed pool as they show it."""
+
+SHORT_NAMES = {"hybrid": "hybrid:rrf"}
+"""Other names of lists."""
 
 _FORM = "[SCENARIO:]MEASURE[QUERY-LANGUAGE] < > <= >= NUMBER[%], for example 'Max@R_norm[zh]<80%'"
 _PATTERN = re.compile(
-    r"^\s*(?:(?P<scenario>[a-z0-9-]+)\s*:)?\s*(?P<measure>[^\s<>=]+?)\s*(?P<operator><=|>=|<|>)\s*"
+    r"^\s*(?:(?P<scenario>[A-Za-z0-9][A-Za-z0-9:_.-]*)\s*:)?\s*(?P<measure>[^\s<>=]+?)\s*(?P<operator><=|>=|<|>)\s*"
     r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?P<percent>%?)\s*$"
 )
 _BRACKETS = re.compile(r"^(?P<head>[^\[\]]+)(?P<brackets>(?:\[[^\[\]]+\])*)$")
@@ -99,12 +110,15 @@ class Outcome:
         return {**asdict(self), "pool_languages": list(self.pool_languages), "ties": ties}
 
 
-def parse_condition(text: str, *, source: str = "--fail-on", ties: str = TIE_CHOICES[0]) -> Condition:
+def parse_condition(
+    text: str, *, source: str = "--fail-on", ties: str = TIE_CHOICES[0], lists: Sequence[str] = ()
+) -> Condition:
     """Read a condition such as ``Max@R_norm<80%``, ``Max@R_norm[zh]<0.8`` or ``mono-same:NDCG@1<90%``.
 
     :param text: the condition.
     :param source: option or file it comes from, for messages.
     :param ties: one of `TIE_CHOICES`.
+    :param lists: names of lists besides `LIVE_LISTS`.
     :raises InputError: when it has another form, names an unknown scenario, measure or language, compares an unbounded
         measure with a percentage, or a measure of 0..1 with a bare number outside of it.
     """
@@ -113,11 +127,12 @@ def parse_condition(text: str, *, source: str = "--fail-on", ties: str = TIE_CHO
     if match is None or brackets is None:
         raise InputError("not a condition", source=source, seen=text, allowed=_FORM)
     scenario = match["scenario"] or "multi"
-    retrieval = scenario if scenario in LIVE_LISTS else None
+    scenario = SHORT_NAMES.get(scenario, scenario)
+    retrieval = scenario if scenario in (*LIVE_LISTS, *lists) else None
     if retrieval is not None:
         scenario = "multi"
     if scenario not in SCENARIOS:
-        raise InputError("unknown scenario", source=source, seen=text, allowed=", ".join(SCENARIOS))
+        raise InputError("unknown scenario", source=source, seen=text, allowed=", ".join([*SCENARIOS, *lists]))
     head, inner = brackets["head"], re.findall(r"\[([^\[\]]+)\]", brackets["brackets"])
     name = head
     if head in _PER_DOCUMENT_LANGUAGE:

@@ -61,6 +61,24 @@ def test_what_is_no_condition_is_refused_with_what_was_seen(text: str, part: str
     assert part in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "retrieval"),
+    [
+        ("knn:MRR<1", "knn"),
+        ("hybrid:MRR<1", "hybrid:rrf"),
+        ("hybrid:rrf:MRR<1", "hybrid:rrf"),
+        ("hybrid:native-minmax : MRR<1", "hybrid:native-minmax"),
+        ("Shop_v1.2:MRR<1", "Shop_v1.2"),
+        ("MRR<1", None),
+        ("mono-same:MRR<1", None),
+    ],
+)
+def test_a_condition_may_name_a_list(text: str, retrieval: str | None) -> None:
+    condition = parse_condition(text, lists=["Shop_v1.2"])
+    assert condition.retrieval == retrieval
+    assert condition.scenario == ("mono-same" if text.startswith("mono") else "multi")
+
+
 def test_the_gate_fails_where_a_condition_holds_and_looks_at_every_query_language(
     make_row: Any, make_result: Any
 ) -> None:

@@ -26,7 +26,8 @@ from haystack_crossalign.opensearch.connection.traffic import Exchange
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.hits import Hit
-from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval
+from haystack_crossalign.opensearch.live.hybrid import HybridRetrieval
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, KnnRetrieval
 from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 

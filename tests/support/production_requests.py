@@ -260,9 +260,9 @@ TEMPLATE_SOURCE = (
 )
 
 
-def prepare(server: Any, indexing: Any) -> None:
+def prepare(server: Any, indexing: Any, *, shards: int = 2) -> None:
     """Index, search pipelines and search template."""
-    indexing.create(server, INDEX, documents(), mapping(indexing))
+    indexing.create(server, INDEX, documents(), mapping(indexing), shards=shards)
     server.request("PUT", f"/_search/pipeline/{MIN_MAX}", min_max())
     server.request("PUT", f"/_search/pipeline/{RANKS}", reciprocal_ranks())
     server.request("PUT", f"/_scripts/{TEMPLATE}", {"script": {"lang": "mustache", "source": TEMPLATE_SOURCE}})

@@ -35,7 +35,39 @@ RunOrder = Annotated[
 ]
 Live = Annotated[
     str | None,
-    typer.Option("--live", metavar="knn,bm25,hybrid", help="With --index: the lists that users get. Default: knn."),
+    typer.Option(
+        "--live",
+        metavar="knn,bm25,hybrid",
+        help="With --index: the lists that users get. Default: knn. hybrid fuses both by ranks (hybrid:rrf); also "
+        "hybrid:minmax, and the server's own hybrid:native-rrf, hybrid:native-minmax.",
+    ),
+]
+LiveFields = Annotated[
+    str | None,
+    typer.Option(
+        "--live-fields",
+        metavar="NAMES",
+        help="With --live bm25 or hybrid: the fields searched, with boosts, e.g. 'title^2,body'. Default: all, or "
+        "--content-field.",
+    ),
+]
+RequestFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--request",
+        metavar="FILE",
+        help="With --index: the lists of your own search, a JSON body with {{query}}, {{vector}}, {{language}}, "
+        "{{size}}; or id and params of a search template. Repeatable.",
+    ),
+]
+RequestSize = Annotated[
+    int | None,
+    typer.Option(
+        "--request-size",
+        min=1,
+        metavar="N",
+        help="With --request: documents that production asks for. Default: the body's own size.",
+    ),
 ]
 PipelineFile = Annotated[
     Path | None,
@@ -91,6 +123,9 @@ class LiveFlags:
     """What an audit of an index alone can be asked."""
 
     live_lists: Live = None
+    live_fields: LiveFields = None
+    request: RequestFiles = None
+    request_size: RequestSize = None
     pipeline: PipelineFile = None
     id_field: IdField = None
     depth: live.Depth = None
@@ -104,6 +139,11 @@ class LiveFlags:
     accept_model: AcceptModel = False
     state: State = None
     resume: Resume = None
+
+    @property
+    def requests(self) -> list[Path]:
+        """The files of --request."""
+        return self.request or []
 
 
 @with_groups()
@@ -156,7 +196,7 @@ def audit(
             )
         asked.outputs.check(
             [queries, qrels, workbench, model.embedder, only_live.pipeline, place.config, only_live.state,
-             only_live.resume]
+             only_live.resume, *only_live.requests]
         )  # fmt: skip
         from haystack_crossalign.api.requests import IndexRequest
         from haystack_crossalign.cli.commands.audit_index import audit_live, read_lists
@@ -171,6 +211,9 @@ def audit(
             relevance_level=relevance_level,
             skip_invalid=skip_invalid,
             live=read_lists(only_live.live_lists, only_live.pipeline),
+            live_fields=opt.split_names(only_live.live_fields) or (),
+            requests=only_live.requests,
+            request_size=only_live.request_size,
             pipeline=only_live.pipeline,
             id_field=only_live.id_field,
             user_filter=None if only_live.filter_ is None else read_filter(only_live.filter_),
@@ -179,7 +222,7 @@ def audit(
             accept_model=only_live.accept_model,
             state=only_live.state,
             resume=only_live.resume,
-            measured=asked.measured(languages, pairs),
+            measured=asked.measured(languages, pairs, [file.stem for file in only_live.requests]),
             model=model,
         )
         index_request.check()

@@ -33,7 +33,7 @@ def audit_live(request: IndexRequest, asked: AuditFlags, *, dry_run: bool) -> No
     from haystack_crossalign.api.index import LiveAudit
     from haystack_crossalign.cli.shared.session import Session
 
-    session = Session(asked)
+    session = Session(asked, lists=request.retrievals)
     client = live.connect(request.settings)
     shown = len(client.notes)
     try:
@@ -46,15 +46,15 @@ def audit_live(request: IndexRequest, asked: AuditFlags, *, dry_run: bool) -> No
         client.close()
 
 
-def read_lists(names: str | None, pipeline: Path | None) -> tuple[str, ...]:
-    """The lists of --live, knn by default.
+def read_lists(names: str | None, pipeline: Path | None) -> tuple[str, ...] | None:
+    """The lists of --live, None where it is not given.
 
     :param names: of --live.
     :param pipeline: of --pipeline, whose lists take the place of these.
     :raises InputError: both are given.
     """
     if names is None:
-        return ("knn",)
+        return None
     if pipeline is not None:
         raise InputError("--live and --pipeline exclude each other", allowed="one of them")
     return split_names(names) or ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -250,9 +251,10 @@ class AuditFlags:
         """The files to write."""
         return Outputs(self.json_file, self.run, self.qrels_out, self.report, self.markdown, self.junit)
 
-    def conditions(self) -> list[Condition]:
+    def conditions(self, lists: Sequence[str] = ()) -> list[Condition]:
         """The conditions of --fail-on.
 
+        :param lists: names of lists that they may name.
         :raises InputError: for one that cannot be read, or an unknown choice of --ties.
         """
         if self.ties not in TIES:
@@ -261,13 +263,14 @@ class AuditFlags:
             return []
         from haystack_crossalign.audit.gate import parse_condition
 
-        return [parse_condition(text, ties=self.ties) for text in self.fail_on]
+        return [parse_condition(text, ties=self.ties, lists=lists) for text in self.fail_on]
 
-    def measured(self, languages: str | None, pairs: str | None) -> Measured:
+    def measured(self, languages: str | None, pairs: str | None, lists: Sequence[str] = ()) -> Measured:
         """What is measured, the gate's measures included.
 
         :param languages: of --languages.
         :param pairs: of --pairs.
+        :param lists: names of lists that conditions may name.
         :raises InputError: for a measure that is unknown, or none.
         """
         names = split_names(self.measures)
@@ -275,7 +278,7 @@ class AuditFlags:
             raise InputError(
                 "no measure", source="--measures", seen=self.measures, allowed="names such as Max@R, Complete@10"
             )
-        conditions = self.conditions()
+        conditions = self.conditions(lists)
         measured = Measured(
             scenarios=split_names(self.scenario) or (),
             languages=split_names(languages),

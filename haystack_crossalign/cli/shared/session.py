@@ -31,12 +31,13 @@ class Session:
     """One audit with its gate, its files and its table.
 
     :param asked: what the gate demands, and what is written.
+    :param lists: names of lists that conditions may name.
     :raises InputError: for a condition that cannot be read.
     """
 
-    def __init__(self, asked: AuditFlags) -> None:
+    def __init__(self, asked: AuditFlags, *, lists: Sequence[str] = ()) -> None:
         self.outputs = asked.outputs
-        self.conditions = asked.conditions()
+        self.conditions = asked.conditions(lists)
         self.quiet = asked.quiet
         self.stages = Stages(show=not asked.quiet)
         self._run_depth = asked.run_depth

@@ -1,4 +1,4 @@
-"""Result lists as a deployment returns them: nearest neighbours as the index is set up, BM25, and both fused.
+"""Result lists as a deployment returns them: nearest neighbours as the index is set up, and BM25.
 
 The requests are those of Haystack's retrievers for OpenSearch, so that the lists are what users see; only the stored
 documents are left out of the answers, and the searches go in bounded multi-searches to one point in time.
@@ -7,7 +7,6 @@ documents are left out of the answers, and the searches go in bounded multi-sear
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,15 +18,12 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries
 from haystack_crossalign.opensearch.live.hits import Hit, as_stored, checked_depth, read_hits, served_through
 
-_RRF = 61
-"""Constant of the fusion for places counted from 0: the 60 of Cormack et al. (2009) for those counted from 1."""
-
 
 class Retrieval(Protocol):
     """A way to get result lists.
 
-    `name` is ``knn``, ``bm25``, ``hybrid``, ``pipeline``, or that of a request; `needs_vectors` says whether `retrieve`
-    reads vectors.
+    `name` is one of `haystack_crossalign.audit.gate.LIVE_LISTS`, or that of a request; `needs_vectors` says whether
+    `retrieve` reads vectors.
     """
 
     @property
@@ -119,9 +115,9 @@ class KnnRetrieval:
                 "the queries need a vector each", field="vectors", seen=None if vectors is None else len(vectors)
             )
         asked = checked_queries(vectors, self._view.fields.vector)
-        return _search(
+        return search_lists(
             self._view,
-            lambda row: self._query(asked[row], depth),
+            lambda row: {"query": self.query(asked[row], depth)},
             len(asked),
             depth,
             target,
@@ -143,7 +139,12 @@ class KnnRetrieval:
             **served_through(self._view),
         }
 
-    def _query(self, vector: Sequence[float], depth: int) -> dict[str, Any]:
+    def query(self, vector: Sequence[float], depth: int) -> dict[str, Any]:
+        """The query for a vector's neighbours, among what the user's filter leaves.
+
+        :param vector: components, from `haystack_crossalign.opensearch.index.scoring.checked_queries`.
+        :param depth: neighbours that each shard looks for.
+        """
         field = self._view.fields.vector
         inner: dict[str, Any] = {"vector": list(vector), "k": depth, **self._search_kwargs}
         user_filter = self._view.user_filter
@@ -159,7 +160,8 @@ class Bm25Retrieval:
     """Keyword search, asked for as Haystack's ``OpenSearchBM25Retriever`` does.
 
     :param view: index, its fields and the user's filter.
-    :param content_field: the field to search; None searches all of them, which is what the retriever does.
+    :param fields: the fields to search, each with its boost where it has one (``title^2``); None searches all of them,
+        which is what the retriever does.
     :param fuzziness: edits between a word of the query and one of a document, as the retriever's option.
     :param all_terms_must_match: whether documents must hold all words, as the retriever's option.
     :param batch: queries in one request.
@@ -174,14 +176,14 @@ class Bm25Retrieval:
         self,
         view: IndexView,
         *,
-        content_field: str | None = None,
+        fields: Sequence[str] | None = None,
         fuzziness: int | str = 0,
         all_terms_must_match: bool = False,
         batch: int = 16,
         concurrent: int | None = None,
     ) -> None:
         self._view = view
-        self._content_field = content_field
+        self._fields = None if fields is None else list(fields)
         self._fuzziness = fuzziness
         self._operator = "AND" if all_terms_must_match else "OR"
         self._batch = batch
@@ -202,8 +204,14 @@ class Bm25Retrieval:
         :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
         """
         checked_depth(depth, self._view.fields.most_hits)
-        return _search(
-            self._view, lambda row: self._query(texts[row]), len(texts), depth, target, self._batch, self._concurrent
+        return search_lists(
+            self._view,
+            lambda row: {"query": self.query(texts[row])},
+            len(texts),
+            depth,
+            target,
+            self._batch,
+            self._concurrent,
         )
 
     def asked_depth(self, depth: int) -> int | None:
@@ -211,92 +219,26 @@ class Bm25Retrieval:
         return depth
 
     def provenance(self) -> dict[str, Any]:
-        """Name, field (None for all of them) and options."""
+        """Name, fields (None for all of them) and options."""
         return {
             "name": self.name,
-            "field": self._content_field,
+            "fields": self._fields,
             "fuzziness": self._fuzziness,
             "operator": self._operator,
             **served_through(self._view),
         }
 
-    def _query(self, text: str) -> dict[str, Any]:
+    def query(self, text: str) -> dict[str, Any]:
+        """The query for a text's words, among what the user's filter leaves."""
         match: dict[str, Any] = {
             "query": text,
             "fuzziness": self._fuzziness,
             "type": "most_fields",
             "operator": self._operator,
         }
-        if self._content_field is not None:
-            match["fields"] = [self._content_field]
+        if self._fields is not None:
+            match["fields"] = self._fields
         return _bool({"multi_match": match}, self._view.user_filter)
-
-
-class HybridRetrieval:
-    """Both lists fused as Haystack's ``DocumentJoiner`` does with ``reciprocal_rank_fusion``, and cut at the depth.
-
-    Each of the lists is asked for to the same depth. A fused list that is shorter has ended: so have both of its parts.
-
-    :param knn: nearest neighbours.
-    :param bm25: keyword search.
-    """
-
-    name = "hybrid"
-    needs_vectors = True
-    notes = ()
-
-    def __init__(self, knn: KnnRetrieval, bm25: Bm25Retrieval) -> None:
-        self._parts = (bm25, knn)
-
-    def retrieve(
-        self,
-        texts: Sequence[str],
-        vectors: NDArray[np.float32] | None,
-        depth: int,
-        target: str | PointInTime,
-        *,
-        languages: Sequence[str] = (),
-    ) -> list[list[Hit]]:
-        """Result lists, see `Retrieval.retrieve`.
-
-        :raises InputError: as from the two parts.
-        :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
-        """
-        parts = [part.retrieve(texts, vectors, depth, target, languages=languages) for part in self._parts]
-        return [fuse(lists)[:depth] for lists in zip(*parts, strict=True)]
-
-    def asked_depth(self, depth: int) -> int | None:
-        """The depth."""
-        return depth
-
-    def provenance(self) -> dict[str, Any]:
-        """Name, fusion, and the provenance of both parts."""
-        return {
-            "name": self.name,
-            "fusion": "reciprocal_rank_fusion",
-            "parts": [part.provenance() for part in self._parts],
-        }
-
-
-def fuse(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """Reciprocal rank fusion with equal weights, number for number that of Haystack's ``DocumentJoiner``.
-
-    A document's score is the mean over the L lists of 61 / (61 + i), with its place i in the list counted from 0 and 0
-    where the list lacks it: 1 for a document that leads all lists. Documents of equal score keep the order in which
-    the lists first name them. Source: Cormack, Clarke and Büttcher, SIGIR 2009.
-
-    :param lists: result lists of one query, best first.
-    """
-    scores: dict[str, float] = {}
-    hits: dict[str, Hit] = {}
-    # As written there, so that rounding makes the same ties.
-    weight = 1 / len(lists) if lists else 0.0
-    for hit_list in lists:
-        for place, hit in enumerate(hit_list):
-            scores[hit.id] = scores.get(hit.id, 0) + (weight * len(lists)) / (_RRF + place)
-            hits.setdefault(hit.id, hit)
-    fused = [replace(hit, score=scores[name] / (len(lists) / _RRF)) for name, hit in hits.items()]
-    return sorted(fused, key=lambda hit: hit.score, reverse=True)
 
 
 def _bool(must: Query, user_filter: Query | None) -> dict[str, Any]:
@@ -306,23 +248,32 @@ def _bool(must: Query, user_filter: Query | None) -> dict[str, Any]:
     return {"bool": clauses}
 
 
-def _search(
+def search_lists(
     view: IndexView,
-    query: Callable[[int], Query],
+    search: Callable[[int], Mapping[str, Any]],
     count: int,
     depth: int,
     target: str | PointInTime,
     batch: int,
     concurrent: int | None,
 ) -> list[list[Hit]]:
-    """The lists of `count` queries, `batch` of them in one request."""
+    """The lists of some queries, through the search pipelines that the index has.
+
+    :param view: index and its fields.
+    :param search: what decides on the list of a query, by its number: the query, and what else the body says.
+    :param count: number of queries.
+    :param depth: documents in each list.
+    :param target: index or alias, or a point in time of it.
+    :param batch: queries in one request.
+    :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
+    """
     # A processor may read the stored documents, or fail without the number of hits. Haystack's retrievers ask for both.
     wanted: dict[str, Any] = {"track_total_hits": False, **view.hit_fields()}
     if view.fields.search_pipelines:
         wanted = {**view.hit_fields(), "_source": {"excludes": [view.fields.vector.name]}}
     lists: list[list[Hit]] = []
     for start in range(0, count, batch):
-        bodies = [{"size": depth, "query": query(row), **wanted} for row in range(start, min(start + batch, count))]
+        bodies = [{"size": depth, **search(row), **wanted} for row in range(start, min(start + batch, count))]
         answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True)
         lists += [read_hits(view, answer) for answer in answers]
     return as_stored(view, lists, target, batch * depth) if view.fields.search_pipelines else lists

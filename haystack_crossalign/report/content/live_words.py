@@ -15,13 +15,24 @@ KINDS = {
 }
 """Kinds of queries."""
 
-SERVED = {"knn": "nearest-neighbour list", "bm25": "BM25 list", "hybrid": "hybrid list", "pipeline": "pipeline's list"}
+SERVED = {
+    "knn": "nearest-neighbour list",
+    "bm25": "BM25 list",
+    "hybrid:rrf": "hybrid list (RRF)",
+    "hybrid:minmax": "hybrid list (min-max)",
+    "hybrid:native-rrf": "server's hybrid list (RRF)",
+    "hybrid:native-minmax": "server's hybrid list (min-max)",
+    "pipeline": "pipeline's list",
+}
 """Live lists, in sentences."""
 
 LISTS = {
     "knn": "nearest neighbours",
     "bm25": "BM25",
-    "hybrid": "hybrid",
+    "hybrid:rrf": "hybrid (RRF)",
+    "hybrid:minmax": "hybrid (min-max)",
+    "hybrid:native-rrf": "server's hybrid (RRF)",
+    "hybrid:native-minmax": "server's hybrid (min-max)",
     "pipeline": "pipeline",
 }
 """Live lists by the name of their retrieval."""

@@ -54,7 +54,7 @@ def test_one_command_writes_exact_and_live_side_by_side(audit: Any, tmp_path: Pa
         assert words in files[1].read_text()
         assert words in files[2].read_text()
     result = json.loads(files[0].read_text())
-    assert [row.get("retrieval") for row in result["rows"][:4]] == [None, "knn", "bm25", "hybrid"]
+    assert [row.get("retrieval") for row in result["rows"][:4]] == [None, "knn", "bm25", "hybrid:rrf"]
     assert files[3].read_text().count("<testcase") == 4
     assert files[4].read_text().splitlines()[0] == "q0-ar 0 ar-0 1"
     times = json.loads((tmp_path / "a.times.json").read_text())

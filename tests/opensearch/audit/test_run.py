@@ -19,7 +19,8 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
-from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval
+from haystack_crossalign.opensearch.live.hybrid import HybridRetrieval
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, KnnRetrieval
 
 INDEX = "audit-whole"
 
@@ -112,11 +113,11 @@ def test_all_lists_have_rows_of_their_own(opensearch: Any, index: str, queries: 
         return [knn, bm25, HybridRetrieval(knn, bm25)]
 
     result = run_audit(opensearch.url, index, queries, retrievals=lists).result
-    assert [row.get("retrieval") for row in result.rows[:4]] == [None, "knn", "bm25", "hybrid"]
-    assert [one["name"] for one in result.live["retrievals"]] == ["knn", "bm25", "hybrid"]
+    assert [row.get("retrieval") for row in result.rows[:4]] == [None, "knn", "bm25", "hybrid:rrf"]
+    assert [one["name"] for one in result.live["retrievals"]] == ["knn", "bm25", "hybrid:rrf"]
     by_name = {row["retrieval"]: row["recall"]["value"] for row in result.rows[1:4]}
     assert by_name["knn"] == 1.0 > by_name["bm25"]
-    assert {one["retrieval"] for one in result.live["parallel"]} == {None, "knn", "bm25", "hybrid"}
+    assert {one["retrieval"] for one in result.live["parallel"]} == {None, "knn", "bm25", "hybrid:rrf"}
 
 
 def test_the_result_holds_the_state_of_the_index_and_keeps_to_the_schema(whole: AuditResult) -> None:

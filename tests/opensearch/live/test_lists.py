@@ -17,7 +17,8 @@ from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.hits import Hit
-from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, HybridRetrieval, KnnRetrieval, fuse
+from haystack_crossalign.opensearch.live.hybrid import HybridRetrieval, fuse
+from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, KnnRetrieval
 
 DIMENSION = 8
 DOCUMENTS = 150
@@ -144,7 +145,7 @@ def test_keyword_lists_are_those_of_haystacks_retriever(
 
 def test_keyword_search_can_be_kept_to_the_content(client: ReadOnlyClient, index: str) -> None:
     everywhere = Bm25Retrieval(view_of(client)).retrieve(["ar"], None, 5, index)
-    content = Bm25Retrieval(view_of(client), content_field="content").retrieve(["ar", "river"], None, 5, index)
+    content = Bm25Retrieval(view_of(client), fields=["content"]).retrieve(["ar", "river"], None, 5, index)
     assert [hit.language for hit in everywhere[0]] == ["ar"] * 5
     assert [len(row) for row in content] == [0, 5]
 
@@ -233,12 +234,12 @@ def test_what_cannot_be_asked_for_is_refused(client: ReadOnlyClient, index: str,
 def test_provenance_tells_what_was_asked(client: ReadOnlyClient) -> None:
     view = view_of(client)
     knn = KnnRetrieval(view, search_kwargs={"method_parameters": {"ef_search": 64}})
-    hybrid = HybridRetrieval(knn, Bm25Retrieval(view, content_field="content", all_terms_must_match=True))
+    hybrid = HybridRetrieval(knn, Bm25Retrieval(view, fields=["content"], all_terms_must_match=True))
     assert hybrid.provenance() == {
-        "name": "hybrid",
+        "name": "hybrid:rrf",
         "fusion": "reciprocal_rank_fusion",
         "parts": [
-            {"name": "bm25", "field": "content", "fuzziness": 0, "operator": "AND"},
+            {"name": "bm25", "fields": ["content"], "fuzziness": 0, "operator": "AND"},
             {
                 "name": "knn",
                 "field": "embedding",

@@ -1,0 +1,189 @@
+"""What `--request` costs the client, against the same bodies sent by a plain multi-search of opensearch-py.
+
+    python benchmarks/speed/own_requests.py --output benchmarks/results/own_requests.md
+
+Both send the same searches, in multi-searches of the same number, in a point in time, to a server of their own. The
+plain way has its bodies ready as Python dictionaries and parses the answers; `--request` fills them from the file's
+placeholders, checks that the answers are whole, and reads the hits with language and group.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from opensearchpy import OpenSearch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tools"))
+from opensearch_server import OpenSearchServer
+
+from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.index.fields import read_fields
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.requests.file import read_request
+from haystack_crossalign.opensearch.requests.retrieval import RequestRetrieval
+
+DIMENSION = 384
+INDEX = "bench-requests"
+LANGUAGES = ["ar", "de", "el", "en", "es", "hi", "ru", "zh"]
+BATCH = 16
+MARKER = "<!-- measured -->"
+WAYS = ("by_request", "by_plain")
+WORDS = [f"word{number}" for number in range(400)]
+FUSED = {"phase_results_processors": [{"score-ranker-processor": {"combination": {"technique": "rrf"}}}]}
+
+
+def words(text: Any) -> dict[str, Any]:
+    return {"multi_match": {"query": text, "fields": ["title^2", "body"]}}
+
+
+def nearest(vector: Any, k: Any) -> dict[str, Any]:
+    return {"knn": {"embedding": {"vector": vector, "k": k}}}
+
+
+def bodies(text: Any, vector: Any, size: int) -> dict[str, dict[str, Any]]:
+    """The searches, with values or with placeholders for them."""
+    return {
+        "words": {"query": words(text), "size": size},
+        "neighbours": {"query": nearest(vector, size), "size": size},
+        "hybrid": {
+            "query": {"hybrid": {"queries": [words(text), nearest(vector, size)]}},
+            "search_pipeline": FUSED,
+            "size": size,
+        },
+    }
+
+
+def load(server: OpenSearchServer, documents: int) -> None:
+    rng = np.random.default_rng(0)
+    method = {"name": "hnsw", "engine": "lucene", "space_type": "cosinesimil"}
+    fields: dict[str, Any] = {name: {"type": "keyword"} for name in ("language", "parallel_id")}
+    fields |= {name: {"type": "text"} for name in ("title", "body")}
+    fields["embedding"] = {"type": "knn_vector", "dimension": DIMENSION, "method": method}
+    settings = {"index.knn": True, "number_of_shards": 1, "number_of_replicas": 0}
+    server.request("PUT", f"/{INDEX}", {"settings": settings, "mappings": {"properties": fields}})
+    for start in range(0, documents, 500):
+        lines: list[dict[str, Any]] = []
+        for number in range(start, min(start + 500, documents)):
+            document = {
+                "title": " ".join(rng.choice(WORDS, size=5)),
+                "body": " ".join(rng.choice(WORDS, size=60)),
+                "language": LANGUAGES[number % len(LANGUAGES)],
+                "parallel_id": f"g{number // len(LANGUAGES)}",
+                "embedding": [float(str(x)) for x in rng.normal(size=DIMENSION).astype(np.float32)],
+            }
+            lines += [{"index": {"_id": f"d{number:05}"}}, document]
+        answer: Any = server.request("POST", f"/{INDEX}/_bulk", lines)
+        if answer["errors"]:
+            raise SystemExit(f"the server refused a document: {answer['items'][0]}")
+    server.request("POST", f"/{INDEX}/_refresh")
+
+
+def plain(client: OpenSearch, ready: list[dict[str, Any]], frozen: PointInTime) -> list[list[str]]:
+    """The same searches as a script would send them."""
+    found: list[list[str]] = []
+    for start in range(0, len(ready), BATCH):
+        lines: list[dict[str, Any]] = []
+        for body in ready[start : start + BATCH]:
+            lines += [{}, {**body, "pit": {"id": frozen.identifier, "keep_alive": frozen.keep_alive}}]
+        answer = client.msearch(body=lines)
+        found += [[hit["_id"] for hit in one["hits"]["hits"]] for one in answer["responses"]]
+    return found
+
+
+def spent(action: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Processor seconds and wall seconds of this process, and what the action gives."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = action()
+    return time.process_time() - cpu, time.perf_counter() - wall, result
+
+
+def compare(server: OpenSearchServer, options: argparse.Namespace, size: int, folder: Path) -> list[tuple[str, ...]]:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(options.queries, DIMENSION)).astype(np.float32)
+    texts = [" ".join(rng.choice(WORDS, size=4)) for _ in range(options.queries)]
+    own = ReadOnlyClient(server.url, request_cache=False, timeout=600)
+    other = OpenSearch(hosts=[server.url], timeout=600)
+    fields = read_fields(own, INDEX, vector="embedding", language="language", group="parallel_id")
+    view = IndexView(own, INDEX, fields)
+    rows = []
+    with own.point_in_time(INDEX) as frozen:
+        for name, content in bodies("{{query}}", "{{vector}}", size).items():
+            path = folder / f"{name}.json"
+            path.write_text(json.dumps(content), encoding="utf-8")
+            retrieval = RequestRetrieval(view, read_request(path), batch=BATCH)
+            ready = [
+                {**bodies(text, [float(str(x)) for x in vector], size)[name], **view.hit_fields()}
+                for text, vector in zip(texts, vectors, strict=True)
+            ]
+            ratios, costs = [], []
+            part = options.queries // options.rounds
+            for number in range(options.rounds + 1):
+                first = max(number - 1, 0) * part
+                some = slice(first, first + part)
+
+                def by_request(some: slice = some, retrieval: RequestRetrieval = retrieval) -> list[list[str]]:
+                    lists = retrieval.retrieve(texts[some], vectors[some], size, frozen)
+                    return [[hit.id for hit in hits] for hits in lists]
+
+                def by_plain(some: slice = some, ready: list[dict[str, Any]] = ready) -> list[list[str]]:
+                    return plain(other, ready[some], frozen)
+
+                order = [by_request, by_plain] if number % 2 else [by_plain, by_request]
+                taken = {action.__name__: spent(action) for action in order}
+                if taken["by_request"][2] != taken["by_plain"][2]:
+                    raise SystemExit(f"{name}: the lists differ")
+                if number:  # the first round warms both and the server
+                    ratios.append(taken["by_request"][0] / taken["by_plain"][0])
+                    costs.append([taken[way][place] / part * 1e3 for way in WAYS for place in (0, 1)])
+            middle = np.median(np.array(costs), axis=0)
+            rows.append((name, str(size), *(f"{value:.2f}" for value in middle), f"{statistics.median(ratios):.2f}"))
+            print(rows[-1], flush=True)
+    own.close()
+    other.close()
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--version", default="3.6.0")
+    parser.add_argument("--documents", type=int, default=4000)
+    parser.add_argument("--queries", type=int, default=640)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--output", type=Path, help="Markdown file whose measured part is replaced")
+    options = parser.parse_args()
+    with OpenSearchServer(options.version) as server, tempfile.TemporaryDirectory() as folder:
+        load(server, options.documents)
+        rows = [row for size in (10, 100) for row in compare(server, options, size, Path(folder))]
+    head = ["search", "size", "`--request` client processor ms", "wall ms", "plain client processor ms", "wall ms",
+            "ratio of client processor"]  # fmt: skip
+    lines = [
+        f"{options.documents:,} documents x {DIMENSION}, {options.queries} queries in {options.rounds} rounds, {BATCH} "
+        f"in a request; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, OpenSearch "
+        f"{options.version}, opensearch-py {version('opensearch-py')}; load average at the end "
+        f"{os.getloadavg()[0]:.1f}",
+        "",
+        "| " + " | ".join(head) + " |",
+        "|---" + "|--:" * (len(head) - 1) + "|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if options.output is not None:
+        before = options.output.read_text(encoding="utf-8") if options.output.is_file() else MARKER
+        options.output.write_text(f"{before.split(MARKER)[0]}{MARKER}\n\n{text}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
