@@ -65,7 +65,7 @@ def test_python_and_command_line_give_the_same_result(opensearch: Any, indexing:
     assert stages == {"Auditing"}
     # Four pools of rows: exact and three lists, of the two languages together and of each alone.
     assert len(result.rows) == 4 * (2 + 2)
-    assert {row.get("retrieval") for row in result.rows} == {None, "knn", "bm25", "hybrid"}
+    assert {row.get("retrieval") for row in result.rows} == {None, "knn", "bm25", "hybrid:rrf"}
     assert result.live is not None
     assert result.live["index"] == INDEX
     table = result.to_dataframe()
