@@ -32,6 +32,7 @@ from haystack_crossalign.opensearch.requests.file import read_requests
 from haystack_crossalign.opensearch.requests.retrieval import RequestRetrieval
 
 _PROBES = 200
+_OF_NEIGHBORS = ("knn", "hybrid")
 
 
 def audit_index(request: IndexRequest, *, progress: Progress | None = None) -> AuditResult:
@@ -182,7 +183,19 @@ class LiveAudit:
             "hybrid:native-rrf": lambda: NativeHybridRetrieval(view, knn, bm25, "rrf", **limits),
             "hybrid:native-minmax": lambda: NativeHybridRetrieval(view, knn, bm25, "minmax", **limits),
         }
-        return [*(made[name]() for name in request.lists), *own]
+        return [*(made[name]() for name in self._possible(view)), *own]
+
+    def _possible(self, view: IndexView) -> list[str]:
+        """The lists that the index can be asked for; a remark tells those that it cannot."""
+        names = list(self.request.lists)
+        possible = [name for name in names if view.fields.has_neighbors or not name.startswith(_OF_NEIGHBORS)]
+        if lacking := [name for name in names if name not in possible]:
+            remark = (
+                f"the index cannot be asked for nearest neighbors (index.knn is not true), so that there is no list "
+                f"{', '.join(lacking)}"
+            )
+            self._remarks += [remark] if remark not in self._remarks else []
+        return possible
 
     def _searched_fields(self) -> Sequence[str] | None:
         """The fields of the keyword search; None for all."""

@@ -18,7 +18,7 @@ from haystack_crossalign.data.reading_log import Omission
 from haystack_crossalign.ranks.ties import TIE_SEED
 
 if TYPE_CHECKING:
-    from haystack_crossalign.audit.similarity import RankedBy
+    from haystack_crossalign.audit.similarity import RankedBy, RankedByIndex
 
 _PACKAGES = (
     "haystack-ai",
@@ -40,7 +40,7 @@ def build_provenance(
     model: Mapping[str, Any] | None,
     options: Mapping[str, Any],
     seed: int,
-    ranked_by: RankedBy | None = None,
+    ranked_by: RankedBy | RankedByIndex | None = None,
 ) -> dict[str, Any]:
     """Everything needed to repeat an audit, as a JSON-ready mapping; the same on every run on one machine.
 

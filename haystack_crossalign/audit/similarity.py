@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity, parse_similarity
+from haystack_crossalign.ranks.similarity import IndexSimilarity
 
-Origin = Literal["model", "option", "store", "index", "default"]
+Origin = Literal["model", "option", "store", "default"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class RankedBy:
 
     :param similarity: what scores are.
     :param origin: ``model``: the embedding model names it; ``option``: the user; ``store``: the document store of a
-        pipeline; ``index``: the vector field of an index; ``default``: nothing does.
+        pipeline; ``default``: nothing does.
     :param own: what the model says where something else decides.
     """
 
@@ -28,6 +29,23 @@ class RankedBy:
     def to_dict(self) -> dict[str, Any]:
         """As it stands in the provenance of a result."""
         data: dict[str, Any] = {"name": self.similarity, "from": self.origin}
+        return data if self.own is None else {**data, "own": self.own}
+
+
+@dataclass(frozen=True)
+class RankedByIndex:
+    """What the vector field of an index ranks by.
+
+    :param similarity: that of the field's space.
+    :param own: what the model says where that is something else.
+    """
+
+    similarity: IndexSimilarity
+    own: Similarity | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in the provenance of a result."""
+        data: dict[str, Any] = {"name": self.similarity, "from": "index"}
         return data if self.own is None else {**data, "own": self.own}
 
 
@@ -45,14 +63,14 @@ def settle_similarity(model: Mapping[str, Any] | None, chosen: Similarity | None
     return RankedBy(own, "store" if model is not None and model.get("similarity_from") == "store" else "model")
 
 
-def of_index(similarity: Similarity, model: Mapping[str, Any] | None) -> RankedBy:
+def of_index(similarity: IndexSimilarity, model: Mapping[str, Any] | None) -> RankedByIndex:
     """What an index ranks by, whatever the model says.
 
     :param similarity: that of its vector field.
     :param model: what the embedder of the queries says of itself; None where they came with vectors.
     """
     own = _own(model)
-    return RankedBy(similarity, "index", own if own != similarity else None)
+    return RankedByIndex(similarity, own if own != similarity else None)
 
 
 def _own(model: Mapping[str, Any] | None) -> Similarity | None:

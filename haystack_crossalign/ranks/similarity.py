@@ -13,11 +13,17 @@ the negative of the length of their difference, and of the sum of its magnitudes
 
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 
-_WORDS: dict[Similarity, str] = {
+IndexSimilarity = Similarity | Literal["chebyshev", "hamming"]
+"""What an index may rank by besides. chebyshev: the negative of the largest magnitude of a component of the difference.
+hamming: the negative of the number of bits that differ."""
+
+_WORDS: dict[str, str] = {
     "cosine": "cosine similarity",
     "dot": "dot product",
     "euclidean": "Euclidean distance",
     "manhattan": "Manhattan distance",
+    "chebyshev": "Chebyshev distance",
+    "hamming": "Hamming distance",
 }
 
 DEFAULT_SIMILARITY: Similarity = "cosine"
@@ -40,4 +46,4 @@ def parse_similarity(name: str, *, source: str | Path | None = None, field: str 
 
 def similarity_words(name: str) -> str:
     """A similarity in words, for readers."""
-    return _WORDS[parse_similarity(name)]
+    return _WORDS.get(name) or _WORDS[parse_similarity(name)]

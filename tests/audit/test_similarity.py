@@ -15,7 +15,7 @@ from haystack_crossalign.audit.compare import compare_results
 from haystack_crossalign.audit.result import audit_schema
 from haystack_crossalign.audit.run import embed_collection, top_documents
 from haystack_crossalign.audit.scenarios import Scenario
-from haystack_crossalign.audit.similarity import RankedBy, of_index, settle_similarity
+from haystack_crossalign.audit.similarity import RankedBy, RankedByIndex, of_index, settle_similarity
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.encoder import Encoder
@@ -134,16 +134,20 @@ def test_who_says_what_is_ranked_by(model, chosen, expected, sentence) -> None:
 
 
 def test_an_index_decides_by_its_field_and_says_what_the_model_would() -> None:
-    assert of_index("euclidean", None) == RankedBy("euclidean", "index")
-    assert of_index("cosine", {"similarity": "cosine"}) == RankedBy("cosine", "index")
+    assert of_index("euclidean", None) == RankedByIndex("euclidean")
+    assert of_index("cosine", {"similarity": "cosine"}) == RankedByIndex("cosine")
     other = of_index("cosine", {"similarity": "dot"})
-    assert other == RankedBy("cosine", "index", "dot")
+    assert other == RankedByIndex("cosine", "dot")
     text = "Ranked by cosine similarity, as the vector field of the index does"
     assert (
         similarity_note({"similarity": other.to_dict(), "model": {}}) == f"{text}; the model itself says dot product."
     )
     # Of unit length both give one order: nothing to remark.
     assert similarity_note({"similarity": other.to_dict(), "model": {"normalized": True}}) == f"{text}."
+    bits = of_index("hamming", {"similarity": "dot"})
+    assert "Ranked by Hamming distance" in similarity_note(
+        {"similarity": bits.to_dict(), "model": {"normalized": True}}
+    )
     assert similarity_note({}) == ""
 
 

@@ -57,7 +57,7 @@ def examine_documents(client: ReadOnlyClient, index: str, fields: Fields) -> Ite
 
 def _exact_score(view: IndexView) -> Finding:
     """Score one document, not all: a doctor must not load the cluster."""
-    unit = [1.0] + [0.0] * (view.fields.vector.dimension - 1)
+    unit = [1.0] + [0.0] * (view.fields.vector.numbers - 1)
     first = {"size": 1, "track_total_hits": False, "_source": False, "query": view.scoring.pool()}
     try:
         hits = view.client.search(first, view.target)["hits"]["hits"]

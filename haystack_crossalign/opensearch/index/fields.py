@@ -10,17 +10,28 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.search_pipelines import default_pipelines
 from haystack_crossalign.ranks import Similarity
+from haystack_crossalign.ranks.similarity import IndexSimilarity
 
 MOST_HITS = 10_000
 """Hits of one answer; servers refuse more unless an index allows it."""
 
 _WINDOW = "index.max_result_window"
-SPACES: dict[str, Similarity] = {"cosinesimil": "cosine", "innerproduct": "dot", "l2": "euclidean"}
-"""Spaces whose documents can be scored exactly, and the similarity that orders documents as each does."""
+SPACES: dict[str, Similarity] = {
+    "cosinesimil": "cosine",
+    "innerproduct": "dot",
+    "l2": "euclidean",
+    "l1": "manhattan",
+}
+"""Spaces of Haystack's document store, and the similarity that orders documents as each does."""
 
-EXACT_SPACES = tuple(SPACES)
+_EXACT: dict[str, IndexSimilarity] = {**SPACES, "linf": "chebyshev"}
+_EXACT_BITS: dict[str, IndexSimilarity] = {"hamming": "hamming"}
+_EXACT_SPACES = {"float": _EXACT, "byte": _EXACT, "binary": _EXACT_BITS}
+"""Spaces whose documents can be scored exactly, by data type."""
+
+_DEFAULT_SPACES = {"binary": "hamming"}
 _DEFAULT_SPACE = "l2"
-_DATA_TYPES = ("float", "byte")
+_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -28,9 +39,9 @@ class VectorField:
     """A vector field whose documents can all be scored exactly.
 
     :param name: full path.
-    :param dimension: number of components.
-    :param space_type: the space the field was made for, one of `EXACT_SPACES`.
-    :param data_type: ``float`` or ``byte``.
+    :param dimension: number of components; of a binary field, of bits.
+    :param space_type: the space the field was made for.
+    :param data_type: ``float``, ``byte`` or ``binary``.
     :param nested_path: the nested object that holds it, or None; a document then scores as its best nested one.
     """
 
@@ -41,9 +52,14 @@ class VectorField:
     nested_path: str | None
 
     @property
-    def similarity(self) -> Similarity:
+    def similarity(self) -> IndexSimilarity:
         """What the space orders documents by."""
-        return SPACES[self.space_type]
+        return _EXACT_SPACES[self.data_type][self.space_type]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a vector is written as: eight bits make one."""
+        return self.dimension // _BITS if self.data_type == "binary" else self.dimension
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,7 @@ class Fields:
     :param indices: names of the real indices.
     :param search_pipelines: default search pipeline of each index that has one: what users get passes through it.
     :param most_hits: hits that one answer may hold.
+    :param has_neighbors: whether the index can be asked for nearest neighbors of a vector (``index.knn``).
     """
 
     vector: VectorField
@@ -64,6 +81,7 @@ class Fields:
     indices: tuple[str, ...]
     search_pipelines: Mapping[str, str] = field(default_factory=dict)
     most_hits: int = MOST_HITS
+    has_neighbors: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,7 @@ def read_fields(
     vectors = {}
     for name, mapping in sorted(mappings.items()):
         fields = dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
-        default_space = settings[name]["settings"].get("index.knn.space_type", _DEFAULT_SPACE)
+        default_space = settings[name]["settings"].get("index.knn.space_type")
         vectors[name] = _vector_field(fields, vector, name, default_space)
         for countable in (language, group):
             if countable is not None:
@@ -112,7 +130,15 @@ def read_fields(
                 field=vector,
                 seen=(first[1], other),
             )
-    return Fields(first[1], language, group, tuple(vectors), default_pipelines(settings), _most_hits(settings))
+    return Fields(
+        first[1],
+        language,
+        group,
+        tuple(vectors),
+        default_pipelines(settings),
+        _most_hits(settings),
+        all(str(one["settings"].get("index.knn")) == "true" for one in settings.values()),
+    )
 
 
 def _most_hits(settings: Mapping[str, Any]) -> int:
@@ -120,7 +146,7 @@ def _most_hits(settings: Mapping[str, Any]) -> int:
     return min([MOST_HITS, *(int(one["settings"].get(_WINDOW, MOST_HITS)) for one in settings.values())])
 
 
-def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, default_space: str) -> VectorField:
+def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, default_space: str | None) -> VectorField:
     field = fields.get(name)
     if field is None:
         known = sorted(key for key, value in fields.items() if value.definition.get("type") == "knn_vector")
@@ -147,8 +173,10 @@ def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, defa
             seen=definition["model_id"],
         )
     data_type = str(definition.get("data_type", "float")).lower()
-    space = str(definition.get("method", {}).get("space_type") or definition.get("space_type") or default_space)
-    for seen, allowed, what in ((data_type, _DATA_TYPES, "data type"), (space, EXACT_SPACES, "space type")):
+    own = definition.get("method", {}).get("space_type") or definition.get("space_type")
+    space = str(own or _DEFAULT_SPACES.get(data_type) or default_space or _DEFAULT_SPACE)
+    spaces = _EXACT_SPACES.get(data_type, {})
+    for seen, allowed, what in ((data_type, _EXACT_SPACES, "data type"), (space, spaces, "space type")):
         if seen not in allowed:
             raise InputError(
                 f"cannot be scored exactly: its {what} is not supported",

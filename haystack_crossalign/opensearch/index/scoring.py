@@ -100,18 +100,19 @@ class QueryVectors(Sequence[list[float]]):
 def checked_queries(queries: ArrayLike, field: VectorField) -> QueryVectors:
     """Vectors that the field can be asked for.
 
-    :param queries: float [Q, dimension]; whole numbers -128..127 for a byte field.
+    :param queries: float [Q, dimension]; whole numbers -128..127 for a byte field, [Q, dimension / 8] of them for a
+        binary one.
     :param field: the field they are compared with.
     :raises InputError: wrong dimension, values that are no numbers, a zero vector where cosine is asked for, or values
-        that a byte field cannot hold.
+        that a byte or binary field cannot hold.
     """
     vectors = np.asarray(queries, dtype=np.float32)
-    if vectors.ndim != 2 or vectors.shape[1] != field.dimension:
+    if vectors.ndim != 2 or vectors.shape[1] != field.numbers:
         raise InputError(
             "the query vectors do not fit the field",
             field=field.name,
             seen=vectors.shape,
-            allowed=f"{field.dimension} components each",
+            allowed=f"{field.numbers} components each" + (" of eight bits" if field.data_type == "binary" else ""),
         )
     if not np.isfinite(vectors).all():
         row = int(np.argwhere(~np.isfinite(vectors))[0][0])
@@ -120,7 +121,7 @@ def checked_queries(queries: ArrayLike, field: VectorField) -> QueryVectors:
         raise InputError(
             "a query vector is zero and has no direction", field=field.name, seen=f"query {int(zero.argmax())}"
         )
-    if field.data_type == "byte" and (vectors != np.clip(np.rint(vectors), -128, 127)).any():
+    if field.data_type != "float" and (vectors != np.clip(np.rint(vectors), -128, 127)).any():
         raise InputError("the field holds bytes", field=field.name, allowed="whole numbers from -128 to 127")
     return QueryVectors(vectors)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 META_KEY = "crossalign"
 """The key of the mapping's ``_meta`` that is ours; all others belong to somebody else."""
 
+_BITS = "the field holds bits, which no model here makes: the queries have to bring their vectors (embedding)"
+
 
 @dataclass(frozen=True)
 class ModelCheck:
@@ -126,6 +128,8 @@ def check_index_model(
     :param title_field: field whose value may stand before the text.
     :raises CrossAlignError: the index cannot be read.
     """
+    if view.fields.vector.data_type == "binary":
+        return ModelCheck(False, (_BITS,))
     named = read_index_model(client, target if isinstance(target, str) else ",".join(view.fields.indices))
     used = describe_model(encoder)
     dimension = used.get("dimension")

@@ -102,6 +102,9 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
     return groups
 
 
+_ALIKE_AT_UNIT_LENGTH = {"cosine", "dot", "euclidean"}
+
+
 def similarity_note(provenance: Mapping[str, Any]) -> str:
     """What documents were ranked by and who says so, in one sentence. Empty where lists alone were audited."""
     ranked_by = provenance.get("similarity")
@@ -116,8 +119,8 @@ def similarity_note(provenance: Mapping[str, Any]) -> str:
     }[ranked_by["from"]]
     text = f"Ranked by {similarity_words(ranked_by['name'])}, {origin}"
     own = ranked_by.get("own")
-    alike = (provenance.get("model") or {}).get("normalized") and "manhattan" not in (own, ranked_by["name"])
-    if own is None or alike:  # unit lengths: all but Manhattan give one order
+    unit = (provenance.get("model") or {}).get("normalized")
+    if own is None or (unit and {own, ranked_by["name"]} <= _ALIKE_AT_UNIT_LENGTH):
         return f"{text}."
     return f"{text}; the model itself says {similarity_words(own)}."
 

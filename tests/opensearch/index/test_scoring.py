@@ -41,6 +41,8 @@ def test_vectors_become_numbers_only_when_they_are_asked_for() -> None:
         (np.full((2, 64), np.nan), COSINE, "no numbers"),
         (np.eye(3, 64) * [[1], [1], [0]], COSINE, "'query 2'"),
         (np.full((1, 64), 0.5), VectorField("v", 64, "l2", "byte", None), "whole numbers from -128 to 127"),
+        (np.full((1, 3), 200), VectorField("v", 24, "hamming", "binary", None), "whole numbers from -128 to 127"),
+        (np.ones((1, 24)), VectorField("v", 24, "hamming", "binary", None), "3 components each of eight bits"),
     ],
 )
 def test_vectors_that_the_field_cannot_be_asked_with_are_refused(
