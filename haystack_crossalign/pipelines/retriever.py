@@ -20,11 +20,12 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, MissingPermissionError, explain, is_busy
 from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
-from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
+from haystack_crossalign.opensearch.connection.read_only import ID_IN_INDEX, WriteRefusedError
 from haystack_crossalign.opensearch.connection.traffic import Traffic
 from haystack_crossalign.opensearch.index.groups import members_by_id
-from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.live.hits import Hit, checked_depth
+from haystack_crossalign.pipelines.custom_queries import check_custom_queries
 from haystack_crossalign.pipelines.documents import comparison_value
 from haystack_crossalign.pipelines.file import PipelineFile, load_pipeline, read_pipeline_file
 from haystack_crossalign.pipelines.guard import guarded_mapping, hold_to_reading, refuse_named_writers
@@ -125,6 +126,7 @@ class QueryPipeline:
         )
         pipeline = load_pipeline(file, data)
         notes = hold_to_reading(pipeline, file.path)
+        check_custom_queries(pipeline, file.path)
         return cls(
             pipeline,
             cut_to_documents(pipeline, file.path),
@@ -257,7 +259,8 @@ class QueryPipeline:
         return ExternalError(f"{where} failed: {_one_line(error.__cause__ or error)}")
 
     def _hit(self, document: Document) -> Hit:
-        name: Any = document.id
+        # Stores of OpenSearch tell the id in the index itself, whatever the stored document says of its own.
+        name: Any = document.meta.get(ID_IN_INDEX, document.id)
         if self._id_of is not None:
             name = self._id_of(document)
             if name is None:
@@ -273,6 +276,9 @@ class QueryPipeline:
 
     def _tag(self, document: Document) -> str:
         value = self._language_of(document)
+        if isinstance(value, list):
+            different = list(dict.fromkeys(value))
+            value = MULTIPLE if len(different) > 1 else different[0] if different else None
         if is_missing_language(value) or value == UNDETERMINED:
             return UNDETERMINED
         if self._view is not None:

@@ -19,8 +19,15 @@ from haystack_crossalign.opensearch.connection.connect import open_client
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.settings import LiveSettings, read_settings
 from haystack_crossalign.opensearch.index.fields import read_fields
-from haystack_crossalign.opensearch.index.groups import Member, group_members, parallel_groups, stored_text
-from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.groups import (
+    Member,
+    group_members,
+    parallel_groups,
+    read_stored,
+    stored_request,
+    stored_text,
+)
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.repair.texts import RepairTexts
 from haystack_crossalign.retrain.config import IndexSource
 
@@ -90,17 +97,17 @@ def _stored(settings: LiveSettings) -> list[str]:
 def _parallel_members(view: IndexView, settings: LiveSettings, limit: int, seed: int) -> Iterator[Member]:
     found = group_members(view, islice(parallel_groups(view, seed=seed), limit), stored=_stored(settings))
     for name in sorted(found):
-        yield from found[name]
+        yield from (one for one in found[name] if one.language != MULTIPLE)
 
 
 def _all_members(view: IndexView, frozen: PointInTime, settings: LiveSettings, limit: int) -> Iterator[Member]:
     counts: Counter[str] = Counter()
-    languages = [tag for tag in view.pool().by_language if tag != UNDETERMINED]
+    languages = [tag for tag in view.pool().by_language if tag not in {UNDETERMINED, MULTIPLE}]
     for hit in _hits(view.client, view, frozen, _stored(settings)):
         tag = view.hit_language(hit)
-        if counts[tag] < limit:
+        if tag != MULTIPLE and counts[tag] < limit:
             counts[tag] += 1
-            yield Member(str(hit["_id"]), tag, None, hit.get("_source") or {})
+            yield Member(str(hit["_id"]), tag, None, read_stored(view, hit))
         if all(counts[one] >= limit for one in languages):
             return
 
@@ -110,7 +117,8 @@ def _hits(client: ReadOnlyClient, view: IndexView, frozen: PointInTime, stored: 
     order = [{_tie_breaker(client): "asc"}]
     after: list[Any] | None = None
     while True:
-        body = {"size": _PAGE, "query": view.scoring.pool(), "sort": order, **view.hit_fields(), "_source": stored}
+        body = {"size": _PAGE, "query": view.scoring.pool(), "sort": order, **view.hit_fields()}
+        body |= stored_request(view, stored)
         hits = client.search(body if after is None else {**body, "search_after": after}, frozen)["hits"]["hits"]
         yield from hits
         if len(hits) < _PAGE:

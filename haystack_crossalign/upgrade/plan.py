@@ -10,7 +10,8 @@ from typing import Any
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import MissingPermissionError, RefusedRequestError
-from haystack_crossalign.opensearch.index.fields import VectorField, flatten_mapping
+from haystack_crossalign.opensearch.index.fields import VectorField
+from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
 from haystack_crossalign.upgrade.grants import LEDGER
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.reading import Unit, page_size, read_unit

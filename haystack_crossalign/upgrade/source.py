@@ -8,7 +8,8 @@ from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.opensearch.index.fields import VectorField, flatten_mapping, read_fields
+from haystack_crossalign.opensearch.index.fields import VectorField, read_fields
+from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
 
 _NO_SEQUENCE = -1
 
@@ -61,13 +62,20 @@ def read_source(client: ReadOnlyClient, name: str, vector_fields: Sequence[str])
             allowed="an alias of one index",
         )
     ((index, entry),) = aliases.items()
-    if index == name:
+    if index == name or name not in entry.get("aliases", {}):  # an index, or a data stream
         _explain_no_alias(name, list(entry.get("aliases", {})))
     mapping = client.mapping(index)[index]["mappings"]
     settings = client.settings(index)[index]["settings"]
     # What a name stands for tells only the aliases that were asked for; all of the index move together.
     held = client.aliases(index)[index]["aliases"]
     vectors = tuple(read_fields(client, index, vector=field).vector for field in vector_fields)
+    if bits := [one.name for one in vectors if one.data_type == "binary"]:
+        raise InputError(
+            "holds bits, which neither a model nor a map here makes",
+            source=index,
+            field=bits[0],
+            allowed="fields of floats or bytes",
+        )
     known = dict(flatten_mapping(mapping.get("properties", {})))
     others = sorted(
         key for key, field in known.items() if field.definition.get("type") == "knn_vector" and key not in vector_fields

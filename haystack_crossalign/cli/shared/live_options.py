@@ -36,6 +36,7 @@ Hosts = Annotated[str | None, _option("hosts")]
 Index = Annotated[str | None, _option("index")]
 EmbeddingField = Annotated[str | None, _option("embedding_field")]
 LanguageField = Annotated[str | None, _option("language_field")]
+LanguageMap = Annotated[str | None, _option("language_map")]
 GroupField = Annotated[str | None, _option("group_field")]
 ContentField = Annotated[str | None, _option("content_field")]
 TitleField = Annotated[str | None, _option("title_field")]
@@ -77,6 +78,7 @@ class FieldFlags:
 
     embedding_field: EmbeddingField = None
     language_field: LanguageField = None
+    language_map: LanguageMap = None
     group_field: GroupField = None
     content_field: ContentField = None
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import fields as dataclass_fields
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
-from haystack_crossalign.opensearch.index.fields import Fields, flatten_mapping, read_fields
+from haystack_crossalign.opensearch.index.fields import Fields, read_fields
+from haystack_crossalign.opensearch.index.language_map import LanguageMap
+from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
 
 _SHOWN = 5
 
@@ -17,16 +19,18 @@ class LanguageValues:
     """Turns values of the language field into normalised tags; those that name no language become undetermined.
 
     :param field: name of the field.
+    :param languages: what its values stand for.
     """
 
-    def __init__(self, field: str | None) -> None:
+    def __init__(self, field: str | None, languages: LanguageMap | None = None) -> None:
         self.field = field
+        self._languages = languages or LanguageMap()
         self.unknown: set[str] = set()
 
     def __call__(self, value: str) -> str:
         """Normalised tag of a value."""
         try:
-            return normalise_language(value)
+            return self._languages.tag(value)
         except InputError:
             self.unknown.add(value)
             return UNDETERMINED

@@ -79,7 +79,12 @@ def identity(
                 "top": options.top,
                 "depth": settings.depth,
                 "units": [settings.batch, settings.max_load],
-                "fields": [settings.embedding_field, settings.language_field, settings.group_field],
+                "fields": [
+                    settings.embedding_field,
+                    settings.language_field,
+                    settings.group_field,
+                    settings.language_map,
+                ],
                 "retrievals": retrievals,
             }
         ),

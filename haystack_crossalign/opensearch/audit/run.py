@@ -29,8 +29,10 @@ from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.exact.versions import VersionPool
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.groups import Member, members_by_id
-from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.language_map import LanguageMap
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
+from haystack_crossalign.opensearch.index.shared_ids import check_ids
 from haystack_crossalign.opensearch.index.snapshot import Snapshot, changes_between, frozen, take_snapshot
 from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
@@ -105,7 +107,8 @@ class IndexAudit:
                 f"{self.client.hosts[0]}: shards of '{self.settings.index}' are missing (health red), so that numbers "
                 "would leave documents out; wait until the cluster has recovered"
             )
-        self._language_of = LanguageValues(self._fields.language)
+        self._language_of = LanguageValues(self._fields.language, LanguageMap.read(self.settings.language_map))
+        check_ids(self.view())
         self.notes += [*notes, *pipeline_notes(self.client, self._fields.search_pipelines, self._fields.indices)]
 
     def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:
@@ -233,6 +236,10 @@ class IndexAudit:
         # Complete only now: a request may turn out to go outside of the point in time.
         told_of_lists = [note for one in measurers for retrieval in one.retrievals for note in retrieval.notes]
         language_notes = self._language_of.notes if self._language_of is not None else []
+        if several := work.view.pool().several_languages:
+            language_notes.append(
+                f"{several} documents have several languages and count as '{MULTIPLE}', a language of its own"
+            )
         told = {
             "index": self.settings.index,
             "cluster": self._cluster,

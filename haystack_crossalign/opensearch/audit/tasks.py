@@ -14,7 +14,7 @@ from haystack_crossalign.audit.scenarios import Scenario, plan_scenarios
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.index.groups import Member
-from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.opensearch.live.judgments import versions_of
 from haystack_crossalign.opensearch.live.queries import LiveQueries
@@ -117,13 +117,16 @@ def language_filter(view: IndexView, tags: Sequence[str]) -> dict[str, Any]:
     :param view: the index, whose pool tells how it spells them.
     :param tags: normalised tags; may hold that of an undetermined language.
     """
-    field = view.fields.language
+    field = view.fields.counting(view.fields.language or "")
     values = sorted({value for tag in tags for value in view.values_of(tag)})
-    if UNDETERMINED not in tags:
-        return {"terms": {field: values}}
-    missing = {"bool": {"must_not": [{"exists": {"field": field}}]}}
-    either = [{"terms": {field: [*values, "", UNDETERMINED]}}, missing]
-    return {"bool": {"should": either, "minimum_should_match": 1}}
+    either: list[dict[str, Any]] = [{"terms": {field.name: values}}]
+    if UNDETERMINED in tags:
+        either = [{"terms": {field.name: [*values, UNDETERMINED]}}, field.lacks()]
+    if view.several:
+        # Of several languages, a document is in none of them.
+        single = {"bool": {"should": either, "minimum_should_match": 1, "must_not": [field.has_several()]}}
+        either = [single, field.has_several()] if MULTIPLE in tags else [single]
+    return either[0] if len(either) == 1 else {"bool": {"should": either, "minimum_should_match": 1}}
 
 
 def make_units(tasks: Sequence[Task], size: Callable[[Task], int]) -> list[Unit]:

@@ -161,7 +161,12 @@ class ReadOnlyClient:
     def aliases(self, index: str) -> Answer:
         """Aliases of each index."""
         path = f"/{_escaped(index)}/_alias"
-        answer = self.request("GET", path)
+        try:
+            answer = self.request("GET", path)
+        except InputError:
+            # A data stream has none, and is no index to this request; the indices behind it are.
+            path = f"/{_escaped(','.join(sorted(self.mapping(index))))}/_alias"
+            answer = self.request("GET", path)
         self._check(f"GET {path}").by_index(answer, "aliases")
         return answer
 

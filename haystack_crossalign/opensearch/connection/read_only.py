@@ -193,6 +193,33 @@ class ReadOnlyAsyncConnection(AsyncHttpConnection):
         """Say nothing, as in `ReadOnlyConnection`."""
 
 
+ID_IN_INDEX = "_id"
+"""Key under which hits of a guarded transport repeat their id in what is stored, where Haystack makes it meta."""
+
+
+class _ReadOnlyTransport(Transport):
+    def perform_request(self, *arguments: Any, **options: Any) -> Any:
+        return _with_ids(super().perform_request(*arguments, **options))
+
+
+class _ReadOnlyAsyncTransport(AsyncTransport):
+    async def perform_request(self, *arguments: Any, **options: Any) -> Any:
+        return _with_ids(await super().perform_request(*arguments, **options))
+
+
+def _with_ids(answer: Any) -> Any:
+    """An answer whose stored documents say their own id: of an index that Haystack did not write they need not."""
+    held = answer.get("hits") if isinstance(answer, dict) else None
+    hits = held.get("hits") if isinstance(held, dict) else None
+    for hit in hits if isinstance(hits, list) else ():
+        source = hit.get("_source") if isinstance(hit, dict) else None
+        if isinstance(source, dict):
+            # Haystack takes meta as one object or as single keys, not as both.
+            meta = source["meta"] if isinstance(source.get("meta"), dict) else source
+            meta.setdefault(ID_IN_INDEX, hit.get("_id"))
+    return answer
+
+
 def guarded_transport(traffic: Traffic, connection: Mapping[str, Any] | None = None) -> Callable[..., Transport]:
     """What to give as ``transport_class``, so that a client only reads.
 
@@ -206,7 +233,7 @@ def guarded_transport(traffic: Traffic, connection: Mapping[str, Any] | None = N
         if connection is not None:
             options = {**options, "http_auth": None, **connection}
         if isinstance(asked, type) and issubclass(asked, AsyncHttpConnection):
-            return AsyncTransport(hosts, connection_class=ReadOnlyAsyncConnection, traffic=traffic, **options)
-        return Transport(hosts, connection_class=ReadOnlyConnection, traffic=traffic, **options)
+            return _ReadOnlyAsyncTransport(hosts, connection_class=ReadOnlyAsyncConnection, traffic=traffic, **options)
+        return _ReadOnlyTransport(hosts, connection_class=ReadOnlyConnection, traffic=traffic, **options)
 
     return transport

@@ -31,6 +31,9 @@ class LiveSettings:
     index: Annotated[str, Setting("text", "Index or alias; a profile of that name applies.", "NAME")] = ""
     embedding_field: Annotated[str, Setting("text", "Field that holds the vector.", "NAME")] = "embedding"
     language_field: Annotated[str, Setting("text", "Field that holds the language.", "NAME")] = "language"
+    language_map: Annotated[
+        str | None, Setting("text", "Languages that values of that field stand for.", "VALUE=LANGUAGE,…")
+    ] = None
     group_field: Annotated[str, Setting("text", "Field that versions of one content share.", "NAME")] = "parallel_id"
     content_field: Annotated[str, Setting("text", "Field that holds the text.", "NAME")] = "content"
     title_field: Annotated[str | None, Setting("text", "Field that holds the title.", "NAME")] = None

@@ -15,6 +15,7 @@ from haystack_crossalign.opensearch.doctor.fields import examine_fields, examine
 from haystack_crossalign.opensearch.doctor.findings import Diagnosis, Finding, failed, ok, warning
 from haystack_crossalign.opensearch.doctor.index_settings import examine_settings
 from haystack_crossalign.opensearch.index.fields import Fields
+from haystack_crossalign.opensearch.index.language_map import LanguageMap
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.model.check import check_index_model, read_index_model
 from haystack_crossalign.opensearch.model.newest import probe_newest
@@ -54,7 +55,12 @@ def _examine(
     yield from examine_settings(client, settings, reads.answers["settings"])
     if fields is None or not {"search", "multi-search"} <= set(reads.answers):
         return
-    found = list(examine_documents(client, settings.index, fields))
+    try:
+        languages = LanguageMap.read(settings.language_map)
+    except CrossAlignError as error:
+        yield failed("language map", error)
+        return
+    found = list(examine_documents(client, settings.index, fields, languages))
     yield from found
     if not any(finding.state == "missing" for finding in found):
         yield from _model(client, settings, fields, open_encoder)

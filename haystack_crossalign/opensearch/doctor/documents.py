@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError, InputError
-from haystack_crossalign.languages import normalise_language
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.doctor.findings import Finding, failed, ok, warning
 from haystack_crossalign.opensearch.index.buckets import by_version
 from haystack_crossalign.opensearch.index.fields import Fields
-from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView, Pool
+from haystack_crossalign.opensearch.index.language_map import LanguageMap
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, UNDETERMINED, IndexView, Pool
+from haystack_crossalign.opensearch.index.shared_ids import check_ids
 
 MOST_GROUPS = 20_000
 """Pairs of group and language that are looked at; of an index with more of them, the first groups in order."""
@@ -21,18 +22,22 @@ _PAGE = 2_000
 _SHOWN = 12
 
 
-def examine_documents(client: ReadOnlyClient, index: str, fields: Fields) -> Iterator[Finding]:
+def examine_documents(
+    client: ReadOnlyClient, index: str, fields: Fields, languages: LanguageMap | None = None
+) -> Iterator[Finding]:
     """Count, and try one exact score.
 
     :param client: connection.
     :param index: index or alias.
     :param fields: what to count by.
+    :param languages: what values of the language field stand for.
     """
+    languages = languages or LanguageMap()
     view = IndexView(client, index, fields)
     try:
         pool = view.pool()
     except CrossAlignError as error:
-        yield failed("documents", error, "the language field must hold one language per document", hosts=client.hosts)
+        yield failed("documents", error, hosts=client.hosts)
         return
     if pool.documents == 0:
         yield failed(
@@ -48,11 +53,18 @@ def examine_documents(client: ReadOnlyClient, index: str, fields: Fields) -> Ite
             f"{pool.without_vector:,} of {pool.documents + pool.without_vector:,} documents have no vector",
             "no vector search finds them; embed them, or leave them out on purpose",
         )
+    if len(fields.indices) > 1:
+        try:
+            check_ids(view)
+            yield ok("ids", "no id of a sample is held by two of the indices")
+        except CrossAlignError as error:
+            yield failed("ids", error, hosts=client.hosts)
+            return
     yield _exact_score(view)
     if fields.language is not None:
-        yield from _languages(pool, fields.language)
+        yield from _languages(pool, fields.language, languages)
     if fields.group is not None:
-        yield from _groups(view, pool, fields.group)
+        yield from _groups(view, pool, fields.group, languages)
 
 
 def _exact_score(view: IndexView) -> Finding:
@@ -73,14 +85,14 @@ def _exact_score(view: IndexView) -> Finding:
     return ok("exact scores", "the k-NN script scores a document")
 
 
-def _languages(pool: Pool, field: str) -> Iterator[Finding]:
+def _languages(pool: Pool, field: str, languages: LanguageMap) -> Iterator[Finding]:
     tags: Counter[str] = Counter()
     unknown: dict[str, int] = {}
     for value, documents in pool.by_language.items():
         if value == UNDETERMINED:
             continue
         try:
-            tags[normalise_language(value)] += documents
+            tags[value if value == MULTIPLE else languages.tag(value)] += documents
         except InputError:
             unknown[value] = documents
     shown = [f"{tag} {documents:,}" for tag, documents in sorted(tags.items(), key=lambda item: (-item[1], item[0]))]
@@ -96,6 +108,12 @@ def _languages(pool: Pool, field: str) -> Iterator[Finding]:
             f"no known language: {named}" + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""),
             f"these documents count as '{UNDETERMINED}'; write BCP-47 tags such as 'zh' or 'pt-BR' into '{field}'",
         )
+    if pool.several_languages:
+        yield warning(
+            "several languages",
+            f"{pool.several_languages:,} documents have several languages",
+            f"an audit counts them as '{MULTIPLE}', a language of its own",
+        )
     if pool.without_language:
         yield warning(
             "without language",
@@ -104,12 +122,12 @@ def _languages(pool: Pool, field: str) -> Iterator[Finding]:
         )
 
 
-def _groups(view: IndexView, pool: Pool, field: str) -> Iterator[Finding]:
+def _groups(view: IndexView, pool: Pool, field: str, languages: LanguageMap) -> Iterator[Finding]:
     try:
         covered = view.client.search(
             {"size": 0, "track_total_hits": True, "query": view.scoring.pool({"exists": {"field": field}})}, view.target
         )
-        groups, complete = _languages_by_group(view)
+        groups, complete = _languages_by_group(view, languages)
     except CrossAlignError as error:
         yield failed("groups", error, hosts=view.client.hosts)
         return
@@ -121,7 +139,7 @@ def _groups(view: IndexView, pool: Pool, field: str) -> Iterator[Finding]:
             "without groups an audit needs judgments: --queries and --qrels",
         )
         return
-    everywhere = set().union(*groups.values()) - {UNDETERMINED}
+    everywhere = set().union(*groups.values()) - {UNDETERMINED, MULTIPLE}
     whole = sum(everywhere <= languages for languages in groups.values())
     alone = sum(len(languages - {UNDETERMINED}) < 2 for languages in groups.values())
     partial = len(groups) - whole - alone if len(everywhere) > 1 else 0
@@ -143,7 +161,7 @@ def _groups(view: IndexView, pool: Pool, field: str) -> Iterator[Finding]:
         )
 
 
-def _languages_by_group(view: IndexView) -> tuple[dict[str, set[str]], bool]:
+def _languages_by_group(view: IndexView, mapped: LanguageMap) -> tuple[dict[str, set[str]], bool]:
     """Languages of the groups, and whether these are all groups."""
     name, aggregation = next(iter(by_version(view).items()))
     groups: dict[str, set[str]] = {}
@@ -156,7 +174,7 @@ def _languages_by_group(view: IndexView) -> tuple[dict[str, set[str]], bool]:
         answer = view.client.search(body, view.target)["aggregations"][name]
         for bucket in answer["buckets"]:
             languages = groups.setdefault(str(bucket["key"]["group"]), set())
-            languages.add(_tag(bucket["key"].get("language")))
+            languages.add(_tag(mapped, bucket["key"].get("language")))
         seen += len(answer["buckets"])
         after = answer.get("after_key")
         if not after or len(answer["buckets"]) < _PAGE:
@@ -167,8 +185,10 @@ def _languages_by_group(view: IndexView) -> tuple[dict[str, set[str]], bool]:
             return groups, False
 
 
-def _tag(value: str | None) -> str:
+def _tag(languages: LanguageMap, value: str | None) -> str:
+    if value is None or value in {UNDETERMINED, MULTIPLE}:
+        return value or UNDETERMINED
     try:
-        return normalise_language(value)
+        return languages.tag(value)
     except InputError:
         return UNDETERMINED

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.opensearch.connection.client import Answer, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings, flag_of
 from haystack_crossalign.opensearch.doctor.findings import Finding, failed, ok, warning
+from haystack_crossalign.opensearch.index.counting_fields import counting_field
 from haystack_crossalign.opensearch.index.fields import (
     Fields,
-    MappedField,
     VectorField,
-    check_keyword,
-    flatten_mapping,
     read_fields,
 )
+from haystack_crossalign.opensearch.index.mapped_fields import MappedField, flatten_mapping
 
 _KNN_DEFAULT = "the k-NN plugin's default engine"
 _TEXTS = frozenset({"text", "match_only_text", "keyword", "wildcard", "search_as_you_type"})
@@ -99,8 +98,10 @@ def examine_fields(
     findings += [language, group]
     findings += _texts(mapping, settings)
     if fields is not None:
-        fields = replace(
-            fields,
+        fields = read_fields(
+            client,
+            settings.index,
+            vector=settings.embedding_field,
             language=settings.language_field if language.state == "ok" else None,
             group=settings.group_field if group.state == "ok" else None,
         )
@@ -127,7 +128,7 @@ def _countable(mapping: _Mapping, settings: LiveSettings, key: str, without: str
         return warning(check, f"no field '{name}'", f"{advice}; without one {without}")
     for index, fields in mapping.fields.items():
         try:
-            check_keyword(fields, name, index)
+            counting_field(fields, name, index, numbers=key == "group_field")
         except CrossAlignError as error:
             return failed(check, error, advice)
     return ok(check, name)
@@ -152,12 +153,21 @@ def _texts(mapping: _Mapping, settings: LiveSettings) -> Iterator[Finding]:
             "without it there are no known-item probes, no BM25 list and no check of the model",
         )
     hidden = [index for index, one in mapping.definitions.items() if one.get("_source", {}).get("enabled") is False]
-    if hidden:
+    lost = [index for index in hidden if not _is_outside(mapping.fields[index].get(settings.content_field))]
+    if lost:
         yield warning(
             "stored texts",
-            f"{hidden[0]} keeps none (_source is off)",
+            f"{lost[0]} keeps none (_source is off)",
             "no known-item probes and no check of the model; judgments (--queries) still work",
         )
+
+
+def _is_outside(field: MappedField | None) -> bool:
+    """Whether the values of a field can be had without the stored document."""
+    definition = {} if field is None else field.definition
+    return bool(definition.get("store")) or (
+        definition.get("type") == "keyword" and definition.get("doc_values") is not False
+    )
 
 
 def _type(fields: Mapping[str, MappedField], name: str) -> str | None:

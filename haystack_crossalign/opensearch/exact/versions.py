@@ -346,14 +346,18 @@ def _request(view: IndexView, query: Mapping[str, Any], versions: Mapping[str, A
 
 
 def _versions(view: IndexView, buckets: Sequence[Answer]) -> set[Version]:
-    return {Version(row["key"]["group"], view.tag(row["key"].get("language"))) for row in buckets}
+    return {_version(view, row) for row in buckets}
+
+
+def _version(view: IndexView, row: Answer) -> Version:
+    return Version(str(row["key"]["group"]), view.tag(row["key"].get("language")))
 
 
 def _best_scores(view: IndexView, buckets: Sequence[Answer]) -> dict[Version, float]:
     """Best score of each version; several values of the language field may stand for one language."""
     best: dict[Version, float] = {}
     for row in buckets:
-        version = Version(row["key"]["group"], view.tag(row["key"].get("language")))
+        version = _version(view, row)
         score = float(row["best"]["value"])
         best[version] = max(best.get(version, score), score)
     return best
@@ -365,7 +369,7 @@ def _check_single(view: IndexView, answer: Answer, buckets: Sequence[Answer]) ->
     total = int(answer["hits"]["total"]["value"])
     if counted != total:
         raise InputError(
-            "some documents have several groups or languages; each may have one",
+            "some documents have several groups; each may have one",
             field=view.fields.group,
             seen=f"{counted} values in {total} documents",
         )

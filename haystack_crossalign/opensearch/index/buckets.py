@@ -22,9 +22,9 @@ def by_version(view: IndexView, **more: Any) -> dict[str, Any]:
     :param view: an index whose fields name the group.
     :param more: aggregations inside of each bucket.
     """
-    sources: list[dict[str, Any]] = [{"group": {"terms": {"field": view.fields.group}}}]
+    sources: list[dict[str, Any]] = [{"group": {"terms": view.fields.counting(view.fields.group or "").values()}}]
     if view.fields.language is not None:
-        sources.append({"language": {"terms": {"field": view.fields.language, "missing_bucket": True}}})
+        sources.append({"language": {"terms": view.language_source()}})
     aggregation: dict[str, Any] = {"composite": {"size": PAGE, "sources": sources}}
     return {_NAME: aggregation | ({"aggs": more} if more else {})}
 
@@ -34,8 +34,7 @@ def without_group(view: IndexView) -> dict[str, Any]:
 
     :param view: an index whose fields name the group.
     """
-    missing = {"bool": {"must_not": [{"exists": {"field": view.fields.group}}]}}
-    return {"bool": {"should": [missing, {"term": {view.fields.group: ""}}], "minimum_should_match": 1}}
+    return view.fields.counting(view.fields.group or "").lacks()
 
 
 def all_buckets(

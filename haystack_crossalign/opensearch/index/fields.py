@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.search_pipelines import default_pipelines
+from haystack_crossalign.opensearch.index.counting_fields import CountingField, constant_value, counting_field
+from haystack_crossalign.opensearch.index.mapped_fields import MappedField, flatten_mapping
 from haystack_crossalign.ranks import Similarity
 from haystack_crossalign.ranks.similarity import IndexSimilarity
 
@@ -67,11 +69,17 @@ class Fields:
     """The fields of one index (or of all indices behind an alias, which must agree).
 
     :param vector: what is scored.
-    :param language: keyword field of the language, or None where documents have none.
-    :param group: keyword field of the parallel group, or None where each document is a version of its own.
+    :param language: field of the language, or None where documents have none.
+    :param group: field of the parallel group, or None where each document is a version of its own.
     :param indices: names of the real indices.
     :param search_pipelines: default search pipeline of each index that has one: what users get passes through it.
     :param most_hits: hits that one answer may hold.
+    :param counted: language and group field by their names, with how they are counted by.
+    :param keeps_source: whether every index keeps the stored documents, or some of each.
+    :param constants: by the name of an index, the language that its mapping gives to all of its documents. OpenSearch
+        (2.19, 3.6) answers aggregations by such a field with the name of the index in place of its value.
+    :param outside_source: fields whose values can be had without the stored document, of an index that keeps none, or
+        not all of it; None where it is kept whole.
     :param has_neighbors: whether the index can be asked for nearest neighbors of a vector (``index.knn``).
     """
 
@@ -82,14 +90,14 @@ class Fields:
     search_pipelines: Mapping[str, str] = field(default_factory=dict)
     most_hits: int = MOST_HITS
     has_neighbors: bool = True
+    counted: Mapping[str, CountingField] = field(default_factory=dict)
+    outside_source: Collection[str] | None = None
+    constants: Mapping[str, str] = field(default_factory=dict)
+    keeps_source: bool = True
 
-
-@dataclass(frozen=True)
-class MappedField:
-    """A field as the mapping defines it, with the nested object around it or None."""
-
-    definition: Mapping[str, Any]
-    nested_path: str | None
+    def counting(self, name: str) -> CountingField:
+        """How documents are counted by the language or group field."""
+        return self.counted.get(name) or CountingField(name)
 
 
 def read_fields(
@@ -114,13 +122,26 @@ def read_fields(
             f"{', '.join(sorted(settings))}): one was deleted or renamed in between, or this is not OpenSearch"
         )
     vectors = {}
+    counted: dict[str, CountingField] = {}
+    constants: dict[str, str] = {}
+    outside: set[str] | None = None
     for name, mapping in sorted(mappings.items()):
         fields = dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
         default_space = settings[name]["settings"].get("index.knn.space_type")
         vectors[name] = _vector_field(fields, vector, name, default_space)
         for countable in (language, group):
             if countable is not None:
-                check_keyword(fields, countable, name)
+                found = counting_field(fields, countable, name, numbers=countable == group)
+                if counted.setdefault(countable, found) != found:
+                    raise InputError(
+                        "the indices define it differently, so that documents cannot be counted by it",
+                        source=index,
+                        field=countable,
+                    )
+        if language is not None and (constant := constant_value(fields, language)) is not None:
+            constants[name] = constant
+        texts = {key for key, value in fields.items() if _has_values(value)}
+        outside = texts if outside is None else outside & texts
     first, *others = vectors.items()
     for name, other in others:
         if other != first[1]:
@@ -138,7 +159,17 @@ def read_fields(
         default_pipelines(settings),
         _most_hits(settings),
         all(str(one["settings"].get("index.knn")) == "true" for one in settings.values()),
+        counted,
+        outside if any(mapping.get("mappings", {}).get("_source") for mapping in mappings.values()) else None,
+        constants,
+        all(mapping.get("mappings", {}).get("_source", {}).get("enabled", True) for mapping in mappings.values()),
     )
+
+
+def _has_values(field: MappedField) -> bool:
+    """Whether a text can be read off the index itself."""
+    definition = field.definition
+    return definition.get("type") == "keyword" and definition.get("doc_values") is not False
 
 
 def _most_hits(settings: Mapping[str, Any]) -> int:
@@ -186,49 +217,3 @@ def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, defa
                 allowed=", ".join(allowed),
             )
     return VectorField(name, int(definition["dimension"]), space, data_type, field.nested_path)
-
-
-def check_keyword(fields: Mapping[str, MappedField], name: str, index: str) -> None:
-    """Check that documents can be counted by a field.
-
-    :param fields: every field of the index, from `flatten_mapping`.
-    :param name: full path of the field.
-    :param index: name of the index, for the message.
-    :raises InputError: it is missing, nested, or no keyword with doc values.
-    """
-    field = fields.get(name)
-    if field is None:
-        raise InputError("no such field in the mapping", source=index, field=name)
-    definition = field.definition
-    if definition.get("type") == "alias":
-        return check_keyword(fields, str(definition.get("path")), index)
-    if field.nested_path is not None:
-        raise InputError("lies in a nested object; the documents themselves must hold it", source=index, field=name)
-    if definition.get("type") != "keyword" or definition.get("doc_values") is False:
-        below = [key for key in sorted(fields) if key.startswith(f"{name}.")]
-        hint = f"; use '{below[0]}'" if below and fields[below[0]].definition.get("type") == "keyword" else ""
-        raise InputError(
-            f"documents cannot be counted by it{hint}",
-            source=index,
-            field=name,
-            seen=definition.get("type"),
-            allowed="keyword with doc values",
-        )
-    return None
-
-
-def flatten_mapping(
-    properties: Mapping[str, Any], prefix: str = "", nested: str | None = None
-) -> Iterator[tuple[str, MappedField]]:
-    """Every field by its full path, sub-fields included, with the nested object around it.
-
-    :param properties: the ``properties`` of a mapping.
-    :param prefix: path of what holds them, with a dot behind it.
-    :param nested: path of the nested object around them.
-    """
-    for key, definition in properties.items():
-        name = f"{prefix}{key}"
-        yield name, MappedField(definition, nested)
-        inside = name if definition.get("type") == "nested" else nested
-        yield from flatten_mapping(definition.get("properties", {}), f"{name}.", inside)
-        yield from flatten_mapping(definition.get("fields", {}), f"{name}.", nested)

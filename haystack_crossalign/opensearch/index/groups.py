@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,8 +91,35 @@ def members_by_id(view: IndexView, ids: Iterable[str], *, stored: Sequence[str] 
         members = _members(view, answer)
         found |= {member.identifier: member for member in members}
         if int(answer["hits"]["total"]["value"]) > len({member.identifier for member in members}):
-            raise InputError("several documents share an id", field="relevant", seen=part[:3])
+            counts = Counter(member.identifier for member in members)
+            shared = [name for name in part if counts[name] > 1]
+            raise InputError("several documents share an id", field="relevant", seen=shared[:3])
     return found
+
+
+def read_stored(view: IndexView, hit: Answer) -> Answer:
+    """What a hit brings along of the fields that `stored_request` asked for."""
+    source: Answer = hit.get("_source") or {}
+    if view.fields.outside_source is None:
+        return source
+    own = {view.fields.language, view.fields.group}
+    return {**{name: values for name, values in hit.get("fields", {}).items() if name not in own}, **source}
+
+
+def stored_request(view: IndexView, names: Sequence[str]) -> dict[str, Any]:
+    """What to ask of hits besides `IndexView.hit_fields`, to bring fields of the stored documents along.
+
+    Where an index does not keep its documents whole, stored fields and doc values are asked for as well.
+    """
+    if not names:
+        return {}
+    if view.fields.outside_source is None:
+        return {"_source": list(names)}
+    countable = [name for name in names if name in view.fields.outside_source]
+    wanted = [*view.hit_fields()["docvalue_fields"], *countable]
+    # A server refuses to look into documents that an index does not keep.
+    source = list(names) if view.fields.keeps_source else False
+    return {"_source": source, "stored_fields": list(names), "docvalue_fields": wanted}
 
 
 def stored_text(member: Member, field: str) -> str:
@@ -119,12 +147,12 @@ def stored_value(member: Member, field: str) -> object:
 
 
 def _wanted(view: IndexView, stored: Sequence[str]) -> dict[str, Any]:
-    return view.hit_fields() | ({"_source": list(stored)} if stored else {})
+    return view.hit_fields() | stored_request(view, stored)
 
 
 def _members(view: IndexView, answer: Answer) -> list[Member]:
     return [
-        Member(str(hit["_id"]), view.hit_language(hit), view.hit_group(hit), hit.get("_source") or {})
+        Member(str(hit["_id"]), view.hit_language(hit), view.hit_group(hit), read_stored(view, hit))
         for hit in answer["hits"]["hits"]
     ]
 
@@ -148,18 +176,22 @@ def parallel_groups(view: IndexView, *, seed: int) -> Iterator[str]:
     :param seed: the same seed gives the same order, as long as the index does not change.
     """
     rng = np.random.default_rng(seed)
-    body = _request(view, {"groups": {"cardinality": {"field": view.fields.group, "precision_threshold": _PRECISION}}})
+    values = view.fields.counting(view.fields.group or "").values()
+    body = _request(view, {"groups": {"cardinality": {**values, "precision_threshold": _PRECISION}}})
     estimate = int(view.client.search(body, view.target)["aggregations"]["groups"]["value"])
     parts = max(1, -(-estimate // GROUPS_PER_PART))
     for part in rng.permutation(parts)[:MOST_PARTS].tolist():
-        names = sorted(str(row["key"]) for row in _part(view, part, parts) if row["key"] and _is_parallel(view, row))
+        names = sorted(
+            str(row["key"]) for row in _part(view, part, parts) if row["key"] != "" and _is_parallel(view, row)
+        )
         yield from (names[number] for number in rng.permutation(len(names)).tolist())
 
 
 def _part(view: IndexView, part: int, parts: int) -> list[Answer]:
     """All groups of one part, with their documents by language."""
     for size in _SIZES:
-        terms: dict[str, Any] = {"field": view.fields.group, "size": size, "min_doc_count": 2}
+        values = view.fields.counting(view.fields.group or "").values()
+        terms: dict[str, Any] = {**values, "size": size, "min_doc_count": 2}
         terms |= {"include": {"partition": part, "num_partitions": parts}, "order": {"_key": "asc"}}
         aggregation: dict[str, Any] = {"terms": terms}
         if split := view.by_language():

@@ -16,6 +16,9 @@ from haystack_crossalign.opensearch.index.scoring import ExactScoring, Query
 UNDETERMINED = "und"
 """Tag (BCP-47) of documents without a language."""
 
+MULTIPLE = "mul"
+"""Tag (ISO 639-2) of documents with several languages: of no single one, they count as a language of their own."""
+
 MAX_LANGUAGES = 1000
 """Most different values the language field may have; more of them means that it holds something else."""
 
@@ -32,6 +35,11 @@ class Pool:
     documents: int
     by_language: Mapping[str, int]
     without_vector: int
+
+    @property
+    def several_languages(self) -> int:
+        """Number of documents with several languages."""
+        return self.by_language.get(MULTIPLE, 0)
 
     @property
     def without_language(self) -> int:
@@ -66,17 +74,40 @@ class IndexView:
         self._language_of = language_of
         self._tags: dict[str, str] = {}
         self._pool: Pool | None = None
+        self._several = False
 
     def pool(self) -> Pool:
         """The pool; asked for once."""
         if self._pool is None:
-            body = {"size": 0, "track_total_hits": True, "query": self.scoring.pool(), "aggs": self.by_language()}
             rest = {"size": 0, "track_total_hits": True, "query": self.scoring.without_vector()}
-            answer, lacking = self.client.search_all([body, rest], self.target)
+            answer, lacking = self.client.search_all([self._counting_body(), rest], self.target)
             documents = int(answer["hits"]["total"]["value"])
+            if not self._counts_each_once(answer, documents):
+                # Some have several languages. The script that counts them once is slower, so it is sent where needed.
+                self._several = True
+                answer = self.client.search(self._counting_body(), self.target)
+                documents = int(answer["hits"]["total"]["value"])
             counts = self.language_counts(answer.get("aggregations", {}), documents)
             self._pool = Pool(documents, dict(sorted(counts.items())), int(lacking["hits"]["total"]["value"]))
         return self._pool
+
+    def _counting_body(self) -> dict[str, Any]:
+        return {"size": 0, "track_total_hits": True, "query": self.scoring.pool(), "aggs": self.by_language()}
+
+    def _counts_each_once(self, answer: Answer, documents: int) -> bool:
+        if self.fields.language is None:
+            return True
+        counted = answer["aggregations"]["languages"]
+        # Where values are left out the sum says nothing; `language_counts` refuses that.
+        return bool(counted["sum_other_doc_count"]) or documents == sum(
+            int(bucket["doc_count"]) for bucket in counted.get("buckets", ())
+        )
+
+    @property
+    def several(self) -> bool:
+        """Whether documents of the pool have several languages."""
+        self.pool()
+        return self._several
 
     def by_language(self, **more: Any) -> dict[str, Any]:
         """Aggregation that splits documents by language; `language_counts` reads its answer.
@@ -86,15 +117,26 @@ class IndexView:
         if self.fields.language is None:
             return {}
         # The default size of 10 would drop languages silently.
-        terms = {"field": self.fields.language, "size": MAX_LANGUAGES, "missing": UNDETERMINED}
+        terms = {**self._language_values(), "size": MAX_LANGUAGES}
         return {"languages": {"terms": terms} | ({"aggs": more} if more else {})}
+
+    def _language_values(self) -> dict[str, Any]:
+        field = self.fields.counting(self.fields.language or "")
+        if self._several or field.flat is not None:
+            return field.one_value(missing=UNDETERMINED, several=MULTIPLE)
+        return {"field": field.name, "missing": UNDETERMINED}
+
+    def language_source(self) -> dict[str, Any]:
+        """The same as one source of a composite aggregation."""
+        values = self._language_values()
+        return values if self.several or "script" in values else {"field": values["field"], "missing_bucket": True}
 
     def language_counts(self, aggregations: Answer, documents: int) -> dict[str, int]:
         """Documents by normalised language, from the answer to `by_language`.
 
         :param aggregations: what holds the aggregation's answer.
         :param documents: number of documents it was made over, to check it against.
-        :raises InputError: too many languages, or documents with several.
+        :raises InputError: too many languages.
         """
         if self.fields.language is None:
             return {UNDETERMINED: documents} if documents else {}
@@ -109,17 +151,16 @@ class IndexView:
             tag = self.tag(bucket["key"])
             counts[tag] = counts.get(tag, 0) + int(bucket["doc_count"])
         if sum(counts.values()) != documents:
-            raise InputError(
-                "some documents have several languages; each must have one",
-                field=field,
-                seen=f"{sum(counts.values())} values in {documents} documents",
-            )
+            raise self.vanished(f"{sum(counts.values())} languages of {documents} documents")
         return counts
 
     def tag(self, value: str | None) -> str:
         """Normalised tag of a value of the language field, None and empty meaning that there is none."""
+        value = self.fields.constants.get(value or "", value)
         if value is None or value in {"", UNDETERMINED}:
             return UNDETERMINED
+        if value == MULTIPLE:
+            return MULTIPLE
         if value not in self._tags:
             self._tags[value] = self._language_of(value)
         return self._tags[value]
@@ -127,28 +168,32 @@ class IndexView:
     def values_of(self, tag: str) -> tuple[str, ...]:
         """Values of the language field that stand for a normalised tag, as far as the pool holds them, sorted."""
         self.pool()
-        return tuple(sorted(value for value, known in self._tags.items() if known == tag))
+        values = {value for value, known in self._tags.items() if known == tag}
+        return tuple(sorted(values | {self.fields.constants.get(value, value) for value in values}))
 
     def hit_language(self, hit: Answer) -> str:
         """Normalised language of a hit whose language field was asked for (see `hit_fields`)."""
-        return self.tag(self._single(hit, self.fields.language))
+        values = self._values(hit, self.fields.language)
+        return MULTIPLE if len(values) > 1 else self.tag(values[0] if values else None)
 
     def hit_group(self, hit: Answer) -> str | None:
         """Parallel group of a hit, or None where it has none, or an empty one."""
-        return self._single(hit, self.fields.group) or None
+        values = self._values(hit, self.fields.group)
+        if len(values) > 1:
+            raise InputError(
+                f"document '{hit['_id']}' has several values; it must have one", field=self.fields.group, seen=values
+            )
+        return (values[0] if values else None) or None
 
     def hit_fields(self) -> dict[str, Any]:
         """What to ask of hits: language and group, and nothing of the stored document."""
         wanted = [field for field in (self.fields.language, self.fields.group) if field is not None]
         return {"_source": False, "docvalue_fields": wanted}
 
-    def _single(self, hit: Answer, field: str | None) -> str | None:
-        if field is None:
-            return None
-        values = hit.get("fields", {}).get(field, [])
-        if len(values) > 1:
-            raise InputError(f"document '{hit['_id']}' has several values; it must have one", field=field, seen=values)
-        return str(values[0]) if values else None
+    @staticmethod
+    def _values(hit: Answer, field: str | None) -> list[str]:
+        """Different values of a field that was asked for."""
+        return list(dict.fromkeys(str(value) for value in hit.get("fields", {}).get(field, ())))
 
     def vanished(self, what: str) -> ContradictionError:
         """The error for numbers that contradict each other: the index changed in between, or a score did."""

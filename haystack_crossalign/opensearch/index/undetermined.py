@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from haystack_crossalign.opensearch.index.groups import Member, stored_text
+from haystack_crossalign.opensearch.index.groups import Member, read_stored, stored_request, stored_text
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
 from haystack_crossalign.text.detection import LanguageDetector
 
@@ -63,7 +63,7 @@ def detect_missing_languages(
     body = {
         "size": min(sample, documents),
         "track_total_hits": False,
-        "_source": [content_field],
+        **stored_request(view, [content_field]),
         "query": {
             "function_score": {
                 "query": view.scoring.pool(*missing),
@@ -73,8 +73,6 @@ def detect_missing_languages(
         },
     }
     hits = view.client.search(body, view.target)["hits"]["hits"]
-    texts = [
-        stored_text(Member(hit["_id"], UNDETERMINED, None, hit.get("_source") or {}), content_field) for hit in hits
-    ]
+    texts = [stored_text(Member(hit["_id"], UNDETERMINED, None, read_stored(view, hit)), content_field) for hit in hits]
     told = Counter(one.language or UNDETERMINED for one in LanguageDetector().detect(texts))
     return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field)

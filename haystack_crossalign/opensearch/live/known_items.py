@@ -20,10 +20,12 @@ from haystack_crossalign.opensearch.index.groups import (
     group_members,
     members_by_id,
     parallel_groups,
+    read_stored,
+    stored_request,
     stored_text,
     stored_value,
 )
-from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, UNDETERMINED, IndexView
 from haystack_crossalign.opensearch.live.judgments import no_judgments, versions_of
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.text.detection import LanguageDetector
@@ -41,6 +43,7 @@ _MOST_UNDETERMINED = 20
 _TOO_SHORT = "too short to be a query"
 _ELSEWHERE = "also the text of another group"
 _SAME = "the same in two languages"
+_SEVERAL = "in several languages"
 _UNCLEAR = "in a language that is not clear"
 
 
@@ -154,6 +157,9 @@ class _ProbeMaker:
         title = "" if self._title is None else stored_text(document, self._title)
         query = asked_by(title, stored_text(document, self._content))
         language = document.language
+        if language == MULTIPLE:
+            self.skipped[_SEVERAL] += 1
+            return
         if language == UNDETERMINED:
             language = self._detect(stored_text(document, self._content))
             if language == UNDETERMINED:
@@ -183,7 +189,7 @@ class _ProbeMaker:
             part = probes[start : start + _BATCH]
             answers = self._view.client.search_all([self._look_alikes(probe) for probe in part], self._view.target)
             for probe, answer in zip(part, answers, strict=True):
-                others = (Member("", "", None, hit.get("_source") or {}) for hit in answer["hits"]["hits"])
+                others = (Member("", "", None, read_stored(self._view, hit)) for hit in answer["hits"]["hits"])
                 yield _comparable(probe.text) in (_comparable(self._query(probe.field, other)) for other in others)
 
     def _look_alikes(self, probe: _Probe) -> dict[str, Any]:
@@ -193,7 +199,7 @@ class _ProbeMaker:
         return {
             "size": _LOOK_ALIKES,
             "track_total_hits": False,
-            "_source": [probe.field],
+            **stored_request(self._view, [probe.field]),
             "query": {"bool": {"must": [{"multi_match": phrase}], "filter": [self._view.scoring.pool(others)]}},
         }
 

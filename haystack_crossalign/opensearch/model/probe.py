@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.opensearch.connection.client import Answer
-from haystack_crossalign.opensearch.index.groups import Member, stored_text
+from haystack_crossalign.opensearch.index.groups import Member, read_stored, stored_request, stored_text
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
 
 LONG = 1500
@@ -61,15 +61,16 @@ def sample_texts(
         }
     }
     body: dict[str, Any] = {"size": 0, "track_total_hits": False, "query": drawn}
+    stored = stored_request(view, wanted)
     if view.fields.language is None:
-        body |= {"size": each, "_source": wanted}
+        body |= {"size": each, **stored}
     else:
-        terms = {"field": view.fields.language, "size": count, "missing": UNDETERMINED}
-        hits = {"top_hits": {"size": each, "_source": wanted}}
-        body["aggs"] = {"languages": {"terms": terms, "aggs": {"drawn": hits}}}
+        hits = {"top_hits": {"size": each, **stored}}
+        body["aggs"] = view.by_language(drawn=hits)
+        body["aggs"]["languages"]["terms"]["size"] = count
     answer = view.client.search(body, view.target)
     parts = [answer] if view.fields.language is None else _buckets(answer)
-    texts = [_texts(part, content_field, title_field) for part in parts]
+    texts = [_texts(view, part, content_field, title_field) for part in parts]
     mixed = [one for one in chain.from_iterable(zip_longest(*texts)) if one is not None]
     return mixed[:count]
 
@@ -130,10 +131,10 @@ def _buckets(answer: Answer) -> list[Answer]:
     return [bucket["drawn"] for bucket in answer.get("aggregations", {}).get("languages", {}).get("buckets", [])]
 
 
-def _texts(part: Answer, content_field: str, title_field: str | None) -> list[StoredText]:
+def _texts(view: IndexView, part: Answer, content_field: str, title_field: str | None) -> list[StoredText]:
     found = []
     for hit in part["hits"]["hits"]:
-        member = Member(str(hit["_id"]), UNDETERMINED, None, hit.get("_source") or {})
+        member = Member(str(hit["_id"]), UNDETERMINED, None, read_stored(view, hit))
         text = stored_text(member, content_field)
         if text.strip():
             title = "" if title_field is None else stored_text(member, title_field)

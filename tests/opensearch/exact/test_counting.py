@@ -296,15 +296,16 @@ def test_documents_without_a_language_field_are_one_pool(client: ReadOnlyClient,
     assert clear > 100
 
 
-def test_documents_with_several_languages_are_refused(client: ReadOnlyClient, opensearch: Any, indexing: Any) -> None:
+def test_documents_with_several_languages_are_counted_once(
+    client: ReadOnlyClient, opensearch: Any, indexing: Any
+) -> None:
     documents = {
         "a": {"embedding": [1.0] * DIMENSION, "language": ["en", "zh"]},
         "b": {"embedding": [2.0] * DIMENSION, "language": "en"},
     }
     indexing.create(opensearch, "bilingual", documents, indexing.mapping(DIMENSION))
     fields = read_fields(client, "bilingual", vector="embedding", language="language")
-    with pytest.raises(InputError, match=r"field 'language': some documents have several languages"):
-        IndexView(client, "bilingual", fields).pool()
+    assert IndexView(client, "bilingual", fields).pool() == Pool(2, {"en": 1, "mul": 1}, 0)
 
 
 def test_spellings_of_a_language_are_counted_together(client: ReadOnlyClient, opensearch: Any, indexing: Any) -> None:

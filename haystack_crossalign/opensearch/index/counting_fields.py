@@ -1,0 +1,119 @@
+"""Fields that documents are counted by: of which types they may be, and how the server is asked for their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.index.mapped_fields import MappedField
+
+INDEX_NAME = "_index"
+"""Metadata field with the name of the index that holds a document."""
+
+_CONSTANT = "constant_keyword"
+_NUMBERS = frozenset({"byte", "short", "integer", "long", "unsigned_long"})
+_FLAT = "flat_object"
+# Of a flat object a document's values are those of all its paths, each behind its path.
+_VALUES = (
+    "def found = []; for (def value : doc[params.field]) { if (value.startsWith(params.prefix)) { "
+    "def one = value.substring(params.prefix.length()); if (!found.contains(one)) { found.add(one) } } } "
+)
+
+
+@dataclass(frozen=True)
+class CountingField:
+    """A field that documents are counted by.
+
+    :param name: full path.
+    :param flat: the flat object that holds it, None where it is a field of its own.
+    :param number: whether its values are numbers.
+    """
+
+    name: str
+    flat: str | None = None
+    number: bool = False
+
+    def values(self) -> dict[str, Any]:
+        """What an aggregation by the field's values is of."""
+        # An aggregation by a path of a flat object gives strange keys besides, and a composite one fails.
+        return {"field": self.name} if self.flat is None else {"script": self._script("return found")}
+
+    def one_value(self, *, missing: str, several: str) -> dict[str, Any]:
+        """What an aggregation is of that counts every document once.
+
+        :param missing: stands for no value.
+        :param several: stands for several values.
+        """
+        source = "return found.size() == 1 ? found[0] : found.size() == 0 ? params.missing : params.several"
+        return {"script": self._script(source, missing=missing, several=several)}
+
+    def has_several(self) -> dict[str, Any]:
+        """Condition on documents to have several values."""
+        return {"script": {"script": self._script("return found.size() > 1")}}
+
+    def lacks(self) -> dict[str, Any]:
+        """Condition on documents to have no value, or an empty one."""
+        missing: dict[str, Any] = {"bool": {"must_not": [{"exists": {"field": self.name}}]}}
+        if self.number:
+            return missing
+        return {"bool": {"should": [missing, {"term": {self.name: ""}}], "minimum_should_match": 1}}
+
+    def _script(self, end: str, **params: str) -> dict[str, Any]:
+        prefix = "" if self.flat is None else f"{self.flat}.{self.name}="
+        return {"lang": "painless", "source": _VALUES + end, "params": {"field": self.name, "prefix": prefix, **params}}
+
+
+def counting_field(fields: Mapping[str, MappedField], name: str, index: str, *, numbers: bool = False) -> CountingField:
+    """The field of a name, if documents can be counted by it.
+
+    :param fields: every field of the index, from `haystack_crossalign.opensearch.index.mapped_fields.flatten_mapping`.
+    :param name: full path of the field, or ``_index``.
+    :param index: name of the index, for the message.
+    :param numbers: whether it may hold whole numbers.
+    :raises InputError: it is missing, nested, or of another type.
+    """
+    if name == INDEX_NAME:
+        return CountingField(name)
+    flat = next((path for path in _parents(name) if _type(fields.get(path)) == _FLAT), None)
+    field = fields.get(name if flat is None else flat)
+    if field is None:
+        raise InputError("no such field in the mapping", source=index, field=name)
+    definition = field.definition
+    if definition.get("type") == "alias":
+        found = counting_field(fields, str(definition.get("path")), index, numbers=numbers)
+        return CountingField(name, found.flat, found.number)
+    if field.nested_path is not None:
+        raise InputError("lies in a nested object; the documents themselves must hold it", source=index, field=name)
+    if flat is not None:
+        return CountingField(name, flat)
+    kinds = {"keyword", *(_NUMBERS if numbers else {_CONSTANT})}
+    if definition.get("type") not in kinds or definition.get("doc_values") is False:
+        below = [key for key in sorted(fields) if key.startswith(f"{name}.")]
+        hint = f"; use '{below[0]}'" if below and _type(fields[below[0]]) == "keyword" else ""
+        raise InputError(
+            f"documents cannot be counted by it{hint}",
+            source=index,
+            field=name,
+            seen=definition.get("type"),
+            allowed="keyword with doc values" + (", or a whole number" if numbers else ""),
+        )
+    return CountingField(name, number=definition["type"] in _NUMBERS)
+
+
+def constant_value(fields: Mapping[str, MappedField], name: str) -> str | None:
+    """The value that all documents of an index have in a field, where the mapping holds it, else None."""
+    field = fields.get(name)
+    if field is None or field.definition.get("type") != _CONSTANT:
+        return None
+    return str(field.definition.get("value", ""))
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _type(field: MappedField | None) -> object:
+    return None if field is None else field.definition.get("type")
