@@ -130,11 +130,13 @@ class LiveAudit:
             check(scenarios)
         encoder = self._checked_encoder(queries)
         progress = self._progress
-        self.queries, self._model = with_vectors(
-            queries,
-            encoder,
-            None if progress is None else lambda done, total: progress("Embedding queries", done, total),
-        )
+        self.queries = queries
+        if audit.view().fields.has_vectors:
+            self.queries, self._model = with_vectors(
+                queries,
+                encoder,
+                None if progress is None else lambda done, total: progress("Embedding queries", done, total),
+            )
         self._word_fields = self._searched_fields()
         self.plan = audit.plan(self.queries)
         self._check_whole()
@@ -190,10 +192,11 @@ class LiveAudit:
         names = list(self.request.lists)
         possible = [name for name in names if view.fields.has_neighbors or not name.startswith(_OF_NEIGHBORS)]
         if lacking := [name for name in names if name not in possible]:
-            remark = (
-                f"the index cannot be asked for nearest neighbors (index.knn is not true), so that there is no list "
-                f"{', '.join(lacking)}"
-            )
+            why = "index.knn is not true" if view.fields.has_vectors else "it has no vectors"
+            remark = f"the index cannot be asked for nearest neighbors ({why}), so that there is no list "
+            remark += ", ".join(lacking)
+            if not possible and not view.fields.has_vectors:
+                possible, remark = ["bm25"], f"{remark}; bm25 takes its place"
             self._remarks += [remark] if remark not in self._remarks else []
         return possible
 
@@ -268,6 +271,8 @@ class LiveAudit:
     def _checked_encoder(self, queries: LiveQueries) -> Embedder | None:
         """The model, once it is known to be the one that made the vectors; None where the queries bring theirs."""
         request, settings, view = self.request, self.request.settings, self._audit.view()
+        if not view.fields.has_vectors:
+            return None
         if queries.vectors is not None:
             if self._say is not None and (
                 (settings.model, request.model.model, request.model.embedder) != (None, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 
 from haystack_crossalign.errors import InputError
@@ -10,7 +11,7 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.index.fields import Fields, read_fields
 from haystack_crossalign.opensearch.index.language_map import LanguageMap
-from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
+from haystack_crossalign.opensearch.index.mapped_fields import MappedField, flatten_mapping
 
 _SHOWN = 5
 
@@ -48,11 +49,16 @@ class LanguageValues:
         ]
 
 
+def has_vectors(fields: Mapping[str, MappedField]) -> bool:
+    """Whether an index has a field of vectors."""
+    return any(field.definition.get("type") == "knn_vector" for field in fields.values())
+
+
 def audit_fields(client: ReadOnlyClient, settings: LiveSettings) -> tuple[Fields, list[str]]:
     """Vector, language and group field of the index, and notes about those that it does not have.
 
     :param client: connection.
-    :param settings: their names. A language or group field of the default name may be missing.
+    :param settings: their names. A field of the default name may be missing.
     :raises InputError: a field is missing, or cannot be counted by.
     """
     defaults = {one.name: one.default for one in dataclass_fields(LiveSettings)}
@@ -69,10 +75,14 @@ def audit_fields(client: ReadOnlyClient, settings: LiveSettings) -> tuple[Fields
         names[key] = None if missing and name == defaults[key] else name
         if names[key] is None:
             notes.append(f"the index has no field '{name}': {what}")
+    vector: str | None = settings.embedding_field
+    if vector == defaults["embedding_field"] and known and not any(map(has_vectors, known)):
+        vector = None
+        notes.append("the index has no vectors: there are no exact ranks, and lists alone are audited")
     found = read_fields(
         client,
         settings.index,
-        vector=settings.embedding_field,
+        vector=vector,
         language=names["language_field"],
         group=names["group_field"],
     )

@@ -116,7 +116,8 @@ def rows_without_ranks(work: Work) -> list[str]:
                 record for place, record in records.items() if task.queries.languages[place] == scenario.query_language
             ]
             level = task.queries.relevance_level
-            if own and not any(relevant_part(record["exact"], level)["ranks"] for record in own):
+            parts = [record.get("exact") or next(iter(record["live"].values())) for record in own]
+            if own and not any(relevant_part(part, level)["versions"] for part in parts):
                 counts = Counter(reason for record in own for _, reason in record["unranked"])
                 reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
                 sentences.append(

@@ -118,12 +118,12 @@ def task_rows(
         queries = select(task.queries, places)
         level = queries.relevance_level
         own = [records[place] for place in places]
-        exact = [record["exact"] for record in own]
-        table = part_table(exact, queries.languages, pool_languages=pool_languages, pool_size=pool_size, level=level)
-        row = _row(scenario, table, queries, [record["shown"] for record in own], texts)
-        if sample is not None:
-            row = _sampled(row, own, level, sample, retrievals)
-        yield row
+        if exact := [record["exact"] for record in own if "exact" in record]:
+            table = part_table(
+                exact, queries.languages, pool_languages=pool_languages, pool_size=pool_size, level=level
+            )
+            row = _row(scenario, table, queries, [record["shown"] for record in own], texts)
+            yield row if sample is None else _sampled(row, own, level, sample, retrievals)
         for name in retrievals:
             live = [record["live"][name] for record in own if name in record.get("live", {})]
             if len(live) < len(own):

@@ -226,7 +226,7 @@ class IndexAudit:
                     model=model,
                     options=described or {},
                     seed=options.seed,
-                    ranked_by=of_index(view.fields.vector.similarity, model),
+                    ranked_by=of_index(view.fields.vector.similarity, model) if view.fields.has_vectors else None,
                 ),
             )
         after = self._state_after(stopped, is_frozen=is_frozen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, select, with_judged
-from haystack_crossalign.opensearch.exact.counting import count_ranks
+from haystack_crossalign.opensearch.exact.counting import count_ranks, reasons_without_rank
 from haystack_crossalign.opensearch.exact.ranked import Unranked
 from haystack_crossalign.opensearch.exact.sampling import SampledRanks, estimate_ranks
 from haystack_crossalign.opensearch.exact.versions import Version, VersionPool, count_version_ranks, version_pool
@@ -28,10 +29,11 @@ from haystack_crossalign.ranks.table import ABSENT, RankTable
 Record = dict[str, Any]
 """What was measured for one query:
 
-- ``exact``: ``versions`` (languages), ``ranks``, ``optimistic``, ``pessimistic``, ``above`` (by language) for each
-  ranked version, and ``top`` (language at rank 1); where scores tie also ``higher`` and ``tied`` (by language) for each
-  version, and ``top_versions`` (by language). With a sample the ranks are estimates, with ``low`` and ``high``. Where
-  judgments are graded, these are all judged versions, each with its gain in ``gains``.
+- ``exact``, unless the index has no vectors: ``versions`` (languages), ``ranks``, ``optimistic``, ``pessimistic``,
+  ``above`` (by language) for each ranked version, and ``top`` (language at rank 1); where scores tie also ``higher``
+  and ``tied`` (by language) for each version, and ``top_versions`` (by language). With a sample the ranks are
+  estimates, with ``low`` and ``high``. Where judgments are graded, these are all judged versions, each with its gain
+  in ``gains``.
 - ``shown``: the first hits of the exact ranking as [id, score, language, group]; null where they were not asked for.
 - ``unranked``: [id or version, reason] of judged ones that the pool lacks.
 - ``live``: by the name of the retrieval the same as ``exact``, with ranks null below the end of the list, its
@@ -89,6 +91,13 @@ class Measurer:
         self._pace = pace
         self._with_top = with_top
         self._versions = versions
+        if options.sample is not None and not task.view.fields.has_vectors:
+            raise InputError(
+                "the index has no vectors, so that there is nothing to score a sample of",
+                source="--sample",
+                seen=options.sample,
+                allowed="an audit without --sample",
+            )
         if self.chunked and options.sample is not None:
             raise InputError(
                 "the versions of this index have several documents, and samples are of single documents",
@@ -118,6 +127,8 @@ class Measurer:
         :param queries: their number.
         :param with_top: how many of them have their exact top asked for; None for all.
         """
+        if not self.task.view.fields.has_vectors:
+            return 0
         documents = self.task.view.pool().documents
         counted = documents if self._options.sample is None else math.ceil(documents * self._options.sample)
         return queries * counted + (queries if with_top is None else with_top) * documents
@@ -141,6 +152,8 @@ class Measurer:
     def _exact(self, queries: LiveQueries, first: int, records: list[Record]) -> list[set[str]]:
         """Exact or estimated ranks; answers the names of the relevant ones without a rank for each query."""
         options, view = self._options, self.task.view
+        if not view.fields.has_vectors:
+            return self._outside(queries, records)
         gains = queries.gains(self._members, by_version=self.chunked)
         if options.sample is not None:
             estimated = estimate_ranks(
@@ -189,6 +202,32 @@ class Measurer:
             records[one.query]["unranked"].append([one.name, one.reason])
             names[one.query].add(one.name)
         return names
+
+    def _outside(self, queries: LiveQueries, records: list[Record]) -> list[set[str]]:
+        """Of an index without vectors: the names of the relevant ones that the pool lacks, for each query."""
+        view = self.task.view
+        wanted = sorted(set(chain.from_iterable(queries.judged)))
+        inside: set[str] = set()
+        for start in range(0, len(wanted), view.fields.most_hits):
+            only = view.scoring.pool({"ids": {"values": wanted[start : start + view.fields.most_hits]}})
+            body = {"size": view.fields.most_hits, "_source": False, "query": only}
+            inside |= {str(hit["_id"]) for hit in view.client.search(body, view.target)["hits"]["hits"]}
+        names: list[set[str]] = []
+        for record, judged in zip(records, queries.judged, strict=True):
+            reasons = reasons_without_rank(view, set(judged) - inside)
+            units: dict[str, str] = {}
+            there = {self._unit(name) for name in judged if name in inside}
+            for name, reason in reasons.items():
+                if self._unit(name) not in there:
+                    units.setdefault(self._unit(name), reason)
+            record["unranked"] = [[name, reason] for name, reason in sorted(units.items())]
+            names.append(set(units))
+        return names
+
+    def _unit(self, name: str) -> str:
+        """How reports call what a judged document is ranked as."""
+        member = self._members[name]
+        return Version.of(name, member.language, member.group).name if self.chunked else name
 
     def _exact_top(self, queries: LiveQueries, places: Sequence[int], records: list[Record]) -> dict[int, list[Hit]]:
         for record in records:
@@ -241,7 +280,7 @@ class Measurer:
         )
         recall = list_recall(
             [lists[place] for place in places],
-            [exact[place] for place in places],
+            [exact.get(place, []) for place in places],
             options.top,
             by_version=self.chunked,
             asked=asked,
@@ -262,9 +301,7 @@ class Measurer:
             return queries
 
         def kept(name: str, lacking: set[str]) -> bool:
-            member = self._members[name]
-            unit = Version.of(name, member.language, member.group).name if self.chunked else name
-            return unit not in lacking
+            return self._unit(name) not in lacking
 
         judged = [
             [name for name in names if kept(name, lacking)]

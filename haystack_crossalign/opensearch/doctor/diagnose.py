@@ -62,7 +62,7 @@ def _examine(
         return
     found = list(examine_documents(client, settings.index, fields, languages))
     yield from found
-    if not any(finding.state == "missing" for finding in found):
+    if fields.has_vectors and not any(finding.state == "missing" for finding in found):
         yield from _model(client, settings, fields, open_encoder)
 
 

@@ -42,11 +42,13 @@ def examine_documents(
     if pool.documents == 0:
         yield failed(
             "documents",
-            f"no document has a vector in '{fields.vector.name}', of {pool.without_vector}",
+            f"no document has a vector in '{fields.vector.name}', of {pool.without_vector}"
+            if fields.has_vectors
+            else "the index is empty",
             "index documents with vectors, or name another field: --embedding-field",
         )
         return
-    yield ok("documents", f"{pool.documents:,} with a vector")
+    yield ok("documents", f"{pool.documents:,}" + (" with a vector" if fields.has_vectors else ""))
     if pool.without_vector:
         yield warning(
             "without vector",
@@ -60,7 +62,8 @@ def examine_documents(
         except CrossAlignError as error:
             yield failed("ids", error, hosts=client.hosts)
             return
-    yield _exact_score(view)
+    if fields.has_vectors:
+        yield _exact_score(view)
     if fields.language is not None:
         yield from _languages(pool, fields.language, languages)
     if fields.group is not None:

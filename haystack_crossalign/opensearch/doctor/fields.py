@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.opensearch.audit.fields import has_vectors
 from haystack_crossalign.opensearch.connection.client import Answer, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings, flag_of
 from haystack_crossalign.opensearch.doctor.findings import Finding, failed, ok, warning
@@ -82,9 +83,16 @@ def examine_fields(
     mapping = _Mapping.of(mappings)
     findings: list[Finding] = []
     fields = None
+    default = settings.embedding_field == LiveSettings().embedding_field
+    bare = default and not any(has_vectors(one) for one in mapping.fields.values())
+    vector = None if bare else settings.embedding_field
     try:
-        fields = read_fields(client, settings.index, vector=settings.embedding_field)
-        findings.append(ok("vector field", _vector(fields.vector, mapping)))
+        fields = read_fields(client, settings.index, vector=vector)
+        findings.append(
+            warning("vector field", "the index has no vectors", "an audit has no exact ranks, only those in lists")
+            if bare
+            else ok("vector field", _vector(fields.vector, mapping))
+        )
     except CrossAlignError as error:
         advice = f"{flag_of('embedding_field')} NAME; vector fields: {mapping.of_type('knn_vector')}"
         findings.append(failed("vector field", error, advice, hosts=client.hosts))
@@ -101,7 +109,7 @@ def examine_fields(
         fields = read_fields(
             client,
             settings.index,
-            vector=settings.embedding_field,
+            vector=vector,
             language=settings.language_field if language.state == "ok" else None,
             group=settings.group_field if group.state == "ok" else None,
         )

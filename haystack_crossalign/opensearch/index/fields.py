@@ -64,11 +64,15 @@ class VectorField:
         return self.dimension // _BITS if self.data_type == "binary" else self.dimension
 
 
+NO_VECTORS = VectorField("", 0, "", "", None)
+"""Stands for the vector field of an index that has none."""
+
+
 @dataclass(frozen=True)
 class Fields:
     """The fields of one index (or of all indices behind an alias, which must agree).
 
-    :param vector: what is scored.
+    :param vector: what is scored; `NO_VECTORS` where there is nothing to score.
     :param language: field of the language, or None where documents have none.
     :param group: field of the parallel group, or None where each document is a version of its own.
     :param indices: names of the real indices.
@@ -95,19 +99,24 @@ class Fields:
     constants: Mapping[str, str] = field(default_factory=dict)
     keeps_source: bool = True
 
+    @property
+    def has_vectors(self) -> bool:
+        """Whether documents can be scored exactly."""
+        return self.vector != NO_VECTORS
+
     def counting(self, name: str) -> CountingField:
         """How documents are counted by the language or group field."""
         return self.counted.get(name) or CountingField(name)
 
 
 def read_fields(
-    client: ReadOnlyClient, index: str, *, vector: str, language: str | None = None, group: str | None = None
+    client: ReadOnlyClient, index: str, *, vector: str | None, language: str | None = None, group: str | None = None
 ) -> Fields:
     """Find the fields in the mapping and check that they can be counted by.
 
     :param client: connection.
     :param index: index or alias.
-    :param vector: name of the vector field.
+    :param vector: name of the vector field; None for an index without vectors.
     :param language: name of the language field.
     :param group: name of the field that holds the parallel group.
     :raises InputError: a field is missing, differs between the indices, or cannot give exact numbers; it is named.
@@ -128,7 +137,7 @@ def read_fields(
     for name, mapping in sorted(mappings.items()):
         fields = dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
         default_space = settings[name]["settings"].get("index.knn.space_type")
-        vectors[name] = _vector_field(fields, vector, name, default_space)
+        vectors[name] = NO_VECTORS if vector is None else _vector_field(fields, vector, name, default_space)
         for countable in (language, group):
             if countable is not None:
                 found = counting_field(fields, countable, name, numbers=countable == group)
@@ -158,7 +167,7 @@ def read_fields(
         tuple(vectors),
         default_pipelines(settings),
         _most_hits(settings),
-        all(str(one["settings"].get("index.knn")) == "true" for one in settings.values()),
+        vector is not None and all(str(one["settings"].get("index.knn")) == "true" for one in settings.values()),
         counted,
         outside if any(mapping.get("mappings", {}).get("_source") for mapping in mappings.values()) else None,
         constants,

@@ -17,7 +17,7 @@ Query = Mapping[str, Any]
 class ExactScoring:
     """Builds search requests over the documents that have a vector and pass the user's filter.
 
-    :param field: the vector field.
+    :param field: the vector field; without a name the index has none, and no document needs one.
     :param user_filter: OpenSearch query that documents must match, or None.
     """
 
@@ -65,6 +65,8 @@ class ExactScoring:
         return [] if self._user_filter is None else [self._user_filter]
 
     def _has_vector(self) -> dict[str, Any]:
+        if not self.field.name:
+            return {"match_all": {}}
         exists: dict[str, Any] = {"exists": {"field": self.field.name}}
         if self.field.nested_path is None:
             return exists

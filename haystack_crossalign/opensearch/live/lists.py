@@ -270,7 +270,8 @@ def search_lists(
     # A processor may read the stored documents, or fail without the number of hits. Haystack's retrievers ask for both.
     wanted: dict[str, Any] = {"track_total_hits": False, **view.hit_fields()}
     if view.fields.search_pipelines:
-        wanted = {**view.hit_fields(), "_source": {"excludes": [view.fields.vector.name]}}
+        excluded = [view.fields.vector.name] if view.fields.has_vectors else []
+        wanted = {**view.hit_fields(), "_source": {"excludes": excluded}}
     lists: list[list[Hit]] = []
     for start in range(0, count, batch):
         bodies = [{"size": depth, **search(row), **wanted} for row in range(start, min(start + batch, count))]

@@ -1,0 +1,164 @@
+"""Indices without vectors: their lists are audited as the server returns them, and the result says what it lacks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doctor_helpers import advice, examined, found
+from live_audit import LANGUAGES
+from live_command import run_command
+from live_judged import ranks_in_result
+
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+
+INDEX = "audit-words"
+WORDS = ("harbor", "ferry", "museum", "garden", "ticket", "winter", "bridge", "letter")
+KINDS: dict[str, dict[str, Any]] = {
+    "words": {},
+    "rank features": {"topics": {"type": "rank_features"}},
+    # As sparse encoders fill it; read by requests of the user's own.
+    "rank feature": {"popularity": {"type": "rank_feature"}},
+}
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """Contents that hold some of the words, in three languages; every third belongs to no group."""
+    made = {}
+    for number in range(24):
+        for code, language in enumerate(LANGUAGES):
+            words = [WORDS[(number * 3 + code + step * (1 + number % 3)) % len(WORDS)] for step in range(3)]
+            made[f"{language}-{number}"] = {
+                "content": " ".join([*words, f"number{number}"]),
+                "language": language,
+                "topics": {words[0]: 1.5},
+                "popularity": 1 + number,
+                **({"parallel_id": f"g{number}"} if number % 3 else {}),
+            }
+    return made
+
+
+@pytest.fixture(params=list(KINDS))
+def index(request: pytest.FixtureRequest, opensearch: Any) -> Iterator[str]:
+    kind = KINDS[request.param]
+    properties = {
+        "content": {"type": "text"},
+        "language": {"type": "keyword"},
+        "parallel_id": {"type": "keyword"},
+        **kind,
+    }
+    mapping = {"dynamic": False, "properties": properties}
+    opensearch.request("PUT", f"/{INDEX}", {"settings": {"number_of_shards": 1}, "mappings": mapping})
+    lines: list[dict[str, Any]] = []
+    for name, one in documents().items():
+        lines += [{"index": {"_id": name}}, one]
+    assert not opensearch.request("POST", f"/{INDEX}/_bulk?refresh=true", lines)["errors"]
+    yield INDEX
+    opensearch.request("DELETE", f"/{INDEX}")
+
+
+def queries_of(path: Path) -> list[dict[str, Any]]:
+    made = [
+        {"id": f"q{number}-{language}", "language": language, "text": f"{WORDS[number]} {WORDS[number + 2]}",
+         "relevant": [f"{tag}-{number}" for tag in LANGUAGES]}
+        for number in range(5) for language in LANGUAGES
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(one) + "\n" for one in made), encoding="utf-8")
+    return made
+
+
+def ranks_served(server: Any, query: dict[str, Any], depth: int) -> list[tuple[str, int | None]]:
+    """Language and rank of the relevant documents in the list that the server returns; ties by order of the list."""
+    body = {"size": depth, "query": {"multi_match": {"query": query["text"], "type": "most_fields", "operator": "OR"}}}
+    hits = server.request("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
+    scores = {hit["_id"]: hit["_score"] for hit in hits}
+    return sorted(
+        [
+            (
+                name.split("-")[0],
+                (
+                    1 + sum(other > scores[name] for other in scores.values()),
+                    sum(o >= scores[name] for o in scores.values()),
+                )
+                if name in scores
+                else None,
+            )
+            for name in query["relevant"]
+        ],
+        key=repr,
+    )
+
+
+def test_lists_are_audited_and_the_result_says_that_there_are_no_exact_ranks(
+    opensearch: Any, index: str, tmp_path: Path
+) -> None:
+    queries = queries_of(tmp_path / "queries.jsonl")
+    report, markdown = tmp_path / "report.html", tmp_path / "report.md"
+    command = ["--queries", str(tmp_path / "queries.jsonl"), "--index", index, "--depth", "100"]
+    command += ["--report", str(report), "--markdown", str(markdown)]
+    finished = run_command(tmp_path, *command, environment={"CROSSALIGN_HOSTS": opensearch.url})
+    assert (finished.code, finished.message) == (0, "")
+    result = finished.result
+    assert result is not None
+    assert {row["kind"] for row in result["rows"]} == {"live"}
+    assert {row["retrieval"] for row in result["rows"]} == {"bm25"}
+    ranks = ranks_in_result(result, "live")
+    for query in queries:
+        served = ranks_served(opensearch, query, 100)
+        assert [language for language, _ in ranks[query["id"]]] == [language for language, _ in served]
+        for (_, rank), (_, bounds) in zip(
+            sorted(ranks[query["id"]], key=lambda one: one[0]), sorted(served, key=lambda one: one[0]), strict=True
+        ):
+            assert rank is None if bounds is None else bounds[0] <= rank <= bounds[1]
+    told = "the index has no vectors: there are no exact ranks, and lists alone are audited"
+    assert told in result["live"]["warnings"]
+    assert "similarity" not in result["provenance"]
+    for text in (finished.out, report.read_text(encoding="utf-8"), markdown.read_text(encoding="utf-8")):
+        assert told.capitalize() in re.sub(r"\s+", " ", text)
+
+
+def test_what_the_pool_lacks_is_told(opensearch: Any, index: str, tmp_path: Path) -> None:
+    queries_of(tmp_path / "queries.jsonl")
+    outside = {"bool": {"must_not": [{"ids": {"values": ["zh-0", "zh-1"]}}]}}
+    command = [
+        "--queries",
+        str(tmp_path / "queries.jsonl"),
+        "--index",
+        index,
+        "--filter",
+        json.dumps(outside),
+        "--quiet",
+    ]
+    finished = run_command(tmp_path, *command, environment={"CROSSALIGN_HOSTS": opensearch.url})
+    assert (finished.code, finished.message) == (0, "")
+    assert finished.result is not None
+    assert finished.result["live"]["unranked"]["reasons"] == {"outside of the filter": 6}
+    assert {row["pool_size"] for row in finished.result["rows"]} == {len(documents()) - 2}
+
+
+def test_a_sample_of_nothing_is_refused(opensearch: Any, index: str, tmp_path: Path) -> None:
+    queries_of(tmp_path / "queries.jsonl")
+    command = ["--queries", str(tmp_path / "queries.jsonl"), "--index", index, "--sample", "0.5"]
+    finished = run_command(tmp_path, *command, environment={"CROSSALIGN_HOSTS": opensearch.url})
+    assert finished.code == 2
+    assert "the index has no vectors, so that there is nothing to score a sample of" in finished.message
+
+
+def test_a_field_of_vectors_that_is_asked_for_must_be_there(opensearch: Any, index: str, tmp_path: Path) -> None:
+    queries_of(tmp_path / "queries.jsonl")
+    command = ["--queries", str(tmp_path / "queries.jsonl"), "--index", index, "--embedding-field", "vector"]
+    finished = run_command(tmp_path, *command, environment={"CROSSALIGN_HOSTS": opensearch.url})
+    assert finished.code == 2
+    assert "field 'vector': no such field in the mapping; allowed: no vector field there" in finished.message
+
+
+def test_the_doctor_says_so_too(opensearch: Any, index: str) -> None:
+    diagnosis = examined(LiveSettings(hosts=(opensearch.url,), index=index))
+    assert found(diagnosis)["vector field"] == ("warning", "the index has no vectors")
+    assert advice(diagnosis, "vector field") == "an audit has no exact ranks, only those in lists"
+    assert found(diagnosis)["documents"] == ("ok", str(len(documents())))
+    assert diagnosis.exit_code == 0
