@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.opensearch.index.fields import flatten_mapping
+from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
 
 _FIELD = re.compile(r"(?P<name>[^\s^,]+)(?:\^(?P<boost>\d+\.?\d*|\.\d+))?")
 _ALLOWED = "names of fields with boosts, such as 'title^2,body'"
