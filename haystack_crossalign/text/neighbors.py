@@ -54,8 +54,8 @@ _WORDS = {
         stasiun bandara pesanan memesan inggris prancis jepang eropa nomor butuh membutuhkan gimana pertanyaan
         menambahkan memenangkan poin berarti menyampaikan mendukung partai pernyataan menemukan adanya sebesar
         mengirimkan menempatkan kesepakatan sanksi pribadi negosiasi mendatang memulai laki-laki konferensi
-        keterampilan kanker kampanye ilegal dukungan ditemukan diperkirakan dekade bisnis area aksi kualitas teknologi
-        aktivitas jadwal cuaca rumahnya enggak nggak kemarin handphone ponsel resep masakan lemari kulkas bus nuklir
+        keterampilan kanker kampanye ilegal dukungan ditemukan diperkirakan dekade bisnis area aksi kualitas
+        aktivitas jadwal rumahnya enggak nggak kemarin handphone ponsel resep masakan lemari kulkas bus nuklir
         selesai sepak olahraga""",
     "ms": """
         bahawa kerana boleh selepas apabila ialah semasa peratus wang syarikat bilakah lapan berbeza kesihatan
@@ -66,7 +66,7 @@ _WORDS = {
         eropah jadual nombor sukar bagaimanakah berapakah menambah memenangi menyokong bagaimanapun mengikut dijangka
         bermakna mengundi keganasan kecederaan teruk perniagaan kemuncak jurucakap berbanding terkorban talian sekatan
         pendakwa mesej menyertai jenama separuh persekutuan mesyuarat nuklear jenayah kempen berkenaan akhbar rakan
-        kualiti aktiviti semalam resipi bas sukan supaya tandas kereta pejabat bola-sepak hendak""",
+        kualiti aktiviti semalam resipi bas sukan supaya tandas kereta bola-sepak hendak""",
     "hr": """
         gdje ovdje negdje prije poslije vrijeme uvijek dijete djeca djece mlijeko rijeka riječ riječi mjesto mjesta
         mjestu dio dijela dijelu cijeli cijela lijepo lijep lijepa vidjeti vidio vrijedi svijet svijeta svijetu čovjek
@@ -105,24 +105,30 @@ _WORDS = {
     "nl": """
         de een het zijn niet voor wordt naar bij deze zij ze wij ik je jij mijn uw hun heeft hebben er dit dat worden
         werd waren maar nog wel geen hoe waar wanneer welke zich heb ben u over door tussen tijdens jaar moet na ons
-        uit was wat in van""",
+        uit was wat in van haar""",
     "af": """
         'n nie vir hulle jy julle hierdie daardie baie sy ons wat deur uit oor na tydens waar wanneer watter moet
         wees was word dit sê se my jou geen nuwe dae jaar by het dat hoe maar nog tussen u voor in van ek haar hy""",
     "es": """
         el los las del y una un con por para muy también más pero lo es fue sus hay cuál cuáles qué quién quiénes
-        cuándo dónde cuántos cuántas cuánto cómo está están hasta desde yo usted donde son ha han esta este""",
+        cuándo dónde cuántos cuántas cuánto cómo está están hasta desde yo usted donde son ha han esta este a o no en
+        como dos da la su al sin cuando otro otra otros otras tiene puede hacer quiero tengo he todavía así""",
     "pt": """
         não uma um são também mais com em foi seu seus sua suas à às pelo pela está estão qual quais quem quando onde
         como quantos quantas você eu muito já ele ela eles isso este esta até depois tem há os as para por do da dos
-        das ao aos ou desde estes o a na no""",
+        das ao aos ou desde estes o a na no é e outro outra outros outras pode podem ter desta deste nas pelos pelas
+        muita muitos muitas tinha foram disse lhe lhes ainda dois duas sem só assim isto mas maior melhor nem anos ano
+        houve então alguma nenhuma""",
     "gl": """
         unha dunha nunha non máis tamén moi cando quen onde ao aos á ás coa co polo pola hai foi súa súas seu seus
         esta está xa hoxe eu ti vostede cal cales cantos cantas canto como este eles os as ata despois ten cunha nun
-        dun estes ou con para por pero un desde están son do da dos das é o a na no ela""",
+        dun estes ou con para por pero un desde están son do da dos das é o a na no ela en
+        e outro outra outros outras pode poden ter desta deste nas polo polos polas unhas moito moita moitos moitas
+        tiña foron dixo lle lles aínda dous dúas sen cos coas máis só así isto fixo ademais mentres nin teñen algunha
+        ningunha maior mellor houbo entón xente anos ano""",
     "sr": """
         је су у са који која које ће није нису био била било били или али кад када где гдје шта ко само већ још јер
-        сам смо бити овај ова ово њих његов ја ми мој има могу може од што како да до""",
+        сам смо бити овај ова ово њих његов ја ми мој има могу може од што како да до им""",
     "mk": """
         е во со дека ќе го ги им ја беа беше била било сум сме сте што кој која кое кои каде кога како само веќе уште
         бидејќи овој оваа ова нив неговиот јас ние ми мојот има може можат сите од до да или""",

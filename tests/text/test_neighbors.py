@@ -122,3 +122,28 @@ def test_the_second_detector_takes_any_text(text: str) -> None:
     tag, reliable = second_opinion(text)
     assert tag is None or normalise_language(tag) == tag
     assert isinstance(reliable, bool)
+
+
+def test_words_that_languages_share_stand_in_the_list_of_each() -> None:
+    """A shared word in one list alone would speak against the language that lacks it."""
+    shared = {
+        ("es", "gl"): "a o como con un para por pero en esta este desde son",
+        ("es", "pt"): "a o no como para por",
+        ("pt", "gl"): "a o no na ao aos do da dos das é e como outro outra pode seu seus os as nas ano",
+    }
+    for tags, words in shared.items():
+        for tag in tags:
+            assert set(words.split()) - WORDS[tag] == set(), tag
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "En tu cuenta tienes un enlace personal: compártelo con quien todavía no compra aquí.",
+        "Algunos envíos, como el vino o un teléfono con contrato, solo se entregan a la persona indicada.",
+        "he recibido la vajilla con dos platos rotos, quiero otra o mi dinero",
+        "Quiero devolver unos zapatos pero no tengo impresora",
+    ],
+)
+def test_spanish_of_words_that_galician_and_portuguese_share_is_spanish(text: str) -> None:
+    assert LanguageDetector().detect([text])[0].language == "es"
