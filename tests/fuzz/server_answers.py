@@ -6,13 +6,19 @@ import contextlib
 import gzip
 import json
 import random
+from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from local_servers import INFO, Received, http_server
 from mutations import mutated_json
 
-__all__ = ["odd_server"]
+__all__ = ["QUERIES", "odd_recording", "odd_server"]
+
+RECORDED = json.loads((Path(__file__).parent / "recorded_audit.json").read_text(encoding="utf-8"))
+"""An audit of a real OpenSearch: its queries, and method, path, status and answer of each request in order."""
+QUERIES = "".join(json.dumps(query) + "\n" for query in RECORDED["queries"])
 
 SHARDS = {"total": 1, "successful": 1, "skipped": 0, "failed": 0}
 MAPPING = {
@@ -108,6 +114,37 @@ def odd_server(chance: random.Random) -> Iterator[str]:
                 "status": status,
             }
         return 200, mutated_json(base, random.Random(seed)).encode("utf-8", "replace")
+
+    with http_server(answer) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def odd_recording(chance: random.Random) -> Iterator[str]:
+    """Serves the recorded answers, each path's in their order, one of them odd; yields the address."""
+    exchanges = RECORDED["exchanges"]
+    odd = chance.randrange(len(exchanges))
+    kind = chance.randrange(8)
+    status = chance.choice((200, 400, 403, 404, 429, 500, 503))
+    seed = chance.randrange(2**32)
+    pending: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for number, (method, path, _, _) in enumerate(exchanges):
+        pending[method, path].append(number)
+
+    def answer(received: Received) -> tuple[int, Any]:
+        own = pending.get((received.method, received.target.split("?")[0]))
+        if not own:
+            return 404, {"error": {"type": "x_exception", "reason": "not recorded"}, "status": 404}
+        # What is asked again, since an answer could not be right, gets the last answer again.
+        number = own.pop(0) if len(own) > 1 else own[0]
+        _, _, usual, value = exchanges[number]
+        if number != odd:
+            return usual, value
+        if kind == 0:
+            return status, PAGE
+        if kind == 1:
+            return status, {"error": json.loads(_safe(mutated_json(_error(received), random.Random(seed))))}
+        return usual, mutated_json(value, random.Random(seed)).encode("utf-8", "replace")
 
     with http_server(answer) as url:
         yield url
