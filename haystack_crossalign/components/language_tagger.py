@@ -11,7 +11,7 @@ from haystack import Document, component, default_from_dict, default_to_dict, lo
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import is_missing_language
-from haystack_crossalign.text.detection import MINIMUM_CONFIDENCE, Detection, LanguageDetector
+from haystack_crossalign.text.detection import MINIMUM_CONFIDENCE, Detection, LanguageDetector, undecided
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,8 @@ class LanguageTagger:
     """Writes the language of documents into their meta, and returns that of queries.
 
     A document that has a language keeps it. A text whose language is not clear (too short, code, numbers, several
-    languages) gets none: such texts are counted, never guessed.
+    languages, or languages that look alike, such as Indonesian and Malay) gets none: such texts are counted, never
+    guessed.
 
     ```python
     from haystack import Document
@@ -88,6 +89,7 @@ class LanguageTagger:
         text=str,
         language=str | None,
         confidence=float,
+        undetermined_between=dict[str, int],
     )
     def run(
         self, documents: list[Document] | None = None, queries: list[str] | None = None, text: str | None = None
@@ -100,7 +102,9 @@ class LanguageTagger:
         :param text: one query, for pipelines that branch on its language.
         :returns: of each input that was given, its outputs: ``documents`` and the count ``undetermined_documents``;
             ``queries`` unchanged, ``query_languages`` (None where undetermined), ``query_confidences`` (0..1) and the
-            count ``undetermined_queries``; ``text`` unchanged, its ``language`` and ``confidence``.
+            count ``undetermined_queries``; ``text`` unchanged, its ``language`` and ``confidence``. Always
+            ``undetermined_between``: of the undetermined texts, those that may be in one of several languages that
+            look alike, counted by these (``{"id, ms": 2}``).
         :raises InputError: where no input is given, or the settings are wrong (see `warm_up`).
         """
         _check_inputs(documents, queries, text)
@@ -116,6 +120,7 @@ class LanguageTagger:
         text=str,
         language=str | None,
         confidence=float,
+        undetermined_between=dict[str, int],
     )
     async def run_async(
         self, documents: list[Document] | None = None, queries: list[str] | None = None, text: str | None = None
@@ -137,15 +142,18 @@ class LanguageTagger:
         text: str | None,
     ) -> dict[str, Any]:
         result: dict[str, Any] = {}
+        told: list[Detection] = []
         if documents is not None:
             untagged = [position for position, one in enumerate(documents) if not self._has_language(one)]
             detections = detector.detect([documents[position].content or "" for position in untagged])
             tagged = list(documents)
             for position, detection in zip(untagged, detections, strict=True):
                 tagged[position] = self._tagged(documents[position], detection)
+            told += detections
             result |= {"documents": tagged, "undetermined_documents": _undetermined(detections)}
         if queries is not None:
             detections = detector.detect(queries)
+            told += detections
             result |= {
                 "queries": queries,
                 "query_languages": [detection.language for detection in detections],
@@ -154,10 +162,16 @@ class LanguageTagger:
             }
         if text is not None:
             (detection,) = detector.detect([text])
+            told.append(detection)
             result |= {"text": text, "language": detection.language, "confidence": detection.confidence}
         missed = result.get("undetermined_documents", 0) + result.get("undetermined_queries", 0)
+        result["undetermined_between"] = between = undecided(told)
         if missed:
-            logger.info("{count} texts have no clear language and stay without one", count=missed)
+            logger.info(
+                "{count} texts have no clear language and stay without one; languages that look alike: {between}",
+                count=missed,
+                between="; ".join(f"{count} {tags}" for tags, count in between.items()) or "none",
+            )
         return result
 
     def _has_language(self, document: Document) -> bool:

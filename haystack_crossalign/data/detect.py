@@ -11,7 +11,7 @@ import numpy as np
 from haystack_crossalign.data.collection import Detected, JudgedCollection
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED
-from haystack_crossalign.text.detection import Detection, LanguageDetector
+from haystack_crossalign.text.detection import Detection, LanguageDetector, undecided
 
 
 def detect_languages(collection: JudgedCollection) -> JudgedCollection:
@@ -53,7 +53,7 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
                 [one for one, tag in zip(queries.ids, query_tags, strict=True) if tag == UNDETERMINED]
             ),
             languages=_counted(one.language for one in told if one.language is not None),
-            between=_counted(", ".join(one.between) for one in told if one.language is None and one.between),
+            between=undecided(told),
         ),
     )
 

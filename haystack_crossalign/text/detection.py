@@ -9,8 +9,8 @@ open is undetermined. So are other languages that it does not know, and texts in
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, cast
@@ -85,6 +85,12 @@ class Detection:
     language: str | None
     confidence: float
     between: tuple[str, ...] = ()
+
+
+def undecided(detections: Iterable[Detection]) -> dict[str, int]:
+    """Texts that neighbors are left for, by the tags of these, joined with commas; ascending."""
+    counts = Counter(", ".join(one.between) for one in detections if one.language is None and one.between)
+    return dict(sorted(counts.items()))
 
 
 class LanguageDetector:

@@ -41,7 +41,7 @@ def test_documents_get_their_language_and_a_confidence(passages: dict[str, str])
     assert [document.meta["language"] for document in result["documents"]] == list(passages)
     assert all(0.8 <= document.meta["language_confidence"] <= 1.0 for document in result["documents"])
     assert result["undetermined_documents"] == 0
-    assert set(result) == {"documents", "undetermined_documents"}
+    assert set(result) == {"documents", "undetermined_between", "undetermined_documents"}
 
 
 def test_documents_without_a_clear_language_get_none_and_are_counted() -> None:
@@ -94,14 +94,28 @@ def test_queries_get_languages_beside_them() -> None:
     assert result["query_languages"] == ["en", None, "de"]
     assert [confidence >= 0.8 for confidence in result["query_confidences"]] == [True, False, True]
     assert result["undetermined_queries"] == 1
-    assert set(result) == {"queries", "query_languages", "query_confidences", "undetermined_queries"}
+    assert set(result) == {
+        "queries", "query_languages", "query_confidences", "undetermined_between", "undetermined_queries",
+    }  # fmt: skip
 
 
 def test_one_text_gets_its_language() -> None:
     result = LanguageTagger().run(text="今天天气很好，我们去公园吧。")
     assert result["text"] == "今天天气很好，我们去公园吧。"
     assert result["language"] == "zh"
-    assert LanguageTagger().run(text="42") == {"text": "42", "language": None, "confidence": 0.0}
+    assert LanguageTagger().run(text="42") == {
+        "text": "42", "language": None, "confidence": 0.0, "undetermined_between": {},
+    }  # fmt: skip
+
+
+def test_languages_that_look_alike_are_named_for_texts_that_stay_without_one() -> None:
+    # Words that are in both; neither text has one that tells.
+    alike = ["Saya suka makan nasi dan ikan di rumah ibu saya", "Dia tidak ada di rumah hari ini"]
+    documents = [Document(content=alike[0]), Document(content="42"), Document(content="Where is the station?")]
+    result = LanguageTagger().run(documents=documents, queries=[alike[1]], text="42")
+    assert (result["undetermined_documents"], result["undetermined_queries"], result["language"]) == (2, 1, None)
+    assert result["undetermined_between"] == {"id, ms": 2}
+    assert LanguageTagger(languages=["id", "en"]).run(queries=alike)["undetermined_between"] == {}
 
 
 def test_no_documents_are_no_error() -> None:
@@ -112,6 +126,7 @@ def test_no_documents_are_no_error() -> None:
         "query_languages": [],
         "query_confidences": [],
         "undetermined_queries": 0,
+        "undetermined_between": {},
     }
 
 

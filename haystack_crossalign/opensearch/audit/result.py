@@ -139,6 +139,7 @@ def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] 
         "documents": found.documents,
         "sampled": found.sampled,
         "by_language": dict(found.by_language),
+        "between": dict(found.between),
         "note": found.note,
     }
 

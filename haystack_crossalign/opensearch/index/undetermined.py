@@ -9,7 +9,7 @@ from typing import Any
 
 from haystack_crossalign.opensearch.index.groups import Member, read_stored, stored_request, stored_text
 from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
-from haystack_crossalign.text.detection import LanguageDetector
+from haystack_crossalign.text.detection import LanguageDetector, undecided
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,27 @@ class MissingLanguages:
     :param sampled: how many of their texts were read.
     :param by_language: sampled documents by detected language, sorted; `UNDETERMINED` where the text does not tell.
     :param field: name of the language field, None where the index has none.
+    :param between: of the undetermined ones, those that may be in one of several languages that look alike, by these.
     """
 
     documents: int
     sampled: int
     by_language: Mapping[str, int]
     field: str | None
+    between: Mapping[str, int]
 
     @property
     def note(self) -> str:
         """One sentence for the report."""
         where = "the index has no language field" if self.field is None else f"field '{self.field}' is missing or empty"
         told = ", ".join(f"{count} {tag}" for tag, count in self.by_language.items() if tag != UNDETERMINED)
-        unclear = self.by_language.get(UNDETERMINED, 0)
+        unclear = f"{self.by_language.get(UNDETERMINED, 0)} unclear"
+        if self.between:
+            left = "; ".join(f"{count} may be in one of {tags}" for tags, count in self.between.items())
+            unclear += f" ({left})"
         return (
             f"{self.documents} documents have no language ({where}) and are counted as '{UNDETERMINED}'; "
-            f"of {self.sampled} sampled texts: {', '.join(part for part in (told, f'{unclear} unclear') if part)}"
+            f"of {self.sampled} sampled texts: {', '.join(part for part in (told, unclear) if part)}"
         )
 
 
@@ -74,5 +79,7 @@ def detect_missing_languages(
     }
     hits = view.client.search(body, view.target)["hits"]["hits"]
     texts = [stored_text(Member(hit["_id"], UNDETERMINED, None, read_stored(view, hit)), content_field) for hit in hits]
-    told = Counter(one.language or UNDETERMINED for one in LanguageDetector().detect(texts))
-    return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field)
+    # Of languages that look alike, the only one that other documents have is taken, as in files.
+    detections = LanguageDetector(likely=set(view.pool().by_language) - {UNDETERMINED}).detect(texts)
+    told = Counter(one.language or UNDETERMINED for one in detections)
+    return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field, undecided(detections))

@@ -29,7 +29,7 @@ from haystack_crossalign.opensearch.live.judgments import (
     no_judgments,
     versions_of,
 )
-from haystack_crossalign.text.detection import LanguageDetector
+from haystack_crossalign.text.detection import LanguageDetector, undecided
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,13 +217,15 @@ def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, 
     if not unknown:
         return tags, ()
     detector = LanguageDetector.among(view.pool().by_language.keys())
-    for number, told in zip(unknown, detector.detect([file.rows[number].text for number in unknown]), strict=True):
+    detections = detector.detect([file.rows[number].text for number in unknown])
+    for number, told in zip(unknown, detections, strict=True):
         tags[number] = told.language or UNDETERMINED
     unclear = [file.rows[number].id for number in unknown if tags[number] == UNDETERMINED]
     notes = [f"the language of {len(unknown) - len(unclear)} queries was detected"]
     if unclear:
         shown = ", ".join(f"'{one}'" for one in unclear[:3])
-        notes.append(f"{len(unclear)} queries are left out, since their language is not clear: {shown}")
+        between = "".join(f"; {count} may be in one of {names}" for names, count in undecided(detections).items())
+        notes.append(f"{len(unclear)} queries are left out, since their language is not clear: {shown}{between}")
     return tags, tuple(notes)
 
 

@@ -26,7 +26,7 @@ SPANISH = "El puerto de la ciudad vieja fue construido por comerciantes hace tre
 
 
 def _documents() -> dict[str, dict[str, Any]]:
-    """Ten groups in en, es and zh; group g1 in chunks; three documents without group, four without language."""
+    """Ten groups in en, es and zh; group g1 in chunks; three documents without group, five without language."""
     documents: dict[str, dict[str, Any]] = {}
     rng = np.random.default_rng(3)
 
@@ -42,6 +42,7 @@ def _documents() -> dict[str, dict[str, Any]]:
     add("unknown-2", content=ENGLISH, group="g8")
     add("unknown-3", content=SPANISH)
     add("unknown-4", content="12345")
+    add("unknown-5", content="Saya suka makan nasi dan ikan di rumah ibu saya")
     documents["bare"] = {"language": "es", "group": "g9"}
     return documents
 
@@ -290,11 +291,12 @@ def test_a_group_of_too_many_documents_is_refused_and_large_answers_are_split(
 def test_documents_without_a_language_are_counted_exactly_and_detected_in_a_sample(view: IndexView) -> None:
     missing = detect_missing_languages(view, content_field="content")
     assert missing is not None
-    assert missing.documents == 4
-    assert missing.sampled == 4
-    assert dict(missing.by_language) == {"en": 2, "es": 1, "und": 1}
-    assert "4 documents have no language (field 'language' is missing or empty)" in missing.note
-    assert "2 en, 1 es, 1 unclear" in missing.note
+    assert missing.documents == 5
+    assert missing.sampled == 5
+    assert dict(missing.by_language) == {"en": 2, "es": 1, "und": 2}
+    assert dict(missing.between) == {"id, ms": 1}
+    assert "5 documents have no language (field 'language' is missing or empty)" in missing.note
+    assert "2 en, 1 es, 2 unclear (1 may be in one of id, ms)" in missing.note
     assert detect_missing_languages(view, content_field="content", sample=2).sampled == 2
 
 
