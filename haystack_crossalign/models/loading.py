@@ -7,11 +7,9 @@ are not as they should be.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -28,6 +26,7 @@ from haystack_crossalign.models.offline import (
     read_manifest,
     resolve_offline_model,
 )
+from haystack_crossalign.models.quiet import quiet_libraries
 from haystack_crossalign.models.weights import check_weights, recorded_loads
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def _load(location: str, asked: str, device: str, dtype: torch.dtype, options: L
     from sentence_transformers import SentenceTransformer
 
     try:
-        with _quiet(), recorded_loads() as parts:
+        with quiet_libraries(), recorded_loads() as parts:
             model = SentenceTransformer(
                 location,
                 device=device,
@@ -168,23 +167,6 @@ def _load(location: str, asked: str, device: str, dtype: torch.dtype, options: L
         # it: any of their exceptions means that this model cannot be used.
         raise ExternalError(_advice(asked, error)) from error
     return LoadedModel(model, asked, None, (), None, None, *pooling)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bar over the tensors of a file, and without transformers' table of weights, which is judged here."""
-    import transformers
-
-    logging: Any = transformers.utils.logging
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _advice(name: str, error: BaseException) -> str:

@@ -12,6 +12,7 @@ from haystack.core.errors import PipelineError, PipelineRuntimeError
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.models.quiet import quiet_libraries
 from haystack_crossalign.opensearch.index.fields import SPACES
 from haystack_crossalign.pipelines.file import load_pipeline, read_pipeline_file
 from haystack_crossalign.pipelines.guard import built_parts
@@ -43,6 +44,8 @@ class PipelineEmbedder:
         # A pipeline of its own for each of them: Haystack then warms it up and names the component in any error.
         self._text_embedder = _alone(pipeline, self._text_name)
         self._document_embedder = _alone(pipeline, self._document_name)
+        for part in (self._text_embedder, self._document_embedder):
+            _without_bar(part)
         self._name = name
         self._sha256 = sha256
         self._dimension: int | None = None
@@ -114,7 +117,8 @@ class PipelineEmbedder:
 
     def _call(self, name: str, pipeline: Pipeline, **inputs: Any) -> dict[str, Any]:
         try:
-            output: dict[str, Any] = pipeline.run({name: inputs})[name]
+            with quiet_libraries(only_loaded=True):
+                output: dict[str, Any] = pipeline.run({name: inputs})[name]
         except (PipelineError, PipelineRuntimeError) as error:
             cause = error.__cause__ or error
             raise ExternalError(f"the embedder '{name}' of {self._name} failed: {redacted(str(cause))}") from error
@@ -157,6 +161,13 @@ def _only(pipeline: Pipeline, source: str, wanted_input: str, wanted_output: str
 
 def _alone(pipeline: Pipeline, name: str) -> Pipeline:
     return Pipeline.from_dict({"components": {name: pipeline.to_dict()["components"][name]}})
+
+
+def _without_bar(pipeline: Pipeline) -> None:
+    """Switch off what Haystack's embedders draw by themselves: a command shows progress in its own way, or none."""
+    for _, part in built_parts(pipeline):
+        if isinstance(getattr(part, "progress_bar", None), bool):
+            part.progress_bar = False
 
 
 def _store_similarity(part: Any) -> Similarity | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.files.writing import new_folder, write_atomically
 from haystack_crossalign.models.names import MATRIX_FILE
+from haystack_crossalign.models.quiet import quiet_libraries
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.card import repair_card
 from haystack_crossalign.repair.fit import RepairOutcome
@@ -211,7 +211,7 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
     from haystack_crossalign.models.encoder import Encoder
     from haystack_crossalign.repair.model_folder import write_repaired_model
 
-    with _quiet():
+    with quiet_libraries():
         write_repaired_model(model.model, outcome.repair, folder)
     # Cut where the audit cut: the folder itself keeps the limit of the model.
     limit = outcome.before.provenance["model"].get("max_tokens")
@@ -232,18 +232,3 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
     provenance["model"] = {**written.provenance(), **kept, "name": f"{model.name}, repaired"}
     after = replace(outcome.after, provenance=provenance)
     return replace(outcome, after=after, comparison=replace(outcome.comparison, b=provenance))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bar over the files that are written: it is noise next to our own."""
-    import transformers
-
-    logging: Any = transformers.utils.logging
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if bars:
-            logging.enable_progress_bar()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
-import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
@@ -189,22 +186,3 @@ def _complete(checkpoint: Path) -> bool:
     except (OSError, ValueError):
         return False
     return (checkpoint / WEIGHTS).is_file()
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """No bars and no notes of the libraries underneath while the block runs."""
-    logging: Any = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    mapped = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-        if mapped:
-            datasets.enable_progress_bars()

@@ -20,6 +20,7 @@ from transformers import set_seed
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.writing import resolved_file
+from haystack_crossalign.models.quiet import quiet_libraries
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks import Similarity
 from haystack_crossalign.repair.language_maps import LanguageMaps
@@ -53,7 +54,7 @@ from haystack_crossalign.training.outcome import TrainingOutcome
 from haystack_crossalign.training.output_folder import WorkFolder, check_output, locked_output, recover_output
 from haystack_crossalign.training.publish import describe_run, write_result
 from haystack_crossalign.training.recipe.recipe import Recipe
-from haystack_crossalign.training.stock_trainer import PackedTrainer, checkpoint_state, last_checkpoint, quiet_libraries
+from haystack_crossalign.training.stock_trainer import PackedTrainer, checkpoint_state, last_checkpoint
 from haystack_crossalign.training.train_data import TrainData, read_train_data
 from haystack_crossalign.training.trainer_setup import packed_trainer
 from haystack_crossalign.triplets.builders import BuiltTriplets

@@ -6,7 +6,9 @@ import base64
 import html
 import json
 import logging
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +192,91 @@ def test_odd_answers_leave_no_trace_of_the_secret(shown: Any, command: list[obje
         code, text = shown(*command, "--hosts", url, "--index", "i", environ={"CROSSALIGN_TOKEN": TOKEN})
     assert code == 3
     assert_hidden(text, TOKEN)
+
+
+def repeated(received: Any) -> dict[str, str]:
+    """Ways in which proxies and servers repeat the credentials that they were sent."""
+    value = next((value for name, value in received.headers if name.lower() == "authorization"), "none")
+    scheme, _, secret = value.partition(" ")
+    login = base64.b64decode(secret).decode("utf-8", "replace") if scheme == "Basic" else secret
+    return {
+        "headers": "\n".join(f"{name}: {value}" for name, value in received.headers),
+        "reason": f"no permissions for [{value}] of user [{login}]",
+        "escaped": html.escape(login) + " " + urllib.parse.quote(login, safe=""),
+        "split": f"password={login.partition(':')[2]}",
+    }
+
+
+LOGINS = pytest.mark.parametrize(
+    ("environ", "secret"),
+    [
+        ({"CROSSALIGN_PASSWORD": PASSWORD, "CROSSALIGN_USER": USER}, PASSWORD),
+        ({"CROSSALIGN_TOKEN": TOKEN}, TOKEN),
+        ({"CROSSALIGN_API_KEY": TOKEN}, TOKEN),
+    ],
+    ids=["password", "token", "api key"],
+)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 500, 503])
+@LOGINS
+@COMMANDS
+def test_a_server_that_repeats_the_request_shows_no_secret(
+    shown: Any, command: list[object], environ: dict[str, str], secret: str, status: int
+) -> None:
+    def answer(received: Any) -> tuple[int, Any]:
+        said = repeated(received)
+        error = {"type": "security_exception", "reason": said["reason"], "root_cause": [{"reason": said["split"]}]}
+        return status, {"error": error, "status": status, "request": said}
+
+    def page(received: Any) -> tuple[int, Any]:
+        return status, "<html>\n" + "\n".join(repeated(received).values()) + "</html>"
+
+    for said in (answer, page):
+        with http_server(said) as url:
+            code, text = shown(*command, "--hosts", url, "--index", "i", environ=environ)
+        assert code == 3
+        assert_hidden(text, secret)
+
+
+@pytest.mark.parametrize(
+    "spoiled", ["_mapping", "_search", "_stats", "_count", "point_in_time", "_cluster", "_msearch"]
+)
+@LOGINS
+def test_a_proxy_of_a_real_server_that_repeats_one_request_shows_no_secret(
+    shown: Any, opensearch: Any, indexing: Any, environ: dict[str, str], secret: str, spoiled: str
+) -> None:
+    documents = {
+        f"{tag}-{group}": {"embedding": [1.0, float(group), 0.5, 2.0], "language": tag, "group": str(group)}
+        for tag in ("en", "zh")
+        for group in range(3)
+    }
+    indexing.create(opensearch, "secrets-proxy", documents, indexing.mapping(4))
+    asked: list[str] = []
+
+    def answer(received: Any) -> tuple[int, Any]:
+        asked.append(received.target)
+        if spoiled in received.target:
+            return 403, {"error": {"reason": repeated(received)["reason"], **repeated(received)}, "status": 403}
+        wanted = ("content-type", "content-encoding")
+        kept = {name: value for name, value in received.headers if name.lower() in wanted}
+        request = urllib.request.Request(  # noqa: S310 - the address of the test's own server
+            opensearch.url + received.target, data=received.body or None, method=received.method, headers=kept
+        )
+        try:
+            with urllib.request.urlopen(request) as real:  # noqa: S310
+                return real.status, real.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    for command in (DOCTOR, AUDIT):
+        with http_server(answer) as url:
+            index = ["--index", "secrets-proxy", "--group-field", "group", "--accept-model"]
+            code, text = shown(*command, "--hosts", url, *index[: 4 if command is DOCTOR else 5], environ=environ)
+        assert code in (0, 2, 3), text
+        assert_hidden(text, secret)
+    # Both commands together ask for all of these.
+    assert any(spoiled in target for target in asked), asked
 
 
 # Addresses that parsers split in different ways; none may be shown or used.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.process
 
@@ -68,6 +71,55 @@ def shell(command: list[str], redirection: str = "", **environ: str) -> subproce
     )
 
 
+EMBEDDERS = {
+    "ours": (
+        "haystack_crossalign.components.text_embedder.CrossAlignTextEmbedder",
+        "haystack_crossalign.components.document_embedder.CrossAlignDocumentEmbedder",
+    ),
+    "of Haystack": (
+        "haystack_integrations.components.embedders.sentence_transformers.sentence_transformers_text_embedder"
+        ".SentenceTransformersTextEmbedder",
+        "haystack_integrations.components.embedders.sentence_transformers.sentence_transformers_document_embedder"
+        ".SentenceTransformersDocumentEmbedder",
+    ),
+}
+
+
+@pytest.mark.parametrize("embedder", EMBEDDERS)
+@pytest.mark.parametrize("where", ["--quiet in a terminal", "a log file"])
+def test_an_embedder_draws_no_bar_of_its_own(files: list[str], tmp_path: Path, embedder: str, where: str) -> None:
+    options = {"model": str(write_tiny_model(tmp_path))}
+    bar = {} if embedder == "ours" else {"progress_bar": True}
+    text, document = EMBEDDERS[embedder]
+    components = {
+        "text": {"type": text, "init_parameters": {**options, **bar}},
+        "documents": {"type": document, "init_parameters": {**options, "progress_bar": True}},
+    }
+    pipeline = tmp_path / "embedder.yaml"
+    pipeline.write_text(json.dumps({"components": components, "connections": []}), encoding="utf-8")
+    for name in ("documents.jsonl", "queries.jsonl"):
+        rows = [json.loads(line) for line in (tmp_path / name).read_text(encoding="utf-8").splitlines()]
+        plain = [{key: value for key, value in row.items() if key != "embedding"} for row in rows]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in plain), encoding="utf-8")
+    command = [*files, "--embedder", str(pipeline)]
+    if where == "a log file":
+        done = shell(command)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == b""
+        assert b"Max@R" in done.stdout
+        return
+    # `script` gives the program a terminal, so that whatever draws bars draws them.
+    line = shlex.join([sys.executable, "-m", "haystack_crossalign", *command, "--quiet"])
+    done = subprocess.run(
+        ["script", "-qec", line, "/dev/null"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "gbk", "cp932", "euc-kr"])
 def test_an_encoding_that_lacks_characters_changes_no_exit_code(files: list[str], encoding: str) -> None:
     done = shell([*files, *GATE], PYTHONIOENCODING=encoding, PYTHONUTF8="0")
@@ -117,3 +169,67 @@ def test_messages_about_options_are_one_bounded_printable_line(crossalign: objec
     assert line.startswith("crossalign: ")
     assert len(line) <= 1000
     assert line.isprintable()
+
+
+def limited(command: list[object], folder: Path, kilobytes: int) -> subprocess.CompletedProcess[str]:
+    """Runs the program where no file may be larger: the writes fail as on a disk that has no room."""
+    size = 1024 * kilobytes
+    return subprocess.run(
+        [sys.executable, "-m", "haystack_crossalign", *map(str, command)], capture_output=True, text=True, check=False,
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("before", [None, "what was there"])
+@pytest.mark.parametrize("option", ["--json", "--report", "--markdown", "--run", "--qrels-out", "--junit"])
+def test_an_audit_without_room_for_an_output_leaves_no_part_of_it(
+    files: list[str], tmp_path: Path, option: str, before: str | None
+) -> None:
+    output = tmp_path / "output"
+    if before is not None:
+        output.write_text(before, encoding="utf-8")
+    there = sorted(tmp_path.iterdir())
+    done = limited([*files, "--quiet", "--fail-on", "Max@R > 1000", option, output], tmp_path, 0)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr == f"crossalign: {output}: cannot be written (File too large)\n"
+    assert sorted(tmp_path.iterdir()) == there
+    assert before is None or output.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize("kilobytes", [0, 4, 60])
+@pytest.mark.parametrize("matrix_only", [False, True])
+def test_a_repair_without_room_leaves_no_folder(tmp_path: Path, kilobytes: int, matrix_only: bool) -> None:
+    documents = tmp_path / "documents.jsonl"
+    words = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8"]
+    documents.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "id": f"{language}{number}",
+                    "text": " ".join(
+                        words[(number * step + place) % 8] for place, step in enumerate((1, 3, 5, 7, 2, 6))
+                    ),
+                    "title": f"w{number} {language}",
+                    "language": language,
+                    "parallel_id": str(number),
+                }
+            )
+            + "\n"
+            for number in range(24)
+            for language in ("en", "zh")
+        ),
+        encoding="utf-8",
+    )
+    model = write_tiny_model(tmp_path)
+    there = sorted(tmp_path.rglob("*"))
+    command = ["repair", "--parallel", documents, "--model", model, "--output", tmp_path / "out", "--quiet"]
+    done = limited([*command, "--samples", 20, *(["--matrix-only"] if matrix_only else [])], tmp_path, kilobytes)
+    if done.returncode == 0:
+        # The matrix alone may have room where a report and a model have none.
+        assert (kilobytes, matrix_only) == (60, True)
+        return
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "cannot be written" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == there
