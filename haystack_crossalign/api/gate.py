@@ -307,7 +307,7 @@ def _old_model(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -
         )
     settings = request.settings
     try:
-        return request.model.with_prefixes(settings.query_prefix, settings.document_prefix).encoder(str(name))
+        return request.model.with_profile(settings).encoder(str(name))
     except ExternalError as error:
         raise ExternalError(
             f"the gate needs the model of the old index, {model_name(named) if named else name}: {error}; --no-gate "

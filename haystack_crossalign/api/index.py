@@ -287,7 +287,7 @@ class LiveAudit:
         else:
             named = read_index_model(self._client, settings.index) or {}
             name = request.model.model or settings.model or str(named.get("name") or DEFAULT_MODEL)
-            encoder = request.model.with_prefixes(settings.query_prefix, settings.document_prefix).encoder(name)
+            encoder = request.model.with_profile(settings).encoder(name)
         check = check_index_model(
             self._client,
             view,

@@ -12,6 +12,7 @@ from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
 if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder
     from haystack_crossalign.models.encoder import Encoder
+    from haystack_crossalign.opensearch.connection.settings import LiveSettings
     from haystack_crossalign.ranks import Similarity
 
 
@@ -110,18 +111,24 @@ class ModelOptions:
             return PipelineEmbedder.from_yaml(self.embedder, trust_remote_code=self.trust_remote_code)
         return self.encoder()
 
-    def with_prefixes(self, query: str | None, document: str | None) -> ModelOptions:
-        """The options with the prefixes of a profile, where neither a prefix nor a prompt is given for that role.
+    def with_profile(self, settings: LiveSettings) -> ModelOptions:
+        """The options with the prompts of a profile, for the roles that no prefix and no prompt is given for.
 
-        :param query: text before each query, or None.
-        :param document: text before each document, or None.
+        :param settings: of the index, with a text or a name for each role, or neither.
         """
+        own = {
+            role: (getattr(self, f"{role}_prefix"), getattr(self, f"{role}_prompt")) for role in ("query", "document")
+        }
+        if own["query"] == (None, None):
+            own["query"] = (settings.query_prefix, settings.query_prompt)
+        if own["document"] == (None, None):
+            own["document"] = (settings.document_prefix, settings.document_prompt)
         return replace(
             self,
-            query_prefix=query if (self.query_prefix, self.query_prompt) == (None, None) else self.query_prefix,
-            document_prefix=(
-                document if (self.document_prefix, self.document_prompt) == (None, None) else self.document_prefix
-            ),
+            query_prefix=own["query"][0],
+            query_prompt=own["query"][1],
+            document_prefix=own["document"][0],
+            document_prompt=own["document"][1],
         )
 
     def encoder(self, name: str | None = None) -> Encoder:

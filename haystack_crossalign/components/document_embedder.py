@@ -34,6 +34,7 @@ class CrossAlignDocumentEmbedder:
     :param device: where to compute; ``None`` takes a GPU if there is one.
     :param token: access token for private models of the hub.
     :param prefix: text before each document; ``None`` is the model's own document prompt, ``""`` none at all.
+    :param document_prompt: name of the prompt that the model has for documents, in place of ``prefix``.
     :param suffix: text after each document.
     :param batch_size: at most this many texts at once; ``None`` suits the device.
     :param progress_bar: show a bar.
@@ -79,6 +80,7 @@ class CrossAlignDocumentEmbedder:
         tokenizer_kwargs: dict[str, Any] | None = None,
         config_kwargs: dict[str, Any] | None = None,
         encode_kwargs: dict[str, Any] | None = None,
+        document_prompt: str | None = None,
     ) -> None:
         refuse_stock_values(
             "CrossAlignDocumentEmbedder",
@@ -106,12 +108,13 @@ class CrossAlignDocumentEmbedder:
         self.trust_remote_code = trust_remote_code
         self.local_files_only = local_files_only
         self.revision = revision
+        self.document_prompt = document_prompt
         self._encoder: Encoder | None = None
 
     def warm_up(self) -> None:
         """Load the model; a second call does nothing.
 
-        :raises InputError: a folder without a model, an unknown name or a value out of range.
+        :raises InputError: a folder without a model, an unknown name, a value out of range, or two prompts.
         :raises ExternalError: the model cannot be loaded.
         """
         self._prepare_encoder()
@@ -169,6 +172,7 @@ class CrossAlignDocumentEmbedder:
             trust_remote_code=self.trust_remote_code,
             local_files_only=self.local_files_only,
             revision=self.revision,
+            document_prompt=self.document_prompt,
         )
         return data
 
@@ -204,7 +208,7 @@ class CrossAlignDocumentEmbedder:
                 trust_remote_code=self.trust_remote_code,
                 local_files_only=self.local_files_only,
                 revision=self.revision,
-            ).open(document_prefix=self.prefix)
+            ).open(document_prefix=self.prefix, document_prompt=self.document_prompt)
         return self._encoder
 
     def _embed(self, encoder: Encoder, documents: list[Document], texts: list[str]) -> dict[str, list[Document]]:

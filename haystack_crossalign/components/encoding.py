@@ -38,7 +38,14 @@ class EncoderOptions:
     local_files_only: bool
     revision: str | None
 
-    def open(self, *, query_prefix: str | None = None, document_prefix: str | None = None) -> Encoder:
+    def open(
+        self,
+        *,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+    ) -> Encoder:
         """Load the model.
 
         :raises InputError: a folder without a model, an unknown name or a value out of range.
@@ -55,6 +62,8 @@ class EncoderOptions:
             normalize=True if self.normalize_embeddings else None,
             query_prefix=query_prefix,
             document_prefix=document_prefix,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
             batch_size=self.batch_size,
             truncate_dim=self.truncate_dim,
             revision=self.revision,

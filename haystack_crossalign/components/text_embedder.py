@@ -31,6 +31,7 @@ class CrossAlignTextEmbedder:
     :param device: where to compute; ``None`` takes a GPU if there is one.
     :param token: access token for private models of the hub.
     :param prefix: text before the query; ``None`` is the model's own query prompt, ``""`` none at all.
+    :param query_prompt: name of the prompt that the model has for queries, in place of ``prefix``.
     :param suffix: text after the query.
     :param batch_size: no effect on a single query.
     :param progress_bar: no effect on a single query.
@@ -72,6 +73,7 @@ class CrossAlignTextEmbedder:
         tokenizer_kwargs: dict[str, Any] | None = None,
         config_kwargs: dict[str, Any] | None = None,
         encode_kwargs: dict[str, Any] | None = None,
+        query_prompt: str | None = None,
     ) -> None:
         refuse_stock_values(
             "CrossAlignTextEmbedder",
@@ -97,12 +99,13 @@ class CrossAlignTextEmbedder:
         self.trust_remote_code = trust_remote_code
         self.local_files_only = local_files_only
         self.revision = revision
+        self.query_prompt = query_prompt
         self._encoder: Encoder | None = None
 
     def warm_up(self) -> None:
         """Load the model; a second call does nothing.
 
-        :raises InputError: a folder without a model, an unknown name or a value out of range.
+        :raises InputError: a folder without a model, an unknown name, a value out of range, or two prompts.
         :raises ExternalError: the model cannot be loaded.
         """
         self._prepare_encoder()
@@ -147,6 +150,7 @@ class CrossAlignTextEmbedder:
             trust_remote_code=self.trust_remote_code,
             local_files_only=self.local_files_only,
             revision=self.revision,
+            query_prompt=self.query_prompt,
         )
         return data
 
@@ -178,7 +182,7 @@ class CrossAlignTextEmbedder:
                 trust_remote_code=self.trust_remote_code,
                 local_files_only=self.local_files_only,
                 revision=self.revision,
-            ).open(query_prefix=self.prefix)
+            ).open(query_prefix=self.prefix, query_prompt=self.query_prompt)
         return self._encoder
 
     @staticmethod

@@ -15,7 +15,7 @@ from sentence_transformers.util import batch_to_device, get_device_name
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.batches import length_batches
-from haystack_crossalign.models.limits import NO_LIMIT
+from haystack_crossalign.models.limits import NO_LIMIT, cut_texts
 from haystack_crossalign.models.loading import LoadOptions, load_model
 from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.models.notes import model_notes
@@ -254,7 +254,9 @@ class Encoder:
                 mask.shape[1],
             ):
                 lengths = mask.sum(dim=1).numpy()
-                cut[start : start + len(window)] = self._are_cut(window, lengths, role)
+                cut[start : start + len(window)] = cut_texts(
+                    self._model, window, lengths, self._max_tokens, lambda longest: self._preprocess(longest, role)
+                )
                 for rows in length_batches(lengths, self._batch_tokens, self._batch_size):
                     yield rows + start, _take(features, torch.from_numpy(rows), len(window))
             else:
@@ -262,21 +264,6 @@ class Encoder:
                 lengths = np.array([len(text) for text in window], dtype=np.int64)
                 for rows in length_batches(lengths, self._batch_tokens * 4, self._batch_size):
                     yield rows + start, self._preprocess([window[row] for row in rows], role)
-
-    def _are_cut(self, texts: list[str], lengths: NDArray[np.int64], role: _Role) -> NDArray[np.bool_]:
-        """Which texts have more tokens than the limit: those as long as it that are longer under a higher one."""
-        cut = np.zeros(len(texts), dtype=np.bool_)
-        if self._max_tokens is None:
-            return cut
-        full = np.flatnonzero(lengths >= self._max_tokens)
-        if len(full):
-            self._model.max_seq_length = self._max_tokens + 1
-            try:
-                mask = self._preprocess([texts[row] for row in full], role)["attention_mask"]
-            finally:
-                self._model.max_seq_length = self._max_tokens
-            cut[full] = mask.sum(dim=1).numpy() > self._max_tokens
-        return cut
 
     def _check(self, batch: NDArray[np.float32], texts: list[str]) -> None:
         finite = np.isfinite(batch).all(axis=1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from haystack_crossalign.errors import ExternalError
@@ -54,6 +57,36 @@ def usable_positions(model: nn.Module) -> int | None:
             offset = 0 if module.padding_idx is None else module.padding_idx + 1
         usable.append(module.num_embeddings - offset)
     return min(usable) if usable else None
+
+
+def cut_texts(
+    model: Any,
+    texts: Sequence[str],
+    lengths: NDArray[np.int64],
+    limit: int | None,
+    tokenise: Callable[[list[str]], Mapping[str, Any]],
+) -> NDArray[np.bool_]:
+    """Which texts have more tokens than a limit: those as long as it that are longer under a higher one.
+
+    :param model: a sentence-transformers model, whose ``max_seq_length`` is changed meanwhile.
+    :param texts: n texts.
+    :param lengths: int64 [n], their tokens under the limit.
+    :param limit: tokens; None where there is no limit.
+    :param tokenise: gives the ``attention_mask`` of some texts, one row each.
+    """
+    cut = np.zeros(len(texts), dtype=np.bool_)
+    if limit is None:
+        return cut
+    full = np.flatnonzero(lengths >= limit)
+    if len(full):
+        before = model.max_seq_length
+        model.max_seq_length = limit + 1
+        try:
+            mask = tokenise([texts[row] for row in full.tolist()])["attention_mask"]
+        finally:
+            model.max_seq_length = before
+        cut[full] = mask.sum(dim=1).numpy() > limit
+    return cut
 
 
 def _configured(model: Any) -> int | None:

@@ -77,9 +77,17 @@ def resolve_prompts(
         and ``document`` (or ``passage``, ``corpus``), else those under the names of a known scheme.
     :param names: names of the model with the source of each, for the table of families.
     :param choice: what the user wants.
-    :raises InputError: the model has no prompt of the chosen name.
+    :raises InputError: the model has no prompt of the chosen name, or a text and a name are both chosen.
     """
     choice = choice or PromptChoice()
+    for role in ("query", "document"):
+        if getattr(choice, f"{role}_prompt") is not None and getattr(choice, f"{role}_prefix") is not None:
+            raise InputError(
+                f"{role}_prefix and {role}_prompt exclude each other",
+                field=f"{role}_prompt",
+                seen=getattr(choice, f"{role}_prompt"),
+                allowed="one of them",
+            )
     texts = {name: prompt for name, prompt in own.items() if prompt}
     query_name = "query" if "query" in texts else None
     document_name = next((name for name in _DOCUMENT_NAMES if name in texts), None)

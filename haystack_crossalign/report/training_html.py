@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from haystack_crossalign.languages import display_name
+from haystack_crossalign.report.content.model import cut_lines
 from haystack_crossalign.report.content.words import count, interval, joined, measure_value, plural
 from haystack_crossalign.report.lines_svg import Series, line_chart
 from haystack_crossalign.report.templating import asset, templates
@@ -170,6 +171,7 @@ def _facts(facts: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("Name", model["name"]),
                 ("SHA-256", model["sha256"] or ""),
                 *((f"Prompt for a {role}", repr(prompt)) for role, prompt in model["prompts"].items()),
+                *(("Cut texts", line) for line in cut_lines(model)),
                 *((f"Repair: {key.replace('_', ' ')}", text) for key, text in (facts["start"]["repair"] or {}).items()),
             ],
         ),

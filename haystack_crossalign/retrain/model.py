@@ -104,6 +104,8 @@ def open_base(model: JobModel) -> Encoder:
         revision=source.revision,
         query_prefix=source.query_prefix,
         document_prefix=source.document_prefix,
+        query_prompt=source.query_prompt,
+        document_prompt=source.document_prompt,
         trust_remote_code=model.trust_remote_code,
     )
 

@@ -10,6 +10,7 @@ import yaml
 from haystack_crossalign.languages import display_name
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, similarity_words
+from haystack_crossalign.report.content.model import cut_lines
 from haystack_crossalign.training.losses.joint import CITATION
 
 
@@ -117,6 +118,9 @@ def _usage(facts: Mapping[str, Any]) -> Iterator[str]:
     if prompts["query"] or prompts["document"]:
         query, document = prompts["query"], prompts["document"]
         yield f"Prompts: `{query}` before queries, `{document}` before documents; both are stored."
+        yield ""
+    for line in cut_lines(facts["model"]):
+        yield f"In training {line[0].lower()}{line[1:]}"
         yield ""
     if facts["recipe"]["freeze_encoder"]:
         yield (

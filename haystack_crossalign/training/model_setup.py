@@ -76,11 +76,8 @@ def load_base(source: ModelSource, device: str, *, trust_remote_code: bool = Fal
     options = LoadOptions(revision=source.revision, trust_remote_code=trust_remote_code)
     loaded = load_model(source.name, device=device, dtype=torch.float32, options=options)
     model = loaded.model
-    prompts = resolve_prompts(
-        model.prompts,
-        loaded.names,
-        PromptChoice(source.query_prefix, source.document_prefix),
-    )
+    choice = PromptChoice(source.query_prefix, source.document_prefix, source.query_prompt, source.document_prompt)
+    prompts = resolve_prompts(model.prompts, loaded.names, choice)
     if prompts.source != "none":
         # Found by the name of the model, which the trained folder does not have, or under a name that stock code does
         # not look for, or given: they must travel with it.

@@ -16,6 +16,7 @@ from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.models.offline import file_sha256
 from haystack_crossalign.repair.matrix_file import VectorMap, write_matrix_file
 from haystack_crossalign.report.training_html import render_training_html
+from haystack_crossalign.training.batches.packing import TextTable
 from haystack_crossalign.training.batches.rows import TrainRow
 from haystack_crossalign.training.candidates import Candidate
 from haystack_crossalign.training.evaluation import HeldOutScore, harm, preference
@@ -38,6 +39,7 @@ def describe_run(
     data: TrainData,
     base: BaseModel,
     rows: Sequence[TrainRow],
+    texts: TextTable,
     choice: StartRepair | None,
     monitor: Monitor,
     log: Sequence[Mapping[str, float]],
@@ -51,6 +53,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """Everything about a run, ready for JSON: see ``training-1.schema.json``.
 
+    :param texts: the texts that were trained on and held out.
     :param refitted: the linear module, or a map per language, as fitted after training.
     :param log: entries of the trainer's log with the loss terms.
     :param unmeasured: target languages that the held-out part says nothing about.
@@ -67,6 +70,8 @@ def describe_run(
         "prompts": {"query": base.prompts.query, "document": base.prompts.document},
         "prompts_from": base.prompts.source,
         "similarity": base.similarity,
+        "max_tokens": texts.limit,
+        "cut_texts": texts.cut(),
     }
     held = recipe.held_out
     facts = build_provenance(

@@ -145,7 +145,8 @@ class _Run:
             except InputError as error:
                 if error.source is not None:  # a file of the model
                     raise
-                raise recipe.error(error.problem, ("model", "name"), error.seen, error.allowed) from error
+                key = error.field if error.field in ("query_prompt", "document_prompt") else "name"
+                raise recipe.error(error.problem, ("model", key), error.seen, error.allowed) from error
         bf16 = resolve_precision(recipe.precision, self.device) == "bf16"
         table = TextTable(base.model, base.prompts, max_tokens=recipe.model.max_tokens)
         rows = make_rows(data.train, table, languages=recipe.languages, batch_languages=recipe.batch_languages)
@@ -241,6 +242,7 @@ class _Run:
                     data=data,
                     base=base,
                     rows=rows,
+                    texts=table,
                     choice=choice,
                     monitor=monitor,
                     log=log,

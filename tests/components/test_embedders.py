@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.utils import ComponentDevice, Secret
 
 from haystack_crossalign.components import CrossAlignDocumentEmbedder, CrossAlignTextEmbedder
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.encoder import Encoder
 
 CONTENTS = (
@@ -159,6 +163,23 @@ def test_the_progress_bar_is_drawn_on_a_terminal_and_only_when_asked_for(
     assert capsys.readouterr().err == ""
 
 
+def test_a_prompt_is_chosen_by_its_name(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model_folder, folder)
+    names = {"s2s_query": "w3 ", "clustering": "w4 "}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": names}), encoding="utf-8")
+    common = {"device": ComponentDevice.from_str("cpu"), "precision": "fp32"}
+    by_name = CrossAlignTextEmbedder(model=str(folder), query_prompt="s2s_query", **common)
+    by_text = CrossAlignTextEmbedder(model=str(folder), prefix="w3 ", **common)
+    assert by_name.run("w1 w2") == by_text.run("w1 w2")
+    documents = CrossAlignDocumentEmbedder(model=str(folder), document_prompt="clustering", **common)
+    assert documents.provenance()["prompts"]["document"] == "w4 "
+    with pytest.raises(InputError, match=r"no prompt of this name.*seen: 'other'; allowed: s2s_query, clustering"):
+        CrossAlignTextEmbedder(model=str(folder), query_prompt="other", **common).warm_up()
+    with pytest.raises(InputError, match="exclude each other"):
+        CrossAlignDocumentEmbedder(model=str(folder), document_prompt="clustering", prefix="", **common).warm_up()
+
+
 TOKEN = {"type": "env_var", "env_vars": ["HF_API_TOKEN", "HF_TOKEN"], "strict": False}
 
 
@@ -180,6 +201,7 @@ def test_the_text_embedder_as_a_dictionary() -> None:
             "trust_remote_code": False,
             "local_files_only": True,
             "revision": "main",
+            "query_prompt": None,
         },
     }
     embedder = CrossAlignTextEmbedder(
@@ -220,9 +242,12 @@ def test_the_document_embedder_as_a_dictionary() -> None:
             "trust_remote_code": False,
             "local_files_only": False,
             "revision": None,
+            "document_prompt": "passage",
         },
     }
-    embedder = CrossAlignDocumentEmbedder(token=Secret.from_env_var("MY_TOKEN"), meta_fields_to_embed=["title"])
+    embedder = CrossAlignDocumentEmbedder(
+        token=Secret.from_env_var("MY_TOKEN"), meta_fields_to_embed=["title"], document_prompt="passage"
+    )
     assert embedder.to_dict() == data
     assert CrossAlignDocumentEmbedder.from_dict(data).to_dict() == data
 

@@ -75,6 +75,13 @@ def test_other_models_without_prompts_get_none(name: str) -> None:
     assert resolve_prompts({}, (("its name", name),)) == Prompts("", "", "none")
 
 
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_a_text_and_a_name_for_one_prompt_are_refused(role: str) -> None:
+    choice = PromptChoice(**{f"{role}_prefix": "", f"{role}_prompt": role})
+    with pytest.raises(InputError, match=f"{role}_prefix and {role}_prompt exclude each other"):
+        resolve_prompts({"query": "q: ", "document": "d: "}, OTHER, choice)
+
+
 def test_an_explicit_prefix_wins_also_an_empty_one() -> None:
     own = {"query": "q: ", "document": "d: "}
     without = resolve_prompts(own, OTHER, PromptChoice(query_prefix=""))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from training_runs import made_recipe, made_triplets
 
 from haystack_crossalign.data.formats.triplets import write_triplets
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.report.training_html import render_training_html
 from haystack_crossalign.training.outcome import TrainingOutcome, training_schema
 from haystack_crossalign.training.output_folder import locked_output
 from haystack_crossalign.training.trainer import train
@@ -130,6 +132,48 @@ def test_prompts_travel_with_the_model(tiny_model_folder: Path, tmp_path: Path) 
     model = SentenceTransformer(str(tmp_path / "out"), device="cpu")
     assert (model.prompts["query"], model.prompts["document"]) == ("w1 ", "w2 ")
     assert model.max_seq_length == 32
+
+
+def test_prompts_are_chosen_by_their_names_and_travel_with_the_model(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model_folder, folder)
+    config = json.loads((folder / "config_sentence_transformers.json").read_text(encoding="utf-8"))
+    config["prompts"] = {"s2p": "w1 ", "s2s": "w2 ", "other": "w3 "}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(config), encoding="utf-8")
+    recipe = {"name": str(folder), "query_prompt": "s2p", "document_prompt": "s2s"}
+    run(folder, tmp_path / "out", model=recipe, optimiser={"max_steps": 1})
+    model = SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    assert (model.prompts["query"], model.prompts["document"]) == ("w1 ", "w2 ")
+    assert model.prompts["other"] == "w3 "
+    with pytest.raises(InputError, match=r"field 'model\.query_prompt': the model has no prompt of this name"):
+        run(folder, tmp_path / "no", model=recipe | {"query_prompt": "s2x"})
+    with pytest.raises(InputError, match=r"field 'model\.query_prompt': query_prefix and query_prompt exclude each"):
+        run(folder, tmp_path / "no", model=recipe | {"query_prefix": "q"})
+    assert not (tmp_path / "no").exists()
+
+
+def test_texts_that_were_cut_are_counted_in_every_output(tiny_model_folder: Path, tmp_path: Path) -> None:
+    def trained_with(name: str, max_tokens: int | None) -> TrainingOutcome:
+        recipe = {"name": str(tiny_model_folder), "max_tokens": max_tokens}
+        return run(tiny_model_folder, tmp_path / name, model=recipe, optimiser={"max_steps": 1})
+
+    whole = trained_with("whole", None).data["model"]
+    assert (whole["max_tokens"], whole["cut_texts"]) == (32, {"queries": 0, "documents": 0})
+    outcome = trained_with("cut", 8)
+    Draft202012Validator(training_schema()).validate(json.loads((outcome.path / "training.json").read_text()))
+    triplets = made_triplets(40)
+    # Each word is one token, and two special ones come to each text.
+    texts = {text for one in triplets for text in (one.passage, *one.targets.values())}
+    asked = {text for one in triplets for text in (one.query, *one.target_queries.values())}
+    expected = {
+        "queries": sum(len(text.split()) + 2 > 8 for text in asked),
+        "documents": sum(len(text.split()) + 2 > 8 for text in texts),
+    }
+    assert expected["documents"] > 0
+    assert outcome.data["model"]["cut_texts"] == expected
+    sentence = "longer than 8 tokens and were cut there."
+    assert sentence in (outcome.path / "README.md").read_text(encoding="utf-8")
+    assert sentence in render_training_html(outcome.data)
 
 
 def test_the_same_run_gives_the_same_weights_and_another_seed_others(tiny_model_folder: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def doctor(
     model_flags.check()
     open_encoder = None
     if settings.model is not None:
-        options = model_flags.with_prefixes(settings.query_prefix, settings.document_prefix)
+        options = model_flags.with_profile(settings)
         open_encoder = partial(options.encoder, settings.model)
     outputs = Outputs(json=json_file)
     outputs.check([place.config])

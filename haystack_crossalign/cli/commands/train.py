@@ -118,6 +118,7 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
 
     from haystack_crossalign.cli.shared.terminal import console
     from haystack_crossalign.languages import display_name
+    from haystack_crossalign.report.content.model import cut_lines
     from haystack_crossalign.report.content.words import measure_value
 
     screen = console()
@@ -144,4 +145,6 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
             lost = 100 * result["harm"]
             told = f"Retrieval within one language lost up to {lost:.2f} points of NDCG@1 against the base."
             screen.print(told, markup=False)
+    for line in cut_lines(outcome.data["model"]):
+        screen.print(line, markup=False)
     screen.print(f"Wrote {output}: the model, README.md, training.json, report.html", markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -370,7 +370,7 @@ def _encoder(model_flags: opt.ModelFlags, settings: LiveSettings) -> Any:
         raise InputError("no new vectors", allowed="--matrix FILE, --model NAME or --embedder FILE")
     if model_flags.embedder is not None:
         return model_flags.open()
-    return model_flags.with_prefixes(None, settings.document_prefix).encoder()
+    return model_flags.with_profile(replace(settings, query_prefix=None, query_prompt=None)).encoder()
 
 
 def _tell(outcome: Outcome) -> None:

@@ -44,6 +44,12 @@ class LiveSettings:
     document_prefix: Annotated[
         str | None, Setting("prompt", "Text put before every document, in place of the model's own.", "TEXT")
     ] = None
+    query_prompt: Annotated[
+        str | None, Setting("text", "For queries, the prompt that the model has by this name.", "NAME")
+    ] = None
+    document_prompt: Annotated[
+        str | None, Setting("text", "For documents, the prompt that the model has by this name.", "NAME")
+    ] = None
     auth: Annotated[
         AuthKind | None, Setting("choice", "How to log in. Default: what the credentials are for.", choices=_KINDS)
     ] = None
@@ -162,7 +168,11 @@ def read_settings(
                     field=variable_of(file),
                     allowed="one of the two",
                 )
-    settings = LiveSettings(**(stored | surroundings | given))
+    merged: dict[str, Any] = {}
+    for layer, place in ((stored, CONFIG_NAME), (surroundings, "environment"), (given, "options")):
+        _settle_prompts(merged, layer, place)
+        merged |= layer
+    settings = LiveSettings(**merged)
     for name, what in (("hosts", "address of the cluster"), ("index", "index")):
         if not getattr(settings, name):
             raise InputError(
@@ -171,6 +181,20 @@ def read_settings(
                 allowed=f"{flag_of(name)}, {variable_of(name)}, or '{name}' in a profile of {CONFIG_NAME}",
             )
     return settings
+
+
+def _settle_prompts(before: dict[str, Any], layer: Mapping[str, Any], place: str) -> None:
+    """Take out what a layer replaces by the other way to say it: a prompt is a text or a name, never both."""
+    for role in ("query", "document"):
+        names = (f"{role}_prefix", f"{role}_prompt")
+        chosen = [name for name in names if name in layer]
+        if len(chosen) > 1:
+            raise InputError(
+                f"{names[0]} and {names[1]} exclude each other", source=place, field=names[1], allowed="one of the two"
+            )
+        if chosen:
+            for name in names:
+                before.pop(name, None)
 
 
 def _profile(

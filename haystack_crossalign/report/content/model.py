@@ -17,7 +17,7 @@ def model_lines(provenance: Mapping[str, Any]) -> list[str]:
     """
     model = provenance.get("model") or {}
     # Results of earlier versions, and embedders of a pipeline, do not tell.
-    return [_settings(model), *_cut(model), *model.get("notes", [])] if "pooling_from" in model else []
+    return [_settings(model), *cut_lines(model), *model.get("notes", [])] if "pooling_from" in model else []
 
 
 def _settings(model: Mapping[str, Any]) -> str:
@@ -41,8 +41,12 @@ def _prompt(model: Mapping[str, Any], role: str) -> str:
     return repr(text) if name in (None, role) else f"{text!r} (prompt {name!r})"
 
 
-def _cut(model: Mapping[str, Any]) -> list[str]:
-    cut = model["cut_texts"]
+def cut_lines(model: Mapping[str, Any]) -> list[str]:
+    """A sentence on the texts that were longer than a model takes, or was allowed to take; none where none was.
+
+    :param model: ``model`` of an audit result or of a training run.
+    """
+    cut = model.get("cut_texts") or {"queries": 0, "documents": 0}
     words = {"queries": ("query", "queries"), "documents": ("document", "documents")}
     counts = [plural(cut[kind], *words[kind]) for kind in ("documents", "queries") if cut[kind]]
     if not counts:

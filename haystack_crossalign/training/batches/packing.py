@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.batches import length_batches
+from haystack_crossalign.models.limits import cut_texts
 from haystack_crossalign.models.prompts import Prompts
 
 QUERY, DOCUMENT = 0, 1
@@ -45,9 +47,23 @@ class TextTable:
         self._windows: list[dict[str, Tensor]] = []
         self._dtypes: dict[str, torch.dtype] = {}
         self._constants: list[dict[str, Any]] = [{}, {}]
+        self._cut = [0, 0]
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens after which texts are cut, None for no limit."""
+        own = self._model.max_seq_length
+        # What is not a whole number is no limit: a model without positions has an infinite one.
+        known = [value for value in (own, self.max_tokens) if isinstance(value, int)]
+        return min(known, default=None)
+
+    def cut(self) -> dict[str, int]:
+        """How many of the queries and of the documents are longer than the limit."""
+        self._tokenise()
+        return {"queries": self._cut[QUERY], "documents": self._cut[DOCUMENT]}
 
     def add(self, role: int, text: str) -> int:
         """The row of a text, a new one where it has none yet."""
@@ -89,15 +105,21 @@ class TextTable:
         for role, pending in enumerate(self._pending):
             for start in range(0, len(pending), _WINDOW):
                 window = pending[start : start + _WINDOW]
-                limit, wanted = self._model.max_seq_length, self.max_tokens
-                self._model.max_seq_length = limit if wanted is None else min(wanted, limit or wanted)
+                texts = [text for _, text in window]
+                before, self._model.max_seq_length = self._model.max_seq_length, self.limit
                 try:
-                    texts = [text for _, text in window]
-                    features = self._model.preprocess(texts, prompt=self._prompts[role] or None, task=_ROLES[role])
+                    features = self._features(role, texts)
+                    self._keep(role, features, [row for row, _ in window])
+                    lengths = features["attention_mask"].sum(dim=1).numpy()
+                    cut = cut_texts(self._model, texts, lengths, self.limit, partial(self._features, role))
                 finally:
-                    self._model.max_seq_length = limit
-                self._keep(role, features, [row for row, _ in window])
+                    self._model.max_seq_length = before
+                self._cut[role] += int(cut.sum())
             pending.clear()
+
+    def _features(self, role: int, texts: list[str]) -> dict[str, Any]:
+        features: dict[str, Any] = self._model.preprocess(texts, prompt=self._prompts[role] or None, task=_ROLES[role])
+        return features
 
     def _keep(self, role: int, features: dict[str, Any], rows: Sequence[int]) -> None:
         mask = features.get("attention_mask")

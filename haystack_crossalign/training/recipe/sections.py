@@ -42,6 +42,8 @@ class ModelSource:
     :param revision: branch, tag or commit on the hub.
     :param query_prefix: replaces the model's query prompt.
     :param document_prefix: replaces the model's document prompt.
+    :param query_prompt: name of the model's prompt for queries, where the model has several.
+    :param document_prompt: the same for documents.
     :param max_tokens: texts are cut after this many tokens in training; the saved model keeps its own limit.
     """
 
@@ -49,6 +51,8 @@ class ModelSource:
     revision: str | None = setting(optional(text()), None)
     query_prefix: str | None = setting(optional(text(empty=True)), None)
     document_prefix: str | None = setting(optional(text(empty=True)), None)
+    query_prompt: str | None = setting(optional(text()), None)
+    document_prompt: str | None = setting(optional(text()), None)
     max_tokens: int | None = setting(optional(whole(8)), None)
 
 

@@ -234,6 +234,24 @@ def test_the_blank_behind_a_prefix_is_kept_and_an_empty_prefix_is_one(tmp_path: 
     assert (settings.query_prefix, settings.document_prefix) == ("query: ", "")
 
 
+def test_a_prompt_of_a_later_source_replaces_an_earlier_one_however_it_is_said(tmp_path: Path) -> None:
+    write(tmp_path, {"hosts": HOST, "query_prefix": "query: ", "document_prompt": "passage"})
+    settings = read_settings("prod", {}, {}, tmp_path)
+    assert (settings.query_prefix, settings.document_prompt) == ("query: ", "passage")
+    flagged = read_settings("prod", {"query_prompt": "s2p", "document_prefix": ""}, {}, tmp_path)
+    assert (flagged.query_prefix, flagged.query_prompt) == (None, "s2p")
+    assert (flagged.document_prefix, flagged.document_prompt) == ("", None)
+    environ = {"CROSSALIGN_QUERY_PROMPT": "s2s"}
+    assert read_settings("prod", {}, environ, tmp_path).query_prefix is None
+    assert read_settings("prod", {"query_prefix": "q "}, environ, tmp_path).query_prompt is None
+    for layer in ({"query_prefix": "q", "query_prompt": "s2p"}, {"document_prefix": "", "document_prompt": "d"}):
+        with pytest.raises(InputError, match="exclude each other"):
+            read_settings(None, {"hosts": HOST, "index": "i", **layer}, {}, tmp_path)
+    write(tmp_path, {"hosts": HOST, "query_prefix": "query: ", "query_prompt": "s2p"})
+    with pytest.raises(InputError, match=r"crossalign\.toml.*exclude each other"):
+        read_settings("prod", {}, {}, tmp_path)
+
+
 def test_a_secret_in_the_environment_overrides_the_file_of_the_profile_but_not_that_of_a_flag(tmp_path: Path) -> None:
     write(tmp_path, {"hosts": HOST, "password_file": "stored"})
     environ = {"CROSSALIGN_PASSWORD": "of the environment"}

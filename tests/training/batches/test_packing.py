@@ -9,7 +9,14 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.models.prompts import Prompts
-from haystack_crossalign.training.batches.packing import DOCUMENT, TextTable, embed_packed, pack, transformer_precision
+from haystack_crossalign.training.batches.packing import (
+    DOCUMENT,
+    QUERY,
+    TextTable,
+    embed_packed,
+    pack,
+    transformer_precision,
+)
 
 
 def attention_of(model: SentenceTransformer) -> Any:
@@ -58,3 +65,25 @@ def test_gradients_in_bf16_are_those_in_float32_up_to_its_precision(
     assert plain.abs().max() > 0.01
     assert torch.nn.functional.cosine_similarity(plain, rounded, dim=0) > 0.999
     assert (plain - rounded).norm() < 0.05 * plain.norm()
+
+
+@pytest.mark.parametrize("max_tokens", [None, 6])
+def test_texts_beyond_the_limit_are_counted_once_each_with_their_prompts(
+    tiny_model: SentenceTransformer, max_tokens: int | None
+) -> None:
+    own = tiny_model.max_seq_length
+    table = TextTable(tiny_model, Prompts("w1 w2 ", "", "option"), max_tokens=max_tokens)
+    limit = own if max_tokens is None else max_tokens
+    assert table.limit == limit
+    # Two special tokens; the prompt of queries has two more.
+    lengths = {QUERY: range(1, limit + 2), DOCUMENT: (1, limit - 3, limit - 2, limit - 1, 3 * limit)}
+    for role, counts in lengths.items():
+        for count in (*counts, *counts):
+            table.add(role, " ".join(["w3"] * count))
+    more = {QUERY: 4, DOCUMENT: 2}
+    over = {role: sum(count + more[role] > limit for count in counts) for role, counts in lengths.items()}
+    assert over[DOCUMENT] == 2
+    assert table.cut() == {"queries": over[QUERY], "documents": 2}
+    table.add(DOCUMENT, " ".join(["w4"] * (limit + 5)))
+    assert table.cut() == {"queries": over[QUERY], "documents": 3}
+    assert tiny_model.max_seq_length == own
