@@ -15,7 +15,7 @@ from haystack_crossalign.audit.scenarios import select_scenarios
 from haystack_crossalign.audit.similarity import RankedBy, settle_similarity
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.beir import read_beir
-from haystack_crossalign.data.formats.read import read_collection
+from haystack_crossalign.data.formats.read import read_collection, title_field_of
 from haystack_crossalign.data.formats.run_files import Run, read_run
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
@@ -205,7 +205,7 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
     shared: dict[str, Any] = {
         "language_field": request.language_field,
         "group_field": request.group_field,
-        "title_field": "title" if request.title_field is None else request.title_field or None,
+        "title_field": title_field_of(request.title_field),
         "default_language": request.query_language,
         "expand_groups": bool(request.expand_groups),
         "detect": request.detect_languages,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from haystack_crossalign.data.check import certain_query
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.join import CERTAIN
+from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
 
@@ -111,7 +114,36 @@ def select_scenarios(
     asked = collection.query_languages if languages is None else [t for t in pool if t in collection.query_languages]
     pivot = None if pairs is None else normalise_language(pairs, source="--pairs")
     plan = plan_scenarios(names, pool, asked, pairs=pivot)
-    return (collection if languages is None else collection.restrict(pool, asked)), plan
+    part = collection if languages is None else collection.restrict(pool, asked)
+    return _certain_counted(part, plan), plan
+
+
+def _certain_counted(collection: JudgedCollection, plan: Sequence[Scenario]) -> JudgedCollection:
+    """Refuse the first query whose relevant documents are the whole pool of a row, or count those that are left out.
+
+    It is told here because it is known before anything is embedded.
+    """
+    documents = collection.documents
+    longest = max(map(len, collection.relevant), default=0)
+    groups: dict[str, set[str]] = {}
+    for group, language in zip(documents.groups, documents.languages, strict=True):
+        known = groups.setdefault(language, set())
+        if len(known) <= longest:
+            known.add(group)
+    log = ReadingLog(skip_invalid=collection.skip_certain)
+    whole = replace(collection, skip_certain=False)
+    for row in plan:
+        if sum(len(groups.get(language, ())) for language in row.pool_languages) > longest:
+            continue
+        part = whole.restrict(row.pool_languages, [row.query_language])
+        where = f"{collection.name}, {row.name} over {'+'.join(row.pool_languages)}"
+        certain = part.certain()
+        for number in certain:
+            error = certain_query(part, number, source=where)
+            if len(certain) == len(part.queries):
+                raise error
+            log.refuse("query", error, reason=f"{CERTAIN} ({row.name})", name=part.queries.ids[number])
+    return replace(collection, omissions=(*collection.omissions, *log.omissions()))
 
 
 def _chosen_languages(names: Sequence[str] | None, present: Sequence[str]) -> list[str]:

@@ -47,8 +47,6 @@ def check_judgments(
             seen=languages[0],
             allowed="documents in two or more languages, or the scenarios 'mono-same' and 'mono-cross'",
         )
-    versions = documents.versions()
-    of_document = versions.of_document.tolist()
     for number, (query, indices) in enumerate(zip(queries.ids, collection.relevant, strict=True)):
         line = None if query_lines is None else query_lines[number]
         if not indices and not unanswerable:
@@ -70,17 +68,30 @@ def check_judgments(
                 seen=unknown[0],
                 allowed=f"indices 0 to {len(documents) - 1}",
             )
-        # Chunks of one version count once, so the number of documents alone is not enough.
-        if len(indices) >= len(versions) and len({of_document[index] for index in indices}) == len(versions):
-            raise InputError(
-                f"the relevant documents of query '{query}' are the whole pool, so ranks mean nothing",
-                source=where,
-                line=line,
-                field="relevant",
-                seen=f"{len(versions)} of {len(versions)} versions",
-                allowed="a pool with documents that are not relevant to the query",
-            )
+    for number in collection.certain()[:1]:
+        raise certain_query(collection, number, source=where, line=None if query_lines is None else query_lines[number])
     check_vectors(collection, source=where)
+
+
+def certain_query(
+    collection: JudgedCollection, number: int, *, source: str | Path, line: int | None = None
+) -> InputError:
+    """The error of a query whose relevant documents are the whole pool.
+
+    :param collection: the documents of one pool, with the queries asked of it.
+    :param number: position of the query.
+    :param source: file or input that the judgments come from.
+    :param line: 1-based line of the query there.
+    """
+    size, name = len(collection.documents.versions()), collection.queries.ids[number]
+    return InputError(
+        f"the relevant documents of query '{name}' are the whole pool, so every rank is certain",
+        source=source,
+        line=line,
+        field="relevant",
+        seen=f"{size} of {size} versions",
+        allowed="a pool with documents that are not relevant to the query",
+    )
 
 
 def check_vectors(collection: JudgedCollection, *, source: str | Path | None = None) -> None:

@@ -206,6 +206,8 @@ class JudgedCollection:
     :param detection: how many texts had no language, and what was detected; None if detection was not used.
     :param omissions: what was left out while it was read.
     :param titles: field whose text was put before the text of documents, and of how many; None where of none.
+    :param skip_certain: whether queries whose relevant documents are a whole pool are left out of it; otherwise they
+        are an error of the collection.
     """
 
     name: str
@@ -219,6 +221,7 @@ class JudgedCollection:
     relevance_level: int = 1
     omissions: tuple[Omission, ...] = ()
     titles: tuple[str, int] | None = None
+    skip_certain: bool = False
 
     def __post_init__(self) -> None:
         _check_lengths(len(self.queries), None, relevant=self.relevant)
@@ -289,6 +292,27 @@ class JudgedCollection:
             [list(row.values()) for row in gains], 0.0, np.float64
         )
 
+    def certain(self) -> list[int]:
+        """Positions of the queries whose relevant versions are the whole pool, so that every rank is certain."""
+        # Chunks of one version count once, so the number of documents alone does not tell.
+        longest = max(map(len, self.relevant), default=0)
+        if longest < len(set(self.documents.groups)):
+            return []
+        versions = self.documents.versions()
+        of_document = versions.of_document.tolist()
+        return [
+            query
+            for query, indices in enumerate(self.relevant)
+            if len(indices) >= len(versions) and len({of_document[index] for index in indices}) == len(versions)
+        ]
+
+    def without_certain(self) -> JudgedCollection:
+        """The collection without the queries whose relevant versions are the whole pool."""
+        certain = self.certain()
+        if not certain:
+            return self
+        return self.select_queries(np.setdiff1d(np.arange(len(self.queries)), certain))
+
     def select_queries(self, indices: NDArray[np.integer]) -> JudgedCollection:
         """The collection with some of its queries.
 
@@ -307,7 +331,8 @@ class JudgedCollection:
     ) -> JudgedCollection:
         """The part of the collection in some languages: one row of a result.
 
-        Queries that lose all their relevant documents are left out, since their ranking cannot be measured.
+        Queries that lose all their relevant documents are left out, since their ranking cannot be measured. So are,
+        with `skip_certain`, those to which the whole part is relevant.
 
         :param document_languages: languages of the pool, as normalised tags; None for all.
         :param query_languages: languages of the queries, as normalised tags; None for all.
@@ -328,7 +353,8 @@ class JudgedCollection:
             )
         answerable = np.flatnonzero(np.array([bool(indices) for indices in relevant], dtype=bool))
         part = replace(part, documents=self.documents.select(kept_documents), relevant=tuple(relevant), grades=grades)
-        return part if len(answerable) == len(relevant) else part.select_queries(answerable)
+        part = part if len(answerable) == len(relevant) else part.select_queries(answerable)
+        return part.without_certain() if self.skip_certain else part
 
 
 def _check_lengths(count: int, vectors: NDArray[np.float32] | None, **columns: Sequence[object]) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from haystack_crossalign.data.check import check_judgments
+import numpy as np
+
+from haystack_crossalign.data.check import certain_query, check_judgments
 from haystack_crossalign.data.collection import Documents, JudgedCollection
 from haystack_crossalign.data.detect import detect_languages
 from haystack_crossalign.data.judgments import Judged, QueryFile, answerable, expand_to_groups
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.files.reading import Source
+
+CERTAIN = "all documents of the pool are relevant"
+"""Why a query is left out that no ranking could harm."""
 
 
 def join_judgments(
@@ -59,8 +65,17 @@ def join_judgments(
         relevance_level=relevance_level,
         omissions=log.omissions(),
         titles=(title_field, log.titled) if title_field is not None and log.titled else None,
+        skip_certain=log.skip_invalid,
     )
-    check_judgments(
-        collection, source=file.path, query_lines=[row.line for row in file.rows], unanswerable=keep_unanswerable
-    )
+    lines = [row.line for row in file.rows]
+    if not keep_unanswerable and (certain := collection.certain()):
+        errors = [certain_query(collection, one, source=file.path, line=lines[one]) for one in certain]
+        for number, error in zip(certain, errors, strict=True):
+            log.refuse("query", error, reason=CERTAIN, name=collection.queries.ids[number])
+        if len(certain) == len(lines):
+            raise errors[0]
+        left = np.setdiff1d(np.arange(len(lines)), certain)
+        collection = replace(collection.select_queries(left), omissions=log.omissions())
+        lines = [lines[number] for number in left.tolist()]
+    check_judgments(collection, source=file.path, query_lines=lines, unanswerable=keep_unanswerable)
     return detect_languages(collection) if detect else collection

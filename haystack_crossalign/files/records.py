@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from haystack_crossalign.languages import is_missing_language, normalise_languag
 # Where other tools put fields of their own: Haystack's unflattened documents and BEIR's corpus files.
 _NESTED = ("meta", "metadata")
 _TEXT = "a text that is not empty"
+_TEXT_FIELDS = ("text", "content")
 # Nine digits are more than any grade needs; a longer text can make int() fail.
 _LARGEST_GRADE = 10**9
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}(\.0*)?", re.ASCII)
@@ -32,6 +34,27 @@ def whole_grade(value: object) -> int | None:
         return None
     number = float(value)
     return int(number) if abs(number) < _LARGEST_GRADE and number == int(number) else None
+
+
+class DocumentText(NamedTuple):
+    """What is embedded of a document.
+
+    :param title: its title, empty where it has none.
+    :param body: its text without the title, empty where it has a title alone.
+    """
+
+    title: str
+    body: str
+
+    @property
+    def text(self) -> str:
+        """The text with the title in front, as BEIR has it: what audits embed."""
+        return joined_title(self.title, self.body) if self.title else self.body
+
+
+def joined_title(title: str, body: str) -> str:
+    """A title with a space and the text behind it; one of the two may be empty."""
+    return f"{title} {body}" if title and body else title or body
 
 
 @dataclass(frozen=True)
@@ -100,18 +123,15 @@ class Record:
             grades[self._as_identifier(field, name)] = number
         return grades
 
-    def titled_text(self, title_field: str | None, *fields: str) -> tuple[str, bool]:
-        """The title, a space and the text of the first of ``fields`` that is present; title or text may be missing.
+    def document_text(self, title_field: str | None) -> DocumentText:
+        """The text of a document, in ``text`` or ``content``, and its title; one of the two may be missing.
 
         :param title_field: field of the title; None for none.
-        :param fields: fields of the text.
-        :returns: the text, not empty, and whether a title is in it.
         """
         title = "" if title_field is None else self._lenient_text(title_field)
         if not title:
-            return self.text(*fields), False
-        text = next((text for field in fields if (text := self._lenient_text(field))), "")
-        return f"{title} {text}" if text else title, True
+            return DocumentText("", self.text(*_TEXT_FIELDS))
+        return DocumentText(title, next((text for field in _TEXT_FIELDS if (text := self._lenient_text(field))), ""))
 
     def text(self, *fields: str) -> str:
         """The text of the first of ``fields`` that is present; it must not be empty."""

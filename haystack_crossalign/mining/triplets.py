@@ -92,7 +92,8 @@ def mine_triplets(
     """Mine translation pairs between one language and each of the others, and make triplets of those with a query.
 
     Copies of a text in one language count once, under the first id, with the queries of all. Where no queries are
-    given, the query of a document is its heading, and its first sentence where it has none.
+    given, the query of a document is its heading, and its first sentence where it has none. The passages of a heading
+    are texts without headings: with them the answer would hold the question.
 
     :param documents: the collection.
     :param encoder: gives the embeddings.
@@ -118,8 +119,10 @@ def mine_triplets(
     if repair:
         chosen = language_repair(list(vectors.values()), list(vectors))
         vectors = {tag: chosen.apply(rows) for tag, rows in vectors.items()}
-    versions: dict[int, dict[str, str]] = {}
+    versions: dict[int, dict[str, DocumentRow]] = {}
     counts = {f"documents in {tag}": len(side) for tag, side in sides.items()}
+    if titled := sum(document.body is not None for document in documents):
+        counts["documents with their heading in front"] = titled
     margins = {}
     for tag in targets:
         pairs = mine_pairs(vectors[source], vectors[tag], neighbours=neighbours, threshold=threshold)
@@ -127,7 +130,7 @@ def mine_triplets(
         if len(pairs):
             margins[tag] = float(pairs.margins.mean())
         for row, partner in zip(pairs.sources.tolist(), pairs.targets.tolist(), strict=True):
-            versions.setdefault(row, {})[tag] = sides[tag][partner].text
+            versions.setdefault(row, {})[tag] = sides[tag][partner]
     copies: dict[str, list[str]] = {}
     for one in documents if queries is not None else ():
         if one.language == source:
@@ -136,16 +139,24 @@ def mine_triplets(
     without, used = 0, set[str]()
     for row in sorted(versions):
         document = sides[source][row]
+        own = None
         if queries is None:
-            own = asked_by(document.title, document.text)
+            # A title alone would be its own answer.
+            own = None if document.body == "" else asked_by(document.title, document.untitled)
             asked = [] if own is None else [own[1]]
         else:
             asked = list(dict.fromkeys(text for name in copies[document.text] for text in queries.get(name, ())))
+        by_title = own is not None and own[0] == "title"
+        passages = {
+            tag: (version.untitled or version.text) if by_title else version.text
+            for tag, version in versions[row].items()
+        }
+        passage = document.untitled if by_title else document.text
         without += not asked
         used.update(asked)
         for number, query in enumerate(asked):
             name = document.id if number == 0 else f"{document.id}~{number + 1}"
-            triplets.append(Triplet(name, document.id, source, query, document.text, versions[row]))
+            triplets.append(Triplet(name, document.id, source, query, passage, passages))
     counts |= {"documents in a pair": len(versions), "of these without a query": without}
     if queries is not None:
         given = {text for texts in queries.values() for text in texts}

@@ -125,6 +125,12 @@ def make_sample(
         for texts in (parallel, tagged, held_out)
         if texts is not None and texts.chunks
     ]
+    notes += [
+        f"{', '.join(source.name for source in texts.sources)}: field '{texts.titles[0]}' was put before the text of "
+        f"{texts.titles[1]} documents."
+        for texts in (parallel, tagged, held_out)
+        if texts is not None and texts.titles is not None
+    ]
     if len(free) < len(fit_groups):
         notes.append(f"{len(fit_groups) - len(free)} documents were not used for fitting, because their texts judge.")
     fit = [one for group in _limited(free, fit_limit) for one in group]
@@ -183,7 +189,7 @@ def _check_counts(fit: Sequence[DocumentRow], files: str | None) -> None:
 
 
 def probes_of(documents: Sequence[DocumentRow], questions: Sequence[Question]) -> tuple[list[DocumentRow], list[Probe]]:
-    """Held-out documents, without the first sentences that ask for them, and their queries (see `KINDS`).
+    """Held-out documents, without the titles and first sentences that ask for them, and their queries (see `KINDS`).
 
     :param documents: at most one per group and language.
     :param questions: real queries, of these groups and others.
@@ -198,8 +204,9 @@ def probes_of(documents: Sequence[DocumentRow], questions: Sequence[Question]) -
         texts = real.get((one.group, one.language), [])
         kind, text = "query", one.text
         if not texts:
-            unique = one.title and titles[one.language, normalised(one.title)] == 1
-            kind, query, text = known_item(one.title if unique else "", one.text)
+            unique = bool(one.title and one.untitled) and titles[one.language, normalised(one.title)] == 1
+            kind, query, rest = known_item(one.title if unique else "", one.untitled or one.text)
+            text = rest if unique or not one.untitled else one.with_body(rest)
             texts = [query] if query else []
         kept.append(replace(one, text=text))
         probes += [

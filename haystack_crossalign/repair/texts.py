@@ -46,12 +46,14 @@ class RepairTexts:
     :param questions: queries that the file has.
     :param sources: the file, with its hash.
     :param chunks: documents left out because their group and language were there already.
+    :param titles: field that was put before the text of passages, and of how many; None where of none.
     """
 
     passages: tuple[DocumentRow, ...]
     questions: tuple[Question, ...]
     sources: tuple[Source, ...]
     chunks: int = 0
+    titles: tuple[str, int] | None = None
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -66,6 +68,7 @@ class RepairTexts:
             tuple(question for question in self.questions if question.language in wanted),
             self.sources,
             self.chunks,
+            self.titles,
         )
 
 
@@ -77,7 +80,7 @@ def read_repair_texts(
     target_languages: Sequence[str] = (),
     language_field: str = "language",
     group_field: str = "parallel_id",
-    title_field: str = "title",
+    title_field: str | None = "title",
     parallel: bool = False,
 ) -> RepairTexts:
     """Read documents (JSON lines with ``id``, ``text``, ``language`` and, where they are parallel, ``parallel_id``),
@@ -89,7 +92,7 @@ def read_repair_texts(
     :param target_languages: the other languages to take from a corpus, which needs them.
     :param language_field: field of documents that holds the language.
     :param group_field: field of documents that holds the parallel group.
-    :param title_field: field of documents that holds the title.
+    :param title_field: field of documents that is put before their text, as in audits; None for none.
     :param parallel: refuse documents of which none has a version in another language.
     :raises InputError: for the first missing or invalid value, with file, line and field.
     """
@@ -154,14 +157,16 @@ def _version(group: str, tag: str, text: str) -> DocumentRow:
     return DocumentRow(f"{tag}:{group}", group, tag, text)
 
 
-def _read_documents(path: Path, language_field: str, group_field: str, title_field: str) -> RepairTexts:
+def _read_documents(path: Path, language_field: str, group_field: str, title_field: str | None) -> RepairTexts:
     file = TextFile(path)
     passages: dict[tuple[str, str], DocumentRow] = {}
     chunks = 0
     for row in document_rows(file, language_field=language_field, group_field=group_field, title_field=title_field):
         chunks += (row.group, row.language) in passages
         passages.setdefault((row.group, row.language), row)
-    return RepairTexts(tuple(passages.values()), (), (file.source,), chunks)
+    titled = sum(row.body is not None for row in passages.values())
+    titles = (title_field, titled) if title_field is not None and titled else None
+    return RepairTexts(tuple(passages.values()), (), (file.source,), chunks, titles)
 
 
 def detected_format(path: Path) -> str:

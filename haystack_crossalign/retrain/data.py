@@ -237,6 +237,7 @@ def _overlap(evaluation: Sequence[Path]) -> Filter:
 
 
 def _asked(passage: DocumentRow) -> tuple[str, str]:
-    kind, query, rest = known_item(passage.title, passage.text)
+    title = passage.title if passage.untitled else ""  # a title alone would be its own answer
+    kind, query, rest = known_item(title, passage.untitled if title else passage.text)
     # Of a document of one word there is no part that could ask for it.
     return ("", passage.text) if kind != "title" and letters(query) < _LEAST_LETTERS else (query, rest)

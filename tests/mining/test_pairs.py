@@ -160,6 +160,11 @@ def test_queries_are_given_or_headings_or_first_sentences(
     mined = mine_triplets(documents, encoder, ["zh", "ar"], threshold=0.0)
     assert [triplet.group for triplet in mined.triplets] == ["en0", "en1", "en2", "en3"]
     assert mined.triplets[0].query == "A heading of its own"
+    # Compared with its heading in front, as audits embed it; what answers the heading is the text alone.
+    assert documents[0].text == f"A heading of its own {rows[0]['en']}"
+    assert mined.triplets[0].passage == rows[0]["en"]
+    assert mined.triplets[0].targets == {tag: rows[0][tag] for tag in ("zh", "ar")}
+    assert mined.counts["documents with their heading in front"] == 3
     assert all(rows[place]["en"].startswith(mined.triplets[place].query[:40]) for place in (1, 2, 3))
     assert mined.triplets[2].targets == {tag: rows[2][tag] for tag in ("zh", "ar")}
 
@@ -169,6 +174,7 @@ def test_queries_are_given_or_headings_or_first_sentences(
         {"id": "q2", "text": "second?", "relevant": ["en1 copy"]},
         {"id": "q4", "text": "of no pair?", "relevant": ["zh2"]},
         {"id": "q3", "text": "问题?", "language": "zh", "relevant": ["en2"]},
+        {"id": "q5", "text": "titled?", "relevant": ["en0"]},
     ]
     queries.write_text("".join(json.dumps(line) + "\n" for line in asked), encoding="utf-8")
     copy = next(replace(one, id="en1 copy") for one in documents if one.id == "en1")
@@ -176,11 +182,13 @@ def test_queries_are_given_or_headings_or_first_sentences(
     given, _ = read_given_queries(queries, documents)
     mined = mine_triplets(documents, encoder, ["zh"], threshold=0.0, queries=given)
     assert [(triplet.id, triplet.group, triplet.query) for triplet in mined.triplets] == [
+        ("en0", "en0", "titled?"),
         ("en1", "en1", "first?"),
         ("en1~2", "en1", "second?"),
     ]
-    assert mined.counts["of these without a query"] == 3
-    assert (mined.counts["queries given"], mined.counts["of these of no document in a pair"]) == (3, 1)
+    assert mined.triplets[0].passage == f"A heading of its own {rows[0]['en']}"
+    assert mined.counts["of these without a query"] == 2
+    assert (mined.counts["queries given"], mined.counts["of these of no document in a pair"]) == (4, 1)
     with pytest.raises(InputError, match="no document has this language"):
         mine_triplets(documents, encoder, ["th"])
     queries.write_text('{"id": "q1", "text": "first?"}\n', encoding="utf-8")

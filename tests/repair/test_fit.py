@@ -15,14 +15,14 @@ from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from haystack_crossalign.data.formats.jsonl import DocumentRow
+from haystack_crossalign.data.formats.jsonl import DocumentRow, read_documents
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.prompts import Prompts
 from haystack_crossalign.repair.fit import RepairOptions, RepairOutcome, fit_repair
 from haystack_crossalign.repair.matrix_file import read_matrix_file
 from haystack_crossalign.repair.output import ModelToRepair, open_model, repair_schema, write_repair
-from haystack_crossalign.repair.sample import make_sample
+from haystack_crossalign.repair.sample import make_sample, probes_of
 from haystack_crossalign.repair.scores import harm_of_language, paired_share_interval, queries_needed
 from haystack_crossalign.repair.texts import Question, RepairTexts, read_repair_texts
 
@@ -265,6 +265,36 @@ def test_a_document_is_asked_by_its_query_else_its_title_else_its_first_sentence
     assert texts_of["en:same title 1"] == "It carried the railway until the war destroyed it."
     assert texts_of["en:titled"] == sentences
     assert sample.kinds()["en"] == {"query": 1, "title": 1, "first sentence": 2, "first half": 1}
+
+
+def test_documents_are_read_as_audits_embed_them_and_a_title_does_not_answer_itself(tmp_path: Path) -> None:
+    sentences = "The bridge over the river was opened in 1894. It carried the railway until the war destroyed it."
+    path = tmp_path / "documents.jsonl"
+    rows = [
+        {"id": f"{tag}{number}", "text": sentences, "language": tag, "parallel_id": f"g{number}", "heading": heading}
+        for tag in ("en", "es")
+        for number, heading in enumerate((f"Bridges {tag}", "Same", "Same", "", " "))
+    ] + [{"id": "en9", "language": "en", "heading": "A title and nothing else", "parallel_id": "g9"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    read = read_repair_texts(path, title_field="heading")
+    embedded, _ = read_documents(path, title_field="heading")
+    assert tuple(one.text for one in read.passages) == embedded.texts
+    assert embedded.texts[0] == f"Bridges en {sentences}"
+    documents, probes = probes_of(read.passages, [Question("g1", "en", "When?")])
+    left = {one.id: one.text for one in documents}
+    asked = {probe.id: (probe.kind, probe.text) for probe in probes}
+    assert (asked["en:g0:0"], left["en0"]) == (("title", "Bridges en"), sentences)
+    assert (asked["en:g1:0"], left["en1"]) == (("query", "When?"), f"Same {sentences}")
+    rest = "It carried the railway until the war destroyed it."
+    first = "The bridge over the river was opened in 1894."
+    assert (asked["en:g2:0"], left["en2"]) == (("first sentence", first), f"Same {rest}")
+    assert (asked["en:g3:0"], left["en3"]) == (("first sentence", first), rest)
+    assert asked["en:g9:0"][0] == "first half"
+    note = "documents.jsonl: field 'heading' was put before the text of 7 documents."
+    assert note in make_sample(parallel(12, languages=["en", "es"]), held_out=read).notes
+    rows.pop()  # without titles, the last one has no text
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert {(one.text, one.title) for one in read_repair_texts(path, title_field=None).passages} == {(sentences, "")}
 
 
 def test_too_few_documents_are_refused() -> None:

@@ -21,7 +21,7 @@ def convert(
     workbench: opt.Workbench = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
-    title_field: opt.TitleField = None,
+    title_field: opt.FileTitleField = None,
     query_language: opt.QueryLanguage = None,
     expand_groups: opt.ExpandGroups = False,
     detect_languages: opt.DetectLanguages = False,

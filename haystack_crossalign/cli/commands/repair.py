@@ -49,7 +49,6 @@ Tolerance = Annotated[
 MatrixOnly = Annotated[
     bool, typer.Option("--matrix-only", help="Write only the matrix for vectors in an index, no model.")
 ]
-TitleField = Annotated[str, typer.Option(metavar="NAME", help="Field of documents that holds the title.")]
 OneMap = Annotated[
     bool, typer.Option("--one-map", help="Use one affine map for all languages; try no maps for single languages.")
 ]
@@ -71,7 +70,7 @@ def repair(
     languages: opt.Languages = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
-    title_field: TitleField = "title",
+    title_field: opt.FileTitleField = None,
     tolerance: Tolerance = 0.005,
     matrix_only: MatrixOnly = False,
     one_map: OneMap = False,
@@ -106,6 +105,7 @@ def repair(
     chosen, compared_by = _languages(languages), model.compared_by
 
     def read(path: Path | None, kind: str, *, fitted: bool, versions: bool = False) -> RepairTexts | None:
+        from haystack_crossalign.data.formats.read import title_field_of
         from haystack_crossalign.repair.texts import read_repair_texts
 
         if path is None:
@@ -117,7 +117,7 @@ def repair(
             target_languages=chosen[1:],
             language_field=language_field,
             group_field=group_field,
-            title_field=title_field,
+            title_field=title_field_of(title_field),
             parallel=versions,
         )
         if not chosen:

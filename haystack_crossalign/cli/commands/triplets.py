@@ -33,7 +33,6 @@ Corpus = Annotated[
 Drop = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON list of ids to leave out of the corpus.")]
 Block = Annotated[int, typer.Option(min=2, metavar="N", help="Corpora of sentences: sentences per block.")]
 PerBlock = Annotated[int, typer.Option(min=1, metavar="N", help="Corpora of sentences: at most N queries per block.")]
-Headings = Annotated[str, typer.Option("--title-field", metavar="NAME", help="Field that holds the heading.")]
 Given = Annotated[
     Path | None,
     typer.Option(
@@ -99,7 +98,7 @@ def build(
     qrels: opt.QrelsIn = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
-    title_field: opt.TitleField = None,
+    title_field: opt.FileTitleField = None,
     relevance_level: opt.RelevanceLevel = 1,
     language: Language = "en",
     seed: opt.Seed = 0,
@@ -175,7 +174,7 @@ def mine(
     model: opt.ModelFlags,
     language: Language = "en",
     language_field: opt.LanguageField = "language",
-    title_field: Headings = "title",
+    title_field: opt.FileTitleField = None,
     neighbours: Neighbours = 4,
     threshold: Threshold = 1.02,
     repair: Repair = True,
@@ -192,14 +191,16 @@ def mine(
     model.check()
     tags, own = target_tags(languages, language)
     from haystack_crossalign.data.formats.jsonl import document_rows
+    from haystack_crossalign.data.formats.read import title_field_of
     from haystack_crossalign.files.reading import TextFile
     from haystack_crossalign.mining.triplets import (
         mine_triplets,
         read_given_queries,
     )
 
+    titles = title_field_of(title_field)
     file = TextFile(documents)
-    read = list(document_rows(file, language_field=language_field, title_field=title_field))
+    read = list(document_rows(file, language_field=language_field, title_field=titles))
     sources, given = [file.source], None
     if queries is not None:
         given, asked = read_given_queries(queries, read, language=own)

@@ -51,8 +51,8 @@ SkipInvalid = Annotated[
     bool,
     typer.Option(
         "--skip-invalid",
-        help="Leave out invalid rows, judgments of documents that are not in the pool and queries without judgment, "
-        "and count them by reason, instead of stopping at the first.",
+        help="Leave out invalid rows, judgments of documents that are not in the pool, and queries without judgment or "
+        "with nothing but relevant documents in the pool, and count them by reason, instead of stopping at the first.",
     ),
 ]
 TitleField = Annotated[
@@ -61,6 +61,14 @@ TitleField = Annotated[
         "--title-field",
         metavar="NAME",
         help="Field of documents that is put before their text; '' for none. Default: title; none with --index.",
+    ),
+]
+FileTitleField = Annotated[
+    str | None,
+    typer.Option(
+        "--title-field",
+        metavar="NAME",
+        help="Field of documents that is put before their text; '' for none. Default: title.",
     ),
 ]
 Model = Annotated[

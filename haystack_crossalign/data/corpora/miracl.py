@@ -74,5 +74,5 @@ class _Passages:
         for path in files:
             file = TextFile(path)
             for record in records(file):
-                yield record.identifier("docid"), record.titled_text("title", "text")[0]
+                yield record.identifier("docid"), record.document_text("title").text
             self.sources.append(file.source)

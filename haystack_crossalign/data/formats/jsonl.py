@@ -27,7 +27,7 @@ from haystack_crossalign.data.judgments import QueryFile, QueryRow
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
-from haystack_crossalign.files.records import Record, Vectors
+from haystack_crossalign.files.records import Record, Vectors, joined_title
 from haystack_crossalign.languages import UNDETERMINED, normalise_language
 
 _LANGUAGE, _GROUP = "language", "parallel_id"
@@ -40,8 +40,9 @@ class DocumentRow:
     :param id: unique in its file.
     :param group: what its versions share; its own id where it has none.
     :param language: normalised tag.
-    :param text: what is embedded.
-    :param title: its title, empty where it has none or where the text begins with it.
+    :param text: what is embedded; with the title in front where it was read from a file, as audits embed it.
+    :param title: its title, empty where it has none.
+    :param body: its text without the title, for where the title asks for it; None where ``text`` has no title in it.
     """
 
     id: str
@@ -49,6 +50,16 @@ class DocumentRow:
     language: str
     text: str
     title: str = ""
+    body: str | None = None
+
+    @property
+    def untitled(self) -> str:
+        """Its text without the title, empty where it is a title alone."""
+        return self.text if self.body is None else self.body
+
+    def with_body(self, body: str) -> str:
+        """What is embedded if this is left of its text without the title."""
+        return body if self.body is None else joined_title(self.title, body)
 
 
 def document_rows(
@@ -58,7 +69,6 @@ def document_rows(
     group_field: str = _GROUP,
     id_field: str = "id",
     title_field: str | None = None,
-    joined: bool = False,
     default_language: str | None = None,
     log: ReadingLog | None = None,
     vectors: Vectors | None = None,
@@ -69,8 +79,8 @@ def document_rows(
     :param language_field: field that holds the language.
     :param group_field: field that holds the parallel group; a document without it is a group of its own.
     :param id_field: field that holds the id.
-    :param title_field: field that holds the title; None for none.
-    :param joined: put the title before the text, with a space between, as BEIR does; then one of them may be missing.
+    :param title_field: field whose text is put before the text, with a space between, as BEIR does; then one of the two
+        may be missing. None for none.
     :param default_language: language of documents that name none; None where each must name one.
     :param log: counts the documents with a title in their text, and rows that are left out.
     :param vectors: takes the vector of each document; None leaves vectors alone.
@@ -83,21 +93,22 @@ def document_rows(
         try:
             record = Record(parse_json_object(content, file.path, line), file.path, line)
             name = unique_id(record, id_field, lines)
-            title = ""
-            if joined:
-                text, titled = record.titled_text(title_field, "text", "content")
-            else:
-                text, titled = record.text("text", "content"), False
-                title = "" if title_field is None else record.optional_text(title_field)
-            group = record.optional_identifier(group_field) or name
-            row = DocumentRow(name, group, record.language(language_field, default), text, title)
+            text = record.document_text(title_field)
+            row = DocumentRow(
+                id=name,
+                group=record.optional_identifier(group_field) or name,
+                language=record.language(language_field, default),
+                text=text.text,
+                title=text.title,
+                body=text.body if text.title else None,
+            )
             if vectors is not None:
                 vectors.add(record)
         except InputError as error:
             log.refuse("document", error)
             continue
         lines[name] = line
-        log.titled += titled
+        log.titled += bool(row.title)
         yield row
 
 
@@ -132,7 +143,6 @@ def read_documents(
             group_field=group_field,
             id_field=id_field,
             title_field=title_field,
-            joined=True,
             default_language=default_language,
             log=log,
             vectors=vectors,

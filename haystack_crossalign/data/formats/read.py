@@ -131,3 +131,11 @@ def read_given_judgments(
     if workbench is not None:
         return judgments_as_qrels(read_judgments(workbench, log=log), file.queries, log=log)
     return None if qrels is None else read_qrels(qrels, log=log)
+
+
+def title_field_of(option: str | None) -> str | None:
+    """The field of the titles that are put before texts, None for none.
+
+    :param option: what a user names; None for the default, ``title``, and empty for none.
+    """
+    return "title" if option is None else option or None

@@ -150,3 +150,45 @@ def test_a_run_of_distances_is_read_by_its_ranks_when_told(
     assert done.code == 0, done.err
     assert "ordered by its ranks" in done.out
     assert crossalign("audit", *files, "--run-order", "rank").code == 2
+
+
+def test_queries_to_which_everything_is_relevant_are_left_out_by_pool(crossalign: Any, tmp_path: Path) -> None:
+    vectors = {"en1": [1, 0], "en2": [0.5, 1], "zh1": [1, 0.2], "zh2": [0.1, 1], "zh3": [1, 1]}
+    documents, queries = tmp_path / "documents.jsonl", tmp_path / "queries.jsonl"
+    rows = [{"id": name, "language": name[:2], "text": "t", "embedding": vector} for name, vector in vectors.items()]
+    documents.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    relevant = {"q1": ["en1", "zh1"], "q2": list(vectors), "q3": ["en1", "en2", "zh3"], "q4": ["zh2", "en2"]}
+    asked = [
+        {"id": name, "language": "zh" if name == "q4" else "en", "text": "t", "relevant": names, "embedding": [1, 0.1]}
+        for name, names in relevant.items()
+    ]
+    queries.write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
+    files = ["--documents", str(documents), "--queries", str(queries), "--scenario", "multi,mono-same"]
+    refused = crossalign("audit", *files)
+    assert refused.code == 2
+    assert "line 2, field 'relevant': the relevant documents of query 'q2' are the whole pool" in refused.err
+    assert "--skip-invalid" in refused.err
+    done = crossalign("audit", *files, "--skip-invalid", *outputs(tmp_path))
+    assert done.code == 0
+    result = AuditResult.load(tmp_path / "a.json")
+    # q2 is certain in the pool of both languages; q3 in that of English alone, where q1 is left.
+    places = {(row["scenario"], row["query_language"]): number for number, row in enumerate(result.rows)}
+    by_row = {
+        key: [name for name, row in zip(result.queries["id"], result.queries["row"], strict=True) if row == number]
+        for key, number in places.items()
+    }
+    assert by_row == {("multi", "en"): ["q1", "q3"], ("multi", "zh"): ["q4"], ("mono-same", "en"): ["q1"],
+                      ("mono-same", "zh"): ["q4"]}  # fmt: skip
+    assert [
+        (one["what"], one["reason"], one["count"], one["first"]) for one in result.provenance["data"]["left_out"]
+    ] == [
+        ("query", "all documents of the pool are relevant", 1, ["q2"]),
+        ("query", "all documents of the pool are relevant (mono-same)", 1, ["q3"]),
+    ]
+    assert "all documents of the pool are relevant" in (tmp_path / "a.md").read_text(encoding="utf-8")
+    # A row of which nothing is left is an error, not an empty row.
+    asked[0]["relevant"] = ["en1", "en2"]
+    queries.write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
+    refused = crossalign("audit", *files, "--skip-invalid")
+    assert refused.code == 2
+    assert "mono-same over en, field 'relevant': the relevant documents of query 'q1' are the whole" in refused.err
