@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 from typing import Any
 
 
 @contextmanager
 def quiet_libraries(*, only_loaded: bool = False) -> Iterator[None]:
-    """No bars and no notes of transformers, and no bars of datasets, while the block runs.
+    """No bars and no notes of transformers and sentence-transformers, and no bars of datasets, while the block runs.
 
-    Bars are noise beside our own, and in the log file of a job; what transformers notes of weights is judged here.
+    Bars are noise beside our own, and in the log file of a job; what these libraries note of weights and settings of a
+    model is judged here, and a message of ours is one line.
 
     :param only_loaded: leave transformers alone where nothing has imported it yet, which takes seconds.
     """
@@ -28,9 +30,13 @@ def quiet_libraries(*, only_loaded: bool = False) -> Iterator[None]:
         logging.disable_progress_bar()
     if datasets is not None and mapped:
         datasets.disable_progress_bars()
+    sentences = getLogger("sentence_transformers")
+    level = sentences.level
+    sentences.setLevel(ERROR)
     try:
         yield
     finally:
+        sentences.setLevel(level)
         if logging is not None:
             logging.set_verbosity(verbosity)
         if bars:
