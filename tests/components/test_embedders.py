@@ -168,7 +168,7 @@ def test_a_prompt_is_chosen_by_its_name(tiny_model_folder: Path, tmp_path: Path)
     shutil.copytree(tiny_model_folder, folder)
     names = {"s2s_query": "w3 ", "clustering": "w4 "}
     (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": names}), encoding="utf-8")
-    common = {"device": ComponentDevice.from_str("cpu"), "precision": "fp32"}
+    common = {"device": ComponentDevice.from_str("cpu"), "compute_precision": "fp32"}
     by_name = CrossAlignTextEmbedder(model=str(folder), query_prompt="s2s_query", **common)
     by_text = CrossAlignTextEmbedder(model=str(folder), prefix="w3 ", **common)
     assert by_name.run("w1 w2") == by_text.run("w1 w2")

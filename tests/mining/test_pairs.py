@@ -154,7 +154,7 @@ def test_queries_are_given_or_headings_or_first_sentences(
     path = tmp_path / "documents.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     file = TextFile(path)
-    documents = list(document_rows(file))
+    documents = list(document_rows(file, title_field="title"))
     source = file.source
     assert (len(documents), source.name) == (12, "documents.jsonl")
     mined = mine_triplets(documents, encoder, ["zh", "ar"], threshold=0.0)
