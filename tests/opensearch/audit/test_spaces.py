@@ -138,7 +138,8 @@ def test_bits_are_not_asked_for_with_a_model(
     }
     document = {"embedding": [3], "language": "en", "content": "A text.", "parallel_id": "a"}
     opensearch.request("PUT", "/audit-bits", {"settings": NO_INDEX, "mappings": mapping})
-    opensearch.request("PUT", "/audit-bits/_doc/a?refresh=true", document)
+    for name, language in (("a", "en"), ("b", "zh")):
+        opensearch.request("PUT", f"/audit-bits/_doc/{name}?refresh=true", document | {"language": language})
     (tmp_path / "queries.jsonl").write_text(json.dumps({"id": "q", "text": "A question", "language": "en",
                                                         "relevant": ["a"]}) + "\n", encoding="utf-8")  # fmt: skip
     command = ["--queries", str(tmp_path / "queries.jsonl"), "--index", "audit-bits", "--model", offline_model]
