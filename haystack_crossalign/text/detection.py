@@ -2,8 +2,8 @@
 
 The letter statistics come from ``eldc`` (60 languages, its model inside the package, nothing fetched at run time);
 ``benchmarks/results/language_detection.md`` says why it was chosen and how the constants below were fitted. Where its
-answer has neighbors that it does not know, words and a second detector decide (``neighbors.py``), and what they leave
-open is undetermined. So are other languages that it does not know, and texts in several languages.
+answer has neighbors that it does not know, words and a second detector decide (``neighbors.py``). What they leave open is
+undetermined, as are other languages that it does not know and texts in several languages.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ _HINDI = """
 _MARATHI = "आहे आहेत नाही आणि मध्ये काय कोणत्या कोणते कोणती कुठे कधी किती म्हणजे म्हणून येथील त्यांनी मला"
 _TELLING_WORDS = {code: frozenset(words.split()) for code, words in (("hi", _HINDI), ("mr", _MARATHI))}
 _PUNCTUATION = ".,;:!?।\"'()-"
-_SCORES = 10
-_CERTAIN = 1e-6
+_SCORES, _CERTAIN = 10, 1e-6
 # A stretch speaks for a language from here on.
 _SPEAKS, _SPEAKS_QUOTED = 0.5, 0.9
 # A language outside of the given ones wins against them only when there is little doubt.

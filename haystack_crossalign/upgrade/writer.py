@@ -49,6 +49,9 @@ class GrantedConnection(Urllib3HttpConnection):
     def log_request_fail(self, *_: Any, **__: Any) -> None:
         """Say nothing: the caller retries or raises one clear error."""
 
+    def log_request_success(self, *_: Any, **__: Any) -> None:
+        """Say nothing: opensearch-py logs whole bodies, with texts and vectors."""
+
 
 class WriteClient:
     """Writes of one upgrade to the cluster of a client that reads.

@@ -235,7 +235,8 @@ def test_a_server_that_repeats_the_request_shows_no_secret(
     for said in (answer, page):
         with http_server(said) as url:
             code, text = shown(*command, "--hosts", url, "--index", "i", environ=environ)
-        assert code == 3
+        # Doctor finds that what answers does not look like OpenSearch, which is a finding and no fault.
+        assert code in ((2, 3) if status == 200 else (3,))
         assert_hidden(text, secret)
 
 

@@ -156,6 +156,9 @@ class ReadOnlyConnection(Urllib3HttpConnection):
     def log_request_fail(self, *_: Any, **__: Any) -> None:
         """Say nothing: the caller retries or raises one clear error; opensearch-py would print a stack trace first."""
 
+    def log_request_success(self, *_: Any, **__: Any) -> None:
+        """Say nothing: opensearch-py logs whole bodies, which may hold users' texts and repeated credentials."""
+
 
 class ReadOnlyAsyncConnection(AsyncHttpConnection):
     """opensearch-py's asynchronous connection, checked and recorded as `ReadOnlyConnection` is.
@@ -190,6 +193,9 @@ class ReadOnlyAsyncConnection(AsyncHttpConnection):
             )
 
     def log_request_fail(self, *_: Any, **__: Any) -> None:
+        """Say nothing, as in `ReadOnlyConnection`."""
+
+    def log_request_success(self, *_: Any, **__: Any) -> None:
         """Say nothing, as in `ReadOnlyConnection`."""
 
 
