@@ -2,8 +2,8 @@
 
 The letter statistics come from ``eldc`` (60 languages, its model inside the package, nothing fetched at run time);
 ``benchmarks/results/language_detection.md`` says why it was chosen and how the constants below were fitted. Where its
-answer has neighbors that it does not know, words and a second detector decide (``neighbors.py``). What they leave open is
-undetermined, as are other languages that it does not know and texts in several languages.
+answer has neighbors that it does not know, words and a second detector decide (``neighbors.py``). What they leave
+open is undetermined, as are other languages that it does not know and texts in several languages.
 """
 
 from __future__ import annotations
