@@ -45,6 +45,7 @@ def catch_up(
     done: dict[int, int],
     *,
     unit: int,
+    prepare: Callable[[], None] = lambda: None,
     check: Callable[[], None] = lambda: None,
     tell: Callable[[int], None] = lambda _: None,
 ) -> Pass:
@@ -53,11 +54,13 @@ def catch_up(
     :param copy: from where to where.
     :param done: sequence number by shard up to which the new index holds everything.
     :param unit: sequence numbers that are read as one.
+    :param prepare: called once it is known up to where is read, before anything is.
     :param check: called between units; raises to stop.
     :param tell: called with the number of documents of each page.
     """
     numbers = sequence_numbers(copy.reader, copy.source)
     copy.client.refresh(copy.source)
+    prepare()
     found = Pass({shard: held for shard, (held, _) in numbers.items()})
     upto = {shard: highest for shard, (_, highest) in numbers.items()}
     older: list[Key] = []

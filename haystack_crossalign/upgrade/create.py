@@ -9,6 +9,7 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.model.check import META_KEY
+from haystack_crossalign.upgrade.following import changed_settings
 from haystack_crossalign.upgrade.job import Job
 from haystack_crossalign.upgrade.plan import Plan
 from haystack_crossalign.upgrade.target import PIPELINES
@@ -73,9 +74,11 @@ def restore(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
         time.sleep(0.5)
 
 
-def restore_last(client: WriteClient, job: Job) -> None:
-    """Give the new index its ingest pipelines, once nothing is copied any more."""
+def restore_last(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
+    """Give the new index its ingest pipelines, once nothing is copied any more, and settings changed meanwhile."""
     settings: dict[str, Any] = {name: value for name, value in job.data["later"].items() if name in _LAST}
+    now = reader.settings(job.source.name)[job.source.name]["settings"]
+    settings |= changed_settings(job.data.get("settings", now), now)
     client.settings(job.target.name, settings)
 
 

@@ -15,6 +15,7 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted, write_now
 from haystack_crossalign.upgrade.copying import Copy, UnitFacts, copy_units
 from haystack_crossalign.upgrade.create import create_target, restore, target_exists
+from haystack_crossalign.upgrade.following import follow_mapping
 from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
 from haystack_crossalign.upgrade.job import (
     BLOCKED,
@@ -167,6 +168,7 @@ class Upgrade:
                 "source": {"name": source.index, "uuid": source.uuid},
                 "target": {"name": self.plan.target, "uuid": None},
                 "aliases": source.aliases,
+                "settings": source.settings,
                 "later": self.plan.later,
                 "way": {"kind": new.kind, "sha256": new.sha256, "fields": [one.name for one in source.vectors]},
                 "model": new.model,
@@ -177,10 +179,13 @@ class Upgrade:
     def _create(self, job: Job) -> None:
         uuid = create_target(self.client, self.reader, job, self.plan)
         self.client.refresh(job.source.name)
+        start = checkpoints(self.reader, job.source.name)
+        # The plan may be old by now; what is copied has no fields but those that are mapped from here on.
+        follow_mapping(self.client, self.reader, job.source.name, job.target.name)
         job.update(
             state=COPYING,
             target={"name": job.target.name, "uuid": uuid},
-            start={str(shard): number for shard, number in checkpoints(self.reader, job.source.name).items()},
+            start={str(shard): number for shard, number in start.items()},
             deletes={str(shard): list(one) for shard, one in deletes(self.reader, job.source.name).items()},
         )
 
@@ -313,7 +318,13 @@ class Upgrade:
         """One pass of catching up, deletes included, and what the ledger knows of it."""
         copy = self.copy_of(job)
         counted = {str(shard): list(one) for shard, one in deletes(self.reader, job.source.name).items()}
-        found = catch_up(copy, job.checkpoints("caught_up"), unit=int(job.data["unit"]), check=leases.check)
+        found = catch_up(
+            copy,
+            job.checkpoints("caught_up"),
+            unit=int(job.data["unit"]),
+            prepare=lambda: follow_mapping(self.client, self.reader, copy.source, copy.target),
+            check=leases.check,
+        )
         if counted != job.data.get("deletes") or not job.data.get("walked"):
             found.deleted = remove_deleted(copy, check=leases.check)
         counts = Counter(job.data["counts"])

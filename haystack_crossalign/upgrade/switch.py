@@ -9,6 +9,7 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.upgrade.create import restore_last
+from haystack_crossalign.upgrade.following import follow_mapping
 from haystack_crossalign.upgrade.grants import UNBLOCK
 from haystack_crossalign.upgrade.job import BLOCKED, CATCHING_UP, SWITCHED, Job
 from haystack_crossalign.upgrade.source import sequence_numbers
@@ -50,7 +51,9 @@ def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
             _check_counts(reader, job)
         if refused:
             raise ExternalError(f"document '{refused[0][0]}' cannot be upgraded: {refused[0][2]}; nothing was switched")
-        restore_last(client, job)
+        # What was read again at the end of the pass may be of a field that came in between.
+        follow_mapping(client, reader, job.source.name, job.target.name)
+        restore_last(client, reader, job)
         leases.check()
         # All that is there now is ours; what comes later was written since the switch.
         numbers = sequence_numbers(reader, job.target.name)

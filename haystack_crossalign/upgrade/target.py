@@ -27,7 +27,7 @@ def target_settings(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
 
     :param source: the old index.
     """
-    kept = {name: value for name, value in source.settings.items() if not _OF_THE_SERVER.fullmatch(name)}
+    kept = kept_settings(source.settings)
     later = {name: kept.get(name) for name in _LOADING}
     if kept.pop(_AUTO_REPLICAS, "false") != "false":
         later[_AUTO_REPLICAS] = source.settings[_AUTO_REPLICAS]
@@ -38,6 +38,11 @@ def target_settings(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     if "index.replication.type" in source.settings:
         kept["index.replication.type"] = source.settings["index.replication.type"]
     return kept | _LOADING, later
+
+
+def kept_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings of an index that a copy of it gets too, with flat names."""
+    return {name: value for name, value in settings.items() if not _OF_THE_SERVER.fullmatch(name)}
 
 
 def target_mapping(source: Source, model: Mapping[str, Any], dimension: int) -> dict[str, Any]:
