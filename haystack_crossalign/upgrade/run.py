@@ -314,8 +314,12 @@ class Upgrade:
         counts["caught up"] += result.documents
         job.update(refused=result.refused, counts=dict(counts))
 
-    def one_pass(self, job: Job, leases: Leases) -> None:
-        """One pass of catching up, deletes included, and what the ledger knows of it."""
+    def one_pass(self, job: Job, leases: Leases, *, last: bool = False) -> None:
+        """One pass of catching up, deletes included, and what the ledger knows of it.
+
+        :param last: look for deletes whatever the server counts: a node that restarts counts from 0 again, and may
+            come to the same number.
+        """
         copy = self.copy_of(job)
         counted = {str(shard): list(one) for shard, one in deletes(self.reader, job.source.name).items()}
         found = catch_up(
@@ -325,7 +329,7 @@ class Upgrade:
             prepare=lambda: follow_mapping(self.client, self.reader, copy.source, copy.target),
             check=leases.check,
         )
-        if counted != job.data.get("deletes") or not job.data.get("walked"):
+        if last or counted != job.data.get("deletes") or not job.data.get("walked"):
             found.deleted = remove_deleted(copy, check=leases.check)
         counts = Counter(job.data["counts"])
         counts.update({"caught up": found.documents, "removed": found.deleted, "refused": len(found.refused)})

@@ -162,7 +162,10 @@ def sequence_numbers(client: ReadOnlyClient, index: str) -> dict[int, tuple[int,
 
 
 def deletes(client: ReadOnlyClient, index: str) -> dict[int, tuple[str, int]]:
-    """Node and number of deletes of each primary since it started there: where both are the same, none was deleted.
+    """Node and number of deletes of each primary since it started there.
+
+    Where either differs from before, something was deleted. Both the same is no proof of the contrary: a node that
+    restarts counts from 0 again.
 
     :param client: connection.
     :param index: a real index.

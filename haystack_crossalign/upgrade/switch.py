@@ -44,7 +44,7 @@ def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
     try:
         if blocks:
             client.block_writes(job.source.name)
-        upgrade.one_pass(job, leases)
+        upgrade.one_pass(job, leases, last=True)
         client.refresh(job.target.name)
         refused = job.data.get("refused")
         if blocks and not refused:

@@ -23,6 +23,7 @@ from haystack_crossalign.upgrade.leases import Leases
 from haystack_crossalign.upgrade.ledger import Ledger
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.owner import this_owner
+from haystack_crossalign.upgrade.source import deletes
 from haystack_crossalign.upgrade.writer import WriteClient
 
 OPTIONS = UpgradeOptions(unit=100, lease=1.5)
@@ -127,6 +128,33 @@ def test_a_node_that_restarts_in_the_middle_is_waited_for(tmp_path: Path) -> Non
         finally:
             proxy.close()
         check_moved(old, everything(server, bed.behind()), bed.weights)
+
+
+def test_a_delete_after_a_restart_that_the_server_counts_as_the_one_before_is_not_undone(tmp_path: Path) -> None:
+    require("server")
+    with OpenSearchServer("2.19.1", quick=True, heap="512m") as server:
+        bed = Bed(server, tmp_path, documents=60)
+        # Both have the routing r1, so that they lie in one shard.
+        server.request("DELETE", f"/{bed.index}/_doc/d-5?routing=r1")
+        server.request("POST", f"/{bed.index}/_flush?force=true")
+        before = deletes(bed.reader(), bed.index)
+
+        def restart(*_: Any) -> bool:
+            server.kill()
+            server.start()
+            server.request("GET", f"/_cluster/health/{bed.index}?wait_for_status=yellow&timeout=60s")
+            server.request("DELETE", f"/{bed.index}/_doc/d-25?routing=r1&refresh=true")
+            assert deletes(bed.reader(), bed.index) == before
+            return True
+
+        reader = bed.reader(patience=Patience(total=60.0, first=0.05, longest=0.3))
+        new = open_way(bed.matrix, None, OPTIONS)
+        # Without a write block no comparison of counts would stop it either.
+        options = UpgradeOptions(unit=100, lease=60.0, write_block=False)
+        assert run_upgrade(reader, bed.alias, new, options, before_switch=restart).state == "switched"
+        found = everything(server, bed.behind())
+        assert ("d-25", "r1") not in found
+        assert len(found) == 58
 
 
 def test_a_second_upgrade_is_told_who_runs(bed: Bed) -> None:
