@@ -35,6 +35,8 @@ class RolledBack:
     :param carried: documents written since the switch that were carried over.
     :param removed: documents deleted since the switch that were deleted in the old index too.
     :param left_behind: ids of documents written since that stay in the other index only.
+    :param changed: aliases that are not as they were before the upgrade: they were added, removed or given other
+        options since the switch, and stay so.
     """
 
     alias: str
@@ -43,6 +45,7 @@ class RolledBack:
     carried: int = 0
     removed: int = 0
     left_behind: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ def _roll_back(
         # Cut off between the switch and the ledger.
         client.settings(old, UNBLOCK)
         job.update(state=ROLLED_BACK)
+        result.left_behind = list(job.data.get("left_behind", []))
+        result.changed = _changed_aliases(reader, job)
         return result
     source = read_source(reader, job.alias, job.data["way"]["fields"])
     client.refresh(new)
@@ -149,6 +154,7 @@ def _roll_back(
         result.removed = remove_deleted(copy, check=leases.check)
         result.left_behind = list(since.with_vectors) if way is None else [one for one, _, _ in found.refused]
         leases.check()
+        job.update(left_behind=result.left_behind[:1000], left_behind_count=len(result.left_behind))
         move_aliases(client, reader, job, back=True)
     except BaseException:
         if set(reader.aliases(job.alias)) != {old}:
@@ -156,8 +162,14 @@ def _roll_back(
             client.block_writes(old)
             job.update(state=SWITCHED)
         raise
-    job.update(state=ROLLED_BACK, left_behind=result.left_behind[:1000])
+    job.update(state=ROLLED_BACK)
+    result.changed = _changed_aliases(reader, job)
     return result
+
+
+def _changed_aliases(reader: ReadOnlyClient, job: Job) -> list[str]:
+    now = reader.aliases(job.source.name)[job.source.name].get("aliases", {})
+    return sorted(name for name in now.keys() | job.aliases.keys() if now.get(name) != job.aliases.get(name))
 
 
 class _Nothing:

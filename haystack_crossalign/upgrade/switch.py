@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from haystack_crossalign.errors import ExternalError
@@ -73,18 +74,22 @@ def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
 
 
 def move_aliases(client: WriteClient, reader: ReadOnlyClient, job: Job, *, back: bool = False) -> None:
-    """Move every alias of the upgrade in one call, which the server carries out wholly or not at all.
+    """Move every alias of an index in one call, which the server carries out wholly or not at all.
+
+    On the way back these are the aliases as they are now: a filter that was set since may be an access limit.
 
     :param back: from the new index to the old one.
-    :raises ExternalError: an alias points elsewhere, or was given other options meanwhile.
+    :raises ExternalError: an alias points elsewhere, or, on the way forth, was given other options meanwhile.
     """
     old, new = (job.target.name, job.source.name) if back else (job.source.name, job.target.name)
     held = reader.aliases(old).get(old, {}).get("aliases", {})
     elsewhere = reader.aliases(job.alias)
     if set(elsewhere) != {old} or (not back and held != job.aliases):
         raise ExternalError(_moved(client, job, sorted(elsewhere)))
+    if back:
+        client.grant = replace(client.grant, aliases=frozenset(held))
     try:
-        client.request("POST", "/_aliases", body={"actions": switch_actions(job.aliases, old, new)}, repeat=False)
+        client.request("POST", "/_aliases", body={"actions": switch_actions(held, old, new)}, repeat=False)
     except RefusedRequestError as error:
         if error.status != 404:
             raise

@@ -144,6 +144,24 @@ def test_one_command_goes_back_and_carries_over_what_was_written(bed: Bed) -> No
     assert leftovers(reader, bed.alias, old=True) == []
 
 
+def test_aliases_go_back_as_they_are_now(bed: Bed) -> None:
+    """A filter set since the switch may be an access limit."""
+    new = upgrade(bed).new_index
+    limit = {"term": {"language": "de"}}
+    actions = [
+        {"add": {"index": new, "alias": bed.alias, "filter": limit, "is_write_index": True}},
+        {"add": {"index": new, "alias": "up-later", "routing": "r3"}},
+        {"remove": {"index": new, "alias": "up-other"}},
+    ]
+    bed.server.request("POST", "/_aliases", {"actions": actions})
+    since = bed.aliases(new)
+    assert since["up"]["filter"] == limit
+    result = roll_back(bed.reader(), bed.alias, lease=2.0)
+    assert result.changed == ["up", "up-later", "up-other"]
+    assert bed.aliases(bed.index) == since
+    assert bed.aliases(new) == {}
+
+
 def test_documents_with_vectors_of_the_new_model_are_not_left_behind_unasked(bed: Bed) -> None:
     outcome = upgrade(bed)
     fill(bed.server, outcome.new_index, {"d-801": document(801, bed.rng)})

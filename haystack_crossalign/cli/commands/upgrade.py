@@ -255,6 +255,8 @@ def rollback(
         client.close()
     say(f"'{result.alias}' points to {result.index} again; {result.left} stays until crossalign cleanup")
     say(f"Written since the switch: {result.carried} documents carried over, {result.removed} deletes repeated")
+    if result.changed:
+        say(f"Changed since the upgrade began, and carried over as they are now: aliases {', '.join(result.changed)}")
     if result.left_behind:
         shown = ", ".join(result.left_behind[:20])
         say(f"In {result.left} only ({len(result.left_behind)} documents): {shown}")
