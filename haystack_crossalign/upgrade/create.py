@@ -12,6 +12,7 @@ from haystack_crossalign.opensearch.model.check import META_KEY
 from haystack_crossalign.upgrade.following import changed_settings
 from haystack_crossalign.upgrade.job import Job
 from haystack_crossalign.upgrade.plan import Plan
+from haystack_crossalign.upgrade.presence import what_is_gone
 from haystack_crossalign.upgrade.target import PIPELINES
 from haystack_crossalign.upgrade.writer import WriteClient, escaped
 
@@ -42,20 +43,14 @@ def create_target(client: WriteClient, reader: ReadOnlyClient, job: Job, plan: P
     return _uuid(reader, job.target.name)
 
 
-def target_exists(reader: ReadOnlyClient, job: Job) -> None:
-    """Refuse to go on where the new index was deleted or made again by somebody else.
+def require_all(reader: ReadOnlyClient, job: Job) -> None:
+    """Refuse to go on where an index or the alias was removed, or made again, by somebody else.
 
     :raises ExternalError: it was.
     """
-    try:
-        uuid: str | None = _uuid(reader, job.target.name)
-    except InputError:
-        uuid = None
-    if uuid != job.target.uuid:
-        raise ExternalError(
-            f"{reader.hosts[0]}: the new index '{job.target.name}' was deleted or made again by somebody else; give "
-            "the upgrade up (crossalign cleanup) and begin anew"
-        )
+    gone = what_is_gone(reader, job)
+    if gone is not None:
+        raise gone
 
 
 def restore(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:

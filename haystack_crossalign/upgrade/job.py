@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.upgrade.grants import Grant
 from haystack_crossalign.upgrade.leases import LeaseLostError
 from haystack_crossalign.upgrade.ledger import Entry, Ledger
 from haystack_crossalign.upgrade.reading import Unit
+from haystack_crossalign.upgrade.writer import WriteClient
 
 SCHEMA = "crossalign.upgrade/1"
 
@@ -132,6 +134,15 @@ def read_job(ledger: Ledger, alias: str) -> Job | None:
     """The upgrade of an alias, whatever its state; None where there was none."""
     entry = ledger.read(job_name(alias))
     return None if entry is None else Job(ledger, entry)
+
+
+def find_job(reader: ReadOnlyClient, alias: str) -> Job | None:
+    """The upgrade of an alias, to be looked at and not to be changed; None where there was none."""
+    client = WriteClient(reader, Grant())
+    try:
+        return read_job(Ledger(client), alias)
+    finally:
+        client.close()
 
 
 def begin_job(ledger: Ledger, before: Job | None, facts: Mapping[str, Any]) -> Job:

@@ -13,9 +13,11 @@ from haystack_crossalign.opensearch.connection.failures import MissingPermission
 from haystack_crossalign.opensearch.index.fields import VectorField
 from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
 from haystack_crossalign.upgrade.grants import LEDGER
+from haystack_crossalign.upgrade.job import BLOCKED, UNFINISHED, find_job
 from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.presence import what_is_gone
 from haystack_crossalign.upgrade.reading import Unit, page_size, read_unit
-from haystack_crossalign.upgrade.source import Source, checkpoints, read_source
+from haystack_crossalign.upgrade.source import Source, checkpoints, read_source, refuse_write_block, write_block
 from haystack_crossalign.upgrade.target import target_mapping, target_name, target_settings
 from haystack_crossalign.upgrade.vectors import move
 from haystack_crossalign.upgrade.ways import NewVectors, check_fit
@@ -88,7 +90,12 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
     :param options: the user's choices.
     :raises InputError: something stands in the way; nothing was written.
     """
-    source = read_source(client, alias, options.vector_fields)
+    source = _read_source(client, alias, options)
+    if write_block(source.settings):
+        job = find_job(client, alias)
+        # A run that was cut off in its last pass leaves one that is ours.
+        if job is None or job.state != BLOCKED or job.source.uuid != source.uuid:
+            refuse_write_block(source.settings, source.index)
     notes = check_fit(source, new, accept=options.accept_model)
     settings, later = target_settings(source)
     documents = client.count(source.index)
@@ -127,6 +134,20 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         without,
         tuple(notes),
     )
+
+
+def _read_source(client: ReadOnlyClient, alias: str, options: UpgradeOptions) -> Source:
+    """The old index; where the alias is gone, what an unfinished upgrade of it needs."""
+    try:
+        return read_source(client, alias, options.vector_fields)
+    except InputError as error:
+        if error.source != "index":
+            raise
+        job = find_job(client, alias)
+        gone = None if job is None or job.state not in UNFINISHED else what_is_gone(client, job)
+        if gone is None:
+            raise
+        raise gone from None
 
 
 def plan_lines(plan: Plan) -> list[str]:

@@ -16,8 +16,9 @@ from haystack_crossalign.upgrade.job import ROLLED_BACK, ROLLING_BACK, SWITCHED,
 from haystack_crossalign.upgrade.leases import Leases
 from haystack_crossalign.upgrade.ledger import Ledger
 from haystack_crossalign.upgrade.owner import this_owner
+from haystack_crossalign.upgrade.presence import holders
 from haystack_crossalign.upgrade.reading import cut_into_units, read_unit
-from haystack_crossalign.upgrade.source import Source, read_source, sequence_numbers
+from haystack_crossalign.upgrade.source import Source, read_source, refuse_write_block, sequence_numbers
 from haystack_crossalign.upgrade.switch import move_aliases
 from haystack_crossalign.upgrade.vectors import Way, vector_places
 from haystack_crossalign.upgrade.writer import WriteClient
@@ -132,14 +133,21 @@ def _roll_back(
     old, new = job.source.name, job.target.name
     _old_index_is_there(reader, job)
     result = RolledBack(job.alias, old, new)
-    if set(reader.aliases(job.alias)) == {old} and job.state == ROLLING_BACK:
+    if holders(reader, job.alias) == {old} and job.state == ROLLING_BACK:
         # Cut off between the switch and the ledger.
         client.settings(old, UNBLOCK)
         job.update(state=ROLLED_BACK)
         result.left_behind = list(job.data.get("left_behind", []))
         result.changed = _changed_aliases(reader, job)
         return result
+    if not holders(reader, job.alias):
+        raise ExternalError(
+            f"{client.host}: the alias '{job.alias}' was removed by somebody else since the switch; give it to '{new}' "
+            "again (POST /_aliases) and run the same command"
+        )
     source = read_source(reader, job.alias, job.data["way"]["fields"])
+    if job.state == SWITCHED and source.index == new:
+        refuse_write_block(source.settings, new)
     client.refresh(new)
     _refuse_losses(reader, job, source, way, leave_behind=leave_behind)
     job.update(state=ROLLING_BACK)
@@ -157,7 +165,7 @@ def _roll_back(
         job.update(left_behind=result.left_behind[:1000], left_behind_count=len(result.left_behind))
         move_aliases(client, reader, job, back=True)
     except BaseException:
-        if set(reader.aliases(job.alias)) != {old}:
+        if holders(reader, job.alias) != {old}:
             client.settings(new, UNBLOCK)
             client.block_writes(old)
             job.update(state=SWITCHED)

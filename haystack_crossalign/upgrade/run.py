@@ -14,7 +14,7 @@ from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted, write_now
 from haystack_crossalign.upgrade.copying import Copy, UnitFacts, copy_units
-from haystack_crossalign.upgrade.create import create_target, restore, target_exists
+from haystack_crossalign.upgrade.create import create_target, require_all, restore
 from haystack_crossalign.upgrade.following import follow_mapping
 from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
 from haystack_crossalign.upgrade.job import (
@@ -35,6 +35,7 @@ from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.outcome import Outcome, Timed, outcome_of
 from haystack_crossalign.upgrade.owner import this_owner
 from haystack_crossalign.upgrade.plan import Plan
+from haystack_crossalign.upgrade.presence import what_is_gone
 from haystack_crossalign.upgrade.reading import Unit, cut_into_units
 from haystack_crossalign.upgrade.source import checkpoints, deletes
 from haystack_crossalign.upgrade.switch import block_and_switch, is_switched
@@ -127,7 +128,12 @@ class Upgrade:
             if job.state not in UNFINISHED:
                 break
             with self._timed(job.state):
-                self._step(job, leases, leads=leads)
+                try:
+                    self._step(job, leases, leads=leads)
+                except InputError as error:
+                    # "No such index" would read like a typing error of the user.
+                    gone = what_is_gone(self.reader, job) if error.source == "index" else None
+                    raise (error if gone is None else gone) from None
             if self._held_back or job.data.get("refused"):
                 break
         return replace(outcome_of(job, self.seconds), follows=not leads and job.state in UNFINISHED)
@@ -194,7 +200,7 @@ class Upgrade:
 
     def _copy(self, job: Job, leases: Leases) -> None:
         """Copy the units that nobody has done, until all are done or held by others who live."""
-        target_exists(self.reader, job)
+        require_all(self.reader, job)
         units = self._units(job)
         if self.options.part is not None:
             # Each begins elsewhere, so that they seldom want the same.
@@ -249,7 +255,7 @@ class Upgrade:
         if is_switched(self.reader, job):
             job.update(state=SWITCHED)
             return
-        target_exists(self.reader, job)
+        require_all(self.reader, job)
         if job.state == BLOCKED:
             # Cut off with writes blocked: what comes first may take longer than the seconds that are meant.
             self.client.settings(job.source.name, UNBLOCK)

@@ -94,6 +94,30 @@ def read_source(client: ReadOnlyClient, name: str, vector_fields: Sequence[str])
     )
 
 
+def write_block(settings: Mapping[str, Any]) -> str | None:
+    """Name of the setting that lets nobody write to an index; None where there is none.
+
+    :param settings: with flat names.
+    """
+    names = ("index.blocks.write", "index.blocks.read_only")
+    return next((name for name in names if str(settings.get(name, "false")).lower() == "true"), None)
+
+
+def refuse_write_block(settings: Mapping[str, Any], index: str) -> None:
+    """Refuse an index that somebody keeps from being written to: an upgrade ends with indices that take writes.
+
+    :raises InputError: it has a write block.
+    """
+    if block := write_block(settings):
+        raise InputError(
+            "somebody lets nobody write to this index, and the new one would take writes",
+            source=index,
+            field=block,
+            seen="true",
+            allowed="no write block; set it again afterwards, on the index behind the alias",
+        )
+
+
 def _explain_no_alias(name: str, others: list[str]) -> None:
     known = f"; it has the alias {', '.join(sorted(others))}: name that one" if others else ""
     raise InputError(

@@ -13,7 +13,8 @@ from haystack_crossalign.upgrade.create import restore_last
 from haystack_crossalign.upgrade.following import follow_mapping
 from haystack_crossalign.upgrade.grants import UNBLOCK
 from haystack_crossalign.upgrade.job import BLOCKED, CATCHING_UP, SWITCHED, Job
-from haystack_crossalign.upgrade.source import sequence_numbers
+from haystack_crossalign.upgrade.presence import holders, what_is_gone
+from haystack_crossalign.upgrade.source import sequence_numbers, write_block
 from haystack_crossalign.upgrade.target import switch_actions
 from haystack_crossalign.upgrade.writer import WriteClient
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def is_switched(reader: ReadOnlyClient, job: Job) -> bool:
     """Whether the alias stands for the new index already: the run before ended between switch and ledger."""
-    return set(reader.aliases(job.alias)) == {job.target.name}
+    return holders(reader, job.alias) == {job.target.name}
 
 
 def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
@@ -40,6 +41,11 @@ def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
     leases.check()
     began = time.monotonic()
     blocks = upgrade.options.write_block
+    if write_block(reader.settings(job.source.name)[job.source.name]["settings"]):
+        raise ExternalError(
+            f"{client.host}: somebody else blocked writes to '{job.source.name}' since the upgrade began; nothing was "
+            "switched; lift the block and run the same command again"
+        )
     if blocks:
         job.update(state=BLOCKED)
     try:
@@ -59,6 +65,8 @@ def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
         # All that is there now is ours; what comes later was written since the switch.
         numbers = sequence_numbers(reader, job.target.name)
         job.update(at_switch={str(shard): highest for shard, (_, highest) in numbers.items()})
+        if (gone := what_is_gone(reader, job)) is not None:
+            raise gone
         move_aliases(client, reader, job)
     except BaseException:
         if blocks and not is_switched(reader, job):
@@ -83,8 +91,8 @@ def move_aliases(client: WriteClient, reader: ReadOnlyClient, job: Job, *, back:
     """
     old, new = (job.target.name, job.source.name) if back else (job.source.name, job.target.name)
     held = reader.aliases(old).get(old, {}).get("aliases", {})
-    elsewhere = reader.aliases(job.alias)
-    if set(elsewhere) != {old} or (not back and held != job.aliases):
+    elsewhere = holders(reader, job.alias)
+    if elsewhere != {old} or (not back and held != job.aliases):
         raise ExternalError(_moved(client, job, sorted(elsewhere)))
     if back:
         client.grant = replace(client.grant, aliases=frozenset(held))
@@ -93,7 +101,7 @@ def move_aliases(client: WriteClient, reader: ReadOnlyClient, job: Job, *, back:
     except RefusedRequestError as error:
         if error.status != 404:
             raise
-        raise ExternalError(_moved(client, job, sorted(reader.aliases(job.alias)))) from None
+        raise ExternalError(_moved(client, job, sorted(holders(reader, job.alias)))) from None
 
 
 def _moved(client: WriteClient, job: Job, now: list[str]) -> str:

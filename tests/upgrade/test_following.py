@@ -77,7 +77,7 @@ def test_fields_and_settings_that_come_while_it_is_copied_are_those_of_the_old_i
 
 
 def test_a_field_of_another_type_stops_before_the_switch_and_is_named(bed: Bed) -> None:
-    def interfere(run: Any, job: Any) -> bool:
+    def interfere(_: Any, job: Any) -> bool:
         bed.server.request("PUT", f"/{job.target.name}/_mapping", {"properties": {"late": {"type": "text"}}})
         bed.server.request("PUT", f"/{bed.index}/_mapping", {"properties": {"late": KEYWORD}})
         return True
