@@ -31,11 +31,13 @@ class Leftover:
     :param index: its name.
     :param uuid: its identity in the ledger.
     :param why: what it is.
+    :param only_here: documents that are in no other index: a rollback left them behind.
     """
 
     index: str
     uuid: str
     why: str
+    only_here: int = 0
 
 
 def leftovers(reader: ReadOnlyClient, alias: str, *, old: bool) -> list[Leftover]:
@@ -53,22 +55,38 @@ def leftovers(reader: ReadOnlyClient, alias: str, *, old: bool) -> list[Leftover
     for entry in [*job.data.get("history", []), job.data]:
         target, source, state = entry["target"], entry["source"], entry["state"]
         if state in UNFINISHED or state in (ROLLED_BACK, ABANDONED):
-            found[target["name"]] = Leftover(target["name"], target["uuid"] or "", f"new index, {state}")
+            left = entry.get("left_behind_count", len(entry.get("left_behind", []))) if state == ROLLED_BACK else 0
+            found[target["name"]] = Leftover(target["name"], target["uuid"] or "", f"new index, {state}", left)
         if old and state == SWITCHED:
             found[source["name"]] = Leftover(source["name"], source["uuid"], "old index, replaced")
     return [one for one in found.values() if _is_unused(reader, one)]
 
 
-def clean_up(reader: ReadOnlyClient, alias: str, chosen: Sequence[Leftover], *, lease: float = 30.0) -> list[str]:
+def clean_up(
+    reader: ReadOnlyClient,
+    alias: str,
+    chosen: Sequence[Leftover],
+    *,
+    left_behind: bool = False,
+    lease: float = 30.0,
+) -> list[str]:
     """Delete leftovers, and give an unfinished upgrade up.
 
     :param reader: connection.
     :param alias: the alias.
     :param chosen: of those that `leftovers` gave.
+    :param left_behind: also those with documents that are in no other index.
     :param lease: seconds without a sign of life after which the work of another process is taken over.
     :returns: names of the deleted indices.
-    :raises InputError: an upgrade of the alias is running.
+    :raises InputError: an upgrade of the alias is running, or documents would be lost unasked; nothing was deleted.
     """
+    if not left_behind and (kept := [one for one in chosen if one.only_here]):
+        raise InputError(
+            f"holds {kept[0].only_here} documents that are in no other index: they were written after the switch and "
+            "left behind by the rollback",
+            source=kept[0].index,
+            allowed="to carry them over yourself first, or --left-behind to delete them too",
+        )
     client = WriteClient(reader, Grant())
     ledger = Ledger(client)
     deleted = []

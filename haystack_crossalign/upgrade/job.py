@@ -155,7 +155,7 @@ def begin_job(ledger: Ledger, before: Job | None, facts: Mapping[str, Any]) -> J
     """
     history = []
     if before is not None:
-        kept = ("id", "source", "target", "state", "began", "changed", "model")
+        kept = ("id", "source", "target", "state", "began", "changed", "model", "left_behind", "left_behind_count")
         history = [*before.data.get("history", []), {key: before.data[key] for key in kept if key in before.data}]
     data = {
         "schema": SCHEMA,

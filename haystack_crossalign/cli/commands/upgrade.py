@@ -269,6 +269,10 @@ def cleanup(
     old: Annotated[
         bool, typer.Option("--old", help="Also the old index that an upgrade replaced; then there is no way back.")
     ] = False,
+    left_behind: Annotated[
+        bool,
+        typer.Option("--left-behind", help="Also documents that a rollback left behind and that are nowhere else."),
+    ] = False,
     yes: Yes = False,
     lease: Lease = 30.0,
     login: live.LoginFlags,
@@ -289,11 +293,17 @@ def cleanup(
             say("Nothing to delete" + ("" if old else "; --old would include the index that an upgrade replaced"))
             return
         for one in found:
-            say(f"{one.index} ({one.why})")
-        if not yes and not typer.confirm(f"Delete {'it' if len(found) == 1 else f'these {len(found)} indices'}?"):
+            only = f"; {one.only_here} of its documents are in no other index" if one.only_here else ""
+            say(f"{one.index} ({one.why}{only})")
+        refuses = not left_behind and any(one.only_here for one in found)  # then there is nothing to ask
+        if (
+            not yes
+            and not refuses
+            and not typer.confirm(f"Delete {'it' if len(found) == 1 else f'these {len(found)} indices'}?")
+        ):
             say("Nothing was deleted")
             return
-        deleted = clean_up(client, settings.index, found, lease=lease)
+        deleted = clean_up(client, settings.index, found, left_behind=left_behind, lease=lease)
     finally:
         client.close()
     say(f"Deleted: {', '.join(deleted) or 'nothing'}")

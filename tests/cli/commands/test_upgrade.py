@@ -14,7 +14,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from upgrading import Bed, check_moved, everything
+from upgrading import Bed, check_moved, document, everything
 
 
 @pytest.fixture
@@ -50,6 +50,27 @@ def test_plan_apply_rollback_and_cleanup(crossalign: Any, bed: Bed, tmp_path: Pa
     assert kept.code == 0, kept.err
     assert f"Deleted: {new}" in kept.out
     assert everything(bed.server, bed.index) == old
+
+
+def test_documents_left_behind_are_deleted_only_by_a_flag_of_its_own(crossalign: Any, bed: Bed) -> None:
+    command = ["upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), "--no-gate", "--apply"]
+    assert crossalign(*command).code == 0
+    new = bed.behind()
+    bed.server.request("PUT", f"/{bed.alias}/_doc/new1?refresh=true", document(1, bed.rng))
+    back = crossalign("rollback", "--index", bed.alias, "--leave-behind")
+    assert back.code == 0, back.err
+    assert f"In {new} only (1 documents): new1" in back.out
+    refused = crossalign("cleanup", "--index", bed.alias, "--yes")
+    assert refused.code == 2
+    assert f"{new} (new index, rolled back; 1 of its documents are in no other index)" in refused.out
+    assert f"{new}: holds 1 documents that are in no other index" in refused.err
+    assert ("new1", None) in everything(bed.server, new)
+    # A later upgrade does not make it forgotten.
+    assert crossalign(*command).code == 0
+    assert crossalign("cleanup", "--index", bed.alias, "--yes").code == 2
+    deleted = crossalign("cleanup", "--index", bed.alias, "--yes", "--left-behind")
+    assert deleted.code == 0, deleted.err
+    assert f"Deleted: {new}" in deleted.out
 
 
 @pytest.mark.parametrize(
