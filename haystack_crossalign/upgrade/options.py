@@ -12,6 +12,8 @@ class UpgradeOptions:
     """Choices besides connection, index and way.
 
     :param vector_fields: fields that get new vectors.
+    :param keep_fields: other vector fields, whose vectors stay those of the old model; none may be unnamed, since the
+        new index says one model for all.
     :param content_field: field of the text, for the way that embeds.
     :param title_field: field whose value goes before it, None for none.
     :param language_field: field of the language; documents without one are counted.
@@ -25,6 +27,7 @@ class UpgradeOptions:
     """
 
     vector_fields: tuple[str, ...] = ("embedding",)
+    keep_fields: tuple[str, ...] = ()
     content_field: str = "content"
     title_field: str | None = None
     language_field: str = "language"

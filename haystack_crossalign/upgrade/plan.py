@@ -96,6 +96,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         # A run that was cut off in its last pass leaves one that is ours.
         if job is None or job.state != BLOCKED or job.source.uuid != source.uuid:
             refuse_write_block(source.settings, source.index)
+    _check_kept(source, options)
     notes = check_fit(source, new, accept=options.accept_model)
     settings, later = target_settings(source)
     documents = client.count(source.index)
@@ -134,6 +135,26 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         without,
         tuple(notes),
     )
+
+
+def _check_kept(source: Source, options: UpgradeOptions) -> None:
+    """Refuse vector fields that nobody named: whoever embeds by the index's model would compare two models there."""
+    if unknown := [name for name in options.keep_fields if name not in source.other_vectors]:
+        raise InputError(
+            "no other vector field",
+            source="--keep-fields",
+            seen=unknown[0],
+            allowed=", ".join(source.other_vectors) or "none: the index has no other",
+        )
+    if unnamed := [name for name in source.other_vectors if name not in options.keep_fields]:
+        names = ",".join(unnamed)
+        raise InputError(
+            "the index has more vector fields, and would say the new model while vectors of the old one stay there",
+            source=source.index,
+            field=", ".join(unnamed),
+            allowed=f"--vector-fields {','.join(options.vector_fields)},{names} to give them new vectors, or "
+            f"--keep-fields {names} if no query is embedded for them by the model that the index names",
+        )
 
 
 def _read_source(client: ReadOnlyClient, alias: str, options: UpgradeOptions) -> Source:

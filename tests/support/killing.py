@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from upgrading import Bed, check_moved, document, everything, fill, ledger_entries
+from upgrading import KEPT, Bed, check_moved, document, everything, fill, ledger_entries
 
 from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnection
 from haystack_crossalign.upgrade.front import already_done, open_way, run_upgrade
@@ -22,7 +22,7 @@ from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.rollback import roll_back
 from haystack_crossalign.upgrade.writer import GrantedConnection
 
-OPTIONS = UpgradeOptions(unit=60, lease=1.5, small=20)
+OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=60, lease=1.5, small=20)
 
 
 def upgrade(bed: Bed) -> None:

@@ -36,6 +36,8 @@ MAPPING = {
         "content": {"type": "text", "analyzer": "folded"},
     },
 }
+KEPT = ("chunks.embedding", "title_vector")
+"""Vector fields beside ``embedding``."""
 SETTINGS = {
     "index.knn": True,
     "number_of_shards": 2,

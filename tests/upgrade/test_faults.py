@@ -13,7 +13,7 @@ import pytest
 from fault_proxy import Proxy
 from opensearch_server import OpenSearchServer
 from requirements import require
-from upgrading import Bed, check_moved, everything, ledger_entries
+from upgrading import KEPT, Bed, check_moved, everything, ledger_entries
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.patient import Patience
@@ -26,7 +26,7 @@ from haystack_crossalign.upgrade.owner import this_owner
 from haystack_crossalign.upgrade.source import deletes
 from haystack_crossalign.upgrade.writer import WriteClient
 
-OPTIONS = UpgradeOptions(unit=100, lease=1.5)
+OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=100, lease=1.5)
 REFUSAL = {"type": "rejected_execution_exception", "reason": "too much"}
 
 
@@ -150,7 +150,7 @@ def test_a_delete_after_a_restart_that_the_server_counts_as_the_one_before_is_no
         reader = bed.reader(patience=Patience(total=60.0, first=0.05, longest=0.3))
         new = open_way(bed.matrix, None, OPTIONS)
         # Without a write block no comparison of counts would stop it either.
-        options = UpgradeOptions(unit=100, lease=60.0, write_block=False)
+        options = UpgradeOptions(keep_fields=KEPT, unit=100, lease=60.0, write_block=False)
         assert run_upgrade(reader, bed.alias, new, options, before_switch=restart).state == "switched"
         found = everything(server, bed.behind())
         assert ("d-25", "r1") not in found

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from upgrading import Bed, everything
+from upgrading import KEPT, Bed, everything
 
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.upgrade.following import missing_fields
@@ -14,7 +14,7 @@ from haystack_crossalign.upgrade.front import open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.plan import make_plan
 
-OPTIONS = UpgradeOptions(unit=100, lease=2.0)
+OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=100, lease=2.0)
 KEYWORD = {"type": "keyword"}
 
 

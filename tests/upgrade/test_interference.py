@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from upgrading import Bed, everything
+from upgrading import KEPT, Bed, everything
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.upgrade.front import open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.rollback import roll_back
 
-OPTIONS = UpgradeOptions(unit=100, lease=2.0)
+OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=100, lease=2.0)
 BLOCK = {"index.blocks.write": True}
 
 

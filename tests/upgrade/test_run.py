@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from upgrading import BASE, DIMENSION, FILTER, MAPPING, Bed, check_moved, document, everything, fill, moved
+from upgrading import BASE, DIMENSION, FILTER, KEPT, MAPPING, Bed, check_moved, document, everything, fill, moved
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.repair.affine import AffineMap
@@ -19,7 +19,7 @@ from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.plan import make_plan, plan_lines
 from haystack_crossalign.upgrade.rollback import roll_back
 
-OPTIONS = UpgradeOptions(unit=100, lease=2.0)
+OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=100, lease=2.0)
 
 
 @pytest.fixture
@@ -113,7 +113,20 @@ def test_a_matrix_of_another_dimension_and_one_without_a_name_are_refused(bed: B
     write_matrix_file(AffineMap(np.eye(DIMENSION, dtype=np.float32), zero), bed.matrix)
     with pytest.raises(InputError, match="the matrix names no base"):
         upgrade(bed)
-    assert upgrade(bed, UpgradeOptions(accept_model=True, lease=2.0)).state == "switched"
+    assert upgrade(bed, UpgradeOptions(keep_fields=KEPT, accept_model=True, lease=2.0)).state == "switched"
+
+
+def test_vector_fields_that_nobody_named_are_refused(bed: Bed) -> None:
+    """The new index says one model; with vectors of the old one in another field two models would be compared."""
+    with pytest.raises(
+        InputError, match=r"'chunks.embedding, title_vector': .*--keep-fields chunks.embedding,title_ve"
+    ):
+        upgrade(bed, UpgradeOptions(lease=2.0))
+    with pytest.raises(InputError, match=r"'title_vector': .*--keep-fields title_vector"):
+        upgrade(bed, UpgradeOptions(vector_fields=("embedding", "chunks.embedding"), lease=2.0))
+    with pytest.raises(InputError, match="--keep-fields: no other vector field; seen: 'content'; allowed: chunks"):
+        upgrade(bed, UpgradeOptions(keep_fields=("content",), lease=2.0))
+    assert list(bed.server.request("GET", "/up-*,crossalign-*/_settings?expand_wildcards=all")) == [bed.index]
 
 
 def test_an_index_without_an_alias_is_explained(bed: Bed) -> None:
@@ -284,7 +297,7 @@ def test_vectors_that_sources_leave_out_are_made_anew_and_not_moved(opensearch: 
     bed = Bed(opensearch, tmp_path, documents=60, mapping=mapping)
     with pytest.raises(InputError, match=r"'embedding': is left out of the sources .* embeds anew"):
         upgrade(bed)
-    options = UpgradeOptions(unit=100, lease=2.0)
+    options = UpgradeOptions(keep_fields=KEPT, unit=100, lease=2.0)
     outcome = run_upgrade(bed.reader(), bed.alias, open_way(None, ByText(), options), options)
     assert outcome.state == "switched"
     new = bed.behind()

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from upgrading import Bed, check_moved, everything, ledger_entries
+from upgrading import KEPT, Bed, check_moved, everything, ledger_entries
 
 from haystack_crossalign.upgrade.front import open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.writer import GrantedConnection
 
-OPTIONS = UpgradeOptions(unit=40, lease=2.0)
+OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=40, lease=2.0)
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from upgrading import Bed, check_moved, document, everything
+from upgrading import KEPT, Bed, check_moved, document, everything
 
 from haystack_crossalign.upgrade.front import open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
 
-OPTIONS = UpgradeOptions(unit=100, lease=5.0, small=50)
+OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=100, lease=5.0, small=50)
 
 
 class Writer(threading.Thread):

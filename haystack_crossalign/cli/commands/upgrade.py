@@ -44,6 +44,10 @@ VectorFields = Annotated[
     str | None,
     typer.Option(metavar="NAME,…", help="Fields that get new vectors. Default: --embedding-field alone."),
 ]
+KeepFields = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,…", help="Other vector fields, whose vectors stay those of the old model."),
+]
 Slice = Annotated[
     str | None, typer.Option("--slice", metavar="I/N", help="This process is number I of N that share the work.")
 ]
@@ -108,6 +112,7 @@ def upgrade(
     model: NewModel = None,  # noqa: ARG001 - part of the group
     apply: Apply = False,
     vector_fields: VectorFields = None,
+    keep_fields: KeepFields = None,
     index_fields: live.FieldFlags,
     title_field: live.TitleField = None,
     document_prefix: live.DocumentPrefix = None,
@@ -149,6 +154,7 @@ def upgrade(
     fields = opt.split_names(vector_fields) or (settings.embedding_field,)
     options = UpgradeOptions(
         vector_fields=tuple(dict.fromkeys(fields)),
+        keep_fields=tuple(opt.split_names(keep_fields) or ()),
         content_field=settings.content_field,
         title_field=settings.title_field,
         language_field=settings.language_field,

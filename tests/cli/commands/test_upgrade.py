@@ -14,7 +14,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from upgrading import Bed, check_moved, document, everything
+from upgrading import KEPT, Bed, check_moved, document, everything
+
+KEEP = ("--keep-fields", ",".join(KEPT))
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def bed(opensearch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bed
 def test_plan_apply_rollback_and_cleanup(crossalign: Any, bed: Bed, tmp_path: Path) -> None:
     old = everything(bed.server, bed.index)
     command = ["upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), "--json", str(tmp_path / "out.json")]
-    command.append("--no-gate")
+    command += ["--no-gate", *KEEP]
     planned = crossalign(*command)
     assert planned.code == 0
     assert f"Upgrade of 'up': {bed.index} -> up-" in planned.out
@@ -53,7 +55,7 @@ def test_plan_apply_rollback_and_cleanup(crossalign: Any, bed: Bed, tmp_path: Pa
 
 
 def test_documents_left_behind_are_deleted_only_by_a_flag_of_its_own(crossalign: Any, bed: Bed) -> None:
-    command = ["upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), "--no-gate", "--apply"]
+    command = ["upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), "--no-gate", "--apply", *KEEP]
     assert crossalign(*command).code == 0
     new = bed.behind()
     bed.server.request("PUT", f"/{bed.alias}/_doc/new1?refresh=true", document(1, bed.rng))
@@ -95,12 +97,12 @@ def test_what_does_not_fit_is_one_message(
 
 def test_going_without_a_gate_must_be_typed(crossalign: Any, bed: Bed) -> None:
     """This index has no parallel groups to make probes from."""
-    finished = crossalign("upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), "--apply")
+    finished = crossalign("upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), "--apply", *KEEP)
     assert finished.code == 2
     assert "the gate has nothing to ask" in finished.err
     assert "--queries FILE, or --no-gate" in finished.err
     assert bed.behind() == bed.index
-    asked = ("--no-gate", "--fail-on", "NDCG@10<1%")
+    asked = ("--no-gate", "--fail-on", "NDCG@10<1%", *KEEP)
     finished = crossalign("upgrade", "--index", bed.alias, "--matrix", str(bed.matrix), *asked)
     assert "--no-gate and --fail-on exclude each other" in finished.err
 
