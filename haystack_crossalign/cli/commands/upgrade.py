@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared import upgrade_options as up
 from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.outputs import Outputs
 from haystack_crossalign.cli.shared.terminal import say
@@ -27,79 +27,6 @@ if TYPE_CHECKING:
 NOT_SWITCHED = 1
 _SHOWN = 20
 
-Matrix = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Matrix file of a repair or a linear recipe: moves the vectors of the index."),
-]
-NewModel = Annotated[
-    str | None,
-    typer.Option("--model", metavar="NAME", help="The new model, in place of a matrix: every text is embedded anew."),
-]
-OldModel = Annotated[
-    str | None,
-    typer.Option("--model", metavar="NAME", help="The old model, to carry over documents written since the switch."),
-]
-Apply = Annotated[bool, typer.Option("--apply", help="Do it. Without this the plan is shown and nothing is written.")]
-VectorFields = Annotated[
-    str | None,
-    typer.Option(metavar="NAME,…", help="Fields that get new vectors. Default: --embedding-field alone."),
-]
-KeepFields = Annotated[
-    str | None,
-    typer.Option(metavar="NAME,…", help="Other vector fields, whose vectors stay those of the old model."),
-]
-Slice = Annotated[
-    str | None, typer.Option("--slice", metavar="I/N", help="This process is number I of N that share the work.")
-]
-AcceptModel = Annotated[
-    bool, typer.Option("--accept-model", help="Go on where nothing says that matrix and index belong together.")
-]
-NoWriteBlock = Annotated[
-    bool,
-    typer.Option(
-        "--no-write-block", help="Block no writes for the last pass: what is written in these seconds may be lost."
-    ),
-]
-Lease = Annotated[
-    float, typer.Option(metavar="SECONDS", help="Silence after which another process's work is taken over.")
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-
-OldModelOfGate = Annotated[
-    str | None,
-    typer.Option("--old-model", metavar="NAME", help="Model of the old index, where it does not say. For the gate."),
-]
-Probes = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Without --queries: contents of the index to make queries from.")
-]
-Tolerance = Annotated[
-    float, typer.Option(metavar="X", help="How much same-language NDCG@1 may fall; 0.005 is half a point.")
-]
-OwnFirst = Annotated[
-    float,
-    typer.Option(
-        "--own-first", metavar="X", help="How much the share of queries with their own language first may fall."
-    ),
-]
-NoGate = Annotated[bool, typer.Option("--no-gate", help="Switch without an audit of old and new index.")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateFlags:
-    """What the gate asks before the switch."""
-
-    queries: opt.QueryFile = None
-    qrels: opt.QrelsIn = None
-    probes: Probes = None
-    fail_on: opt.FailOn = None
-    ties: opt.Ties = opt.TIES[0]
-    tolerance: Tolerance = 0.005
-    own_first: OwnFirst = 0.05
-    old_model: OldModelOfGate = None
-    no_gate: NoGate = False
-    report: opt.ReportFile = None
-
-
 # Options of a model that have nothing to do with documents.
 _QUERY_SIDE = ("query_prefix", "query_prompt", "similarity")
 
@@ -108,23 +35,23 @@ _QUERY_SIDE = ("query_prefix", "query_prompt", "similarity")
 def upgrade(
     *,
     place: live.IndexFlags,
-    matrix: Matrix = None,
-    model: NewModel = None,  # noqa: ARG001 - part of the group
-    apply: Apply = False,
-    vector_fields: VectorFields = None,
-    keep_fields: KeepFields = None,
+    matrix: up.Matrix = None,
+    model: up.NewModel = None,  # noqa: ARG001 - part of the group
+    apply: up.Apply = False,
+    vector_fields: up.VectorFields = None,
+    keep_fields: up.KeepFields = None,
     index_fields: live.FieldFlags,
     title_field: live.TitleField = None,
     document_prefix: live.DocumentPrefix = None,
     model_flags: opt.ModelFlags,
-    part: Slice = None,
-    accept_model: AcceptModel = False,
-    gate_flags: GateFlags,
-    no_write_block: NoWriteBlock = False,
+    part: up.Slice = None,
+    accept_model: up.AcceptModel = False,
+    gate_flags: up.GateFlags,
+    no_write_block: up.NoWriteBlock = False,
     max_load: Annotated[
         float | None, typer.Option(metavar="N", help="Documents per second, at most. Default: no limit.")
     ] = None,
-    lease: Lease = 30.0,
+    lease: up.Lease = 30.0,
     login: live.LoginFlags,
     timeout: live.Timeout = None,
     patience: live.PatienceSeconds = None,
@@ -225,7 +152,7 @@ def upgrade(
 def rollback(
     *,
     place: live.IndexFlags,
-    model: OldModel = None,  # noqa: ARG001 - part of the group
+    model: up.OldModel = None,  # noqa: ARG001 - part of the group
     leave_behind: Annotated[
         bool, typer.Option("--leave-behind", help="Go back although documents written since stay in the new index.")
     ] = False,
@@ -233,7 +160,7 @@ def rollback(
     title_field: live.TitleField = None,
     document_prefix: live.DocumentPrefix = None,
     model_flags: opt.ModelFlags,
-    lease: Lease = 30.0,
+    lease: up.Lease = 30.0,
     login: live.LoginFlags,
     timeout: live.Timeout = None,
     patience: live.PatienceSeconds = None,
@@ -279,8 +206,8 @@ def cleanup(
         bool,
         typer.Option("--left-behind", help="Also documents that a rollback left behind and that are nowhere else."),
     ] = False,
-    yes: Yes = False,
-    lease: Lease = 30.0,
+    yes: up.Yes = False,
+    lease: up.Lease = 30.0,
     login: live.LoginFlags,
     timeout: live.Timeout = None,
     patience: live.PatienceSeconds = None,
@@ -317,7 +244,7 @@ def cleanup(
 
 def _gate(
     client: ReadOnlyClient,
-    flags: GateFlags,
+    flags: up.GateFlags,
     settings: LiveSettings,
     new: NewVectors,
     model_flags: opt.ModelFlags,

@@ -1,0 +1,83 @@
+"""Options of `crossalign upgrade`, `rollback` and `cleanup`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from haystack_crossalign.cli.shared import options as opt
+
+Matrix = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Matrix file of a repair or a linear recipe: moves the vectors of the index."),
+]
+NewModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The new model, in place of a matrix: every text is embedded anew."),
+]
+OldModel = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The old model, to carry over documents written since the switch."),
+]
+Apply = Annotated[bool, typer.Option("--apply", help="Do it. Without this the plan is shown and nothing is written.")]
+VectorFields = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,…", help="Fields that get new vectors. Default: --embedding-field alone."),
+]
+KeepFields = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,…", help="Other vector fields, whose vectors stay those of the old model."),
+]
+Slice = Annotated[
+    str | None, typer.Option("--slice", metavar="I/N", help="This process is number I of N that share the work.")
+]
+AcceptModel = Annotated[
+    bool, typer.Option("--accept-model", help="Go on where nothing says that matrix and index belong together.")
+]
+NoWriteBlock = Annotated[
+    bool,
+    typer.Option(
+        "--no-write-block", help="Block no writes for the last pass: what is written in these seconds may be lost."
+    ),
+]
+Lease = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Silence after which another process's work is taken over.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+OldModelOfGate = Annotated[
+    str | None,
+    typer.Option("--old-model", metavar="NAME", help="Model of the old index, where it does not say. For the gate."),
+]
+Probes = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Without --queries: contents of the index to make queries from.")
+]
+Tolerance = Annotated[
+    float, typer.Option(metavar="X", help="How much same-language NDCG@1 may fall; 0.005 is half a point.")
+]
+OwnFirst = Annotated[
+    float,
+    typer.Option(
+        "--own-first", metavar="X", help="How much the share of queries with their own language first may fall."
+    ),
+]
+NoGate = Annotated[bool, typer.Option("--no-gate", help="Switch without an audit of old and new index.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateFlags:
+    """What the gate asks before the switch."""
+
+    queries: opt.QueryFile = None
+    qrels: opt.QrelsIn = None
+    probes: Probes = None
+    fail_on: opt.FailOn = None
+    ties: opt.Ties = opt.TIES[0]
+    tolerance: Tolerance = 0.005
+    own_first: OwnFirst = 0.05
+    old_model: OldModelOfGate = None
+    no_gate: NoGate = False
+    report: opt.ReportFile = None
