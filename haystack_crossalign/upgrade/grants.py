@@ -88,7 +88,11 @@ class Grant:
         if not asked.given <= _DOCUMENT_PARAMETERS:
             return None
         if asked.rest is None:
-            return {("PUT", None): "create ledger", ("POST", "_mget"): "read ledger"}.get(asked.request)
+            return {
+                ("PUT", None): "create ledger",
+                ("POST", "_mget"): "read ledger",
+                ("GET", "_mapping"): "read ledger",
+            }.get(asked.request)
         if asked.request == ("GET", "_doc"):
             return "read ledger"
         return "write ledger" if asked.request in {("PUT", "_doc"), ("PUT", "_create")} else None

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError
-from haystack_crossalign.upgrade.ledger import Entry, Ledger
+from haystack_crossalign.upgrade.ledger import Entry, Ledger, LedgerGoneError
 from haystack_crossalign.upgrade.owner import Watch, told
 
 FREE, HELD, DONE = "free", "held", "done"
@@ -128,6 +128,10 @@ class Leases:
                 for name, entry in held:
                     try:
                         kept = self.ledger.change(entry, {**entry.data, "beat": int(entry.data["beat"]) + 1})
+                    except LedgerGoneError as error:
+                        self._held.pop(name)
+                        self._lost = error
+                        continue
                     except CrossAlignError:
                         continue  # the cluster is away: what the run itself asks of it will say so
                     if kept is None:

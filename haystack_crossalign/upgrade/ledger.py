@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from haystack_crossalign.errors import CrossAlignError, InputError
-from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.opensearch.connection.failures import MissingPermissionError, RefusedRequestError
 from haystack_crossalign.upgrade.writer import WriteClient, escaped
 
 _SETTINGS = {"index.hidden": True, "number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "5s"}
@@ -31,6 +31,10 @@ class Entry:
     sequence: tuple[int, int]
 
 
+class LedgerGoneError(ExternalError):
+    """Somebody else deleted the ledger, or an entry of it."""
+
+
 class Ledger:
     """Reads and changes the ledger's documents.
 
@@ -42,13 +46,31 @@ class Ledger:
         self.index = client.grant.ledger
 
     def create(self) -> None:
-        """Create the index where it is missing."""
+        """Create the index where it is missing.
+
+        :raises ExternalError: an index of its name is there that was not made here.
+        """
         try:
             body = {"settings": _SETTINGS, "mappings": {"enabled": False}}
             self.client.request("PUT", f"/{escaped(self.index)}", body=body)
         except RefusedRequestError as error:
             if "resource_already_exists" not in str(error) and "already exists" not in str(error):
                 raise
+            self._is_ours()
+
+    def _is_ours(self) -> None:
+        """Refuse an index that the server made by itself, from a write that came after ours was deleted."""
+        path = f"/{escaped(self.index)}/_mapping"
+        try:
+            mappings = [one["mappings"] for one in self.client.request("GET", path).values()]
+        except MissingPermissionError:
+            return
+        if any(one.get("enabled") is not False for one in mappings):
+            raise ExternalError(
+                f"{self.client.host}: the index '{self.index}' is not the ledger that upgrades make: it was deleted "
+                "while one ran, and made again without its mapping. Delete it and the new index that was being filled "
+                "(its mapping has _meta.crossalign.upgrade, and no alias points to it), then begin anew"
+            )
 
     def read(self, identifier: str) -> Entry | None:
         """A document as it is now; None where there is none."""
@@ -90,10 +112,18 @@ class Ledger:
 
     def _settled(self, identifier: str, data: Mapping[str, Any], error: RefusedRequestError) -> Entry | None:
         """After a conflict: the entry, where the change was ours and only its answer was lost; else None."""
-        if error.status != 409:
+        # 400: an index that the server made by itself guesses types from what comes first.
+        if error.status not in (400, 409):
             raise error
         there = self.read(identifier)
-        return there if there is not None and there.data == data else None
+        if there is None:
+            raise LedgerGoneError(
+                f"{self.client.host}: '{identifier}' is gone from the ledger '{self.index}': somebody else deleted it "
+                "while the upgrade ran, which cannot go on; nothing was switched after that"
+            )
+        if error.status != 409:
+            raise error
+        return there if there.data == data else None
 
     def _path(self, action: str, identifier: str) -> str:
         return f"/{escaped(self.index)}/{action}/{escaped(identifier)}"

@@ -28,6 +28,7 @@ ALLOWED = [
     ("PUT", "/crossalign-ledger/_doc/lease-prod", ("if_seq_no", "if_primary_term"), "{}"),
     ("GET", "/crossalign-ledger/_doc/lease-prod", (), None),
     ("POST", "/crossalign-ledger/_mget", (), "{}"),
+    ("GET", "/crossalign-ledger/_mapping", (), None),
     ("PUT", "/new", (), "{}"),
     ("POST", "/new/_bulk", (), BULK),
     ("PUT", "/new/_settings", (), '{"index.refresh_interval": null}'),
@@ -61,6 +62,7 @@ REFUSED = [
     ("DELETE", "/crossalign-ledger", (), None),
     ("DELETE", "/crossalign-ledger/_doc/a", (), None),
     ("POST", "/crossalign-ledger/_bulk", (), BULK),
+    ("PUT", "/crossalign-ledger/_mapping", (), "{}"),
     # What the old index must not suffer.
     ("PUT", "/old", (), "{}"),
     ("POST", "/old/_bulk", (), BULK),

@@ -94,3 +94,20 @@ def test_a_new_index_deleted_meanwhile_is_said_and_not_taken_for_a_typing_error(
         upgrade(bed, before_switch=delete)
     assert bed.behind() == bed.index
     assert "index.blocks.write" not in bed.settings(bed.index)
+
+
+def test_a_ledger_deleted_meanwhile_is_said_by_this_run_and_by_the_next(bed: Bed) -> None:
+    def delete(*_: Any) -> bool:
+        bed.server.request("DELETE", "/crossalign-ledger")
+        return True
+
+    told = r"is gone from the ledger 'crossalign-ledger': somebody else deleted it"
+    with pytest.raises(ExternalError, match=told):
+        upgrade(bed, before_switch=delete)
+    assert bed.behind() == bed.index
+    assert "index.blocks.write" not in bed.settings(bed.index)
+    # The write that found it gone had the server make an index of that name.
+    with pytest.raises(ExternalError, match=r"'crossalign-ledger' is not the ledger that upgrades make: .*Delete it"):
+        upgrade(bed)
+    bed.server.request("DELETE", "/crossalign-ledger")
+    assert upgrade(bed).state == "switched"
