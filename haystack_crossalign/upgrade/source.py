@@ -53,6 +53,10 @@ def read_source(client: ReadOnlyClient, name: str, vector_fields: Sequence[str])
     :param vector_fields: names of the fields that get new vectors.
     :raises InputError: not an alias, an alias of several indices, or fields that cannot be upgraded.
     """
+    if any(sign in name for sign in "*?,"):
+        raise InputError(
+            "is a pattern or a list and no alias", source=name, allowed="an alias of one index, by its full name"
+        )
     aliases = client.aliases(name)
     if len(aliases) != 1:
         raise InputError(

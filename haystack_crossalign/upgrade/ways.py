@@ -130,11 +130,10 @@ def _check_matrix(source: Source, new: NewVectors) -> None:
     for field in source.vectors:
         if field.dimension != new.dimension:
             raise InputError(
-                "the matrix is for vectors of another dimension",
+                f"holds vectors of {field.dimension} numbers, and the matrix is for vectors of {new.dimension}",
                 source=source.index,
                 field=field.name,
-                seen=field.dimension,
-                allowed=str(new.dimension),
+                allowed=f"a matrix for vectors of {field.dimension} numbers",
             )
         stored = model_in_mapping({"mappings": source.mapping}, source.index) or {}
         normalized = stored.get("normalized", (new.base or {}).get("normalized"))

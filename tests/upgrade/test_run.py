@@ -107,13 +107,19 @@ def test_a_matrix_of_another_model_is_refused_before_anything_is_written(
 
 def test_a_matrix_of_another_dimension_and_one_without_a_name_are_refused(bed: Bed) -> None:
     write_matrix_file(AffineMap(np.eye(3, dtype=np.float32), np.zeros(3, np.float32)), bed.matrix, base=BASE)
-    with pytest.raises(InputError, match="another dimension; seen: 8; allowed: 3"):
+    with pytest.raises(InputError, match="holds vectors of 8 numbers, and the matrix is for vectors of 3; allowed"):
         upgrade(bed)
     zero = np.zeros(DIMENSION, np.float32)
     write_matrix_file(AffineMap(np.eye(DIMENSION, dtype=np.float32), zero), bed.matrix)
     with pytest.raises(InputError, match="the matrix names no base"):
         upgrade(bed)
     assert upgrade(bed, UpgradeOptions(keep_fields=KEPT, accept_model=True, lease=2.0)).state == "switched"
+
+
+@pytest.mark.parametrize("name", ["u*", "up,up-other", "-up*"])
+def test_a_pattern_is_no_alias(bed: Bed, name: str) -> None:
+    with pytest.raises(InputError, match="is a pattern or a list and no alias; allowed: an alias of one index"):
+        make_plan(bed.reader(), name, open_way(bed.matrix, None, OPTIONS), OPTIONS)
 
 
 def test_vector_fields_that_nobody_named_are_refused(bed: Bed) -> None:
