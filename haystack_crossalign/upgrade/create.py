@@ -69,6 +69,14 @@ def restore(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
         time.sleep(0.5)
 
 
+def hold_back(client: WriteClient, job: Job) -> None:
+    """Take back what `restore_last` gave the new index in a run that ended without a switch: more is copied now.
+
+    Documents have passed through the pipelines already, and `gc_deletes` is what lets them be made again.
+    """
+    client.settings(job.target.name, {**dict.fromkeys(PIPELINES), "index.gc_deletes": "0s"})
+
+
 def restore_last(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
     """Give the new index its ingest pipelines, once nothing is copied any more, and settings changed meanwhile."""
     settings: dict[str, Any] = {name: value for name, value in job.data["later"].items() if name in _LAST}

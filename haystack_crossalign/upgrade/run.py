@@ -14,7 +14,7 @@ from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted, write_now
 from haystack_crossalign.upgrade.copying import Copy, UnitFacts, copy_units
-from haystack_crossalign.upgrade.create import create_target, require_all, restore
+from haystack_crossalign.upgrade.create import create_target, hold_back, require_all, restore
 from haystack_crossalign.upgrade.following import follow_mapping
 from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
 from haystack_crossalign.upgrade.job import (
@@ -260,6 +260,7 @@ class Upgrade:
             # Cut off with writes blocked: what comes first may take longer than the seconds that are meant.
             self.client.settings(job.source.name, UNBLOCK)
             job.update(state=CATCHING_UP)
+        hold_back(self.client, job)
         self._catch_up(job, leases)
         if job.data.get("refused"):
             self._retry_refused(job)

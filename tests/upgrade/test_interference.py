@@ -111,3 +111,25 @@ def test_a_ledger_deleted_meanwhile_is_said_by_this_run_and_by_the_next(bed: Bed
         upgrade(bed)
     bed.server.request("DELETE", "/crossalign-ledger")
     assert upgrade(bed).state == "switched"
+
+
+def test_documents_pass_through_no_pipeline_twice_after_a_switch_that_failed(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from haystack_crossalign.upgrade import switch
+
+    # A pipeline that is not there refuses whatever would pass through it (the servers of the tests have no processors).
+    bed.server.request("PUT", f"/{bed.index}/_settings", {"index.default_pipeline": "nowhere"})
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ExternalError("the switch failed")
+
+    monkeypatch.setattr(switch, "move_aliases", fail)
+    with pytest.raises(ExternalError, match="the switch failed"):
+        upgrade(bed)
+    monkeypatch.undo()
+    bed.server.request("PUT", f"/{bed.alias}/_doc/later?pipeline=_none", {"content": "written in between"})
+    assert upgrade(bed).state == "switched"
+    new = bed.behind()
+    assert everything(bed.server, new)["later", None]["source"] == {"content": "written in between"}
+    assert bed.settings(new)["index.default_pipeline"] == "nowhere"
