@@ -9,11 +9,9 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.model.check import META_KEY
-from haystack_crossalign.upgrade.following import changed_settings
-from haystack_crossalign.upgrade.job import Job
+from haystack_crossalign.upgrade.job import Job, what_is_gone
 from haystack_crossalign.upgrade.plan import Plan
-from haystack_crossalign.upgrade.presence import what_is_gone
-from haystack_crossalign.upgrade.target import PIPELINES
+from haystack_crossalign.upgrade.target import PIPELINES, changed_settings
 from haystack_crossalign.upgrade.writer import WriteClient, escaped
 
 UPGRADE_KEY = "upgrade"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from haystack_crossalign.errors import InputError
+from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.upgrade.grants import Grant
 from haystack_crossalign.upgrade.leases import LeaseLostError
@@ -176,3 +176,46 @@ def begin_job(ledger: Ledger, before: Job | None, facts: Mapping[str, Any]) -> J
 def now() -> str:
     """The time, as the ledger keeps it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def holders(reader: ReadOnlyClient, alias: str) -> set[str]:
+    """Indices that an alias points to; none where it was removed."""
+    try:
+        return set(reader.aliases(alias))
+    except InputError:
+        return set()
+
+
+def what_is_gone(reader: ReadOnlyClient, job: Job) -> ExternalError | None:
+    """What somebody else removed since the upgrade began, and what to do; None where all is there.
+
+    :param reader: connection.
+    :param job: in the ledger.
+    """
+    host = reader.hosts[0]
+    if not _is_there(reader, job.source):
+        return ExternalError(
+            f"{host}: the old index '{job.source.name}' was deleted by somebody else since the upgrade began; nothing "
+            f"was switched. The new index '{job.target.name}' is not complete; give the upgrade up (crossalign cleanup)"
+        )
+    if job.target.uuid is not None and not _is_there(reader, job.target):
+        return ExternalError(
+            f"{host}: the new index '{job.target.name}' was deleted or made again by somebody else; give the upgrade "
+            "up (crossalign cleanup) and begin anew"
+        )
+    if not holders(reader, job.alias):
+        return ExternalError(
+            f"{host}: the alias '{job.alias}' was removed by somebody else since the upgrade began, so nothing was "
+            f"switched and '{job.source.name}' is as it was. Give it the alias again (POST /_aliases) and run the same "
+            "command, or give the upgrade up (crossalign cleanup)"
+        )
+    return None
+
+
+def _is_there(reader: ReadOnlyClient, index: Index) -> bool:
+    """Whether the very index is there, and not another one of its name."""
+    try:
+        settings = reader.settings(index.name)
+    except InputError:
+        return False
+    return index.name in settings and settings[index.name]["settings"].get("index.uuid") == index.uuid

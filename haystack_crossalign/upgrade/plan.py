@@ -13,9 +13,8 @@ from haystack_crossalign.opensearch.connection.failures import MissingPermission
 from haystack_crossalign.opensearch.index.fields import VectorField
 from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
 from haystack_crossalign.upgrade.grants import LEDGER
-from haystack_crossalign.upgrade.job import BLOCKED, UNFINISHED, find_job
+from haystack_crossalign.upgrade.job import BLOCKED, UNFINISHED, find_job, what_is_gone
 from haystack_crossalign.upgrade.options import UpgradeOptions
-from haystack_crossalign.upgrade.presence import what_is_gone
 from haystack_crossalign.upgrade.reading import Unit, page_size, read_unit
 from haystack_crossalign.upgrade.source import Source, checkpoints, read_source, refuse_write_block, write_block
 from haystack_crossalign.upgrade.target import target_mapping, target_name, target_settings

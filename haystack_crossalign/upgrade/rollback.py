@@ -12,11 +12,10 @@ from haystack_crossalign.opensearch.index.fields import VectorField
 from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted
 from haystack_crossalign.upgrade.copying import Copy
 from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
-from haystack_crossalign.upgrade.job import ROLLED_BACK, ROLLING_BACK, SWITCHED, Job, lease_name, read_job
+from haystack_crossalign.upgrade.job import ROLLED_BACK, ROLLING_BACK, SWITCHED, Job, holders, lease_name, read_job
 from haystack_crossalign.upgrade.leases import Leases
 from haystack_crossalign.upgrade.ledger import Ledger
 from haystack_crossalign.upgrade.owner import this_owner
-from haystack_crossalign.upgrade.presence import holders
 from haystack_crossalign.upgrade.reading import cut_into_units, read_unit
 from haystack_crossalign.upgrade.source import Source, read_source, refuse_write_block, sequence_numbers
 from haystack_crossalign.upgrade.switch import move_aliases

@@ -15,7 +15,6 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted, write_now
 from haystack_crossalign.upgrade.copying import Copy, UnitFacts, copy_units
 from haystack_crossalign.upgrade.create import create_target, hold_back, require_all, restore
-from haystack_crossalign.upgrade.following import follow_mapping
 from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
 from haystack_crossalign.upgrade.job import (
     BLOCKED,
@@ -28,6 +27,7 @@ from haystack_crossalign.upgrade.job import (
     begin_job,
     lease_name,
     read_job,
+    what_is_gone,
 )
 from haystack_crossalign.upgrade.leases import DONE, Leases
 from haystack_crossalign.upgrade.ledger import Ledger
@@ -35,10 +35,10 @@ from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.outcome import Outcome, Timed, outcome_of
 from haystack_crossalign.upgrade.owner import this_owner
 from haystack_crossalign.upgrade.plan import Plan
-from haystack_crossalign.upgrade.presence import what_is_gone
 from haystack_crossalign.upgrade.reading import Unit, cut_into_units
 from haystack_crossalign.upgrade.source import checkpoints, deletes
 from haystack_crossalign.upgrade.switch import block_and_switch, is_switched
+from haystack_crossalign.upgrade.target import follow_mapping
 from haystack_crossalign.upgrade.verify import check_sample, require, verify, verify_again
 from haystack_crossalign.upgrade.writer import WriteClient
 

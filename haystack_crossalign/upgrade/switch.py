@@ -10,12 +10,10 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.upgrade.create import restore_last
-from haystack_crossalign.upgrade.following import follow_mapping
 from haystack_crossalign.upgrade.grants import UNBLOCK
-from haystack_crossalign.upgrade.job import BLOCKED, CATCHING_UP, SWITCHED, Job
-from haystack_crossalign.upgrade.presence import holders, what_is_gone
+from haystack_crossalign.upgrade.job import BLOCKED, CATCHING_UP, SWITCHED, Job, holders, what_is_gone
 from haystack_crossalign.upgrade.source import sequence_numbers, write_block
-from haystack_crossalign.upgrade.target import switch_actions
+from haystack_crossalign.upgrade.target import follow_mapping, switch_actions
 from haystack_crossalign.upgrade.writer import WriteClient
 
 if TYPE_CHECKING:
