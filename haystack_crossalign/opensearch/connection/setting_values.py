@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeGuard
@@ -116,9 +117,10 @@ def convert(entry: Setting, value: object, place: Place) -> Any:
         place.refuse("not allowed", seen=value, allowed=entry.allowed)
     elif entry.choices and isinstance(value, str):
         value = value.strip()
-    try:
+    read = None
+    with suppress(ValueError, TypeError):
         read = entry.rule.read(value)
-    except (ValueError, TypeError):
+    if read is None:  # refused out here: an error raised in there would hold the value in its chain
         place.refuse("not allowed", seen=... if entry.kind in _UNSEEN else value, allowed=entry.allowed)
     return place.folder / read.expanduser() if entry.is_file else read
 
