@@ -176,13 +176,13 @@ def limited(command: list[object], folder: Path, kilobytes: int) -> subprocess.C
     size = max(8, 1024 * kilobytes)  # a few bytes, for libraries that look for a folder they can write to
     return subprocess.run(
         [sys.executable, "-m", "haystack_crossalign", *map(str, command)], capture_output=True, text=True, check=False,
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("before", [None, "what was there"])
-@pytest.mark.parametrize("option", ["--json", "--report", "--markdown", "--run", "--qrels-out", "--junit"])
+@pytest.mark.parametrize("option", ["--json", "--report", "--markdown", "--junit"])
 def test_an_audit_without_room_for_an_output_leaves_no_part_of_it(
     files: list[str], tmp_path: Path, option: str, before: str | None
 ) -> None:
@@ -208,7 +208,8 @@ def test_a_repair_without_room_leaves_no_folder(tmp_path: Path, kilobytes: int, 
                 {
                     "id": f"{language}{number}",
                     "text": " ".join(
-                        words[(number * step + place) % 8] for place, step in enumerate((1, 3, 5, 7, 2, 6))
+                        words[(number * step + place) % 4 + 4 * (language == "zh")]
+                        for place, step in enumerate((1, 3, 5, 7, 2, 6))
                     ),
                     "title": f"w{number} {language}",
                     "language": language,
@@ -224,7 +225,7 @@ def test_a_repair_without_room_leaves_no_folder(tmp_path: Path, kilobytes: int, 
     model = write_tiny_model(tmp_path)
     there = sorted(tmp_path.rglob("*"))
     command = ["repair", "--parallel", documents, "--model", model, "--output", tmp_path / "out", "--quiet"]
-    done = limited([*command, "--samples", 20, *(["--matrix-only"] if matrix_only else [])], tmp_path, kilobytes)
+    done = limited([*command, "--samples", 100, *(["--matrix-only"] if matrix_only else [])], tmp_path, kilobytes)
     if done.returncode == 0:
         # The matrix alone may have room where a report and a model have none.
         assert (kilobytes, matrix_only) == (60, True)
