@@ -24,12 +24,14 @@ def bed(opensearch: Any, tmp_path: Path) -> Bed:
     return Bed(opensearch, tmp_path, documents=600)
 
 
-def part(bed: Bed, number: int, of: int, told: Any, dies_at: int | None = None) -> None:
-    """Process ``number`` of ``of``; dies (SIGKILL) at its n-th bulk request where told so."""
+def part(bed: Bed, number: int, of: int, told: Any, writes: Any, dies_at: int | None = None) -> None:
+    """Process ``number`` of ``of``; sets an event at its first bulk request; dies (SIGKILL) at the n-th if asked to."""
     send, bulks = GrantedConnection.perform_request, [0]
 
     def perform_request(self: Any, method: str, url: str, *rest: Any, **named: Any) -> Any:
         bulks[0] += url.endswith("_bulk")
+        if bulks[0]:
+            writes.set()
         if bulks[0] == dies_at and url.endswith("_bulk"):
             os.kill(os.getpid(), signal.SIGKILL)
         return send(self, method, url, *rest, **named)
@@ -40,14 +42,16 @@ def part(bed: Bed, number: int, of: int, told: Any, dies_at: int | None = None) 
     told.put((number, outcome.state, outcome.follows))
 
 
-@pytest.mark.parametrize("dies_at", [None, 3])
+@pytest.mark.parametrize("dies_at", [None, 1])
 def test_processes_share_the_work_and_a_dead_one_is_made_up_for(bed: Bed, dies_at: int | None) -> None:
     old = everything(bed.server, bed.index)
     context = multiprocessing.get_context("fork")
     told = context.Queue()
-    deaths = {1: dies_at}
-    processes = [context.Process(target=part, args=(bed, one, 3, told, deaths.get(one))) for one in (1, 2, 3)]
-    for process in processes:
+    deaths, writes = {1: dies_at}, context.Event()
+    processes = [context.Process(target=part, args=(bed, one, 3, told, writes, deaths.get(one))) for one in (1, 2, 3)]
+    processes[0].start()
+    assert writes.wait(60)  # the others could be done before it has begun
+    for process in processes[1:]:
         process.start()
     for process in processes:
         process.join(120)
