@@ -55,7 +55,8 @@ def fill(server: Any, index: str, documents: int) -> None:
                 {"index": {"_id": f"d{number}"}},
                 {"content": text, "language": "en", "embedding": [float(f"{value:.9g}") for value in vector]},
             ]
-        assert not server.request("POST", f"/{index}/_bulk", lines)["errors"]
+        if server.request("POST", f"/{index}/_bulk", lines)["errors"]:
+            raise SystemExit("the server refused documents of the benchmark")
     server.request("POST", f"/{index}/_refresh")
 
 

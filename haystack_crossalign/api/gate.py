@@ -24,9 +24,9 @@ from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.opensearch.model.check import read_index_model
 from haystack_crossalign.repair.matrix_file import VectorMap
-from haystack_crossalign.upgrade.job import Job
+from haystack_crossalign.upgrade.documents.vectors import MatrixWay
+from haystack_crossalign.upgrade.records.job import Job
 from haystack_crossalign.upgrade.run import Upgrade
-from haystack_crossalign.upgrade.vectors import MatrixWay
 from haystack_crossalign.upgrade.ways import NewVectors
 
 _SCENARIOS = ("multi", "mono-same")

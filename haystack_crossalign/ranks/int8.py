@@ -92,12 +92,14 @@ class Int8Counter(Counter):
     """A `Counter` whose fast product is of 8-bit digits; blocks of versions in several chunks take the other product.
 
     :raises MemoryError: the library has none left.
+    :raises RuntimeError: there is no library, or none for this processor.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         library = native_library()
-        assert library is not None, "see counts_by_int8"  # noqa: S101
+        if library is None:
+            raise RuntimeError("8-bit products are not available here, see counts_by_int8")
         operand = self._operand
         self._library = library
         self._width = -(-operand.count // _PANEL) * _PANEL

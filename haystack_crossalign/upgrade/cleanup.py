@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
-from haystack_crossalign.upgrade.job import (
+from haystack_crossalign.upgrade.records.job import (
     ABANDONED,
     BLOCKED,
     ROLLED_BACK,
@@ -18,10 +17,11 @@ from haystack_crossalign.upgrade.job import (
     lease_name,
     read_job,
 )
-from haystack_crossalign.upgrade.leases import Leases
-from haystack_crossalign.upgrade.ledger import Ledger
-from haystack_crossalign.upgrade.owner import this_owner
-from haystack_crossalign.upgrade.writer import WriteClient, escaped
+from haystack_crossalign.upgrade.records.leases import Leases
+from haystack_crossalign.upgrade.records.ledger import Ledger
+from haystack_crossalign.upgrade.records.owner import this_owner
+from haystack_crossalign.upgrade.writes.grants import UNBLOCK, Grant
+from haystack_crossalign.upgrade.writes.writer import WriteClient, escaped
 
 
 @dataclass(frozen=True)

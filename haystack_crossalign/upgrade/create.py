@@ -9,10 +9,10 @@ from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.model.check import META_KEY
-from haystack_crossalign.upgrade.job import Job, what_is_gone
+from haystack_crossalign.upgrade.documents.target import PIPELINES, changed_settings
 from haystack_crossalign.upgrade.plan import Plan
-from haystack_crossalign.upgrade.target import PIPELINES, changed_settings
-from haystack_crossalign.upgrade.writer import WriteClient, escaped
+from haystack_crossalign.upgrade.records.job import Job, what_is_gone
+from haystack_crossalign.upgrade.writes.writer import WriteClient, escaped
 
 UPGRADE_KEY = "upgrade"
 """Key beside the model in ``_meta.crossalign``: the upgrade that made the index."""

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.upgrade.grants import Grant
-from haystack_crossalign.upgrade.job import SWITCHED, UNFINISHED, lease_name, read_job
-from haystack_crossalign.upgrade.leases import Leases
-from haystack_crossalign.upgrade.ledger import Ledger
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.outcome import Outcome, outcome_of
-from haystack_crossalign.upgrade.owner import this_owner
 from haystack_crossalign.upgrade.plan import Plan, make_plan
+from haystack_crossalign.upgrade.records.job import SWITCHED, UNFINISHED, lease_name, read_job
+from haystack_crossalign.upgrade.records.leases import Leases
+from haystack_crossalign.upgrade.records.ledger import Ledger
+from haystack_crossalign.upgrade.records.owner import this_owner
 from haystack_crossalign.upgrade.run import BeforeSwitch, Upgrade
 from haystack_crossalign.upgrade.switch import is_switched
 from haystack_crossalign.upgrade.ways import NewVectors, by_matrix, by_model
-from haystack_crossalign.upgrade.writer import WriteClient
+from haystack_crossalign.upgrade.writes.grants import Grant
+from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder

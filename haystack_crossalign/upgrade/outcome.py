@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from haystack_crossalign.upgrade.job import Job
-from haystack_crossalign.upgrade.writing import Refused
+from haystack_crossalign.upgrade.copy.writing import Refused
+from haystack_crossalign.upgrade.records.job import Job
 
 
 @dataclass

@@ -12,14 +12,20 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import MissingPermissionError, RefusedRequestError
 from haystack_crossalign.opensearch.index.fields import VectorField
 from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
-from haystack_crossalign.upgrade.grants import LEDGER
-from haystack_crossalign.upgrade.job import BLOCKED, UNFINISHED, find_job, what_is_gone
+from haystack_crossalign.upgrade.documents.reading import Unit, page_size, read_unit
+from haystack_crossalign.upgrade.documents.source import (
+    Source,
+    checkpoints,
+    read_source,
+    refuse_write_block,
+    write_block,
+)
+from haystack_crossalign.upgrade.documents.target import target_mapping, target_name, target_settings
+from haystack_crossalign.upgrade.documents.vectors import move
 from haystack_crossalign.upgrade.options import UpgradeOptions
-from haystack_crossalign.upgrade.reading import Unit, page_size, read_unit
-from haystack_crossalign.upgrade.source import Source, checkpoints, read_source, refuse_write_block, write_block
-from haystack_crossalign.upgrade.target import target_mapping, target_name, target_settings
-from haystack_crossalign.upgrade.vectors import move
+from haystack_crossalign.upgrade.records.job import BLOCKED, UNFINISHED, find_job, what_is_gone
 from haystack_crossalign.upgrade.ways import NewVectors, check_fit
+from haystack_crossalign.upgrade.writes.grants import LEDGER
 
 _SAMPLE = 256
 

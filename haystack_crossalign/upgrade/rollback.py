@@ -9,18 +9,26 @@ from typing import Any
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import VectorField
-from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted
-from haystack_crossalign.upgrade.copying import Copy
-from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
-from haystack_crossalign.upgrade.job import ROLLED_BACK, ROLLING_BACK, SWITCHED, Job, holders, lease_name, read_job
-from haystack_crossalign.upgrade.leases import Leases
-from haystack_crossalign.upgrade.ledger import Ledger
-from haystack_crossalign.upgrade.owner import this_owner
-from haystack_crossalign.upgrade.reading import cut_into_units, read_unit
-from haystack_crossalign.upgrade.source import Source, read_source, refuse_write_block, sequence_numbers
+from haystack_crossalign.upgrade.copy.catch_up import catch_up, remove_deleted
+from haystack_crossalign.upgrade.copy.copying import Copy
+from haystack_crossalign.upgrade.documents.reading import cut_into_units, read_unit
+from haystack_crossalign.upgrade.documents.source import Source, read_source, refuse_write_block, sequence_numbers
+from haystack_crossalign.upgrade.documents.vectors import Way, vector_places
+from haystack_crossalign.upgrade.records.job import (
+    ROLLED_BACK,
+    ROLLING_BACK,
+    SWITCHED,
+    Job,
+    holders,
+    lease_name,
+    read_job,
+)
+from haystack_crossalign.upgrade.records.leases import Leases
+from haystack_crossalign.upgrade.records.ledger import Ledger
+from haystack_crossalign.upgrade.records.owner import this_owner
 from haystack_crossalign.upgrade.switch import move_aliases
-from haystack_crossalign.upgrade.vectors import Way, vector_places
-from haystack_crossalign.upgrade.writer import WriteClient
+from haystack_crossalign.upgrade.writes.grants import UNBLOCK, Grant
+from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 _UNIT = 5000
 

@@ -6,17 +6,24 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.upgrade.catch_up import catch_up, remove_deleted, write_now
-from haystack_crossalign.upgrade.copying import Copy, UnitFacts, copy_units
+from haystack_crossalign.upgrade.copy.catch_up import catch_up, remove_deleted, write_now
+from haystack_crossalign.upgrade.copy.copying import Copy, UnitFacts, copy_units
+from haystack_crossalign.upgrade.copy.verify import check_sample, require, verify, verify_again
 from haystack_crossalign.upgrade.create import create_target, hold_back, require_all, restore
-from haystack_crossalign.upgrade.grants import UNBLOCK, Grant
-from haystack_crossalign.upgrade.job import (
+from haystack_crossalign.upgrade.documents.reading import Unit, cut_into_units
+from haystack_crossalign.upgrade.documents.source import checkpoints, deletes
+from haystack_crossalign.upgrade.documents.target import follow_mapping
+from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.outcome import Outcome, Timed, outcome_of
+from haystack_crossalign.upgrade.plan import Plan
+from haystack_crossalign.upgrade.records.job import (
     BLOCKED,
     CATCHING_UP,
     COPYING,
@@ -29,18 +36,12 @@ from haystack_crossalign.upgrade.job import (
     read_job,
     what_is_gone,
 )
-from haystack_crossalign.upgrade.leases import DONE, Leases
-from haystack_crossalign.upgrade.ledger import Ledger
-from haystack_crossalign.upgrade.options import UpgradeOptions
-from haystack_crossalign.upgrade.outcome import Outcome, Timed, outcome_of
-from haystack_crossalign.upgrade.owner import this_owner
-from haystack_crossalign.upgrade.plan import Plan
-from haystack_crossalign.upgrade.reading import Unit, cut_into_units
-from haystack_crossalign.upgrade.source import checkpoints, deletes
+from haystack_crossalign.upgrade.records.leases import DONE, Leases
+from haystack_crossalign.upgrade.records.ledger import Ledger
+from haystack_crossalign.upgrade.records.owner import this_owner
 from haystack_crossalign.upgrade.switch import block_and_switch, is_switched
-from haystack_crossalign.upgrade.target import follow_mapping
-from haystack_crossalign.upgrade.verify import check_sample, require, verify, verify_again
-from haystack_crossalign.upgrade.writer import WriteClient
+from haystack_crossalign.upgrade.writes.grants import UNBLOCK, Grant
+from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 _MOST_PASSES = 20
 _SHORT = 3.0
@@ -274,7 +275,14 @@ class Upgrade:
                 self._held_back = not self._before_switch(self, job)
             if self._held_back:
                 return
-        self.seconds["blocked"] = block_and_switch(self, job, leases)
+        self.seconds["blocked"] = block_and_switch(
+            self.client,
+            self.reader,
+            job,
+            leases,
+            blocks=self.options.write_block,
+            last_pass=partial(self.one_pass, job, leases, last=True),
+        )
 
     def _catch_up(self, job: Job, leases: Leases) -> None:
         for number in range(_MOST_PASSES):

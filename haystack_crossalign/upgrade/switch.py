@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,14 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.upgrade.create import restore_last
-from haystack_crossalign.upgrade.grants import UNBLOCK
-from haystack_crossalign.upgrade.job import BLOCKED, CATCHING_UP, SWITCHED, Job, holders, what_is_gone
-from haystack_crossalign.upgrade.source import sequence_numbers, write_block
-from haystack_crossalign.upgrade.target import follow_mapping, switch_actions
-from haystack_crossalign.upgrade.writer import WriteClient
+from haystack_crossalign.upgrade.documents.source import sequence_numbers, write_block
+from haystack_crossalign.upgrade.documents.target import follow_mapping, switch_actions
+from haystack_crossalign.upgrade.records.job import BLOCKED, CATCHING_UP, SWITCHED, Job, holders, what_is_gone
+from haystack_crossalign.upgrade.writes.grants import UNBLOCK
+from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 if TYPE_CHECKING:
-    from haystack_crossalign.upgrade.leases import Leases
-    from haystack_crossalign.upgrade.run import Upgrade
+    from haystack_crossalign.upgrade.records.leases import Leases
 
 
 def is_switched(reader: ReadOnlyClient, job: Job) -> bool:
@@ -26,19 +26,28 @@ def is_switched(reader: ReadOnlyClient, job: Job) -> bool:
     return holders(reader, job.alias) == {job.target.name}
 
 
-def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
+def block_and_switch(
+    client: WriteClient,
+    reader: ReadOnlyClient,
+    job: Job,
+    leases: Leases,
+    *,
+    blocks: bool,
+    last_pass: Callable[[], None],
+) -> float:
     """The last pass and the switch.
 
-    :param upgrade: the run.
+    :param client: the connection that writes.
+    :param reader: the connection that reads.
     :param job: in the ledger.
     :param leases: of the run.
+    :param blocks: whether the old index takes no writes meanwhile.
+    :param last_pass: brings over what was written since the pass before.
     :returns: seconds in which nobody could write.
     :raises ExternalError: numbers of documents differ, or the alias was moved; then writes are allowed again.
     """
-    client, reader = upgrade.client, upgrade.reader
     leases.check()
     began = time.monotonic()
-    blocks = upgrade.options.write_block
     if write_block(reader.settings(job.source.name)[job.source.name]["settings"]):
         raise ExternalError(
             f"{client.host}: somebody else blocked writes to '{job.source.name}' since the upgrade began; nothing was "
@@ -49,7 +58,7 @@ def block_and_switch(upgrade: Upgrade, job: Job, leases: Leases) -> float:
     try:
         if blocks:
             client.block_writes(job.source.name)
-        upgrade.one_pass(job, leases, last=True)
+        last_pass()
         client.refresh(job.target.name)
         refused = job.data.get("refused")
         if blocks and not refused:

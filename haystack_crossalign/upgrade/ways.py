@@ -13,9 +13,9 @@ from haystack_crossalign.models.identity import compare_models, describe_model, 
 from haystack_crossalign.opensearch.model.check import model_in_mapping
 from haystack_crossalign.repair.affine import check_lengths
 from haystack_crossalign.repair.matrix_file import BASE_MODEL, read_matrix_file
+from haystack_crossalign.upgrade.documents.source import Source
+from haystack_crossalign.upgrade.documents.vectors import MatrixWay, ModelWay, Way
 from haystack_crossalign.upgrade.options import UpgradeOptions
-from haystack_crossalign.upgrade.source import Source
-from haystack_crossalign.upgrade.vectors import MatrixWay, ModelWay, Way
 
 if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder

@@ -20,7 +20,7 @@ from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnecti
 from haystack_crossalign.upgrade.front import already_done, open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.rollback import roll_back
-from haystack_crossalign.upgrade.writer import GrantedConnection
+from haystack_crossalign.upgrade.writes.writer import GrantedConnection
 
 OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=60, lease=1.5, small=20)
 

@@ -17,14 +17,14 @@ from upgrading import KEPT, Bed, check_moved, everything, ledger_entries
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.patient import Patience
+from haystack_crossalign.upgrade.documents.source import deletes
 from haystack_crossalign.upgrade.front import open_way, run_upgrade
-from haystack_crossalign.upgrade.grants import Grant
-from haystack_crossalign.upgrade.leases import Leases
-from haystack_crossalign.upgrade.ledger import Ledger
 from haystack_crossalign.upgrade.options import UpgradeOptions
-from haystack_crossalign.upgrade.owner import this_owner
-from haystack_crossalign.upgrade.source import deletes
-from haystack_crossalign.upgrade.writer import WriteClient
+from haystack_crossalign.upgrade.records.leases import Leases
+from haystack_crossalign.upgrade.records.ledger import Ledger
+from haystack_crossalign.upgrade.records.owner import this_owner
+from haystack_crossalign.upgrade.writes.grants import Grant
+from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=100, lease=1.5)
 REFUSAL = {"type": "rejected_execution_exception", "reason": "too much"}

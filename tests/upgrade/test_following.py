@@ -9,10 +9,10 @@ import pytest
 from upgrading import KEPT, Bed, everything
 
 from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.upgrade.documents.target import missing_fields
 from haystack_crossalign.upgrade.front import open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.plan import make_plan
-from haystack_crossalign.upgrade.target import missing_fields
 
 OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=100, lease=2.0)
 KEYWORD = {"type": "keyword"}

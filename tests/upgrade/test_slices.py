@@ -14,7 +14,7 @@ from upgrading import KEPT, Bed, check_moved, everything, ledger_entries
 
 from haystack_crossalign.upgrade.front import open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
-from haystack_crossalign.upgrade.writer import GrantedConnection
+from haystack_crossalign.upgrade.writes.writer import GrantedConnection
 
 OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=40, lease=2.0)
 

@@ -170,8 +170,8 @@ def rollback(
     Documents written since the switch need vectors of the old model there: give it with --model, and they are carried
     over. Deletes and documents without a vector always are.
     """
+    from haystack_crossalign.upgrade.documents.vectors import ModelWay
     from haystack_crossalign.upgrade.rollback import roll_back
-    from haystack_crossalign.upgrade.vectors import ModelWay
 
     model_flags.check()
     settings = live.live_settings(

@@ -118,7 +118,21 @@ class _Recording:
         )
 
 
-class ReadOnlyConnection(Urllib3HttpConnection):
+class QuietConnection:
+    """Beside a connection of opensearch-py: nothing of its requests is logged.
+
+    The library would print a stack trace before the one clear error that the caller raises, and whole bodies at debug
+    level, which hold users' texts and whatever credentials a server repeats.
+    """
+
+    def log_request_fail(self, *_: Any, **__: Any) -> None:
+        """Log nothing of a request that failed."""
+
+    def log_request_success(self, *_: Any, **__: Any) -> None:
+        """Log nothing of a request that was answered."""
+
+
+class ReadOnlyConnection(QuietConnection, Urllib3HttpConnection):
     """opensearch-py's connection with the check in front of it and a `Traffic` record behind it.
 
     :param traffic: where to record each exchange; None records nothing.
@@ -153,14 +167,8 @@ class ReadOnlyConnection(Urllib3HttpConnection):
                 super().perform_request(method, url, params, body, timeout=timeout, ignore=ignore, headers=headers)
             )
 
-    def log_request_fail(self, *_: Any, **__: Any) -> None:
-        """Say nothing: the caller retries or raises one clear error; opensearch-py would print a stack trace first."""
 
-    def log_request_success(self, *_: Any, **__: Any) -> None:
-        """Say nothing: opensearch-py logs whole bodies, which may hold users' texts and repeated credentials."""
-
-
-class ReadOnlyAsyncConnection(AsyncHttpConnection):
+class ReadOnlyAsyncConnection(QuietConnection, AsyncHttpConnection):
     """opensearch-py's asynchronous connection, checked and recorded as `ReadOnlyConnection` is.
 
     :param traffic: where to record each exchange; None records nothing.
@@ -191,12 +199,6 @@ class ReadOnlyAsyncConnection(AsyncHttpConnection):
                     method, url, params, body, timeout=timeout, ignore=ignore, headers=headers
                 )
             )
-
-    def log_request_fail(self, *_: Any, **__: Any) -> None:
-        """Say nothing, as in `ReadOnlyConnection`."""
-
-    def log_request_success(self, *_: Any, **__: Any) -> None:
-        """Say nothing, as in `ReadOnlyConnection`."""
 
 
 ID_IN_INDEX = "_id"

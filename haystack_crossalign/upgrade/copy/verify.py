@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from haystack_crossalign.errors import ExternalError
-from haystack_crossalign.upgrade.copying import Copy
-from haystack_crossalign.upgrade.reading import Hit, Key, Unit, find_documents, key_of, read_unit
-from haystack_crossalign.upgrade.source import sequence_numbers
-from haystack_crossalign.upgrade.vectors import Source, move, vector_places, without_vectors
+from haystack_crossalign.upgrade.copy.copying import Copy
+from haystack_crossalign.upgrade.documents.reading import Hit, Key, Unit, find_documents, key_of, read_unit
+from haystack_crossalign.upgrade.documents.source import sequence_numbers
+from haystack_crossalign.upgrade.documents.vectors import Source, move, vector_places, without_vectors
 
 _UNIT_LENGTH = 1e-3
 _SAMPLE = 8

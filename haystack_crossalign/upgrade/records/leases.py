@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError
-from haystack_crossalign.upgrade.ledger import Entry, Ledger, LedgerGoneError
-from haystack_crossalign.upgrade.owner import Watch, told
+from haystack_crossalign.upgrade.records.ledger import Entry, Ledger, LedgerGoneError
+from haystack_crossalign.upgrade.records.owner import Watch, told
 
 FREE, HELD, DONE = "free", "held", "done"
 
@@ -22,7 +22,7 @@ class Leases:
     """Leases of one process. A thread keeps those that are held.
 
     :param ledger: where they stand.
-    :param owner: who takes them, from `haystack_crossalign.upgrade.owner.this_owner`.
+    :param owner: who takes them, from `haystack_crossalign.upgrade.records.owner.this_owner`.
     :param seconds: how long a lease is good for without a beat; a third of it is the time between beats.
     """
 

@@ -10,8 +10,8 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.model.check import META_KEY
-from haystack_crossalign.upgrade.source import Source
-from haystack_crossalign.upgrade.writer import WriteClient, escaped
+from haystack_crossalign.upgrade.documents.source import Source
+from haystack_crossalign.upgrade.writes.writer import WriteClient, escaped
 
 # What the server sets itself, or what describes where an index lies and not what it is.
 _OF_THE_SERVER = re.compile(

@@ -10,7 +10,8 @@ from opensearchpy import OpenSearch, Urllib3HttpConnection
 
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.patient import Patience, send_patiently
-from haystack_crossalign.upgrade.grants import Grant
+from haystack_crossalign.opensearch.connection.read_only import QuietConnection
+from haystack_crossalign.upgrade.writes.grants import Grant
 
 Answer = dict[str, Any]
 
@@ -18,7 +19,7 @@ Answer = dict[str, Any]
 _CONNECTIONS = 6
 
 
-class GrantedConnection(Urllib3HttpConnection):
+class GrantedConnection(QuietConnection, Urllib3HttpConnection):
     """opensearch-py's connection with the check of a grant in front of it.
 
     :param holder: who holds the grant that is in force.
@@ -45,12 +46,6 @@ class GrantedConnection(Urllib3HttpConnection):
         """
         self._holder.grant.check(method, url, params or {}, body)
         return super().perform_request(method, url, params, body, timeout=timeout, ignore=ignore, headers=headers)
-
-    def log_request_fail(self, *_: Any, **__: Any) -> None:
-        """Say nothing: the caller retries or raises one clear error."""
-
-    def log_request_success(self, *_: Any, **__: Any) -> None:
-        """Say nothing: opensearch-py logs whole bodies, with texts and vectors."""
 
 
 class WriteClient:

@@ -12,8 +12,8 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.messages import shortened
 from haystack_crossalign.opensearch.connection.failures import explain_answer
 from haystack_crossalign.redaction import redacted
-from haystack_crossalign.upgrade.reading import Hit, Key, key_of
-from haystack_crossalign.upgrade.writer import WriteClient, escaped
+from haystack_crossalign.upgrade.documents.reading import Hit, Key, key_of
+from haystack_crossalign.upgrade.writes.writer import WriteClient, escaped
 
 Refused = tuple[str, str | None, str]
 """Id, routing, and why."""

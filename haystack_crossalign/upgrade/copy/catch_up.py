@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from haystack_crossalign.errors import ExternalError
-from haystack_crossalign.upgrade.copying import Copy, UnitFacts, copy_units
-from haystack_crossalign.upgrade.reading import (
+from haystack_crossalign.upgrade.copy.copying import Copy, UnitFacts, copy_units
+from haystack_crossalign.upgrade.copy.writing import Refused, Written, copy_item, delete_item, write_items
+from haystack_crossalign.upgrade.documents.reading import (
     Key,
     Unit,
     cut_into_units,
@@ -16,9 +17,8 @@ from haystack_crossalign.upgrade.reading import (
     key_of,
     read_unit,
 )
-from haystack_crossalign.upgrade.source import sequence_numbers
-from haystack_crossalign.upgrade.vectors import move
-from haystack_crossalign.upgrade.writing import Refused, Written, copy_item, delete_item, write_items
+from haystack_crossalign.upgrade.documents.source import sequence_numbers
+from haystack_crossalign.upgrade.documents.vectors import move
 
 _TRIES = 40
 _PAUSE = 0.25

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from haystack_crossalign.opensearch.index.fields import VectorField
-from haystack_crossalign.upgrade.reading import Unit, cut_into_units, page_size
-from haystack_crossalign.upgrade.source import Source
-from haystack_crossalign.upgrade.target import switch_actions, target_mapping, target_name, target_settings
+from haystack_crossalign.upgrade.documents.reading import Unit, cut_into_units, page_size
+from haystack_crossalign.upgrade.documents.source import Source
+from haystack_crossalign.upgrade.documents.target import switch_actions, target_mapping, target_name, target_settings
 
 
 def source(settings: dict[str, str], mapping: dict[str, Any] | None = None) -> Source:

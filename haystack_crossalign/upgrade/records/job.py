@@ -10,11 +10,11 @@ from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.upgrade.grants import Grant
-from haystack_crossalign.upgrade.leases import LeaseLostError
-from haystack_crossalign.upgrade.ledger import Entry, Ledger
-from haystack_crossalign.upgrade.reading import Unit
-from haystack_crossalign.upgrade.writer import WriteClient
+from haystack_crossalign.upgrade.documents.reading import Unit
+from haystack_crossalign.upgrade.records.leases import LeaseLostError
+from haystack_crossalign.upgrade.records.ledger import Entry, Ledger
+from haystack_crossalign.upgrade.writes.grants import Grant
+from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 SCHEMA = "crossalign.upgrade/1"
 

@@ -10,7 +10,14 @@ import pytest
 
 from haystack_crossalign.opensearch.index.fields import VectorField
 from haystack_crossalign.repair.affine import AffineMap
-from haystack_crossalign.upgrade.vectors import MatrixWay, ModelWay, move, vector_places, vector_texts, without_vectors
+from haystack_crossalign.upgrade.documents.vectors import (
+    MatrixWay,
+    ModelWay,
+    move,
+    vector_places,
+    vector_texts,
+    without_vectors,
+)
 
 MATRIX = np.array([[0.0, 1.0], [2.0, 0.0]], dtype=np.float32)
 WAY = MatrixWay(AffineMap(MATRIX, np.zeros(2, dtype=np.float32)))

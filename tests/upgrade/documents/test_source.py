@@ -9,7 +9,7 @@ import pytest
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
-from haystack_crossalign.upgrade.source import read_source
+from haystack_crossalign.upgrade.documents.source import read_source
 
 STREAM = "source-stream"
 

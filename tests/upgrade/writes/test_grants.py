@@ -10,8 +10,8 @@ from local_servers import INFO, Received, http_server
 
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
-from haystack_crossalign.upgrade.grants import Grant
-from haystack_crossalign.upgrade.writer import WriteClient
+from haystack_crossalign.upgrade.writes.grants import Grant
+from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 GRANT = Grant(target="new", source="old", aliases=frozenset({"prod"}), delete=frozenset({"gone"}))
 BULK = '{"index": {"_id": "a", "version": 1, "version_type": "external_gte"}}\n{"x": 1}\n{"delete": {"_id": "b"}}\n'

@@ -12,10 +12,10 @@ from typing import Any
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import VectorField
-from haystack_crossalign.upgrade.reading import Key, Unit, key_of, read_unit
-from haystack_crossalign.upgrade.vectors import Way, move
-from haystack_crossalign.upgrade.writer import WriteClient
-from haystack_crossalign.upgrade.writing import Refused, copy_item, write_items
+from haystack_crossalign.upgrade.copy.writing import Refused, copy_item, write_items
+from haystack_crossalign.upgrade.documents.reading import Key, Unit, key_of, read_unit
+from haystack_crossalign.upgrade.documents.vectors import Way, move
+from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 _QUEUED = 2
 _WRITERS = 2

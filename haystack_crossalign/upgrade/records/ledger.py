@@ -12,7 +12,7 @@ from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.failures import MissingPermissionError, RefusedRequestError
-from haystack_crossalign.upgrade.writer import WriteClient, escaped
+from haystack_crossalign.upgrade.writes.writer import WriteClient, escaped
 
 _SETTINGS = {"index.hidden": True, "number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "5s"}
 

@@ -1,0 +1,1 @@
+"""Documents on their way from the old index to the new one, and their comparison."""

@@ -1,0 +1,1 @@
+"""What an upgrade remembers in the cluster, and who works on it."""

@@ -1,0 +1,1 @@
+"""The only client that writes to a cluster, and what it may write."""
