@@ -109,14 +109,6 @@ def normalise_language(
     return tag
 
 
-def same_language(first: str, second: str) -> bool:
-    """Whether two spellings name one language: same language and script after likely subtags.
-
-    :raises InputError: where one of them names no known language.
-    """
-    return normalise_language(first) == normalise_language(second)
-
-
 @cache
 def display_name(tag: str) -> str:
     """English name of a language, for people: ``zh`` -> ``Chinese``, ``zh-Hant`` -> ``Chinese (Traditional)``.

@@ -55,11 +55,6 @@ class LanguageExposure:
     pool: NDArray[np.float64]
     queries: NDArray[np.int64]
 
-    @property
-    def over_pool(self) -> NDArray[np.float64]:
-        """float64 [A, L], discounted share over the share in the pool: 1 is no preference; nan for absent languages."""
-        return self.discounted / np.where(self.pool > 0, self.pool, np.nan)
-
 
 def rank_correlation(left: Integers, right: Integers) -> float:
     """Spearman's correlation of two top-k lists on the union of their documents.

@@ -87,9 +87,6 @@ def test_exposure_is_the_share_of_positions_plain_and_discounted() -> None:
     first = 1 / (1.5 + second)
     assert exposure.discounted == pytest.approx(np.array([[(first + 1) / 2, (1 - first) / 2, 0, 0], [0, 0, 1, 0]]))
     assert exposure.pool == pytest.approx([0.3, 0.1, 0.0, 0.6])
-    assert exposure.over_pool[0] == pytest.approx(
-        [(first + 1) / 2 / 0.3, (1 - first) / 2 / 0.1, np.nan, 0], nan_ok=True
-    )
 
 
 def test_a_query_language_with_only_empty_lists_has_no_shares() -> None:

@@ -15,7 +15,6 @@ from haystack_crossalign.data.corpora.kinds.files import (
     BenchmarkData,
     BenchmarkFormat,
     Rows,
-    available_languages,
     read_benchmark,
 )
 from haystack_crossalign.data.corpora.kinds.parallel import ParallelRow, ParallelText
@@ -43,11 +42,6 @@ def read_belebele(
     :raises ExternalError: where the hub cannot be reached.
     """
     return read_benchmark(BELEBELE, data, languages, query_languages=query_languages, pool=pool)
-
-
-def belebele_languages(data: BenchmarkData) -> tuple[str, ...]:
-    """Languages that the data holds, in ascending order. See `read_belebele`."""
-    return available_languages(BELEBELE, data)
 
 
 def _read_file(path: Path, language: str) -> ParallelText:

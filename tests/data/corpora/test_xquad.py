@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from haystack_crossalign.data.corpora.xquad import read_xquad, xquad_languages
+from haystack_crossalign.data.corpora.xquad import read_xquad
 
 
 def squad(*passages: tuple[str, list[tuple[str, str]]]) -> dict[str, object]:
@@ -38,8 +38,7 @@ def hub_rows(content: dict) -> list[dict[str, str]]:
 
 def test_all_of_xquad_has_240_passages_and_1190_questions_in_each_of_12_languages(shared_data) -> None:
     folder = shared_data / "xquad"
-    languages = xquad_languages(folder)
-    assert languages == ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
+    languages = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
     collection = read_xquad(folder)
     assert Counter(collection.documents.languages) == dict.fromkeys(languages, 240)
     assert Counter(collection.queries.languages) == dict.fromkeys(languages, 1190)

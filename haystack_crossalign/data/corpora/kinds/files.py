@@ -62,17 +62,6 @@ class BenchmarkFormat:
             return None
 
 
-def available_languages(form: BenchmarkFormat, data: BenchmarkData) -> tuple[str, ...]:
-    """Languages that the data holds, as normalised tags in ascending order.
-
-    :param form: the benchmark.
-    :param data: a folder, a name on the hub behind ``hf:``, or rows by language.
-    :raises InputError: where there is no such folder or it holds no language.
-    :raises ExternalError: where the hub cannot be reached.
-    """
-    return tuple(sorted(_places(form, data)))
-
-
 def read_benchmark(
     form: BenchmarkFormat,
     data: BenchmarkData,
