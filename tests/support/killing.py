@@ -46,7 +46,8 @@ def run_killed(work: Callable[[Bed], None], bed: Bed, kill_at: int | None, *, be
     :returns: whether it was killed, and how many requests it made.
     """
     context = multiprocessing.get_context("fork")
-    made = context.Value("i", 0)
+    # Without a lock of its own: the child may be killed while it holds it, and nobody would ever give it back.
+    made = context.RawValue("i", 0)
 
     def child() -> None:
         count = threading.Lock()
@@ -54,7 +55,7 @@ def run_killed(work: Callable[[Bed], None], bed: Bed, kill_at: int | None, *, be
             _counted(connection, made, count, kill_at, before=before)
         work(bed)
 
-    process = context.Process(target=child)
+    process = context.Process(target=child, daemon=True)
     process.start()
     process.join(120)
     if process.is_alive():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,13 @@ def bed(opensearch: Any, tmp_path: Path) -> Bed:
 
 
 def part(bed: Bed, number: int, of: int, told: Any, writes: Any, dies_at: int | None = None) -> None:
-    """Process ``number`` of ``of``; sets an event at its first bulk request; dies (SIGKILL) at the n-th if asked to."""
+    """Process ``number`` of ``of``; sets a flag at its first bulk request; dies (SIGKILL) at the n-th if asked to."""
     send, bulks = GrantedConnection.perform_request, [0]
 
     def perform_request(self: Any, method: str, url: str, *rest: Any, **named: Any) -> Any:
         bulks[0] += url.endswith("_bulk")
         if bulks[0]:
-            writes.set()
+            writes.value = 1
         if bulks[0] == dies_at and url.endswith("_bulk"):
             os.kill(os.getpid(), signal.SIGKILL)
         return send(self, method, url, *rest, **named)
@@ -47,10 +48,18 @@ def test_processes_share_the_work_and_a_dead_one_is_made_up_for(bed: Bed, dies_a
     old = everything(bed.server, bed.index)
     context = multiprocessing.get_context("fork")
     told = context.Queue()
-    deaths, writes = {1: dies_at}, context.Event()
-    processes = [context.Process(target=part, args=(bed, one, 3, told, writes, deaths.get(one))) for one in (1, 2, 3)]
+    # A flag without a lock, not an event: one that dies while it sets an event leaves its lock taken for ever.
+    deaths, writes = {1: dies_at}, context.RawValue("b", 0)
+    processes = [
+        context.Process(target=part, args=(bed, one, 3, told, writes, deaths.get(one)), daemon=True)
+        for one in (1, 2, 3)
+    ]
     processes[0].start()
-    assert writes.wait(60)  # the others could be done before it has begun
+    until = time.monotonic() + 60
+    while not writes.value:  # the others could be done before it has begun
+        assert time.monotonic() < until
+        assert processes[0].is_alive() or writes.value
+        time.sleep(0.01)
     for process in processes[1:]:
         process.start()
     for process in processes:
