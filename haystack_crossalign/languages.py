@@ -27,7 +27,7 @@ ALLOWED_LANGUAGES = "a BCP-47 tag or ISO 639 code such as 'zh', 'zh-Hant' or 'zh
 """What error messages say about the values allowed."""
 
 UNDETERMINED = "und"
-"""BCP-47's tag for a language that is not known. `normalise_language` refuses it: no input may ask for it by name."""
+"""BCP-47's tag for a language that is not known. `normalize_language` refuses it: no input may ask for it by name."""
 
 # Valid codes that name no language: undetermined, several, uncoded, no linguistic content.
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
@@ -78,7 +78,7 @@ def is_missing_language(value: object) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
-def normalise_language(
+def normalize_language(
     value: object, *, source: str | Path | None = None, line: int | None = None, field: str | None = None
 ) -> str:
     """Canonical tag of a language: its code, with the script only where that is not the likely one.
@@ -113,7 +113,7 @@ def normalise_language(
 def display_name(tag: str) -> str:
     """English name of a language, for people: ``zh`` -> ``Chinese``, ``zh-Hant`` -> ``Chinese (Traditional)``.
 
-    `normalise_language` understands every name given here. `UNDETERMINED` is called so. A tag that names no known
+    `normalize_language` understands every name given here. `UNDETERMINED` is called so. A tag that names no known
     language is its own name: what is shown need not be valid.
     """
     if tag == UNDETERMINED:

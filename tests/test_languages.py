@@ -16,7 +16,7 @@ from haystack_crossalign.languages import (
     is_missing_language,
     is_rtl,
     likely_script,
-    normalise_language,
+    normalize_language,
 )
 
 BENCHMARKS = tomllib.loads((Path(__file__).parent / "support" / "benchmark_codes.toml").read_text("utf-8"))
@@ -139,12 +139,12 @@ SCRIPTS = {"zho-CN": "Hans", "zho-TW": "Hant", "zho": "Hans", "zh": "Hans", "srp
     ],
 )
 def test_spellings_of_one_language_become_one_tag(spelling: str, tag: str) -> None:
-    assert normalise_language(spelling) == tag
+    assert normalize_language(spelling) == tag
 
 
 @pytest.mark.parametrize("tag", ["zh", "zh-Hant", "sr-Latn", "ar", "ko", "fil", "ur-Latn", "nan-Hant"])
 def test_canonical_tags_stay_as_they_are(tag: str) -> None:
-    assert normalise_language(tag) == tag
+    assert normalize_language(tag) == tag
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_canonical_tags_stay_as_they_are(tag: str) -> None:
 )
 def test_what_names_no_language_is_refused_with_its_place(value: object) -> None:
     with pytest.raises(InputError) as caught:
-        normalise_language(value, source="documents.jsonl", line=7, field="language")
+        normalize_language(value, source="documents.jsonl", line=7, field="language")
     assert str(caught.value) == (
         f"documents.jsonl, line 7, field 'language': unknown language; seen: {value!r}; allowed: a BCP-47 tag or "
         "ISO 639 code such as 'zh', 'zh-Hant' or 'zho_Hans', or a language name"
@@ -184,7 +184,7 @@ def test_what_names_no_language_is_refused_with_its_place(value: object) -> None
 @pytest.mark.parametrize("value", ["nan", "NaN", "NAN", " nan "])
 def test_a_missing_number_as_text_is_not_min_nan(value: str) -> None:
     with pytest.raises(InputError) as caught:
-        normalise_language(value, source="documents.jsonl", line=7, field="language")
+        normalize_language(value, source="documents.jsonl", line=7, field="language")
     assert str(caught.value) == (
         f"documents.jsonl, line 7, field 'language': no language (a missing value as text); seen: {value!r}; allowed: "
         "a BCP-47 tag or ISO 639 code such as 'zh', 'zh-Hant' or 'zho_Hans', or a language name; Min Nan Chinese is "
@@ -223,11 +223,11 @@ def test_what_is_there_is_not_missing(value: object) -> None:
 
 
 def test_languages_are_the_same_when_language_and_script_agree() -> None:
-    assert normalise_language("zh") == normalise_language("zh-CN")
-    assert normalise_language("zh-CN") == normalise_language("zh-Hans")
-    assert normalise_language("zh-TW") == normalise_language("zh-Hant")
-    assert normalise_language("zh") != normalise_language("zh-Hant")
-    assert normalise_language("zh") != normalise_language("yue")
+    assert normalize_language("zh") == normalize_language("zh-CN")
+    assert normalize_language("zh-CN") == normalize_language("zh-Hans")
+    assert normalize_language("zh-TW") == normalize_language("zh-Hant")
+    assert normalize_language("zh") != normalize_language("zh-Hant")
+    assert normalize_language("zh") != normalize_language("yue")
 
 
 def test_display_names_are_english() -> None:
@@ -268,7 +268,7 @@ def test_the_122_variants_of_belebele_keep_apart() -> None:
     """
     codes = variants.split()
     assert len(codes) == 122
-    assert len({normalise_language(code) for code in codes}) == 122
+    assert len({normalize_language(code) for code in codes}) == 122
 
 
 def _key(code: str) -> tuple[str, str]:
@@ -293,7 +293,7 @@ def test_codes_of_six_benchmarks_meet_where_language_and_script_are_the_same_and
     together: dict[str, set[str]] = {}
     expected: dict[tuple[str, str], set[str]] = {}
     for code in codes:
-        together.setdefault(normalise_language(code), set()).add(code)
+        together.setdefault(normalize_language(code), set()).add(code)
         expected.setdefault(_key(code), set()).add(code)
     assert sorted(map(sorted, together.values())) == sorted(map(sorted, expected.values()))
 
@@ -303,7 +303,7 @@ def test_within_a_benchmark_only_these_codes_become_one() -> None:
     for listed in CODES.values():
         tags: dict[str, list[str]] = {}
         for code in listed:
-            tags.setdefault(normalise_language(code), []).append(code)
+            tags.setdefault(normalize_language(code), []).append(code)
         for tag, several in tags.items():
             if len(several) > 1:
                 found.setdefault(tag, set()).add(" ".join(several))
@@ -333,17 +333,17 @@ def test_every_display_name_is_understood() -> None:
     for code in codes:
         if langcodes.tag_is_valid(code) or "_" in code or "-" in code:
             try:
-                tags.add(normalise_language(code))
+                tags.add(normalize_language(code))
             except InputError:
                 continue
     assert len(tags) > 1500
-    assert {tag: display_name(tag) for tag in tags if normalise_language(display_name(tag)) != tag} == {}
+    assert {tag: display_name(tag) for tag in tags if normalize_language(display_name(tag)) != tag} == {}
 
 
 def test_names_that_are_codes_of_other_languages_show_their_own_code() -> None:
     # "Mon" is the ISO 639-2 code of Mongolian.
     assert display_name("mnw") == "Mon (mnw)"
-    assert normalise_language("Mon") == "mn"
+    assert normalize_language("Mon") == "mn"
 
 
 @pytest.mark.parametrize(("tag", "script"), [("acm", "Arab"), ("ps", "Arab"), ("az-Arab", "Arab"), ("crh", "Latn")])
@@ -354,4 +354,4 @@ def test_the_script_of_languages_that_cldr_gives_none(tag: str, script: str) -> 
 @pytest.mark.parametrize("value", ["\ud800", "en\udc80", "zh-\ud800"])
 def test_half_of_a_surrogate_pair_is_no_language(value: str) -> None:
     with pytest.raises(InputError, match="unknown language"):
-        normalise_language(value)
+        normalize_language(value)

@@ -1,6 +1,6 @@
-"""Lays out an OpenSearch server from the artefacts that ``docker/opensearch/pom.xml`` names.
+"""Lays out an OpenSearch server from the artifacts that ``docker/opensearch/pom.xml`` names.
 
-Until 3.4 the distribution that OpenSearch publishes as a Maven artefact holds only its transport modules. Scripts,
+Until 3.4 the distribution that OpenSearch publishes as a Maven artifact holds only its transport modules. Scripts,
 language analyzers, re-index, processors of search pipelines and the further field types come as single jars that become
 modules with a descriptor of their own; since 3.6 the distribution holds them all. k-NN, neural search and security come
 as plugin archives. Every file is compared with its SHA-256 in ``docker/opensearch/`` before it
@@ -36,7 +36,7 @@ class SetupError(RuntimeError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one version needs beyond its artefacts.
+    """What one version needs beyond its artifacts.
 
     :param version: OpenSearch version, also the name of the Maven profile.
     :param java: smallest and largest major version of Java that runs it.

@@ -57,7 +57,7 @@ class OpenSearchServer:
         settings: dict[str, object] | None = None,
     ) -> None:
         if security and "opensearch-security" not in VERSIONS[version].plugins:
-            raise SetupError(f"the security plugin of OpenSearch {version} is not published as a Maven artefact")
+            raise SetupError(f"the security plugin of OpenSearch {version} is not published as a Maven artifact")
         self.version = version
         self.security = security
         self.java_options = [f"-Xms{heap}", f"-Xmx{heap}", *(["-XX:TieredStopAtLevel=1"] if quick else [])]
@@ -229,7 +229,7 @@ class OpenSearchServer:
         while True:
             if not self.running:
                 raise SetupError(f"OpenSearch {self.version} ended while starting; its log: {self.keep_log()}")
-            # Until the port is open, then until security is initialised, errors are the normal answer.
+            # Until the port is open, then until security is initialized, errors are the normal answer.
             with contextlib.suppress(urllib.error.URLError, OSError):
                 self.request("GET", "/_cluster/health?wait_for_status=yellow&timeout=30s")
                 return

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, Detection, LanguageDetector
 from haystack_crossalign.text.prose import Stretch
 
@@ -78,7 +78,7 @@ def ntrex(folder: Path) -> dict[str, list[str]]:
 
 def language_of(code: str) -> str:
     """Tag that a detection has for a language: Chinese is one in both scripts."""
-    tag = normalise_language(code)
+    tag = normalize_language(code)
     return "zh" if tag == "zh-Hant" else tag
 
 

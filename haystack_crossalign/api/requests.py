@@ -268,17 +268,17 @@ class IndexRequest(_Judged):
 
         :raises InputError: for an unknown language or measure.
         """
-        from haystack_crossalign.languages import normalise_language
+        from haystack_crossalign.languages import normalize_language
         from haystack_crossalign.opensearch.audit.options import AuditOptions
 
         measured = self.measured
         languages, measures = measured.languages, measured.chosen_measures
         if languages is not None:
-            languages = tuple(dict.fromkeys(normalise_language(tag, source="--languages") for tag in languages))
+            languages = tuple(dict.fromkeys(normalize_language(tag, source="--languages") for tag in languages))
         return AuditOptions(
             scenarios=tuple(measured.scenarios),
             languages=languages,
-            pairs=None if measured.pairs is None else normalise_language(measured.pairs, source="--pairs"),
+            pairs=None if measured.pairs is None else normalize_language(measured.pairs, source="--pairs"),
             user_filter=self.user_filter,
             measures=None if measures is None else tuple(measures),
             also=tuple(measured.also),

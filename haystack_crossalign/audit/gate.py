@@ -12,7 +12,7 @@ from typing import Any
 from haystack_crossalign.audit.result import AuditResult, rounded
 from haystack_crossalign.audit.scenarios import SCENARIOS, Scenario
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.measures import parse_measure
 
 TIE_CHOICES = ("pessimistic", "expected", "optimistic", "order")
@@ -164,7 +164,7 @@ def parse_condition(
         text=text,
         scenario=scenario,
         measure=measure.name,
-        query_language=normalise_language(inner[0], source=source) if inner else None,
+        query_language=normalize_language(inner[0], source=source) if inner else None,
         operator=match["operator"],
         limit=limit,
         retrieval=retrieval,

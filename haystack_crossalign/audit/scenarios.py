@@ -10,7 +10,7 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.join import CERTAIN
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, normalize_language
 
 SCENARIOS = ("multi", "mono-same", "mono-cross")
 """multi: a pool of several languages, asked in each of them. mono-same: a pool in the query's own language only.
@@ -22,8 +22,8 @@ class Scenario:
     """One row of an audit: a pool, by its languages, and the language it is asked in.
 
     :param name: "multi", "mono-same" or "mono-cross".
-    :param pool_languages: languages of the pool, as normalised tags.
-    :param query_language: language of the queries, as a normalised tag.
+    :param pool_languages: languages of the pool, as normalized tags.
+    :param query_language: language of the queries, as a normalized tag.
     """
 
     name: str
@@ -54,7 +54,7 @@ def plan_scenarios(
     """The rows that scenarios make up, in a fixed order.
 
     :param names: names out of `SCENARIOS`.
-    :param pool_languages: languages of the documents, as normalised tags; together they form one pool under multi.
+    :param pool_languages: languages of the documents, as normalized tags; together they form one pool under multi.
         `UNDETERMINED` documents belong to that pool, and to no pool of one language.
     :param query_languages: languages of the queries; those of the pool by default.
     :param pairs: instead of one pool, one pool of this language and X for every other language X, asked in both.
@@ -112,7 +112,7 @@ def select_scenarios(
     """
     pool = _chosen_languages(languages, collection.document_languages)
     asked = collection.query_languages if languages is None else [t for t in pool if t in collection.query_languages]
-    pivot = None if pairs is None else normalise_language(pairs, source="--pairs")
+    pivot = None if pairs is None else normalize_language(pairs, source="--pairs")
     plan = plan_scenarios(names, pool, asked, pairs=pivot)
     part = collection if languages is None else collection.restrict(pool, asked)
     return _certain_counted(part, plan), plan
@@ -149,7 +149,7 @@ def _certain_counted(collection: JudgedCollection, plan: Sequence[Scenario]) -> 
 def _chosen_languages(names: Sequence[str] | None, present: Sequence[str]) -> list[str]:
     if names is None:
         return list(present)
-    chosen = list(dict.fromkeys(normalise_language(name, source="--languages") for name in names))
+    chosen = list(dict.fromkeys(normalize_language(name, source="--languages") for name in names))
     if not chosen:
         raise InputError("no language", source="--languages", allowed=", ".join(present))
     for name in chosen:

@@ -21,7 +21,7 @@ class CrossAlignDocumentEmbedder:
 
     Every parameter of that one is taken, or refused by a message that says what to use instead.
 
-    It puts the model's own document prompt in front of each text (E5 models need ``passage: ``), normalises as the
+    It puts the model's own document prompt in front of each text (E5 models need ``passage: ``), normalizes as the
     model says, computes in bf16 where the processor has the instructions, batches texts of like length and embeds each
     distinct text once.
 

@@ -30,7 +30,7 @@ class CrossAlignDocumentWriter:
     """Writes documents to OpenSearch; a drop-in for ``DocumentWriter``.
 
     It writes which model made the vectors into the index (``_meta.crossalign.model`` of the mapping: name, revision or
-    hash, dimension, prompts, normalisation), and refuses to add vectors of one model to an index of another. Where the
+    hash, dimension, prompts, normalization), and refuses to add vectors of one model to an index of another. Where the
     cluster is busy (429) it waits and sends again what was refused, and nothing else.
 
     An alias may move while the application runs. So each batch asks what the alias stands for now, refuses an index of

@@ -16,7 +16,7 @@ from haystack_crossalign.audit.provenance import build_provenance
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, normalize_language
 from haystack_crossalign.measures import Complete, default_measures, evaluate, parse_measure, select_queries
 from haystack_crossalign.pipelines.documents import RetrievedArrays, retrieved_arrays
 from haystack_crossalign.ranks import RankTable, ranks_from_lists
@@ -167,7 +167,7 @@ class LanguageBiasAuditor:
         if not queries:
             raise InputError("no queries", source="LanguageBiasAuditor", field="queries", allowed="at least one query")
         return [
-            normalise_language(tag, source="LanguageBiasAuditor", field=f"query_languages[{number}]")
+            normalize_language(tag, source="LanguageBiasAuditor", field=f"query_languages[{number}]")
             for number, tag in enumerate(query_languages)
         ]
 

@@ -64,7 +64,7 @@ class LanguageTagger:
         self._warm_detector()
 
     def to_dict(self) -> dict[str, Any]:
-        """Serialise the component."""
+        """Serialize the component."""
         return default_to_dict(
             self,
             languages=self.languages,

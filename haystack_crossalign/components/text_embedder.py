@@ -19,7 +19,7 @@ class CrossAlignTextEmbedder:
 
     Every parameter of that one is taken, or refused by a message that says what to use instead.
 
-    It puts the model's own query prompt in front of the text (E5 models need ``query: ``), normalises as the model
+    It puts the model's own query prompt in front of the text (E5 models need ``query: ``), normalizes as the model
     says and computes in bf16 where the processor has the instructions.
 
     ```python

@@ -11,7 +11,7 @@ from haystack import Document, component, default_from_dict, default_to_dict
 from haystack_crossalign.data.formats.triplets import read_dataset
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.triplets.builders import BuiltTriplets
 
 _ALONE = "documents without a group or a text"
@@ -134,7 +134,7 @@ class CrossAlignTrainer:
         groups: dict[str, dict[str, Document]] = {}
         left_out = dict.fromkeys((_ALONE, _UNASKED, _LACKING), 0)
         for document in documents:
-            tag = normalise_language(
+            tag = normalize_language(
                 str(document.meta.get(self.language_field) or ""),
                 source=f"{source}, document {document.id}",
                 field=self.language_field,

@@ -117,7 +117,7 @@ def model_name() -> Rule:
 def language() -> Rule:
     """A language tag, which is kept in its normal form."""
     # Here: the settings of a connection are read for the help of commands, which does without the names of languages.
-    from haystack_crossalign.languages import normalise_language
+    from haystack_crossalign.languages import normalize_language
 
     def read(value: Any) -> str:
         # YAML 1.1 takes the tag of Norwegian for false.
@@ -126,7 +126,7 @@ def language() -> Rule:
         if not isinstance(value, str):
             raise ValueError(value)
         try:
-            return normalise_language(value)
+            return normalize_language(value)
         except InputError as error:
             raise ValueError(value) from error
 

@@ -29,7 +29,7 @@ class Versions:
     Versions are numbered in the order in which their first document stands in the pool.
 
     :param of_document: int32 [N], version of each document, 0..V-1.
-    :param languages: the V languages, as normalised tags.
+    :param languages: the V languages, as normalized tags.
     :param groups: the V parallel groups.
     """
 
@@ -51,7 +51,7 @@ class Documents:
     """The document pool: N documents.
 
     :param ids: unique ids.
-    :param languages: language of each document, as a normalised BCP-47 tag.
+    :param languages: language of each document, as a normalized BCP-47 tag.
     :param groups: parallel group of each document; the document's own id where it belongs to none. Documents of one
         group in different languages are versions of one content, in the same language chunks of one version.
     :param texts: what is embedded, never empty.
@@ -71,7 +71,7 @@ class Documents:
         return len(self.ids)
 
     def in_languages(self, languages: Iterable[str]) -> NDArray[np.int64]:
-        """Ascending indices of the documents in one of ``languages`` (normalised tags): int64."""
+        """Ascending indices of the documents in one of ``languages`` (normalized tags): int64."""
         return _positions(self.languages, languages)
 
     def language_codes(self, languages: Sequence[str]) -> NDArray[np.int32]:
@@ -135,7 +135,7 @@ class Queries:
     """Q queries.
 
     :param ids: unique ids.
-    :param languages: language of each query, as a normalised BCP-47 tag.
+    :param languages: language of each query, as a normalized BCP-47 tag.
     :param texts: the texts of the queries, never empty.
     :param vectors: float32 [Q, dim], or None where the queries are still to be embedded.
     """
@@ -152,7 +152,7 @@ class Queries:
         return len(self.ids)
 
     def in_languages(self, languages: Iterable[str]) -> NDArray[np.int64]:
-        """Ascending indices of the queries in one of ``languages`` (normalised tags): int64."""
+        """Ascending indices of the queries in one of ``languages`` (normalized tags): int64."""
         return _positions(self.languages, languages)
 
     def language_codes(self, languages: Sequence[str]) -> NDArray[np.int32]:
@@ -334,8 +334,8 @@ class JudgedCollection:
         Queries that lose all their relevant documents are left out, since their ranking cannot be measured. So are,
         with `skip_certain`, those to which the whole part is relevant.
 
-        :param document_languages: languages of the pool, as normalised tags; None for all.
-        :param query_languages: languages of the queries, as normalised tags; None for all.
+        :param document_languages: languages of the pool, as normalized tags; None for all.
+        :param query_languages: languages of the queries, as normalized tags; None for all.
         """
         kept_documents = self.documents.in_languages(
             self.documents.languages if document_languages is None else document_languages

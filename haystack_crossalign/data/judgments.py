@@ -23,7 +23,7 @@ class QueryRow:
     """One query of a file.
 
     :param id: its id.
-    :param language: its language, normalised.
+    :param language: its language, normalized.
     :param text: its text.
     :param line: 1-based line in the file.
     :param grades: grades of its judged documents by their ids, None where the file names none.

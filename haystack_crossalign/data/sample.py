@@ -1,4 +1,4 @@
-"""The sample that ships with the package: the help centres of an invented company in six languages."""
+"""The sample that ships with the package: the help centers of an invented company in six languages."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ class Triplet:
 
     :param id: names the example in reports.
     :param group: parallel group of the passage: examples of one group are never in one batch.
-    :param language: normalised tag of query and passage.
+    :param language: normalized tag of query and passage.
     :param query: the query.
     :param passage: its passage.
-    :param targets: the passage in other languages, per normalised tag.
+    :param targets: the passage in other languages, per normalized tag.
     :param target_queries: the query in some of those languages.
     """
 
@@ -110,7 +110,7 @@ def joined(triplets: Iterable[Triplet]) -> tuple[Triplet, ...]:
     found: dict[tuple[str, str, str, int], Triplet] = {}
     for triplet in triplets:
         for number in count():
-            key = (triplet.group, normalised(triplet.query), normalised(triplet.passage), number)
+            key = (triplet.group, normalized(triplet.query), normalized(triplet.passage), number)
             known = found.get(key)
             if known is None:
                 found[key] = triplet
@@ -145,7 +145,7 @@ def require_languages(
         )
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """Text by which two examples are the same: no difference in case and white space."""
     return " ".join(text.casefold().split())
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import is_missing_language, normalise_language
+from haystack_crossalign.languages import is_missing_language, normalize_language
 
 # Where other tools put fields of their own: Haystack's unflattened documents and BEIR's corpus files.
 _NESTED = ("meta", "metadata")
@@ -172,7 +172,7 @@ class Record:
         return value
 
     def language(self, field: str, default: str | None = None) -> str:
-        """The normalised tag of the language in ``field``, or ``default`` where it is absent or a missing value."""
+        """The normalized tag of the language in ``field``, or ``default`` where it is absent or a missing value."""
         value = self.get(field)
         if is_missing_language(value) and default is not None:
             return default
@@ -180,7 +180,7 @@ class Record:
             raise self.error("missing field", field, allowed="the language, such as 'zh' or 'zho_Hans'")
         if isinstance(value, str):
             self._encodable(field, value)
-        return normalise_language(value, source=self.path, line=self.line, field=self.prefix + field)
+        return normalize_language(value, source=self.path, line=self.line, field=self.prefix + field)
 
     def error(self, problem: str, field: str, seen: object = ..., allowed: str | None = None) -> InputError:
         """An error about one of the fields."""

@@ -62,7 +62,7 @@ class MaxAtRNorm(Measure):
         return "Max@R_norm"
 
     def compute(self, facts: Facts) -> QueryValues:
-        """Normalised Max@R of each query, 0..1."""
+        """Normalized Max@R of each query, 0..1."""
         size = facts.table.pool_size
         if size is None:
             everywhere = np.ones(facts.queries, dtype=bool)
@@ -130,7 +130,7 @@ class RankOf(Measure):
 
     The smallest one where several relevant versions are in L; null where none is. Lower is better.
 
-    :param language: normalised BCP-47 tag.
+    :param language: normalized BCP-47 tag.
     """
 
     language: str

@@ -77,12 +77,12 @@ def rank_correlation(left: Integers, right: Integers) -> float:
     if np.array_equal(left, right):
         return 1.0
     union = np.union1d(left, right)
-    centred = []
+    centered = []
     for ranked in (left, right):
         places = np.full(len(union), (len(ranked) + 1 + len(union)) / 2)
         places[np.searchsorted(union, ranked)] = np.arange(1, len(ranked) + 1)
-        centred.append(places - (len(union) + 1) / 2)
-    first, second = centred
+        centered.append(places - (len(union) + 1) / 2)
+    first, second = centered
     # Two different lists have a union of two documents or more, so neither ranking is constant.
     return float((first @ second) / np.sqrt((first @ first) * (second @ second)))
 

@@ -19,10 +19,10 @@ class Intrusion(Measure):
     """Intrusion[L]: non-relevant versions of language L above the relevant version in the query's language.
 
     A count; lower is better. The best-ranked one counts where several relevant versions are in the query's language.
-    Null without such a version, and where the pool holds no document in L. Generalises the "English intrusion" of the
+    Null without such a version, and where the pool holds no document in L. Generalizes the "English intrusion" of the
     project's method notes. For the counts above every relevant version see `intrusion_matrix`.
 
-    :param language: normalised BCP-47 tag of the intruding language.
+    :param language: normalized BCP-47 tag of the intruding language.
     """
 
     language: str

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal, cast
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.measures.base import Measure
 from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, RankOf
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
@@ -63,7 +63,7 @@ def parse_measure(name: str) -> Measure:
         )
     if (match := _LANGUAGE.fullmatch(lower)) and match["base"] in _WITH_LANGUAGE:
         language = text[match.start("language") : match.end("language")].strip()
-        return _WITH_LANGUAGE[match["base"]](normalise_language(language))
+        return _WITH_LANGUAGE[match["base"]](normalize_language(language))
     raise InputError("unknown measure", field="measure", seen=name, allowed=ALLOWED)
 
 
@@ -100,7 +100,7 @@ def known_measure(name: str) -> Measure | None:
 def default_measures(languages: Sequence[str]) -> tuple[Measure, ...]:
     """Measures of a row of an audit.
 
-    :param languages: normalised tags of the pool's languages, in the order wanted for Rank[L] and Intrusion[L].
+    :param languages: normalized tags of the pool's languages, in the order wanted for Rank[L] and Intrusion[L].
     """
     return (
         MaxAtR(),

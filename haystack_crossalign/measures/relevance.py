@@ -27,7 +27,7 @@ class NDCG(Measure):
 
     title = "NDCG@K"
     definition = (
-        "Normalised discounted cumulative gain of the top K. The gain of a version is its grade (linear, as "
+        "Normalized discounted cumulative gain of the top K. The gain of a version is its grade (linear, as "
         "in trec_eval's ndcg_cut), and 1 where judgments have no grades."
     )
 

@@ -1,7 +1,7 @@
-"""Translation pairs in a collection that names none: mutual nearest neighbours under a margin.
+"""Translation pairs in a collection that names none: mutual nearest neighbors under a margin.
 
 The score is the ratio margin of Artetxe & Schwenk (2019, "Margin-based Parallel Corpus Mining with Multilingual
-Sentence Embeddings"): the cosine of two texts over the mean cosine of each with its k nearest neighbours in the other
+Sentence Embeddings"): the cosine of two texts over the mean cosine of each with its k nearest neighbors in the other
 language. Cosines alone are not comparable between texts: some lie close to everything.
 """
 

@@ -15,7 +15,7 @@ from haystack_crossalign.data.formats.jsonl import DocumentRow, read_queries
 from haystack_crossalign.data.triplets import Triplet, with_unique_ids
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD, language_repair, mine_pairs
 from haystack_crossalign.text.known_item import asked_by
 
@@ -106,8 +106,8 @@ def mine_triplets(
     :param progress: called with the stage, how much is done and of how much.
     :raises InputError: when a language has no documents.
     """
-    source = normalise_language(language, field="language")
-    targets = tuple(dict.fromkeys(normalise_language(tag, field="languages") for tag in languages))
+    source = normalize_language(language, field="language")
+    targets = tuple(dict.fromkeys(normalize_language(tag, field="languages") for tag in languages))
     if not targets or source in targets:
         raise InputError("needs target languages other than that of the queries", field="languages", seen=targets)
     sides = {tag: _distinct(documents, tag) for tag in (source, *targets)}

@@ -31,7 +31,7 @@ _Features = dict[str, Any]
 # fastest of 512, 1,024, 2,048 and 4,096 in bf16 (one thread, AVX512-BF16). A GPU wants many at once; not measured.
 _BATCH_TOKENS = {"cpu": 1024}
 _BATCH_TOKENS_ELSEWHERE = 16384
-# Texts tokenised and sorted together: long enough to find texts of like length, short enough for memory.
+# Texts tokenized and sorted together: long enough to find texts of like length, short enough for memory.
 _WINDOW = 4096
 _MIN_TOKENS = 8
 
@@ -39,7 +39,7 @@ _MIN_TOKENS = 8
 class Encoder:
     """A model with its prompts, precision and limits settled, ready to embed.
 
-    Each distinct text is embedded once, so equal texts have equal vectors to the last bit. Pooling and normalisation
+    Each distinct text is embedded once, so equal texts have equal vectors to the last bit. Pooling and normalization
     are done in float32 whatever the precision of the transformer. Results are the same on every call with the same
     texts on the same machine with the same number of threads.
 
@@ -102,7 +102,7 @@ class Encoder:
         self._batch_tokens = batch_tokens or _BATCH_TOKENS.get(self._model.device.type, _BATCH_TOKENS_ELSEWHERE)
         self._batch_size = batch_size
         self._max_tokens = _limit_tokens(self._model, max_tokens)
-        self._normalize = _settle_normalisation(self._model, normalize)
+        self._normalize = _settle_normalization(self._model, normalize)
         _pool_in_float32(self._model)
         self.prompts: Prompts = resolve_prompts(
             self._model.prompts,
@@ -260,7 +260,7 @@ class Encoder:
                 for rows in length_batches(lengths, self._batch_tokens, self._batch_size):
                     yield rows + start, _take(features, torch.from_numpy(rows), len(window))
             else:
-                # Flattened or bag-of-words input cannot be cut after the fact: tokenise again, batch by batch.
+                # Flattened or bag-of-words input cannot be cut after the fact: tokenize again, batch by batch.
                 lengths = np.array([len(text) for text in window], dtype=np.int64)
                 for rows in length_batches(lengths, self._batch_tokens * 4, self._batch_size):
                     yield rows + start, self._preprocess([window[row] for row in rows], role)
@@ -300,8 +300,8 @@ def _limit_tokens(model: Any, wanted: int | None) -> int | None:
     return wanted
 
 
-def _settle_normalisation(model: Any, wanted: bool | None) -> bool:
-    """Take the model's own normalisation out where it is the last step, and answer whether vectors get unit length."""
+def _settle_normalization(model: Any, wanted: bool | None) -> bool:
+    """Take the model's own normalization out where it is the last step, and answer whether vectors get unit length."""
     from sentence_transformers.sentence_transformer.modules import Normalize
 
     own = isinstance(model[-1], Normalize)

@@ -64,7 +64,7 @@ def cut_texts(
     texts: Sequence[str],
     lengths: NDArray[np.int64],
     limit: int | None,
-    tokenise: Callable[[list[str]], Mapping[str, Any]],
+    tokenize: Callable[[list[str]], Mapping[str, Any]],
 ) -> NDArray[np.bool_]:
     """Which texts have more tokens than a limit: those as long as it that are longer under a higher one.
 
@@ -72,7 +72,7 @@ def cut_texts(
     :param texts: n texts.
     :param lengths: int64 [n], their tokens under the limit.
     :param limit: tokens; None where there is no limit.
-    :param tokenise: gives the ``attention_mask`` of some texts, one row each.
+    :param tokenize: gives the ``attention_mask`` of some texts, one row each.
     """
     cut = np.zeros(len(texts), dtype=np.bool_)
     if limit is None:
@@ -82,7 +82,7 @@ def cut_texts(
         before = model.max_seq_length
         model.max_seq_length = limit + 1
         try:
-            mask = tokenise([texts[row] for row in full.tolist()])["attention_mask"]
+            mask = tokenize([texts[row] for row in full.tolist()])["attention_mask"]
         finally:
             model.max_seq_length = before
         cut[full] = mask.sum(dim=1).numpy() > limit

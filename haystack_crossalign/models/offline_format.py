@@ -3,7 +3,7 @@
 Layout, little-endian. Header: magic ``E5S1``, uint32 version, 7 x int32 (hidden, layers, heads, feed-forward,
 vocabulary, positions, token types), float32 layer-norm epsilon, int32 block size (32). Tokenizer: 5 x int32 (pieces,
 bos, eos, pad, unk), uint64 blob length, (pieces + 1) x uint32 offsets, pieces x float32 scores, the blob, int32 count
-and uint32 byte length of a normalisation table, the table. Directory: int32 tensor count, then per tensor uint16 name
+and uint32 byte length of a normalization table, the table. Directory: int32 tensor count, then per tensor uint16 name
 length, name, uint8 dtype (0 float32, 1 four-bit), uint32 elements, uint64 offset from the start of the file, uint64
 bytes.
 
@@ -54,7 +54,7 @@ class E5Weights:
     tensors: dict[str, NDArray[np.float32]]
 
 
-def dequantise(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
+def dequantize(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Turn four-bit blocks into weights: (nibble - 8) * d.
 
     :param blocks: uint8 [bytes], a multiple of 18 bytes.
@@ -122,4 +122,4 @@ def _tensor(
     if size != expected or offset + size > len(data):
         raise InputError("truncated weight file", source=path.name, field=name, seen=size, allowed=f"{expected} bytes")
     raw = data[offset : offset + size]
-    return raw.view("<f4").astype(np.float32) if dtype == _FLOAT32 else dequantise(raw)
+    return raw.view("<f4").astype(np.float32) if dtype == _FLOAT32 else dequantize(raw)

@@ -11,7 +11,7 @@ from haystack import Document
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalize_language
 from haystack_crossalign.ranks.ties import tie_key
 
 
@@ -86,7 +86,7 @@ def retrieved_arrays(
 
     :param relevant: the relevant documents of each query.
     :param retrieved: the result list of each query, best first.
-    :param query_languages: normalised language of each query.
+    :param query_languages: normalized language of each query.
     :param comparison_field: see `comparison_value`.
     :param language_field: meta field of the language; relevant documents must have it.
     :param group_field: meta field of the parallel group.
@@ -180,7 +180,7 @@ def _language(document: Document, field: str, where: str) -> str | None:
             seen=tag,
             allowed="a BCP-47 tag such as 'zh'",
         )
-    return normalise_language(tag, source=f"LanguageBiasAuditor, {where}", field=f"meta.{field}")
+    return normalize_language(tag, source=f"LanguageBiasAuditor, {where}", field=f"meta.{field}")
 
 
 def _hashable(value: Any) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from opensearchpy.exceptions import TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
-from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalize_language
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, MissingPermissionError, explain, is_busy
 from haystack_crossalign.opensearch.connection.patient import Patience
@@ -283,7 +283,7 @@ class QueryPipeline:
             return UNDETERMINED
         if self._view is not None:
             return self._view.tag(str(value))
-        return normalise_language(value, source=self._file.path, field="language")
+        return normalize_language(value, source=self._file.path, field="language")
 
     def _with_index(self, lists: list[list[Hit]], target: str | PointInTime) -> list[list[Hit]]:
         """The lists, with what the index knows of documents whose language the pipeline does not tell."""

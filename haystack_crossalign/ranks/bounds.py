@@ -1,6 +1,6 @@
 """Operands of the fast product, how far its values can be from the exact ones, and what that makes of a threshold.
 
-With q and d the vectors, m a centre near the documents and k one near the queries, q' = q - k and d' = d - m:
+With q and d the vectors, m a center near the documents and k one near the queries, q' = q - k and d' = d - m:
 
     q.d = q'.d' + k.d' + q.m
 
@@ -45,7 +45,7 @@ def extra_columns(dtype: torch.dtype) -> int:
     return 4 if dtype == torch.bfloat16 else 2
 
 
-def centre_of(vectors: torch.Tensor, rows: NDArray[np.int64] | None = None) -> torch.Tensor:
+def center_of(vectors: torch.Tensor, rows: NDArray[np.int64] | None = None) -> torch.Tensor:
     """A point near the vectors, float32 [dim]. Any point would do for exactness; a near one makes errors small.
 
     The mean direction of an even sample, times the median length, so that a few very long vectors cannot pull it away.
@@ -53,8 +53,8 @@ def centre_of(vectors: torch.Tensor, rows: NDArray[np.int64] | None = None) -> t
     step = max(1, (len(vectors) if rows is None else len(rows)) // _SAMPLE)
     sample = vectors[::step] if rows is None else vectors[torch.from_numpy(rows[::step])]
     lengths = torch.linalg.vector_norm(sample, dim=1, keepdim=True)
-    centre: torch.Tensor = (sample / lengths).mean(dim=0) * lengths.median()
-    return centre
+    center: torch.Tensor = (sample / lengths).mean(dim=0) * lengths.median()
+    return center
 
 
 def _longest(vectors: torch.Tensor) -> float:
@@ -68,7 +68,7 @@ def _lengths(vectors: torch.Tensor) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Spread:
-    """How far the centred documents of a block reach, for one group of queries.
+    """How far the centered documents of a block reach, for one group of queries.
 
     :param longest: at least the length of every d'.
     :param residual: at least the length of what rounding to the product's format took from any d'.
@@ -105,41 +105,41 @@ class QueryOperand:
         exponent = torch.frexp(length).exponent
         scale = torch.ldexp(torch.ones_like(length), -exponent)
         scaled = queries * scale.float()[:, None]  # a power of two per query changes neither order nor digits
-        self.centre = centre_of(scaled)
-        self.centred = scaled.sub_(self.centre)
+        self.center = center_of(scaled)
+        self.centered = scaled.sub_(self.center)
         self.matrix = torch.zeros(self.width, dim + extra_columns(dtype), dtype=dtype)
-        self.matrix[:count, :dim] = self.centred
+        self.matrix[:count, :dim] = self.centered
         self.matrix[:count, dim : dim + extra_columns(dtype) // 2] = 1
         rounded = self.matrix[:count, :dim].float()
         self.scale: NDArray[np.float64] = scale.numpy()
         self.length: NDArray[np.float64] = (length * scale).numpy()
-        self._centred_length = _lengths(self.centred)
+        self._centered_length = _lengths(self.centered)
         self._rounded_length = _lengths(rounded)
-        self._residual = _lengths(rounded - self.centred)  # exact: both have few digits, of like magnitude
-        self._centre_length = float(_lengths(self.centre[None])[0])
+        self._residual = _lengths(rounded - self.centered)  # exact: both have few digits, of like magnitude
+        self._center_length = float(_lengths(self.center[None])[0])
 
-    def offsets(self, centre: torch.Tensor) -> NDArray[np.float64]:
-        """Each query's share of a document centre, q.m in its own scale: float64 [Q]."""
-        product: NDArray[np.float64] = (self._queries.double() @ centre.double()).numpy()
+    def offsets(self, center: torch.Tensor) -> NDArray[np.float64]:
+        """Each query's share of a document center, q.m in its own scale: float64 [Q]."""
+        product: NDArray[np.float64] = (self._queries.double() @ center.double()).numpy()
         return product * self.scale
 
-    def error(self, spread: Spread, centre_length: float) -> NDArray[np.float64]:
+    def error(self, spread: Spread, center_length: float) -> NDArray[np.float64]:
         """Bound of |fast - exact| for any document, before c is subtracted and the result is rounded: float64 [Q].
 
         By Cauchy-Schwarz on what each rounding removes, with the lengths of what was removed as measured; sums by the
         classic bound of a float32 sum of products in any order, gamma times the sum of their magnitudes.
 
         :param spread: lengths of the d' of the block and of what rounding took from them.
-        :param centre_length: length of the documents' centre m.
+        :param center_length: length of the documents' center m.
         """
         inputs = self._residual * spread.longest + self._rounded_length * spread.residual  # q' and d' rounded
         split = _FLOAT32 if self.dtype == torch.float32 else _TWO_BFLOAT16
-        return self._bound(inputs, split, self._gamma(), self._rounded_length, spread, centre_length)
+        return self._bound(inputs, split, self._gamma(), self._rounded_length, spread, center_length)
 
-    def float32_error(self, spread: Spread, centre_length: float) -> NDArray[np.float64]:
+    def float32_error(self, spread: Spread, center_length: float) -> NDArray[np.float64]:
         """Bound of |near - exact| for any document, where near is a float32 sum q'.d' plus k.d': float64 [Q]."""
         gamma = (self.dim + 8) * _FLOAT32
-        return self._bound(np.zeros(self.count), 0.0, gamma, self._centred_length, spread, centre_length)
+        return self._bound(np.zeros(self.count), 0.0, gamma, self._centered_length, spread, center_length)
 
     def _bound(
         self,
@@ -148,24 +148,24 @@ class QueryOperand:
         gamma: float,
         lengths: NDArray[np.float64],
         spread: Spread,
-        centre_length: float,
+        center_length: float,
     ) -> NDArray[np.float64]:
         longest = spread.longest
-        share, fixed = self.centring_error(centre_length)
+        share, fixed = self.centering_error(center_length)
         sums = split * spread.term + 1.01 * gamma * (lengths * longest + spread.term)
         bound: NDArray[np.float64] = 1.01 * (inputs + sums) + share * longest + fixed
         return bound
 
-    def centring_error(self, centre_length: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def centering_error(self, center_length: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Error of q'.d' + k.d' + q.m against q.d, from q', d' in float32 and sums in float64: float64 [Q] each.
 
         The error is at most the first times the length of d', plus the second.
 
-        :param centre_length: length of the documents' centre m.
+        :param center_length: length of the documents' center m.
         """
-        double = 1.01 * (self.dim + 2) * 2.0**-52 * (self.length + self._centre_length)
-        rounded = 1.01 * _FLOAT32 * (2 * self.length + self._centre_length)  # q - k and d - m
-        return rounded + double, double * 2 * centre_length + _TINY**1.5
+        double = 1.01 * (self.dim + 2) * 2.0**-52 * (self.length + self._center_length)
+        rounded = 1.01 * _FLOAT32 * (2 * self.length + self._center_length)  # q - k and d - m
+        return rounded + double, double * 2 * center_length + _TINY**1.5
 
     def near(
         self,
@@ -181,7 +181,7 @@ class QueryOperand:
         :param document_rows: int64 [pairs], ascending.
         :param query_rows: int64 [pairs].
         """
-        products = sampled_products(documents, self.centred, document_rows, query_rows).numpy()
+        products = sampled_products(documents, self.centered, document_rows, query_rows).numpy()
         scores: NDArray[np.float64] = products + terms.take(document_rows)
         return scores
 
@@ -288,7 +288,7 @@ class DocumentOperand:
     def __init__(self, rows: int, dim: int, dtype: torch.dtype) -> None:
         self.dim, self.dtype = dim, dtype
         self._gathered: torch.Tensor | None = None
-        self._centred = torch.empty(rows, dim)
+        self._centered = torch.empty(rows, dim)
         self._removed = torch.empty(min(rows, _STRIPE), dim)
         self._double = torch.empty(min(rows, _STRIPE), dim, dtype=torch.float64)
         self._terms = torch.empty(rows, dtype=torch.float64)
@@ -301,9 +301,9 @@ class DocumentOperand:
         return self._matrix[: self.count]
 
     @property
-    def centred(self) -> torch.Tensor:
+    def centered(self) -> torch.Tensor:
         """Their d', float32 [B, dim]."""
-        return self._centred[: self.count]
+        return self._centered[: self.count]
 
     @property
     def terms(self) -> NDArray[np.float64]:
@@ -318,28 +318,28 @@ class DocumentOperand:
         if int(rows[-1]) - first == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
             return documents[first : first + len(rows)]
         if self._gathered is None:
-            self._gathered = torch.empty_like(self._centred)
+            self._gathered = torch.empty_like(self._centered)
         return torch.index_select(documents, 0, torch.from_numpy(rows), out=self._gathered[: len(rows)])
 
-    def fill(self, block: torch.Tensor, centre: torch.Tensor, query_centre: torch.Tensor) -> Spread:
+    def fill(self, block: torch.Tensor, center: torch.Tensor, query_center: torch.Tensor) -> Spread:
         """Fill in d' = d - m and the column of k.d', and measure them.
 
         :param block: what `gather` returned.
-        :param centre: m, float32 [dim].
-        :param query_centre: k, float32 [dim].
+        :param center: m, float32 [dim].
+        :param query_center: k, float32 [dim].
         """
         longest = residual = 0.0
-        wide_centre = query_centre.double()
+        wide_center = query_center.double()
         for start in range(0, self.count, _STRIPE):
             rows = slice(start, min(start + _STRIPE, self.count))
-            centred, matrix = self._centred[rows], self._matrix[rows, : self.dim]
-            torch.sub(block[rows], centre, out=centred)
-            matrix.copy_(centred)
-            longest = max(longest, _longest(centred))
+            centered, matrix = self._centered[rows], self._matrix[rows, : self.dim]
+            torch.sub(block[rows], center, out=centered)
+            matrix.copy_(centered)
+            longest = max(longest, _longest(centered))
             if self.dtype == torch.bfloat16:
-                removed = self._removed[: len(centred)].copy_(matrix).sub_(centred)  # exact
+                removed = self._removed[: len(centered)].copy_(matrix).sub_(centered)  # exact
                 residual = max(residual, _longest(removed))
-            torch.mv(self._double[: len(centred)].copy_(centred), wide_centre, out=self._terms[rows])
+            torch.mv(self._double[: len(centered)].copy_(centered), wide_center, out=self._terms[rows])
         terms = self._terms[: self.count]
         self.matrix[:, self.dim] = terms
         if self.dtype == torch.bfloat16:

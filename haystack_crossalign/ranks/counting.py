@@ -86,7 +86,7 @@ class Counter:
     :param operand: the same queries as an operand of the fast product.
     :param targets: what to count for each query.
     :param tie_order: int64 [N], position of each document in the order of ties.
-    :param centres: for every language code with documents, a point near them, float32 [dim].
+    :param centers: for every language code with documents, a point near them, float32 [dim].
     :param languages: number of languages.
     :param largest: most documents in a block.
     """
@@ -98,14 +98,14 @@ class Counter:
         operand: QueryOperand,
         targets: Targets,
         tie_order: NDArray[np.int64],
-        centres: dict[int, torch.Tensor],
+        centers: dict[int, torch.Tensor],
         languages: int,
         largest: int,
     ) -> None:
         self._documents, self._scorer, self._operand, self._targets = documents, scorer, operand, targets
-        self._tie_order, self._centres, self._languages, self._largest = tie_order, centres, languages, largest
-        self._offsets = {code: operand.offsets(centre) for code, centre in centres.items()}
-        self._centre_lengths = {code: float(torch.linalg.vector_norm(m.double())) for code, m in centres.items()}
+        self._tie_order, self._centers, self._languages, self._largest = tie_order, centers, languages, largest
+        self._offsets = {code: operand.offsets(center) for code, center in centers.items()}
+        self._center_lengths = {code: float(torch.linalg.vector_norm(m.double())) for code, m in centers.items()}
 
     def count(self, blocks: Iterator[Block]) -> Counts:
         """Count over blocks, with scratch memory of its own."""
@@ -121,7 +121,7 @@ class Counter:
     def _count_block(self, block: Block, scratch: _Scratch, counts: Counts) -> None:
         language = block.language
         vectors = scratch.documents.gather(self._documents, block.documents)
-        spread = scratch.documents.fill(vectors, self._centres[language], self._operand.centre)
+        spread = scratch.documents.fill(vectors, self._centers[language], self._operand.center)
         limits = scratch.limits_for(language, spread, self._limits)
         rows, columns = _tiles(block, self._operand)
         for queries in columns:
@@ -141,9 +141,9 @@ class Counter:
 
     def _limits(self, language: int, spread: Spread, queries: torch.Tensor) -> _Limits:
         operand, scores, offsets = self._operand, self._targets.scores, self._offsets[language]
-        centre_length = self._centre_lengths[language]
-        fast = operand.thresholds(scores, offsets, operand.error(spread, centre_length), queries)
-        lower, upper = operand.score_bounds(scores, offsets, operand.float32_error(spread, centre_length))
+        center_length = self._center_lengths[language]
+        fast = operand.thresholds(scores, offsets, operand.error(spread, center_length), queries)
+        lower, upper = operand.score_bounds(scores, offsets, operand.float32_error(spread, center_length))
         return _Limits(spread, fast, lower, upper)
 
     def _count_near(
@@ -189,7 +189,7 @@ class Counter:
             if pairs == 0:
                 break
             part = slice(first, first + count)
-            chunk = self._operand.near(operand.centred[part], operand.terms[part], version[:pairs], query[:pairs])
+            chunk = self._operand.near(operand.centered[part], operand.terms[part], version[:pairs], query[:pairs])
             if scores is None:
                 scores = chunk
             else:

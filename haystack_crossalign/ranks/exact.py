@@ -12,7 +12,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks.arguments import integer_column, language_codes, relevant_versions
 from haystack_crossalign.ranks.blocks import cut_pool
-from haystack_crossalign.ranks.bounds import QueryOperand, centre_of
+from haystack_crossalign.ranks.bounds import QueryOperand, center_of
 from haystack_crossalign.ranks.counting import Counter, Counts, Targets
 from haystack_crossalign.ranks.distances import DistanceScorer, count_by_distance
 from haystack_crossalign.ranks.int8 import Int8Counter, counts_by_int8
@@ -219,7 +219,7 @@ def _count(
         operand=QueryOperand(queries, product.dtype),
         targets=targets.reordered(order),
         tie_order=pool.tie_order,
-        centres={code: centre_of(pool.vectors, np.flatnonzero(pool.languages == code)) for code in codes},
+        centers={code: center_of(pool.vectors, np.flatnonzero(pool.languages == code)) for code in codes},
         languages=languages,
         largest=max(len(block.documents) for block in blocks),
     )

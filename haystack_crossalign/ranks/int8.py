@@ -103,11 +103,11 @@ class Int8Counter(Counter):
         operand = self._operand
         self._library = library
         self._width = -(-operand.count // _PANEL) * _PANEL
-        centred, centre = (np.ascontiguousarray(part.numpy()) for part in (operand.centred, operand.centre))
-        self._queries = library.crossalign_queries(centred.ctypes.data, centre.ctypes.data, operand.count, operand.dim)
+        centered, center = (np.ascontiguousarray(part.numpy()) for part in (operand.centered, operand.center))
+        self._queries = library.crossalign_queries(centered.ctypes.data, center.ctypes.data, operand.count, operand.dim)
         if not self._queries:
             raise MemoryError
-        self._thresholds = {code: self._of_language(code) for code in self._centres}
+        self._thresholds = {code: self._of_language(code) for code in self._centers}
 
     def __del__(self) -> None:
         if getattr(self, "_queries", None):
@@ -131,9 +131,9 @@ class Int8Counter(Counter):
         return counts
 
     def _of_language(self, code: int) -> _Thresholds:
-        operand, centre_length = self._operand, self._centre_lengths[code]
+        operand, center_length = self._operand, self._center_lengths[code]
         offsets, scores = self._offsets[code], self._targets.scores
-        share, fixed = operand.centring_error(centre_length)
+        share, fixed = operand.centering_error(center_length)
         lower, upper = operand.score_bounds(scores, offsets, fixed)
         filled = np.full((2, len(scores), self._width), np.inf, dtype=np.float32)
         for place, (values, sign) in enumerate(((lower, -1), (upper, 1))):
@@ -150,14 +150,14 @@ class Int8Counter(Counter):
             vectors = self._documents[first : last + 1].numpy()
         else:
             vectors = torch.index_select(self._documents, 0, torch.from_numpy(block.documents)).numpy()
-        limits, centre = self._thresholds[block.language], np.ascontiguousarray(self._centres[block.language].numpy())
+        limits, center = self._thresholds[block.language], np.ascontiguousarray(self._centers[block.language].numpy())
         greater = counts.greater[block.language]
         start, rows = 0, len(vectors)
         while start < len(vectors):
             rows = min(rows, len(vectors) - start)
             part = vectors[start : start + rows]
             found = self._library.crossalign_count(
-                self._queries, part.ctypes.data, part.strides[0] // part.itemsize, rows, centre.ctypes.data,
+                self._queries, part.ctypes.data, part.strides[0] // part.itemsize, rows, center.ctypes.data,
                 limits.lower.ctypes.data, limits.upper.ctypes.data, limits.rounding.ctypes.data, len(greater),
                 greater.ctypes.data, greater.strides[0] // greater.itemsize,
                 room.document.ctypes.data, room.query.ctypes.data, room.targets.ctypes.data, len(room.query),

@@ -22,11 +22,11 @@ class RankTable:
     Ranks start at 1 and follow the tie rule: score descending, then the seeded hash of the document id, which favors
     no language (`haystack_crossalign.ranks.ties`), or the ranks of a run file.
 
-    :param languages: the L languages, as normalised BCP-47 tags; codes below index into it.
+    :param languages: the L languages, as normalized BCP-47 tags; codes below index into it.
     :param query_languages: int32 [Q], code of each query's language (a language may have no document in the pool).
     :param relevant_languages: int32 [Q, R], code of each relevant version's language, -1 where absent.
     :param ranks: int32 [Q, R], rank under the tie rule, `ABSENT` or `CENSORED`.
-    :param optimistic: int32 [Q, R], rank if every tie fell in the version's favour (same markers).
+    :param optimistic: int32 [Q, R], rank if every tie fell in the version's favor (same markers).
     :param pessimistic: int32 [Q, R], rank if every tie fell against it (same markers).
     :param above: int32 [Q, R, L], versions of each language ahead of the version under the tie rule, relevant ones
         included; for a censored version those of the whole list, which is a lower bound. 0 where absent. Over the
@@ -39,7 +39,7 @@ class RankTable:
     :param gain_ranks: int32 [Q, G], rank of every version with a gain above 0, also of those below the least grade of a
         relevant one (same markers), where judgments are graded; None where every relevant version gains 1.
     :param gains: float64 [Q, G], gains of these versions, 0 where absent.
-    :param gain_optimistic: int32 [Q, G], their ranks if every tie fell in the version's favour; None as ``gain_ranks``.
+    :param gain_optimistic: int32 [Q, G], their ranks if every tie fell in the version's favor; None as ``gain_ranks``.
     :param gain_pessimistic: int32 [Q, G], their ranks if every tie fell against it; None as ``gain_ranks``.
     :param top_language: int32 [Q], code of the language of the version at rank 1, -1 for an empty list; or None where
         it was not asked for.

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks.arguments import integer_column
-from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, centre_of
+from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, center_of
 from haystack_crossalign.ranks.distances import nearest
 from haystack_crossalign.ranks.scores import PairScorer, comparable_vectors
 from haystack_crossalign.ranks.similarity import DEFAULT_SIMILARITY, Similarity
@@ -61,7 +61,7 @@ def exact_top_k(
     starts = range(0, len(query_vectors), _QUERIES)
 
     with full_float32_products(), one_core_each() as threads, torch.inference_mode():
-        centre = centre_of(document_vectors)
+        center = center_of(document_vectors)
 
         def search(parts: Iterator[int]) -> None:
             scratch = DocumentOperand(_ROWS, document_vectors.shape[1], dtype)
@@ -69,7 +69,7 @@ def exact_top_k(
                 part = slice(start, start + _QUERIES)
                 operand = QueryOperand(query_vectors[part], dtype)
                 scorer = PairScorer(query_vectors[part])
-                search_part = _Search(operand, scorer, document_vectors, centre, depth, order)
+                search_part = _Search(operand, scorer, document_vectors, center, depth, order)
                 indices[part], scores[part] = search_part.run(scratch)
 
         share_out(starts, search, threads)
@@ -84,14 +84,14 @@ class _Search:
         operand: QueryOperand,
         scorer: PairScorer,
         documents: torch.Tensor,
-        centre: torch.Tensor,
+        center: torch.Tensor,
         depth: int,
         tie_order: NDArray[np.int64],
     ) -> None:
-        self._documents, self._centre, self._depth, self._tie_order = documents, centre, depth, tie_order
+        self._documents, self._center, self._depth, self._tie_order = documents, center, depth, tie_order
         self._operand, self._scorer = operand, scorer
-        self._offsets = self._operand.offsets(centre)
-        self._centre_length = float(torch.linalg.vector_norm(centre.double()))
+        self._offsets = self._operand.offsets(center)
+        self._center_length = float(torch.linalg.vector_norm(center.double()))
         self._queries: list[NDArray[np.int64]] = []
         self._found: list[NDArray[np.int64]] = []
         self._scores: list[NDArray[np.float32]] = []
@@ -124,8 +124,8 @@ class _Search:
         if np.isneginf(self._floor).any():  # fewer than k documents seen: all stay
             document, query = np.divmod(np.arange(len(block) * operand.count), operand.count)
             return document * operand.width + query
-        spread = scratch.fill(block, self._centre, operand.centre)
-        error = operand.error(spread, self._centre_length)
+        spread = scratch.fill(block, self._center, operand.center)
+        error = operand.error(spread, self._center_length)
         within = operand.thresholds(self._floor[None, :], self._offsets, error, operand.matrix).within[0]
         values = torch.mm(scratch.matrix, operand.matrix.T)
         bits = values.view(torch.int16 if operand.dtype == torch.bfloat16 else torch.int32).numpy()

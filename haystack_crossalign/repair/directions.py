@@ -64,7 +64,7 @@ class LanguageDirections:
         """The map ``x -> W x - common_share * W common`` with ``W = H P``, ``P = I - strength * B' B``; ``H = I``,
         or with whitening ``H ~ (P S P + whitening * t * I)^(-1/2)``, S the spread and t the mean of its diagonal.
 
-        The whitening is within-class covariance normalisation (WCCN, Hatch et al. 2006), the versions of one document
+        The whitening is within-class covariance normalization (WCCN, Hatch et al. 2006), the versions of one document
         being a class: directions in which translations differ count less.
 
         :param strength: share of the language directions that is taken out, 0 to 1; at 1 all language means coincide.
@@ -154,10 +154,10 @@ def fit_language_directions(
 
 
 def _spread(
-    centred: NDArray[np.float64], codes: NDArray[np.int64], groups: Sequence[str]
+    centered: NDArray[np.float64], codes: NDArray[np.int64], groups: Sequence[str]
 ) -> tuple[NDArray[np.float64] | None, int]:
     """Mean outer product of the deviations of versions from the mean of their group, and how many groups there are."""
-    parts = [centred[rows] - centred[rows].mean(axis=0) for rows in parallel_rows(codes, groups)]
+    parts = [centered[rows] - centered[rows].mean(axis=0) for rows in parallel_rows(codes, groups)]
     if not parts:
         return None, 0
     deviations = np.concatenate(parts)

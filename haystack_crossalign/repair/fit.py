@@ -77,7 +77,7 @@ class RepairOutcome:
     :param repair: the map.
     :param fitted: the directions it is made of.
     :param choice: all strengths that were tried.
-    :param criterion: what the choice minimises, in words.
+    :param criterion: what the choice minimizes, in words.
     :param harm: same-language retrieval of each language, before and after.
     :param before: audit of the held-out documents as they are.
     :param after: audit of the same vectors moved by the map.

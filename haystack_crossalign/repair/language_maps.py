@@ -233,8 +233,8 @@ def _detectors(
     tags: Sequence[str],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Linear discriminants of each language but the first: 1 at its mean, -1 at the nearest other, in value."""
-    centred = np.concatenate([vectors[members[tag]] - mean for tag, mean in zip(tags, means, strict=True)])
-    covariance = centred.T @ centred / len(centred)
+    centered = np.concatenate([vectors[members[tag]] - mean for tag, mean in zip(tags, means, strict=True)])
+    covariance = centered.T @ centered / len(centered)
     covariance += _REGULARISATION * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     rows, offsets = [], []
     for place in range(1, len(tags)):

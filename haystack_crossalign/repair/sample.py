@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.data.formats.jsonl import DocumentRow
-from haystack_crossalign.data.triplets import normalised
+from haystack_crossalign.data.triplets import normalized
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.repair.texts import Question, RepairTexts
@@ -117,8 +117,8 @@ def make_sample(
         # Documents without another version say nothing about the bias; those that have one come first.
         judging.sort(key=lambda group: len(group) < 2)
     judging = _limited(judging, held_out_limit)
-    kept_texts = {normalised(one.text) for group in judging for one in group}
-    free = [group for group in fit_groups if not any(normalised(one.text) in kept_texts for one in group)]
+    kept_texts = {normalized(one.text) for group in judging for one in group}
+    free = [group for group in fit_groups if not any(normalized(one.text) in kept_texts for one in group)]
     notes = [
         f"{', '.join(source.name for source in texts.sources) or 'The triplets'}: {texts.chunks} further passages of a "
         "group and language were left out."
@@ -198,13 +198,13 @@ def probes_of(documents: Sequence[DocumentRow], questions: Sequence[Question]) -
     for question in questions:
         real.setdefault((question.group, question.language), []).append(question.text)
     # A title over many documents ("Introduction") asks for none of them.
-    titles = Counter((one.language, normalised(one.title)) for one in documents if one.title)
+    titles = Counter((one.language, normalized(one.title)) for one in documents if one.title)
     kept, probes = [], []
     for one in documents:
         texts = real.get((one.group, one.language), [])
         kind, text = "query", one.text
         if not texts:
-            unique = bool(one.title and one.untitled) and titles[one.language, normalised(one.title)] == 1
+            unique = bool(one.title and one.untitled) and titles[one.language, normalized(one.title)] == 1
             kind, query, rest = known_item(one.title if unique else "", one.untitled or one.text)
             text = rest if unique or not one.untitled else one.with_body(rest)
             texts = [query] if query else []

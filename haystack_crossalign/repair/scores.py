@@ -127,7 +127,7 @@ _Z = 1.959963984540054
 class LanguageHarm:
     """Same-language NDCG@1 of one language, before and after.
 
-    :param language: normalised tag.
+    :param language: normalized tag.
     :param queries: held-out queries.
     :param before: mean NDCG@1 before, 0 to 1.
     :param after: mean NDCG@1 after.
@@ -188,7 +188,7 @@ def harm_of_language(
 ) -> LanguageHarm:
     """Judge one language.
 
-    :param language: normalised tag.
+    :param language: normalized tag.
     :param before: NDCG@1 of each query, 0 or 1: each has one relevant document in its language.
     :param after: likewise, after the repair.
     :param tolerance: loss that counts as none.

@@ -29,7 +29,7 @@ class Question:
     """A real query; all documents of its group are relevant.
 
     :param group: the parallel group.
-    :param language: normalised tag.
+    :param language: normalized tag.
     :param text: the query.
     """
 

@@ -9,7 +9,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 460, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 34
-_COLOURS = ("--c0", "--c1", "--c2", "--c3")
+_COLORS = ("--c0", "--c1", "--c2", "--c3")
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
             'stroke-dasharray="3 4"/>'
         )
     for number, one in enumerate(series):
-        colour = f"var({_COLOURS[number % len(_COLOURS)]})"
+        color = f"var({_COLORS[number % len(_COLORS)]})"
         places = [place(x, y) for x, y in one.points]
         line = " ".join(f"{x},{y}" for x, y in places)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
         if len(places) <= 40:
-            parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>' for x, y in places]
+            parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>' for x, y in places]
     return "".join([*parts, "</svg>"])
 
 

@@ -32,7 +32,7 @@ _SOURCE = "gate.fail_on"
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class Judgment:
     """What the gate says.
 
     :param before: audit of the current model.
@@ -200,9 +200,7 @@ def audit_model(
     return result if job.audit.texts else result.without_texts()
 
 
-def judge(
-    before: AuditResult, after: AuditResult, job: JobConfig, *, published: AuditResult | None = None
-) -> Judgement:
+def judge(before: AuditResult, after: AuditResult, job: JobConfig, *, published: AuditResult | None = None) -> Judgment:
     """Hold the audit after against the gate, and against the one before.
 
     :param before: audit of the current model.
@@ -233,7 +231,7 @@ def judge(
         failures.append(f"mean Max@R_norm did not rise: {improvement[0]:.4f} before, {improvement[1]:.4f} after")
     if gate.must_beat_latest and improvement is not None and latest is not None and not improvement[1] > latest:
         failures.append(f"mean Max@R_norm is {improvement[1]:.4f}, that of the published version {latest:.4f}")
-    return Judgement(
+    return Judgment(
         before=before,
         after=after,
         comparison=compare_results(before, after, samples=job.audit.samples, seed=job.seed),

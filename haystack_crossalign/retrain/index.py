@@ -13,7 +13,7 @@ from typing import Any
 from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
-from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, normalize_language
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.connect import open_client
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
@@ -68,7 +68,7 @@ def read_index(
                 client,
                 frozen,
                 fields,
-                language_of=lambda value: normalise_language(
+                language_of=lambda value: normalize_language(
                     value, source=settings.index, field=settings.language_field
                 ),
             )

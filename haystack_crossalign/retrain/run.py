@@ -24,7 +24,7 @@ from haystack_crossalign.files.reading import Source, source_of
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.report.pages import comparison_pages
 from haystack_crossalign.retrain.audit import (
-    Judgement,
+    Judgment,
     audit_collection,
     audit_model,
     check_gate,
@@ -142,12 +142,12 @@ class _Run:
         collection = audit_collection(self.job, train, held_out, sources)
         check_gate(self.job.gate, collection)
         self._model(model, train, sources, resumed=resumed)
-        judgement, digest = self._audit(model, collection)
+        judgment, digest = self._audit(model, collection)
         with self.record.step("gate") as told:
-            told["failures"] = list(judgement.failures)
-            if judgement.failures:
+            told["failures"] = list(judgment.failures)
+            if judgment.failures:
                 shutil.rmtree(self.store.work, ignore_errors=True)
-                raise GateFailedError("not published: " + "; ".join(judgement.failures))
+                raise GateFailedError("not published: " + "; ".join(judgment.failures))
         self._publish(digest)
 
     def _published_already(self) -> bool:
@@ -301,7 +301,7 @@ class _Run:
         self.state["done"].append("model")
         self._keep_state()
 
-    def _audit(self, model: JobModel, collection: JudgedCollection) -> tuple[Judgement, str]:
+    def _audit(self, model: JobModel, collection: JudgedCollection) -> tuple[Judgment, str]:
         from haystack_crossalign.models.encoder import Encoder
 
         with self.record.step("audit") as told:
@@ -314,25 +314,25 @@ class _Run:
                 before_it = Encoder(str(self.store.folder / latest), trust_remote_code=self.trust_remote_code)
                 published = audit_model(collection, before_it, self.job, progress=self.progress)
                 told["compared_with"] = latest
-            judgement = judge(before, after, self.job, published=published)
+            judgment = judge(before, after, self.job, published=published)
             told |= {"queries": len(collection.queries), "documents": len(collection.documents)}
-            self.record.facts |= judgement.facts()
+            self.record.facts |= judgment.facts()
             described = made.provenance()
             self.record.facts["model"] = {"base": base.provenance(), "sha256": described["sha256"]}
             folder = self.output / "job"
             folder.mkdir(exist_ok=True)
-            pages = comparison_pages(judgement.comparison.to_dict(), before.to_dict(), after.to_dict())
+            pages = comparison_pages(judgment.comparison.to_dict(), before.to_dict(), after.to_dict())
             texts = {
-                "before.json": judgement.before.to_json(),
-                "after.json": judgement.after.to_json(),
-                "comparison.json": judgement.comparison.to_json(),
+                "before.json": judgment.before.to_json(),
+                "after.json": judgment.after.to_json(),
+                "comparison.json": judgment.comparison.to_json(),
                 **pages,
             }
             # Also of a model that is not published: this is where one sees why.
             write_atomically(self.store.folder / REPORT, pages[REPORT])
             for name, text in texts.items():
                 write_atomically(folder / name, text)
-        return judgement, str(described["sha256"])
+        return judgment, str(described["sha256"])
 
     def _publish(self, digest: str) -> None:
         version, time_of = version_name(self.record.started, digest), self.record.started

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Protocol, cast
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, normalize_language
 from haystack_crossalign.text.neighbors import (
     CHALLENGERS,
     CLOSE,
@@ -34,7 +34,7 @@ MINIMUM_CONFIDENCE = 0.8
 """Default for the least confidence at which a language is reported."""
 
 # The library names a few languages by the code of a wider group; these are the ones its model was trained on.
-_TAG_OF = {code: normalise_language({"ku": "ckb"}.get(code, code)) for code in SCRIPT_OF_LANGUAGE}
+_TAG_OF = {code: normalize_language({"ku": "ckb"}.get(code, code)) for code in SCRIPT_OF_LANGUAGE}
 _CODE_OF = {tag: code for code, tag in _TAG_OF.items()}
 # Languages of the second detector: the neighbors, and Swahili, which is looked for only where it is given.
 _BY_SECOND = frozenset().union(*CHALLENGERS.values())
@@ -75,7 +75,7 @@ _LEAST_LETTERS = 4.0
 class Detection:
     """The detected language of a text.
 
-    :param language: normalised tag; None where it is undetermined.
+    :param language: normalized tag; None where it is undetermined.
     :param confidence: 0..1, the estimated probability that the most likely language is that of the whole text. Also
         given for undetermined texts; 0 where there is no prose at all.
     :param between: where neighbors are left that the text does not tell apart, their tags, ascending.
@@ -137,7 +137,7 @@ class LanguageDetector:
     def among(cls, pool: Collection[str]) -> LanguageDetector:
         """A detector of texts that belong to a pool: restricted to its languages where all of them can be told.
 
-        :param pool: normalised tags of the pool's languages.
+        :param pool: normalized tags of the pool's languages.
         """
         tags = set(pool) - {UNDETERMINED}
         if tags and tags - {"zh-Hant"} <= set(DETECTABLE_LANGUAGES) and not {"zh", "zh-Hant"} <= tags:
@@ -352,7 +352,7 @@ def _candidates(languages: Sequence[str]) -> dict[str, str]:
     """Given tags by the tag that detection has for them."""
     tags: dict[str, str] = {}
     for value in languages:
-        tag = normalise_language(value, field="languages")
+        tag = normalize_language(value, field="languages")
         known = tag.split("-", 1)[0] if tag == "zh-Hant" else tag
         if known not in DETECTABLE_LANGUAGES:
             raise InputError(

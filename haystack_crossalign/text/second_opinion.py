@@ -10,7 +10,7 @@ import re
 from functools import cache
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 # It reads what stands at the start; neighbors show themselves in a few sentences.
 _LONGEST = 600
@@ -43,7 +43,7 @@ def _tag(code: str) -> str | None:
     if code in _TAGS:
         return _TAGS[code]
     try:
-        return normalise_language(code)
+        return normalize_language(code)
     except InputError:
         return None
 

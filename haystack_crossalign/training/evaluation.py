@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.audit.run import audit_vectors, rank_scenario
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
-from haystack_crossalign.data.triplets import Triplet, joined, normalised
+from haystack_crossalign.data.triplets import Triplet, joined, normalized
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import evaluate, parse_measure
 from haystack_crossalign.measures.aggregate import known_mean
@@ -255,15 +255,15 @@ def _collect(
     documents: dict[tuple[str, str, str], int] = {}
     queries: dict[tuple[str, str], tuple[str, str, int]] = {}
     for triplet in triplets:
-        group = group_of.setdefault(normalised(triplet.passage), triplet.group)
+        group = group_of.setdefault(normalized(triplet.passage), triplet.group)
         for tag, text in ((language, triplet.passage), *((tag, triplet.targets[tag]) for tag in targets)):
-            documents.setdefault((group, tag, normalised(text)), table.add(DOCUMENT, text))
+            documents.setdefault((group, tag, normalized(text)), table.add(DOCUMENT, text))
         asked = {language: triplet.query} | {
             tag: triplet.target_queries[tag] for tag in targets if tag in triplet.target_queries
         }
         for tag, text in asked.items():
             # One question asked of several passages has no one answer: the first stands.
-            queries.setdefault((tag, normalised(text)), (f"{tag}:{triplet.id}", group, table.add(QUERY, text)))
+            queries.setdefault((tag, normalized(text)), (f"{tag}:{triplet.id}", group, table.add(QUERY, text)))
     if len({group for group, _, _ in documents}) < 2:
         return None
     members: dict[str, list[int]] = {}

@@ -16,7 +16,7 @@ from haystack_crossalign.data.triplets import (
     UNWANTED,
     Triplet,
     joined,
-    normalised,
+    normalized,
     require_languages,
     restricted,
     with_unique_ids,
@@ -263,8 +263,8 @@ def _keys(triplet: Triplet, by: str) -> list[Hashable]:
     passages = (triplet.passage, *triplet.targets.values())
     return [
         ("group", group),
-        *(("query", normalised(text)) for text in queries),
-        *(("passage", normalised(text)) for text in passages),
+        *(("query", normalized(text)) for text in queries),
+        *(("passage", normalized(text)) for text in passages),
     ]
 
 

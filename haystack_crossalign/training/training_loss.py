@@ -46,7 +46,7 @@ class TrainingLoss(nn.Module):
         self.model = model
         self.distillation, self.anchors = distillation, anchors
         self.bf16 = bf16
-        self.unnormalised = options.z_from == "before_normalization"
+        self.unnormalized = options.z_from == "before_normalization"
         self.joint: dict[bool, CrossAlignLoss] = {}
         for with_queries, needed in ((True, target_queries), (False, without)):
             if not needed:
@@ -86,7 +86,7 @@ class TrainingLoss(nn.Module):
         targets = int(batch["targets"])
         with (
             transformer_precision(self.model, places.device, bf16=self.bf16),
-            without_final_normalization(self.model, active=self.unnormalised),
+            without_final_normalization(self.model, active=self.unnormalized),
         ):
             embeddings = embed_packed(self.model, packed)
         given = None

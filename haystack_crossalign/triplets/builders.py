@@ -42,8 +42,8 @@ def triplets_from_sentences(
     overlap. Blocks do not overlap, so that no passage contains the answer to the query of another group.
 
     :param sentences: sentences of one document one after the other; those that lack a language are left out.
-    :param target_languages: normalised tags.
-    :param language: normalised tag of queries and passages; target queries are included.
+    :param target_languages: normalized tags.
+    :param language: normalized tag of queries and passages; target queries are included.
     :param block: sentences per block, at least 2; the last block of a document may be smaller.
     :param queries_per_block: at most this many triplets per block.
     :param seed: of the draw.
@@ -103,8 +103,8 @@ def triplets_from_sections(
     :func:`~haystack_crossalign.triplets.filters.ambiguous_queries`.
 
     :param sections: sections; those without heading or passage in one of the languages are left out.
-    :param target_languages: normalised tags.
-    :param language: normalised tag of queries and passages.
+    :param target_languages: normalized tags.
+    :param language: normalized tag of queries and passages.
     :param partial: take sections that lack some of the target languages too, with the others.
     """
     triplets = []
@@ -139,8 +139,8 @@ def triplets_from_collection(
 
     :param collection: the collection, its judgments as they are (not expanded to groups); queries in other languages
         are left out. A group has those of the target languages in which it exists.
-    :param target_languages: normalised tags.
-    :param language: normalised tag of queries and passages.
+    :param target_languages: normalized tags.
+    :param language: normalized tag of queries and passages.
     """
     documents, queries = collection.documents, collection.queries
     members: dict[tuple[str, str], list[int]] = {}

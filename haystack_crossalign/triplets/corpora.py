@@ -22,7 +22,7 @@ from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile, read_json
 from haystack_crossalign.files.records import Record
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.triplets.builders import (
     BuiltTriplets,
     triplets_from_sections,
@@ -248,7 +248,7 @@ def _from_sentences(
 
 
 def _wanted(languages: Sequence[str]) -> tuple[str, ...]:
-    tags = tuple(dict.fromkeys(normalise_language(tag, field="languages") for tag in languages))
+    tags = tuple(dict.fromkeys(normalize_language(tag, field="languages") for tag in languages))
     if not tags or _ENGLISH in tags:
         raise InputError(
             "English, the language of queries and passages, cannot be a target language",
@@ -269,7 +269,7 @@ def _texts(record: Record, wanted: Sequence[str], other_fields: Collection[str] 
     for key in record.values:
         if key in other_fields:
             continue
-        tag = normalise_language(key, source=record.path, line=record.line, field=record.prefix + key)
+        tag = normalize_language(key, source=record.path, line=record.line, field=record.prefix + key)
         if tag == _ENGLISH or tag in wanted:
             text = record.optional_text(key)
             if text:

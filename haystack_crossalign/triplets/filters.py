@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from haystack_crossalign.data.triplets import Triplet, normalised
+from haystack_crossalign.data.triplets import Triplet, normalized
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import likely_script
 
@@ -76,7 +76,7 @@ def language_mismatch(
     Scripts of one language are not distinguished. For a language in an unusual script, such as ``sr-Latn``, only the
     script is checked, because detectors confuse it with a similar language.
 
-    :param detect: normalised tag of each text, None where it is not clear.
+    :param detect: normalized tag of each text, None where it is not clear.
     :param detectable: the tags that ``detect`` may give; texts in other languages pass. None: all.
     """
     known = None if detectable is None else {tag.split("-")[0] for tag in detectable}
@@ -143,8 +143,8 @@ def ambiguous_queries(passages: int = 1) -> Filter:
     def rejects(triplets: Sequence[Triplet]) -> list[bool]:
         groups: dict[str, set[str]] = {}
         for triplet in triplets:
-            groups.setdefault(normalised(triplet.query), set()).add(triplet.group)
-        return [len(groups[normalised(triplet.query)]) > passages for triplet in triplets]
+            groups.setdefault(normalized(triplet.query), set()).add(triplet.group)
+        return [len(groups[normalized(triplet.query)]) > passages for triplet in triplets]
 
     return Filter("ambiguous query", rejects)
 
@@ -164,10 +164,10 @@ def near_duplicates(share: float = 0.8, *, across_groups: bool = False) -> Filte
     def same(one: Triplet, other: Triplet) -> bool:
         if one.targets.keys() != other.targets.keys():
             return False
-        return normalised(one.query) == normalised(other.query) or (across_groups and one.group != other.group)
+        return normalized(one.query) == normalized(other.query) or (across_groups and one.group != other.group)
 
     def rejects(triplets: Sequence[Triplet]) -> list[bool]:
-        grams_of = [shingles(one.passage) or frozenset([normalised(one.passage)]) for one in triplets]
+        grams_of = [shingles(one.passage) or frozenset([normalized(one.passage)]) for one in triplets]
         frequency = Counter(gram for grams in grams_of for gram in grams)
         holders: dict[str, list[int]] = {}
         verdicts = []

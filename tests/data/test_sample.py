@@ -115,7 +115,7 @@ def test_some_versions_are_older_than_their_source(documents: list[Row]) -> None
     assert 0.01 < len(older) / len(documents) < 0.1
 
 
-def test_lengths_are_those_of_a_help_centre(documents: list[Row], articles: dict[tuple[str, str], str]) -> None:
+def test_lengths_are_those_of_a_help_center(documents: list[Row], articles: dict[tuple[str, str], str]) -> None:
     for document in documents:
         low, high = LENGTHS[language_of(document)]
         assert low <= len(document["text"]) <= high, (document["id"], len(document["text"]))

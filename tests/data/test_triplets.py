@@ -30,7 +30,7 @@ def write(path: Path, *rows: object) -> Path:
     return path
 
 
-def test_json_lines_hold_several_target_languages_with_normalised_tags(tmp_path: Path) -> None:
+def test_json_lines_hold_several_target_languages_with_normalized_tags(tmp_path: Path) -> None:
     path = write(tmp_path / "data.jsonl", NESTED)
     triplets, source = read_triplets(path)
     assert triplets == (FULL,)

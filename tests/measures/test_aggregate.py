@@ -188,7 +188,7 @@ def test_no_queries_give_nulls_with_a_reason(build_table):
     assert all(row["reasons"].values())
 
 
-def test_the_mean_of_normalised_max_at_r_is_the_mean_over_queries(table_of):
+def test_the_mean_of_normalized_max_at_r_is_the_mean_over_queries(table_of):
     table = table_of(["zh* en* en zh en zh en zh", "zh* en zh en* zh en zh en"], ["zh", "zh"])
     row = aggregate(table, [MaxAtRNorm()], seed=0)
     assert row["measures"]["Max@R_norm"] == pytest.approx((1 + 0.5) / 2)

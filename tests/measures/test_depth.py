@@ -33,21 +33,21 @@ def test_the_lower_bound_of_max_at_r_is_one_below_the_list(table_of):
     np.testing.assert_array_equal(max_at_r_lower_bound(table), [3, 2, 1])
 
 
-def test_normalised_max_at_r_is_one_for_a_perfect_and_zero_for_the_worst_ranking(table_of):
+def test_normalized_max_at_r_is_one_for_a_perfect_and_zero_for_the_worst_ranking(table_of):
     rankings = ["zh* en* en zh en zh en zh", "zh* en zh en zh en zh en*", "zh* en zh en* zh en zh en"]
     table = table_of(rankings, ["zh"] * 3)
     # D = 8, R = 2: (3 - log2 Max@R) / (3 - 1) with Max@R = 2, 8, 4.
     np.testing.assert_allclose(MaxAtRNorm().per_query(table).values, [1, 0, 0.5], atol=1e-15)
 
 
-def test_normalised_max_at_r_is_null_where_the_pool_is_the_relevant_set(table_of):
+def test_normalized_max_at_r_is_null_where_the_pool_is_the_relevant_set(table_of):
     values = MaxAtRNorm().per_query(table_of(["zh* en*"], ["zh"]))
     assert np.isnan(values.values).all()
     assert not values.censored.any()
     assert "nothing but the relevant versions" in values.reason
 
 
-def test_normalised_max_at_r_needs_the_size_of_the_pool(table_of):
+def test_normalized_max_at_r_needs_the_size_of_the_pool(table_of):
     values = MaxAtRNorm().per_query(table_of(["zh* en* en"], ["zh"], pool_size=None))
     assert np.isnan(values.values).all()
     assert "size of the pool" in values.reason

@@ -20,7 +20,7 @@ def test_lists_with_the_same_documents_reduce_to_the_textbook_formula() -> None:
 def test_documents_of_one_list_only_share_the_places_behind_the_other() -> None:
     # Union {1, 2, 3}: ranks (1, 2, 3) and, with 2 absent, (1, 3, 2).
     assert rank_correlation(np.array([1, 2]), np.array([1, 3])) == pytest.approx(0.5)
-    # Union {1, 2, 3, 4}: ranks (1, 2, 3.5, 3.5) and (3.5, 3.5, 1, 2); centred products sum to -4, squares to 4.5.
+    # Union {1, 2, 3, 4}: ranks (1, 2, 3.5, 3.5) and (3.5, 3.5, 1, 2); centered products sum to -4, squares to 4.5.
     assert rank_correlation(np.array([1, 2]), np.array([3, 4])) == pytest.approx(-4 / 4.5)
 
 

@@ -32,7 +32,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Path:
-    """A BERT of one small layer with random weights, no prompts and no normalisation, as a folder of its own."""
+    """A BERT of one small layer with random weights, no prompts and no normalization, as a folder of its own."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
@@ -123,7 +123,7 @@ def test_bf16_stays_close_to_float32(offline_model: str, fp32: Encoder, sentence
     assert bf16.provenance()["precision"] == "bf16"
     vectors = bf16.encode_documents(sentences)
     assert vectors.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)  # normalised after the bf16 part
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)  # normalized after the bf16 part
     assert cosines(vectors, fp32.encode_documents(sentences)).min() >= 0.999
 
 
@@ -154,7 +154,7 @@ def test_provenance_identifies_the_weights_and_calls_the_copy_a_copy(fp32: Encod
     json.dumps(provenance)
 
 
-def test_a_folder_is_named_without_its_place_and_normalised_as_it_says(tiny_model: Path) -> None:
+def test_a_folder_is_named_without_its_place_and_normalized_as_it_says(tiny_model: Path) -> None:
     encoder = Encoder(str(tiny_model), device="cpu", precision="fp32")
     provenance = encoder.provenance()
     assert provenance["name"] == "plain-model"
@@ -167,7 +167,7 @@ def test_a_folder_is_named_without_its_place_and_normalised_as_it_says(tiny_mode
     assert unit.provenance()["normalized"] is True
 
 
-def test_normalisation_of_the_model_can_be_switched_off(offline_model: str, fp32: Encoder) -> None:
+def test_normalization_of_the_model_can_be_switched_off(offline_model: str, fp32: Encoder) -> None:
     raw = Encoder(offline_model, device="cpu", precision="fp32", normalize=False)
     vector = raw.encode_queries(["one"])
     assert abs(float(np.linalg.norm(vector)) - 1) > 0.1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.models.offline_format import dequantise, read_weights
+from haystack_crossalign.models.offline_format import dequantize, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ class SlowReader:
 
 def test_a_block_is_nibble_minus_eight_times_the_scale() -> None:
     block = struct.pack("<e", 0.5) + bytes([0x80, 0x1F] + [0x88] * 14)
-    weights = dequantise(np.frombuffer(block, dtype=np.uint8))
+    weights = dequantize(np.frombuffer(block, dtype=np.uint8))
     assert weights[0] == -4.0  # low nibble 0
     assert weights[16] == 0.0  # high nibble 8
     assert weights[1] == 3.5  # low nibble 15

@@ -18,7 +18,7 @@ def repair() -> AffineMap:
     return AffineMap(matrix, generator.normal(size=5).astype(np.float32), {"base": "tiny"})
 
 
-def test_each_vector_is_normalised_moved_and_normalised(repair: AffineMap) -> None:
+def test_each_vector_is_normalized_moved_and_normalized(repair: AffineMap) -> None:
     vectors = np.random.default_rng(1).normal(size=(3, 5))
     moved = repair.apply(vectors.astype(np.float32))
     for before, after in zip(vectors.astype(np.float32).astype(float), moved, strict=True):

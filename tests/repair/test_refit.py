@@ -39,7 +39,7 @@ def run(folder: Path, output: Path, **start: Any) -> TrainingOutcome:
 
 
 def language_gap(output: Path) -> float:
-    """Distance of the language means of the training passages, before the last normalisation."""
+    """Distance of the language means of the training passages, before the last normalization."""
     model = SentenceTransformer(str(output), device="cpu")
     before = SentenceTransformer(modules=[*list(model.children())[:-1]], device="cpu")
     english, chinese = (

@@ -111,14 +111,14 @@ def detected(collection: JudgedCollection, audit: Audit) -> Result:
 def compared(collection: JudgedCollection, audit: Audit, two: Result) -> Result:
     """Before and after the simplest repair there is: the mean vector of each language is taken away."""
 
-    def centred(texts: Any) -> Any:
+    def centered(texts: Any) -> Any:
         languages, vectors = np.array(texts.languages), texts.vectors.copy()
         for language in set(texts.languages):
             vectors[languages == language] -= vectors[languages == language].mean(axis=0)
         return replace(texts, vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
     part = collection.restrict(["en", "zh"], ["en", "zh"])
-    after = audit(replace(part, documents=centred(part.documents), queries=centred(part.queries)), SCENARIOS)
+    after = audit(replace(part, documents=centered(part.documents), queries=centered(part.queries)), SCENARIOS)
     results = AuditResult.from_dict(two), AuditResult.from_dict(after)
     comparison = compare_results(*results, samples=200, permutations=2000).to_dict()
     return {"comparison": comparison, "a": two, "b": after}

@@ -40,7 +40,7 @@ FLAGS = (
 
 
 class Browser:
-    """A page in Chromium, at a width and in a colour scheme."""
+    """A page in Chromium, at a width and in a color scheme."""
 
     def __init__(self, driver: Any, artifacts: Path) -> None:
         self.driver = driver

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 __all__ = ["ChatService", "serve_chat"]
 
@@ -47,7 +47,7 @@ class ChatService:
         found = _ASKED.search(system)
         assert found is not None, system
         line = self._line_of[text]
-        right = line[normalise_language(found["target"])]
+        right = line[normalize_language(found["target"])]
         return {
             None: right,
             "empty": "  ",

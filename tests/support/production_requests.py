@@ -78,7 +78,7 @@ def words_of(text: Any) -> dict[str, Any]:
 
 
 def nearest(vector: Any, k: Any, **more: Any) -> dict[str, Any]:
-    """A query for the nearest neighbours."""
+    """A query for the nearest neighbors."""
     return {"knn": {"embedding": {"vector": vector, "k": k, **more}}}
 
 

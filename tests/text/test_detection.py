@@ -141,7 +141,7 @@ def test_given_languages_help_with_short_texts() -> None:
     assert given.confidence >= free.confidence
 
 
-def test_tags_are_normalised() -> None:
+def test_tags_are_normalized() -> None:
     assert LanguageDetector(["zho_Hans", "PT-br", "English", "nb"]).languages == ("en", "no", "pt", "zh")
 
 
@@ -203,7 +203,7 @@ def test_threads_agree(detector: LanguageDetector, xquad: dict[str, list[dict[st
         assert list(pool.map(detector.detect, [texts] * 8)) == [expected] * 8
 
 
-def test_all_languages_have_normalised_tags(detector: LanguageDetector) -> None:
+def test_all_languages_have_normalized_tags(detector: LanguageDetector) -> None:
     # The 60 of eldc, 24 neighbors of theirs, and Swahili.
     assert len(DETECTABLE_LANGUAGES) == 85
     assert detector.languages == DETECTABLE_LANGUAGES

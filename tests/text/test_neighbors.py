@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDetector
 from haystack_crossalign.text.neighbors import NEIGHBORS, WORDS, ideograph_language, is_cantonese, telling_words
 from haystack_crossalign.text.second_opinion import second_opinion
@@ -26,7 +26,7 @@ def detector() -> LanguageDetector:
 
 def tag_of(code: str) -> str:
     """The tag of a detection: Chinese is one in both scripts."""
-    return "zh" if code == "zh-Hant" else normalise_language(code)
+    return "zh" if code == "zh-Hant" else normalize_language(code)
 
 
 @pytest.mark.parametrize("code", sorted(SENTENCES))
@@ -120,7 +120,7 @@ def test_cantonese_has_characters_of_its_own() -> None:
 @pytest.mark.parametrize("text", ["", " ", "42", "\ud800", "\ufffe\uffff\x00\x7f", "\U0001ffff", "a" * 10_000])
 def test_the_second_detector_takes_any_text(text: str) -> None:
     tag, reliable = second_opinion(text)
-    assert tag is None or normalise_language(tag) == tag
+    assert tag is None or normalize_language(tag) == tag
     assert isinstance(reliable, bool)
 
 

@@ -9,7 +9,7 @@ import pytest
 from published_corpora import write_ntrex
 from training_runs import made_triplets
 
-from haystack_crossalign.data.triplets import Triplet, normalised
+from haystack_crossalign.data.triplets import Triplet, normalized
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.recipe.recipe import make_recipe, read_recipe
 from haystack_crossalign.training.recipe.sections import HeldOutPart
@@ -18,7 +18,7 @@ from haystack_crossalign.training.train_data import read_train_data, split_tripl
 
 def texts_of(triplet: Triplet) -> set[str]:
     texts = (triplet.passage, *triplet.targets.values(), triplet.query, *triplet.target_queries.values())
-    return {normalised(text) for text in texts}
+    return {normalized(text) for text in texts}
 
 
 def write(path: Path, triplets: list[Triplet]) -> Path:

@@ -170,9 +170,9 @@ def repair(
 
 
 def _languages(names: str | None) -> tuple[str, ...]:
-    from haystack_crossalign.languages import normalise_language
+    from haystack_crossalign.languages import normalize_language
 
-    chosen = [normalise_language(name, source="--languages") for name in opt.split_names(names) or ()]
+    chosen = [normalize_language(name, source="--languages") for name in opt.split_names(names) or ()]
     return tuple(dict.fromkeys(chosen))
 
 

@@ -53,7 +53,7 @@ def console() -> Console:
             for segment in super().render(*arguments, **options):
                 yield segment if segment.control else Segment(visible(segment.text, lines=True), segment.style)
 
-    # NO_COLOR asks for plain text; bold and italics are left out with the colours.
+    # NO_COLOR asks for plain text; bold and italics are left out with the colors.
     plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
     terminal = sys.stdout is not None and sys.stdout.isatty()
     return PlainConsole(**plain) if terminal else PlainConsole(width=120, **plain)

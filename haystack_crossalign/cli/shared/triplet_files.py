@@ -80,10 +80,10 @@ def errors_of(option: str) -> Iterator[None]:
 
 def target_tags(names: str, language: str) -> tuple[list[str], str]:
     """The target languages and the language of queries and passages."""
-    from haystack_crossalign.languages import normalise_language
+    from haystack_crossalign.languages import normalize_language
 
-    own = normalise_language(language, source="--language")
-    tags = [normalise_language(name, source="--languages") for name in opt.split_names(names) or ()]
+    own = normalize_language(language, source="--language")
+    tags = [normalize_language(name, source="--languages") for name in opt.split_names(names) or ()]
     if not tags:
         raise InputError("no target language", source="--languages", allowed="one or more, for instance zh,ar")
     if own in tags:

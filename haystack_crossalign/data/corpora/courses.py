@@ -13,7 +13,7 @@ from pathlib import Path
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile, combined_source
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 _SHORTEST = 120
 """Characters of an English section; shorter ones say little."""
@@ -40,8 +40,8 @@ class ParallelSection:
     """One passage under a heading, in several languages.
 
     :param id: unique; the parallel group.
-    :param passages: per normalised tag.
-    :param headings: per normalised tag; the source language is needed.
+    :param passages: per normalized tag.
+    :param headings: per normalized tag; the source language is needed.
     """
 
     id: str
@@ -55,7 +55,7 @@ def read_course_repositories(
     """The sections of the lessons in English and the wanted languages.
 
     :param folder: a folder with clones of the repositories.
-    :param languages: wanted languages, as normalised tags.
+    :param languages: wanted languages, as normalized tags.
     :raises InputError: where no lesson has a translation, and for a file that is not UTF-8.
     """
     root = Path(folder)
@@ -96,7 +96,7 @@ def _language_folders(translations: Path, languages: Sequence[str]) -> dict[str,
     folders: dict[str, Path] = {}
     for place in sorted(translations.iterdir(), key=lambda one: (len(one.name), one.name)):
         try:
-            tag = _FOLDERS[place.name] if place.name in _FOLDERS else normalise_language(place.name)
+            tag = _FOLDERS[place.name] if place.name in _FOLDERS else normalize_language(place.name)
         except InputError:
             continue
         if tag is not None and tag in languages and place.is_dir():

@@ -27,7 +27,7 @@ class TranslatedQuestion:
     :param title: the article.
     :param query: the English question.
     :param passage: the English paragraph.
-    :param passages: its translations by normalised tag.
+    :param passages: its translations by normalized tag.
     :param queries: those of the question.
     """
 

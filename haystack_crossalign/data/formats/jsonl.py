@@ -28,7 +28,7 @@ from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record, Vectors, joined_title
-from haystack_crossalign.languages import UNDETERMINED, normalise_language
+from haystack_crossalign.languages import UNDETERMINED, normalize_language
 
 _LANGUAGE, _GROUP = "language", "parallel_id"
 
@@ -39,7 +39,7 @@ class DocumentRow:
 
     :param id: unique in its file.
     :param group: what its versions share; its own id where it has none.
-    :param language: normalised tag.
+    :param language: normalized tag.
     :param text: what is embedded; with the title in front where it was read from a file, as audits embed it.
     :param title: its title, empty where it has none.
     :param body: its text without the title, for where the title asks for it; None where ``text`` has no title in it.
@@ -259,7 +259,7 @@ def unique_id(record: Record, field: str, seen: dict[str, int]) -> str:
 
 
 def default_tag(value: str | None) -> str | None:
-    """Normalised tag of a default language; None and `UNDETERMINED` (to be detected later) stay as they are."""
+    """Normalized tag of a default language; None and `UNDETERMINED` (to be detected later) stay as they are."""
     if value is None or value == UNDETERMINED:
         return value
-    return normalise_language(value, field="default_language")
+    return normalize_language(value, field="default_language")

@@ -151,7 +151,7 @@ def read_run(path: str | Path, *, order: str | None = None, log: ReadingLog | No
     that of `haystack_crossalign.ranks.ties`.
 
     Scores and ranks can contradict each other, as where the scores are distances. They are compared on documents that
-    are neighbours in rank: where more of these pairs contradict each other than agree, the run is refused unless
+    are neighbors in rank: where more of these pairs contradict each other than agree, the run is refused unless
     ``order`` says which to believe; where fewer do, the scores count, as in trec_eval, and the pairs are counted. A
     rank column that is not made of different whole numbers within each query says nothing.
 

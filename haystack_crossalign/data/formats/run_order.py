@@ -18,7 +18,7 @@ ORDERS = ("score", "rank")
 
 @dataclass(frozen=True)
 class Contradictions:
-    """Pairs of documents, neighbours in rank, of which the one behind has the higher score.
+    """Pairs of documents, neighbors in rank, of which the one behind has the higher score.
 
     :param pairs: number of these pairs.
     :param of: pairs whose scores differ.
@@ -62,7 +62,7 @@ def in_order(ranking: Mapping[str, RunLine], order: str | None) -> tuple[tuple[s
 
 
 def find_contradictions(rankings: Mapping[str, Mapping[str, RunLine]], path: Path) -> Contradictions | None:
-    """Pairs of neighbours in rank whose scores rise; None where there is none.
+    """Pairs of neighbors in rank whose scores rise; None where there is none.
 
     :param rankings: for each query its lines by document id.
     :param path: the file, for messages.

@@ -12,7 +12,7 @@ from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.files.records import whole_grade
-from haystack_crossalign.languages import is_missing_language, normalise_language
+from haystack_crossalign.languages import is_missing_language, normalize_language
 
 _ID_HEADERS = frozenset({"id", "qid", "query_id", "query-id", "_id"})
 _QUERY_HEADERS = _ID_HEADERS | {"query"}
@@ -173,5 +173,5 @@ def _query_row(
                 f"empty {name}", source=path, line=line, field=name, seen=cell, allowed="a text, not empty"
             )
     tag = default if len(cells) == 2 or is_missing_language(cells[1]) else None
-    language = tag or normalise_language(cells[1], source=path, line=line, field="language")
+    language = tag or normalize_language(cells[1], source=path, line=line, field="language")
     return QueryRow(id=cells[0], language=language, text=cells[-1], line=line)

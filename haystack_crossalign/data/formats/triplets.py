@@ -21,13 +21,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from haystack_crossalign.data.formats.tables import parquet_records, tsv_records
-from haystack_crossalign.data.triplets import Triplet, normalised
+from haystack_crossalign.data.triplets import Triplet, normalized
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record
 from haystack_crossalign.files.writing import write_atomically
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 _COLUMNS = "query, passage, target, and target_language, target_query, id, group, language"
 _FORMATS = (".jsonl", ".tsv", ".parquet")
@@ -121,8 +121,8 @@ class _Reader:
     ) -> None:
         self.path = path
         self.needed = ("query", "passage", "target") if targets_needed else ("query", "passage")
-        self.language = normalise_language(language, field="language")
-        self.targets = tuple(normalise_language(tag, field="target_languages") for tag in target_languages)
+        self.language = normalize_language(language, field="language")
+        self.targets = tuple(normalize_language(tag, field="target_languages") for tag in target_languages)
 
     def read(self, records: Iterable[Record]) -> tuple[Triplet, ...]:
         triplets: list[Triplet] = []
@@ -150,7 +150,7 @@ class _Reader:
             targets, target_queries = self._nested(record) if nested else self._flat(record)
         if language in targets:
             raise record.error("a target has the language of the passage", "targets", language)
-        group = record.optional_identifier("group") or hashlib.sha256(normalised(passage).encode()).hexdigest()[:16]
+        group = record.optional_identifier("group") or hashlib.sha256(normalized(passage).encode()).hexdigest()[:16]
         identifier = record.optional_identifier("id") or default_id
         return Triplet(identifier, group, language, query, passage, targets, target_queries)
 
@@ -187,7 +187,7 @@ class _Reader:
         present = sorted(str(tag) for tag, text in value.items() if text is not None)
         found: dict[str, str] = {}
         for spelled in present:
-            tag = normalise_language(spelled, source=record.path, line=record.line, field=name)
+            tag = normalize_language(spelled, source=record.path, line=record.line, field=name)
             if tag in found:
                 raise record.error("duplicate language", name, present, "each language once")
             found[tag] = inner.text(spelled)

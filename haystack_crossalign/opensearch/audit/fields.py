@@ -17,7 +17,7 @@ _SHOWN = 5
 
 
 class LanguageValues:
-    """Turns values of the language field into normalised tags; those that name no language become undetermined.
+    """Turns values of the language field into normalized tags; those that name no language become undetermined.
 
     :param field: name of the field.
     :param languages: what its values stand for.
@@ -29,7 +29,7 @@ class LanguageValues:
         self.unknown: set[str] = set()
 
     def __call__(self, value: str) -> str:
-        """Normalised tag of a value."""
+        """Normalized tag of a value."""
         try:
             return self._languages.tag(value)
         except InputError:

@@ -21,7 +21,7 @@ class AuditOptions:
     """What is measured, besides what the settings say of index, fields and limits.
 
     :param scenarios: names out of `haystack_crossalign.audit.scenarios.SCENARIOS`.
-    :param languages: normalised tags of the pool and of the queries; None for all.
+    :param languages: normalized tags of the pool and of the queries; None for all.
     :param pairs: pools of this language and each other one, instead of one pool.
     :param user_filter: OpenSearch query that the pool's documents match.
     :param measures: measures; None for the default ones.

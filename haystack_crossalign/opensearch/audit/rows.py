@@ -147,8 +147,8 @@ def part_table(
     """A table from the records of its queries; estimated ranks are rounded.
 
     :param parts: ``exact`` of the records, or what ``live`` holds for one retrieval.
-    :param query_languages: normalised languages of the queries.
-    :param pool_languages: normalised languages of the pool.
+    :param query_languages: normalized languages of the queries.
+    :param pool_languages: normalized languages of the pool.
     :param pool_size: number of versions in the pool.
     :param level: least gain of a relevant version, where the parts have gains.
     """
@@ -290,7 +290,7 @@ def _sampled(
         last = max(range(len(part["ranks"])), key=lambda column, part=part: part["ranks"][column])  # type: ignore[misc]
         others = part["ranks"][last] - len(part["ranks"])
         deepest.append(part["ranks"][last])
-        # A version that a list of nearest neighbours holds at rank r has r - 1 documents above it for certain.
+        # A version that a list of nearest neighbors holds at rank r has r - 1 documents above it for certain.
         found = [
             relevant_part(record["live"][name], level)["ranks"]
             for name in retrievals

@@ -66,7 +66,7 @@ class IndexAudit:
     :param client: connection.
     :param settings: index, fields and limits.
     :param options: what is measured.
-    :param retrievals: the live lists; None asks for the nearest neighbours as the index is set up.
+    :param retrievals: the live lists; None asks for the nearest neighbors as the index is set up.
     :param progress: called before each unit of work.
     """
 

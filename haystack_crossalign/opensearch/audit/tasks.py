@@ -71,7 +71,7 @@ def build_tasks(
     :param queries: queries with vectors.
     :param members: language and group of every relevant document.
     :param scenarios: names out of `haystack_crossalign.audit.scenarios.SCENARIOS`.
-    :param languages: normalised tags of the pool and of the queries; None for all.
+    :param languages: normalized tags of the pool and of the queries; None for all.
     :param pairs: one pool of this language and X for every other language X, instead of one pool.
     :raises InputError: a language that the index lacks, or scenarios that have no row.
     """
@@ -115,7 +115,7 @@ def language_filter(view: IndexView, tags: Sequence[str]) -> dict[str, Any]:
     """Condition on documents to be in one of some languages.
 
     :param view: the index, whose pool tells how it spells them.
-    :param tags: normalised tags; may hold that of an undetermined language.
+    :param tags: normalized tags; may hold that of an undetermined language.
     """
     field = view.fields.counting(view.fields.language or "")
     values = sorted({value for tag in tags for value in view.values_of(tag)})

@@ -129,7 +129,7 @@ def _time_limit(detail: object, kinds: set[str]) -> str:
     if any("Cancellation timeout" in reason for reason in reasons):
         return "search.cancel_after_time_interval limits its time"
     if "task_cancelled_exception" in kinds:
-        return "the cluster cancelled it: search.cancel_after_time_interval, or its defense against overload"
+        return "the cluster canceled it: search.cancel_after_time_interval, or its defense against overload"
     return ""
 
 

@@ -41,7 +41,7 @@ class RelevantDocument:
 
     :param identifier: its id.
     :param score: its exact score, a float32 as the double that equals it.
-    :param language: its normalised language.
+    :param language: its normalized language.
     """
 
     identifier: str
@@ -64,7 +64,7 @@ def count_ranks(
     :param view: index, fields and filter; give it a point in time, or the index may change between the requests.
     :param queries: float [Q, dimension], the queries' vectors.
     :param relevant: ids of each query's relevant documents.
-    :param query_languages: normalised language of each query.
+    :param query_languages: normalized language of each query.
     :param top_language: whether to find the language at rank 1.
     :param batch: queries in one request.
     :param concurrent: how many searches of one request the server may work on at once; None leaves it to the server.

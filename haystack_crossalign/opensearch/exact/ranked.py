@@ -15,9 +15,9 @@ from haystack_crossalign.ranks.table import ABSENT, RankTable
 class RankedVersion:
     """Rank of one relevant version and what stands above it.
 
-    :param language: its normalised language.
+    :param language: its normalized language.
     :param rank: rank under the tie rule.
-    :param optimistic: rank if every tie fell in its favour.
+    :param optimistic: rank if every tie fell in its favor.
     :param pessimistic: rank if every tie fell against it.
     :param above: versions ahead of it under the tie rule, by language.
     :param higher: versions with a greater score, by language.
@@ -159,7 +159,7 @@ def code_of(codes: Mapping[str, int], language: str) -> int:
     """Number of a language of the pool.
 
     :param codes: numbers of the languages that the pool had when it was counted.
-    :param language: normalised tag.
+    :param language: normalized tag.
     :raises ExternalError: the pool did not have it.
     """
     if language not in codes:

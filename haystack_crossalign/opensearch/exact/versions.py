@@ -39,7 +39,7 @@ class Version:
 
     :param single: whether it is a document without a group.
     :param group: value of the group field; of a single document its id.
-    :param language: normalised language.
+    :param language: normalized language.
     """
 
     single: bool = field(default=False, kw_only=True)
@@ -51,7 +51,7 @@ class Version:
         """The version that a document belongs to.
 
         :param identifier: the document's id.
-        :param language: its normalised language.
+        :param language: its normalized language.
         :param group: its parallel group, None where it has none.
         """
         return cls(identifier, language, single=True) if group is None else cls(group, language)
@@ -67,7 +67,7 @@ class VersionPool:
     """Versions in the pool.
 
     :param versions: their number; a document without a group counts as one.
-    :param by_language: number by normalised language, sorted by tag.
+    :param by_language: number by normalized language, sorted by tag.
     """
 
     versions: int
@@ -104,7 +104,7 @@ def count_version_ranks(
     :param view: index with a group field; give it a point in time, or the index may change between the requests.
     :param queries: float [Q, dimension], the queries' vectors.
     :param relevant: relevant versions of each query, those of groups and single documents.
-    :param query_languages: normalised language of each query.
+    :param query_languages: normalized language of each query.
     :param pool: from `version_pool`, so that several calls count it once.
     :param top_language: whether to find the language at rank 1.
     :param batch: queries in one request.

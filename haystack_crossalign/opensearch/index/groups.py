@@ -23,7 +23,7 @@ class Member:
     """A document, by what an audit needs of it.
 
     :param identifier: its id.
-    :param language: its normalised language, or the tag of an undetermined one.
+    :param language: its normalized language, or the tag of an undetermined one.
     :param group: its parallel group, None where it has none.
     :param stored: what was asked for of the stored document.
     """
@@ -166,7 +166,7 @@ _PRECISION = 40_000
 
 
 def parallel_groups(view: IndexView, *, seed: int) -> Iterator[str]:
-    """Groups with documents in two languages or more, in a random order that does not favour large groups.
+    """Groups with documents in two languages or more, in a random order that does not favor large groups.
 
     The server splits the groups into parts by a hash of their names, so that one answer holds a few hundred of them
     whatever the size of the index; parts, and the groups of a part, come in an order drawn from the seed. At most

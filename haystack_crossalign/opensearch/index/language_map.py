@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 _ALLOWED = "VALUE=LANGUAGE pairs joined by commas, such as docs-de=de,docs-en*=en"
 
@@ -16,7 +16,7 @@ _ALLOWED = "VALUE=LANGUAGE pairs joined by commas, such as docs-de=de,docs-en*=e
 class LanguageMap:
     """Tags by value; a value that no entry names stands for itself.
 
-    :param entries: normalised tag by value, or by a pattern of values with ``*`` and ``?``; the first that fits counts.
+    :param entries: normalized tag by value, or by a pattern of values with ``*`` and ``?``; the first that fits counts.
     """
 
     entries: Mapping[str, str] = field(default_factory=dict)
@@ -34,13 +34,13 @@ class LanguageMap:
             value, equals, tag = (one.strip() for one in part.rpartition("="))
             if not (value and equals and tag) or value in entries:
                 raise InputError("not a map of languages", source=source, seen=part.strip(), allowed=_ALLOWED)
-            entries[value] = normalise_language(tag, source=source, field=value)
+            entries[value] = normalize_language(tag, source=source, field=value)
         return cls(entries)
 
     def tag(self, value: str) -> str:
-        """Normalised tag of a value.
+        """Normalized tag of a value.
 
         :raises InputError: it is no language, and no entry names it.
         """
         found = (tag for pattern, tag in self.entries.items() if pattern == value or fnmatchcase(value, pattern))
-        return next(found, None) or normalise_language(value)
+        return next(found, None) or normalize_language(value)

@@ -28,7 +28,7 @@ class Pool:
     """Documents that the counting ranks.
 
     :param documents: number of documents with a vector that pass the filter.
-    :param by_language: number of them by normalised language, sorted by tag; `UNDETERMINED` for those without one.
+    :param by_language: number of them by normalized language, sorted by tag; `UNDETERMINED` for those without one.
     :param without_vector: number of documents that pass the filter but have no vector: no vector search finds them.
     """
 
@@ -54,7 +54,7 @@ class IndexView:
     :param target: index or alias, or a point in time of it.
     :param fields: what to read, from `haystack_crossalign.opensearch.index.fields.read_fields`.
     :param user_filter: OpenSearch query that the pool's documents match.
-    :param language_of: turns a value of the language field into a normalised tag; default: take it as it is.
+    :param language_of: turns a value of the language field into a normalized tag; default: take it as it is.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class IndexView:
         return values if self.several or "script" in values else {"field": values["field"], "missing_bucket": True}
 
     def language_counts(self, aggregations: Answer, documents: int) -> dict[str, int]:
-        """Documents by normalised language, from the answer to `by_language`.
+        """Documents by normalized language, from the answer to `by_language`.
 
         :param aggregations: what holds the aggregation's answer.
         :param documents: number of documents it was made over, to check it against.
@@ -155,7 +155,7 @@ class IndexView:
         return counts
 
     def tag(self, value: str | None) -> str:
-        """Normalised tag of a value of the language field, None and empty meaning that there is none."""
+        """Normalized tag of a value of the language field, None and empty meaning that there is none."""
         value = self.fields.constants.get(value or "", value)
         if value is None or value in {"", UNDETERMINED}:
             return UNDETERMINED
@@ -166,13 +166,13 @@ class IndexView:
         return self._tags[value]
 
     def values_of(self, tag: str) -> tuple[str, ...]:
-        """Values of the language field that stand for a normalised tag, as far as the pool holds them, sorted."""
+        """Values of the language field that stand for a normalized tag, as far as the pool holds them, sorted."""
         self.pool()
         values = {value for value, known in self._tags.items() if known == tag}
         return tuple(sorted(values | {self.fields.constants.get(value, value) for value in values}))
 
     def hit_language(self, hit: Answer) -> str:
-        """Normalised language of a hit whose language field was asked for (see `hit_fields`)."""
+        """Normalized language of a hit whose language field was asked for (see `hit_fields`)."""
         values = self._values(hit, self.fields.language)
         return MULTIPLE if len(values) > 1 else self.tag(values[0] if values else None)
 

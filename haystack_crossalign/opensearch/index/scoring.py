@@ -144,7 +144,7 @@ def next_above(score: float) -> float:
 
 def _shortest(vector: NDArray[np.float32]) -> list[float]:
     """The float32 values as doubles whose decimal form is short, yet that become the same float32 again."""
-    # str of a float32 has the fewest digits that tell it from its neighbours.
+    # str of a float32 has the fewest digits that tell it from its neighbors.
     short = [float(str(value)) for value in vector]
     exact: list[float] = vector.astype(np.float64).tolist()
     same = np.array(short, dtype=np.float64).astype(np.float32) == vector

@@ -1,4 +1,4 @@
-"""The documents an exact search finds first: what the live list of nearest neighbours is compared with."""
+"""The documents an exact search finds first: what the live list of nearest neighbors is compared with."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Hit:
 
     :param id: its id in the index.
     :param score: what it was ranked by, NaN where a pipeline gives none. Comparable within one list only.
-    :param language: its normalised language, or the tag of an undetermined one.
+    :param language: its normalized language, or the tag of an undetermined one.
     :param group: its parallel group, None where it has none.
     """
 

@@ -1,4 +1,4 @@
-"""Keyword search and nearest neighbours in one list: fused as Haystack fuses, or by the server's own hybrid search."""
+"""Keyword search and nearest neighbors in one list: fused as Haystack fuses, or by the server's own hybrid search."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class HybridRetrieval:
 
     Each of the lists is asked for to the same depth. A fused list that is shorter has ended: so have both of its parts.
 
-    :param knn: nearest neighbours.
+    :param knn: nearest neighbors.
     :param bm25: keyword search.
     :param fusion: how the two become one list.
     """
@@ -94,7 +94,7 @@ class NativeHybridRetrieval:
     of 10 is not the beginning of that for 100.
 
     :param view: index, its fields and the user's filter.
-    :param knn: nearest neighbours.
+    :param knn: nearest neighbors.
     :param bm25: keyword search.
     :param fusion: how the two become one list.
     :param batch: queries in one request.

@@ -71,7 +71,7 @@ def known_item_probes(
     :param title_field: stored field with their title, whose text is preferred; None for none.
     :param count: parallel groups to make probes from; each gives one query for each of its languages.
     :param seed: the same seed gives the same probes, as long as the index does not change.
-    :param languages: normalised tags of the languages to ask in; None for all.
+    :param languages: normalized tags of the languages to ask in; None for all.
     :returns: queries of the kind ``known-item``, sorted by group and language, with notes on what was left out.
     :raises InputError: no group field, or no group that a probe can be made from; with what can be done.
     """

@@ -1,4 +1,4 @@
-"""Result lists as a deployment returns them: nearest neighbours as the index is set up, and BM25.
+"""Result lists as a deployment returns them: nearest neighbors as the index is set up, and BM25.
 
 The requests are those of Haystack's retrievers for OpenSearch, so that the lists are what users see; only the stored
 documents are left out of the answers, and the searches go in bounded multi-searches to one point in time.
@@ -53,7 +53,7 @@ class Retrieval(Protocol):
         :param vectors: float32 [Q, dimension], the queries' vectors; None where `needs_vectors` is False.
         :param depth: documents in each list, at most.
         :param target: index or alias, or a point in time of it.
-        :param languages: normalised languages of the Q queries, for a list that differs by them.
+        :param languages: normalized languages of the Q queries, for a list that differs by them.
         """
 
     def asked_depth(self, depth: int) -> int | None:
@@ -64,9 +64,9 @@ class Retrieval(Protocol):
 
 
 class KnnRetrieval:
-    """Nearest neighbours as the index is set up, asked for as Haystack's ``OpenSearchEmbeddingRetriever`` does.
+    """Nearest neighbors as the index is set up, asked for as Haystack's ``OpenSearchEmbeddingRetriever`` does.
 
-    Each shard looks for as many neighbours as the list is deep. With a filter the retriever, unless told otherwise,
+    Each shard looks for as many neighbors as the list is deep. With a filter the retriever, unless told otherwise,
     filters what was found, so that lists may be short; that is what its users see.
 
     :param view: index, its fields and the user's filter.
@@ -140,7 +140,7 @@ class KnnRetrieval:
         }
 
     def query(self, vector: Sequence[float], depth: int) -> dict[str, Any]:
-        """The query for a vector's neighbours, among what the user's filter leaves.
+        """The query for a vector's neighbors, among what the user's filter leaves.
 
         :param vector: components, from `haystack_crossalign.opensearch.index.scoring.checked_queries`.
         :param depth: neighbours that each shard looks for.

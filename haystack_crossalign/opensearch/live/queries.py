@@ -37,7 +37,7 @@ class LiveQueries:
     """Q queries, and what in the index is relevant to each of them.
 
     :param ids: unique ids.
-    :param languages: normalised language of each query.
+    :param languages: normalized language of each query.
     :param texts: what is asked.
     :param judged: ids of each query's documents with a grade above 0, all of which are ranked, ascending (as bytes);
         with chunks, all chunks of the versions where a group was named or expanded.

@@ -45,7 +45,7 @@ def live_table(
     :param asked: documents asked for in each list, from `Retrieval.asked_depth`; None where that is not known.
     :param by_version: whether documents are chunks of versions, and versions are ranked; None: where
         ``queries.chunked``.
-    :param pool_languages: normalised languages of the pool; those of hits and relevant documents are added.
+    :param pool_languages: normalized languages of the pool; those of hits and relevant documents are added.
     :param pool_size: number of versions in the pool, where it is known.
     :param lengths: length of each list as it was returned, where repeated documents were left out since.
     :returns: ranks over versions (documents unless `by_version`) with `depth`, `ended` and `top_language`.

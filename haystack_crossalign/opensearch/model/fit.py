@@ -187,7 +187,7 @@ class _Probe:
             return None
         return (
             f"the stored vectors have a length of {np.nanmedian(seen):.3g} (median), those of {self._model} "
-            f"{np.median(made):.3g}, and '{stored.space_type}' depends on it: normalise both or neither"
+            f"{np.median(made):.3g}, and '{stored.space_type}' depends on it: normalize both or neither"
         )
 
     def _outliers(self, label: str) -> list[str]:

@@ -27,7 +27,7 @@ SERVED = {
 """Live lists, in sentences."""
 
 LISTS = {
-    "knn": "nearest neighbours",
+    "knn": "nearest neighbors",
     "bm25": "BM25",
     "hybrid:rrf": "hybrid (RRF)",
     "hybrid:minmax": "hybrid (min-max)",

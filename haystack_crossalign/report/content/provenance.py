@@ -60,7 +60,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                     if name is not None
                 ),
                 *((f"{kind.capitalize()} cut", str(number)) for kind, number in (model.get("cut_texts") or {}).items()),
-                ("Normalised vectors", _text(model.get("normalized"))),
+                ("Normalized vectors", _text(model.get("normalized"))),
                 *(
                     (str(name).replace("_", " ").capitalize(), _text(value))
                     for name, value in model.items()
@@ -177,7 +177,7 @@ def _run_notes(run: Mapping[str, Any]) -> list[str]:
     if contradictions is not None:
         notes.append(
             f"Ranks and scores of the run contradict each other for {count(contradictions['pairs'])} of "
-            f"{count(contradictions['of'])} neighbours in rank (first on line {contradictions['line']}); the scores "
+            f"{count(contradictions['of'])} neighbors in rank (first on line {contradictions['line']}); the scores "
             "count."
         )
     lacking = run.get("queries_without_results")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
-from haystack_crossalign.data.triplets import Triplet, normalised
+from haystack_crossalign.data.triplets import Triplet, normalized
 from haystack_crossalign.errors import InputError
 
 
@@ -19,8 +19,8 @@ def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
     return frozenset(
         [
             ("group", triplet.group),
-            *(("query", normalised(text)) for text in queries),
-            *(("passage", normalised(text)) for text in passages),
+            *(("query", normalized(text)) for text in queries),
+            *(("passage", normalized(text)) for text in passages),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Texts tokenised once, and embedded in batches of like length: almost no padding, no text twice."""
+"""Texts tokenized once, and embedded in batches of like length: almost no padding, no text twice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TextTable:
         self._rows: dict[tuple[int, str], int] = {}
         self._pending: tuple[list[tuple[int, str]], list[tuple[int, str]]] = ([], [])
         self._roles: list[int] = []
-        # Per row its window of texts tokenised together, and where in it; per window and feature all values in a row.
+        # Per row its window of texts tokenized together, and where in it; per window and feature all values in a row.
         self._places: list[tuple[int, int, int]] = []
         self._windows: list[dict[str, Tensor]] = []
         self._dtypes: dict[str, torch.dtype] = {}
@@ -62,7 +62,7 @@ class TextTable:
 
     def cut(self) -> dict[str, int]:
         """How many of the queries and of the documents are longer than the limit."""
-        self._tokenise()
+        self._tokenize()
         return {"queries": self._cut[QUERY], "documents": self._cut[DOCUMENT]}
 
     def add(self, role: int, text: str) -> int:
@@ -81,7 +81,7 @@ class TextTable:
 
     def tokens(self, row: int) -> dict[str, Tensor]:
         """Features of one text: one-dimensional tensors, without padding."""
-        self._tokenise()
+        self._tokenize()
         window, begin, end = self._places[row]
         return {name: values[begin:end].to(self._dtypes[name]) for name, values in self._windows[window].items()}
 
@@ -91,16 +91,16 @@ class TextTable:
 
     def lengths(self, rows: Sequence[int]) -> NDArray[np.int64]:
         """Tokens of some texts."""
-        self._tokenise()
+        self._tokenize()
         return np.array([end - begin for _, begin, end in (self._places[row] for row in rows)], dtype=np.int64)
 
     def constants(self, role: int) -> dict[str, Any]:
         """Features that all texts of a role share, such as the length of the prompt."""
-        self._tokenise()
+        self._tokenize()
         return self._constants[role]
 
-    def _tokenise(self) -> None:
-        """Tokenise what has been added since the last time, many texts at once."""
+    def _tokenize(self) -> None:
+        """Tokenize what has been added since the last time, many texts at once."""
         self._places += [(0, 0, 0)] * (len(self._rows) - len(self._places))
         for role, pending in enumerate(self._pending):
             for start in range(0, len(pending), _WINDOW):
@@ -206,7 +206,7 @@ def embed_table(
     :param rows: rows of the table.
     :param device: where the model is.
     :param bf16: whether the transformer computes in bf16.
-    :returns: float32 ``[rows, dim]``, of unit length where the model normalises.
+    :returns: float32 ``[rows, dim]``, of unit length where the model normalizes.
     """
     training = model.training
     model.eval()

@@ -38,7 +38,7 @@ def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
         )
     with torch.autocast(z1.device.type, enabled=False):
         z1, z2 = widen(z1), widen(z2)
-        # Before the subtraction of the normalisers: log P and log Q have a magnitude of log(dim), their difference has
+        # Before the subtraction of the normalizers: log P and log Q have a magnitude of log(dim), their difference has
         # not.
         u = ((z1 - z2) - (torch.logsumexp(z1, -1, keepdim=True) - torch.logsumexp(z2, -1, keepdim=True))) / 2
         m = (torch.softmax(z1, -1) + torch.softmax(z2, -1)) / 2

@@ -34,7 +34,7 @@ class CrossAlignLoss(nn.Module):
       the queries of the other rows.
 
     Source: Hong, Jang, Lee, Moon, Lim: "Improving Semantic Proximity in Information Retrieval through Cross-Lingual
-    Alignment", ICLR 2026, arXiv 2604.05684. The paper states neither the temperature nor whether z is normalised; the
+    Alignment", ICLR 2026, arXiv 2604.05684. The paper states neither the temperature nor whether z is normalized; the
     defaults here are the values that worked on multilingual-e5-small.
 
     Columns, in this order (their names do not matter): query, passage, one target passage or several in different
@@ -88,7 +88,7 @@ class CrossAlignLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """Embed the columns and compute the loss.
 
-        :param sentence_features: tokenised columns, as the trainer's collator makes them.
+        :param sentence_features: tokenized columns, as the trainer's collator makes them.
         :param labels: ignored.
         :returns: the weighted terms, scalars; their sum is the loss.
         """
@@ -108,7 +108,7 @@ class CrossAlignLoss(nn.Module):
         """Compute the loss from embeddings that are already there.
 
         :param embeddings: ``[batch, dim]`` per column, as the model gives them or, for
-            ``z_from="before_normalization"``, as they are before the last normalisation.
+            ``z_from="before_normalization"``, as they are before the last normalization.
         :param labels: ignored.
         :returns: the weighted terms, scalars; their sum is the loss.
         """

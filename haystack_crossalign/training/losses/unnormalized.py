@@ -1,4 +1,4 @@
-"""Embeddings as they are before a model's last normalisation, without changing the model."""
+"""Embeddings as they are before a model's last normalization, without changing the model."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def read_generator(path: str | Path, *, trust_remote_code: bool = False) -> Chat
 def generator_identity(generator: ChatGenerator) -> str:
     """What makes the answers of a generator what they are: its class and its parameters without those of transport.
 
-    :param generator: any component; of one that cannot be serialised (its key is not an environment variable), the
+    :param generator: any component; of one that cannot be serialized (its key is not an environment variable), the
         attributes count that are named like its parameters.
     """
     kind = f"{type(generator).__module__}.{type(generator).__qualname__}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from haystack_crossalign.data.triplets import normalised
+from haystack_crossalign.data.triplets import normalized
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDetector
 from haystack_crossalign.triplets.translation.prompt import Request, expected_ratio
@@ -50,7 +50,7 @@ class TranslationCheck:
         # First: what is much too long (an explanation, a refusal) is often in another language too.
         if not usual / self._factor - _SLACK <= len(answer) <= usual * self._factor + _SLACK:
             return "implausible length"
-        if len(request.text) >= _SAME and normalised(answer) == normalised(request.text):
+        if len(request.text) >= _SAME and normalized(answer) == normalized(request.text):
             return "wrong language"
         with self._lock:
             found = self._detector.detect([answer])[0].language

@@ -40,7 +40,7 @@ class Request:
     """One text to be translated.
 
     :param text: the text.
-    :param source: its language, a normalised tag.
+    :param source: its language, a normalized tag.
     :param target: the language wanted.
     """
 

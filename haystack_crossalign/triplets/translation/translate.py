@@ -85,7 +85,7 @@ def requests_of(pairs: Iterable[Triplet], languages: Sequence[str], *, queries: 
     """The texts to be translated, each once, passages before queries of a pair; what a pair has already is left out.
 
     :param pairs: triplets, also without targets.
-    :param languages: normalised tags of the targets.
+    :param languages: normalized tags of the targets.
     :param queries: whether queries are wanted too.
     """
     found: dict[Request, None] = {}
@@ -124,7 +124,7 @@ def translate_pairs(
     """Translate the passages of pairs, and their queries where asked to.
 
     :param pairs: triplets, also without targets; what they have stays.
-    :param languages: normalised tags of the targets.
+    :param languages: normalized tags of the targets.
     :param generator: any Haystack chat generator.
     :param cache: an open cache.
     :param options: how to ask.

@@ -49,7 +49,7 @@ def test_one_command_writes_exact_and_live_side_by_side(audit: Any, tmp_path: Pa
     )
     assert done.code == 0, done.err
     assert done.out.startswith(f"Plan for '{INDEX}': 45 queries")
-    for words in ("exact", "nearest neighbours", "BM25", "hybrid", "Recall@10"):
+    for words in ("exact", "nearest neighbors", "BM25", "hybrid", "Recall@10"):
         assert words in done.out
         assert words in files[1].read_text()
         assert words in files[2].read_text()

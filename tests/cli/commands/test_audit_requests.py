@@ -57,7 +57,7 @@ def test_several_requests_stand_beside_each_other_in_every_output(audit: Audit, 
     )
     assert done.code == 0, done.err
     for text in (done.out, (tmp_path / "a.html").read_text(), (tmp_path / "a.md").read_text()):
-        for name in ("nearest neighbours", "Shop_words", "Shop_fused"):
+        for name in ("nearest neighbors", "Shop_words", "Shop_fused"):
             assert name in text
     result = result_of(tmp_path / "a.json")
     assert [row.get("retrieval") for row in result["rows"][:4]] == [None, "knn", "Shop_words", "Shop_fused"]
@@ -105,7 +105,7 @@ def test_what_misleads_is_told_in_every_output(audit: Audit, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "arguments", "parts"),
     [
-        ('{"query": {\n"match": {"title": "{{colour}}"}}}', [], ["own.json, line 2", "unknown placeholder", "colour"]),
+        ('{"query": {\n"match": {"title": "{{color}}"}}}', [], ["own.json, line 2", "unknown placeholder", "color"]),
         ('{"query": }', [], ["own.json, line 1", "not valid JSON"]),
         ('{"query": {"match_all": {}}}', [], ["own.json, line 1", "the same search for every query"]),
         ('{"query": {"match": {"title": "{{query}}"}},\n"scroll": "1m"}', [], ["line 2", "stays open"]),

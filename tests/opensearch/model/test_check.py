@@ -232,7 +232,7 @@ def test_without_stored_texts_nothing_is_claimed(build: Callable[..., IndexView]
     assert "could not be checked: no document has a text in 'content'" in result.findings[0]
 
 
-def test_titles_in_front_of_the_text_are_recognised(opensearch: Any, indexing: Any, encoder: Encoder) -> None:
+def test_titles_in_front_of_the_text_are_recognized(opensearch: Any, indexing: Any, encoder: Encoder) -> None:
     titles = ["Nutrition", "The old bridge of the town", "Refunds", "Ernährung", "Brücke", "Erstattung", "营养", "退票"]
     texts = [f"{title}\n{text}" for title, (_, text) in zip(titles, CONTENTS, strict=True)]
     documents = {

@@ -99,7 +99,7 @@ def test_the_size_is_the_options_else_the_bodys(
     ("text", "parts"),
     [
         ('{"query":\n {"match": {"title": "{{query}}",}}}', ["line 2", "not valid JSON"]),
-        ('{"query":\n {"match":\n {"title": "{{query}} {{colour}}"}}}', ["line 3", "query.match.title", "{{colour}}"]),
+        ('{"query":\n {"match":\n {"title": "{{query}} {{color}}"}}}', ["line 3", "query.match.title", "{{color}}"]),
         ('{"query":\n {"match": {"title_{{tongue}}": "{{query}}"}}}', ["line 2", "unknown placeholder", "{{tongue}}"]),
         ('{"query": {"match": {"title": "{{#toJson}}q{{/toJson}}"}}}', ["line 1", "unknown placeholder", "#toJson"]),
         ('{"query":\n {"match": {"title": "word"}}}', ["line 1", "the same search for every query"]),

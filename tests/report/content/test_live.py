@@ -87,7 +87,7 @@ def test_every_output_shows_exact_and_live_with_recall_and_what_was_missing(inde
     for text in (page, summary):
         assert "Recall@10" in text
         assert "≥ 61.5" in text
-        assert "nearest neighbours" in text
+        assert "nearest neighbors" in text
         assert "MRC@10" in text
         assert "sequence number 205" in text
 
@@ -96,7 +96,7 @@ def test_the_table_puts_each_list_under_the_exact_ranks_of_its_language(indexed:
     table = side_by_side(indexed)[0]
     labels = [(label, cells[0].text) for label, cells in table.rows]
     assert labels[0][0] == labels[1][0]
-    assert [kind for _, kind in labels] == ["exact", "nearest neighbours"] * (len(labels) // 2)
+    assert [kind for _, kind in labels] == ["exact", "nearest neighbors"] * (len(labels) // 2)
     recall, depth = table.columns.index("Recall@10") - 1, table.columns.index("Max@R") - 1
     assert table.rows[0][1][recall].text == ""
     assert (table.rows[1][1][recall].text, table.rows[1][1][recall].detail) == ("90.0\xa0%", "85.0 to 97.0\xa0%")
@@ -157,5 +157,5 @@ def test_a_comparison_of_two_live_audits_keeps_the_lists_apart(indexed: dict[str
     kinds = [(row["kind"], row.get("retrieval")) for row in comparison.rows]
     assert kinds == [("exact", None), ("live", "knn")] * (len(kinds) // 2)
     assert comparison.unmatched == []
-    assert row_title(comparison.rows[1]).endswith("(multi, results as served by nearest neighbours)")
+    assert row_title(comparison.rows[1]).endswith("(multi, results as served by nearest neighbors)")
     assert "The result before is partial: 12 of 40 queries." in comparison.notes

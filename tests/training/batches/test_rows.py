@@ -355,7 +355,7 @@ def test_few_negatives_of_many_texts_are_drawn_without_laying_out_all(tiny_model
     assert len(seen) > 0.75 * len(sources)  # 800 draws of 400
 
 
-def test_texts_of_both_roles_are_tokenised_many_at_once(tiny_model, make_texts, monkeypatch) -> None:
+def test_texts_of_both_roles_are_tokenized_many_at_once(tiny_model, make_texts, monkeypatch) -> None:
     texts = make_texts(3, 300)[0]
     table, calls, plain = TextTable(tiny_model, PROMPTS), [], tiny_model.preprocess
     monkeypatch.setattr(tiny_model, "preprocess", lambda texts, **more: calls.append(texts) or plain(texts, **more))

@@ -146,7 +146,7 @@ def test_the_english_anchor_is_counted_once_however_many_targets_there_are(tiny_
     close(terms["nce"], torch.stack([reference_nce(anchor, query, 0.1) for anchor in anchors]).mean())
 
 
-def test_forward_takes_z_before_the_last_normalisation_and_leaves_the_model_as_it_was(tiny_model, make_texts) -> None:
+def test_forward_takes_z_before_the_last_normalization_and_leaves_the_model_as_it_was(tiny_model, make_texts) -> None:
     texts = make_texts(3, 5)
     features = [tiny_model.preprocess(column) for column in texts]
     raw = []
@@ -166,7 +166,7 @@ def test_forward_takes_z_before_the_last_normalisation_and_leaves_the_model_as_i
     close(after["jsd"], reference_jsd(F.normalize(raw[1], dim=-1), F.normalize(raw[2], dim=-1)))
 
 
-def test_only_the_last_of_several_normalisations_is_left_out(tiny_model, make_texts) -> None:
+def test_only_the_last_of_several_normalizations_is_left_out(tiny_model, make_texts) -> None:
     dense = Dense(16, 16, activation_function=None)
     repaired = SentenceTransformer(modules=[*tiny_model, dense, Normalize()], device="cpu")
     texts = make_texts(1, 3)[0]

@@ -75,7 +75,7 @@ def test_a_model_beside_the_recipe_is_meant_wherever_the_command_runs(recipe_fil
     assert read_recipe(recipe_file, ["model=./mine"]).model.name == str(folder.resolve())
 
 
-def test_what_the_teacher_embeds_has_another_length_before_normalisation(recipe_file: Path) -> None:
+def test_what_the_teacher_embeds_has_another_length_before_normalization(recipe_file: Path) -> None:
     anchors = ["distil.anchor_weight=1", "distil.anchor_share=0.5", "loss.alignment_weight=1"]
     with pytest.raises(InputError, match=r"'loss\.z_from': passages that the teacher embeds have length 1"):
         read_recipe(recipe_file, anchors)

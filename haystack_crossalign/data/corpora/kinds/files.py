@@ -11,7 +11,7 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.corpora.kinds.parallel import ParallelRow, ParallelText, parallel_collection
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.compressed import plain_name
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -39,7 +39,7 @@ class BenchmarkFormat:
     :param split: split on the hub and in saved `datasets`.
     :param example: name of a file, for messages.
     :param numbered: see `ParallelText.numbered`.
-    :param read_file: reads the file of one language; gets its path and its normalised language.
+    :param read_file: reads the file of one language; gets its path and its normalized language.
     :param read_rows: turns rows into those of this package; gets the rows, what messages call them, and the language.
     """
 
@@ -53,11 +53,11 @@ class BenchmarkFormat:
     read_rows: Callable[[Rows, str, str], Iterable[ParallelRow]]
 
     def language_of(self, stem: str) -> str | None:
-        """Normalised language of a file, folder or configuration by its name, None for other names."""
+        """Normalized language of a file, folder or configuration by its name, None for other names."""
         if not stem.startswith(self.prefix):
             return None
         try:
-            return normalise_language(stem.removeprefix(self.prefix))
+            return normalize_language(stem.removeprefix(self.prefix))
         except InputError:
             return None
 
@@ -90,7 +90,7 @@ def read_benchmark(
 
 def _chosen(field: str, languages: Sequence[str], known: Iterable[str]) -> list[str]:
     allowed = sorted(known)
-    tags = [normalise_language(language, field=field) for language in languages]
+    tags = [normalize_language(language, field=field) for language in languages]
     if not tags:
         raise InputError("no language chosen", field=field, allowed=", ".join(allowed))
     for number, (tag, seen) in enumerate(zip(tags, languages, strict=True)):
@@ -150,7 +150,7 @@ def _rows_reader(form: BenchmarkFormat, name: str, rows: Callable[[], Rows]) -> 
 
 
 def _given_rows(form: BenchmarkFormat, key: str, rows: Rows) -> tuple[str, str, Callable[[str], ParallelText]]:
-    return normalise_language(key, field="languages"), key, _rows_reader(form, key, lambda: rows)
+    return normalize_language(key, field="languages"), key, _rows_reader(form, key, lambda: rows)
 
 
 def _saved_reader(form: BenchmarkFormat, path: Path) -> Callable[[str], ParallelText]:

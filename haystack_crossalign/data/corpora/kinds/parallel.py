@@ -81,7 +81,7 @@ def parallel_collection(
     of the right passage that stands for another question is not relevant, which is the paper's count.
 
     :param name: what to call the collection.
-    :param texts: the rows of each language, by normalised tag; all with the same questions.
+    :param texts: the rows of each language, by normalized tag; all with the same questions.
     :param pool: "passages" or "questions".
     :param query_languages: the languages to ask in, among those of ``texts``; None for all.
     :raises InputError: where the languages are not parallel, a question is repeated, or an argument is none of the

@@ -12,7 +12,7 @@ from haystack_crossalign.data.judgments import Qrels, QueryFile
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 POOLS = ("passages", "judged")
 """What is in the pool: all passages, or those that the judgments of the queries name, relevant or not."""
@@ -54,7 +54,7 @@ def ranked_collection(
     Queries without a relevant passage in the pool are left out and counted.
 
     :param name: what to call the collection.
-    :param parts: the languages by normalised tag.
+    :param parts: the languages by normalized tag.
     :param query_languages: languages of the queries, in any spelling; None for all.
     :param pool: one of `POOLS`.
     :param parallel: whether passages with one id are versions of one text: then all versions of a relevant passage are
@@ -65,7 +65,7 @@ def ranked_collection(
         raise InputError("unknown pool", field="pool", seen=pool, allowed=" or ".join(POOLS))
     asked = list(parts)
     if query_languages is not None:
-        asked = [normalise_language(tag, field="query_languages") for tag in query_languages]
+        asked = [normalize_language(tag, field="query_languages") for tag in query_languages]
     for tag in asked:
         if tag not in parts:
             raise InputError("language without data", field="query_languages", seen=tag, allowed=", ".join(parts))

@@ -11,7 +11,7 @@ from haystack_crossalign.data.corpora.kinds.parallel import ParallelRow, Paralle
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 # Languages that put nothing between sentences.
 _UNSPACED = frozenset({"zh", "ja", "yue"})
@@ -22,7 +22,7 @@ class ParallelSentence:
     """One sentence in several languages.
 
     :param document: the document it stands in; sentences of one document come in their order.
-    :param texts: per normalised tag.
+    :param texts: per normalized tag.
     :param id: its id in the corpus, where it has one.
     """
 
@@ -86,7 +86,7 @@ def choose_files(
     original: str | None = None,
     partial: bool = False,
 ) -> dict[str, Path]:
-    """The files of the wanted languages by normalised tag, in the order of the languages.
+    """The files of the wanted languages by normalized tag, in the order of the languages.
 
     Of two files of one language, such as ``spa`` and ``spa-MX``, the one with the shorter code is read.
 
@@ -94,21 +94,21 @@ def choose_files(
     :param files: files by the code in their names; codes of no language are passed over.
     :param languages: wanted languages in any spelling; None for all.
     :param example: name of a file, for messages.
-    :param original: normalised tag of the language that was translated from, where it has no file like the others.
+    :param original: normalized tag of the language that was translated from, where it has no file like the others.
     :param partial: pass over wanted languages without a file.
     :raises InputError: where there is no file at all, or none of a wanted language.
     """
     known: dict[str, Path] = {}
     for code in sorted(files, key=lambda code: (len(code), code)):
         try:
-            known.setdefault(normalise_language(code), files[code])
+            known.setdefault(normalize_language(code), files[code])
         except InputError:
             continue
     if not known:
         raise InputError("no files of the corpus", source=folder, allowed=f"files such as {example}")
     if languages is None:
         return dict(sorted(known.items()))
-    wanted = dict.fromkeys(normalise_language(tag, field="languages") for tag in languages)
+    wanted = dict.fromkeys(normalize_language(tag, field="languages") for tag in languages)
     for tag in wanted:
         if tag not in known and tag != original and not partial:
             raise InputError(
@@ -121,7 +121,7 @@ def joined_sentences(texts: Iterable[str], tag: str) -> str:
     """Sentences as one text, with a space between them unless the language writes none.
 
     :param texts: the sentences.
-    :param tag: normalised tag of their language.
+    :param tag: normalized tag of their language.
     """
     separator = "" if tag.split("-")[0] in _UNSPACED else " "
     return separator.join(text.strip() for text in texts)
@@ -138,7 +138,7 @@ def sentence_collection(corpus: SentenceCorpus, languages: Sequence[str] | None 
     """
     chosen = list(corpus.languages)
     if languages is not None:
-        chosen = list(dict.fromkeys(normalise_language(tag, field="languages") for tag in languages))
+        chosen = list(dict.fromkeys(normalize_language(tag, field="languages") for tag in languages))
     for tag in chosen:
         if tag not in corpus.languages:
             raise InputError("language without data", field="languages", seen=tag, allowed=", ".join(corpus.languages))
