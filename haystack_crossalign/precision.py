@@ -56,8 +56,8 @@ def _cpu_has_bf16() -> bool:
         return False
     capabilities = getattr(torch.cpu, "get_capabilities", None)  # newer than the oldest torch that we support
     if capabilities is not None:
-        found = capabilities()
-        return any(found.get(name, False) for name in _TORCH_NAMES)
+        flags = capabilities()
+        return any(flags.get(name, False) for name in _TORCH_NAMES)
     return bool(_KERNEL_NAMES & _kernel_flags())
 
 

@@ -85,14 +85,14 @@ class GateResult:
     @property
     def passed(self) -> bool:
         """Whether the alias may be switched."""
-        return not any(one.failed for one in self.outcomes) and not any(one.failed for one in self.losses)
+        return not any(outcome.failed for outcome in self.outcomes) and not any(loss.failed for loss in self.losses)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {
             "passed": self.passed,
-            "conditions": [one.to_dict() for one in self.outcomes],
-            "must_not_fall": [one.to_dict() for one in self.losses],
+            "conditions": [outcome.to_dict() for outcome in self.outcomes],
+            "must_not_fall": [loss.to_dict() for loss in self.losses],
             "server_ms_per_request": {"before": self.server_ms[0], "after": self.server_ms[1]},
             "comparison": self.comparison.to_dict(),
         }
@@ -159,10 +159,10 @@ class Gate:
         own_first: float = 0.05,
         progress: Progress | None = None,
     ) -> None:
-        measures = [parse_measure(one.measure) for one in conditions]
+        measures = [parse_measure(condition.measure) for condition in conditions]
         measures += [parse_measure(name) for _, name in (_SAME_LANGUAGE, *_OWN_FIRST)]
-        asked = tuple(dict.fromkeys([*request.measured.scenarios, *_SCENARIOS]))
-        self.request = replace(request, measured=replace(request.measured, scenarios=asked, also=measures))
+        scenarios = tuple(dict.fromkeys([*request.measured.scenarios, *_SCENARIOS]))
+        self.request = replace(request, measured=replace(request.measured, scenarios=scenarios, also=measures))
         self.result: GateResult | None = None
         self._client = client
         self._new = new
@@ -210,8 +210,8 @@ class Gate:
         outcomes = tuple(evaluate_gate(self._conditions, new[0]))
         losses = tuple(self._losses(old[0], new[0]))
         self.result = GateResult(old[0], new[0], comparison, outcomes, losses, (old[1], new[1]))
-        told = {"passed": self.result.passed, "must_not_fall": [one.to_dict() for one in losses if one.failed]}
-        job.update(gate=told | {"conditions": [one.to_dict() for one in outcomes if one.failed]})
+        verdict = {"passed": self.result.passed, "must_not_fall": [loss.to_dict() for loss in losses if loss.failed]}
+        job.update(gate=verdict | {"conditions": [outcome.to_dict() for outcome in outcomes if outcome.failed]})
         del upgrade
         return self.result.passed
 
@@ -275,16 +275,20 @@ def gate_lines(result: GateResult) -> list[str]:
     :param result: of the gate.
     """
     lines = [
-        f"Gate: {one.measure}{f' of {one.retrieval}' if one.retrieval else ''}, queries in {one.query_language}, falls "
-        f"from {one.before:.1%} to {one.after:.1%}, more than {one.tolerance:.1%}"
-        for one in result.losses
-        if one.failed
+        f"Gate: {loss.measure}{f' of {loss.retrieval}' if loss.retrieval else ''}, queries in {loss.query_language}, "
+        f"falls from {loss.before:.1%} to {loss.after:.1%}, more than {loss.tolerance:.1%}"
+        for loss in result.losses
+        if loss.failed
     ]
-    lines += [f"Gate: {one.condition} ({one.query_language}: {one.value:.6g})" for one in result.outcomes if one.failed]
-    kept = sum(not one.failed for one in result.losses)
+    lines += [
+        f"Gate: {outcome.condition} ({outcome.query_language}: {outcome.value:.6g})"
+        for outcome in result.outcomes
+        if outcome.failed
+    ]
+    kept = sum(not loss.failed for loss in result.losses)
     lines.append(
         f"Gate {'passed' if result.passed else 'failed'}: {kept} of {len(result.losses)} figures that must not fall "
-        f"did not, {sum(not one.failed for one in result.outcomes)} of {len(result.outcomes)} conditions hold; "
+        f"did not, {sum(not outcome.failed for outcome in result.outcomes)} of {len(result.outcomes)} conditions hold; "
         f"{result.server_ms[0]:.1f} ms a request before, {result.server_ms[1]:.1f} ms after"
     )
     return lines
@@ -298,8 +302,8 @@ def _old_model(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -
     :param new: where the new vectors come from.
     :raises CrossAlignError: nothing names a model, or it cannot be loaded.
     """
-    named = read_index_model(client, request.settings.index) or new.base or {}
-    name = request.model.model or request.settings.model or named.get("name")
+    index_model = read_index_model(client, request.settings.index) or new.base or {}
+    name = request.model.model or request.settings.model or index_model.get("name")
     if name is None:
         raise ExternalError(
             "the gate needs the model of the old index, and nothing names it: --old-model NAME, queries with vectors, "
@@ -310,8 +314,8 @@ def _old_model(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -
         return request.model.with_profile(settings).encoder(str(name))
     except ExternalError as error:
         raise ExternalError(
-            f"the gate needs the model of the old index, {model_name(named) if named else name}: {error}; --no-gate "
-            "leaves the gate out"
+            f"the gate needs the model of the old index, {model_name(index_model) if index_model else name}: {error}; "
+            "--no-gate leaves the gate out"
         ) from None
 
 

@@ -177,7 +177,7 @@ class LiveAudit:
             # A pipeline searches the index as it is, so only the whole of it can be asked for.
             return [self._pipeline, *own] if whole else []
         knn, bm25 = KnnRetrieval(view, **limits), Bm25Retrieval(view, fields=self._word_fields, **limits)
-        made: dict[str, Callable[[], Retrieval]] = {
+        makers: dict[str, Callable[[], Retrieval]] = {
             "knn": lambda: knn,
             "bm25": lambda: bm25,
             "hybrid:rrf": lambda: HybridRetrieval(knn, bm25, "rrf"),
@@ -185,7 +185,7 @@ class LiveAudit:
             "hybrid:native-rrf": lambda: NativeHybridRetrieval(view, knn, bm25, "rrf", **limits),
             "hybrid:native-minmax": lambda: NativeHybridRetrieval(view, knn, bm25, "minmax", **limits),
         }
-        return [*(made[name]() for name in self._possible(view)), *own]
+        return [*(makers[name]() for name in self._possible(view)), *own]
 
     def _possible(self, view: IndexView) -> list[str]:
         """The lists that the index can be asked for; a remark tells those that it cannot."""
@@ -285,8 +285,8 @@ class LiveAudit:
         elif request.model.embedder is not None:
             encoder = request.model.open()
         else:
-            named = read_index_model(self._client, settings.index) or {}
-            name = request.model.model or settings.model or str(named.get("name") or DEFAULT_MODEL)
+            index_model = read_index_model(self._client, settings.index) or {}
+            name = request.model.model or settings.model or str(index_model.get("name") or DEFAULT_MODEL)
             encoder = request.model.with_profile(settings).encoder(name)
         check = check_index_model(
             self._client,

@@ -58,7 +58,7 @@ class Measured:
             return None
         from haystack_crossalign.measures import parse_measure
 
-        parsed = [parse_measure(one) if isinstance(one, str) else one for one in self.measures]
+        parsed = [parse_measure(measure) if isinstance(measure, str) else measure for measure in self.measures]
         return list({measure.name: measure for measure in parsed}.values())
 
     @property
@@ -211,8 +211,8 @@ class IndexRequest(_Judged):
 
         if self.pipeline is not None:
             return ("pipeline",)
-        named = self.live if self.live is not None else () if self.requests else ("knn",)
-        return tuple(dict.fromkeys(SHORT_NAMES.get(name, name) for name in named))
+        retrievals = self.live if self.live is not None else () if self.requests else ("knn",)
+        return tuple(dict.fromkeys(SHORT_NAMES.get(name, name) for name in retrievals))
 
     def check(self) -> None:
         """Refuse what contradicts itself or does not exist, before anything is asked of the cluster.

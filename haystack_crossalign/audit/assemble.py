@@ -86,8 +86,8 @@ def assemble_result(
     documents: dict[str, dict[str, str]] = {}
     first = 0
     for number, row in enumerate(rows):
-        told = [language for language in row.scenario.pool_languages if language != UNDETERMINED]
-        chosen = tuple(dict.fromkeys((*(default_measures(told) if measures is None else measures), *also)))
+        known_languages = [language for language in row.scenario.pool_languages if language != UNDETERMINED]
+        chosen = tuple(dict.fromkeys((*(default_measures(known_languages) if measures is None else measures), *also)))
         values = evaluate(row.table, chosen) if row.values is None else row.values(chosen)
         built.append({**build_row(row.scenario, row.table, chosen, values, samples=samples, seed=seed), **row.extra})
         columns.append(
@@ -106,7 +106,7 @@ def assemble_result(
                     "relevant": list(example.relevant),
                 }
             )
-            documents.update({one: row.describe(one) for one in (*example.documents, *example.relevant)})
+            documents.update({document: row.describe(document) for document in (*example.documents, *example.relevant)})
         first += len(row.ids)
     return AuditResult(
         provenance=dict(provenance),
@@ -199,8 +199,8 @@ def query_columns(
         "depth": [None] * count if table.depth is None else table.depth.tolist(),
         "top_language": [table.languages[code] if code >= 0 else None for code in top],
         "measures": {
-            name: [None if math.isnan(value) else value for value in given.values.tolist()]
-            for name, given in values.items()
+            name: [None if math.isnan(value) else value for value in numbers.values.tolist()]
+            for name, numbers in values.items()
         },
     }
     return columns

@@ -118,14 +118,14 @@ def _notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
     for name, result in (("before", a), ("after", b)):
         if (partial := (result.live or {}).get("partial")) is not None:
             notes.append(f"The result {name} is partial: {partial['queries']} of {partial['of']} queries.")
-    hashes = [{one["sha256"] for one in result.provenance["data"]["files"]} for result in (a, b)]
+    hashes = [{file["sha256"] for file in result.provenance["data"]["files"]} for result in (a, b)]
     if hashes[0] != hashes[1]:
         notes.append("The two results were made from different data files.")
     data = [result.provenance["data"] for result in (a, b)]
-    levels = [(one.get("judgments") or {}).get("relevance_level", 1) for one in data]
+    levels = [(file.get("judgments") or {}).get("relevance_level", 1) for file in data]
     if levels[0] != levels[1]:
         notes.append(f"A document counts as relevant from grade {levels[0]} before and from grade {levels[1]} after.")
-    gains = [one["judgments"]["gain"] for one in data if "judgments" in one]
+    gains = [file["judgments"]["gain"] for file in data if "judgments" in file]
     if len(set(gains)) > 1:
         notes.append(f"The gains of NDCG are {gains[0]} before and {gains[1]} after.")
     if data[0].get("left_out") != data[1].get("left_out"):

@@ -97,34 +97,34 @@ def _examples(
     collection: JudgedCollection, arrays: RunArrays, chosen: NDArray[np.int64], places: NDArray[np.int64]
 ) -> list[Example]:
     ids = collection.documents.ids
-    found = []
+    examples = []
     for query in chosen[places].tolist():
         top = [index for index in arrays.retrieved[query, :EXAMPLES].tolist() if index >= 0]
-        found.append(
+        examples.append(
             Example(
                 documents=[ids[index] for index in top],
                 scores=arrays.scores[query, : len(top)].tolist(),
                 relevant=[ids[index] for index in collection.relevant[query]],
             )
         )
-    return found
+    return examples
 
 
 def _described(
     collection: JudgedCollection, run: Run, provenance: Mapping[str, Any], log: ReadingLog
 ) -> dict[str, Any]:
     """What the result says of the run: which order counts, what contradicts it, what it lacks and what was left out."""
-    said: dict[str, Any] = {}
+    description: dict[str, Any] = {}
     if run.order is not None:
-        said["order"] = run.order
+        description["order"] = run.order
     if run.contradictions is not None:
-        said["contradictions"] = asdict(run.contradictions)
+        description["contradictions"] = asdict(run.contradictions)
     listed = set(run.query_ids)
     lacking = [query for query in collection.queries.ids if query not in listed]
     if lacking:
-        said["queries_without_results"] = {"count": len(lacking), "first": lacking[:3]}
+        description["queries_without_results"] = {"count": len(lacking), "first": lacking[:3]}
     ties = TIE_SEED if run.order == "score" else f"ranks of the run, {TIE_SEED}"
-    described: dict[str, Any] = {"ties": ties, **({"run": said} if said else {})}
+    described: dict[str, Any] = {"ties": ties, **({"run": description} if description else {})}
     left_out = describe_omissions(log.omissions())
     if left_out:
         data = dict(provenance["data"])

@@ -62,26 +62,26 @@ def plan_scenarios(
         no scenario has a row.
     """
     pool = tuple(dict.fromkeys(pool_languages))
-    asked = pool if query_languages is None else tuple(dict.fromkeys(query_languages))
+    query_tags = pool if query_languages is None else tuple(dict.fromkeys(query_languages))
     chosen = parse_scenarios(names)
     if pairs is not None and pairs not in pool:
         raise InputError("not one of the languages", source="--pairs", seen=pairs, allowed=", ".join(pool))
-    told = tuple(language for language in pool if language != UNDETERMINED)
-    if len(told) < 2 and chosen != ("mono-same",):
+    known_languages = tuple(language for language in pool if language != UNDETERMINED)
+    if len(known_languages) < 2 and chosen != ("mono-same",):
         raise InputError(
             f"the scenario {next(name for name in chosen if name != 'mono-same')} needs documents in two languages",
             source="--languages",
             seen=", ".join(pool),
             allowed="two or more languages that the documents have (or --scenario mono-same)",
         )
-    pools = [pool] if pairs is None else [(pairs, other) for other in told if other != pairs]
+    pools = [pool] if pairs is None else [(pairs, other) for other in known_languages if other != pairs]
     plan: list[Scenario] = []
     for name in chosen:
         if name == "mono-same":
-            plan += [Scenario(name, (language,), language) for language in asked if language in pool]
+            plan += [Scenario(name, (language,), language) for language in query_tags if language in pool]
             continue
         for languages in pools:
-            here = [language for language in asked if pairs is None or language in languages]
+            here = [language for language in query_tags if pairs is None or language in languages]
             if name == "multi":
                 plan += [Scenario(name, languages, language) for language in here]
             else:
@@ -93,7 +93,7 @@ def plan_scenarios(
         raise InputError(
             "no query is in a language that the scenarios ask",
             source="--languages",
-            seen=", ".join(asked),
+            seen=", ".join(query_tags),
             allowed=", ".join(pool),
         )
     return plan
@@ -111,10 +111,12 @@ def select_scenarios(
     :raises InputError: for a language that the data does not have, or scenarios that have no row.
     """
     pool = _chosen_languages(languages, collection.document_languages)
-    asked = collection.query_languages if languages is None else [t for t in pool if t in collection.query_languages]
+    query_tags = (
+        collection.query_languages if languages is None else [t for t in pool if t in collection.query_languages]
+    )
     pivot = None if pairs is None else normalize_language(pairs, source="--pairs")
-    plan = plan_scenarios(names, pool, asked, pairs=pivot)
-    part = collection if languages is None else collection.restrict(pool, asked)
+    plan = plan_scenarios(names, pool, query_tags, pairs=pivot)
+    part = collection if languages is None else collection.restrict(pool, query_tags)
     return _certain_counted(part, plan), plan
 
 

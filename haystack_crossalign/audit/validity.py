@@ -102,13 +102,13 @@ class _Check:
             for name in row["measures"]:
                 if name not in queries["measures"]:
                     self.refuse("the measure has no column", f"rows.{number}.measures", name, "one of queries.measures")
-        asked: set[tuple[int, str]] = set()
+        seen_columns: set[tuple[int, str]] = set()
         per_version = [name for name in ("ranks", "optimistic", "pessimistic", "above") if name in queries]
         for place, owner in enumerate(owners):
             key = (owner, queries["id"][place])
-            if key in asked:
+            if key in seen_columns:
                 self.refuse("duplicate query in a row", f"queries.id.{place}", key[1], "each query once per row")
-            asked.add(key)
+            seen_columns.add(key)
             count = len(queries["versions"][place])
             for name in per_version:
                 if len(queries[name][place]) != count:

@@ -179,8 +179,8 @@ class CrossAlignDocumentEmbedder:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignDocumentEmbedder:
         """The component from its dictionary."""
-        made: CrossAlignDocumentEmbedder = default_from_dict(cls, renamed(data))
-        return made
+        component: CrossAlignDocumentEmbedder = default_from_dict(cls, renamed(data))
+        return component
 
     def _prepare_texts(self, documents: list[Document]) -> list[str]:
         if not isinstance(documents, list) or not all(isinstance(document, Document) for document in documents):

@@ -164,8 +164,8 @@ class CrossAlignDocumentWriter:
                     allowed=", ".join(DuplicatePolicy.__members__),
                 )
             parameters["policy"] = DuplicatePolicy[name]
-        made: CrossAlignDocumentWriter = default_from_dict(cls, data | {"init_parameters": parameters})
-        return made
+        component: CrossAlignDocumentWriter = default_from_dict(cls, data | {"init_parameters": parameters})
+        return component
 
     def _describe(self) -> dict[str, Any]:
         if not isinstance(self.document_store, OpenSearchDocumentStore):
@@ -268,10 +268,10 @@ def _moved(target: str, before: ServingIndex, now: ServingIndex, written: int) -
 
 def _check_field(mapping: Mapping[str, Any], index: str, described: Mapping[str, Any]) -> None:
     field = mapping.get("mappings", {}).get("properties", {}).get(_FIELD, {})
-    stored, made = field.get("dimension"), described.get("dimension")
-    if stored is not None and made is not None and stored != made:
+    stored, dimension = field.get("dimension"), described.get("dimension")
+    if stored is not None and dimension is not None and stored != dimension:
         raise InputError(
-            f"holds vectors of {stored} dimensions, those of {model_name(described)} have {made}",
+            f"holds vectors of {stored} dimensions, those of {model_name(described)} have {dimension}",
             source=index,
             field=_FIELD,
         )

@@ -273,8 +273,8 @@ class CrossAlignEmbeddingRetriever:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignEmbeddingRetriever:
         """The component from its dictionary."""
-        made: CrossAlignEmbeddingRetriever = default_from_dict(cls, data)
-        return made
+        component: CrossAlignEmbeddingRetriever = default_from_dict(cls, data)
+        return component
 
     def _prepare(
         self,
@@ -298,8 +298,8 @@ class CrossAlignEmbeddingRetriever:
         }
         return store, self._steps(store), options
 
-    def _store(self, given: OpenSearchDocumentStore | None) -> OpenSearchDocumentStore:
-        store = self.document_store if given is None else given
+    def _store(self, document_store: OpenSearchDocumentStore | None) -> OpenSearchDocumentStore:
+        store = self.document_store if document_store is None else document_store
         if not isinstance(store, OpenSearchDocumentStore):
             raise InputError(
                 "does not fit",

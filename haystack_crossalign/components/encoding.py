@@ -114,11 +114,11 @@ def refuse_stock_values(
 
 def renamed(data: dict[str, Any]) -> dict[str, Any]:
     """A stored component in which ``precision`` still names how the model computes, with today's name for it."""
-    given = data.get("init_parameters", {})
-    if given.get("precision") not in _COMPUTED:
+    parameters = data.get("init_parameters", {})
+    if parameters.get("precision") not in _COMPUTED:
         return data
-    changed = {name: value for name, value in given.items() if name != "precision"}
-    return {**data, "init_parameters": {**changed, "compute_precision": given["precision"]}}
+    changed = {name: value for name, value in parameters.items() if name != "precision"}
+    return {**data, "init_parameters": {**changed, "compute_precision": parameters["precision"]}}
 
 
 @contextmanager

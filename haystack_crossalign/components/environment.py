@@ -35,9 +35,9 @@ class EnvironmentText(str):
 
     def __new__(cls, variable: str, default: str | None = None) -> EnvironmentText:
         """Read the variable; the parameters are those of the class."""
-        made = super().__new__(cls, _value(variable, default))
-        made.variable, made.default = variable, default
-        return made
+        text = super().__new__(cls, _value(variable, default))
+        text.variable, text.default = variable, default
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """The variable as a dictionary, for YAML."""
@@ -47,10 +47,10 @@ class EnvironmentText(str):
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> EnvironmentText | None:
         """The value from its dictionary; None where ``optional`` is true and the variable is not set."""
-        given = dict(data.get("init_parameters", {}))
-        if given.pop("optional", False) and not os.environ.get(str(given.get("variable"))):
+        parameters = dict(data.get("init_parameters", {}))
+        if parameters.pop("optional", False) and not os.environ.get(str(parameters.get("variable"))):
             return None
-        return cls(**given)
+        return cls(**parameters)
 
 
 class EnvironmentHosts(list[str]):
@@ -88,7 +88,7 @@ class EnvironmentMap(dict[str, str]):
         self.variable, self.default = variable, default
         parts = [part.strip() for part in _value(variable, default).split(",") if part.strip()]
         for part in parts:
-            if not all(one.strip() for one in part.partition("=")):
+            if not all(side.strip() for side in part.partition("=")):
                 raise InputError(
                     "no name and value", source="pipeline", field=variable, seen=part, allowed="name=value"
                 )

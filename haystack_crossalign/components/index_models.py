@@ -117,7 +117,9 @@ class IndexModels:
         """By hash before name: folders of two trainings may have the same name."""
         hashes = [str(model[key]) for key in _HASHES if model.get(key)]
         for key, location in self.models.items():
-            if key in hashes or (_HASH_START.fullmatch(key) and any(one.startswith(key) for one in hashes)):
+            if key in hashes or (
+                _HASH_START.fullmatch(key) and any(known_hash.startswith(key) for known_hash in hashes)
+            ):
                 return location
         return self.models.get(str(model["name"]))
 
@@ -201,5 +203,5 @@ def _loadable(name: str) -> bool:
 
 def _identity(model: Mapping[str, Any]) -> str:
     """The shortest sure key of a model."""
-    found = next((str(model[key])[:12] for key in _HASHES if model.get(key)), None)
-    return found or str(model["name"])
+    short_hash = next((str(model[key])[:12] for key in _HASHES if model.get(key)), None)
+    return short_hash or str(model["name"])

@@ -86,8 +86,8 @@ class LanguageBiasAuditor:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LanguageBiasAuditor:
         """The component from its mapping."""
-        made: LanguageBiasAuditor = default_from_dict(cls, data)
-        return made
+        component: LanguageBiasAuditor = default_from_dict(cls, data)
+        return component
 
     @component.output_types(score=float | None, individual_scores=list[float | None], audit_result=AuditResult)
     def run(
@@ -257,15 +257,15 @@ def _examples(arrays: RetrievedArrays, chosen: NDArray[np.int64], places: NDArra
     first_of: dict[int, int] = {}
     for index in np.argsort(arrays.tie_order).tolist():
         first_of.setdefault(int(arrays.versions[index]), index)
-    found = []
+    examples = []
     for query in chosen[places].tolist():
         top = [index for index in arrays.retrieved[query, :EXAMPLES].tolist() if index >= 0]
         relevant = [first_of[version] for version in arrays.relevant[query].tolist() if version >= 0]
-        found.append(
+        examples.append(
             Example(
                 documents=[arrays.documents[index].id for index in top],
                 scores=[None] * len(top) if arrays.scores is None else arrays.scores[query, : len(top)].tolist(),
                 relevant=[arrays.documents[index].id for index in relevant],
             )
         )
-    return found
+    return examples

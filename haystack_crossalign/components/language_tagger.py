@@ -144,7 +144,7 @@ class LanguageTagger:
         result: dict[str, Any] = {}
         told: list[Detection] = []
         if documents is not None:
-            untagged = [position for position, one in enumerate(documents) if not self._has_language(one)]
+            untagged = [position for position, document in enumerate(documents) if not self._has_language(document)]
             detections = detector.detect([documents[position].content or "" for position in untagged])
             tagged = list(documents)
             for position, detection in zip(untagged, detections, strict=True):

@@ -89,17 +89,17 @@ def write_patiently(
             if ok:
                 written += 1
                 continue
-            ((_, told),) = item.items()
-            (present if _kind(told) == _CONFLICT else refused).append(told)
+            ((_, outcome),) = item.items()
+            (present if _kind(outcome) == _CONFLICT else refused).append(outcome)
     except TransportError as error:
         raise explain(error, request="a bulk request", host=index_of(store)) from None
     if refused:
         raise DocumentStoreError(
             f"{len(refused)} of {len(documents)} documents were not written to '{index}': "
-            + "; ".join(f"'{told.get('_id')}': {_reason(told)}" for told in refused[:_SHOWN])
+            + "; ".join(f"'{outcome.get('_id')}': {_reason(outcome)}" for outcome in refused[:_SHOWN])
         )
     if present and policy != DuplicatePolicy.SKIP:
-        ids = ", ".join(f"'{told.get('_id')}'" for told in present[:_SHOWN])
+        ids = ", ".join(f"'{outcome.get('_id')}'" for outcome in present[:_SHOWN])
         more = f" and {len(present) - _SHOWN} more" if len(present) > _SHOWN else ""
         raise DuplicateDocumentError(f"documents are in '{index}' already: {ids}{more}")
     return written
@@ -108,17 +108,17 @@ def write_patiently(
 def _map_nested_fields(store: OpenSearchDocumentStore, documents: Sequence[Document]) -> None:
     """What the store does itself before it writes, where it is to find out which fields are nested."""
     if store._nested_fields == "*" and documents:
-        found = store._detect_nested_fields_from_documents(list(documents)) - store._resolved_nested_fields
-        if found:
-            store._update_mapping_for_nested_fields(found)
+        nested_fields = store._detect_nested_fields_from_documents(list(documents)) - store._resolved_nested_fields
+        if nested_fields:
+            store._update_mapping_for_nested_fields(nested_fields)
 
 
-def _kind(told: dict[str, Any]) -> str:
-    error = told.get("error")
+def _kind(outcome: dict[str, Any]) -> str:
+    error = outcome.get("error")
     return str(error.get("type")) if isinstance(error, dict) else ""
 
 
-def _reason(told: dict[str, Any]) -> str:
-    error = told.get("error")
+def _reason(outcome: dict[str, Any]) -> str:
+    error = outcome.get("error")
     reason = error.get("reason") if isinstance(error, dict) else error
-    return f"{_kind(told) or 'refused'} (status {told.get('status')}): {str(reason)[:200]}"
+    return f"{_kind(outcome) or 'refused'} (status {outcome.get('status')}): {str(reason)[:200]}"

@@ -29,8 +29,8 @@ def search_body(store: OpenSearchDocumentStore, vector: list[float], options: Ma
 
 def found_documents(answer: Mapping[str, Any]) -> list[Document]:
     """The documents of an answer, with their scores."""
-    found: list[Document] = OpenSearchDocumentStore._deserialize_search_hits(answer["hits"]["hits"])
-    return found
+    documents: list[Document] = OpenSearchDocumentStore._deserialize_search_hits(answer["hits"]["hits"])
+    return documents
 
 
 def describe_indices(store: OpenSearchDocumentStore, names: str) -> dict[str, Any]:

@@ -72,17 +72,17 @@ class QueryListRunner:
 
         :raises InputError: ``pipeline`` is not a pipeline.
         """
-        given = dict(data.get("init_parameters", {}))
-        if not isinstance(given.get("pipeline"), dict) or "components" not in given["pipeline"]:
+        parameters = dict(data.get("init_parameters", {}))
+        if not isinstance(parameters.get("pipeline"), dict) or "components" not in parameters["pipeline"]:
             raise InputError(
                 "holds no pipeline",
                 source="QueryListRunner",
                 field="pipeline",
                 allowed="the components and connections of a pipeline",
             )
-        given["pipeline"] = Pipeline.from_dict(given["pipeline"])
-        made: QueryListRunner = default_from_dict(cls, data | {"init_parameters": given})
-        return made
+        parameters["pipeline"] = Pipeline.from_dict(parameters["pipeline"])
+        component: QueryListRunner = default_from_dict(cls, data | {"init_parameters": parameters})
+        return component
 
     def _ask(self, query: str) -> list[Document]:
         if self._prepared is None:  # unreachable: `run` prepares first

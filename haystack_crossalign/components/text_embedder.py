@@ -157,8 +157,8 @@ class CrossAlignTextEmbedder:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignTextEmbedder:
         """The component from its dictionary."""
-        made: CrossAlignTextEmbedder = default_from_dict(cls, renamed(data))
-        return made
+        component: CrossAlignTextEmbedder = default_from_dict(cls, renamed(data))
+        return component
 
     def _prepare_query(self, text: str) -> str:
         if not isinstance(text, str):

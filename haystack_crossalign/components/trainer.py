@@ -71,8 +71,8 @@ class CrossAlignTrainer:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignTrainer:
         """The component from its mapping."""
-        made: CrossAlignTrainer = default_from_dict(cls, data)
-        return made
+        component: CrossAlignTrainer = default_from_dict(cls, data)
+        return component
 
     @component.output_types(model=str, metrics=dict[str, float], harmless=bool | None, improved=bool | None)
     def run(
@@ -98,8 +98,8 @@ class CrossAlignTrainer:
             if isinstance(self.recipe, str)
             else make_recipe(self.recipe, overrides=overrides)
         )
-        given = self._prepare_triplets(triplets, documents, recipe.language, recipe.languages)
-        outcome = train(recipe, Path(self.output), resume=self.resume, triplets=given)
+        prepared = self._prepare_triplets(triplets, documents, recipe.language, recipe.languages)
+        outcome = train(recipe, Path(self.output), resume=self.resume, triplets=prepared)
         return {
             "model": str(outcome.path),
             "metrics": outcome.metrics(),
@@ -116,18 +116,18 @@ class CrossAlignTrainer:
     ) -> BuiltTriplets | None:
         if triplets is None and documents is None:
             return None
-        made: list[Triplet] = []
+        prepared: list[Triplet] = []
         left_out: dict[str, int] = {}
         if triplets is not None:
             read, _ = read_dataset(
                 triplets, name="CrossAlignTrainer.triplets", language=language, target_languages=targets
             )
-            made += read
+            prepared += read
         if documents is not None:
             built = self._from_documents(documents, language, targets)
-            made += built.triplets
+            prepared += built.triplets
             left_out |= built.left_out
-        return BuiltTriplets(tuple(made), left_out)
+        return BuiltTriplets(tuple(prepared), left_out)
 
     def _from_documents(self, documents: Sequence[Document], language: str, targets: Sequence[str]) -> BuiltTriplets:
         source = "CrossAlignTrainer.documents"
@@ -153,7 +153,7 @@ class CrossAlignTrainer:
                         allowed="one document for each group and language; chunks need groups of their own",
                     )
                 versions[tag] = document
-        made = []
+        built = []
         for group, versions in groups.items():
             query = str(versions[language].meta.get(self.query_field) or "").strip() if language in versions else ""
             wanted = {tag: versions[tag] for tag in targets if tag in versions}
@@ -163,8 +163,8 @@ class CrossAlignTrainer:
             if not query:
                 left_out[_UNASKED] += 1
                 continue
-            asked = {tag: str(document.meta.get(self.query_field) or "").strip() for tag, document in wanted.items()}
-            made.append(
+            queries = {tag: str(document.meta.get(self.query_field) or "").strip() for tag, document in wanted.items()}
+            built.append(
                 Triplet(
                     id=versions[language].id,
                     group=group,
@@ -172,10 +172,10 @@ class CrossAlignTrainer:
                     query=query,
                     passage=versions[language].content or "",
                     targets={tag: document.content or "" for tag, document in wanted.items()},
-                    target_queries={tag: text for tag, text in asked.items() if text},
+                    target_queries={tag: text for tag, text in queries.items() if text},
                 )
             )
-        if not made:
+        if not built:
             raise InputError(
                 "no group has a query, a passage in its language and one in a target language",
                 source=source,
@@ -183,4 +183,4 @@ class CrossAlignTrainer:
                 seen=f"{len(documents)} documents in {len(groups)} groups",
                 allowed=f"meta fields {self.group_field}, {self.language_field} and {self.query_field}",
             )
-        return BuiltTriplets(tuple(made), left_out)
+        return BuiltTriplets(tuple(built), left_out)

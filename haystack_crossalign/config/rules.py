@@ -47,12 +47,12 @@ def number(low: float, high: float = math.inf, *, above: bool = False) -> Rule:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError(value)
         try:
-            found = float(value)
+            number = float(value)
         except OverflowError as error:  # a whole number beyond the largest
             raise ValueError(value) from error
-        if not math.isfinite(found) or found < low or found > high or (above and found == low):
+        if not math.isfinite(number) or number < low or number > high or (above and number == low):
             raise ValueError(value)
-        return found
+        return number
 
     lower = f"above {low:g}" if above else f"{low:g} or more"
     return Rule(read, f"a number, {lower}" + ("" if high == math.inf else f", at most {high:g}"))
@@ -138,10 +138,10 @@ def listed(rule: Rule, *, shortest: int = 0, distinct: bool = True) -> Rule:
 
     def read(value: Any) -> tuple[Any, ...]:
         values = value if isinstance(value, list | tuple) else [value]
-        made = tuple(rule.read(one) for one in values)
-        if len(made) < shortest or (distinct and len(set(made)) < len(made)):
+        items = tuple(rule.read(item) for item in values)
+        if len(items) < shortest or (distinct and len(set(items)) < len(items)):
             raise ValueError(value)
-        return made
+        return items
 
     return Rule(read, f"a list, {'each value once, ' if distinct else ''}each {rule.allowed}")
 
@@ -153,10 +153,10 @@ def by_language(rule: Rule) -> Rule:
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not value:
             raise ValueError(value)
-        made = {tag.read(key): rule.read(one) for key, one in value.items()}
-        if len(made) < len(value):
+        items = {tag.read(key): rule.read(item) for key, item in value.items()}
+        if len(items) < len(value):
             raise ValueError(value)
-        return made
+        return items
 
     return Rule(read, f"language tags, each with {rule.allowed}")
 
@@ -197,7 +197,7 @@ def read_section(kind: type[_Section], values: object, path: tuple[str | int, ..
     :param settings: says the line of each.
     :raises InputError: naming file, line and key.
     """
-    known = {one.name: one for one in fields(kind) if not one.metadata.get("hidden")}  # type: ignore[arg-type]
+    known = {setting.name: setting for setting in fields(kind) if not setting.metadata.get("hidden")}  # type: ignore[arg-type]
     if not isinstance(values, Mapping):
         raise settings.error("not a section", path, values, ", ".join(known))
     made: dict[str, Any] = {}
@@ -205,9 +205,9 @@ def read_section(kind: type[_Section], values: object, path: tuple[str | int, ..
         if key not in known:
             raise settings.error("unknown key", (*path, key), value, ", ".join(known))
         made[key] = _entry(known[key].metadata, value, (*path, key), settings)
-    for name, one in known.items():
-        if name not in made and one.default is MISSING:
-            raise settings.error("missing key", (*path, name), None, _allowed(one.metadata))
+    for name, setting in known.items():
+        if name not in made and setting.default is MISSING:
+            raise settings.error("missing key", (*path, name), None, _allowed(setting.metadata))
     return kind(**made)
 
 
@@ -222,7 +222,7 @@ def _entry(metadata: Mapping[str, Any], value: Any, path: tuple[str | int, ...],
         if not isinstance(value, list):
             raise settings.error("not a list", path, value, _allowed(metadata))
         return tuple(
-            read_section(metadata["section"], one, (*path, place), settings) for place, one in enumerate(value)
+            read_section(metadata["section"], entry, (*path, place), settings) for place, entry in enumerate(value)
         )
     if value is None and metadata.get("optional"):
         return None
@@ -232,5 +232,5 @@ def _entry(metadata: Mapping[str, Any], value: Any, path: tuple[str | int, ...],
 def _allowed(metadata: Mapping[str, Any]) -> str:
     if "rule" in metadata:
         return str(metadata["rule"].allowed)
-    names = ", ".join(one.name for one in fields(metadata["section"]))
+    names = ", ".join(setting.name for setting in fields(metadata["section"]))
     return f"a list of sections with {names}" if metadata.get("many") else f"a section with {names}"

@@ -76,7 +76,7 @@ def apply_override(settings: Settings, override: str) -> None:
         raise InputError("not of the form key=value", source="--set", seen=override, allowed="section.key=value")
     value = parse_yaml(text, "--set", "value", field=key)
     path: list[str | int] = []
-    made: list[int] = []  # lengths of the paths to sections that were not there
+    created: list[int] = []  # lengths of the paths to sections that were not there
     place: Any = settings.values
     for last, part in ((number == len(parts) - 1, part) for number, part in enumerate(parts)):
         step: str | int = part
@@ -93,13 +93,13 @@ def apply_override(settings: Settings, override: str) -> None:
         elif isinstance(place, dict) and not isinstance(place.get(part), dict | list):
             # A section that the file leaves out, or gives in its short form, starts empty.
             place[step] = {}
-            made.append(len(path))
+            created.append(len(path))
         place = place[step]
     origins = settings.origins
     for known in [known for known in origins if known[: len(path)] == tuple(path)]:
         del origins[known]
     origins[tuple(path)] = Origin("--set")
-    for end in made:
+    for end in created:
         origins[tuple(path[:end])] = Origin("--set")
 
 
@@ -111,15 +111,15 @@ def dotted(path: Sequence[str | int]) -> str:
 def _value(node: yaml.Node, path: tuple[str | int, ...], origins: dict[Any, Origin], source: str) -> Any:
     origins[path] = Origin(source, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
-        made: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key, child in node.value:
             name = str(key.value)
-            if name in made:  # 1 and "1" are two keys to YAML, and one here
+            if name in mapping:  # 1 and "1" are two keys to YAML, and one here
                 line = key.start_mark.line + 1
                 raise InputError("duplicate key", source=source, line=line, field=dotted((*path, name)))
-            made[name] = _value(child, (*path, name), origins, source)
+            mapping[name] = _value(child, (*path, name), origins, source)
             origins[(*path, name)] = Origin(source, key.start_mark.line + 1)
-        return made
+        return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_value(child, (*path, number), origins, source) for number, child in enumerate(node.value)]
     try:

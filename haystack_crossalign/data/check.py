@@ -125,17 +125,19 @@ def _check_ids(kind: str, ids: tuple[str, ...], where: str | Path) -> None:
     if len(set(ids)) == len(ids):
         return
     known: set[str] = set()
-    for one in ids:
-        if one in known:
-            raise InputError(f"duplicate {kind} id", source=where, field="id", seen=one, allowed="ids that are unique")
-        known.add(one)
+    for identifier in ids:
+        if identifier in known:
+            raise InputError(
+                f"duplicate {kind} id", source=where, field="id", seen=identifier, allowed="ids that are unique"
+            )
+        known.add(identifier)
 
 
 def _check_texts(kind: str, ids: tuple[str, ...], texts: tuple[str, ...], where: str | Path) -> None:
-    for one, text in zip(ids, texts, strict=True):
+    for identifier, text in zip(ids, texts, strict=True):
         if not text or text.isspace():
             raise InputError(
-                f"empty text of {kind} '{one}'",
+                f"empty text of {kind} '{identifier}'",
                 source=where,
                 field="text",
                 seen=text,

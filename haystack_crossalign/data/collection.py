@@ -96,7 +96,7 @@ class Documents:
 
     @cached_property
     def _index_of(self) -> dict[str, int]:
-        return {one: index for index, one in enumerate(self.ids)}
+        return {identifier: index for index, identifier in enumerate(self.ids)}
 
     def tie_order(self) -> NDArray[np.int64]:
         """Position of each document in the order of ties, see `haystack_crossalign.ranks.ties`: int64 [N]."""
@@ -117,8 +117,8 @@ class Documents:
         number: dict[tuple[str, str, str], int] = {}
         of_document = np.fromiter(
             (
-                number.setdefault((group, language, one if language == UNDETERMINED else ""), len(number))
-                for group, language, one in zip(self.groups, self.languages, self.ids, strict=True)
+                number.setdefault((group, language, identifier if language == UNDETERMINED else ""), len(number))
+                for group, language, identifier in zip(self.groups, self.languages, self.ids, strict=True)
             ),
             dtype=np.int32,
             count=len(self.ids),

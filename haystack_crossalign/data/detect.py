@@ -26,13 +26,13 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     :raises InputError: when no query is left, or two scripts of one language are to be told apart.
     """
     documents, queries = collection.documents, collection.queries
-    given = {tag for tag in documents.languages if tag != UNDETERMINED}
+    stated = {tag for tag in documents.languages if tag != UNDETERMINED}
     complete = UNDETERMINED not in documents.languages
-    document_tags, told_documents = _tagged(documents.languages, documents.texts, LanguageDetector(likely=given))
+    document_tags, told_documents = _tagged(documents.languages, documents.texts, LanguageDetector(likely=stated))
     pool = {tag for tag in document_tags if tag != UNDETERMINED}
-    detector = LanguageDetector.among(given) if complete else LanguageDetector(likely=pool)
+    detector = LanguageDetector.among(stated) if complete else LanguageDetector(likely=pool)
     query_tags, told_queries = _tagged(queries.languages, queries.texts, detector)
-    told = [*told_documents, *told_queries]
+    detections = [*told_documents, *told_queries]
     kept = np.array([number for number, tag in enumerate(query_tags) if tag != UNDETERMINED], dtype=np.int64)
     if not len(kept):
         raise InputError(
@@ -46,14 +46,14 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
         replace(collection, queries=replace(queries, languages=tuple(query_tags))).select_queries(kept),
         documents=replace(documents, languages=tuple(document_tags)),
         detection=Detected(
-            documents=sum(one.language is not None for one in told_documents),
+            documents=sum(document.language is not None for document in told_documents),
             undetermined_documents=document_tags.count(UNDETERMINED),
-            queries=sum(one.language is not None for one in told_queries),
+            queries=sum(query.language is not None for query in told_queries),
             undetermined_queries=tuple(
-                [one for one, tag in zip(queries.ids, query_tags, strict=True) if tag == UNDETERMINED]
+                [identifier for identifier, tag in zip(queries.ids, query_tags, strict=True) if tag == UNDETERMINED]
             ),
-            languages=_counted(one.language for one in told if one.language is not None),
-            between=undecided(told),
+            languages=_counted(detection.language for detection in detections if detection.language is not None),
+            between=undecided(detections),
         ),
     )
 

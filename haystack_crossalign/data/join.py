@@ -69,7 +69,7 @@ def join_judgments(
     )
     lines = [row.line for row in file.rows]
     if not keep_unanswerable and (certain := collection.certain()):
-        errors = [certain_query(collection, one, source=file.path, line=lines[one]) for one in certain]
+        errors = [certain_query(collection, query_id, source=file.path, line=lines[query_id]) for query_id in certain]
         for number, error in zip(certain, errors, strict=True):
             log.refuse("query", error, reason=CERTAIN, name=collection.queries.ids[number])
         if len(certain) == len(lines):

@@ -42,7 +42,11 @@ class QueryRow:
 
         :param level: least grade of a relevant document.
         """
-        return None if self.grades is None else tuple(one for one, grade in self.grades.items() if grade >= level)
+        return (
+            None
+            if self.grades is None
+            else tuple(document_id for document_id, grade in self.grades.items() if grade >= level)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,17 +149,17 @@ def grades_from_queries(
     :raises InputError: for a query that names no document, or one that is not in the pool.
     """
     log = log or ReadingLog()
-    index = {one: position for position, one in enumerate(documents.ids)}
+    index = {document_id: position for position, document_id in enumerate(documents.ids)}
     groups = documents_by_group(documents)
     kept: dict[int, dict[int, Grade]] = {}
     for number, row in enumerate(file.rows):
         if row.grades is not None:
             grades: dict[int, Grade] = {}
-            for one, grade in row.grades.items():
-                if one in index:
-                    grades[index[one]] = grade
+            for document_id, grade in row.grades.items():
+                if document_id in index:
+                    grades[index[document_id]] = grade
                 else:
-                    _missing_document(log, file.path, row.line, "relevant", row.id, one, grade, documents)
+                    _missing_document(log, file.path, row.line, "relevant", row.id, document_id, grade, documents)
         elif row.group is not None and row.group not in groups:
             error = InputError(
                 "no document belongs to this group",
@@ -199,7 +203,7 @@ def grades_from_qrels(
         the pool, and for a query without judgment.
     """
     log = log or ReadingLog()
-    index = {one: position for position, one in enumerate(documents.ids)}
+    index = {document_id: position for position, document_id in enumerate(documents.ids)}
     by_query = judgments_by_query(file, qrels, log=log)
     kept: dict[int, dict[int, Grade]] = {}
     for number, row in enumerate(file.rows):

@@ -54,7 +54,7 @@ def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
     triplets = list(triplets)
     taken = {triplet.id for triplet in triplets}
     seen: set[str] = set()
-    made = []
+    renamed = []
     for triplet in triplets:
         identifier, number = triplet.id, 2
         if identifier in seen:
@@ -62,8 +62,8 @@ def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
                 number += 1
             taken.add(identifier)
         seen.add(identifier)
-        made.append(triplet if identifier == triplet.id else replace(triplet, id=identifier))
-    return made
+        renamed.append(triplet if identifier == triplet.id else replace(triplet, id=identifier))
+    return renamed
 
 
 UNWANTED = "without a wanted language"
@@ -78,11 +78,11 @@ def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[s
     :param languages: target languages; empty takes all.
     """
     kept = []
-    for one in triplets:
-        targets = {tag: one.targets[tag] for tag in languages or one.targets if tag in one.targets}
-        if one.language == language and targets:
-            queries = {tag: text for tag, text in one.target_queries.items() if tag in targets}
-            kept.append(replace(one, targets=targets, target_queries=queries))
+    for triplet in triplets:
+        targets = {tag: triplet.targets[tag] for tag in languages or triplet.targets if tag in triplet.targets}
+        if triplet.language == language and targets:
+            queries = {tag: text for tag, text in triplet.target_queries.items() if tag in targets}
+            kept.append(replace(triplet, targets=targets, target_queries=queries))
     return tuple(kept)
 
 
@@ -92,14 +92,14 @@ def by_passage(triplets: Iterable[Triplet]) -> list[Triplet]:
     :param triplets: in order. A passage keeps id, query and target queries of its first triplet, and of each language
         the first target.
     """
-    found: dict[tuple[str, str], Triplet] = {}
+    by_key: dict[tuple[str, str], Triplet] = {}
     for triplet in triplets:
         key = (triplet.group, triplet.passage)
-        known = found.setdefault(key, triplet)
+        known = by_key.setdefault(key, triplet)
         more = {tag: text for tag, text in triplet.targets.items() if tag not in known.targets}
         if more:
-            found[key] = replace(known, targets={**known.targets, **more})
-    return list(found.values())
+            by_key[key] = replace(known, targets={**known.targets, **more})
+    return list(by_key.values())
 
 
 def joined(triplets: Iterable[Triplet]) -> tuple[Triplet, ...]:
@@ -107,20 +107,20 @@ def joined(triplets: Iterable[Triplet]) -> tuple[Triplet, ...]:
 
     :param triplets: in order; the id is that of the first one. What would be a second target of a language stays apart.
     """
-    found: dict[tuple[str, str, str, int], Triplet] = {}
+    by_key: dict[tuple[str, str, str, int], Triplet] = {}
     for triplet in triplets:
         for number in count():
             key = (triplet.group, normalized(triplet.query), normalized(triplet.passage), number)
-            known = found.get(key)
+            known = by_key.get(key)
             if known is None:
-                found[key] = triplet
+                by_key[key] = triplet
             elif known.targets.keys().isdisjoint(triplet.targets):
                 queries = {**known.target_queries, **triplet.target_queries}
-                found[key] = replace(known, targets={**known.targets, **triplet.targets}, target_queries=queries)
+                by_key[key] = replace(known, targets={**known.targets, **triplet.targets}, target_queries=queries)
             else:
                 continue
             break
-    return tuple(found.values())
+    return tuple(by_key.values())
 
 
 def require_languages(

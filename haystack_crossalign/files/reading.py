@@ -98,7 +98,7 @@ def combined_source(name: str, sources: Sequence[Source]) -> Source:
     :param name: what to call them together.
     :param sources: the files, in a fixed order.
     """
-    digest = hashlib.sha256("".join(f"{one.name} {one.sha256}\n" for one in sources).encode())
+    digest = hashlib.sha256("".join(f"{source.name} {source.sha256}\n" for source in sources).encode())
     return Source(name=name, sha256=digest.hexdigest())
 
 

@@ -141,7 +141,7 @@ def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
     try:
         folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow a broken link
         there = folder.exists() or folder.is_symlink()
-        above = next(one for one in folder.parents if one.exists())
+        above = next(parent for parent in folder.parents if parent.exists())
     except (OSError, RuntimeError, ValueError) as error:
         # A name that is too long, a user without a home, a null character.
         reason = getattr(error, "strerror", None) or error

@@ -87,7 +87,7 @@ def aggregate(
     """
     if samples < 0:
         raise InputError("is too small", field="samples", seen=samples, allowed="0 or more")
-    given = evaluate(table, measures) if values is None else values
+    evaluated = evaluate(table, measures) if values is None else values
     queries = int(table.ranks.shape[0])
     row = RowStatistics(
         measures={},
@@ -96,36 +96,40 @@ def aggregate(
         intervals={},
         percentiles={},
         medians={},
-        ties=_ties(table, measures, given),
+        ties=_ties(table, measures, evaluated),
         censored=_censored(table),
     )
     for measure in measures:
-        one = given[measure.name]
-        applies = ~np.isnan(one.values)
+        measured = evaluated[measure.name]
+        applies = ~np.isnan(measured.values)
         count = int(applies.sum())
-        if count == 0 or one.censored.any():
+        if count == 0 or measured.censored.any():
             row["measures"][measure.name] = None
-            row["reasons"][measure.name] = one.reason or "there are no queries"
+            row["reasons"][measure.name] = measured.reason or "there are no queries"
         else:
-            row["measures"][measure.name] = float(one.values[applies].mean())
+            row["measures"][measure.name] = float(measured.values[applies].mean())
             if count != queries:
                 row["counts"][measure.name] = count
-        if measure.unit == "rank" and (count or one.censored.any()):
-            row["percentiles"][measure.name], row["medians"][measure.name] = _order_statistics(one, table, confidence)
+        if measure.unit == "rank" and (count or measured.censored.any()):
+            row["percentiles"][measure.name], row["medians"][measure.name] = _order_statistics(
+                measured, table, confidence
+            )
     known = [name for name, value in row["measures"].items() if value is not None]
     if samples and known:
-        matrix = np.column_stack([given[name].values for name in known])
+        matrix = np.column_stack([evaluated[name].values for name in known])
         intervals = bootstrap_means(matrix, samples=samples, confidence=confidence, seed=seed)
         row["intervals"] = dict(zip(known, intervals.tolist(), strict=True))
     return row
 
 
-def _order_statistics(one: QueryValues, table: RankTable, confidence: float) -> tuple[dict[str, float | None], Median]:
+def _order_statistics(
+    measured: QueryValues, table: RankTable, confidence: float
+) -> tuple[dict[str, float | None], Median]:
     """Percentiles and median of ranks, some of which may be known only to lie below their list."""
-    low, high = one.values, one.values
-    if table.depth is not None and one.censored.any():
-        low = np.where(one.censored, table.depth + 1.0, one.values)
-        high = np.where(one.censored, np.inf, one.values)
+    low, high = measured.values, measured.values
+    if table.depth is not None and measured.censored.any():
+        low = np.where(measured.censored, table.depth + 1.0, measured.values)
+        high = np.where(measured.censored, np.inf, measured.values)
     at_least, at_most = (quantiles(ends[~np.isnan(ends)], list(PERCENTILES.values())) for ends in (low, high))
     sure = [float(a) if a == b else None for a, b in zip(at_least, at_most, strict=True)]
     percentiles = dict(zip(PERCENTILES, sure, strict=True))
@@ -134,24 +138,24 @@ def _order_statistics(one: QueryValues, table: RankTable, confidence: float) -> 
 
 
 def _ties(
-    table: RankTable, measures: Sequence[Measure], given: Mapping[str, QueryValues]
+    table: RankTable, measures: Sequence[Measure], evaluated: Mapping[str, QueryValues]
 ) -> dict[str, int | dict[str, float | None]]:
     ties: dict[str, int | dict[str, float | None]] = {"queries": int(queries_with_ties(table).sum())}
     for measure in measures:
         always = isinstance(measure, MaxAtR | Complete)
-        values = given[measure.name]
+        values = evaluated[measure.name]
         if values.censored.any() or np.isnan(values.values).all():
             if always:
                 ties[measure.name] = {"optimistic": None, "pessimistic": None, "expected": None}
             continue
-        found = tie_values(table, measure, values)
-        if not always and np.array_equal(found.lowest, found.highest, equal_nan=True):
+        bounds = tie_values(table, measure, values)
+        if not always and np.array_equal(bounds.lowest, bounds.highest, equal_nan=True):
             continue
-        ends = (found.highest, found.lowest) if measure.direction >= 0 else (found.lowest, found.highest)
+        ends = (bounds.highest, bounds.lowest) if measure.direction >= 0 else (bounds.lowest, bounds.highest)
         ties[measure.name] = {
             "optimistic": known_mean(ends[0]),
             "pessimistic": known_mean(ends[1]),
-            "expected": known_mean(found.expected),
+            "expected": known_mean(bounds.expected),
         }
     return ties
 

@@ -245,17 +245,17 @@ def query_values(
     :param censored: bool [Q], queries whose value a cut list hides.
     :param remedy: what would make it known, in a few words.
     """
-    given = np.array(values, dtype=np.float64)
+    numbers = np.array(values, dtype=np.float64)
     reasons = [NO_RELEVANT] if facts.none_relevant.any() else []
     away = facts.none_relevant
     if inapplicable is not None:
         if (inapplicable & ~away).any():
             reasons.append(why)
         away = away | inapplicable
-    given[away] = np.nan
+    numbers[away] = np.nan
     if censored is None or not (unknown := censored & ~away).any():
-        return QueryValues(given, np.zeros(facts.queries, dtype=bool), "; ".join(reasons) or None)
-    given[unknown] = np.nan
+        return QueryValues(numbers, np.zeros(facts.queries, dtype=bool), "; ".join(reasons) or None)
+    numbers[unknown] = np.nan
     listed = unknown & ~facts.nothing_found
     depths = facts.depth[listed if listed.any() else unknown]
     low, high = int(depths.min()), int(depths.max())
@@ -268,7 +268,7 @@ def query_values(
             f"{'; the other' if empty else 'their'} lists end at depth {low if low == high else f'{low} to {high}'} "
             "before the relevant versions that decide it"
         )
-    return QueryValues(given, unknown, "; ".join(reasons) or None, f"{hidden} ({remedy})" if remedy else hidden)
+    return QueryValues(numbers, unknown, "; ".join(reasons) or None, f"{hidden} ({remedy})" if remedy else hidden)
 
 
 def evaluate(table: RankTable, measures: Iterable[Measure]) -> dict[str, QueryValues]:

@@ -154,13 +154,13 @@ class RankOf(Measure):
         there = facts.present & (facts.languages == language_code(facts.table, self.language))
         has = there.any(axis=0)
         # A missing version lies below the end of the list: where another one of L was found, that one is the best.
-        found = (there & facts.known).any(axis=0)
+        ranked = (there & facts.known).any(axis=0)
         return query_values(
             facts,
             facts.best(there & facts.known),
             inapplicable=~has,
             why=f"no relevant version in {self.language}",
-            censored=has & ~found,
+            censored=has & ~ranked,
         )
 
 

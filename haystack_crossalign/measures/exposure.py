@@ -111,13 +111,13 @@ def mean_rank_correlation(lists: Integers, languages: Integers, groups: Integers
             msg = f"group {int(names[number])} has two queries in one language"
             raise ValueError(msg)
         own = []
-        for one, other in combinations(members.tolist(), 2):
-            value = rank_correlation(lists[one], lists[other])
+        for first, second in combinations(members.tolist(), 2):
+            value = rank_correlation(lists[first], lists[second])
             if np.isnan(value):
                 undefined += 1
                 continue
             own.append(value)
-            values.setdefault((int(languages[one]), int(languages[other])), []).append(value)
+            values.setdefault((int(languages[first]), int(languages[second])), []).append(value)
         if own:
             by_group[number] = np.mean(own)
     every = [value for row in values.values() for value in row]
@@ -153,22 +153,22 @@ def language_exposure(
     filled = document_languages != PADDING
     has_any = filled.any(axis=1)
     weights = 1.0 / np.log2(1.0 + np.arange(1, document_languages.shape[1] + 1))
-    asked = np.unique(query_languages)
-    plain, discounted = (np.full((len(asked), count), np.nan) for _ in range(2))
-    queries = np.zeros(len(asked), dtype=np.int64)
-    for row, language in enumerate(asked):
+    tags = np.unique(query_languages)
+    plain, discounted = (np.full((len(tags), count), np.nan) for _ in range(2))
+    queries = np.zeros(len(tags), dtype=np.int64)
+    for row, language in enumerate(tags):
         chosen = (query_languages == language) & has_any
         queries[row] = chosen.sum()
         if not queries[row]:
             continue
         for shares, weight in ((plain, np.ones_like(weights)), (discounted, weights)):
-            held = weight * filled[chosen]
-            total = held.sum(axis=1)
+            weighted = weight * filled[chosen]
+            total = weighted.sum(axis=1)
             codes = document_languages[chosen]
-            shares[row] = [np.mean((held * (codes == code)).sum(axis=1) / total) for code in range(count)]
+            shares[row] = [np.mean((weighted * (codes == code)).sum(axis=1) / total) for code in range(count)]
     documents = int(np.sum(pool_counts))
     return LanguageExposure(
-        query_languages=asked.astype(np.int64),
+        query_languages=tags.astype(np.int64),
         plain=plain,
         discounted=discounted,
         pool=np.asarray(pool_counts, dtype=np.float64) / max(documents, 1),
@@ -178,7 +178,7 @@ def language_exposure(
 
 def _check(lists: Integers, *columns: Integers) -> None:
     if lists.ndim != 2 or any(column.shape != lists.shape[:1] for column in columns):
-        msg = f"one row, language and group for each query, not {[lists.shape, *(one.shape for one in columns)]}"
+        msg = f"one row, language and group for each query, not {[lists.shape, *(column.shape for column in columns)]}"
         raise ValueError(msg)
     filled = lists != PADDING
     if (filled[:, 1:] & ~filled[:, :-1]).any():

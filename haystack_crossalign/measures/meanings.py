@@ -46,7 +46,7 @@ def best_value(name: str, relevant_per_query: float) -> float | None:
 def meanings(names: Iterable[str]) -> list[Meaning]:
     """Glossary entries of the measures that a result holds, in the order of `ordered_names`."""
     known = (known_measure(name) for name in ordered_names(names))
-    return list(dict.fromkeys(Meaning(one.title, one.definition) for one in known if one is not None))
+    return list(dict.fromkeys(Meaning(measure.title, measure.definition) for measure in known if measure is not None))
 
 
 def ordered_names(names: Iterable[str]) -> list[str]:

@@ -130,10 +130,10 @@ class Recall(Measure):
 
     def compute(self, facts: Facts) -> QueryValues:
         """Recall of each query, 0..1."""
-        found = (facts.known & (facts.ranks <= self.cutoff)).sum(axis=0)
+        retrieved = (facts.known & (facts.ranks <= self.cutoff)).sum(axis=0)
         return query_values(
             facts,
-            found / np.maximum(facts.relevant, 1),
+            retrieved / np.maximum(facts.relevant, 1),
             censored=~facts.reaches(self.cutoff),
             remedy=f"it needs lists of depth {self.cutoff}",
         )

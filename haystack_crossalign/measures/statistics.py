@@ -125,8 +125,8 @@ def median_interval(values: ArrayLike, *, confidence: float = 0.95) -> tuple[flo
     :raises InputError: if the confidence is out of range.
     """
     _check(confidence=confidence)
-    given = np.asarray(values, dtype=np.float64)
-    known = np.sort(given[~np.isnan(given)])
+    numbers = np.asarray(values, dtype=np.float64)
+    known = np.sort(numbers[~np.isnan(numbers)])
     size = known.size
     below = np.arange(size // 2 + 1, dtype=np.float64)
     # log C(n, k) is the running sum of log((n - k + 1) / k).
@@ -166,12 +166,12 @@ def holm(p_values: ArrayLike) -> Floats:
     :param p_values: float64 [T]; NaN stays NaN and counts as no test.
     :returns: float64 [T], adjusted p-values, at most 1.
     """
-    given = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full(given.shape, np.nan)
-    tested = np.flatnonzero(~np.isnan(given))
-    order = tested[np.argsort(given[tested], kind="stable")]
+    numbers = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(numbers.shape, np.nan)
+    tested = np.flatnonzero(~np.isnan(numbers))
+    order = tested[np.argsort(numbers[tested], kind="stable")]
     factors = np.arange(order.size, 0, -1, dtype=np.float64)
-    adjusted[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1.0)
+    adjusted[order] = np.minimum(np.maximum.accumulate(numbers[order] * factors), 1.0)
     return adjusted
 
 

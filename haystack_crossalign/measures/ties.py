@@ -77,9 +77,9 @@ def tie_values(table: RankTable, measure: Measure, values: QueryValues) -> TieVa
     chosen = np.flatnonzero(tied & ~np.isnan(values.values))
     if not len(chosen):
         return result
-    found = _values(measure, _Groups(select_queries(table, chosen)), values.values[chosen])
+    tied_values = _values(measure, _Groups(select_queries(table, chosen)), values.values[chosen])
     columns = []
-    for part in (found.lowest, found.highest, found.expected):
+    for part in (tied_values.lowest, tied_values.highest, tied_values.expected):
         column = values.values.copy()
         column[chosen] = part
         columns.append(column)
@@ -127,10 +127,12 @@ class _Groups(Facts):
         :param gains: float64 [R, Q], above 0.
         """
         before = np.zeros(self.start.shape, dtype=np.int64)
-        for one in range(len(self.start)):
+        for version in range(len(self.start)):
             for other in range(len(self.start)):
-                greater = gains[other] > gains[one] if other >= one else gains[other] >= gains[one]
-                before[one] += self.known[one] & self.known[other] & (self.start[one] == self.start[other]) & greater
+                greater = gains[other] > gains[version] if other >= version else gains[other] >= gains[version]
+                before[version] += (
+                    self.known[version] & self.known[other] & (self.start[version] == self.start[other]) & greater
+                )
         best = np.where(self.known, self.start + before, UNRANKED)
         worst = np.where(self.known, self.end - before, UNRANKED)
         return best, worst
@@ -143,8 +145,8 @@ class _Groups(Facts):
         ranks = np.where(mask & self.known, self.start, UNRANKED)
         place, queries = ranks.argmin(axis=0), np.arange(self.queries)
         exists = ranks[place, queries] != UNRANKED
-        found = (self.start, self.size, self.members(mask))
-        start, size, members = (np.where(exists, values[place, queries], 1) for values in found)
+        best = (self.start, self.size, self.members(mask))
+        start, size, members = (np.where(exists, values[place, queries], 1) for values in best)
         return start, size, members, exists
 
 

@@ -98,12 +98,12 @@ def mine_pairs(
         values = margins[rows, columns]
         better = values > best_margin  # an equal one of a later block has a higher row
         best_margin[better], best_source[better] = values[better], start + rows[better]
-    found = np.flatnonzero(best_source[best_target] == np.arange(len(left)))
-    partners = best_target[found]
+    mutual = np.flatnonzero(best_source[best_target] == np.arange(len(left)))
+    partners = best_target[mutual]
     # The product in blocks rounds to float32; what is reported and compared with the threshold does not.
-    exact = np.einsum("nd,nd->n", left[found].astype(np.float64), right[partners].astype(np.float64))
-    means = (near_left[found].astype(np.float64) + near_right[partners]) / 2
-    pairs = MinedPairs(found, partners, exact / np.maximum(means, _SMALLEST), exact)
+    exact = np.einsum("nd,nd->n", left[mutual].astype(np.float64), right[partners].astype(np.float64))
+    means = (near_left[mutual].astype(np.float64) + near_right[partners]) / 2
+    pairs = MinedPairs(mutual, partners, exact / np.maximum(means, _SMALLEST), exact)
     return pairs.above(threshold)
 
 

@@ -56,7 +56,7 @@ def read_given_queries(
         not in the collection.
     """
     queries = read_queries(path, default_language=language)
-    found: dict[str, list[str]] = {}
+    by_document: dict[str, list[str]] = {}
     ids = {document.id for document in documents}
     for row in queries.rows:
         relevant = row.relevant()
@@ -65,16 +65,16 @@ def read_given_queries(
                 "a query without relevant documents", source=path, line=row.line, field="relevant", seen=row.id,
                 allowed="ids of documents",
             )  # fmt: skip
-        unknown = next((one for one in relevant if one not in ids), None)
+        unknown = next((identifier for identifier in relevant if identifier not in ids), None)
         if unknown is not None:
             raise InputError(
                 "no such document", source=path, line=row.line, field="relevant", seen=unknown,
                 allowed="ids of the documents",
             )  # fmt: skip
         if row.language == language:
-            for one in relevant:
-                found.setdefault(one, []).append(row.text)
-    return {one: tuple(texts) for one, texts in found.items()}, queries.source
+            for identifier in relevant:
+                by_document.setdefault(identifier, []).append(row.text)
+    return {identifier: tuple(texts) for identifier, texts in by_document.items()}, queries.source
 
 
 def mine_triplets(
@@ -143,24 +143,26 @@ def mine_triplets(
         if queries is None:
             # A title alone would be its own answer.
             own = None if document.body == "" else asked_by(document.title, document.untitled)
-            asked = [] if own is None else [own[1]]
+            query_columns = [] if own is None else [own[1]]
         else:
-            asked = list(dict.fromkeys(text for name in copies[document.text] for text in queries.get(name, ())))
+            query_columns = list(
+                dict.fromkeys(text for name in copies[document.text] for text in queries.get(name, ()))
+            )
         by_title = own is not None and own[0] == "title"
         passages = {
             tag: (version.untitled or version.text) if by_title else version.text
             for tag, version in versions[row].items()
         }
         passage = document.untitled if by_title else document.text
-        without += not asked
-        used.update(asked)
-        for number, query in enumerate(asked):
+        without += not query_columns
+        used.update(query_columns)
+        for number, query in enumerate(query_columns):
             name = document.id if number == 0 else f"{document.id}~{number + 1}"
             triplets.append(Triplet(name, document.id, source, query, passage, passages))
     counts |= {"documents in a pair": len(versions), "of these without a query": without}
     if queries is not None:
-        given = {text for texts in queries.values() for text in texts}
-        counts |= {"queries given": len(given), "of these of no document in a pair": len(given - used)}
+        known_queries = {text for texts in queries.values() for text in texts}
+        counts |= {"queries given": len(known_queries), "of these of no document in a pair": len(known_queries - used)}
     counts["triplets"] = len(triplets)
     # A document may be named as the second query of another.
     return MinedTriplets(tuple(with_unique_ids(triplets)), counts, margins)
@@ -169,7 +171,7 @@ def mine_triplets(
 def _distinct(documents: Sequence[DocumentRow], language: str) -> list[DocumentRow]:
     """The documents of a language in the order of their ids, so that ties go to the first; copies once."""
     kept: dict[str, DocumentRow] = {}
-    for document in sorted(documents, key=lambda one: one.id.encode()):
+    for document in sorted(documents, key=lambda item: item.id.encode()):
         if document.language == language:
             kept.setdefault(document.text, document)
     return list(kept.values())

@@ -87,8 +87,8 @@ def stated_names(folder: Path) -> tuple[tuple[str, str], ...]:
     except (OSError, ValueError):
         card = None
     if card is not None:
-        found = ((key, pattern.search(card.group(1))) for key, pattern in _CARD_NAMES)
-        names += [(f"{key} in README.md", match.group(1)) for key, match in found if match]
+        matches = ((key, pattern.search(card.group(1))) for key, pattern in _CARD_NAMES)
+        names += [(f"{key} in README.md", match.group(1)) for key, match in matches if match]
     return tuple(names)
 
 

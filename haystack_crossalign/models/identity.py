@@ -81,5 +81,5 @@ def model_name(described: Mapping[str, Any]) -> str:
     return f"'{described.get('name')}'" + (f" ({str(version)[:12]})" if version else "")
 
 
-def _both(one: Mapping[str, Any], other: Mapping[str, Any], key: str) -> bool:
-    return one.get(key) is not None and other.get(key) is not None
+def _both(first: Mapping[str, Any], second: Mapping[str, Any], key: str) -> bool:
+    return first.get(key) is not None and second.get(key) is not None

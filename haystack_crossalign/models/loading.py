@@ -138,7 +138,7 @@ def _reach(name: str, options: LoadOptions) -> LoadOptions:
     return replace(options, revision=info.sha)
 
 
-def _load(location: str, asked: str, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
+def _load(location: str, name: str, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
     """Load a model and check it; what depends on its name is for the caller to fill in."""
     from sentence_transformers import SentenceTransformer
 
@@ -153,20 +153,20 @@ def _load(location: str, asked: str, device: str, dtype: torch.dtype, options: L
                 local_files_only=options.local_files_only,
                 model_kwargs={"use_safetensors": True, "dtype": dtype},
             ).eval()
-            limit_positions(model, asked)
+            limit_positions(model, name)
         folder = Path(location) if Path(location).is_dir() else _snapshot(location, options.revision)
         plain = folder is not None and not (folder / "modules.json").is_file()
         pooling = settle_pooling(model, options.pooling, plain=plain)
-        check_tokenizer(model, asked)
-        check_weights(asked, parts, lambda: embed_one(model))
+        check_tokenizer(model, name)
+        check_weights(name, parts, lambda: embed_one(model))
         embed_one(model)
     except CrossAlignError:
         raise
     except Exception as error:
         # A folder or repository holds whatever someone put there, and three libraries and the model's own code read
         # it: any of their exceptions means that this model cannot be used.
-        raise ExternalError(_advice(asked, error)) from error
-    return LoadedModel(model, asked, None, (), None, None, *pooling)
+        raise ExternalError(_advice(name, error)) from error
+    return LoadedModel(model, name, None, (), None, None, *pooling)
 
 
 def _advice(name: str, error: BaseException) -> str:
@@ -201,16 +201,16 @@ def _shorten(text: str) -> str:
 def _snapshot(name: str, revision: str | None) -> Path | None:
     """The folder of a hub model in the local hub cache; its name is the commit."""
     for file in ("modules.json", "config.json"):
-        found = try_to_load_from_cache(name, file, revision=revision)
-        if isinstance(found, str):
-            return Path(found).parent
+        cached = try_to_load_from_cache(name, file, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent
     return None
 
 
 def weights_sha256(folder: Path) -> str | None:
     """SHA-256 of the weights: of the file where there is one, of the lines ``digest  path`` where there are several."""
-    found = (path for path in folder.rglob("*.safetensors") if path.name != MATRIX_FILE)
-    files = sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    weights = (path for path in folder.rglob("*.safetensors") if path.name != MATRIX_FILE)
+    files = sorted(weights, key=lambda path: path.relative_to(folder).as_posix())
     if not files:
         return None
     digests = [file_sha256(path) for path in files]

@@ -140,11 +140,11 @@ def _unpack(folder: Path) -> None:
     partial = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}.partial-", dir=folder.parent))
     try:
         write_folder(partial, weights=weights, tokenizer=tokenizer)
-        made = sorted(path for path in partial.rglob("*") if path.is_file())
+        files = sorted(path for path in partial.rglob("*") if path.is_file())
         manifest = {
             "format": _FORMAT,
             "inputs": _known_inputs(),
-            "files": {path.relative_to(partial).as_posix(): file_sha256(path) for path in made},
+            "files": {path.relative_to(partial).as_posix(): file_sha256(path) for path in files},
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         # A temporary folder is private to its user; a model is not.

@@ -34,7 +34,7 @@ def check_custom_queries(pipeline: Pipeline, source: Path) -> None:
             continue
         known = _PLACEHOLDERS[kind]
         values = list(_texts(query))
-        left = next((one for one in values if one not in known and any(mark in one for mark in _MARKS)), None)
+        left = next((value for value in values if value not in known and any(mark in value for mark in _MARKS)), None)
         if left is not None:
             raise InputError(
                 f"the custom query of '{name}' holds a placeholder that {kind} sends as it stands, so that its lists "
@@ -58,8 +58,8 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _texts(one)
+        for item in value.values():
+            yield from _texts(item)
     elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
+        for item in value:
+            yield from _texts(item)

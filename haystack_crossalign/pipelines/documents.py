@@ -194,7 +194,9 @@ def _hashable(value: Any) -> Any:
 def _tie_order(documents: Sequence[Document], tags: Sequence[str]) -> NDArray[np.int64]:
     # Two contents may share an id when documents are compared by another field. The hash then takes in the language,
     # together with the id: so no language is first for all of them.
-    keys = [(tie_key(one.id), tie_key(f"{one.id} {tag}")) for one, tag in zip(documents, tags, strict=True)]
+    keys = [
+        (tie_key(document.id), tie_key(f"{document.id} {tag}")) for document, tag in zip(documents, tags, strict=True)
+    ]
     order = sorted(range(len(keys)), key=lambda index: (keys[index], index))
     position = np.empty(len(documents), dtype=np.int64)
     position[order] = np.arange(len(documents))

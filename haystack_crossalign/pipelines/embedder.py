@@ -101,17 +101,17 @@ class PipelineEmbedder:
     def _similarity(self) -> dict[str, Any]:
         """What the vectors are compared by: as a document store in the file says, or else the documents' model."""
         parts = {name: _store_similarity(part) for name, part in built_parts(self._whole)}
-        named = {name: similarity for name, similarity in parts.items() if similarity is not None}
-        if len(set(named.values())) > 1:
+        stated = {name: similarity for name, similarity in parts.items() if similarity is not None}
+        if len(set(stated.values())) > 1:
             raise InputError(
                 "its document stores compare vectors in different ways",
                 source=self._name,
                 field="components",
-                seen=named,
+                seen=stated,
                 allowed="stores with one embedding_similarity_function or space_type",
             )
-        if named:
-            return {"similarity": next(iter(named.values())), "similarity_from": "store"}
+        if stated:
+            return {"similarity": next(iter(stated.values())), "similarity_from": "store"}
         similarity = _model_similarity(self._document_embedder.get_component(self._document_name))
         return {} if similarity is None else {"similarity": similarity}
 
@@ -147,16 +147,16 @@ class PipelineEmbedder:
 def _only(pipeline: Pipeline, source: str, wanted_input: str, wanted_output: str) -> str:
     inputs = pipeline.inputs(include_components_with_connected_inputs=True)
     outputs = pipeline.outputs(include_components_with_connected_outputs=True)
-    found = [name for name in inputs if wanted_input in inputs[name] and wanted_output in outputs.get(name, {})]
-    if len(found) != 1:
+    fitting = [name for name in inputs if wanted_input in inputs[name] and wanted_output in outputs.get(name, {})]
+    if len(fitting) != 1:
         raise InputError(
-            f"holds {len(found)} components that turn '{wanted_input}' into '{wanted_output}'",
+            f"holds {len(fitting)} components that turn '{wanted_input}' into '{wanted_output}'",
             source=source,
             field="components",
             seen=sorted(inputs),
             allowed=_ALLOWED,
         )
-    return str(found[0])
+    return str(fitting[0])
 
 
 def _alone(pipeline: Pipeline, name: str) -> Pipeline:

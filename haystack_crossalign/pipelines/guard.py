@@ -65,36 +65,36 @@ def guarded_mapping(
 
     def guarded(value: Any, name: str) -> Any:
         if isinstance(value, list):
-            return [guarded(one, name) for one in value]
+            return [guarded(item, name) for item in value]
         if not isinstance(value, Mapping):
             return value
-        made = {key: guarded(one, f"{name}.{key}" if name else str(key)) for key, one in value.items()}
-        if str(made.get("type", "")).rpartition(".")[2] == _STORE:
-            made["init_parameters"] = options(dict(made.get("init_parameters") or {}), name)
-        if made.get("raise_on_failure") is False:
-            made["raise_on_failure"] = True
-        return made
+        mapping = {key: guarded(item, f"{name}.{key}" if name else str(key)) for key, item in value.items()}
+        if str(mapping.get("type", "")).rpartition(".")[2] == _STORE:
+            mapping["init_parameters"] = options(dict(mapping.get("init_parameters") or {}), name)
+        if mapping.get("raise_on_failure") is False:
+            mapping["raise_on_failure"] = True
+        return mapping
 
-    def options(given: dict[str, Any], name: str) -> dict[str, Any]:
-        _refuse_plain_secrets(given, source, name)
+    def options(parameters: dict[str, Any], name: str) -> dict[str, Any]:
+        _refuse_plain_secrets(parameters, source, name)
         for key in ("hosts", "index"):
-            given[key] = _expanded(given.get(key), source, f"{name}.{key}", environ)
+            parameters[key] = _expanded(parameters.get(key), source, f"{name}.{key}", environ)
         inherited: dict[str, Any] | None = None
-        if given["hosts"] is None:
+        if parameters["hosts"] is None:
             if connection is None:
                 raise InputError("names no hosts", source=source, field=name, allowed="addresses of the cluster")
             inherited = dict(connection)
-            given["hosts"] = inherited.pop("hosts")
-        given["hosts"] = _checked_hosts(given["hosts"], source, name)
-        if given["index"] is None:
-            del given["index"]
+            parameters["hosts"] = inherited.pop("hosts")
+        parameters["hosts"] = _checked_hosts(parameters["hosts"], source, name)
+        if parameters["index"] is None:
+            del parameters["index"]
         for key in ("connection_class", "transport_class"):
-            given.pop(key, None)
-        if given.get("verify_certs") is None:
-            given["verify_certs"] = True
-        if given.get("timeout") is None:
-            given["timeout"] = timeout
-        return {**given, "create_index": False, "transport_class": guarded_transport(traffic, inherited)}
+            parameters.pop(key, None)
+        if parameters.get("verify_certs") is None:
+            parameters["verify_certs"] = True
+        if parameters.get("timeout") is None:
+            parameters["timeout"] = timeout
+        return {**parameters, "create_index": False, "transport_class": guarded_transport(traffic, inherited)}
 
     made: dict[str, Any] = guarded(data, "")
     return made
@@ -163,12 +163,12 @@ def built_parts(pipeline: Pipeline) -> Iterator[tuple[str, Any]]:
         if isinstance(value, Pipeline):
             pending += [(f"{name}.{inner}", part) for inner, part in value.walk()]
         elif isinstance(value, Mapping):
-            pending += [(name, one) for one in value.values()]
+            pending += [(name, item) for item in value.values()]
         elif isinstance(value, (list, tuple, set)):
-            pending += [(name, one) for one in value]
+            pending += [(name, item) for item in value]
         elif hasattr(value, "__haystack_input__") or _is_store(value):
             yield name, value
-            pending += [(name, one) for one in vars(value).values()]
+            pending += [(name, attribute) for attribute in vars(value).values()]
 
 
 def _is_store(value: object) -> bool:
@@ -177,16 +177,16 @@ def _is_store(value: object) -> bool:
 
 
 def _is_guarded(store: Any) -> bool:
-    given = store.to_dict()["init_parameters"]
-    made_here = getattr(given.get("transport_class"), "__module__", None) == guarded_transport.__module__
-    return made_here and given.get("create_index") is False
+    parameters = store.to_dict()["init_parameters"]
+    made_here = getattr(parameters.get("transport_class"), "__module__", None) == guarded_transport.__module__
+    return made_here and parameters.get("create_index") is False
 
 
 def _writes(kind: type) -> bool:
     """Whether any method of a class names a method of document stores that changes documents."""
     names: set[str] = set()
-    for one in kind.__mro__:
-        for attribute in vars(one).values():
+    for base in kind.__mro__:
+        for attribute in vars(base).values():
             function = getattr(attribute, "__func__", attribute)
             code = getattr(function, "__code__", None)
             if isinstance(code, CodeType):
@@ -219,10 +219,10 @@ def _refuse_writer(name: str, kind: str, source: Path) -> NoReturn:
     )
 
 
-def _refuse_plain_secrets(given: Mapping[str, Any], source: Path, name: str) -> None:
-    login = given.get("http_auth")
-    plain = isinstance(login, str) or (isinstance(login, list) and any(isinstance(one, str) for one in login))
-    headers = given.get("headers")
+def _refuse_plain_secrets(parameters: Mapping[str, Any], source: Path, name: str) -> None:
+    login = parameters.get("http_auth")
+    plain = isinstance(login, str) or (isinstance(login, list) and any(isinstance(item, str) for item in login))
+    headers = parameters.get("headers")
     if plain or (isinstance(headers, Mapping) and any(str(key).lower() == "authorization" for key in headers)):
         # The value is not shown: it may be the secret itself.
         raise InputError(
@@ -235,24 +235,24 @@ def _refuse_plain_secrets(given: Mapping[str, Any], source: Path, name: str) -> 
 
 def _expanded(value: Any, source: Path, field: str, environ: Mapping[str, str]) -> Any:
     if isinstance(value, list):
-        return [_expanded(one, source, field, environ) for one in value]
+        return [_expanded(item, source, field, environ) for item in value]
     if isinstance(value, Mapping) and str(value.get("type", "")).startswith(_FROM_ENVIRONMENT):
         # Read here already, so that the addresses can be checked.
-        given = dict(value.get("init_parameters") or {})
-        variable = given.get("variable")
-        value = environ.get(str(variable)) or given.get("default") or f"${{{variable}}}"
+        parameters = dict(value.get("init_parameters") or {})
+        variable = parameters.get("variable")
+        value = environ.get(str(variable)) or parameters.get("default") or f"${{{variable}}}"
     if not isinstance(value, str):
         return value
     for name in _VARIABLE.findall(value):
         if name not in environ:
             raise InputError(f"the environment variable {name} is not set", source=source, field=field)
-    return _VARIABLE.sub(lambda found: environ[found[1]], value)
+    return _VARIABLE.sub(lambda match: environ[match[1]], value)
 
 
 def _checked_hosts(hosts: Any, source: Path, name: str) -> list[Any]:
     listed = hosts if isinstance(hosts, list) else [hosts]
-    parts = [part for one in listed for part in (one.split(",") if isinstance(one, str) else [one])]
+    parts = [part for host in listed for part in (host.split(",") if isinstance(host, str) else [host])]
     return [
-        checked_address(one.strip(), source=source, field=f"{name}.hosts") if isinstance(one, str) else one
-        for one in parts
+        checked_address(host.strip(), source=source, field=f"{name}.hosts") if isinstance(host, str) else host
+        for host in parts
     ]

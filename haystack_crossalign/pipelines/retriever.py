@@ -292,18 +292,18 @@ class QueryPipeline:
         # The point in time of the view may be closed by now.
         view = copy(self._view)
         view.target = target
-        found = dict.fromkeys(hit.id for row in lists for hit in row)
+        identifiers = dict.fromkeys(hit.id for row in lists for hit in row)
         unclear = {hit.id for row in lists for hit in row if hit.language == UNDETERMINED}
         # One list is enough to see whether the ids are those of the index.
         wanted = unclear if self._joined else unclear | {hit.id for hit in next(filter(None, lists), [])}
         known = members_by_id(view, wanted)
-        if found and not self._joined:
+        if identifiers and not self._joined:
             if not known:
                 raise InputError(
                     "the audited index holds none of the documents that the pipeline returns",
                     source=self._file.path,
                     field=self._id_field or "id",
-                    seen=next(iter(found)),
+                    seen=next(iter(identifiers)),
                     allowed="documents by the ids of the index; another meta field may hold them (id_field)",
                 )
             self._joined = True
@@ -325,15 +325,15 @@ def _from_meta(field: str) -> Callable[[Document], Any]:
 def _causes(error: BaseException) -> list[BaseException]:
     """An error, what caused it, and so on."""
     chain: list[BaseException] = []
-    one: BaseException | None = error
-    while one is not None and one not in chain:
-        chain.append(one)
-        one = one.__cause__ or one.__context__
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
     return chain
 
 
 def _transport_error(error: BaseException) -> TransportError | None:
-    return next((one for one in _causes(error) if isinstance(one, TransportError)), None)
+    return next((cause for cause in _causes(error) if isinstance(cause, TransportError)), None)
 
 
 def _one_line(error: BaseException) -> str:

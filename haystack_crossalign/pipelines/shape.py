@@ -135,12 +135,14 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 
 
 def _accepts(kind: Any, *wanted: Any) -> bool:
-    return any(one in wanted for one in _alternatives(kind))
+    return any(alternative in wanted for alternative in _alternatives(kind))
 
 
 def _is_list_of(kind: Any, wanted: type) -> bool:
-    return any(get_origin(one) is list and get_args(one) == (wanted,) for one in _alternatives(kind))
+    return any(
+        get_origin(alternative) is list and get_args(alternative) == (wanted,) for alternative in _alternatives(kind)
+    )
 
 
 def _mentions_documents(kind: Any) -> bool:
-    return kind is Document or any(_mentions_documents(one) for one in get_args(kind))
+    return kind is Document or any(_mentions_documents(arg) for arg in get_args(kind))

@@ -75,26 +75,26 @@ def exact_ranks(
     query_vectors, document_vectors = comparable_vectors(queries, documents, similarity)
     pool = _Pool(document_vectors, document_languages, languages, tie_order, versions)
     query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
-    wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
-    product = _Product.chosen(precision, query_vectors.shape[1], wanted.shape[1])
+    versions_wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
+    product = _Product.chosen(precision, query_vectors.shape[1], versions_wanted.shape[1])
 
     parts = [slice(start, start + _GROUP) for start in range(0, len(query_vectors), _GROUP)]
     with full_float32_products(), one_core_each() as threads, torch.inference_mode():
         counted = [
-            _count(query_vectors[part], wanted[part], pool, len(languages), similarity, product, threads)
+            _count(query_vectors[part], versions_wanted[part], pool, len(languages), similarity, product, threads)
             for part in parts
         ]
     greater, ahead, tied = (
         np.concatenate([getattr(counts, name) for counts in counted], axis=2) for name in ("greater", "ahead", "tied")
     )
-    exists = wanted >= 0
+    exists = versions_wanted >= 0
 
     def marked(ranks: NDArray[np.int64]) -> NDArray[np.int32]:
         return np.where(exists, ranks.T, ABSENT).astype(np.int32)
 
     best = 1 + greater.sum(axis=0)
     ranks = marked(best + ahead.sum(axis=0))
-    relevant_languages = np.where(exists, pool.version_languages[np.maximum(wanted, 0)], -1).astype(np.int32)
+    relevant_languages = np.where(exists, pool.version_languages[np.maximum(versions_wanted, 0)], -1).astype(np.int32)
 
     def by_language(counts: NDArray[np.int64]) -> NDArray[np.int32]:
         return np.where(exists[:, :, None], counts.transpose(2, 1, 0), 0).astype(np.int32)

@@ -95,8 +95,8 @@ class Int8Counter(Counter):
     :raises RuntimeError: there is no library, or none for this processor.
     """
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         library = native_library()
         if library is None:
             raise RuntimeError("8-bit products are not available here, see counts_by_int8")
@@ -156,19 +156,19 @@ class Int8Counter(Counter):
         while start < len(vectors):
             rows = min(rows, len(vectors) - start)
             part = vectors[start : start + rows]
-            found = self._library.crossalign_count(
+            pairs = self._library.crossalign_count(
                 self._queries, part.ctypes.data, part.strides[0] // part.itemsize, rows, center.ctypes.data,
                 limits.lower.ctypes.data, limits.upper.ctypes.data, limits.rounding.ctypes.data, len(greater),
                 greater.ctypes.data, greater.strides[0] // greater.itemsize,
                 room.document.ctypes.data, room.query.ctypes.data, room.targets.ctypes.data, len(room.query),
             )  # fmt: skip
-            if found < 0:
+            if pairs < 0:
                 raise MemoryError
-            if found > len(room.query):
+            if pairs > len(room.query):
                 rows = max(1, rows // 2)  # one document has no more pairs than there are queries, which fit
                 continue
-            if found:
-                version, query, undecided = room.listed(found, len(greater))
+            if pairs:
+                version, query, undecided = room.listed(pairs, len(greater))
                 close.add(block, version + start, query, undecided)
             start += rows
 
@@ -181,12 +181,12 @@ class _Room:
         self.query = np.empty(pairs, dtype=np.int32)
         self.targets = np.empty(pairs, dtype=np.uint64)
 
-    def listed(self, found: int, targets: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    def listed(self, pairs: int, targets: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Documents, ascending, and queries, int64 [pairs], and what is open of them, bool [R, pairs]."""
-        order = np.argsort(self.document[:found], kind="stable")
-        bits = self.targets[:found][order]
+        order = np.argsort(self.document[:pairs], kind="stable")
+        bits = self.targets[:pairs][order]
         undecided = np.stack([(bits >> np.uint64(r)) & np.uint64(1) for r in range(targets)]).astype(np.bool_)
-        return self.document[:found][order].astype(np.int64), self.query[:found][order].astype(np.int64), undecided
+        return self.document[:pairs][order].astype(np.int64), self.query[:pairs][order].astype(np.int64), undecided
 
 
 def _outward(values: NDArray[np.float64], sign: int) -> NDArray[np.float32]:

@@ -72,13 +72,13 @@ def ranks_from_lists(
     version = np.where(listed, version_of[lists], -1)
     first = _first_of_version(version, listed)
     position = _positions(version, first, wanted)
-    found = exists & (position >= 0)
+    listed_versions = exists & (position >= 0)
     at = np.maximum(position, 0)
 
     def ranked(counts: NDArray[np.int64]) -> NDArray[np.int32]:
         """Take a number for every place of the list and mark what is not in it."""
         taken = np.take_along_axis(counts, at, axis=1)
-        return np.where(found, taken, np.where(exists, CENSORED, ABSENT)).astype(np.int32)
+        return np.where(listed_versions, taken, np.where(exists, CENSORED, ABSENT)).astype(np.int32)
 
     through = first.cumsum(axis=1)  # versions up to and with each place
     start, end = _runs(keys)
@@ -95,10 +95,14 @@ def ranks_from_lists(
         before = until - own
         greater = np.take_along_axis(before, start, axis=1)
         equal = np.take_along_axis(until, end, axis=1) - greater
-        above[:, :, code] = np.where(found, np.take_along_axis(before, at, axis=1), np.where(exists, total, 0))
-        higher[:, :, code] = np.where(found, np.take_along_axis(greater, at, axis=1), np.where(exists, total, 0))
+        above[:, :, code] = np.where(
+            listed_versions, np.take_along_axis(before, at, axis=1), np.where(exists, total, 0)
+        )
+        higher[:, :, code] = np.where(
+            listed_versions, np.take_along_axis(greater, at, axis=1), np.where(exists, total, 0)
+        )
         itself = version_languages[np.maximum(wanted, 0)] == code
-        tied[:, :, code] = np.where(found, np.take_along_axis(equal, at, axis=1) - itself, 0)
+        tied[:, :, code] = np.where(listed_versions, np.take_along_axis(equal, at, axis=1) - itself, 0)
         top_versions[:, code] = equal[:, 0]
     has_ties = bool(tied.any())
 

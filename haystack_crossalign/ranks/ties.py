@@ -33,7 +33,7 @@ def tie_order(ids: Sequence[str]) -> NDArray[np.int64]:
 
     :param ids: N different ids.
     """
-    keys = [tie_key(one) for one in ids]
+    keys = [tie_key(document_id) for document_id in ids]
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     position = np.empty_like(order)
     position[order] = np.arange(len(order), dtype=np.int64)

@@ -133,12 +133,12 @@ class _Search:
 
     def _sort(self) -> None:
         """Keep the best of every query, in order, and raise the floor to the last of them."""
-        query, found, scores = (np.concatenate(parts) for parts in (self._queries, self._found, self._scores))
-        order = np.lexsort((self._tie_order[found], np.negative(scores), query))
+        query, documents, scores = (np.concatenate(parts) for parts in (self._queries, self._found, self._scores))
+        order = np.lexsort((self._tie_order[documents], np.negative(scores), query))
         starts = np.searchsorted(query[order], np.arange(self._operand.count + 1))
         place = np.arange(len(order)) - starts[query[order]]
         order = order[place < self._depth]
-        self._queries, self._found, self._scores = [query[order]], [found[order]], [scores[order]]
+        self._queries, self._found, self._scores = [query[order]], [documents[order]], [scores[order]]
         complete = np.flatnonzero(np.diff(starts) >= self._depth)
         last = np.bincount(query[order], minlength=self._operand.count).cumsum() - 1
         self._floor[complete] = self._scores[0][last[complete]]

@@ -78,10 +78,10 @@ def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None)
     own, ridge = chosen["own_share"], chosen["ridge"]
     prompts = model.get("prompts") or {}
     lines = [
-        f"| {one['language']} | {one['queries']} | {one['before']:.3f} | {one['after']:.3f} | "
-        f"{100 * one['difference']:+.1f} ({100 * one['interval'][0]:+.1f} to {100 * one['interval'][1]:+.1f}) points | "
-        f"{one['verdict']} |"
-        for one in data["same_language"]
+        f"| {change['language']} | {change['queries']} | {change['before']:.3f} | {change['after']:.3f} | "
+        f"{100 * change['difference']:+.1f} ({100 * change['interval'][0]:+.1f} to {100 * change['interval'][1]:+.1f}) "
+        f"points | {change['verdict']} |"
+        for change in data["same_language"]
     ]
     languages = sorted(data["fitted_on"])
     usage = (
@@ -113,7 +113,7 @@ def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None)
         else f"a map for each language (further share {describe_share(own)}, ridge {ridge:g})",
         criterion=data["criterion"],
         similarity=similarity_words(data["similarity"]["name"]),
-        data=", ".join(f"`{one['name']}` (SHA-256 `{one['sha256'][:16]}…`)" for one in data["data"]) or "in memory",
+        data=", ".join(f"`{file['name']}` (SHA-256 `{file['sha256'][:16]}…`)" for file in data["data"]) or "in memory",
         table="\n".join(lines),
         notes="\n".join(f"- {note}" for note in data["notes"]),
     )

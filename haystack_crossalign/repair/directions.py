@@ -249,15 +249,20 @@ def choose_repair(
     if allowed.keys() != base.quality.keys() or not all(value >= 0 for value in allowed.values()):
         raise InputError("the tolerance must be at least 0, of each language", field="tolerance", seen=tolerance)
     pairs = sorted({(share, strength) for share in common_shares for strength in strengths})
-    wanted = [None if one is None or fitted.spread is None else one for one in whitenings]
-    steps = [(one, *pair) for one in dict.fromkeys(wanted) for pair in pairs if one is not None or pair != (0.0, 0.0)]
+    wanted = [None if shrinkage is None or fitted.spread is None else shrinkage for shrinkage in whitenings]
+    steps = [
+        (shrinkage, *pair)
+        for shrinkage in dict.fromkeys(wanted)
+        for pair in pairs
+        if shrinkage is not None or pair != (0.0, 0.0)
+    ]
     trials = [Trial(0.0, 0.0, base, harmless=True)]
     for whitening, share, strength in steps:
-        one = score(fitted.affine(strength, share, directions, whitening))
-        if one.quality.keys() != base.quality.keys():
+        scored = score(fitted.affine(strength, share, directions, whitening))
+        if scored.quality.keys() != base.quality.keys():
             raise InputError("the score must name the same languages for every map", field="quality")
-        harmless = all(value >= base.quality[tag] - allowed[tag] - _TOLERANCE for tag, value in one.quality.items())
-        trials.append(Trial(strength, share, one, harmless, whitening))
+        harmless = all(value >= base.quality[tag] - allowed[tag] - _TOLERANCE for tag, value in scored.quality.items())
+        trials.append(Trial(strength, share, scored, harmless, whitening))
     chosen = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
     repair = fitted.affine(chosen.strength, chosen.common_share, directions, chosen.whitening)
     return RepairChoice(repair, chosen, tuple(trials))
@@ -289,20 +294,20 @@ def choose_language_maps(
     """
     if not isinstance(choice.repair, AffineMap):
         return choice
-    one, base, shared = choice.chosen, choice.trials[0].score, choice.repair
-    parts = [part * (1 - one.common_share) for part in own_shares]
+    chosen, base, shared = choice.chosen, choice.trials[0].score, choice.repair
+    parts = [part * (1 - chosen.common_share) for part in own_shares]
     others = sorted(set(sample[1]) - {pivot})
     trials = list(choice.trials)
-    best: tuple[Trial, VectorMap] = (one, shared)
+    best: tuple[Trial, VectorMap] = (chosen, shared)
 
     def attempt(own_share: OwnShare, ridge: float) -> Trial:
         nonlocal best
         maps = fit_language_maps(shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge)
-        found = score(maps)
-        fine = all(found.quality[tag] >= value - tolerance - _TOLERANCE for tag, value in base.quality.items())
-        trial = replace(one, score=found, harmless=fine, own_share=own_share, ridge=ridge)
+        scored = score(maps)
+        fine = all(scored.quality[tag] >= value - tolerance - _TOLERANCE for tag, value in base.quality.items())
+        trial = replace(chosen, score=scored, harmless=fine, own_share=own_share, ridge=ridge)
         trials.append(trial)
-        if fine and found.bias < best[0].score.bias:
+        if fine and scored.bias < best[0].score.bias:
             best = (trial, maps)
         return trial
 

@@ -130,7 +130,7 @@ def fit_repair(
     """
     options = RepairOptions() if options is None else options
     fit_vectors = embedder.encode_documents(
-        [one.text for one in sample.fit], progress=_stage(progress, "Embedding documents to fit on")
+        [document.text for document in sample.fit], progress=_stage(progress, "Embedding documents to fit on")
     )
     model = embedder.provenance()
     ranked_by = settle_similarity(model, options.similarity)
@@ -138,8 +138,8 @@ def fit_repair(
     check_lengths(ranked_by.similarity, unit=bool((np.abs(lengths - 1) <= _UNIT).all()))
     fitted = fit_language_directions(
         fit_vectors,
-        [one.language for one in sample.fit],
-        [one.group for one in sample.fit] if sample.parallel else None,
+        [document.language for document in sample.fit],
+        [document.group for document in sample.fit] if sample.parallel else None,
     )
     collection = judged_collection(sample.held_out, sample.probes, sources)
     documents = embedder.encode_documents(
@@ -147,8 +147,8 @@ def fit_repair(
     )
     queries = embedder.encode_queries(collection.queries.texts, progress=_stage(progress, "Embedding queries"))
     collection = _with_vectors(collection, documents, queries)
-    asked = {tag: collection.queries.languages.count(tag) for tag in collection.query_languages}
-    fewest = min(asked.values())
+    query_counts = {tag: collection.queries.languages.count(tag) for tag in collection.query_languages}
+    fewest = min(query_counts.values())
     enough = fewest >= queries_needed(options.tolerance)
     if sample.parallel:
         score = held_out_score(_held_out(collection, ranked_by))
@@ -156,9 +156,9 @@ def fit_repair(
     else:
         score = _distance_of_means(collection, ranked_by)
         criterion = "mean distance between the language means of the held-out documents"
-    choice = _choose(fitted, score, options, asked, enough=enough, parallel=sample.parallel)
+    choice = _choose(fitted, score, options, query_counts, enough=enough, parallel=sample.parallel)
     notes = list(sample.notes)
-    languages, groups = [one.language for one in sample.fit], [one.group for one in sample.fit]
+    languages, groups = [document.language for document in sample.fit], [document.group for document in sample.fit]
     pivot = options.pivot or ("en" if "en" in languages else min(languages))
     apart = _without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
     if apart:
@@ -194,18 +194,18 @@ def fit_repair(
 
 def _without_counterpart(languages: Sequence[str], groups: Sequence[str], pivot: str) -> list[str]:
     """The other languages of which no document is parallel to one in the pivot."""
-    found: dict[str, set[str]] = {}
+    missing: dict[str, set[str]] = {}
     for tag, group in zip(languages, groups, strict=True):
-        found.setdefault(tag, set()).add(group)
-    own = found.pop(pivot, set())
-    return sorted(tag for tag, theirs in found.items() if own.isdisjoint(theirs))
+        missing.setdefault(tag, set()).add(group)
+    own = missing.pop(pivot, set())
+    return sorted(tag for tag, theirs in missing.items() if own.isdisjoint(theirs))
 
 
 def _choose(
     fitted: LanguageDirections,
     score: Callable[[VectorMap], RepairScore],
     options: RepairOptions,
-    asked: Mapping[str, int],
+    query_counts: Mapping[str, int],
     *,
     enough: bool,
     parallel: bool,
@@ -222,7 +222,7 @@ def _choose(
             whitenings=options.whitenings if parallel else (None,),
         )
     # No loss smaller than one query can be seen.
-    tolerance = {tag: max(options.tolerance, 1 / count) for tag, count in asked.items()}
+    tolerance = {tag: max(options.tolerance, 1 / count) for tag, count in query_counts.items()}
     full = choose_repair(fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,))
     if full.chosen.strength or full.trials[-1].harmless:
         return full
@@ -257,10 +257,10 @@ def held_out_plan(collection: JudgedCollection) -> list[Scenario]:
 
     :param collection: held-out documents and queries.
     """
-    pool, asked = collection.document_languages, collection.query_languages
+    pool, query_tags = collection.document_languages, collection.query_languages
     parallel = len(set(collection.documents.groups)) < len(collection.documents)
     names = ("multi", "mono-same") if parallel and len(pool) > 1 else ("mono-same",)
-    return plan_scenarios(names, pool, asked)
+    return plan_scenarios(names, pool, query_tags)
 
 
 def _distance_of_means(collection: JudgedCollection, ranked_by: RankedBy) -> Callable[[VectorMap], RepairScore]:
@@ -274,8 +274,10 @@ def _distance_of_means(collection: JudgedCollection, ranked_by: RankedBy) -> Cal
     def score(repair: VectorMap) -> RepairScore:
         moved = repair.apply(_vectors(documents.vectors)).astype(np.float64)
         means = [moved[places].mean(axis=0) for places in rows]
-        pairs = [(one, two) for one in range(len(tags)) for two in range(one)]
-        distance = float(np.mean([np.linalg.norm(means[one] - means[two]) for one, two in pairs])) if pairs else 0.0
+        pairs = [(first, second) for first in range(len(tags)) for second in range(first)]
+        distance = (
+            float(np.mean([np.linalg.norm(means[first] - means[second]) for first, second in pairs])) if pairs else 0.0
+        )
         return RepairScore(distance, quality(repair).quality)
 
     return score
@@ -314,14 +316,14 @@ def same_language_harm(before: AuditResult, after: AuditResult, tolerance: float
     :param after: audit of the same queries after.
     :param tolerance: loss that counts as none.
     """
-    found = []
+    harms = []
     for number, row in enumerate(before.rows):
         if row["scenario"] != "mono-same":
             continue
         places = before.row_queries(number)
         values = [[result.queries["measures"]["NDCG@1"][place] for place in places] for result in (before, after)]
-        found.append(harm_of_language(row["query_language"], values[0], values[1], tolerance=tolerance))
-    return tuple(found)
+        harms.append(harm_of_language(row["query_language"], values[0], values[1], tolerance=tolerance))
+    return tuple(harms)
 
 
 def _warnings(
@@ -332,32 +334,32 @@ def _warnings(
     fewest: int,
     enough: bool,
 ) -> list[str]:
-    told = [
+    warnings = [
         "The held-out documents also chose among the maps, so these figures are slightly optimistic: "
         "audit other documents too."
     ]
     if not sample.parallel:
-        told.append(
+        warnings.append(
             "The held-out documents have no versions in other languages, so the bias itself was not measured: only "
             "the distance of the languages' means and same-language retrieval were."
         )
     if not enough:
         needed = queries_needed(tolerance)
         enough_words = "no number of queries can" if needed == float("inf") else f"it takes {needed:.0f} queries"
-        told.append(
+        warnings.append(
             f"The held-out set is too small to show harm: with {fewest} queries in a language a loss of "
             f"{100 * tolerance:g} points of same-language NDCG@1 cannot be ruled out ({enough_words} per language). So "
             "only the projection was tried, and a loss of one query counted as none."
         )
-    lost = [one for one in harm if one.verdict != "harmless"]
-    told += [
-        f"Same-language NDCG@1 in {one.language}: {100 * one.difference:+.1f} points, 95 % interval "
-        f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f} over {one.queries} queries."
-        for one in lost
+    lost = [change for change in harm if change.verdict != "harmless"]
+    warnings += [
+        f"Same-language NDCG@1 in {change.language}: {100 * change.difference:+.1f} points, 95 % interval "
+        f"{100 * change.interval[0]:+.1f} to {100 * change.interval[1]:+.1f} over {change.queries} queries."
+        for change in lost
     ]
     if not choice.chosen.changes:
-        told.append("No harmless map was better than the model as it is: the repair changes nothing.")
-    return told
+        warnings.append("No harmless map was better than the model as it is: the repair changes nothing.")
+    return warnings
 
 
 def _vectors(values: NDArray[np.float32] | None) -> NDArray[np.float32]:

@@ -161,7 +161,7 @@ def fit_language_maps(
             seen=(vectors.shape, len(languages), len(groups)),
         )
     tags = (pivot, *sorted(set(languages) - {pivot}))
-    members = {tag: np.flatnonzero([one == tag for one in languages]) for tag in tags}
+    members = {tag: np.flatnonzero([language == tag for language in languages]) for tag in tags}
     if len(tags) < 2 or not len(members[pivot]):
         raise InputError(
             "two languages are needed, the pivot one of them", field="pivot", seen=pivot, allowed=", ".join(tags)
@@ -185,10 +185,10 @@ def fit_language_maps(
             raise InputError("no document is parallel to one of the pivot", field="groups", seen=tag, allowed=pivot)
         theirs, own = (vectors[list(rows)] @ weight.T for rows in zip(*pairs, strict=True))
         taken = bias - share * common
-        wanted, found = unit(theirs + bias), unit(own + taken)
-        square = found.T @ found
+        wanted, mapped = unit(theirs + bias), unit(own + taken)
+        square = mapped.T @ mapped
         penalty = ridge * np.trace(square) / len(square) * np.eye(len(square))
-        change = np.eye(len(square)) + np.linalg.solve(square + penalty, found.T @ (wanted - found)).T
+        change = np.eye(len(square)) + np.linalg.solve(square + penalty, mapped.T @ (wanted - mapped)).T
         matrices.append(change @ weight)
         biases.append(change @ taken)
     metadata = dict(shared.metadata) | {"pivot": pivot, "own_share": describe_share(own_share), "ridge": f"{ridge:g}"}
@@ -205,7 +205,9 @@ def fit_language_maps(
 def describe_share(own_share: OwnShare) -> str:
     """An own share in words: ``0.1``, or ``es none, zh 0.2``."""
     if isinstance(own_share, Mapping):
-        return ", ".join(f"{tag} {'none' if one is None else f'{one:g}'}" for tag, one in sorted(own_share.items()))
+        return ", ".join(
+            f"{tag} {'none' if share is None else f'{share:g}'}" for tag, share in sorted(own_share.items())
+        )
     return f"{own_share:g}"
 
 

@@ -34,13 +34,13 @@ def language_means(
     if groups is None:
         return plain
     members = parallel_rows(codes, groups)
-    design, found = np.zeros((count, count)), np.zeros_like(plain)
+    design, sums = np.zeros((count, count)), np.zeros_like(plain)
     documents, level = np.zeros(count), np.zeros_like(plain[0])
     for rows in members:
         # A language that has a document twice counts as often.
         present = np.bincount(codes[rows], minlength=count).astype(np.float64)
         design += np.diag(present) - np.outer(present, present) / len(rows)
-        np.add.at(found, codes[rows], vectors[rows] - vectors[rows].mean(axis=0))
+        np.add.at(sums, codes[rows], vectors[rows] - vectors[rows].mean(axis=0))
         documents += present > 0
     everywhere = (documents == len(members)).all() and len(members) * count == len(codes)
     if everywhere or documents.min() < ENOUGH_PARALLEL:
@@ -49,7 +49,7 @@ def language_means(
     # One direction is free, the level of all; a second one is two sets of languages that share no document.
     if values[1] < 1e-9 * values[-1]:
         return plain
-    effects = axes[:, 1:] / values[1:] @ (axes[:, 1:].T @ found)
+    effects = axes[:, 1:] / values[1:] @ (axes[:, 1:].T @ sums)
     for rows in members:
         level += (vectors[rows] - effects[codes[rows]]).mean(axis=0)
     return np.asarray(level / len(members) + effects)

@@ -43,13 +43,13 @@ def write_matrix_file(repair: VectorMap, path: Path | str, *, base: Mapping[str,
     """
     path = Path(path)
     affine, several = FORMATS
-    made = {"format": affine} if isinstance(repair, AffineMap) else {"format": several}
+    metadata = {"format": affine} if isinstance(repair, AffineMap) else {"format": several}
     if not isinstance(repair, AffineMap):
-        made["languages"] = ",".join(repair.languages)
+        metadata["languages"] = ",".join(repair.languages)
     if base is not None:
-        made[BASE_MODEL] = json.dumps(describe_model(base), sort_keys=True, ensure_ascii=False)
-    tensors = {name: np.ascontiguousarray(getattr(repair, name)) for name in FORMATS[made["format"]]}
-    data = _in_order(save(tensors, metadata=dict(repair.metadata) | made))
+        metadata[BASE_MODEL] = json.dumps(describe_model(base), sort_keys=True, ensure_ascii=False)
+    tensors = {name: np.ascontiguousarray(getattr(repair, name)) for name in FORMATS[metadata["format"]]}
+    data = _in_order(save(tensors, metadata=dict(repair.metadata) | metadata))
     write_atomically(path, data)
 
 

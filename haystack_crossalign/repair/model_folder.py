@@ -53,8 +53,8 @@ def with_map(model: SentenceTransformer, repair: VectorMap) -> SentenceTransform
 def _followed_by(modules: list[torch.nn.Module], repair: VectorMap, model: SentenceTransformer) -> SentenceTransformer:
     """The map after modules that end with Normalize, all else as in the model."""
     dense = [_dense(weight, bias, activated=more) for weight, bias, more in _layers(repair)]
-    for one in dense:
-        one.to(device=model.device, dtype=model.dtype)
+    for module in dense:
+        module.to(device=model.device, dtype=model.dtype)
     repaired = SentenceTransformer(
         modules=[*modules, *dense, Normalize()],
         device=str(model.device),

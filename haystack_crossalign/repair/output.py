@@ -150,7 +150,7 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
     :param name: name of the base model, None for the matrix alone.
     """
     sample, chosen = outcome.sample, outcome.choice.chosen
-    held_out = sorted({one.language for one in sample.held_out})
+    held_out = sorted({document.language for document in sample.held_out})
     data: dict[str, Any] = rounded(
         {
             "schema": SCHEMA,
@@ -158,11 +158,11 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
             "model": outcome.before.provenance["model"],
             "model_written": name is not None,
             "matrix_file": MATRIX_FILE,
-            "data": [{"name": one.name, "sha256": one.sha256} for one in sources],
+            "data": [{"name": source.name, "sha256": source.sha256} for source in sources],
             "fitted_on": dict(zip(outcome.fitted.languages, outcome.fitted.counts, strict=True)),
             "directions": len(outcome.fitted.basis),
             "held_out": {
-                "documents": {tag: sum(one.language == tag for one in sample.held_out) for tag in held_out},
+                "documents": {tag: sum(document.language == tag for document in sample.held_out) for tag in held_out},
                 "queries": sample.kinds(),
                 "parallel": sample.parallel,
             },
@@ -190,16 +190,16 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
             ],
             "same_language": [
                 {
-                    "language": one.language,
+                    "language": change.language,
                     "measure": "NDCG@1",
-                    "queries": one.queries,
-                    "before": one.before,
-                    "after": one.after,
-                    "difference": one.difference,
-                    "interval": list(one.interval),
-                    "verdict": one.verdict,
+                    "queries": change.queries,
+                    "before": change.before,
+                    "after": change.after,
+                    "difference": change.difference,
+                    "interval": list(change.interval),
+                    "verdict": change.verdict,
                 }
-                for one in outcome.harm
+                for change in outcome.harm
             ],
             "notes": list(outcome.notes),
         }
@@ -218,7 +218,7 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
     written = Encoder(
         str(folder), device="cpu", precision="fp32", max_tokens=limit, trust_remote_code=model.trust_remote_code
     )
-    texts = [one.text for one in outcome.sample.held_out[: len(outcome.probe_vectors)]]
+    texts = [document.text for document in outcome.sample.held_out[: len(outcome.probe_vectors)]]
     again, wanted = written.encode_documents(texts), outcome.repair.apply(outcome.probe_vectors)
     cosine = float((again * wanted).sum(axis=1).min())
     if not cosine >= _LEAST_COSINE:

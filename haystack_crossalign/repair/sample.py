@@ -112,13 +112,13 @@ def make_sample(
         fit_groups, judging = groups, _drawn(judges.passages, seed)
         questions = judges.questions
     languages = {passage.language for passage in base.passages}
-    judging = [[one for one in group if one.language in languages] for group in judging]
+    judging = [[document for document in group if document.language in languages] for group in judging]
     if any(len(group) > 1 for group in judging):
         # Documents without another version say nothing about the bias; those that have one come first.
         judging.sort(key=lambda group: len(group) < 2)
     judging = _limited(judging, held_out_limit)
-    kept_texts = {normalized(one.text) for group in judging for one in group}
-    free = [group for group in fit_groups if not any(normalized(one.text) in kept_texts for one in group)]
+    kept_texts = {normalized(document.text) for group in judging for document in group}
+    free = [group for group in fit_groups if not any(normalized(document.text) in kept_texts for document in group)]
     notes = [
         f"{', '.join(source.name for source in texts.sources) or 'The triplets'}: {texts.chunks} further passages of a "
         "group and language were left out."
@@ -133,12 +133,12 @@ def make_sample(
     ]
     if len(free) < len(fit_groups):
         notes.append(f"{len(fit_groups) - len(free)} documents were not used for fitting, because their texts judge.")
-    fit = [one for group in _limited(free, fit_limit) for one in group]
-    files = ", ".join(one.name for one in base.sources) or None
+    fit = [document for group in _limited(free, fit_limit) for document in group]
+    files = ", ".join(source.name for source in base.sources) or None
     if fit_groups and not fit:
         raise InputError("every text to fit on is also among those that judge", source=files, allowed="other documents")
     _check_counts(fit, files)
-    documents, probes = probes_of([one for group in judging for one in group], questions)
+    documents, probes = probes_of([document for group in judging for document in group], questions)
     lacking = _lacking(languages, probes)
     if lacking:
         notes.append(f"Fewer than {FEWEST} held-out queries in {', '.join(lacking)}: harm there is not measured.")
@@ -151,7 +151,7 @@ def _drawn(passages: Iterable[DocumentRow], seed: int) -> list[list[DocumentRow]
     for passage in passages:
         groups.setdefault(passage.group, []).append(passage)
     names = sorted(groups, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    return [sorted(groups[name], key=lambda one: (one.language, one.id)) for name in names]
+    return [sorted(groups[name], key=lambda document: (document.language, document.id)) for name in names]
 
 
 def _limited(groups: Iterable[list[DocumentRow]], limit: int) -> list[list[DocumentRow]]:
@@ -162,9 +162,9 @@ def _limited(groups: Iterable[list[DocumentRow]], limit: int) -> list[list[Docum
     counts: Counter[str] = Counter()
     kept: list[list[DocumentRow]] = []
     for group in groups:
-        if any(counts[one.language] < limit for one in group):
+        if any(counts[document.language] < limit for document in group):
             kept.append(group)
-            counts.update(one.language for one in group)
+            counts.update(document.language for document in group)
     return kept
 
 
@@ -200,17 +200,20 @@ def probes_of(documents: Sequence[DocumentRow], questions: Sequence[Question]) -
     # A title over many documents ("Introduction") asks for none of them.
     titles = Counter((one.language, normalized(one.title)) for one in documents if one.title)
     kept, probes = [], []
-    for one in documents:
-        texts = real.get((one.group, one.language), [])
-        kind, text = "query", one.text
+    for document in documents:
+        texts = real.get((document.group, document.language), [])
+        kind, text = "query", document.text
         if not texts:
-            unique = bool(one.title and one.untitled) and titles[one.language, normalized(one.title)] == 1
-            kind, query, rest = known_item(one.title if unique else "", one.untitled or one.text)
-            text = rest if unique or not one.untitled else one.with_body(rest)
+            unique = (
+                bool(document.title and document.untitled)
+                and titles[document.language, normalized(document.title)] == 1
+            )
+            kind, query, rest = known_item(document.title if unique else "", document.untitled or document.text)
+            text = rest if unique or not document.untitled else document.with_body(rest)
             texts = [query] if query else []
-        kept.append(replace(one, text=text))
+        kept.append(replace(document, text=text))
         probes += [
-            Probe(f"{one.language}:{one.group}:{number}", one.group, one.language, query, kind)
+            Probe(f"{document.language}:{document.group}:{number}", document.group, document.language, query, kind)
             for number, query in enumerate(texts)
         ]
     return kept, probes
@@ -244,10 +247,10 @@ def judged_collection(
         name="held-out documents",
         documents=Documents(
             # Two files may use one id; group and language are unique.
-            ids=tuple(f"{one.language}:{one.group}" for one in documents),
-            languages=tuple(one.language for one in documents),
-            groups=tuple(one.group for one in documents),
-            texts=tuple(one.text for one in documents),
+            ids=tuple(f"{document.language}:{document.group}" for document in documents),
+            languages=tuple(document.language for document in documents),
+            groups=tuple(document.group for document in documents),
+            texts=tuple(document.text for document in documents),
         ),
         queries=Queries(
             ids=tuple(probe.id for probe in probes),

@@ -51,7 +51,7 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
     query_codes = _codes(data.query_languages, tags, len(data.queries), "query_languages")
     document_codes = _codes(data.document_languages, tags, len(data.documents), "document_languages")
     relevant, own = _relevant(data, query_codes, document_codes)
-    asked = sorted({int(code) for code in query_codes})
+    codes = sorted({int(code) for code in query_codes})
     order = tie_order(
         [f"{tag}:{group}" for tag, group in zip(data.document_languages, data.document_groups, strict=True)]
     )
@@ -75,7 +75,7 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
             )
 
         depths, quality = [], {}
-        for code in asked:
+        for code in codes:
             rows = query_codes == code
             everything = np.ones(len(documents), dtype=bool)
             depths.append(float(max_at_r.per_query(ranked(rows, everything, relevant)).values.mean()))
@@ -162,12 +162,12 @@ def paired_share_interval(before: ArrayLike, after: ArrayLike) -> tuple[float, f
     :param after: ``[n]``, of the same queries.
     :raises InputError: for other values, other lengths, or none.
     """
-    one, two = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
-    if one.shape != two.shape or one.ndim != 1 or not len(one):
-        raise InputError("the pairs must be of one length", field="after", seen=(one.shape, two.shape))
-    if not (np.isin(one, (0, 1)).all() and np.isin(two, (0, 1)).all()):
+    first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 1 or not len(first):
+        raise InputError("the pairs must be of one length", field="after", seen=(first.shape, second.shape))
+    if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
         raise InputError("the values must be 0 or 1", field="before, after")
-    lost, won, total = float((one > two).sum()), float((two > one).sum()), len(one) + 2.0
+    lost, won, total = float((first > second).sum()), float((second > first).sum()), len(first) + 2.0
     middle = (won - lost) / total
     width = _Z * math.sqrt(lost + won + 1 - (won - lost) ** 2 / total) / total
     return max(-1.0, middle - width), min(1.0, middle + width)

@@ -99,10 +99,10 @@ def read_repair_texts(
     path = Path(path)
     if kind not in FORMATS:
         raise InputError("unknown format", source=path, field="format", seen=kind, allowed=", ".join(FORMATS))
-    found = detected_format(path) if kind == "auto" else kind
-    if found == "documents":
+    form = detected_format(path) if kind == "auto" else kind
+    if form == "documents":
         texts = _read_documents(path, language_field, group_field, title_field)
-        if parallel and len({one.group for one in texts.passages}) == len(texts.passages):
+        if parallel and len({passage.group for passage in texts.passages}) == len(texts.passages):
             raise InputError(
                 "no document has a version in another language",
                 source=path,
@@ -112,17 +112,15 @@ def read_repair_texts(
                 "not parallel",
             )
         return texts
-    if found == "triplets":
+    if form == "triplets":
         triplets, source = read_triplets(path, language=language, target_languages=target_languages)
         return texts_from_triplets(triplets, (source,))
     targets = tuple(tag for tag in target_languages if tag != language)
     if not targets:
-        raise InputError(
-            f"the languages to take from {found} are not named", source=path, allowed="--languages en,zh,…"
-        )
+        raise InputError(f"the languages to take from {form} are not named", source=path, allowed="--languages en,zh,…")
     from haystack_crossalign.triplets.corpora import CORPORA as READERS
 
-    built, source = READERS[found](path, targets)
+    built, source = READERS[form](path, targets)
     return texts_from_triplets(built.triplets, (source,))
 
 

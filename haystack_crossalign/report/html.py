@@ -54,10 +54,10 @@ def render_html(result: Mapping[str, Any]) -> str:
     """
     texts = FullTexts(result.get("documents", {}))
     ranks = row_ranks(result)
-    found = views(result) if result["rows"] else []
-    first = main_view(result, found) if found else None
+    all_views = views(result) if result["rows"] else []
+    first = main_view(result, all_views) if all_views else None
     # The view that the page opens with stands first, so that its examples get the texts before the budget is used up.
-    ordered = sorted(found, key=lambda view: view is not first)
+    ordered = sorted(all_views, key=lambda view: view is not first)
     contexts = [_view_context(result, view, ranks, texts) for view in ordered]
     subject = weakest_row(result, first.rows) if first else None
     return _page(
@@ -196,8 +196,8 @@ def _closeness(depth: float | None, best: float, size: int | None) -> float | No
 def _ruler(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The mean rank of each version on a logarithmic ruler over the pool; positions in percent of its length."""
     size = row["pool_size"]
-    told = [tag for tag in row["pool_languages"] if tag != UNDETERMINED]
-    means = {tag: row["measures"].get(f"Rank[{tag}]") for tag in told}
+    tags = [tag for tag in row["pool_languages"] if tag != UNDETERMINED]
+    means = {tag: row["measures"].get(f"Rank[{tag}]") for tag in tags}
     if not size or size < 3 or not means or None in means.values():
         return None
 

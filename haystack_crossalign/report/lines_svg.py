@@ -32,8 +32,8 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
     :param x_label: under the axis.
     :param mark: place on the x axis of a dotted line, or None.
     """
-    xs = [x for one in series for x, _ in one.points]
-    ys = [y for one in series for _, y in one.points]
+    xs = [x for line in series for x, _ in line.points]
+    ys = [y for line in series for _, y in line.points]
     ticks = _ticks(min(ys), max(ys))
     low, high = min(ticks[0], *ys), max(ticks[-1], *ys)
     first, last = min(xs), max(xs)

@@ -43,7 +43,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     :param result: an audit result, schema ``crossalign.audit/1``; with or without texts.
     """
     ranks = row_ranks(result)
-    found = views(result) if result["rows"] else []
+    all_views = views(result) if result["rows"] else []
     parts = [f"## Language bias audit: {_plain(subject_name(result['provenance']))}", *_finding(finding(result))]
     parts += [_plain(line) for line in model_lines(result["provenance"])]
     similarity = similarity_note(result["provenance"])
@@ -52,9 +52,9 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     parts += [f"> {_plain(note)}" for note in data_notes(result["provenance"])]
     if "live" in result:
         parts += _live(result)
-    if found:
-        first = main_view(result, found)
-        for view in sorted(found, key=lambda view: view is not first):
+    if all_views:
+        first = main_view(result, all_views)
+        for view in sorted(all_views, key=lambda view: view is not first):
             parts += _view(result, view, ranks)
         parts += _worst(result, first, ranks)
     parts.append(_folded("How it was measured", _facts(result["provenance"])))

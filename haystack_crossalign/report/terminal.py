@@ -199,8 +199,8 @@ def _columns(rows: Sequence[Mapping[str, Any]], *, named: bool) -> list[str]:
         return list(dict.fromkeys(name for row in rows for name in row["measures"]))
     cutoffs = [name for name in rows[0]["measures"] if name.startswith("Complete@")]
     headline = [name for name in (*_HEADLINE, *cutoffs) if any(name in row["measures"] for row in rows)]
-    told = rows[0]["pool_languages"] if rows[0]["scenario"] == "multi" else []
-    return [*headline, *(f"Rank[{tag}]" for tag in told if tag != UNDETERMINED)]
+    tags = rows[0]["pool_languages"] if rows[0]["scenario"] == "multi" else []
+    return [*headline, *(f"Rank[{tag}]" for tag in tags if tag != UNDETERMINED)]
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:

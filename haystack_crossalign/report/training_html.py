@@ -61,12 +61,12 @@ def _lead(facts: Mapping[str, Any]) -> str:
         key=lambda row: row["measures"]["Max@R_norm"]["base"],
     )
     depth = row["measures"]["Max@R"]
-    asked = display_name(row["query_language"])
+    query_language = display_name(row["query_language"])
     versions = joined([display_name(tag) for tag in row["pool"]])
     before, after = (measure_value("Max@R", depth[column]) for column in ("base", "after"))
     return (
-        f"To see every version of the answer ({versions}), a query in {asked} had to be read to rank {before} before "
-        f"training, and to rank {after} after it (means)."
+        f"To see every version of the answer ({versions}), a query in {query_language} had to be read to rank {before} "
+        f"before training, and to rank {after} after it (means)."
     )
 
 
@@ -82,8 +82,8 @@ def _more(facts: Mapping[str, Any]) -> list[str]:
             f"model, {within} the tolerance of {100 * result['tolerance']:g}."
         )
         if result["unmeasured"]:
-            named = joined([display_name(tag) for tag in result["unmeasured"]])
-            sentences.append(f"Too little was held out to measure {named}: whether it was harmed is not known.")
+            languages = joined([display_name(tag) for tag in result["unmeasured"]])
+            sentences.append(f"Too little was held out to measure {languages}: whether it was harmed is not known.")
         sentences.append(f"Measured on {plural(held, 'triplet', 'triplets')} of the same kind of data, held out.")
     if 0 < kept["share"] < 1:
         sentences.append(
@@ -95,19 +95,19 @@ def _more(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _curves(steps: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    made = []
+    charts = []
     for term, title in _TERMS.items():
         points = [(entry["step"], entry[term]) for entry in steps if term in entry]
         if points:
-            made.append({"title": title, "svg": line_chart([Series(term, points)], label=f"{title}, by step")})
-    return made
+            charts.append({"title": title, "svg": line_chart([Series(term, points)], label=f"{title}, by step")})
+    return charts
 
 
 def _evaluations(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     entries, kept = facts["curves"]["evaluations"], facts["kept"]["step"]
     if len(entries) < 2:
         return []
-    made = []
+    charts = []
     for title, scenarios, measure in (
         ("Max@R_norm in pools of several languages, percent", ("multi",), "Max@R_norm"),
         ("NDCG@1 in pools of one language, percent", ("mono-same", "mono-cross"), "NDCG@1"),
@@ -123,8 +123,8 @@ def _evaluations(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
         for start in range(0, len(lines), 4):
             part = lines[start : start + 4]
             svg = line_chart(part, label=f"{title}, by step", mark=kept)
-            made.append({"title": title, "svg": svg, "names": [one.name for one in part]})
-    return made
+            charts.append({"title": title, "svg": svg, "names": [series.name for series in part]})
+    return charts
 
 
 def _columns(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -135,14 +135,14 @@ def _columns(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     if facts["result"] is None:
         return []
-    made = []
+    rows = []
     for row in facts["result"]["rows"]:
         for name in ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",):
             values = row["measures"][name]
             after, base = values["after"], values["base"]
             same = after == base
             better = not same and (after < base if name == "Max@R" else after > base)
-            made.append(
+            rows.append(
                 {
                     "name": _row_name(row),
                     "queries": count(row["queries"]),
@@ -152,7 +152,7 @@ def _rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "verdict": "" if same else "better" if better else "worse",
                 }
             )
-    return made
+    return rows
 
 
 def _row_name(row: Mapping[str, Any]) -> str:

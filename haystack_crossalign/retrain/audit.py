@@ -58,7 +58,8 @@ class Judgment:
         """What the outcome file holds of it."""
         return {
             "same_language": [
-                {**asdict(one), "interval": list(one.interval), "difference": one.difference} for one in self.harm
+                {**asdict(change), "interval": list(change.interval), "difference": change.difference}
+                for change in self.harm
             ],
             "improvement": None
             if self.improvement is None
@@ -84,7 +85,7 @@ def audit_collection(
     :raises InputError: when the files are wrong, or too few queries were held out.
     """
     part = job.audit
-    tags = {tag for one in (*train, *held_out) for tag in (one.language, *one.targets)}
+    tags = {tag for triplet in (*train, *held_out) for tag in (triplet.language, *triplet.targets)}
     if part.documents is not None and part.queries is not None:
         collection = read_collection(job.file(part.documents), job.file(part.queries))
         found = {tag: len(collection.restrict([tag], [tag]).queries) for tag in tags}
@@ -217,15 +218,15 @@ def judge(before: AuditResult, after: AuditResult, job: JobConfig, *, published:
     first, second, latest = (_closeness(result) for result in (before, after, published))
     improvement = None if first is None or second is None else (first, second)
     failures = [
-        f"{one.condition} ({one.scenario}, queries in {one.query_language}: {one.value:.6g})"
-        for one in outcomes
-        if failed([one])
+        f"{outcome.condition} ({outcome.scenario}, queries in {outcome.query_language}: {outcome.value:.6g})"
+        for outcome in outcomes
+        if failed([outcome])
     ]
     failures += [
-        f"same-language NDCG@1 in {one.language} went from {one.before:.4f} to {one.after:.4f}, more than "
+        f"same-language NDCG@1 in {change.language} went from {change.before:.4f} to {change.after:.4f}, more than "
         f"{gate.tolerance:g} down"
-        for one in harm
-        if one.verdict == "harmful"
+        for change in harm
+        if change.verdict == "harmful"
     ]
     if gate.must_improve and improvement is not None and not improvement[1] > improvement[0]:
         failures.append(f"mean Max@R_norm did not rise: {improvement[0]:.4f} before, {improvement[1]:.4f} after")
@@ -254,5 +255,5 @@ def evaluation_files(job: JobConfig) -> EvaluationFiles:
 
     :raises InputError: as :func:`~haystack_crossalign.triplets.targets.find_evaluation_files`.
     """
-    named = (*job.filters.evaluation, job.audit.documents, job.audit.queries)
-    return find_evaluation_files(job.file(name) for name in named if name is not None)
+    paths = (*job.filters.evaluation, job.audit.documents, job.audit.queries)
+    return find_evaluation_files(job.file(name) for name in paths if name is not None)

@@ -223,10 +223,10 @@ def read_job(path: Path | str, overrides: Sequence[str] = ()) -> JobConfig:
     settings = read_yaml(path, "job configuration")
     for override in overrides:
         apply_override(settings, override)
-    made = read_section(JobConfig, settings.values, (), settings)
-    object.__setattr__(made, "path", path)
-    _check(made, settings)
-    return made
+    config = read_section(JobConfig, settings.values, (), settings)
+    object.__setattr__(config, "path", path)
+    _check(config, settings)
+    return config
 
 
 def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Path | None]:
@@ -251,10 +251,10 @@ def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Pa
 def _check(job: JobConfig, settings: Settings) -> None:
     try:
         folder = job.file(job.models).resolve()
-        there = next(one for one in (folder, *folder.parents) if one.exists())
-        if not there.is_dir():
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not existing.is_dir():
             raise settings.error(
-                "a folder cannot be created here", ("models",), job.models, f"not in {there}, which is a file"
+                "a folder cannot be created here", ("models",), job.models, f"not in {existing}, which is a file"
             )
     except InputError:
         raise
@@ -277,11 +277,11 @@ def _check(job: JobConfig, settings: Settings) -> None:
     if job.source is None:
         # The data are those of the recipe, which says itself what is dropped and held out.
         for path in (("mine",), ("filters",), ("audit", "share"), ("audit", "limit")):
-            given: Any = settings.values
+            value: Any = settings.values
             for part in path:
-                given = given.get(part) if isinstance(given, Mapping) else None
-            if given not in (None, {}):
-                raise settings.error("only works with a source", path, given, "nothing, or source: files or an index")
+                value = value.get(part) if isinstance(value, Mapping) else None
+            if value not in (None, {}):
+                raise settings.error("only works with a source", path, value, "nothing, or source: files or an index")
     if job.recipe is None and job.overrides:
         raise settings.error("overrides need a recipe", ("overrides",), job.overrides, "nothing, or a recipe")
     if job.audit.documents is None and job.gate.must_beat_latest:

@@ -104,12 +104,12 @@ def check_groups(passages: Iterable[DocumentRow], place: str, field: str, known:
     :param known: the passages of the others; extended by these.
     :raises InputError: for a group that has another text in the same language elsewhere.
     """
-    for one in passages:
-        other, text = known.setdefault((one.group, one.language), (place, one.text))
-        if other != place and text != one.text:
+    for passage in passages:
+        other, text = known.setdefault((passage.group, passage.language), (place, passage.text))
+        if other != place and text != passage.text:
             raise InputError(
-                f"the group has another text in {one.language} in {Path(other).name}", source=place, field=field,
-                seen=one.group, allowed="ids that differ from file to file, unless the documents are parallel",
+                f"the group has another text in {passage.language} in {Path(other).name}", source=place, field=field,
+                seen=passage.group, allowed="ids that differ from file to file, unless the documents are parallel",
             )  # fmt: skip
 
 
@@ -126,29 +126,29 @@ def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequen
     groups: dict[str, dict[str, DocumentRow]] = {}
     for passage in texts.passages:
         groups.setdefault(passage.group, {}).setdefault(passage.language, passage)
-    made, lacking, short = [], 0, 0
+    triplets, lacking, short = [], 0, 0
     for group, versions in groups.items():
         tags = [tag for tag in (languages or sorted(versions)) if tag in versions and tag != language]
         if language not in versions or not tags:
             lacking += 1
             continue
-        asked = {tag: _asked(versions[tag]) for tag in (language, *tags)}
-        if not asked[language][0]:
+        queries = {tag: _asked(versions[tag]) for tag in (language, *tags)}
+        if not queries[language][0]:
             short += 1
             continue
-        made.append(
+        triplets.append(
             Triplet(
                 id=group,
                 group=group,
                 language=language,
-                query=asked[language][0],
-                passage=asked[language][1],
-                targets={tag: asked[tag][1] for tag in tags},
-                target_queries={tag: asked[tag][0] for tag in tags if asked[tag][0]},
+                query=queries[language][0],
+                passage=queries[language][1],
+                targets={tag: queries[tag][1] for tag in tags},
+                target_queries={tag: queries[tag][0] for tag in tags if queries[tag][0]},
             )
         )
     return BuiltTriplets(
-        tuple(made), {"groups that lack a language": lacking, "documents too short for a query": short}
+        tuple(triplets), {"groups that lack a language": lacking, "documents too short for a query": short}
     )
 
 
@@ -197,7 +197,8 @@ def filter_triplets(
         detector = LanguageDetector()
         filters.append(
             language_mismatch(
-                lambda texts: [found.language for found in detector.detect(texts)], detectable=detector.languages
+                lambda texts: [detection.language for detection in detector.detect(texts)],
+                detectable=detector.languages,
             )
         )
     if options.length_ratio is not None:
@@ -221,13 +222,13 @@ def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], sourc
     if not evaluation:
         return
     verdicts = _overlap(evaluation).rejects(triplets)
-    found = [one.id for one, rejected in zip(triplets, verdicts, strict=True) if rejected]
-    if found:
+    identifiers = [triplet.id for triplet, rejected in zip(triplets, verdicts, strict=True) if rejected]
+    if identifiers:
         raise InputError(
             "the recipe's data contain texts that the model is judged by",
             source=source,
             field="audit.documents",
-            seen=f"{len(found)} triplets, the first {found[0]}",
+            seen=f"{len(identifiers)} triplets, the first {identifiers[0]}",
             allowed="other documents and queries, a `drop` list of the ids in the recipe, or source: with the files",
         )
 

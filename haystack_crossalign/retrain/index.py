@@ -95,9 +95,9 @@ def _stored(settings: LiveSettings) -> list[str]:
 
 
 def _parallel_members(view: IndexView, settings: LiveSettings, limit: int, seed: int) -> Iterator[Member]:
-    found = group_members(view, islice(parallel_groups(view, seed=seed), limit), stored=_stored(settings))
-    for name in sorted(found):
-        yield from (one for one in found[name] if one.language != MULTIPLE)
+    members = group_members(view, islice(parallel_groups(view, seed=seed), limit), stored=_stored(settings))
+    for name in sorted(members):
+        yield from (member for member in members[name] if member.language != MULTIPLE)
 
 
 def _all_members(view: IndexView, frozen: PointInTime, settings: LiveSettings, limit: int) -> Iterator[Member]:
@@ -108,7 +108,7 @@ def _all_members(view: IndexView, frozen: PointInTime, settings: LiveSettings, l
         if tag != MULTIPLE and counts[tag] < limit:
             counts[tag] += 1
             yield Member(str(hit["_id"]), tag, None, read_stored(view, hit))
-        if all(counts[one] >= limit for one in languages):
+        if all(counts[language] >= limit for language in languages):
             return
 
 
@@ -149,9 +149,11 @@ def _texts(members: Iterable[Member], settings: LiveSettings) -> tuple[RepairTex
         key = (group, member.language)
         chunks += key in passages
         passages.setdefault(key, DocumentRow(member.identifier, group, member.language, text, title))
-    ordered = sorted(passages.values(), key=lambda one: (one.group.encode(), one.language))
-    for one in ordered:
-        digest.update(json.dumps([one.id, one.group, one.language, one.text, one.title]).encode() + b"\n")
+    ordered = sorted(passages.values(), key=lambda passage: (passage.group.encode(), passage.language))
+    for passage in ordered:
+        digest.update(
+            json.dumps([passage.id, passage.group, passage.language, passage.text, passage.title]).encode() + b"\n"
+        )
     source = Source(f"index {settings.index}", digest.hexdigest())
     facts = {
         "documents": read,

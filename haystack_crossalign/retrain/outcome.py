@@ -72,12 +72,12 @@ class Record:
     @contextmanager
     def step(self, name: str) -> Iterator[dict[str, Any]]:
         """Time a step; what is put into the mapping goes into the outcome."""
-        told: dict[str, Any] = {}
+        details: dict[str, Any] = {}
         began = perf_counter()
-        entry = {"name": name, "status": "failed", "seconds": 0.0, "facts": told}
+        entry = {"name": name, "status": "failed", "seconds": 0.0, "facts": details}
         self.steps.append(entry)
         try:
-            yield told
+            yield details
             entry["status"] = "done"
         finally:
             entry["seconds"] = round(perf_counter() - began, 3)

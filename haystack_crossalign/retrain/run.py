@@ -143,8 +143,8 @@ class _Run:
         check_gate(self.job.gate, collection)
         self._model(model, train, sources, resumed=resumed)
         judgment, digest = self._audit(model, collection)
-        with self.record.step("gate") as told:
-            told["failures"] = list(judgment.failures)
+        with self.record.step("gate") as details:
+            details["failures"] = list(judgment.failures)
             if judgment.failures:
                 shutil.rmtree(self.store.work, ignore_errors=True)
                 raise GateFailedError("not published: " + "; ".join(judgment.failures))
@@ -163,10 +163,10 @@ class _Run:
         self.record.facts |= {
             name: written[name] for name in ("version", "model", "same_language", "improvement", "gate")
         }
-        with self.record.step("publish") as told:
-            told["of_an_earlier_run"] = True
+        with self.record.step("publish") as details:
+            details["of_an_earlier_run"] = True
             self.store.point_to(version)
-            self._tidy(told)
+            self._tidy(details)
         return True
 
     def _begin(self, model: JobModel) -> bool:
@@ -187,8 +187,8 @@ class _Run:
         names = [self.job.file(entry.path) for entry in self.job.source.files] if self.job.source else []
         if model.recipe is not None:
             entries = model.recipe.data if self.job.source is None else ()
-            given = [*(one.path for one in entries), *(one.drop for one in entries), model.recipe.held_out.path]
-            names += [model.recipe.folder / name for name in given if name is not None]
+            paths = [*(entry.path for entry in entries), *(entry.drop for entry in entries), model.recipe.held_out.path]
+            names += [model.recipe.folder / name for name in paths if name is not None]
         if Path(model.name).is_dir():
             names += sorted(path for path in Path(model.name).rglob("*") if path.is_file())
         return [source_of(path).sha256 for path in (*names, *self.evaluation.read)]
@@ -199,12 +199,12 @@ class _Run:
         if self.job.source is None:
             if model.recipe is None:
                 raise InputError("nothing to read", source=self.job.path, field="source")
-            with self.record.step("read") as told:
+            with self.record.step("read") as details:
                 data = read_train_data(model.recipe)
-                told |= {"triplets": len(data.train), "held_out": len(data.held_out), "from": "the recipe"}
-                told["left_out"] = {one.name: one.left_out for one in data.sources if one.left_out}
+                details |= {"triplets": len(data.train), "held_out": len(data.held_out), "from": "the recipe"}
+                details["left_out"] = {source.name: source.left_out for source in data.sources if source.left_out}
                 check_overlap(data.train, self.evaluation.read, self.job.path)
-            return data.train, data.held_out, tuple(Source(one.name, one.sha256) for one in data.sources)
+            return data.train, data.held_out, tuple(Source(source.name, source.sha256) for source in data.sources)
         files = self._data_files()
         if resumed and "data" in self.state["done"]:
             self.record.skip("read", "done by the run that this one continues")
@@ -214,7 +214,7 @@ class _Run:
         for path, triplets in zip(files, (train, held_out), strict=True):
             write_triplets(path, triplets)
         self.state["done"].append("data")
-        self.state["sources"] = [{"name": one.name, "sha256": one.sha256} for one in sources]
+        self.state["sources"] = [{"name": source.name, "sha256": source.sha256} for source in sources]
         self._keep_state()
         return train, held_out, sources
 
@@ -222,52 +222,52 @@ class _Run:
         job, source = self.job, self.job.source
         if source is None:
             raise InputError("nothing to read", source=job.path, field="source")
-        with self.record.step("read") as told:
+        with self.record.step("read") as details:
             data = read_files(job, source.files, model.language, model.languages)
             documents, sources = data.documents, list(data.sources)
             if source.index is not None:
                 from haystack_crossalign.retrain.index import read_index
 
-                texts, told["index"] = read_index(
+                texts, details["index"] = read_index(
                     source.index, job.path.parent, self.environ, mined=job.mine is not None, seed=job.seed
                 )
                 if job.mine is None:
-                    name, group = told["index"]["index"], source.index.group_field or "the group field"
+                    name, group = details["index"]["index"], source.index.group_field or "the group field"
                     check_groups(texts.passages, f"index {name}", group, data.groups)
                 documents = replace(documents, passages=(*documents.passages, *texts.passages))
                 sources += texts.sources
             left_out = Counter(data.left_out)
-            found: tuple[Triplet, ...] = ()
+            mined: tuple[Triplet, ...] = ()
             if job.mine is None:
                 built = triplets_from_documents(documents, model.language, model.languages)
-                found = built.triplets
+                mined = built.triplets
                 left_out.update(built.left_out)
-            told |= {
+            details |= {
                 "documents": len(documents.passages),
                 "triplets": len(data.triplets),
                 "left_out": {reason: count for reason, count in left_out.items() if count},
             }
         if job.mine is not None:
-            with self.record.step("mine") as told:
-                found, counted = mined_triplets(documents, model.language, model.languages, job.mine, open_base(model))
-                told |= counted
-        with self.record.step("filter") as told:
-            made = (*data.triplets, *found)
-            kept, dropped = filter_triplets(with_unique_ids(made), job.filters, self.evaluation.read)
+            with self.record.step("mine") as details:
+                mined, counted = mined_triplets(documents, model.language, model.languages, job.mine, open_base(model))
+                details |= counted
+        with self.record.step("filter") as details:
+            triplets = (*data.triplets, *mined)
+            kept, dropped = filter_triplets(with_unique_ids(triplets), job.filters, self.evaluation.read)
             # Where files judge, all of these train.
             part = HeldOutPart(share=job.audit.share if job.audit.documents is None else 0, limit=job.audit.limit)
             held_out, apart = split_triplets(kept, part, seed=job.seed)
             train = tuple(triplet for triplet in kept if triplet.id not in apart)
             if self.evaluation.skipped:
-                told["evaluation_not_read"] = [path.name for path in self.evaluation.skipped]
-            told |= {"read": len(made), "dropped": dropped, "train": len(train), "held_out": len(held_out)}
+                details["evaluation_not_read"] = [path.name for path in self.evaluation.skipped]
+            details |= {"read": len(triplets), "dropped": dropped, "train": len(train), "held_out": len(held_out)}
             if len(train) < 2:
                 raise InputError(
                     "nothing is left to train on",
                     source=job.path,
                     field="source",
-                    seen=f"{len(made)} triplets, from documents in {', '.join(documents.languages) or 'no language'}; "
-                    f"dropped: {dropped}",
+                    seen=f"{len(triplets)} triplets, from documents in "
+                    f"{', '.join(documents.languages) or 'no language'}; dropped: {dropped}",
                     allowed=f"parallel texts in {', '.join((model.language, *model.languages))}",
                 )
         return train, held_out, tuple(sources)
@@ -284,12 +284,12 @@ class _Run:
         if resumed and "model" in self.state["done"] and self.output.is_dir():
             self.record.skip(step, "done by the run that this one continues")
             return
-        with self.record.step(step) as told:
+        with self.record.step(step) as details:
             if step == "repair":
-                told |= repair_job(self.job, model, self.output, train, sources, progress=self.progress)
+                details |= repair_job(self.job, model, self.output, train, sources, progress=self.progress)
             else:
                 data = None if self.job.source is None else self._data_files()[0]
-                told |= train_job(
+                details |= train_job(
                     self.job,
                     model,
                     self.output,
@@ -304,20 +304,20 @@ class _Run:
     def _audit(self, model: JobModel, collection: JudgedCollection) -> tuple[Judgment, str]:
         from haystack_crossalign.models.encoder import Encoder
 
-        with self.record.step("audit") as told:
+        with self.record.step("audit") as details:
             base = open_base(model)
-            made = Encoder(str(self.output), trust_remote_code=self.trust_remote_code)
+            encoder = Encoder(str(self.output), trust_remote_code=self.trust_remote_code)
             before = audit_model(collection, base, self.job, progress=self.progress)
-            after = audit_model(collection, made, self.job, progress=self.progress)
+            after = audit_model(collection, encoder, self.job, progress=self.progress)
             published, latest = None, self.store.latest()
             if self.job.gate.must_beat_latest and latest is not None and (self.store.folder / latest).is_dir():
                 before_it = Encoder(str(self.store.folder / latest), trust_remote_code=self.trust_remote_code)
                 published = audit_model(collection, before_it, self.job, progress=self.progress)
-                told["compared_with"] = latest
+                details["compared_with"] = latest
             judgment = judge(before, after, self.job, published=published)
-            told |= {"queries": len(collection.queries), "documents": len(collection.documents)}
+            details |= {"queries": len(collection.queries), "documents": len(collection.documents)}
             self.record.facts |= judgment.facts()
-            described = made.provenance()
+            described = encoder.provenance()
             self.record.facts["model"] = {"base": base.provenance(), "sha256": described["sha256"]}
             folder = self.output / "job"
             folder.mkdir(exist_ok=True)
@@ -339,7 +339,7 @@ class _Run:
         while (self.store.folder / version).exists():  # of the same second and weights
             time_of += timedelta(seconds=1)
             version = version_name(time_of, digest)
-        with self.record.step("publish") as told:
+        with self.record.step("publish") as details:
             self.record.facts["version"] = version
             write_atomically(self.output / "job" / OUTCOME, self.record.to_publish())
             self.state |= {"publishing": version, "instead_of": self.store.latest()}
@@ -347,13 +347,13 @@ class _Run:
             self.store.publish(self.output, version)
             self.state = {}  # whatever comes now, nobody is to point ``latest`` here again
             self._keep_state()
-            self._tidy(told)
+            self._tidy(details)
 
-    def _tidy(self, told: dict[str, Any]) -> None:
+    def _tidy(self, details: dict[str, Any]) -> None:
         removed, faults = self.store.prune(self.job.keep)
         self.record.facts["removed_versions"] = removed
         if faults:
-            told["not_removed"] = faults
+            details["not_removed"] = faults
         shutil.rmtree(self.store.work, ignore_errors=True)
 
     def _data_files(self) -> tuple[Path, Path]:

@@ -88,7 +88,9 @@ class Detection:
 
 def undecided(detections: Iterable[Detection]) -> dict[str, int]:
     """Texts that neighbors are left for, by the tags of these, joined with commas; ascending."""
-    counts = Counter(", ".join(one.between) for one in detections if one.language is None and one.between)
+    counts = Counter(
+        ", ".join(detection.between) for detection in detections if detection.language is None and detection.between
+    )
     return dict(sorted(counts.items()))
 
 
@@ -157,13 +159,13 @@ class LanguageDetector:
         return [self._detect(text) for text in texts]
 
     def _detect(self, text: str) -> Detection:
-        found = stretches(text)
-        if sum(stretch.letters for stretch in found) < _LEAST_LETTERS:
+        runs = stretches(text)
+        if sum(stretch.letters for stretch in runs) < _LEAST_LETTERS:
             return Detection(None, 0.0)
-        code, confidence = self._weigh([self._evidence(stretch) for stretch in found])
+        code, confidence = self._weigh([self._evidence(stretch) for stretch in runs])
         if code is None or confidence < self.minimum_confidence:
-            return self._by_second(found, confidence)
-        tag, between = self._settle(_TAG_OF[code], SCRIPT_OF_LANGUAGE[code], found)
+            return self._by_second(runs, confidence)
+        tag, between = self._settle(_TAG_OF[code], SCRIPT_OF_LANGUAGE[code], runs)
         if len(between) > 1:
             confidence /= len(between)
         if tag is None or confidence < self.minimum_confidence:
@@ -176,35 +178,35 @@ class LanguageDetector:
     def _may_be(self, tag: str | None) -> bool:
         return tag is not None and (self._allowed is None or tag in self._allowed)
 
-    def _by_second(self, found: list[Stretch], confidence: float) -> Detection:
+    def _by_second(self, runs: list[Stretch], confidence: float) -> Detection:
         """A language that only the second detector knows, where the first one has no answer."""
         mine = _BY_SECOND if self._allowed is None else self._allowed.keys() & (_BY_SECOND | _GIVEN_ONLY)
-        if not mine or sum(stretch.letters for stretch in found) < _SECOND_LETTERS:
+        if not mine or sum(stretch.letters for stretch in runs) < _SECOND_LETTERS:
             return Detection(None, confidence)
-        tag, reliable = second_opinion(" ".join(stretch.text for stretch in found))
+        tag, reliable = second_opinion(" ".join(stretch.text for stretch in runs))
         if tag is None or not reliable or tag not in mine or any(tag in members for members in CLOSE):
             return Detection(None, confidence)
         if self.minimum_confidence > _SECOND_CONFIDENCE:
             return Detection(None, max(confidence, _SECOND_CONFIDENCE))
         return Detection(self._given(tag), _SECOND_CONFIDENCE)
 
-    def _settle(self, tag: str, script: str, found: list[Stretch]) -> tuple[str | None, tuple[str, ...]]:
+    def _settle(self, tag: str, script: str, runs: list[Stretch]) -> tuple[str | None, tuple[str, ...]]:
         """The language among the neighbors of the library's answer, and those that are left to choose from."""
         if tag not in CHALLENGERS and script != "han":
             return tag, ()
-        text = " ".join(stretch.text for stretch in found if stretch.script == script)
+        text = " ".join(stretch.text for stretch in runs if stretch.script == script)
         if script == "han":
-            told, group = self._ideographs(tag, text)
+            language, group = self._ideographs(tag, text)
         else:
             group = NEIGHBORS.get(tag, (tag, *CHALLENGERS[tag]))
             close = any(tag in members for members in CLOSE)
-            told = self._closest(group, text) if close else _challenged(tag, text)
-        if told is None:
-            likely = [one for one in group if one in self._likely]
-            told = likely[0] if len(likely) == 1 else None
-        if told is not None:
-            return (told if self._may_be(told) else None), ()
-        left = tuple(sorted(self._given(one) for one in group if self._may_be(one)))
+            language = self._closest(group, text) if close else _challenged(tag, text)
+        if language is None:
+            likely = [neighbor for neighbor in group if neighbor in self._likely]
+            language = likely[0] if len(likely) == 1 else None
+        if language is not None:
+            return (language if self._may_be(language) else None), ()
+        left = tuple(sorted(self._given(neighbor) for neighbor in group if self._may_be(neighbor)))
         return (tag if self._may_be(tag) else None), left
 
     def _closest(self, group: tuple[str, ...], text: str) -> str | None:
@@ -219,10 +221,10 @@ class LanguageDetector:
         if is_cantonese(text):
             return None, ("yue", "zh")
         written = ideograph_language(text)
-        given = [one for one in ("ja", "zh") if self._may_be(one)]
-        if len(given) == 1:
+        candidates = [candidate for candidate in ("ja", "zh") if self._may_be(candidate)]
+        if len(candidates) == 1:
             # A pool decides, unless the text has characters of the other language only.
-            return given[0] if written in (None, given[0]) else written, ("ja", "zh")
+            return candidates[0] if written in (None, candidates[0]) else written, ("ja", "zh")
         if written is None and second_opinion(text)[0] == tag:
             written = tag
         return written, ("ja", "zh")
@@ -246,22 +248,22 @@ class LanguageDetector:
         if len(evidence) == 1:
             return self._best(evidence[0])
         pooled = _by_script(evidence)
-        main = max(pooled.values(), key=lambda one: (one.letters, one.script)).script
+        main = max(pooled.values(), key=lambda candidate: (candidate.letters, candidate.script)).script
         votes: defaultdict[str, float] = defaultdict(float)
         silent: list[_Evidence] = []
-        for one in evidence:
-            code, confidence = self._best(one)
+        for candidate in evidence:
+            code, confidence = self._best(candidate)
             # Other scripts quote names and terms in Latin letters, where these need to leave little doubt.
-            quoted = one.script == "latin" != main
+            quoted = candidate.script == "latin" != main
             if code is not None and confidence >= (_SPEAKS_QUOTED if quoted else _SPEAKS):
-                votes[code] += one.letters
+                votes[code] += candidate.letters
             elif not quoted:
-                silent.append(one)
+                silent.append(candidate)
         if not votes:
             return self._best(pooled[main])
         winner = max(votes, key=lambda code: (votes[code], code))
         script = SCRIPT_OF_LANGUAGE[winner]
-        against = sum(one.letters for one in silent if one.script != script)
+        against = sum(candidate.letters for candidate in silent if candidate.script != script)
         confidence = self._confidence(pooled[script], winner)
         return winner, confidence * votes[winner] / (sum(votes.values()) + against)
 
@@ -335,10 +337,10 @@ class _Evidence:
 def _by_script(evidence: list[_Evidence]) -> dict[str, _Evidence]:
     letters: defaultdict[str, float] = defaultdict(float)
     totals: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for one in evidence:
-        letters[one.script] += one.letters
-        for code, total in one.totals.items():
-            totals[one.script][code] += total
+    for item in evidence:
+        letters[item.script] += item.letters
+        for code, total in item.totals.items():
+            totals[item.script][code] += total
     return {script: _Evidence(script, letters[script], totals[script]) for script in letters}
 
 

@@ -152,14 +152,14 @@ def stretches(text: str) -> list[Stretch]:
 
     :param text: any text, lone surrogates included.
     """
-    found: list[Stretch] = []
+    runs: list[Stretch] = []
     for sentence in _SENTENCE_END.split(_NO_PROSE.sub(" ", text[:LONGEST_TEXT])):
         if not sentence or _is_code(sentence):
             continue
         for match in _RUN.finditer(sentence):
             script = match.lastgroup or ""
-            found.extend(_measured(piece, script) for piece in _pieces(match.group().strip()))
-    return found
+            runs.extend(_measured(piece, script) for piece in _pieces(match.group().strip()))
+    return runs
 
 
 def _is_code(sentence: str) -> bool:

@@ -29,13 +29,13 @@ def second_opinion(text: str, *, hint: str | None = None) -> tuple[str | None, b
     library = _library()
     printable = _UNPRINTABLE.sub(" ", text[:_LONGEST])
     try:
-        reliable, _, found = library.detect(
+        reliable, _, languages = library.detect(
             printable, isPlainText=True, bestEffort=True, **({} if hint is None else {"hintLanguage": hint})
         )
     except library.error:
         # Code points that CLD2 takes for damaged UTF-8.
         return None, False
-    return _tag(found[0][1]), bool(reliable)
+    return _tag(languages[0][1]), bool(reliable)
 
 
 @cache

@@ -47,16 +47,16 @@ def sentences(text: str, *, longest: int | None = LONGEST) -> list[str]:
     :returns: empty where there is nothing to read.
     """
     text = _MARKUP.sub("", text).strip()
-    found: list[str] = []
+    result: list[str] = []
     start = 0
     for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
         part = text[start:end]
         if letters(part) >= _SENTENCE_LETTERS:
-            found.append(part)
+            result.append(part)
             start = end
     if start < len(text) and text[start:].strip():
-        found = [*found[:-1], found[-1] + text[start:]] if found else [text]
-    lines = [_SPACE.sub(" ", part).strip() for part in found]
+        result = [*result[:-1], result[-1] + text[start:]] if result else [text]
+    lines = [_SPACE.sub(" ", part).strip() for part in result]
     return lines if longest is None else [piece for line in lines for piece in _cut(line, longest)]
 
 

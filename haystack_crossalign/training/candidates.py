@@ -84,7 +84,7 @@ def choose_weights(
         share = 1.0 if isinstance(recipe.interpolate, str) else recipe.interpolate
         interpolate(model, start, _named(model, start), share)
         return Candidate(monitor.step, share, {})
-    step = max(one.step for one in monitor.history)
+    step = max(evaluation.step for evaluation in monitor.history)
     shares = SHARES if isinstance(recipe.interpolate, str) else (recipe.interpolate,)
     if keep_best and best.step not in (START_STEP, step):
         step = best.step
@@ -94,7 +94,11 @@ def choose_weights(
     tolerance = recipe.evaluate.tolerance
     tried: dict[float, HeldOutScore] = {}
     for share in shares:
-        known = next((one.score for one in monitor.history if one.step == step), None) if share == 1 else None
+        known = (
+            next((evaluation.score for evaluation in monitor.history if evaluation.step == step), None)
+            if share == 1
+            else None
+        )
         if known is None:
             interpolate(model, start, tuned, share)
             known = score(model)

@@ -153,13 +153,13 @@ class HeldOutAudit:
         :param vectors: float32 ``[rows, dim]``, of the texts named by :attr:`rows`.
         """
         measures = [parse_measure(name) for name in MEASURES]
-        made = []
+        scores = []
         for collection, plan in self._with_vectors(vectors):
             for scenario in plan:
                 table = rank_scenario(collection, scenario, similarity=self.similarity).table
                 values = evaluate(table, measures)
-                means = {name: known_mean(one.values) for name, one in values.items()}
-                made.append(
+                means = {name: known_mean(measured.values) for name, measured in values.items()}
+                scores.append(
                     RowScore(
                         scenario.name,
                         scenario.pool_languages,
@@ -171,7 +171,7 @@ class HeldOutAudit:
                         "+".join(plan[0].pool_languages) if len(self._parts) > 1 and scenario.name != "multi" else None,
                     )
                 )
-        return HeldOutScore(tuple(made))
+        return HeldOutScore(tuple(scores))
 
     def intervals(self, vectors: NDArray[np.float32], *, seed: int, samples: int = 1000) -> list[dict[str, Any]]:
         """95 % bootstrap interval of each measure, per row in the order of :meth:`score`.
@@ -181,7 +181,7 @@ class HeldOutAudit:
         :param samples: bootstrap samples.
         """
         measures = [parse_measure(name) for name in MEASURES]
-        made: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         for collection, plan in self._with_vectors(vectors):
             result = audit_vectors(
                 collection,
@@ -193,8 +193,8 @@ class HeldOutAudit:
                 similarity=self.similarity,
                 examples=0,
             )
-            made += [dict(row["intervals"]) for row in result.rows]
-        return made
+            entries += [dict(row["intervals"]) for row in result.rows]
+        return entries
 
     def held_out(self, vectors: NDArray[np.float32]) -> HeldOut:
         """The same data as the choice of a repair takes it.
@@ -222,11 +222,11 @@ class HeldOutAudit:
         )
 
     def _with_vectors(self, vectors: NDArray[np.float32]) -> list[tuple[JudgedCollection, list[Scenario]]]:
-        made = []
+        tables = []
         for collection, document_rows, query_rows, plan in self._parts:
             documents = vectors[[self._place[row] for row in document_rows.tolist()]]
             queries = vectors[[self._place[row] for row in query_rows.tolist()]]
-            made.append(
+            tables.append(
                 (
                     replace(
                         collection,
@@ -236,7 +236,7 @@ class HeldOutAudit:
                     plan,
                 )
             )
-        return made
+        return tables
 
 
 def _defined(row: RowScore, measure: str) -> float:
@@ -278,7 +278,7 @@ def _collect(
             texts=tuple(text for _, _, text in documents),
         ),
         queries=Queries(
-            ids=tuple(one for one, _, _ in queries.values()),
+            ids=tuple(query_id for query_id, _, _ in queries.values()),
             languages=tuple(tag for tag, _ in queries),
             texts=tuple(text for _, text in queries),
         ),

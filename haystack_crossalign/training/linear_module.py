@@ -67,10 +67,10 @@ class Vectors:
 
     def whole(self, base: BaseModel, rows: Sequence[int]) -> NDArray[np.float32]:
         """Float32 ``[texts, dim]`` for the whole table, zero but for some rows."""
-        found = self.of_base(base, rows)
-        made = np.zeros((len(self.table), found.shape[1]), dtype=np.float32)
-        made[rows] = found
-        return made
+        vectors = self.of_base(base, rows)
+        table = np.zeros((len(self.table), vectors.shape[1]), dtype=np.float32)
+        table[rows] = vectors
+        return table
 
 
 def encoder_of(model: nn.Module) -> nn.Module:

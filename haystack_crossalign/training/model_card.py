@@ -53,13 +53,13 @@ def model_card(facts: Mapping[str, Any]) -> str:
 
 
 def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[str]:
-    named = ", ".join(display_name(tag) for tag in languages)
+    names = ", ".join(display_name(tag) for tag in languages)
     yield f"# {facts['name']}"
     yield ""
     start = " after a linear repair of its language directions" if facts["start"]["kind"] == "repair" else ""
     similarity = similarity_words(facts["model"].get("similarity", DEFAULT_SIMILARITY))
     yield (
-        f"[{facts['model']['name']}] fine-tuned{start} so that versions of one text in several languages ({named}) "
+        f"[{facts['model']['name']}] fine-tuned{start} so that versions of one text in several languages ({names}) "
         f"are found together: {_terms(facts['recipe'])}. "
         f"Vectors of {facts['model']['dimension']} numbers, compared by {similarity}."
     )
@@ -172,8 +172,8 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
         f"tolerance of {100 * result['tolerance']:g}."
     )
     if result["unmeasured"]:
-        named = ", ".join(display_name(tag) for tag in result["unmeasured"])
-        yield f"**Too little was held out to measure {named}: whether it was harmed is not known.**"
+        names = ", ".join(display_name(tag) for tag in result["unmeasured"])
+        yield f"**Too little was held out to measure {names}: whether it was harmed is not known.**"
     yield ""
 
 

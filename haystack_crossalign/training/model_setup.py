@@ -108,8 +108,8 @@ def choose_start(
             "out of range", field="start.directions", seen=start.directions, allowed=f"1 to {len(fitted.basis)}"
         )
     if not isinstance(strength, str) and not isinstance(share, str):
-        given = None if isinstance(whitening, str) else whitening
-        strengths = (strength, share, start.directions, given)
+        shrinkage = None if isinstance(whitening, str) else whitening
+        strengths = (strength, share, start.directions, shrinkage)
         return StartRepair(fitted.affine(*strengths), strengths)
     if held_out is None:
         raise InputError(

@@ -93,8 +93,11 @@ class Monitor(TrainerCallback):
         """
         path = self.folder / _HISTORY
         if path.is_file() and self.history:
-            known = [Evaluation.from_dict(one) for one in json.loads(path.read_text(encoding="utf-8"))]
-            self.history = [self.history[0], *(one for one in known if START_STEP < one.step <= step)]
+            known = [Evaluation.from_dict(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+            self.history = [
+                self.history[0],
+                *(evaluation for evaluation in known if START_STEP < evaluation.step <= step),
+            ]
         self.step = step
 
     @property
@@ -103,7 +106,10 @@ class Monitor(TrainerCallback):
         if self.base is None or not self.history:
             return None
         base = self.base
-        return max(self.history, key=lambda one: (preference(one.score, base, self.options.tolerance), -one.step))
+        return max(
+            self.history,
+            key=lambda evaluation: (preference(evaluation.score, base, self.options.tolerance), -evaluation.step),
+        )
 
     @property
     def exhausted(self) -> bool:
@@ -111,7 +117,7 @@ class Monitor(TrainerCallback):
         best = self.best
         if best is None or self.options.patience is None:
             return False
-        return sum(one.step > best.step for one in self.history) >= self.options.patience
+        return sum(evaluation.step > best.step for evaluation in self.history) >= self.options.patience
 
     def best_weights(self, step: int) -> Path:
         """File of the weights at a step that was the best."""
@@ -164,13 +170,13 @@ class Monitor(TrainerCallback):
 
     def _evaluated(self, model: nn.Module, step: int) -> bool:
         """Evaluate and answer whether to stop."""
-        if self._evaluate is None or any(one.step == step for one in self.history):
+        if self._evaluate is None or any(evaluation.step == step for evaluation in self.history):
             return False
         began = time.perf_counter()
         self.history.append(Evaluation(step, self._evaluate(model)))
         best = self.best
         if best is not None and best.step == step and self._keep_best:
             write_weights(model, self.best_weights(step))
-        write_atomically(self.folder / _HISTORY, json.dumps([one.to_dict() for one in self.history]))
+        write_atomically(self.folder / _HISTORY, json.dumps([evaluation.to_dict() for evaluation in self.history]))
         self.seconds += time.perf_counter() - began
         return self.exhausted

@@ -173,10 +173,10 @@ class WorkFolder:
 def _written_by_a_run(folder: Path) -> bool:
     # Other programs write a training.json too, and the files beside it would be lost.
     try:
-        found = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and found.get("schema") == SCHEMA
+    return isinstance(result, dict) and result.get("schema") == SCHEMA
 
 
 def _as_json(value: Any) -> Any:

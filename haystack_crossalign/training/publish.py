@@ -101,12 +101,12 @@ def describe_run(
             "steps": [dict(entry) for entry in log],
             "evaluations": [
                 {
-                    "step": one.step,
-                    "alignment": one.score.alignment,
-                    "harm": None if monitor.base is None else harm(one.score, monitor.base),
-                    "rows": [row.to_dict() for row in one.score.rows],
+                    "step": evaluation.step,
+                    "alignment": evaluation.score.alignment,
+                    "harm": None if monitor.base is None else harm(evaluation.score, monitor.base),
+                    "rows": [row.to_dict() for row in evaluation.score.rows],
                 }
-                for one in monitor.history
+                for evaluation in monitor.history
             ],
         },
         "kept": {

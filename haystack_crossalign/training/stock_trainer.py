@@ -117,7 +117,7 @@ def check_finite(values: Iterable[Tensor], step: int, learning_rate: float) -> N
     :param learning_rate: that of the recipe.
     :raises InputError: when a value is not finite.
     """
-    if not all(bool(torch.isfinite(one).all()) for one in values):
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in values):
         raise InputError(
             f"training has diverged at step {step}: the loss or a weight is not finite",
             field="optimiser.learning_rate",

@@ -75,8 +75,8 @@ class TrainData:
         digest = hashlib.sha256()
         for part in (self.train, self.held_out, self.sources, self.fit):
             digest.update(f"{len(part)}\n".encode())
-            for one in part:
-                digest.update(f"{one!r}\n".encode())
+            for entry in part:
+                digest.update(f"{entry!r}\n".encode())
         return digest.hexdigest()
 
 
@@ -102,8 +102,8 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets 
         summaries.append(_summary(source, "triplets", usable.triplets, usable.left_out, None))
         read.append((usable.triplets, 1.0, True))
     for number, entry in enumerate(recipe.data):
-        found, source = _read(recipe, number)
-        usable = _wanted(found, recipe, entry.languages)
+        triplets_read, source = _read(recipe, number)
+        usable = _wanted(triplets_read, recipe, entry.languages)
         kept, left_out = usable.triplets, Counter(usable.left_out)
         if entry.aligned_sentences:
             built = aligned_sentences(
@@ -310,17 +310,19 @@ def _wanted(built: BuiltTriplets, recipe: Recipe, languages: tuple[str, ...] | N
     kept = restricted(built.triplets, recipe.language, tags) if tags else ()
     left_out = {**built.left_out, UNWANTED: len(built.triplets) - len(kept)}
     if not recipe.target_queries:
-        kept = tuple(replace(one, target_queries={}) for one in kept)
+        kept = tuple(replace(triplet, target_queries={}) for triplet in kept)
     if recipe.batch_languages == "all":
         rows = joined(kept)
-        kept = tuple(one for one in rows if len(one.targets) == len(tags))
+        kept = tuple(row for row in rows if len(row.targets) == len(tags))
         left_out["without all languages"] = len(rows) - len(kept)
         # A row has a query in every language, or in that of its passage only.
-        partly = [bool(one.target_queries) and len(one.target_queries) < len(tags) for one in kept]
+        partly = [bool(triplet.target_queries) and len(triplet.target_queries) < len(tags) for triplet in kept]
         left_out["target queries without those of the other languages"] = sum(
-            len(one.target_queries) for one, some in zip(kept, partly, strict=True) if some
+            len(triplet.target_queries) for triplet, some in zip(kept, partly, strict=True) if some
         )
-        kept = tuple(replace(one, target_queries={}) if some else one for one, some in zip(kept, partly, strict=True))
+        kept = tuple(
+            replace(triplet, target_queries={}) if some else triplet for triplet, some in zip(kept, partly, strict=True)
+        )
     return BuiltTriplets(kept, left_out)
 
 

@@ -176,8 +176,8 @@ class _Run:
                 return apply_head(head_of(model), frozen[torch.tensor(wanted)])
 
             def of_start(wanted: Sequence[int]) -> Any:
-                found = vectors.of_base(base, wanted)
-                return found if choice is None else apply_head(head_of(start), torch.from_numpy(found))
+                embedded = vectors.of_base(base, wanted)
+                return embedded if choice is None else apply_head(head_of(start), torch.from_numpy(embedded))
 
             start_score = before
             if choice is not None and audit is not None:
@@ -291,9 +291,9 @@ class _Run:
         """Embeddings by the teacher in a table of all texts, where the recipe has a teacher."""
         if not (self.recipe.distil.weight or self.recipe.distil.anchor_weight):
             return None
-        found = embed(used)
-        whole = np.zeros((texts, found.shape[1]), dtype=np.float32)
-        whole[used] = found
+        embedded = embed(used)
+        whole = np.zeros((texts, embedded.shape[1]), dtype=np.float32)
+        whole[used] = embedded
         return torch.from_numpy(whole)
 
     def _start(
@@ -332,8 +332,8 @@ class _Run:
         if choice is None or not has_final_map(self.recipe):
             return None
         rows, tags, groups = passage_sample(data.fit, fit.table, self.recipe.start.passages, self.recipe.seed)
-        found = fit(encoder_of(model), rows) if frozen is None else fit.of_base(frozen, rows)
-        return fit_final_map(self.recipe, model, choice, found, tags, groups)
+        fitted = fit(encoder_of(model), rows) if frozen is None else fit.of_base(frozen, rows)
+        return fit_final_map(self.recipe, model, choice, fitted, tags, groups)
 
     def _train(self, trainer: PackedTrainer, monitor: Monitor) -> list[dict[str, float]]:
         checkpoint = last_checkpoint(self.work.checkpoints) if self.resume else None

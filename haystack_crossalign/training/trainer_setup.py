@@ -50,7 +50,7 @@ def packed_trainer(
     :raises InputError: when no step has a row of a language for every process.
     """
     distil = recipe.distil
-    asked = [len(row.columns) > 2 + row.targets for row in rows]
+    with_queries = [len(row.columns) > 2 + row.targets for row in rows]
     loss = TrainingLoss(
         model if frozen is None else head_of(model),
         recipe.loss,
@@ -66,8 +66,8 @@ def packed_trainer(
         if distil.anchor_weight
         else None,
         bf16=bf16 and frozen is None,
-        target_queries=any(asked),
-        without=not all(asked),
+        target_queries=any(with_queries),
+        without=not all(with_queries),
         gather_across_devices=processes > 1,
     )
     trainer = PackedTrainer(

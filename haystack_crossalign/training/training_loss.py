@@ -109,9 +109,9 @@ class TrainingLoss(nn.Module):
 
     def get_config_dict(self) -> dict[str, Any]:
         """Every option with its value."""
-        made = next(iter(self.joint.values())).get_config_dict()
+        config = next(iter(self.joint.values())).get_config_dict()
         if self.distillation is not None:
-            made["distil"] = vars(self.distillation)
+            config["distil"] = vars(self.distillation)
         if self.anchors is not None:
-            made["anchor"] = vars(self.anchors)
-        return made
+            config["anchor"] = vars(self.anchors)
+        return config

@@ -165,7 +165,7 @@ def triplets_from_collection(
                 for tag in target_languages
                 if versions[tag] and versions[language]
             }
-            targets = {tag: documents.texts[one[0]] for tag, one in found.items() if len(one) == len(passages) == 1}
+            targets = {tag: documents.texts[rows[0]] for tag, rows in found.items() if len(rows) == len(passages) == 1}
             single += not found
             in_chunks += len(targets) < len(found)
             if targets:

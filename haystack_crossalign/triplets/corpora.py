@@ -148,14 +148,16 @@ def read_squad(
         source = file.source
     paragraphs: dict[str, dict[str, int]] = {}
     triplets, left_out = [], {DROPPED: 0, "without a target language": 0}
-    for one in questions:
-        numbers = paragraphs.setdefault(one.title, {})
-        number = numbers.setdefault(one.passage, len(numbers))  # also for what is dropped: groups keep their names
-        if one.id in dropped or not one.passages:
-            left_out[DROPPED if one.id in dropped else "without a target language"] += 1
+    for question in questions:
+        numbers = paragraphs.setdefault(question.title, {})
+        number = numbers.setdefault(question.passage, len(numbers))  # also for what is dropped: groups keep their names
+        if question.id in dropped or not question.passages:
+            left_out[DROPPED if question.id in dropped else "without a target language"] += 1
             continue
-        group = f"{one.title}#{number}"
-        triplets.append(Triplet(one.id, group, _ENGLISH, one.query, one.passage, one.passages, one.queries))
+        group = f"{question.title}#{number}"
+        triplets.append(
+            Triplet(question.id, group, _ENGLISH, question.query, question.passage, question.passages, question.queries)
+        )
     _check_languages(path, wanted, (triplet.targets for triplet in triplets))
     return BuiltTriplets(tuple(triplets), left_out), source
 
@@ -194,14 +196,14 @@ def read_drop_list(path: str | Path) -> frozenset[str]:
     """
     value, _ = read_json(path)
     lists = list(value.values()) if isinstance(value, dict) else [value]
-    ids = [one for part in lists if isinstance(part, list) for one in part]
+    ids = [identifier for part in lists if isinstance(part, list) for identifier in part]
     if not all(isinstance(part, list) for part in lists) or not all(
-        isinstance(one, str | int) and not isinstance(one, bool) for one in ids
+        isinstance(identifier, str | int) and not isinstance(identifier, bool) for identifier in ids
     ):
         raise InputError(
             "not a list of ids", source=path, seen=value, allowed="a JSON list of ids, or an object of such lists"
         )
-    return frozenset(str(one) for one in ids)
+    return frozenset(str(identifier) for identifier in ids)
 
 
 def _read_sentences(
@@ -265,7 +267,7 @@ def _dropped(drop: str | Path | None) -> frozenset[str]:
 
 def _texts(record: Record, wanted: Sequence[str], other_fields: Collection[str] = ()) -> dict[str, str]:
     """The texts of the wanted languages and English; the tags of the file may be in other spellings."""
-    found = {}
+    texts = {}
     for key in record.values:
         if key in other_fields:
             continue
@@ -273,10 +275,10 @@ def _texts(record: Record, wanted: Sequence[str], other_fields: Collection[str] 
         if tag == _ENGLISH or tag in wanted:
             text = record.optional_text(key)
             if text:
-                found[tag] = text
-    if _ENGLISH not in found:
+                texts[tag] = text
+    if _ENGLISH not in texts:
         raise record.error("no English text", _ENGLISH, allowed="a text that is not empty")
-    return found
+    return texts
 
 
 def _object(record: Record, field: str, wanted: Sequence[str]) -> dict[str, str]:
@@ -290,8 +292,8 @@ def _object(record: Record, field: str, wanted: Sequence[str]) -> dict[str, str]
 
 def _check_languages(path: str | Path, wanted: Sequence[str], texts: Iterator[Mapping[str, str]]) -> tuple[str, ...]:
     """The wanted languages that the file has, in their order."""
-    found = {tag for each in texts for tag in each}
-    present = tuple(tag for tag in wanted if tag in found)
+    tags = {tag for each in texts for tag in each}
+    present = tuple(tag for tag in wanted if tag in tags)
     if not present:
         raise InputError(
             "there is no text in any of the target languages",

@@ -88,10 +88,10 @@ def language_mismatch(
             for tag, text in ((triplet.language, triplet.passage), *triplet.targets.items())
             if known is None or tag.split("-")[0] in known
         ]
-        found = detect([text for _, _, text in claims])
+        detected = detect([text for _, _, text in claims])
         wrong = {
             number
-            for (number, tag, _), seen in zip(claims, found, strict=True)
+            for (number, tag, _), seen in zip(claims, detected, strict=True)
             if seen is not None and not _same_language(seen, tag)
         }
         return [number in wrong for number in range(len(triplets))]
@@ -161,10 +161,10 @@ def near_duplicates(share: float = 0.8, *, across_groups: bool = False) -> Filte
     if not 0 < share <= 1:
         raise InputError("out of range", field="share", seen=share, allowed="above 0, at most 1")
 
-    def same(one: Triplet, other: Triplet) -> bool:
-        if one.targets.keys() != other.targets.keys():
+    def same(first: Triplet, second: Triplet) -> bool:
+        if first.targets.keys() != second.targets.keys():
             return False
-        return normalized(one.query) == normalized(other.query) or (across_groups and one.group != other.group)
+        return normalized(first.query) == normalized(second.query) or (across_groups and first.group != second.group)
 
     def rejects(triplets: Sequence[Triplet]) -> list[bool]:
         grams_of = [shingles(one.passage) or frozenset([normalized(one.passage)]) for one in triplets]
@@ -225,7 +225,9 @@ def shingles(text: str) -> frozenset[str]:
     """
     text = unicodedata.normalize("NFKC", text)
     # \w leaves out marks, so they would end words: those of Hindi at each vowel.
-    words = _WORD.findall("".join(one for one in text if unicodedata.category(one)[0] != "M").casefold())
+    words = _WORD.findall(
+        "".join(character for character in text if unicodedata.category(character)[0] != "M").casefold()
+    )
     unspaced = "".join(_UNSPACED.findall(text))
     # A text in a script without spaces splits into "words" at its punctuation: whole sentences.
     spaced = [word for word in words if not _UNSPACED.search(word)]

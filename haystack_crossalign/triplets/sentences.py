@@ -39,21 +39,21 @@ def aligned_sentences(
     for number, triplet in enumerate(sources):
         own = sentences(triplet.passage, longest=None)
         versions = {tag: sentences(text, longest=None) for tag, text in sorted(triplet.targets.items())}
-        alike = {tag: found for tag, found in versions.items() if len(own) > 1 and _correspond(own, found)}
+        alike = {tag: version for tag, version in versions.items() if len(own) > 1 and _correspond(own, version)}
         left_out["versions without corresponding sentences"] += len(versions) - len(alike)
         if not alike:
             continue
         columns = {triplet.language: own, **alike}
         members.setdefault((triplet.language, *alike), []).extend(
-            ParallelSentence(str(number), {tag: found[place] for tag, found in columns.items()})
+            ParallelSentence(str(number), {tag: version[place] for tag, version in columns.items()})
             for place in range(len(own))
         )
     for (language, *targets), parallel in members.items():
-        found = triplets_from_sentences(
+        built_part = triplets_from_sentences(
             parallel, targets, language=language, block=block, queries_per_block=queries_per_block, seed=seed
         )
-        left_out.update(found.left_out)
-        for triplet in found.triplets:
+        left_out.update(built_part.left_out)
+        for triplet in built_part.triplets:
             document, _, place = triplet.id.partition(":")
             source = sources[int(document)]
             made.setdefault(int(document), []).append(
@@ -67,7 +67,9 @@ def _correspond(own: Sequence[str], other: Sequence[str]) -> bool:
     if len(own) != len(other) or not own:
         return False
     whole = sum(map(len, own)) / sum(map(len, other))
-    return all(1 / _FACTOR <= len(one) / len(two) / whole <= _FACTOR for one, two in zip(own, other, strict=True))
+    return all(
+        1 / _FACTOR <= len(first) / len(second) / whole <= _FACTOR for first, second in zip(own, other, strict=True)
+    )
 
 
 def sentence_queries(triplets: Sequence[Triplet], per_passage: int) -> tuple[Triplet, ...]:
@@ -83,21 +85,21 @@ def sentence_queries(triplets: Sequence[Triplet], per_passage: int) -> tuple[Tri
     :returns: the new triplets alone, in the order of the passages; passages of fewer than two sentences, in any of
         their languages, give none.
     """
-    made: list[Triplet] = []
+    built: list[Triplet] = []
     for triplet in by_passage(triplets):
         own = sentences(triplet.passage)
         others = {tag: sentences(text) for tag, text in triplet.targets.items()}
-        if any(len(found) < 2 for found in (own, *others.values())):
+        if any(len(parts) < 2 for parts in (own, *others.values())):
             continue
         drawn = sorted(range(len(own)), key=lambda place: hashlib.sha256(own[place].encode()).digest())[:per_passage]
         for place in sorted(drawn):
             share = (place + 0.5) / len(own)
-            made.append(
+            built.append(
                 replace(
                     triplet,
                     id=f"{triplet.id}/sentence-{place}",
                     query=own[place],
-                    target_queries={tag: found[int(share * len(found))] for tag, found in others.items()},
+                    target_queries={tag: parts[int(share * len(parts))] for tag, parts in others.items()},
                 )
             )
-    return tuple(made)
+    return tuple(built)

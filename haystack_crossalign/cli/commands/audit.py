@@ -174,7 +174,7 @@ def audit(
     model: opt.ModelFlags,
     languages: opt.Languages = None,
     pairs: opt.Pairs = None,
-    asked: opt.AuditFlags,
+    flags: opt.AuditFlags,
 ) -> None:
     """Audit your own documents and queries: at which rank does each language version of the answer lie?
 
@@ -190,11 +190,11 @@ def audit(
         ):
             if value is not None:
                 raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
-        if asked.run is not None:
+        if flags.run is not None:
             raise InputError(
                 "an audit of an index keeps ranks, not whole rankings", source="--run", allowed="--json, --qrels-out"
             )
-        asked.outputs.check(
+        flags.outputs.check(
             [queries, qrels, workbench, model.embedder, only_live.pipeline, place.config, only_live.state,
              only_live.resume, *only_live.requests]
         )  # fmt: skip
@@ -222,7 +222,7 @@ def audit(
             accept_model=only_live.accept_model,
             state=only_live.state,
             resume=only_live.resume,
-            measured=asked.measured(languages, pairs, [file.stem for file in only_live.requests]),
+            measured=flags.measured(languages, pairs, [file.stem for file in only_live.requests]),
             model=model,
         )
         index_request.check()
@@ -233,14 +233,14 @@ def audit(
             depth=only_live.depth, max_load=only_live.max_load, concurrent=only_live.concurrent,
             batch=only_live.batch,
         )  # fmt: skip
-        audit_live(replace(index_request, settings=settings), asked, dry_run=only_live.dry_run)
+        audit_live(replace(index_request, settings=settings), flags, dry_run=only_live.dry_run)
         return
     _refuse_live(
         vars(only_live) | vars(login) | vars(place)
         | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
         | {"timeout": timeout, "patience": patience}
     )  # fmt: skip
-    asked.outputs.check([documents, queries, qrels, workbench, beir, model.embedder, results])
+    flags.outputs.check([documents, queries, qrels, workbench, beir, model.embedder, results])
     from haystack_crossalign.api.requests import FilesRequest
 
     request = FilesRequest(
@@ -260,10 +260,10 @@ def audit(
         skip_invalid=skip_invalid,
         results=results,
         run_order=run_order,
-        measured=asked.measured(languages, pairs),
+        measured=flags.measured(languages, pairs),
         model=model,
     )
-    _audit_files(request, asked)
+    _audit_files(request, flags)
 
 
 def _refuse_live(flags: Mapping[str, object]) -> None:
@@ -274,13 +274,13 @@ def _refuse_live(flags: Mapping[str, object]) -> None:
             raise InputError(f"{option} is for an audit of an index", source=option, allowed="--index NAME with it")
 
 
-def _audit_files(request: FilesRequest, asked: opt.AuditFlags) -> None:
+def _audit_files(request: FilesRequest, flags: opt.AuditFlags) -> None:
     from haystack_crossalign.api.collection import CollectionAudit, read_files, reading_log
     from haystack_crossalign.cli.shared.session import Session
 
-    session = Session(asked)
+    session = Session(flags)
     request.check()
-    if request.results is not None and asked.run is not None:
+    if request.results is not None and flags.run is not None:
         raise InputError(
             "lists that a search engine returned are a run already", source="--run", allowed="--results without --run"
         )

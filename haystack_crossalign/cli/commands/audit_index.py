@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 
 
-def audit_live(request: IndexRequest, asked: AuditFlags, *, dry_run: bool) -> None:
+def audit_live(request: IndexRequest, flags: AuditFlags, *, dry_run: bool) -> None:
     """Audit an index, write the files and print the summary.
 
     :param request: what is audited.
-    :param asked: what is written.
+    :param flags: what is written.
     :param dry_run: print the plan and stop.
     :raises typer.Exit: 1 when the gate fails, 2 where a row has no figure, 3 for a partial result after a fault, 130
         for one after Ctrl-C.
@@ -33,7 +33,7 @@ def audit_live(request: IndexRequest, asked: AuditFlags, *, dry_run: bool) -> No
     from haystack_crossalign.api.index import LiveAudit
     from haystack_crossalign.cli.shared.session import Session
 
-    session = Session(asked, lists=request.retrievals)
+    session = Session(flags, lists=request.retrievals)
     client = live.connect(request.settings)
     shown = len(client.notes)
     try:
@@ -85,11 +85,11 @@ def _audit(audit: LiveAudit, client: ReadOnlyClient, session: Session, *, dry_ru
     )
     if finished.stopped is not None:
         done = (finished.result.live or {})["partial"]
-        told = f"the result is partial: {done['queries']} of {done['of']} queries"
+        message = f"the result is partial: {done['queries']} of {done['of']} queries"
         if isinstance(finished.stopped, CrossAlignError):
-            say(f"crossalign: {finished.stopped}; {told}", err=True)
+            say(f"crossalign: {finished.stopped}; {message}", err=True)
             raise typer.Exit(3)
-        say(f"crossalign: {told}", err=True)
+        say(f"crossalign: {message}", err=True)
         raise typer.Exit(_INTERRUPTED)
     if finished.empty:
         raise typer.Exit(InputError.exit_code)

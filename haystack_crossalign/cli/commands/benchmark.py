@@ -39,21 +39,21 @@ def benchmark(
     ] = "passages",
     model: opt.ModelFlags,
     pairs: opt.Pairs = None,
-    asked: opt.AuditFlags,
+    flags: opt.AuditFlags,
 ) -> None:
     """Measure a model on a published corpus: mixed pools, and pools of one language for the harm they would show."""
     if dataset not in DATASETS:
         raise InputError("unknown data set", source="benchmark", seen=dataset, allowed=", ".join(DATASETS))
     if pool not in POOLS:
         raise InputError("unknown pool", source="--pool", seen=pool, allowed=", ".join(POOLS))
-    asked.outputs.check([model.embedder, None if data is None or data.startswith("hf:") else Path(data)])
+    flags.outputs.check([model.embedder, None if data is None or data.startswith("hf:") else Path(data)])
     model.check()
     from haystack_crossalign.api.collection import CollectionAudit
     from haystack_crossalign.cli.shared.session import Session
     from haystack_crossalign.data.corpora.collections import read_corpus
     from haystack_crossalign.data.corpora.registry import corpus_folder
 
-    session, measured, similarity = Session(asked), asked.measured(languages, pairs), model.compared_by
+    session, measured, similarity = Session(flags), flags.measured(languages, pairs), model.compared_by
     place = data if data is not None and data.startswith("hf:") else corpus_folder(dataset, data)
     audit = CollectionAudit(
         read_corpus(dataset, place, opt.split_names(languages) or (), pool=pool),

@@ -35,7 +35,7 @@ def demo(
     quiet: opt.Quiet = False,
 ) -> None:
     """Show the bias on a sample in six languages that ships with the package, with a real model; no download."""
-    asked = opt.AuditFlags(
+    flags = opt.AuditFlags(
         # Both are shown, because in its own pool each language is served well, and only the mixed pool shows the bias.
         scenario="multi,mono-same",
         seed=seed,
@@ -43,16 +43,16 @@ def demo(
         report=report,
         quiet=quiet,
     )
-    asked.outputs.check()
+    flags.outputs.check()
     chosen = ModelOptions(model=model, precision=precision, max_tokens=max_tokens, trust_remote_code=trust_remote_code)
     chosen.check()
     from haystack_crossalign.api.collection import CollectionAudit
     from haystack_crossalign.cli.shared.session import Session
     from haystack_crossalign.data.sample import read_sample
 
-    session, collection = Session(asked), read_sample()
+    session, collection = Session(flags), read_sample()
     audit = CollectionAudit(
-        collection, asked.measured(None, "en"), described={"sample": collection.name}, command="demo"
+        collection, flags.measured(None, "en"), described={"sample": collection.name}, command="demo"
     )
     session.run(audit, chosen.open())
     if not quiet:

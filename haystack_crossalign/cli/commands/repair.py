@@ -190,17 +190,17 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
     for name in ("Queries in", "Number", "Max@R", "Complete@10", "Same-language NDCG@1", "95 % interval", ""):
         table.add_column(name, justify="left" if name in ("Queries in", "") else "right")
     mixed = {row["query_language"]: row["measures"] for row in outcome.comparison.rows if row["scenario"] == "multi"}
-    for one in outcome.harm:
-        measures = mixed.get(one.language, {})
+    for harm in outcome.harm:
+        measures = mixed.get(harm.language, {})
         depth, complete = measures.get("Max@R"), measures.get("Complete@10")
         table.add_row(
-            one.language,
-            str(one.queries),
+            harm.language,
+            str(harm.queries),
             _change(depth, ".1f"),
             _change(complete, ".1%"),
-            f"{one.before:.1%} → {one.after:.1%}",
-            f"{100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f}",
-            one.verdict,
+            f"{harm.before:.1%} → {harm.after:.1%}",
+            f"{100 * harm.interval[0]:+.1f} to {100 * harm.interval[1]:+.1f}",
+            harm.verdict,
         )
     out.print(table)
     trial = outcome.choice.chosen

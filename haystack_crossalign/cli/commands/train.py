@@ -139,12 +139,12 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
         if kept["share"] == 0:
             screen.print("Training was no better than the start, so the start was kept.", markup=False)
         if result["unmeasured"]:
-            named = ", ".join(display_name(tag) for tag in result["unmeasured"])
-            screen.print(f"Too little was held out to measure {named}: harm to it is not known.", markup=False)
+            unmeasured = ", ".join(display_name(tag) for tag in result["unmeasured"])
+            screen.print(f"Too little was held out to measure {unmeasured}: harm to it is not known.", markup=False)
         if result["harmless"] is False:
             lost = 100 * result["harm"]
-            told = f"Retrieval within one language lost up to {lost:.2f} points of NDCG@1 against the base."
-            screen.print(told, markup=False)
+            warning = f"Retrieval within one language lost up to {lost:.2f} points of NDCG@1 against the base."
+            screen.print(warning, markup=False)
     for line in cut_lines(outcome.data["model"]):
         screen.print(line, markup=False)
     screen.print(f"Wrote {output}: the model, README.md, training.json, report.html", markup=False, soft_wrap=True)

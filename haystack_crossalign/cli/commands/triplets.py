@@ -123,11 +123,11 @@ def build(
         from haystack_crossalign.data.corpora.registry import find_corpus
 
         place = source or find_corpus(corpus, data)
-        for option, given in (("--queries", queries), ("--qrels", qrels), ("--language", own)):
-            if given not in (None, "en"):
-                raise InputError("cannot be used with --corpus, which has its own", source=option, seen=given)
+        for option, value in (("--queries", queries), ("--qrels", qrels), ("--language", own)):
+            if value not in (None, "en"):
+                raise InputError("cannot be used with --corpus, which has its own", source=option, seen=value)
         blocks = {"block": block, "queries_per_block": queries_per_block, "seed": seed}
-        found, one = CORPORA[corpus](place, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
+        built, one = CORPORA[corpus](place, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
         sources = (one,)
     else:
         for option, file in (("--input", source), ("--data", data), ("--drop", drop)):
@@ -147,18 +147,18 @@ def build(
             title_field=title_field, relevance_level=relevance_level,
         )  # fmt: skip
         collection = read_files(request, log=ReadingLog())
-        found = triplets_from_collection(collection, tags, language=own)
-        unread = {f"{one.what}, {one.reason}": one.count for one in collection.omissions}
+        built = triplets_from_collection(collection, tags, language=own)
+        unread = {f"{omission.what}, {omission.reason}": omission.count for omission in collection.omissions}
         sources = tuple(collection.sources)
     from haystack_crossalign.data.triplets import require_languages, with_unique_ids
 
-    reasons = ", ".join(f"{name}: {count}" for name, count in found.left_out.items() if count)
+    reasons = ", ".join(f"{name}: {count}" for name, count in built.left_out.items() if count)
     use = f"can be built (left out, {reasons})" if reasons else "can be built"
-    require_languages(found.triplets, tags, use, source="--languages")
-    counts = {f"with {tag}": sum(tag in triplet.targets for triplet in found.triplets) for tag in tags}
-    made = with_unique_ids(found.triplets)
-    more = {"left out": {**unread, **found.left_out}}
-    finish("build", output, report, made, sources, {"triplets": len(made), **counts}, more, quiet=quiet)
+    require_languages(built.triplets, tags, use, source="--languages")
+    counts = {f"with {tag}": sum(tag in triplet.targets for triplet in built.triplets) for tag in tags}
+    triplets = with_unique_ids(built.triplets)
+    more = {"left out": {**unread, **built.left_out}}
+    finish("build", output, report, triplets, sources, {"triplets": len(triplets), **counts}, more, quiet=quiet)
 
 
 @app.command(name="mine", short_help="Mine translation pairs from a collection that has none.")
@@ -201,14 +201,14 @@ def mine(
     titles = title_field_of(title_field)
     file = TextFile(documents)
     read = list(document_rows(file, language_field=language_field, title_field=titles))
-    sources, given = [file.source], None
+    sources, given_queries = [file.source], None
     if queries is not None:
-        given, asked = read_given_queries(queries, read, language=own)
-        sources.append(asked)
+        given_queries, query_source = read_given_queries(queries, read, language=own)
+        sources.append(query_source)
     encoder = model.open()
     with Stages(show=not quiet) as progress:
         mined = mine_triplets(
-            read, encoder, tags, language=own, queries=given, neighbours=neighbours, threshold=threshold,
+            read, encoder, tags, language=own, queries=given_queries, neighbours=neighbours, threshold=threshold,
             repair=repair, progress=progress,
         )  # fmt: skip
     if not quiet:

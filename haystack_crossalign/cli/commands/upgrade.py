@@ -221,22 +221,22 @@ def cleanup(
     settings = live.live_settings(place, login, timeout=timeout, patience=patience)
     client = live.connect(settings)
     try:
-        found = leftovers(client, settings.index, old=old)
-        if not found:
+        remains = leftovers(client, settings.index, old=old)
+        if not remains:
             say("Nothing to delete" + ("" if old else "; --old would include the index that an upgrade replaced"))
             return
-        for one in found:
-            only = f"; {one.only_here} of its documents are in no other index" if one.only_here else ""
-            say(f"{one.index} ({one.why}{only})")
-        refuses = not left_behind and any(one.only_here for one in found)  # then there is nothing to ask
+        for remnant in remains:
+            only = f"; {remnant.only_here} of its documents are in no other index" if remnant.only_here else ""
+            say(f"{remnant.index} ({remnant.why}{only})")
+        refuses = not left_behind and any(remnant.only_here for remnant in remains)  # then there is nothing to ask
         if (
             not yes
             and not refuses
-            and not typer.confirm(f"Delete {'it' if len(found) == 1 else f'these {len(found)} indices'}?")
+            and not typer.confirm(f"Delete {'it' if len(remains) == 1 else f'these {len(remains)} indices'}?")
         ):
             say("Nothing was deleted")
             return
-        deleted = clean_up(client, settings.index, found, left_behind=left_behind, lease=lease)
+        deleted = clean_up(client, settings.index, remains, left_behind=left_behind, lease=lease)
     finally:
         client.close()
     say(f"Deleted: {', '.join(deleted) or 'nothing'}")
@@ -252,15 +252,15 @@ def _gate(
 ) -> Gate | None:
     """The gate; None where the user does without."""
     if flags.no_gate:
-        named = {
+        options = {
             "--queries": flags.queries,
             "--qrels": flags.qrels,
             "--probes": flags.probes,
             "--fail-on": flags.fail_on,
         }
-        named["--report"] = flags.report
-        if given := next((name for name, value in named.items() if value), None):
-            raise InputError(f"--no-gate and {given} exclude each other", allowed="one of them")
+        options["--report"] = flags.report
+        if option := next((name for name, value in options.items() if value), None):
+            raise InputError(f"--no-gate and {option} exclude each other", allowed="one of them")
         return None
     from haystack_crossalign.api.gate import Gate
     from haystack_crossalign.api.model_options import ModelOptions

@@ -38,12 +38,14 @@ def with_groups(*, without: Collection[str] = ()) -> Callable[[Callable[..., Non
             }
 
         @wraps(command)
-        def run(**given: Any) -> None:
+        def run(**parameters: Any) -> None:
             made = {
-                name: group(**{entry.name: given[entry.name] for entry in fields(group) if entry.name in given})
+                name: group(
+                    **{entry.name: parameters[entry.name] for entry in fields(group) if entry.name in parameters}
+                )
                 for name, group in groups.items()
             }
-            command(**{name: value for name, value in given.items() if name in alone}, **made)
+            command(**{name: value for name, value in parameters.items() if name in alone}, **made)
 
         # What Typer reads; `wraps` has copied the command's own.
         run.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]

@@ -303,7 +303,7 @@ class AuditFlags:
             return replace(measured, measures=chosen)
         from haystack_crossalign.measures import parse_measure
 
-        return replace(measured, measures=chosen, also=[parse_measure(one.measure) for one in conditions])
+        return replace(measured, measures=chosen, also=[parse_measure(condition.measure) for condition in conditions])
 
 
 def split_names(value: str | None) -> tuple[str, ...] | None:

@@ -43,7 +43,7 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | N
             raise InputError("no such folder", source=option, seen=str(place.parent), allowed="a folder that exists")
         if not os.access(place.parent, os.W_OK) or (there and not os.access(path, os.W_OK)):
             raise InputError("cannot be written", source=option, seen=str(path), allowed="a file you may write")
-        inside = any(place == one or (one.is_dir() and one in place.parents) for one in read)
+        inside = any(place == source or (source.is_dir() and source in place.parents) for source in read)
         other = "an input" if inside else taken.get(place)
         taken[place] = f"the file of {option}"
         if other is not None:

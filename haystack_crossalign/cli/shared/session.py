@@ -35,13 +35,13 @@ class Session:
     :raises InputError: for a condition that cannot be read.
     """
 
-    def __init__(self, asked: AuditFlags, *, lists: Sequence[str] = ()) -> None:
-        self.outputs = asked.outputs
-        self.conditions = asked.conditions(lists)
-        self.quiet = asked.quiet
-        self.stages = Stages(show=not asked.quiet)
-        self._run_depth = asked.run_depth
-        self._texts = not asked.no_texts
+    def __init__(self, flags: AuditFlags, *, lists: Sequence[str] = ()) -> None:
+        self.outputs = flags.outputs
+        self.conditions = flags.conditions(lists)
+        self.quiet = flags.quiet
+        self.stages = Stages(show=not flags.quiet)
+        self._run_depth = flags.run_depth
+        self._texts = not flags.no_texts
 
     def check_plan(self, collection: JudgedCollection, plan: Sequence[Scenario]) -> None:
         """Refuse what could only fail after the work: conditions that match no row, a TREC run of several pools or

@@ -142,5 +142,5 @@ def _in_plain_characters(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
-    made = (_PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode() for character in text)
-    return "".join(made), error.end
+    characters = (_PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode() for character in text)
+    return "".join(characters), error.end

@@ -57,9 +57,9 @@ def _read_rows(rows: Rows, place: str, language: str) -> Iterable[ParallelRow]:
     return found
 
 
-def _rows(found: Iterable[Record], language: str) -> list[ParallelRow]:
+def _rows(records: Iterable[Record], language: str) -> list[ParallelRow]:
     read: list[tuple[str, int, str, str, int | None]] = []
-    for record in found:
+    for record in records:
         dialect = record.language("dialect", language)
         if dialect != language:
             raise record.error(

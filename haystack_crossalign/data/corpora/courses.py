@@ -68,8 +68,8 @@ def read_course_repositories(
             name = path.relative_to(repository)
             if name.parts[0] == "translations" or path.stem.lower() in _NO_LESSONS:
                 continue
-            found = {"en": path} | {tag: place / name for tag, place in folders.items() if (place / name).is_file()}
-            texts = {tag: TextFile(one) for tag, one in found.items()}
+            roots = {"en": path} | {tag: place / name for tag, place in folders.items() if (place / name).is_file()}
+            texts = {tag: TextFile(one) for tag, one in roots.items()}
             read = {tag: list(_sections("\n".join(text for _, text in lines))) for tag, lines in texts.items()}
             sources += [lines.source for lines in texts.values()]
             levels = [level for level, _, _ in read["en"]]
@@ -94,7 +94,7 @@ def read_course_repositories(
 
 def _language_folders(translations: Path, languages: Sequence[str]) -> dict[str, Path]:
     folders: dict[str, Path] = {}
-    for place in sorted(translations.iterdir(), key=lambda one: (len(one.name), one.name)):
+    for place in sorted(translations.iterdir(), key=lambda folder: (len(folder.name), folder.name)):
         try:
             tag = _FOLDERS[place.name] if place.name in _FOLDERS else normalize_language(place.name)
         except InputError:

@@ -60,7 +60,7 @@ def read_flores_sentences(
         runs[page] = runs.get(page, 0) + (page != last)
         last = page
         document = page if runs[page] == 1 else f"{page}~{runs[page]}"
-        versions = {"en": text} | {tag: found[name] for tag, found in read.items() if found.get(name)}
+        versions = {"en": text} | {tag: rows[name] for tag, rows in read.items() if rows.get(name)}
         sentences.append(ParallelSentence(document, versions, name))
     source = combined_source(f"{root.name}/{split}", sources)
     return SentenceCorpus("flores", tuple(sentences), ("en", *read), source)

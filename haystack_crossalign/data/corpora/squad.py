@@ -56,8 +56,8 @@ def read_translated_squad(
     sources, found = [source], {}
     for tag in languages:
         if tag in known:
-            translated, one = read_json_object(known[tag])
-            sources.append(one)
+            translated, translated_source = read_json_object(known[tag])
+            sources.append(translated_source)
             found[tag] = {
                 name: (question, passage) for name, question, passage in squad_rows(Record(translated, known[tag]))
             }

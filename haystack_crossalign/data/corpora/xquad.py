@@ -64,10 +64,10 @@ def squad_rows(file: Record) -> Iterator[tuple[str, str, str]]:
 
 
 def _read_rows(rows: Rows, place: str, language: str) -> Iterable[ParallelRow]:  # noqa: ARG001 - as above
-    found = list(_numbered(_hub_rows(rows, place)))
-    if not found:
+    numbered = list(_numbered(_hub_rows(rows, place)))
+    if not numbered:
         raise InputError("no rows", source=place, allowed="rows with id, context and question")
-    return found
+    return numbered
 
 
 def _hub_rows(rows: Rows, place: str) -> Iterator[tuple[str, str, str]]:

@@ -136,18 +136,18 @@ def write_beir(
         _check_ids(kind, ids)
     corpus = _lines(
         {
-            "_id": one,
+            "_id": identifier,
             "title": "",
             "text": text,
-            "metadata": _language(language_field, language) | ({} if group == one else {group_field: group}),
+            "metadata": _language(language_field, language) | ({} if group == identifier else {group_field: group}),
         }
-        for one, text, language, group in zip(
+        for identifier, text, language, group in zip(
             documents.ids, documents.texts, documents.languages, documents.groups, strict=True
         )
     )
-    asked = _lines(
-        {"_id": one, "text": text, "metadata": _language(language_field, language)}
-        for one, text, language in zip(queries.ids, queries.texts, queries.languages, strict=True)
+    query_lines = _lines(
+        {"_id": identifier, "text": text, "metadata": _language(language_field, language)}
+        for identifier, text, language in zip(queries.ids, queries.texts, queries.languages, strict=True)
     )
     judgments = "".join(
         f"{query}\t{documents.ids[index]}\t{whole(grade, 'a BEIR folder')}\n"
@@ -163,7 +163,7 @@ def write_beir(
         ) from error
     written = {
         root / "corpus.jsonl": corpus,
-        root / "queries.jsonl": asked,
+        root / "queries.jsonl": query_lines,
         root / "qrels" / f"{split}.tsv": _HEADER + judgments,
     }
     for path, text in written.items():
@@ -181,11 +181,11 @@ def _lines(rows: Iterable[Mapping[str, object]]) -> str:
 
 def _check_ids(kind: str, ids: Iterable[str]) -> None:
     # BEIR reads the judgments with Python's csv module, to which a quote at the start of a cell opens a quotation.
-    for one in ids:
-        if any(character in one for character in '\t\r\n"') or one != one.strip():
+    for identifier in ids:
+        if any(character in identifier for character in '\t\r\n"') or identifier != identifier.strip():
             raise InputError(
                 f"{kind} cannot be written to a BEIR folder",
                 field="_id",
-                seen=one,
+                seen=identifier,
                 allowed="ids without tabs, line ends, quotation marks and white space at their ends",
             )

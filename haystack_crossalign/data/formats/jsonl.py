@@ -245,17 +245,17 @@ def unique_id(record: Record, field: str, seen: dict[str, int]) -> str:
     :param seen: the ids before it with their lines; the caller adds this one.
     :raises InputError: where the id is missing, or is already in ``seen``.
     """
-    one = record.identifier(field)
-    if one in seen:
+    identifier = record.identifier(field)
+    if identifier in seen:
         raise InputError(
-            f"duplicate id (first on line {seen[one]})",
+            f"duplicate id (first on line {seen[identifier]})",
             source=record.path,
             line=record.line,
             field=field,
-            seen=one,
+            seen=identifier,
             allowed="ids that are unique",
         )
-    return one
+    return identifier
 
 
 def default_tag(value: str | None) -> str | None:

@@ -70,19 +70,19 @@ def read_collection(
         queries, language_field=language_field, group_field=group_field, default_language=default_language, log=log
     )
     sources: tuple[Source, ...] = (source, file.source)
-    given = read_given_judgments(qrels, workbench, file, log=log)
-    if given is None:
+    judgments = read_given_judgments(qrels, workbench, file, log=log)
+    if judgments is None:
         judged = grades_from_queries(file, pool, group_field=group_field, log=log)
     else:
-        judged = grades_from_qrels(file, pool, given, log=log)
-        sources = (*sources, given.source)
+        judged = grades_from_qrels(file, pool, judgments, log=log)
+        sources = (*sources, judgments.source)
     return join_judgments(
         plain_name(Path(documents)).stem if name is None else name,
         pool,
         file,
         judged,
         sources=sources,
-        judgments_path=file.path if given is None else given.path,
+        judgments_path=file.path if judgments is None else judgments.path,
         log=log,
         title_field=title_field,
         expand_groups=expand_groups,

@@ -106,11 +106,11 @@ def format_query_set(queries: Queries, *, name: str, description: str = "") -> Q
     """
     taken: dict[str, None] = {}
     left_out = []
-    for one, text in zip(queries.ids, queries.texts, strict=True):
+    for identifier, text in zip(queries.ids, queries.texts, strict=True):
         if _refusal(text, _LONGEST_QUERY) is None and not set(text) & {"\n", "\r"}:
             taken[text] = None
         else:
-            left_out.append(one)
+            left_out.append(identifier)
     if not taken:
         raise InputError(
             "the Search Relevance Workbench takes none of the queries",
@@ -174,9 +174,9 @@ def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, log: Readin
     """
     log = log or ReadingLog()
     ids: dict[str, list[str]] = {}
-    for one, text in zip(queries.ids, queries.texts, strict=True):
-        ids.setdefault(text, []).append(one)
-    found = []
+    for query_id, text in zip(queries.ids, queries.texts, strict=True):
+        ids.setdefault(text, []).append(query_id)
+    judged = []
     if not any(text in ids for text, _ in judgments.ratings):
         raise InputError(
             "unknown query: none of the judged queries is among the queries",
@@ -188,11 +188,11 @@ def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, log: Readin
     for number, (text, rated) in enumerate(judgments.ratings):
         for document, rating in rated:
             grade = int(rating) if rating.is_integer() else rating
-            found += [Judgment(query=query, document=document, grade=grade, line=0) for query in ids.get(text, ())]
+            judged += [Judgment(query=query, document=document, grade=grade, line=0) for query in ids.get(text, ())]
             if text not in ids:
                 # By number: results that are to hold no texts name it too.
                 log.leave_out("judgment", "query not among the queries", f"judgmentRatings[{number}]")
-    return Qrels(judgments=tuple(found), path=judgments.path, source=judgments.source)
+    return Qrels(judgments=tuple(judged), path=judgments.path, source=judgments.source)
 
 
 def _written(rating: float) -> str:
@@ -207,16 +207,16 @@ def _list_of(value: Mapping[str, object], path: Path) -> Record:
     """The judgment list itself, out of the envelope of a stored document or a search answer."""
     hits = value.get("hits")
     if isinstance(hits, Mapping):
-        found = hits.get("hits")
-        if not isinstance(found, Sequence) or len(found) != 1 or not isinstance(found[0], Mapping):
+        hit_list = hits.get("hits")
+        if not isinstance(hit_list, Sequence) or len(hit_list) != 1 or not isinstance(hit_list[0], Mapping):
             raise InputError(
                 "not one judgment list",
                 source=path,
                 field="hits.hits",
-                seen=len(found) if isinstance(found, Sequence) else found,
+                seen=len(hit_list) if isinstance(hit_list, Sequence) else hit_list,
                 allowed="the answer for one judgment list",
             )
-        value = found[0]
+        value = hit_list[0]
     inner = value.get("_source")
     return Record(inner if isinstance(inner, Mapping) else value, path)
 

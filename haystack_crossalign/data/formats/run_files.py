@@ -221,10 +221,10 @@ def matching_run(run: Run, queries: Queries, documents: Documents, log: ReadingL
     :param log: decides whether invalid results are left out, and counts them.
     :raises InputError: when no list is of one of the queries, or a document is not in the pool.
     """
-    asked, known = set(queries.ids), set(documents.ids)
+    query_ids, known = set(queries.ids), set(documents.ids)
     kept: dict[str, tuple[tuple[str, float], ...]] = {}
     for query, ranking in zip(run.query_ids, run.rankings, strict=True):
-        if query not in asked:
+        if query not in query_ids:
             log.leave_out("ranking", "query not among the queries", query)
             continue
         strangers = [document for document, _ in ranking if document not in known]
@@ -244,7 +244,7 @@ def matching_run(run: Run, queries: Queries, documents: Documents, log: ReadingL
             source=run.path,
             field="query",
             seen=run.query_ids[0] if run.query_ids else "",
-            allowed="a query of the collection, such as " + ", ".join(f"'{one}'" for one in queries.ids[:3]),
+            allowed="a query of the collection, such as " + ", ".join(f"'{query_id}'" for query_id in queries.ids[:3]),
         )
     return replace(run, query_ids=tuple(kept), rankings=tuple(kept.values()))
 
@@ -257,8 +257,8 @@ def run_arrays(run: Run, queries: Queries, documents: Documents) -> RunArrays:
     :param documents: the pool; retrieved documents outside of it are marked as `UNKNOWN`.
     :raises InputError: for a query of the run that is not in the collection.
     """
-    row_of = {one: row for row, one in enumerate(queries.ids)}
-    index_of = {one: index for index, one in enumerate(documents.ids)}
+    row_of = {identifier: row for row, identifier in enumerate(queries.ids)}
+    index_of = {identifier: index for index, identifier in enumerate(documents.ids)}
     depth = max(map(len, run.rankings), default=0)
     retrieved = np.full((len(queries), depth), PAD, dtype=np.int32)
     scores = np.zeros((len(queries), depth), dtype=np.float64)
@@ -270,7 +270,8 @@ def run_arrays(run: Run, queries: Queries, documents: Documents) -> RunArrays:
                 source=run.path,
                 field="query",
                 seen=query,
-                allowed="a query of the collection, such as " + ", ".join(f"'{one}'" for one in queries.ids[:3]),
+                allowed="a query of the collection, such as "
+                + ", ".join(f"'{identifier}'" for identifier in queries.ids[:3]),
             )
         retrieved[row, : len(ranking)] = [index_of.get(document, UNKNOWN) for document, _ in ranking]
         scores[row, : len(ranking)] = [score for _, score in ranking]
@@ -291,16 +292,19 @@ def _finite(text: str, path: Path, line: int) -> float:
 
 def _unique(kind: str, ids: Sequence[str]) -> Sequence[str]:
     if len(set(ids)) < len(ids):
-        twice = next(one for number, one in enumerate(ids) if one in ids[:number])
+        twice = next(identifier for number, identifier in enumerate(ids) if identifier in ids[:number])
         raise InputError(f"duplicate {kind}", source="TREC file", seen=twice, allowed=f"each {kind} once")
-    for one in ids:
-        _check_id(kind, one)
+    for identifier in ids:
+        _check_id(kind, identifier)
     return ids
 
 
-def _check_id(kind: str, one: str) -> None:
+def _check_id(kind: str, identifier: str) -> None:
     # The columns are cut at white space, which no quoting can keep.
-    if len(one.split()) != 1 or one != one.strip():
+    if len(identifier.split()) != 1 or identifier != identifier.strip():
         raise InputError(
-            f"{kind} cannot be written to a TREC file", field=kind, seen=one, allowed="a text without white space"
+            f"{kind} cannot be written to a TREC file",
+            field=kind,
+            seen=identifier,
+            allowed="a text without white space",
         )

@@ -157,8 +157,8 @@ class _Reader:
     def _flag(self, record: Record) -> tuple[str, dict[str, str], dict[str, str]]:
         positives = record.get("pos")
         wanted = 1 + len(self.targets)
-        named = ", ".join(self.targets) or "none given"
-        allowed = f"the passage and one target passage for each of the target languages ({named})"
+        languages = ", ".join(self.targets) or "none given"
+        allowed = f"the passage and one target passage for each of the target languages ({languages})"
         if not self.targets or not isinstance(positives, list) or len(positives) != wanted:
             raise record.error("the positives do not fit the target languages", "pos", positives, allowed)
         texts = [Record({"pos": text}, record.path, record.line).text("pos") for text in positives]
@@ -185,13 +185,13 @@ class _Reader:
         inner = Record(value, record.path, record.line, prefix=f"{name}.")
         # Parquet gives every row all keys of the column, null where the row has none.
         present = sorted(str(tag) for tag, text in value.items() if text is not None)
-        found: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for spelled in present:
             tag = normalize_language(spelled, source=record.path, line=record.line, field=name)
-            if tag in found:
+            if tag in texts:
                 raise record.error("duplicate language", name, present, "each language once")
-            found[tag] = inner.text(spelled)
-        return found
+            texts[tag] = inner.text(spelled)
+        return texts
 
     def _flat(self, record: Record) -> tuple[dict[str, str], dict[str, str]]:
         tag = record.language("target_language", self.targets[0] if self.targets else None)

@@ -131,13 +131,13 @@ def _ahead(
     """Mean non-relevant documents above each version, by whose language they are in."""
     bars = []
     for row, its_ranks in zip(rows, ranks, strict=True):
-        asked = row["query_language"]
+        query_language = row["query_language"]
         for tag, ahead in sorted(its_ranks.ahead.items(), key=lambda item: documents[item[0]]):
-            in_query = ahead.get(asked, 0.0)
-            own = ahead.get(tag, 0.0) if tag != asked else 0.0
+            in_query = ahead.get(query_language, 0.0)
+            own = ahead.get(tag, 0.0) if tag != query_language else 0.0
             bars.append(
                 {
-                    "q": queries[asked],
+                    "q": queries[query_language],
                     "d": documents[tag],
                     "v": [round(value, 4) for value in (in_query, own, sum(ahead.values()) - in_query - own)],
                     "by": {language: round(value, 4) for language, value in ahead.items()},

@@ -127,10 +127,10 @@ def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
     """
     mixed = [row for row in comparison["rows"] if row["scenario"] == "multi"]
     plain = [row for row in comparison["rows"] if row["scenario"] != "multi"]
-    told = sorted(((row, name) for row in mixed or plain if (name := _told(row))), key=_urgency)
-    sentences = [_sentence(row, name) for row, name in told[:4]]
-    if len(told) > 4:
-        sentences.append(f"{_tally('Mixed pools' if mixed else 'Rows', told)}.")
+    changes = sorted(((row, name) for row in mixed or plain if (name := _told(row))), key=_urgency)
+    sentences = [_sentence(row, name) for row, name in changes[:4]]
+    if len(changes) > 4:
+        sentences.append(f"{_tally('Mixed pools' if mixed else 'Rows', changes)}.")
     if mixed and plain:
         harmed = [
             (row, name) for row in plain if (name := _told(row)) and _verdict(name, row["measures"][name]) == "worse"
@@ -194,21 +194,21 @@ def _sentence(row: Mapping[str, Any], name: str) -> str:
         deep = f"; {reads} rank {quantity(depth['b'])} instead of {quantity(depth['a'])}"
     what = name
     if name.startswith("Complete@"):
-        found = "every version" if len(row["pool_languages"]) > 1 else "the relevant version"
-        what = f"the share with {found} in the top {name.partition('@')[2]} ({name})"
+        subject = "every version" if len(row["pool_languages"]) > 1 else "the relevant version"
+        what = f"the share with {subject} in the top {name.partition('@')[2]} ({name})"
     return (
         f"For {display_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])}, {what} {verb} "
         f"{values}{deep} ({_signed(name, entry['difference'])}, {significance})."
     )
 
 
-def _tally(what: str, told: Sequence[tuple[Mapping[str, Any], str]]) -> str:
-    verdicts = [_verdict(name, row["measures"][name]) for row, name in told]
+def _tally(what: str, changes: Sequence[tuple[Mapping[str, Any], str]]) -> str:
+    verdicts = [_verdict(name, row["measures"][name]) for row, name in changes]
     parts = [
         f"{verdicts.count(verdict)} {words}"
         for verdict, words in (("better", "better"), ("worse", "worse"), ("even", "without significant change"))
     ]
-    return f"{what}, {count(len(told))} rows in all: {', '.join(parts)}"
+    return f"{what}, {count(len(changes))} rows in all: {', '.join(parts)}"
 
 
 def comparison_context(comparison: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

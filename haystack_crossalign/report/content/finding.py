@@ -43,13 +43,13 @@ def finding(result: Mapping[str, Any]) -> list[str]:
     if not result["rows"]:
         return ["The audit holds no queries."]
     ranks = row_ranks(result)
-    found = views(result)
-    view = main_view(result, found)
+    all_views = views(result)
+    view = main_view(result, all_views)
     subject = weakest_row(result, view.rows)
     row, its_ranks = result["rows"][subject], ranks[subject]
     sentences = [_where_versions_lie(row, its_ranks), _completeness(row), _ties(result, row), _in_front(row, its_ranks)]
     sentences += [_own_alone(result, row), _alone(result, row)]
-    sentences += [_other_languages(result, view, subject), _other_pools(result, found, view), _caution(row)]
+    sentences += [_other_languages(result, view, subject), _other_pools(result, all_views, view), _caution(row)]
     if "live" in result:
         sentences[1:1] = [query_kind(result["live"])] if result["live"]["queries"]["kind"] == "known-item" else []
         sentences += live_sentences(result)
@@ -86,21 +86,21 @@ def _where_versions_lie(row: Mapping[str, Any], ranks: RowRanks) -> str:
         return _where_by_medians(row, medians)
     others = [tag for tag in means if tag != own]
     deepest = max(others, key=lambda tag: means[tag]) if others else None
-    told = [tag for tag in (own if own in means else None, deepest) if tag is not None]
+    tags = [tag for tag in (own if own in means else None, deepest) if tag is not None]
     parts = []
-    for tag in told:
+    for tag in tags:
         version = f"the {display_name(tag)} version"
-        if tag == deepest and len(told) > 1:
+        if tag == deepest and len(tags) > 1:
             version += " of the same passage"
             if len(others) > 1:
                 version += ", the one that sinks deepest,"
         parts.append(f"{version} at rank {quantity(means[tag])}")
-    known = [medians.get(tag) for tag in told]
+    known = [medians.get(tag) for tag in tags]
     median = ""
     if None not in known:
         noun = "medians" if len(known) > 1 else "median"
         median = f"; {noun} {joined([quantity(value) for value in known])}"
-    told_means = "means" if len(told) > 1 else "mean"
+    told_means = "means" if len(tags) > 1 else "mean"
     return (
         f"{_article(query)} query finds {joined(parts)}{_of_pool(row)} on average "
         f"({told_means} over {plural(row['queries'], 'query', 'queries')}{median})."
@@ -156,9 +156,9 @@ def _completeness(row: Mapping[str, Any]) -> str:
 
 def _ties(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """What the order of equal scores could make of the figures above."""
-    told = [name for name in row["measures"] if name == "Max@R" or name.startswith("Complete@")]
-    told += [f"Rank[{tag}]" for tag in _mean_ranks(row)]
-    return tie_remark(row, told, result.get("provenance", {}).get("ties"))
+    measures = [name for name in row["measures"] if name == "Max@R" or name.startswith("Complete@")]
+    measures += [f"Rank[{tag}]" for tag in _mean_ranks(row)]
+    return tie_remark(row, measures, result.get("provenance", {}).get("ties"))
 
 
 def _in_front(row: Mapping[str, Any], ranks: RowRanks) -> str:
@@ -183,10 +183,10 @@ def _in_front(row: Mapping[str, Any], ranks: RowRanks) -> str:
 def _other_languages(result: Mapping[str, Any], view: View, subject: int) -> str:
     """How the other query languages fare over the same pool."""
     others = [index for index in view.rows if index != subject and view.mixed]
-    told = [(index, value) for index in others if (value := _max_at_r(result["rows"][index])) is not None]
-    if not told:
+    values = [(index, value) for index in others if (value := _max_at_r(result["rows"][index])) is not None]
+    if not values:
         return ""
-    told.sort(key=lambda pair: pair[1])
+    values.sort(key=lambda pair: pair[1])
 
     def phrase(index: int, value: float) -> str:
         row = result["rows"][index]
@@ -194,17 +194,17 @@ def _other_languages(result: Mapping[str, Any], view: View, subject: int) -> str
         complete = row["measures"].get("Complete@10")
         return text if complete is None else f"{text} (Complete@10 {measure_value('Complete@10', complete)})"
 
-    if len(told) <= 2:
-        return f"Over the same pool, {joined([phrase(*pair) for pair in told])} on average."
-    return f"Of the {len(told) + 1} query languages it is served worst; best served: {phrase(*told[0])} on average."
+    if len(values) <= 2:
+        return f"Over the same pool, {joined([phrase(*pair) for pair in values])} on average."
+    return f"Of the {len(values) + 1} query languages it is served worst; best served: {phrase(*values[0])} on average."
 
 
-def _other_pools(result: Mapping[str, Any], found: Sequence[View], told: View) -> str:
+def _other_pools(result: Mapping[str, Any], all_views: Sequence[View], shown: View) -> str:
     """The weakest query language of each other mixed pool, the deepest first."""
     rows = [
         result["rows"][weakest_row(result, view.rows)]
-        for view in found
-        if view.mixed and view is not told and view.kind == told.kind
+        for view in all_views
+        if view.mixed and view is not shown and view.kind == shown.kind
     ]
     depths = [(value, row) for row in rows if (value := _max_at_r(row)) is not None]
     if not depths:

@@ -32,7 +32,7 @@ def exposure_table(result: Mapping[str, Any]) -> Table | None:
     entries = [entry for entry in result["live"]["parallel"] if entry["exposure"]]
     if not entries:
         return None
-    tags = list(dict.fromkeys(tag for entry in entries for one in entry["exposure"] for tag in one["shares"]))
+    tags = list(dict.fromkeys(tag for entry in entries for exposure in entry["exposure"] for tag in exposure["shares"]))
     tags.sort(key=lambda tag: tag == UNDETERMINED)
     k = entries[0]["k"]
     table = Table(
@@ -41,13 +41,16 @@ def exposure_table(result: Mapping[str, Any]) -> Table | None:
         ["Query language", "Ranking", f"MRC@{k}", *(display_name(tag) for tag in tags)],
     )
     pool = {
-        tag: share["pool"] for entry in entries for one in entry["exposure"] for tag, share in one["shares"].items()
+        tag: share["pool"]
+        for entry in entries
+        for exposure in entry["exposure"]
+        for tag, share in exposure["shares"].items()
     }
     table.rows.append(("Share of the pool", [Cell(""), Cell(""), *(_share(pool.get(tag)) for tag in tags)]))
-    languages = list(dict.fromkeys(one["query_language"] for entry in entries for one in entry["exposure"]))
+    languages = list(dict.fromkeys(exposure["query_language"] for entry in entries for exposure in entry["exposure"]))
     for language in languages:
         for entry in entries:
-            own = next((one for one in entry["exposure"] if one["query_language"] == language), None)
+            own = next((exposure for exposure in entry["exposure"] if exposure["query_language"] == language), None)
             if own is None:
                 continue
             shares = [_share((own["shares"].get(tag) or {}).get("discounted")) for tag in tags]
@@ -62,14 +65,14 @@ def live_sentences(result: Mapping[str, Any]) -> list[str]:
     mixed = [view for view in views(result) if view.retrieval is not None and view.mixed]
     for view in mixed:
         rows = [result["rows"][index] for index in view.rows]
-        told = [row for row in rows if row["recall"]["value"] is not None]
-        if not told:
+        with_recall = [row for row in rows if row["recall"]["value"] is not None]
+        if not with_recall:
             continue
-        worst = min(told, key=lambda row: row["recall"]["value"])
+        worst = min(with_recall, key=lambda row: row["recall"]["value"])
         recall, k = worst["recall"]["value"], worst["recall"]["k"]
         name = SERVED.get(str(view.retrieval), f"list of {view.retrieval}")
         figure = f"{measure_value('recall', recall)} of the exact top {k}"
-        where = f" ({display_name(worst['query_language'])} queries, the lowest of all)" if len(told) > 1 else ""
+        where = f" ({display_name(worst['query_language'])} queries, the lowest of all)" if len(with_recall) > 1 else ""
         if view.retrieval != "knn":
             sentences.append(f"The {name} holds {figure}{where}.")
         elif recall >= _LOW_RECALL:
@@ -104,9 +107,9 @@ def _side_by_side(result: Mapping[str, Any], exact: View) -> Table:
             for other in (result["rows"][index] for index in view.rows)
             if (other["query_language"], other["pool_languages"]) == (row["query_language"], row["pool_languages"])
         ]
-        for one in (row, *same):
-            table.rows.append((label, [Cell(_ranking(one.get("retrieval"), one)), _recall(one),
-                                       *(_measure(table, one, name) for name in names)]))  # fmt: skip
+        for compared in (row, *same):
+            table.rows.append((label, [Cell(_ranking(compared.get("retrieval"), compared)), _recall(compared),
+                                       *(_measure(table, compared, name) for name in names)]))  # fmt: skip
     return table
 
 

@@ -90,7 +90,7 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
             "Complete@K and every other measure are approximate."
         )
     notes += [_sentence(text) for text in live["warnings"]]
-    notes += [_repeated(one) for one in live.get("repeated", ())]
+    notes += [_repeated(repeated) for repeated in live.get("repeated", ())]
     unranked = live["unranked"]
     if unranked["count"]:
         reasons = joined([f"{count(number)} {reason}" for reason, number in unranked["reasons"].items()])
@@ -127,7 +127,10 @@ def live_facts(live: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Documents without a vector", count(live["pool"]["without_vector"])),
         ("Documents without a language", count(live["pool"]["without_language"])),
         ("Queries", KINDS[live["queries"]["kind"]]),
-        ("Live lists", joined([LISTS.get(one["name"], one["name"]) for one in live["retrievals"]]) or DASH),
+        (
+            "Live lists",
+            joined([LISTS.get(retrieval["name"], retrieval["name"]) for retrieval in live["retrievals"]]) or DASH,
+        ),
         ("Depth of the live lists", count(live["depth"])),
     ]
     plan = live["plan"]
@@ -144,13 +147,14 @@ def duration(seconds: float) -> str:
     return f"{quantity(minutes)} min" if minutes < 60 else f"{quantity(minutes / 60)} h"
 
 
-def _repeated(one: Mapping[str, Any]) -> str:
+def _repeated(repeated: Mapping[str, Any]) -> str:
     """A list that holds documents more than once."""
-    first = one["first"][0]
+    first = repeated["first"][0]
     return (
-        f"The {SERVED.get(one['retrieval'], 'list of ' + one['retrieval'])} holds documents more than once: "
-        f"{count(one['documents'])} in {plural(one['queries'], 'query', 'queries')} (such as '{first['document']}', "
-        f"{count(first['times'])} times for query '{first['query']}'). The first place of each counts."
+        f"The {SERVED.get(repeated['retrieval'], 'list of ' + repeated['retrieval'])} holds documents more than once: "
+        f"{count(repeated['documents'])} in {plural(repeated['queries'], 'query', 'queries')} (such as "
+        f"'{first['document']}', {count(first['times'])} times for query '{first['query']}'). "
+        "The first place of each counts."
     )
 
 

@@ -197,8 +197,8 @@ def _detection_note(provenance: Mapping[str, Any]) -> str:
     if detection is None:
         return ""
     documents, queries = detection["undetermined_documents"], detection["undetermined_queries"]
-    found = [plural(detection["documents"], "document"), plural(detection["queries"], "query", "queries")]
-    text = f"Languages were detected from the texts of {joined(found)}{_by_language(detection)}"
+    counts = [plural(detection["documents"], "document"), plural(detection["queries"], "query", "queries")]
+    text = f"Languages were detected from the texts of {joined(counts)}{_by_language(detection)}"
     if not documents and not queries:
         return f"{text}; all were clear."
     unclear = []
@@ -258,7 +258,7 @@ def _detection(detection: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _some(ids: Sequence[str], most: int) -> str:
-    return ", ".join([*(shorten(one, 60) for one in ids[:most]), *(["…"] if len(ids) > most else [])])
+    return ", ".join([*(shorten(identifier, 60) for identifier in ids[:most]), *(["…"] if len(ids) > most else [])])
 
 
 def _text(value: object) -> str:

@@ -56,16 +56,18 @@ def views(result: Mapping[str, Any]) -> list[View]:
         pool = tuple(row["pool_languages"]) if row["scenario"] == "multi" else ()
         groups.setdefault((row["scenario"], row["kind"], row.get("retrieval"), pool), []).append(index)
     several_kinds = len({kind for _, kind, _, _ in groups}) > 1
-    found = []
+    all_views = []
     for number, ((scenario, kind, retrieval, pool), rows) in enumerate(groups.items()):
         ordered = sorted(pool, key=lambda tag: tag == UNDETERMINED)
-        named = joined([display_name(tag) for tag in ordered]) if len(pool) <= _MOST_NAMED else f"{len(pool)} languages"
-        title = _SCENARIO_TITLES.get(scenario, scenario).format(languages=named)
+        languages = (
+            joined([display_name(tag) for tag in ordered]) if len(pool) <= _MOST_NAMED else f"{len(pool)} languages"
+        )
+        title = _SCENARIO_TITLES.get(scenario, scenario).format(languages=languages)
         if kind == "live" or several_kinds:
             served = ", results as served" + (f" by {LISTS.get(retrieval, retrieval)}" if retrieval else "")
             title += served if kind == "live" else ", exact ranks"
         members = [result["rows"][index] for index in rows]
-        found.append(
+        all_views.append(
             View(
                 key=f"view-{number}",
                 title=title,
@@ -77,7 +79,7 @@ def views(result: Mapping[str, Any]) -> list[View]:
                 retrieval=retrieval,
             )
         )
-    return found
+    return all_views
 
 
 def _document_languages(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -87,8 +89,8 @@ def _document_languages(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     )
     if any(len(row["pool_languages"]) > 1 for row in rows):
         return tuple(tags)
-    asked = [row["query_language"] for row in rows if row["query_language"] in tags]
-    return tuple(dict.fromkeys([*asked, *tags]))
+    query_tags = [row["query_language"] for row in rows if row["query_language"] in tags]
+    return tuple(dict.fromkeys([*query_tags, *tags]))
 
 
 def weakest_row(result: Mapping[str, Any], indices: Sequence[int]) -> int:
@@ -115,9 +117,9 @@ def _depth(row: Mapping[str, Any]) -> float:
     return 0.0 if depth is None else depth
 
 
-def main_view(result: Mapping[str, Any], found: list[View]) -> View:
+def main_view(result: Mapping[str, Any], all_views: list[View]) -> View:
     """The view that a page opens with: the mixed pool with the weakest row, exact before live, else the first view."""
-    candidates = [view for view in found if view.mixed] or found
+    candidates = [view for view in all_views if view.mixed] or all_views
     candidates = [view for view in candidates if view.kind == "exact"] or candidates
     weakest = weakest_row(result, [index for view in candidates for index in view.rows])
     return next(view for view in candidates if weakest in view.rows)

@@ -283,10 +283,10 @@ def _fused_attention(transformer: Any) -> Any:
 
 def _padded(rows: Sequence[dict[str, Tensor]], constants: dict[str, Any], padding: int) -> dict[str, Any]:
     longest = max(len(row["input_ids"]) for row in rows)
-    made: dict[str, Any] = dict(constants)
+    features: dict[str, Any] = dict(constants)
     for name, first in rows[0].items():
         table = torch.full((len(rows), longest), padding if name == "input_ids" else 0, dtype=first.dtype)
         for place, row in enumerate(rows):
             table[place, : len(row[name])] = row[name]
-        made[name] = table
-    return made
+        features[name] = table
+    return features

@@ -63,14 +63,14 @@ def make_rows(
         keys = triplet_keys(triplet)
         for part in [triplet] if batch_languages == "all" else triplet.per_language():
             tags = [tag for tag in languages if tag in part.targets]
-            asked = all(tag in part.target_queries for tag in tags)
+            with_queries = all(tag in part.target_queries for tag in tags)
             columns = [table.add(QUERY, part.query), table.add(DOCUMENT, part.passage)]
             columns += [table.add(DOCUMENT, part.targets[tag]) for tag in tags]
-            columns += [table.add(QUERY, part.target_queries[tag]) for tag in tags if asked]
+            columns += [table.add(QUERY, part.target_queries[tag]) for tag in tags if with_queries]
             language = "+".join(tags)
-            named = language if batch_languages != "mixed" else "mixed"
+            key = language if batch_languages != "mixed" else "mixed"
             # The keys of all languages: two languages of one triplet are never in one batch either.
-            kind = f"{named}{' with queries' if asked else ''}"
+            kind = f"{key}{' with queries' if with_queries else ''}"
             rows.append(TrainRow(tuple(columns), len(tags), kind, language, keys, article_of(triplet.group)))
     return rows
 
@@ -127,12 +127,12 @@ class KindBatchSampler(DistinctBatchSampler):
         for row in self._drawn(epoch):
             members.setdefault(self.kinds[row], []).append(row)
         steps: list[list[int]] = []
-        for kind, one in zip(sorted(members), state.spawn(len(members)), strict=True):
+        for kind, child in zip(sorted(members), state.spawn(len(members)), strict=True):
             rows = members[kind]
             dealt = distinct_batches(
                 [self.keys[row] for row in rows],
                 self.rows_per_batch * self.processes,
-                seed=int(one.generate_state(1)[0]),
+                seed=int(child.generate_state(1)[0]),
                 drop_last=self.drop_last,
                 articles=None if self.articles is None else [self.articles[row] for row in rows],
                 neighbours=self.neighbours,
@@ -242,13 +242,13 @@ class Collator:
             ``given`` ``[given texts, dim]``: the texts that are not embedded, which come last among the texts; and
             ``negatives`` ``[negatives, dim]``.
         """
-        rows = [self.rows[one["row"]] for one in features]
-        given = self._given([one["row"] for one in features])
-        embedded = [text for row in rows for text in row.columns if text not in given]
-        places = {text: place for place, text in enumerate(dict.fromkeys([*embedded, *given]))}
+        rows = [self.rows[feature["row"]] for feature in features]
+        queries = self._given([feature["row"] for feature in features])
+        embedded = [text for row in rows for text in row.columns if text not in queries]
+        places = {text: place for place, text in enumerate(dict.fromkeys([*embedded, *queries]))}
         columns = [[places[text] for text in row.columns] for row in rows]
         texts = list(places)
-        own = texts[: len(texts) - len(given)]
+        own = texts[: len(texts) - len(queries)]
         if self.vectors is None:
             packed = pack(self.table, own, budget=self.budget)
         else:
@@ -261,10 +261,10 @@ class Collator:
         }
         if self.teacher is not None:
             batch["teacher"] = self.teacher[torch.tensor(texts)]
-            if given:
-                batch["given"] = self.teacher[torch.tensor(list(given))]
+            if queries:
+                batch["given"] = self.teacher[torch.tensor(list(queries))]
             if self.negatives:
-                drawn = self._others(texts, np.random.default_rng([1, *(one["row"] for one in features)]))
+                drawn = self._others(texts, np.random.default_rng([1, *(feature["row"] for feature in features)]))
                 batch["negatives"] = self.teacher[torch.from_numpy(drawn)]
         return batch
 
@@ -283,8 +283,8 @@ class Collator:
             return {}
         rows = [self.rows[number] for number in numbers]
         targets = {text for row in rows for text in row.columns[_SOURCES:]}
-        found = dict.fromkeys(text for row in rows for text in row.columns[:_SOURCES])
-        sources = [text for text in found if text not in targets]
+        texts = dict.fromkeys(text for row in rows for text in row.columns[:_SOURCES])
+        sources = [text for text in texts if text not in targets]
         count = round((1 - self.source_share) * len(sources))
         drawn = np.random.default_rng([0, *numbers]).permutation(len(sources))[:count]
         return dict.fromkeys(sources[place] for place in sorted(drawn.tolist()))

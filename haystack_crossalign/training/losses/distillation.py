@@ -36,13 +36,13 @@ class SimilarityDistillation:
         """
         passages = list(range(_FIRST_TARGET, _FIRST_TARGET + targets))
         queries = list(range(_FIRST_TARGET + targets, columns))
-        named: dict[str, list[tuple[int, int]]] = {
+        pairs_by_name: dict[str, list[tuple[int, int]]] = {
             "query:passage": [(_QUERY, _PASSAGE)],
             "passage:passage": [(_PASSAGE, _PASSAGE)],
             "target_query:target": list(zip(queries, passages, strict=False)),
             "target:target": [(passage, passage) for passage in passages],
         }
-        return [pair for name in self.similarities for pair in named[name]]
+        return [pair for name in self.similarities for pair in pairs_by_name[name]]
 
     def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], targets: int) -> Tensor:
         """The weighted term.

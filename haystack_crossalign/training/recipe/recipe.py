@@ -170,7 +170,7 @@ def make_recipe(values: Mapping[str, Any], *, folder: Path | str = ".", override
 
 
 def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recipe:
-    shorts = {one.name: one.metadata["short"] for one in fields(Recipe) if "short" in one.metadata}
+    shorts = {setting.name: setting.metadata["short"] for setting in fields(Recipe) if "short" in setting.metadata}
     for name, short in shorts.items():
         value = settings.values.get(name)
         if isinstance(value, str):
@@ -189,11 +189,14 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             ", ".join(start),
             "kind: repair beside them",
         )
-    made = read_section(Recipe, settings.values, (), settings)
-    made = replace(
-        made, model=replace(made.model, name=model_beside(made.model.name, folder)), folder=folder, origin=settings
+    recipe = read_section(Recipe, settings.values, (), settings)
+    recipe = replace(
+        recipe,
+        model=replace(recipe.model, name=model_beside(recipe.model.name, folder)),
+        folder=folder,
+        origin=settings,
     )
-    for place, source in enumerate(made.data):
+    for place, source in enumerate(recipe.data):
         if (source.path is None) == (source.corpus is None) or (source.corpus and source.format != "triplets"):
             raise settings.error(
                 "a path with its format, or a corpus",
@@ -202,86 +205,86 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
                 or "neither",
                 "path: FILE, or corpus: one of " + ", ".join(TRAINING_CORPORA),
             )
-    if made.language in made.languages:
+    if recipe.language in recipe.languages:
         raise settings.error(
-            "the language of the queries is also a target language", ("languages",), made.languages, "other languages"
+            "the language of the queries is also a target language", ("languages",), recipe.languages, "other languages"
         )
-    if made.loss.alignment_weight == made.loss.nce_weight == made.loss.pool_weight == 0:
+    if recipe.loss.alignment_weight == recipe.loss.nce_weight == recipe.loss.pool_weight == 0:
         raise settings.error("all weights are 0: nothing is left to train", ("loss",), 0, "one weight above 0")
-    if made.distil.anchor_weight and any(source.sentence_queries for source in made.data):
+    if recipe.distil.anchor_weight and any(source.sentence_queries for source in recipe.data):
         raise settings.error(
             "sentences used as queries are not translations of one another, which anchors need",
             ("distil", "anchor_weight"),
-            made.distil.anchor_weight,
+            recipe.distil.anchor_weight,
             "0, or data without sentence_queries",
         )
-    if made.distil.anchor_share < 1 and (made.freeze_encoder or not made.distil.anchor_weight):
+    if recipe.distil.anchor_share < 1 and (recipe.freeze_encoder or not recipe.distil.anchor_weight):
         raise settings.error(
             "teacher embeddings replace texts of a batch only where anchors train the others",
             ("distil", "anchor_share"),
-            made.distil.anchor_share,
+            recipe.distil.anchor_share,
             "1, or distil.anchor_weight above 0 and freeze_encoder: false",
         )
-    if made.distil.anchor_negatives and not made.distil.anchor_weight:
+    if recipe.distil.anchor_negatives and not recipe.distil.anchor_weight:
         raise settings.error(
             "there is no contrast that uses them",
             ("distil", "anchor_negatives"),
-            made.distil.anchor_negatives,
+            recipe.distil.anchor_negatives,
             "0, or distil.anchor_weight above 0",
         )
-    if made.freeze_token_table is False and (made.lora is not None or made.freeze_encoder):
+    if recipe.freeze_token_table is False and (recipe.lora is not None or recipe.freeze_encoder):
         raise settings.error(
             "the token embeddings stay as they are where adapters or the linear module alone are trained",
             ("freeze_token_table",),
             False,
             "auto or true, or no lora and freeze_encoder: false",
         )
-    if made.dropout and made.freeze_encoder:
+    if recipe.dropout and recipe.freeze_encoder:
         raise settings.error(
             "embeddings that are computed once have no dropout",
             ("dropout",),
-            made.dropout,
+            recipe.dropout,
             "null, or freeze_encoder: false",
         )
-    if made.language_exponent < 1 and made.batch_languages == "all":
+    if recipe.language_exponent < 1 and recipe.batch_languages == "all":
         raise settings.error(
             "rows with all languages cannot be weighted by language",
             ("language_exponent",),
-            made.language_exponent,
+            recipe.language_exponent,
             "1, or batch_languages: one or mixed",
         )
-    if made.start.refit and (made.start.kind != "repair" or made.start.train_dense):
+    if recipe.start.refit and (recipe.start.kind != "repair" or recipe.start.train_dense):
         raise settings.error(
             "a linear module that is trained is not fitted again",
             ("start", "refit"),
             True,
             "false, or start.kind: repair with start.train_dense: false",
         )
-    if made.start.own_share is not None and not (made.start.refit or made.freeze_encoder):
+    if recipe.start.own_share is not None and not (recipe.start.refit or recipe.freeze_encoder):
         raise settings.error(
             "a map for each language needs a frozen encoder, or a refit to the trained one",
             ("start", "own_share"),
-            made.start.own_share,
+            recipe.start.own_share,
             "null, or start.refit: true, or freeze_encoder: true",
         )
-    nothing_held_out = made.held_out.path is None and 0 in (made.held_out.share, made.held_out.limit)
-    if isinstance(made.interpolate, str) and nothing_held_out:
+    nothing_held_out = recipe.held_out.path is None and 0 in (recipe.held_out.share, recipe.held_out.limit)
+    if isinstance(recipe.interpolate, str) and nothing_held_out:
         raise settings.error(
             "a share is chosen on the held-out part, and there is none",
             ("interpolate",),
-            made.interpolate,
+            recipe.interpolate,
             "a number, or held_out.share and held_out.limit above 0",
         )
-    if made.evaluate.patience is not None and (made.evaluate.every is None or nothing_held_out):
+    if recipe.evaluate.patience is not None and (recipe.evaluate.every is None or nothing_held_out):
         raise settings.error(
             "no evaluation during the run could stop it",
             ("evaluate", "patience"),
-            made.evaluate.patience,
+            recipe.evaluate.patience,
             "null, or evaluate.every and a held-out part",
         )
-    loss = made.loss
+    loss = recipe.loss
     if (
-        made.distil.anchor_share < 1
+        recipe.distil.anchor_share < 1
         and loss.alignment_weight
         and loss.alignment == "jsd"
         and loss.z_from == "before_normalization"
@@ -292,22 +295,24 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             loss.z_from,
             "after_normalization, or distil.anchor_share: 1, or loss.alignment_weight: 0",
         )
-    own = made.start.own_share
-    if isinstance(own, Mapping) and set(own) != set(made.languages):
+    own = recipe.start.own_share
+    if isinstance(own, Mapping) and set(own) != set(recipe.languages):
         raise settings.error(
             "a share is needed for each target language",
             ("start", "own_share"),
             ", ".join(own),
-            "one number, or one for each of " + ", ".join(made.languages),
+            "one number, or one for each of " + ", ".join(recipe.languages),
         )
-    if made.freeze_encoder and (made.start.kind != "repair" or not made.start.train_dense or made.lora is not None):
+    if recipe.freeze_encoder and (
+        recipe.start.kind != "repair" or not recipe.start.train_dense or recipe.lora is not None
+    ):
         raise settings.error(
             "with the encoder frozen, the linear module of the repair is all that can be trained",
             ("freeze_encoder",),
             True,
             "false, or start.kind: repair with start.train_dense: true and without lora",
         )
-    return made
+    return recipe
 
 
 def _plain(value: Any) -> Any:

@@ -141,21 +141,21 @@ def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
         # Clients of other services (Anthropic, Cohere, Ollama, …) have exceptions of their own without a common base.
         # What Python itself raises is a fault of the generator's program, which asking again does not mend.
         if not isinstance(error, _FAULTS) and type(error).__module__ == "builtins":
-            told = (str(error).splitlines() or [""])[0]
+            message = (str(error).splitlines() or [""])[0]
             raise ExternalError(
-                f"the chat generator {type(generator).__qualname__} has failed: {type(error).__name__}: {told}"
+                f"the chat generator {type(generator).__qualname__} has failed: {type(error).__name__}: {message}"
             ) from error
         status = _status(error)
-        named = f"{type(error).__name__}{f' (HTTP {status})' if status else ''}"
+        failure = f"{type(error).__name__}{f' (HTTP {status})' if status else ''}"
         if status in _HOPELESS:
             raise ExternalError(
-                f"the chat generator cannot be used: {named}; check its key, model and address"
+                f"the chat generator cannot be used: {failure}; check its key, model and address"
             ) from error
         if status in _REFUSALS:
-            raise RefusalError(named) from error
+            raise RefusalError(failure) from error
         if status is None and isinstance(error, openai.OpenAIError) and not isinstance(error, openai.APIError):
-            raise ExternalError(f"the chat generator cannot be used: {named}; is its key set?") from error
-        raise ServiceError(named, _wait(error)) from error
+            raise ExternalError(f"the chat generator cannot be used: {failure}; is its key set?") from error
+        raise ServiceError(failure, _wait(error)) from error
     replies = result.get("replies") or []
     if not replies:
         return Answer("")

@@ -53,8 +53,8 @@ class TranslationCheck:
         if len(request.text) >= _SAME and normalized(answer) == normalized(request.text):
             return "wrong language"
         with self._lock:
-            found = self._detector.detect([answer])[0].language
+            language = self._detector.detect([answer])[0].language
         wanted = request.target.split("-")[0]
-        if found is not None and wanted in DETECTABLE_LANGUAGES and found.split("-")[0] != wanted:
+        if language is not None and wanted in DETECTABLE_LANGUAGES and language.split("-")[0] != wanted:
             return "wrong language"
         return None

@@ -88,16 +88,16 @@ def requests_of(pairs: Iterable[Triplet], languages: Sequence[str], *, queries: 
     :param languages: normalized tags of the targets.
     :param queries: whether queries are wanted too.
     """
-    found: dict[Request, None] = {}
+    requests: dict[Request, None] = {}
     for pair in pairs:
         for tag in languages:
             if tag == pair.language:
                 continue
             if tag not in pair.targets:
-                found[Request(pair.passage, pair.language, tag)] = None
+                requests[Request(pair.passage, pair.language, tag)] = None
             if queries and tag not in pair.target_queries:
-                found[Request(pair.query, pair.language, tag)] = None
-    return tuple(found)
+                requests[Request(pair.query, pair.language, tag)] = None
+    return tuple(requests)
 
 
 def open_requests(

@@ -83,9 +83,9 @@ def read_benchmark(
     """
     places = _places(form, data)
     chosen = sorted(places) if languages is None else _chosen("languages", languages, places)
-    asked = None if query_languages is None else _chosen("query_languages", query_languages, chosen)
+    query_tags = None if query_languages is None else _chosen("query_languages", query_languages, chosen)
     texts = {language: places[language](language) for language in chosen}
-    return parallel_collection(form.name, texts, pool=pool, query_languages=asked)
+    return parallel_collection(form.name, texts, pool=pool, query_languages=query_tags)
 
 
 def _chosen(field: str, languages: Sequence[str], known: Iterable[str]) -> list[str]:
@@ -112,22 +112,22 @@ def _places(form: BenchmarkFormat, data: BenchmarkData) -> dict[str, Callable[[s
         allowed = f"a folder with files such as {form.example}, or a name on the hub such as '{HUB_PREFIX}owner/name'"
         problem = "is a file, not a folder" if root.exists() else "no such folder"
         raise InputError(problem, source=root, allowed=allowed)
-    found: list[tuple[str, str, Callable[[str], ParallelText]]] = []
+    places: list[tuple[str, str, Callable[[str], ParallelText]]] = []
     for path in sorted(root.iterdir()):
         saved = path.is_dir() and any((path / name).is_file() for name in _SAVED)
         if not saved and plain_name(path).suffix != form.ending:
             continue
         language = form.language_of(path.name if saved else plain_name(path).name.removesuffix(form.ending))
         if language is not None:
-            found.append((language, path.name, _saved_reader(form, path) if saved else _file_reader(form, path)))
-    return _by_language(form, found, root)
+            places.append((language, path.name, _saved_reader(form, path) if saved else _file_reader(form, path)))
+    return _by_language(form, places, root)
 
 
 def _by_language(
-    form: BenchmarkFormat, found: list[tuple[str, str, Callable[[str], ParallelText]]], source: str | Path
+    form: BenchmarkFormat, places: list[tuple[str, str, Callable[[str], ParallelText]]], source: str | Path
 ) -> dict[str, Callable[[str], ParallelText]]:
     names: dict[str, str] = {}
-    for language, name, _ in found:
+    for language, name, _ in places:
         if language in names:
             raise InputError(
                 f"two sets of data for the language '{language}'",
@@ -136,9 +136,9 @@ def _by_language(
                 allowed="one for each language",
             )
         names[language] = name
-    if not found:
+    if not places:
         raise InputError("no language found", source=source, allowed=f"files such as {form.example}")
-    return {language: reader for language, _, reader in found}
+    return {language: reader for language, _, reader in places}
 
 
 def _file_reader(form: BenchmarkFormat, path: Path) -> Callable[[str], ParallelText]:
@@ -187,12 +187,12 @@ def _hub_places(form: BenchmarkFormat, name: str) -> dict[str, Callable[[str], P
 
         return load
 
-    found = [
+    places = [
         (language, configuration, _rows_reader(form, configuration, loader(configuration)))
         for configuration in configurations
         if (language := form.language_of(configuration)) is not None
     ]
-    return _by_language(form, found, name)
+    return _by_language(form, places, name)
 
 
 def _import_datasets(source: str | Path) -> ModuleType:

@@ -89,8 +89,8 @@ def parallel_collection(
     """
     if pool not in POOLS:
         raise InputError("unknown pool", field="pool", seen=pool, allowed=" or ".join(POOLS))
-    asked = tuple(texts) if query_languages is None else tuple(query_languages)
-    for language in asked:
+    query_tags = tuple(texts) if query_languages is None else tuple(query_languages)
+    for language in query_tags:
         if language not in texts:
             raise InputError("language without data", field="query_languages", seen=language, allowed=", ".join(texts))
     texts = _with_shared_passages(texts)
@@ -104,7 +104,7 @@ def parallel_collection(
         documents += [(f"{language}:{group}", language, group, passages[group]) for group in distinct]
     queries: list[tuple[str, str, str]] = []
     relevant: list[tuple[int, ...]] = []
-    for language in asked:
+    for language in query_tags:
         questions = {row.question_id: row.question for row in texts[language].rows}
         for (question, _), group in zip(order, groups, strict=True):
             queries.append((f"{language}:{question}", language, questions[question]))
@@ -136,7 +136,7 @@ def _with_shared_passages(texts: Mapping[str, ParallelText]) -> dict[str, Parall
         names: dict[str, set[str]] = {}
         for row in text.rows:
             names.setdefault(row.passage_id, set()).add(reference.get(row.question_id, row.passage_id))
-        chosen = {passage: min(found) for passage, found in names.items() if len(found) == 1}
+        chosen = {passage: min(candidates) for passage, candidates in names.items() if len(candidates) == 1}
         if text.numbered and len(chosen) == len(names) == len(set(chosen.values())):
             rows = tuple([replace(row, passage_id=chosen[row.passage_id]) for row in text.rows])
             text = replace(text, rows=rows)

@@ -76,7 +76,10 @@ def ranked_collection(
         for judgment in parts[tag].qrels.judgments:
             if judgment.query in wanted:
                 of_language.setdefault(judgment.query, {})[judgment.document] = judgment.grade
-    judged = {tag: {one for found in of_language.values() for one in found} for tag, of_language in grades.items()}
+    judged = {
+        tag: {identifier for judged_ids in of_language.values() for identifier in judged_ids}
+        for tag, of_language in grades.items()
+    }
     everywhere = set().union(*judged.values())
     ids: list[str] = []
     languages: list[str] = []
@@ -85,27 +88,27 @@ def ranked_collection(
     index: dict[tuple[str, str], int] = {}
     for tag, part in parts.items():
         kept = everywhere if parallel else judged.get(tag, set())
-        for one, text in part.passages:
-            if pool == "judged" and one not in kept:
+        for identifier, text in part.passages:
+            if pool == "judged" and identifier not in kept:
                 continue
-            if (tag, one) in index:
-                raise InputError("duplicate passage", source=f"{name}, {tag}", field="id", seen=one)
-            index[tag, one] = len(ids)
-            ids.append(f"{tag}:{one}")
+            if (tag, identifier) in index:
+                raise InputError("duplicate passage", source=f"{name}, {tag}", field="id", seen=identifier)
+            index[tag, identifier] = len(ids)
+            ids.append(f"{tag}:{identifier}")
             languages.append(tag)
-            groups.append(one if parallel else f"{tag}:{one}")
+            groups.append(identifier if parallel else f"{tag}:{identifier}")
             texts.append(text)
     log = ReadingLog()
     query_ids, query_tags, query_texts, relevant, graded = [], [], [], [], []
     for tag in asked:
         for row in parts[tag].queries.rows:
-            found = {
-                index[language, one]: grade
-                for one, grade in grades[tag].get(row.id, {}).items()
+            judged_ids = {
+                index[language, identifier]: grade
+                for identifier, grade in grades[tag].get(row.id, {}).items()
                 for language in (parts if parallel else (tag,))
-                if (language, one) in index
+                if (language, identifier) in index
             }
-            chosen = tuple(sorted(place for place, grade in found.items() if grade > 0))
+            chosen = tuple(sorted(place for place, grade in judged_ids.items() if grade > 0))
             if not chosen:
                 log.leave_out("query", "without a relevant passage in the pool", f"{tag}:{row.id}")
                 continue
@@ -113,7 +116,7 @@ def ranked_collection(
             query_tags.append(tag)
             query_texts.append(row.text)
             relevant.append(chosen)
-            graded.append(found)
+            graded.append(judged_ids)
     sources = {
         (source.name, source.sha256): source
         for part in parts.values()
