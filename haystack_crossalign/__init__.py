@@ -1,6 +1,6 @@
 """haystack-crossalign: find, measure and repair language bias in multilingual search on Haystack and OpenSearch.
 
-Three lines make an audit::
+An audit takes three lines::
 
     import haystack_crossalign as ca
     collection = ca.read_collection("documents.jsonl", "queries.jsonl")
@@ -117,8 +117,8 @@ _ALLOWLIST = "HAYSTACK_DESERIALIZATION_ALLOWLIST"
 
 
 def _register_with_haystack() -> None:
-    # Haystack reads the variable at every check, so this works before and after it is imported; the function it
-    # offers for the same purpose would cost its import, torch included.
+    # Haystack reads the variable at every check, so this works whether Haystack was imported or not. Its own function
+    # for this purpose would require importing it, and torch with it.
     pattern = f"{__name__}.*"
     patterns = [part.strip() for part in os.environ.get(_ALLOWLIST, "").split(",") if part.strip()]
     if pattern not in patterns:

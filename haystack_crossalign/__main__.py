@@ -1,4 +1,4 @@
-"""``python -m haystack_crossalign``: the program `crossalign`, for launchers that start modules."""
+"""``python -m haystack_crossalign``: runs `crossalign`, for launchers that start modules."""
 
 from haystack_crossalign.cli.main import main
 

@@ -8,10 +8,10 @@ from typing import Any
 
 
 def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package whose names lie in modules below it.
+    """Make ``__getattr__`` and ``__dir__`` for a package whose names are defined in its modules.
 
     :param package: name of the package, its ``__name__``.
-    :param modules: module of each name, relative to the package; an empty text makes the name itself a subpackage.
+    :param modules: module of each name, relative to the package; an empty string if the name is itself a subpackage.
     """
 
     def get(name: str) -> Any:

@@ -1,3 +1,3 @@
-"""The version of the package, alone so that the build and the command line read it without importing more."""
+"""Version of the package, in a module of its own so that reading it imports nothing else."""
 
 __version__ = "0.1.0"

@@ -26,7 +26,7 @@ class CrossAlignError(Exception):
 
 
 EXIT_CODE_FILE = "CROSSALIGN_EXIT_CODE_FILE"
-"""Environment variable: a file in which the command line leaves the exit code of an error."""
+"""Environment variable that names a file to which the command line writes the exit code of an error."""
 
 
 class InputError(CrossAlignError, ValueError):
@@ -36,7 +36,7 @@ class InputError(CrossAlignError, ValueError):
     :param source: file (or option, or component input) that holds the value.
     :param line: 1-based line in that file.
     :param field: name of the field, column or option.
-    :param seen: the value seen; shown with ``repr`` and shortened. Leave it out where there is none.
+    :param seen: the value seen; shown with ``repr`` and shortened. Leave it out if there is none.
     :param allowed: the values allowed, in words.
     """
 
@@ -61,7 +61,7 @@ class InputError(CrossAlignError, ValueError):
         super().__init__(self._message())
 
     def _message(self) -> str:
-        # Each part is cut by itself, so that a long name hides neither the problem nor what is allowed.
+        # Each part is shortened separately, so that a long name hides neither the problem nor the allowed values.
         source = None if self.source is None else shortened(self.source, 250)
         where = [part for part in (source, self.line and f"line {self.line}") if part]
         if self.field is not None:

@@ -1,10 +1,10 @@
-"""Language tags: many spellings in, one canonical BCP-47 tag out.
+"""Language tags: turn many spellings into one canonical BCP-47 tag.
 
-Two tags are one language here when language and script agree after likely subtags are filled in (Unicode CLDR,
-through ``langcodes``): ``zh`` = ``zh-CN`` = ``zh-Hans``, and ``zh-TW`` = ``zh-Hant`` is another. Regions, variants and
-extensions carry no difference that a search index is split by, so they are dropped. What becomes one language beyond
-CLDR's own replacements stands in `_ONE_LANGUAGE`; ``tests/test_languages.py`` holds the codes of six benchmarks against
-each other and lists every two that become one.
+Two tags denote the same language if language and script agree after likely subtags are filled in (Unicode CLDR, through
+``langcodes``): ``zh`` = ``zh-CN`` = ``zh-Hans``, but ``zh-TW`` = ``zh-Hant`` is a different one. Search indices are not
+split by region, variant or extension, so these are dropped. `_ONE_LANGUAGE` lists the codes that are merged in addition
+to CLDR's own replacements; ``tests/test_languages.py`` compares the codes of six benchmarks and lists every pair that
+is merged.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ALLOWED_LANGUAGES = "a BCP-47 tag or ISO 639 code such as 'zh', 'zh-Hant' or 'zh
 """What error messages say about the values allowed."""
 
 UNDETERMINED = "und"
-"""BCP-47's tag for a language that is not known. `normalize_language` refuses it: no input may ask for it by name."""
+"""BCP-47's tag for a language that is not known. `normalize_language` rejects it: it is never valid input."""
 
 # Valid codes that name no language: undetermined, several, uncoded, no linguistic content.
 _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
@@ -35,21 +35,22 @@ _NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 _NO_SCRIPT = frozenset({"Zyyy", "Zinh", "Zxxx", "Zzzz", "Zsym", "Zsye", "Zmth"})
 # Scripts written from right to left that searchable text is written in today.
 _RTL_SCRIPTS = frozenset({"Adlm", "Arab", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa", "Yezi"})
-# Codes of a script that is part of another, or a style of it: Korean in Hangul alone is still Korean.
+# Scripts that are part, or a style, of another script: Korean written only in Hangul is still Korean.
 _SCRIPT_OF = {"Hang": "Kore", "Hira": "Jpan", "Kana": "Jpan", "Hrkt": "Jpan", "Aran": "Arab", "Latf": "Latn"}
-# Where CLDR's likely script is not that of the texts: Crimean Tatar has been printed in Latin letters since 1992, and
-# what there is of Min Nan in characters comes from Taiwan.
+# Languages whose likely script in CLDR differs from that of real texts: Crimean Tatar has been printed in Latin letters
+# since 1992, and most Min Nan written in characters comes from Taiwan.
 _LIKELY_SCRIPTS = {"crh": "Latn", "nan": "Hant"}
-# Codes of one language that CLDR leaves apart. ISO 639-3 files each under the macrolanguage on the right (Bokmål and
-# Nynorsk under Norwegian, three Pashtos, South Azerbaijani); in 2023 it withdrew South Levantine Arabic (ajp) in favor
-# of Levantine (apc).
+# Codes that we merge although CLDR keeps them apart. ISO 639-3 assigns each to the macrolanguage on the right (Bokmål
+# and Nynorsk under Norwegian, three Pashtos, South Azerbaijani); in 2023 it withdrew South Levantine Arabic (ajp) in
+# favor of Levantine (apc).
 _ONE_LANGUAGE = {"nb": "no", "nn": "no", "pbt": "ps", "pst": "ps", "azb": "az-Arab", "ajp": "apc"}
-# Spellings of other tables that are no BCP-47: Windows' old names of the Chinese scripts, two codes of browsers and
-# dictionaries, and the canton in NTREX-128.
+# Codes in use elsewhere that are not BCP-47: Windows' old names of the Chinese scripts, two codes of browsers and
+# dictionaries, and the name of Cantonese in NTREX-128.
 _SPELLINGS = {"zh-chs": "zh-Hans", "zh-cht": "zh-Hant", "zhs": "zh-Hans", "zht": "zh-Hant", "gsw-zh": "gsw"}
-# Min Nan is always written with its script, since the bare code is what a missing number becomes as text.
+# Min Nan always carries its script, because its bare code, "nan", is also how a missing number is written.
 _NEVER_BARE = frozenset({"nan"})
-# What programs write for a missing value, in any case. "na" is Nauru, so that of R and pandas counts in capitals only.
+# What programs write for a missing value, in any letter case. "na" is Nauru, so the "NA" of R and pandas counts only in
+# capitals.
 _MISSING = frozenset(
     {"", "nan", "-nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "<nan>", "nat", "-", "--", "–", "—", "?"}
     | {"unknown", "undefined", "missing", "empty", "not available"}
@@ -58,19 +59,19 @@ _MISSING_AS_WRITTEN = frozenset({"NA", "#NA"})
 # Names of POSIX locales: language, region, character set, modifier. Some modifiers name a script.
 _LOCALE = re.compile(r"(?P<tag>[A-Za-z]{2,3}_[A-Za-z]{2})(?:\.(?P<charset>[\w-]+))?(?:@(?P<modifier>\w+))?")
 _MODIFIER_SCRIPTS = {"latin": "Latn", "cyrillic": "Cyrl", "devanagari": "Deva", "arabic": "Arab"}
-# FLORES+ tells dialects of one code by their Glottolog codes: "apc_Arab_nort3139".
+# FLORES+ distinguishes dialects of one code by their Glottolog codes: "apc_Arab_nort3139".
 _GLOTTOCODE = re.compile(r"(?P<tag>[a-z]{3}_[A-Z][a-z]{3})_[a-z0-9]{4}[0-9]{4}")
 # "Chinese (Traditional)", "Mon (mnw)".
 _BRACKETS = re.compile(r"(?P<name>.+) \((?P<inside>[^()]+)\)")
-# English has language names of three letters and less, but a word this short is a code.
+# Some English language names have three letters or fewer, but a word this short is read as a code.
 _SHORTEST_ASCII_NAME = 4
 
 
 def is_missing_language(value: object) -> bool:
-    """Whether a value says that there is no language: None, NaN, an empty text, or what programs write for these.
+    """Whether a value means "no language": None, NaN, an empty string, or what programs write for these.
 
-    The text ``nan`` is among them, which is also the code of Min Nan Chinese: that is written ``nan-Hant`` or
-    ``nan-Latn``. ``NA`` in capitals is missing, ``na`` is Nauru.
+    This includes ``nan``, which is also the code of Min Nan Chinese: write that as ``nan-Hant`` or ``nan-Latn``. ``NA``
+    in capitals is missing, ``na`` is Nauru.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -81,19 +82,18 @@ def is_missing_language(value: object) -> bool:
 def normalize_language(
     value: object, *, source: str | Path | None = None, line: int | None = None, field: str | None = None
 ) -> str:
-    """Canonical tag of a language: its code, with the script only where that is not the likely one.
+    """Canonical tag of a language: its code, followed by the script only if that is not the likely one.
 
-    Understood are BCP-47 tags in any case and with ``_`` for ``-`` (``zh_CN``, ``PT-br``), ISO 639 codes of three
-    letters (``zho_Hans``, ``arb_Arab``), POSIX locales (``en_US.UTF-8``), English names (``Chinese``), what
-    `display_name` gives (``Chinese (Traditional)``) and names of languages in themselves (``中文``).
-    A language that CLDR or `_ONE_LANGUAGE` files under a macrolanguage becomes that one (``arb`` -> ``ar``,
-    ``cmn`` -> ``zh``, ``nb`` and ``nn`` -> ``no``).
+    Accepts BCP-47 tags in any letter case and with ``_`` for ``-`` (``zh_CN``, ``PT-br``), three-letter ISO 639 codes
+    (``zho_Hans``, ``arb_Arab``), POSIX locales (``en_US.UTF-8``), English names (``Chinese``), output of `display_name`
+    (``Chinese (Traditional)``) and native names (``中文``). A language that CLDR or `_ONE_LANGUAGE` assigns to a
+    macrolanguage becomes the macrolanguage (``arb`` -> ``ar``, ``cmn`` -> ``zh``, ``nb`` and ``nn`` -> ``no``).
 
-    :param value: what stands in the data.
-    :param source: file, option or component input it stands in, for the message.
+    :param value: the value as it is in the data.
+    :param source: file, option or component input that holds it, for the message.
     :param line: 1-based line in that file, for the message.
     :param field: name of the field, for the message.
-    :raises InputError: for anything that names no known language, ``und``, ``mul`` and `is_missing_language` included.
+    :raises InputError: for anything that is not a known language, including ``und``, ``mul`` and missing values.
     """
     tag = _canonical(value) if isinstance(value, str) else None
     if tag is None:
@@ -111,10 +111,10 @@ def normalize_language(
 
 @cache
 def display_name(tag: str) -> str:
-    """English name of a language, for people: ``zh`` -> ``Chinese``, ``zh-Hant`` -> ``Chinese (Traditional)``.
+    """English name of a language: ``zh`` -> ``Chinese``, ``zh-Hant`` -> ``Chinese (Traditional)``.
 
-    `normalize_language` understands every name given here. `UNDETERMINED` is called so. A tag that names no known
-    language is its own name: what is shown need not be valid.
+    `normalize_language` accepts every name returned here. An unknown tag is returned as it is: what is shown need not
+    be valid.
     """
     if tag == UNDETERMINED:
         return "undetermined language"
@@ -128,9 +128,9 @@ def display_name(tag: str) -> str:
 
 @cache
 def likely_script(tag: str) -> str:
-    """ISO 15924 code of the script of a tag, or else the likely one of its language: ``sr-Latn`` -> ``Latn``.
+    """ISO 15924 code of a tag's script, or else of its language's likely script: ``sr-Latn`` -> ``Latn``.
 
-    Empty where the tag names no known language.
+    Empty if the tag is not a known language.
     """
     known = _canonical(tag)
     if known is None:
@@ -143,7 +143,7 @@ def likely_script(tag: str) -> str:
 def is_rtl(tag: str) -> bool:
     """Whether the language is written from right to left, in the script of the tag or else its likely script.
 
-    False where the tag names no known language.
+    False if the tag is not a known language.
     """
     return likely_script(tag) in _RTL_SCRIPTS
 
@@ -151,7 +151,7 @@ def is_rtl(tag: str) -> bool:
 @lru_cache(maxsize=4096)
 def _canonical(value: str) -> str | None:
     name = value.strip()
-    if any("\ud800" <= character <= "\udfff" for character in name):  # half of a pair, which no table can look up
+    if any("\ud800" <= character <= "\udfff" for character in name):  # a lone surrogate is in no table
         return None
     if is_missing_language(name):
         return None
@@ -168,7 +168,7 @@ def _canonical(value: str) -> str | None:
         code, script = str(language.language), script or language.script
     likely = _likely_script(code)
     if script is None:
-        # CLDR has an entry of its own for a region whose script is another: "zh-TW", "az-IR".
+        # CLDR has a separate entry for a region that uses another script: "zh-TW", "az-IR".
         script = Language.get(LIKELY_SUBTAGS.get(f"{code}-{language.territory}", code)).script
     script = _SCRIPT_OF.get(script, script) if script else likely
     return code if script == likely and code not in _NEVER_BARE else f"{code}-{script}"
@@ -176,7 +176,7 @@ def _canonical(value: str) -> str | None:
 
 @cache
 def _likely_script(code: str) -> str:
-    """Script of a language that is named without one: CLDR's, or else that of its macrolanguage, or else Latin."""
+    """Script of a language whose tag has none: CLDR's, or else that of its macrolanguage, or else Latin."""
     for language in (code, MACROLANGUAGES.get(code)):
         if language in _LIKELY_SCRIPTS:
             return _LIKELY_SCRIPTS[language]
@@ -187,7 +187,7 @@ def _likely_script(code: str) -> str:
 
 
 def _as_tag(text: str) -> str:
-    """What other tables write for a tag, as BCP-47; anything else as it is."""
+    """Rewrite a spelling used elsewhere as BCP-47; return anything else unchanged."""
     spelled = _SPELLINGS.get(text.casefold().replace("_", "-"))
     if spelled is not None:
         return spelled
@@ -220,8 +220,8 @@ def _is_private(code: str) -> bool:
 
 
 def _find_name(text: str) -> Language | None:
-    # Language.find also takes a name that merely begins the text, so that "banana" is Bana and "klingonish" Klingon:
-    # only whole names count here.
+    # Language.find also accepts a name that is only a prefix of the text ("banana" would be Bana, "klingonish"
+    # Klingon), so only whole names count here.
     name = normalize_name(text)
     if not name or (name.isascii() and len(name) < _SHORTEST_ASCII_NAME):
         return None
@@ -230,7 +230,7 @@ def _find_name(text: str) -> Language | None:
 
 
 def _find_display_name(text: str) -> Language | None:
-    """The language of a name that `display_name` gives: one with a script or a code in brackets behind it."""
+    """The language of a name returned by `display_name`: a language name followed by a script or a code in brackets."""
     match = _BRACKETS.fullmatch(text)
     if match is None:
         return None
@@ -245,20 +245,20 @@ def _find_display_name(text: str) -> Language | None:
 
 @cache
 def _script_names() -> dict[str, str]:
-    """Codes of scripts by their English names, as they stand behind the names of languages."""
+    """Script codes by the English names that follow the names of languages."""
     scripts = sorted(script for script in ALL_SCRIPTS if len(script) == 4 and script not in _NO_SCRIPT)
     return {Language.make(script=script).script_name("en").casefold(): script for script in scripts}
 
 
 def _own_name(language: str, name: str) -> str | None:
-    """Tag of ``name`` where it is what speakers of ``language`` call their own language, else None."""
+    """Tag of ``name`` if it is the native name of ``language``, else None."""
     code = _exact_name(language, name)
     return code if code is not None and Language.get(code).language == language else None
 
 
 @cache
 def _named_in() -> tuple[str, ...]:
-    """Languages that language names are known in, in a fixed order."""
+    """Languages in which language names are known, in a fixed order."""
     root = Path(data_filename("trie"))
     return tuple(sorted(folder.name for folder in root.iterdir() if folder.name != "und"))
 

@@ -1,21 +1,21 @@
-"""Text that comes from elsewhere, made fit for a terminal and a log: one line, bounded, no control characters."""
+"""Make external text safe for a terminal or a log: one line, limited length, no control characters."""
 
 from __future__ import annotations
 
 import re
 
-# C0 and C1 control characters (escape sequences begin with one), separators of lines and paragraphs, halves of
-# surrogate pairs, and what reorders the text around it (Unicode TR 9: embeddings, overrides, isolates).
+# C0 and C1 control characters (escape sequences begin with one), line and paragraph separators, halves of surrogate
+# pairs, and characters that reorder the text around them (Unicode TR 9: embeddings, overrides, isolates).
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNSAFE_IN_LINES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LINE_END = re.compile("[ \t]*[\r\n\x0b\x0c\x85\u2028\u2029]+[ \t\r\n]*")
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    r"""The text with its control characters written as escapes such as ``\x1b``.
+    r"""Write control characters as escapes such as ``\x1b``.
 
     :param text: any text.
-    :param lines: leave line feeds as they are.
+    :param lines: keep line feeds.
     """
     if text.isprintable():
         return text
@@ -23,19 +23,19 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """The text in one line without control characters: line ends become blanks, the rest as in :func:`visible`.
+    """Put a text on one line without control characters: line ends become spaces, the rest as in :func:`visible`.
 
     :param text: any text.
-    :param limit: most characters; what is too long loses its middle.
+    :param limit: maximum length in characters; the middle of a longer text is left out.
     """
     if limit is not None and len(text) > 4 * limit:
-        text = shortened(text, 4 * limit)  # the rest is not looked at: an answer of a server can be megabytes
+        text = shortened(text, 4 * limit)  # do not process the rest: a server's response can be megabytes
     text = visible(_LINE_END.sub(" ", text.rstrip().lstrip("\r\n")))
     return text if limit is None else shortened(text, limit)
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text with its middle left out where it is longer than ``limit`` characters."""
+    """Leave out the middle of a text that is longer than ``limit`` characters."""
     if len(text) <= limit:
         return text
     tail = limit // 3
@@ -43,16 +43,16 @@ def shortened(text: str, limit: int) -> str:
 
 
 def shown(value: object, limit: int = 120) -> str:
-    """A value as an error message shows it: its ``repr``, cut at ``limit`` characters.
+    """Format a value for an error message: its ``repr``, cut at ``limit`` characters.
 
-    :param value: anything that was read, however long, deep or large.
+    :param value: any value, however long, deep or large.
     """
     if isinstance(value, str | bytes):
         text = repr(value[: limit + 1])
     else:
         try:
             text = repr(value)
-        except (RecursionError, ValueError):  # nested too deeply; a whole number of thousands of digits
+        except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits
             text = f"a value of type {type(value).__name__}"
     return visible(text) if len(text) <= limit else f"{visible(text[: limit - 1])}…"
 

@@ -1,4 +1,4 @@
-"""Which number format is fast here: bf16 only where the processor multiplies it in hardware."""
+"""Choose the number format that is fast on this machine: bf16 only where the processor multiplies it in hardware."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ ResolvedPrecision = Literal["bf16", "fp32"]
 
 PRECISIONS: tuple[Precision, ...] = ("auto", "bf16", "fp32")
 
-# Names of the instructions as torch and as the kernel spell them. AVX512-BF16 and AMX on x86, BF16 (BFMMLA) on ARM.
+# Names of the instructions in torch and in the Linux kernel. AVX512-BF16 and AMX on x86, BF16 (BFMMLA) on ARM.
 _TORCH_NAMES = ("avx512_bf16", "amx_bf16", "bf16")
 _KERNEL_NAMES = frozenset(_TORCH_NAMES)
 
 
 def supports_fast_bf16(device: str = "cpu") -> bool:
-    """Whether bf16 products are faster than float32 ones on a device, by its instructions rather than by trial.
+    """Whether bf16 products are faster than float32 ones on a device, judged by its instruction set, without measuring.
 
-    Without the instructions bf16 is emulated and several times slower than float32, so the answer is never assumed.
+    Without the instructions bf16 is emulated, which is several times slower than float32.
 
     :param device: torch device, ``"cpu"`` or ``"cuda[:n]"``; any other kind answers False.
     """
@@ -62,7 +62,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def _kernel_flags() -> frozenset[str]:
-    """Instruction flags of the first processor as Linux lists them; empty elsewhere."""
+    """Instruction flags of the first processor, as listed by Linux; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,7 +1,7 @@
-"""Secrets, in every form in which others write them, taken out of what others say.
+"""Remove secrets, in every encoding in which they may be echoed, from external text.
 
-A server or a proxy may repeat the request that it refuses, header included. Whoever sends a secret calls
-:func:`keep_secret`; whatever comes from outside and may be shown, logged or stored goes through :func:`redacted`.
+A server or a proxy may repeat a rejected request, headers included. Code that sends a secret registers it with
+:func:`keep_secret`; external text that may be shown, logged or stored goes through :func:`redacted`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ taking every "is" out of a message would tell the secret."""
 _LEAST = 4
 """Characters below which only the encodings of a secret are taken out: the "t" of "couldn't" is nobody's secret."""
 _PREFIX = 12
-"""Characters of a long form by which a part of it, cut off by whoever repeats it, is known."""
+"""Number of leading characters of a long form by which a truncated copy of it is recognized."""
 _SECRET_NAME = re.compile(r"PASSW|SECRET|TOKEN|_KEY|APIKEY|CREDENTIAL", re.IGNORECASE)
-# A header that somebody cut off or that another client sent; a digit tells it from "basic authentication".
+# A header that was truncated or that another client sent; a digit distinguishes it from "basic authentication".
 _HEADER = r"\b(?:basic|bearer|apikey)(?:\s|%20|\+)+(?=[A-Za-z+/_.~%-]*[0-9=])[A-Za-z0-9+/_=.~%-]{6,}"
 _SIGNATURE = r"\bSignature=[0-9a-f]{16,}"
 
@@ -37,7 +37,7 @@ _everywhere: re.Pattern[str] | None = None
 
 
 def keep_secret(secret: str, *, user: str = "") -> None:
-    """Take a secret out of all that :func:`redacted` sees from now on.
+    """Register a secret, so that :func:`redacted` removes it from now on.
 
     :param secret: password, token or key.
     :param user: the user name that is sent with a password.
@@ -54,7 +54,8 @@ def keep_secret(secret: str, *, user: str = "") -> None:
                 (strong if len(kept) >= _STRONG else weak).update(_written(kept))
             strong.update(form for form in _encoded(kept, name) if len(form) >= _STRONG)
         forms = sorted(strong, key=len, reverse=True)
-        # Whole forms first: forms of one secret begin alike, and a part of one must not leave the rest of another.
+        # Whole forms first: the forms of one secret begin alike, and removing a part of one must not leave the rest of
+        # another.
         parts = [re.escape(form) for form in forms] + [_part(form) for form in forms if len(form) >= 2 * _PREFIX]
         words = [rf"(?<!\w){re.escape(form)}(?!\w)" for form in sorted(weak, key=len, reverse=True)]
         _everywhere = re.compile("|".join(parts), re.IGNORECASE) if parts else None
@@ -62,8 +63,8 @@ def keep_secret(secret: str, *, user: str = "") -> None:
 
 
 def keep_environment_secrets(environ: Mapping[str, str]) -> None:
-    """Keep what looks like a secret in an environment: values of names such as ``OPENAI_API_KEY`` and ``HF_TOKEN``,
-    and the passwords of proxies.
+    """Register what looks like a secret in an environment: the values of names such as ``OPENAI_API_KEY`` and
+    ``HF_TOKEN``, and passwords of proxies.
 
     :param environ: the environment.
     """
@@ -82,7 +83,7 @@ def keep_environment_secrets(environ: Mapping[str, str]) -> None:
 
 
 def keep_named_secrets(data: object, environ: Mapping[str, str]) -> None:
-    """Keep the values of the variables that a Haystack pipeline takes its secrets from.
+    """Register the values of the variables from which a Haystack pipeline takes its secrets.
 
     :param data: mapping of the pipeline, with secrets as ``{type: env_var, env_vars: [NAME]}`` at any depth.
     :param environ: the environment.
@@ -101,20 +102,20 @@ def keep_named_secrets(data: object, environ: Mapping[str, str]) -> None:
 
 
 def redacted(text: str, *, own: bool = False) -> str:
-    """The text without any kept secret, and without what stands in headers for one.
+    """Remove registered secrets, and credentials in headers, from a text.
 
-    :param text: what somebody else said.
-    :param own: the text is a message of this program with foreign parts in it: secrets of few characters stay, since
-        the program's own words may contain them.
+    :param text: external text.
+    :param own: the text is a message of this program that quotes external text: short secrets stay, since the program's
+        own words may contain them.
     """
     pattern = _everywhere if own else _pattern
     return text if pattern is None else pattern.sub(HIDDEN, text)
 
 
 def redacted_values(value: _Value) -> _Value:
-    """The JSON value with every text and key in it redacted.
+    """A JSON value with all its texts and keys redacted.
 
-    :param value: anything of mappings, lists and plain values.
+    :param value: mappings, lists and plain values, nested.
     """
     if isinstance(value, str):
         return redacted(value)  # type: ignore[return-value]
@@ -130,7 +131,7 @@ def _part(form: str) -> str:
 
 
 def _written(secret: str) -> Iterator[str]:
-    """The secret as texts, programs, pages and addresses write it."""
+    """The secret as it is written in plain text, code, web pages and URLs."""
     yield from (secret, repr(secret)[1:-1], repr(secret.encode())[2:-1])
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     yield from (json.dumps(json.dumps(secret))[3:-3], html.escape(secret), html.escape(secret, quote=False))
@@ -138,7 +139,7 @@ def _written(secret: str) -> Iterator[str]:
 
 
 def _encoded(secret: str, user: str) -> Iterator[str]:
-    """The secret as headers carry it."""
+    """The secret as it is encoded in headers."""
     for text in (secret, f"{user}:{secret}"):
         raw = text.encode("utf-8", "surrogateescape")
         for form in (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()):

@@ -1,6 +1,6 @@
-"""Ranks of relevant versions: exact ones over a whole pool, and those of result lists.
+"""Ranks of relevant versions: exact ranks over a whole pool, and ranks in result lists.
 
-Names are imported when they are first asked for: exact ranks need torch, and files are read without it.
+Names are imported on first use: exact ranks need torch, but reading files does not.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from haystack_crossalign.errors import InputError
 
 
 def integer_table(values: ArrayLike, rows: int, name: str) -> NDArray[np.int64]:
-    """Integers as int64 [rows, any]; anything else is an `InputError` naming the argument."""
+    """Return integers as int64 [rows, any]; raise `InputError` naming the argument for anything else."""
     table = np.asarray(values)
     if table.ndim != 2 or len(table) != rows or not np.issubdtype(table.dtype, np.integer):
         raise InputError(
@@ -22,7 +22,7 @@ def integer_table(values: ArrayLike, rows: int, name: str) -> NDArray[np.int64]:
 
 
 def integer_column(values: ArrayLike, count: int, name: str) -> NDArray[np.int64]:
-    """Integers as int64 [count]; anything else is an `InputError` naming the argument."""
+    """Return integers as int64 [count]; raise `InputError` naming the argument for anything else."""
     array = np.asarray(values)
     if array.shape != (count,) or not np.issubdtype(array.dtype, np.integer):
         raise InputError(
@@ -35,7 +35,7 @@ def integer_column(values: ArrayLike, count: int, name: str) -> NDArray[np.int64
 
 
 def language_codes(values: ArrayLike, count: int, languages: int, name: str) -> NDArray[np.int32]:
-    """Language codes as int32 [count], each of them 0 to `languages` - 1."""
+    """Return language codes as int32 [count]; raise `InputError` unless each is 0 to `languages` - 1."""
     codes = integer_column(values, count, name).astype(np.int32)
     wrong = np.flatnonzero((codes < 0) | (codes >= languages))
     if len(wrong):
@@ -49,9 +49,9 @@ def language_codes(values: ArrayLike, count: int, languages: int, name: str) -> 
 
 
 def relevant_versions(values: ArrayLike, rows: int, version_languages: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Relevant versions as int64 [rows, R], each of them a version with documents or -1.
+    """Return relevant versions as int64 [rows, R]; raise `InputError` unless each is a version with documents or -1.
 
-    :param version_languages: int32 [V], code of each version's language, -1 where a version has no documents.
+    :param version_languages: int32 [V], code of each version's language, -1 if a version has no documents.
     """
     wanted = integer_table(values, rows, "relevant")
     known = (wanted >= 0) & (wanted < len(version_languages))

@@ -1,4 +1,4 @@
-"""How a pool is cut into blocks of documents of one language with all chunks of a version in one block."""
+"""Cut a pool into blocks of documents: one language per block, all chunks of a version in the same block."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LEAST_ROWS = 510
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Documents of one language, ordered by the place of the chunk in its version.
+    """Documents of one language, ordered by the position of the chunk in its version.
 
     First the first chunk of every version, then the second chunk of those that have one, and so on; versions with more
-    chunks come first. So the best chunk of each version is found by maxima of whole slabs, without any index.
+    chunks come first. The best chunk of each version is then the maximum over whole slabs, without any index.
 
     :param language: code of the language.
     :param documents: int64 [B], document indices.
@@ -29,7 +29,7 @@ class Block:
     slabs: tuple[int, ...]
 
     def chunks(self, version: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All documents of listed versions of the block, and for each the position of its version in the list.
+        """All documents of the listed versions, and for each the position of its version in the list.
 
         :param version: int64 [n], ascending, below ``slabs[0]``.
         """
@@ -42,13 +42,13 @@ class Block:
 def cut_pool(
     document_languages: NDArray[np.int32], versions: NDArray[np.int32] | None, threads: int, rows: int = BLOCK_ROWS
 ) -> list[Block]:
-    """Cut a pool into blocks of about `rows` documents; a version with more chunks than that has a longer block.
+    """Cut a pool into blocks of about `rows` documents; a version with more chunks than that makes a longer block.
 
-    Blocks of a small pool are smaller, for every thread to have several.
+    Blocks of a small pool are smaller, so that every thread gets several.
 
     :param document_languages: int32 [N], code of each document's language; equal within a version.
-    :param versions: int32 [N], version of each document, or None where each document is one.
-    :param threads: threads that will take the blocks; where they are cut changes no rank.
+    :param versions: int32 [N], version of each document, or None if each document is its own version.
+    :param threads: number of threads that will process the blocks; the cuts do not change any rank.
     :param rows: documents per block.
     """
     blocks: list[Block] = []

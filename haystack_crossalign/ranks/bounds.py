@@ -1,4 +1,4 @@
-"""Operands of the fast product, how far its values can be from the exact ones, and what that makes of a threshold.
+"""Operands of the fast product, the bounds of its error, and thresholds that allow for them.
 
 With q and d the vectors, m a center near the documents and k one near the queries, q' = q - k and d' = d - m:
 
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from haystack_crossalign.ranks.scores import sampled_products
 
 _LANES = 8
-"""Queries are padded to a multiple of this: whole 8-byte words of their masks."""
+"""Queries are padded to a multiple of this, so that their masks are whole 8-byte words."""
 
 _FLOAT32 = 2.0**-24
-"""Unit roundoff: a value rounded to nearest float32 is off by at most this share of itself."""
+"""Unit roundoff: the relative error of rounding to the nearest float32 is at most this."""
 
 _TWO_BFLOAT16 = 2.0**-16
 """The same for a number stored as a sum of two bf16."""
@@ -37,18 +37,21 @@ _TINY = 2.0**-62
 _SAMPLE = 1024
 
 _STRIPE = 256
-"""Documents are prepared so many at a time, for all their copies to stay in the second-level cache."""
+"""Number of documents prepared at a time, so that all their copies stay in the second-level cache."""
 
 
 def extra_columns(dtype: torch.dtype) -> int:
-    """Columns beside the vectors: the documents' term and c, each as one float32 or as a sum of two bf16."""
+    """Number of columns in addition to the vectors: the documents' term and c, each one float32 or a sum of two
+    bf16.
+    """
     return 4 if dtype == torch.bfloat16 else 2
 
 
 def center_of(vectors: torch.Tensor, rows: NDArray[np.int64] | None = None) -> torch.Tensor:
-    """A point near the vectors, float32 [dim]. Any point would do for exactness; a near one makes errors small.
+    """A point near the vectors, float32 [dim]. Any point gives exact ranks; a near one makes the errors small.
 
-    The mean direction of an even sample, times the median length, so that a few very long vectors cannot pull it away.
+    The mean direction of an evenly spaced sample, times the median length, so that a few very long vectors do not move
+    it.
     """
     step = max(1, (len(vectors) if rows is None else len(rows)) // _SAMPLE)
     sample = vectors[::step] if rows is None else vectors[torch.from_numpy(rows[::step])]
@@ -71,7 +74,7 @@ class Spread:
     """How far the centered documents of a block reach, for one group of queries.
 
     :param longest: at least the length of every d'.
-    :param residual: at least the length of what rounding to the product's format took from any d'.
+    :param residual: at least the length of what rounding to the product's format removed from any d'.
     :param term: at least the magnitude of every k.d'.
     """
 
@@ -80,11 +83,11 @@ class Spread:
     term: float
 
     def covers(self, other: Spread) -> bool:
-        """Whether bounds made for this spread hold for a block with the other one."""
+        """Whether error bounds for this spread also hold for a block with the other spread."""
         return self.longest >= other.longest and self.residual >= other.residual and self.term >= other.term
 
     def joined(self, other: Spread) -> Spread:
-        """One that covers both."""
+        """A spread that covers both."""
         pairs = ((self.longest, other.longest), (self.residual, other.residual), (self.term, other.term))
         return Spread(*(max(pair) for pair in pairs))
 
@@ -104,7 +107,7 @@ class QueryOperand:
         length = torch.linalg.vector_norm(queries, dim=1, dtype=torch.float64)
         exponent = torch.frexp(length).exponent
         scale = torch.ldexp(torch.ones_like(length), -exponent)
-        scaled = queries * scale.float()[:, None]  # a power of two per query changes neither order nor digits
+        scaled = queries * scale.float()[:, None]  # scaling a query by a power of two changes neither order nor digits
         self.center = center_of(scaled)
         self.centered = scaled.sub_(self.center)
         self.matrix = torch.zeros(self.width, dim + extra_columns(dtype), dtype=dtype)
@@ -119,15 +122,15 @@ class QueryOperand:
         self._center_length = float(_lengths(self.center[None])[0])
 
     def offsets(self, center: torch.Tensor) -> NDArray[np.float64]:
-        """Each query's share of a document center, q.m in its own scale: float64 [Q]."""
+        """Product of each query with a document center, q.m, in the query's own scale: float64 [Q]."""
         product: NDArray[np.float64] = (self._queries.double() @ center.double()).numpy()
         return product * self.scale
 
     def error(self, spread: Spread, center_length: float) -> NDArray[np.float64]:
         """Bound of |fast - exact| for any document, before c is subtracted and the result is rounded: float64 [Q].
 
-        By Cauchy-Schwarz on what each rounding removes, with the lengths of what was removed as measured; sums by the
-        classic bound of a float32 sum of products in any order, gamma times the sum of their magnitudes.
+        Cauchy-Schwarz bounds the effect of what rounding removed, whose length is measured. The rounding of sums is
+        bounded by gamma times the sum of magnitudes, the classic bound for a float32 sum of products in any order.
 
         :param spread: lengths of the d' of the block and of what rounding took from them.
         :param center_length: length of the documents' center m.
@@ -174,7 +177,7 @@ class QueryOperand:
         document_rows: NDArray[np.int64],
         query_rows: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """Scores of listed pairs in the product's scale, within `float32_error` of the exact ones: float64 [pairs].
+        """Scores of the listed pairs in the product's scale, within `float32_error` of the exact ones: float64 [pairs].
 
         :param documents: d' of a block, float32 [B, dim].
         :param terms: their k.d', float64 [B].
@@ -188,11 +191,12 @@ class QueryOperand:
     def score_bounds(
         self, scores: NDArray[np.float32], offsets: NDArray[np.float64], error: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Values between which a result within `error` leaves open how it compares with a score: float64 [R, Q] each.
+        """Limits between which a result within `error` does not decide how it compares with a score: float64 [R, Q]
+        each.
 
-        At most the first: certainly below the score. At least the second: certainly above.
+        A result of at most the first limit is certainly below the score; of at least the second, certainly above.
 
-        :param scores: float32 [R, Q]; +inf where there is none, which every result is certainly below.
+        :param scores: float32 [R, Q]; +inf where there is no version, so that every result is certainly below.
         """
         # A float64 dot product rounds to a greater float32 when it reaches the next one, to a smaller likewise.
         infinity = np.float32(np.inf)
@@ -209,7 +213,8 @@ class QueryOperand:
         error: NDArray[np.float64],
         operand: torch.Tensor,
     ) -> Thresholds:
-        """Turn exact scores into bit patterns that the product's results are compared with; writes c into `operand`.
+        """Turn exact scores into the bit patterns that the product's results are compared with; writes c into
+        `operand`.
 
         A result of at least `above` is certainly above the score, one below `within` certainly below it. Rounding is
         monotone, so it moves no result across a threshold that has itself been rounded away from the band.
@@ -247,13 +252,13 @@ class QueryOperand:
         return Thresholds(within, above)
 
     def _gamma(self) -> float:
-        # Units that multiply bf16 may truncate their float32 sums, which doubles the error of each.
+        # Hardware that multiplies bf16 may truncate its float32 sums, which doubles the error of each.
         return (self.dim + 8) * _FLOAT32 * (2 if self.dtype == torch.bfloat16 else 1)
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Bit patterns of the product's results, int16 (bf16) or int32 (float32) [R, width]; padded with the greatest.
+    """Thresholds as bit patterns, int16 (bf16) or int32 (float32) [R, width]; padded with the greatest value.
 
     :param within: results from here on, and below `above`, are within the error bound of the threshold.
     :param above: results from here on are certainly above the threshold.
@@ -264,21 +269,21 @@ class Thresholds:
 
 
 def _bits_below(values: NDArray[np.float64], integer: type[np.int16] | type[np.int32]) -> NDArray[np.int32]:
-    """Bit pattern of the greatest number of the format that is at most the value; values are positive."""
+    """Bit pattern of the greatest representable number not above the value; values are positive."""
     near = values.astype(np.float32)
     bits = np.where(near > values, np.nextafter(near, np.float32(0)), near).view(np.int32)
     return bits >> 16 if integer is np.int16 else bits
 
 
 def _bits_above(values: NDArray[np.float64], integer: type[np.int16] | type[np.int32]) -> NDArray[np.int32]:
-    """Bit pattern that follows the least number of the format that is at least the value; values are positive."""
+    """Bit pattern after that of the least representable number not below the value; values are positive."""
     near = values.astype(np.float32)
     bits = np.where(near < values, np.nextafter(near, np.float32(np.inf)), near).view(np.int32)
     return ((bits + 0xFFFF) >> 16) + 1 if integer is np.int16 else bits + 1
 
 
 class DocumentOperand:
-    """Room for blocks of documents as the left-hand side of the product; one per thread, filled block by block.
+    """Buffer for blocks of documents, the left-hand side of the product; one per thread, refilled for every block.
 
     :param rows: most documents in a block.
     :param dim: dimension of the vectors.
@@ -312,7 +317,7 @@ class DocumentOperand:
         return terms
 
     def gather(self, documents: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
-        """The documents of a block, float32 [B, dim]; a view where they lie side by side."""
+        """The documents of a block, float32 [B, dim]; a view if they are contiguous."""
         self.count = len(rows)
         first = int(rows[0])
         if int(rows[-1]) - first == len(rows) - 1 and bool((np.diff(rows) == 1).all()):

@@ -1,4 +1,4 @@
-"""Counting, block by block, how many versions stand ahead of each relevant version."""
+"""Count, block by block, how many versions rank ahead of each relevant version."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from haystack_crossalign.ranks.scores import PairScorer
 _Bits = NDArray[np.int16] | NDArray[np.int32]
 _Near = tuple[NDArray[np.int64], NDArray[np.int64], _Bits]
 
-# Results of one product. Tiles that fit the second-level cache would count faster, but every product copies its query
-# operand into another layout first, and small tiles do so too often. 2040 is a multiple of 255, see `_column_sums`.
+# Number of results of one product. Tiles that fit the second-level cache would count faster, but every product first
+# copies its query operand into another layout, too often for small tiles. 2040 is a multiple of 255, see
+# `_column_sums`.
 _TILE_ROWS = 2040
 _TILE_BYTES = _TILE_ROWS * 1024
 
 PENDING = 1 << 16
-"""Documents whose exact scores are put off, to be computed many at a time."""
+"""Number of documents whose exact scores are deferred, to be computed together."""
 
 _FEW = 0.01
-"""Where no larger share of a tile reaches its lowest threshold, cells are listed rather than counted by columns."""
+"""If no larger share of a tile reaches its lowest threshold, cells are listed instead of counted by columns."""
 
 _EVERY = 16
-"""One in this many rows of a tile tells which it is."""
+"""One in this many rows of a tile is sampled to decide that."""
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What to count for a group of queries: the relevant versions' exact scores and places in the order of ties.
+    """What to count for a group of queries: the relevant versions' exact scores and positions in the tie order.
 
-    :param scores: float32 [R, Q], +inf where there is no version.
+    :param scores: float32 [R, Q], +inf if there is no version.
     :param places: int64 [R, Q], smallest `tie_order` of the version's documents with that score.
     """
 
@@ -53,8 +54,8 @@ class Counts:
     """Versions counted against each relevant version, per language: int64 [L, R, Q] each.
 
     :param greater: with a greater score.
-    :param ahead: with an equal score and first in the order of ties.
-    :param tied: with an equal score, the version itself left out.
+    :param ahead: with an equal score and earlier in the tie order.
+    :param tied: with an equal score, without the version itself.
     """
 
     greater: NDArray[np.int64]
@@ -63,7 +64,7 @@ class Counts:
 
     @classmethod
     def zero(cls, languages: int, relevant: int, queries: int) -> Counts:
-        """Nothing counted yet."""
+        """Counts of zero."""
         shape = (languages, relevant, queries)
         return cls(*(np.zeros(shape, dtype=np.int64) for _ in range(3)))
 
@@ -72,21 +73,21 @@ class Counts:
         return Counts(self.greater[:, :, order], self.ahead[:, :, order], self.tied[:, :, order])
 
     def add(self, other: Counts) -> None:
-        """Add what another thread counted."""
+        """Add the counts of another thread."""
         self.greater += other.greater
         self.ahead += other.ahead
         self.tied += other.tied
 
 
 class Counter:
-    """Counts for one group of queries; `count` is what each thread runs over its share of the blocks.
+    """Counts for one group of queries; each thread calls `count` on its share of the blocks.
 
     :param documents: float32 [N, dim].
     :param scorer: scores of pairs with these queries.
     :param operand: the same queries as an operand of the fast product.
     :param targets: what to count for each query.
-    :param tie_order: int64 [N], position of each document in the order of ties.
-    :param centers: for every language code with documents, a point near them, float32 [dim].
+    :param tie_order: int64 [N], position of each document in the tie order.
+    :param centers: by language code, a point near the language's documents, float32 [dim].
     :param languages: number of languages.
     :param largest: most documents in a block.
     """
@@ -108,7 +109,7 @@ class Counter:
         self._center_lengths = {code: float(torch.linalg.vector_norm(m.double())) for code, m in centers.items()}
 
     def count(self, blocks: Iterator[Block]) -> Counts:
-        """Count over blocks, with scratch memory of its own."""
+        """Count over blocks, with separate scratch memory."""
         counts = Counts.zero(self._languages, *self._targets.scores.shape)
         scratch = _Scratch(self._largest, self._operand)
         for block in blocks:
@@ -156,14 +157,15 @@ class Counter:
         scratch: _Scratch,
         counts: Counts,
     ) -> None:
-        """Compare what the fast product left open: by float32 sums what they can tell; the rest is put off.
+        """Compare the pairs that the fast product did not decide: by float32 sums where these suffice; the others are
+        deferred.
 
-        :param version: int64 [pairs], ascending, as the place in the block.
+        :param version: int64 [pairs], ascending positions in the block.
         :param query: int64 [pairs].
         :param undecided: bool [R, pairs], whether the pair is not already counted as above.
         """
         greater_counts = counts.greater[block.language]
-        if self._operand.dtype == torch.bfloat16:  # a float32 product has told what float32 sums can tell
+        if self._operand.dtype == torch.bfloat16:  # a float32 product has already decided what float32 sums can
             scores = self._near_scores(version, query, block, scratch.documents)
             close = np.zeros(len(version), dtype=np.bool_)
             for r in range(len(undecided)):
@@ -181,7 +183,7 @@ class Counter:
     def _near_scores(
         self, version: NDArray[np.int64], query: NDArray[np.int64], block: Block, operand: DocumentOperand
     ) -> NDArray[np.float64]:
-        """Best float32 score of listed (version, query) pairs."""
+        """Best float32 score of the listed (version, query) pairs."""
         scores: NDArray[np.float64] | None = None
         first = 0
         for count in block.slabs:
@@ -198,7 +200,7 @@ class Counter:
         return np.empty(0) if scores is None else scores
 
     def _count_close(self, close: OpenPairs, counts: Counts) -> None:
-        """Compare by exact score and order of ties."""
+        """Compare by exact score and tie order."""
         targets = self._targets
         queries = counts.greater.shape[2]
         for language, query, undecided, document, pair in close.taken():
@@ -218,7 +220,7 @@ class Counter:
 
 
 class OpenPairs:
-    """Pairs of versions and queries that only exact scores can tell apart, collected over the blocks of a language."""
+    """Pairs of versions and queries that only exact scores can decide, collected over the blocks of a language."""
 
     def __init__(self) -> None:
         self._parts: dict[int, list[tuple[NDArray[Any], ...]]] = {}
@@ -227,13 +229,15 @@ class OpenPairs:
     def add(
         self, block: Block, version: NDArray[np.int64], query: NDArray[np.int64], undecided: NDArray[np.bool_]
     ) -> None:
-        """Add pairs of a block, with ascending versions; `undecided` is bool [R, pairs]."""
+        """Add pairs of a block, in ascending order of versions; `undecided` is bool [R, pairs]."""
         document, pair = block.chunks(version)
         self._parts.setdefault(block.language, []).append((query, undecided, document, pair))
         self.documents += len(document)
 
     def taken(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]]:
-        """Take everything out: for each language queries [pairs], undecided [R, pairs], documents and their pairs."""
+        """Remove and return everything: for each language the queries [pairs], undecided [R, pairs], documents and
+        their pairs.
+        """
         parts, self._parts, self.documents = self._parts, {}, 0
         for language, entries in parts.items():
             query, undecided, document, pair = zip(*entries, strict=True)
@@ -250,12 +254,12 @@ class OpenPairs:
 
 @dataclass(frozen=True, eq=False)
 class _Limits:
-    """What the scores of a block are compared with.
+    """Limits that the scores of a block are compared with.
 
-    :param spread: what they hold for.
+    :param spread: the spread for which they hold.
     :param fast: for results of the fast product.
-    :param lower: for float32 sums, float64 [R, Q]: not above it, certainly below the score.
-    :param upper: float64 [R, Q]: not below it, certainly above the score.
+    :param lower: for float32 sums, float64 [R, Q]: a sum not above it is certainly below the score.
+    :param upper: float64 [R, Q]: a sum not below it is certainly above the score.
     """
 
     spread: Spread
@@ -267,7 +271,7 @@ class _Limits:
 def _tiles(block: Block, operand: QueryOperand) -> tuple[list[slice], list[slice]]:
     """Cut a block's product into document rows and query columns (in multiples of 64) that fit a cache."""
     total = len(block.documents)
-    rows = min(total, _TILE_ROWS) if len(block.slabs) == 1 else total  # all chunks of a version must meet
+    rows = min(total, _TILE_ROWS) if len(block.slabs) == 1 else total  # all chunks of a version must be in one tile
     width = operand.width
     columns = min(width, max(64, _TILE_BYTES // operand.dtype.itemsize // rows // 64 * 64))
     return (
@@ -277,7 +281,7 @@ def _tiles(block: Block, operand: QueryOperand) -> tuple[list[slice], list[slice
 
 
 class _Scratch:
-    """Memory of one thread: fresh memory for every block would cost more than the counting."""
+    """Reusable buffers of one thread: allocating memory for every block would cost more than counting."""
 
     def __init__(self, rows: int, operand: QueryOperand) -> None:
         self.documents = DocumentOperand(rows, operand.dim, operand.dtype)
@@ -293,7 +297,7 @@ class _Scratch:
     def limits_for(
         self, language: int, spread: Spread, make: Callable[[int, Spread, torch.Tensor], _Limits]
     ) -> _Limits:
-        """Limits for a block; made again only where those of the block before do not hold, or are far too wide."""
+        """Limits for a block; recomputed only if those of the previous block do not hold or are far too wide."""
         limits = self._limits
         if limits is None or language != self._language or limits.spread.longest > 1.1 * spread.longest:
             limits = make(language, spread, self._queries)
@@ -303,7 +307,7 @@ class _Scratch:
         return limits
 
     def multiply(self, rows: slice, columns: slice) -> _Bits:
-        """Fast product of documents of the present block and some queries, as bit patterns [rows, columns]."""
+        """Fast product of some documents of the current block and some queries, as bit patterns [rows, columns]."""
         documents, queries = self.documents.matrix[rows], self._queries[columns]
         out = self._values[: len(documents) * len(queries)].view(len(documents), len(queries))
         torch.mm(documents, queries.T, out=out)
@@ -317,7 +321,9 @@ class _Scratch:
         columns: slice,
         greater: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        """Add what is certainly above each threshold to `greater` [R, Q] and return the cells that are near one."""
+        """Add to `greater` [R, Q] the number of results certainly above each threshold; return the cells near a
+        threshold.
+        """
         mask, other, near = (part[: values.size].reshape(values.shape) for part in self._masks)
         into = greater[:, columns]
         above, within = thresholds.above[:, columns], thresholds.within[:, columns]
@@ -342,7 +348,7 @@ class _Scratch:
 def _count_listed(
     values: _Bits, cells: NDArray[np.int64], above: _Bits, within: _Bits, into: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Do the same where only the listed cells can be above or near a threshold."""
+    """The same if only the listed cells can be above or near a threshold."""
     listed = values.reshape(-1).take(cells)
     query = cells % values.shape[1]
     near = np.zeros(len(cells), dtype=np.bool_)
@@ -357,15 +363,16 @@ def _column_sums(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Number of True in each column, eight columns to a machine word; width is a multiple of 8."""
     words = mask.view(np.uint64)
     total = np.zeros(mask.shape[1], dtype=np.int64)
-    for first in range(0, len(words), 255):  # a byte counts to 255
+    for first in range(0, len(words), 255):  # a byte holds counts up to 255
         total += np.add.reduce(words[first : first + 255], axis=0).view(np.uint8)
     return total
 
 
 def _keep_best_chunk(values: _Bits, slabs: tuple[int, ...]) -> None:
-    """Raise the first chunk's value of every version to that of its best chunk.
+    """Set the value of every version's first chunk to that of its best chunk.
 
-    Bit patterns of negative numbers are in reverse order, but all are below every threshold, as their maximum is.
+    Bit patterns of negative numbers are in reverse order, but these are all below every threshold, and so is their
+    maximum.
     """
     first = slabs[0]
     for count in slabs[1:]:

@@ -1,4 +1,4 @@
-"""Ranks by distance: every pair is computed in float64, block by block, without a fast pass before."""
+"""Ranks by distance: every pair is computed in float64, block by block, without a fast first pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Distance = Literal["euclidean", "manhattan"]
 _EXPONENT = {"euclidean": 2.0, "manhattan": 1.0}
 
 _QUERIES = 128
-"""Queries of one step: with a block of documents their float64 distances take a few megabytes."""
+"""Number of queries per step: their float64 distances to a block of documents take a few megabytes."""
 
 _ROWS = 4096
 _PAIRS = 1 << 14
@@ -27,9 +27,9 @@ _PAIRS = 1 << 14
 class DistanceScorer:
     """Scores of queries and documents by distance.
 
-    A score is -float32(float64 distance of the float32 vectors), as in sentence-transformers the greater the closer.
-    Differences of float32 numbers, their squares and sums are rounded in float64 alone, and every pair is summed by one
-    routine over its own components, so that a score depends on its two vectors alone. Equal vectors tie exactly.
+    A score is -float32(float64 distance of the float32 vectors), greater if closer, as in sentence-transformers.
+    Differences of float32 numbers, their squares and sums are rounded only in float64, and one routine sums each pair
+    separately, so a score depends only on its two vectors. Equal vectors tie exactly.
 
     :param queries: float32 [Q, dim].
     :param distance: which one.
@@ -49,7 +49,7 @@ class DistanceScorer:
     def exact(
         self, documents: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Scores of listed pairs, the same as in `all_pairs`: float32 [pairs].
+        """Scores of the listed pairs, the same as in `all_pairs`: float32 [pairs].
 
         :param documents: float32 [B, dim].
         :param document_rows: int64 [pairs].
@@ -64,7 +64,8 @@ class DistanceScorer:
         return scores
 
     def _scores(self, documents: torch.Tensor, queries: torch.Tensor) -> NDArray[np.float32]:
-        # The other mode expands the square, which cancels: neighbours far from the origin would tie or change places.
+        # The other mode expands the square and loses digits by cancellation: neighbors far from the origin would tie or
+        # swap.
         mode = "donot_use_mm_for_euclid_dist"
         distances = torch.cdist(documents, queries, p=self._exponent, compute_mode=mode)
         scores: NDArray[np.float32] = (0.0 - distances).float().numpy()
@@ -81,7 +82,7 @@ def count_by_distance(
     languages: int,
     threads: int,
 ) -> Counts:
-    """Count what stands ahead of each relevant version.
+    """Count the versions that rank ahead of each relevant version.
 
     :param queries: float32 [Q, dim].
     :param documents: float32 [N, dim].
@@ -105,7 +106,7 @@ def count_by_distance(
                 best, places = _best_chunks(scores, tie_order[block.documents], block.slabs)
                 _compare(best, places, wanted, block.language, into)
 
-    share_out(range(0, len(queries), _QUERIES), count, threads)  # each start has columns of its own
+    share_out(range(0, len(queries), _QUERIES), count, threads)  # no two starts share a column
     return total
 
 
@@ -152,7 +153,7 @@ def nearest(
 def _best_chunks(
     scores: NDArray[np.float32], places: NDArray[np.int64], slabs: tuple[int, ...]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Score of each version's best document, and its place in the order of ties: [V, Q] each."""
+    """Score of each version's best document, and its position in the tie order: [V, Q] each."""
     first = slabs[0]
     if len(slabs) == 1:
         return scores, np.broadcast_to(places[:, None], scores.shape)
@@ -170,7 +171,7 @@ def _best_chunks(
 def _compare(
     best: NDArray[np.float32], places: NDArray[np.int64], targets: Targets, language: int, counts: Counts
 ) -> None:
-    """Add what one block holds to the counts; targets that are absent have the score +inf."""
+    """Add the counts of one block; absent targets have the score +inf."""
     queries = best.shape[1]
     for r, wanted in enumerate(targets.scores):
         counts.greater[language, r] += np.count_nonzero(best > wanted, axis=0)

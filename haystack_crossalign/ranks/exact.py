@@ -23,7 +23,7 @@ from haystack_crossalign.ranks.topk import exact_top_k
 from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
 
 _GROUP = 8192  # queries counted in one pass over the pool
-_SAMPLE = 256  # documents that tell which queries have their relevant versions far down
+_SAMPLE = 256  # documents sampled to find out which queries have their relevant versions far down
 
 
 def exact_ranks(
@@ -45,32 +45,30 @@ def exact_ranks(
     The score of a pair is, by similarity:
 
     - ``dot``: float32(float64 dot product of the float32 vectors);
-    - ``cosine``: the same of both vectors at unit length, see `unit_rows`. Vectors that have it already rank as by
-      ``dot``;
+    - ``cosine``: the same of both vectors at unit length, see `unit_rows`. Vectors of unit length rank as with ``dot``;
     - ``euclidean``, ``manhattan``: -float32(float64 distance of the float32 vectors), see `DistanceScorer`.
 
-    A version scores as its best document.
-    rank = 1 + versions with a greater score + versions with an equal score that come first in the order of ties. A fast
-    product (of 8-bit digits, bf16 or float32, by what the machine has) decides every pair outside its error bound of a
-    threshold; the rest is scored exactly; by distance every pair is. So the result does not depend on precision,
-    threads or block size.
+    The score of a version is that of its best document. rank = 1 + versions with a greater score + versions with an
+    equal score that are earlier in the tie order. A fast product (8-bit digits, bf16 or float32, depending on the
+    machine) decides every pair whose result is further from a threshold than its error bound; the others are scored
+    exactly, and with a distance all are. So the result does not depend on precision, threads or block size.
 
     :param queries: float32 [Q, dim].
     :param documents: float32 [N, dim].
     :param document_languages: int [N], code of each document's language, an index into `languages`.
     :param languages: tags of the L languages.
     :param query_languages: int [Q], code of each query's language.
-    :param relevant: int [Q, R], relevant versions of each query (document indices where `versions` is None), padded
-        with -1; a row of nothing but -1 has only absent ranks.
-    :param tie_order: int [N], position of each document in the order of ties, see
+    :param relevant: int [Q, R], relevant versions of each query (document indices if `versions` is None), padded with
+        -1; a row of only -1 has only absent ranks.
+    :param tie_order: int [N], position of each document in the tie order, see
         `haystack_crossalign.ranks.ties.tie_order`; all different.
-    :param versions: int [N], version of each document, 0 to V - 1, or None where each document is one. All documents
-        of a version have one language.
+    :param versions: int [N], version of each document, 0 to V - 1, or None if each document is its own version. All
+        documents of a version have the same language.
     :param similarity: what the score is.
     :param precision: ``"auto"``, ``"int8"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
-    :param top_language: whether to find the language at rank 1, which takes another pass unless each query has a
+    :param top_language: whether to find the language at rank 1, which takes another pass unless every query has a
         relevant version there.
-    :raises InputError: for vectors that are zero or no numbers, and arrays that do not fit each other.
+    :raises InputError: for vectors that are zero or not finite, and for arrays whose shapes do not match.
     """
     query_vectors, document_vectors = comparable_vectors(queries, documents, similarity)
     pool = _Pool(document_vectors, document_languages, languages, tie_order, versions)
@@ -124,14 +122,14 @@ def exact_ranks(
 
 @dataclass(frozen=True)
 class _Product:
-    """The fast product that decides most pairs."""
+    """Kind of fast product that decides most pairs."""
 
     counter: type[Counter]
     dtype: torch.dtype
 
     @classmethod
     def chosen(cls, precision: str, dim: int, targets: int) -> _Product:
-        """The one that was asked for; by ``"auto"`` the fastest that this machine has."""
+        """The product for a precision; for ``"auto"`` the fastest one on this machine."""
         if precision == "int8" and not counts_by_int8(dim, targets):
             raise InputError(
                 "8-bit products need the package haystack-crossalign-native and AVX512-VNNI",
@@ -146,7 +144,7 @@ class _Product:
 
 
 class _Pool:
-    """The documents and what is known of them, checked."""
+    """The documents with their languages and versions, checked."""
 
     def __init__(
         self,
@@ -176,7 +174,9 @@ class _Pool:
         self._starts = np.searchsorted(self.versions[self._by_version], np.arange(len(self.version_languages) + 1))
 
     def targets(self, scorer: PairScorer | DistanceScorer, wanted: NDArray[np.int64]) -> Targets:
-        """Exact score of each relevant version, and the place in the order of ties of its first document with it."""
+        """Exact score of each relevant version, and the position in the tie order of its first document with that
+        score.
+        """
         row, place = np.nonzero(wanted >= 0)
         version = wanted[row, place]
         chunks = self._starts[version + 1] - self._starts[version]
@@ -185,7 +185,7 @@ class _Pool:
         document = self._by_version[self._starts[version][pair] + within]
         score = scorer.exact(self.vectors, document, row[pair])
         order = np.lexsort((self.tie_order[document], -score, pair))
-        first = order[np.searchsorted(pair, np.arange(len(version)))]  # pair is ascending, so groups keep their places
+        first = order[np.searchsorted(pair, np.arange(len(version)))]  # pair is ascending, so groups stay contiguous
         scores = np.full(wanted.T.shape, np.inf, dtype=np.float32)
         places = np.zeros(wanted.T.shape, dtype=np.int64)
         scores[place, row] = score[first]
@@ -229,7 +229,9 @@ def _count(
 
 
 def _by_depth(queries: torch.Tensor, documents: torch.Tensor, targets: Targets) -> NDArray[np.int64]:
-    """Order queries by how many documents of a sample reach their lowest target, for tiles of one kind: int64 [Q]."""
+    """Order queries by how many sampled documents reach their lowest target, so that tiles are homogeneous: int64
+    [Q].
+    """
     sample = documents[:: max(1, len(documents) // _SAMPLE)]
     reached = (queries @ sample.T).numpy() >= targets.scores.min(axis=0)[:, None]
     order: NDArray[np.int64] = np.argsort(np.count_nonzero(reached, axis=1), kind="stable")
@@ -237,7 +239,7 @@ def _by_depth(queries: torch.Tensor, documents: torch.Tensor, targets: Targets) 
 
 
 class _TopSearch:
-    """What stands at rank 1, and what ties with it."""
+    """Finds the version at rank 1 and those that tie with it."""
 
     def __init__(
         self, queries: torch.Tensor, pool: _Pool, languages: int, similarity: Similarity, precision: str
@@ -248,10 +250,11 @@ class _TopSearch:
     def run(
         self, ranks: NDArray[np.int32], relevant_languages: NDArray[np.int32], tied: NDArray[np.int32] | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:
-        """Language of the version at rank 1, int32 [Q], and versions of each language with its score, int32 [Q, L].
+        """Language of the version at rank 1, int32 [Q], and the number of versions of each language with its score,
+        int32 [Q, L].
 
-        A relevant version at rank 1 answers both; the pool is searched for the other queries. The second is None where
-        nothing ties.
+        If a relevant version is at rank 1, both are known; the pool is searched only for the other queries. The second
+        is None if nothing ties.
         """
         first = np.where(ranks == 1, relevant_languages, -1)
         top: NDArray[np.int32] = first.max(axis=1, initial=-1).astype(np.int32)
@@ -268,9 +271,9 @@ class _TopSearch:
         return top, equals.astype(np.int32)
 
     def _search(self, queries: torch.Tensor) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The same by searching the pool; the counts are without the version itself."""
+        """The same by searching the pool; the counts exclude the version itself."""
         pool = self._pool
-        # Of two documents the first is at rank 1; only an equal score of the second makes counting necessary.
+        # The first of the two documents is at rank 1; counting is needed only if the second has the same score.
         indices, scores = exact_top_k(
             queries.numpy(),
             pool.vectors.numpy(),

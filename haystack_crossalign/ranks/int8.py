@@ -1,15 +1,15 @@
-"""Counting by 8-bit products, where the optional package haystack-crossalign-native and the processor allow it.
+"""Count with 8-bit products, if the optional package haystack-crossalign-native and the processor support it.
 
-A centered row x is written as x = s (a + b / 254) + c with a scale s of its own and digits a and b in -127 ... 127.
-The product of two rows of digits is an integer and exact, so all that is lost is what the digits left out. With
-r = x - s a and Cauchy-Schwarz,
+A centered row x is written as x = s (a + b / 254) + c with its own scale s and digits a and b in -127 ... 127. The
+product of two rows of digits is an exact integer, so the only error is what the digits leave out. With r = x - s a and
+Cauchy-Schwarz,
 
     |q'.d' - s_q s_d <a_q, a_d>|  <=  |r_q| |d'| + |q' - r_q| |r_d|
 
-since q'.d' = (q' - r_q).(d' - r_d) + r_q.d' + (q' - r_q).r_d, with every length as measured and rounded up: a bound of
-each pair, not of the block. What lies within it of a threshold is summed again with both digits (bounds about 254 times
-smaller), and what is open even then is scored exactly, as after any other product. So the ranks are those of the
-definition. q' and d' are as in `haystack_crossalign.ranks.bounds`.
+since q'.d' = (q' - r_q).(d' - r_d) + r_q.d' + (q' - r_q).r_d, with every length measured and rounded up: a bound for
+each pair, not for the block. Results within the bound of a threshold are summed again with both digits (bounds about
+254 times smaller); those still undecided are scored exactly, as after any other product. So the ranks are exact. q' and
+d' are as in `haystack_crossalign.ranks.bounds`.
 """
 
 from __future__ import annotations
@@ -32,20 +32,22 @@ _INTERFACE = 1
 _PANEL = 48
 _MOST_TARGETS = 64
 _MOST_DIMENSIONS = 16384
-"""Beyond that a sum of 8-bit products could leave 32 bits."""
+"""With more, a sum of 8-bit products could overflow 32 bits."""
 
 _ROOM = 1 << 18
-"""Open pairs that fit one call; where they do not, fewer documents are counted at a time."""
+"""Capacity for undecided pairs per call; if it does not suffice, fewer documents are counted at a time."""
 
 _STEPS = 2.0**-21
-"""Thresholds are compared in float32: the share of themselves by which they are moved apart."""
+"""Thresholds are compared in float32: the relative amount by which they are widened."""
 
 _LEAST = 2.0**-120
 
 
 @cache
 def native_library() -> ctypes.CDLL | None:
-    """The compiled library, or None where it is not installed, is of another version or lacks the instructions."""
+    """The compiled library, or None if it is not installed, has another version or the processor lacks the
+    instructions.
+    """
     try:
         library = ctypes.CDLL(str(import_module("haystack_crossalign_native").LIBRARY))
         if library.crossalign_interface() != _INTERFACE or not library.crossalign_supported():
@@ -69,14 +71,14 @@ def counts_by_int8(dim: int, targets: int) -> bool:
     """Whether 8-bit products can count here.
 
     :param dim: dimension of the vectors.
-    :param targets: most relevant versions of a query.
+    :param targets: maximum number of relevant versions of a query.
     """
     return dim <= _MOST_DIMENSIONS and targets <= _MOST_TARGETS and native_library() is not None
 
 
 @dataclass(frozen=True, eq=False)
 class _Thresholds:
-    """What results of 8-bit products are compared with in one language: float32 [R, width] each, and [width].
+    """Thresholds for results of 8-bit products in one language: float32 [R, width] each, and [width].
 
     :param lower: results below are certainly less than the score; +inf where there is none.
     :param upper: results from here on are certainly greater.
@@ -89,10 +91,10 @@ class _Thresholds:
 
 
 class Int8Counter(Counter):
-    """A `Counter` whose fast product is of 8-bit digits; blocks of versions in several chunks take the other product.
+    """A `Counter` with 8-bit products; blocks of versions in several chunks use the other product.
 
-    :raises MemoryError: the library has none left.
-    :raises RuntimeError: there is no library, or none for this processor.
+    :raises MemoryError: if the library cannot allocate memory.
+    :raises RuntimeError: if there is no library, or none for this processor.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -114,7 +116,7 @@ class Int8Counter(Counter):
             self._library.crossalign_free(self._queries)
 
     def count(self, blocks: Iterator[Block]) -> Counts:
-        """Count over blocks, with memory for open pairs of its own."""
+        """Count over blocks, with separate memory for undecided pairs."""
         counts = Counts.zero(self._languages, *self._targets.scores.shape)
         room, close = _Room(max(_ROOM, self._operand.count)), OpenPairs()
         chunked = []
@@ -165,7 +167,7 @@ class Int8Counter(Counter):
             if pairs < 0:
                 raise MemoryError
             if pairs > len(room.query):
-                rows = max(1, rows // 2)  # one document has no more pairs than there are queries, which fit
+                rows = max(1, rows // 2)  # one document has at most as many pairs as there are queries, which fit
                 continue
             if pairs:
                 version, query, undecided = room.listed(pairs, len(greater))
@@ -174,7 +176,7 @@ class Int8Counter(Counter):
 
 
 class _Room:
-    """Memory for open pairs."""
+    """Memory for undecided pairs."""
 
     def __init__(self, pairs: int) -> None:
         self.document = np.empty(pairs, dtype=np.int32)
@@ -182,7 +184,9 @@ class _Room:
         self.targets = np.empty(pairs, dtype=np.uint64)
 
     def listed(self, pairs: int, targets: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Documents, ascending, and queries, int64 [pairs], and what is open of them, bool [R, pairs]."""
+        """Documents, ascending, and queries, int64 [pairs], and which of their targets are undecided, bool [R,
+        pairs].
+        """
         order = np.argsort(self.document[:pairs], kind="stable")
         bits = self.targets[:pairs][order]
         undecided = np.stack([(bits >> np.uint64(r)) & np.uint64(1) for r in range(targets)]).astype(np.bool_)

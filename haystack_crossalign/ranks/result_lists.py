@@ -27,38 +27,38 @@ def ranks_from_lists(
 ) -> RankTable:
     """Rank the relevant versions of every query in its result list.
 
-    The document arrays describe all documents that any list or judgment names: the judged ones and whatever else was
-    retrieved, in any order (a caller that knows no language of a document gives it the code of a tag such as ``und``).
-    A version stands at its first document in the list, and rank and depth count versions. A relevant version that is
-    not in the list is `CENSORED`: its rank is greater than the list's depth.
-
-    Where a list has scores and they never rise, documents of equal score are put in the order of `tie_order`, and
-    the bounds are over all orders of them; ties with documents beyond the end of the list are not known. Where the
-    scores rise somewhere, as after a reranker or a joiner that kept the scores of before, or one is NaN, the order
-    given counts and the bounds equal the rank. So they do without scores.
+    The document arrays describe all judged and all retrieved documents, in any order (a document of unknown language
+    has the code of a tag such as ``und``). The rank of a version is that of its first document in the list; rank and
+    depth count versions. A relevant version that is not in the list is `CENSORED`: its rank is greater than the list's
+    depth. If a list has scores that never rise, documents of equal score are sorted by `tie_order`, and the bounds
+    cover all their orders; ties with documents beyond the end of the list are unknown. If a score rises (as after a
+    reranker or joiner that keeps the old scores) or is NaN, or without scores, the order of the list counts and the
+    bounds equal the rank.
 
     :param retrieved: int [Q, depth], document indices, best first, padded at the end with -1.
     :param document_languages: int [N], code of each document's language, an index into `languages`.
     :param languages: tags of the L languages.
     :param query_languages: int [Q], code of each query's language.
-    :param relevant: int [Q, R], relevant versions of each query (document indices where `versions` is None), padded
-        with -1. They need not be among the documents retrieved but must be among those described.
-    :param tie_order: int [N], position of each document in the order of ties, see
-        `haystack_crossalign.ranks.ties.tie_order`; None keeps the order given, where the lists have one of their own.
-    :param versions: int [N], version of each document, or None where each document is one.
-    :param scores: float [Q, depth], scores of the list; padding is not read.
-    :param pool_languages: codes of the languages that the pool holds, where more is known than the documents tell.
-    :param pool_size: number of versions in the pool, where it is known.
+    :param relevant: int [Q, R], relevant versions of each query (document indices if `versions` is None), padded with
+        -1. They must be among the documents described, but need not be retrieved.
+    :param tie_order: int [N], position of each document in the tie order, see
+        `haystack_crossalign.ranks.ties.tie_order`; None keeps the order of the lists.
+    :param versions: int [N], version of each document, or None if each document is its own version.
+    :param scores: float [Q, depth], scores of the listed documents; padding is ignored.
+    :param pool_languages: codes of the pool's languages, if it has others than those of the documents.
+    :param pool_size: number of versions in the pool, if known.
     :returns: a table with `depth` and `top_language`.
-    :raises InputError: for arrays that do not fit each other, padding before the end, and unknown indices.
+    :raises InputError: for arrays whose shapes do not match, padding before the end, and unknown indices.
     """
     count = np.asarray(document_languages).size
     codes = language_codes(document_languages, count, len(languages), "document_languages")
     version_of = np.arange(count) if versions is None else integer_column(versions, count, "versions")
     lists = integer_table(retrieved, len(np.asarray(retrieved)), "retrieved")
     if not count:
-        raise InputError("no documents are described", field="document_languages", allowed="at least those judged")
-    if not lists.shape[1]:  # lists without places are lists of padding
+        raise InputError(
+            "no documents are described", field="document_languages", allowed="at least the judged documents"
+        )
+    if not lists.shape[1]:  # a list of width 0 becomes a list of padding
         lists, scores = np.full((len(lists), 1), -1, dtype=np.int64), None
     listed = _checked_listed(lists, count)
     version_languages = np.full(int(version_of.max()) + 1, -1, dtype=np.int32)
@@ -76,11 +76,11 @@ def ranks_from_lists(
     at = np.maximum(position, 0)
 
     def ranked(counts: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Take a number for every place of the list and mark what is not in it."""
+        """Look up a number by position in the list, and mark versions that are not in it."""
         taken = np.take_along_axis(counts, at, axis=1)
         return np.where(listed_versions, taken, np.where(exists, CENSORED, ABSENT)).astype(np.int32)
 
-    through = first.cumsum(axis=1)  # versions up to and with each place
+    through = first.cumsum(axis=1)  # versions up to and including each position
     start, end = _runs(keys)
     before_run = np.take_along_axis(through - first, start, axis=1)
     through_run = np.take_along_axis(through, end, axis=1)
@@ -146,7 +146,7 @@ def _checked_listed(lists: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
 
 
 def _tie_keys(listed: NDArray[np.bool_], scores: ArrayLike | None) -> NDArray[np.int64]:
-    """A number per place that rises along the list and is equal where scores do not order the documents."""
+    """A number per position that rises along the list and is equal where scores do not order the documents."""
     places = np.broadcast_to(np.arange(listed.shape[1]), listed.shape)
     if scores is None:
         return places.astype(np.int64)
@@ -170,9 +170,9 @@ def _ordered_within_ties(
 
 
 def _first_of_version(version: NDArray[np.int64], listed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each place holds the first document of its version."""
+    """Whether each position holds the first document of its version."""
     rows = np.repeat(np.arange(len(version)), version.shape[1])
-    order = np.lexsort((version.ravel(), rows))  # stable: places ascend within a version
+    order = np.lexsort((version.ravel(), rows))  # stable: positions ascend within a version
     again = np.zeros(version.size, dtype=np.bool_)
     same = (rows[order][1:] == rows[order][:-1]) & (version.ravel()[order][1:] == version.ravel()[order][:-1])
     again[order[1:]] = same
@@ -180,7 +180,7 @@ def _first_of_version(version: NDArray[np.int64], listed: NDArray[np.bool_]) -> 
 
 
 def _positions(version: NDArray[np.int64], first: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Place of each relevant version in its list, -1 where it is not there."""
+    """Position of each relevant version in its list, -1 if it is not in the list."""
     position = np.full(wanted.shape, -1, dtype=np.int64)
     for column in range(wanted.shape[1]):
         here = first & (version == wanted[:, column, None])
@@ -190,7 +190,7 @@ def _positions(version: NDArray[np.int64], first: NDArray[np.bool_], wanted: NDA
 
 
 def _runs(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last place of the run of equal keys around each place; keys never fall along a row."""
+    """First and last position of the run of equal keys around each position; keys never fall along a row."""
     places = np.broadcast_to(np.arange(keys.shape[1]), keys.shape)
     changes = np.ones(keys.shape, dtype=np.bool_)
     changes[:, 1:] = keys[:, 1:] != keys[:, :-1]
@@ -203,16 +203,16 @@ def _runs(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 
 def with_asked_depth(table: RankTable, lengths: ArrayLike, asked: int | None = None) -> RankTable:
-    """Tell lists that were cut from lists that ended by themselves.
+    """Distinguish lists that were cut from lists that ended by themselves.
 
-    A list that is shorter than what was asked for has ended: nothing follows it, however far one reads. So what it
-    lacks was not found, and lies below the depth asked for if it has a rank at all. A list of full length was cut, and
-    what it lacks lies below its own depth.
+    A list shorter than the requested depth has ended: nothing follows it. A version that it lacks was not found; if it
+    has a rank at all, it is below the requested depth. A list of full length was cut, and versions that it lacks rank
+    below its own depth.
 
     :param table: ranks from lists, see `ranks_from_lists`.
     :param lengths: int [Q], number of documents in each list.
-    :param asked: number of documents asked for. The length of the longest list where it is None or smaller, since
-        joined lists can be longer than what each retriever was asked for.
+    :param asked: number of documents requested. If None or smaller than the longest list, that list's length: joined
+        lists can be longer than what each retriever was asked for.
     """
     if table.depth is None:
         return table
@@ -221,7 +221,7 @@ def with_asked_depth(table: RankTable, lengths: ArrayLike, asked: int | None = N
     ended = count < wanted
     deepest = np.maximum(table.depth, wanted)
     if table.pool_size is not None:
-        # However far one asks, what is missing stands in the pool.
+        # A missing version is in the pool, so its rank is at most the pool size.
         deepest = np.minimum(deepest, table.pool_size - (table.ranks == CENSORED).sum(axis=1))
     depth = np.where(ended, np.maximum(table.depth, deepest), table.depth)
     return replace(table, depth=depth.astype(np.int32), ended=ended)

@@ -1,4 +1,4 @@
-"""The score that ranks are defined by, and the checks on vectors that make it a number."""
+"""The score that defines ranks, and the checks that ensure it is a number."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks.similarity import Similarity
 
 LONGEST = 2.0**40
-"""Longest vector accepted; 1 / LONGEST is the shortest. No product or square inside overflows float32."""
+"""Length of the longest vector accepted; 1 / LONGEST is the shortest. No product or square within these limits
+overflows float32.
+"""
 
 _BATCH = 256
-"""Documents held as float64 at a time; they stay in the second-level cache."""
+"""Number of documents converted to float64 at a time; they stay in the second-level cache."""
 
 _UNIT = 2.0**-21
-"""A length that is no further from 1 is taken as 1: scaling to unit length in float32 leaves it closer than that."""
+"""A length at most this far from 1 counts as 1: scaling to unit length in float32 is more precise than that."""
 
 
 def comparable_vectors(
     queries: ArrayLike, documents: ArrayLike, similarity: Similarity
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Check both sets of vectors and bring them to the form in which the similarity compares them.
+    """Check both sets of vectors and transform them for the similarity.
 
-    Cosine is the dot product of rows of unit length; everything after this takes it as that.
+    For cosine, rows are scaled to unit length; it is a dot product from then on.
 
     :param queries: [Q, dim].
     :param documents: [N, dim].
-    :param similarity: what they are compared by.
+    :param similarity: name of the similarity.
     :raises InputError: as `checked_vectors`.
     """
     query_tensor, document_tensor = checked_vectors(queries, documents)
@@ -40,12 +42,12 @@ def comparable_vectors(
 
 
 def unit_rows(vectors: torch.Tensor) -> torch.Tensor:
-    """Rows scaled to unit length, float32; the tensor itself, without a copy, where all of them have it already.
+    """Rows scaled to unit length, float32; the tensor itself, without a copy, if all of them already have it.
 
-    A row of length 1 within 2**-21 stays as it is. Any other is divided by its length in float64 and rounded to float32
-    once, after which it has unit length in that sense. Each row depends on itself alone: equal rows stay equal.
+    A row whose length is within 2**-21 of 1 is unchanged. Any other is divided by its length in float64 and rounded
+    once to float32, which brings it within that tolerance. Each row depends only on itself, so equal rows stay equal.
 
-    :param vectors: float32 [n, dim], no row zero.
+    :param vectors: float32 [n, dim], no zero row.
     """
     rows = vectors.numpy()
     scaled: NDArray[np.float32] | None = None
@@ -61,7 +63,7 @@ def unit_rows(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def checked_vectors(queries: ArrayLike, documents: ArrayLike) -> tuple[torch.Tensor, torch.Tensor]:
-    """Check both sets of vectors and return them as contiguous float32 tensors (without a copy where they are).
+    """Check both sets of vectors and return them as contiguous float32 tensors (without a copy if they already are).
 
     :param queries: [Q, dim].
     :param documents: [N, dim].
@@ -92,7 +94,7 @@ def _checked(vectors: ArrayLike, name: str) -> torch.Tensor:
         warnings.simplefilter("ignore", UserWarning)
         tensor = torch.from_numpy(array)
     lengths = torch.linalg.vector_norm(tensor, dim=1)
-    wrong = torch.logical_not((lengths >= 1 / LONGEST) & (lengths <= LONGEST))  # NaN is wrong as well
+    wrong = torch.logical_not((lengths >= 1 / LONGEST) & (lengths <= LONGEST))  # also catches NaN
     if not bool(wrong.any()):
         return tensor
     row = int(wrong.nonzero()[0, 0])
@@ -111,11 +113,11 @@ def _checked(vectors: ArrayLike, name: str) -> torch.Tensor:
 
 
 class PairScorer:
-    """Scores of listed pairs of a set of queries and any block of documents.
+    """Exact scores of listed pairs of queries and documents.
 
     A score is float32(float64 dot product of the float32 vectors). Products of float32 are exact in float64, and every
-    pair is summed by one routine (torch's sampled product), so that a score depends on its two vectors alone: not on
-    the block, the other pairs, the number of threads or the fast pass before. Equal vectors tie exactly.
+    pair is summed by the same routine (torch's sampled product), so a score depends only on its two vectors: not on the
+    block, the other pairs, the number of threads or the fast first pass. Equal vectors tie exactly.
 
     :param queries: float32 [Q, dim].
     """
@@ -147,7 +149,7 @@ class PairScorer:
 def sampled_products(
     documents: torch.Tensor, queries: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
 ) -> torch.Tensor:
-    """Dot products of listed pairs in the format of the vectors, one sum each: [pairs].
+    """Dot products of listed pairs, in the dtype of the vectors: [pairs].
 
     :param documents: [B, dim].
     :param queries: [Q, dim].
@@ -167,7 +169,7 @@ def sampled_products(
 
 
 def _call_off_beta_warning() -> None:
-    """Let torch say once, unheard, that its sparse layout is a beta: it does so per process, on first use."""
+    """Suppress torch's warning that its sparse layout is in beta, which it gives on the first use in a process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         torch.zeros(1, 1).to_sparse_csr()

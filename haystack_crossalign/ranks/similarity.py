@@ -1,4 +1,4 @@
-"""The similarities that a ranking can be by, under the names that sentence-transformers gives them."""
+"""The similarities by which a ranking can be defined, under their names in sentence-transformers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ the negative of the length of their difference, and of the sum of its magnitudes
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 
 IndexSimilarity = Similarity | Literal["chebyshev", "hamming"]
-"""What an index may rank by besides. chebyshev: the negative of the largest magnitude of a component of the difference.
-hamming: the negative of the number of bits that differ."""
+"""Similarities that an index may use in addition. chebyshev: the negative of the largest magnitude of a component of
+the difference. hamming: the negative of the number of bits that differ.
+"""
 
 _WORDS: dict[str, str] = {
     "cosine": "cosine similarity",
@@ -27,7 +28,7 @@ _WORDS: dict[str, str] = {
 }
 
 DEFAULT_SIMILARITY: Similarity = "cosine"
-"""Of vectors of which nothing is known; also what sentence-transformers takes where a model names none."""
+"""Default if nothing is known of the vectors; also the default of sentence-transformers for a model that names none."""
 
 
 def parse_similarity(name: str, *, source: str | Path | None = None, field: str | None = None) -> Similarity:
@@ -45,5 +46,5 @@ def parse_similarity(name: str, *, source: str | Path | None = None, field: str 
 
 
 def similarity_words(name: str) -> str:
-    """A similarity in words, for readers."""
+    """A similarity in words, for reports."""
     return _WORDS.get(name) or _WORDS[parse_similarity(name)]

@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 ABSENT = 0
-"""Rank of a version that does not exist: padding of queries with fewer relevant versions than others."""
+"""Rank of a version that does not exist: padding for queries with fewer relevant versions than others."""
 
 CENSORED = -1
-"""Rank of a relevant version that lies below the depth at which a result list was cut: known to be > depth."""
+"""Rank of a relevant version beyond the depth at which a result list was cut: known only to be > depth."""
 
 
 @dataclass(frozen=True, eq=False)
 class RankTable:
     """Ranks of the relevant versions of Q queries, each with up to R of them, over L languages.
 
-    A *version* is one (parallel group, language); with whole documents each document is a version of its own.
-    Ranks start at 1 and follow the tie rule: score descending, then the seeded hash of the document id, which favors
-    no language (`haystack_crossalign.ranks.ties`), or the ranks of a run file.
+    A *version* is a pair (parallel group, language); with unchunked documents each document is its own version. Ranks
+    start at 1 and follow the tie rule: score descending, then the seeded hash of the document id, which favors no
+    language (`haystack_crossalign.ranks.ties`), or follow a run file.
 
     :param languages: the L languages, as normalized BCP-47 tags; codes below index into it.
     :param query_languages: int32 [Q], code of each query's language (a language may have no document in the pool).
@@ -34,20 +34,20 @@ class RankTable:
     :param pool_languages: codes of the languages that the pool holds, ascending.
     :param pool_size: number of versions in the pool, or None where it is not known.
     :param depth: int32 [Q], number of versions in each result list, or None for exact ranks.
-    :param ended: bool [Q], lists that ended by themselves, so that what they lack was never found; None for exact ranks
-        and where every list was cut.
-    :param gain_ranks: int32 [Q, G], rank of every version with a gain above 0, also of those below the least grade of a
-        relevant one (same markers), where judgments are graded; None where every relevant version gains 1.
+    :param ended: bool [Q], lists that ended by themselves, so that versions they lack were never found; None for exact
+        ranks and if every list was cut.
+    :param gain_ranks: int32 [Q, G], for graded judgments, the rank of every version with a gain above 0, including
+        those below the least grade of a relevant version (same markers); None if every relevant version has gain 1.
     :param gains: float64 [Q, G], gains of these versions, 0 where absent.
     :param gain_optimistic: int32 [Q, G], their ranks if every tie fell in the version's favor; None as ``gain_ranks``.
     :param gain_pessimistic: int32 [Q, G], their ranks if every tie fell against it; None as ``gain_ranks``.
-    :param top_language: int32 [Q], code of the language of the version at rank 1, -1 for an empty list; or None where
-        it was not asked for.
+    :param top_language: int32 [Q], code of the language of the version at rank 1, -1 for an empty list; or None if it
+        was not requested.
     :param top_versions: int32 [Q, L], versions of each language that share the greatest score, 0 for an empty list;
-        None where it was not asked for, and where one version alone is first everywhere.
-    :param higher: int32 [Q, R, L], versions of each language with a greater score than the version (for a censored one
-        those of the whole list); None where no relevant version ties, so that it equals ``above``.
-    :param tied: int32 [Q, R, L], other versions of each language with its score, 0 where absent or censored; None where
+        None if it was not requested, or if no query has a tie at rank 1.
+    :param higher: int32 [Q, R, L], versions of each language with a greater score than the version (for a censored
+        version, those of the whole list); None if no relevant version ties, so that it equals ``above``.
+    :param tied: int32 [Q, R, L], other versions of each language with the same score, 0 if absent or censored; None if
         no relevant version ties. Over the last axis it sums to ``pessimistic - optimistic``.
     """
 
@@ -79,13 +79,13 @@ class RankTable:
 
 
 def with_gains(table: RankTable, gains: NDArray[np.float64], level: float) -> RankTable:
-    """The table of the relevant versions among those with a gain.
+    """Reduce a table of all versions with a gain to the relevant ones, keeping the gains.
 
     :param table: ranks of every version with a gain above 0, [Q, G].
     :param gains: float64 [Q, G], gains of these versions, 0 where absent.
     :param level: least gain of a relevant version.
-    :returns: the table with `gain_ranks` and `gains`, in which only relevant versions have ranks and languages, in
-        their order.
+    :returns: the table with `gain_ranks` and `gains`, in which only relevant versions have ranks and languages, in the
+        same order.
     """
     present = table.relevant_languages >= 0
     relevant = present & (gains >= level)

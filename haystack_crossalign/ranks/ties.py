@@ -1,4 +1,4 @@
-"""The order of documents with equal scores: one that favors no language, the same on every machine."""
+"""Order of documents with equal scores: it favors no language and is the same on every machine."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 TIE_SEED = "crossalign.ties/1"
-"""Seed of the order; a part of every rank where scores are equal, so it changes with a version of the results."""
+"""Seed of the order. It determines ranks wherever scores are equal, so it may change only with the version of the
+result format.
+"""
 
 _KEY = TIE_SEED.encode()
 _DIGEST_BYTES = 16
 
 
 def tie_key(document_id: str) -> bytes:
-    """Sort key of a document among those of equal score: the smaller one ranks first.
+    """Sort key of a document among those with an equal score: the smallest key ranks first.
 
-    The 16-byte BLAKE2b hash of the id (UTF-8), keyed with `TIE_SEED`, then the id itself, so that different ids have
-    different keys. Ids commonly begin with the language, so their own order would always put one language ahead.
+    The 16-byte BLAKE2b hash of the id (UTF-8), keyed with `TIE_SEED`, then the id itself, so that keys are unique. Ids
+    often begin with the language, so sorting by id would always put one language first.
 
     :param document_id: id of the document.
     """
-    # A lone surrogate has no UTF-8, but a JSON file can hold one in an id.
+    # A lone surrogate cannot be encoded as UTF-8, but an id in a JSON file can contain one.
     data = document_id.encode("utf-8", "surrogatepass")
     return hashlib.blake2b(data, digest_size=_DIGEST_BYTES, key=_KEY).digest() + data
 
 
 def tie_order(ids: Sequence[str]) -> NDArray[np.int64]:
-    """Position of each document among all when they are sorted by `tie_key`: int64 [N].
+    """Position of each document when all are sorted by `tie_key`: int64 [N].
 
     :param ids: N different ids.
     """

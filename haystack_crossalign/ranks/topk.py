@@ -20,7 +20,7 @@ from haystack_crossalign.ranks.workers import full_float32_products, one_core_ea
 
 _QUERIES = 256
 _ROWS = 4096
-_PENDING = 4  # candidates are sorted when there are this many times as many as can stay
+_PENDING = 4  # candidates are sorted when there are this many times as many as are kept
 
 
 def exact_top_k(
@@ -34,13 +34,13 @@ def exact_top_k(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Find the k best documents of every query under the exact score and the tie rule.
 
-    A fast product passes over the pool in blocks. What it shows to be below the k-th best exact score seen so far is
-    dropped, the rest is scored exactly. Scores are those of `exact_ranks`; so are the ranks.
+    A fast product passes over the pool in blocks. Documents that are certainly below the k-th best exact score so far
+    are dropped, the others are scored exactly. Scores and ranks are those of `exact_ranks`.
 
     :param queries: float32 [Q, dim].
     :param documents: float32 [N, dim].
     :param k: how many; at most N are returned.
-    :param tie_order: int [N], position of each document in the order of ties, see
+    :param tie_order: int [N], position of each document in the tie order, see
         `haystack_crossalign.ranks.ties.tie_order`; decides equal scores.
     :param similarity: what the score is, see `exact_ranks`.
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
@@ -77,7 +77,7 @@ def exact_top_k(
 
 
 class _Search:
-    """One block of queries against the whole pool."""
+    """Search of the whole pool for one block of queries."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class _Search:
         operand = self._operand
         pending = 0
         total = len(self._documents)
-        opening = min(_ROWS, max(2 * self._depth, 64))  # scored in full, for a first floor
+        opening = min(_ROWS, max(2 * self._depth, 64))  # scored exactly, for an initial lower limit
         for start, stop in pairwise([0, *range(opening, total, _ROWS), total]):
             rows = np.arange(start, stop)
             block = scratch.gather(self._documents, rows)
@@ -119,9 +119,9 @@ class _Search:
         return self._found[0].reshape(shape), self._scores[0].reshape(shape)
 
     def _survivors(self, scratch: DocumentOperand, block: torch.Tensor) -> NDArray[np.int64]:
-        """Cells [document, query] of a block that may be among the best, in ascending order."""
+        """Cells [document, query] of a block that may be among the k best, in ascending order."""
         operand = self._operand
-        if np.isneginf(self._floor).any():  # fewer than k documents seen: all stay
+        if np.isneginf(self._floor).any():  # fewer than k documents seen: keep all
             document, query = np.divmod(np.arange(len(block) * operand.count), operand.count)
             return document * operand.width + query
         spread = scratch.fill(block, self._center, operand.center)
@@ -132,7 +132,7 @@ class _Search:
         return np.flatnonzero(bits >= within)
 
     def _sort(self) -> None:
-        """Keep the best of every query, in order, and raise the floor to the last of them."""
+        """Keep the k best of every query, sorted, and raise the lower limit to the last of them."""
         query, documents, scores = (np.concatenate(parts) for parts in (self._queries, self._found, self._scores))
         order = np.lexsort((self._tie_order[documents], np.negative(scores), query))
         starts = np.searchsorted(query[order], np.arange(self._operand.count + 1))

@@ -1,4 +1,4 @@
-"""Work shared out to threads that each use one core, so that no step waits for another thread."""
+"""Distribute work to threads that each use one core, so that no step waits for another thread."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Result = TypeVar("Result")
 
 @contextmanager
 def one_core_each() -> Iterator[int]:
-    """Switch torch's own threads off and tell how many there were, for `share_out`; put back at the end.
+    """Turn off torch's own threads and yield how many there were, for `share_out`; restore them at the end.
 
-    With one core per thread, products and counts need no barriers, which cost more than they gain on blocks that fit a
-    cache, and far more where other processes want the cores.
+    With one core per thread, products and counts need no barriers. These cost more than they gain for blocks that fit a
+    cache, and far more if other processes use the cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -30,10 +30,10 @@ def one_core_each() -> Iterator[int]:
 
 
 def share_out(items: Sequence[Item], work: Callable[[Iterator[Item]], Result], threads: int) -> list[Result]:
-    """Call `work` in several threads, each taking the next item when it is free.
+    """Call `work` in several threads, each of which takes the next item when it is free.
 
-    :param threads: how many, see `one_core_each`; at most one for each item.
-    :returns: what each call returned, in no fixed order of items: combine them by exact sums only.
+    :param threads: number of threads, see `one_core_each`; at most one per item is used.
+    :returns: what each call returned, in no fixed order: combine the values only by exact sums.
     """
     threads = min(threads, len(items))
     queue = _Queue(items)
@@ -44,15 +44,15 @@ def share_out(items: Sequence[Item], work: Callable[[Iterator[Item]], Result], t
         try:
             return [call.result() for call in calls]
         finally:
-            queue.close()  # on an error or an interrupt the other threads stop after their present item
+            queue.close()  # after an error or an interrupt the other threads stop after their current item
 
 
 def _start() -> None:
-    torch.set_num_threads(1)  # the setting is of each thread
+    torch.set_num_threads(1)  # the setting is per thread
 
 
 class _Queue(Iterable[Item]):
-    """An iterator that threads may share."""
+    """An iterator that threads can share."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = iter(items)
@@ -76,9 +76,9 @@ class _Queue(Iterable[Item]):
 
 @contextmanager
 def full_float32_products() -> Iterator[None]:
-    """Make sure that float32 products are computed in float32, whatever the process allows; put back at the end.
+    """Compute float32 products in float32 regardless of the process's settings, which are restored at the end.
 
-    ``torch.set_float32_matmul_precision("medium")`` lets them be computed in bf16, which would void the error bounds.
+    ``torch.set_float32_matmul_precision("medium")`` allows bf16, which would invalidate the error bounds.
     """
     settings = getattr(torch.backends.mkldnn, "matmul", None)
     if settings is not None and hasattr(settings, "fp32_precision"):
@@ -89,7 +89,7 @@ def full_float32_products() -> Iterator[None]:
         finally:
             settings.fp32_precision = before
         return
-    previous = torch.get_float32_matmul_precision()  # the older of torch's two interfaces
+    previous = torch.get_float32_matmul_precision()  # older of torch's two interfaces
     torch.set_float32_matmul_precision("highest")
     try:
         yield

@@ -12,7 +12,7 @@ __all__ = ["shipped_schema"]
 
 @cache
 def shipped_schema(name: str) -> dict[str, Any]:
-    """A JSON Schema (draft 2020-12) of this folder.
+    """Load a JSON Schema (draft 2020-12) of this folder.
 
     :param name: name of the file.
     """
