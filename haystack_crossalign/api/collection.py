@@ -64,9 +64,9 @@ class CollectionAudit:
     def run(self, embedder: Embedder | None, *, progress: Progress | None = None) -> AuditResult:
         """Embed what lacks vectors, and rank everything exactly.
 
-        :param embedder: what embeds; None where nothing lacks vectors.
+        :param embedder: what embeds; None if nothing lacks vectors.
         :param progress: called with what is being done, how much of it is done, and of how much.
-        :raises InputError: when vectors are missing or do not fit each other.
+        :raises InputError: if vectors are missing or do not fit each other.
         """
         self.collection = embed_collection(self.collection, embedder, progress=progress)
         model = None if embedder is None else embedder.provenance()
@@ -121,7 +121,7 @@ def audit_collection(
     :param progress: called with what is being done, how much of it is done, and of how much.
     :raises InputError: for a language, scenario, measure or similarity that does not exist, or vectors that do not fit
         each other.
-    :raises ExternalError: when the model cannot be loaded.
+    :raises ExternalError: if the model cannot be loaded.
     """
     audit = CollectionAudit(
         collection,
@@ -200,7 +200,7 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
     :param request: the files and how they are read.
     :param log: decides whether invalid rows are left out, and counts them.
     :param keep_unanswerable: keep queries without relevant document, to convert judgments.
-    :raises InputError: when both or neither are named, or a file is wrong.
+    :raises InputError: if both or neither are named, or a file is wrong.
     """
     shared: dict[str, Any] = {
         "language_field": request.language_field,

@@ -269,7 +269,7 @@ class LiveAudit:
         )
 
     def _checked_encoder(self, queries: LiveQueries) -> Embedder | None:
-        """The model, once it is known to be the one that made the vectors; None where the queries bring theirs."""
+        """The model, once it is known to be the one that made the vectors; None if the queries bring theirs."""
         request, settings, view = self.request, self.request.settings, self._audit.view()
         if not view.fields.has_vectors:
             return None

@@ -56,7 +56,7 @@ class ModelOptions:
 
     @property
     def compared_by(self) -> Similarity | None:
-        """The similarity that is asked for; None where it is left to the model.
+        """The similarity that is asked for; None if it is left to the model.
 
         :raises InputError: for an unknown name.
         """
@@ -102,8 +102,8 @@ class ModelOptions:
     def open(self) -> Embedder:
         """The model or the Haystack embedders.
 
-        :raises InputError: when the file or the name is wrong.
-        :raises ExternalError: when the model cannot be loaded.
+        :raises InputError: if the file or the name is wrong.
+        :raises ExternalError: if the model cannot be loaded.
         """
         if self.embedder is not None:
             from haystack_crossalign.pipelines.embedder import PipelineEmbedder

@@ -39,7 +39,7 @@ def repair_model(
     :param options: how strengths are chosen and judged.
     :param progress: called while embedding and ranking.
     :raises InputError: for files that cannot be used, or an output folder that exists.
-    :raises ExternalError: when the model cannot be loaded or the output cannot be written.
+    :raises ExternalError: if the model cannot be loaded or the output cannot be written.
     """
     from haystack_crossalign.files.writing import check_new_folder
     from haystack_crossalign.repair.fit import RepairOptions, fit_repair
@@ -73,7 +73,7 @@ def train_model(
     :param overrides: values over those of the file, such as ``optimiser.learning_rate=1e-5``.
     :param resume: continue an interrupted run from its last checkpoint.
     :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
-    :raises ExternalError: when the model cannot be loaded or the output cannot be written.
+    :raises ExternalError: if the model cannot be loaded or the output cannot be written.
     """
     from haystack_crossalign.training.recipe.recipe import Recipe, read_recipe
     from haystack_crossalign.training.trainer import train

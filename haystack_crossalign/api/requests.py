@@ -123,7 +123,7 @@ class FilesRequest(_Judged):
     :param language_field: field that holds the language.
     :param group_field: field that versions of one content share.
     :param title_field: field that is put before a document's text; None for ``title``, empty for none.
-    :param detect_languages: detect the language of texts that name none.
+    :param detect_languages: detect the language of texts without one.
     :param results: lists that a search engine returned, as a TREC run, in place of a model.
     :param run_order: what orders that run where scores and ranks contradict each other.
     """
@@ -179,7 +179,7 @@ class IndexRequest(_Judged):
     :param id_field: meta field with the ids that the pipeline's documents have in the index.
     :param user_filter: OpenSearch query that the pool's documents match.
     :param sample: share of the index that is scored for each query; None scores all of it.
-    :param probes: contents to make queries from, where there are none.
+    :param probes: contents to make queries from, if there are none.
     :param accept_model: go on where the model does not seem to be the index's; the result says so.
     :param state: file that keeps what is finished.
     :param resume: file of an earlier audit to go on with.

@@ -25,7 +25,7 @@ class Example:
     """What stands at the top of one query's ranking.
 
     :param documents: ids, best first.
-    :param scores: their scores, None where there is none.
+    :param scores: their scores, None if there is none.
     :param relevant: ids of the relevant documents.
     """
 

@@ -80,7 +80,7 @@ def compare_results(
     :param samples: bootstrap samples.
     :param permutations: random sign flips where there are too many queries to try all.
     :param seed: seed of both.
-    :raises InputError: when no row, or no query of a row, is in both.
+    :raises InputError: if no row, or no query of a row, is in both.
     """
     rows_a, rows_b = _keyed(a), _keyed(b)
     shared = [key for key in rows_a if key in rows_b]

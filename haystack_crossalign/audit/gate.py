@@ -87,7 +87,7 @@ class Outcome:
     :param query_language: query language of the row.
     :param pool_languages: languages of the row's pool.
     :param value: what was compared: the point estimate, or what the condition's choice for ties makes of it.
-    :param ties: lowest and highest value over all orders of equal scores, None where they leave nothing open.
+    :param ties: lowest and highest value over all orders of equal scores, None if they leave nothing open.
     :param limit: number it was compared with.
     :param operator: one of < > <= >=.
     :param failed: whether the condition holds, that is, the gate fails.
@@ -119,7 +119,7 @@ def parse_condition(
     :param source: option or file it comes from, for messages.
     :param ties: one of `TIE_CHOICES`.
     :param lists: names of lists besides `LIVE_LISTS`.
-    :raises InputError: when it has another form, names an unknown scenario, measure or language, compares an unbounded
+    :raises InputError: if it has another form, names an unknown scenario, measure or language, compares an unbounded
         measure with a percentage, or a measure of 0..1 with a bare number outside of it.
     """
     match = _PATTERN.match(text)
@@ -179,7 +179,7 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
     of the range that makes it hold, so that no order of ties passes a gate which another order fails.
 
     :returns: one outcome per condition and row that it looks at.
-    :raises InputError: when a condition matches no row, or the measure is null there.
+    :raises InputError: if a condition matches no row, or the measure is null there.
     """
     outcomes: list[Outcome] = []
     for condition in conditions:

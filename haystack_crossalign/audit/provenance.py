@@ -46,10 +46,10 @@ def build_provenance(
 
     :param command: what was run: "audit", "benchmark", "demo", ...
     :param data: what the data says of itself, see `describe_data`.
-    :param model: what the embedder says of itself, or None where the vectors came with the data.
+    :param model: what the embedder says of itself, or None if the vectors came with the data.
     :param options: what the user chose, without the names of output files.
     :param seed: seed of the bootstrap.
-    :param ranked_by: what vectors were ranked by; None where lists were audited.
+    :param ranked_by: what vectors were ranked by; None if lists were audited.
     """
     return {
         "tool": {"name": "haystack-crossalign", "version": __version__},

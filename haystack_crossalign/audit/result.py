@@ -109,7 +109,7 @@ class AuditResult:
 
         Shares are 0 to 1, ranks start at 1; a measure that has no meaning for a row is missing (NaN).
 
-        :raises ExternalError: when pandas is not installed.
+        :raises ExternalError: if pandas is not installed.
         """
         return _dataframe(
             [
@@ -132,7 +132,7 @@ class AuditResult:
 
         ``versions`` and ``ranks`` are lists of the same length; a rank below the end of a result list is None.
 
-        :raises ExternalError: when pandas is not installed.
+        :raises ExternalError: if pandas is not installed.
         """
         columns = {name: column for name, column in self.queries.items() if name != "measures"}
         columns |= self.queries["measures"]
@@ -144,16 +144,16 @@ class AuditResult:
     def save(self, path: str | Path) -> None:
         """Write the result as JSON, whole or not at all: what `load`, `crossalign compare` and reports read.
 
-        :raises InputError: when the folder does not exist.
-        :raises ExternalError: when the file cannot be written.
+        :raises InputError: if the folder does not exist.
+        :raises ExternalError: if the file cannot be written.
         """
         write_atomically(path, self.to_json())
 
     def write_html(self, path: str | Path) -> None:
         """Write the report: one HTML page that loads nothing from outside.
 
-        :raises InputError: when the folder does not exist.
-        :raises ExternalError: when the file cannot be written.
+        :raises InputError: if the folder does not exist.
+        :raises ExternalError: if the file cannot be written.
         """
         from haystack_crossalign.report.html import render_html
 
@@ -165,7 +165,7 @@ class AuditResult:
 
         :param data: mapping as `to_dict` gives it.
         :param source: name of the file it came from, for the message.
-        :raises InputError: when it does not fit the schema.
+        :raises InputError: if it does not fit the schema.
         """
         check_result(data, source)
         return cls(
@@ -181,7 +181,7 @@ class AuditResult:
     def load(cls, path: str | Path) -> AuditResult:
         """Read a result from a JSON file.
 
-        :raises InputError: when the file cannot be read, is not JSON or does not fit the schema.
+        :raises InputError: if the file cannot be read, is not JSON or does not fit the schema.
         """
         data, _ = read_json_object(path)
         return cls.from_dict(data, source=path)
@@ -190,7 +190,7 @@ class AuditResult:
 def read_result(path: str | Path) -> AuditResult:
     """Read a result that `AuditResult.save` or ``crossalign audit --json`` wrote.
 
-    :raises InputError: when the file cannot be read, is not JSON or does not fit the schema.
+    :raises InputError: if the file cannot be read, is not JSON or does not fit the schema.
     """
     return AuditResult.load(path)
 

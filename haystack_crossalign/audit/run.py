@@ -48,7 +48,7 @@ def embed_collection(
     :param collection: documents and queries.
     :param embedder: what embeds those without vectors.
     :param progress: called while embedding.
-    :raises InputError: when vectors are missing and there is no embedder, or dimensions differ.
+    :raises InputError: if vectors are missing and there is no embedder, or dimensions differ.
     """
     documents, queries = collection.documents, collection.queries
     if embedder is None and (documents.vectors is None or queries.vectors is None):
@@ -103,7 +103,7 @@ def audit_vectors(
     :param precision: "auto", "bf16" or "fp32" of the fast pass; the ranks are the same with each.
     :param examples: queries shown per row.
     :param progress: called before each row.
-    :raises InputError: when a row has no query.
+    :raises InputError: if a row has no query.
     """
 
     def ranked() -> Iterator[RankedRow]:
@@ -133,7 +133,7 @@ def rank_scenario(
     :param scenario: the pool and the query language.
     :param similarity: what documents are ranked by.
     :param precision: precision of the fast pass.
-    :raises InputError: when no query in the language has a relevant document in the pool.
+    :raises InputError: if no query in the language has a relevant document in the pool.
     """
     part = collection.restrict(scenario.pool_languages, [scenario.query_language])
     if not len(part.queries):

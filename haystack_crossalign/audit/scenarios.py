@@ -58,7 +58,7 @@ def plan_scenarios(
         `UNDETERMINED` documents belong to that pool, and to no pool of one language.
     :param query_languages: languages of the queries; those of the pool by default.
     :param pairs: instead of one pool, one pool of this language and X for every other language X, asked in both.
-    :raises InputError: when fewer than two languages are left for multi or mono-cross, ``pairs`` is not among them, or
+    :raises InputError: if fewer than two languages are left for multi or mono-cross, ``pairs`` is not among them, or
         no scenario has a row.
     """
     pool = tuple(dict.fromkeys(pool_languages))

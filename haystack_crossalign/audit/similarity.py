@@ -52,7 +52,7 @@ class RankedByIndex:
 def settle_similarity(model: Mapping[str, Any] | None, chosen: Similarity | None = None) -> RankedBy:
     """What is ranked by: the user's choice, or else what the model says, or else cosine.
 
-    :param model: what the embedder says of itself; None where all vectors came with the data, so that nothing is known.
+    :param model: what the embedder says of itself; None if all vectors came with the data, so that nothing is known.
     :param chosen: the user's choice.
     """
     own = _own(model)
@@ -67,7 +67,7 @@ def of_index(similarity: IndexSimilarity, model: Mapping[str, Any] | None) -> Ra
     """What an index ranks by, whatever the model says.
 
     :param similarity: that of its vector field.
-    :param model: what the embedder of the queries says of itself; None where they came with vectors.
+    :param model: what the embedder of the queries says of itself; None if they came with vectors.
     """
     own = _own(model)
     return RankedByIndex(similarity, own if own != similarity else None)

@@ -95,7 +95,7 @@ class CrossAlignEmbeddingRetriever:
     :param models: where models are, by what an index says of them: the name, or eight or more first characters of
         ``sha256``, ``revision`` or ``matrix``. Each is a hub name, a folder, ``offline:…``, or the matrix file that
         moved the vectors of a base model. Hub names that are not listed are loaded as the index names them.
-    :param unnamed_model: model of an index that names none; None refuses to search it.
+    :param unnamed_model: model of an index without one; None refuses to search it.
     :param filters: as for the stock retriever, like all up to ``search_kwargs``.
     :param top_k: most documents to return.
     :param filter_policy: how filters given to ``run`` go with ``filters``: ``replace`` or ``merge``.

@@ -46,7 +46,7 @@ class EnvironmentText(str):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> EnvironmentText | None:
-        """The value from its dictionary; None where ``optional`` is true and the variable is not set."""
+        """The value from its dictionary; None if ``optional`` is true and the variable is not set."""
         parameters = dict(data.get("init_parameters", {}))
         if parameters.pop("optional", False) and not os.environ.get(str(parameters.get("variable"))):
             return None
@@ -80,7 +80,7 @@ class EnvironmentMap(dict[str, str]):
     """Names and values from an environment variable: ``name=value``, with commas between them.
 
     :param variable: name of the variable.
-    :param default: what stands in where it is not set; "" for an empty map, None where it must be set.
+    :param default: what stands in where it is not set; "" for an empty map, None if it must be set.
     :raises InputError: it is not set and there is no default, or a part of it has no ``=``.
     """
 

@@ -38,7 +38,7 @@ class IndexModels:
     :param models: where models are, by what an index says of them: the name, or eight or more first characters of
         ``sha256``, ``revision`` or ``matrix``. Each is a hub name, a folder, ``offline:…`` or a matrix file, behind the
         base model that the index names. Hub names that are not listed are loaded as the index names them.
-    :param unnamed: model of indices that name none.
+    :param unnamed: model of indices without one.
     :param device: as for the embedders.
     :param token: access token for the hub.
     :param compute_precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
@@ -70,7 +70,7 @@ class IndexModels:
     def embed(self, model: Mapping[str, Any] | None, index: str, text: str) -> list[float]:
         """Embed a query.
 
-        :param model: what the index says of its model, None where it says nothing.
+        :param model: what the index says of its model, None if it says nothing.
         :param index: its name, for messages.
         :param text: the query.
         :raises InputError: the model is not known, or what was loaded is not that model.

@@ -105,7 +105,7 @@ class LanguageBiasAuditor:
         :param ground_truth_documents: the relevant documents of each query, with their languages in the meta.
         :param retrieved_documents: the result list of each query, best first.
         :param pool_size: number of versions in the index, where it is known; Max@R_norm needs it.
-        :returns: ``score`` (None where it has no meaning, with the reason in the result), ``individual_scores`` and
+        :returns: ``score`` (None if it has no meaning, with the reason in the result), ``individual_scores`` and
             ``audit_result``.
         :raises InputError: for inputs of different lengths, no query, an unknown language, a query without relevant
             document, or a relevant document without a language.

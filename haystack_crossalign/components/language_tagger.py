@@ -59,7 +59,7 @@ class LanguageTagger:
         """Load the detector; further calls do nothing.
 
         :raises InputError: for a language that cannot be detected, or a confidence outside of 0..1.
-        :raises ExternalError: where the detection library is not installed.
+        :raises ExternalError: if the detection library is not installed.
         """
         self._warm_detector()
 
@@ -101,11 +101,11 @@ class LanguageTagger:
         :param queries: queries.
         :param text: one query, for pipelines that branch on its language.
         :returns: of each input that was given, its outputs: ``documents`` and the count ``undetermined_documents``;
-            ``queries`` unchanged, ``query_languages`` (None where undetermined), ``query_confidences`` (0..1) and the
+            ``queries`` unchanged, ``query_languages`` (None if undetermined), ``query_confidences`` (0..1) and the
             count ``undetermined_queries``; ``text`` unchanged, its ``language`` and ``confidence``. Always
             ``undetermined_between``: of the undetermined texts, those that may be in one of several languages that
             look alike, counted by these (``{"id, ms": 2}``).
-        :raises InputError: where no input is given, or the settings are wrong (see `warm_up`).
+        :raises InputError: if no input is given, or the settings are wrong (see `warm_up`).
         """
         _check_inputs(documents, queries, text)
         return self._tag(self._warm_detector(), documents, queries, text)

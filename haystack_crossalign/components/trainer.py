@@ -1,4 +1,4 @@
-"""Haystack component that fine-tunes an embedding model, for instance at the end of a pipeline that makes triplets."""
+"""Haystack component that fine-tunes an embedding model, for example at the end of a pipeline that makes triplets."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class CrossAlignTrainer:
             languages are versions of one content, and the group needs a query in the recipe's language.
         :returns: ``model``: the folder; ``metrics``: the held-out figures after training, such as
             ``"multi en+zh, zh queries: Max@R"``; ``harmless`` and ``improved``: the verdict on
-            held-out data, None where nothing was held out, and ``harmless`` also where a language has too little of it.
+            held-out data, None if nothing was held out, and ``harmless`` also where a language has too little of it.
         :raises InputError: for a wrong recipe or input, and an output that is not ours.
-        :raises ExternalError: when the model cannot be loaded or the output cannot be written.
+        :raises ExternalError: if the model cannot be loaded or the output cannot be written.
         """
         from haystack_crossalign.training.recipe.recipe import make_recipe, read_recipe
         from haystack_crossalign.training.trainer import train

@@ -30,7 +30,7 @@ def read_yaml_text(path: Path, what: str, allowed: str | None = None) -> tuple[s
     :param path: the file.
     :param what: what messages call it.
     :param allowed: what is expected, in words.
-    :raises InputError: when it is missing, no UTF-8, or cannot be read.
+    :raises InputError: if it is missing, no UTF-8, or cannot be read.
     """
     allowed = allowed or f"a {what} in YAML"
     try:
@@ -55,7 +55,7 @@ def compose_yaml(text: str, source: Path | str, what: str, *, field: str | None 
     :param what: what messages call it.
     :param field: key that the text belongs to, where the source is an option.
     :returns: the top node, None for an empty document.
-    :raises InputError: when it is no YAML, too long, nested too deeply, holds itself or a key twice.
+    :raises InputError: if it is no YAML, too long, nested too deeply, holds itself or a key twice.
     """
     if len(text) > _LARGEST:
         allowed = f"{_LARGEST} characters"

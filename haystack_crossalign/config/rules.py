@@ -59,7 +59,7 @@ def number(low: float, high: float = math.inf, *, above: bool = False) -> Rule:
 
 
 def whole(low: int, high: int | None = None) -> Rule:
-    """A whole number from ``low`` on, to ``high`` where there is one."""
+    """A whole number from ``low`` on, to ``high`` if there is one."""
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):

@@ -52,7 +52,7 @@ def read_yaml(path: Path, what: str = "recipe") -> Settings:
 
     :param path: the file.
     :param what: what messages call it.
-    :raises InputError: when it is missing, no YAML, has a key twice or is something else.
+    :raises InputError: if it is missing, no YAML, has a key twice or is something else.
     """
     node = compose_yaml(read_yaml_text(path, what)[0], path, what)
     if not isinstance(node, yaml.MappingNode):
@@ -67,8 +67,8 @@ def apply_override(settings: Settings, override: str) -> None:
     YAML.
 
     :param settings: changed in place.
-    :param override: for instance ``optimiser.learning_rate=2e-5`` or ``data.0.limit=100``.
-    :raises InputError: when it is not of that form.
+    :param override: for example ``optimiser.learning_rate=2e-5`` or ``data.0.limit=100``.
+    :raises InputError: if it is not of that form.
     """
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")

@@ -1,4 +1,4 @@
-"""Judged collections: queries with a language, documents with a language, and which of them belong together."""
+"""Judged collections: queries and documents with their languages, and which documents are relevant to which queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that a judged collection must pass before anything is measured on it."""
+"""Checks that a judged collection must pass before it is measured."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def check_judgments(
     query_lines: Sequence[int] | None = None,
     unanswerable: bool = False,
 ) -> None:
-    """Refuse a collection on which the measures have no meaning.
+    """Reject a collection on which the measures are meaningless.
 
     :param collection: the documents of one pool, with the queries asked of it.
-    :param multi: whether the pool has to hold two languages or more.
-    :param source: file or input that the queries and judgments come from; the collection's name where it is None.
+    :param multi: whether the pool must contain at least two languages.
+    :param source: file or input that the queries and judgments come from; the collection's name if it is None.
     :param query_lines: 1-based line of each query in ``source``.
-    :param unanswerable: whether queries may lack a relevant document, where nothing is to be measured.
-    :raises InputError: for no documents or queries, duplicate ids, an empty text, a relevant document that is not in
-        the pool, a query without relevant document, relevant versions that are the whole pool, one language under
-        ``multi``, and vectors with NaN, infinity, only zeros, or different dimensions.
+    :param unanswerable: whether queries may lack a relevant document because nothing will be measured.
+    :raises InputError: if there are no documents or queries, duplicate ids, an empty text, a relevant document that is
+        not in the pool, a query without a relevant document, a query to which the whole pool is relevant, only one
+        language with ``multi``, or vectors with NaN, infinity, only zeros or different dimensions.
     """
     where = collection.name if source is None else source
     documents, queries = collection.documents, collection.queries
@@ -76,12 +76,12 @@ def check_judgments(
 def certain_query(
     collection: JudgedCollection, number: int, *, source: str | Path, line: int | None = None
 ) -> InputError:
-    """The error of a query whose relevant documents are the whole pool.
+    """The error for a query to which the whole pool is relevant.
 
     :param collection: the documents of one pool, with the queries asked of it.
     :param number: position of the query.
-    :param source: file or input that the judgments come from.
-    :param line: 1-based line of the query there.
+    :param source: file or input of the judgments.
+    :param line: 1-based line of the query in it.
     """
     size, name = len(collection.documents.versions()), collection.queries.ids[number]
     return InputError(
@@ -95,10 +95,10 @@ def certain_query(
 
 
 def check_vectors(collection: JudgedCollection, *, source: str | Path | None = None) -> None:
-    """Refuse vectors that cannot be compared.
+    """Reject vectors that cannot be compared.
 
     :param collection: a collection with or without vectors.
-    :param source: file or input that they come from; the collection's name where it is None.
+    :param source: file or input of the vectors; the collection's name if it is None.
     :raises InputError: for NaN, infinity, a zero vector, or different dimensions of queries and documents.
     """
     where = collection.name if source is None else source
@@ -146,7 +146,7 @@ def _check_texts(kind: str, ids: tuple[str, ...], texts: tuple[str, ...], where:
 
 
 def _check_values(kind: str, ids: tuple[str, ...], vectors: NDArray[np.float32], where: str | Path) -> None:
-    # The largest magnitude is NaN where any number is, infinite where any is, and 0 for a zero vector.
+    # The largest magnitude is NaN if any number is, infinite if any is, and 0 for a zero vector.
     largest = np.abs(vectors).max(axis=1, initial=0)
     bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))
     if bad.size:

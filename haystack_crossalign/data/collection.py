@@ -24,9 +24,9 @@ Number = TypeVar("Number", bound=np.generic)
 
 @dataclass(frozen=True, eq=False)
 class Versions:
-    """Versions of a document pool; a version is one (parallel group, language), whole or in chunks.
+    """Versions of a document pool. A version is a pair (parallel group, language); it can consist of several chunks.
 
-    Versions are numbered in the order in which their first document stands in the pool.
+    Versions are numbered in the order of their first documents in the pool.
 
     :param of_document: int32 [N], version of each document, 0..V-1.
     :param languages: the V languages, as normalized tags.
@@ -42,7 +42,7 @@ class Versions:
 
     @property
     def whole(self) -> bool:
-        """Whether every document is a version of its own, so that no document is a chunk."""
+        """Whether every document is its own version, so that no document is a chunk."""
         return len(self.groups) == len(self.of_document)
 
 
@@ -52,10 +52,10 @@ class Documents:
 
     :param ids: unique ids.
     :param languages: language of each document, as a normalized BCP-47 tag.
-    :param groups: parallel group of each document; the document's own id where it belongs to none. Documents of one
-        group in different languages are versions of one content, in the same language chunks of one version.
-    :param texts: what is embedded, never empty.
-    :param vectors: float32 [N, dim], or None where the documents are still to be embedded.
+    :param groups: parallel group of each document; the document's own id if it belongs to none. Documents of one group
+        are versions of the same content if their languages differ, and chunks of one version if not.
+    :param texts: the texts to embed, never empty.
+    :param vectors: float32 [N, dim], or None if the documents are not embedded yet.
     """
 
     ids: tuple[str, ...]
@@ -75,7 +75,7 @@ class Documents:
         return _positions(self.languages, languages)
 
     def language_codes(self, languages: Sequence[str]) -> NDArray[np.int32]:
-        """Position of each document's language in ``languages``, -1 where it is not among them: int32 [N]."""
+        """Index of each document's language in ``languages``, -1 if it is not in the list: int32 [N]."""
         return _codes(self.languages, languages)
 
     def select(self, indices: NDArray[np.integer]) -> Documents:
@@ -99,17 +99,17 @@ class Documents:
         return {identifier: index for index, identifier in enumerate(self.ids)}
 
     def tie_order(self) -> NDArray[np.int64]:
-        """Position of each document in the order of ties, see `haystack_crossalign.ranks.ties`: int64 [N]."""
+        """Position of each document in the tie order: int64 [N]. See `haystack_crossalign.ranks.ties`."""
         return self._tie_order
 
     @cached_property
     def _tie_order(self) -> NDArray[np.int64]:
         order = tie_order(self.ids)
-        order.flags.writeable = False  # several callers share it
+        order.flags.writeable = False  # shared by several callers
         return order
 
     def versions(self) -> Versions:
-        """The versions that these documents make up: one for each (group, language).
+        """The versions of these documents: one for each (group, language).
 
         If documents of one group have the language `UNDETERMINED`, it is unknown whether they are chunks of one text or
         its translations, so each is a version of its own.
@@ -137,7 +137,7 @@ class Queries:
     :param ids: unique ids.
     :param languages: language of each query, as a normalized BCP-47 tag.
     :param texts: the texts of the queries, never empty.
-    :param vectors: float32 [Q, dim], or None where the queries are still to be embedded.
+    :param vectors: float32 [Q, dim], or None if the queries are not embedded yet.
     """
 
     ids: tuple[str, ...]
@@ -156,7 +156,7 @@ class Queries:
         return _positions(self.languages, languages)
 
     def language_codes(self, languages: Sequence[str]) -> NDArray[np.int32]:
-        """Position of each query's language in ``languages``, -1 where it is not among them: int32 [Q]."""
+        """Index of each query's language in ``languages``, -1 if it is not in the list: int32 [Q]."""
         return _codes(self.languages, languages)
 
     def select(self, indices: NDArray[np.integer]) -> Queries:
@@ -172,14 +172,15 @@ class Queries:
 
 @dataclass(frozen=True)
 class Detected:
-    """How many texts had no language, and the result of detecting it.
+    """Numbers of texts without a language, and the results of detection.
 
     :param documents: documents whose language was detected.
-    :param undetermined_documents: documents whose language is not clear; they stay in the pool as `UNDETERMINED`.
+    :param undetermined_documents: number of number of documents whose language is not clear; they stay in the pool as
+        `UNDETERMINED`.
     :param queries: queries whose language was detected.
     :param undetermined_queries: ids of the queries whose language is not clear; they are left out.
-    :param languages: texts whose language was detected, by language, ascending.
-    :param between: texts that may be in one of several languages that look alike, by these, joined with commas.
+    :param languages: number of texts by detected language, ascending.
+    :param between: number of texts that may be in one of several similar languages, by these, joined with commas.
     """
 
     documents: int
@@ -194,20 +195,19 @@ class Detected:
 class JudgedCollection:
     """Documents, queries, and the relevant documents of each query.
 
-    :param name: what tables and results call the collection.
+    :param name: name of the collection in tables and results.
     :param documents: the pool.
     :param queries: the queries.
     :param relevant: ascending indices into ``documents`` for each query.
-    :param grades: for each query the grades of its judged documents by their index, those that are not relevant
-        included; None where every judgment is a plain "relevant", which is grade 1.
+    :param grades: for each query the grades of its judged documents by their index, including documents that are not
+        relevant; None if all judgments are binary, which means grade 1.
     :param relevance_level: least grade of a relevant document.
     :param sources: the files it was read from.
-    :param pool: "passages" or "questions" where the data set can be pooled either way, else None.
-    :param detection: how many texts had no language, and what was detected; None if detection was not used.
-    :param omissions: what was left out while it was read.
-    :param titles: field whose text was put before the text of documents, and of how many; None where of none.
-    :param skip_certain: whether queries whose relevant documents are a whole pool are left out of it; otherwise they
-        are an error of the collection.
+    :param pool: "passages" or "questions" if the data set can be pooled either way, else None.
+    :param detection: result of language detection; None if it was not used.
+    :param omissions: rows that were left out during reading.
+    :param titles: field whose text was put before the texts, and the number of documents; None if there were none.
+    :param skip_certain: whether to leave out queries to which the whole pool is relevant; otherwise they are an error.
     """
 
     name: str
@@ -237,7 +237,7 @@ class JudgedCollection:
 
     @property
     def graded(self) -> bool:
-        """Whether a judgment says more than relevant or not: a gain other than 1, or one below the relevance level."""
+        """Whether judgments are graded: there is a gain other than 1, or one below the relevance level."""
         return self.grades is not None and (
             self.relevance_level != 1
             or any(grade > 0 and grade != 1 for grades in self.grades for grade in grades.values())
@@ -261,7 +261,7 @@ class JudgedCollection:
     def relevant_versions(self, versions: Versions) -> NDArray[np.int32]:
         """Relevant versions of each query, ascending and padded with -1 on the right: int32 [Q, R].
 
-        A version is relevant when one of its documents is.
+        A version is relevant if any of its documents is.
 
         :param versions: the versions of ``documents``.
         """
@@ -269,7 +269,7 @@ class JudgedCollection:
         return _padded([sorted({of_document[index] for index in indices}) for indices in self.relevant], -1, np.int32)
 
     def gained_versions(self, versions: Versions) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
-        """Versions with a grade above 0 and their gains; None where judgments are not graded.
+        """Versions with a grade above 0, and their gains; None if judgments are not graded.
 
         The gain of a version is the highest grade of its documents.
 
@@ -293,8 +293,8 @@ class JudgedCollection:
         )
 
     def certain(self) -> list[int]:
-        """Positions of the queries whose relevant versions are the whole pool, so that every rank is certain."""
-        # Chunks of one version count once, so the number of documents alone does not tell.
+        """Positions of the queries to which the whole pool is relevant, so that their ranks are certain."""
+        # Chunks of a version count once, so comparing numbers of documents is not enough.
         longest = max(map(len, self.relevant), default=0)
         if longest < len(set(self.documents.groups)):
             return []
@@ -307,7 +307,7 @@ class JudgedCollection:
         ]
 
     def without_certain(self) -> JudgedCollection:
-        """The collection without the queries whose relevant versions are the whole pool."""
+        """The collection without the queries to which the whole pool is relevant."""
         certain = self.certain()
         if not certain:
             return self
@@ -331,8 +331,8 @@ class JudgedCollection:
     ) -> JudgedCollection:
         """The part of the collection in some languages: one row of a result.
 
-        Queries that lose all their relevant documents are left out, since their ranking cannot be measured. So are,
-        with `skip_certain`, those to which the whole part is relevant.
+        Queries that lose all their relevant documents are left out, since they cannot be measured; with `skip_certain`,
+        so are those to which the whole part is relevant.
 
         :param document_languages: languages of the pool, as normalized tags; None for all.
         :param query_languages: languages of the queries, as normalized tags; None for all.

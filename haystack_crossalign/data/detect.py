@@ -1,4 +1,4 @@
-"""Detect the languages of the documents and queries of a collection that name none."""
+"""Detect the languages of documents and queries that have none."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from haystack_crossalign.text.detection import Detection, LanguageDetector, unde
 def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     """Detect the language of every document and query that is `UNDETERMINED`.
 
-    A text whose language is not clear is never guessed: such a document stays in the pool as `UNDETERMINED`, since it
-    takes a rank like any other, and such a query is left out, since no row could hold it. Both are counted in
-    ``detection``. Where every document names its language, queries are told among those languages only, which short
-    texts need; and of languages that look alike, the only one that other documents have is taken.
+    The language of an unclear text is never guessed: such a document stays in the pool as `UNDETERMINED`, since it
+    takes a rank like any other; such a query is left out, since no row could hold it. Both are counted in
+    ``detection``. If all documents have a language, only these languages are considered for queries, which helps with
+    short texts. Of similar languages, one that is the only one among the other documents is preferred.
 
     :param collection: documents and queries, some of them `UNDETERMINED`.
-    :raises InputError: when no query is left, or two scripts of one language are to be told apart.
+    :raises InputError: if no query is left, or two scripts of one language would have to be distinguished.
     """
     documents, queries = collection.documents, collection.queries
     stated = {tag for tag in documents.languages if tag != UNDETERMINED}
@@ -59,7 +59,7 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
 
 
 def _tagged(tags: Sequence[str], texts: Sequence[str], detector: LanguageDetector) -> tuple[list[str], list[Detection]]:
-    """Tags with the unknown ones detected where that is clear, and what was told of those."""
+    """Tags, with unknown ones replaced by clear detections, and the detections."""
     unknown = [number for number, tag in enumerate(tags) if tag == UNDETERMINED]
     detections = detector.detect([texts[number] for number in unknown])
     filled = list(tags)

@@ -1,4 +1,4 @@
-"""Documents, queries and judgments joined to the collection that an audit runs on."""
+"""Join documents, queries and judgments to the collection that an audit uses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.files.reading import Source
 
 CERTAIN = "all documents of the pool are relevant"
-"""Why a query is left out that no ranking could harm."""
+"""Why a query is left out on which all rankings are equally good."""
 
 
 def join_judgments(
@@ -33,20 +33,20 @@ def join_judgments(
     relevance_level: int = 1,
     keep_unanswerable: bool = False,
 ) -> JudgedCollection:
-    """The collection of the queries that can be asked.
+    """Make the collection of the queries that can be measured.
 
-    :param name: what to call it.
+    :param name: name of the collection.
     :param documents: the pool.
     :param file: the queries.
     :param judged: their judgments.
-    :param sources: the files they were read from.
+    :param sources: the files.
     :param judgments_path: the file of the judgments, for messages.
-    :param log: what was left out so far; queries without relevant document are added.
+    :param log: what was left out so far; queries without a relevant document are added.
     :param title_field: field of the titles that were put before the texts.
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
     :param detect: whether to detect languages, see `detect_languages`.
     :param relevance_level: least grade of a relevant document.
-    :param keep_unanswerable: keep queries without relevant document: to convert judgments, not to audit them.
+    :param keep_unanswerable: keep queries without a relevant document, to convert judgments instead of auditing them.
     :raises InputError: as `answerable` and `check_judgments`.
     """
     if expand_groups:

@@ -1,4 +1,4 @@
-"""Queries as they are read, and their judgments joined to the documents."""
+"""Queries as read, and the joining of their judgments to the documents."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 
 Grade = int | float
-"""A relevance grade: a whole number, or a rating of the Search Relevance Workbench. Relevant from 1 by default."""
+"""A relevance grade: an integer, or a rating of the Search Relevance Workbench. By default, 1 and above is relevant."""
 
 
 @dataclass(frozen=True)
 class QueryRow:
-    """One query of a file.
+    """A query of a file.
 
     :param id: its id.
     :param language: its language, normalized.
     :param text: its text.
     :param line: 1-based line in the file.
-    :param grades: grades of its judged documents by their ids, None where the file names none.
-    :param group: the parallel group whose documents are all relevant, None where the file names none.
+    :param grades: grades of its judged documents by their ids, None if the file has none.
+    :param group: the parallel group whose documents are all relevant, None if the file has none.
     """
 
     id: str
@@ -38,7 +38,7 @@ class QueryRow:
     group: str | None = None
 
     def relevant(self, level: int = 1) -> tuple[str, ...] | None:
-        """Ids of its relevant documents, None where the file names none.
+        """Ids of its relevant documents, None if the file has none.
 
         :param level: least grade of a relevant document.
         """
@@ -56,7 +56,7 @@ class QueryFile:
     :param rows: the queries, in the order of the file.
     :param path: the file.
     :param source: its name and hash.
-    :param vectors: float32 [Q, dim], or None where the file holds none.
+    :param vectors: float32 [Q, dim], or None if the file has no vectors.
     """
 
     rows: tuple[QueryRow, ...]
@@ -88,12 +88,12 @@ class QueryFile:
 
 @dataclass(frozen=True)
 class Judgment:
-    """One line of a qrels file.
+    """A line of a qrels file.
 
     :param query: id of the query.
     :param document: id of the document.
-    :param grade: relevance grade; 0 and below mean judged and not relevant.
-    :param line: 1-based line in the file, 0 where it has none.
+    :param grade: relevance grade; 0 and below mean judged not relevant.
+    :param line: 1-based line in the file, 0 if there is none.
     """
 
     query: str
@@ -140,13 +140,13 @@ class Judged:
 def grades_from_queries(
     file: QueryFile, documents: Documents, *, group_field: str = "parallel_id", log: ReadingLog | None = None
 ) -> Judged:
-    """Judgments that are part of the file of queries, by document ids or by a parallel group.
+    """Join judgments in the file of queries, given by document ids or by a parallel group.
 
     :param file: the queries.
     :param documents: the pool.
     :param group_field: name of the group field, for messages.
     :param log: counts what is left out.
-    :raises InputError: for a query that names no document, or one that is not in the pool.
+    :raises InputError: for a query that names no document, or a document that is not in the pool.
     """
     log = log or ReadingLog()
     index = {document_id: position for position, document_id in enumerate(documents.ids)}
@@ -191,16 +191,16 @@ def grades_from_queries(
 def grades_from_qrels(
     file: QueryFile, documents: Documents, qrels: Qrels, *, subset: bool = False, log: ReadingLog | None = None
 ) -> Judged:
-    """Judgments of a qrels file. Those of queries that the file does not hold are left out and counted.
+    """Join judgments of a qrels file. Those of queries that are not in the file are left out and reported.
 
     :param file: the queries.
     :param documents: the pool.
     :param qrels: the judgments.
-    :param subset: whether queries without any judgment are to be expected, as in a BEIR folder with several splits;
-        otherwise they are invalid.
+    :param subset: whether queries may have no judgment, as in a BEIR folder with several splits; otherwise they are
+        invalid.
     :param log: counts what is left out.
-    :raises InputError: when no judgment is of one of the queries, for a document with a grade above 0 that is not in
-        the pool, and for a query without judgment.
+    :raises InputError: if no judgment belongs to one of the queries, a document with a grade above 0 is not in the
+        pool, or a query has no judgment.
     """
     log = log or ReadingLog()
     index = {document_id: position for position, document_id in enumerate(documents.ids)}
@@ -224,14 +224,14 @@ def grades_from_qrels(
 
 
 def answerable(judged: Judged, queries: Sequence[str], level: int, log: ReadingLog, source: str | Path) -> Judged:
-    """The judgments of the queries that have a relevant document; the other queries are left out and counted.
+    """Select the queries that have a relevant document; the others are left out and reported.
 
     :param judged: the judgments.
     :param queries: ids of all queries of the file.
     :param level: least grade of a relevant document.
     :param log: counts what is left out.
     :param source: the file of the judgments, for messages.
-    :raises InputError: when no query is left.
+    :raises InputError: if no query is left.
     """
     kept: dict[int, Mapping[int, Grade]] = {}
     for number, grades in zip(judged.rows, judged.grades, strict=True):
@@ -251,12 +251,12 @@ def answerable(judged: Judged, queries: Sequence[str], level: int, log: ReadingL
 
 
 def judgments_by_query(file: QueryFile, qrels: Qrels, *, log: ReadingLog | None = None) -> dict[str, list[Judgment]]:
-    """The judgments of each query, in the order of the qrels file; empty for a query that has none.
+    """Group judgments by query, in the order of the qrels file; empty for a query that has none.
 
     :param file: the queries.
-    :param qrels: the judgments; those of other queries are left out and counted.
+    :param qrels: the judgments; those of other queries are left out and reported.
     :param log: counts what is left out.
-    :raises InputError: when no judgment is of one of the queries.
+    :raises InputError: if no judgment is of one of the queries.
     """
     log = log or ReadingLog()
     by_query: dict[str, list[Judgment]] = {row.id: [] for row in file.rows}
@@ -303,7 +303,9 @@ def _missing_document(
     grade: Grade,
     documents: Documents,
 ) -> None:
-    """Refuse a relevant document that is not in the pool; one that is not relevant is not used."""
+    """Reject a relevant document that is not in the pool; a judgment of another document that is not in the pool is
+    ignored.
+    """
     name = f"{query} {document}"
     if grade <= 0:
         log.leave_out("judgment", "document not in the pool, and not relevant", name)
@@ -326,8 +328,8 @@ def _examples(values: Sequence[str]) -> str:
 def documents_by_group(documents: Documents) -> dict[str, tuple[int, ...]]:
     """Ascending indices of the documents of each parallel group.
 
-    A document without a group stands for a group of its own, named after its id. So a translation may give the id of
-    its original as its group, while the original itself has none.
+    A document without a group forms a group named after its id. So a translation may have the id of its original as its
+    group, while the original itself has none.
     """
     members: dict[str, list[int]] = {}
     for index, group in enumerate(documents.groups):
@@ -336,9 +338,9 @@ def documents_by_group(documents: Documents) -> dict[str, tuple[int, ...]]:
 
 
 def expand_to_groups(documents: Documents, judged: Judged) -> Judged:
-    """Judgments of single documents, widened to all documents of the groups of relevant ones.
+    """Extend judgments of documents to all documents of their groups.
 
-    A document gets the highest grade of its group, where that is above 0 and higher than its own.
+    A document gets the highest grade of its group if that is above 0 and higher than its own.
 
     :param documents: the pool.
     :param judged: the judgments.

@@ -16,7 +16,7 @@ def sample_folder() -> Path:
 def read_sample() -> JudgedCollection:
     """The sample as a judged collection: English, Chinese, Arabic, Spanish, Thai and Hindi.
 
-    Titles are put before the texts. A few documents name no language, which is detected.
+    Titles are put before the texts. The language of a few documents is not given but detected.
     """
     folder = sample_folder()
     return read_collection(

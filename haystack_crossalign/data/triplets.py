@@ -11,9 +11,9 @@ from haystack_crossalign.errors import InputError
 
 @dataclass(frozen=True)
 class Triplet:
-    """One training example; with several targets it represents one triplet per language.
+    """A training example; with several targets it represents one triplet per language.
 
-    :param id: names the example in reports.
+    :param id: name of the example in reports.
     :param group: parallel group of the passage: examples of one group are never in one batch.
     :param language: normalized tag of query and passage.
     :param query: the query.
@@ -47,7 +47,7 @@ class Triplet:
 
 
 def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
-    """Triplets of several files, which may use one id: a later one gets a number that no other has.
+    """Make the ids of triplets from several files unique by appending numbers to later duplicates.
 
     :param triplets: in order; the first with an id keeps it.
     """
@@ -67,15 +67,15 @@ def with_unique_ids(triplets: Iterable[Triplet]) -> list[Triplet]:
 
 
 UNWANTED = "without a wanted language"
-"""The reason of what `restricted` leaves out, where it is counted."""
+"""Reason under which triplets left out by `restricted` are counted."""
 
 
 def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[str]) -> tuple[Triplet, ...]:
-    """Triplets in the language, with nothing but the wanted targets, in their order; those without any are left out.
+    """Triplets in a language, reduced to some target languages; those without any are left out.
 
     :param triplets: of any languages.
     :param language: of query and passage.
-    :param languages: target languages; empty takes all.
+    :param languages: target languages; empty for all.
     """
     kept = []
     for triplet in triplets:
@@ -87,10 +87,11 @@ def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[s
 
 
 def by_passage(triplets: Iterable[Triplet]) -> list[Triplet]:
-    """Each passage of a parallel group once, with the targets of all its triplets: files may have a row per language.
+    """One triplet for each passage of a parallel group, with the targets of all its triplets: files may have a row per
+    language.
 
-    :param triplets: in order. A passage keeps id, query and target queries of its first triplet, and of each language
-        the first target.
+    :param triplets: in order. A passage keeps the id, query and target queries of its first triplet, and the first
+        target of each language.
     """
     by_key: dict[tuple[str, str], Triplet] = {}
     for triplet in triplets:
@@ -103,9 +104,10 @@ def by_passage(triplets: Iterable[Triplet]) -> list[Triplet]:
 
 
 def joined(triplets: Iterable[Triplet]) -> tuple[Triplet, ...]:
-    """Triplets of one query and passage as one with the targets of all: files may have a row per language.
+    """Merge triplets with the same query and passage: files may have a row per language.
 
-    :param triplets: in order; the id is that of the first one. What would be a second target of a language stays apart.
+    :param triplets: in order; the id is that of the first one. A second target of the same language is kept in a
+        separate triplet.
     """
     by_key: dict[tuple[str, str, str, int], Triplet] = {}
     for triplet in triplets:
@@ -126,12 +128,12 @@ def joined(triplets: Iterable[Triplet]) -> tuple[Triplet, ...]:
 def require_languages(
     triplets: Iterable[Triplet], languages: Sequence[str], use: str, *, source: str | None = None
 ) -> None:
-    """Refuse target languages that no triplet has: no later step would report a missing one.
+    """Reject target languages that no triplet has, which no later step would report.
 
     :param triplets: the triplets.
-    :param languages: wanted target languages.
+    :param languages: required target languages.
     :param use: what the triplets are used for, after "no triplet".
-    :param source: option that names the languages; None where the caller says what does.
+    :param source: option that names the languages; None if the caller adds it.
     :raises InputError: naming the languages without triplets, and those with some.
     """
     there = {tag for triplet in triplets for tag in triplet.targets}
@@ -146,20 +148,20 @@ def require_languages(
 
 
 def normalized(text: str) -> str:
-    """Text by which two examples are the same: no difference in case and white space."""
+    """Normalize a text so that differences in case and white space do not matter."""
     return " ".join(text.casefold().split())
 
 
 def columns(
     triplets: Sequence[Triplet], target_languages: Sequence[str], *, target_queries: bool = False
 ) -> dict[str, list[str]]:
-    """Lay triplets out as the columns that :class:`~haystack_crossalign.training.losses.joint.CrossAlignLoss` takes.
+    """Convert triplets to the columns for :class:`~haystack_crossalign.training.losses.joint.CrossAlignLoss`.
 
     :param triplets: each with all of the languages.
     :param target_languages: order of the target columns.
     :param target_queries: add the columns of target-language queries.
     :returns: ``query``, ``passage``, ``target_<tag>``, ..., ``query_<tag>``, ... in that order.
-    :raises InputError: when a triplet lacks one of the languages.
+    :raises InputError: if a triplet lacks one of the languages.
     """
     laid: dict[str, list[str]] = {"query": [], "passage": []}
     laid |= {f"target_{tag}": [] for tag in target_languages}

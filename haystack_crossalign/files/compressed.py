@@ -62,7 +62,7 @@ class HashedFile:
 
         :raises InputError: for another compression, UTF-16, a line of more than 64 MiB, and gzip that is damaged, cut
             off or expands without bounds.
-        :raises OSError: where the file cannot be read.
+        :raises OSError: if the file cannot be read.
         """
         with self._path.open("rb") as stream:
             if self._is_gzip(stream):

@@ -33,7 +33,7 @@ def source_of(path: str | Path) -> Source:
     """Name and SHA-256 of a file, as its bytes are.
 
     :param path: the file.
-    :raises InputError: where it cannot be read.
+    :raises InputError: if it cannot be read.
     """
     path = Path(path)
     try:
@@ -103,17 +103,17 @@ def combined_source(name: str, sources: Sequence[Source]) -> Source:
 
 
 def read_json(path: str | Path) -> tuple[object, Source]:
-    """A JSON file, and where it came from.
+    """A JSON file, and the source it came from.
 
     :param path: the file.
-    :raises InputError: where the file cannot be read, is not UTF-8 or not complete JSON.
+    :raises InputError: if the file cannot be read, is not UTF-8 or not complete JSON.
     """
     value, _, source = read_json_text(path)
     return value, source
 
 
 def read_json_text(path: str | Path) -> tuple[object, str, Source]:
-    """A JSON file, its text for `haystack_crossalign.files.json_lines.json_lines`, and where it came from.
+    """A JSON file, its text for `haystack_crossalign.files.json_lines.json_lines`, and the source it came from.
 
     :param path: the file.
     :raises InputError: as :func:`read_json`.
@@ -132,10 +132,10 @@ def read_json_text(path: str | Path) -> tuple[object, str, Source]:
 
 
 def read_json_object(path: str | Path) -> tuple[dict[str, object], Source]:
-    """A JSON file that holds one object, and where it came from.
+    """A JSON file that holds one object, and the source it came from.
 
     :param path: the file.
-    :raises InputError: as :func:`read_json`, and where it is not an object.
+    :raises InputError: as :func:`read_json`, and if it is not an object.
     """
     value, source = read_json(path)
     return _object(value, Path(path), None), source
@@ -146,8 +146,8 @@ def parse_json(text: str, path: Path, line: int | None) -> object:
 
     :param text: the text.
     :param path: file it comes from, for messages.
-    :param line: 1-based line in that file; None where ``text`` is the whole file.
-    :raises InputError: where the text is not complete JSON, or an object in it has a key twice.
+    :param line: 1-based line in that file; None if ``text`` is the whole file.
+    :raises InputError: if the text is not complete JSON, or an object in it has a key twice.
     """
     try:
         return _DECODER.decode(text)
@@ -195,7 +195,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_with_unique_keys)
 
 
 def _line_of_duplicate(text: str) -> int | None:
-    """1-based line on which the object begins that has a key twice; None where it is not found."""
+    """1-based line on which the object begins that has a key twice; None if it is not found."""
     decoder: Any = json.JSONDecoder(object_pairs_hook=_with_unique_keys)
     parse_object, starts = decoder.parse_object, list[int]()
 

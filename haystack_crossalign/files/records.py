@@ -25,7 +25,7 @@ _ID = "a text that is not empty, or a whole number"
 
 
 def whole_grade(value: object) -> int | None:
-    """A relevance grade from a number or its text, such as ``2``, ``"2"`` or ``"2.0"``; None where it is not whole."""
+    """A relevance grade from a number or its text, such as ``2``, ``"2"`` or ``"2.0"``; None if it is not whole."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     if isinstance(value, str) and not _GRADE.fullmatch(value.strip()):
@@ -39,8 +39,8 @@ def whole_grade(value: object) -> int | None:
 class DocumentText(NamedTuple):
     """What is embedded of a document.
 
-    :param title: its title, empty where it has none.
-    :param body: its text without the title, empty where it has a title alone.
+    :param title: its title, empty if it has none.
+    :param body: its text without the title, empty if it has a title alone.
     """
 
     title: str
@@ -66,7 +66,7 @@ class Record:
 
     :param values: the object.
     :param path: file it comes from.
-    :param line: 1-based line, None where it has none.
+    :param line: 1-based line, None if it has none.
     :param prefix: place of this object within the file's object, put before field names in messages.
     """
 
@@ -76,7 +76,7 @@ class Record:
     prefix: str = ""
 
     def get(self, field: str) -> object:
-        """The value of a field, None where it is absent."""
+        """The value of a field, None if it is absent."""
         name = field.removeprefix("meta.").removeprefix("metadata.")
         value = self.values.get(name)
         if value is not None:
@@ -96,12 +96,12 @@ class Record:
         return value
 
     def optional_identifier(self, field: str) -> str | None:
-        """An id, None where it is absent."""
+        """An id, None if it is absent."""
         value = self.get(field)
         return None if value is None else self._as_identifier(field, value)
 
     def identifiers(self, field: str) -> tuple[str, ...] | None:
-        """A list of ids without repetitions, in order; None where it is absent."""
+        """A list of ids without repetitions, in order; None if it is absent."""
         value = self.get(field)
         if value is None:
             return None
@@ -110,7 +110,7 @@ class Record:
         return tuple(dict.fromkeys(self._as_identifier(field, item) for item in value))
 
     def graded_identifiers(self, field: str) -> dict[str, int] | None:
-        """Ids with their relevance grades, or a list of ids without repetitions, each of grade 1; None where absent."""
+        """Ids with their relevance grades, or a list of ids without repetitions, each of grade 1; None if absent."""
         value = self.get(field)
         if not isinstance(value, Mapping):
             names = self.identifiers(field)
@@ -142,12 +142,12 @@ class Record:
         raise self.error("missing field", fields[0], allowed=_TEXT)
 
     def optional_text(self, field: str) -> str:
-        """The text of a field, empty where it is absent or empty."""
+        """The text of a field, empty if it is absent or empty."""
         value = self.get(field)
         return "" if value is None or value == "" else self._as_text(field, value)
 
     def _lenient_text(self, field: str) -> str:
-        """The text of a field, empty where it is absent or blank."""
+        """The text of a field, empty if it is absent or blank."""
         value = self.get(field)
         return "" if value is None or (isinstance(value, str) and not value.strip()) else self._as_text(field, value)
 
@@ -252,7 +252,7 @@ class Vectors:
         self._rows.append(row)
 
     def array(self) -> NDArray[np.float32] | None:
-        """float32 [N, dim], or None where no record has a vector."""
+        """float32 [N, dim], or None if no record has a vector."""
         rows = [row for row in self._rows if row is not None]
         return np.stack(rows) if rows else None
 

@@ -18,7 +18,7 @@ def temporary_file(target: Path) -> tuple[int, Path]:
 
     :param target: the file it will replace.
     :returns: descriptor for writing, and path.
-    :raises OSError: when it cannot be made.
+    :raises OSError: if it cannot be made.
     """
     remove_leftovers(target)
     while True:
@@ -32,8 +32,8 @@ def temporary_folder(target: Path) -> tuple[int | None, Path]:
     """A new folder beside a target, locked until the descriptor is closed.
 
     :param target: the folder whose name it will get.
-    :returns: descriptor to close (None where folders cannot be opened), and path.
-    :raises OSError: when it cannot be made.
+    :returns: descriptor to close (None if folders cannot be opened), and path.
+    :raises OSError: if it cannot be made.
     """
     remove_leftovers(target)
     while True:

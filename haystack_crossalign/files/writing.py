@@ -43,9 +43,9 @@ def write_atomically(path: str | Path, text: str | bytes) -> None:
 
     :param path: the file.
     :param text: its new content; line ends are written as they are.
-    :raises InputError: where the folder is missing, ``path`` is a folder, a device or a pipe, or the text is not
+    :raises InputError: if the folder is missing, ``path`` is a folder, a device or a pipe, or the text is not
         valid Unicode.
-    :raises ExternalError: where the file cannot be written (permissions, a full disk).
+    :raises ExternalError: if the file cannot be written (permissions, a full disk).
     """
     target = resolved_file(path)
     if not target.parent.is_dir():
@@ -114,7 +114,7 @@ def take_lock(path: Path, busy: CrossAlignError) -> BaseFileLock:
     :param path: the file; made where it is missing, in a folder that exists.
     :param busy: raised when another process holds it.
     :returns: the lock, to be released.
-    :raises ExternalError: when it cannot be locked.
+    :raises ExternalError: if it cannot be locked.
     """
     lock = FileLock(path)
     try:
@@ -165,7 +165,7 @@ def new_folder(path: Path | str, *, source: str = "output") -> Iterator[Path]:
     :param path: the folder to be made.
     :param source: option or key it comes from, for messages.
     :raises InputError: as `check_new_folder`, also when another process made the folder meanwhile.
-    :raises ExternalError: when it cannot be written.
+    :raises ExternalError: if it cannot be written.
     """
     folder = check_new_folder(path, source=source)
     with _told(path):

@@ -1,4 +1,6 @@
-"""From values per query to one row of a result: means, intervals, percentiles, bounds of ties and of cut lists."""
+"""Aggregate values per query into one row of a result: means, intervals, percentiles, and bounds for ties and cut
+lists.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 class Median(TypedDict):
-    """Median over queries, ``None`` where cut lists hide it; an end of its interval is ``None`` where unbounded."""
+    """Median over queries, ``None`` if cut lists hide it; an end of its interval is ``None`` if it is unbounded."""
 
     value: float | None
     interval: list[float | None]
@@ -36,11 +38,11 @@ CensoredBlock = TypedDict(
         "Max@R_lower_bound": float | None,
     },
 )
-"""What is known where lists were cut; see ``censored`` in `aggregate`."""
+"""What is known if lists were cut; see ``censored`` in `aggregate`."""
 
 
 class RowStatistics(TypedDict):
-    """Numbers of one row, in plain Python types; see `aggregate`."""
+    """Statistics of one row, in plain Python types; see `aggregate`."""
 
     measures: dict[str, float | None]
     reasons: dict[str, str]
@@ -61,25 +63,25 @@ def aggregate(
     seed: int,
     values: Mapping[str, QueryValues] | None = None,
 ) -> RowStatistics:
-    """Everything a row of a result says about its queries. The same arguments give the same bits.
+    """Compute the statistics of a row over its queries. The same arguments give the same bits.
 
-    - ``measures``: mean over the queries to which the measure applies. ``None`` with an entry in ``reasons`` where it
-      applies to none, and where a cut list hides the value of any query: leaving such queries out, or counting them
-      as 0 or as the depth, would be a number about something else.
-    - ``counts``: number of queries in the mean, where that is not all of them.
-    - ``intervals``: bootstrap intervals of the means, over shared resamples; none for a null mean.
-    - ``percentiles``, ``medians``: of Max@R and Rank[L]. A hidden rank lies somewhere between depth + 1 and infinity:
-      the number is given where both ends lead to the same one. Intervals of medians by order statistics; an end is
-      ``None`` where the queries are too few or it is not bounded, and a low end may be the bound depth + 1.
+    - ``measures``: mean over the queries to which the measure applies. ``None`` with an entry in ``reasons`` if it
+      applies to none, or if a cut list hides the value of any query: leaving such queries out, or counting them as 0 or
+      as the depth, would change what is measured.
+    - ``counts``: number of queries in the mean, if not all of them.
+    - ``intervals``: bootstrap intervals of the means, from resamples shared by all measures; none for a null mean.
+    - ``percentiles``, ``medians``: of Max@R and Rank[L]. A hidden rank lies between depth + 1 and infinity: the
+      statistic is given if both extremes lead to the same value. Intervals of medians are based on order statistics; an
+      end is ``None`` if there are too few queries or it is unbounded, and a low end may be the bound depth + 1.
     - ``ties``: number of queries with a tie at a relevant version; for Max@R and Complete@K, and for every other
-      measure that ties can change, the best mean over all orders of equal scores, the worst one (for a measure without
-      a better direction the highest and the lowest) and the mean over all orders. See `measures.ties`.
+      measure that ties can change, the best and the worst mean over all orders of equal scores (the highest and the
+      lowest for a measure without a better direction), and the mean over all orders. See `measures.ties`.
     - ``censored``: ``None`` for exact ranks; else depths, number and share of queries with a hidden version, number of
-      those whose list is empty, and the mean of Max@R with depth + 1 for them, which is a lower bound.
+      these whose list is empty, and the mean of Max@R with depth + 1 for hidden versions, which is a lower bound.
 
     :param table: ranks of the row's queries.
     :param measures: measures of the row.
-    :param samples: bootstrap resamples; 0 for no intervals.
+    :param samples: number of bootstrap resamples; 0 for no intervals.
     :param confidence: of the intervals.
     :param seed: of the bootstrap.
     :param values: the measures' values where `evaluate` was called already.
@@ -178,7 +180,7 @@ def _censored(table: RankTable) -> CensoredBlock | None:
 
 
 def known_mean(values: NDArray[np.float64]) -> float | None:
-    """Mean over the queries that have a value; None where none has.
+    """Mean over the queries that have a value; None if none has.
 
     :param values: float64 [queries], NaN for a query without a value.
     """

@@ -1,4 +1,4 @@
-"""What every measure shares: its interface, the values it gives, and arrays derived from a rank table once for all."""
+"""What all measures share: their interface, the values they return, and arrays derived once from a rank table."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ Integers = NDArray[np.int64]
 Ranks = NDArray[np.int32]
 
 UNRANKED = np.iinfo(np.int32).max
-"""Stands for "no known rank" where a smallest rank is looked for: larger than any rank."""
+""""No known rank" when taking a minimum: larger than any rank."""
 
 NO_RELEVANT = "the query has no relevant version in the pool"
 
 
 @dataclass(frozen=True, eq=False)
 class QueryValues:
-    """Values of one measure, one per query, and why some of them are null.
+    """Values of one measure, one per query, and the reasons for nulls.
 
-    Two kinds of null are kept apart, because a mean may leave out the first but never the second:
-    a query to which the measure does not apply (no version in that language, more versions than the cut-off), and a
-    query whose value is hidden because its list was cut. The hidden ones are mostly failures: a mean over the others
-    would flatter the system.
+    There are two kinds of null: a query to which the measure does not apply (no version in that language, more versions
+    than the cut-off), and a query whose value is hidden because its list was cut. A mean may leave out the first kind
+    but never the second: hidden values are mostly failures, so a mean over the others would flatter the system.
 
-    :param values: float64 [Q], NaN where null.
+    :param values: float64 [Q], NaN if null.
     :param censored: bool [Q], null because a list was cut; everywhere else a NaN means "does not apply".
-    :param inapplicable: why the measure does not apply to some queries; None where it applies to all.
-    :param hidden: why values are unknown to a cut list; None where none is.
+    :param inapplicable: why the measure does not apply to some queries; None if it applies to all.
+    :param hidden: why a cut list hides values; None if it hides none.
     """
 
     values: Floats
@@ -49,14 +48,14 @@ class QueryValues:
 
     @property
     def reason(self) -> str | None:
-        """Why null values are null, or None where there is none."""
+        """Why values are null; None if none is."""
         return "; ".join(part for part in (self.inapplicable, self.hidden) if part) or None
 
 
 class Measure(ABC):
-    """One measure: a pure function from a rank table to one value per query.
+    """A measure: a pure function from a rank table to one value per query.
 
-    Measures are frozen dataclasses: equal when their name is equal, usable as keys.
+    Measures are frozen dataclasses: equal if their names are equal, usable as keys.
     """
 
     title: str
@@ -64,8 +63,9 @@ class Measure(ABC):
     definition: str
     """What it is, in plain words."""
     unit: Literal["share", "rank", "count"] = "share"
-    """``share``: 0..1, shown in percent. ``rank``: medians and percentiles are worth having, and a cut list bounds it
-    below. ``count``: a number from 0 on."""
+    """``share``: 0..1, shown in percent. ``rank``: medians and percentiles are useful, and a cut list bounds it
+    below. ``count``: a number from 0 on.
+    """
     direction: Direction = 1
     """Whether higher is better."""
 
@@ -75,7 +75,7 @@ class Measure(ABC):
         """Name as `parse_measure` reads it and as every output prints it."""
 
     def best(self, relevant_per_query: float) -> float | None:  # noqa: ARG002 - of use to some measures only
-        """The best mean that the measure can have; None where neither direction is good.
+        """The best mean that the measure can have; None if neither direction is good.
 
         :param relevant_per_query: mean number of relevant versions of a query.
         """
@@ -100,9 +100,9 @@ class Measure(ABC):
 
 
 class Facts:
-    """Arrays derived from one rank table, each computed when first asked for.
+    """Arrays derived from one rank table, each computed on first use.
 
-    They are laid out version by version ([R, Q]): reducing over the few versions then runs along the many queries.
+    Their layout is [R, Q], so that a reduction over the few versions is vectorized over the many queries.
 
     :param table: the rank table; must not change while this object lives.
     """
@@ -118,7 +118,7 @@ class Facts:
 
     @cached_property
     def languages(self) -> Ranks:
-        """Language codes of the relevant versions, -1 where absent, int32 [R, Q]."""
+        """Language codes of the relevant versions, -1 if absent, int32 [R, Q]."""
         return np.ascontiguousarray(self.table.relevant_languages.T)
 
     @cached_property
@@ -145,7 +145,7 @@ class Facts:
 
     @cached_property
     def censored(self) -> Bools:
-        """Where a relevant version lies below the end of its list, bool [R, Q]."""
+        """Where a relevant version lies beyond the end of its list, bool [R, Q]."""
         result: Bools = self.ranks == CENSORED
         return result
 
@@ -164,14 +164,14 @@ class Facts:
 
     @cached_property
     def ended(self) -> Bools:
-        """Queries whose list ended by itself: what it lacks was never found, however far one reads, bool [Q]."""
+        """Queries whose list ended by itself, so that versions it lacks were never found: bool [Q]."""
         if self.table.ended is None:
             return np.zeros(self.queries, dtype=bool)
         return self.table.ended
 
     @cached_property
     def nothing_found(self) -> Bools:
-        """Queries whose list is empty, bool [Q]; none where that was not recorded."""
+        """Queries whose list is empty, bool [Q]; all False if that was not recorded."""
         if self.table.depth is None or self.table.top_language is None:
             return np.zeros(self.queries, dtype=bool)
         result: Bools = self.table.top_language < 0
@@ -179,13 +179,13 @@ class Facts:
 
     @cached_property
     def last(self) -> Ranks:
-        """Largest known rank, int32 [Q]; 0 or less where none is known."""
+        """Largest known rank, int32 [Q]; 0 or less if none is known."""
         result: Ranks = self.ranks.max(axis=0, initial=CENSORED)
         return result
 
     @cached_property
     def first(self) -> Ranks:
-        """Smallest known rank, int32 [Q]; `UNRANKED` where none is known."""
+        """Smallest known rank, int32 [Q]; `UNRANKED` if none is known."""
         return self.best(self.known)
 
     @cached_property
@@ -201,7 +201,7 @@ class Facts:
 
     @cached_property
     def own(self) -> Ranks:
-        """Smallest known rank in the query's language, int32 [Q]; `UNRANKED` where none is known."""
+        """Smallest known rank in the query's language, int32 [Q]; `UNRANKED` if none is known."""
         result: Ranks = self.own_ranks.min(axis=0, initial=UNRANKED)
         return result
 
@@ -216,13 +216,15 @@ class Facts:
         return np.where(mask, self.ranks, np.int32(UNRANKED))
 
     def best(self, mask: Bools) -> Ranks:
-        """Smallest rank among the versions where ``mask`` (bool [R, Q]) holds, int32 [Q]; `UNRANKED` without any."""
+        """Smallest rank among the versions where ``mask`` (bool [R, Q]) holds, int32 [Q]; `UNRANKED` if there are
+        none.
+        """
         result: Ranks = self.ranks_where(mask).min(axis=0, initial=UNRANKED)
         return result
 
     def reaches(self, cutoff: int) -> Bools:
-        """Queries of which the top ``cutoff`` is known, bool [Q]: nothing is missing, or the list ended by itself or is
-        so long that whatever is missing lies below the cut-off.
+        """Queries whose top ``cutoff`` is known, bool [Q]: no version is missing, the list ended by itself, or it is so
+        long that missing versions rank below the cut-off.
         """
         return np.where(self.missing > 0, (self.depth >= cutoff) | self.ended, True)
 
@@ -236,14 +238,14 @@ def query_values(
     censored: Bools | None = None,
     remedy: str = "",
 ) -> QueryValues:
-    """Put nulls into the values of one measure and say why.
+    """Set the nulls in the values of one measure, with reasons.
 
     :param facts: the arrays the values came from.
-    :param values: number or bool [Q]; read only where neither mask holds.
+    :param values: number or bool [Q]; used only where neither mask holds.
     :param inapplicable: bool [Q], queries to which the measure does not apply; wins over ``censored``.
     :param why: why it does not apply.
     :param censored: bool [Q], queries whose value a cut list hides.
-    :param remedy: what would make it known, in a few words.
+    :param remedy: what would make the value known, in a few words.
     """
     numbers = np.array(values, dtype=np.float64)
     reasons = [NO_RELEVANT] if facts.none_relevant.any() else []
@@ -272,18 +274,18 @@ def query_values(
 
 
 def evaluate(table: RankTable, measures: Iterable[Measure]) -> dict[str, QueryValues]:
-    """Values of several measures, sharing what they have in common.
+    """Compute several measures, sharing derived arrays.
 
     :param table: ranks of Q queries.
     :param measures: the measures; a repeated name is computed once.
-    :returns: per measure name its `QueryValues`, in the order given.
+    :returns: `QueryValues` by measure name, in the given order.
     """
     facts = Facts(table)
     return {measure.name: measure.compute(facts) for measure in dict.fromkeys(measures)}
 
 
 def select_queries(table: RankTable, queries: NDArray[np.bool_] | NDArray[np.integer]) -> RankTable:
-    """The same table with some of its queries, for instance those in one language.
+    """Restrict a table to some of its queries, for example those in one language.
 
     :param table: ranks of Q queries.
     :param queries: bool [Q] mask, or indices.

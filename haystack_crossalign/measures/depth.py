@@ -15,8 +15,8 @@ from haystack_crossalign.ranks.table import RankTable
 class MaxAtR(Measure):
     """Max@R: the rank at which the last relevant version is seen.
 
-    Max@R(q) = max { i : d_i in R_q }, from 1; the best value is |R_q|. Lower is better.
-    Source: arXiv 2604.05684. Null where a relevant version lies below the end of the list; see `max_at_r_lower_bound`.
+    Max@R(q) = max { i : d_i in R_q }, from 1; the best value is |R_q|. Lower is better. Source: arXiv 2604.05684. Null
+    if a relevant version lies beyond the end of the list; see `max_at_r_lower_bound`.
     """
 
     title = "Max@R"
@@ -46,8 +46,8 @@ class MaxAtRNorm(Measure):
     """Max@R_norm: Max@R on a logarithmic scale from the bottom of the pool (0) to a perfect ranking (1).
 
     Max@R_norm(q) = (log2 |D| - log2 Max@R(q)) / (log2 |D| - log2 |R_q|), |D| being the number of versions in the pool.
-    Source: arXiv 2604.05684, which prints it times 100. Null where the pool size is not known, where the pool holds
-    nothing but the relevant versions (the formula is 0/0), and where Max@R is null.
+    Source: arXiv 2604.05684, which prints it times 100. Null if the pool size is not known, if the pool holds only the
+    relevant versions (the formula is 0/0), or if Max@R is null.
     """
 
     title = "Max@R_norm"
@@ -71,7 +71,7 @@ class MaxAtRNorm(Measure):
         usable = (facts.last > 0) & ~whole & ~facts.none_relevant
         last = np.where(usable, facts.last, 1)
         relevant = np.where(usable, facts.relevant, 1)
-        # Where nothing is usable the pool may have size 1: keep the quotient away from 0/0, its value is not read.
+        # If no value is usable, the pool may have size 1: avoid 0/0 in a quotient that is not used.
         span = np.where(usable, np.log2(size / relevant), 1.0)
         return query_values(
             facts,
@@ -87,9 +87,8 @@ class Complete(Measure):
     """Complete@K: share of queries whose relevant versions are all in the top K.
 
     Complete@K(q) = 1 if Max@R(q) <= K else 0 (arXiv 2604.05684 uses K = 10). Null for queries with more than K relevant
-    versions, which do not all fit there. With a cut list of length n that misses m versions, the last of them stands
-    at n + m or deeper: the value is 0 where n + m > K and unknown otherwise. It is 0 where a list that ended by itself
-    lacks a version.
+    versions, which cannot all fit. If a cut list of length n lacks m versions, the last of them ranks at n + m or
+    deeper: the value is 0 if n + m > K and unknown otherwise. It is 0 if a list that ended by itself lacks a version.
 
     :param cutoff: K, at least 1.
     """
@@ -128,7 +127,7 @@ class Complete(Measure):
 class RankOf(Measure):
     """Rank[L]: the rank of the query's relevant version in language L.
 
-    The smallest one where several relevant versions are in L; null where none is. Lower is better.
+    The smallest rank if several relevant versions are in L; null if none is. Lower is better.
 
     :param language: normalized BCP-47 tag.
     """
@@ -146,14 +145,14 @@ class RankOf(Measure):
         return f"Rank[{self.language}]"
 
     def best(self, relevant_per_query: float) -> float | None:
-        """1, where no other version can stand there."""
+        """1, the rank that only one version can have."""
         return None if relevant_per_query > 1 else 1.0
 
     def compute(self, facts: Facts) -> QueryValues:
         """Smallest rank among the relevant versions in the language."""
         there = facts.present & (facts.languages == language_code(facts.table, self.language))
         has = there.any(axis=0)
-        # A missing version lies below the end of the list: where another one of L was found, that one is the best.
+        # A missing version ranks beyond the end of the list, so a version in L that was found ranks better.
         ranked = (there & facts.known).any(axis=0)
         return query_values(
             facts,
@@ -165,12 +164,12 @@ class RankOf(Measure):
 
 
 def language_code(table: RankTable, language: str) -> int:
-    """Code of a language in a table, or -2, which no version has."""
+    """Code of a language in a table, or -2, which matches no version."""
     return table.languages.index(language) if language in table.languages else -2
 
 
 def max_at_r_lower_bound(table: RankTable) -> NDArray[np.float64]:
-    """What Max@R is at least: float64 [Q], its value where it is known and depth + 1 where a version lies deeper.
+    """Lower bound of Max@R, float64 [Q]: its value if it is known, depth + 1 if a version lies deeper.
 
     :param table: ranks of Q queries, exact or from lists.
     """

@@ -1,7 +1,8 @@
-"""What ranked lists show without relevance labels: do languages see the same documents, and which languages are seen.
+"""Measures of ranked lists without relevance labels: agreement between query languages, and exposure of document
+languages.
 
-Both measures take the top k of each query's list as an integer array with one row a query, padded on the right. They
-need no judgments, so they work on any live index, and documents are whatever was ranked: documents or versions.
+Both take the top k of each query's list as an integer array with one row per query, padded on the right. They need no
+judgments, so they work on any live index. The ranked units can be documents or versions.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ Integers = NDArray[np.integer]
 class RankCorrelation:
     """Mean Rank Correlation at k (MRC@k) of queries that are translations of each other.
 
-    :param mean: mean over all pairs of parallel queries, -1..1; nan where there is none.
+    :param mean: mean over all pairs of parallel queries, -1..1; NaN if there are none.
     :param by_pair: mean by pair of languages, the smaller code first, sorted.
     :param pairs: number of pairs of queries behind ``by_pair``.
-    :param by_group: float64 [G], mean over the pairs of each group; nan where a group has none.
+    :param by_group: float64 [G], mean over the pairs of each group; NaN if a group has none.
     :param groups: int64 [G], the groups, ascending.
     :param undefined: pairs left out because one of the lists was empty.
     """
@@ -45,8 +46,9 @@ class LanguageExposure:
     :param query_languages: int64 [A], languages of the queries, ascending; the first axis of the shares.
     :param plain: float64 [A, L], share of the positions.
     :param discounted: float64 [A, L], share of the positions weighted by 1 / log2(1 + rank).
-    :param pool: float64 [L], share of each language in the pool: what a search without any preference would show.
-    :param queries: int64 [A], queries with at least one document in their list; the shares are means over these.
+    :param pool: float64 [L], share of each language in the pool: the expected share of a search without preference.
+    :param queries: int64 [A], number of queries with at least one document in their list; the shares are means over
+        these.
     """
 
     query_languages: NDArray[np.int64]
@@ -59,17 +61,18 @@ class LanguageExposure:
 def rank_correlation(left: Integers, right: Integers) -> float:
     """Spearman's correlation of two top-k lists on the union of their documents.
 
-    Over the union U, a document of a list with n entries has its rank there, 1..n; the documents that it lacks all
-    tie behind it (rank k + 1 for each) and share the average of the places that are left, (n + 1 + \\|U\\|) / 2. The
+    In the ranking of the union U by a list with n entries, a listed document has its rank, 1..n; the documents that the
+    list lacks tie behind these and share the mean of the remaining ranks, (n + 1 + \\|U\\|) / 2. The
     correlation is Pearson's over these two rankings r and s of U::
 
         sum (r - m)(s - m) / sqrt( sum (r - m)^2 * sum (s - m)^2 ),  m = (\\|U\\| + 1) / 2
 
-    1 for equal lists (also of one document, where the formula gives 0 / 0), negative for lists with little in common.
+    1 for equal lists (also those of one document, for which the formula is 0 / 0), negative for lists with little in
+    common.
 
-    :param left: document codes, best first, all different; `PADDING` after the end.
+    :param left: distinct document codes, best first; `PADDING` after the end.
     :param right: the same of the other list.
-    :returns: -1..1; nan where a list is empty.
+    :returns: -1..1; NaN if a list is empty.
     """
     left, right = left[left != PADDING], right[right != PADDING]
     if not len(left) or not len(right):
@@ -83,21 +86,22 @@ def rank_correlation(left: Integers, right: Integers) -> float:
         places[np.searchsorted(union, ranked)] = np.arange(1, len(ranked) + 1)
         centered.append(places - (len(union) + 1) / 2)
     first, second = centered
-    # Two different lists have a union of two documents or more, so neither ranking is constant.
+    # The union of two different lists has at least two documents, so neither ranking is constant.
     return float((first @ second) / np.sqrt((first @ first) * (second @ second)))
 
 
 def mean_rank_correlation(lists: Integers, languages: Integers, groups: Integers) -> RankCorrelation:
-    """MRC@k: how far queries of the same content in different languages get the same ranking.
+    """MRC@k: how similar the rankings for translations of the same query are.
 
-    Mean of `rank_correlation` over all pairs of queries of one group in two languages; each pair weighs the same. It
-    needs no relevance labels. A measure of consistency, not of quality: equally bad lists agree as well.
+    Mean of `rank_correlation` over all pairs of queries of one group in two languages, with equal weights. It needs no
+    relevance labels. It measures consistency, not quality: equally bad lists also agree.
 
     :param lists: int [Q, k], document codes of each query's top k, best first, `PADDING` after the end of a list.
     :param languages: int [Q], language of each query.
-    :param groups: int [Q], which queries are translations of each other; -1 for queries without any.
-    :raises ValueError: for arrays that do not fit, a list with a document twice, or two queries of one group and
-        language, whose partners in other languages would not be known.
+    :param groups: int [Q], group of each query; queries of one group are translations of each other; -1 for queries
+        without translation.
+    :raises ValueError: for arrays whose shapes do not match, a list with a duplicate document, or two queries with the
+        same group and language, which would make the pairing ambiguous.
     """
     _check(lists, languages, groups)
     order = np.lexsort((languages, groups))
@@ -134,16 +138,16 @@ def mean_rank_correlation(lists: Integers, languages: Integers, groups: Integers
 def language_exposure(
     document_languages: Integers, query_languages: Integers, pool_counts: Integers
 ) -> LanguageExposure:
-    """Which languages the top k shows, by query language.
+    """Share of each document language in the top k, by query language.
 
-    For one query the share of language L is the sum of w(i) over the ranks i that hold a document in L, over that sum
-    for all documents of the list: w(i) = 1 for the plain share, w(i) = 1 / log2(1 + i) for the discounted one, as in
-    DCG. A list shorter than k is measured over what it has. Shares are means over the queries of a language.
+    For one query the share of language L is the sum of w(i) over the ranks i that hold a document in L, divided by the
+    sum for all documents of the list: w(i) = 1 for the plain share, w(i) = 1 / log2(1 + i) for the discounted one, as
+    in DCG. A list shorter than k is measured over its own length. Shares are means over the queries of a language.
 
     :param document_languages: int [Q, k], language of each document of the top k, best first, `PADDING` after the end.
     :param query_languages: int [Q], language of each query.
     :param pool_counts: int [L], documents of each language in the pool; languages are 0..L-1.
-    :raises ValueError: for arrays that do not fit, or a language that is not one of the L.
+    :raises ValueError: for arrays whose shapes do not match, or a language code outside 0..L-1.
     """
     _check(document_languages, query_languages)
     count = len(pool_counts)
@@ -182,5 +186,5 @@ def _check(lists: Integers, *columns: Integers) -> None:
         raise ValueError(msg)
     filled = lists != PADDING
     if (filled[:, 1:] & ~filled[:, :-1]).any():
-        msg = "padding stands between documents"
+        msg = "padding between documents"
         raise ValueError(msg)

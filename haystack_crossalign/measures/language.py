@@ -1,4 +1,4 @@
-"""Which language wins: intrusion, Language Preference Rate, Lang-nDCG and the four-way split of rank 1."""
+"""Measures of language preference: intrusion, Language Preference Rate, Lang-nDCG and the four-way split of rank 1."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from haystack_crossalign.ranks.table import CENSORED, RankTable
 class Intrusion(Measure):
     """Intrusion[L]: non-relevant versions of language L above the relevant version in the query's language.
 
-    A count; lower is better. The best-ranked one counts where several relevant versions are in the query's language.
-    Null without such a version, and where the pool holds no document in L. Generalizes the "English intrusion" of the
-    project's method notes. For the counts above every relevant version see `intrusion_matrix`.
+    A count; lower is better. If several relevant versions are in the query's language, the best-ranked one is used.
+    Null if there is no such version, or if the pool holds no document in L. For the counts above every relevant version
+    see `intrusion_matrix`.
 
     :param language: normalized BCP-47 tag of the intruding language.
     """
@@ -66,9 +66,9 @@ class Intrusion(Measure):
 class LanguagePreferenceRate(Measure):
     """LPR: how often the first relevant version is the one in the query's language.
 
-    Taken over the queries with relevant versions in two or more languages, the query's among them; null for others.
-    After MLAIRE (arXiv 2605.07249), whose exact formula we do not have: this one is ours. 1 where the smallest rank of
-    the relevant versions belongs to one in the query's language, else 0; relevance of what stands above plays no part.
+    Defined for queries with relevant versions in two or more languages, including the query's; null for others. 1 if
+    the best-ranked relevant version is in the query's language, else 0; documents ranked above it do not matter. After
+    MLAIRE (arXiv 2605.07249), whose exact formula we do not have: this one is ours.
     """
 
     title = "Language Preference Rate (LPR)"
@@ -99,11 +99,11 @@ class LanguagePreferenceRate(Measure):
 class LangNDCG(Measure):
     """Lang-nDCG@K: NDCG@K in which a relevant version in the query's language gains 2 and any other gains 1.
 
-    Sum over relevant versions with rank i <= K of g / log2(i + 1), over the same sum for the ideal ranking, which has
-    those in the query's language first and the other relevant ones after them. Where all relevant versions gain the
-    same it equals NDCG@K. Grades play no part in it: it compares languages among relevant versions. After MLAIRE (arXiv
-    2605.07249), whose exact gains we do not have: these are ours.
-    Unknown where a version is missing from a list shorter than K.
+    Sum over relevant versions with rank i <= K of g / log2(i + 1), divided by the same sum for the ideal ranking, which
+    has those in the query's language first, then the other relevant ones. It equals NDCG@K if all relevant versions
+    have the same gain. Grades are ignored: it compares languages among relevant versions. After MLAIRE (arXiv
+    2605.07249), whose exact gains we do not have: these are ours. Unknown if a version is missing from a list shorter
+    than K.
 
     :param cutoff: K, at least 1.
     """
@@ -127,7 +127,7 @@ class LangNDCG(Measure):
         gains = discount[np.clip(facts.ranks, 0, discount.size - 1)]
         gained = gains.sum(axis=0) + (gains * facts.same).sum(axis=0)
         most = ideal.size - 1
-        # Gain 2 = 1 for being relevant + 1 for the language; so the ideal is a sum of two ideals with gain 1.
+        # Gain 2 = 1 for relevance + 1 for the language, so the ideal is a sum of two ideals with gain 1.
         best = ideal[np.minimum(facts.relevant, most)] + ideal[np.minimum(facts.same.sum(axis=0), most)]
         return query_values(
             facts,
@@ -139,11 +139,10 @@ class LangNDCG(Measure):
 
 @dataclass(frozen=True)
 class Top1(Measure):
-    """Top1[relevant|other,same|other]: share of queries by what stands at rank 1.
+    """Top1[relevant|other,same|other]: share of queries by the document at rank 1.
 
-    Four-way split: relevant or not x in the query's language or not. After MLAIRE (arXiv 2605.07249). The four sum to 1
-    over lists that hold anything; an empty list has nothing at rank 1 and is 0 in all four. Null where the language at
-    rank 1 was not recorded.
+    Four-way split: relevant or not, in the query's language or not. After MLAIRE (arXiv 2605.07249). The four sum to 1
+    over non-empty lists; an empty list counts 0 in all four. Null if the language at rank 1 was not recorded.
 
     :param relevance: ``relevant`` or ``other`` (not relevant).
     :param language: ``same`` as the query's, or ``other``.
@@ -162,7 +161,9 @@ class Top1(Measure):
 
     @property
     def direction(self) -> Direction:  # type: ignore[override]
-        """On top, a relevant version in the query's language is good, one in another language neither good nor bad."""
+        """A relevant version in the query's language is good at rank 1, one in another language neither good nor
+        bad.
+        """
         if self.relevance == "other":
             return -1
         return 1 if self.language == "same" else 0
@@ -180,13 +181,13 @@ class Top1(Measure):
 
 
 def intrusion_matrix(table: RankTable) -> NDArray[np.int32]:
-    """Non-relevant versions of every language above every relevant version.
+    """Number of non-relevant versions of every language above every relevant version.
 
-    Relevant version j stands above i where its rank is smaller; it is taken out of ``table.above``. For a censored
-    version the counts are those of the whole list, a lower bound.
+    Relevant versions with a smaller rank are subtracted from ``table.above``. For a censored version the counts are
+    those of the whole list, a lower bound.
 
     :param table: ranks of Q queries with up to R relevant versions, over L languages.
-    :returns: int32 [Q, R, L], 0 where a version is absent.
+    :returns: int32 [Q, R, L], 0 if a version is absent.
     """
     ranks = table.ranks
     limit = np.where(ranks == CENSORED, UNRANKED, ranks)

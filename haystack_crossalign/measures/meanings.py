@@ -1,4 +1,4 @@
-"""What reports say of the measures that a result names: unit, direction, best value, glossary."""
+"""What reports say about the measures of a result: unit, direction, best value, glossary."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def is_share(name: str) -> bool:
 
 
 def direction(name: str) -> Direction:
-    """Which direction of a measure is better: +1 higher, -1 lower, 0 neither."""
+    """The better direction of a measure: +1 higher, -1 lower, 0 neither."""
     measure = known_measure(name)
     return 1 if measure is None else measure.direction
 
 
 def best_value(name: str, relevant_per_query: float) -> float | None:
-    """The best value a measure can take, None where neither direction is good.
+    """The best value a measure can have, None if neither direction is good.
 
     :param name: name of the measure.
     :param relevant_per_query: mean number of relevant versions of a query, which is the best Max@R.
@@ -44,7 +44,7 @@ def best_value(name: str, relevant_per_query: float) -> float | None:
 
 
 def meanings(names: Iterable[str]) -> list[Meaning]:
-    """Glossary entries of the measures that a result holds, in the order of `ordered_names`."""
+    """Glossary entries of the measures of a result, in the order of `ordered_names`."""
     known = (known_measure(name) for name in ordered_names(names))
     return list(dict.fromkeys(Meaning(measure.title, measure.definition) for measure in known if measure is not None))
 

@@ -1,4 +1,4 @@
-"""Measures by name: `parse_measure`, and the set that an audit computes by default."""
+"""Measures by name: `parse_measure`, and the default measures of an audit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOWED = (
 )
 """Names that `parse_measure` reads, in words."""
 
-# Spellings of ir_measures (nDCG@10, RR, RR@10, R@10) beside our own, all in lower case.
+# Spellings of ir_measures (nDCG@10, RR, RR@10, R@10) in addition to ours, all in lower case.
 _PLAIN: dict[str, Measure] = {
     "max@r": MaxAtR(),
     "max@r_norm": MaxAtRNorm(),
@@ -39,17 +39,17 @@ _WITH_CUTOFF: dict[str, Callable[[int], Measure]] = {
 }
 _WITH_LANGUAGE: dict[str, Callable[[str], Measure]] = {"rank": RankOf, "intrusion": Intrusion}
 
-# Nine digits: more documents than fit into the 32 bits of a rank would not be a rank.
+# At most nine digits, so that the cut-off fits into the 32 bits of a rank.
 _CUTOFF = re.compile(r"(?P<base>[a-z-]+)@(?P<cutoff>[1-9][0-9]{0,8})")
 _LANGUAGE = re.compile(r"(?P<base>[a-z]+)\[(?P<language>[^\[\]]+)\]")
 _TOP1 = re.compile(r"top1\[ *(?P<relevance>relevant|other) *, *(?P<language>same|other) *\]")
 
 
 def parse_measure(name: str) -> Measure:
-    """Measure of a name, upper and lower case alike; common spellings of ir_measures are understood.
+    """Parse the name of a measure, case-insensitively; common spellings of ir_measures are accepted.
 
-    :param name: for instance ``Max@R``, ``Complete@10``, ``nDCG@10``, ``RR``, ``R@100``, ``Rank[zh]``.
-    :raises InputError: if there is no such measure, or its language is unknown.
+    :param name: for example ``Max@R``, ``Complete@10``, ``nDCG@10``, ``RR``, ``R@100``, ``Rank[zh]``.
+    :raises InputError: if there is no such measure or its language is unknown.
     """
     text = name.strip()
     lower = text.lower()
@@ -85,7 +85,7 @@ KINDS: tuple[type[Measure], ...] = (
 
 @lru_cache(maxsize=1024)
 def known_measure(name: str) -> Measure | None:
-    """Measure of a name that a result holds, whatever tag its language has; None for one of another version.
+    """Measure of a name in a result, with any language tag; None if this version does not know the measure.
 
     :param name: as in the result.
     """
@@ -98,9 +98,9 @@ def known_measure(name: str) -> Measure | None:
 
 
 def default_measures(languages: Sequence[str]) -> tuple[Measure, ...]:
-    """Measures of a row of an audit.
+    """Default measures of a row of an audit.
 
-    :param languages: normalized tags of the pool's languages, in the order wanted for Rank[L] and Intrusion[L].
+    :param languages: normalized tags of the pool's languages, in the order of Rank[L] and Intrusion[L].
     """
     return (
         MaxAtR(),

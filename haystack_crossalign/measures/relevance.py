@@ -1,4 +1,4 @@
-"""Ordinary relevance measures: NDCG@K with graded gains; MRR and Recall@K, in which a version is relevant or not."""
+"""Common relevance measures: NDCG@K with graded gains; MRR and Recall@K with binary relevance."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from haystack_crossalign.ranks.table import CENSORED
 
 @dataclass(frozen=True)
 class NDCG(Measure):
-    """NDCG@K: discounted gain of the versions in the top K, over that of the best possible ranking.
+    """NDCG@K: discounted gain of the versions in the top K, divided by that of the ideal ranking.
 
     DCG@K(q) = sum over versions with rank i <= K of g / log2(i + 1). The gain g is linear: the grade of the version,
-    also where it is below the least grade of a relevant one; 1 for each relevant version where judgments have no
-    grades. The ideal ranking has the versions in the order of their gains. Source: Järvelin and Kekäläinen 2002, in
-    the form of trec_eval's ``ndcg_cut``. Unknown where a version is missing from a list shorter than K.
+    even if it is below the least grade of a relevant version; 1 for each relevant version if judgments have no grades.
+    The ideal ranking sorts the versions by gain. Source: Järvelin and Kekäläinen 2002, in the form of trec_eval's
+    ``ndcg_cut``. Unknown if a version is missing from a list shorter than K.
 
     :param cutoff: K, at least 1.
     """
@@ -71,10 +71,10 @@ class NDCG(Measure):
 class MRR(Measure):
     """MRR: mean reciprocal rank of the first relevant version.
 
-    RR(q) = 1 / min { i : d_i in R_q }; with a cut-off K it is 0 where that rank is above K. Without a cut-off it is
-    unknown where a list holds none of the relevant versions: counting 0 would be RR at the depth of the list, another
-    measure for every depth. MRR@K is known as soon as the lists are K long. A list that ended by itself without any of
-    them counts 0, as everywhere in the field.
+    RR(q) = 1 / min { i : d_i in R_q }; with a cut-off K it is 0 if that rank is above K. Without a cut-off it is
+    unknown if a cut list holds no relevant version: counting 0 would be RR at the depth of the list, which differs from
+    list to list. MRR@K is known if the lists have at least K entries. A list that ended by itself without a relevant
+    version counts 0, as usual.
 
     :param cutoff: K, at least 1, or None.
     """
@@ -140,12 +140,12 @@ class Recall(Measure):
 
 
 def discounts(facts: Facts, cutoff: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Discounts of the ranks up to a cut-off, as tables to index into.
+    """Lookup tables of the discounts of ranks up to a cut-off.
 
-    :param facts: tells how many ranks are needed, so that a huge cut-off costs nothing.
+    :param facts: determines how many ranks are needed, so that a huge cut-off costs nothing.
     :param cutoff: K.
-    :returns: (discount, ideal): discount[i] = 1 / log2(i + 1) for 1 <= i <= K and 0 for i = 0 and the last index, which
-        stands for every deeper rank; ideal[n] = the sum of the first n of them.
+    :returns: (discount, ideal): discount[i] = 1 / log2(i + 1) for 1 <= i <= K, and 0 for i = 0 and for the last index,
+        which is used for every deeper rank; ideal[n] = the sum of the first n discounts.
     """
     deepest = max(int(facts.last.max(initial=0)), facts.ranks.shape[0])
     size = min(cutoff, deepest)

@@ -1,6 +1,6 @@
-"""Uncertainty of what a measure says: bootstrap intervals, paired tests, intervals of a median. Numpy only.
+"""Statistical uncertainty of measures: bootstrap intervals, paired tests, intervals of a median. NumPy only.
 
-Every result is a function of its arguments alone, the seed among them. Sums run through matrix products, whose order of
+Every result depends only on its arguments, including the seed. Sums are computed by matrix products, whose order of
 addition depends on the number of threads; so values are first rounded to a grid on which every such sum is exact
 (integers below 2**53; a relative step of 2**-(51 - log2 n), 1e-11 for 10,000 queries). Any order gives the same bits.
 """
@@ -17,17 +17,17 @@ from haystack_crossalign.errors import InputError
 Floats = NDArray[np.float64]
 
 _BLOCK = 2_000_000
-"""Elements of a block of resamples: 16 MB as float64. Results do not depend on it."""
+"""Number of elements in a block of resamples: 16 MB as float64. Results do not depend on it."""
 
 
 def bootstrap_means(values: ArrayLike, *, samples: int = 1000, confidence: float = 0.95, seed: int) -> Floats:
     """Percentile bootstrap intervals of means over queries.
 
-    Each resample draws Q queries with replacement, the same ones for all measures. NaN is "does not apply": such a
-    query counts neither in the sum nor in the number it is divided by. A resample in which a measure applies to no
-    query has no mean for it and is left out. Source: Efron and Tibshirani 1993, chapter 13.
+    Each resample draws Q queries with replacement, the same for all measures. NaN means "does not apply": such a query
+    counts neither in the sum nor in the divisor. A resample in which a measure applies to no query has no mean and is
+    left out. Source: Efron and Tibshirani 1993, chapter 13.
 
-    :param values: float64 [Q, M], one column per measure; NaN where null.
+    :param values: float64 [Q, M], one column per measure; NaN if null.
     :param samples: number of resamples, at least 1.
     :param confidence: share of resampled means inside the interval, in (0, 1).
     :param seed: of the random generator.
@@ -64,12 +64,12 @@ def paired_bootstrap_difference(
 ) -> tuple[float, float, float]:
     """Mean difference of two results over the same queries, with its percentile bootstrap interval.
 
-    :param a: float64 [Q], values of the first result; NaN where null.
+    :param a: float64 [Q], values of the first result; NaN if null.
     :param b: float64 [Q], values of the second one for the same queries.
     :param samples: number of resamples.
     :param confidence: of the interval.
     :param seed: of the random generator.
-    :returns: (mean of b - a, low, high) over the queries where both are known; NaN without any.
+    :returns: (mean of b - a, low, high) over the queries where both are known; NaN if there are none.
     :raises InputError: if an option is out of range.
     """
     difference = _differences(a, b)
@@ -82,17 +82,17 @@ def paired_bootstrap_difference(
 def paired_permutation_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 10_000, seed: int) -> float:
     """Two-sided paired permutation test of equal means: the signs of the differences are flipped at random.
 
-    All 2**n sign patterns are counted where there are no more of them than ``permutations`` (n differences that are not
-    0): p is exact. Otherwise p = (1 + hits) / (1 + permutations), a hit being a pattern whose sum is as far from 0 as
-    the one seen, or farther. Sums that are equal up to rounding to 8 significant digits, which is how results
-    are stored, count as equal: else a result read from its file would have another p. Source: Fisher 1935;
-    for the 1 in p Phipson and Smyth 2010.
+    If the n nonzero differences have at most ``permutations`` sign patterns (2**n), all are counted and p is exact.
+    Otherwise p = (1 + hits) / (1 + permutations), where a hit is a pattern whose sum is at least as far from 0 as the
+    observed one. Sums that are equal after rounding to 8 significant digits, the precision of stored results, count as
+    equal; otherwise p would change when a result is read from its file. Source: Fisher 1935; for the 1 in p Phipson and
+    Smyth 2010.
 
-    :param a: float64 [Q], values of the first result; NaN where null.
+    :param a: float64 [Q], values of the first result; NaN if null.
     :param b: float64 [Q], values of the second one for the same queries.
     :param permutations: number of random sign patterns, at least 1.
-    :param seed: of the random generator; not used where the count is exact.
-    :returns: p, or NaN where no query has both values.
+    :param seed: of the random generator; not used if the count is exact.
+    :returns: p, or NaN if no query has both values.
     :raises InputError: if an option is out of range.
     """
     _check(permutations=permutations)
@@ -103,8 +103,8 @@ def paired_permutation_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 1
     size = difference.size
     whole_numbers, exponents = _to_grid(difference[:, None])
     steps = whole_numbers[:, 0]
-    # Rounding to the grid moves each of two sums by half a step per difference at most, and a stored value is off by
-    # 5e-8 of itself at most.
+    # Rounding to the grid moves each of two sums by at most half a step per difference, and the relative error of a
+    # stored value is at most 5e-8.
     stored = 1e-7 * float(np.nansum(np.abs(a) + np.abs(b)))
     seen = abs(steps.sum()) - max(size, float(np.ldexp(stored, exponents[0])))
     exact = size < 63 and 2**size <= permutations
@@ -114,14 +114,14 @@ def paired_permutation_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 1
 
 
 def median_interval(values: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a median by order statistics, free of any assumption on the distribution.
+    """Interval of a median by order statistics, without assumptions on the distribution.
 
-    With values sorted, it runs from the k-th smallest to the k-th largest one, k being the largest number with
+    The interval reaches from the k-th smallest to the k-th largest value, where k is the largest number with
     P(Binomial(n, 1/2) < k) <= (1 - confidence) / 2. Source: Conover 1999, section 3.2.
 
-    :param values: float64 [n]; NaN is left out, inf is a value known only to be large.
+    :param values: float64 [n]; NaN is left out, inf stands for a value known only to be large.
     :param confidence: of the interval, in (0, 1).
-    :returns: (low, high), NaN where so few values (fewer than 6 for 95 %) bound no such interval.
+    :returns: (low, high), NaN if there are too few values for such an interval (fewer than 6 for 95 %).
     :raises InputError: if the confidence is out of range.
     """
     _check(confidence=confidence)
@@ -141,12 +141,12 @@ def median_interval(values: ArrayLike, *, confidence: float = 0.95) -> tuple[flo
 def quantiles(values: ArrayLike, probabilities: Sequence[float]) -> Floats:
     """Quantiles by linear interpolation between order statistics (type 7 of Hyndman and Fan, numpy's default).
 
-    Unlike numpy's it is at home with inf: a quantile next to an infinite value is inf, one that falls on a finite value
-    is that value.
+    Unlike numpy's function it supports inf: a quantile interpolated with an infinite value is inf, one that falls on a
+    finite value is that value.
 
     :param values: float64 [n] without NaN.
     :param probabilities: P numbers in 0..1.
-    :returns: float64 [P], NaN for no values.
+    :returns: float64 [P], NaN if there are no values.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     if not ordered.size:
@@ -194,9 +194,9 @@ def _differences(a: ArrayLike, b: ArrayLike) -> Floats:
 
 
 def _to_grid(columns: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Whole numbers proportional to the values of each column, such that n of them sum to less than 2**53.
+    """Integers proportional to the values of each column, scaled so that n of them sum to less than 2**53.
 
-    :returns: (whole numbers as float64 [n, M], exponents int64 [M]): value = whole number * 2**-exponent.
+    :returns: (integers as float64 [n, M], exponents int64 [M]): value = integer * 2**-exponent.
     """
     if not np.isfinite(columns).all():
         raise ValueError("values must be finite")

@@ -1,8 +1,8 @@
-"""What ties leave open: the lowest, the highest and the mean value of a measure over all orders of equal scores.
+"""Bounds under ties: the lowest, the highest and the mean value of a measure over all orders of equal scores.
 
-Documents of equal score may stand in any order, each query's independently of the others'. For every measure the two
-bounds are reached by some order and the mean is over all orders alike, both by formula. For a group of versions with
-one score, o is its first rank, s its size and r the number of relevant versions in it:
+Documents of equal score may be in any order, independently for each query. For every measure both bounds are attained
+by some order, and the mean weighs all orders equally; all three are computed by formula. For a group of versions with
+the same score, o is its first rank, s its size and r the number of relevant versions in it:
 
 - the best order has those r at o, o + 1, ..., the worst at the last r ranks of the group, o + s - 1 and before it;
 - a version stands at each rank of its group with probability 1 / s;
@@ -12,10 +12,10 @@ one score, o is its first rank, s its size and r the number of relevant versions
   at o - 1 + (s + 1) / (r + 1) on average;
 - another version is ahead of all r with probability 1 / (r + 1).
 
-Ties with what lies beyond the end of a cut list are not known and not counted.
+Ties with documents beyond the end of a cut list are unknown and not counted.
 """
 
-# ruff: noqa: ARG001 - all formulas have one signature
+# ruff: noqa: ARG001 - all formulas have the same signature
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class TieValues:
-    """Values of one measure over all orders of ties, one per query, NaN where the measure is null.
+    """Values of a measure over all orders of ties, one per query, NaN if the measure is null.
 
     :param lowest: float64 [Q], the smallest value.
     :param highest: float64 [Q], the largest value.
@@ -52,7 +52,7 @@ class TieValues:
 
 
 def queries_with_ties(table: RankTable) -> Bools:
-    """Queries of which a relevant version ties with another version, bool [Q].
+    """Queries with a relevant version that ties with another version, bool [Q].
 
     :param table: ranks of Q queries.
     """
@@ -61,13 +61,13 @@ def queries_with_ties(table: RankTable) -> Bools:
 
 
 def tie_values(table: RankTable, measure: Measure, values: QueryValues) -> TieValues:
-    """What a measure can be, over all orders of documents with equal scores.
+    """Bounds and mean of a measure over all orders of documents with equal scores.
 
     :param table: ranks of Q queries.
     :param measure: the measure.
     :param values: its values on the table.
     """
-    # One array for all three where there is nothing to tell, which is the common case.
+    # One array serves for all three if nothing ties, which is the common case.
     result = TieValues(values.values, values.values, values.values)
     tied = queries_with_ties(table)
     if isinstance(measure, NDCG) and (graded := _graded(table)) is not None:
@@ -87,7 +87,7 @@ def tie_values(table: RankTable, measure: Measure, values: QueryValues) -> TieVa
 
 
 def _graded(table: RankTable) -> RankTable | None:
-    """The table of all versions with a gain, also of those that are not relevant; None without grades."""
+    """The table of all versions with a gain, including those that are not relevant; None without grades."""
     if table.gains is None or table.gain_ranks is None:
         return None
     if table.gain_optimistic is None or table.gain_pessimistic is None:
@@ -102,7 +102,7 @@ def _graded(table: RankTable) -> RankTable | None:
 
 
 class _Groups(Facts):
-    """The groups of equal score that hold relevant versions; arrays lie version by version, [R, Q], as in `Facts`."""
+    """The groups of equal score that hold relevant versions; arrays have the layout [R, Q], as in `Facts`."""
 
     def __init__(self, table: RankTable) -> None:
         super().__init__(table)
@@ -111,7 +111,7 @@ class _Groups(Facts):
         self.size = self.end - self.start + 1
 
     def members(self, mask: Bools) -> Integers:
-        """Versions where ``mask`` (bool [R, Q]) holds in the group of each version, int64 [R, Q]."""
+        """Number of versions where ``mask`` (bool [R, Q]) holds in the group of each version, int64 [R, Q]."""
         counted = mask & self.known
         total = np.zeros(self.start.shape, dtype=np.int64)
         for other in range(len(self.start)):
@@ -119,10 +119,10 @@ class _Groups(Facts):
         return total
 
     def placed(self, gains: Floats) -> tuple[Integers, Integers]:
-        """Ranks [R, Q] in the order of most gain and in that of least, `UNRANKED` where no rank is known.
+        """Ranks [R, Q] in the order with the most and in that with the least gain, `UNRANKED` if no rank is known.
 
-        Greater gains take the better ranks of their group in the one and the worse ranks in the other. By the
-        rearrangement inequality no other order has more, or less, of a gain that is discounted by rank.
+        Greater gains have the better ranks of their group in the first order and the worse ranks in the second. By the
+        rearrangement inequality no order has more, or less, discounted gain.
 
         :param gains: float64 [R, Q], above 0.
         """
@@ -138,9 +138,10 @@ class _Groups(Facts):
         return best, worst
 
     def first_group(self, mask: Bools) -> tuple[Integers, Integers, Integers, Bools]:
-        """The best group with a version where ``mask`` holds: its first rank, its size, the members where it holds.
+        """The best group with a version where ``mask`` holds: its first rank, its size, and the number of members where
+        it holds.
 
-        :returns: int64 [Q] each, and bool [Q], whether there is one; 1 stands where there is none.
+        :returns: int64 [Q] each, and bool [Q], whether there is such a group; the numbers are 1 if there is none.
         """
         ranks = np.where(mask & self.known, self.start, UNRANKED)
         place, queries = ranks.argmin(axis=0), np.arange(self.queries)
@@ -152,12 +153,14 @@ class _Groups(Facts):
 
 @singledispatch
 def _values(measure: Measure, groups: _Groups, values: Floats) -> TieValues:
-    """Bounds and mean of a measure for queries where it has a value."""
+    """Bounds and mean of a measure for the queries where it has a value."""
     raise TypeError(f"no bounds under ties are known for {measure.name}")
 
 
 def _last_group(groups: _Groups) -> tuple[Integers, Integers, Integers]:
-    """The group of the last known version: its first rank, its size, the relevant ones in it, int64 [Q] each."""
+    """The group of the last known version: its first rank, its size, and its number of relevant versions, int64 [Q]
+    each.
+    """
     place, queries = groups.start.argmax(axis=0), np.arange(groups.queries)
     members = groups.members(groups.known)
     return groups.start[place, queries], groups.size[place, queries], members[place, queries]
@@ -189,7 +192,7 @@ def _max_at_r_norm(measure: MaxAtRNorm, groups: _Groups, values: Floats) -> TieV
 @_values.register
 def _complete(measure: Complete, groups: _Groups, values: Floats) -> TieValues:
     start, size, relevant = _last_group(groups)
-    lacking = groups.missing > 0  # a query that lacks a version and has a value fails whatever the order
+    lacking = groups.missing > 0  # a query that lacks a version and has a value is 0 in every order
     inside = np.clip(measure.cutoff - start + 1, 0, size)
     chance = np.ones(groups.queries)
     for number in range(int(relevant.max(initial=0))):
@@ -200,11 +203,11 @@ def _complete(measure: Complete, groups: _Groups, values: Floats) -> TieValues:
 
 
 def _discounted(cutoff: int, groups: _Groups, gains: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Sum of discounted gains in the top K at its least, most and mean, and that of the ideal ranking: [Q] each."""
+    """Lowest, highest and mean sum of discounted gains in the top K, and the sum of the ideal ranking: [Q] each."""
     deepest = max(int(groups.end.max(initial=0)), len(gains))
     size = min(cutoff, deepest)
     steps = 1.0 / np.log2(np.arange(2, size + 2, dtype=np.float64))
-    discount = np.concatenate((np.zeros(1), steps, np.zeros(1)))  # the last one stands for every deeper rank
+    discount = np.concatenate((np.zeros(1), steps, np.zeros(1)))  # the last entry is used for every deeper rank
     until = np.concatenate((np.zeros(1), np.cumsum(steps)))
     best, worst = groups.placed(gains)
     least, most = ((gains * discount[np.minimum(ranks, size + 1)]).sum(axis=0) for ranks in (worst, best))
@@ -310,15 +313,15 @@ def _top1(measure: Top1, groups: _Groups, values: Floats) -> TieValues:
 def _mean_over_last(
     function: Callable[[Floats], Floats], start: Integers, size: Integers, relevant: Integers
 ) -> Floats:
-    """Mean of a function of the rank of the last of r versions at random places of a group of s: float64 [Q]."""
-    # Seen from the end of the group, the last of them is the first.
+    """Mean of a function of the rank of the last of r versions at random positions in a group of s: float64 [Q]."""
+    # Counted from the end of the group, the last of them is the first.
     return _mean_over(function, start, size, relevant, from_end=True)
 
 
 def _mean_over_first(
     function: Callable[[Floats], Floats], start: Integers, size: Integers, relevant: Integers
 ) -> Floats:
-    """Mean of a function of the rank of the first of r versions at random places of a group of s: float64 [Q]."""
+    """Mean of a function of the rank of the first of r versions at random positions in a group of s: float64 [Q]."""
     return _mean_over(function, start, size, relevant, from_end=False)
 
 
@@ -329,7 +332,7 @@ def _mean_over(
     means = np.empty(cases.shape[1])
     for number, (first, total, some) in enumerate(cases.T.tolist()):
         place = np.arange(1, total - some + 2)
-        # C(s - j, r - 1) / C(s, r) starts with r / s; each is (s - j - r + 2) / (s - j + 1) of the one before it.
+        # C(s - j, r - 1) / C(s, r) starts with r / s; each is (s - j - r + 2) / (s - j + 1) times the previous one.
         steps = (total - place[1:] - some + 2) / (total - place[1:] + 1)
         chance = np.cumprod(np.concatenate(([some / total], steps)))
         ranks = first - 1 + (total + 1 - place if from_end else place)

@@ -1,4 +1,4 @@
-"""Translation pairs in a collection that names none: mutual nearest neighbors under a margin.
+"""Translation pairs in a collection without one: mutual nearest neighbors under a margin.
 
 The score is the ratio margin of Artetxe & Schwenk (2019, "Margin-based Parallel Corpus Mining with Multilingual
 Sentence Embeddings"): the cosine of two texts over the mean cosine of each with its k nearest neighbors in the other

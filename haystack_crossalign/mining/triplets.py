@@ -51,7 +51,7 @@ def read_given_queries(
 
     :param path: the file.
     :param documents: the collection.
-    :param language: queries in other languages are left out; those that name none are in this one.
+    :param language: queries in other languages are left out; those without one are in this one.
     :raises InputError: for a file that cannot be read, and a query that names no relevant documents, or one that is
         not in the collection.
     """
@@ -104,7 +104,7 @@ def mine_triplets(
     :param threshold: least margin.
     :param repair: take the language directions of the collection out of the embeddings first.
     :param progress: called with the stage, how much is done and of how much.
-    :raises InputError: when a language has no documents.
+    :raises InputError: if a language has no documents.
     """
     source = normalize_language(language, field="language")
     targets = tuple(dict.fromkeys(normalize_language(tag, field="languages") for tag in languages))

@@ -71,7 +71,7 @@ def cut_texts(
     :param model: a sentence-transformers model, whose ``max_seq_length`` is changed meanwhile.
     :param texts: n texts.
     :param lengths: int64 [n], their tokens under the limit.
-    :param limit: tokens; None where there is no limit.
+    :param limit: tokens; None if there is no limit.
     :param tokenize: gives the ``attention_mask`` of some texts, one row each.
     """
     cut = np.zeros(len(texts), dtype=np.bool_)

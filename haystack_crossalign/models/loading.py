@@ -70,7 +70,7 @@ class LoadedModel:
     :param names: its names with the source of each, for `resolve_prompts`.
     :param sha256: of the weights.
     :param revision: commit on the hub.
-    :param pooling: how the vectors of the tokens become one, such as ``mean``; None where no module says so.
+    :param pooling: how the vectors of the tokens become one, such as ``mean``; None if no module says so.
     :param pooling_source: ``model``, or ``option``, or ``default`` where the model does not name its pooling.
     """
 
@@ -208,7 +208,7 @@ def _snapshot(name: str, revision: str | None) -> Path | None:
 
 
 def weights_sha256(folder: Path) -> str | None:
-    """SHA-256 of the weights: of the file where there is one, of the lines ``digest  path`` where there are several."""
+    """SHA-256 of the weights: of the file if there is one, of the lines ``digest  path`` where there are several."""
     weights = (path for path in folder.rglob("*.safetensors") if path.name != MATRIX_FILE)
     files = sorted(weights, key=lambda path: path.relative_to(folder).as_posix())
     if not files:

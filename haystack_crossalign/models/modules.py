@@ -59,7 +59,7 @@ def settle_pooling(
     :param model: changed in place.
     :param wanted: the pooling that the user wants; for a plain model only.
     :param plain: whether the model came without modules.json, so that sentence-transformers chose its pooling.
-    :returns: the pooling and who chose it; None where the model has no Pooling module.
+    :returns: the pooling and who chose it; None if the model has no Pooling module.
     :raises InputError: the pooling does not exist, or the model names its own.
     """
     place = next((number for number, module in enumerate(model) if isinstance(module, stock.Pooling)), None)

@@ -13,7 +13,7 @@ MATRIX_FILE = "matrix.safetensors"
 
 
 def model_beside(name: str, folder: Path) -> str:
-    """The model that a file names: the folder of that name beside the file where there is one, else the name itself.
+    """The model that a file names: the folder of that name beside the file if there is one, else the name itself.
 
     :param name: hub name, folder, or ``offline:…``.
     :param folder: the folder of the file.

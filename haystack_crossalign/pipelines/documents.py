@@ -23,9 +23,9 @@ class RetrievedArrays:
     :param languages: the tags that codes index into, ascending; `UNDETERMINED` comes last where it occurs.
     :param document_languages: int32 [N], code of each document's language.
     :param versions: int32 [N], version of each document.
-    :param tie_order: int64 [N], position of each document in the order of ties, see `haystack_crossalign.ranks.ties`.
+    :param tie_order: int64 [N], position of each document in the tie order, see `haystack_crossalign.ranks.ties`.
     :param retrieved: int32 [Q, depth], documents of each list, padded with -1.
-    :param scores: float64 [Q, depth], or None where any document lacks a score.
+    :param scores: float64 [Q, depth], or None if any document lacks a score.
     :param relevant: int32 [Q, R], relevant versions of each query, padded with -1.
     """
 

@@ -34,7 +34,7 @@ class PipelineEmbedder:
     :param pipeline: a pipeline that holds one text embedder and one document embedder; connections play no part.
     :param name: what the provenance calls it.
     :param sha256: hash of the file it was read from.
-    :raises InputError: when the pipeline does not hold exactly one of each.
+    :raises InputError: if the pipeline does not hold exactly one of each.
     """
 
     def __init__(self, pipeline: Pipeline, *, name: str = "pipeline", sha256: str | None = None) -> None:
@@ -55,7 +55,7 @@ class PipelineEmbedder:
         """Read the pipeline from a file.
 
         :param trust_remote_code: whether its models may run code that comes with them.
-        :raises InputError: when the file cannot be read or is not such a pipeline.
+        :raises InputError: if the file cannot be read or is not such a pipeline.
         """
         file = read_pipeline_file(path, allowed=_ALLOWED, trust_remote_code=trust_remote_code)
         return cls(load_pipeline(file), name=file.path.name, sha256=file.sha256)

@@ -51,7 +51,7 @@ def read_pipeline_file(path: str | Path, *, allowed: str, trust_remote_code: boo
 
     :param allowed: what is expected of the pipeline, in words.
     :param trust_remote_code: whether its models may run code that comes with them.
-    :raises InputError: when the file cannot be read, holds no components, or asks for code that is not to be run.
+    :raises InputError: if the file cannot be read, holds no components, or asks for code that is not to be run.
     """
     path = Path(path)
     text, sha256 = read_yaml_text(path, "pipeline", allowed)
@@ -68,7 +68,7 @@ def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> 
 
     :param file: where it stands.
     :param data: what to build instead of the file's mapping.
-    :raises InputError: when it is not a pipeline, or names a class that is missing or not allowed.
+    :raises InputError: if it is not a pipeline, or names a class that is missing or not allowed.
     """
     data = file.data if data is None else data
     keep_named_secrets(data, os.environ)

@@ -108,7 +108,7 @@ class QueryPipeline:
         :param view: the audited index; lists whose documents it does not know are then refused.
         :param id_field: meta field that holds the id a document has in the index; None: its own id.
         :param language_field: meta field of the language.
-        :param group_field: meta field of the parallel group, None where there is none.
+        :param group_field: meta field of the parallel group, None if there is none.
         :param timeout: seconds to wait for an answer, where a store names no time limit.
         :param environ: environment for ``${NAME}`` in hosts and index; None: that of the process.
         :param trust_remote_code: whether models of the pipeline may run code that comes with them.

@@ -26,7 +26,7 @@ class PipelineShape:
     :param texts: what takes the query's text.
     :param text_lists: what takes a list of texts.
     :param vectors: what takes the query's vector.
-    :param depths: what says how many documents to return; empty where the lists are as long as they are set up to be.
+    :param depths: what says how many documents to return; empty if the lists are as long as they are set up to be.
     :param deep: whether a list shorter than the depth asked for has ended by itself.
     """
 

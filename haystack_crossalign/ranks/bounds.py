@@ -196,7 +196,7 @@ class QueryOperand:
 
         A result of at most the first limit is certainly below the score; of at least the second, certainly above.
 
-        :param scores: float32 [R, Q]; +inf where there is no version, so that every result is certainly below.
+        :param scores: float32 [R, Q]; +inf if there is no version, so that every result is certainly below.
         """
         # A float64 dot product rounds to a greater float32 when it reaches the next one, to a smaller likewise.
         infinity = np.float32(np.inf)
@@ -219,7 +219,7 @@ class QueryOperand:
         A result of at least `above` is certainly above the score, one below `within` certainly below it. Rounding is
         monotone, so it moves no result across a threshold that has itself been rounded away from the band.
 
-        :param scores: float32 [R, Q]; +inf where there is none.
+        :param scores: float32 [R, Q]; +inf if there is none.
         :param offsets: float64 [Q], see `offsets`.
         :param error: float64 [Q], see `error`.
         :param operand: the query matrix of the thread that calls, [width, dim + extra].

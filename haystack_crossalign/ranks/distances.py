@@ -88,7 +88,7 @@ def count_by_distance(
     :param documents: float32 [N, dim].
     :param distance: which one.
     :param targets: what to count for each query.
-    :param tie_order: int64 [N], position of each document in the order of ties.
+    :param tie_order: int64 [N], position of each document in the tie order.
     :param blocks: all documents.
     :param languages: number of languages.
     :param threads: see `share_out`.
@@ -124,7 +124,7 @@ def nearest(
     :param documents: float32 [N, dim].
     :param distance: which one.
     :param depth: how many, at most N.
-    :param tie_order: int64 [N], position of each document in the order of ties.
+    :param tie_order: int64 [N], position of each document in the tie order.
     :param threads: see `share_out`.
     """
     indices = np.empty((len(queries), depth), dtype=np.int32)

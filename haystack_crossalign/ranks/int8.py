@@ -80,7 +80,7 @@ def counts_by_int8(dim: int, targets: int) -> bool:
 class _Thresholds:
     """Thresholds for results of 8-bit products in one language: float32 [R, width] each, and [width].
 
-    :param lower: results below are certainly less than the score; +inf where there is none.
+    :param lower: results below are certainly less than the score; +inf if there is none.
     :param upper: results from here on are certainly greater.
     :param rounding: error of centering, as a share of the length of d'.
     """

@@ -28,7 +28,7 @@ _WORDS: dict[str, str] = {
 }
 
 DEFAULT_SIMILARITY: Similarity = "cosine"
-"""Default if nothing is known of the vectors; also the default of sentence-transformers for a model that names none."""
+"""Default if nothing is known of the vectors; also the default of sentence-transformers for a model without one."""
 
 
 def parse_similarity(name: str, *, source: str | Path | None = None, field: str | None = None) -> Similarity:

@@ -24,21 +24,21 @@ class RankTable:
 
     :param languages: the L languages, as normalized BCP-47 tags; codes below index into it.
     :param query_languages: int32 [Q], code of each query's language (a language may have no document in the pool).
-    :param relevant_languages: int32 [Q, R], code of each relevant version's language, -1 where absent.
+    :param relevant_languages: int32 [Q, R], code of each relevant version's language, -1 if absent.
     :param ranks: int32 [Q, R], rank under the tie rule, `ABSENT` or `CENSORED`.
     :param optimistic: int32 [Q, R], rank if every tie fell in the version's favor (same markers).
     :param pessimistic: int32 [Q, R], rank if every tie fell against it (same markers).
     :param above: int32 [Q, R, L], versions of each language ahead of the version under the tie rule, relevant ones
-        included; for a censored version those of the whole list, which is a lower bound. 0 where absent. Over the
+        included; for a censored version those of the whole list, which is a lower bound. 0 if absent. Over the
         last axis it sums to ``ranks - 1`` for known ranks.
     :param pool_languages: codes of the languages that the pool holds, ascending.
-    :param pool_size: number of versions in the pool, or None where it is not known.
+    :param pool_size: number of versions in the pool, or None if it is not known.
     :param depth: int32 [Q], number of versions in each result list, or None for exact ranks.
     :param ended: bool [Q], lists that ended by themselves, so that versions they lack were never found; None for exact
         ranks and if every list was cut.
     :param gain_ranks: int32 [Q, G], for graded judgments, the rank of every version with a gain above 0, including
         those below the least grade of a relevant version (same markers); None if every relevant version has gain 1.
-    :param gains: float64 [Q, G], gains of these versions, 0 where absent.
+    :param gains: float64 [Q, G], gains of these versions, 0 if absent.
     :param gain_optimistic: int32 [Q, G], their ranks if every tie fell in the version's favor; None as ``gain_ranks``.
     :param gain_pessimistic: int32 [Q, G], their ranks if every tie fell against it; None as ``gain_ranks``.
     :param top_language: int32 [Q], code of the language of the version at rank 1, -1 for an empty list; or None if it
@@ -82,7 +82,7 @@ def with_gains(table: RankTable, gains: NDArray[np.float64], level: float) -> Ra
     """Reduce a table of all versions with a gain to the relevant ones, keeping the gains.
 
     :param table: ranks of every version with a gain above 0, [Q, G].
-    :param gains: float64 [Q, G], gains of these versions, 0 where absent.
+    :param gains: float64 [Q, G], gains of these versions, 0 if absent.
     :param level: least gain of a relevant version.
     :returns: the table with `gain_ranks` and `gains`, in which only relevant versions have ranks and languages, in the
         same order.

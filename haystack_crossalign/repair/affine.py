@@ -112,7 +112,7 @@ def check_lengths(similarity: str, *, unit: bool) -> None:
 
     :param similarity: what the vectors are compared by.
     :param unit: whether they all have unit length before the repair.
-    :raises InputError: where lengths count and differ.
+    :raises InputError: if lengths count and differ.
     """
     if similarity != "cosine" and not unit:
         raise InputError(

@@ -120,7 +120,7 @@ def fit_language_directions(
 
     :param embeddings: ``[n, dim]``, of any length.
     :param languages: language tag of each, at least two different ones.
-    :param groups: parallel group of each; None where nothing is known to be parallel. Needed for whitening.
+    :param groups: parallel group of each; None if nothing is known to be parallel. Needed for whitening.
     :raises InputError: for fewer than two languages, wrong shapes, vectors that are zero or not finite, and languages
         whose means coincide.
     """
@@ -169,8 +169,8 @@ def _spread(
 class RepairScore:
     """What held-out data say about a map.
 
-    :param bias: lower is better, for instance the mean Max@R in a mixed pool.
-    :param quality: same-language retrieval per language, higher is better, for instance Mono-Same NDCG@1.
+    :param bias: lower is better, for example the mean Max@R in a mixed pool.
+    :param quality: same-language retrieval per language, higher is better, for example Mono-Same NDCG@1.
     """
 
     bias: float

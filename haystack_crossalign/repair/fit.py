@@ -125,7 +125,7 @@ def fit_repair(
     :param sources: files that they came from, for the provenance.
     :param options: see :class:`RepairOptions`.
     :param progress: called while embedding and ranking.
-    :raises InputError: when the languages' means coincide, so that there is nothing to repair, and where lengths count
+    :raises InputError: if the languages' means coincide, so that there is nothing to repair, and where lengths count
         that a repair takes away.
     """
     options = RepairOptions() if options is None else options

@@ -60,7 +60,7 @@ def parallel_rows(codes: NDArray[np.int64], groups: Sequence[str]) -> list[list[
 
     :param codes: language of each row.
     :param groups: group of each row.
-    :raises InputError: when they are not of the same number.
+    :raises InputError: if they are not of the same number.
     """
     if len(groups) != len(codes):
         raise InputError(

@@ -39,7 +39,7 @@ def write_matrix_file(repair: VectorMap, path: Path | str, *, base: Mapping[str,
     :param repair: the map.
     :param path: the file; its folder must exist.
     :param base: provenance of the model whose vectors it moves, so that it is never applied to others.
-    :raises ExternalError: when it cannot be written.
+    :raises ExternalError: if it cannot be written.
     """
     path = Path(path)
     affine, several = FORMATS
@@ -64,7 +64,7 @@ def read_matrix_file(path: Path | str) -> VectorMap:
     """Read a file that :func:`write_matrix_file` wrote.
 
     :param path: the file.
-    :raises InputError: when it is missing, damaged or something else.
+    :raises InputError: if it is missing, damaged or something else.
     """
     path = Path(path)
     if not path.is_file():

@@ -24,7 +24,7 @@ def repaired_model(model: SentenceTransformer, repair: VectorMap) -> SentenceTra
 
     :param model: the base model.
     :param repair: a map of the model's dimension.
-    :raises InputError: when the dimension differs, the model truncates its embeddings, and as `check_lengths`.
+    :raises InputError: if the dimension differs, the model truncates its embeddings, and as `check_lengths`.
     """
     dimension = model.get_embedding_dimension()
     if dimension != repair.dimension or model.truncate_dim is not None:
@@ -91,7 +91,7 @@ def write_repaired_model(model: SentenceTransformer, repair: VectorMap, folder: 
     :param repair: a map of the model's dimension.
     :param folder: new or empty folder.
     :raises InputError: as :func:`repaired_model`, and when the folder holds something.
-    :raises ExternalError: when it cannot be written.
+    :raises ExternalError: if it cannot be written.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

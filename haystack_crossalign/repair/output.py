@@ -72,7 +72,7 @@ def open_model(
     :param pooling: for a model without modules.json; it goes into the folder.
     :param trust_remote_code: run code that comes with the model.
     :raises InputError: as :func:`~haystack_crossalign.repair.model_folder.repaired_model`.
-    :raises ExternalError: when it cannot be loaded.
+    :raises ExternalError: if it cannot be loaded.
     """
     import torch
 
@@ -113,8 +113,8 @@ def write_repair(
     :param sources: the files that were read.
     :param texts: whether audits and pages may hold texts of documents and queries.
     :returns: the outcome, its audits naming the written model.
-    :raises InputError: when the folder already exists.
-    :raises ExternalError: when it cannot be written, or the written model does not give the repaired vectors.
+    :raises InputError: if the folder already exists.
+    :raises ExternalError: if it cannot be written, or the written model does not give the repaired vectors.
     """
     with new_folder(folder, source="--output") as place:
         if model is not None:

@@ -86,7 +86,7 @@ def make_sample(
 ) -> RepairSample:
     """Split the texts.
 
-    Fitted on are the tagged documents where there are any, else half of the parallel ones. Judged by are the held-out
+    Fitted on are the tagged documents if there are any, else half of the parallel ones. Judged by are the held-out
     documents where they are given, else the parallel ones that are left, else half of the tagged ones. Whole groups are
     drawn, by a hash of their name, so that the order of the file does not matter.
 
@@ -97,7 +97,7 @@ def make_sample(
         can get as many for each of them.
     :param held_out_limit: likewise, documents that judge.
     :param seed: of the draw.
-    :raises InputError: when there are no documents, fewer than two languages, or fewer than `FEWEST` documents in one.
+    :raises InputError: if there are no documents, fewer than two languages, or fewer than `FEWEST` documents in one.
     """
     base = tagged or parallel
     if base is None:

@@ -45,7 +45,7 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
     language in the pool of its own language (Mono-Same).
 
     :param data: held-out embeddings, before any repair.
-    :raises InputError: when a query's group has no document in its own language, or lengths do not fit.
+    :raises InputError: if a query's group has no document in its own language, or lengths do not fit.
     """
     tags = tuple(sorted({*data.document_languages, *data.query_languages}))
     query_codes = _codes(data.query_languages, tags, len(data.queries), "query_languages")

@@ -1,4 +1,4 @@
-"""The texts that a repair is fitted on and judged by: documents with languages, and queries where there are any."""
+"""The texts that a repair is fitted on and judged by: documents with languages, and queries if there are any."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RepairTexts:
     :param questions: queries that the file has.
     :param sources: the file, with its hash.
     :param chunks: documents left out because their group and language were there already.
-    :param titles: field that was put before the text of passages, and of how many; None where of none.
+    :param titles: field that was put before the text of passages, and of how many; None if of none.
     """
 
     passages: tuple[DocumentRow, ...]
@@ -171,7 +171,7 @@ def detected_format(path: Path) -> str:
     """Whether a file holds ``documents`` or ``triplets``, by the fields of its first line.
 
     :param path: the file.
-    :raises InputError: when it holds neither.
+    :raises InputError: if it holds neither.
     """
     if plain_name(path).suffix in (".tsv", ".parquet"):
         return "triplets"

@@ -42,7 +42,7 @@ class Judgment:
     :param harm: same-language retrieval of each language.
     :param improvement: mean Max@R_norm over the query languages, before and after; None without a mixed pool.
     :param latest: that of the published version, where it was asked for and there is one.
-    :param failures: why the model is not published; empty where it is.
+    :param failures: why the model is not published; empty if it is.
     """
 
     before: AuditResult
@@ -82,7 +82,7 @@ def audit_collection(
     :param train: the triplets that are trained on, for their languages.
     :param held_out: the triplets that are not.
     :param sources: the files they came from.
-    :raises InputError: when the files are wrong, or too few queries were held out.
+    :raises InputError: if the files are wrong, or too few queries were held out.
     """
     part = job.audit
     tags = {tag for triplet in (*train, *held_out) for tag in (triplet.language, *triplet.targets)}

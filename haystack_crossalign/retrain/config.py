@@ -141,7 +141,7 @@ class Gate:
     :param fail_on: conditions as of ``crossalign audit --fail-on``, on the audit after.
     :param tolerance: a language may lose so much same-language NDCG@1; null lets it lose anything.
     :param must_improve: the mean Max@R_norm over the query languages must rise.
-    :param must_beat_latest: it must also be above that of the published version, where there is one. Only where files
+    :param must_beat_latest: it must also be above that of the published version, if there is one. Only where files
         judge: what a job holds out, an earlier one may have trained on.
     """
 

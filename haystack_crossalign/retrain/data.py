@@ -1,4 +1,4 @@
-"""Training triplets of a job: read from files and an index, mined where there are no groups, filtered, split."""
+"""Training triplets of a job: read from files and an index, mined if there are no groups, filtered, split."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class JobData:
     :param triplets: triplets that files had ready.
     :param sources: the files, with their hashes.
     :param groups: what `check_groups` has seen of the documents.
-    :param left_out: what of the files gave nothing, per reason, where there is any.
+    :param left_out: what of the files gave nothing, per reason, if there is any.
     """
 
     documents: RepairTexts
@@ -163,7 +163,7 @@ def mined_triplets(
     :param options: margin and neighbours.
     :param embedder: the model that is to be repaired or trained.
     :returns: the triplets, and what was counted.
-    :raises InputError: when a language has no documents.
+    :raises InputError: if a language has no documents.
     """
     from haystack_crossalign.mining.triplets import mine_triplets
 

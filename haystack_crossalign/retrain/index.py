@@ -49,7 +49,7 @@ def read_index(
     :param seed: draws the groups where there are more than the limit.
     :returns: one passage per group and language, and what was read, for the outcome.
     :raises InputError: for a field that is missing or cannot be used, and when nothing is left.
-    :raises ExternalError: when the cluster does not answer.
+    :raises ExternalError: if the cluster does not answer.
     """
     flags = {name: getattr(source, name) for name in _SETTINGS}
     config = None if source.config is None else Path(source.config)

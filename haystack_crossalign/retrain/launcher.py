@@ -32,8 +32,8 @@ def run_launcher(
     :param lock_file: a file that is locked as long as the command runs, also when this process is killed, which leaves
         the command to itself.
     :returns: its exit code, or that of its workers where it failed and they left one.
-    :raises OSError: when it cannot be started.
-    :raises ExternalError: when the lock is taken, or its file cannot be made.
+    :raises OSError: if it cannot be started.
+    :raises ExternalError: if the lock is taken, or its file cannot be made.
     """
     # A session of its own is a group of processes that can be ended as a whole.
     environment = None

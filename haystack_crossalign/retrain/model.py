@@ -48,7 +48,7 @@ def job_recipe(job: JobConfig) -> JobModel:
     """Read what a job starts from.
 
     :param job: the configuration.
-    :raises InputError: when the recipe is wrong, or its languages contradict those of the job.
+    :raises InputError: if the recipe is wrong, or its languages contradict those of the job.
     """
     recipe = None if job.recipe is None else _recipe_of(job, job.recipe)
     language = job.language or (recipe.language if recipe else "en")
@@ -92,7 +92,7 @@ def open_base(model: JobModel) -> Encoder:
     """The model as it is before the job.
 
     :raises InputError: for a name that is wrong.
-    :raises ExternalError: when it cannot be loaded.
+    :raises ExternalError: if it cannot be loaded.
     """
     from haystack_crossalign.models.encoder import Encoder
 

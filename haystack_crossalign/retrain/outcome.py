@@ -117,8 +117,8 @@ class Record:
         """Write the outcome to every file that can be written.
 
         :param status: one of `EXIT_CODES`, or `RUNNING`.
-        :param message: what went wrong, empty where nothing did.
-        :raises CrossAlignError: when one of them could not.
+        :param message: what went wrong, empty if nothing did.
+        :raises CrossAlignError: if one of them could not.
         """
         text = self.to_json(status, message)
         faults: list[CrossAlignError] = []

@@ -75,8 +75,8 @@ def run_job(
     :param progress: called while the run works.
     :returns: what was done.
     :param trust_remote_code: run code that comes with a model.
-    :raises GateFailedError: when the model is not good enough; nothing is published then.
-    :raises AnotherRunActiveError: when another run is active.
+    :raises GateFailedError: if the model is not good enough; nothing is published then.
+    :raises AnotherRunActiveError: if another run is active.
     :raises CrossAlignError: for wrong input and outside faults.
     """
     store = ModelStore(job.file(job.models).resolve())

@@ -57,8 +57,8 @@ class ModelStore:
         """Keep a second run away. The lock goes with its process, however that ends, and with the training that a
         killed process leaves behind where a launcher had started it.
 
-        :raises AnotherRunActiveError: when another run holds it.
-        :raises ExternalError: when the folder cannot be made.
+        :raises AnotherRunActiveError: if another run holds it.
+        :raises ExternalError: if the folder cannot be made.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ class ModelStore:
         return list(dict.fromkeys(reversed(names)))[::-1]
 
     def latest(self) -> str | None:
-        """Name of the version that ``latest`` points to, None where there is none."""
+        """Name of the version that ``latest`` points to, None if there is none."""
         link = self.folder / LATEST
         return link.readlink().name if link.is_symlink() else None
 
@@ -111,7 +111,7 @@ class ModelStore:
 
         :param built: a folder on the same file system.
         :param version: its name.
-        :raises ExternalError: when the file system refuses.
+        :raises ExternalError: if the file system refuses.
         """
         place = self.folder / version
         # Before the rename: of a version that is seen the place is known. One that never comes is passed over.
@@ -130,7 +130,7 @@ class ModelStore:
 
         :param version: name of a published version.
         :raises InputError: if it exists and is not a link.
-        :raises ExternalError: when the file system refuses, or has no links.
+        :raises ExternalError: if the file system refuses, or has no links.
         """
         link, fresh = self.folder / LATEST, self.folder / f".{LATEST}.new"
         if link.exists() and not link.is_symlink():
@@ -171,7 +171,7 @@ class ModelStore:
     def clean(self) -> None:
         """Remove what an earlier run left that was killed.
 
-        :raises ExternalError: when it cannot be removed.
+        :raises ExternalError: if it cannot be removed.
         """
         try:
             for trash in self.folder.glob(f"{_TRASH}*"):

@@ -1,9 +1,9 @@
-"""The language of a text with a confidence, or none where it is not clear.
+"""Detect the language of a text with a confidence, or none if it is not clear.
 
-The letter statistics come from ``eldc`` (60 languages, its model inside the package, nothing fetched at run time);
-``benchmarks/results/language_detection.md`` says why it was chosen and how the constants below were fitted. Where its
-answer has neighbors that it does not know, words and a second detector decide (``neighbors.py``). What they leave
-open is undetermined, as are other languages that it does not know and texts in several languages.
+The n-gram statistics come from ``eldc`` (60 languages; its model is part of the package, nothing is downloaded at run
+time); ``benchmarks/results/language_detection.md`` says why it was chosen and how the constants below were fitted. If
+its answer has similar languages that it does not know, words and a second detector decide (``neighbors.py``). What
+they do not decide, other languages that ``eldc`` does not know and texts in several languages are undetermined.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from haystack_crossalign.text.prose import SCRIPT_OF_LANGUAGE, Stretch, stretche
 from haystack_crossalign.text.second_opinion import second_opinion
 
 MINIMUM_CONFIDENCE = 0.8
-"""Default for the least confidence at which a language is reported."""
+"""Default minimum confidence for reporting a language."""
 
-# The library names a few languages by the code of a wider group; these are the ones its model was trained on.
+# The library names a few languages by the code of a wider group; these are the languages its model was trained on.
 _TAG_OF = {code: normalize_language({"ku": "ckb"}.get(code, code)) for code in SCRIPT_OF_LANGUAGE}
 _CODE_OF = {tag: code for code, tag in _TAG_OF.items()}
-# Languages of the second detector: the neighbors, and Swahili, which is looked for only where it is given.
+# Languages of the second detector: the neighbors, and Swahili, which is detected only if it is requested.
 _BY_SECOND = frozenset().union(*CHALLENGERS.values())
 _GIVEN_ONLY = frozenset({"sw"})
 DETECTABLE_LANGUAGES = tuple(sorted({*_TAG_OF.values(), *_BY_SECOND, *_GIVEN_ONLY}))
-"""The tags that a detection can hold, where it was not restricted to others of the same language."""
+"""Tags that an unrestricted detection can return."""
 
 # Logistic regression on NTREX-128 and TICO-19 (benchmarks/detection/language_detection_fit.py): how often the best
-# language was right, given its lead over the next (evidence per n-gram, times letters) and how well it explains the
-# text (evidence per n-gram; more than _FULL_FIT says no more).
+# language was right, given its lead over the second (evidence per n-gram, times letters) and how well it explains the
+# text (evidence per n-gram, capped at _FULL_FIT).
 _INTERCEPT, _LEAD, _FIT, _FULL_FIT = -6.65, 1.04, 4.21, 2.0
 _LEAST_LEAD = 1e-3
-# Hindi and Marathi share most n-grams of the library's model: on NTREX-128 and TICO-19, Hindi is taken for Marathi with
-# leads up to about _CLOSE_LEAD. Words that stand in one of them only decide, each with twice that.
+# Hindi and Marathi share most n-grams of the library's model: on NTREX-128 and TICO-19, Hindi is mistaken for Marathi
+# with leads up to about _CLOSE_LEAD. Words that occur in only one of them decide, each with twice that weight.
 _CLOSE, _CLOSE_LEAD = frozenset({"hi", "mr"}), 1.5
 _HINDI = """
 है हैं था थी थे में के को से और क्या कौन कहाँ कहां कब क्यों कैसे किस किसने किसके नहीं यह वह इस उस हुआ हुई कितने कितनी कितना गया गई
@@ -58,16 +58,16 @@ _MARATHI = "आहे आहेत नाही आणि मध्ये का
 _TELLING_WORDS = {code: frozenset(words.split()) for code, words in (("hi", _HINDI), ("mr", _MARATHI))}
 _PUNCTUATION = ".,;:!?।\"'()-"
 _SCORES, _CERTAIN = 10, 1e-6
-# A stretch speaks for a language from here on.
+# Minimum probability at which a stretch counts for a language.
 _SPEAKS, _SPEAKS_QUOTED = 0.5, 0.9
-# A language outside of the given ones wins against them only when there is little doubt.
+# A language outside the requested ones wins against them only if there is little doubt.
 _OUTSIDER = 0.9
-# What the second detector is surely right about where the first has no answer.
+# Languages in which the second detector is reliable where the first has no answer.
 _SECOND_CONFIDENCE, _SECOND_LETTERS = 0.9, 20.0
 _IDEOGRAPHS = frozenset({"ja", "zh"})
-# Telling words by which a language must lead where the second detector names another of its group.
+# Number of distinctive words by which a language must lead if the second detector names another of its group.
 _CLEAR_LEAD = 2
-# Fewer letters than this are names, units and abbreviations of any language.
+# Texts with fewer letters are names, units and abbreviations, which occur in any language.
 _LEAST_LETTERS = 4.0
 
 
@@ -75,10 +75,10 @@ _LEAST_LETTERS = 4.0
 class Detection:
     """The detected language of a text.
 
-    :param language: normalized tag; None where it is undetermined.
-    :param confidence: 0..1, the estimated probability that the most likely language is that of the whole text. Also
-        given for undetermined texts; 0 where there is no prose at all.
-    :param between: where neighbors are left that the text does not tell apart, their tags, ascending.
+    :param language: normalized tag; None if undetermined.
+    :param confidence: 0..1, the estimated probability that the most likely language is that of the whole text. Also set
+        for undetermined texts; 0 if there is no prose at all.
+    :param between: similar languages that the text does not distinguish, as ascending tags.
     """
 
     language: str | None
@@ -87,27 +87,25 @@ class Detection:
 
 
 def undecided(detections: Iterable[Detection]) -> dict[str, int]:
-    """Texts that neighbors are left for, by the tags of these, joined with commas; ascending."""
-    counts = Counter(
-        ", ".join(detection.between) for detection in detections if detection.language is None and detection.between
-    )
+    """Count the texts with undistinguished languages, by the tags of these, joined with commas; ascending."""
+    open_texts = (text for text in detections if text.language is None and text.between)
+    counts = Counter(", ".join(text.between) for text in open_texts)
     return dict(sorted(counts.items()))
 
 
 class LanguageDetector:
-    """Tells the language of texts; the same text always gets the same answer.
+    """Detects the language of texts; the same text always gets the same answer.
 
     :param languages: the languages that texts may have (a pool's, for example), which makes short texts easier to
-        tell; None for all of :data:`DETECTABLE_LANGUAGES`. Texts that are clearly in another language stay
-        undetermined. Chinese is told as ``zh`` in either script; where ``zh-Hant`` is given, Chinese is told as that.
-        Of neighbors that only words tell apart (Indonesian and Malay; Croatian, Bosnian and Serbian in Latin script)
-        one that is given without the others is taken.
-    :param likely: languages that are known to be there, beside others: where a text does not tell neighbors apart, the
-        only one that is likely is taken.
-    :param minimum_confidence: least confidence at which a language is reported, 0..1.
-    :raises InputError: for a language that is unknown or not detectable, for two that cannot be told apart, and for a
-        confidence outside of 0..1.
-    :raises ExternalError: where ``eldc`` is not installed.
+        detect; None for all of :data:`DETECTABLE_LANGUAGES`. Texts that are clearly in another language stay
+        undetermined. Chinese in either script is reported as ``zh``, or as ``zh-Hant`` if that is in the list. Of
+        similar languages that only words distinguish (Indonesian and Malay; Croatian, Bosnian and Serbian in Latin
+        script), one that is listed without the others is reported.
+    :param likely: languages that are known to occur, among others: if a text does not distinguish similar languages and
+        only one of them is likely, that one is reported.
+    :param minimum_confidence: minimum confidence for reporting a language, 0..1.
+    :raises InputError: for an unknown or undetectable language, two indistinguishable ones, or a wrong confidence.
+    :raises ExternalError: if ``eldc`` is not installed.
     """
 
     def __init__(
@@ -126,7 +124,7 @@ class LanguageDetector:
             )
         self.minimum_confidence = minimum_confidence
         self._allowed: Mapping[str, str] | None = None if languages is None else _candidates(languages)
-        # The library is asked for a neighbor that it knows in place of a language that it does not know.
+        # In place of a language that it does not know, the library is asked for a similar one that it knows.
         self._codes = {
             code
             for code, tag in _TAG_OF.items()
@@ -137,7 +135,7 @@ class LanguageDetector:
 
     @classmethod
     def among(cls, pool: Collection[str]) -> LanguageDetector:
-        """A detector of texts that belong to a pool: restricted to its languages where all of them can be told.
+        """A detector for texts of a pool: restricted to the pool's languages if all of them can be detected.
 
         :param pool: normalized tags of the pool's languages.
         """
@@ -148,11 +146,11 @@ class LanguageDetector:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The tags that a detection can hold, ascending."""
+        """The tags that a detection can return, ascending."""
         return DETECTABLE_LANGUAGES if self._allowed is None else tuple(sorted(self._allowed.values()))
 
     def detect(self, texts: Sequence[str]) -> list[Detection]:
-        """The language of each text.
+        """Detect the language of each text.
 
         :param texts: any texts; empty ones are undetermined.
         """
@@ -179,7 +177,7 @@ class LanguageDetector:
         return tag is not None and (self._allowed is None or tag in self._allowed)
 
     def _by_second(self, runs: list[Stretch], confidence: float) -> Detection:
-        """A language that only the second detector knows, where the first one has no answer."""
+        """A language that only the second detector knows, if the first has no answer."""
         mine = _BY_SECOND if self._allowed is None else self._allowed.keys() & (_BY_SECOND | _GIVEN_ONLY)
         if not mine or sum(stretch.letters for stretch in runs) < _SECOND_LETTERS:
             return Detection(None, confidence)
@@ -191,7 +189,7 @@ class LanguageDetector:
         return Detection(self._given(tag), _SECOND_CONFIDENCE)
 
     def _settle(self, tag: str, script: str, runs: list[Stretch]) -> tuple[str | None, tuple[str, ...]]:
-        """The language among the neighbors of the library's answer, and those that are left to choose from."""
+        """The language among those similar to the library's answer, and those that remain undistinguished."""
         if tag not in CHALLENGERS and script != "han":
             return tag, ()
         text = " ".join(stretch.text for stretch in runs if stretch.script == script)
@@ -210,12 +208,12 @@ class LanguageDetector:
         return (tag if self._may_be(tag) else None), left
 
     def _closest(self, group: tuple[str, ...], text: str) -> str | None:
-        """Of languages that nothing but words tells apart: the only one given, or the one with the most words."""
+        """Of languages that only words distinguish: the only one requested, or the one with the most words."""
         members = [tag for tag in group if self._may_be(tag)]
         return members[0] if len(members) == 1 else _most(telling_words(text, members))
 
     def _ideographs(self, tag: str, text: str) -> tuple[str | None, tuple[str, ...]]:
-        """Chinese, Cantonese or Japanese, of which a text without kana may be any, and those it may be."""
+        """Chinese, Cantonese or Japanese for a text without kana, if that is clear, and the languages it may be in."""
         if any("\u3041" <= character <= "\u30ff" for character in text):
             return tag, ()
         if is_cantonese(text):
@@ -223,14 +221,14 @@ class LanguageDetector:
         written = ideograph_language(text)
         candidates = [candidate for candidate in ("ja", "zh") if self._may_be(candidate)]
         if len(candidates) == 1:
-            # A pool decides, unless the text has characters of the other language only.
+            # The pool decides, unless the text has characters that only the other language uses.
             return candidates[0] if written in (None, candidates[0]) else written, ("ja", "zh")
         if written is None and second_opinion(text)[0] == tag:
             written = tag
         return written, ("ja", "zh")
 
     def _evidence(self, stretch: Stretch) -> _Evidence:
-        # Lone surrogates have no UTF-8, which the library reads; a score is 1 - exp(-evidence per n-gram).
+        # The library reads UTF-8, in which lone surrogates cannot be encoded; a score is 1 - exp(-evidence per n-gram).
         text = stretch.text.encode("utf-8", "replace").decode("utf-8")
         totals = {
             code: -math.log(max(1.0 - score, _CERTAIN)) * stretch.letters
@@ -253,7 +251,7 @@ class LanguageDetector:
         silent: list[_Evidence] = []
         for candidate in evidence:
             code, confidence = self._best(candidate)
-            # Other scripts quote names and terms in Latin letters, where these need to leave little doubt.
+            # Texts in other scripts quote names and terms in Latin letters, so these need a higher probability.
             quoted = candidate.script == "latin" != main
             if code is not None and confidence >= (_SPEAKS_QUOTED if quoted else _SPEAKS):
                 votes[code] += candidate.letters
@@ -275,7 +273,7 @@ class LanguageDetector:
         return code, self._confidence(evidence, code)
 
     def _confidence(self, evidence: _Evidence, code: str) -> float:
-        """Estimated probability that text of one script is in a language."""
+        """Estimated probability that text in one script is in a language."""
         own = evidence.totals[code]
         rival, outsider = ("", 0.0), ("", 0.0)
         for other, total in evidence.totals.items():
@@ -293,12 +291,12 @@ class LanguageDetector:
 
 
 def _stands_for(tag: str) -> frozenset[str]:
-    """Languages that a text may be in when the library names this one."""
+    """Languages that a text may be in if the library names this one."""
     return _IDEOGRAPHS if tag in _IDEOGRAPHS else CHALLENGERS.get(tag, frozenset())
 
 
 def _challenged(tag: str, text: str) -> str | None:
-    """The library's answer, or the neighbor that the text is in instead; None where that is not clear."""
+    """The library's answer, or the similar language that the text is really in; None if that is not clear."""
     challengers = CHALLENGERS[tag]
     opinion, reliable = second_opinion(text)
     group = NEIGHBORS.get(tag)
@@ -311,7 +309,7 @@ def _challenged(tag: str, text: str) -> str | None:
             return None if contradicted and counts[most] - others < _CLEAR_LEAD else most
         if opinion not in challengers and opinion != tag:
             return None
-    # It is sure only if it says the same when told that the text is in the other language.
+    # Its answer is reliable only if it stays the same with the other language as a hint.
     if opinion not in challengers:
         rival = RIVALS.get(tag)
         return None if rival is not None and second_opinion(text, hint=rival)[0] == rival else tag
@@ -320,14 +318,14 @@ def _challenged(tag: str, text: str) -> str | None:
 
 
 def _most(counts: Mapping[str, int]) -> str | None:
-    """The language with more words than any other, None where two have as many."""
+    """The language with more words than any other, None for a draw."""
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     return ranked[0][0] if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]) else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """What text in one script says: evidence per n-gram for each language of that script, times letters."""
+    """Evidence in the text of one script: evidence per n-gram for each language of that script, times letters."""
 
     script: str
     letters: float
@@ -351,7 +349,7 @@ def _probability(code: str, own: float, rival: str, other: float, letters: float
 
 
 def _candidates(languages: Sequence[str]) -> dict[str, str]:
-    """Given tags by the tag that detection has for them."""
+    """Requested tags by the tag that detection uses for them."""
     tags: dict[str, str] = {}
     for value in languages:
         tag = normalize_language(value, field="languages")
@@ -365,7 +363,7 @@ def _candidates(languages: Sequence[str]) -> dict[str, str]:
             )
         if tags.setdefault(known, tag) != tag:
             raise InputError(
-                f"'{tags[known]}' and '{tag}' cannot be told apart from their texts",
+                f"'{tags[known]}' and '{tag}' cannot be distinguished by their texts",
                 field="languages",
                 seen=list(languages),
                 allowed="one of them",
@@ -378,7 +376,7 @@ def _candidates(languages: Sequence[str]) -> dict[str, str]:
 
 
 class _Scores(Protocol):
-    """The part of a result of ``eldc`` that is read here."""
+    """The part of a result of ``eldc`` that is used here."""
 
     scores: dict[str, float]
 

@@ -1,4 +1,4 @@
-"""What a document without a query of its own is asked by: its title, or a part of its text."""
+"""Make a query for a document that has none: its title, or a part of its text."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal
 from haystack_crossalign.text.sentences import LEAST_LETTERS, first_sentence, letters, one_line
 
 _LEAST_PART = 20.0
-"""Letters of a sentence that is taken out of a text, and of what is left of it."""
+"""Minimum letters of a sentence that is taken out of a text, and of the rest of the text."""
 
 
 def asked_by(title: str, text: str) -> tuple[Literal["title", "text"], str] | None:
-    """The query that a document answers: its title, or else its first sentence; the text stays whole.
+    """A query that a document answers: its title, or else its first sentence; the text is not shortened.
 
-    :param title: empty where it has none.
+    :param title: empty if there is none.
     :param text: the text.
-    :returns: where the query comes from, and the query on one line; None where both are too short to be one.
+    :returns: the origin of the query, and the query on one line; None if both are too short.
     """
     queries: tuple[tuple[Literal["title", "text"], str], ...] = (
         ("title", one_line(title)),
@@ -25,12 +25,12 @@ def asked_by(title: str, text: str) -> tuple[Literal["title", "text"], str] | No
 
 
 def known_item(title: str, text: str) -> tuple[str, str, str]:
-    """A query that a document should answer, and the document without the words of the query, where that can be.
+    """A query that a document should answer, and the document without the words of the query if possible.
 
-    :param title: empty where it has none, or one that asks for other documents too.
+    :param title: empty if there is none, or if it fits other documents too.
     :param text: the text.
-    :returns: ``title``, ``first sentence`` or ``first half``; the query; the text, without its first sentence where
-        that is the query. The query is empty where the text is a single word.
+    :returns: ``title``, ``first sentence`` or ``first half``; the query; the text, without its first sentence if that
+        is the query. The query is empty if the text is a single word.
     """
     if title:
         return "title", title, text

@@ -1,9 +1,9 @@
-"""Languages that look alike: what the detector's library takes for one another, and the words that tell them apart.
+"""Similar languages that the detector's library confuses, and the words that distinguish them.
 
-``eldc`` knows 60 languages. A text in another one gets the name of its nearest neighbor, with confidence: Indonesian is
-Malay to it, Afrikaans Dutch. `CHALLENGERS` names, for each language so told, those that it may be instead; which they
-are was measured on NTREX-128 (``benchmarks/results/detection_neighbors.md``). The words were chosen by hand: each is
-common in its language, and another language of its group writes it otherwise.
+``eldc`` knows 60 languages. It confidently reports a text in another language as the most similar one it knows:
+Indonesian as Malay, Afrikaans as Dutch. `CHALLENGERS` lists, for each language reported, those that the text may be in
+instead, as measured on NTREX-128 (``benchmarks/results/detection_neighbors.md``). The words were chosen by hand: each
+is common in its language and spelled differently in another language of the group.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _CHALLENGERS = {
     "ur": "ps sd ug",
 }
 CHALLENGERS: Mapping[str, frozenset[str]] = {tag: frozenset(others.split()) for tag, others in _CHALLENGERS.items()}
-"""Languages that the library does not know, by the language that it takes them for."""
+"""Languages that the library does not know, by the language as which it reports them."""
 
 RIVALS: Mapping[str, str] = {"am": "ti", "bg": "mk", "de": "lb", "is": "fo", "nl": "af", "sr": "mk"}
-"""The one challenger that the second detector follows when it is told so: a text that lets it is in either."""
+"""The one challenger that the second detector reports if given as a hint: such a text may be in either language."""
 UNHINTED = frozenset({"ne", "bho"})
-"""Challengers that the second detector is right about, and gives up when it is told otherwise."""
+"""Challengers that the second detector detects correctly, but gives up if another language is the hint."""
 CLOSE: tuple[frozenset[str], ...] = (frozenset({"id", "ms"}), frozenset({"hr", "bs", "sr-Latn"}))
-"""Groups in which only words decide: no library tells a text in one from one in another by its letters."""
+"""Groups in which only words decide: no library distinguishes these languages by letters."""
 
 _WORDS = {
     "id": """
@@ -138,32 +138,32 @@ _WORDS = {
 }
 _GROUPS = (("id", "ms"), ("hr", "bs", "sr-Latn"), ("nl", "af"), ("es", "pt", "gl"), ("sr", "mk", "bg"))
 WORDS: Mapping[str, frozenset[str]] = {tag: frozenset(words.split()) for tag, words in _WORDS.items()}
-"""Words of each language that at least one other of its group writes otherwise."""
+"""Words of each language that at least one other language of its group spells differently."""
 NEIGHBORS: Mapping[str, tuple[str, ...]] = {tag: group for group in _GROUPS for tag in group}
-"""The group of each language that has such words."""
+"""Group of each language that has such words."""
 
-# Characters and words of Cantonese that written Mandarin does not have.
+# Characters and words of Cantonese that do not occur in written Mandarin.
 _CANTONESE = frozenset("嘅咗唔冇佢嗰喺哋啲咁嚟嘢噉乜嫲焗瞓揾搵咩啱嘥攞")
 _CANTONESE_WORDS = ("點樣", "點解", "邊度", "邊個", "琴日", "聽日", "而家")
 _PUNCTUATION = '.,;:!?¿¡…"()[]«»„“”‘–-'
 
 
 def telling_words(text: str, tags: Collection[str]) -> dict[str, int]:
-    """How many different words of ``text`` each of ``tags`` has in its list; a word may be in several."""
+    """Number of distinct words of ``text`` in the list of each of ``tags``; a word may be in several lists."""
     words = {word.strip(_PUNCTUATION) for word in text.casefold().replace("’", "'").split()}
     return {tag: len(words & WORDS[tag]) for tag in tags}
 
 
 def is_cantonese(text: str) -> bool:
-    """Whether a text in ideographs has a character or word that is Cantonese only."""
+    """Whether a text in ideographs has a character or word that only Cantonese uses."""
     return not _CANTONESE.isdisjoint(text) or any(word in text for word in _CANTONESE_WORDS)
 
 
 def ideograph_language(text: str) -> str | None:
-    """Chinese or Japanese, of a text in ideographs without kana, by the characters that only one of them writes.
+    """Whether a text in ideographs without kana is Chinese or Japanese, by characters that only one of them uses.
 
-    Japanese has those of JIS X 0208; its own simplifications stand in neither GB 2312 (simplified Chinese) nor Big5
-    (traditional). None where all characters are written in both, or some in each.
+    Japanese uses those of JIS X 0208; its own simplifications are neither in GB 2312 (simplified Chinese) nor in Big5
+    (traditional). None if all characters are used in both, or some only in one and some only in the other.
     """
     japanese = chinese = 0
     for character in text:
@@ -179,7 +179,7 @@ def ideograph_language(text: str) -> str | None:
 
 
 def _encodes(character: str, codec: str) -> bool:
-    # EUC-JP writes JIS X 0212 (rare characters) in three bytes, those of JIS X 0208 in two.
+    # EUC-JP encodes JIS X 0212 (rare characters) in three bytes, JIS X 0208 in two.
     try:
         return len(character.encode(codec)) == 2
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The stretches of a text that tell its language: prose of one script, without addresses, markup and code.
+"""Cut a text into the stretches that reveal its language: prose in one script, without addresses, markup and code.
 
 A stretch is at most one sentence of one script and at most :data:`STRETCH` characters long, so that the stretches of
 a text in two languages are each in one of them.
@@ -14,10 +14,10 @@ import regex
 STRETCH = 100
 """Longest stretch, in characters."""
 LONGEST_TEXT = 50_000
-"""Characters at the start of a text that are read; what follows them is taken to be like them."""
+"""Number of characters read at the start of a text; the rest is assumed to be similar."""
 
-# Unicode's Script_Extensions have the marks that several scripts share. Chinese and Japanese share ideographs, so that
-# a run of theirs may hold both them and kana.
+# Unicode's Script_Extensions include the marks that several scripts share. Chinese and Japanese share ideographs, so a
+# run may contain both ideographs and kana.
 _CHARACTERS = {
     script: rf"\p{{scx={script}}}"
     for script in (
@@ -64,9 +64,9 @@ _SCRIPT_MEMBERS = {
     "thai": "th",
 }
 SCRIPT_OF_LANGUAGE = {tag: script for script, tags in _SCRIPT_MEMBERS.items() for tag in tags.split()}
-"""The script in which the detector's library knows each language, under the names used here."""
+"""Script in which the detector's library knows each language, by the names used here."""
 
-# A syllable or an ideograph says as much as this many letters of an alphabet.
+# A syllable or an ideograph carries as much information as this many letters of an alphabet.
 _WEIGHTS = {"han": 3.0, "hangul": 2.0, "ethiopic": 2.0}
 
 _NO_PROSE = re.compile(
@@ -80,8 +80,8 @@ _NO_PROSE = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?…؟])\s+|(?<=[。！？।؛])|[\r\n\t]+|\s[–—|]\s")
-# Python, JavaScript, Java, C, SQL and shell at the start of a line. The forms are narrow, since keywords are words too:
-# "private schools in London" and "if possible" are prose.
+# Python, JavaScript, Java, C, SQL and shell at the start of a line. The patterns are narrow, since keywords are also
+# words: "private schools in London" and "if possible" are prose.
 _CODE_LINE = re.compile(
     r"\s*(?:"
     + "|".join(
@@ -125,7 +125,7 @@ _CODE_TOKEN = re.compile(
     )
 )
 _CODE_SHARE = 0.3
-# Scripts without spaces make a sentence one token; names in code are shorter.
+# In scripts without spaces a whole sentence is one token; names in code are shorter.
 _LONGEST_TOKEN = 80
 _RUN = regex.compile(
     "(?V1)" + "|".join(f"(?P<{script}>{one}(?:{one}|[^\\w]|[\\d_])*)" for script, one in _CLASSES.items())
@@ -139,7 +139,7 @@ class Stretch:
 
     :param text: the characters.
     :param script: name of the script, a value of :data:`SCRIPT_OF_LANGUAGE` or a script of no language there.
-    :param letters: how much it says, in letters of an alphabet: an ideograph counts three, a syllable two.
+    :param letters: length in letters of an alphabet: an ideograph counts three, a syllable two.
     """
 
     text: str

@@ -1,7 +1,7 @@
-"""A second detector, asked about texts whose first answer has a neighbor: CLD2, which knows 165 languages.
+"""A second detector for texts whose first answer has similar languages: CLD2, which knows 165 languages.
 
-It is less sure of short texts than ``eldc``, but knows Indonesian, Afrikaans, Macedonian, Pashto, Nepali and others
-that ``eldc`` takes for a neighbor. Its tables are inside the package; nothing is fetched.
+It is less reliable on short texts than ``eldc``, but knows Indonesian, Afrikaans, Macedonian, Pashto, Nepali and others
+that ``eldc`` confuses with similar languages. Its tables are part of the package; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from functools import cache
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.languages import normalize_language
 
-# It reads what stands at the start; neighbors show themselves in a few sentences.
+# Only the start of a text is read; a few sentences suffice to distinguish similar languages.
 _LONGEST = 600
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-# Its names of languages where they are no ISO 639 code, or mean something narrower.
+# Its language names that are not ISO 639 codes or that mean something narrower.
 _TAGS = {"un": None, "ku": "ckb", "sr-ME": "sr-Latn", "bh": "bho", "zh-Hant": "zh"}
 
 
 def second_opinion(text: str, *, hint: str | None = None) -> tuple[str | None, bool]:
-    """The language of a text and whether CLD2 calls that reliable; None where it does not tell.
+    """The language of a text and whether CLD2 calls that reliable; None if it reports no language.
 
     :param text: prose in one script.
-    :param hint: language that the text is said to be in, as CLD2 calls it; it takes little for it to follow.
-    :raises ExternalError: where ``pycld2`` is not installed.
+    :param hint: CLD2's name of the language that the text is claimed to be in; it follows a hint easily.
+    :raises ExternalError: if ``pycld2`` is not installed.
     """
     library = _library()
     printable = _UNPRINTABLE.sub(" ", text[:_LONGEST])
@@ -33,7 +33,7 @@ def second_opinion(text: str, *, hint: str | None = None) -> tuple[str | None, b
             printable, isPlainText=True, bestEffort=True, **({} if hint is None else {"hintLanguage": hint})
         )
     except library.error:
-        # Code points that CLD2 takes for damaged UTF-8.
+        # Code points that CLD2 reads as damaged UTF-8.
         return None, False
     return _tag(languages[0][1]), bool(reliable)
 

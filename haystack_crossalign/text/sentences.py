@@ -1,4 +1,4 @@
-"""The first sentence of a text, in any script, as a query that the text should answer."""
+"""Split a text in any script into sentences; the first one can serve as a query that the text should answer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import re
 from haystack_crossalign.text.prose import stretches
 
 LEAST_LETTERS = 8.0
-"""A text with fewer letters (an ideograph counts three, a syllable two) is a number, a name or a label, no query."""
+"""A text with fewer letters (an ideograph counts three, a syllable two) is a number, a name or a label, not a query."""
 
 LONGEST = 200
-"""Longest query, in characters; Thai, Lao, Khmer and Burmese write whole paragraphs without a sentence mark."""
+"""Longest query, in characters; Thai, Lao, Khmer and Burmese have whole paragraphs without sentence-final
+punctuation.
+"""
 
 _READ = 2000
-# Abbreviations, numbered headings and initials end in a full stop too: a sentence goes on until it says this much.
+# Abbreviations, numbered headings and initials also end in a full stop: a sentence has at least this many letters.
 _SENTENCE_LETTERS = 20.0
 _MARKUP = re.compile(r"<[^<>]{1,200}>|^[#>*\-\s|=]+|[*_`]{1,3}", re.MULTILINE)
 _END = re.compile(r"[.!?…؟۔։។။།॥।።՜՞]+[\"'”’»)\]]*(?=\s|$)|[。！？｡]+[」』”’）]*|\n\s*\n|(?<=\S)\n(?=\S)")
@@ -21,12 +23,12 @@ _SPACE = re.compile(r"\s+")
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence, without markup, on one line; the first line where a heading stands by itself.
+    """The first sentence, without markup, on one line; the first line if that is a heading.
 
-    A text without sentence marks is cut at the last space before `LONGEST` characters, or there.
+    A text without sentence-final punctuation is cut at the last space before `LONGEST` characters, or exactly there.
 
     :param text: any text.
-    :returns: empty where there is nothing to read.
+    :returns: empty if there is nothing to read.
     """
     text = _MARKUP.sub("", text[:_READ]).strip()
     for end in _END.finditer(text):
@@ -39,12 +41,12 @@ def first_sentence(text: str) -> str:
 def sentences(text: str, *, longest: int | None = LONGEST) -> list[str]:
     """The sentences of a text, each on one line and at most `LONGEST` characters long, without markup.
 
-    What is too short to be a sentence (an abbreviation, a numbered heading) is joined to what follows it, and to what
-    stands before it at the end; what has no sentence marks is cut at spaces.
+    Parts too short to be a sentence (an abbreviation, a numbered heading) are joined to the next part, or at the end to
+    the previous one; parts without sentence-final punctuation are cut at spaces.
 
     :param text: any text.
-    :param longest: another length in characters, or None for sentences as long as they are.
-    :returns: empty where there is nothing to read.
+    :param longest: maximum length in characters, or None for no maximum.
+    :returns: empty if there is nothing to read.
     """
     text = _MARKUP.sub("", text).strip()
     result: list[str] = []
@@ -70,10 +72,10 @@ def _cut(sentence: str, longest: int) -> list[str]:
 
 
 def one_line(text: str, *, longest: int = LONGEST) -> str:
-    """A text on one line, cut to `LONGEST` characters, at a space where there is one.
+    """Put a text on one line and cut it to `LONGEST` characters, at a space if there is one.
 
     :param text: any text.
-    :param longest: another length.
+    :param longest: maximum length in characters.
     """
     text = _SPACE.sub(" ", text).strip()
     if len(text) <= longest:
@@ -83,5 +85,5 @@ def one_line(text: str, *, longest: int = LONGEST) -> str:
 
 
 def letters(text: str) -> float:
-    """How much a text says, in letters of an alphabet; addresses, code, digits and symbols say nothing."""
+    """Length of a text in letters of an alphabet; addresses, code, digits and symbols do not count."""
     return sum(stretch.letters for stretch in stretches(text))

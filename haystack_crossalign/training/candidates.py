@@ -75,7 +75,7 @@ def choose_weights(
     :param start: see :func:`weights_of`.
     :param monitor: what was seen in training.
     :param recipe: the recipe.
-    :param score: scores the model on the held-out part; None where there is none.
+    :param score: scores the model on the held-out part; None if there is none.
     """
     base, best = monitor.base, monitor.best
     keep_best, several = recipe.evaluate.keep == "best", isinstance(recipe.interpolate, str)

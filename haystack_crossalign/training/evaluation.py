@@ -33,7 +33,7 @@ class RowScore:
     :param query_language: language of the queries.
     :param queries: number of queries.
     :param pool_size: versions in the pool.
-    :param measures: mean per measure; None where it is defined for no query, as Complete@10 with eleven versions.
+    :param measures: mean per measure; None if it is defined for no query, as Complete@10 with eleven versions.
     :param part: languages of the texts that were compared, where a pool of one language is asked in several parts.
     """
 
@@ -107,7 +107,7 @@ class HeldOutAudit:
     :param languages: target languages.
     :param pool: ``pairs`` or ``all``; for ``all``, rows of one query and passage are taken together.
     :param similarity: what the model ranks by.
-    :raises InputError: when no language has two groups with queries.
+    :raises InputError: if no language has two groups with queries.
     """
 
     #: Target languages that fewer than two held-out groups have: nothing is known of them.

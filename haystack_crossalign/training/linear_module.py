@@ -172,7 +172,7 @@ def fit_own_maps(
     :param vectors: float32 ``[n, dim]``, embeddings of passages before any map.
     :param tags: language of each, BCP-47.
     :param groups: parallel group of each.
-    :raises InputError: when a language has no passage parallel to the recipe's own, or a mean between two others.
+    :raises InputError: if a language has no passage parallel to the recipe's own, or a mean between two others.
     """
     start = recipe.start
     if start.own_share is None:

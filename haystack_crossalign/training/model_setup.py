@@ -59,7 +59,7 @@ class StartRepair:
 
     :param repair: the map.
     :param strengths: strength, share of the common mean, number of directions and whitening that it was made with.
-    :param trials: what was tried, empty where the recipe gives the strengths.
+    :param trials: what was tried, empty if the recipe gives the strengths.
     """
 
     repair: AffineMap
@@ -98,8 +98,8 @@ def choose_start(
     :param passages: float32 ``[n, dim]``, training passages of all languages.
     :param languages: tag of each.
     :param groups: parallel group of each.
-    :param held_out: what the strengths are chosen on; None where there is nothing.
-    :raises InputError: when a strength is to be chosen and there is nothing to choose on.
+    :param held_out: what the strengths are chosen on; None if there is nothing.
+    :raises InputError: if a strength is to be chosen and there is nothing to choose on.
     """
     fitted = fit_language_directions(passages, languages, groups)
     strength, share, whitening = start.strength, start.common_share, start.whitening
@@ -169,7 +169,7 @@ def prepare_training(model: SentenceTransformer, recipe: Recipe, device: str) ->
     :param recipe: the recipe.
     :param device: where it is trained, which decides ``freeze_token_table: auto``.
     :raises ExternalError: for adapters without the extra ``lora``.
-    :raises InputError: when nothing is left to train.
+    :raises InputError: if nothing is left to train.
     """
     transformer: Any = model[0].auto_model
     if recipe.dropout is not None:
@@ -205,7 +205,7 @@ def set_dropout(transformer: nn.Module, rate: float) -> None:
 
 
 def merge_adapters(model: SentenceTransformer) -> None:
-    """Add adapters into the weights they stand beside and take them out; nothing where there are none.
+    """Add adapters into the weights they stand beside and take them out; nothing if there are none.
 
     :param model: changed in place.
     """

@@ -54,7 +54,7 @@ class Monitor(TrainerCallback):
 
     :param options: the section of the recipe.
     :param folder: where history and best weights lie.
-    :param evaluate: scores the model; None where nothing is held out.
+    :param evaluate: scores the model; None if nothing is held out.
     :param base: score of the base model, None likewise.
     :param start: score of the start.
     :param checkpoint: steps between checkpoints; None: at each evaluation, without any four times an epoch, or a run

@@ -29,14 +29,14 @@ class TrainingOutcome:
 
     @property
     def harmless(self) -> bool | None:
-        """Whether no language lost more than the tolerance in its own pool; None where none is known to have, but of
+        """Whether no language lost more than the tolerance in its own pool; None if none is known to have, but of
         some language, or of all, nothing was held out."""
         result = self.data["result"]
         return None if result is None or result["harmless"] is None else bool(result["harmless"])
 
     @property
     def improved(self) -> bool | None:
-        """Whether the bias is smaller than that of the start; None where nothing was held out."""
+        """Whether the bias is smaller than that of the start; None if nothing was held out."""
         result = self.data["result"]
         return None if result is None else bool(result["alignment"]["after"] > result["alignment"]["start"])
 

@@ -23,7 +23,7 @@ def check_output(output: Path) -> None:
     """Refuse an output that is not ours to replace, before any work is done.
 
     :param output: the folder asked for.
-    :raises InputError: when it exists and is not a folder that a training run wrote, or its parent is missing.
+    :raises InputError: if it exists and is not a folder that a training run wrote, or its parent is missing.
     """
     if not output.parent.is_dir():
         raise InputError("no such folder", source=output, seen=str(output.parent), allowed="a folder that exists")
@@ -44,7 +44,7 @@ def recover_output(output: Path) -> None:
     """Put an earlier model back that a run was killed while replacing; call it before anything can fail.
 
     :param output: the folder asked for.
-    :raises ExternalError: when it cannot be renamed.
+    :raises ExternalError: if it cannot be renamed.
     """
     replaced = _replaced(output)
     if not replaced.is_dir():
@@ -76,7 +76,7 @@ def lock_of(output: Path) -> Path:
 def locked_output(output: Path) -> Iterator[None]:
     """Keep a second run away from an output while the block runs.
 
-    :raises ExternalError: when another run holds it.
+    :raises ExternalError: if another run holds it.
     """
     with _lock(output, ExternalError(f"{output}: another training run is writing it")):
         yield
@@ -120,7 +120,7 @@ class WorkFolder:
         :param fingerprint: what a run must have in common with the one that it resumes.
         :param resume: take up what an interrupted run left.
         :param or_anew: remove it where it was another run.
-        :raises InputError: when it was another run (another recipe, model or data) and is not to be removed.
+        :raises InputError: if it was another run (another recipe, model or data) and is not to be removed.
         """
         digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
         known = self._known()
@@ -145,7 +145,7 @@ class WorkFolder:
     def publish(self) -> None:
         """Rename the result to the output, in place of an earlier one, and remove the rest.
 
-        :raises ExternalError: when it cannot be renamed.
+        :raises ExternalError: if it cannot be renamed.
         """
         replaced = _replaced(self.output)
         try:

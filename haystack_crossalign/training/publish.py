@@ -141,8 +141,8 @@ def write_result(
     :param work: the folder of the run.
     :param facts: from :func:`describe_run`; the hashes of the weights are added.
     :param seconds: time per stage.
-    :param repair: the map from the base's embeddings to the model's, where there is one: ``matrix.safetensors``.
-    :raises ExternalError: when something cannot be written.
+    :param repair: the map from the base's embeddings to the model's, if there is one: ``matrix.safetensors``.
+    :raises ExternalError: if something cannot be written.
     """
     folder = work.result
     try:

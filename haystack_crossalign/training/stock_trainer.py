@@ -71,7 +71,7 @@ class PackedTrainer(SentenceTransformerTrainer):
     def check_weights(self) -> None:
         """Tell a last step that left weights of which no embedding comes.
 
-        :raises InputError: when a weight is not finite.
+        :raises InputError: if a weight is not finite.
         """
         check_finite(trained_weights(self.model).values(), self.state.global_step, self.args.learning_rate)
 
@@ -90,7 +90,7 @@ class PackedTrainer(SentenceTransformerTrainer):
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """A checkpoint of the stock trainer.
 
-        :raises ExternalError: when it cannot be written.
+        :raises ExternalError: if it cannot be written.
         """
         try:
             super()._save_checkpoint(*arguments, **options)
@@ -115,7 +115,7 @@ def check_finite(values: Iterable[Tensor], step: int, learning_rate: float) -> N
     :param values: the loss, or weights.
     :param step: the step that led there.
     :param learning_rate: that of the recipe.
-    :raises InputError: when a value is not finite.
+    :raises InputError: if a value is not finite.
     """
     if not all(bool(torch.isfinite(tensor).all()) for tensor in values):
         raise InputError(
@@ -139,7 +139,7 @@ def trained_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 def write_weights(model: nn.Module, path: Path) -> None:
     """Write the trained weights, whole or not at all.
 
-    :raises ExternalError: when they cannot be written.
+    :raises ExternalError: if they cannot be written.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in trained_weights(model).items()}
@@ -153,7 +153,7 @@ def write_weights(model: nn.Module, path: Path) -> None:
 def read_weights(model: nn.Module, path: Path) -> None:
     """Put trained weights back into a model.
 
-    :raises InputError: when the file does not hold the weights that are trained.
+    :raises InputError: if the file does not hold the weights that are trained.
     """
     weights = trained_weights(model)
     tensors = load_file(str(path))
@@ -164,7 +164,7 @@ def read_weights(model: nn.Module, path: Path) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint in a folder that was written to its end, None where there is none."""
+    """The last checkpoint in a folder that was written to its end, None if there is none."""
     steps = sorted(
         (int(path.name.rpartition("-")[2]), path)
         for path in folder.glob("checkpoint-*")

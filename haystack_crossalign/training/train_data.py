@@ -41,8 +41,8 @@ class SourceSummary:
     :param triplets: triplets taken.
     :param languages: how many of them have each target language.
     :param target_queries: how many target-language queries they have per language.
-    :param left_out: what gave no triplet, per reason, where there is any.
-    :param licence: licence note, None where the recipe has none.
+    :param left_out: what gave no triplet, per reason, if there is any.
+    :param licence: licence note, None if the recipe has none.
     """
 
     name: str
@@ -84,7 +84,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets 
     """Read the files of a recipe and split them.
 
     :param recipe: the recipe.
-    :param triplets: triplets in memory, with counts of what was left out where there are any; the recipe's files come
+    :param triplets: triplets in memory, with counts of what was left out if there are any; the recipe's files come
         on top of them.
     :raises InputError: for files that cannot be read, and when nothing is left to train on or to choose by.
     """
@@ -198,7 +198,7 @@ def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ..
     :param pool: all triplets, with ids that are unique.
     :param recipe: its ``held_out`` section and seed.
     :returns: the held-out triplets, and the ids of those in ``pool`` that must not be trained on.
-    :raises InputError: when the file cannot be read or has none, and when no part can be parted from the rest.
+    :raises InputError: if the file cannot be read or has none, and when no part can be parted from the rest.
     """
     part = recipe.held_out
     if part.path is None:

@@ -80,7 +80,7 @@ def train(
 
     :param recipe: the recipe.
     :param output: new or empty folder, or one of an earlier run, which is replaced.
-    :param resume: take up an interrupted run where there is one.
+    :param resume: take up an interrupted run if there is one.
     :param or_anew: with ``resume``: start over if the interrupted run had another recipe, model or data.
     :param progress: called while the run works.
     :param triplets: triplets in memory, beside the recipe's files; with counts of what was left out, where there are
@@ -89,7 +89,7 @@ def train(
     :returns: the folder, the figures before and after, times.
     :param trust_remote_code: run code that comes with the model.
     :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
-    :raises ExternalError: when the model cannot be loaded, the output cannot be written, or another run writes it.
+    :raises ExternalError: if the model cannot be loaded, the output cannot be written, or another run writes it.
     """
     output = resolved_file(output, source="output")
     if os.environ.get("RANK", "0") == "0":

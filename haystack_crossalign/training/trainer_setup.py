@@ -40,14 +40,14 @@ def packed_trainer(
     :param model: prepared for training.
     :param rows: what is trained on, as rows of the table.
     :param table: the texts.
-    :param teacher: float32 ``[texts, dim]``, embeddings by the teacher; None where the recipe has none.
-    :param frozen: float32 ``[texts, dim]``, embeddings by the encoder where it is frozen; None where it is trained.
+    :param teacher: float32 ``[texts, dim]``, embeddings by the teacher; None if the recipe has none.
+    :param frozen: float32 ``[texts, dim]``, embeddings by the encoder where it is frozen; None if it is trained.
     :param monitor: is called after each step.
     :param checkpoints: folder for checkpoints.
     :param device: where the model is.
     :param bf16: whether transformers compute in bf16.
     :param processes: number of processes that train together.
-    :raises InputError: when no step has a row of a language for every process.
+    :raises InputError: if no step has a row of a language for every process.
     """
     distil = recipe.distil
     with_queries = [len(row.columns) > 2 + row.targets for row in rows]

@@ -27,7 +27,7 @@ class TrainingLoss(nn.Module):
     :param target_queries: whether any batch has target-language queries.
     :param without: whether any batch has none.
     :param gather_across_devices: take in-batch negatives from all processes.
-    :raises InputError: when the pairs to contrast need target-language queries that some batches lack.
+    :raises InputError: if the pairs to contrast need target-language queries that some batches lack.
     """
 
     def __init__(

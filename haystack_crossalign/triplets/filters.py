@@ -53,7 +53,7 @@ def apply_filters(triplets: Iterable[Triplet], filters: Sequence[Filter], *, exa
     :param triplets: the triplets.
     :param filters: with different names.
     :param examples: how many ids to keep per reason.
-    :raises InputError: when two filters have one name.
+    :raises InputError: if two filters have one name.
     """
     if len({each.name for each in filters}) < len(filters):
         raise InputError("filters need different names", field="filters", seen=[each.name for each in filters])
@@ -76,7 +76,7 @@ def language_mismatch(
     Scripts of one language are not distinguished. For a language in an unusual script, such as ``sr-Latn``, only the
     script is checked, because detectors confuse it with a similar language.
 
-    :param detect: normalized tag of each text, None where it is not clear.
+    :param detect: normalized tag of each text, None if it is not clear.
     :param detectable: the tags that ``detect`` may give; texts in other languages pass. None: all.
     """
     known = None if detectable is None else {tag.split("-")[0] for tag in detectable}

@@ -40,7 +40,7 @@ def filter_targets(triplets: Sequence[Triplet], filters: Sequence[Filter], *, ex
     :param triplets: the triplets.
     :param filters: with different names.
     :param examples: how many ids to keep per reason.
-    :raises InputError: when two filters have one name.
+    :raises InputError: if two filters have one name.
     """
     parts = [(place, part) for place, triplet in enumerate(triplets) for part in triplet.per_language()]
     dropped, shown, languages = dict[str, int](), dict[str, tuple[str, ...]](), dict[str, dict[str, int]]()

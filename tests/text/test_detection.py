@@ -152,7 +152,7 @@ def test_chinese_is_told_in_the_script_that_was_given() -> None:
 
 
 def test_scripts_of_one_language_cannot_both_be_given() -> None:
-    with pytest.raises(InputError, match="'zh' and 'zh-Hant' cannot be told apart"):
+    with pytest.raises(InputError, match="'zh' and 'zh-Hant' cannot be distinguished"):
         LanguageDetector(["zh", "zh-Hant"])
 
 

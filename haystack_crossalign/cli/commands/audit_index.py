@@ -47,7 +47,7 @@ def audit_live(request: IndexRequest, flags: AuditFlags, *, dry_run: bool) -> No
 
 
 def read_lists(names: str | None, pipeline: Path | None) -> tuple[str, ...] | None:
-    """The lists of --live, None where it is not given.
+    """The lists of --live, None if it is not given.
 
     :param names: of --live.
     :param pipeline: of --pipeline, whose lists take the place of these.

@@ -250,7 +250,7 @@ def _gate(
     model_flags: opt.ModelFlags,
     progress: Progress,
 ) -> Gate | None:
-    """The gate; None where the user does without."""
+    """The gate; None if the user does without."""
     if flags.no_gate:
         options = {
             "--queries": flags.queries,

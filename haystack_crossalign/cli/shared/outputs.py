@@ -54,7 +54,7 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | N
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that a command is asked to write; None where it is not.
+    """The files that a command is asked to write; None if it is not.
 
     :param json: the result.
     :param run: the ranking, as a TREC run.

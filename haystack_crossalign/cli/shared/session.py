@@ -64,7 +64,7 @@ class Session:
         """Embed, rank everything exactly, write the files and print the summary.
 
         :param audit: what is ranked.
-        :param embedder: what embeds; None where nothing lacks vectors.
+        :param embedder: what embeds; None if nothing lacks vectors.
         :raises typer.Exit: with code 1 when the gate fails.
         """
         with self.stages as progress:

@@ -42,7 +42,7 @@ def say(text: str, *, err: bool = False, lines: bool = False) -> None:
 
 
 def console() -> Console:
-    """The console for results: as wide as the terminal, and wide enough for the tables where there is none."""
+    """The console for results: as wide as the terminal, and wide enough for the tables if there is none."""
     from rich.console import Console
     from rich.segment import Segment
 

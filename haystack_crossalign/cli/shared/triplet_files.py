@@ -99,7 +99,7 @@ def target_tags(names: str, language: str) -> tuple[list[str], str]:
 def check_triplet_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
     """Refuse files that cannot be written, and names that say another format, before any work is done.
 
-    :param outputs: each file by the option that asks for it; None where it is not asked for.
+    :param outputs: each file by the option that asks for it; None if it is not asked for.
     :param inputs: files and folders that are read.
     :raises InputError: as :func:`~haystack_crossalign.cli.shared.outputs.check_outputs`.
     """

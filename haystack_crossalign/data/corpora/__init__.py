@@ -1,1 +1,1 @@
-"""Published corpora by name: where each is found, and readers for the layouts in which they are published."""
+"""Published corpora by name: where to get them, and readers for their published layouts."""

@@ -31,15 +31,14 @@ def read_belebele(
     query_languages: Sequence[str] | None = None,
     pool: str = "passages",
 ) -> JudgedCollection:
-    """Belebele as one judged collection. A passage is named after its link, a question after link and number.
+    """Read Read Belebele as one judged collection. A passage is named after its link, a question after link and number.
 
     :param data: a folder with a file or a saved dataset for each language (``eng_Latn.jsonl``, ``eng_Latn/``), a name
         on the hub such as ``hf:facebook/belebele``, or rows by language.
     :param languages: languages of the pool; None for all.
     :param query_languages: languages of the queries, among those of the pool; None for all.
     :param pool: "passages" (488 per language) or "questions" (900 per language).
-    :raises InputError: for data that cannot be read or is not parallel, and for languages that it does not hold.
-    :raises ExternalError: where the hub cannot be reached.
+    :raises InputError: for data that cannot be read or is not parallel, and for languages that are missing.
     """
     return read_benchmark(BELEBELE, data, languages, query_languages=query_languages, pool=pool)
 
@@ -77,12 +76,12 @@ def _rows(records: Iterable[Record], language: str) -> list[ParallelRow]:
                 record.line,
             )
         )
-    # The order of rows differs between languages, while passages must get the same names in all of them.
+    # The order of rows differs between languages, but passages must get the same names in all of them.
     read.sort(key=lambda row: row[:2])
     passages: dict[str, dict[str, str]] = {}
     rows = []
     for link, number, passage, question, line in read:
-        # Several passages can come from one page; the text tells them apart.
+        # Several passages can come from one page; their texts distinguish them.
         of_link = passages.setdefault(link, {})
         key = " ".join(passage.split())
         passage_id = of_link.setdefault(key, link if not of_link else f"{link}~{len(of_link) + 1}")
@@ -100,4 +99,4 @@ BELEBELE = BenchmarkFormat(
     read_file=_read_file,
     read_rows=_read_rows,
 )
-"""Where Belebele's languages are found and how they are read."""
+"""Location and format of Belebele's files."""

@@ -34,13 +34,13 @@ COLLECTIONS = (*_RANKED, *_SENTENCES)
 
 
 def read_corpus(name: str, place: Path | str, languages: Sequence[str], *, pool: str = "passages") -> JudgedCollection:
-    """A corpus as it is published, as a judged collection.
+    """Read a corpus in its published layout as a judged collection.
 
     :param name: one of `COLLECTIONS`.
-    :param place: its folder, or a name on the hub behind ``hf:`` for XQuAD and Belebele.
+    :param place: its folder, or ``hf:`` and a name on the hub for XQuAD and Belebele.
     :param languages: languages of the pool and of the queries.
     :param pool: "passages"; "questions" for XQuAD, Belebele and MLQA; "judged" for MIRACL and mMARCO.
-    :raises InputError: for data that cannot be read, a language that it lacks, and an unknown name or pool.
+    :raises InputError: for data that cannot be read, a missing language, and an unknown name or pool.
     """
     if name in _RANKED:
         return _RANKED[name](place, languages, pool=pool)

@@ -1,7 +1,7 @@
 """Microsoft's open courses: lessons in Markdown, with translations by a language model in ``translations/<language>/``.
 
-Repositories such as ``microsoft/Security-101`` on GitHub, MIT. A heading says what its section is about; sections
-correspond where the headings of both versions have the same levels in the same order.
+Repositories such as ``microsoft/Security-101`` on GitHub, MIT license. A heading says what its section is about;
+sections correspond if the headings of both versions have the same levels in the same order.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from haystack_crossalign.files.reading import Source, TextFile, combined_source
 from haystack_crossalign.languages import normalize_language
 
 _SHORTEST = 120
-"""Characters of an English section; shorter ones say little."""
+"""Minimum length of an English section in characters; shorter ones contain little."""
 _NO_LESSONS = frozenset(
     {"agents", "changelog", "code_of_conduct", "contributing", "license", "security", "study_guide", "support"}
 )
-# Folders that are named by codes of their own, which mean other languages as tags.
+# Folders named by codes that mean other languages as BCP-47 tags.
 _FOLDERS: Mapping[str, str | None] = {"br": "pt", "hk": None, "mo": None, "tw": "zh-Hant"}
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 _RULE = re.compile(r"^\s*([-*_])(\s*\1){2,}\s*$")
 _MARKS = (
-    (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),  # images first, as links may hold them
+    (re.compile(r"!\[[^\]]*\]\([^)]*\)"), ""),  # images first, since links may contain them
     (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),
     (re.compile(r"<[^<>]+>"), ""),
     (re.compile(r"\*\*|__|`|~~"), ""),
@@ -37,11 +37,11 @@ _MARKS = (
 
 @dataclass(frozen=True)
 class ParallelSection:
-    """One passage under a heading, in several languages.
+    """A passage under a heading, in several languages.
 
     :param id: unique; the parallel group.
     :param passages: per normalized tag.
-    :param headings: per normalized tag; the source language is needed.
+    :param headings: by normalized tag; must include the source language.
     """
 
     id: str
@@ -52,11 +52,11 @@ class ParallelSection:
 def read_course_repositories(
     folder: Path | str, languages: Sequence[str]
 ) -> tuple[tuple[ParallelSection, ...], Source]:
-    """The sections of the lessons in English and the wanted languages.
+    """Read the sections of the lessons in English and other languages.
 
     :param folder: a folder with clones of the repositories.
-    :param languages: wanted languages, as normalized tags.
-    :raises InputError: where no lesson has a translation, and for a file that is not UTF-8.
+    :param languages: the other languages, as normalized tags.
+    :raises InputError: if no lesson has a translation, and for a file that is not UTF-8.
     """
     root = Path(folder)
     sections: list[ParallelSection] = []
@@ -105,7 +105,7 @@ def _language_folders(translations: Path, languages: Sequence[str]) -> dict[str,
 
 
 def _sections(text: str) -> Iterator[tuple[int, str, str]]:
-    """Level of the heading, heading and passage of each section; what comes before the first heading is left out."""
+    """Level of the heading, heading and passage of each section; text before the first heading is left out."""
     current: tuple[int, str] | None = None
     lines: list[str] = []
     fenced = False
@@ -126,7 +126,7 @@ def _sections(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _plain(lines: list[str]) -> str:
-    """The text without Markdown, and without the translator's disclaimer that follows the last rule."""
+    """The text without Markdown and without the translator's disclaimer after the last horizontal rule."""
     rules = [number for number, line in enumerate(lines) if _RULE.match(line)]
     if rules and "co-op-translator" in "\n".join(lines[rules[-1] :]).lower():
         lines = lines[: rules[-1]]

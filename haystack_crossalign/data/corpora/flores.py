@@ -1,8 +1,8 @@
 """FLORES+: 997 and 1,012 sentences from English Wikinews, Wikijunior and Wikivoyage, in more than 200 languages.
 
-Source: NLLB Team et al., "No Language Left Behind" (2022), kept by the Open Language Data Initiative. Three layouts:
-the data set on the hub (``devtest/<code>.jsonl`` or ``.parquet`` with ``id``, ``text`` and ``url``), the archive of
-FLORES+ (``devtest/devtest.<code>``), and FLORES-200 (``devtest/<code>.devtest``); the last two with
+Source: NLLB Team et al., "No Language Left Behind" (2022), maintained by the Open Language Data Initiative. Three
+layouts: the data set on the hub (``devtest/<code>.jsonl`` or ``.parquet`` with ``id``, ``text`` and ``url``), the
+archive of FLORES+ (``devtest/devtest.<code>``), and FLORES-200 (``devtest/<code>.devtest``); the last two with
 ``metadata_devtest.tsv``, which names the page of each line.
 """
 
@@ -23,12 +23,12 @@ SPLITS = ("dev", "devtest")
 def read_flores_sentences(
     folder: Path | str, languages: Sequence[str] | None = None, *, split: str = "devtest"
 ) -> SentenceCorpus:
-    """The sentences of one split. Sentences of one page that come one after the other are one document.
+    """Read the sentences of one split. Consecutive sentences of one page form a document.
 
     :param folder: the data set, with a folder for each split.
-    :param languages: languages beside English, in any spelling; None for all.
+    :param languages: languages other than English, in any spelling; None for all.
     :param split: ``dev`` or ``devtest``.
-    :raises InputError: for missing files, a language without file, and files that are not aligned.
+    :raises InputError: for missing files, a language without a file, and files that are not aligned.
     """
     if split not in SPLITS:
         raise InputError("unknown split", field="split", seen=split, allowed=", ".join(SPLITS))
@@ -67,7 +67,7 @@ def read_flores_sentences(
 
 
 def _read(path: Path, root: Path, split: str) -> tuple[dict[str, str], dict[str, str], list[Source]]:
-    """Texts and pages by the id of the sentence, and the files."""
+    """Texts and pages by sentence id, and the files."""
     if path.suffix in (".jsonl", ".parquet"):
         if path.suffix == ".parquet":
             rows, source = parquet_records(path)

@@ -2,8 +2,8 @@
 
 Source: Zhang et al., "MIRACL: A Multilingual Retrieval Dataset Covering 18 Diverse Languages" (TACL 2023). For each
 language ``miracl-v1.0-<language>/topics/topics.miracl-v1.0-<language>-dev.tsv``, ``…/qrels/qrels.…-dev.tsv`` and
-``miracl-corpus-v1.0-<language>/docs-*.jsonl.gz``. Nothing in it is parallel: every query has its relevant passages in
-its own language only, so a mixed pool shows how far the passages of other languages push them down.
+``miracl-corpus-v1.0-<language>/docs-*.jsonl.gz``. It is not parallel: a query has relevant passages only in its own
+language, so a mixed pool shows how far passages in other languages push these down.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def read_miracl(
     pool: str = "passages",
     split: str = "dev",
 ) -> JudgedCollection:
-    """Several languages of MIRACL as one judged collection. Passages and queries are named after their language.
+    """Read languages of MIRACL as one judged collection. Ids of passages and queries begin with their language.
 
-    :param data: a folder with both data sets, or that of the queries with ``miracl-corpus`` beside it.
+    :param data: a folder with both data sets, or the one with the queries if ``miracl-corpus`` is next to it.
     :param languages: languages of the pool; None for all.
     :param query_languages: languages of the queries, among those of the pool; None for all.
-    :param pool: "passages" for all, or "judged" for those that the judgments of the queries name.
+    :param pool: "passages" for all, or "judged" for those with a judgment.
     :param split: ``dev`` or ``train``.
     :raises InputError: for data that cannot be read and languages without data.
     """
@@ -58,9 +58,9 @@ def read_miracl(
 
 
 class _Passages:
-    """The passages of one language: id and text, the title first.
+    """The passages of one language: id, and title and text.
 
-    :param folder: the folder of its files.
+    :param folder: the folder with its files.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""MLQA: questions on passages of Wikipedia in seven languages; a question is there in four of them on average.
+"""MLQA: questions on passages of Wikipedia in seven languages; a question exists in four of them on average.
 
 Source: Lewis et al., "MLQA: Evaluating Cross-lingual Extractive Question Answering" (ACL 2020). Files in the SQuAD
 format, ``test/test-context-<language>-question-<language>.json``. The passages of a question in different languages
@@ -31,18 +31,18 @@ def read_mlqa(
     pool: str = "passages",
     split: str = "test",
 ) -> JudgedCollection:
-    """The questions that all of the languages have, as one judged collection.
+    """Read the questions that exist in all requested languages as one judged collection.
 
-    A passage can hold several questions that share no passage in another language. Of such questions the first is kept,
-    so that every passage has one version in each language; the others are left out and counted, like those that some
-    of the languages lack.
+    Questions on one passage can belong to different passages in another language. Only the first of such questions is
+    kept, so that every passage has exactly one version per language; the others, and questions that are missing in a
+    language, are left out and reported.
 
     :param data: the folder ``MLQA_V1``, or one with its files.
     :param languages: languages of the pool; None for all.
     :param query_languages: languages of the queries, among those of the pool; None for all.
     :param pool: "passages" or "questions", as in :func:`~haystack_crossalign.data.corpora.xquad.read_xquad`.
     :param split: ``dev`` or ``test``.
-    :raises InputError: for data that cannot be read, languages without data, and where no question is left.
+    :raises InputError: for data that cannot be read, for languages without data, or if no question is left.
     """
     if split not in SPLITS:
         raise InputError("unknown split", field="split", seen=split, allowed=", ".join(SPLITS))

@@ -28,12 +28,12 @@ def read_mmarco(
     query_languages: Sequence[str] | None = None,
     pool: str = "passages",
 ) -> JudgedCollection:
-    """Several languages of mMARCO's small development set as one judged collection.
+    """Read languages of mMARCO's small development set as one judged collection.
 
     :param data: the data set, or its folder ``data``.
     :param languages: languages of the pool; None for all.
     :param query_languages: languages of the queries, among those of the pool; None for all.
-    :param pool: "passages" for all, or "judged" for those that the judgments of the queries name.
+    :param pool: "passages" for all, or "judged" for those with a judgment.
     :raises InputError: for data that cannot be read and languages without data.
     """
     root = Path(data) / "data" if (Path(data) / "data").is_dir() else Path(data)

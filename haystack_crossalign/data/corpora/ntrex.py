@@ -1,7 +1,7 @@
-"""NTREX-128: 1,997 news sentences in 123 documents, translated by people from English into 128 languages.
+"""NTREX-128: 1,997 news sentences in 123 documents, translated by humans from English into 128 languages.
 
 Source: Federmann, Kocmi and Xin, "NTREX-128 - News Test References for MT Evaluation of 128 Languages" (SUMEval 2022).
-The repository holds ``NTREX-128/newstest2019-src.eng.txt`` and ``newstest2019-ref.<code>.txt``, one sentence a line,
+The repository holds ``NTREX-128/newstest2019-src.eng.txt`` and ``newstest2019-ref.<code>.txt``, one sentence per line,
 and ``DOCUMENT_IDS.tsv`` with the document of each line.
 """
 
@@ -20,14 +20,14 @@ _SOURCE, _REFERENCE, _DOCUMENTS = "newstest2019-src.eng.txt", "newstest2019-ref.
 def read_ntrex_sentences(
     folder: Path | str, languages: Sequence[str] | None = None, *, partial: bool = False
 ) -> SentenceCorpus:
-    """The sentences of NTREX-128 as it is published.
+    """Read the sentences of NTREX-128 in its published layout.
 
     The id of a sentence is the number of its line, from 0.
 
-    :param folder: the repository, or its folder ``NTREX-128`` with ``DOCUMENT_IDS.tsv`` in it or beside it.
-    :param languages: languages beside English, in any spelling; None for all.
-    :param partial: pass over languages that are not there.
-    :raises InputError: for missing files, a language without file, and files that are not aligned.
+    :param folder: the repository, or its folder ``NTREX-128`` with ``DOCUMENT_IDS.tsv`` in it or next to it.
+    :param languages: languages other than English, in any spelling; None for all.
+    :param partial: ignore languages that are missing.
+    :raises InputError: for missing files, a language without a file, and files that are not aligned.
     """
     root = Path(folder)
     texts = root / "NTREX-128" if (root / "NTREX-128").is_dir() else root

@@ -1,7 +1,7 @@
-"""The named corpora: where each is published, under which license, and where its files are looked for.
+"""The named corpora: where each is published, its license, and where its files are expected.
 
-A recipe or a command names a corpus; the folder that holds the corpora is named by the environment variable
-``CROSSALIGN_DATA`` or an option. Each corpus lies there as it is published, unpacked and with its own names of files.
+A recipe or a command names a corpus; the environment variable ``CROSSALIGN_DATA`` or an option names the folder of all
+corpora. Each corpus is in it as published: unpacked, with its original file names.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ DATA_VARIABLE = "CROSSALIGN_DATA"
 
 @dataclass(frozen=True)
 class Corpus:
-    """One published corpus.
+    """A published corpus.
 
     :param title: its name in the literature.
-    :param address: where it is published.
-    :param license: its license, with what else its publishers ask.
-    :param places: names below the folder of the corpora, the first that exists is read; messages name the first. One
-        that ends with ``.jsonl`` is a file of JSON lines in place of the published files.
-    :param holds: what lies there, for messages.
-    :param training: whether triplets can be built from it; False for what is published for evaluation only.
+    :param address: URL of its publication.
+    :param license: its license, and further conditions of its publishers.
+    :param places: names in the folder of the corpora, of which the first that exists is read; messages show the first.
+        A name that ends with ``.jsonl`` is a JSON Lines file that replaces the published files.
+    :param holds: what the place contains, for messages.
+    :param training: whether triplets can be built from it; False if it is published for evaluation only.
     :param judged: whether it can be read as a judged collection.
     """
 
@@ -122,12 +122,12 @@ CORPORA: Mapping[str, Corpus] = {
 
 
 def find_corpus(name: str, folder: Path | str | None = None) -> Path:
-    """The place of a corpus: a folder as published, or a file of JSON lines.
+    """Find a corpus: a folder as published, or a JSON Lines file.
 
     :param name: a key of `CORPORA`.
-    :param folder: the folder of the corpora; None takes that of ``CROSSALIGN_DATA``.
-    :raises InputError: for an unknown name, and where the corpus is missing: says what to get, under which license,
-        and where to put it.
+    :param folder: the folder of the corpora; None for ``CROSSALIGN_DATA``.
+    :raises InputError: for an unknown name, or if the corpus is missing; the message says what to get, under which
+        license, and where to put it.
     """
     corpus = named_corpus(name)
     root = folder if folder is not None else os.environ.get(DATA_VARIABLE) or None
@@ -146,11 +146,11 @@ def find_corpus(name: str, folder: Path | str | None = None) -> Path:
 
 
 def corpus_folder(name: str, data: Path | str | None = None) -> Path:
-    """The place of a corpus below a folder of corpora, or that folder itself where it is the corpus's own.
+    """Find a corpus in a folder of corpora, or return that folder if it is the corpus itself.
 
     :param name: a key of `CORPORA`.
-    :param data: the folder of the corpora, or of this one; None takes ``CROSSALIGN_DATA``.
-    :raises InputError: see `find_corpus`; not for a folder that is named here and holds none of the corpus's places.
+    :param data: the folder of the corpora, or of this corpus; None for ``CROSSALIGN_DATA``.
+    :raises InputError: see `find_corpus`; not for a given folder that contains none of the corpus's places.
     """
     if data is None:
         return find_corpus(name)
@@ -158,7 +158,7 @@ def corpus_folder(name: str, data: Path | str | None = None) -> Path:
 
 
 def named_corpus(name: str) -> Corpus:
-    """The corpus of a name.
+    """The corpus with a name.
 
     :raises InputError: for an unknown name.
     """

@@ -21,7 +21,7 @@ _ENGLISH, _ENDING = "dev-v1.1.json", "_squad-translate-train-dev-v1.1.json"
 
 @dataclass(frozen=True)
 class TranslatedQuestion:
-    """A question with its passage, and their translations.
+    """A question and its passage, with translations.
 
     :param id: as in SQuAD.
     :param title: the article.
@@ -42,11 +42,11 @@ class TranslatedQuestion:
 def read_translated_squad(
     folder: Path | str, languages: Sequence[str]
 ) -> tuple[tuple[TranslatedQuestion, ...], Source]:
-    """The questions of SQuAD's development set, with the wanted translations that they have.
+    """Read the questions of SQuAD's development set, with their translations into some languages.
 
     :param folder: a folder with ``dev-v1.1.json`` and the folder ``mlqa-translate-train``.
-    :param languages: wanted languages; those that are not translated to are passed over.
-    :raises InputError: for missing or damaged files, and where no wanted language has a file.
+    :param languages: the languages; those without translations are ignored.
+    :raises InputError: for missing or damaged files, or if none of the languages has a file.
     """
     root = Path(folder)
     translations = root / "mlqa-translate-train"

@@ -1,4 +1,4 @@
-"""TICO-19: 3,071 sentences of 30 English texts about COVID-19, translated by people into 38 languages.
+"""TICO-19: 3,071 sentences of 30 English texts about COVID-19, translated by humans into 38 languages.
 
 Source: Anastasopoulos et al., "TICO-19: the Translation Initiative for COvid-19" (2020). The archive holds
 ``dev/dev.en-<code>.tsv`` and ``test/test.en-<code>.tsv`` with the columns ``sourceLang``, ``targetLang``,
@@ -21,14 +21,14 @@ _COLUMNS = ("sourceString", "targetString", "stringID")
 def read_tico19_sentences(
     folder: Path | str, languages: Sequence[str] | None = None, *, partial: bool = False
 ) -> SentenceCorpus:
-    """The sentences of TICO-19 as it is published, of both splits, in the order of the texts.
+    """Read the sentences of TICO-19 in its published layout: both splits, in the order of the texts.
 
-    The id of a sentence is its ``stringID``, such as ``PubMed_6:142``: the text, and the number of the sentence among
-    those of all texts.
+    The id of a sentence is its ``stringID``, such as ``PubMed_6:142``: the text, and the number of the sentence across
+    all texts.
 
     :param folder: the unpacked archive, or a folder with its files.
-    :param languages: languages beside English, in any spelling; None for all.
-    :param partial: pass over languages that are not there.
+    :param languages: languages other than English, in any spelling; None for all.
+    :param partial: ignore languages that are missing.
     :raises InputError: for missing files or columns, and for an id whose English text differs between files.
     """
     root = Path(folder)
@@ -62,6 +62,6 @@ def read_tico19_sentences(
 
 
 def _number(name: str) -> tuple[int, str]:
-    """What sentences are sorted by: their number, which runs through all texts; those without one come last."""
+    """Sort key of a sentence: its number, which is unique across texts; sentences without a number come last."""
     number = name.rpartition(":")[2]
     return (int(number), name) if number.isdecimal() and len(number) < 10 else (10**9, name)

@@ -1,4 +1,4 @@
-"""XQuAD: 240 passages and 1,190 questions of SQuAD 1.1, translated by people into eleven languages.
+"""XQuAD: 240 passages and 1,190 questions of SQuAD 1.1, translated by humans into eleven languages.
 
 Source: Artetxe, Ruder and Yogatama, "On the Cross-lingual Transferability of Monolingual Representations" (ACL 2020).
 Files in the SQuAD 1.1 format, ``xquad.<language>.json``; on the hub ``google/xquad``.
@@ -29,17 +29,18 @@ def read_xquad(
     query_languages: Sequence[str] | None = None,
     pool: str = "passages",
 ) -> JudgedCollection:
-    """XQuAD as one judged collection. Passages are numbered in the order of the first language's file: ``en:000``, …
+    """Read Read XQuAD as one judged collection. Passages are numbered in the order of the first language's file:
+    ``en:000``, …
 
-    Languages are matched by the ids of the questions, so that files may hold the articles in different orders.
+    Languages are matched by question ids, so files may hold the articles in different orders.
 
     :param data: a folder with ``xquad.<language>.json`` files or with saved `datasets` named ``xquad.<language>``, a
         name on the hub such as ``hf:google/xquad``, or rows with ``id``, ``context`` and ``question`` by language.
     :param languages: languages of the pool; None for all.
     :param query_languages: languages of the queries, among those of the pool; None for all.
     :param pool: "passages" (240 per language) or "questions" (1,190 per language, as in the paper).
-    :raises InputError: for data that cannot be read or is not parallel, and for languages that it does not hold.
-    :raises ExternalError: where the hub cannot be reached.
+    :raises InputError: for data that cannot be read or is not parallel, and for missing languages.
+    :raises ExternalError: if the hub cannot be reached.
     """
     return read_benchmark(XQUAD, data, languages, query_languages=query_languages, pool=pool)
 
@@ -93,4 +94,4 @@ XQUAD = BenchmarkFormat(
     read_file=_read_file,
     read_rows=_read_rows,
 )
-"""Where XQuAD's languages are found and how they are read."""
+"""Location and format of XQuAD's files."""

@@ -1,1 +1,1 @@
-"""One file format a file: JSON lines, TREC, BEIR, Search Relevance Workbench, triplets."""
+"""File formats, one per module: JSON Lines, TREC, BEIR, Search Relevance Workbench, triplets."""

@@ -2,8 +2,8 @@
 
 ``corpus.jsonl`` and ``queries.jsonl`` hold ``_id``, ``text`` and, for documents, ``title``; ``qrels/<split>.tsv`` holds
 query, document and score under a header (https://github.com/beir-cellar/beir/wiki/Load-your-custom-dataset). The format
-has no field for languages and parallel groups. They are written into ``metadata``, and read from there or from fields
-of the same names.
+has no fields for languages and parallel groups. They are written into ``metadata``, and read from there or from
+top-level fields of the same names.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ def read_beir(
     name: str | None = None,
     log: ReadingLog | None = None,
 ) -> JudgedCollection:
-    """A judged collection from a BEIR folder.
+    """Read a judged collection from a BEIR folder.
 
-    As in BEIR, a document's title is put before its text with a space between, and queries without any judgment in
-    the split are left out; they are counted, as are queries whose judgments are all below ``relevance_level``. The
-    files may be compressed with gzip (``corpus.jsonl.gz``, …).
+    As in BEIR, a document's title is put before its text with a space between, and queries without any judgment in the
+    split are left out; they are reported, as are queries whose judgments are all below ``relevance_level``. The files
+    may be compressed with gzip (``corpus.jsonl.gz``, …).
 
     :param folder: the folder.
-    :param split: which file of ``qrels/`` is read.
-    :param language_field: field that holds the language, in ``metadata`` or beside it.
-    :param group_field: field that holds the parallel group of a document, in ``metadata`` or beside it.
+    :param split: name of the file in ``qrels/``.
+    :param language_field: field that holds the language, in ``metadata`` or at the top level.
+    :param group_field: field that holds the parallel group of a document, in ``metadata`` or at the top level.
     :param title_field: field of the documents that is put before their text; None for none.
-    :param default_language: language of documents and queries that name none; None where each must name one.
+    :param default_language: language of documents and queries without one; None if each must have one.
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
-    :param detect: whether to detect the language of documents and queries that name none, see `detect_languages`.
+    :param detect: whether to detect the language of documents and queries without one, see `detect_languages`.
     :param relevance_level: least grade of a relevant document, at least 1.
-    :param keep_unanswerable: keep queries without relevant document: to convert judgments, not to audit them.
-    :param name: what to call the collection; the name of the folder where it is None.
+    :param keep_unanswerable: keep queries without a relevant document, to convert judgments instead of auditing them.
+    :param name: name of the collection; None for the name of the folder.
     :param log: decides whether invalid rows are left out, and counts them.
     :raises InputError: for the first error, with file, line and field.
     """
@@ -118,18 +118,19 @@ def write_beir(
     language_field: str = "language",
     group_field: str = "parallel_id",
 ) -> list[Path]:
-    """Write the folder; each file whole or not at all. Vectors are not part of the format and are left out.
+    """Write a BEIR folder; each file is written completely or not at all. Vectors are not part of the format and are
+    left out.
 
-    :param folder: the folder; it is made where it does not exist, other files in it stay.
+    :param folder: the folder; created if it does not exist. Other files in it are kept.
     :param collection: the collection.
     :param split: name of the judgments file.
-    :param language_field: name of the language in ``metadata``; a text of undetermined language has none, so that it is
-        read back with ``detect``.
-    :param group_field: name of the parallel group in ``metadata``; a document that is alone in a group named after
-        itself gets none.
+    :param language_field: name of the language in ``metadata``; it is not written for texts of undetermined language,
+        which can be read back with ``detect``.
+    :param group_field: name of the parallel group in ``metadata``; it is not written for a document whose group is its
+        own id.
     :returns: the files written.
-    :raises InputError: for a grade that is not a whole number, an id that the tab-separated judgments cannot hold, or a
-        folder that cannot be made.
+    :raises InputError: for a grade that is not an integer, an id that a tab-separated file cannot hold, or a folder
+        that cannot be created.
     """
     documents, queries = collection.documents, collection.queries
     for kind, ids in (("document", documents.ids), ("query", queries.ids)):
@@ -180,7 +181,7 @@ def _lines(rows: Iterable[Mapping[str, object]]) -> str:
 
 
 def _check_ids(kind: str, ids: Iterable[str]) -> None:
-    # BEIR reads the judgments with Python's csv module, to which a quote at the start of a cell opens a quotation.
+    # BEIR reads the judgments with Python's csv module, in which a quote at the start of a cell begins a quoted cell.
     for identifier in ids:
         if any(character in identifier for character in '\t\r\n"') or identifier != identifier.strip():
             raise InputError(

@@ -1,11 +1,11 @@
-"""Documents and queries in JSON lines, one object a line.
+"""Documents and queries in JSON Lines, one object per line.
 
 A document::
 
     {"id": "d1", "text": "…", "language": "en", "parallel_id": "p1"}
 
-``parallel_id`` (the group that its translations share) and ``embedding`` (a list of numbers) may be left out;
-``content`` may replace ``text``, and every field may be inside ``meta``, as in Haystack's own documents.
+``parallel_id`` (the group shared with its translations) and ``embedding`` (a list of numbers) are optional; ``content``
+may replace ``text``, and every field may be inside ``meta``, as in Haystack's documents.
 
 A query::
 
@@ -35,14 +35,15 @@ _LANGUAGE, _GROUP = "language", "parallel_id"
 
 @dataclass(frozen=True)
 class DocumentRow:
-    """One document of a file, or one language version of it.
+    """A document of a file, or one language version of it.
 
     :param id: unique in its file.
-    :param group: what its versions share; its own id where it has none.
+    :param group: parallel group; its own id if it has none.
     :param language: normalized tag.
-    :param text: what is embedded; with the title in front where it was read from a file, as audits embed it.
-    :param title: its title, empty where it has none.
-    :param body: its text without the title, for where the title asks for it; None where ``text`` has no title in it.
+    :param text: the text to embed; begins with the title if read from a file, as in audits.
+    :param title: its title, empty if it has none.
+    :param body: its text without the title, for use when the title is the query; None if ``text`` does not begin with a
+        title.
     """
 
     id: str
@@ -54,11 +55,11 @@ class DocumentRow:
 
     @property
     def untitled(self) -> str:
-        """Its text without the title, empty where it is a title alone."""
+        """Its text without the title, empty if there is only a title."""
         return self.text if self.body is None else self.body
 
     def with_body(self, body: str) -> str:
-        """What is embedded if this is left of its text without the title."""
+        """The text to embed with a new text after the title."""
         return body if self.body is None else joined_title(self.title, body)
 
 
@@ -73,17 +74,14 @@ def document_rows(
     log: ReadingLog | None = None,
     vectors: Vectors | None = None,
 ) -> Iterator[DocumentRow]:
-    """The documents of a JSON lines file, one by one.
+    """Iterate over the documents of a JSON Lines file.
 
     :param file: the file.
     :param language_field: field that holds the language.
-    :param group_field: field that holds the parallel group; a document without it is a group of its own.
-    :param id_field: field that holds the id.
-    :param title_field: field whose text is put before the text, with a space between, as BEIR does; then one of the two
-        may be missing. None for none.
-    :param default_language: language of documents that name none; None where each must name one.
+    :param group_field: field that holds the parallel group; a document without it forms its own group.
+    :param default_language: language of documents without one; None if each must have one.
     :param log: counts the documents with a title in their text, and rows that are left out.
-    :param vectors: takes the vector of each document; None leaves vectors alone.
+    :param vectors: receives the vector of each document; None to ignore vectors.
     :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
     """
     log = log or ReadingLog()
@@ -122,14 +120,14 @@ def read_documents(
     default_language: str | None = None,
     log: ReadingLog | None = None,
 ) -> tuple[Documents, Source]:
-    """Documents from a JSON lines file.
+    """Read documents from a JSON Lines file.
 
     :param path: the file.
     :param language_field: field that holds the language.
     :param group_field: field that holds the parallel group; a document without it is a group of its own.
     :param id_field: field that holds the id.
     :param title_field: field whose text is put before the text, with a space between, as BEIR does; None for none.
-    :param default_language: language of documents that name none; None where each must name one.
+    :param default_language: language of documents without one; None if each must have one.
     :param log: counts the documents with a title, and rows that are left out.
     :raises InputError: for a file that cannot be read, and for the first field that is missing, invalid or repeated.
     """
@@ -171,16 +169,16 @@ def read_queries(
     default_language: str | None = None,
     log: ReadingLog | None = None,
 ) -> QueryFile:
-    """Queries from a JSON lines file, with the judgments that the file holds.
+    """Read queries from a JSON Lines file, with the judgments in it.
 
-    The fields' names are often those of the documents, where an index has its own (``language.keyword``). So a query
-    without such a field is read by the plain names, ``language`` and ``parallel_id``.
+    The given field names are often those of an index (``language.keyword``), so for a query without such a field the
+    default names, ``language`` and ``parallel_id``, are tried.
 
     :param path: the file.
     :param language_field: field that holds the language.
     :param group_field: field that holds the parallel group whose documents are relevant.
     :param id_field: field that holds the id.
-    :param default_language: language of queries that name none; None where each must name one.
+    :param default_language: language of queries without one; None if each must have one.
     :param log: counts rows that are left out.
     :raises InputError: for a file that cannot be read, and for the first field that is missing, invalid or repeated.
     """
@@ -215,7 +213,7 @@ def read_queries(
 
 
 def _odd_vectors(vectors: Vectors, what: str, ids: Sequence[str], log: ReadingLog) -> list[int]:
-    """Positions of the records whose vectors do not fit the others, which are taken out of ``vectors`` and counted."""
+    """Find the records whose vectors do not fit the others; remove these from ``vectors`` and count them."""
     odd = vectors.misfits() if log.skip_invalid else []
     for number in odd:
         log.leave_out(what, "vector missing or of another length than most", ids[number])
@@ -224,7 +222,7 @@ def _odd_vectors(vectors: Vectors, what: str, ids: Sequence[str], log: ReadingLo
 
 
 def _present(record: Record, field: str, plain: str) -> str:
-    """The field that a record has: the one named, else that of the plain name."""
+    """The field that a record has: the given one, else the one with the default name."""
     return plain if record.get(field) is None and record.get(plain) is not None else field
 
 
@@ -238,12 +236,12 @@ def records(file: TextFile) -> Iterator[Record]:
 
 
 def unique_id(record: Record, field: str, seen: dict[str, int]) -> str:
-    """The id of a record.
+    """Read the id of a record.
 
     :param record: the record.
     :param field: field that holds the id.
-    :param seen: the ids before it with their lines; the caller adds this one.
-    :raises InputError: where the id is missing, or is already in ``seen``.
+    :param seen: earlier ids with their lines; the caller adds this one.
+    :raises InputError: if the id is missing or already in ``seen``.
     """
     identifier = record.identifier(field)
     if identifier in seen:

@@ -1,4 +1,4 @@
-"""A judged collection from the files of a user."""
+"""Read a judged collection from files."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def read_collection(
     name: str | None = None,
     log: ReadingLog | None = None,
 ) -> JudgedCollection:
-    """Documents in JSON lines, queries in JSON lines or TSV (by the ending ``.tsv``), and their judgments.
+    """Read documents in JSON Lines, queries in JSON Lines or TSV (extension ``.tsv``), and their judgments.
 
     All files may be compressed with gzip. Queries whose judgments are all below ``relevance_level`` are left out and
-    counted, as is everything else that is not used.
+    reported, as is everything else that is not used.
 
     :param documents: the documents, see `jsonl.read_documents`.
     :param queries: the queries, see `jsonl.read_queries` and `trec.read_query_tsv`.
-    :param qrels: a TREC qrels file. It takes the place of all judgments in the queries file.
-    :param workbench: a judgment list of OpenSearch's Search Relevance Workbench, in place of ``qrels``.
+    :param qrels: a TREC qrels file. It replaces all judgments in the queries file.
+    :param workbench: a judgment list of OpenSearch's Search Relevance Workbench, instead of ``qrels``.
     :param language_field: field that holds the language, in both files.
     :param group_field: field that holds the parallel group, in both files.
     :param title_field: field of the documents that is put before their text, as in BEIR; None for none.
-    :param default_language: language of the queries that name none; None where each must name one.
+    :param default_language: language of the queries without one; None if each must have one.
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
-    :param detect: whether to detect the language of documents and queries that name none, see `detect_languages`.
+    :param detect: whether to detect the language of documents and queries without one, see `detect_languages`.
     :param relevance_level: least grade of a relevant document, at least 1.
-    :param keep_unanswerable: keep queries without relevant document: to convert judgments, not to audit them.
-    :param name: what to call the collection; the name of the documents file without its ending where it is None.
+    :param keep_unanswerable: keep queries without a relevant document, to convert judgments instead of auditing them.
+    :param name: name of the collection; None for the name of the documents file without its extension.
     :param log: decides whether invalid rows are left out, and counts them.
     :raises InputError: for the first error, with file, line and field.
     """
@@ -100,12 +100,12 @@ def read_query_file(
     default_language: str | None = None,
     log: ReadingLog | None = None,
 ) -> QueryFile:
-    """Queries in JSON lines, or in tab-separated columns by the ending ``.tsv``.
+    """Read queries in JSON Lines, or in tab-separated columns if the extension is ``.tsv``.
 
-    :param path: the file; a final ``.gz`` is not part of its ending.
+    :param path: the file; a final ``.gz`` does not count as its extension.
     :param language_field: field that holds the language.
     :param group_field: field that holds the parallel group.
-    :param default_language: language of the queries that name none.
+    :param default_language: language of the queries without one.
     :param log: decides whether invalid rows are left out, and counts them.
     """
     if plain_name(Path(path)).suffix.lower() == ".tsv":
@@ -118,13 +118,13 @@ def read_query_file(
 def read_given_judgments(
     qrels: str | Path | None, workbench: str | Path | None, file: QueryFile, *, log: ReadingLog | None = None
 ) -> Qrels | None:
-    """The judgments of a qrels file or of a judgment list; None where neither is given.
+    """Read the judgments of a qrels file or of a judgment list; None if neither is given.
 
     :param qrels: a TREC qrels file.
     :param workbench: a judgment list of the Search Relevance Workbench.
-    :param file: the queries, which a judgment list names by their texts.
+    :param file: the queries, to which a judgment list refers by their texts.
     :param log: decides whether invalid rows are left out, and counts them.
-    :raises InputError: where both are given, or the file is wrong.
+    :raises InputError: if both are given, or the file is invalid.
     """
     if qrels is not None and workbench is not None:
         raise InputError("judgments from two files", seen=f"{qrels}, {workbench}", allowed="one of them")
@@ -134,8 +134,8 @@ def read_given_judgments(
 
 
 def title_field_of(option: str | None) -> str | None:
-    """The field of the titles that are put before texts, None for none.
+    """The field whose titles are put before texts, None for none.
 
-    :param option: what a user names; None for the default, ``title``, and empty for none.
+    :param option: value of the option; None for the default, ``title``, and empty for no field.
     """
     return "title" if option is None else option or None

@@ -1,4 +1,4 @@
-"""Judgment lists and query sets of OpenSearch's Search Relevance Workbench, in and out.
+"""Read and write judgment lists and query sets of OpenSearch's Search Relevance Workbench.
 
 A judgment list is the body of ``PUT _plugins/_search_relevance/judgments``, as documented for "Importing judgments"
 (https://docs.opensearch.org/latest/search-plugins/search-relevance/judgments/)::
@@ -6,8 +6,8 @@ A judgment list is the body of ``PUT _plugins/_search_relevance/judgments``, as 
     {"name": "…", "description": "…", "type": "IMPORT_JUDGMENT",
      "judgmentRatings": [{"query": "red dress", "ratings": [{"docId": "B077ZJXCTS", "rating": "3.000"}]}]}
 
-``GET`` gives it back in the ``_source`` of a hit; both forms are read. Judgments hang on the *text* of a query there,
-which has no id and no language. A query set is the body of ``PUT _plugins/_search_relevance/query_sets``
+``GET`` returns it in the ``_source`` of a hit; both forms are read. Judgments refer to the *text* of a query, which has
+no id and no language. A query set is the body of ``PUT _plugins/_search_relevance/query_sets``
 (https://docs.opensearch.org/latest/search-plugins/search-relevance/query-sets/). The limits on names, descriptions and
 query texts are those of the plugin's ``TextValidationUtil``.
 """
@@ -35,7 +35,7 @@ _REFUSED = frozenset('"\\<>')
 
 @dataclass(frozen=True)
 class JudgmentList:
-    """A judgment list as it is read.
+    """A judgment list as read.
 
     :param name: its name.
     :param ratings: for each query text its (document id, rating) pairs, in the order of the file.
@@ -51,10 +51,10 @@ class JudgmentList:
 
 @dataclass(frozen=True)
 class QuerySet:
-    """A query set to be sent, and what the Workbench would not take.
+    """A query set, and what the Workbench would not accept.
 
     :param text: the JSON of the request.
-    :param left_out: ids of the queries whose texts it refuses (quotation marks, backslashes, ``<``, ``>``, line ends,
+    :param left_out: ids of the queries whose texts it rejects (quotation marks, backslashes, ``<``, ``>``, line ends,
         more than 2,000 characters).
     """
 
@@ -63,14 +63,14 @@ class QuerySet:
 
 
 def format_judgments(collection: JudgedCollection, *, name: str | None = None, description: str = "") -> str:
-    """The JSON of a judgment list: every judged document of every query with its grade as rating.
+    """Format a judgment list as JSON: every judged document of every query with its grade as rating.
 
-    Queries of the same text are one there; it gets the judged documents of all of them, each with its highest grade.
+    Queries with the same text become one query with the judged documents of all of them, each with its highest grade.
 
     :param collection: queries and judgments.
-    :param name: name of the list, at most 50 characters; the collection's where it is None.
+    :param name: name of the list, at most 50 characters; the collection's if it is None.
     :param description: at most 250 characters.
-    :raises InputError: for a name or description that the Workbench refuses.
+    :raises InputError: for a name or description that the Workbench rejects.
     """
     ratings: dict[str, dict[str, int | float]] = {}
     for query, text in enumerate(collection.queries.texts):
@@ -97,12 +97,12 @@ def format_judgments(collection: JudgedCollection, *, name: str | None = None, d
 
 
 def format_query_set(queries: Queries, *, name: str, description: str = "") -> QuerySet:
-    """The JSON of a query set: every distinct query text that the Workbench takes.
+    """Format a query set as JSON: every distinct query text that the Workbench accepts.
 
     :param queries: the queries.
     :param name: name of the set, at most 50 characters.
     :param description: at most 250 characters.
-    :raises InputError: for a name or description that the Workbench refuses, or when it takes none of the queries.
+    :raises InputError: for a name or description that the Workbench rejects, or if it accepts none of the queries.
     """
     taken: dict[str, None] = {}
     left_out = []
@@ -113,7 +113,7 @@ def format_query_set(queries: Queries, *, name: str, description: str = "") -> Q
             left_out.append(identifier)
     if not taken:
         raise InputError(
-            "the Search Relevance Workbench takes none of the queries",
+            "the Search Relevance Workbench accepts none of the queries",
             field="queryText",
             seen=queries.texts[0] if queries.texts else "",
             allowed=_ALLOWED_QUERY,
@@ -126,12 +126,12 @@ def format_query_set(queries: Queries, *, name: str, description: str = "") -> Q
 
 
 def read_judgments(path: str | Path, *, log: ReadingLog | None = None) -> JudgmentList:
-    """A judgment list from a file: a request body, or the answer of ``GET …/judgments/<id>``.
+    """Read a judgment list from a file: a request body, or the response of ``GET …/judgments/<id>``.
 
     :param path: the file.
     :param log: counts ratings that are left out.
-    :raises InputError: for a file that cannot be read or holds no judgment list, and for the first field that is
-        missing or wrong; for a document that is rated twice under a query, differently.
+    :raises InputError: for a file that cannot be read or holds no judgment list, for the first field that is missing or
+        wrong, and for a document with two different ratings for a query.
     """
     log = log or ReadingLog()
     value, source = read_json_object(path)
@@ -165,12 +165,12 @@ def read_judgments(path: str | Path, *, log: ReadingLog | None = None) -> Judgme
 
 
 def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, log: ReadingLog | None = None) -> Qrels:
-    """Judgments of the queries with the same texts. Grades are the ratings; those of other queries are left out.
+    """Find the judgments of queries by their texts. Ratings become grades; those of other queries are left out.
 
     :param judgments: the list.
-    :param queries: the queries; several of one text all get its judgments.
+    :param queries: the queries; several with the same text all get its judgments.
     :param log: counts ratings that are left out.
-    :raises InputError: when no query of the list is among ``queries``.
+    :raises InputError: if no query of the list is among ``queries``.
     """
     log = log or ReadingLog()
     ids: dict[str, list[str]] = {}
@@ -190,13 +190,13 @@ def judgments_as_qrels(judgments: JudgmentList, queries: Queries, *, log: Readin
             grade = int(rating) if rating.is_integer() else rating
             judged += [Judgment(query=query, document=document, grade=grade, line=0) for query in ids.get(text, ())]
             if text not in ids:
-                # By number: results that are to hold no texts name it too.
+                # By number, because it appears in results that must not contain texts.
                 log.leave_out("judgment", "query not among the queries", f"judgmentRatings[{number}]")
     return Qrels(judgments=tuple(judged), path=judgments.path, source=judgments.source)
 
 
 def _written(rating: float) -> str:
-    """A rating as the Workbench writes it: three decimals, or as many as it has."""
+    """A rating as written by the Workbench: with at least three decimals."""
     return f"{rating:.3f}" if round(rating, 3) == rating else repr(rating)
 
 
@@ -204,7 +204,7 @@ _ALLOWED_QUERY = f"at most {_LONGEST_QUERY} characters on one line, without quot
 
 
 def _list_of(value: Mapping[str, object], path: Path) -> Record:
-    """The judgment list itself, out of the envelope of a stored document or a search answer."""
+    """Extract the judgment list from a stored document or a search response."""
     hits = value.get("hits")
     if isinstance(hits, Mapping):
         hit_list = hits.get("hits")

@@ -1,8 +1,7 @@
-"""TREC runs in and out, and TREC qrels out.
+"""Read and write TREC runs, and write TREC qrels.
 
-A run holds ``query Q0 document rank score tag`` on each line. ``trec_eval`` and the tools built on it read the order
-from the scores alone, as 32-bit floats, and break ties in an order of their own; so runs are written with scores that
-strictly fall with the rank.
+Each line of a run is ``query Q0 document rank score tag``. ``trec_eval`` and tools based on it take the order from the
+scores alone, as 32-bit floats, and break ties in their own way; so runs are written with strictly falling scores.
 """
 
 from __future__ import annotations
@@ -34,22 +33,22 @@ from haystack_crossalign.files.reading import Source, TextFile
 DEFAULT_TAG = "crossalign"
 _LARGEST = float(np.finfo(np.float32).max)
 PAD = -1
-"""Stands after the last document of a list."""
+"""Padding after the last document of a list."""
 UNKNOWN = -2
-"""Stands for a retrieved document that is not in the pool."""
+"""Index of a retrieved document that is not in the pool."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it is read.
+    """A run as read.
 
     :param query_ids: ids of the queries, in the order of the file.
     :param rankings: for each query its (document id, score) pairs, best first.
-    :param tag: name of the run, that of its first line.
+    :param tag: name of the run, from its first line.
     :param path: the file.
     :param source: its name and hash.
     :param order: ``score`` or ``rank``, if one was chosen; None: by score.
-    :param contradictions: where scores and ranks contradict each other; None where they do not, or ``order`` is given.
+    :param contradictions: where scores and ranks contradict each other; None if they do not, or if ``order`` was given.
     """
 
     query_ids: tuple[str, ...]
@@ -67,7 +66,7 @@ class RunArrays:
 
     :param retrieved: int32 [Q, depth], document indices, best first; `PAD` at the end, `UNKNOWN` for documents that
         are not in the pool.
-    :param scores: float64 [Q, depth], 0 where there is no document; the numbers that `read_run` ordered the lists by.
+    :param scores: float64 [Q, depth], 0 if there is no document; the numbers by which `read_run` ordered the lists.
     """
 
     retrieved: NDArray[np.int32]
@@ -77,16 +76,16 @@ class RunArrays:
 def format_run(
     query_ids: Sequence[str], rankings: Sequence[Sequence[tuple[str, float]]], *, tag: str = DEFAULT_TAG
 ) -> str:
-    """The text of a TREC run.
+    """Format a TREC run.
 
-    The order given is the order written. A score that does not fall below the one before it (a tie, or a ranking that
-    was not made by its scores) is written as the next smaller 32-bit float, so that every reader sees that order.
+    The given order is preserved. A score that is not below the previous one (a tie, or a ranking not sorted by score)
+    is written as the next smaller 32-bit float, so that every reader sees that order.
 
     :param query_ids: ids of the queries.
     :param rankings: for each query its (document id, score) pairs, best first.
     :param tag: name of the run.
-    :raises InputError: for an id or tag that is empty or has white space, a document twice in one ranking, a query
-        twice, or a score that is not finite.
+    :raises InputError: for an id or tag that is empty or has white space, a duplicate document in a ranking, a
+        duplicate query, or a score that is not finite.
     """
     _check_id("tag", tag)
     lines = []
@@ -111,12 +110,11 @@ def format_run(
 
 
 def format_qrels(query_ids: Sequence[str], judged: Sequence[Sequence[str] | Mapping[str, Grade]]) -> str:
-    """The text of a TREC qrels file: ``query 0 document grade``, documents ascending by id.
+    """Format a TREC qrels file: ``query 0 document grade``, documents ascending by id.
 
     :param query_ids: ids of the queries.
-    :param judged: ids of the judged documents of each query with their grades; ids alone have grade 1.
-    :raises InputError: for an id that is empty or has white space, a duplicate one, or a grade that is no whole
-        number.
+    :param judged: ids of the judged documents of each query with their grades; ids without grades mean grade 1.
+    :raises InputError: for an id that is empty, has white space or is duplicate, or a grade that is not an integer.
     """
     lines = []
     for query, documents in zip(_unique("query", query_ids), judged, strict=True):
@@ -127,11 +125,11 @@ def format_qrels(query_ids: Sequence[str], judged: Sequence[Sequence[str] | Mapp
 
 
 def whole(grade: Grade, target: str) -> int:
-    """A grade as a whole number.
+    """Convert a grade to an integer.
 
     :param grade: the grade.
-    :param target: what it is to be written to, for the message.
-    :raises InputError: for a fraction.
+    :param target: kind of file to write, for the message.
+    :raises InputError: if it is not an integer.
     """
     if grade != int(grade):
         raise InputError(
@@ -144,23 +142,23 @@ def whole(grade: Grade, target: str) -> int:
 
 
 def read_run(path: str | Path, *, order: str | None = None, log: ReadingLog | None = None) -> Run:
-    """A TREC run, ordered by score descending; documents of equal score by their ranks, then in the order of ties.
+    """Read a TREC run, sorted by descending score, then by rank, then in the tie order.
 
-    The rank column is what the engine returned and its users saw, so an order that prefers a language within equal
-    scores is a finding, not an artifact to be taken out. Where ranks are equal too, or no whole numbers, the order is
-    that of `haystack_crossalign.ranks.ties`.
+    The rank column is what the engine returned and users saw, so an order that prefers a language within equal scores
+    is a finding, not an artifact to remove. If ranks are also equal, or not integers, the order is that of
+    `haystack_crossalign.ranks.ties`.
 
-    Scores and ranks can contradict each other, as where the scores are distances. They are compared on documents that
-    are neighbors in rank: where more of these pairs contradict each other than agree, the run is refused unless
-    ``order`` says which to believe; where fewer do, the scores count, as in trec_eval, and the pairs are counted. A
-    rank column that is not made of different whole numbers within each query says nothing.
+    Scores and ranks can contradict each other, for example if the scores are distances. They are compared on pairs of
+    documents with adjacent ranks: if more pairs contradict than agree, the run is rejected unless ``order`` says which
+    to use; otherwise the scores count, as in trec_eval, and the contradictions are reported. A rank column whose values
+    are not distinct integers within each query is ignored.
 
     :param path: the file: ``query Q0 document rank score tag``, separated by tabs or spaces.
-    :param order: ``rank`` for the ranks alone, ``score`` for the scores alone; None for both, held against each other.
+    :param order: ``rank`` to use only ranks, ``score`` to use only scores; None to use both and compare them.
     :param log: decides whether invalid lines are left out, and counts them.
-    :raises InputError: for a file that cannot be read, another number of columns, a score that is not a finite number,
-        a duplicate document of a query, scores that contradict the ranks, and ranks that order nothing where
-        they are to be believed.
+    :raises InputError: for a file that cannot be read, a wrong number of columns, a score that is not a finite number,
+        a duplicate document of a query, scores that contradict the ranks, and with ``rank`` for ranks that are not
+        distinct integers.
     """
     if order not in (None, *ORDERS):
         raise InputError("unknown order", field="order", seen=order, allowed=", ".join(ORDERS))
@@ -213,13 +211,13 @@ def read_run(path: str | Path, *, order: str | None = None, log: ReadingLog | No
 
 
 def matching_run(run: Run, queries: Queries, documents: Documents, log: ReadingLog) -> Run:
-    """The part of a run that a collection can be asked about; the rest is left out and counted.
+    """The part of a run that belongs to a collection; the rest is left out and reported.
 
     :param run: the run.
-    :param queries: the queries; lists of others play no part.
-    :param documents: the pool; a document outside of it is invalid.
+    :param queries: the queries; lists of other queries are ignored.
+    :param documents: the pool; a document outside it is invalid.
     :param log: decides whether invalid results are left out, and counts them.
-    :raises InputError: when no list is of one of the queries, or a document is not in the pool.
+    :raises InputError: if no list belongs to one of the queries, or a document is not in the pool.
     """
     query_ids, known = set(queries.ids), set(documents.ids)
     kept: dict[str, tuple[tuple[str, float], ...]] = {}
@@ -250,11 +248,11 @@ def matching_run(run: Run, queries: Queries, documents: Documents, log: ReadingL
 
 
 def run_arrays(run: Run, queries: Queries, documents: Documents) -> RunArrays:
-    """A run as arrays over a collection, for ranks that are counted in its lists.
+    """Convert a run to arrays over a collection, for ranks in its lists.
 
     :param run: the run; queries of the collection that it lacks get an empty list.
     :param queries: the queries.
-    :param documents: the pool; retrieved documents outside of it are marked as `UNKNOWN`.
+    :param documents: the pool; retrieved documents outside it are marked as `UNKNOWN`.
     :raises InputError: for a query of the run that is not in the collection.
     """
     row_of = {identifier: row for row, identifier in enumerate(queries.ids)}
@@ -300,7 +298,7 @@ def _unique(kind: str, ids: Sequence[str]) -> Sequence[str]:
 
 
 def _check_id(kind: str, identifier: str) -> None:
-    # The columns are cut at white space, which no quoting can keep.
+    # Columns are separated by white space, and there is no quoting.
     if len(identifier.split()) != 1 or identifier != identifier.strip():
         raise InputError(
             f"{kind} cannot be written to a TREC file",

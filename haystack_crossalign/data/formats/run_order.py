@@ -1,4 +1,4 @@
-"""Which of its two orders a TREC run means: that of its scores, or that of its ranks."""
+"""Decide whether the order of a TREC run is that of its scores or that of its ranks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDERS = ("score", "rank")
 
 @dataclass(frozen=True)
 class Contradictions:
-    """Pairs of documents, neighbors in rank, of which the one behind has the higher score.
+    """Pairs of documents with adjacent ranks of which the lower-ranked one has the higher score.
 
     :param pairs: number of these pairs.
     :param of: pairs whose scores differ.
@@ -31,7 +31,7 @@ class Contradictions:
 
 
 class RunLine(NamedTuple):
-    """Score, rank (None where it is not a whole number) and 1-based line of a document in a list."""
+    """Score, rank (None if it is not an integer) and 1-based line of a document in a list."""
 
     score: float
     rank: int | None
@@ -42,8 +42,8 @@ def in_order(ranking: Mapping[str, RunLine], order: str | None) -> tuple[tuple[s
     """The (document id, score) pairs of a list, best first.
 
     :param ranking: its lines by document id.
-    :param order: ``rank`` or ``score`` for one of them alone; None for the score and, where scores are equal, the rank.
-        Where that leaves documents equal, they stand in the order of `haystack_crossalign.ranks.ties`.
+    :param order: ``rank`` or ``score`` to sort by one of them; None to sort by score, then by rank. Remaining ties are
+        in the order of `haystack_crossalign.ranks.ties`.
     """
     keys: dict[str, tuple[float, ...]]
     if order == "rank":
@@ -62,11 +62,11 @@ def in_order(ranking: Mapping[str, RunLine], order: str | None) -> tuple[tuple[s
 
 
 def find_contradictions(rankings: Mapping[str, Mapping[str, RunLine]], path: Path) -> Contradictions | None:
-    """Pairs of neighbors in rank whose scores rise; None where there is none.
+    """Count pairs of adjacent ranks whose scores rise; None if there are none.
 
     :param rankings: for each query its lines by document id.
     :param path: the file, for messages.
-    :raises InputError: where these are more than the pairs whose scores fall.
+    :raises InputError: if there are more of these than pairs whose scores fall.
     """
     rising, falling = 0, 0
     first: tuple[str, RunLine, RunLine] | None = None
@@ -94,7 +94,7 @@ def find_contradictions(rankings: Mapping[str, Mapping[str, RunLine]], path: Pat
 
 
 def _by_rank(ranking: Mapping[str, RunLine]) -> list[RunLine] | None:
-    """The lines of a list in the order of their ranks; None where these are not different whole numbers."""
+    """The lines of a list in the order of their ranks; None if these are not distinct integers."""
     lines = list(ranking.values())
     ranks = {line.rank for line in lines}
     if None in ranks or len(ranks) < len(lines):
@@ -103,11 +103,11 @@ def _by_rank(ranking: Mapping[str, RunLine]) -> list[RunLine] | None:
 
 
 def check_ranks(rankings: Mapping[str, Mapping[str, RunLine]], path: Path) -> None:
-    """Refuse ranks that order nothing.
+    """Reject ranks that do not define an order.
 
     :param rankings: for each query its lines by document id.
     :param path: the file, for messages.
-    :raises InputError: where the ranks of a query are not different whole numbers.
+    :raises InputError: if the ranks of a query are not distinct integers.
     """
     for query, ranking in rankings.items():
         if _by_rank(ranking) is None:
@@ -126,6 +126,6 @@ def check_ranks(rankings: Mapping[str, Mapping[str, RunLine]], path: Path) -> No
 
 
 def rank_of(text: str) -> int | None:
-    """The rank in a cell, None where it is not a whole number."""
+    """The rank in a cell, None if it is not an integer."""
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None

@@ -12,12 +12,12 @@ from haystack_crossalign.files.records import Record
 
 
 def tsv_records(file: TextFile, needed: Sequence[str], columns: str | None = None) -> Iterator[Record]:
-    """The rows of a tab-separated file whose first line names the columns; empty cells are absent.
+    """Read the rows of a tab-separated file whose first line names the columns; empty cells are left out.
 
     :param file: the file.
-    :param needed: columns that must be there.
-    :param columns: the columns allowed, in words; None for those that are needed.
-    :raises InputError: for a first line without these columns, and rows with another number of cells.
+    :param needed: required columns.
+    :param columns: allowed columns, in words, for messages; None to show the required ones.
+    :raises InputError: if the first line lacks required columns, or a row has a different number of cells.
     """
     header: list[str] | None = None
     for line, text in file:
@@ -45,9 +45,9 @@ def tsv_records(file: TextFile, needed: Sequence[str], columns: str | None = Non
 
 
 def _unquoted(cell: str) -> str:
-    """A cell without the quotes that pandas and spreadsheets put around one with quotes in it, doubling those.
+    """Remove the quotes that pandas and spreadsheets put around a cell with quotes in it, and undouble those.
 
-    TSV as such knows no quotes: a cell counts as quoted where all inner quotes come in pairs, and there are some.
+    TSV itself has no quoting: a cell counts as quoted only if it has inner quotes and all of them come in pairs.
     """
     inner = cell[1:-1]
     quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' in inner and '"' not in inner.replace('""', "")
@@ -55,7 +55,7 @@ def _unquoted(cell: str) -> str:
 
 
 def parquet_records(path: Path) -> tuple[list[Record], Source]:
-    """The rows of a Parquet file, and its name and hash.
+    """Read the rows of a Parquet file, and its name and hash.
 
     :param path: the file.
     :raises InputError: for a file that is not Parquet.

@@ -19,12 +19,12 @@ _QUERY_HEADERS = _ID_HEADERS | {"query"}
 
 
 def read_qrels(path: str | Path, *, log: ReadingLog | None = None) -> Qrels:
-    """Judgments from a TREC qrels file: ``query iteration document grade``, separated by tabs or spaces.
+    """Read judgments from a TREC qrels file: ``query iteration document grade``, separated by tabs or spaces.
 
     :param path: the file.
     :param log: counts lines that are left out.
-    :raises InputError: for a file that cannot be read, another number of columns, a grade that is not a whole number
-        (``2.0`` is one), or a pair that is judged twice with different grades.
+    :raises InputError: for a file that cannot be read, a wrong number of columns, a grade that is not an integer
+        (``2.0`` is accepted), or a pair that is judged twice with different grades.
     """
     columns = ("query", "iteration", "document", "grade")
     return parse_judgments(path, lambda text: text.split(), columns, log=log)
@@ -38,12 +38,13 @@ def parse_judgments(
     header: bool = False,
     log: ReadingLog | None = None,
 ) -> Qrels:
-    """Judgments from the lines of a file. A line that repeats a judgment with the same grade is left out and counted.
+    """Parse judgments from the lines of a file. A line that repeats a judgment with the same grade is left out and
+    reported.
 
     :param path: the file.
-    :param split: cuts a line into its columns.
-    :param columns: names of the columns; "query", "document" and "grade" are read.
-    :param header: whether a first line that names its query column (``query-id``, ``qid``, …) is left out.
+    :param split: splits a line into its columns.
+    :param columns: names of the columns; "query", "document" and "grade" are used.
+    :param header: whether to skip a first line that names a query column (``query-id``, ``qid``, …).
     :param log: counts lines that are left out.
     :raises InputError: see `read_qrels`.
     """
@@ -117,14 +118,14 @@ def _is_header(cells: list[str], columns: tuple[str, ...], query: int) -> bool:
 def read_query_tsv(
     path: str | Path, *, default_language: str | None = None, log: ReadingLog | None = None
 ) -> QueryFile:
-    """Queries from tab-separated columns: ``id``, ``language``, ``text``; or ``id``, ``text`` in one language.
+    """Read queries from tab-separated columns: ``id``, ``language``, ``text``; or ``id``, ``text`` in one language.
 
-    A first line that names its first column (``id``, ``qid``, ``query_id``) is taken as a header and left out.
+    A first line whose first cell is a column name (``id``, ``qid``, ``query_id``) is skipped as a header.
 
     :param path: the file.
     :param default_language: language of all queries of a file with two columns, and of empty cells.
     :param log: counts lines that are left out.
-    :raises InputError: for a file that cannot be read, another number of columns, two columns without a default
+    :raises InputError: for a file that cannot be read, a wrong number of columns, two columns without a default
         language, an unknown language, an empty cell or a repeated id.
     """
     log = log or ReadingLog()

@@ -1,16 +1,16 @@
 """Read and write triplets.
 
-JSON lines, one object a line; ``target_queries``, ``id``, ``group`` and ``language`` may be left out::
+JSON Lines, one object per line; ``target_queries``, ``id``, ``group`` and ``language`` are optional::
 
     {"query": "…", "passage": "…", "targets": {"zh": "…", "ar": "…"}, "target_queries": {"zh": "…"},
      "id": "t1", "group": "p1", "language": "en"}
 
-or flat, as in TSV (with a header line) and Parquet, with one target language a row::
+or flat, as in TSV (with a header line) and Parquet, with one target language per row::
 
     query  passage  target  target_language  target_query  id  group  language
 
 FlagEmbedding's JSON lines (``{"query": "…", "pos": ["passage", "target passage", …], "neg": […]}``) need the languages
-of the targets; their negatives are not used.
+of the targets as an option; their negatives are ignored.
 """
 
 from __future__ import annotations
@@ -39,23 +39,24 @@ def read_triplets(
     language: str = "en",
     target_languages: Sequence[str] = (),
 ) -> tuple[tuple[Triplet, ...], Source]:
-    """Read a file of triplets; its ending says the format: ``.jsonl`` (also FlagEmbedding's), ``.tsv`` or ``.parquet``.
+    """Read a file of triplets; the format follows from its extension: ``.jsonl`` (also FlagEmbedding's), ``.tsv`` or
+    ``.parquet``.
 
     :param path: the file.
     :param language: language of queries and passages where the file does not say.
-    :param target_languages: languages of the positives after the first of a FlagEmbedding file, and (the first) of flat
-        rows without ``target_language``.
+    :param target_languages: languages of the second and further positives of a FlagEmbedding file; the first is also
+        that of flat rows without ``target_language``.
     :returns: the triplets in the order of the file, and its name and hash.
-    :raises InputError: for the first field that is missing or wrong, and for ids that occur twice.
+    :raises InputError: for the first field that is missing or wrong, and for duplicate ids.
     :raises ExternalError: for Parquet without the extra ``datasets``.
     """
     return _read_file(_Reader(Path(path), language, target_languages))
 
 
 def read_pairs(path: str | Path, *, language: str = "en") -> tuple[tuple[Triplet, ...], Source]:
-    """Read (query, passage) pairs that are still to be translated: triplets whose targets may be missing.
+    """Read (query, passage) pairs to be translated: triplets whose targets may be missing.
 
-    :param path: a file as of :func:`read_triplets`; FlagEmbedding's positives are not read.
+    :param path: a file as for :func:`read_triplets`; FlagEmbedding's format is not supported.
     :param language: language of queries and passages where the file does not say.
     :raises InputError: as :func:`read_triplets`.
     """
@@ -91,14 +92,14 @@ def read_dataset(
     language: str = "en",
     target_languages: Sequence[str] = (),
 ) -> tuple[tuple[Triplet, ...], Source]:
-    """Take triplets from rows in memory, for instance a ``datasets.Dataset``, with the fields of the files.
+    """Read triplets from rows in memory, for example a ``datasets.Dataset``, with the same fields as files.
 
     :param rows: the rows.
-    :param name: what messages and provenance call them.
+    :param name: their name in messages and provenance.
     :param language: language of queries and passages where the rows do not say.
     :param target_languages: see :func:`read_triplets`.
     :returns: the triplets, and the name with the hash of the rows as JSON lines.
-    :raises InputError: as :func:`read_triplets`; ``line`` is then the number of the row.
+    :raises InputError: as :func:`read_triplets`; ``line`` is the number of the row.
     """
     kept = []
     for number, row in enumerate(rows, start=1):
@@ -114,7 +115,7 @@ def read_dataset(
 
 
 class _Reader:
-    """Makes triplets of records, whichever of the layouts they have."""
+    """Converts records of any of the layouts to triplets."""
 
     def __init__(
         self, path: Path, language: str, target_languages: Sequence[str], *, targets_needed: bool = True
@@ -183,7 +184,7 @@ class _Reader:
         if not isinstance(value, Mapping):
             raise record.error("not an object", name, value, "an object with one text per language")
         inner = Record(value, record.path, record.line, prefix=f"{name}.")
-        # Parquet gives every row all keys of the column, null where the row has none.
+        # Parquet gives every row all keys of the column, with null for missing ones.
         present = sorted(str(tag) for tag, text in value.items() if text is not None)
         texts: dict[str, str] = {}
         for spelled in present:
@@ -200,7 +201,7 @@ class _Reader:
 
 
 def triplet_line(triplet: Triplet) -> str:
-    """One triplet as one line of JSON, languages in the order of their tags."""
+    """A triplet as a line of JSON, with languages in the order of their tags."""
     values: dict[str, object] = {
         "id": triplet.id,
         "group": triplet.group,
@@ -215,11 +216,11 @@ def triplet_line(triplet: Triplet) -> str:
 
 
 def write_triplets(path: str | Path, triplets: Iterable[Triplet]) -> None:
-    """Write a file of triplets, whole or not at all.
+    """Write a file of triplets, completely or not at all.
 
     :param path: the file, ``.jsonl``.
     :param triplets: with unique ids.
-    :raises InputError: where the folder is missing, or the path is not a regular file.
-    :raises ExternalError: where the file cannot be written.
+    :raises InputError: if the folder is missing, or the path is not a regular file.
+    :raises ExternalError: if the file cannot be written.
     """
     write_atomically(path, "".join(f"{triplet_line(triplet)}\n" for triplet in triplets))

@@ -103,7 +103,7 @@ def complete_curve(deepest: NDArray[np.float64], grid: list[int]) -> list[float]
 
 
 def median_rank(row: Mapping[str, Any], name: str, ranks: NDArray[np.float64] | None) -> float | None:
-    """Median of a rank measure: as the row states it, else from the ranks; None where it is censored or unknown.
+    """Median of a rank measure: as the row states it, else from the ranks; None if it is censored or unknown.
 
     :param row: a row of the result.
     :param name: ``Max@R`` or ``Rank[L]``.
@@ -119,7 +119,7 @@ def median_rank(row: Mapping[str, Any], name: str, ranks: NDArray[np.float64] | 
 
 
 def mean_rank(row: Mapping[str, Any], name: str, ranks: NDArray[np.float64]) -> float | None:
-    """Mean of a rank measure: as the row states it, else from the ranks; None where one of them is censored.
+    """Mean of a rank measure: as the row states it, else from the ranks; None if one of them is censored.
 
     :param row: a row of the result; one that was asked for other measures states none.
     :param name: ``Rank[L]``.

@@ -106,7 +106,7 @@ _ALIKE_AT_UNIT_LENGTH = {"cosine", "dot", "euclidean"}
 
 
 def similarity_note(provenance: Mapping[str, Any]) -> str:
-    """What documents were ranked by and who says so, in one sentence. Empty where lists alone were audited."""
+    """What documents were ranked by and who says so, in one sentence. Empty if lists alone were audited."""
     ranked_by = provenance.get("similarity")
     if ranked_by is None:
         return ""
@@ -127,7 +127,7 @@ def similarity_note(provenance: Mapping[str, Any]) -> str:
 
 def data_notes(provenance: Mapping[str, Any]) -> list[str]:
     """What a reader must know of the data: grades, texts whose language was detected, what was left out of the files,
-    and what is odd about a run. Empty where there is nothing to say.
+    and what is odd about a run. Empty if there is nothing to say.
     """
     data = provenance.get("data") or {}
     notes = [

@@ -11,7 +11,7 @@ from haystack_crossalign.report.content.words import count, interval, joined, me
 
 
 def tie_range(row: Mapping[str, Any], name: str) -> str:
-    """Lowest and highest value of a measure over all orders of ties, ``2 to 8``; empty where they do not show.
+    """Lowest and highest value of a measure over all orders of ties, ``2 to 8``; empty if they do not show.
 
     :param row: a row of an audit result.
     :param name: name of the measure.
@@ -24,12 +24,12 @@ def tie_range(row: Mapping[str, Any], name: str) -> str:
 
 
 def tie_ranges(row: Mapping[str, Any], names: Iterable[str]) -> str:
-    """Ranges of several measures as ``Max@R 2 to 8 and Complete@10 0 to 100 %``; empty where none shows."""
+    """Ranges of several measures as ``Max@R 2 to 8 and Complete@10 0 to 100 %``; empty if none shows."""
     return joined([f"{name} {span}" for name in ordered_names(names) if (span := tie_range(row, name))])
 
 
 def tie_remark(row: Mapping[str, Any], names: Iterable[str], order: str | None) -> str:
-    """One sentence on the ties of a row; empty where they change none of the measures as they are written.
+    """One sentence on the ties of a row; empty if they change none of the measures as they are written.
 
     :param row: a row of an audit result.
     :param names: the measures to speak of.

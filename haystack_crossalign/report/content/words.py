@@ -49,7 +49,7 @@ def measure_value(name: str, value: float | None) -> str:
 
 
 def interval(name: str, bounds: Sequence[float | None] | None) -> str:
-    """A confidence interval, ``low to high``; empty where there is none."""
+    """A confidence interval, ``low to high``; empty if there is none."""
     if bounds is None or bounds[0] is None or bounds[1] is None:
         return ""
     low, high = measure_value(name, bounds[0]), measure_value(name, bounds[1])
@@ -75,7 +75,7 @@ def joined(parts: Sequence[str], last: str = "and") -> str:
 
 
 def nothing_found(censored: Mapping[str, Any]) -> str:
-    """How many queries have an empty list, to be added to what is said of cut lists; empty where none has.
+    """How many queries have an empty list, to be added to what is said of cut lists; empty if none has.
 
     :param censored: the ``censored`` block of a row.
     """

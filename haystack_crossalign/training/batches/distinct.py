@@ -118,7 +118,7 @@ class DistinctBatchSampler(DefaultBatchSampler):
     :param drop_last: leave out batches that are not full.
     :param seed: with the number of the epoch it fixes the order.
     :param processes: number of processes that take the batches in turn.
-    :raises InputError: when there are not as many keys as rows, and for numbers below 1.
+    :raises InputError: if there are not as many keys as rows, and for numbers below 1.
     """
 
     def __init__(

@@ -273,7 +273,7 @@ def transformer_precision(model: nn.Module, device: torch.device | str, *, bf16:
 
 
 def _fused_attention(transformer: Any) -> Any:
-    """The transformers model whose attention is PyTorch's fused one and can be exchanged; None where it is another."""
+    """The transformers model whose attention is PyTorch's fused one and can be exchanged; None if it is another."""
     network = getattr(transformer, "auto_model", None)
     if getattr(getattr(network, "config", None), "_attn_implementation", None) != "sdpa":
         return None

@@ -238,7 +238,7 @@ class Collator:
 
         :param features: entries of the data set: ``{"row": number}``.
         :returns: ``parts`` and ``order`` of the packed texts, ``columns`` int64 ``[columns, rows]`` with places among
-            the texts, ``targets`` (number of target columns), ``teacher`` ``[texts, dim]`` where there is one, and
+            the texts, ``targets`` (number of target columns), ``teacher`` ``[texts, dim]`` if there is one, and
             ``given`` ``[given texts, dim]``: the texts that are not embedded, which come last among the texts; and
             ``negatives`` ``[negatives, dim]``.
         """

@@ -135,7 +135,7 @@ def similarity_divergence(
     :param teacher_candidates: ``[m, teacher dim]``.
     :param temperature: t, above 0.
     :param without_own: leave candidate i out for anchor i; needs at least three rows to say anything.
-    :returns: a scalar, 0 where both agree.
+    :returns: a scalar, 0 if both agree.
     """
     with torch.autocast(anchors.device.type, enabled=False):
         student = _scores(anchors, candidates, temperature, without_own)

@@ -29,8 +29,8 @@ def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
     :param z1: embeddings, ``[rows, dim]`` (or any leading shape). bf16 and fp16 are computed in fp32.
     :param z2: embeddings of the same shape.
     :returns: ``[rows]``, 0 to ln 2; fp32 for half precisions, otherwise the dtype of the input. Symmetric in its
-        arguments; value and gradient are exactly 0 where both are equal.
-    :raises InputError: when the shapes differ.
+        arguments; value and gradient are exactly 0 if both are equal.
+    :raises InputError: if the shapes differ.
     """
     if z1.shape != z2.shape:
         raise InputError(
@@ -55,7 +55,7 @@ def jsd_distance(z1: Tensor, z2: Tensor, *, epsilon: float = 1e-12) -> Tensor:
     :param z2: embeddings of the same shape.
     :param epsilon: divergence under which the chord is used.
     :returns: ``[rows]``, 0 to sqrt(ln 2).
-    :raises InputError: when the shapes differ.
+    :raises InputError: if the shapes differ.
     """
     divergence = jensen_shannon_divergence(z1, z2)
     above = divergence > epsilon
@@ -73,7 +73,7 @@ def info_nce_rows(anchor: Tensor, candidates: Tensor, temperature: float, *, fir
     :param temperature: ``t``, above 0.
     :param first_positive: row of ``candidates`` that is the positive of the first anchor; the others follow it.
     :returns: ``[rows]``; fp32 for half precisions, otherwise the dtype of the input.
-    :raises InputError: when the temperature is not above 0 or the shapes do not fit.
+    :raises InputError: if the temperature is not above 0 or the shapes do not fit.
     """
     if not temperature > 0:
         raise InputError("the temperature must be positive", field="temperature", seen=temperature)
@@ -97,7 +97,7 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float) -> Tensor:
     :param positive: ``[rows, dim]``; in the paper the English queries, row by row.
     :param temperature: above 0.
     :returns: a scalar.
-    :raises InputError: when the temperature is not above 0 or the shapes differ.
+    :raises InputError: if the temperature is not above 0 or the shapes differ.
     """
     if anchor.shape != positive.shape:
         raise InputError(
@@ -124,7 +124,7 @@ def mixed_pool_nce_rows(
     :param temperature: ``t``, above 0.
     :param first_positive: row of the passages that is the positive of the first query; the others follow it.
     :returns: ``[rows]``; fp32 for half precisions, otherwise the dtype of the input.
-    :raises InputError: when the temperature is not above 0 or the shapes do not fit.
+    :raises InputError: if the temperature is not above 0 or the shapes do not fit.
     """
     last = first_positive + len(query)
     if not passages or any(version.shape != passages[0].shape for version in passages) or last > len(passages[0]):

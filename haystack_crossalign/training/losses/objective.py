@@ -95,7 +95,7 @@ class Objective(LossOptions):
 
         :param columns: number of input columns: query, passage, one or more target passages and, with
             ``target_queries``, as many target-language queries in the same order.
-        :raises InputError: when that number does not fit.
+        :raises InputError: if that number does not fit.
         """
         targets, target_queries = self._targets(columns)
         align = [(_PASSAGE, target) for target in targets] if self.alignment_weight else []

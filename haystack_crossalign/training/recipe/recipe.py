@@ -74,7 +74,7 @@ class Recipe:
     :param seed: of everything that is drawn.
     :param name: name of the model in the card; null takes that of the output folder.
     :param folder: where relative paths start; not part of the recipe.
-    :param corpora: folder of the corpora, None where ``CROSSALIGN_DATA`` names it; likewise.
+    :param corpora: folder of the corpora, None if ``CROSSALIGN_DATA`` names it; likewise.
     :param origin: the file and its lines, for messages; likewise.
     """
 

@@ -33,7 +33,7 @@ class Answer:
     :param text: the answer, white space around it taken off; may be empty.
     :param cut_off: it stopped at its limit.
     :param refused: the service refused to answer this text.
-    :param input_tokens: tokens sent, as the service counted them; 0 where it did not say.
+    :param input_tokens: tokens sent, as the service counted them; 0 if it did not say.
     :param output_tokens: tokens received.
     """
 
@@ -65,7 +65,7 @@ class TranslationCache:
 
     :param path: the file; made where it is missing, in a folder that exists.
     :raises InputError: for a file that is something else.
-    :raises ExternalError: when another process uses it, and when it cannot be written.
+    :raises ExternalError: if another process uses it, and when it cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -112,7 +112,7 @@ class TranslationCache:
         :param key: see :func:`request_key`.
         :param answer: the answer.
         :param about: what people who read the file want to know of the request.
-        :raises ExternalError: when it cannot be written.
+        :raises ExternalError: if it cannot be written.
         """
         values = {
             "key": key,

@@ -64,7 +64,7 @@ class ServiceError(ExternalError):
     """The service did not answer, and may answer when it is asked again.
 
     :param message: the kind of fault; never what the service said, which may repeat keys.
-    :param wait: seconds that it asked to wait, None where it did not.
+    :param wait: seconds that it asked to wait, None if it did not.
     """
 
     def __init__(self, message: str, wait: float | None = None) -> None:
@@ -81,7 +81,7 @@ def read_generator(path: str | Path, *, trust_remote_code: bool = False) -> Chat
 
     :param path: the file.
     :param trust_remote_code: whether a model in it may run code that comes with it.
-    :raises InputError: when it cannot be read, holds no chat generator, or asks for code that is not to be run.
+    :raises InputError: if it cannot be read, holds no chat generator, or asks for code that is not to be run.
     """
     path = Path(path)
     data = parse_yaml(read_yaml_text(path, "generator", _ALLOWED)[0], path, "generator")
@@ -130,10 +130,10 @@ def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
 
     :param generator: warmed up.
     :param messages: what to ask.
-    :returns: the first reply; an empty text where there is none.
-    :raises ServiceError: when the service failed and may do better.
-    :raises RefusalError: when it refuses this text.
-    :raises ExternalError: when repeating the request cannot help: no access, no such model.
+    :returns: the first reply; an empty text if there is none.
+    :raises ServiceError: if the service failed and may do better.
+    :raises RefusalError: if it refuses this text.
+    :raises ExternalError: if repeating the request cannot help: no access, no such model.
     """
     try:
         result = generator.run(messages=messages)

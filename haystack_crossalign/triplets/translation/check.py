@@ -34,7 +34,7 @@ class TranslationCheck:
         self._lock = threading.Lock()  # the library behind the detector does not say that threads may share it
 
     def reason(self, request: Request, answer: str, *, cut_off: bool = False) -> str | None:
-        """Why the answer is rejected, one of `REASONS`; None where it is accepted.
+        """Why the answer is rejected, one of `REASONS`; None if it is accepted.
 
         A language that cannot be detected passes, since short texts and names have none.
 

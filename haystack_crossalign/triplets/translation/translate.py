@@ -129,7 +129,7 @@ def translate_pairs(
     :param cache: an open cache.
     :param options: how to ask.
     :param progress: called with (texts done, texts).
-    :raises ExternalError: when the service cannot be used, or stops answering; the cache keeps what was answered.
+    :raises ExternalError: if the service cannot be used, or stops answering; the cache keeps what was answered.
     """
     options = options or TranslationOptions()
     requests = requests_of(pairs, languages, queries=options.queries)
@@ -201,7 +201,7 @@ class _Run:
         return accepted
 
     def _settle(self, request: Request) -> str | None:
-        """An accepted answer, from the cache or the model; None where the text is given up."""
+        """An accepted answer, from the cache or the model; None if the text is given up."""
         key = request_key(self._model, request)
         reason: str | None = None
         known = self._cache.answers(key)

@@ -199,5 +199,5 @@ def test_a_query_set_holds_distinct_texts_and_names_what_it_leaves_out() -> None
 
 def test_a_query_set_without_queries_is_refused() -> None:
     queries = Queries(ids=("a",), languages=("en",), texts=("<b>",))
-    with pytest.raises(InputError, match="takes none of the queries"):
+    with pytest.raises(InputError, match="accepts none of the queries"):
         format_query_set(queries, name="TVs")

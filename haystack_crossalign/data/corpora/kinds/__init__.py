@@ -1,1 +1,1 @@
-"""What several corpora have in common: parallel questions, ranked passages, translated sentences."""
+"""Kinds of corpora: parallel questions, ranked passages, translated sentences."""

@@ -1,4 +1,4 @@
-"""Where the languages of a parallel benchmark are found: a folder of files, saved `datasets`, the hub, or memory."""
+"""Find the languages of a parallel benchmark: in a folder of files, saved `datasets`, on the hub, or in memory."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 Rows = Iterable[Mapping[str, Any]]
-"""Rows as `datasets` gives them: a `Dataset`, or a list of dicts."""
+"""Rows as provided by `datasets`: a `Dataset`, or a list of dicts."""
 
 BenchmarkData = str | Path | Mapping[str, Rows]
-"""A folder, a name on the hub behind ``hf:``, or rows by language."""
+"""A folder, ``hf:`` and a name on the hub, or rows by language."""
 
 HUB_PREFIX = "hf:"
-"""What marks a name of the Hugging Face hub, so that a mistyped folder never goes to the network."""
+"""Prefix of names on the Hugging Face hub, so that a mistyped folder never causes a network request."""
 
-# Files that `datasets` leaves in a folder that it saves to.
+# Files that `datasets` writes to the folder of a saved dataset.
 _SAVED = ("dataset_info.json", "dataset_dict.json")
 
 
 @dataclass(frozen=True)
 class BenchmarkFormat:
-    """What differs between benchmarks.
+    """The properties in which benchmarks differ.
 
     :param name: what to call the collection.
-    :param prefix: what stands before the language in names of files, folders and configurations.
-    :param ending: ending of its files.
+    :param prefix: what precedes the language in names of files, folders and configurations.
+    :param ending: file name extension.
     :param split: split on the hub and in saved `datasets`.
     :param example: name of a file, for messages.
     :param numbered: see `ParallelText.numbered`.
-    :param read_file: reads the file of one language; gets its path and its normalized language.
-    :param read_rows: turns rows into those of this package; gets the rows, what messages call them, and the language.
+    :param read_file: reads the file of one language, given its path and its normalized language.
+    :param read_rows: converts rows, given the rows, their name for messages, and the language.
     """
 
     name: str
@@ -53,7 +53,7 @@ class BenchmarkFormat:
     read_rows: Callable[[Rows, str, str], Iterable[ParallelRow]]
 
     def language_of(self, stem: str) -> str | None:
-        """Normalized language of a file, folder or configuration by its name, None for other names."""
+        """Normalized language in the name of a file, folder or configuration, None for other names."""
         if not stem.startswith(self.prefix):
             return None
         try:
@@ -70,16 +70,16 @@ def read_benchmark(
     query_languages: Sequence[str] | None = None,
     pool: str = "passages",
 ) -> JudgedCollection:
-    """Some languages of a parallel benchmark as one judged collection.
+    """Read some languages of a parallel benchmark as one judged collection.
 
     :param form: the benchmark.
-    :param data: a folder that holds a file or a saved dataset for each language, a name on the hub behind ``hf:``, or
-        rows by language.
-    :param languages: languages of the pool, in any spelling; None for all that the data holds.
+    :param data: a folder with a file or a saved dataset for each language, ``hf:`` and a name on the hub, or rows by
+        language.
+    :param languages: languages of the pool, in any spelling; None for all of the data's.
     :param query_languages: languages of the queries, among those of the pool; None for all.
     :param pool: "passages" (each distinct passage once) or "questions" (a copy for each question).
-    :raises InputError: for data that cannot be read or is not parallel, and for languages that it does not hold.
-    :raises ExternalError: where the hub cannot be reached.
+    :raises InputError: for data that cannot be read or is not parallel, and for missing languages.
+    :raises ExternalError: if the hub cannot be reached.
     """
     places = _places(form, data)
     chosen = sorted(places) if languages is None else _chosen("languages", languages, places)
@@ -102,7 +102,7 @@ def _chosen(field: str, languages: Sequence[str], known: Iterable[str]) -> list[
 
 
 def _places(form: BenchmarkFormat, data: BenchmarkData) -> dict[str, Callable[[str], ParallelText]]:
-    """For each language what reads it."""
+    """A reader for each language."""
     if isinstance(data, Mapping):
         return _by_language(form, [_given_rows(form, key, rows) for key, rows in data.items()], "rows")
     if isinstance(data, str) and data.startswith(HUB_PREFIX):

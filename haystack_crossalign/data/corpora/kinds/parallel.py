@@ -14,7 +14,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 
 POOLS = ("passages", "questions")
-"""What can be a document: each distinct passage, or a copy of its passage for each question, as in the paper."""
+"""What is a document: each distinct passage, or a copy of the passage for each question, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ParallelRow:
     :param passage_id: id of the passage, the same in every language.
     :param question: the question.
     :param passage: text of the passage.
-    :param line: 1-based line of the file, None where a line says nothing.
+    :param line: 1-based line in the file, None if lines are meaningless in the format.
     """
 
     question_id: str
@@ -40,9 +40,9 @@ class ParallelText:
     """All rows in one language.
 
     :param rows: the rows.
-    :param place: file they come from, for messages.
+    :param place: their file, for messages.
     :param source: name and hash of what was read.
-    :param numbered: whether passages are numbered in the order of these rows, so that their ids mean nothing in other
+    :param numbered: whether passages are numbered in the order of these rows, so that their ids differ between
         languages and passages are matched by their questions.
     """
 
@@ -53,10 +53,10 @@ class ParallelText:
 
     @classmethod
     def from_rows(cls, rows: Iterable[ParallelRow], place: str, *, numbered: bool = False) -> ParallelText:
-        """Rows that do not come from one file; the hash is that of the rows as JSON lines.
+        """Make a text from rows that are not those of one file; the hash is that of the rows as JSON lines.
 
         :param rows: the rows.
-        :param place: what messages and the source call them.
+        :param place: their name in messages and in the source.
         :param numbered: see the class.
         """
         kept = tuple(rows)
@@ -74,18 +74,18 @@ def parallel_collection(
     pool: str = "passages",
     query_languages: Sequence[str] | None = None,
 ) -> JudgedCollection:
-    """A judged collection in which all versions of a question's passage are relevant to it.
+    """Make a judged collection in which all versions of a question's passage are relevant to it.
 
-    Ids are ``language:passage_id`` for documents of the pool "passages", ``language:question_id`` for those of the
-    pool "questions" and for queries; the parallel group is what follows the language. In the pool "questions" a copy
-    of the right passage that stands for another question is not relevant, which is the paper's count.
+    Ids are ``language:passage_id`` for documents of the pool "passages", ``language:question_id`` for those of the pool
+    "questions" and for queries; the parallel group is the part after the language. In the pool "questions", copies of
+    the right passage for other questions are not relevant, as in the paper.
 
     :param name: what to call the collection.
     :param texts: the rows of each language, by normalized tag; all with the same questions.
     :param pool: "passages" or "questions".
-    :param query_languages: the languages to ask in, among those of ``texts``; None for all.
-    :raises InputError: where the languages are not parallel, a question is repeated, or an argument is none of the
-        values allowed.
+    :param query_languages: languages of the queries, among those of ``texts``; None for all.
+    :raises InputError: if the languages are not parallel, a question is repeated, or an argument has a value that is
+        not allowed.
     """
     if pool not in POOLS:
         raise InputError("unknown pool", field="pool", seen=pool, allowed=" or ".join(POOLS))
@@ -124,10 +124,10 @@ def parallel_collection(
 
 
 def _with_shared_passages(texts: Mapping[str, ParallelText]) -> dict[str, ParallelText]:
-    """The texts with the passages of the first one: files may hold the same articles in another order.
+    """Name passages as in the first language, since files may hold the same articles in different orders.
 
-    A passage is named after that of the first language whose questions it has. Where two passages of one language would
-    get one name, or one passage several, all keep theirs, and the check that follows names the question.
+    A passage gets the name of the passage of the first language that has its questions. If two passages of one language
+    would get the same name, or one passage several, all keep theirs, and the check that follows reports the question.
     """
     first, *others = texts.items()
     reference = {row.question_id: row.passage_id for row in first[1].rows}

@@ -15,11 +15,11 @@ from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import normalize_language
 
 POOLS = ("passages", "judged")
-"""What is in the pool: all passages, or those that the judgments of the queries name, relevant or not."""
+"""What is in the pool: all passages, or those with a judgment for a query, relevant or not."""
 
 
 class Passages(Protocol):
-    """Passages of one language as (id, text); `sources` is complete once they were read to their end."""
+    """Passages of one language as (id, text); `sources` is complete once all were read."""
 
     sources: list[Source]
 
@@ -49,17 +49,17 @@ def ranked_collection(
     pool: str,
     parallel: bool,
 ) -> JudgedCollection:
-    """A judged collection whose ids are ``language:id``.
+    """Make a judged collection with ids ``language:id``.
 
-    Queries without a relevant passage in the pool are left out and counted.
+    Queries without a relevant passage in the pool are left out and reported.
 
     :param name: what to call the collection.
     :param parts: the languages by normalized tag.
     :param query_languages: languages of the queries, in any spelling; None for all.
     :param pool: one of `POOLS`.
-    :param parallel: whether passages with one id are versions of one text: then all versions of a relevant passage are
-        relevant, and their parallel group is the id.
-    :raises InputError: for a language without data, an unknown pool, and where no query is left.
+    :param parallel: whether passages with the same id are versions of one text: then all versions of a relevant passage
+        are relevant, and their parallel group is the id.
+    :raises InputError: for a language without data, an unknown pool, or if no query is left.
     """
     if pool not in POOLS:
         raise InputError("unknown pool", field="pool", seen=pool, allowed=" or ".join(POOLS))

@@ -1,4 +1,4 @@
-"""Corpora of translated sentences: what all of them give, and a judged collection made of one."""
+"""Corpora of translated sentences, and how to make a judged collection of one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile
 from haystack_crossalign.languages import normalize_language
 
-# Languages that put nothing between sentences.
+# Languages without spaces between sentences.
 _UNSPACED = frozenset({"zh", "ja", "yue"})
 
 
 @dataclass(frozen=True)
 class ParallelSentence:
-    """One sentence in several languages.
+    """A sentence in several languages.
 
-    :param document: the document it stands in; sentences of one document come in their order.
+    :param document: its document; sentences of one document are in order.
     :param texts: per normalized tag.
-    :param id: its id in the corpus, where it has one.
+    :param id: its id in the corpus, if it has one.
     """
 
     document: str
@@ -35,10 +35,10 @@ class ParallelSentence:
 class SentenceCorpus:
     """Sentences of a corpus, document by document.
 
-    :param name: what to call the corpus.
-    :param sentences: in the order of the corpus; each has English and those of the languages that it is translated to.
+    :param name: name of the corpus.
+    :param sentences: in the order of the corpus; each has English and the languages into which it is translated.
     :param languages: the languages that were read, English first.
-    :param source: name of the corpus, and a hash over the files that were read.
+    :param source: name of the corpus, and a hash of the files that were read.
     """
 
     name: str
@@ -49,7 +49,7 @@ class SentenceCorpus:
 
 @dataclass
 class Lines:
-    """The lines of a text file by their number, so that blank lines keep the alignment of several files.
+    """The lines of a text file by number, so that blank lines do not break the alignment of files.
 
     :param path: the file.
     """
@@ -64,7 +64,7 @@ class Lines:
         self.source = file.source
 
     def check_within(self, other: Lines) -> None:
-        """Refuse lines beyond the last one of another file, which therefore cannot be aligned with it."""
+        """Reject lines beyond the last line of another file, which cannot be aligned with it."""
         last = max(other.texts)
         beyond = [number for number in self.texts if number > last]
         if beyond:
@@ -86,17 +86,17 @@ def choose_files(
     original: str | None = None,
     partial: bool = False,
 ) -> dict[str, Path]:
-    """The files of the wanted languages by normalized tag, in the order of the languages.
+    """Choose the files of some languages, by normalized tag, in the order of the languages.
 
-    Of two files of one language, such as ``spa`` and ``spa-MX``, the one with the shorter code is read.
+    Of two files of the same language, such as ``spa`` and ``spa-MX``, the one with the shorter code is chosen.
 
-    :param folder: where they lie, for messages.
-    :param files: files by the code in their names; codes of no language are passed over.
+    :param folder: their folder, for messages.
+    :param files: files by the code in their names; codes that are not languages are ignored.
     :param languages: wanted languages in any spelling; None for all.
     :param example: name of a file, for messages.
-    :param original: normalized tag of the language that was translated from, where it has no file like the others.
-    :param partial: pass over wanted languages without a file.
-    :raises InputError: where there is no file at all, or none of a wanted language.
+    :param original: normalized tag of the language that was translated from, if its file is not among these.
+    :param partial: ignore requested languages without a file.
+    :raises InputError: if there are no files, or none of a requested language.
     """
     known: dict[str, Path] = {}
     for code in sorted(files, key=lambda code: (len(code), code)):
@@ -118,7 +118,7 @@ def choose_files(
 
 
 def joined_sentences(texts: Iterable[str], tag: str) -> str:
-    """Sentences as one text, with a space between them unless the language writes none.
+    """Join sentences to one text, with spaces between them if the language uses them.
 
     :param texts: the sentences.
     :param tag: normalized tag of their language.
@@ -128,13 +128,13 @@ def joined_sentences(texts: Iterable[str], tag: str) -> str:
 
 
 def sentence_collection(corpus: SentenceCorpus, languages: Sequence[str] | None = None) -> JudgedCollection:
-    """A judged collection in which the first sentence of each document asks for the rest of it.
+    """Make a judged collection in which the first sentence of each document is the query for the rest of it.
 
-    Documents of one sentence are left out and counted, like those that lack a sentence in one of the languages.
+    Documents with a single sentence, or without one of the languages in any sentence, are left out and reported.
 
     :param corpus: the sentences.
     :param languages: languages of the pool and of the queries, in any spelling; None for all that were read.
-    :raises InputError: for a language that was not read, and where no document is left.
+    :raises InputError: for a language that was not read, or if no document is left.
     """
     chosen = list(corpus.languages)
     if languages is not None:
