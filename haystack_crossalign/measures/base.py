@@ -222,6 +222,16 @@ class Facts:
         result: Ranks = self.ranks_where(mask).min(axis=0, initial=UNRANKED)
         return result
 
+    def fits(self, cutoff: int) -> str | None:
+        """Why a share of the top ``cutoff`` says nothing here: the whole pool fits into it; None where it does not.
+
+        Exact ranks only. A list that a search returned may lack what the pool holds.
+        """
+        size = self.table.pool_size
+        if self.table.depth is not None or size is None or size > cutoff:
+            return None
+        return f"the pool holds {size} versions, and any ranking has all of them in the top {cutoff}"
+
     def reaches(self, cutoff: int) -> Bools:
         """Queries whose top ``cutoff`` is known, bool [Q]: no version is missing, the list ended by itself, or it is so
         long that missing versions rank below the cut-off.

@@ -110,6 +110,7 @@ class Recall(Measure):
     """Recall@K: share of the relevant versions that are in the top K.
 
     Recall@K(q) = |{ d in R_q : rank(d) <= K }| / |R_q|. Unknown where a version is missing from a list shorter than K.
+    Null for exact ranks in a pool of K versions or fewer, where it is 1 whatever the order.
 
     :param cutoff: K, at least 1.
     """
@@ -130,6 +131,8 @@ class Recall(Measure):
 
     def compute(self, facts: Facts) -> QueryValues:
         """Recall of each query, 0..1."""
+        if (trivial := facts.fits(self.cutoff)) is not None:
+            return query_values(facts, facts.last, inapplicable=np.ones(facts.queries, dtype=bool), why=trivial)
         retrieved = (facts.known & (facts.ranks <= self.cutoff)).sum(axis=0)
         return query_values(
             facts,

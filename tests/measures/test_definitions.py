@@ -25,7 +25,7 @@ Ranking = list[tuple[str, bool]]
 @st.composite
 def pools(draw):
     """Rankings of one pool size, query languages, and list depths or None for whole rankings."""
-    size = draw(st.integers(1, 8))
+    size = draw(st.integers(1, 12))
     version = st.tuples(st.sampled_from(LANGUAGES), st.booleans())
     ranking = st.lists(version, min_size=size, max_size=size).filter(lambda r: any(flag for _, flag in r))
     rankings = draw(st.lists(ranking, min_size=1, max_size=5))
@@ -41,8 +41,8 @@ def ndcg(gains: list[int], cutoff: int) -> float:
     return gained / ideal
 
 
-def slow(name: str, ranking: Ranking, own: str, held: set[str]) -> float | str:
-    """Value of one measure of one whole ranking."""
+def slow(name: str, ranking: Ranking, own: str, held: set[str], *, exact: bool) -> float | str:
+    """Value of one measure of one ranking: of its whole pool where it is exact, or as long as a list goes on."""
     ranks = [place + 1 for place, (_, flag) in enumerate(ranking) if flag]
     base, _, rest = name.partition("@")
     if name == "Max@R":
@@ -52,6 +52,8 @@ def slow(name: str, ranking: Ranking, own: str, held: set[str]) -> float | str:
         if size == wanted:
             return NOT_APPLICABLE
         return (math.log2(size) - math.log2(max(ranks))) / (math.log2(size) - math.log2(wanted))
+    if base in ("Complete", "Recall") and exact and len(ranking) <= int(rest):
+        return NOT_APPLICABLE
     if base == "Complete":
         return NOT_APPLICABLE if len(ranks) > int(rest) else float(max(ranks) <= int(rest))
     if base == "NDCG":
@@ -94,7 +96,7 @@ def test_whole_rankings_agree_with_the_definition(build_table, name: str, pool) 
     held = {tag for ranking in rankings for tag, _ in ranking}
     values = parse_measure(name).per_query(build_table(rankings, queries))
     assert not values.censored.any()
-    expected = [slow(name, ranking, own, held) for ranking, own in zip(rankings, queries, strict=True)]
+    expected = [slow(name, ranking, own, held, exact=True) for ranking, own in zip(rankings, queries, strict=True)]
     np.testing.assert_allclose(
         values.values, [math.nan if value == NOT_APPLICABLE else value for value in expected], atol=1e-12
     )
@@ -125,7 +127,7 @@ def test_a_cut_list_gives_a_value_exactly_where_every_continuation_gives_the_sam
     values = parse_measure(name).per_query(build_table(rankings, queries, depths=depths))
     for q, (ranking, own, depth) in enumerate(zip(rankings, queries, depths, strict=True)):
         hidden = [version for version in ranking[depth:] if version[1]]
-        possible = {slow(name, ranking[:depth] + tail, own, held) for tail in endings(hidden, held)}
+        possible = {slow(name, ranking[:depth] + tail, own, held, exact=False) for tail in endings(hidden, held)}
         assert values.censored[q] == (len(possible) > 1)
         (only,) = possible if len(possible) == 1 else [NOT_APPLICABLE]
         np.testing.assert_allclose(values.values[q], math.nan if only == NOT_APPLICABLE else only, atol=1e-12)

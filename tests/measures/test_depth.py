@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from haystack_crossalign.measures import Complete, MaxAtR, MaxAtRNorm, RankOf, max_at_r_lower_bound, tie_values
+from haystack_crossalign.measures import Complete, MaxAtR, MaxAtRNorm, RankOf, Recall, max_at_r_lower_bound, tie_values
 
 NAN = math.nan
 
@@ -57,6 +57,20 @@ def test_normalized_max_at_r_needs_the_size_of_the_pool(table_of):
 def test_complete_asks_whether_all_versions_stand_in_the_top(table_of, cutoff, expected):
     table = table_of(["zh* en en en* zh", "en* zh* en zh en"], ["zh", "en"])
     np.testing.assert_array_equal(Complete(cutoff).per_query(table).values, expected)
+
+
+@pytest.mark.parametrize("measure", [Complete, Recall])
+def test_a_share_of_the_top_is_null_where_the_whole_pool_fits_into_it(table_of, measure):
+    table = table_of(["zh* en en en* zh", "en* zh* en zh en"], ["zh", "en"])
+    values = measure(5).per_query(table)
+    assert np.isnan(values.values).all()
+    assert not values.censored.any()
+    assert values.reason == "the pool holds 5 versions, and any ranking has all of them in the top 5"
+    # One place fewer, and a ranking can fail; a list may lack what the pool holds; a pool of unknown size may be large.
+    assert not np.isnan(measure(4).per_query(table).values).any()
+    lists = table_of(["zh* en en en* zh"], ["zh"], depths=[5])
+    np.testing.assert_array_equal(measure(5).per_query(lists).values, [1])
+    np.testing.assert_array_equal(measure(5).per_query(table_of(["zh* en*"], ["zh"], pool_size=None)).values, [1])
 
 
 def test_complete_is_null_for_more_versions_than_places(table_of):
