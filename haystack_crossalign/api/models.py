@@ -25,6 +25,7 @@ def repair_model(
     held_out: Path | str | None = None,
     fit_limit: int = 800,
     held_out_limit: int = 500,
+    detect_languages: bool = False,
     options: RepairOptions | None = None,
     progress: Progress | None = None,
 ) -> RepairOutcome:
@@ -36,6 +37,7 @@ def repair_model(
     :param held_out: parallel documents to judge by; None judges by half of ``parallel``.
     :param fit_limit: documents per language that are fitted on.
     :param held_out_limit: documents per language that judge.
+    :param detect_languages: detect the language of documents that name none, and leave out those that are not clear.
     :param options: how strengths are chosen and judged.
     :param progress: called while embedding and ranking.
     :raises InputError: for files that cannot be used, or an output folder that exists.
@@ -48,8 +50,8 @@ def repair_model(
     from haystack_crossalign.repair.texts import read_repair_texts
 
     check_new_folder(output)
-    texts = read_repair_texts(parallel, parallel=True)
-    judges = None if held_out is None else read_repair_texts(held_out)
+    texts = read_repair_texts(parallel, parallel=True, detect=detect_languages)
+    judges = None if held_out is None else read_repair_texts(held_out, detect=detect_languages)
     options = RepairOptions() if options is None else options
     sample = make_sample(texts, None, judges, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=options.seed)
     sources = [source for part in (texts, judges) if part is not None for source in part.sources]

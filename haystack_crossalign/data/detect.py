@@ -28,10 +28,10 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     documents, queries = collection.documents, collection.queries
     stated = {tag for tag in documents.languages if tag != UNDETERMINED}
     complete = UNDETERMINED not in documents.languages
-    document_tags, told_documents = _tagged(documents.languages, documents.texts, LanguageDetector(likely=stated))
+    document_tags, told_documents = detected_tags(documents.languages, documents.texts, LanguageDetector(likely=stated))
     pool = {tag for tag in document_tags if tag != UNDETERMINED}
     detector = LanguageDetector.among(stated) if complete else LanguageDetector(likely=pool)
-    query_tags, told_queries = _tagged(queries.languages, queries.texts, detector)
+    query_tags, told_queries = detected_tags(queries.languages, queries.texts, detector)
     detections = [*told_documents, *told_queries]
     kept = np.array([number for number, tag in enumerate(query_tags) if tag != UNDETERMINED], dtype=np.int64)
     if not len(kept):
@@ -58,8 +58,16 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     )
 
 
-def _tagged(tags: Sequence[str], texts: Sequence[str], detector: LanguageDetector) -> tuple[list[str], list[Detection]]:
-    """Tags, with unknown ones replaced by clear detections, and the detections."""
+def detected_tags(
+    tags: Sequence[str], texts: Sequence[str], detector: LanguageDetector
+) -> tuple[list[str], list[Detection]]:
+    """Fill in the tags that are `UNDETERMINED`, where the language is clear.
+
+    :param tags: tag of each text.
+    :param texts: the texts.
+    :param detector: detects their languages.
+    :returns: the tags, and one detection for each that was `UNDETERMINED`.
+    """
     unknown = [number for number, tag in enumerate(tags) if tag == UNDETERMINED]
     detections = detector.detect([texts[number] for number in unknown])
     filled = list(tags)

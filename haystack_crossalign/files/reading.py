@@ -165,7 +165,7 @@ def parse_json(text: str, path: Path, line: int | None) -> object:
             source=path,
             line=error.lineno if line is None else line,
             seen=error.doc[max(0, error.pos - 20) : error.pos + 20],
-            allowed="one complete JSON value",
+            allowed="one complete JSON value" if line is None else _one_per_line(text),
         ) from error
     except (RecursionError, ValueError) as error:
         # Nested too deeply, or a whole number of thousands of digits.
@@ -221,8 +221,18 @@ def parse_json_object(text: str, path: Path, line: int | None) -> dict[str, obje
 
 def _object(value: object, path: Path, line: int | None) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise InputError("not a JSON object", source=path, line=line, seen=value, allowed='an object such as {"id": …}')
+        allowed = (
+            'an object such as {"id": …}' if line is None else _one_per_line("[" if isinstance(value, list) else "")
+        )
+        raise InputError("not a JSON object", source=path, line=line, seen=value, allowed=allowed)
     return value
+
+
+def _one_per_line(text: str) -> str:
+    """What a line of a JSON lines file must be, and how to get there from an array or an object over several lines."""
+    command = {"[": "jq -c '.[]'", "{": "jq -c ."}.get(text.lstrip()[:1]) if len(text.strip()) < 2 else None
+    rewrite = "" if command is None else f"; {command} FILE writes them so"
+    return f'one JSON object per line, such as {{"id": …}}{rewrite}'
 
 
 def _decode(raw: bytes, path: Path, line: int) -> str:

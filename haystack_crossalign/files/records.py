@@ -171,13 +171,16 @@ class Record:
             raise self.error("not a whole number", field, ... if value is None else value, "a whole number such as 1")
         return value
 
-    def language(self, field: str, default: str | None = None) -> str:
-        """The normalized tag of the language in ``field``, or ``default`` where it is absent or a missing value."""
+    def language(self, field: str, default: str | None = None, *, advice: str = "") -> str:
+        """The normalized tag of the language in ``field``, or ``default`` where it is absent or a missing value.
+
+        :param advice: what else helps where there is none, added to the message.
+        """
         value = self.get(field)
         if is_missing_language(value) and default is not None:
             return default
         if value is None:
-            raise self.error("missing field", field, allowed="the language, such as 'zh' or 'zho_Hans'")
+            raise self.error("missing field", field, allowed=f"the language, such as 'zh' or 'zho_Hans'{advice}")
         if isinstance(value, str):
             self._encodable(field, value)
         return normalize_language(value, source=self.path, line=self.line, field=self.prefix + field)

@@ -131,6 +131,11 @@ def make_sample(
         for texts in (parallel, tagged, held_out)
         if texts is not None and texts.titles is not None
     ]
+    notes += [
+        f"{', '.join(source.name for source in texts.sources)}: {texts.detection}"
+        for texts in (parallel, tagged, held_out)
+        if texts is not None and texts.detection is not None
+    ]
     if len(free) < len(fit_groups):
         notes.append(f"{len(fit_groups) - len(free)} documents were not used for fitting, because their texts judge.")
     fit = [document for group in _limited(free, fit_limit) for document in group]

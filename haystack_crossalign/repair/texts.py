@@ -8,13 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 from haystack_crossalign.data.corpora.registry import CORPORA as PUBLISHED
-from haystack_crossalign.data.formats.jsonl import DocumentRow, document_rows
+from haystack_crossalign.data.formats.detected import detect_rows
+from haystack_crossalign.data.formats.jsonl import DETECT, DocumentRow, document_rows
 from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.compressed import plain_name
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
 from haystack_crossalign.files.records import Record
+from haystack_crossalign.languages import UNDETERMINED
 
 CORPORA = tuple(name for name, corpus in PUBLISHED.items() if corpus.training)
 """Corpora that :mod:`haystack_crossalign.triplets.corpora` builds triplets from."""
@@ -47,6 +49,7 @@ class RepairTexts:
     :param sources: the file, with its hash.
     :param chunks: documents left out because their group and language were there already.
     :param titles: field that was put before the text of passages, and of how many; None if of none.
+    :param detection: what was detected of the languages of documents without one, in a sentence.
     """
 
     passages: tuple[DocumentRow, ...]
@@ -54,6 +57,7 @@ class RepairTexts:
     sources: tuple[Source, ...]
     chunks: int = 0
     titles: tuple[str, int] | None = None
+    detection: str | None = None
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -69,6 +73,7 @@ class RepairTexts:
             self.sources,
             self.chunks,
             self.titles,
+            self.detection,
         )
 
 
@@ -82,6 +87,7 @@ def read_repair_texts(
     group_field: str = "parallel_id",
     title_field: str | None = "title",
     parallel: bool = False,
+    detect: bool | None = None,
 ) -> RepairTexts:
     """Read documents (JSON lines with ``id``, ``text``, ``language`` and, where they are parallel, ``parallel_id``),
     triplets (see :mod:`haystack_crossalign.data.formats.triplets`) or a corpus.
@@ -94,6 +100,8 @@ def read_repair_texts(
     :param group_field: field of documents that holds the parallel group.
     :param title_field: field of documents that is put before their text, as in audits; None for none.
     :param parallel: refuse documents of which none has a version in another language.
+    :param detect: detect the language of documents that name none, and leave out those whose language is not clear;
+        None where the caller offers no such option.
     :raises InputError: for the first missing or invalid value, with file, line and field.
     """
     path = Path(path)
@@ -101,7 +109,7 @@ def read_repair_texts(
         raise InputError("unknown format", source=path, field="format", seen=kind, allowed=", ".join(FORMATS))
     form = detected_format(path) if kind == "auto" else kind
     if form == "documents":
-        texts = _read_documents(path, language_field, group_field, title_field)
+        texts = _read_documents(path, language_field, group_field, title_field, detect)
         if parallel and len({passage.group for passage in texts.passages}) == len(texts.passages):
             raise InputError(
                 "no document has a version in another language",
@@ -155,16 +163,26 @@ def _version(group: str, tag: str, text: str) -> DocumentRow:
     return DocumentRow(f"{tag}:{group}", group, tag, text)
 
 
-def _read_documents(path: Path, language_field: str, group_field: str, title_field: str | None) -> RepairTexts:
+def _read_documents(
+    path: Path, language_field: str, group_field: str, title_field: str | None, detect: bool | None
+) -> RepairTexts:
     file = TextFile(path)
     passages: dict[tuple[str, str], DocumentRow] = {}
     chunks = 0
-    for row in document_rows(file, language_field=language_field, group_field=group_field, title_field=title_field):
+    rows: Iterable[DocumentRow] = document_rows(
+        file, language_field=language_field, group_field=group_field, title_field=title_field,
+        default_language=UNDETERMINED if detect else None, advice="" if detect is None else DETECT,
+    )  # fmt: skip
+    note = None
+    if detect:
+        detected = detect_rows(rows)
+        rows, note = detected.rows, detected.note
+    for row in rows:
         chunks += (row.group, row.language) in passages
         passages.setdefault((row.group, row.language), row)
     titled = sum(row.body is not None for row in passages.values())
     titles = (title_field, titled) if title_field is not None and titled else None
-    return RepairTexts(tuple(passages.values()), (), (file.source,), chunks, titles)
+    return RepairTexts(tuple(passages.values()), (), (file.source,), chunks, titles, note)
 
 
 def detected_format(path: Path) -> str:

@@ -71,6 +71,7 @@ def repair(
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
     title_field: opt.FileTitleField = None,
+    detect_languages: opt.DetectLanguages = False,
     tolerance: Tolerance = 0.005,
     matrix_only: MatrixOnly = False,
     one_map: OneMap = False,
@@ -119,6 +120,7 @@ def repair(
             group_field=group_field,
             title_field=title_field_of(title_field),
             parallel=versions,
+            detect=detect_languages,
         )
         if not chosen:
             return texts

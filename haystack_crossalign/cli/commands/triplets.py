@@ -99,6 +99,7 @@ def build(
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
     title_field: opt.FileTitleField = None,
+    detect_languages: opt.DetectLanguages = False,
     relevance_level: opt.RelevanceLevel = 1,
     language: Language = "en",
     seed: opt.Seed = 0,
@@ -144,7 +145,7 @@ def build(
 
         request = FilesRequest(
             documents=documents, queries=queries, qrels=qrels, language_field=language_field, group_field=group_field,
-            title_field=title_field, relevance_level=relevance_level,
+            title_field=title_field, relevance_level=relevance_level, detect_languages=detect_languages,
         )  # fmt: skip
         collection = read_files(request, log=ReadingLog())
         built = triplets_from_collection(collection, tags, language=own)
@@ -175,6 +176,7 @@ def mine(
     language: Language = "en",
     language_field: opt.LanguageField = "language",
     title_field: opt.FileTitleField = None,
+    detect_languages: opt.DetectLanguages = False,
     neighbours: Neighbours = 4,
     threshold: Threshold = 1.02,
     repair: Repair = True,
@@ -190,9 +192,11 @@ def mine(
     check_triplet_outputs({"--output": output, "--report": report}, (documents, queries, model.embedder))
     model.check()
     tags, own = target_tags(languages, language)
+    from haystack_crossalign.data.formats.detected import detect_rows
     from haystack_crossalign.data.formats.jsonl import document_rows
     from haystack_crossalign.data.formats.read import title_field_of
     from haystack_crossalign.files.reading import TextFile
+    from haystack_crossalign.languages import UNDETERMINED
     from haystack_crossalign.mining.triplets import (
         mine_triplets,
         read_given_queries,
@@ -200,7 +204,13 @@ def mine(
 
     titles = title_field_of(title_field)
     file = TextFile(documents)
-    read = list(document_rows(file, language_field=language_field, title_field=titles))
+    detected = detect_rows(
+        document_rows(
+            file, language_field=language_field, title_field=titles,
+            default_language=UNDETERMINED if detect_languages else None,
+        )
+    )  # fmt: skip
+    read = list(detected.rows)
     sources, given_queries = [file.source], None
     if queries is not None:
         given_queries, query_source = read_given_queries(queries, read, language=own)
@@ -214,7 +224,7 @@ def mine(
     if not quiet:
         from haystack_crossalign.report.content.model import model_lines
 
-        for line in model_lines({"model": encoder.provenance()}):
+        for line in (*model_lines({"model": encoder.provenance()}), *filter(None, [detected.note])):
             typer.echo(line, err=True)
     if not mined.triplets:
         pairs = ", ".join(f"{name}: {value}" for name, value in mined.counts.items())

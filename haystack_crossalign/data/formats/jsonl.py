@@ -31,6 +31,8 @@ from haystack_crossalign.files.records import Record, Vectors, joined_title
 from haystack_crossalign.languages import UNDETERMINED, normalize_language
 
 _LANGUAGE, _GROUP = "language", "parallel_id"
+DETECT = ", or --detect-languages"
+"""What else helps where a text names no language, for the messages of commands with that option."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def document_rows(
     default_language: str | None = None,
     log: ReadingLog | None = None,
     vectors: Vectors | None = None,
+    advice: str = DETECT,
 ) -> Iterator[DocumentRow]:
     """Iterate over the documents of a JSON Lines file.
 
@@ -82,6 +85,7 @@ def document_rows(
     :param default_language: language of documents without one; None if each must have one.
     :param log: counts the documents with a title in their text, and rows that are left out.
     :param vectors: receives the vector of each document; None to ignore vectors.
+    :param advice: what else helps if a document has no language, for the message.
     :raises InputError: for a file that cannot be read, and for the first field that is missing, wrong or repeated.
     """
     log = log or ReadingLog()
@@ -95,7 +99,7 @@ def document_rows(
             row = DocumentRow(
                 id=name,
                 group=record.optional_identifier(group_field) or name,
-                language=record.language(language_field, default),
+                language=record.language(language_field, default, advice=advice),
                 text=text.text,
                 title=text.title,
                 body=text.body if text.title else None,
@@ -193,7 +197,7 @@ def read_queries(
             record = Record(parse_json_object(content, file.path, line), file.path, line)
             row = QueryRow(
                 id=unique_id(record, id_field, ids),
-                language=record.language(_present(record, language_field, _LANGUAGE), default),
+                language=record.language(_present(record, language_field, _LANGUAGE), default, advice=DETECT),
                 text=record.text("text", "content"),
                 line=line,
                 grades=record.graded_identifiers("relevant"),

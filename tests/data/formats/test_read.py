@@ -149,17 +149,31 @@ def document(**changes: object) -> dict[str, object]:
             {"problem": "a missing value as text", "field": "language", "seen": "nan", "allowed": "'nan-Hant'"},
         ),
         (document(language=5), {"problem": "unknown language", "field": "language", "seen": 5, "allowed": "BCP-47"}),
-        (document(language=...), {"problem": "missing field", "field": "language", "allowed": "'zh'"}),
+        (document(language=...), {"problem": "missing field", "field": "language", "allowed": "--detect-languages"}),
         (
             document(parallel_id=[]),
             {"problem": "wrong type of id", "field": "parallel_id", "seen": [], "allowed": "a text"},
         ),
-        ([1], {"problem": "not a JSON object", "field": None, "seen": [1], "allowed": "an object"}),
+        ([1], {"problem": "not a JSON object", "field": None, "seen": [1], "allowed": "jq -c '.[]' FILE"}),
     ],
 )
 def test_a_bad_document_is_named_by_file_line_field_and_value(write, refused, row, expected) -> None:
     path = write("pool.jsonl", lines(*DOCUMENTS) + "\n" + json.dumps(row))
     refused(lambda: read_documents(path), source=str(path), line=5, **expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [("[\n{}\n]\n", "jq -c '.[]' FILE"), ('[{"id": 1}]', "jq -c '.[]' FILE"), ('{\n"id": 1}\n', "jq -c . FILE")],
+)
+def test_json_that_is_not_one_object_per_line_is_refused_with_the_way_there(write, refused, text, command) -> None:
+    path = write("pool.jsonl", text)
+    refused(
+        lambda: read_documents(path),
+        source=str(path),
+        line=1,
+        allowed=f'one JSON object per line, such as {{"id": …}}; {command}',
+    )
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), "", "nan", "NA", "None", "n/a", "-", "unknown"])
@@ -268,7 +282,7 @@ def unreadable(write, name: str):
         ("directory", {"problem": "is a directory, not a file", "line": None, "allowed": "a file"}),
         ("empty", {"problem": "the file is empty", "line": None, "allowed": "at least one line"}),
         ("blank", {"problem": "the file is empty", "line": None, "allowed": "at least one line"}),
-        ("truncated", {"problem": "not valid JSON", "line": 3, "allowed": "one complete JSON value"}),
+        ("truncated", {"problem": "not valid JSON", "line": 3, "allowed": "one JSON object per line"}),
     ],
 )
 def test_an_unusable_file_is_named(write, refused, name, expected) -> None:
