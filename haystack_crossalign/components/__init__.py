@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from haystack_crossalign._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from haystack_crossalign.components.balance.language_balanced_retriever import LanguageBalancedRetriever
+    from haystack_crossalign.components.balance.own_language_ranker import OwnLanguageRanker
+    from haystack_crossalign.components.balance.version_collapser import VersionCollapser
     from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
     from haystack_crossalign.components.document_writer import CrossAlignDocumentWriter
     from haystack_crossalign.components.embedding_retriever import CrossAlignEmbeddingRetriever
@@ -22,9 +25,12 @@ __all__ = [
     "CrossAlignEmbeddingRetriever",
     "CrossAlignTextEmbedder",
     "CrossAlignTrainer",
+    "LanguageBalancedRetriever",
     "LanguageBiasAuditor",
     "LanguageTagger",
+    "OwnLanguageRanker",
     "QueryListRunner",
+    "VersionCollapser",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -35,8 +41,11 @@ __getattr__, __dir__ = lazy_names(
         "CrossAlignEmbeddingRetriever": "embedding_retriever",
         "CrossAlignTextEmbedder": "text_embedder",
         "CrossAlignTrainer": "trainer",
+        "LanguageBalancedRetriever": "balance.language_balanced_retriever",
         "LanguageBiasAuditor": "language_bias_auditor",
         "LanguageTagger": "language_tagger",
+        "OwnLanguageRanker": "balance.own_language_ranker",
         "QueryListRunner": "query_list",
+        "VersionCollapser": "balance.version_collapser",
     },
 )

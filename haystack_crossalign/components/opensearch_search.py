@@ -5,13 +5,16 @@ With `opensearch_bulk` the only place that reaches into the store's private part
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from haystack import Document
 from haystack_integrations.document_stores.opensearch import OpenSearchDocumentStore
 
+from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.model.serving import SERVING_PATHS, Serving
+from haystack_crossalign.redaction import redacted
 
 _DESCRIBED = {"filter_path": SERVING_PATHS}
 
@@ -31,6 +34,70 @@ def found_documents(answer: Mapping[str, Any]) -> list[Document]:
     """The documents of an answer, with their scores."""
     documents: list[Document] = OpenSearchDocumentStore._deserialize_search_hits(answer["hits"]["hits"])
     return documents
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Searches of one vector that differ in their filters, sent as one request.
+
+    :param store: the store.
+    :param bodies: one search each.
+    """
+
+    store: OpenSearchDocumentStore
+    bodies: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, retriever: Any, inputs: Mapping[str, Any], filters: Sequence[dict[str, Any]], top_k: int) -> Batch:
+        """What the stock embedding retriever would send for each of some filters, which narrow the approximate search.
+
+        Filtered afterwards, as that retriever does unless told otherwise, hits of one language would be those among
+        the nearest of all languages.
+
+        :param retriever: an ``OpenSearchEmbeddingRetriever``.
+        :param inputs: of its ``run``, without filters and ``top_k``.
+        """
+        given = {name: value for name, value in inputs.items() if value is not None}
+        store = given.get("document_store", retriever._document_store)
+        options = {
+            "top_k": top_k,
+            "custom_query": given.get("custom_query", retriever._custom_query),
+            "efficient_filtering": True,
+            "search_kwargs": given.get("search_kwargs", retriever._search_kwargs),
+        }
+        return cls(
+            store, [search_body(store, given["query_embedding"], {**options, "filters": one}) for one in filters]
+        )
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The body of ``_msearch``."""
+        return [line for body in self.bodies for line in ({}, body)]
+
+
+def search_many(batch: Batch) -> list[list[Document]]:
+    """The hits of each search of a batch.
+
+    :param batch: the searches.
+    :raises ExternalError: one of them failed.
+    """
+    return _all_found(_client(batch.store).msearch(index=batch.store._index, body=batch.lines))
+
+
+async def search_many_async(batch: Batch) -> list[list[Document]]:
+    """`search_many` with the asynchronous client."""
+    client = await _async_client(batch.store)
+    return _all_found(await client.msearch(index=batch.store._index, body=batch.lines))
+
+
+def _all_found(answer: Mapping[str, Any]) -> list[list[Document]]:
+    for one in answer["responses"]:
+        if "error" in one:
+            reason = one["error"].get("reason") if isinstance(one["error"], dict) else one["error"]
+            raise ExternalError(redacted(f"a search of a batch failed ({one.get('status')}): {reason}"))
+        if one.get("timed_out") or one["_shards"]["failed"]:
+            raise ExternalError("a search of a batch is not complete: it ran out of time, or a shard failed")
+    return [found_documents(one) for one in answer["responses"]]
 
 
 def describe_indices(store: OpenSearchDocumentStore, names: str) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""Fuse one list per language by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from haystack import Document
+
+RANK_OFFSET = 60
+"""The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
+
+
+def interleaved(lists: Mapping[str, Sequence[Document]], *, first: str | None, top_k: int) -> list[Document]:
+    """All first hits, then all second hits, and so on.
+
+    This is reciprocal rank fusion of lists that have no document in common: the score is 1 / (60 + rank in its list),
+    and hits of one rank stand in the order of the lists, that of the user's own language in front.
+
+    :param lists: hits by language, the best first.
+    :param first: which list is in front of the others; None or unknown for the given order.
+    :param top_k: most documents to return.
+    """
+    order = sorted(lists, key=lambda name: name != first)
+    depth = max((len(hits) for hits in lists.values()), default=0)
+    fused = [
+        replace(lists[name][place], score=1.0 / (RANK_OFFSET + place + 1))
+        for place in range(depth)
+        for name in order
+        if place < len(lists[name])
+    ]
+    return fused[:top_k]

@@ -1,0 +1,244 @@
+"""Haystack component that searches each language by itself and fuses the lists by rank."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from haystack import Document, component, default_from_dict, default_to_dict, logging
+from haystack.core.serialization import component_to_dict
+from haystack.utils import deserialize_component_inplace
+from haystack_integrations.components.retrievers.opensearch import OpenSearchEmbeddingRetriever
+
+from haystack_crossalign.components.balance.interleaving import interleaved
+from haystack_crossalign.components.balance.languages import check_top_k, checked_languages, document_tag, tag_of
+from haystack_crossalign.components.opensearch_search import Batch, search_many, search_many_async
+from haystack_crossalign.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_OTHERS = ""
+"""Key of the list of documents in none of the languages; no language has it."""
+
+
+@component
+class LanguageBalancedRetriever:
+    """Asks a retriever once per language, and takes the hits of each language in turn.
+
+    Scores of one model are comparable within a language, and not between languages: one list by score puts unrelated
+    documents of one language above relevant ones of another. Here each language is ranked by itself, and ranks decide:
+    first the best hit of every language, that of the user's own in front, then the second ones, and so on.
+
+    It works with any retriever that takes ``filters`` and ``top_k``, and offers its other inputs (``query`` or
+    ``query_embedding``) as its own. An ``OpenSearchEmbeddingRetriever`` is asked for all languages in one ``_msearch``,
+    with the filter inside the approximate search, so that it cannot leave a language with too few hits.
+
+    ```python
+    retriever = LanguageBalancedRetriever(
+        retriever=InMemoryEmbeddingRetriever(store), languages=["en", "de", "zh"], top_k=10
+    )
+    documents = retriever.run(query_embedding=vector, language="de")["documents"]
+    ```
+
+    :param retriever: a Haystack retriever.
+    :param languages: two languages or more, as the meta field holds them; their order decides between hits of one rank.
+    :param language_field: meta field of the language.
+    :param others: whether documents in none of these languages, and those without a language, are searched as well, as
+        one more list behind the others. Without it they are never found.
+    :param top_k: most documents to return. So many are asked for in every language.
+    :raises InputError: for a retriever that takes no filters, fewer than two languages, a language twice, a custom
+        query without ``$filters``, or ``top_k`` below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        retriever: Any,
+        languages: list[str],
+        language_field: str = "language",
+        others: bool = True,
+        top_k: int = 10,
+    ) -> None:
+        check_top_k(top_k)
+        self.retriever = retriever
+        self.languages = checked_languages(languages, "languages", least=2)
+        self.language_field = language_field
+        self.others = others
+        self.top_k = top_k
+        sockets = getattr(retriever, "__haystack_input__", None)
+        inputs = {} if sockets is None else dict(sockets._sockets_dict)
+        lacking = [name for name in ("filters", "top_k") if name not in inputs]
+        if lacking:
+            raise InputError(
+                f"the retriever takes no {' and no '.join(lacking)}", field="retriever",
+                seen=type(retriever).__name__, allowed="a Haystack retriever with the inputs filters and top_k",
+            )  # fmt: skip
+        self._search = _Search(retriever)
+        for name, socket in inputs.items():
+            if name not in ("filters", "top_k", "language"):
+                component.set_input_type(self, name, socket.type, socket.default_value)
+
+    def warm_up(self) -> None:
+        """Prepare the retriever, where it wants that."""
+        if hasattr(self.retriever, "warm_up"):
+            self.retriever.warm_up()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Serialise the component with its retriever."""
+        data: dict[str, Any] = default_to_dict(
+            self,
+            retriever=component_to_dict(self.retriever, "retriever"),
+            languages=self.languages,
+            language_field=self.language_field,
+            others=self.others,
+            top_k=self.top_k,
+        )
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> LanguageBalancedRetriever:
+        """Restore the component from what `to_dict` gave."""
+        deserialize_component_inplace(data["init_parameters"], key="retriever")
+        restored: LanguageBalancedRetriever = default_from_dict(cls, data)
+        return restored
+
+    @component.output_types(documents=list[Document])
+    def run(
+        self,
+        filters: dict[str, Any] | None = None,
+        top_k: int | None = None,
+        language: str | None = None,
+        **inputs: Any,
+    ) -> dict[str, list[Document]]:
+        """Find documents in every language.
+
+        :param filters: further conditions, besides those of the retriever itself.
+        :param top_k: in place of the component's own.
+        :param language: the user's language, whose hits stand in front of those of the same rank.
+        :param inputs: the other inputs of the retriever, such as ``query_embedding``.
+        :returns: ``{"documents": [...]}``, each with the score 1 / (60 + its rank in its language).
+        :raises InputError: ``top_k`` below 1, or a document in another language than the filter asked for: the
+            retriever ignores filters, or ``language_field`` is not the field that it filters by.
+        """
+        wanted, conditions = self._prepare(filters, top_k)
+        return self._fused(self._search.run(conditions, wanted, inputs), wanted, language)
+
+    @component.output_types(documents=list[Document])
+    async def run_async(
+        self,
+        filters: dict[str, Any] | None = None,
+        top_k: int | None = None,
+        language: str | None = None,
+        **inputs: Any,
+    ) -> dict[str, list[Document]]:
+        """Like `run`; the languages are searched at the same time, in threads by a retriever without ``run_async``."""
+        wanted, conditions = self._prepare(filters, top_k)
+        return self._fused(await self._search.run_async(conditions, wanted, inputs), wanted, language)
+
+    def _prepare(self, filters: dict[str, Any] | None, top_k: int | None) -> tuple[int, dict[str, dict[str, Any]]]:
+        check_top_k(top_k)
+        field = f"meta.{self.language_field}"
+        conditions = {tag: {"field": field, "operator": "==", "value": tag} for tag in self.languages}
+        if self.others:
+            conditions[_OTHERS] = {"field": field, "operator": "not in", "value": self.languages}  # type: ignore[dict-item]
+        shared = [one for one in (filters, self._search.filters()) if one]
+        return self.top_k if top_k is None else top_k, {
+            name: {"operator": "AND", "conditions": [condition, *shared]} if shared else condition
+            for name, condition in conditions.items()
+        }
+
+    def _fused(
+        self, lists: Mapping[str, list[Document]], top_k: int, language: str | None
+    ) -> dict[str, list[Document]]:
+        tags = {tag_of(name): name for name in self.languages}
+        for name, documents in lists.items():
+            for document in documents:
+                found = document_tag(document, self.language_field)
+                if tags.get(found, _OTHERS) != name:
+                    raise InputError(
+                        f"the retriever returned a document in another language than asked for (id {document.id})",
+                        field="retriever", seen=document.meta.get(self.language_field),
+                        allowed=f"documents whose {self.language_field} is "
+                        f"{name or 'none of ' + ', '.join(self.languages)}: filters must be obeyed",
+                    )  # fmt: skip
+        return {"documents": interleaved(lists, first=tags.get(tag_of(language)), top_k=top_k)}
+
+
+class _Search:
+    """Several searches of one retriever that differ in their filters only.
+
+    :param retriever: the retriever.
+    :raises InputError: its custom query would ignore filters.
+    """
+
+    def __init__(self, retriever: Any) -> None:
+        self._retriever = retriever
+        # A subclass may search in another way.
+        self._batched = type(retriever) is OpenSearchEmbeddingRetriever
+        _check_custom_query(_own(retriever, "custom_query"))
+
+    def filters(self) -> dict[str, Any] | None:
+        """The retriever's own filters, which those of a call might replace."""
+        own = _own(self._retriever, "filters")
+        return own if isinstance(own, dict) and own else None
+
+    def run(
+        self, filters: Mapping[str, dict[str, Any]], top_k: int, inputs: Mapping[str, Any]
+    ) -> dict[str, list[Document]]:
+        """The hits of each filter."""
+        if not self._batched:
+            return {
+                name: self._retriever.run(filters=one, top_k=top_k, **inputs)["documents"]
+                for name, one in filters.items()
+            }
+        batch = self._batch(filters, top_k, inputs)
+        try:
+            found = search_many(batch)
+        except Exception as error:  # noqa: BLE001 - as the stock retriever decides it
+            found = self._given_up(error, len(filters))
+        return dict(zip(filters, found, strict=True))
+
+    async def run_async(
+        self, filters: Mapping[str, dict[str, Any]], top_k: int, inputs: Mapping[str, Any]
+    ) -> dict[str, list[Document]]:
+        """`run` with the asynchronous retriever, or in threads."""
+        if not self._batched:
+            lists = await asyncio.gather(*(self._one_async(one, top_k, inputs) for one in filters.values()))
+            return dict(zip(filters, lists, strict=True))
+        batch = self._batch(filters, top_k, inputs)
+        try:
+            found = await search_many_async(batch)
+        except Exception as error:  # noqa: BLE001 - as the stock retriever decides it
+            found = self._given_up(error, len(filters))
+        return dict(zip(filters, found, strict=True))
+
+    async def _one_async(self, filters: dict[str, Any], top_k: int, inputs: Mapping[str, Any]) -> list[Document]:
+        if inspect.iscoroutinefunction(getattr(self._retriever, "run_async", None)):
+            answer = await self._retriever.run_async(filters=filters, top_k=top_k, **inputs)
+        else:
+            answer = await asyncio.to_thread(self._retriever.run, filters=filters, top_k=top_k, **inputs)
+        documents: list[Document] = answer["documents"]
+        return documents
+
+    def _batch(self, filters: Mapping[str, dict[str, Any]], top_k: int, inputs: Mapping[str, Any]) -> Batch:
+        _check_custom_query(inputs.get("custom_query"))
+        return Batch.of(self._retriever, inputs, list(filters.values()), top_k)
+
+    def _given_up(self, error: Exception, lists: int) -> list[list[Document]]:
+        if _own(self._retriever, "raise_on_failure") is not False:
+            raise error
+        logger.warning("The search in every language failed, and nothing is returned: {error}", error=str(error))
+        return [[] for _ in range(lists)]
+
+
+def _own(retriever: Any, name: str) -> Any:
+    """A parameter that a retriever was made with; Haystack's retrievers keep it under its name, or with a line."""
+    return getattr(retriever, name, getattr(retriever, f"_{name}", None))
+
+
+def _check_custom_query(query: object) -> None:
+    if query is not None and '"$filters"' not in json.dumps(query):
+        raise InputError("the custom query takes no filters", field="custom_query", allowed='one with "$filters"')

@@ -1,0 +1,101 @@
+"""Haystack component that shows each content once, in the language that its reader prefers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from haystack import Document, component, default_from_dict, default_to_dict
+
+from haystack_crossalign.components.balance.languages import check_top_k, checked_languages, document_tag, tag_of
+
+
+@component
+class VersionCollapser:
+    """Keeps one hit of each parallel group: in the user's language, else in the next of a list of preferences.
+
+    The hit stands where the first of its group stood, with that one's score, so that a good version in a foreign
+    language brings the user's own version to its place. Chunks of one version are hits of their group like any other;
+    the best of the chosen version is kept. Documents without a group stay.
+
+    It can only choose among what was retrieved: retrieve several times as many documents as are shown.
+
+    ```python
+    collapser = VersionCollapser(preferences=["en"], top_k=10)
+    documents = collapser.run(documents, language="de")["documents"]
+    ```
+
+    :param preferences: languages to choose by where the user's own is not among the hits, the best first; then the
+        first hit of the group is kept.
+    :param language_field: meta field of the language.
+    :param group_field: meta field that the versions of one content share.
+    :param top_k: most documents to return; None for all.
+    :raises InputError: for a preference that is not a text, or is there twice, or ``top_k`` below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        preferences: list[str] | None = None,
+        language_field: str = "language",
+        group_field: str = "parallel_id",
+        top_k: int | None = None,
+    ) -> None:
+        check_top_k(top_k)
+        self.preferences = None if preferences is None else checked_languages(preferences, "preferences", least=0)
+        self.language_field = language_field
+        self.group_field = group_field
+        self.top_k = top_k
+
+    def to_dict(self) -> dict[str, Any]:
+        """Serialise the component."""
+        data: dict[str, Any] = default_to_dict(
+            self,
+            preferences=self.preferences,
+            language_field=self.language_field,
+            group_field=self.group_field,
+            top_k=self.top_k,
+        )
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> VersionCollapser:
+        """Restore the component from what `to_dict` gave."""
+        restored: VersionCollapser = default_from_dict(cls, data)
+        return restored
+
+    @component.output_types(documents=list[Document])
+    def run(
+        self, documents: list[Document], language: str | None = None, top_k: int | None = None
+    ) -> dict[str, list[Document]]:
+        """Keep one hit of each group.
+
+        :param documents: hits, the best first.
+        :param language: language of the user; None where it is not known, and the preferences decide.
+        :param top_k: in place of the component's own.
+        :returns: ``{"documents": [...]}``.
+        :raises InputError: ``top_k`` below 1.
+        """
+        check_top_k(top_k)
+        order: dict[str | None, int] = {}
+        for tag in (tag_of(language), *map(tag_of, self.preferences or ())):
+            if tag is not None:
+                order.setdefault(tag, len(order))
+        groups: dict[object, list[Document]] = {}
+        for place, document in enumerate(documents):
+            group = document.meta.get(self.group_field)
+            # The key of a document without a group is its place, which no group has.
+            groups.setdefault(("group", str(group)) if group is not None else place, []).append(document)
+        limit = self.top_k if top_k is None else top_k
+        kept = []
+        for hits in list(groups.values())[:limit]:
+            chosen = min(hits, key=lambda hit: order.get(document_tag(hit, self.language_field), len(order)))
+            kept.append(chosen if chosen is hits[0] else replace(chosen, score=hits[0].score))
+        return {"documents": kept}
+
+    @component.output_types(documents=list[Document])
+    async def run_async(
+        self, documents: list[Document], language: str | None = None, top_k: int | None = None
+    ) -> dict[str, list[Document]]:
+        """Like `run`; there is nothing to wait for."""
+        return self.run(documents, language, top_k)
