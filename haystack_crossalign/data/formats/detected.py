@@ -29,7 +29,7 @@ class DetectedRows:
         """What was detected, for the user; None where every document names its language."""
         if not self.detected + self.unclear:
             return None
-        rest = f"; {self.unclear} were left out because theirs is not clear" if self.unclear else ""
+        rest = f"; not clear, and left out: {self.unclear}" if self.unclear else ""
         return f"The language of {self.detected} documents was detected{rest}."
 
 

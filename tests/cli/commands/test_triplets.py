@@ -19,6 +19,7 @@ from chat_service import ChatService, serve_chat
 
 from haystack_crossalign.cli.commands import triplets as command
 from haystack_crossalign.data.formats.triplets import read_triplets
+from haystack_crossalign.data.sample import sample_folder
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD
 
 
@@ -100,6 +101,28 @@ def test_triplets_of_documents_with_a_group_field(
         ("0", "text 0 in zh", {"en": "text 0 in en"}),
         ("1", "text 1 in zh", {"en": "text 1 in en"}),
     ]
+
+
+def test_triplets_of_documents_whose_language_is_detected(crossalign: Any, tmp_path: Path) -> None:
+    made: dict[bool, list[Any]] = {}
+    for detect in (False, True):
+        for name in ("documents", "queries"):
+            rows = [json.loads(line) for line in (sample_folder() / f"{name}.jsonl").read_text("utf-8").splitlines()]
+            rows = [row for row in rows if row.get("language") in ("en", "zh")]
+            for row in rows if detect else ():
+                del row["language"]
+            (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        output = tmp_path / f"t{detect}.jsonl"
+        done = crossalign(
+            "triplets", "build", "--documents", tmp_path / "documents.jsonl", "--queries", tmp_path / "queries.jsonl",
+            "--languages", "zh", "--output", output, *(["--detect-languages"] if detect else []),
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        made[detect] = list(read_triplets(output)[0])
+    # Every text whose language is clear gets the language that it has.
+    assert len(made[True]) > 50
+    assert {(one.query, one.passage) for one in made[True]} <= {(one.query, one.passage) for one in made[False]}
+    assert len(made[True]) > 0.9 * len(made[False])
 
 
 def test_pairs_are_mined_with_a_real_model(
