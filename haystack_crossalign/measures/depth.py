@@ -87,9 +87,9 @@ class Complete(Measure):
     """Complete@K: share of queries whose relevant versions are all in the top K.
 
     Complete@K(q) = 1 if Max@R(q) <= K else 0 (arXiv 2604.05684 uses K = 10). Null for queries with more than K relevant
-    versions, which cannot all fit, and for exact ranks in a pool of K versions or fewer, where it is 1 in any order. If a
-    cut list of length n lacks m versions, the last of them ranks at n + m or deeper: the value is 0 if n + m > K and
-    unknown otherwise. It is 0 if a list that ended by itself lacks a version.
+    versions, which cannot all fit, and for exact ranks in a pool of K versions or fewer, where it is 1 in any order.
+    If a cut list of length n lacks m versions, the last of them ranks at n + m or deeper: the value is 0 if n + m > K
+    and unknown otherwise. It is 0 if a list that ended by itself lacks a version.
 
     :param cutoff: K, at least 1.
     """

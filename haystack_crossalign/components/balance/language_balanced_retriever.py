@@ -87,7 +87,7 @@ class LanguageBalancedRetriever:
             self.retriever.warm_up()
 
     def to_dict(self) -> dict[str, Any]:
-        """Serialise the component with its retriever."""
+        """Serialize the component with its retriever."""
         data: dict[str, Any] = default_to_dict(
             self,
             retriever=component_to_dict(self.retriever, "retriever"),

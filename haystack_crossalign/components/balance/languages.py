@@ -8,13 +8,13 @@ from functools import lru_cache
 from haystack import Document
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.languages import normalise_language
+from haystack_crossalign.languages import normalize_language
 
 
 @lru_cache(maxsize=4096)
 def _tag(value: str) -> str:
     try:
-        return normalise_language(value)
+        return normalize_language(value)
     except InputError:
         return value
 

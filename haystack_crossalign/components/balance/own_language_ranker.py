@@ -43,7 +43,7 @@ class OwnLanguageRanker:
         self.top_k = top_k
 
     def to_dict(self) -> dict[str, Any]:
-        """Serialise the component."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(
             self, bonus=self.bonus, language_field=self.language_field, top_k=self.top_k
         )

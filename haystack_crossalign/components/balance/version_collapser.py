@@ -48,7 +48,7 @@ class VersionCollapser:
         self.top_k = top_k
 
     def to_dict(self) -> dict[str, Any]:
-        """Serialise the component."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(
             self,
             preferences=self.preferences,
