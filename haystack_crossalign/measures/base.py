@@ -239,6 +239,21 @@ class Facts:
         return np.where(self.missing > 0, (self.depth >= cutoff) | self.ended, True)
 
 
+def column_sums(rows: Floats) -> Floats:
+    """Sums over the versions of each query, added in their order.
+
+    ``sum(axis=0)`` adds pairwise if a table has one query and one by one if it has several, so that the last digit of
+    a value would depend on the other queries.
+
+    :param rows: float64 [R, Q].
+    :returns: float64 [Q].
+    """
+    total = np.zeros(rows.shape[1:], dtype=np.float64)
+    for row in rows:
+        total += row
+    return total
+
+
 def query_values(
     facts: Facts,
     values: NDArray[np.generic],

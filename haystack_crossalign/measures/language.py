@@ -8,7 +8,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.measures.base import UNRANKED, Direction, Facts, Measure, QueryValues, query_values
+from haystack_crossalign.measures.base import (
+    UNRANKED,
+    Direction,
+    Facts,
+    Measure,
+    QueryValues,
+    column_sums,
+    query_values,
+)
 from haystack_crossalign.measures.depth import language_code
 from haystack_crossalign.measures.relevance import discounts
 from haystack_crossalign.ranks.table import CENSORED, RankTable
@@ -125,7 +133,7 @@ class LangNDCG(Measure):
         """Lang-nDCG of each query, 0..1."""
         discount, ideal = discounts(facts, self.cutoff)
         gains = discount[np.clip(facts.ranks, 0, discount.size - 1)]
-        gained = gains.sum(axis=0) + (gains * facts.same).sum(axis=0)
+        gained = column_sums(gains) + column_sums(gains * facts.same)
         most = ideal.size - 1
         # Gain 2 = 1 for relevance + 1 for the language, so the ideal is a sum of two ideals with gain 1.
         best = ideal[np.minimum(facts.relevant, most)] + ideal[np.minimum(facts.same.sum(axis=0), most)]

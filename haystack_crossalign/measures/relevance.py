@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, query_values
+from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, column_sums, query_values
 from haystack_crossalign.ranks.table import CENSORED
 
 
@@ -41,7 +41,7 @@ class NDCG(Measure):
         if facts.table.gains is not None and facts.table.gain_ranks is not None:
             return self._graded(facts, facts.table.gain_ranks.T, facts.table.gains.T)
         discount, ideal = discounts(facts, self.cutoff)
-        gained = discount[np.clip(facts.ranks, 0, discount.size - 1)].sum(axis=0)
+        gained = column_sums(discount[np.clip(facts.ranks, 0, discount.size - 1)])
         best = ideal[np.minimum(facts.relevant, ideal.size - 1)]
         return query_values(
             facts,
@@ -55,9 +55,9 @@ class NDCG(Measure):
         size = min(self.cutoff, max(int(ranks.max(initial=0)), ranks.shape[0]))
         steps = 1.0 / np.log2(np.arange(2, size + 2, dtype=np.float64))
         discount = np.concatenate((np.zeros(1), steps, np.zeros(1)))
-        gained = (discount[np.clip(ranks, 0, size + 1)] * gains).sum(axis=0)
+        gained = column_sums(discount[np.clip(ranks, 0, size + 1)] * gains)
         most = min(size, gains.shape[0])
-        best = (-np.sort(-gains, axis=0)[:most] * steps[:most, None]).sum(axis=0)
+        best = column_sums(-np.sort(-gains, axis=0)[:most] * steps[:most, None])
         missing = (ranks == CENSORED).any(axis=0)
         return query_values(
             facts,

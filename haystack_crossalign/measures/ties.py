@@ -26,7 +26,7 @@ from functools import singledispatch
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, select_queries
+from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, column_sums, select_queries
 from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, RankOf, language_code
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
@@ -210,13 +210,13 @@ def _discounted(cutoff: int, groups: _Groups, gains: Floats) -> tuple[Floats, Fl
     discount = np.concatenate((np.zeros(1), steps, np.zeros(1)))  # the last entry is used for every deeper rank
     until = np.concatenate((np.zeros(1), np.cumsum(steps)))
     best, worst = groups.placed(gains)
-    least, most = ((gains * discount[np.minimum(ranks, size + 1)]).sum(axis=0) for ranks in (worst, best))
+    least, most = (column_sums(gains * discount[np.minimum(ranks, size + 1)]) for ranks in (worst, best))
     share = (
         until[np.minimum(groups.end, size)] - until[np.minimum(np.maximum(groups.start, 1) - 1, size)]
     ) / groups.size
-    mean = (gains * np.where(groups.known, share, 0.0)).sum(axis=0)
+    mean = column_sums(gains * np.where(groups.known, share, 0.0))
     ordered = -np.sort(-np.where(groups.present, gains, 0.0), axis=0)[:size]
-    ideal = (ordered * steps[: len(ordered), None]).sum(axis=0)
+    ideal = column_sums(ordered * steps[: len(ordered), None])
     return least, most, mean, ideal
 
 
@@ -257,7 +257,7 @@ def _recall(measure: Recall, groups: _Groups, values: Floats) -> TieValues:
     best, worst = groups.placed(np.ones(groups.start.shape))
     share = np.clip(measure.cutoff - groups.start + 1, 0, groups.size) / groups.size
     sums = (worst <= measure.cutoff, best <= measure.cutoff, np.where(groups.known, share, 0.0))
-    return TieValues(*(end.sum(axis=0) / groups.relevant for end in sums))
+    return TieValues(*(column_sums(end.astype(np.float64)) / groups.relevant for end in sums))
 
 
 @_values.register
