@@ -74,9 +74,14 @@ def is_missing_language(value: object) -> bool:
     in capitals is missing, ``na`` is Nauru.
     """
     if isinstance(value, str):
-        text = value.strip()
-        return text.casefold() in _MISSING or text in _MISSING_AS_WRITTEN
+        return _says_missing(value)
     return value is None or (isinstance(value, float) and value != value)
+
+
+@lru_cache(1024)
+def _says_missing(text: str) -> bool:
+    text = text.strip()
+    return text.casefold() in _MISSING or text in _MISSING_AS_WRITTEN
 
 
 def normalize_language(

@@ -36,7 +36,7 @@ from rich.table import Table
 
 from haystack_crossalign.precision import supports_fast_bf16
 from haystack_crossalign.ranks import RankTable, exact_ranks
-from haystack_crossalign.ranks.int8 import native_library
+from haystack_crossalign.ranks.int8 import counting_library
 
 THREADS = 1
 MARKER = "<!-- measured -->"
@@ -187,7 +187,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     faiss.omp_set_num_threads(THREADS)
     precisions = ("bf16", "fp32") if supports_fast_bf16() else ("fp32",)
-    if native_library() is not None:
+    if counting_library() is not None:
         precisions = ("int8", *precisions)
 
     rows = []
@@ -239,7 +239,7 @@ def _bare_product(queries, documents, precision: str):
 
 def _bare_digits(queries, documents):
     """The 8-bit products without a threshold that any of them reaches."""
-    library, dim = native_library(), queries.shape[1]
+    library, dim = counting_library(), queries.shape[1]
     width = -(-len(queries) // 48) * 48
     center, rounding = np.zeros(dim, dtype=np.float32), np.zeros(width, dtype=np.float32)
     limits, greater = np.full((2, width), np.inf, dtype=np.float32), np.zeros((2, len(queries)), dtype=np.int64)

@@ -64,16 +64,20 @@ class HashedFile:
             off or expands without bounds.
         :raises OSError: if the file cannot be read.
         """
-        with self._path.open("rb") as stream:
+        with io.BufferedReader(self._path.open("rb", buffering=0), _CHUNK) as stream:
             if self._is_gzip(stream):
                 expanded = _Expanded(self._path, stream, self._digest)
                 while line := expanded.readline():
-                    yield self._bounded(line)
+                    if len(line) > _LONGEST_LINE:
+                        raise self._too_long()
+                    yield line
                 return
             readline, update = stream.readline, self._digest.update
             while line := readline(_LONGEST_LINE + 1):
                 update(line)
-                yield self._bounded(line)
+                if len(line) > _LONGEST_LINE:
+                    raise self._too_long()
+                yield line
 
     def content(self) -> bytes:
         """All bytes; raises what `lines` raises."""
@@ -84,14 +88,10 @@ class HashedFile:
             self._digest.update(raw)
             return raw
 
-    def _bounded(self, line: bytes) -> bytes:
-        if len(line) > _LONGEST_LINE:
-            raise InputError(
-                "a line is too long", source=self._path, allowed=f"lines of at most {_LONGEST_LINE:,} bytes"
-            )
-        return line
+    def _too_long(self) -> InputError:
+        return InputError("a line is too long", source=self._path, allowed=f"lines of at most {_LONGEST_LINE:,} bytes")
 
-    def _is_gzip(self, stream: io.BufferedReader) -> bool:
+    def _is_gzip(self, stream: io.BufferedReader[Any]) -> bool:
         start = stream.peek(6)[:6]
         for mark, name in _OTHER_FORMATS.items():
             if start.startswith(mark):
@@ -106,7 +106,7 @@ class _Hashing(io.RawIOBase):
     :param digest: what is updated.
     """
 
-    def __init__(self, stream: io.BufferedReader, digest: Any) -> None:
+    def __init__(self, stream: io.BufferedReader[Any], digest: Any) -> None:
         self._stream = stream
         self._digest = digest
         self.size = 0
@@ -131,7 +131,7 @@ class _Expanded:
     :param digest: what is updated with the bytes on disk.
     """
 
-    def __init__(self, path: Path, stream: io.BufferedReader, digest: Any) -> None:
+    def __init__(self, path: Path, stream: io.BufferedReader[Any], digest: Any) -> None:
         self._path = path
         self._raw = _Hashing(stream, digest)
         self._stream = io.BufferedReader(gzip.GzipFile(fileobj=self._raw, mode="rb"), _CHUNK)

@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.compressed import HashedFile
 
 _BOM = b"\xef\xbb\xbf"
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,24 @@ class TextFile:
         self._source: Source | None = None
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
+        yield from self.lines(_never)
+
+    def lines(self, parse: Callable[[bytes], Parsed | None]) -> Iterator[tuple[int, Parsed | str]]:
+        """The same lines, as what a quick parser makes of them, or else as text.
+
+        :param parse: makes something of the bytes of a line that is UTF-8 and not blank; None leaves it as text.
+        """
         file = HashedFile(self.path)
         empty = True
         try:
             for number, raw in enumerate(file.lines(), start=1):
+                raw = raw.removeprefix(_BOM) if number == 1 else raw
+                if (parsed := parse(raw)) is not None:
+                    empty = False
+                    yield number, parsed
+                    continue
                 try:
-                    text = _decode(raw.removeprefix(_BOM) if number == 1 else raw, self.path, number)
+                    text = _decode(raw, self.path, number)
                 except InputError as error:
                     if self._on_error is None:
                         raise
@@ -233,6 +247,10 @@ def _one_per_line(text: str) -> str:
     command = {"[": "jq -c '.[]'", "{": "jq -c ."}.get(text.lstrip()[:1]) if len(text.strip()) < 2 else None
     rewrite = "" if command is None else f"; {command} FILE writes them so"
     return f'one JSON object per line, such as {{"id": …}}{rewrite}'
+
+
+def _never(_: bytes) -> None:
+    return None
 
 
 def _decode(raw: bytes, path: Path, line: int) -> str:

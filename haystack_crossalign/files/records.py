@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import is_missing_language, normalize_language
@@ -77,7 +74,8 @@ class Record:
 
     def get(self, field: str) -> object:
         """The value of a field, None if it is absent."""
-        name = field.removeprefix("meta.").removeprefix("metadata.")
+        # Most fields have no such prefix.
+        name = field.removeprefix("meta.").removeprefix("metadata.") if "." in field else field
         value = self.values.get(name)
         if value is not None:
             return value
@@ -196,97 +194,23 @@ class Record:
             return str(value)
         if not isinstance(value, str):
             raise self.error("wrong type of id", field, value, _ID)
-        if not value.strip():
+        if not value or value.isspace():
             raise self.error("empty id", field, value, _ID)
         return self._encodable(field, value)
 
     def _as_text(self, field: str, value: object) -> str:
         if not isinstance(value, str):
             raise self.error("not a text", field, value, _TEXT)
-        if not value.strip():
+        if not value or value.isspace():
             raise self.error("empty text", field, value, _TEXT)
         return self._encodable(field, value)
 
     def _encodable(self, field: str, value: str) -> str:
         # JSON can spell half of a surrogate pair, which no file, index or tokenizer takes.
+        if value.isascii():
+            return value
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
             raise self.error("not valid Unicode (half of a surrogate pair)", field, value, "Unicode text") from error
         return value
-
-
-class Vectors:
-    """Vectors of the records of one file: in every record or in none, all of one length.
-
-    :param field: name of the field that holds them.
-    :param strict: whether a vector that does not fit the first one raises an error; otherwise `misfits` names those
-        that do not fit most of the others.
-    """
-
-    def __init__(self, field: str = "embedding", *, strict: bool = True) -> None:
-        self._field = field
-        self._strict = strict
-        self._rows: list[NDArray[np.float32] | None] = []
-
-    def add(self, record: Record) -> None:
-        """Take the vector of the next record.
-
-        :raises InputError: for NaN or infinity, a zero vector, and, where `strict`, another dimension than that of the
-            vectors before, or a vector in some of the records only.
-        """
-        value = record.get(self._field)
-        row = None if value is None else self._row(record, value)
-        if self._rows and self._strict:
-            first = self._rows[0]
-            if (row is None) != (first is None):
-                raise record.error(
-                    "vector missing, though records before have one" if row is None else "vector in some records only",
-                    self._field,
-                    allowed="a vector in every record or in none",
-                )
-            if row is not None and first is not None and len(row) != len(first):
-                raise record.error(
-                    "dimension mismatch",
-                    self._field,
-                    f"{len(row)} numbers",
-                    f"{len(first)} numbers, as in the first record",
-                )
-        self._rows.append(row)
-
-    def array(self) -> NDArray[np.float32] | None:
-        """float32 [N, dim], or None if no record has a vector."""
-        rows = [row for row in self._rows if row is not None]
-        return np.stack(rows) if rows else None
-
-    def misfits(self) -> list[int]:
-        """Positions of the records whose vector is missing or of another length, unlike in most records; ascending."""
-        lengths = [None if row is None else len(row) for row in self._rows]
-        if len(set(lengths)) < 2:
-            return []
-        most = max(dict.fromkeys(lengths), key=lengths.count)
-        return [number for number, length in enumerate(lengths) if length != most]
-
-    def drop(self, positions: Collection[int]) -> None:
-        """Take records out again.
-
-        :param positions: their positions.
-        """
-        self._rows = [row for number, row in enumerate(self._rows) if number not in positions]
-
-    def _row(self, record: Record, value: object) -> NDArray[np.float32]:
-        allowed = "a list of finite numbers that are not all zero"
-        if not isinstance(value, list) or not value or not set(map(type, value)) <= {int, float}:
-            raise record.error("not a vector", self._field, value, allowed)
-        try:
-            with np.errstate(over="ignore"):
-                row = np.array(value, dtype=np.float64).astype(np.float32)
-        except OverflowError as error:
-            raise record.error("number too large for a vector", self._field, value, allowed) from error
-        bad = np.flatnonzero(~np.isfinite(row))
-        if bad.size:
-            place = int(bad[0])
-            raise record.error(f"not a finite number at position {place + 1}", self._field, value[place], allowed)
-        if not row.any():
-            raise record.error("zero vector", self._field, value, allowed)
-        return row

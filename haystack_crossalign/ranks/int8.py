@@ -18,17 +18,16 @@ import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from haystack_crossalign.native import native_library
 from haystack_crossalign.ranks.blocks import Block
 from haystack_crossalign.ranks.counting import PENDING, Counter, Counts, OpenPairs
 
-_INTERFACE = 1
 _PANEL = 48
 _MOST_TARGETS = 64
 _MOST_DIMENSIONS = 16384
@@ -44,15 +43,12 @@ _LEAST = 2.0**-120
 
 
 @cache
-def native_library() -> ctypes.CDLL | None:
+def counting_library() -> ctypes.CDLL | None:
     """The compiled library, or None if it is not installed, has another version or the processor lacks the
     instructions.
     """
-    try:
-        library = ctypes.CDLL(str(import_module("haystack_crossalign_native").LIBRARY))
-        if library.crossalign_interface() != _INTERFACE or not library.crossalign_supported():
-            return None
-    except (ImportError, OSError, AttributeError):
+    library = native_library()
+    if library is None or not library.crossalign_supported():
         return None
     pointer, wide, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     library.crossalign_queries.restype = pointer
@@ -73,7 +69,7 @@ def counts_by_int8(dim: int, targets: int) -> bool:
     :param dim: dimension of the vectors.
     :param targets: maximum number of relevant versions of a query.
     """
-    return dim <= _MOST_DIMENSIONS and targets <= _MOST_TARGETS and native_library() is not None
+    return dim <= _MOST_DIMENSIONS and targets <= _MOST_TARGETS and counting_library() is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +95,7 @@ class Int8Counter(Counter):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        library = native_library()
+        library = counting_library()
         if library is None:
             raise RuntimeError("8-bit products are not available here, see counts_by_int8")
         operand = self._operand

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from opensearch_assembly import VERSIONS, SetupError, find_java
 
-from haystack_crossalign.ranks.int8 import native_library
+from haystack_crossalign.ranks.int8 import counting_library
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_DATA = Path(os.environ.get("CROSSALIGN_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -77,7 +77,7 @@ def _missing_data() -> str | None:
 
 
 def _missing_native() -> str | None:
-    return None if native_library() is not None else "the package haystack-crossalign-native is not installed"
+    return None if counting_library() is not None else "the package haystack-crossalign-native is not installed"
 
 
 def _impossible_native() -> str | None:

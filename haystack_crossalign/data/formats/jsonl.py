@@ -27,7 +27,8 @@ from haystack_crossalign.data.judgments import QueryFile, QueryRow
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, TextFile, parse_json_object
-from haystack_crossalign.files.records import Record, Vectors, joined_title
+from haystack_crossalign.files.records import Record, joined_title
+from haystack_crossalign.files.vectors import Vectors, built
 from haystack_crossalign.languages import UNDETERMINED, normalize_language
 
 _LANGUAGE, _GROUP = "language", "parallel_id"
@@ -91,25 +92,29 @@ def document_rows(
     log = log or ReadingLog()
     default = default_tag(default_language)
     lines: dict[str, int] = {}
-    for line, content in file:
+
+    def build(record: Record) -> DocumentRow:
+        name = unique_id(record, id_field, lines)
+        text = record.document_text(title_field)
+        row = DocumentRow(
+            id=name,
+            group=record.optional_identifier(group_field) or name,
+            language=record.language(language_field, default, advice=advice),
+            text=text.text,
+            title=text.title,
+            body=text.body if text.title else None,
+        )
+        if vectors is not None:
+            vectors.add(record)
+        return row
+
+    for line, content in file if vectors is None else vectors.lines(file):
         try:
-            record = Record(parse_json_object(content, file.path, line), file.path, line)
-            name = unique_id(record, id_field, lines)
-            text = record.document_text(title_field)
-            row = DocumentRow(
-                id=name,
-                group=record.optional_identifier(group_field) or name,
-                language=record.language(language_field, default, advice=advice),
-                text=text.text,
-                title=text.title,
-                body=text.body if text.title else None,
-            )
-            if vectors is not None:
-                vectors.add(record)
+            row = built(content, file.path, line, build)
         except InputError as error:
             log.refuse("document", error)
             continue
-        lines[name] = line
+        lines[row.id] = line
         log.titled += bool(row.title)
         yield row
 
@@ -192,18 +197,22 @@ def read_queries(
     ids: dict[str, int] = {}
     rows = []
     file = TextFile(path, partial(log.refuse, "query"))
-    for line, content in file:
+
+    def build(record: Record, line: int) -> QueryRow:
+        row = QueryRow(
+            id=unique_id(record, id_field, ids),
+            language=record.language(_present(record, language_field, _LANGUAGE), default, advice=DETECT),
+            text=record.text("text", "content"),
+            line=line,
+            grades=record.graded_identifiers("relevant"),
+            group=record.optional_identifier(_present(record, group_field, _GROUP)),
+        )
+        vectors.add(record)
+        return row
+
+    for line, content in vectors.lines(file):
         try:
-            record = Record(parse_json_object(content, file.path, line), file.path, line)
-            row = QueryRow(
-                id=unique_id(record, id_field, ids),
-                language=record.language(_present(record, language_field, _LANGUAGE), default, advice=DETECT),
-                text=record.text("text", "content"),
-                line=line,
-                grades=record.graded_identifiers("relevant"),
-                group=record.optional_identifier(_present(record, group_field, _GROUP)),
-            )
-            vectors.add(record)
+            row = built(content, file.path, line, partial(build, line=line))
         except InputError as error:
             log.refuse("query", error)
             continue
