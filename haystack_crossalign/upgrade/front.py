@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.failures import MissingPermissionError
 from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.outcome import Outcome, outcome_of
 from haystack_crossalign.upgrade.plan import Plan, make_plan
@@ -77,7 +78,10 @@ def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, *, lease: 
     client = WriteClient(reader, Grant())
     try:
         ledger = Ledger(client)
-        job = read_job(ledger, alias)
+        try:
+            job = read_job(ledger, alias)
+        except MissingPermissionError:
+            return None  # the plan names this right with all others that lack
         if job is None or job.state not in (*UNFINISHED, SWITCHED) or not is_switched(reader, job):
             return None
         if job.state == SWITCHED:

@@ -26,6 +26,7 @@ from haystack_crossalign.upgrade.options import UpgradeOptions
 from haystack_crossalign.upgrade.records.job import BLOCKED, UNFINISHED, find_job, what_is_gone
 from haystack_crossalign.upgrade.ways import NewVectors, check_fit
 from haystack_crossalign.upgrade.writes.grants import LEDGER
+from haystack_crossalign.upgrade.writes.rights import MissingRight, missing_rights, require_rights
 
 _SAMPLE = 256
 
@@ -47,6 +48,7 @@ class Plan:
     :param rate: documents per second that one process reads and computes, from a sample; writing comes on top.
     :param without: documents without a vector, by field.
     :param notes: what a user should know.
+    :param missing: rights that the user lacks; with one that is needed, nothing is begun.
     """
 
     source: Source
@@ -62,6 +64,7 @@ class Plan:
     rate: float | None
     without: dict[str, int]
     notes: tuple[str, ...]
+    missing: tuple[MissingRight, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -82,6 +85,10 @@ class Plan:
             "settings_while_loading": self.settings,
             "settings_after": self.later,
             "documents_per_second": self.rate,
+            "missing_rights": [
+                {"permission": one.permission, "index": one.index, "purpose": one.purpose, "optional": one.optional}
+                for one in self.missing
+            ],
             "notes": list(self.notes),
         }
 
@@ -94,8 +101,17 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
     :param new: where new vectors come from.
     :param options: the user's choices.
     :raises InputError: something stands in the way; nothing was written.
+    :raises MissingPermissionError: the user may not read what a plan needs; each right that lacks is named.
     """
-    source = _read_source(client, alias, options)
+    target = target_name(alias, datetime.now(UTC).strftime("%Y%m%d"), new.sha256)
+    try:
+        source = _read_source(client, alias, options)
+    except MissingPermissionError:
+        require_rights(client, missing_rights(client, alias, None, target))
+        raise
+    missing = missing_rights(client, alias, source.index, target)
+    if any(one.reads for one in missing):
+        require_rights(client, missing)
     if write_block(source.settings):
         job = find_job(client, alias)
         # A run that was cut off in its last pass leaves one that is ours.
@@ -128,7 +144,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
     return Plan(
         source,
         new,
-        _free_name(client, target_name(alias, datetime.now(UTC).strftime("%Y%m%d"), new.sha256)),
+        _free_name(client, target),
         settings,
         later,
         target_mapping(source, new.model, new.dimension),
@@ -139,6 +155,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         _measure(client, source, new, page),
         without,
         tuple(notes),
+        missing,
     )
 
 
@@ -201,6 +218,7 @@ def plan_lines(plan: Plan) -> list[str]:
             f"Reading and computing: {plan.rate:,.0f} documents per second here, at least "
             f"{_duration(plan.documents / plan.rate)}; writing goes on beside it and may take longer"
         )
+    lines += [f"Missing right{', not needed yet' if one.optional else ''}: {one.told()}" for one in plan.missing]
     return [*lines, *(f"Note: {note}" for note in plan.notes)]
 
 

@@ -41,6 +41,7 @@ from haystack_crossalign.upgrade.records.ledger import Ledger
 from haystack_crossalign.upgrade.records.owner import this_owner
 from haystack_crossalign.upgrade.switch import block_and_switch, is_switched
 from haystack_crossalign.upgrade.writes.grants import UNBLOCK, Grant
+from haystack_crossalign.upgrade.writes.rights import missing_ledger_rights, require_rights
 from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 _MOST_PASSES = 20
@@ -86,10 +87,13 @@ class Upgrade:
         """Do it, or go on with it where it was cut off.
 
         :raises InputError: another upgrade of the alias is unfinished, or runs.
+        :raises MissingPermissionError: the user lacks rights; each is named, and no index was made but the ledger.
         :raises CrossAlignError: the cluster, the model or a document stands in the way; the alias was not switched.
         """
         try:
+            require_rights(self.reader, self.plan.missing)
             self.ledger.create()
+            require_rights(self.reader, missing_ledger_rights(self.reader))
             with Leases(self.ledger, this_owner(), seconds=self.options.lease) as leases:
                 return self._run(leases)
         finally:

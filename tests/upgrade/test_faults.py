@@ -20,6 +20,7 @@ from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.upgrade.documents.source import deletes
 from haystack_crossalign.upgrade.front import open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.plan import make_plan
 from haystack_crossalign.upgrade.records.leases import Leases
 from haystack_crossalign.upgrade.records.ledger import Ledger
 from haystack_crossalign.upgrade.records.owner import this_owner
@@ -43,9 +44,14 @@ def proxy(bed: Bed) -> Iterator[Proxy]:
 
 
 def upgrade(bed: Bed, url: str | None = None, *, patience: float = 20.0, options: UpgradeOptions = OPTIONS) -> Any:
+    """The plan looks past the proxy, so that the proxy sees no bulk request but those of the copy."""
+    new = open_way(bed.matrix, None, options)
+    direct = bed.reader()
+    plan = make_plan(direct, bed.alias, new, options)
+    direct.close()
     reader = bed.reader(url, patience=Patience(total=patience, first=0.05, longest=0.3))
     try:
-        return run_upgrade(reader, bed.alias, open_way(bed.matrix, None, options), options)
+        return run_upgrade(reader, bed.alias, new, options, plan=plan)
     finally:
         reader.close()
 

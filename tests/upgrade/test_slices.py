@@ -15,6 +15,7 @@ from upgrading import KEPT, Bed, check_moved, everything, ledger_entries
 
 from haystack_crossalign.upgrade.front import open_way, run_upgrade
 from haystack_crossalign.upgrade.options import UpgradeOptions
+from haystack_crossalign.upgrade.plan import make_plan
 from haystack_crossalign.upgrade.writes.writer import GrantedConnection
 
 OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=40, lease=2.0)
@@ -27,6 +28,10 @@ def bed(opensearch: Any, tmp_path: Path) -> Bed:
 
 def part(bed: Bed, number: int, of: int, told: Any, writes: Any, dies_at: int | None = None) -> None:
     """Process ``number`` of ``of``; sets a flag at its first bulk request; dies (SIGKILL) at the n-th if asked to."""
+    options = replace(OPTIONS, part=(number, of))
+    new = open_way(bed.matrix, None, options)
+    # Its bulk request is none of the copy.
+    plan = make_plan(bed.reader(), bed.alias, new, options)
     send, bulks = GrantedConnection.perform_request, [0]
 
     def perform_request(self: Any, method: str, url: str, *rest: Any, **named: Any) -> Any:
@@ -38,8 +43,7 @@ def part(bed: Bed, number: int, of: int, told: Any, writes: Any, dies_at: int | 
         return send(self, method, url, *rest, **named)
 
     GrantedConnection.perform_request = perform_request  # type: ignore[method-assign]
-    options = replace(OPTIONS, part=(number, of))
-    outcome = run_upgrade(bed.reader(), bed.alias, open_way(bed.matrix, None, options), options)
+    outcome = run_upgrade(bed.reader(), bed.alias, new, options, plan=plan)
     told.put((number, outcome.state, outcome.follows))
 
 

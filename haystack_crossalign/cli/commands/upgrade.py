@@ -67,6 +67,7 @@ def upgrade(
     from haystack_crossalign.upgrade.front import already_done, open_way, run_upgrade
     from haystack_crossalign.upgrade.options import UpgradeOptions
     from haystack_crossalign.upgrade.plan import make_plan, plan_lines
+    from haystack_crossalign.upgrade.writes.rights import require_rights
 
     outputs = Outputs(json=json_file, report=gate_flags.report)
     outputs.check([matrix, model_flags.embedder, place.config, gate_flags.queries, gate_flags.qrels])
@@ -144,6 +145,8 @@ def upgrade(
                 result.comparison.to_dict(), result.before.to_dict(), result.after.to_dict()
             )
     outputs.write(texts)
+    if not apply:
+        require_rights(client, plan.missing)
     if outcome is not None:
         _tell(outcome)
 

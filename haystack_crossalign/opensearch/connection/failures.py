@@ -13,7 +13,8 @@ from haystack_crossalign.errors import CrossAlignError, ExternalError, InputErro
 from haystack_crossalign.redaction import redacted
 
 _BUSY = frozenset({429, 502, 503, 504})
-_PERMISSION = re.compile(r"no permissions for \[([^\]]*)\]")
+# Names may end in brackets of their own, as indices:data/write/bulk[s].
+_PERMISSION = re.compile(r"no permissions for \[((?:[^\[\]]|\[[^\]]*\])*)\]")
 _MISSING_SHARDS = re.compile(r"missing shards \[(.*?\])\]")
 ROLE_PAGE = "docs/opensearch-role.md"
 
@@ -77,7 +78,9 @@ def explain_answer(status: int, detail: object, *, request: str, host: str) -> C
     if status == 401:
         return ExternalError(f"{host}: the server refused the credentials (401)")
     if status == 403 and "cluster_block_exception" in kinds:
-        return ExternalError(f"{host}: {request} is blocked, whoever asks: {reason}; lift the block first")
+        return RefusedRequestError(
+            f"{host}: {request} is blocked, whoever asks: {reason}; lift the block first", status
+        )
     if status == 403:
         permissions = tuple(part.strip() for part in ",".join(_PERMISSION.findall(reason)).split(",") if part.strip())
         named = ", ".join(f"'{name}'" for name in permissions) or reason
