@@ -3,8 +3,9 @@
     python benchmarks/speed/own_requests.py --output benchmarks/results/own_requests.md
 
 Both send the same searches, in multi-searches of the same number, in a point in time, to a server of their own. The
-plain way has its bodies ready as Python dictionaries and parses the answers; `--request` fills them from the file's
-placeholders, checks that the answers are whole, and reads the hits with language and group.
+plain way has its bodies ready as Python dictionaries, their vectors as numpy's `tolist` writes them, and takes id,
+score, language and group from the hits; it uses opensearch-py as it comes. `--request` fills the bodies from the file's
+placeholders, compresses long ones, checks that every answer is whole, and reads the same from the hits.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from opensearchpy import OpenSearch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tools"))
 from opensearch_server import OpenSearchServer
 
-from haystack_crossalign.opensearch.connection.client import PointInTime, ReadOnlyClient
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.requests.file import read_request
@@ -90,15 +92,23 @@ def load(server: OpenSearchServer, documents: int) -> None:
     server.request("POST", f"/{INDEX}/_refresh")
 
 
-def plain(client: OpenSearch, ready: list[dict[str, Any]], frozen: PointInTime) -> list[list[str]]:
+def plain(
+    client: OpenSearch, ready: list[dict[str, Any]], frozen: PointInTime
+) -> list[list[tuple[str, float, str, str]]]:
     """The same searches as a script would send them."""
-    found: list[list[str]] = []
+    found: list[list[tuple[str, float, str, str]]] = []
     for start in range(0, len(ready), BATCH):
         lines: list[dict[str, Any]] = []
         for body in ready[start : start + BATCH]:
             lines += [{}, {**body, "pit": {"id": frozen.identifier, "keep_alive": frozen.keep_alive}}]
         answer = client.msearch(body=lines)
-        found += [[hit["_id"] for hit in one["hits"]["hits"]] for one in answer["responses"]]
+        found += [
+            [
+                (hit["_id"], hit["_score"], hit["fields"]["language"][0], hit["fields"]["parallel_id"][0])
+                for hit in one["hits"]["hits"]
+            ]
+            for one in answer["responses"]
+        ]
     return found
 
 
@@ -124,7 +134,7 @@ def compare(server: OpenSearchServer, options: argparse.Namespace, size: int, fo
             path.write_text(json.dumps(content), encoding="utf-8")
             retrieval = RequestRetrieval(view, read_request(path), batch=BATCH)
             ready = [
-                {**bodies(text, [float(str(x)) for x in vector], size)[name], **view.hit_fields()}
+                {**bodies(text, vector.tolist(), size)[name], **view.hit_fields()}
                 for text, vector in zip(texts, vectors, strict=True)
             ]
             ratios, costs = [], []
@@ -133,16 +143,16 @@ def compare(server: OpenSearchServer, options: argparse.Namespace, size: int, fo
                 first = max(number - 1, 0) * part
                 some = slice(first, first + part)
 
-                def by_request(some: slice = some, retrieval: RequestRetrieval = retrieval) -> list[list[str]]:
-                    lists = retrieval.retrieve(texts[some], vectors[some], size, frozen)
-                    return [[hit.id for hit in hits] for hits in lists]
+                def by_request(some: slice = some, retrieval: RequestRetrieval = retrieval) -> Any:
+                    return retrieval.retrieve(texts[some], vectors[some], size, frozen)
 
-                def by_plain(some: slice = some, ready: list[dict[str, Any]] = ready) -> list[list[str]]:
+                def by_plain(some: slice = some, ready: list[dict[str, Any]] = ready) -> Any:
                     return plain(other, ready[some], frozen)
 
                 order = [by_request, by_plain] if number % 2 else [by_plain, by_request]
                 taken = {action.__name__: spent(action) for action in order}
-                if taken["by_request"][2] != taken["by_plain"][2]:
+                lists = [[[hit[0] for hit in hits] for hits in taken[way][2]] for way in WAYS]
+                if lists[0] != lists[1]:
                     raise SystemExit(f"{name}: the lists differ")
                 if number:  # the first round warms both and the server
                     ratios.append(taken["by_request"][0] / taken["by_plain"][0])

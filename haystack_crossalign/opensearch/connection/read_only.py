@@ -103,7 +103,8 @@ class _Recording:
             self._status = error.status_code if isinstance(error.status_code, int) else None
         if self._traffic is None:
             return
-        took = _TOOK.search(self._answer, 0, 2000)
+        answer = self._answer
+        took = _TOOK.search(answer, 0, 2000)
         self._traffic.record(
             Exchange(
                 self._method,
@@ -111,7 +112,7 @@ class _Recording:
                 self._operation,
                 self._status,
                 bytes_out=self._bytes_out,
-                bytes_in=len(self._answer.encode("utf-8", "surrogatepass")),
+                bytes_in=len(answer) if answer.isascii() else len(answer.encode("utf-8", "surrogatepass")),
                 seconds=time.monotonic() - self._start,
                 server_ms=int(took[1]) if took else None,
             )

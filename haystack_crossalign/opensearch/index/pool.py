@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from haystack_crossalign.errors import InputError
@@ -47,6 +49,21 @@ class Pool:
         return self.by_language.get(UNDETERMINED, 0)
 
 
+class _Tags(dict[str | None, str]):
+    """Tags of values that were met, by the value.
+
+    :param tag: gives the tag of a value.
+    """
+
+    def __init__(self, tag: Callable[[str | None], str]) -> None:
+        super().__init__()
+        self._tag = tag
+
+    def __missing__(self, value: str | None) -> str:
+        self[value] = self._tag(value)
+        return self[value]
+
+
 class IndexView:
     """An index as the audit sees it: its fields, the user's filter, and the point in time it is frozen at.
 
@@ -73,6 +90,7 @@ class IndexView:
         self.scoring = ExactScoring(fields.vector, user_filter)
         self._language_of = language_of
         self._tags: dict[str, str] = {}
+        self._hit_tags = _Tags(self.tag)
         self._pool: Pool | None = None
         self._several = False
 
@@ -184,6 +202,36 @@ class IndexView:
                 f"document '{hit['_id']}' has several values; it must have one", field=self.fields.group, seen=values
             )
         return (values[0] if values else None) or None
+
+    def single_values(self, hits: Sequence[Answer]) -> tuple[list[str], list[str | None]] | None:
+        """Languages and groups of many hits: what `hit_language` and `hit_group` give for each, in far less time.
+
+        :param hits: as they were answered, with `hit_fields`.
+        :returns: None where a hit has several values of a field.
+        """
+        languages, groups = self._single(hits, self.fields.language), self._single(hits, self.fields.group)
+        if languages is None or groups is None:
+            return None
+        return [*map(self._hit_tags.__getitem__, languages)], [group or None for group in groups]
+
+    @staticmethod
+    def _single(hits: Sequence[Answer], field: str | None) -> Sequence[str | None] | None:
+        """The value of a field in each hit, None in one that has none; None in place of all if one has several."""
+        if field is None:
+            return [None] * len(hits)
+        try:
+            lists = [*map(itemgetter(field), map(itemgetter("fields"), hits))]
+        except (KeyError, TypeError):
+            held = [hit.get("fields", {}) for hit in hits]
+            if {*map(type, held)} != {dict}:
+                return None
+            lists = [fields.get(field, []) for fields in held]
+        if not {*map(type, lists)} <= {list} or not {*map(len, lists)} <= {0, 1}:
+            return None
+        if [] in lists:
+            return [str(values[0]) if values else None for values in lists]
+        values = [*chain.from_iterable(lists)]
+        return values if {*map(type, values)} <= {str} else [*map(str, values)]
 
     def hit_fields(self) -> dict[str, Any]:
         """What to ask of hits: language and group, and nothing of the stored document."""

@@ -137,6 +137,12 @@ def exact_double(score: float) -> float:
     return float(np.float32(score))
 
 
+def exact_doubles(scores: Sequence[float | None]) -> list[float]:
+    """The doubles that equal scores exactly, see `exact_double`; NaN for those that are None."""
+    found: list[float] = np.array(scores, dtype=np.float32).astype(np.float64).tolist()
+    return found
+
+
 def next_above(score: float) -> float:
     """The smallest float32 greater than a score, as the double that equals it."""
     return float(np.nextafter(np.float32(score), np.float32(np.inf)))

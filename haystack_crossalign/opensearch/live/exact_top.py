@@ -11,7 +11,7 @@ from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries
-from haystack_crossalign.opensearch.live.hits import Hit, read_hits
+from haystack_crossalign.opensearch.live.hits import Hit, read_lists
 from haystack_crossalign.ranks.ties import tie_key
 
 MOST_TOP = MOST_HITS - 1
@@ -68,9 +68,8 @@ def exact_top(
                 }
                 for row in pending
             ]
-            answers = view.client.search_all(bodies, target, concurrent=concurrent)
-            for row, answer in zip(tuple(pending), answers, strict=True):
-                hits = read_hits(view, answer)
+            answers = view.client.search_all(bodies, target, concurrent=concurrent, lean=True)
+            for row, hits in zip(tuple(pending), read_lists(view, answers), strict=True):
                 top = _top(hits, k, by_version)
                 # Whatever the answer had no room for scores at most as much as its last hit.
                 if len(hits) < size or (top and len(top) >= k and hits[-1].score < top[k - 1].score):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from itertools import accumulate, chain, pairwise, repeat
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
-from haystack_crossalign.opensearch.index.scoring import exact_double
+from haystack_crossalign.opensearch.index.scoring import exact_doubles
+
+_NAME, _SCORE = itemgetter("_id"), itemgetter("_score")
+_Columns = tuple[list[str], list[float | None], list[str], list[str | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A document in a result list.
 
     :param id: its id in the index.
@@ -41,20 +45,45 @@ def checked_depth(depth: int, most: int = MOST_HITS) -> int:
     return depth
 
 
-def read_hits(view: IndexView, answer: Answer) -> list[Hit]:
-    """The hits of an answer whose request asked for `IndexView.hit_fields`, in its order.
+def read_lists(view: IndexView, answers: Sequence[Answer]) -> list[list[Hit]]:
+    """The hits of answers to lean searches that asked for `IndexView.hit_fields`, in their order.
 
     Hits of a search that is sorted by something else have no score.
+
+    :param view: index and its fields.
+    :param answers: see `haystack_crossalign.opensearch.connection.client.ReadOnlyClient.search_all`.
+    :raises ExternalError: hits that are none.
+    :raises InputError: a document has several groups.
     """
-    return [
-        Hit(
-            str(hit["_id"]),
-            math.nan if hit["_score"] is None else exact_double(hit["_score"]),
-            view.hit_language(hit),
-            view.hit_group(hit),
+    rows = [answer["hits"]["hits"] for answer in answers]
+    hits = [*chain.from_iterable(rows)]
+    columns = _plain_columns(view, hits)
+    if columns is None:
+        for answer in answers:
+            view.client.check_hits(answer)
+        columns = (
+            [hit["_id"] for hit in hits],
+            [hit.get("_score") for hit in hits],
+            [view.hit_language(hit) for hit in hits],
+            [view.hit_group(hit) for hit in hits],
         )
-        for hit in answer["hits"]["hits"]
-    ]
+    names, scores, languages, groups = columns
+    # A list of many is most of what an audit of requests costs the client: no work of the interpreter for each hit.
+    found = [*map(tuple.__new__, repeat(Hit), zip(names, exact_doubles(scores), languages, groups, strict=True))]
+    ends = [*accumulate(map(len, rows), initial=0)]
+    return [found[start:end] for start, end in pairwise(ends)]
+
+
+def _plain_columns(view: IndexView, hits: Sequence[Answer]) -> _Columns | None:
+    """Columns of hits that are as most are, each with a score and no field with several values; else None."""
+    try:
+        names, scores = [*map(_NAME, hits)], [*map(_SCORE, hits)]
+    except (KeyError, TypeError):
+        return None
+    if {*map(type, names)} - {str} or {*map(type, scores)} - {float} or not math.isfinite(sum(scores)):
+        return None
+    values = view.single_values(hits)
+    return None if values is None else (names, scores, *values)
 
 
 def served_through(view: IndexView) -> dict[str, Any]:
@@ -86,6 +115,6 @@ def as_stored(view: IndexView, lists: list[list[Hit]], target: str | PointInTime
         if len(values) != 1:
             return hit
         ((language, group),) = values
-        return replace(hit, language=language, group=group)
+        return hit._replace(language=language, group=group)
 
     return [[stored(hit) for hit in row] for row in lists]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -187,7 +186,7 @@ def fuse(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
         for place, hit in enumerate(hit_list):
             scores[hit.id] = scores.get(hit.id, 0) + (weight * len(lists)) / (_RRF + place)
             hits.setdefault(hit.id, hit)
-    fused = [replace(hit, score=scores[name] / (len(lists) / _RRF)) for name, hit in hits.items()]
+    fused = [hit._replace(score=scores[name] / (len(lists) / _RRF)) for name, hit in hits.items()]
     return sorted(fused, key=lambda hit: hit.score, reverse=True)
 
 
@@ -209,5 +208,5 @@ def fuse_min_max(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
             part = 1.0 if high == low else (hit.score - low) / (high - low) or _LEAST
             scores[hit.id] = scores.get(hit.id, 0.0) + part
             hits.setdefault(hit.id, hit)
-    fused = [replace(hit, score=scores[name] / len(lists)) for name, hit in hits.items()]
+    fused = [hit._replace(score=scores[name] / len(lists)) for name, hit in hits.items()]
     return sorted(fused, key=lambda hit: hit.score, reverse=True)

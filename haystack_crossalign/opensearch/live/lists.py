@@ -16,7 +16,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries
-from haystack_crossalign.opensearch.live.hits import Hit, as_stored, checked_depth, read_hits, served_through
+from haystack_crossalign.opensearch.live.hits import Hit, as_stored, checked_depth, read_lists, served_through
 
 
 class Retrieval(Protocol):
@@ -275,6 +275,6 @@ def search_lists(
     lists: list[list[Hit]] = []
     for start in range(0, count, batch):
         bodies = [{"size": depth, **search(row), **wanted} for row in range(start, min(start + batch, count))]
-        answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True)
-        lists += [read_hits(view, answer) for answer in answers]
+        answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True, lean=True)
+        lists += read_lists(view, answers)
     return as_stored(view, lists, target, batch * depth) if view.fields.search_pipelines else lists

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import CrossAlignError, InputError
-from haystack_crossalign.opensearch.connection.client import Answer
+from haystack_crossalign.opensearch.connection.client import Answer, SearchText
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.search_pipelines import NO_PIPELINE
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries
-from haystack_crossalign.opensearch.live.hits import Hit, as_stored, read_hits, served_through
+from haystack_crossalign.opensearch.live.hits import Hit, as_stored, read_lists, served_through
+from haystack_crossalign.opensearch.requests.body_text import BodyText, compact
 from haystack_crossalign.opensearch.requests.file import RequestFile
 from haystack_crossalign.opensearch.requests.guard import LIST_PARTS, OTHER_PARTS, check_body, clauses, refuse_in
 from haystack_crossalign.opensearch.requests.traps import traps
@@ -24,7 +27,10 @@ DEFAULT_SIZE = 10
 """Documents that a server returns where a search does not say how many."""
 
 _READ_BY_PIPELINES = frozenset({"_source", "fields", "docvalue_fields", "script_fields"})
+_REQUEST = "request_processors"
 _RESPONSE = "response_processors"
+_NINE_DIGITS = "%.8e"
+"""Nine significant digits tell every float32 from its neighbours."""
 
 
 class RequestRetrieval:
@@ -54,17 +60,27 @@ class RequestRetrieval:
         self._concurrent = concurrent
         self._outside = False
         self._refuse = refuse_in(str(request.path), {})
+        # Stands for a vector until its decimals do; no text of a query can be the same.
+        self._mark = secrets.token_hex(16)
+        self._decimals = ",".join([_NINE_DIGITS] * view.fields.vector.dimension)
         # What does not depend on the query is found out once, from a search for nothing in particular.
-        sample = self._filled("query", [1.0] * view.fields.vector.dimension, "en")
+        some = {"query": "query", "vector": [1.0] * view.fields.vector.numbers, "language": "en"}
+        sample = self._filled(some)
         self._size = self._checked_size(sample)
         self._pipeline = self._definition(sample)
         hybrid = any(kind == "hybrid" for _, kind, _ in clauses(sample))
         self._kept = LIST_PARTS if hybrid else LIST_PARTS - {"explain"}
         # Of a pipeline whose definition may not be read, all that is known is that it may read its hits.
-        self._reads_hits = isinstance(self._pipeline, str) or bool((self._pipeline or {}).get(_RESPONSE))
+        unknown = isinstance(self._pipeline, str)
+        stages = {} if self._pipeline is None or isinstance(self._pipeline, str) else self._pipeline
+        self._reads_hits = unknown or bool(stages.get(_RESPONSE))
+        # Those between query and fetch see ids and scores only.
+        self._changes_hits = unknown or any(stages.get(name) for name in (_REQUEST, _RESPONSE))
         if self._reads_hits:
             self._kept |= _READ_BY_PIPELINES
         self._hit_fields = view.hit_fields()
+        # A stored template may do anything with its parameters, so that it is rendered for every query.
+        self._text = BodyText(self._sent) if request.template is None else None
         self._left_out = sorted(sample.keys() & OTHER_PARTS)
         self._notes = [f"request '{self.name}': {trap}" for trap in traps(sample, self._pipeline)]
 
@@ -91,21 +107,22 @@ class RequestRetrieval:
         :raises ExternalError: the cluster fails, or gives an incomplete answer.
         """
         view = self._view
-        asked: Sequence[Sequence[float] | None] = [None] * len(texts)
+        asked: NDArray[np.float32] | None = None
         if self.needs_vectors:
             if vectors is None or len(vectors) != len(texts):
                 raise InputError("the queries need a vector each", source=self._request.path, field="{{vector}}")
-            asked = checked_queries(vectors, view.fields.vector)
+            checked_queries(vectors, view.fields.vector)
+            asked = np.asarray(vectors, dtype=np.float32)
         if "language" in self._request.uses and len(languages) != len(texts):
             raise InputError("the queries need a language each", source=self._request.path, field="{{language}}")
         lists: list[list[Hit]] = []
         for start in range(0, len(texts), self._batch):
             bodies = [
-                self._body(texts[row], asked[row], languages[row] if languages else "")
+                self._search(texts[row], languages[row] if languages else "", None if asked is None else asked[row])
                 for row in range(start, min(start + self._batch, len(texts)))
             ]
-            lists += [read_hits(view, answer) for answer in self._answers(bodies, target)]
-        if self._pipeline is None:
+            lists += read_lists(view, self._answers(bodies, target))
+        if not self._changes_hits:
             return lists
         return as_stored(view, lists, self._place(target), self._batch * self._size)
 
@@ -132,12 +149,11 @@ class RequestRetrieval:
             told["left_out"] = self._left_out
         return told if body is not None else told | served_through(self._view)
 
-    def _filled(self, text: str, vector: Sequence[float] | None, language: str) -> dict[str, Any]:
+    def _filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The body of one search as the file, or the stored template, has it."""
         request = self._request
-        values = {"query": text, "language": language}
-        more: dict[str, Any] = {"vector": vector, "size": request.size}
-        body: dict[str, Any] = request.body.fill(values | more)
+        values = {**values, "size": request.size}
+        body: dict[str, Any] = request.body.fill(values)
         if request.template is None:
             return body
         try:
@@ -145,26 +161,32 @@ class RequestRetrieval:
         except RefusedRequestError as error:
             raise InputError(f"the cluster does not render the search template: {error}", source=request.path) from None
         check_body(rendered, self._refuse)
-        pipeline = request.search_pipeline.fill(values | more)
+        pipeline = request.search_pipeline.fill(values)
         return rendered if pipeline is None else {**rendered, "search_pipeline": pipeline}
 
-    def _body(self, text: str, vector: Sequence[float] | None, language: str) -> dict[str, Any]:
-        filled = self._filled(text, vector, language)
-        body = {key: value for key, value in filled.items() if key in self._kept}
+    def _sent(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the body is sent."""
+        body = {key: value for key, value in self._filled(values).items() if key in self._kept}
         body["size"] = self._size
         if not self._reads_hits:
             return {**body, **self._hit_fields}
         return {**body, "docvalue_fields": [*body.get("docvalue_fields", ()), *self._hit_fields["docvalue_fields"]]}
 
-    def _answers(self, bodies: Sequence[Mapping[str, Any]], target: str | PointInTime) -> list[Answer]:
+    def _search(self, query: str, language: str, vector: NDArray[np.float32] | None) -> SearchText:
+        if self._text is not None:
+            return SearchText(self._text.write(query, language, vector))
+        numbers = None if vector is None else vector.astype(np.float64).tolist()
+        return SearchText(compact(self._sent({"query": query, "language": language, "vector": numbers})))
+
+    def _answers(self, bodies: Sequence[SearchText], target: str | PointInTime) -> list[Answer]:
         client, place = self._view.client, self._place(target)
         try:
-            return client.search_all(bodies, place, concurrent=self._concurrent, as_served=True)
+            return client.search_all(bodies, place, concurrent=self._concurrent, as_served=True, lean=True)
         except RefusedRequestError as error:
             refused = error
         if isinstance(place, PointInTime) and place.index:
             try:
-                answers = client.search_all(bodies, place.index, concurrent=self._concurrent, as_served=True)
+                answers = client.search_all(bodies, place.index, concurrent=self._concurrent, as_served=True, lean=True)
             except RefusedRequestError:
                 pass
             else:
@@ -201,3 +223,7 @@ class RequestRetrieval:
         except CrossAlignError:
             # The right is one of the whole cluster, and the search itself says whether there is such a pipeline.
             return own
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
