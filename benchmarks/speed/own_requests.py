@@ -5,7 +5,9 @@
 Both send the same searches, in multi-searches of the same number, in a point in time, to a server of their own. The
 plain way has its bodies ready as Python dictionaries, their vectors as numpy's `tolist` writes them, and takes id,
 score, language and group from the hits; it uses opensearch-py as it comes. `--request` fills the bodies from the file's
-placeholders, compresses long ones, checks that every answer is whole, and reads the same from the hits.
+placeholders, compresses long ones, checks that every answer is whole, and reads the same from the hits. The bare way
+sends the plain way's bodies through the same client, as text that was written before, and only parses the answers:
+what no client can save.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import sys
 import tempfile
 import time
@@ -41,7 +42,7 @@ INDEX = "bench-requests"
 LANGUAGES = ["ar", "de", "el", "en", "es", "hi", "ru", "zh"]
 BATCH = 16
 MARKER = "<!-- measured -->"
-WAYS = ("by_request", "by_plain")
+WAYS = ("by_request", "by_plain", "by_bare")
 WORDS = [f"word{number}" for number in range(400)]
 FUSED = {"phase_results_processors": [{"score-ranker-processor": {"combination": {"technique": "rrf"}}}]}
 
@@ -112,6 +113,13 @@ def plain(
     return found
 
 
+def bare(client: ReadOnlyClient, ready: list[str]) -> None:
+    """The same searches as text, their answers parsed and not read."""
+    for start in range(0, len(ready), BATCH):
+        lines = [line for body in ready[start : start + BATCH] for line in ("{}", body)]
+        client.request("POST", "/_msearch", body="\n".join(lines) + "\n")
+
+
 def spent(action: Callable[[], Any]) -> tuple[float, float, Any]:
     """Processor seconds and wall seconds of this process, and what the action gives."""
     cpu, wall = time.process_time(), time.perf_counter()
@@ -137,6 +145,8 @@ def compare(server: OpenSearchServer, options: argparse.Namespace, size: int, fo
                 {**bodies(text, vector.tolist(), size)[name], **view.hit_fields()}
                 for text, vector in zip(texts, vectors, strict=True)
             ]
+            pit = {"id": frozen.identifier, "keep_alive": frozen.keep_alive}
+            written = [json.dumps({**body, "pit": pit}, separators=(",", ":")) for body in ready]
             ratios, costs = [], []
             part = options.queries // options.rounds
             for number in range(options.rounds + 1):
@@ -149,16 +159,20 @@ def compare(server: OpenSearchServer, options: argparse.Namespace, size: int, fo
                 def by_plain(some: slice = some, ready: list[dict[str, Any]] = ready) -> Any:
                     return plain(other, ready[some], frozen)
 
-                order = [by_request, by_plain] if number % 2 else [by_plain, by_request]
+                def by_bare(some: slice = some, written: list[str] = written) -> None:
+                    bare(own, written[some])
+
+                order = [by_request, by_plain, by_bare] if number % 2 else [by_bare, by_plain, by_request]
                 taken = {action.__name__: spent(action) for action in order}
-                lists = [[[hit[0] for hit in hits] for hits in taken[way][2]] for way in WAYS]
+                lists = [[[hit[0] for hit in hits] for hits in taken[way][2]] for way in WAYS[:2]]
                 if lists[0] != lists[1]:
                     raise SystemExit(f"{name}: the lists differ")
                 if number:  # the first round warms both and the server
-                    ratios.append(taken["by_request"][0] / taken["by_plain"][0])
-                    costs.append([taken[way][place] / part * 1e3 for way in WAYS for place in (0, 1)])
-            middle = np.median(np.array(costs), axis=0)
-            rows.append((name, str(size), *(f"{value:.2f}" for value in middle), f"{statistics.median(ratios):.2f}"))
+                    seconds = [taken[way][0] for way in WAYS]
+                    ratios.append([seconds[0] / seconds[1], seconds[2] / seconds[1]])
+                    costs.append([*seconds, *(taken[way][1] for way in WAYS[:2])])
+            middle = np.median(np.array(costs) / part * 1e3, axis=0)
+            rows.append((name, str(size), *(f"{value:.2f}" for value in (*middle, *np.median(ratios, axis=0)))))
             print(rows[-1], flush=True)
     own.close()
     other.close()
@@ -176,8 +190,8 @@ def main() -> None:
     with OpenSearchServer(options.version) as server, tempfile.TemporaryDirectory() as folder:
         load(server, options.documents)
         rows = [row for size in (10, 100) for row in compare(server, options, size, Path(folder))]
-    head = ["search", "size", "`--request` client processor ms", "wall ms", "plain client processor ms", "wall ms",
-            "ratio of client processor"]  # fmt: skip
+    head = ["search", "size", "`--request`: client processor ms", "plain", "bare", "`--request`: wall ms", "plain",
+            "client processor, `--request` / plain", "bare / plain"]  # fmt: skip
     lines = [
         f"{options.documents:,} documents x {DIMENSION}, {options.queries} queries in {options.rounds} rounds, {BATCH} "
         f"in a request; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, OpenSearch "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
@@ -139,8 +141,7 @@ def exact_double(score: float) -> float:
 
 def exact_doubles(scores: Sequence[float | None]) -> list[float]:
     """The doubles that equal scores exactly, see `exact_double`; NaN for those that are None."""
-    found: list[float] = np.array(scores, dtype=np.float32).astype(np.float64).tolist()
-    return found
+    return array("f", [math.nan if score is None else score for score in scores]).tolist()
 
 
 def next_above(score: float) -> float:
