@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -38,16 +37,6 @@ _LEFT_OUT = "-responses.pit_id,-responses.aggregations.counts.buckets.from,-resp
 
 # Of lists, also what nothing depends on. It is a sixth of an answer, and most of what a list costs is to parse it.
 _LEFT_OUT_OF_LISTS = "-responses.pit_id,-responses.status,-responses.hits.hits._index"
-
-
-@dataclass(frozen=True, slots=True)
-class SearchText:
-    """A search as JSON text, for callers that can write it faster than the encoder does.
-
-    :param text: an object that is not empty and has neither a point in time nor a search pipeline that is left out.
-    """
-
-    text: str
 
 
 class ReadOnlyClient:
@@ -230,7 +219,7 @@ class ReadOnlyClient:
 
     def search_all(
         self,
-        bodies: Sequence[Mapping[str, Any] | SearchText],
+        bodies: Sequence[Mapping[str, Any] | str],
         target: str | PointInTime,
         *,
         concurrent: int | None = None,
@@ -243,7 +232,7 @@ class ReadOnlyClient:
         Every answer is complete: all shards answered, none ran out of time, for which the cluster may set a limit. What
         the index is set up to do to searches (a default search pipeline) is left out, unless told otherwise.
 
-        :param bodies: search requests.
+        :param bodies: search requests; or JSON text of such, without point in time and, unless as served, pipeline.
         :param target: an index, or a point in time.
         :param concurrent: how many of them the server may work on at once; None leaves it to the server.
         :param as_served: whether to search as users do, through the index's default search pipeline.
@@ -302,7 +291,7 @@ class ReadOnlyClient:
 
     def _search_once(
         self,
-        bodies: Sequence[Mapping[str, Any] | SearchText],
+        bodies: Sequence[Mapping[str, Any] | str],
         target: str | PointInTime,
         concurrent: int | None,
         as_served: bool,
@@ -320,8 +309,8 @@ class ReadOnlyClient:
         head, tail = _compact(header), f",{_compact(more)[1:]}" if more else "}"
         lines = []
         for body in bodies:
-            if isinstance(body, SearchText):
-                lines += [head, f"{body.text[:-1]}{tail}"]
+            if isinstance(body, str):
+                lines += [head, f"{body[:-1]}{tail}"]
             else:
                 lines += [head, _compact({**body, **more})]
         parameters = {"filter_path": _LEFT_OUT_OF_LISTS if lean else _LEFT_OUT}
@@ -338,7 +327,7 @@ class ReadOnlyClient:
                 if lean:
                     check.lean_search(item, place)
                 else:
-                    check.search({} if isinstance(body, SearchText) else body, item, place)
+                    check.search({} if isinstance(body, str) else body, item, place)
         return items
 
     def _check_complete(self, answer: Answer) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import CrossAlignError, InputError
-from haystack_crossalign.opensearch.connection.client import Answer, SearchText
+from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.search_pipelines import NO_PIPELINE
@@ -172,13 +172,13 @@ class RequestRetrieval:
             return {**body, **self._hit_fields}
         return {**body, "docvalue_fields": [*body.get("docvalue_fields", ()), *self._hit_fields["docvalue_fields"]]}
 
-    def _search(self, query: str, language: str, vector: NDArray[np.float32] | None) -> SearchText:
+    def _search(self, query: str, language: str, vector: NDArray[np.float32] | None) -> str:
         if self._text is not None:
-            return SearchText(self._text.write(query, language, vector))
+            return self._text.write(query, language, vector)
         numbers = None if vector is None else vector.astype(np.float64).tolist()
-        return SearchText(compact(self._sent({"query": query, "language": language, "vector": numbers})))
+        return compact(self._sent({"query": query, "language": language, "vector": numbers}))
 
-    def _answers(self, bodies: Sequence[SearchText], target: str | PointInTime) -> list[Answer]:
+    def _answers(self, bodies: Sequence[str], target: str | PointInTime) -> list[Answer]:
         client, place = self._view.client, self._place(target)
         try:
             return client.search_all(bodies, place, concurrent=self._concurrent, as_served=True, lean=True)

@@ -13,7 +13,7 @@ import pytest
 from fault_proxy import Fault, Proxy
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.opensearch.connection.client import ReadOnlyClient, SearchText
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import NO_VECTORS, Fields
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, UNDETERMINED, IndexView
 from haystack_crossalign.opensearch.live.hits import Hit, read_lists
@@ -129,7 +129,7 @@ def test_lean_searches_give_the_hits_of_others_without_their_index(opensearch: A
     client = ReadOnlyClient(opensearch.url)
     bodies = [{"query": {"match": {"content": word}}, "_source": False} for word in ("river", "nothing", "garden")]
     whole = client.search_all(bodies, index, as_served=True)
-    lean = client.search_all([SearchText(json.dumps(body)) for body in bodies], index, as_served=True, lean=True)
+    lean = client.search_all([json.dumps(body) for body in bodies], index, as_served=True, lean=True)
     assert [len(answer["hits"]["hits"]) for answer in whole] == [2, 0, 1]
     for one, other in zip(lean, whole, strict=True):
         expected = [{key: value for key, value in hit.items() if key != "_index"} for hit in other["hits"]["hits"]]
