@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from importlib import metadata, resources
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,35 @@ def test_help_imports_nothing_heavy() -> None:
     done = python(code)
     assert "audit" in done.stdout
     assert done.stdout.splitlines()[-1].split() == ["HEAVY"]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_an_audit_of_given_vectors_imports_no_model_and_no_haystack(tmp_path: Path, similarity: str) -> None:
+    documents, queries = tmp_path / "documents.jsonl", tmp_path / "queries.jsonl"
+    documents.write_text(
+        "".join(
+            json.dumps(
+                {"id": f"{language}{group}", "text": "a", "language": language, "parallel_id": str(group)}
+                | {"embedding": [1 + group, number, 1]}
+            )
+            + "\n"
+            for group in range(4)
+            for number, language in enumerate(("en", "zh"))
+        )
+    )
+    queries.write_text(
+        json.dumps({"id": "q", "text": "a", "language": "en", "parallel_id": "1", "embedding": [1, 1, 1]}) + "\n"
+    )
+    arguments = ["audit", "--documents", str(documents), "--queries", str(queries), "--similarity", similarity]
+    loaded = [name for name in HEAVY if name not in ("numpy", "langcodes")]
+    code = (
+        f"import sys\nfrom haystack_crossalign.cli.main import main\ntry:\n    main({arguments})\n"
+        f"except SystemExit as end:\n    print('HEAVY', end.code, *[name for name in {loaded} if name in sys.modules])"
+    )
+    done = python(code)
+    assert "Max@R" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1].split() == ["HEAVY", "0"]
 
 
 def test_importing_registers_with_haystacks_allow_list_once_and_keeps_what_was_there() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.judgments import Grade
 from haystack_crossalign.data.reading_log import Omission
 from haystack_crossalign.ranks.ties import TIE_SEED
+from haystack_crossalign.ranks.workers import available_threads
 
 if TYPE_CHECKING:
     from haystack_crossalign.audit.similarity import RankedBy, RankedByIndex
@@ -64,7 +64,7 @@ def build_provenance(
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",
             "cpu": _processor(),
-            "threads": _threads(),
+            "threads": _threads(model=model is not None),
             "packages": {name: metadata.version(name) for name in _PACKAGES if _installed(name)},
         },
     }
@@ -127,10 +127,12 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def _threads() -> int:
-    # torch is what computes; its count is what changes the last bits of a vector.
+def _threads(*, model: bool) -> int:
+    if not model:
+        return available_threads()
+    # torch's count is what changes the last bits of the vectors that a model computes.
     try:
         import torch
     except ImportError:
-        return os.cpu_count() or 1
+        return available_threads()
     return int(torch.get_num_threads())

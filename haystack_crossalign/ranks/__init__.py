@@ -1,6 +1,6 @@
 """Ranks of relevant versions: exact ranks over a whole pool, and ranks in result lists.
 
-Names are imported on first use: exact ranks need torch, but reading files does not.
+Names are imported on first use: many commands read files and compute no ranks.
 """
 
 from __future__ import annotations

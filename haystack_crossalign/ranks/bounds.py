@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from haystack_crossalign.ranks.scores import sampled_products
+from haystack_crossalign.ranks.formats import Format
+from haystack_crossalign.ranks.scores import pair_products, row_products
 
 _LANES = 8
 """Queries are padded to a multiple of this, so that their masks are whole 8-byte words."""
@@ -40,32 +41,33 @@ _STRIPE = 256
 """Number of documents prepared at a time, so that all their copies stay in the second-level cache."""
 
 
-def extra_columns(dtype: torch.dtype) -> int:
-    """Number of columns in addition to the vectors: the documents' term and c, each one float32 or a sum of two
-    bf16.
-    """
-    return 4 if dtype == torch.bfloat16 else 2
-
-
-def center_of(vectors: torch.Tensor, rows: NDArray[np.int64] | None = None) -> torch.Tensor:
+def center_of(vectors: NDArray[np.float32], rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
     """A point near the vectors, float32 [dim]. Any point gives exact ranks; a near one makes the errors small.
 
     The mean direction of an evenly spaced sample, times the median length, so that a few very long vectors do not move
     it.
     """
     step = max(1, (len(vectors) if rows is None else len(rows)) // _SAMPLE)
-    sample = vectors[::step] if rows is None else vectors[torch.from_numpy(rows[::step])]
-    lengths = torch.linalg.vector_norm(sample, dim=1, keepdim=True)
-    center: torch.Tensor = (sample / lengths).mean(dim=0) * lengths.median()
+    sample = vectors[::step] if rows is None else vectors[rows[::step]]
+    lengths = np.sqrt(row_products(sample, sample))
+    center: NDArray[np.float32] = (sample / lengths[:, None]).mean(axis=0) * np.median(lengths)
     return center
 
 
-def _longest(vectors: torch.Tensor) -> float:
-    return float(torch.linalg.vector_norm(vectors, dim=1).max())
+def _longest(vectors: NDArray[np.float32]) -> float:
+    return math.sqrt(row_products(vectors, vectors).max())
 
 
-def _lengths(vectors: torch.Tensor) -> NDArray[np.float64]:
-    lengths: NDArray[np.float64] = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64).numpy()
+def vector_length(vector: NDArray[np.float32]) -> float:
+    """Length of one vector, in float64."""
+    return float(np.linalg.norm(vector.astype(np.float64)))
+
+
+def _lengths(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    lengths = np.empty(len(vectors))
+    for start in range(0, len(vectors), _STRIPE):
+        part = vectors[start : start + _STRIPE].astype(np.float64)
+        lengths[start : start + _STRIPE] = np.sqrt(row_products(part, part))
     return lengths
 
 
@@ -96,35 +98,38 @@ class QueryOperand:
     """A block of queries as the right-hand side of the product.
 
     :param queries: float32 [Q, dim].
-    :param dtype: torch.bfloat16 or torch.float32.
+    :param form: number format of the product.
     """
 
-    def __init__(self, queries: torch.Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, queries: NDArray[np.float32], form: Format) -> None:
         count, dim = queries.shape
-        self.count, self.dim, self.dtype = count, dim, dtype
+        self.count, self.dim, self.form = count, dim, form
         self.width = -(-count // _LANES) * _LANES
         self._queries = queries
-        length = torch.linalg.vector_norm(queries, dim=1, dtype=torch.float64)
-        exponent = torch.frexp(length).exponent
-        scale = torch.ldexp(torch.ones_like(length), -exponent)
-        scaled = queries * scale.float()[:, None]  # scaling a query by a power of two changes neither order nor digits
+        length = _lengths(queries)
+        self.scale: NDArray[np.float64] = np.ldexp(1.0, -np.frexp(length)[1])
+        # Scaling a query by a power of two changes neither order nor digits.
+        scaled = queries * self.scale.astype(np.float32)[:, None]
         self.center = center_of(scaled)
-        self.centered = scaled.sub_(self.center)
-        self.matrix = torch.zeros(self.width, dim + extra_columns(dtype), dtype=dtype)
-        self.matrix[:count, :dim] = self.centered
-        self.matrix[:count, dim : dim + extra_columns(dtype) // 2] = 1
-        rounded = self.matrix[:count, :dim].float()
-        self.scale: NDArray[np.float64] = scale.numpy()
-        self.length: NDArray[np.float64] = (length * scale).numpy()
+        self.centered: NDArray[np.float32] = np.subtract(scaled, self.center, out=scaled)
+        self.matrix = form.zeros(self.width, dim + form.columns)
+        form.put(self.matrix[:count, :dim], self.centered)
+        form.put(self.matrix[:count, dim : dim + form.columns // 2], np.ones((count, form.columns // 2)))
+        rounded = form.get(self.matrix[:count, :dim])
+        self.length: NDArray[np.float64] = length * self.scale
         self._centered_length = _lengths(self.centered)
         self._rounded_length = _lengths(rounded)
         self._residual = _lengths(rounded - self.centered)  # exact: both have few digits, of like magnitude
-        self._center_length = float(_lengths(self.center[None])[0])
+        self._center_length = vector_length(self.center)
 
-    def offsets(self, center: torch.Tensor) -> NDArray[np.float64]:
+    def offsets(self, center: NDArray[np.float32]) -> NDArray[np.float64]:
         """Product of each query with a document center, q.m, in the query's own scale: float64 [Q]."""
-        product: NDArray[np.float64] = (self._queries.double() @ center.double()).numpy()
-        return product * self.scale
+        products = np.empty(self.count)
+        wide = center.astype(np.float64)
+        for start in range(0, self.count, _STRIPE):
+            part = slice(start, start + _STRIPE)
+            products[part] = self._queries[part].astype(np.float64) @ wide
+        return products * self.scale
 
     def error(self, spread: Spread, center_length: float) -> NDArray[np.float64]:
         """Bound of |fast - exact| for any document, before c is subtracted and the result is rounded: float64 [Q].
@@ -136,7 +141,7 @@ class QueryOperand:
         :param center_length: length of the documents' center m.
         """
         inputs = self._residual * spread.longest + self._rounded_length * spread.residual  # q' and d' rounded
-        split = _FLOAT32 if self.dtype == torch.float32 else _TWO_BFLOAT16
+        split = _FLOAT32 if self.form.name == "fp32" else _TWO_BFLOAT16
         return self._bound(inputs, split, self._gamma(), self._rounded_length, spread, center_length)
 
     def float32_error(self, spread: Spread, center_length: float) -> NDArray[np.float64]:
@@ -172,7 +177,7 @@ class QueryOperand:
 
     def near(
         self,
-        documents: torch.Tensor,
+        documents: NDArray[np.float32],
         terms: NDArray[np.float64],
         document_rows: NDArray[np.int64],
         query_rows: NDArray[np.int64],
@@ -184,7 +189,7 @@ class QueryOperand:
         :param document_rows: int64 [pairs], ascending.
         :param query_rows: int64 [pairs].
         """
-        products = sampled_products(documents, self.centered, document_rows, query_rows).numpy()
+        products = pair_products(documents, self.centered, document_rows, query_rows)
         scores: NDArray[np.float64] = products + terms.take(document_rows)
         return scores
 
@@ -211,7 +216,7 @@ class QueryOperand:
         scores: NDArray[np.float32],
         offsets: NDArray[np.float64],
         error: NDArray[np.float64],
-        operand: torch.Tensor,
+        operand: NDArray[Any],
     ) -> Thresholds:
         """Turn exact scores into the bit patterns that the product's results are compared with; writes c into
         `operand`.
@@ -228,19 +233,10 @@ class QueryOperand:
         lowest = lower.min(axis=0, initial=np.inf)
         lowest[np.isposinf(lowest)] = 0.0
         error = 1.02 * (error + 2 * self._gamma() * np.abs(lowest))  # c's part of the sum
-        wanted = torch.from_numpy(lowest - 2 * error - 2.0**-15 * np.abs(lowest))
-        columns = extra_columns(self.dtype) // 2
-        first = wanted.to(self.dtype).double()
-        shift = first
-        operand[: self.count, self.dim + columns] = -first.to(self.dtype)
-        if columns == 2:
-            second = (wanted - first).to(self.dtype).double()
-            operand[: self.count, self.dim + 3] = -second.to(self.dtype)
-            shift = first + second
-        move = shift.numpy()
+        move = self._subtract(lowest - 2 * error - 2.0**-15 * np.abs(lowest), operand)
         absent = np.isposinf(scores)
         shape = (len(scores), self.width)
-        integer = np.int16 if self.dtype == torch.bfloat16 else np.int32
+        integer = self.form.integer
         within = np.full(shape, np.iinfo(integer).max, dtype=integer)
         above = within.copy()
         np.copyto(
@@ -251,9 +247,19 @@ class QueryOperand:
         )
         return Thresholds(within, above)
 
+    def _subtract(self, wanted: NDArray[np.float64], operand: NDArray[Any]) -> NDArray[np.float64]:
+        """Write -c into the columns of `operand` that subtract it, in as many parts as there are; return c."""
+        left, shift = wanted, np.zeros_like(wanted)
+        for column in range(self.dim + self.form.columns // 2, self.dim + self.form.columns):
+            self.form.put(operand[: self.count, column], -left)
+            part = -self.form.get(operand[: self.count, column]).astype(np.float64)
+            left, shift = left - part, shift + part
+        return shift
+
     def _gamma(self) -> float:
         # Hardware that multiplies bf16 may truncate its float32 sums, which doubles the error of each.
-        return (self.dim + 8) * _FLOAT32 * (2 if self.dtype == torch.bfloat16 else 1)
+        units: int = (self.dim + 8) * (2 if self.form.name == "bf16" else 1)
+        return units * _FLOAT32
 
 
 @dataclass(frozen=True)
@@ -287,68 +293,78 @@ class DocumentOperand:
 
     :param rows: most documents in a block.
     :param dim: dimension of the vectors.
-    :param dtype: torch.bfloat16 or torch.float32.
+    :param form: number format of the product.
     """
 
-    def __init__(self, rows: int, dim: int, dtype: torch.dtype) -> None:
-        self.dim, self.dtype = dim, dtype
-        self._gathered: torch.Tensor | None = None
-        self._centered = torch.empty(rows, dim)
-        self._removed = torch.empty(min(rows, _STRIPE), dim)
-        self._double = torch.empty(min(rows, _STRIPE), dim, dtype=torch.float64)
-        self._terms = torch.empty(rows, dtype=torch.float64)
-        self._matrix = torch.ones(rows, dim + extra_columns(dtype), dtype=dtype)
+    def __init__(self, rows: int, dim: int, form: Format) -> None:
+        self.dim, self.form = dim, form
+        self._gathered: NDArray[np.float32] | None = None
+        self._centered = np.empty((rows, dim), dtype=np.float32)
+        self._double = np.empty((min(rows, _STRIPE), dim))
+        self._terms = np.empty(rows)
+        self._matrix = form.zeros(rows, dim + form.columns)
+        form.put(self._matrix[:, dim:], np.ones((rows, form.columns)))
         self.count = 0
 
     @property
-    def matrix(self) -> torch.Tensor:
+    def matrix(self) -> NDArray[Any]:
         """The filled rows, [B, dim + extra]."""
         return self._matrix[: self.count]
 
     @property
-    def centered(self) -> torch.Tensor:
+    def centered(self) -> NDArray[np.float32]:
         """Their d', float32 [B, dim]."""
         return self._centered[: self.count]
 
     @property
     def terms(self) -> NDArray[np.float64]:
         """Their k.d', float64 [B]."""
-        terms: NDArray[np.float64] = self._terms[: self.count].numpy()
-        return terms
+        return self._terms[: self.count]
 
-    def gather(self, documents: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
+    def gather(self, documents: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The documents of a block, float32 [B, dim]; a view if they are contiguous."""
         self.count = len(rows)
-        first = int(rows[0])
-        if int(rows[-1]) - first == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
-            return documents[first : first + len(rows)]
+        if (block := contiguous(documents, rows)) is not None:
+            return block
         if self._gathered is None:
-            self._gathered = torch.empty_like(self._centered)
-        return torch.index_select(documents, 0, torch.from_numpy(rows), out=self._gathered[: len(rows)])
+            self._gathered = np.empty_like(self._centered)
+        return np.take(documents, rows, axis=0, out=self._gathered[: len(rows)], mode="clip")
 
-    def fill(self, block: torch.Tensor, center: torch.Tensor, query_center: torch.Tensor) -> Spread:
+    def fill(
+        self, block: NDArray[np.float32], center: NDArray[np.float32], query_center: NDArray[np.float32]
+    ) -> Spread:
         """Fill in d' = d - m and the column of k.d', and measure them.
 
         :param block: what `gather` returned.
         :param center: m, float32 [dim].
         :param query_center: k, float32 [dim].
         """
+        form, narrow = self.form, self.form.name == "bf16"
         longest = residual = 0.0
-        wide_center = query_center.double()
+        wide_center = query_center.astype(np.float64)
         for start in range(0, self.count, _STRIPE):
             rows = slice(start, min(start + _STRIPE, self.count))
             centered, matrix = self._centered[rows], self._matrix[rows, : self.dim]
-            torch.sub(block[rows], center, out=centered)
-            matrix.copy_(centered)
+            np.subtract(block[rows], center, out=centered)
+            form.put(matrix, centered)
             longest = max(longest, _longest(centered))
-            if self.dtype == torch.bfloat16:
-                removed = self._removed[: len(centered)].copy_(matrix).sub_(centered)  # exact
-                residual = max(residual, _longest(removed))
-            torch.mv(self._double[: len(centered)].copy_(centered), wide_center, out=self._terms[rows])
-        terms = self._terms[: self.count]
-        self.matrix[:, self.dim] = terms
-        if self.dtype == torch.bfloat16:
-            self.matrix[:, self.dim + 1] = terms - self.matrix[:, self.dim]
+            if narrow:
+                residual = max(residual, _longest(form.get(matrix) - centered))  # exact
+            double = self._double[: len(centered)]
+            double[...] = centered
+            np.matmul(double, wide_center, out=self._terms[rows])
+        terms, column = self.terms, self.matrix[:, self.dim]
+        form.put(column, terms)
+        if narrow:
+            form.put(self.matrix[:, self.dim + 1], terms - form.get(column))
         longest = 1.001 * longest + math.sqrt(self.dim) * _TINY
-        residual = 1.001 * residual + longest * _FLOAT32 if self.dtype == torch.bfloat16 else 0.0
-        return Spread(longest, residual, 1.001 * float(terms.abs().max()) + _TINY)
+        residual = 1.001 * residual + longest * _FLOAT32 if narrow else 0.0
+        return Spread(longest, residual, 1.001 * float(np.abs(terms).max()) + _TINY)
+
+
+def contiguous(documents: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    """A view of documents that are contiguous in that order; None for any others."""
+    first = int(rows[0])
+    if int(rows[-1]) - first == len(rows) - 1 and bool((np.diff(rows) == 1).all()):
+        return documents[first : first + len(rows)]
+    return None

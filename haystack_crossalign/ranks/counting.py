@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from haystack_crossalign.ranks.blocks import Block
-from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, Spread, Thresholds
+from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, Spread, Thresholds, vector_length
+from haystack_crossalign.ranks.formats import Bits
 from haystack_crossalign.ranks.scores import PairScorer
 
-_Bits = NDArray[np.int16] | NDArray[np.int32]
-_Near = tuple[NDArray[np.int64], NDArray[np.int64], _Bits]
+_Near = tuple[NDArray[np.int64], NDArray[np.int64], Bits]
 
 # Number of results of one product. Tiles that fit the second-level cache would count faster, but every product first
 # copies its query operand into another layout, too often for small tiles. 2040 is a multiple of 255, see
@@ -94,19 +93,19 @@ class Counter:
 
     def __init__(
         self,
-        documents: torch.Tensor,
+        documents: NDArray[np.float32],
         scorer: PairScorer,
         operand: QueryOperand,
         targets: Targets,
         tie_order: NDArray[np.int64],
-        centers: dict[int, torch.Tensor],
+        centers: dict[int, NDArray[np.float32]],
         languages: int,
         largest: int,
     ) -> None:
         self._documents, self._scorer, self._operand, self._targets = documents, scorer, operand, targets
         self._tie_order, self._centers, self._languages, self._largest = tie_order, centers, languages, largest
         self._offsets = {code: operand.offsets(center) for code, center in centers.items()}
-        self._center_lengths = {code: float(torch.linalg.vector_norm(m.double())) for code, m in centers.items()}
+        self._center_lengths = {code: vector_length(m) for code, m in centers.items()}
 
     def count(self, blocks: Iterator[Block]) -> Counts:
         """Count over blocks, with separate scratch memory."""
@@ -140,7 +139,7 @@ class Counter:
                 undecided = fast < limits.fast.above[:, query]
                 self._count_near(version, query, undecided, limits, block, scratch, counts)
 
-    def _limits(self, language: int, spread: Spread, queries: torch.Tensor) -> _Limits:
+    def _limits(self, language: int, spread: Spread, queries: NDArray[Any]) -> _Limits:
         operand, scores, offsets = self._operand, self._targets.scores, self._offsets[language]
         center_length = self._center_lengths[language]
         fast = operand.thresholds(scores, offsets, operand.error(spread, center_length), queries)
@@ -165,7 +164,7 @@ class Counter:
         :param undecided: bool [R, pairs], whether the pair is not already counted as above.
         """
         greater_counts = counts.greater[block.language]
-        if self._operand.dtype == torch.bfloat16:  # a float32 product has already decided what float32 sums can
+        if self._operand.form.name == "bf16":  # a float32 product has already decided what float32 sums can
             scores = self._near_scores(version, query, block, scratch.documents)
             close = np.zeros(len(version), dtype=np.bool_)
             for r in range(len(undecided)):
@@ -273,7 +272,7 @@ def _tiles(block: Block, operand: QueryOperand) -> tuple[list[slice], list[slice
     total = len(block.documents)
     rows = min(total, _TILE_ROWS) if len(block.slabs) == 1 else total  # all chunks of a version must be in one tile
     width = operand.width
-    columns = min(width, max(64, _TILE_BYTES // operand.dtype.itemsize // rows // 64 * 64))
+    columns = min(width, max(64, _TILE_BYTES // operand.matrix.itemsize // rows // 64 * 64))
     return (
         [slice(top, min(top + rows, total)) for top in range(0, total, rows)],
         [slice(left, min(left + columns, width)) for left in range(0, width, columns)],
@@ -284,18 +283,18 @@ class _Scratch:
     """Reusable buffers of one thread: allocating memory for every block would cost more than counting."""
 
     def __init__(self, rows: int, operand: QueryOperand) -> None:
-        self.documents = DocumentOperand(rows, operand.dim, operand.dtype)
-        self._queries = operand.matrix.clone()
-        self._integer = torch.int16 if operand.dtype == torch.bfloat16 else torch.int32
-        cells = max(rows * 64, min(_TILE_BYTES // operand.dtype.itemsize, rows * operand.width))
-        self._values = torch.empty(cells, dtype=operand.dtype)
+        self._form = operand.form
+        self.documents = DocumentOperand(rows, operand.dim, operand.form)
+        self._queries = operand.matrix.copy()
+        cells = max(rows * 64, min(_TILE_BYTES // operand.matrix.itemsize, rows * operand.width))
+        self._values = np.empty(cells, dtype=operand.matrix.dtype)
         self._masks = np.empty((3, cells), dtype=np.bool_)
         self.close = OpenPairs()
         self._language = -1
         self._limits: _Limits | None = None
 
     def limits_for(
-        self, language: int, spread: Spread, make: Callable[[int, Spread, torch.Tensor], _Limits]
+        self, language: int, spread: Spread, make: Callable[[int, Spread, NDArray[Any]], _Limits]
     ) -> _Limits:
         """Limits for a block; recomputed only if those of the previous block do not hold or are far too wide."""
         limits = self._limits
@@ -306,17 +305,15 @@ class _Scratch:
         self._language, self._limits = language, limits
         return limits
 
-    def multiply(self, rows: slice, columns: slice) -> _Bits:
+    def multiply(self, rows: slice, columns: slice) -> Bits:
         """Fast product of some documents of the current block and some queries, as bit patterns [rows, columns]."""
         documents, queries = self.documents.matrix[rows], self._queries[columns]
-        out = self._values[: len(documents) * len(queries)].view(len(documents), len(queries))
-        torch.mm(documents, queries.T, out=out)
-        bits: _Bits = out.view(self._integer).numpy()
-        return bits
+        out = self._values[: len(documents) * len(queries)].reshape(len(documents), len(queries))
+        return self._form.multiply(documents, queries, out)
 
     def count_certain(
         self,
-        values: _Bits,
+        values: Bits,
         thresholds: Thresholds,
         columns: slice,
         greater: NDArray[np.int64],
@@ -346,7 +343,7 @@ class _Scratch:
 
 
 def _count_listed(
-    values: _Bits, cells: NDArray[np.int64], above: _Bits, within: _Bits, into: NDArray[np.int64]
+    values: Bits, cells: NDArray[np.int64], above: Bits, within: Bits, into: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """The same if only the listed cells can be above or near a threshold."""
     listed = values.reshape(-1).take(cells)
@@ -368,7 +365,7 @@ def _column_sums(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return total
 
 
-def _keep_best_chunk(values: _Bits, slabs: tuple[int, ...]) -> None:
+def _keep_best_chunk(values: Bits, slabs: tuple[int, ...]) -> None:
     """Set the value of every version's first chunk to that of its best chunk.
 
     Bit patterns of negative numbers are in reverse order, but these are all below every threshold, and so is their

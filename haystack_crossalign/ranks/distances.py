@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from importlib import import_module
+from typing import Literal, TypeGuard
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from haystack_crossalign.ranks.blocks import Block
 from haystack_crossalign.ranks.counting import Counts, Targets
+from haystack_crossalign.ranks.similarity import Similarity
 from haystack_crossalign.ranks.workers import share_out
 
 Distance = Literal["euclidean", "manhattan"]
@@ -24,6 +25,17 @@ _ROWS = 4096
 _PAIRS = 1 << 14
 
 
+def is_distance(similarity: Similarity) -> TypeGuard[Distance]:
+    """Whether ranks are by distance."""
+    return similarity == "euclidean" or similarity == "manhattan"
+
+
+def import_for(similarity: Similarity) -> None:
+    """Import what computes distances if ranks are by one: before `one_core_each` turns its threads off."""
+    if is_distance(similarity):
+        import_module("torch")
+
+
 class DistanceScorer:
     """Scores of queries and documents by distance.
 
@@ -35,19 +47,19 @@ class DistanceScorer:
     :param distance: which one.
     """
 
-    def __init__(self, queries: torch.Tensor, distance: Distance) -> None:
-        self._queries = queries.double()
+    def __init__(self, queries: NDArray[np.float32], distance: Distance) -> None:
+        self._queries = queries.astype(np.float64)
         self._exponent = _EXPONENT[distance]
 
-    def all_pairs(self, documents: torch.Tensor) -> NDArray[np.float32]:
+    def all_pairs(self, documents: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of all pairs: float32 [B, Q].
 
         :param documents: float32 [B, dim].
         """
-        return self._scores(documents.double(), self._queries)
+        return self._scores(documents.astype(np.float64), self._queries)
 
     def exact(
-        self, documents: torch.Tensor, document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
+        self, documents: NDArray[np.float32], document_rows: NDArray[np.int64], query_rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Scores of the listed pairs, the same as in `all_pairs`: float32 [pairs].
 
@@ -58,23 +70,27 @@ class DistanceScorer:
         scores = np.empty(len(query_rows), dtype=np.float32)
         for start in range(0, len(scores), _PAIRS):
             part = slice(start, start + _PAIRS)
-            left = documents[torch.from_numpy(document_rows[part])].double()
-            right = self._queries[torch.from_numpy(query_rows[part])]
+            left = documents[document_rows[part]].astype(np.float64)
+            right = self._queries[query_rows[part]]
             scores[part] = self._scores(left[:, None], right[:, None])[:, 0, 0]
         return scores
 
-    def _scores(self, documents: torch.Tensor, queries: torch.Tensor) -> NDArray[np.float32]:
+    def _scores(self, documents: NDArray[np.float64], queries: NDArray[np.float64]) -> NDArray[np.float32]:
+        import torch  # only for distances: audits by cosine and dot product do not need it
+
         # The other mode expands the square and loses digits by cancellation: neighbors far from the origin would tie or
         # swap.
         mode = "donot_use_mm_for_euclid_dist"
-        distances = torch.cdist(documents, queries, p=self._exponent, compute_mode=mode)
-        scores: NDArray[np.float32] = (0.0 - distances).float().numpy()
+        with torch.inference_mode():
+            pair = torch.from_numpy(documents), torch.from_numpy(queries)
+            distances = torch.cdist(*pair, p=self._exponent, compute_mode=mode)
+            scores: NDArray[np.float32] = (0.0 - distances).float().numpy()
         return scores
 
 
 def count_by_distance(
-    queries: torch.Tensor,
-    documents: torch.Tensor,
+    queries: NDArray[np.float32],
+    documents: NDArray[np.float32],
     distance: Distance,
     targets: Targets,
     tie_order: NDArray[np.int64],
@@ -102,7 +118,7 @@ def count_by_distance(
             wanted = Targets(targets.scores[:, part], targets.places[:, part])
             into = Counts(total.greater[:, :, part], total.ahead[:, :, part], total.tied[:, :, part])
             for block in blocks:
-                scores = scorer.all_pairs(documents[torch.from_numpy(block.documents)])
+                scores = scorer.all_pairs(documents[block.documents])
                 best, places = _best_chunks(scores, tie_order[block.documents], block.slabs)
                 _compare(best, places, wanted, block.language, into)
 
@@ -111,8 +127,8 @@ def count_by_distance(
 
 
 def nearest(
-    queries: torch.Tensor,
-    documents: torch.Tensor,
+    queries: NDArray[np.float32],
+    documents: NDArray[np.float32],
     distance: Distance,
     depth: int,
     tie_order: NDArray[np.int64],

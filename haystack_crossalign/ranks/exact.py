@@ -5,22 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks.arguments import integer_column, language_codes, relevant_versions
 from haystack_crossalign.ranks.blocks import cut_pool
 from haystack_crossalign.ranks.bounds import QueryOperand, center_of
 from haystack_crossalign.ranks.counting import Counter, Counts, Targets
-from haystack_crossalign.ranks.distances import DistanceScorer, count_by_distance
+from haystack_crossalign.ranks.distances import DistanceScorer, count_by_distance, import_for, is_distance
+from haystack_crossalign.ranks.formats import Float32, Format, format_of
 from haystack_crossalign.ranks.int8 import Int8Counter, counts_by_int8
 from haystack_crossalign.ranks.scores import PairScorer, comparable_vectors
 from haystack_crossalign.ranks.similarity import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 from haystack_crossalign.ranks.topk import exact_top_k
-from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
+from haystack_crossalign.ranks.workers import one_core_each, share_out
 
 _GROUP = 8192  # queries counted in one pass over the pool
 _SAMPLE = 256  # documents sampled to find out which queries have their relevant versions far down
@@ -74,10 +73,11 @@ def exact_ranks(
     pool = _Pool(document_vectors, document_languages, languages, tie_order, versions)
     query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
     versions_wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
-    product = _Product.chosen(precision, query_vectors.shape[1], versions_wanted.shape[1])
+    import_for(similarity)
+    product = _Product.chosen(precision, query_vectors, document_vectors, versions_wanted.shape[1])
 
     parts = [slice(start, start + _GROUP) for start in range(0, len(query_vectors), _GROUP)]
-    with full_float32_products(), one_core_each() as threads, torch.inference_mode():
+    with one_core_each() as threads:
         counted = [
             _count(query_vectors[part], versions_wanted[part], pool, len(languages), similarity, product, threads)
             for part in parts
@@ -125,22 +125,25 @@ class _Product:
     """Kind of fast product that decides most pairs."""
 
     counter: type[Counter]
-    dtype: torch.dtype
+    form: Format
 
     @classmethod
-    def chosen(cls, precision: str, dim: int, targets: int) -> _Product:
-        """The product for a precision; for ``"auto"`` the fastest one on this machine."""
-        if precision == "int8" and not counts_by_int8(dim, targets):
+    def chosen(
+        cls, precision: str, queries: NDArray[np.float32], documents: NDArray[np.float32], targets: int
+    ) -> _Product:
+        """The product with the requested precision; for ``"auto"`` the fastest on this machine."""
+        dim = queries.shape[1]
+        possible = counts_by_int8(dim, targets)
+        if precision == "int8" and not possible:
             raise InputError(
                 "8-bit products need the package haystack-crossalign-native and AVX512-VNNI",
                 field="precision",
                 seen=precision,
                 allowed="auto, bf16, fp32",
             )
-        other = "auto" if precision == "int8" else precision
-        dtype = torch.bfloat16 if resolve_precision(other) == "bf16" else torch.float32
-        digits = precision == "int8" or (precision == "auto" and counts_by_int8(dim, targets))
-        return cls(Int8Counter if digits else Counter, dtype)
+        if precision == "int8" or (precision == "auto" and possible):
+            return cls(Int8Counter, Float32())
+        return cls(Counter, format_of(precision, len(queries) * len(documents) * dim))
 
 
 class _Pool:
@@ -148,7 +151,7 @@ class _Pool:
 
     def __init__(
         self,
-        vectors: torch.Tensor,
+        vectors: NDArray[np.float32],
         document_languages: ArrayLike,
         languages: tuple[str, ...],
         tie_order: ArrayLike,
@@ -194,7 +197,7 @@ class _Pool:
 
 
 def _count(
-    queries: torch.Tensor,
+    queries: NDArray[np.float32],
     wanted: NDArray[np.int64],
     pool: _Pool,
     languages: int,
@@ -206,17 +209,17 @@ def _count(
     if not (wanted >= 0).any():
         return total
     blocks = cut_pool(pool.languages, pool.versions if pool.chunked else None, threads)
-    if similarity == "euclidean" or similarity == "manhattan":
+    if is_distance(similarity):
         targets = pool.targets(DistanceScorer(queries, similarity), wanted)
         return count_by_distance(queries, pool.vectors, similarity, targets, pool.tie_order, blocks, languages, threads)
     targets = pool.targets(PairScorer(queries), wanted)
     order = _by_depth(queries, pool.vectors, targets)
-    queries = queries[torch.from_numpy(order)]
+    queries = queries[order]
     codes = sorted({block.language for block in blocks})
     counter = product.counter(
         documents=pool.vectors,
         scorer=PairScorer(queries),
-        operand=QueryOperand(queries, product.dtype),
+        operand=QueryOperand(queries, product.form),
         targets=targets.reordered(order),
         tie_order=pool.tie_order,
         centers={code: center_of(pool.vectors, np.flatnonzero(pool.languages == code)) for code in codes},
@@ -228,12 +231,12 @@ def _count(
     return total.reordered(np.argsort(order))
 
 
-def _by_depth(queries: torch.Tensor, documents: torch.Tensor, targets: Targets) -> NDArray[np.int64]:
+def _by_depth(queries: NDArray[np.float32], documents: NDArray[np.float32], targets: Targets) -> NDArray[np.int64]:
     """Order queries by how many sampled documents reach their lowest target, so that tiles are homogeneous: int64
     [Q].
     """
     sample = documents[:: max(1, len(documents) // _SAMPLE)]
-    reached = (queries @ sample.T).numpy() >= targets.scores.min(axis=0)[:, None]
+    reached = (queries @ sample.T) >= targets.scores.min(axis=0)[:, None]
     order: NDArray[np.int64] = np.argsort(np.count_nonzero(reached, axis=1), kind="stable")
     return order
 
@@ -242,7 +245,7 @@ class _TopSearch:
     """Finds the version at rank 1 and those that tie with it."""
 
     def __init__(
-        self, queries: torch.Tensor, pool: _Pool, languages: int, similarity: Similarity, precision: str
+        self, queries: NDArray[np.float32], pool: _Pool, languages: int, similarity: Similarity, precision: str
     ) -> None:
         self._queries, self._pool, self._languages = queries, pool, languages
         self._similarity, self._precision = similarity, precision
@@ -264,19 +267,19 @@ class _TopSearch:
         if tied is not None and len(has_relevant):
             equals[has_relevant] = tied[has_relevant, first[has_relevant].argmax(axis=1)]
         if len(rest):
-            top[rest], equals[rest] = self._search(self._queries[torch.from_numpy(rest)])
+            top[rest], equals[rest] = self._search(self._queries[rest])
         if not equals.any():
             return top, None
         equals[np.arange(len(top)), top] += 1
         return top, equals.astype(np.int32)
 
-    def _search(self, queries: torch.Tensor) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def _search(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The same by searching the pool; the counts exclude the version itself."""
         pool = self._pool
         # The first of the two documents is at rank 1; counting is needed only if the second has the same score.
         indices, scores = exact_top_k(
-            queries.numpy(),
-            pool.vectors.numpy(),
+            queries,
+            pool.vectors,
             2,
             tie_order=pool.tie_order,
             similarity=self._similarity,
@@ -286,10 +289,8 @@ class _TopSearch:
         shared = np.flatnonzero(scores[:, 0] == scores[:, -1]) if scores.shape[1] > 1 else np.empty(0, dtype=np.int64)
         if len(shared):
             wanted = pool.versions[indices[shared, :1]].astype(np.int64)
-            product = _Product.chosen(self._precision, queries.shape[1], 1)
-            with full_float32_products(), one_core_each() as threads, torch.inference_mode():
-                counts = _count(
-                    queries[torch.from_numpy(shared)], wanted, pool, self._languages, self._similarity, product, threads
-                )
+            product = _Product.chosen(self._precision, queries[shared], pool.vectors, 1)
+            with one_core_each() as threads:
+                counts = _count(queries[shared], wanted, pool, self._languages, self._similarity, product, threads)
             equals[shared] = counts.tied[:, 0].T
         return pool.languages[indices[:, 0]], equals

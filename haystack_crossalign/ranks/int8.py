@@ -21,11 +21,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from haystack_crossalign.native import native_library
 from haystack_crossalign.ranks.blocks import Block
+from haystack_crossalign.ranks.bounds import contiguous
 from haystack_crossalign.ranks.counting import PENDING, Counter, Counts, OpenPairs
 
 _PANEL = 48
@@ -101,7 +101,7 @@ class Int8Counter(Counter):
         operand = self._operand
         self._library = library
         self._width = -(-operand.count // _PANEL) * _PANEL
-        centered, center = (np.ascontiguousarray(part.numpy()) for part in (operand.centered, operand.center))
+        centered, center = (np.ascontiguousarray(part) for part in (operand.centered, operand.center))
         self._queries = library.crossalign_queries(centered.ctypes.data, center.ctypes.data, operand.count, operand.dim)
         if not self._queries:
             raise MemoryError
@@ -143,12 +143,10 @@ class Int8Counter(Counter):
         return _Thresholds(filled[0], filled[1], rounding)
 
     def _count_digits(self, block: Block, room: _Room, close: OpenPairs, counts: Counts) -> None:
-        first, last = int(block.documents[0]), int(block.documents[-1])
-        if last - first == len(block.documents) - 1 and bool((np.diff(block.documents) == 1).all()):
-            vectors = self._documents[first : last + 1].numpy()
-        else:
-            vectors = torch.index_select(self._documents, 0, torch.from_numpy(block.documents)).numpy()
-        limits, center = self._thresholds[block.language], np.ascontiguousarray(self._centers[block.language].numpy())
+        vectors = contiguous(self._documents, block.documents)
+        if vectors is None:
+            vectors = self._documents[block.documents]
+        limits, center = self._thresholds[block.language], np.ascontiguousarray(self._centers[block.language])
         greater = counts.greater[block.language]
         start, rows = 0, len(vectors)
         while start < len(vectors):

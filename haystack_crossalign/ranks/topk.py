@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.precision import resolve_precision
 from haystack_crossalign.ranks.arguments import integer_column
-from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, center_of
-from haystack_crossalign.ranks.distances import nearest
+from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, center_of, vector_length
+from haystack_crossalign.ranks.distances import import_for, is_distance, nearest
+from haystack_crossalign.ranks.formats import format_of
 from haystack_crossalign.ranks.scores import PairScorer, comparable_vectors
 from haystack_crossalign.ranks.similarity import DEFAULT_SIMILARITY, Similarity
-from haystack_crossalign.ranks.workers import full_float32_products, one_core_each, share_out
+from haystack_crossalign.ranks.workers import one_core_each, share_out
 
 _QUERIES = 256
 _ROWS = 4096
@@ -51,23 +50,24 @@ def exact_top_k(
     order = integer_column(tie_order, len(document_vectors), "tie_order")
     if k < 1:
         raise InputError("too few documents asked for", field="k", seen=k, allowed="1 or more")
-    dtype = torch.bfloat16 if resolve_precision(precision) == "bf16" else torch.float32
+    form = format_of(precision, query_vectors.size * len(document_vectors))
     depth = min(k, len(document_vectors))
-    if similarity == "euclidean" or similarity == "manhattan":
-        with one_core_each() as threads, torch.inference_mode():
+    if is_distance(similarity):
+        import_for(similarity)
+        with one_core_each() as threads:
             return nearest(query_vectors, document_vectors, similarity, depth, order, threads)
     indices = np.empty((len(query_vectors), depth), dtype=np.int32)
     scores = np.empty((len(query_vectors), depth), dtype=np.float32)
     starts = range(0, len(query_vectors), _QUERIES)
 
-    with full_float32_products(), one_core_each() as threads, torch.inference_mode():
+    with one_core_each() as threads:
         center = center_of(document_vectors)
 
         def search(parts: Iterator[int]) -> None:
-            scratch = DocumentOperand(_ROWS, document_vectors.shape[1], dtype)
+            scratch = DocumentOperand(_ROWS, document_vectors.shape[1], form)
             for start in parts:
                 part = slice(start, start + _QUERIES)
-                operand = QueryOperand(query_vectors[part], dtype)
+                operand = QueryOperand(query_vectors[part], form)
                 scorer = PairScorer(query_vectors[part])
                 search_part = _Search(operand, scorer, document_vectors, center, depth, order)
                 indices[part], scores[part] = search_part.run(scratch)
@@ -83,15 +83,15 @@ class _Search:
         self,
         operand: QueryOperand,
         scorer: PairScorer,
-        documents: torch.Tensor,
-        center: torch.Tensor,
+        documents: NDArray[np.float32],
+        center: NDArray[np.float32],
         depth: int,
         tie_order: NDArray[np.int64],
     ) -> None:
         self._documents, self._center, self._depth, self._tie_order = documents, center, depth, tie_order
         self._operand, self._scorer = operand, scorer
         self._offsets = self._operand.offsets(center)
-        self._center_length = float(torch.linalg.vector_norm(center.double()))
+        self._center_length = vector_length(center)
         self._queries: list[NDArray[np.int64]] = []
         self._found: list[NDArray[np.int64]] = []
         self._scores: list[NDArray[np.float32]] = []
@@ -118,18 +118,19 @@ class _Search:
         shape = (operand.count, self._depth)
         return self._found[0].reshape(shape), self._scores[0].reshape(shape)
 
-    def _survivors(self, scratch: DocumentOperand, block: torch.Tensor) -> NDArray[np.int64]:
+    def _survivors(self, scratch: DocumentOperand, block: NDArray[np.float32]) -> NDArray[np.int64]:
         """Cells [document, query] of a block that may be among the k best, in ascending order."""
         operand = self._operand
         if np.isneginf(self._floor).any():  # fewer than k documents seen: keep all
             document, query = np.divmod(np.arange(len(block) * operand.count), operand.count)
-            return document * operand.width + query
+            cells: NDArray[np.int64] = document * operand.width + query
+            return cells
         spread = scratch.fill(block, self._center, operand.center)
         error = operand.error(spread, self._center_length)
         within = operand.thresholds(self._floor[None, :], self._offsets, error, operand.matrix).within[0]
-        values = torch.mm(scratch.matrix, operand.matrix.T)
-        bits = values.view(torch.int16 if operand.dtype == torch.bfloat16 else torch.int32).numpy()
-        return np.flatnonzero(bits >= within)
+        out = np.empty((len(scratch.matrix), operand.width), dtype=operand.matrix.dtype)
+        cells = np.flatnonzero(operand.form.multiply(scratch.matrix, operand.matrix, out) >= within)
+        return cells
 
     def _sort(self) -> None:
         """Keep the k best of every query, sorted, and raise the lower limit to the last of them."""

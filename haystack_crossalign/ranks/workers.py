@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
-import torch
+from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def available_threads() -> int:
+    """Number of threads for computing: ``OMP_NUM_THREADS``, or else one per core that the process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isascii() and wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def one_core_each() -> Iterator[int]:
-    """Turn off torch's own threads and yield how many there were, for `share_out`; restore them at the end.
+    """Turn off the threads of BLAS and torch and yield how many there may be, for `share_out`; restore them at the end.
 
     With one core per thread, products and counts need no barriers. These cost more than they gain for blocks that fit a
     cache, and far more if other processes use the cores.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)
+    torch = sys.modules.get("torch")
+    threads = available_threads() if torch is None else torch.get_num_threads()
+    with _libraries().limit(limits=1, user_api="blas"):
+        if torch is not None:
+            torch.set_num_threads(1)
+        try:
+            yield threads
+        finally:
+            if torch is not None:
+                torch.set_num_threads(threads)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Libraries with threads, looked up once: that takes longer than a small product."""
+    return ThreadpoolController()
 
 
 def share_out(items: Sequence[Item], work: Callable[[Iterator[Item]], Result], threads: int) -> list[Result]:
@@ -48,7 +71,9 @@ def share_out(items: Sequence[Item], work: Callable[[Iterator[Item]], Result], t
 
 
 def _start() -> None:
-    torch.set_num_threads(1)  # the setting is per thread
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)  # the setting is per thread
 
 
 class _Queue(Iterable[Item]):
@@ -72,26 +97,3 @@ class _Queue(Iterable[Item]):
 
     def close(self) -> None:
         self._open = False
-
-
-@contextmanager
-def full_float32_products() -> Iterator[None]:
-    """Compute float32 products in float32 regardless of the process's settings, which are restored at the end.
-
-    ``torch.set_float32_matmul_precision("medium")`` allows bf16, which would invalidate the error bounds.
-    """
-    settings = getattr(torch.backends.mkldnn, "matmul", None)
-    if settings is not None and hasattr(settings, "fp32_precision"):
-        before = settings.fp32_precision
-        settings.fp32_precision = "ieee"
-        try:
-            yield
-        finally:
-            settings.fp32_precision = before
-        return
-    previous = torch.get_float32_matmul_precision()  # older of torch's two interfaces
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(previous)

@@ -269,20 +269,6 @@ def test_bytes_do_not_depend_on_blocks_threads_or_precision(chunked, similarity,
         assert torch.get_num_threads() == threads
 
 
-def test_exact_though_the_process_allows_rounded_float32_products(slow_ranks, assert_same_ranks):
-    rng = np.random.default_rng(3)
-    queries, documents = _hard_pool("nearly parallel", rng)
-    pool = _arguments(queries, documents, rng.integers(0, 400, (5, 2)))
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        table = exact_ranks(**pool, precision="fp32")
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        torch.set_float32_matmul_precision(before)
-    assert_same_ranks(table, slow_ranks(**pool))
-
-
 def test_inputs_are_not_changed_and_may_be_read_only():
     rng = np.random.default_rng(5)
     pool = _arguments(rng.standard_normal((4, 8)), rng.standard_normal((30, 8)), rng.integers(0, 30, (4, 2)))

@@ -60,18 +60,18 @@ def test_vectors_of_unit_length_are_not_copied_and_rank_as_by_dot(dim):
     rng = np.random.default_rng(dim)
     vectors = rng.standard_normal((300, dim)) * 10.0 ** rng.uniform(-3, 3, (300, 1))
     for unit in (
-        torch.nn.functional.normalize(torch.from_numpy(vectors.astype(np.float32)), dim=1),
-        torch.from_numpy((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)),
-        unit_rows(torch.from_numpy(vectors.astype(np.float32))),
+        torch.nn.functional.normalize(torch.from_numpy(vectors.astype(np.float32)), dim=1).numpy(),
+        (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
+        unit_rows(vectors.astype(np.float32)),
     ):
         assert unit_rows(unit) is unit
-        ranks = [_ranks(unit[:9].numpy(), unit[9:].numpy(), [[0, 1, 2]] * 9, name).ranks for name in ("cosine", "dot")]
+        ranks = [_ranks(unit[:9], unit[9:], [[0, 1, 2]] * 9, name).ranks for name in ("cosine", "dot")]
         assert ranks[0].tolist() == ranks[1].tolist()
 
 
 def test_rows_of_other_lengths_alone_are_scaled():
     rows = np.array([[1, 0], [3, 4], [0.6, 0.8], [1 + 2**-20, 0]], dtype=np.float32)
-    scaled = unit_rows(torch.from_numpy(rows)).numpy()
+    scaled = unit_rows(rows)
     assert scaled.tolist() == np.array([[1, 0], [0.6, 0.8], [0.6, 0.8], [1, 0]], dtype=np.float32).tolist()
     assert rows[1].tolist() == [3, 4]
 
