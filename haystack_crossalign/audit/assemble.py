@@ -1,4 +1,4 @@
-"""From ranked rows to an AuditResult: the same for exact ranks, result lists and runs."""
+"""Assemble an AuditResult from ranked rows: exact ranks, result lists or runs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from haystack_crossalign.measures import Measure, QueryValues, aggregate, defaul
 from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
 
 EXAMPLES = 10
-"""Queries shown per row, those with the deepest Max@R, and documents shown from the top of each one's ranking."""
+"""Number of queries shown per row, those with the deepest Max@R, and of documents shown from the top of each
+ranking.
+"""
 
 
 @dataclass(frozen=True)
 class Example:
-    """What stands at the top of one query's ranking.
+    """The top of a query's ranking.
 
     :param documents: ids, best first.
     :param scores: their scores, None if there is none.
@@ -36,14 +38,14 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class RankedRow:
-    """One row's queries with their ranks.
+    """A row with its queries and their ranks.
 
     :param scenario: pool and query language.
     :param table: ranks of the Q queries.
     :param ids: the Q ids; likewise ``languages`` and ``texts``.
-    :param show: gives the examples of some of the queries, by their positions.
-    :param describe: gives language, group and text of a document by its id.
-    :param values: computes measures in place of `haystack_crossalign.measures.evaluate`, for ranks that are estimates.
+    :param show: returns the examples of queries, given their positions.
+    :param describe: returns language, group and text of a document, given its id.
+    :param values: computes measures instead of `haystack_crossalign.measures.evaluate`, for estimated ranks.
     :param extra: further entries of the row, such as the retrieval and its recall.
     """
 
@@ -69,16 +71,16 @@ def assemble_result(
     examples: int = EXAMPLES,
     live: Mapping[str, Any] | None = None,
 ) -> AuditResult:
-    """Measure ranked rows and put them together.
+    """Measure ranked rows and assemble the result.
 
-    :param rows: the rows, taken one after the other, so that they may be made while this runs.
+    :param rows: the rows; may be a generator, as they are consumed one by one.
     :param provenance: what the result was made with.
     :param measures: what to compute; the default measures of each pool's languages if None.
-    :param also: what to compute besides, where it is not among them.
+    :param also: additional measures.
     :param samples: bootstrap samples behind each interval; 0 for none.
     :param seed: seed of the bootstrap.
     :param examples: queries shown per row.
-    :param live: what an audit of a live index says of itself besides, see `AuditResult.live`.
+    :param live: additional data of an audit of a live index, see `AuditResult.live`.
     """
     built: list[dict[str, Any]] = []
     columns: list[dict[str, Any]] = []
@@ -119,7 +121,7 @@ def assemble_result(
 
 
 def _worst(row: RankedRow, count: int) -> NDArray[np.int64]:
-    """Positions of the queries whose relevant versions lie deepest, those below the end of a list first."""
+    """Positions of the queries with the deepest relevant versions; those beyond the end of a list come first."""
     ranks = row.table.ranks
     deepest = np.where((ranks == CENSORED).any(axis=1), np.iinfo(np.int32).max, ranks.max(axis=1, initial=0)).tolist()
     order = sorted(range(len(row.ids)), key=lambda query: (-deepest[query], row.ids[query]))
@@ -135,7 +137,7 @@ def build_row(
     samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """One row of a result: sizes, point estimates, 95 % intervals, ties and censoring.
+    """Build a row of a result: sizes, point estimates, 95 % intervals, ties and censoring.
 
     :param scenario: the scenario the ranks belong to.
     :param table: ranks of its queries.
@@ -166,7 +168,7 @@ def query_columns(
     languages: Sequence[str],
     texts: Sequence[str],
 ) -> dict[str, Any]:
-    """The columns of one row's queries: languages and ranks of their relevant versions, and every measure.
+    """Build the columns of a row's queries: languages and ranks of their relevant versions, and every measure.
 
     :param row: number of the row.
     :param scenario: the scenario the ranks belong to.
@@ -207,7 +209,7 @@ def query_columns(
 
 
 def merge_columns(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Put the columns of several rows under one another; a measure that a row lacks is null there."""
+    """Concatenate the columns of several rows; a measure that a row lacks is null."""
     merged: dict[str, Any] = {}
     for name in (name for name in parts[0] if name != "measures"):
         merged[name] = [value for part in parts for value in part[name]]
@@ -221,6 +223,6 @@ def merge_columns(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _known(ranks: NDArray[np.int32]) -> list[list[int | None]]:
     return [
-        [None if rank in (ABSENT, CENSORED) else rank for rank in line]  # absent ones are left out by the caller
+        [None if rank in (ABSENT, CENSORED) else rank for rank in line]  # absent versions are left out by the caller
         for line in ranks.tolist()
     ]

@@ -1,4 +1,4 @@
-"""Comparison of two results: differences per measure, with intervals and p-values over the queries both have."""
+"""Comparison of two results: differences per measure, with intervals and p-values over their common queries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Key = tuple[str, str, tuple[str, ...], str, str]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two results side by side, as plain data in the shape of the JSON file.
+    """The comparison of two results, as plain data with the structure of the JSON file.
 
     :param a: provenance of the first result.
     :param b: provenance of the second result.
@@ -65,20 +65,20 @@ def compare_results(
     permutations: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two results row by row, over the queries that both have.
+    """Compare two results row by row, over their common queries.
 
     Differences are b - a. Intervals are paired bootstrap percentiles (95 %); p-values come from a two-sided paired
     permutation test (sign flips) and are given raw (``p``) and adjusted by Holm's method over the rows of a measure
-    (``p_holm``), since fifty languages hold two "significant" differences by chance. Measures are not adjusted for one
-    another: they are views of the same ranks, and a reader settles on one before looking. Where ties leave a measure
-    open, its entry has the ranges of both (``ties``) and whether some order of equal scores undoes the difference
+    (``p_holm``), since among fifty languages two differences would be "significant" by chance. There is no adjustment
+    across measures: they are views of the same ranks, and a reader should choose one in advance. If ties affect a
+    measure, its entry has both ranges (``ties``) and whether some order of equal scores cancels the difference
     (``within_ties``).
 
     :param a: the result before.
     :param b: the result after.
-    :param names: names of the two for messages.
+    :param names: names of the two results, for messages.
     :param samples: bootstrap samples.
-    :param permutations: random sign flips where there are too many queries to try all.
+    :param permutations: number of random sign flips if there are too many queries to try all.
     :param seed: seed of both.
     :raises InputError: if no row, or no query of a row, is in both.
     """
@@ -205,7 +205,7 @@ def _compare_row(
             continue
         values_a = _column(a, name, [ids_a[query] for query in both])
         values_b = _column(b, name, [ids_b[query] for query in both])
-        # A value that a cut list hides is not a missing value: a mean without such queries would flatter the list.
+        # A value hidden by a cut list is not a missing value: a mean without such queries would flatter the list.
         if row_a["measures"][name] is None or row_b["measures"][name] is None:
             reason = row_a["reasons"].get(name) or row_b["reasons"].get(name)
             measures[name] = {
@@ -241,7 +241,7 @@ def _check_same_queries(
     names: tuple[str, str],
     notes: list[str],
 ) -> None:
-    """Equal ids must be equal queries: refuse other texts, note other relevant versions."""
+    """Equal ids must mean equal queries: reject different texts, note different relevant versions."""
     if "text" in a.queries and "text" in b.queries:
         for first, second in pairs:
             if a.queries["text"][first] != b.queries["text"][second]:
@@ -271,7 +271,7 @@ def _difference(
         "a": float(a[known].mean()),
         "b": float(b[known].mean()),
         "difference": difference,
-        # One query has no spread to draw from.
+        # A single query has no spread to resample.
         "interval": [low, high] if known.sum() > 1 else None,
         "p": paired_permutation_test(a, b, permutations=permutations, seed=seed),
         "queries": int(known.sum()),
@@ -281,10 +281,10 @@ def _difference(
 def _within_ties(
     name: str, entry: Mapping[str, Any], row_a: Mapping[str, Any], row_b: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The ranges that ties leave open, and whether some order of equal scores undoes the difference.
+    """The ranges under ties, and whether some order of equal scores cancels the difference.
 
-    The ranges of the rows are of all their queries. What ties can change over the queries that both have is at most
-    what they can change over all, so that the ranges are exact where both have all, and wide enough elsewhere.
+    The ranges are those of all queries of a row. Over the common queries ties can change at most as much, so the ranges
+    are exact if both results have the same queries, and wide enough otherwise.
     """
     if entry["difference"] is None:
         return {}

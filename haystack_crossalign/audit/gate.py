@@ -16,8 +16,9 @@ from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.measures import parse_measure
 
 TIE_CHOICES = ("pessimistic", "expected", "optimistic", "order")
-"""What a condition looks at where equal scores leave a measure open: the end of its range that fails the gate sooner,
-the mean over all orders of the tied documents, the end that fails it later, or the value in the order of the result."""
+"""Value that a condition uses if ties affect a measure: the end of its range that fails the gate sooner, the mean
+over all orders of the tied documents, the end that fails it later, or the value in the order of the result.
+"""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -34,10 +35,10 @@ LIVE_LISTS = (
     "hybrid:native-minmax",
     "pipeline",
 )
-"""Lists of an audit of an index, which stand in the place of a scenario: the mixed pool as they show it."""
+"""Retrieved lists of an audit of an index, used in place of a scenario: the mixed pool as these lists show it."""
 
 SHORT_NAMES = {"hybrid": "hybrid:rrf"}
-"""Other names of lists."""
+"""Aliases of lists."""
 
 _FORM = "[SCENARIO:]MEASURE[QUERY-LANGUAGE] < > <= >= NUMBER[%], for example 'Max@R_norm[zh]<80%'"
 _PATTERN = re.compile(
@@ -46,20 +47,20 @@ _PATTERN = re.compile(
 )
 _BRACKETS = re.compile(r"^(?P<head>[^\[\]]+)(?P<brackets>(?:\[[^\[\]]+\])*)$")
 _PER_DOCUMENT_LANGUAGE = ("Rank", "Intrusion", "Top1")
-"""Measures whose own name ends in a bracket, so that the query language is the second one."""
+"""Measures whose own name ends in brackets, so that the query language is in a second pair of brackets."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition that fails the gate where it holds.
+    """A condition; the gate fails where it holds.
 
     :param text: as the user wrote it.
-    :param scenario: scenario it looks at.
+    :param scenario: scenario to which it applies.
     :param measure: name of the measure.
-    :param query_language: query language it looks at, or None for all.
+    :param query_language: query language to which it applies, or None for all.
     :param operator: one of < > <= >=.
     :param limit: number to compare with, in the measure's own unit (0..1 for shares).
-    :param retrieval: live list it looks at, or None for exact ranks and for lists that came from files.
+    :param retrieval: retrieved list to which it applies, or None for exact ranks and for lists from files.
     :param ties: one of `TIE_CHOICES`.
     """
 
@@ -79,16 +80,16 @@ class Condition:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one condition says of one row.
+    """The outcome of a condition in a row.
 
     :param condition: the condition as written.
     :param scenario: scenario of the row.
     :param measure: name of the measure.
     :param query_language: query language of the row.
     :param pool_languages: languages of the row's pool.
-    :param value: what was compared: the point estimate, or what the condition's choice for ties makes of it.
-    :param ties: lowest and highest value over all orders of equal scores, None if they leave nothing open.
-    :param limit: number it was compared with.
+    :param value: the value compared: the point estimate, or the value chosen for ties.
+    :param ties: lowest and highest value over all orders of equal scores, None if ties have no effect.
+    :param limit: number with which it was compared.
     :param operator: one of < > <= >=.
     :param failed: whether the condition holds, that is, the gate fails.
     """
@@ -119,8 +120,8 @@ def parse_condition(
     :param source: option or file it comes from, for messages.
     :param ties: one of `TIE_CHOICES`.
     :param lists: names of lists besides `LIVE_LISTS`.
-    :raises InputError: if it has another form, names an unknown scenario, measure or language, compares an unbounded
-        measure with a percentage, or a measure of 0..1 with a bare number outside of it.
+    :raises InputError: if it does not have the form of a condition, names an unknown scenario, measure or language,
+        compares an unbounded measure with a percentage, or a measure in 0..1 with a number outside this range.
     """
     match = _PATTERN.match(text)
     brackets = _BRACKETS.match(match["measure"]) if match else None
@@ -154,7 +155,7 @@ def parse_condition(
                 seen=text,
                 allowed="a bare number",
             )
-        # 1.1 % must be the number that 11 of 1,000 gives, which a division in binary misses.
+        # 1.1 % must equal the value for 11 of 1,000, which a binary division does not give.
         limit = float(Decimal(match["number"]) / 100)
     if measure.unit == "share" and not 0 <= limit <= 1:
         raise InputError(
@@ -173,13 +174,13 @@ def parse_condition(
 
 
 def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, source: str = "--fail-on") -> list[Outcome]:
-    """Hold conditions against the figures of a result.
+    """Evaluate conditions on the figures of a result.
 
-    Where equal scores leave a figure open, a condition looks at what its `Condition.ties` names: by default at the end
-    of the range that makes it hold, so that no order of ties passes a gate which another order fails.
+    If ties affect a figure, a condition uses the value chosen by `Condition.ties`: by default the end of the range at
+    which it holds, so that the gate passes only if it passes for every order of ties.
 
-    :returns: one outcome per condition and row that it looks at.
-    :raises InputError: if a condition matches no row, or the measure is null there.
+    :returns: one outcome per condition and row to which it applies.
+    :raises InputError: if a condition matches no row, or the measure is null in a row.
     """
     outcomes: list[Outcome] = []
     for condition in conditions:
@@ -194,7 +195,7 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
         if not rows:
             raise InputError("matches no row", source=source, seen=condition.text, allowed=_what_there_is(result))
         for row in rows:
-            # As the file has it, so that the gate and the published number cannot disagree.
+            # Rounded as in the file, so that the gate and the published number cannot disagree.
             value = rounded(row["measures"][condition.measure])
             if value is None:
                 raise InputError(
@@ -223,12 +224,12 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
 
 
 def _under_ties(condition: Condition, row: Mapping[str, Any], value: float) -> tuple[float, tuple[float, float] | None]:
-    """The value that a condition is held against, and the range that ties leave open."""
+    """The value that a condition uses, and its range under ties."""
     ends = rounded(row.get("ties", {}).get(condition.measure) or {})
     if ends.get("optimistic") is None or ends["optimistic"] == ends["pessimistic"]:
         return value, None
     low, high = sorted((ends["optimistic"], ends["pessimistic"]))
-    # Which end is the worse one is a matter of the condition: 'Max@R<2' fails on what is low.
+    # Which end is worse depends on the condition: 'Max@R<2' fails for low values.
     sooner, later = (low, high) if condition.operator in ("<", "<=") else (high, low)
     values = {"pessimistic": sooner, "expected": ends["expected"], "optimistic": later, "order": value}
     return values[condition.ties], (low, high)
@@ -241,11 +242,11 @@ def check_conditions(
     retrievals: Sequence[str] = (),
     source: str = "--fail-on",
 ) -> None:
-    """Refuse conditions that no row of a plan can match, before any work is done.
+    """Reject conditions that no row of a plan can match, before any work is done.
 
     :param plan: the rows to be computed.
-    :param retrievals: live lists that have rows as well.
-    :raises InputError: naming what there is to match.
+    :param retrievals: retrieved lists that also have rows.
+    :raises InputError: naming what exists.
     """
     for condition in conditions:
         rows = [

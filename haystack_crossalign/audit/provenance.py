@@ -42,14 +42,14 @@ def build_provenance(
     seed: int,
     ranked_by: RankedBy | RankedByIndex | None = None,
 ) -> dict[str, Any]:
-    """Everything needed to repeat an audit, as a JSON-ready mapping; the same on every run on one machine.
+    """Everything needed to reproduce an audit, as a JSON-ready mapping; equal for all runs on one machine.
 
     :param command: what was run: "audit", "benchmark", "demo", ...
-    :param data: what the data says of itself, see `describe_data`.
-    :param model: what the embedder says of itself, or None if the vectors came with the data.
-    :param options: what the user chose, without the names of output files.
+    :param data: description of the data, see `describe_data`.
+    :param model: description of the embedder, or None if the vectors came with the data.
+    :param options: the user's options, without the names of output files.
     :param seed: seed of the bootstrap.
-    :param ranked_by: what vectors were ranked by; None if lists were audited.
+    :param ranked_by: similarity that defines the ranks; None if lists were audited.
     """
     return {
         "tool": {"name": "haystack-crossalign", "version": __version__},
@@ -105,7 +105,7 @@ def describe_judgments(grades: Iterable[Grade], level: int) -> dict[str, Any]:
 
 
 def describe_omissions(omissions: Iterable[Omission]) -> list[dict[str, Any]]:
-    """What reading left out as a JSON-ready list: what, why, how many, and the first of them."""
+    """Rows left out during reading, as a JSON-ready list: kind, reason, count, and the first of them."""
     return [{**asdict(omission), "first": list(omission.first)} for omission in omissions]
 
 
@@ -118,7 +118,7 @@ def _installed(name: str) -> bool:
 
 
 def _processor() -> str:
-    # platform.processor() is empty on most Linux systems; the kernel's own list has the name.
+    # platform.processor() is empty on most Linux systems, so the name is read from the kernel.
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""AuditResult: what an audit found, with everything that is needed to repeat, compare and report it."""
+"""AuditResult: the result of an audit, with everything needed to reproduce, compare and report it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 SCHEMA = "crossalign.audit/1"
 
 _SIGNIFICANT_DIGITS = 8
-"""Enough to tell any two results apart, few enough to hide the last bits of a float64 sum."""
+"""Enough digits to distinguish results, few enough to hide the last bits of a float64 sum."""
 
 
 def audit_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of an audit result, as it ships with the package."""
+    """The JSON Schema (draft 2020-12) of an audit result."""
     return shipped_schema("audit-1.schema.json")
 
 
 @dataclass(frozen=True, repr=False)
 class AuditResult:
-    """The result of an audit, as plain data in the shape of the JSON file.
+    """The result of an audit, as plain data with the structure of the JSON file.
 
     :param provenance: tool, model, data, options, seed and environment.
     :param rows: one mapping per scenario, pool and query language: sizes, measures, intervals, ties.
     :param queries: columns of equal length, one entry per query and row.
-    :param examples: the worst queries of each row with the documents that stand at the top.
-    :param documents: the documents that the examples name, by id.
-    :param live: of an audit of a live index: its state before and after, the queries' kind, warnings, what is missing;
-        None for every other audit.
+    :param examples: the worst queries of each row, with their top documents.
+    :param documents: the documents of the examples, by id.
+    :param live: for an audit of a live index: its state before and after, the kind of queries, warnings, what is
+        missing; None for other audits.
     """
 
     provenance: dict[str, Any]
@@ -50,7 +50,7 @@ class AuditResult:
     live: dict[str, Any] | None = None
 
     def row_queries(self, row: int) -> range:
-        """Positions of a row's entries in the columns of `queries`; a row's entries stand together."""
+        """Positions of a row's entries in the columns of `queries`; they are contiguous."""
         column = self.queries["row"]
         start = column.index(row) if row in column else len(column)
         stop = start
@@ -59,7 +59,7 @@ class AuditResult:
         return range(start, stop)
 
     def without_texts(self) -> AuditResult:
-        """A copy that holds no text of any document or query, for sharing."""
+        """A copy without the texts of documents and queries, for sharing."""
         return replace(
             self,
             queries={name: column for name, column in self.queries.items() if name != "text"},
@@ -85,11 +85,11 @@ class AuditResult:
         return data
 
     def to_json(self) -> str:
-        """The result as JSON text: the same result gives the same bytes. One line per row, column and document."""
+        """The result as JSON text, with one line per row, column and document; equal results give equal bytes."""
         return "".join(_lines(self.to_dict()))
 
     def __repr__(self) -> str:
-        """Number of rows and queries, and what the first row says."""
+        """Number of rows and queries, and the main figure of the first row."""
         head = f"AuditResult({len(self.rows)} rows, {len(self.queries['id'])} queries"
         if not self.rows:
             return head + ")"
@@ -107,7 +107,7 @@ class AuditResult:
     def to_dataframe(self) -> pandas.DataFrame:
         """One line per row of the result: scenario, pool, query language, sizes, and each measure in its own unit.
 
-        Shares are 0 to 1, ranks start at 1; a measure that has no meaning for a row is missing (NaN).
+        Shares are 0 to 1, ranks start at 1; a measure without a value in a row is missing (NaN).
 
         :raises ExternalError: if pandas is not installed.
         """
@@ -130,7 +130,7 @@ class AuditResult:
     def per_query(self) -> pandas.DataFrame:
         """One line per query and row: id, language, text, ranks of its relevant versions, and every measure.
 
-        ``versions`` and ``ranks`` are lists of the same length; a rank below the end of a result list is None.
+        ``versions`` and ``ranks`` are lists of the same length; a rank beyond the end of a result list is None.
 
         :raises ExternalError: if pandas is not installed.
         """
@@ -142,7 +142,7 @@ class AuditResult:
         return _dataframe([dict(zip(names, line, strict=True)) for line in zip(*columns.values(), strict=True)])
 
     def save(self, path: str | Path) -> None:
-        """Write the result as JSON, whole or not at all: what `load`, `crossalign compare` and reports read.
+        """Write the result as JSON, atomically, for `load`, `crossalign compare` and reports.
 
         :raises InputError: if the folder does not exist.
         :raises ExternalError: if the file cannot be written.
@@ -150,7 +150,7 @@ class AuditResult:
         write_atomically(path, self.to_json())
 
     def write_html(self, path: str | Path) -> None:
-        """Write the report: one HTML page that loads nothing from outside.
+        """Write the report: a self-contained HTML page.
 
         :raises InputError: if the folder does not exist.
         :raises ExternalError: if the file cannot be written.
@@ -163,8 +163,9 @@ class AuditResult:
     def from_dict(cls, data: Mapping[str, Any], *, source: str | Path | None = None) -> AuditResult:
         """Read a result from its mapping, validated against the JSON Schema.
 
-        :param data: mapping as `to_dict` gives it.
-        :param source: name of the file it came from, for the message.
+        :param data: mapping as returned by `to_dict`.
+
+        :param source: name of its file, for the message.
         :raises InputError: if it does not fit the schema.
         """
         check_result(data, source)
@@ -188,7 +189,7 @@ class AuditResult:
 
 
 def read_result(path: str | Path) -> AuditResult:
-    """Read a result that `AuditResult.save` or ``crossalign audit --json`` wrote.
+    """Read a result written by `AuditResult.save` or ``crossalign audit --json``.
 
     :raises InputError: if the file cannot be read, is not JSON or does not fit the schema.
     """
@@ -207,7 +208,7 @@ def _dataframe(lines: list[dict[str, Any]]) -> pandas.DataFrame:
 def rounded(value: Any) -> Any:
     """Copy JSON-ready data with floats rounded to 8 significant digits; integral floats stay floats.
 
-    :raises ValueError: for NaN and infinities, which JSON does not have.
+    :raises ValueError: for NaN and infinities, which JSON does not support.
     """
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""The audit of result lists: what a search engine returned, to a depth."""
+"""Audit of result lists: what a search engine returned, up to a depth."""
 
 from __future__ import annotations
 
@@ -39,16 +39,18 @@ def audit_run(
 ) -> AuditResult:
     """Audit a TREC run over a collection: one row per query language, ranks censored where the lists end.
 
-    :param collection: documents, queries and judgments; vectors play no part.
-    :param run: the lists; a query that it lacks found nothing, and lists of other queries are left out.
+    :param collection: documents, queries and judgments; vectors are ignored.
+    :param run: the lists; a query without a list counts as having found nothing, and lists of other queries are left
+        out.
     :param provenance: what the result was made with.
     :param measures: what to compute; the default measures if None.
     :param also: what to compute besides, where it is not among them.
-    :param depth: number of documents asked for; the length of the longest list if None or smaller. A shorter list is
-        taken to have ended by itself.
+    :param depth: number of documents requested; the length of the longest list if None or smaller. A shorter list is
+        assumed to have ended by itself.
     :param samples: bootstrap samples behind each interval.
     :param seed: seed of the bootstrap.
-    :param log: counts what the run's reader left out, and decides whether documents outside of the pool are.
+    :param log: counts what was left out when reading the run, and decides whether documents outside the pool are left
+        out.
     :raises InputError: for a document of the run that is not in the pool, or a run without any of the queries.
     """
     check_judgments(collection)
@@ -66,7 +68,7 @@ def audit_run(
         languages=languages,
         query_languages=queries.language_codes(languages),
         relevant=collection.relevant_versions(versions) if gained is None else gained[0],
-        tie_order=None,  # `read_run` has ordered them, by the run's own ranks where it has them
+        tie_order=None,  # already ordered by `read_run`, by the ranks of the run if it has any
         versions=None if versions.whole else versions.of_document,
         scores=None if run.order == "rank" else arrays.scores,
         pool_size=len(versions),
@@ -113,7 +115,7 @@ def _examples(
 def _described(
     collection: JudgedCollection, run: Run, provenance: Mapping[str, Any], log: ReadingLog
 ) -> dict[str, Any]:
-    """What the result says of the run: which order counts, what contradicts it, what it lacks and what was left out."""
+    """Description of the run in the result: its order, contradictions, missing queries and omissions."""
     description: dict[str, Any] = {}
     if run.order is not None:
         description["order"] = run.order

@@ -1,4 +1,4 @@
-"""The exact audit: vectors in, AuditResult out."""
+"""Exact audit: from vectors to an AuditResult."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity, exact_rank
 from haystack_crossalign.ranks.table import with_gains
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much."""
+"""Called with the current step, the amount done, and the total."""
 
 
 class Embedder(Protocol):
-    """What turns texts into vectors: a model, a Haystack embedder, a server."""
+    """Anything that embeds texts: a model, a Haystack embedder, a server."""
 
     def encode_queries(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Vectors of queries: float32 [n, dim]."""
+        """Embed queries: float32 [n, dim]."""
 
     def encode_documents(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Vectors of documents: float32 [n, dim]."""
+        """Embed documents: float32 [n, dim]."""
 
     def provenance(self) -> dict[str, Any]:
         """Name, hash, dimension, precision, prompts and similarity, as a JSON-ready mapping."""
@@ -43,10 +43,10 @@ class Embedder(Protocol):
 def embed_collection(
     collection: JudgedCollection, embedder: Embedder | None, *, progress: Progress | None = None
 ) -> JudgedCollection:
-    """The collection with vectors; those that it brings along are used as they are.
+    """Embed a collection; existing vectors are kept.
 
     :param collection: documents and queries.
-    :param embedder: what embeds those without vectors.
+    :param embedder: embeds the texts without vectors.
     :param progress: called while embedding.
     :raises InputError: if vectors are missing and there is no embedder, or dimensions differ.
     """
@@ -99,8 +99,9 @@ def audit_vectors(
     :param also: what to compute besides, where it is not among them.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
-    :param similarity: what documents are ranked by.
-    :param precision: "auto", "bf16" or "fp32" of the fast pass; the ranks are the same with each.
+    :param similarity: similarity that defines the ranks.
+
+    :param precision: "auto", "bf16" or "fp32" for the fast pass; ranks do not depend on it.
     :param examples: queries shown per row.
     :param progress: called before each row.
     :raises InputError: if a row has no query.

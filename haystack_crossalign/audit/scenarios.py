@@ -1,4 +1,4 @@
-"""Scenarios: which pool is asked in which language."""
+"""Scenarios: combinations of a pool and a query language."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED, normalize_language
 
 SCENARIOS = ("multi", "mono-same", "mono-cross")
-"""multi: a pool of several languages, asked in each of them. mono-same: a pool in the query's own language only.
-mono-cross: a pool in one other language only."""
+"""multi: a pool of several languages, with queries in each of them. mono-same: a pool in the query's language only.
+mono-cross: a pool in one other language only.
+"""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row of an audit: a pool, by its languages, and the language it is asked in.
+    """A row of an audit: a pool, by its languages, and a query language.
 
     :param name: "multi", "mono-same" or "mono-cross".
     :param pool_languages: languages of the pool, as normalized tags.
@@ -51,13 +52,13 @@ def plan_scenarios(
     *,
     pairs: str | None = None,
 ) -> list[Scenario]:
-    """The rows that scenarios make up, in a fixed order.
+    """The rows of scenarios, in a fixed order.
 
     :param names: names out of `SCENARIOS`.
     :param pool_languages: languages of the documents, as normalized tags; together they form one pool under multi.
-        `UNDETERMINED` documents belong to that pool, and to no pool of one language.
+        `UNDETERMINED` documents belong to that pool, but to no pool of one language.
     :param query_languages: languages of the queries; those of the pool by default.
-    :param pairs: instead of one pool, one pool of this language and X for every other language X, asked in both.
+    :param pairs: instead of one pool, a pool of this language and X for every other language X, with queries in both.
     :raises InputError: if fewer than two languages are left for multi or mono-cross, ``pairs`` is not among them, or
         no scenario has a row.
     """
@@ -106,9 +107,8 @@ def select_scenarios(
 
     :param collection: documents, queries and judgments.
     :param names: names out of `SCENARIOS`.
-    :param languages: languages of the pool, as tags or names; None takes all.
-    :param pairs: see `plan_scenarios`.
-    :raises InputError: for a language that the data does not have, or scenarios that have no row.
+    :param languages: languages of the pool, as tags or names; None for all. :param pairs: see `plan_scenarios`.
+    :raises InputError: for a language that the data does not have, or scenarios without rows.
     """
     pool = _chosen_languages(languages, collection.document_languages)
     query_tags = (
@@ -121,9 +121,9 @@ def select_scenarios(
 
 
 def _certain_counted(collection: JudgedCollection, plan: Sequence[Scenario]) -> JudgedCollection:
-    """Refuse the first query whose relevant documents are the whole pool of a row, or count those that are left out.
+    """Reject the first query to which the whole pool of a row is relevant, or count those that are left out.
 
-    It is told here because it is known before anything is embedded.
+    Checked here because it is known before anything is embedded.
     """
     documents = collection.documents
     longest = max(map(len, collection.relevant), default=0)

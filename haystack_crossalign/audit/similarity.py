@@ -1,4 +1,4 @@
-"""What the vectors of an audit are ranked by, and who says so."""
+"""The similarity that defines the ranks of an audit, and its origin."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Origin = Literal["model", "option", "store", "default"]
 
 @dataclass(frozen=True)
 class RankedBy:
-    """A similarity and where it comes from.
+    """A similarity and its origin.
 
-    :param similarity: what scores are.
-    :param origin: ``model``: the embedding model names it; ``option``: the user; ``store``: the document store of a
-        pipeline; ``default``: nothing does.
-    :param own: what the model says where something else decides.
+    :param similarity: the similarity.
+    :param origin: ``model``: stated by the embedding model; ``option``: chosen by the user; ``store``: set in the
+        document store of a pipeline; ``default``: none of these.
+    :param own: what the model states, if something else decides.
     """
 
     similarity: Similarity = DEFAULT_SIMILARITY
@@ -34,10 +34,10 @@ class RankedBy:
 
 @dataclass(frozen=True)
 class RankedByIndex:
-    """What the vector field of an index ranks by.
+    """The similarity of the vector field of an index.
 
     :param similarity: that of the field's space.
-    :param own: what the model says where that is something else.
+    :param own: what the model states, if that is different.
     """
 
     similarity: IndexSimilarity
@@ -50,9 +50,9 @@ class RankedByIndex:
 
 
 def settle_similarity(model: Mapping[str, Any] | None, chosen: Similarity | None = None) -> RankedBy:
-    """What is ranked by: the user's choice, or else what the model says, or else cosine.
+    """The similarity to rank by: the user's choice, else the model's, else cosine.
 
-    :param model: what the embedder says of itself; None if all vectors came with the data, so that nothing is known.
+    :param model: description of the embedder; None if all vectors came with the data.
     :param chosen: the user's choice.
     """
     own = _own(model)
@@ -64,10 +64,10 @@ def settle_similarity(model: Mapping[str, Any] | None, chosen: Similarity | None
 
 
 def of_index(similarity: IndexSimilarity, model: Mapping[str, Any] | None) -> RankedByIndex:
-    """What an index ranks by, whatever the model says.
+    """The similarity of an index, whatever the model states.
 
     :param similarity: that of its vector field.
-    :param model: what the embedder of the queries says of itself; None if they came with vectors.
+    :param model: description of the embedder of the queries; None if they came with vectors.
     """
     own = _own(model)
     return RankedByIndex(similarity, own if own != similarity else None)

@@ -13,9 +13,9 @@ from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity
 
 
 def run_rows(plan: Sequence[Scenario]) -> list[Scenario]:
-    """The rows of a plan that one run file can hold: those of its first scenario, each query in one pool only.
+    """The rows of a plan that fit in one run file: those of its first scenario, if each query has only one pool.
 
-    :raises InputError: if a query language is asked of several pools, since a run names a query once.
+    :raises InputError: if a query language has several pools, since a run lists each query once.
     """
     rows = [row for row in plan if row.name == plan[0].name]
     languages = [row.query_language for row in rows]

@@ -1,4 +1,4 @@
-"""Whether a mapping is an audit result in all that its readers rely on: the schema, and what no schema can say."""
+"""Check that a mapping is an audit result: by the schema, and by conditions that a schema cannot express."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.schemas import shipped_schema
 
 _LARGEST = 2**53
-"""Whole numbers beyond it are not the same in every program that reads JSON."""
+"""Larger integers are not read alike by all JSON parsers."""
 _DEEPEST = 40
 
 
 def check_result(data: Mapping[str, Any], source: str | Path | None = None) -> None:
-    """Refuse files that are not audit results, or are damaged.
+    """Reject files that are damaged or not audit results.
 
-    :param data: mapping as `AuditResult.to_dict` gives it.
-    :param source: name of the file it came from, for the message.
+    :param data: mapping as returned by `AuditResult.to_dict`.
+
+    :param source: name of its file, for the message.
     :raises InputError: naming the first field that is wrong.
     """
     check = _Check(source)
-    # Before the schema, which recurses and would compare infinite numbers.
+    # Before the schema is checked, which recurses and would compare infinite numbers.
     check.plain(data)
     check.schema(data)
     check.rows(data["rows"])
@@ -41,7 +42,7 @@ class _Check:
         )
 
     def plain(self, data: object) -> None:
-        """Finite numbers, whole numbers in range, Unicode texts, no bottomless nesting."""
+        """Check for finite numbers, integers in range, Unicode texts, and limited nesting."""
         pending: list[tuple[tuple[str | int, ...], object]] = [((), data)]
         while pending:
             path, value = pending.pop()
@@ -75,7 +76,7 @@ class _Check:
             )
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Each row once: two of one key could not be told apart."""
+        """Check for duplicate rows, which could not be distinguished."""
         seen: dict[tuple[Any, ...], int] = {}
         for number, row in enumerate(rows):
             key = (
@@ -90,7 +91,7 @@ class _Check:
             seen[key] = number
 
     def columns(self, rows: Sequence[Mapping[str, Any]], queries: Mapping[str, Any]) -> None:
-        """Columns of one length whose lists fit each other, entry by entry."""
+        """Check that columns have equal lengths and their lists match, entry by entry."""
         columns = dict(_flat(queries))
         sizes = {name: len(column) for name, column in columns.items()}
         if len(set(sizes.values())) > 1:
@@ -120,7 +121,7 @@ class _Check:
                     self.refuse("not one number per language of the pool", f"queries.above.{place}", counts)
 
     def examples(self, data: Mapping[str, Any]) -> None:
-        """Examples point to rows, queries and documents that are there."""
+        """Check that examples refer to existing rows, queries and documents."""
         size = len(data["queries"]["row"])
         for number, example in enumerate(data["examples"]):
             field = f"examples.{number}"

@@ -1,7 +1,8 @@
-"""One reader for all YAML: recipes, jobs, pipelines, embedders, generators. Bounded, safe, each fault one message.
+"""Reader for all YAML files: recipes, jobs, pipelines, embedders, generators. It is safe, limits size and depth, and
+reports each error as one message.
 
-YAML can name a part again by an alias, so that a file of a few hundred characters represents billions of values or for
-one that contains itself; both are refused before anything is made of them.
+With aliases, a YAML file of a few hundred characters can represent billions of values, or a value that contains itself;
+both are rejected before any value is constructed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import yaml
 from haystack_crossalign.errors import InputError
 
 YAML_FAULTS = (yaml.YAMLError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError)
-"""What PyYAML raises at values: a date that is none, ``!!int ''``, ``!!timestamp x`` are no YAMLErrors to it."""
+"""Errors of PyYAML for values: an invalid date, ``!!int ''`` and ``!!timestamp x`` do not raise a YAMLError."""
 
 _LARGEST = 1_000_000
 _DEEPEST = 20
@@ -25,12 +26,12 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_yaml_text(path: Path, what: str, allowed: str | None = None) -> tuple[str, str]:
-    """The text of a YAML file, and the SHA-256 of its bytes.
+    """Read the text of a YAML file, and the SHA-256 of its bytes.
 
     :param path: the file.
     :param what: what messages call it.
     :param allowed: what is expected, in words.
-    :raises InputError: if it is missing, no UTF-8, or cannot be read.
+    :raises InputError: if it is missing, not UTF-8, or cannot be read.
     """
     allowed = allowed or f"a {what} in YAML"
     try:
@@ -48,14 +49,14 @@ def read_yaml_text(path: Path, what: str, allowed: str | None = None) -> tuple[s
 
 
 def compose_yaml(text: str, source: Path | str, what: str, *, field: str | None = None) -> yaml.Node | None:
-    """The nodes of a YAML document, known to be within bounds, without cycles, and with each key once.
+    """Parse a YAML document to nodes, and check that it is within limits and has no cycles and no duplicate keys.
 
     :param text: one document.
     :param source: file or option it comes from, for messages.
     :param what: what messages call it.
-    :param field: key that the text belongs to, where the source is an option.
+    :param field: key to which the text belongs, if the source is an option.
     :returns: the top node, None for an empty document.
-    :raises InputError: if it is no YAML, too long, nested too deeply, holds itself or a key twice.
+    :raises InputError: if it is not YAML, too long, nested too deeply, contains itself or has a duplicate key.
     """
     if len(text) > _LARGEST:
         allowed = f"{_LARGEST} characters"
@@ -77,7 +78,7 @@ def compose_yaml(text: str, source: Path | str, what: str, *, field: str | None 
 
 
 def parse_yaml(text: str, source: Path | str, what: str, *, field: str | None = None) -> Any:
-    """The values of a YAML document by YAML's safe rules; parameters and errors are those of :func:`compose_yaml`."""
+    """Parse a YAML document to values by YAML's safe rules; parameters and errors are those of :func:`compose_yaml`."""
     node = compose_yaml(text, source, what, field=field)
     if node is None:
         return None
@@ -94,7 +95,7 @@ def parse_yaml(text: str, source: Path | str, what: str, *, field: str | None = 
 
 
 def refuse_remote_code(data: Any, source: Path | str) -> None:
-    """Refuse a setting that lets a model run code which comes with it: that is for who runs the command to allow.
+    """Reject a setting that lets a model run its own code: only the user who runs the command may allow that.
 
     :param data: values of a file, searched at any depth.
     :param source: the file, for the message.
@@ -124,7 +125,7 @@ class _Values(yaml.constructor.SafeConstructor):  # type: ignore[misc]
 
 
 class _Bounds:
-    """Walks a graph of nodes as the tree that it represents, and stops where that is too large."""
+    """Walks a graph of nodes as the tree that it represents, and stops if that is too large."""
 
     def __init__(self, source: Path | str, field: str | None) -> None:
         self._source = source

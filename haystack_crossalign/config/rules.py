@@ -1,4 +1,4 @@
-"""Rules for the values and sections of a configuration: each reads a value or says what is allowed."""
+"""Rules for values and sections of a configuration: a rule reads a value, or says what is allowed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rule:
-    """How one value is read.
+    """A rule for reading a value.
 
-    :param read: gives the value as it is kept; raises ``ValueError`` for one that is not allowed.
+    :param read: converts the value; raises ``ValueError`` if it is not allowed.
     :param allowed: what is allowed, in words.
     """
 
@@ -27,10 +27,10 @@ class Rule:
 
 
 def setting(rule: Rule, default: Any = ...) -> Any:
-    """A field of a section that is read by a rule.
+    """Declare a field of a section that is read by a rule.
 
     :param rule: the rule.
-    :param default: value where the recipe has none; without one the field is required.
+    :param default: default value; without one the field is required.
     """
     metadata = {"rule": rule}
     return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
@@ -43,12 +43,12 @@ def number(low: float, high: float = math.inf, *, above: bool = False) -> Rule:
     """
 
     def read(value: Any) -> float:
-        # YAML 1.1 takes 2e-5 for a text, as it has no point.
+        # YAML 1.1 reads 2e-5 as a string, since it has no decimal point.
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError(value)
         try:
             number = float(value)
-        except OverflowError as error:  # a whole number beyond the largest
+        except OverflowError as error:  # an integer too large for a float
             raise ValueError(value) from error
         if not math.isfinite(number) or number < low or number > high or (above and number == low):
             raise ValueError(value)
@@ -59,7 +59,7 @@ def number(low: float, high: float = math.inf, *, above: bool = False) -> Rule:
 
 
 def whole(low: int, high: int | None = None) -> Rule:
-    """A whole number from ``low`` on, to ``high`` if there is one."""
+    """An integer of at least ``low``, and at most ``high`` if given."""
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
@@ -81,7 +81,7 @@ def boolean() -> Rule:
 
 
 def choice(*names: str) -> Rule:
-    """One of some names."""
+    """One of several names."""
 
     def read(value: Any) -> str:
         if value not in names or not isinstance(value, str):
@@ -92,7 +92,7 @@ def choice(*names: str) -> Rule:
 
 
 def text(*, empty: bool = False) -> Rule:
-    """A text, which may be empty only where ``empty`` says so."""
+    """A text; it may be empty only if ``empty`` is set."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or not (empty or value.strip()):
@@ -103,7 +103,7 @@ def text(*, empty: bool = False) -> Rule:
 
 
 def model_name() -> Rule:
-    """Name of a model: of the offline ones a wrong name shows here, of others when they load."""
+    """Name of a model. A wrong name is detected here for offline models, and on loading for others."""
 
     def read(value: Any) -> str:
         name: str = text().read(value)
@@ -115,12 +115,12 @@ def model_name() -> Rule:
 
 
 def language() -> Rule:
-    """A language tag, which is kept in its normal form."""
-    # Here: the settings of a connection are read for the help of commands, which does without the names of languages.
+    """A language tag, which is normalized."""
+    # Imported here: connection settings are read for the help of commands, which does not need the names of languages.
     from haystack_crossalign.languages import normalize_language
 
     def read(value: Any) -> str:
-        # YAML 1.1 takes the tag of Norwegian for false.
+        # YAML 1.1 reads the tag of Norwegian as false.
         if value is False:
             return "no"
         if not isinstance(value, str):
@@ -134,7 +134,7 @@ def language() -> Rule:
 
 
 def listed(rule: Rule, *, shortest: int = 0, distinct: bool = True) -> Rule:
-    """A list of values, without repetition unless they may repeat; one value alone counts as a list of one."""
+    """A list of values, by default without duplicates; a single value counts as a list of one."""
 
     def read(value: Any) -> tuple[Any, ...]:
         values = value if isinstance(value, list | tuple) else [value]
@@ -167,7 +167,7 @@ def optional(rule: Rule) -> Rule:
 
 
 def either(*rules: Rule) -> Rule:
-    """What the first of several rules takes."""
+    """The first of several rules that accepts the value."""
 
     def read(value: Any) -> Any:
         for rule in rules:
@@ -188,13 +188,13 @@ _Section = TypeVar("_Section")
 
 
 def read_section(kind: type[_Section], values: object, path: tuple[str | int, ...], settings: Settings) -> _Section:
-    """A section from nested values: unknown keys, missing keys and values that are not allowed are errors.
+    """Read a section from nested values: unknown keys, missing keys and values that are not allowed are errors.
 
     :param kind: dataclass whose fields are made by :func:`~haystack_crossalign.config.rules.setting`, or hold
         a section themselves.
     :param values: the values.
     :param path: the keys above them.
-    :param settings: says the line of each.
+    :param settings: has the line of each value.
     :raises InputError: naming file, line and key.
     """
     known = {setting.name: setting for setting in fields(kind) if not setting.metadata.get("hidden")}  # type: ignore[arg-type]

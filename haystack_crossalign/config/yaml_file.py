@@ -1,4 +1,4 @@
-"""YAML read into values that know their line, with overrides from the command line."""
+"""Read YAML into values with their lines, and apply overrides from the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from haystack_crossalign.errors import InputError
 
 @dataclass(frozen=True)
 class Origin:
-    """The place of a value: a line of a file, or an option."""
+    """The origin of a value: a line of a file, or an option."""
 
     source: str
     line: int | None = None
@@ -23,10 +23,10 @@ class Origin:
 
 @dataclass
 class Settings:
-    """Nested values, with the place of each.
+    """Nested values, with the origin of each.
 
     :param values: mappings, lists and plain values.
-    :param origins: per path, such as ``("data", 0, "path")``.
+    :param origins: by path, such as ``("data", 0, "path")``.
     :param source: name of the file.
     """
 
@@ -37,7 +37,7 @@ class Settings:
     def error(
         self, problem: str, path: tuple[str | int, ...], seen: object = ..., allowed: str | None = None
     ) -> InputError:
-        """The error for a value: names file, line and key."""
+        """The error for a value, with file, line and key."""
         origin = next(
             (self.origins[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.origins),
             Origin(self.source),
@@ -52,7 +52,7 @@ def read_yaml(path: Path, what: str = "recipe") -> Settings:
 
     :param path: the file.
     :param what: what messages call it.
-    :raises InputError: if it is missing, no YAML, has a key twice or is something else.
+    :raises InputError: if it is missing, is not YAML or not a mapping, or has a duplicate key.
     """
     node = compose_yaml(read_yaml_text(path, what)[0], path, what)
     if not isinstance(node, yaml.MappingNode):
@@ -63,12 +63,12 @@ def read_yaml(path: Path, what: str = "recipe") -> Settings:
 
 
 def apply_override(settings: Settings, override: str) -> None:
-    """Set one value from ``key=value``: the key with dots between its parts, numbers for places in lists, the value as
+    """Set a value from ``key=value``: the key has dots between its parts and numbers for list positions, the value is
     YAML.
 
     :param settings: changed in place.
     :param override: for example ``optimiser.learning_rate=2e-5`` or ``data.0.limit=100``.
-    :raises InputError: if it is not of that form.
+    :raises InputError: if it does not have that form.
     """
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
@@ -76,7 +76,7 @@ def apply_override(settings: Settings, override: str) -> None:
         raise InputError("not of the form key=value", source="--set", seen=override, allowed="section.key=value")
     value = parse_yaml(text, "--set", "value", field=key)
     path: list[str | int] = []
-    created: list[int] = []  # lengths of the paths to sections that were not there
+    created: list[int] = []  # lengths of the paths to sections that did not exist
     place: Any = settings.values
     for last, part in ((number == len(parts) - 1, part) for number, part in enumerate(parts)):
         step: str | int = part
@@ -91,7 +91,7 @@ def apply_override(settings: Settings, override: str) -> None:
         if last:
             place[step] = value
         elif isinstance(place, dict) and not isinstance(place.get(part), dict | list):
-            # A section that the file leaves out, or gives in its short form, starts empty.
+            # A section that is missing, or given in its short form, starts empty.
             place[step] = {}
             created.append(len(path))
         place = place[step]
@@ -104,7 +104,7 @@ def apply_override(settings: Settings, override: str) -> None:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A path as people write it: ``data.0.path``."""
+    """A path in dotted form: ``data.0.path``."""
     return ".".join(str(part) for part in path)
 
 
@@ -114,7 +114,7 @@ def _value(node: yaml.Node, path: tuple[str | int, ...], origins: dict[Any, Orig
         mapping: dict[str, Any] = {}
         for key, child in node.value:
             name = str(key.value)
-            if name in mapping:  # 1 and "1" are two keys to YAML, and one here
+            if name in mapping:  # 1 and "1" are different keys in YAML, but equal here
                 line = key.start_mark.line + 1
                 raise InputError("duplicate key", source=source, line=line, field=dotted((*path, name)))
             mapping[name] = _value(child, (*path, name), origins, source)
@@ -130,7 +130,7 @@ def _value(node: yaml.Node, path: tuple[str | int, ...], origins: dict[Any, Orig
 
 
 class _Plain(yaml.constructor.SafeConstructor):  # type: ignore[misc]
-    """Reads one plain node by YAML's own rules for numbers, true, null and texts."""
+    """Constructs a plain node by YAML's own rules for numbers, true, null and strings."""
 
     def __init__(self, node: yaml.Node) -> None:
         super().__init__()

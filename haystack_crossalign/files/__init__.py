@@ -1,1 +1,1 @@
-"""Files: reading with errors that name file and line, writing whole or not at all, locks."""
+"""Files: reading with errors that name file and line, atomic writing, locks."""

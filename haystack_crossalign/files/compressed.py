@@ -24,26 +24,26 @@ _OTHER_FORMATS = {
 }
 
 _LONGEST_LINE = 64 * 2**20
-"""Bytes of the longest line; one with a vector of 4,096 numbers takes about 90 kB."""
+"""Maximum bytes of a line; one with a vector of 4,096 numbers takes about 90 kB."""
 _MOST_EXPANSION = 200
-"""How many times its size a gzip file may expand to, beyond `_SMALL`. Text reaches 3 to 20, a gzip bomb 1,000."""
+"""Maximum expansion ratio of a gzip file larger than `_SMALL`. Text has 3 to 20, a gzip bomb 1,000."""
 _SMALL = 16 * 2**20
 _CHUNK = 2**20
 
 
 def plain_name(path: Path) -> Path:
-    """``path`` without a final ``.gz``, so that its suffix and stem are those of the content."""
+    """``path`` without a final ``.gz``, so that suffix and stem are those of the content."""
     return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
 def with_or_without_gz(path: Path) -> Path:
-    """``path``, or ``path`` with ``.gz`` added where only that exists."""
+    """``path``, or ``path`` with ``.gz`` added if only that exists."""
     compressed = path.with_name(f"{path.name}.gz")
     return compressed if not path.exists() and compressed.exists() else path
 
 
 class HashedFile:
-    """The bytes of one file, decompressed where it is gzip (by its first bytes, whatever its name).
+    """The bytes of a file, decompressed if it is gzip (judged by its first bytes, not its name).
 
     :param path: the file.
     """
@@ -54,14 +54,14 @@ class HashedFile:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the bytes on disk, in lower-case hexadecimal; complete once the file was read to its end."""
+        """SHA-256 of the bytes on disk, in lower-case hexadecimal; valid once the file was read to its end."""
         return self._digest.hexdigest()
 
     def lines(self) -> Iterator[bytes]:
-        """The lines with their ends.
+        """The lines, with line ends.
 
-        :raises InputError: for another compression, UTF-16, a line of more than 64 MiB, and gzip that is damaged, cut
-            off or expands without bounds.
+        :raises InputError: for another compression, UTF-16, a line of more than 64 MiB, and gzip that is damaged,
+            truncated or expands too much.
         :raises OSError: if the file cannot be read.
         """
         with io.BufferedReader(self._path.open("rb", buffering=0), _CHUNK) as stream:
@@ -112,7 +112,7 @@ class _Hashing(io.RawIOBase):
         self.size = 0
 
     def readable(self) -> bool:
-        """Always: gzip asks for it."""
+        """Always true; required by gzip."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:
@@ -124,7 +124,7 @@ class _Hashing(io.RawIOBase):
 
 
 class _Expanded:
-    """What a gzip file expands to, within bounds and read as a stream.
+    """Stream of the content of a gzip file, with limits on its size.
 
     :param path: the file, for messages.
     :param stream: its bytes.
@@ -138,11 +138,11 @@ class _Expanded:
         self._size = 0
 
     def readline(self) -> bytes:
-        """The next line, cut after one byte more than a line may have; empty at the end."""
+        """The next line, cut one byte after the maximum length; empty at the end."""
         return self._checked(self._stream.readline, _LONGEST_LINE + 1)
 
     def read(self) -> bytes:
-        """All that is left."""
+        """The rest of the content."""
         parts = []
         while part := self._checked(self._stream.read, _CHUNK):
             parts.append(part)
@@ -164,6 +164,6 @@ class _Expanded:
                 f"the gzip file expands to more than {_MOST_EXPANSION} times its size",
                 source=self._path,
                 seen=f"{self._size:,} bytes from {self._raw.size:,}",
-                allowed="text; decompress it first if this is right",
+                allowed="text; decompress it first if this is correct",
             )
         return data

@@ -1,4 +1,4 @@
-"""On which line each value of a JSON text stands, for messages about what was read from it."""
+"""Find the line of each value in a JSON text, for error messages."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import re
 
 Place = tuple[str | int, ...]
-"""Keys and positions from the outermost value inwards."""
+"""Keys and positions, from the outermost value inwards."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:\n]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 def json_lines(text: str) -> dict[Place, int]:
-    """The 1-based line of every value of a JSON text, by its place; of a value with a key, the line of the key.
+    """The 1-based line of every value of a JSON text, by its path; for a value with a key, the line of the key.
 
-    :param text: complete JSON, as `haystack_crossalign.files.reading.parse_json` has read it.
+    :param text: complete JSON, already read by `haystack_crossalign.files.reading.parse_json`.
     """
     lines: dict[Place, int] = {}
     line = 1
@@ -34,7 +34,7 @@ def json_lines(text: str) -> dict[Place, int]:
                 place.pop()
                 expects_key = True
         elif part in "}]":
-            # An object's last key is still there; an empty one has none.
+            # The last key of an object is still on the path; an empty object has none.
             if inside.pop() == "[" or not expects_key:
                 place.pop()
             expects_key = False

@@ -32,7 +32,7 @@ class Source:
 
 
 def source_of(path: str | Path) -> Source:
-    """Name and SHA-256 of a file, as its bytes are.
+    """Name and SHA-256 of a file.
 
     :param path: the file.
     :raises InputError: if it cannot be read.
@@ -48,12 +48,12 @@ def source_of(path: str | Path) -> Source:
 class TextFile:
     """A text file, read line by line.
 
-    Iterating yields ``(number, text)`` with 1-based numbers. Line ends (LF or CRLF) and a byte order mark are taken
-    off, blank lines are left out. A gzip file is decompressed as it is read. `source` is known once the file has been
-    read to its end.
+    Iterating yields ``(number, text)`` with 1-based numbers. Line ends (LF or CRLF) and a byte order mark are removed,
+    blank lines are skipped. A gzip file is decompressed on the fly. `source` is available once the file has been read
+    to its end.
 
     :param path: the file.
-    :param on_error: called with the error of a line that is not UTF-8, which is then left out; None raises it.
+    :param on_error: called with the error of a line that is not UTF-8, which is then skipped; None to raise it.
     """
 
     def __init__(self, path: str | Path, on_error: Callable[[InputError], None] | None = None) -> None:
@@ -107,9 +107,9 @@ class TextFile:
 
 
 def combined_source(name: str, sources: Sequence[Source]) -> Source:
-    """Name and hash of several files that are read as one: the hash is that of their names and hashes.
+    """Combine several files to one source, whose hash is that of their names and hashes.
 
-    :param name: what to call them together.
+    :param name: name of the combined source.
     :param sources: the files, in a fixed order.
     """
     digest = hashlib.sha256("".join(f"{source.name} {source.sha256}\n" for source in sources).encode())
@@ -117,7 +117,7 @@ def combined_source(name: str, sources: Sequence[Source]) -> Source:
 
 
 def read_json(path: str | Path) -> tuple[object, Source]:
-    """A JSON file, and the source it came from.
+    """Read a JSON file; also returns its source.
 
     :param path: the file.
     :raises InputError: if the file cannot be read, is not UTF-8 or not complete JSON.
@@ -127,7 +127,7 @@ def read_json(path: str | Path) -> tuple[object, Source]:
 
 
 def read_json_text(path: str | Path) -> tuple[object, str, Source]:
-    """A JSON file, its text for `haystack_crossalign.files.json_lines.json_lines`, and the source it came from.
+    """Read a JSON file; also returns its text, for `haystack_crossalign.files.json_lines.json_lines`, and its source.
 
     :param path: the file.
     :raises InputError: as :func:`read_json`.
@@ -146,7 +146,7 @@ def read_json_text(path: str | Path) -> tuple[object, str, Source]:
 
 
 def read_json_object(path: str | Path) -> tuple[dict[str, object], Source]:
-    """A JSON file that holds one object, and the source it came from.
+    """Read a JSON file that holds one object; also returns its source.
 
     :param path: the file.
     :raises InputError: as :func:`read_json`, and if it is not an object.
@@ -156,12 +156,12 @@ def read_json_object(path: str | Path) -> tuple[dict[str, object], Source]:
 
 
 def parse_json(text: str, path: Path, line: int | None) -> object:
-    """A JSON value from ``text``.
+    """Parse a JSON value.
 
     :param text: the text.
     :param path: file it comes from, for messages.
     :param line: 1-based line in that file; None if ``text`` is the whole file.
-    :raises InputError: if the text is not complete JSON, or an object in it has a key twice.
+    :raises InputError: if the text is not complete JSON, or has a duplicate key in an object.
     """
     try:
         return _DECODER.decode(text)
@@ -182,12 +182,12 @@ def parse_json(text: str, path: Path, line: int | None) -> object:
             allowed="one complete JSON value" if line is None else _one_per_line(text),
         ) from error
     except (RecursionError, ValueError) as error:
-        # Nested too deeply, or a whole number of thousands of digits.
+        # Nested too deeply, or an integer of thousands of digits.
         raise InputError(f"not usable JSON ({error})", source=path, line=line) from error
 
 
 class _DuplicateKeyError(Exception):
-    """An object has a key twice.
+    """An object has a duplicate key.
 
     :param key: the key.
     """
@@ -209,7 +209,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_with_unique_keys)
 
 
 def _line_of_duplicate(text: str) -> int | None:
-    """1-based line on which the object begins that has a key twice; None if it is not found."""
+    """1-based line on which the object with the duplicate key begins; None if it is not found."""
     decoder: Any = json.JSONDecoder(object_pairs_hook=_with_unique_keys)
     parse_object, starts = decoder.parse_object, list[int]()
 
@@ -221,7 +221,7 @@ def _line_of_duplicate(text: str) -> int | None:
             raise
 
     decoder.parse_object = located
-    # The scanner in C hands out no positions.
+    # The scanner in C does not report positions.
     decoder.scan_once = py_make_scanner(decoder)
     with suppress(_DuplicateKeyError, RecursionError):
         decoder.decode(text)
@@ -229,7 +229,7 @@ def _line_of_duplicate(text: str) -> int | None:
 
 
 def parse_json_object(text: str, path: Path, line: int | None) -> dict[str, object]:
-    """A JSON object from ``text``: as :func:`parse_json`, and an error where it is something else."""
+    """Parse a JSON object: as :func:`parse_json`, with an error if it is not an object."""
     return _object(parse_json(text, path, line), path, line)
 
 

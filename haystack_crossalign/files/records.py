@@ -1,4 +1,4 @@
-"""Typed fields of JSON objects, or one message that names the field, the value and what is allowed."""
+"""Read typed fields of JSON objects; an error names the field, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from typing import NamedTuple
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import is_missing_language, normalize_language
 
-# Where other tools put fields of their own: Haystack's unflattened documents and BEIR's corpus files.
+# Objects in which other tools put custom fields: Haystack's unflattened documents and BEIR's corpus files.
 _NESTED = ("meta", "metadata")
 _TEXT = "a text that is not empty"
 _TEXT_FIELDS = ("text", "content")
-# Nine digits are more than any grade needs; a longer text can make int() fail.
+# Nine digits are more than any grade needs; int() can fail for a longer text.
 _LARGEST_GRADE = 10**9
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}(\.0*)?", re.ASCII)
 _ID = "a text that is not empty, or a whole number"
 
 
 def whole_grade(value: object) -> int | None:
-    """A relevance grade from a number or its text, such as ``2``, ``"2"`` or ``"2.0"``; None if it is not whole."""
+    """A relevance grade from a number or its text, such as ``2``, ``"2"`` or ``"2.0"``; None if it is not an
+    integer.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     if isinstance(value, str) and not _GRADE.fullmatch(value.strip()):
@@ -34,10 +36,10 @@ def whole_grade(value: object) -> int | None:
 
 
 class DocumentText(NamedTuple):
-    """What is embedded of a document.
+    """The parts of a document that are embedded.
 
     :param title: its title, empty if it has none.
-    :param body: its text without the title, empty if it has a title alone.
+    :param body: its text without the title, empty if it has only a title.
     """
 
     title: str
@@ -45,26 +47,25 @@ class DocumentText(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The text with the title in front, as BEIR has it: what audits embed."""
+        """Title and text, as in BEIR: the text that audits embed."""
         return joined_title(self.title, self.body) if self.title else self.body
 
 
 def joined_title(title: str, body: str) -> str:
-    """A title with a space and the text behind it; one of the two may be empty."""
+    """Title and text, joined with a space; one of the two may be empty."""
     return f"{title} {body}" if title and body else title or body
 
 
 @dataclass(frozen=True)
 class Record:
-    """One object of a file, with what error messages need.
+    """A JSON object of a file, with what error messages need.
 
     A field is read from the object itself or from its ``meta`` or ``metadata`` object; ``meta.language`` names the same
     field as ``language``. A field that is null is absent.
 
     :param values: the object.
-    :param path: file it comes from.
-    :param line: 1-based line, None if it has none.
-    :param prefix: place of this object within the file's object, put before field names in messages.
+    :param path: its file. :param line: 1-based line, None if it has none.
+    :param prefix: path of this object within the file's object, put before field names in messages.
     """
 
     values: Mapping[str, object]
@@ -81,13 +82,13 @@ class Record:
             return value
         for key in _NESTED:
             inner = self.values.get(key)
-            # Most records have neither, and asking for the type of nothing takes longer than all the rest.
+            # Most records have neither, and checking the type of a missing value takes longer than everything else.
             if inner is not None and isinstance(inner, Mapping) and inner.get(name) is not None:
                 return inner[name]
         return None
 
     def identifier(self, field: str) -> str:
-        """An id, which must be there. Whole numbers are taken as their decimal digits."""
+        """A required id. Integers are converted to their decimal digits."""
         value = self.optional_identifier(field)
         if value is None:
             raise self.error("missing field", field, allowed=_ID)
@@ -99,7 +100,7 @@ class Record:
         return None if value is None else self._as_identifier(field, value)
 
     def identifiers(self, field: str) -> tuple[str, ...] | None:
-        """A list of ids without repetitions, in order; None if it is absent."""
+        """A list of ids without duplicates, in order; None if it is absent."""
         value = self.get(field)
         if value is None:
             return None
@@ -108,7 +109,7 @@ class Record:
         return tuple(dict.fromkeys(self._as_identifier(field, item) for item in value))
 
     def graded_identifiers(self, field: str) -> dict[str, int] | None:
-        """Ids with their relevance grades, or a list of ids without repetitions, each of grade 1; None if absent."""
+        """Ids with their relevance grades, or a list of ids without duplicates, each with grade 1; None if absent."""
         value = self.get(field)
         if not isinstance(value, Mapping):
             names = self.identifiers(field)
@@ -150,7 +151,7 @@ class Record:
         return "" if value is None or (isinstance(value, str) and not value.strip()) else self._as_text(field, value)
 
     def objects(self, field: str) -> Iterator[Record]:
-        """The objects of a list that must be there and not be empty."""
+        """The objects of a required list that is not empty."""
         value = self.get(field)
         if not isinstance(value, list) or not value:
             raise self.error("not a list of objects", field, ... if value is None else value, "a list of JSON objects")
@@ -163,14 +164,14 @@ class Record:
             yield Record(item, self.path, self.line, f"{place}.")
 
     def whole_number(self, field: str) -> int:
-        """A whole number, which must be there."""
+        """A required integer."""
         value = self.get(field)
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.error("not a whole number", field, ... if value is None else value, "a whole number such as 1")
         return value
 
     def language(self, field: str, default: str | None = None, *, advice: str = "") -> str:
-        """The normalized tag of the language in ``field``, or ``default`` where it is absent or a missing value.
+        """The normalized tag of the language in ``field``, or ``default`` if it is absent or a missing value.
 
         :param advice: what else helps where there is none, added to the message.
         """
@@ -206,7 +207,7 @@ class Record:
         return self._encodable(field, value)
 
     def _encodable(self, field: str, value: str) -> str:
-        # JSON can spell half of a surrogate pair, which no file, index or tokenizer takes.
+        # JSON can encode half of a surrogate pair, which no file, index or tokenizer accepts.
         if value.isascii():
             return value
         try:

@@ -1,4 +1,4 @@
-"""Temporary names beside an output: held by a lock while their process lives, removed by the next run after it died."""
+"""Temporary files next to an output: locked while their process lives, removed by the next run if it died."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 _SUFFIX = ".tmp"
-_RANDOM = re.compile(r"[a-z0-9_]{8}")  # what `tempfile` puts between prefix and suffix
+_RANDOM = re.compile(r"[a-z0-9_]{8}")  # random part of names made by `tempfile`
 
 
 def temporary_file(target: Path) -> tuple[int, Path]:
-    """A new file beside a target, locked until its descriptor is closed.
+    """Create a file next to a target, locked until its descriptor is closed.
 
     :param target: the file it will replace.
     :returns: descriptor for writing, and path.
@@ -25,11 +25,11 @@ def temporary_file(target: Path) -> tuple[int, Path]:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_SUFFIX)
         if _locked(descriptor) and _same(descriptor, name):
             return descriptor, Path(name)
-        os.close(descriptor)  # another run took it for a leftover before it was locked
+        os.close(descriptor)  # another run removed it as a leftover before it was locked
 
 
 def temporary_folder(target: Path) -> tuple[int | None, Path]:
-    """A new folder beside a target, locked until the descriptor is closed.
+    """Create a folder next to a target, locked until the descriptor is closed.
 
     :param target: the folder whose name it will get.
     :returns: descriptor to close (None if folders cannot be opened), and path.
@@ -48,9 +48,9 @@ def temporary_folder(target: Path) -> tuple[int | None, Path]:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove temporary files and folders of a target whose process has died. What cannot be removed stays.
+    """Remove temporary files and folders of a target whose process has died, ignoring those that cannot be removed.
 
-    :param target: the output that they were made for.
+    :param target: the output for which they were created.
     """
     if os.name != "posix":
         return
@@ -82,7 +82,7 @@ def _prefix(target: Path) -> str:
 
 
 def _locked(descriptor: int, *, wait: bool = True) -> bool:
-    """Lock a descriptor; where the file system has no locks nothing is known to be a leftover, and nothing removed."""
+    """Lock a descriptor. On a file system without locks nothing is known to be a leftover, so nothing is removed."""
     if os.name != "posix":
         return wait
     import fcntl

@@ -100,11 +100,11 @@ def _numbers() -> Callable[[bytes, int, int, int], int] | None:
 
 
 class Vectors:
-    """Vectors of the records of one file: in every record or in none, all of one length.
+    """Vectors of the records of a file: in every record or in none, all of the same length.
 
     :param field: name of the field that holds them.
-    :param strict: whether a vector that does not fit the first one raises an error; otherwise `misfits` names those
-        that do not fit most of the others.
+    :param strict: whether a vector that does not match the first one raises an error; otherwise `misfits` lists those
+        that do not match the majority.
     """
 
     def __init__(self, field: str = "embedding", *, strict: bool = True) -> None:
@@ -118,10 +118,10 @@ class Vectors:
         return file.lines(QuickParser(self._field))
 
     def add(self, record: Record) -> None:
-        """Take the vector of the next record.
+        """Add the vector of the next record.
 
-        :raises InputError: for NaN or infinity, a zero vector, and, where `strict`, another dimension than that of the
-            vectors before, or a vector in some of the records only.
+        :raises InputError: for NaN, infinity or a zero vector; with `strict` also for a dimension that differs from
+            that of earlier vectors, and for a vector in only some of the records.
         """
         value = record.get(self._field)
         if value is None:
@@ -158,14 +158,16 @@ class Vectors:
         return tables[0].array() if tables else None
 
     def misfits(self) -> list[int]:
-        """Positions of the records whose vector is missing or of another length, unlike in most records; ascending."""
+        """Ascending positions of the records whose vector, unlike that of most records, is missing or has another
+        length.
+        """
         if len(set(self._lengths)) < 2:
             return []
         most = max(dict.fromkeys(self._lengths), key=self._lengths.count)
         return [number for number, length in enumerate(self._lengths) if length != most]
 
     def drop(self, positions: Collection[int]) -> None:
-        """Take records out again.
+        """Remove records.
 
         :param positions: their positions.
         """

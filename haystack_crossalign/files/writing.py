@@ -1,4 +1,4 @@
-"""Write files and folders whole or not at all, and take locks between processes without waiting."""
+"""Atomic writing of files and folders, and non-blocking file locks between processes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from haystack_crossalign.files.temporary import remove_leftovers, temporary_file
 
 
 def resolved_file(path: str | Path, *, source: str | Path | None = None) -> Path:
-    """The file that a path names once its links are followed; it need not exist.
+    """Resolve the links of a path; the file need not exist.
 
     :param path: the path.
-    :param source: option that it comes from, for the message; the path itself by default.
-    :raises InputError: for a link to itself, a name that is too long, or one that no file can have.
+    :param source: option of the path, for the message; the path itself by default.
+    :raises InputError: for circular links, and for a name that is too long or invalid.
     """
     try:
         place = Path(path).resolve()
         place.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        # A link that leads to itself is a RuntimeError up to Python 3.12.
+        # Circular links raise a RuntimeError up to Python 3.12.
         reason = getattr(error, "strerror", None) or ("links in a circle" if "loop" in str(error) else "no file name")
         raise InputError(
             f"cannot be used ({reason})", source=source, seen=str(path), allowed="the name of a file"
@@ -35,11 +35,11 @@ def resolved_file(path: str | Path, *, source: str | Path | None = None) -> Path
 
 
 def write_atomically(path: str | Path, text: str | bytes) -> None:
-    """Write ``text`` (encoded as UTF-8 unless it is bytes) so that ``path`` never holds a part of it.
+    """Write ``text`` (encoded as UTF-8 unless it is bytes) so that ``path`` never contains only a part of it.
 
-    The text goes to a temporary file in the same folder, is flushed to the disk and renamed. A file that was there
-    keeps its permissions, a link keeps pointing to the file. On failure the temporary file is removed and what was
-    there stays.
+    The text goes to a temporary file in the same folder, is flushed to disk and renamed. An existing file keeps its
+    permissions, and a link keeps pointing to the file. On failure the temporary file is removed and an existing file is
+    unchanged.
 
     :param path: the file.
     :param text: its new content; line ends are written as they are.
@@ -53,7 +53,7 @@ def write_atomically(path: str | Path, text: str | bytes) -> None:
     if target.is_dir():
         raise InputError("is a directory, not a file", source=path, allowed="a file")
     if target.exists() and not target.is_file():
-        # A rename would put a file in the place of the device or pipe: /dev/null would be lost to the whole machine.
+        # A rename would replace the device or pipe with a file: the whole machine would lose /dev/null.
         raise InputError("not a regular file", source=path, allowed="a file, not a device or a pipe")
     try:
         raw = text if isinstance(text, bytes) else text.encode("utf-8")
@@ -87,7 +87,7 @@ def _replace(target: Path, raw: bytes) -> None:
 
 
 def _mode(target: Path) -> int:
-    """Permissions of the file that is replaced; of a new file, those that ``open`` gives."""
+    """Permissions of the file to replace; for a new file, the default of ``open``."""
     try:
         return stat.S_IMODE(target.stat().st_mode)
     except FileNotFoundError:
@@ -98,7 +98,7 @@ def _mode(target: Path) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename durable, where the system can open folders."""
+    """Make the rename durable, if the system can open folders."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -109,10 +109,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def take_lock(path: Path, busy: CrossAlignError) -> BaseFileLock:
-    """Lock a file, which goes with this process however it ends.
+    """Lock a file; the lock ends with this process, even if it is killed.
 
-    :param path: the file; made where it is missing, in a folder that exists.
-    :param busy: raised when another process holds it.
+    :param path: the file, in an existing folder; created if it is missing.
+    :param busy: raised if another process holds the lock.
+
     :returns: the lock, to be released.
     :raises ExternalError: if it cannot be locked.
     """
@@ -121,7 +122,7 @@ def take_lock(path: Path, busy: CrossAlignError) -> BaseFileLock:
         lock.acquire(timeout=0)
     except Timeout as error:
         try:
-            path.touch()  # where no file can be made, the lock only waits for one
+            path.touch()  # without permission to create the file, the lock would only wait for it
         except OSError as fault:
             raise ExternalError(f"{path}: cannot be locked ({fault.strerror})") from fault
         raise busy from error
@@ -131,19 +132,19 @@ def take_lock(path: Path, busy: CrossAlignError) -> BaseFileLock:
 
 
 def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
-    """Refuse an output folder that already exists or cannot be made, before any work is done.
+    """Reject an output folder that already exists or cannot be created, before any work is done.
 
     :param path: the folder to be made.
     :param source: option or key it comes from, for messages.
     :returns: the folder, absolute.
-    :raises InputError: if something exists there, or the folder above is missing or read-only.
+    :raises InputError: if the path exists, or the parent folder is missing or read-only.
     """
     try:
         folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - resolve() would follow a broken link
         there = folder.exists() or folder.is_symlink()
         above = next(parent for parent in folder.parents if parent.exists())
     except (OSError, RuntimeError, ValueError) as error:
-        # A name that is too long, a user without a home, a null character.
+        # The name is too long or has a null character, or the user has no home folder.
         reason = getattr(error, "strerror", None) or error
         raise InputError(
             f"cannot be used ({reason})", source=source, seen=str(path), allowed="the name of a folder"
@@ -160,11 +161,12 @@ def check_new_folder(path: Path | str, *, source: str = "output") -> Path:
 
 @contextmanager
 def new_folder(path: Path | str, *, source: str = "output") -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; it gets the name when the block ends, and is removed when it fails.
+    """Yield a temporary folder next to ``path``, which is renamed to ``path`` at the end of the block, or removed if
+    that fails.
 
     :param path: the folder to be made.
     :param source: option or key it comes from, for messages.
-    :raises InputError: as `check_new_folder`, also when another process made the folder meanwhile.
+    :raises InputError: as `check_new_folder`, also if another process creates the folder meanwhile.
     :raises ExternalError: if it cannot be written.
     """
     folder = check_new_folder(path, source=source)
@@ -184,10 +186,10 @@ def new_folder(path: Path | str, *, source: str = "output") -> Iterator[Path]:
 
 
 def settle_tree(folder: Path) -> None:
-    """Make a folder ready to be handed over by a rename: with the usual permissions, and flushed to the disk.
+    """Prepare a folder for publication by a rename: set the usual permissions, and flush it to disk.
 
-    safetensors and `tempfile` make what nobody else can read, and a service seldom runs as who trained its model.
-    Without the flush a power cut after the rename may show half of it.
+    safetensors and `tempfile` create files that only their owner can read, but a service seldom runs as the user who
+    trained its model. Without the flush, a power failure after the rename could leave an incomplete folder.
 
     :param folder: the folder.
     """
@@ -200,7 +202,7 @@ def settle_tree(folder: Path) -> None:
             mode = stat.S_IMODE(path.stat().st_mode)
             usual = mode | ((0o777 if path.is_dir() else 0o666) & ~umask)
             if usual != mode:
-                with suppress(PermissionError):  # some file systems have no modes of their own
+                with suppress(PermissionError):  # some file systems do not support modes
                     path.chmod(usual)
         descriptor = os.open(path, os.O_RDONLY)
         try:

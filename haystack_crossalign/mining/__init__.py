@@ -1,1 +1,1 @@
-"""Parallel pairs and triplets found in text that nobody aligned."""
+"""Mining of parallel pairs and triplets in text that is not aligned."""

@@ -1,8 +1,8 @@
-"""Translation pairs in a collection without one: mutual nearest neighbors under a margin.
+"""Find translation pairs in a collection that is not aligned: mutual nearest neighbors by a margin score.
 
 The score is the ratio margin of Artetxe & Schwenk (2019, "Margin-based Parallel Corpus Mining with Multilingual
-Sentence Embeddings"): the cosine of two texts over the mean cosine of each with its k nearest neighbors in the other
-language. Cosines alone are not comparable between texts: some lie close to everything.
+Sentence Embeddings"): the cosine of two texts, divided by the mean cosine of each with its k nearest neighbors in the
+other language. Cosines alone are not comparable between texts: some texts are close to everything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEIGHBOURS = 4
 """The k of Artetxe & Schwenk."""
 
 THRESHOLD = 1.02
-"""Least margin of a pair; ``benchmarks/results/mining.md`` shows what other values give."""
+"""Minimum margin of a pair; ``benchmarks/results/mining.md`` shows what other values give."""
 
 _SMALLEST = 1e-6  # of a mean cosine that is divided by
 _BLOCK, _CELLS = 2048, 1 << 25  # rows, and cells of the matrices that are held at a time
@@ -29,7 +29,7 @@ _BLOCK, _CELLS = 2048, 1 << 25  # rows, and cells of the matrices that are held 
 
 @dataclass(frozen=True, eq=False)
 class MinedPairs:
-    """Pairs of texts that are taken for translations of each other, in the order of their sources.
+    """Pairs of texts that are probably translations of each other, in the order of their sources.
 
     :param sources: int64 [M], ascending.
     :param targets: int64 [M], each at most once.
@@ -59,11 +59,11 @@ def mine_pairs(
     threshold: float = THRESHOLD,
     block: int | None = None,
 ) -> MinedPairs:
-    """Find the pairs in which each is the other's best by the margin, over all pairs, without a full score matrix.
+    """Find the pairs of mutual best matches by the margin, over all pairs, without a full score matrix.
 
     ``margin(x, y) = cos(x, y) / ((a(x) + b(y)) / 2)``, with ``a(x)`` the mean cosine of x with its ``neighbours``
-    nearest targets and ``b(y)`` that of y with its nearest sources. Equal margins go to the lower row: put the rows in
-    the order of their ids. Copies of one text should be taken out before, as they take each other's place.
+    nearest targets and ``b(y)`` that of y with its nearest sources. Among equal margins the lower row wins, so rows
+    should be in the order of their ids. Duplicate texts should be removed before, since they displace each other.
 
     :param sources: [n, dim], of any length.
     :param targets: [m, dim].

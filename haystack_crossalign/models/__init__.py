@@ -1,1 +1,1 @@
-"""Embedding models: loading them, embedding with them, and a copy of one that needs no hub."""
+"""Embedding models: loading, embedding, and a bundled copy of a model that needs no hub."""

@@ -1,4 +1,4 @@
-"""Batches of texts of like length, so that little of the work goes into padding."""
+"""Batches of texts of similar length, to reduce padding."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 
 def length_batches(lengths: NDArray[np.int64], budget: int, most: int | None = None) -> Iterator[NDArray[np.intp]]:
-    """Cut texts into batches by length: longest first, each batch at most ``budget`` tokens with its padding.
+    """Group texts into batches by length: longest first, each batch at most ``budget`` tokens including padding.
 
-    Texts of one length keep their order, so the batches depend on the lengths alone. A text longer than the budget is
-    a batch of its own.
+    Texts of equal length keep their order, so the batches depend only on the lengths. A text longer than the budget
+    forms its own batch.
 
     :param lengths: int64 [n], tokens (or characters) of each text, at least 1.
-    :param budget: number of texts of a batch times its longest text stays within it.
-    :param most: number of texts of a batch at most; None sets no limit beside the budget.
+    :param budget: maximum of the number of texts in a batch times its longest text.
+    :param most: maximum number of texts in a batch; None for no limit other than the budget.
     :returns: positions of the texts of each batch, intp [texts of the batch].
     """
     order = np.argsort(-lengths, kind="stable")

@@ -1,4 +1,4 @@
-"""Turns queries and documents into vectors with a sentence-transformers model."""
+"""Embed queries and documents with a sentence-transformers model."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ Progress = Callable[[int, int], None]
 _Role = Literal["query", "document"]
 _Features = dict[str, Any]
 
-# Tokens of a batch with padding. On a CPU small batches keep the activations of a layer in its cache: 1,024 was the
-# fastest of 512, 1,024, 2,048 and 4,096 in bf16 (one thread, AVX512-BF16). A GPU wants many at once; not measured.
+# Number of tokens in a batch including padding. On a CPU, small batches keep the activations of a layer in its cache:
+# 1,024 was the fastest of 512, 1,024, 2,048 and 4,096 in bf16 (one thread, AVX512-BF16). A GPU needs large batches; its
+# value was not measured.
 _BATCH_TOKENS = {"cpu": 1024}
 _BATCH_TOKENS_ELSEWHERE = 16384
-# Texts tokenized and sorted together: long enough to find texts of like length, short enough for memory.
+# Number of texts tokenized and sorted together: enough to find texts of similar length, few enough for memory.
 _WINDOW = 4096
 _MIN_TOKENS = 8
 
 
 class Encoder:
-    """A model with its prompts, precision and limits settled, ready to embed.
+    """An embedding model with its prompts, precision and limits.
 
-    Each distinct text is embedded once, so equal texts have equal vectors to the last bit. Pooling and normalization
-    are done in float32 whatever the precision of the transformer. Results are the same on every call with the same
-    texts on the same machine with the same number of threads.
+    Each distinct text is embedded once, so equal texts have bit-identical vectors. Pooling and normalization are
+    computed in float32, whatever the precision of the transformer. Calls with the same texts, machine and number of
+    threads give the same results.
 
     :param model: hub name, folder, or ``offline:multilingual-e5-small``.
-    :param device: torch device; ``None`` takes a GPU if there is one.
-    :param precision: ``"auto"`` is bf16 where the processor has the instructions, else float32.
+    :param device: torch device; ``None`` for a GPU if there is one.
+    :param precision: ``"auto"`` is bf16 if the processor has the instructions, else float32.
     :param max_tokens: longer texts are cut after this many tokens; ``None`` is the model's own limit.
-    :param normalize: unit length or not; ``None`` does as the model says.
-    :param query_prefix: replaces the model's query prompt; ``""`` switches it off.
+    :param normalize: whether vectors have unit length; ``None`` to follow the model.
+    :param query_prefix: replaces the model's query prompt; ``""`` for none.
     :param document_prefix: replaces the model's document prompt.
-    :param query_prompt: name of the model's prompt for queries, where the model has several.
+    :param query_prompt: name of the model's prompt for queries, if the model has several.
     :param document_prompt: the same for documents.
     :param pooling: for a folder without modules.json: ``mean``, ``cls`` or ``lasttoken``.
-    :param batch_tokens: tokens of a batch with padding; ``None`` suits the device.
-    :param batch_size: texts of a batch at most; ``None`` sets no limit beside the tokens.
-    :param truncate_dim: keep the first dimensions only; vectors of unit length are scaled to it again.
+    :param batch_tokens: tokens in a batch including padding; ``None`` for a default that suits the device.
+    :param batch_size: maximum number of texts in a batch; ``None`` for no limit other than the tokens.
+    :param truncate_dim: keep only this many dimensions; vectors of unit length are normalized again.
     :param revision: branch, tag or commit on the hub.
     :param token: access token for the hub.
-    :param local_files_only: never ask the hub.
-    :param trust_remote_code: run code that comes with the model.
+    :param local_files_only: never contact the hub. :param trust_remote_code: run code that comes with the model.
     :raises InputError: a folder without a model, an unknown name or a value out of range.
     :raises ExternalError: the model cannot be loaded.
     """
@@ -112,7 +112,7 @@ class Encoder:
         if truncate_dim is not None:
             self._model.truncate_dim = truncate_dim
         self._cut: dict[_Role, int] = {"query": 0, "document": 0}
-        # Tokenizers hold the truncation as a state, so two threads must not use one at once.
+        # Truncation is a state of the tokenizer, so threads must not use it concurrently.
         self._lock = threading.Lock()
         self._dimension: int = self._encode(["a"], "query", None)[0].shape[1]
         if truncate_dim is not None and truncate_dim > self._dimension:
@@ -127,26 +127,26 @@ class Encoder:
 
     @property
     def similarity(self) -> Similarity:
-        """What the model says its vectors are compared by; cosine where it says nothing, as sentence-transformers."""
+        """The similarity that the model states; cosine if it states none, as in sentence-transformers."""
         return parse_similarity(self._model.similarity_fn_name, source=self._name, field="similarity_fn_name")
 
     def with_prompts(self, prompts: Prompts) -> Encoder:
-        """The same model with other prompts; nothing is loaded again, and both may be used.
+        """The same model with other prompts; nothing is loaded again, and both can be used.
 
-        :param prompts: what goes before queries and documents.
+        :param prompts: the prompts of queries and documents.
         """
         other = self.counting_anew()
         other.prompts = prompts
         return other
 
     def counting_anew(self) -> Encoder:
-        """The same model with no text counted as cut yet, so that a result counts its own texts alone."""
+        """The same model with its count of cut texts reset, so that a result counts only its own texts."""
         other = copy.copy(self)
         other._cut = {"query": 0, "document": 0}
         return other
 
     def encode_queries(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
-        """Vectors of queries, with the query prompt.
+        """Embed queries, with the query prompt.
 
         :param texts: any number of texts.
         :param progress: called with (distinct texts done, distinct texts) after each batch.
@@ -156,17 +156,17 @@ class Encoder:
         return self._distinct(texts, "query", progress)
 
     def encode_documents(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
-        """Vectors of documents, with the document prompt; otherwise as `encode_queries`."""
+        """Embed documents, with the document prompt; otherwise as `encode_queries`."""
         return self._distinct(texts, "document", progress)
 
     def provenance(self) -> dict[str, Any]:
-        """What the vectors were made with, ready for JSON.
+        """Description of the model and its settings, ready for JSON.
 
         ``sha256`` is that of the weights; ``revision`` the commit on the hub; ``prompts_from`` one of ``model``,
-        ``option``, ``family:e5`` (the model names none, but its family was trained with them) and ``none``;
+        ``option``, ``family:e5`` (the model has none, but its family was trained with them) and ``none``;
         ``prompt_names`` the names of the prompts in the model's configuration; ``pooling_from`` one of ``model``,
-        ``option`` and ``default`` (the model names none); ``cut_texts`` how many of the texts embedded so far were
-        longer than ``max_tokens``; ``notes`` what a reader of the figures should know of the model.
+        ``option`` and ``default`` (the model does not say); ``cut_texts`` the number of texts so far that were longer
+        than ``max_tokens``; ``notes`` what a reader of the figures should know about the model.
         """
         return {
             "name": self._name,
@@ -199,7 +199,7 @@ class Encoder:
     def _encode(
         self, texts: list[str], role: _Role, progress: Progress | None
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Vectors of texts, and which of the texts were cut."""
+        """Embed texts; also returns which of them were cut."""
         vectors: NDArray[np.float32] | None = None
         cut = np.zeros(len(texts), dtype=np.bool_)
         done = 0
@@ -235,7 +235,7 @@ class Encoder:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Any exception of the libraries, or of the code of the model, as one message."""
+        """Turn any exception of the libraries, or of the model's code, into one message."""
         try:
             yield
         except Exception as error:
@@ -260,7 +260,7 @@ class Encoder:
                 for rows in length_batches(lengths, self._batch_tokens, self._batch_size):
                     yield rows + start, _take(features, torch.from_numpy(rows), len(window))
             else:
-                # Flattened or bag-of-words input cannot be cut after the fact: tokenize again, batch by batch.
+                # Flattened or bag-of-words input cannot be split afterwards: tokenize again, batch by batch.
                 lengths = np.array([len(text) for text in window], dtype=np.int64)
                 for rows in length_batches(lengths, self._batch_tokens * 4, self._batch_size):
                     yield rows + start, self._preprocess([window[row] for row in rows], role)
@@ -275,7 +275,7 @@ class Encoder:
 
 
 def _take(features: _Features, rows: torch.Tensor, count: int) -> _Features:
-    """The features of some rows of a padded batch, without the columns that are padding in all of them."""
+    """The features of some rows of a padded batch, without columns that are padding in all of them."""
     mask = features["attention_mask"]
     used = mask[rows].any(dim=0).nonzero()
     first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
@@ -289,7 +289,7 @@ def _take(features: _Features, rows: torch.Tensor, count: int) -> _Features:
 
 def _limit_tokens(model: Any, wanted: int | None) -> int | None:
     stated = model.max_seq_length
-    # What is not a whole number is no limit: a model without positions has an infinite one.
+    # A limit that is not an integer means no limit: a model without positions has an infinite one.
     limit: int | None = stated if isinstance(stated, int) and stated <= NO_LIMIT else None
     if wanted is None:
         return limit
@@ -301,18 +301,18 @@ def _limit_tokens(model: Any, wanted: int | None) -> int | None:
 
 
 def _settle_normalization(model: Any, wanted: bool | None) -> bool:
-    """Take the model's own normalization out where it is the last step, and answer whether vectors get unit length."""
+    """Remove the model's own normalization if it is the last module; return whether vectors get unit length."""
     from sentence_transformers.sentence_transformer.modules import Normalize
 
     own = isinstance(model[-1], Normalize)
     if own:
-        # Done by the encoder instead: after a cut to fewer dimensions, and in float32.
+        # The encoder normalizes instead: after truncation to fewer dimensions, and in float32.
         del model[-1]
     return own if wanted is None else wanted
 
 
 def _pool_in_float32(model: Any) -> None:
-    """Let all that follows the transformer compute in float32: a rounded mean of hundreds of tokens loses accuracy."""
+    """Compute all modules after the transformer in float32: a rounded mean of hundreds of tokens loses accuracy."""
 
     def widen(_module: torch.nn.Module, _inputs: Any, output: Any) -> Any:
         for name in ("token_embeddings", "sentence_embedding", "cls_token_embeddings"):

@@ -13,7 +13,7 @@ _POINTER = b"version https://git-lfs"
 _OWN_TYPE = "SentenceTransformer"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _WEIGHTS_INDEX = "model.safetensors.index.json"
-# Read by the libraries as a mapping each; tokenizer.json is large, and its own library checks it.
+# Files that the libraries read as mappings; tokenizer.json is large, and its own library checks it.
 _MAPPINGS = (
     "config.json",
     "config_sentence_transformers.json",
@@ -24,8 +24,8 @@ _MAPPINGS = (
     _WEIGHTS_INDEX,
 )
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
-# What a model card says of the model's own name and of the one it was made from; read without a YAML parser, since
-# cards come from anywhere and only a name is taken.
+# The model's name, and that of its base model, in a model card; read without a YAML parser, since cards are untrusted
+# and only names are needed.
 _CARD_NAMES = (
     ("model-index", re.compile(r"""^model-index:\s*\n\s*-\s*name:\s*["']?([^\s"']+)""", re.MULTILINE)),
     ("base_model", re.compile(r"""^base_model:(?:\s*\n\s*-)?[ \t]*["']?([^\s"']+)""", re.MULTILINE)),
@@ -33,10 +33,10 @@ _CARD_NAMES = (
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Refuse a folder that holds no model, pickled weights, or files that are damaged.
+    """Reject a folder that holds no model, pickled weights or damaged files.
 
     :param folder: the folder.
-    :param name: what the user called it, for messages.
+    :param name: its name as given by the user, for messages.
     :raises InputError: with the name of the file.
     """
     modules = folder / "modules.json"
@@ -71,9 +71,9 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def stated_names(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Names that the files of a model give to it or to the model it was made from, with the source of each.
+    """Names of a model, or of its base model, in the files of its folder, with the source of each.
 
-    :param folder: the model folder; what cannot be read is left out.
+    :param folder: the model folder; files that cannot be read are ignored.
     """
     names = []
     try:
@@ -117,7 +117,7 @@ def _check_mapping(path: Path) -> None:
         raise InputError("not an object", source=path, seen=content, allowed="a JSON object")
     kind = content.get("model_type", _OWN_TYPE)
     if path.name == "config_sentence_transformers.json" and kind != _OWN_TYPE:
-        # Loaded all the same, it would lose its last modules and get mean pooling.
+        # Otherwise it would be loaded without its last modules and with mean pooling.
         raise InputError("not a model that embeds texts", source=path, field="model_type", seen=kind, allowed=_OWN_TYPE)
     if path.name == _WEIGHTS_INDEX:
         shards = content.get("weight_map")

@@ -1,4 +1,4 @@
-"""Which model vectors come from: how an index, a matrix file and a result name it, and whether two names mean one."""
+"""Identity of a model: how an index, a matrix file or a result describes it, and whether two descriptions match."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from typing import Any, Protocol
 from haystack_crossalign.models.names import OFFLINE_PREFIX
 
 DESCRIBED = ("name", "revision", "sha256", "dimension", "prompts", "normalized", "precision")
-"""What a description of a model may hold."""
+"""Keys of a model description."""
 
 
 class HasProvenance(Protocol):
-    """What embeds, and says with which model."""
+    """An embedder that can describe its model."""
 
     def provenance(self) -> dict[str, Any]:
-        """The model, ready for JSON."""
+        """Description of the model, ready for JSON."""
         ...
 
 
 def describe_model(model: HasProvenance | Mapping[str, Any]) -> dict[str, Any]:
-    """What an index should know of its model: the ``_meta.crossalign.model`` of the mapping.
+    """Describe a model for an index: the ``_meta.crossalign.model`` of its mapping.
 
-    :param model: what embeds, or its provenance.
+    :param model: the embedder, or its provenance.
     :returns: ``name``, ``revision`` and ``sha256`` (of the weights), ``dimension``, ``prompts``, ``normalized`` and
         ``precision``, as far as they are known.
     """
     provenance = model if isinstance(model, Mapping) else model.provenance()
     described = {key: provenance[key] for key in DESCRIBED if provenance.get(key) is not None}
     if str(described.get("name")).startswith(OFFLINE_PREFIX):
-        # Without the words for people behind it, so that the name can be used to load the model.
+        # Without the explanation that follows it, so that the name can be used to load the model.
         described["name"] = str(described["name"]).partition(" (")[0]
     if "text_embedder" in provenance:
-        # A pipeline's hash is that of its file, which says nothing about the weights behind it.
+        # A pipeline's hash is that of its file, which does not identify the weights.
         described.pop("sha256", None)
     return described
 
 
 def compare_models(stored: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """How two descriptions differ, in ways that change vectors.
+    """Differences between two descriptions that change vectors.
 
-    Equal weights with different names are the same model. Precision is no difference: cosines agree to 1e-4.
+    Equal weights with different names are the same model. Precision is not compared: cosines agree to 1e-4.
 
     :param stored: description in the index.
     :param other: description of the model in use.
-    :returns: a phrase for each difference, and whether they tell that both have the same weights. Names alone do not:
-        a name stands for other weights tomorrow.
+    :returns: a phrase for each difference, and whether the descriptions prove that both have the same weights. Equal
+        names do not: a name can refer to other weights later.
     """
     differences = []
     if _both(stored, other, "dimension") and stored["dimension"] != other["dimension"]:

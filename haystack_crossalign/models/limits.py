@@ -1,4 +1,4 @@
-"""How many tokens of a text a model can take: by its tokenizer, its configuration and its table of positions."""
+"""Maximum tokens of a text for a model: by its tokenizer, its configuration and its table of positions."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torch import nn
 from haystack_crossalign.errors import ExternalError
 
 NO_LIMIT = 10**6
-"""A tokenizer without a limit says so by a number beyond this."""
+"""A tokenizer without a limit states a number above this."""
 
-# Two special tokens and one of the text.
+# Two special tokens and one token of the text.
 _FEWEST = 3
 _TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
-# Parts of a model of several media that read no text: their positions are patches of a picture.
+# Parts of a multimodal model that read no text: their positions are patches of an image.
 _OTHER_MEDIA = ("vision", "visual", "image", "audio", "speech")
 
 
 def limit_positions(model: Any, name: str) -> None:
-    """Have the tokenizer of a model cut texts where its positions end.
+    """Make the tokenizer of a model cut texts at the end of the model's positions.
 
-    :param model: a sentence-transformers model; its ``max_seq_length`` is lowered where it is beyond the positions.
+    :param model: a sentence-transformers model; its ``max_seq_length`` is lowered if it exceeds the positions.
     :param name: name of the model, for the message.
-    :raises ExternalError: the limit leaves no room for a text.
+    :raises ExternalError: if the limit leaves no room for a text.
     """
     stated = model.max_seq_length
     limits = (_limit(stated) if _limit(stated) is not None else _configured(model), usable_positions(model))
@@ -41,10 +41,10 @@ def limit_positions(model: Any, name: str) -> None:
 
 
 def usable_positions(model: nn.Module) -> int | None:
-    """Tokens that the tables of learned positions have rows for; None for a model without such a table.
+    """Number of tokens for which the tables of learned positions have rows; None for a model without such a table.
 
-    Models of the RoBERTa family number positions from ``padding_idx + 1``, those of the BART family from an
-    ``offset``, so as many rows are never used.
+    Models of the RoBERTa family number positions from ``padding_idx + 1``, those of the BART family from an ``offset``,
+    so that many rows are never used.
     """
     usable = []
     for name, module in model.named_modules():
@@ -66,13 +66,13 @@ def cut_texts(
     limit: int | None,
     tokenize: Callable[[list[str]], Mapping[str, Any]],
 ) -> NDArray[np.bool_]:
-    """Which texts have more tokens than a limit: those as long as it that are longer under a higher one.
+    """Find the texts with more tokens than a limit: those at the limit that get longer if it is raised.
 
-    :param model: a sentence-transformers model, whose ``max_seq_length`` is changed meanwhile.
+    :param model: a sentence-transformers model, whose ``max_seq_length`` is changed temporarily.
     :param texts: n texts.
-    :param lengths: int64 [n], their tokens under the limit.
+    :param lengths: int64 [n], numbers of tokens under the limit.
     :param limit: tokens; None if there is no limit.
-    :param tokenize: gives the ``attention_mask`` of some texts, one row each.
+    :param tokenize: returns the ``attention_mask`` of texts, one row each.
     """
     cut = np.zeros(len(texts), dtype=np.bool_)
     if limit is None:
@@ -91,7 +91,7 @@ def cut_texts(
 
 def _configured(model: Any) -> int | None:
     limit = _limit(getattr(model.config, "max_position_embeddings", None))
-    # XLNet has -1 for no limit.
+    # XLNet uses -1 for no limit.
     return limit if limit is not None and limit > 0 else None
 
 

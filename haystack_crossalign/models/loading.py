@@ -1,7 +1,6 @@
-"""Loads a sentence-transformers model by hub name, folder or ``offline:`` name; no foreign code, no pickles.
+"""Load a sentence-transformers model by hub name, folder or ``offline:`` name, without running its code or unpickling.
 
-Everything that opens a model goes through `load_model`, so that none is used with weights, positions or modules that
-are not as they should be.
+All models are opened by `load_model`, which checks weights, positions and modules.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-# All that one request to the hub raises: no network, no such model, no access, HF_HUB_OFFLINE. The hub
-# client has changed its HTTP library between versions; the bases of its own error name the one in use.
+# All errors of a request to the hub: no network, no such model, no access, HF_HUB_OFFLINE. The hub client has changed
+# its HTTP library between versions; the base classes of its error are those of the current one.
 _HUB_ERRORS: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
 _NAMES = ", ".join(("a folder", "a hub name", *OFFLINE_MODELS))
 _HUB_SECONDS = 10.0
-# Characters of a message of another library.
+# Maximum characters of another library's message.
 _REASON = 400
 
 
@@ -62,16 +61,16 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model and what it is.
+    """A loaded model and its description.
 
-    :param model: the model, in evaluation mode; texts are cut where its positions end.
-    :param name: its name for people, without the place of a folder.
+    :param model: the model, in evaluation mode; texts are cut at the end of its positions.
+    :param name: its name for display, without the location of a folder.
     :param hub_name: its name on the hub, None for a folder.
     :param names: its names with the source of each, for `resolve_prompts`.
     :param sha256: of the weights.
     :param revision: commit on the hub.
     :param pooling: how the vectors of the tokens become one, such as ``mean``; None if no module says so.
-    :param pooling_source: ``model``, or ``option``, or ``default`` where the model does not name its pooling.
+    :param pooling_source: ``model``, ``option``, or ``default`` if the model does not state its pooling.
     """
 
     model: SentenceTransformer
@@ -91,8 +90,8 @@ def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptio
     :param device: torch device.
     :param dtype: number format of the weights.
     :param options: how to fetch it.
-    :raises InputError: a folder that holds no model, or a model that only has pickled weights, or an unknown name.
-    :raises ExternalError: the model cannot be loaded; the message says what to do.
+    :raises InputError: for a folder without a model, a model with only pickled weights, or an unknown name.
+    :raises ExternalError: if the model cannot be loaded; the message says what to do.
     """
     if is_offline(name):
         folder = resolve_offline_model(name)
@@ -119,10 +118,10 @@ def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptio
 
 
 def _reach(name: str, options: LoadOptions) -> LoadOptions:
-    """Ask the hub once for the model and pin its commit; fall back to the local cache of the hub.
+    """Contact the hub once for the model and pin its commit; fall back to the hub's local cache.
 
-    Without this, every file of a model is asked for with several retries: more than a minute until a machine without a
-    network says so.
+    Without this, every file of a model is requested with several retries: without a network it takes more than a minute
+    until an error is reported.
     """
     if options.local_files_only or "/" not in name:
         # A name without an owner is completed by sentence-transformers.
@@ -139,7 +138,7 @@ def _reach(name: str, options: LoadOptions) -> LoadOptions:
 
 
 def _load(location: str, name: str, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
-    """Load a model and check it; what depends on its name is for the caller to fill in."""
+    """Load a model and check it; the caller fills in what depends on its name."""
     from sentence_transformers import SentenceTransformer
 
     try:
@@ -163,8 +162,8 @@ def _load(location: str, name: str, device: str, dtype: torch.dtype, options: Lo
     except CrossAlignError:
         raise
     except Exception as error:
-        # A folder or repository holds whatever someone put there, and three libraries and the model's own code read
-        # it: any of their exceptions means that this model cannot be used.
+        # A folder or repository can contain anything, and is read by three libraries and the model's own code: any of
+        # their exceptions means that this model cannot be used.
         raise ExternalError(_advice(name, error)) from error
     return LoadedModel(model, name, None, (), None, None, *pooling)
 
@@ -178,7 +177,7 @@ def _advice(name: str, error: BaseException) -> str:
             "(in Python: trust_remote_code=True); read the code first, or trust its source"
         )
     if reason.endswith(":"):
-        # A heading, as of the weights of a Dense module: what it is about follows.
+        # A heading, such as that for the weights of a Dense module, is followed by details.
         reason = " ".join(lines)
     if isinstance(error, KeyError):
         reason = f"it lacks {reason}"
@@ -208,7 +207,7 @@ def _snapshot(name: str, revision: str | None) -> Path | None:
 
 
 def weights_sha256(folder: Path) -> str | None:
-    """SHA-256 of the weights: of the file if there is one, of the lines ``digest  path`` where there are several."""
+    """SHA-256 of the weights: of the file if there is only one, else of the lines ``digest  path``."""
     weights = (path for path in folder.rglob("*.safetensors") if path.name != MATRIX_FILE)
     files = sorted(weights, key=lambda path: path.relative_to(folder).as_posix())
     if not files:

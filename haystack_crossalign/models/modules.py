@@ -1,4 +1,4 @@
-"""The modules of a loaded model: whether they embed a text, with what tokenizer, and by which pooling."""
+"""Checks of the modules of a loaded model: embedding, tokenizer and pooling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def embed_one(model: SentenceTransformer) -> torch.Tensor:
     """The embedding of one short text, float32 [1, dimension], without prompts.
 
     :param model: a model in evaluation mode.
-    :raises ExternalError: the modules of the model give no embedding of a text.
+    :raises ExternalError: if the modules of the model do not produce an embedding.
     """
     with torch.inference_mode():
         features = model(batch_to_device(model.preprocess(["a"], task="query"), model.device), task="query")
@@ -31,14 +31,14 @@ def embed_one(model: SentenceTransformer) -> torch.Tensor:
 
 
 def check_tokenizer(model: SentenceTransformer, name: str) -> None:
-    """Refuse a tokenizer without a vocabulary.
+    """Reject a tokenizer without a vocabulary.
 
-    Where its files are missing, transformers makes one that knows its special tokens alone, and every word becomes the
+    If its files are missing, transformers creates one that knows only special tokens, and every word becomes the
     unknown token.
 
     :param model: the model.
     :param name: name of the model, for the message.
-    :raises ExternalError: the tokenizer knows no token but special ones.
+    :raises ExternalError: if the tokenizer knows only special tokens.
     """
     tokenizer: Any = getattr(model[0], "tokenizer", None)
     vocabulary = getattr(tokenizer, "get_vocab", None)
@@ -54,13 +54,13 @@ def check_tokenizer(model: SentenceTransformer, name: str) -> None:
 def settle_pooling(
     model: SentenceTransformer, wanted: str | None, *, plain: bool
 ) -> tuple[str | None, PoolingSource | None]:
-    """Which pooling a model has, after it was replaced where the user wants another.
+    """Replace the pooling of a model if the user wants another one; return the pooling in use.
 
     :param model: changed in place.
-    :param wanted: the pooling that the user wants; for a plain model only.
+    :param wanted: the pooling that the user wants; only for a plain model.
     :param plain: whether the model came without modules.json, so that sentence-transformers chose its pooling.
     :returns: the pooling and who chose it; None if the model has no Pooling module.
-    :raises InputError: the pooling does not exist, or the model names its own.
+    :raises InputError: if the pooling does not exist, or the model states its own.
     """
     place = next((number for number, module in enumerate(model) if isinstance(module, stock.Pooling)), None)
     if wanted is not None:

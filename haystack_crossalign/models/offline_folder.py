@@ -1,4 +1,4 @@
-"""Writes the 4-bit copy of multilingual-e5-small as a stock sentence-transformers folder."""
+"""Write the 4-bit copy of multilingual-e5-small as a stock sentence-transformers folder."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_folder(folder: Path, *, weights: Path, tokenizer: Path) -> None:
     :param folder: existing, empty folder.
     :param weights: the ``E5S1`` file.
     :param tokenizer: the ``tokenizer.json``.
-    :raises InputError: the weight file is truncated or of another kind.
+    :raises InputError: if the weight file is truncated or has another format.
     """
     from safetensors.numpy import save_file
 
@@ -72,7 +72,7 @@ def write_folder(folder: Path, *, weights: Path, tokenizer: Path) -> None:
 
 
 def _state(model: E5Weights) -> dict[str, NDArray[np.float32]]:
-    """The tensors under the names and in the shapes of ``BertModel``."""
+    """The tensors with the names and shapes of ``BertModel``."""
     header, tensors = model.header, model.tensors
     hidden = header.hidden
     state: dict[str, NDArray[np.float32]] = {
@@ -84,7 +84,7 @@ def _state(model: E5Weights) -> dict[str, NDArray[np.float32]]:
         for name, module in _LINEAR.items():
             target = f"encoder.layer.{layer}.{module}"
             bias = tensors[f"l{layer}.{name}.b"]
-            # A linear layer of torch is [out, in], and so are the rows of the file.
+            # Linear layers have the shape [out, in] both in torch and in the file.
             state[f"{target}.weight"] = tensors[f"l{layer}.{name}.w"].reshape(len(bias), -1)
             state[f"{target}.bias"] = bias
     for name, module in norms.items():

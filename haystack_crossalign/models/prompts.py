@@ -1,4 +1,4 @@
-"""Which text goes in front of a query and of a document, and how that was found out."""
+"""Choose the prompts, the texts put before queries and documents, and record where they come from."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PromptSource = Literal["model", "option", "family:e5", "none"]
 
 _DOCUMENT_NAMES = ("document", "passage", "corpus")
 
-# Names that model families give their prompts for retrieval in place of "query" and "document": (query, document).
-# Sources: the model cards of jina-embeddings-v3 (retrieval.*), nomic-embed-text-v1 (search_*), stella_en_400M_v5
-# (s2p_query, "sentence to passage"; documents take none) and e5-mistral-7b-instruct (web_search_query; likewise).
+# Names of retrieval prompts in model families that do not call them "query" and "document": (query, document). Sources:
+# the model cards of jina-embeddings-v3 (retrieval.*), nomic-embed-text-v1 (search_*), stella_en_400M_v5 (s2p_query,
+# "sentence to passage"; documents take none) and e5-mistral-7b-instruct (web_search_query; likewise).
 _SCHEMES: tuple[tuple[str, str | None], ...] = (
     ("retrieval.query", "retrieval.passage"),
     ("search_query", "search_document"),
@@ -23,16 +23,16 @@ _SCHEMES: tuple[tuple[str, str | None], ...] = (
     ("web_search_query", None),
 )
 
-# The E5 models of 2022 to 2024 were trained with these prefixes, but their folders on the hub do not name them.
+# The E5 models of 2022 to 2024 were trained with these prefixes, but their folders on the hub do not state them.
 # Source: "Text Embeddings by Weakly-Supervised Contrastive Pre-training" (arXiv 2212.03533), section 3, and the model
-# cards. The instruct models take a task instruction instead and are not meant here.
+# cards. The instruct models use a task instruction instead and are not included.
 _E5_NAME = re.compile(r"(?:^|[/_-])e5-(?:small|base|large)(?:-v2|-unsupervised)?$", re.IGNORECASE)
 _E5_QUERY, _E5_DOCUMENT = E5_PROMPTS = "query: ", "passage: "
 
 
 @dataclass(frozen=True)
 class PromptChoice:
-    """What a user wants in front of texts; None leaves the choice to the model.
+    """The user's choice of prompts; None leaves the choice to the model.
 
     :param query_prefix: text before each query; ``""`` for none.
     :param document_prefix: the same for documents.
@@ -53,10 +53,10 @@ class Prompts:
     :param query: text before each query.
     :param document: text before each document.
     :param source: where they come from.
-    :param query_name: name of the query prompt in the model's configuration, where it is one of these.
+    :param query_name: name of the query prompt in the model's configuration, if it is one of these.
     :param document_name: the same for documents.
     :param unused: names of the model's other prompts, whose texts are not in use.
-    :param evidence: for ``family:e5``, what names the family.
+    :param evidence: for ``family:e5``, the name that shows the family.
     """
 
     query: str
@@ -71,13 +71,13 @@ class Prompts:
 def resolve_prompts(
     own: Mapping[str, str | None], names: Iterable[tuple[str, str]], choice: PromptChoice | None = None
 ) -> Prompts:
-    """Choose the prompts: an explicit one, else the model's own, else those of a family known to need them.
+    """Choose the prompts: explicit ones, else the model's own, else those of a family known to need them.
 
-    :param own: prompts of the model by name (``config_sentence_transformers.json``). Used are those named ``query``
-        and ``document`` (or ``passage``, ``corpus``), else those under the names of a known scheme.
+    :param own: prompts of the model by name (``config_sentence_transformers.json``). Those named ``query`` and
+        ``document`` (or ``passage``, ``corpus``) are used, else those with the names of a known family.
     :param names: names of the model with the source of each, for the table of families.
     :param choice: what the user wants.
-    :raises InputError: the model has no prompt of the chosen name, or a text and a name are both chosen.
+    :raises InputError: if the model has no prompt with the chosen name, or both a text and a name are given.
     """
     choice = choice or PromptChoice()
     for role in ("query", "document"):

@@ -1,4 +1,4 @@
-"""Libraries underneath that draw bars and write notes of their own, kept quiet for a while."""
+"""Silence progress bars and notices of the underlying libraries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 @contextmanager
 def quiet_libraries(*, only_loaded: bool = False) -> Iterator[None]:
-    """No bars and no notes of transformers and sentence-transformers, and no bars of datasets, while the block runs.
+    """Silence progress bars and notices of transformers and sentence-transformers, and bars of datasets, within the
+    block.
 
-    Bars are noise beside our own, and in the log file of a job; what these libraries note of weights and settings of a
-    model is judged here, and a message of ours is one line.
+    Their bars clutter our own output and the log files of jobs. What they report on the weights and settings of a model
+    is checked by this package, which reports each problem on one line.
 
-    :param only_loaded: leave transformers alone where nothing has imported it yet, which takes seconds.
+    :param only_loaded: do not import transformers, which takes seconds, if nothing has imported it yet.
     """
     if not only_loaded:
         import transformers  # noqa: F401

@@ -1,7 +1,7 @@
-"""Weights that were not loaded as they should be: missing, left over, or of another shape.
+"""Detect weights that were not loaded correctly: missing, unused, or with another shape.
 
-transformers fills a weight that the files lack with random numbers and says so in a log line only; two runs of such a
-model give two results.
+transformers fills a missing weight with random numbers and only logs it, so the results of such a model differ from run
+to run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 from haystack_crossalign.errors import ExternalError
 
 _POOLER = "pooler"
-# Buffers that older checkpoints hold in modules which no longer exist: positions, rotary frequencies, causal masks.
+# Buffers in older checkpoints of modules that no longer exist: positions, rotary frequencies, causal masks.
 _OLD_BUFFERS = ("position_ids", "token_type_ids", "inv_freq", "masked_bias")
 _SHOWN = 4
 _lock = threading.Lock()
@@ -26,12 +26,12 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class LoadedPart:
-    """One transformers model within a loaded model, with what transformers reports of its weights.
+    """A transformers model within a loaded model, with transformers' report on its weights.
 
     :param module: the transformers model.
-    :param missing: names of weights that no file has; they hold random numbers.
+    :param missing: names of weights that are in no file; they hold random numbers.
     :param unexpected: names in the files for which the model has no place.
-    :param mismatched: names of weights of another shape in the files, with both shapes; they hold random numbers.
+    :param mismatched: names of weights with another shape in the files, with both shapes; they hold random numbers.
     """
 
     module: nn.Module
@@ -42,7 +42,7 @@ class LoadedPart:
 
 @contextmanager
 def recorded_loads() -> Iterator[list[LoadedPart]]:
-    """Record what transformers reports of every model that this thread loads inside the block.
+    """Record transformers' report on every model that this thread loads inside the block.
 
     sentence-transformers calls ``from_pretrained`` and drops the report (``output_loading_info``), so that method is
     wrapped for the duration. Loads of other threads pass through untouched.
@@ -60,13 +60,13 @@ def recorded_loads() -> Iterator[list[LoadedPart]]:
             if threading.get_ident() != thread:
                 return load(name, *args, **options)
             wanted = options.pop("output_loading_info", False)
-            # Without this a shape that differs ends in an error that names no weight; it is refused all the same.
+            # Without this, a mismatched shape raises an error that does not name the weight; it is rejected below.
             options = {**options, "output_loading_info": True, "ignore_mismatched_sizes": True}
             module, report = load(name, *args, **options)
             parts.append(_part(module, report))
             adapted = _adapted_model(module)
             if adapted is not None:
-                # Of a model with adapters transformers reports the adapters alone; its base is loaded once more.
+                # For a model with adapters, transformers reports only on the adapters, so its base is loaded once more.
                 again = {key: value for key, value in options.items() if key not in ("adapter_kwargs", "revision")}
                 parts.append(_part(*load(adapted, *args, **again)))
             return (module, report) if wanted else module
@@ -79,13 +79,13 @@ def recorded_loads() -> Iterator[list[LoadedPart]]:
 
 
 def check_weights(name: str, parts: list[LoadedPart], embed: Callable[[], torch.Tensor]) -> None:
-    """Refuse a model some of whose weights are random, or whose files hold layers that the model lacks.
+    """Reject a model with random weights, or whose files contain layers that the model lacks.
 
-    Accepted are a pooler that does not change the embedding, and what is outside of the encoder: the head of a
-    checkpoint that was made for another task, such as ``lm_head``.
+    Exceptions are a pooler that does not affect the embedding, and weights outside the encoder: the head of a
+    checkpoint for another task, such as ``lm_head``.
 
     :param name: name of the model, for the message.
-    :param parts: what `recorded_loads` gave.
+    :param parts: result of `recorded_loads`.
     :param embed: embeds one text, float [1, dimension].
     :raises ExternalError: with the names of the weights.
     """
@@ -126,14 +126,14 @@ def _part(module: nn.Module, report: dict[str, Any]) -> LoadedPart:
 
 
 def _adapted_model(module: nn.Module) -> str | None:
-    """Name or folder of the model that loaded adapters belong to."""
+    """Name or folder of the base model of loaded adapters."""
     adapters = getattr(module, "peft_config", None) or {}
     names = [adapter.base_model_name_or_path for adapter in adapters.values()]
     return names[0] if names and names[0] else None
 
 
 def _matter(module: nn.Module, names: list[str], embed: Callable[[], torch.Tensor]) -> bool:
-    """Whether the embedding changes when these weights become zero; they are put back."""
+    """Whether the embedding changes if these weights are set to zero; they are restored."""
     weights = dict(module.named_parameters())
     chosen = [weights[name] for name in names if name in weights]
     if len(chosen) < len(names):
@@ -153,7 +153,7 @@ def _matter(module: nn.Module, names: list[str], embed: Callable[[], torch.Tenso
 
 
 def _belongs_inside(module: nn.Module, name: str) -> bool:
-    """Whether a name of the files is that of a weight inside the encoder, such as one of a layer too many."""
+    """Whether a name in the files is that of a weight inside the encoder, for example of an extra layer."""
     own = {child for child, _ in module.named_children()} | {weight for weight, _ in module.named_parameters()}
     path = name.split(".")
     prefix = str(getattr(module, "base_model_prefix", ""))
@@ -165,8 +165,8 @@ def _belongs_inside(module: nn.Module, name: str) -> bool:
         parent = module.get_submodule(".".join(path[:-1]))
     except AttributeError:
         return True
-    # In a module that is there, a weight or bias has no place only if the module is a layer: masks of old checkpoints
-    # are called `attention.bias` too, beside no weight.
+    # In an existing module, an unexpected weight or bias counts only if the module is a layer: masks in old checkpoints
+    # are also called `attention.bias`, but without a weight.
     return path[-1] in ("weight", "bias") and hasattr(parent, "weight")
 
 

@@ -1,4 +1,4 @@
-"""Reports of results, which are plain data here: HTML pages, Markdown, JUnit XML, tables for a terminal."""
+"""Reports of results, given as plain data: HTML pages, Markdown, JUnit XML, tables for a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An audit as one self-contained HTML page: nothing is loaded, and it reads without JavaScript (charts need it)."""
+"""Audits as self-contained HTML pages that load nothing; only charts need JavaScript."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _LICENCES = ("vendor/d3.LICENSE.txt", "vendor/plot.LICENSE.txt", "vendor/bundled
 
 
 def render_html(result: Mapping[str, Any]) -> str:
-    """The page of an audit.
+    """The HTML page of an audit.
 
     :param result: an audit result, schema ``crossalign.audit/1``; with or without texts.
     :returns: the HTML document, for a file in UTF-8.
@@ -56,7 +56,7 @@ def render_html(result: Mapping[str, Any]) -> str:
     ranks = row_ranks(result)
     all_views = views(result) if result["rows"] else []
     first = main_view(result, all_views) if all_views else None
-    # The view that the page opens with stands first, so that its examples get the texts before the budget is used up.
+    # The main view comes first, so that its examples get their texts before the budget is used up.
     ordered = sorted(all_views, key=lambda view: view is not first)
     contexts = [_view_context(result, view, ranks, texts) for view in ordered]
     subject = weakest_row(result, first.rows) if first else None
@@ -80,7 +80,7 @@ def render_html(result: Mapping[str, Any]) -> str:
 
 
 def render_html_comparison(comparison: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """The page of a comparison: before and after side by side, with the significance of each change.
+    """The HTML page of a comparison: before and after side by side, with the significance of each change.
 
     :param comparison: schema ``crossalign.comparison/1``.
     :param a: the audit result before.
@@ -107,7 +107,7 @@ def _index_facts(result: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, s
 
 
 def _live(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the page of a live audit has besides: remarks, and exact ranks and live lists side by side."""
+    """Additional content for audits of an index: notes, and exact ranks and retrieved lists side by side."""
     if "live" not in result:
         return None
     partial = result["live"]["partial"] is not None
@@ -120,7 +120,7 @@ def _live(result: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _told(sentences: Sequence[str]) -> dict[str, Any]:
-    """The finding as it is set: what the figures are stands in brackets at the end of the first sentence, smaller."""
+    """The finding, with the explanation of the figures at the end of the first sentence in small print."""
     lead, bracket, aside = sentences[0].removesuffix(".").rpartition(" (")
     return {
         "lead": f"{lead}." if bracket else sentences[0],
@@ -158,7 +158,7 @@ def _view_context(result: Mapping[str, Any], view: View, ranks: Sequence[RowRank
 
 
 def _cards(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The three headline figures of a row: value, interval, best value, and how far along the way it is (0..1)."""
+    """The three headline figures of a row: value, interval, best value, and position between worst and best (0..1)."""
     best = row["relevant"] / row["queries"]
     measures = row["measures"]
     depth, size = measures.get("Max@R"), row["pool_size"]
@@ -187,14 +187,14 @@ def _cards(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _closeness(depth: float | None, best: float, size: int | None) -> float | None:
-    """Where a depth lies between the bottom of the pool (0) and the best value (1), on a logarithmic scale."""
+    """Position of a depth between the bottom of the pool (0) and the best value (1), on a logarithmic scale."""
     if depth is None or not size or size <= best:
         return None
     return (math.log2(size) - math.log2(depth)) / (math.log2(size) - math.log2(best))
 
 
 def _ruler(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The mean rank of each version on a logarithmic ruler over the pool; positions in percent of its length."""
+    """The mean rank of each version on a logarithmic ruler over the pool; positions are in percent of its length."""
     size = row["pool_size"]
     tags = [tag for tag in row["pool_languages"] if tag != UNDETERMINED]
     means = {tag: row["measures"].get(f"Rank[{tag}]") for tag in tags}
@@ -248,12 +248,12 @@ def _page(template: str, *, data: Mapping[str, Any], **context: Any) -> str:
             **context,
         )
     )
-    # Halves of surrogate pairs, which JSON input can hold, have no place in UTF-8.
+    # Halves of surrogate pairs, which JSON input can contain, cannot be encoded in UTF-8.
     return _SURROGATE.sub("\ufffd", page)
 
 
 def _script_json(data: Mapping[str, Any]) -> str:
-    """JSON that may stand inside a script element: no character in it can end the element or start a comment."""
+    """JSON for use in a script element: no character in it can end the element or start a comment."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -11,15 +11,15 @@ from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.content.words import interval, measure_value
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold, not even escaped."""
+"""Characters that XML 1.0 cannot contain, even escaped."""
 
 
 def junit_xml(gate_outcomes: Sequence[Mapping[str, Any]]) -> str:
     """JUnit XML: one test suite per scenario, one test case per condition, pool and query language.
 
     :param gate_outcomes: outcomes with the keys ``condition``, ``scenario``, ``measure``, ``query_language``,
-        ``pool_languages``, ``value``, ``limit``, ``operator``, ``failed``, and ``ties``, the range where equal scores
-        leave the value open.
+        ``pool_languages``, ``value``, ``limit``, ``operator``, ``failed``, and ``ties``, the range of the value under
+        ties.
     :returns: the XML document as text, for a file in UTF-8.
     """
     suites: dict[str, list[Mapping[str, Any]]] = {}

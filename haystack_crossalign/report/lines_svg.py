@@ -1,4 +1,4 @@
-"""Line charts as inline SVG, drawn on this side, so that a page needs no script for them."""
+"""Line charts as inline SVG, so that a page needs no script for them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _COLORS = ("--c0", "--c1", "--c2", "--c3")
 
 @dataclass(frozen=True)
 class Series:
-    """One line.
+    """A line of a chart.
 
-    :param name: in the legend.
+    :param name: its name in the legend.
     :param points: (x, y), ascending in x.
     """
 
@@ -25,12 +25,12 @@ class Series:
 
 
 def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", mark: float | None = None) -> str:
-    """A chart of one or more lines over one axis.
+    """Draw a chart of one or more lines.
 
-    :param series: at least one, with at least one point in all.
+    :param series: at least one, with at least one point in total.
     :param label: what it shows, for screen readers.
     :param x_label: under the axis.
-    :param mark: place on the x axis of a dotted line, or None.
+    :param mark: position of a dotted vertical line on the x axis, or None.
     """
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points]

@@ -1,4 +1,6 @@
-"""An audit as Markdown, for pull requests and the summaries of CI systems: the finding first, then tables."""
+"""Audits and comparisons as Markdown, for pull requests and the summaries of CI systems: the finding first, then
+tables.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +30,17 @@ from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 
 _WORST = 10
 _SPECIAL = re.compile(r"([\\`*<>|~&$]|(?<![^\W_])_|_(?![^\W_])|(?<=\])\()")
-"""What would be markup: an underscore within a word and a lone bracket are none."""
+"""Characters that would be markup; an underscore within a word and a lone bracket are not."""
 
 _REFERENCE = re.compile(r"(?i)(?<!\w)([@#])(?=\w)|\b(https?|ftp|www)(?=[:.])")
-"""Beginnings of mentions, references to issues, and bare addresses, which platforms turn into links."""
+"""Beginnings of mentions, issue references and bare URLs, which platforms turn into links."""
 
 _UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
-"""Controls, line separators, marks that turn the direction of writing, and halves of surrogate pairs."""
+"""Control characters, line separators, bidirectional marks, and halves of surrogate pairs."""
 
 
 def render_markdown(result: Mapping[str, Any]) -> str:
-    """The Markdown of an audit (GitHub's flavour).
+    """The Markdown of an audit (GitHub flavor).
 
     :param result: an audit result, schema ``crossalign.audit/1``; with or without texts.
     """
@@ -65,7 +67,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
 
 
 def render_markdown_comparison(comparison: Mapping[str, Any]) -> str:
-    """The Markdown of a comparison: what changed, and which change chance does not explain.
+    """The Markdown of a comparison: the changes and their significance.
 
     :param comparison: schema ``crossalign.comparison/1``.
     """
@@ -96,7 +98,7 @@ def _finding(sentences: Sequence[str]) -> list[str]:
 
 
 def _live(result: Mapping[str, Any]) -> list[str]:
-    """Remarks on an audit of an index, and exact ranks and live lists side by side."""
+    """Notes on the audit of an index, and exact ranks and retrieved lists side by side."""
     parts = ["\n>\n".join(f"> {_plain(note)}" for note in live_notes(result["live"]))]
     tables = side_by_side(result)
     if tables:
@@ -181,7 +183,7 @@ def _folded(title: str, body: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no mention, no line break, no turned direction of writing."""
+    """Escape a text for Markdown: no markup, no mention, no line break, no change of writing direction."""
     escaped = _SPECIAL.sub(r"\\\1", _UNSEEN.sub(" ", text))
-    # A backslash does not keep platforms from linking, a zero-width space does.
+    # A backslash does not prevent platforms from linking, but a zero-width space does.
     return _REFERENCE.sub("\\g<0>\u200b", escaped)

@@ -12,7 +12,7 @@ from haystack_crossalign.report.content.views import views
 
 
 def notebook_html(result: Mapping[str, Any]) -> str:
-    """HTML without styles and scripts; every text of the data is escaped.
+    """HTML without styles and scripts; all texts of the data are escaped.
 
     :param result: an audit result, schema ``crossalign.audit/1``.
     """

@@ -1,4 +1,4 @@
-"""The report of a comparison in every form that is written beside a model."""
+"""The reports of a comparison that are written next to a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from haystack_crossalign.report.markdown import render_markdown_comparison
 def comparison_pages(
     comparison: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, str]:
-    """The report before and after as a page and as a summary, by file name.
+    """The comparison as an HTML page and as a Markdown summary, by file name.
 
     :param comparison: schema ``crossalign.comparison/1``.
     :param before: the audit result before.

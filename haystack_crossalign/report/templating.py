@@ -1,4 +1,4 @@
-"""The templates of the HTML pages, and the files that are written into them."""
+"""The templates of the HTML pages, and the files that are embedded in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from haystack_crossalign.report.content.words import count, measure_value, nothi
 
 @cache
 def templates() -> Environment:
-    """The environment of all pages: values are escaped, and a name that is not given is an error."""
+    """The Jinja environment of all pages: values are escaped, and an undefined name is an error."""
     environment = Environment(
         loader=PackageLoader("haystack_crossalign.report", "templates"),
         autoescape=True,

@@ -31,7 +31,7 @@ _TITLES = {
 
 
 def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
-    """What a person sees of a result: sentences, then tables.
+    """The terminal view of a result: sentences, then tables.
 
     :param result: an audit result as a mapping.
     """
@@ -56,19 +56,20 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
                 yield Text(
                     f"{display_name(row['query_language'])} queries, {served}: equal scores leave open {ranges}."
                 )
-    # What is served stands beside the exact figures; the tables below are for the rest of what is known of these.
+    # Retrieved lists are shown beside the exact figures; the tables below show only exact ranks.
     rows = [row for row in result["rows"] if "retrieval" not in row]
     for _, group in groupby(rows, key=_table_key):
         yield _table(list(group), named=named)
 
 
 def fitting(part: Text | Table, console: Console) -> Text | Table:
-    """The part as it is, or a table that is wider than the console as lines of heading and value.
+    """Return a part unchanged, or a table that is wider than the console as lines of heading and value.
 
-    :param part: what is to be printed.
-    :param console: where.
+    :param part: the part to print.
+
+    :param console: the console.
     """
-    # Measured as if there were room enough: within its width a console says that everything fits.
+    # Measured with unlimited room: within its own width, a console reports that everything fits.
     wanted = console.measure(part, options=console.options.update(width=10_000)).maximum
     if isinstance(part, Text) or wanted <= console.width:
         return part
@@ -86,7 +87,7 @@ def fitting(part: Text | Table, console: Console) -> Text | Table:
 
 
 def gate_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
-    """One line per condition and row that it looked at.
+    """One line per condition and row to which it applies.
 
     :param outcomes: the gate's outcomes as mappings.
     """
@@ -150,12 +151,12 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
 
 
 def _table_key(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    # Rows over one-language pools share a table; every pool of several languages has its own columns.
+    # Rows over one-language pools share a table; every mixed pool has its own columns.
     return row["scenario"], tuple(row["pool_languages"]) if row["scenario"] == "multi" else ()
 
 
 def _as_rich(source: Side) -> Table:
-    """A table of the report without its intervals, which the files hold."""
+    """A table of the report without its intervals, which are in the files."""
     title = source.caption.replace(", means with 95 % intervals", "")
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for number, heading in enumerate(source.columns):
@@ -194,7 +195,7 @@ def _table(rows: Sequence[Mapping[str, Any]], *, named: bool) -> Table:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], *, named: bool) -> list[str]:
-    """The measures that a table of these rows shows: those that were asked for by name, else a choice of all."""
+    """The measures shown in a table of these rows: those requested by name, else a selection."""
     if named:
         return list(dict.fromkeys(name for row in rows for name in row["measures"]))
     cutoffs = [name for name in rows[0]["measures"] if name.startswith("Complete@")]

@@ -25,9 +25,9 @@ _TERMS = {
 
 
 def render_training_html(facts: Mapping[str, Any]) -> str:
-    """The page of a training run.
+    """The HTML page of a training run.
 
-    :param facts: what ``training.json`` holds, schema ``crossalign.training/1``.
+    :param facts: content of ``training.json``, schema ``crossalign.training/1``.
     :returns: the HTML document, for a file in UTF-8. It loads nothing and needs no script.
     """
     return (

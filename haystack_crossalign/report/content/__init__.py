@@ -1,1 +1,1 @@
-"""What a report says, whatever its form: findings, tables, charts, words."""
+"""Content of reports, independent of their format: findings, tables, charts, words."""

@@ -1,4 +1,4 @@
-"""Aggregates of the per-query columns of a result: what charts show and the rows do not already hold."""
+"""Aggregates of the per-query columns of a result, for charts: those that the rows do not already hold."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROUND_CUTOFFS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000)
-"""Cut-offs K that people ask for."""
+"""Common cut-offs K."""
 
 
 @dataclass(frozen=True, eq=False)
 class RowRanks:
-    """Ranks of one row's queries, as its columns hold them; queries none of whose relevant versions could be ranked
-    are left out.
+    """Ranks of a row's queries, without queries that have no ranked relevant version.
 
     :param positions: position of each query in the columns, int [Q].
     :param deepest: largest rank over a query's relevant versions (its Max@R), float64 [Q]; inf where one is censored.
@@ -103,7 +102,7 @@ def complete_curve(deepest: NDArray[np.float64], grid: list[int]) -> list[float]
 
 
 def median_rank(row: Mapping[str, Any], name: str, ranks: NDArray[np.float64] | None) -> float | None:
-    """Median of a rank measure: as the row states it, else from the ranks; None if it is censored or unknown.
+    """Median of a rank measure: that of the row, else from the ranks; None if it is censored or unknown.
 
     :param row: a row of the result.
     :param name: ``Max@R`` or ``Rank[L]``.
@@ -119,9 +118,9 @@ def median_rank(row: Mapping[str, Any], name: str, ranks: NDArray[np.float64] | 
 
 
 def mean_rank(row: Mapping[str, Any], name: str, ranks: NDArray[np.float64]) -> float | None:
-    """Mean of a rank measure: as the row states it, else from the ranks; None if one of them is censored.
+    """Mean of a rank measure: that of the row, else from the ranks; None if one of them is censored.
 
-    :param row: a row of the result; one that was asked for other measures states none.
+    :param row: a row of the result; it may lack the measure.
     :param name: ``Rank[L]``.
     :param ranks: the ranks the measure averages, inf = censored.
     """

@@ -1,4 +1,4 @@
-"""Numbers behind the charts of one view, as compact JSON-ready data: a chart draws these and computes nothing."""
+"""Data of the charts of a view, compact and ready for JSON: charts draw these and compute nothing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SPLIT = (
     ("Top1[other,same]", "not relevant, query's language"),
     ("Top1[other,other]", "not relevant, other language"),
 )
-"""The four-way split of rank 1: measure and what it says."""
+"""The four-way split of rank 1: measure and label."""
 
 
 def chart_data(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> dict[str, Any]:
-    """Everything the charts of a view show.
+    """Data of all charts of a view.
 
     :param ranks: of every row of the result, see `aggregates.row_ranks`.
     """
@@ -52,7 +52,7 @@ def chart_data(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks])
 
 
 def heat_data(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks], *, key: str) -> dict[str, Any]:
-    """What the heat maps of a view show, under the given key: languages, cells, the deepest rank."""
+    """Data of the heat maps of a view, under the given key: languages, cells, the deepest rank."""
     rows = [result["rows"][index] for index in view.rows]
     queries = {tag: place for place, tag in enumerate(view.query_languages)}
     documents = {tag: place for place, tag in enumerate(view.document_languages)}
@@ -84,7 +84,7 @@ def _heat(
             median = median_rank(row, name, its_ranks.by_language[tag])
             beyond = (row.get("censored") or {}).get("depth_max")
             label = f"> {count(beyond)}" if median is None and beyond else quantity(median)
-            # A censored median is drawn at the end of the list, its label says that it lies beyond.
+            # A censored median is drawn at the end of the list; its label says that it is beyond.
             cells["median"].append({**place, "v": beyond if median is None else median, "t": label})
             mean = mean_rank(row, name, its_ranks.by_language[tag])
             cells["mean"].append({**place, "v": mean, "t": quantity(mean) if mean is not None else DASH})
@@ -128,7 +128,7 @@ def _ahead(
     queries: Mapping[str, int],
     documents: Mapping[str, int],
 ) -> list[dict[str, Any]]:
-    """Mean non-relevant documents above each version, by whose language they are in."""
+    """Mean number of non-relevant documents above each version, by their language."""
     bars = []
     for row, its_ranks in zip(rows, ranks, strict=True):
         query_language = row["query_language"]
@@ -153,7 +153,7 @@ def _curve(
     known = [values.deepest[values.deepest != float("inf")] for values in ranks]
     largest = max((int(values.max(initial=1)) for values in known), default=1)
     depths = [row["censored"]["depth_min"] for row in rows if row.get("censored")]
-    # Beyond the shortest list nobody knows what would have come.
+    # Nothing is known beyond the shortest list.
     grid = curve_grid(min([max(largest, curve_mark(best)), *depths]))
     return {
         "k": grid,
@@ -171,7 +171,7 @@ def _curve(
 
 
 def curve_mark(best: int) -> int:
-    """The K that the curve is labelled at: 10, or the next of 20, 50, 100, ... that can hold all versions."""
+    """The K at which the curve is labeled: 10, or the next of 20, 50, 100, ... that can hold all versions."""
     mark, factors = 10, (2.0, 2.5, 2.0)
     step = 0
     while mark < best:

@@ -29,23 +29,23 @@ SIGNIFICANT = 0.05
 """p-values below this are called significant."""
 
 _TOLD = ("Complete@10", "Max@R_norm", "Max@R")
-"""Measures the finding speaks of, the first that a row has."""
+"""Measures for the finding; the first that a row has is used."""
 
 _READINGS = {"better": "better", "worse": "worse", "even": "no significant change", "neutral": "changed", "none": ""}
 
 
 @dataclass(frozen=True)
 class Change:
-    """The change of one measure in one row, written out.
+    """The change of a measure in a row, as text.
 
     :param name: the measure.
     :param a: value before.
     :param b: value after.
     :param difference: after minus before, with its sign; shares in percentage points.
     :param interval: 95 % interval of the difference.
-    :param p: p-value, adjusted for the number of tests where the comparison gives that.
-    :param verdict: "better", "worse", "even" (not significant, or within what ties leave open), "neutral" (no direction
-        is better), "none" (no value).
+    :param p: p-value, adjusted for the number of tests if the comparison has adjusted values.
+    :param verdict: "better", "worse", "even" (not significant, or within the range of ties), "neutral" (no direction is
+        better), "none" (no value).
     :param reading: the verdict in words, or why there is no value.
     """
 
@@ -60,7 +60,7 @@ class Change:
 
 
 def changes(row: Mapping[str, Any]) -> list[Change]:
-    """Every measure of a comparison row, in the order of the glossary."""
+    """The changes of all measures of a row, in the order of the glossary."""
     return [_change(name, row["measures"][name]) for name in ordered_names(row["measures"])]
 
 
@@ -113,7 +113,7 @@ def _span(name: str, bounds: Sequence[float | None] | None) -> str:
 
 
 def row_title(row: Mapping[str, Any]) -> str:
-    """A comparison row in words: who asks which pool."""
+    """A comparison row in words: query language and pool."""
     pool = joined([display_name(tag) for tag in row["pool_languages"]])
     by = f" by {LISTS.get(row['retrieval'], row['retrieval'])}" if row.get("retrieval") else ""
     served = f", results as served{by}" if row.get("kind") == "live" else ""
@@ -121,7 +121,7 @@ def row_title(row: Mapping[str, Any]) -> str:
 
 
 def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
-    """The finding of a comparison as sentences: the mixed pools first, then harm to ordinary retrieval.
+    """The finding of a comparison in sentences: first the mixed pools, then harm to ordinary retrieval.
 
     :param comparison: schema ``crossalign.comparison/1``.
     """
@@ -149,7 +149,7 @@ def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def data_notes_of_both(comparison: Mapping[str, Any]) -> list[str]:
-    """What to know of the data of either result, see `provenance.data_notes`; once where it is true of both."""
+    """Notes on the data of both results, see `provenance.data_notes`; without repetition if they apply to both."""
     before, after = data_notes(comparison["a"]), data_notes(comparison["b"])
     return [
         *(f"Before and after: {note}" for note in before if note in after),
@@ -166,7 +166,7 @@ def _told(row: Mapping[str, Any]) -> str | None:
 
 
 def _urgency(pair: tuple[Mapping[str, Any], str]) -> float:
-    """Weakest before first: the rows that the comparison is about."""
+    """Sort key: rows that were weakest before come first."""
     row, name = pair
     before: float = row["measures"][name]["a"]
     return before * direction(name)
@@ -212,7 +212,7 @@ def _tally(what: str, changes: Sequence[tuple[Mapping[str, Any], str]]) -> str:
 
 
 def comparison_context(comparison: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """What the comparison page shows beside provenance and definitions."""
+    """Content of the comparison page other than provenance and definitions."""
     names = [
         name
         for name in ordered_names(n for row in comparison["rows"] for n in row["measures"])
@@ -267,7 +267,7 @@ def _unmatched(entry: object) -> str:
 
 
 def _heats(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Heat maps of the views that both results hold, before and after."""
+    """Heat maps, before and after, of the views that both results have."""
     ranks = {"a": row_ranks(a), "b": row_ranks(b)}
     after = {(view.title, frozenset(view.document_languages)): view for view in views(b)}
     heats, drawn = [], []

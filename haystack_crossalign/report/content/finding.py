@@ -1,4 +1,4 @@
-"""The finding of an audit in plain words: the same sentences head the page, the Markdown and the terminal view."""
+"""The finding of an audit in plain words: the first sentences of the HTML page, the Markdown and the terminal view."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ from haystack_crossalign.report.content.words import (
 )
 
 _CLOSE_TO_BEST, _CLOSE_NORM = 0.95, 0.8
-"""From this Complete@10 and this Max@R_norm the weakest language is said to be close to the best possible. Both, since
-in a small pool everything stands in the top 10."""
+"""Minimum Complete@10 and Max@R_norm at which the weakest language is called close to the best possible. Both, since
+in a small pool everything stands in the top 10.
+"""
 
 _MOST_POOLS = 4
-"""Other mixed pools that are named one by one."""
+"""Number of other mixed pools that are listed individually."""
 
 _MUCH_DEEPER = 4.0
-"""How many times deeper a version must lie in the mixed pool than alone for the pool to be named as the cause."""
+"""How many times deeper a version must rank in the mixed pool than in its own pool for the mixed pool to be called
+the cause.
+"""
 
 
 def finding(result: Mapping[str, Any]) -> list[str]:
-    """The finding as sentences, the most important first.
+    """The finding in sentences, the most important first.
 
-    Its subject is the query language that the mixed pool serves worst (`views.weakest_row`). Means are used where they
-    exist, medians beside them; live results with censored ranks are told by medians and shares alone.
+    It is about the query language that the mixed pool serves worst (`views.weakest_row`). It states means if they
+    exist, with medians, and only medians and shares for retrieved results with censored ranks.
 
     :param result: an audit result, schema ``crossalign.audit/1``.
     """
@@ -62,7 +65,7 @@ def _mean_ranks(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _told_languages(row: Mapping[str, Any]) -> list[str]:
-    """Languages of the pool that sentences name: an undetermined language says nothing about a ranking."""
+    """Languages of the pool for use in sentences, without an undetermined one."""
     return [tag for tag in row["pool_languages"] if tag != UNDETERMINED]
 
 
@@ -144,7 +147,7 @@ def _completeness(row: Mapping[str, Any]) -> str:
         return ""
     text = "; ".join(parts)
     least_of = (("Complete@10", complete, _CLOSE_TO_BEST), ("Max@R_norm", norm, _CLOSE_NORM))
-    # No praise that another order of equal scores would take back.
+    # No praise that another order of equal scores would invalidate.
     known = [
         min(value, (row["ties"].get(name) or {}).get("pessimistic", value)) >= least
         for name, value, least in least_of
@@ -155,14 +158,14 @@ def _completeness(row: Mapping[str, Any]) -> str:
 
 
 def _ties(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """What the order of equal scores could make of the figures above."""
+    """Effect of the order of equal scores on the figures above."""
     measures = [name for name in row["measures"] if name == "Max@R" or name.startswith("Complete@")]
     measures += [f"Rank[{tag}]" for tag in _mean_ranks(row)]
     return tie_remark(row, measures, result.get("provenance", {}).get("ties"))
 
 
 def _in_front(row: Mapping[str, Any], ranks: RowRanks) -> str:
-    """Which documents stand above the version that sinks deepest."""
+    """The documents ranked above the deepest version."""
     means = _mean_ranks(row)
     if not means or len(row["pool_languages"]) < 2:
         return ""
@@ -181,7 +184,7 @@ def _in_front(row: Mapping[str, Any], ranks: RowRanks) -> str:
 
 
 def _other_languages(result: Mapping[str, Any], view: View, subject: int) -> str:
-    """How the other query languages fare over the same pool."""
+    """Results of the other query languages over the same pool."""
     others = [index for index in view.rows if index != subject and view.mixed]
     values = [(index, value) for index in others if (value := _max_at_r(result["rows"][index])) is not None]
     if not values:
@@ -227,7 +230,7 @@ def _max_at_r(row: Mapping[str, Any]) -> float | None:
 
 
 def _own_alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """The same queries over a pool of their own language: what ordinary benchmarks see."""
+    """The same queries over a pool of their own language, as in ordinary benchmarks."""
     depth = _max_at_r(row)
     if row["scenario"] != "multi" or depth is None:
         return ""
@@ -247,7 +250,9 @@ def _own_alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def _alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """The same queries over a pool of the sunken language alone: can the model match the two languages at all?"""
+    """The same queries over a pool of only the deepest version's language: can the model match the two languages at
+    all?
+    """
     means = {tag: value for tag, value in _mean_ranks(row).items() if tag != row["query_language"]}
     if row["scenario"] != "multi" or not means:
         return ""
@@ -270,7 +275,7 @@ def _alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def _caution(row: Mapping[str, Any]) -> str:
-    """What is not known: ranks below the end of live result lists."""
+    """What is not known: ranks beyond the end of retrieved lists."""
     censored = row.get("censored")
     if not censored or not censored["queries"]:
         return ""

@@ -1,4 +1,4 @@
-"""Exact ranks and live lists side by side, and what lists tell without labels: the tables of an audit of an index."""
+"""Tables of the audit of an index: exact ranks and retrieved lists side by side, and measures that need no labels."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from haystack_crossalign.report.content.words import DASH, count, interval, join
 
 _MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@10", "MRR")
 _LOW_RECALL = 0.95
-"""Below this recall the list loses so much that its figures say little about languages."""
+"""Below this recall, too much of the list is lost for its figures to say much about languages."""
 
 
 def side_by_side(result: Mapping[str, Any]) -> list[Table]:
-    """For each pool one table: every query language with its exact ranks and, below them, each live list.
+    """One table per pool: for every query language the exact ranks and, below them, each retrieved list.
 
     :param result: an audit result with a ``live`` block.
     """
@@ -60,7 +60,7 @@ def exposure_table(result: Mapping[str, Any]) -> Table | None:
 
 
 def live_sentences(result: Mapping[str, Any]) -> list[str]:
-    """What the live lists show beside the exact ranks, for the finding."""
+    """Sentences for the finding that compare retrieved lists with exact ranks."""
     sentences = []
     mixed = [view for view in views(result) if view.retrieval is not None and view.mixed]
     for view in mixed:
@@ -114,7 +114,7 @@ def _side_by_side(result: Mapping[str, Any], exact: View) -> Table:
 
 
 def _lists(result: Mapping[str, Any], exact: View) -> list[View]:
-    """The live views of the same pool as an exact one."""
+    """The views of retrieved lists over the same pool as an exact view."""
     pools = {tuple(result["rows"][index]["pool_languages"]) for index in exact.rows}
     return [
         view
@@ -155,7 +155,7 @@ def _share(value: float | None) -> Cell:
 
 
 def _mrc(entry: Mapping[str, Any], language: str) -> str:
-    """Mean over the pairs that hold the language, each pair of queries weighing the same."""
+    """Mean over the language pairs that include the language, weighted by pairs of queries."""
     own: Sequence[Mapping[str, Any]] = [pair for pair in entry["pairs"] if language in pair["languages"]]
     queries = sum(pair["queries"] for pair in own)
     if not queries:

@@ -1,4 +1,4 @@
-"""What an audit of a live index says of itself, in words: its plan, its queries, what was missing, what changed."""
+"""The audit of a live index in words: its plan, its queries, what was missing, what changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SERVED = {
     "hybrid:native-minmax": "server's hybrid list (min-max)",
     "pipeline": "pipeline's list",
 }
-"""Live lists, in sentences."""
+"""Retrieved lists, in sentences."""
 
 LISTS = {
     "knn": "nearest neighbors",
@@ -35,7 +35,7 @@ LISTS = {
     "hybrid:native-minmax": "server's hybrid (min-max)",
     "pipeline": "pipeline",
 }
-"""Live lists by the name of their retrieval."""
+"""Retrieved lists by the name of their retrieval."""
 
 
 def plan_lines(plan: Mapping[str, Any], *, kind: str, index: str) -> list[str]:
@@ -58,7 +58,7 @@ def plan_lines(plan: Mapping[str, Any], *, kind: str, index: str) -> list[str]:
 
 
 def query_kind(live: Mapping[str, Any]) -> str:
-    """What the queries are, in one sentence; the one that people must not overlook where they are probes."""
+    """One sentence on the kind of queries, which is important if they are probes."""
     queries = live["queries"]
     what = plural(queries["count"], "query", "queries")
     if queries["kind"] == "known-item":
@@ -73,7 +73,7 @@ def query_kind(live: Mapping[str, Any]) -> str:
 
 
 def live_notes(live: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before trusting the figures, the most important first; for probes see `query_kind`."""
+    """What a reader must know about the figures, the most important first; for probes see `query_kind`."""
     notes = []
     partial = live["partial"]
     if partial is not None:
@@ -110,7 +110,7 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
 
 
 def live_facts(live: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was audited, and in which state, as (name, value) pairs."""
+    """The audited index and its state, as (name, value) pairs."""
     before, after = live["snapshot"]["before"], live["snapshot"]["after"]
     facts = [
         ("Index", live["index"]),
@@ -140,7 +140,7 @@ def live_facts(live: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def duration(seconds: float) -> str:
-    """A time span for people."""
+    """Format a time span."""
     if seconds < 60:
         return f"{quantity(max(seconds, 0.1))} s"
     minutes = seconds / 60
@@ -148,7 +148,7 @@ def duration(seconds: float) -> str:
 
 
 def _repeated(repeated: Mapping[str, Any]) -> str:
-    """A list that holds documents more than once."""
+    """Note on a list with duplicate documents."""
     first = repeated["first"][0]
     return (
         f"The {SERVED.get(repeated['retrieval'], 'list of ' + repeated['retrieval'])} holds documents more than once: "

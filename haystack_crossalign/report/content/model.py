@@ -1,4 +1,4 @@
-"""How texts became vectors, in sentences: prompts, pooling, the longest text, and what a reader should know of them."""
+"""Sentences on how texts were embedded: prompts, pooling, maximum length, and notes for the reader."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ORIGINS = {"model": "the model's own", "option": "as chosen", "family:e5": "tho
 
 
 def model_lines(provenance: Mapping[str, Any]) -> list[str]:
-    """Sentences on the model of a result; none where it has no model of ours.
+    """Sentences on the model of a result; none if it was not embedded by this package.
 
     :param provenance: of an audit result.
     """
     model = provenance.get("model") or {}
-    # Results of earlier versions, and embedders of a pipeline, do not tell.
+    # Results of earlier versions, and embedders of a pipeline, do not record this.
     return [_settings(model), *cut_lines(model), *model.get("notes", [])] if "pooling_from" in model else []
 
 
@@ -42,7 +42,7 @@ def _prompt(model: Mapping[str, Any], role: str) -> str:
 
 
 def cut_lines(model: Mapping[str, Any]) -> list[str]:
-    """A sentence on the texts that were longer than a model takes, or was allowed to take; none where none was.
+    """A sentence on the texts that were cut because they were longer than the limit; none if there were none.
 
     :param model: ``model`` of an audit result or of a training run.
     """

@@ -1,4 +1,4 @@
-"""How a result was measured, as lists of names and values that a page or a Markdown file can show."""
+"""How a result was measured, as lists of names and values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MODEL = frozenset(
         "notes",
     }
 )
-"""What is known of every model; whatever else an embedder says of itself is listed after it."""
+"""Keys known for every model; other keys of an embedder's description follow."""
 
 
 _PLURALS = {"query": "queries"}
@@ -33,7 +33,7 @@ _MOST_REASONS = 5
 
 
 def subject_name(provenance: Mapping[str, Any]) -> str:
-    """What was audited, in one line: the model (or the retriever) and the data."""
+    """The subject of an audit, in one line: the model (or the retriever) and the data."""
     model, data = provenance.get("model") or {}, provenance.get("data") or {}
     name = model.get("name") or ("vectors of the queries" if data.get("queries") else "retrieved results")
     pool = f" ({data['pool']})" if data.get("pool") else f", {data['queries']}" if data.get("queries") else ""
@@ -106,7 +106,7 @@ _ALIKE_AT_UNIT_LENGTH = {"cosine", "dot", "euclidean"}
 
 
 def similarity_note(provenance: Mapping[str, Any]) -> str:
-    """What documents were ranked by and who says so, in one sentence. Empty if lists alone were audited."""
+    """One sentence on the similarity and its origin. Empty if only lists were audited."""
     ranked_by = provenance.get("similarity")
     if ranked_by is None:
         return ""
@@ -126,8 +126,8 @@ def similarity_note(provenance: Mapping[str, Any]) -> str:
 
 
 def data_notes(provenance: Mapping[str, Any]) -> list[str]:
-    """What a reader must know of the data: grades, texts whose language was detected, what was left out of the files,
-    and what is odd about a run. Empty if there is nothing to say.
+    """What a reader must know about the data: grades, detected languages, omissions, and contradictions in a run. Empty
+    if there is nothing to report.
     """
     data = provenance.get("data") or {}
     notes = [
@@ -151,7 +151,7 @@ def _grades_note(judgments: Mapping[str, Any] | None) -> str:
 
 
 def left_out_note(omissions: Sequence[Mapping[str, Any]]) -> str:
-    """Rows that were left out, by kind and reason."""
+    """A sentence on the rows that were left out, by kind and reason."""
     kinds: dict[str, list[Mapping[str, Any]]] = {}
     for omission in omissions:
         kinds.setdefault(omission["what"], []).append(omission)
@@ -192,7 +192,7 @@ def _run_notes(run: Mapping[str, Any]) -> list[str]:
 
 
 def _detection_note(provenance: Mapping[str, Any]) -> str:
-    """What became of texts that came without a language: counts, never a silent guess. Empty if all named theirs."""
+    """A sentence on texts without a language: counts, never a silent guess. Empty if all had one."""
     detection = (provenance.get("data") or {}).get("detection")
     if detection is None:
         return ""
@@ -215,7 +215,7 @@ def _detection_note(provenance: Mapping[str, Any]) -> str:
 
 
 def _by_language(detection: Mapping[str, Any]) -> str:
-    """Detected texts by language, in brackets; empty for results of versions that did not keep them."""
+    """Detected texts by language, in parentheses; empty for results of versions that did not record them."""
     counts = sorted((detection.get("languages") or {}).items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{display_name(tag)} {count}" for tag, count in counts[:5]]
     more = [f"{len(counts) - len(shown)} more"] if len(counts) > len(shown) else []
@@ -223,7 +223,7 @@ def _by_language(detection: Mapping[str, Any]) -> str:
 
 
 def _judgments(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Titles, grades and what was left out."""
+    """Titles, grades and omissions."""
     pairs = []
     if (titles := data.get("titles")) is not None:
         documents = plural(titles["documents"], "document")
@@ -270,12 +270,12 @@ def _text(value: object) -> str:
 
 
 def glossary(rows: Sequence[Mapping[str, Any]]) -> list[Meaning]:
-    """Definitions of the measures that rows hold."""
+    """Definitions of the measures of rows."""
     return meanings(name for row in rows for name in row["measures"])
 
 
 def limits(result: Mapping[str, Any]) -> list[str]:
-    """What the figures do and do not say."""
+    """Limits of what the figures mean."""
     rows = result["rows"]
     texts = [
         "Ranks count versions (a content in one language, at the rank of its best document) and start at 1. Equal "

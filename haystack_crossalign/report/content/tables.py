@@ -1,4 +1,4 @@
-"""Tables of a view: the headline numbers, all measures, and the one behind every chart."""
+"""Tables of a view: headline figures, all measures, and the data of every chart."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from haystack_crossalign.report.content.words import DASH, count, in_language, i
 
 _HEADLINE = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@10", "MRR")
 _MOST_COLUMNS = 14
-"""Rows beyond this many are set as rows of the table, not as its columns."""
+"""More result rows than this become rows of the table, not columns."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, a smaller second line, and the number of the note that says why it is empty."""
+    """A cell: its text, a smaller second line, and the number of the note that explains why it is empty."""
 
     text: str
     detail: str = ""
@@ -41,13 +41,13 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def empty(self, reason: str) -> Cell:
-        """A cell without a value, with a note that says why."""
+        """An empty cell, with a note that says why."""
         if reason not in self.notes:
             self.notes.append(reason)
         return Cell(DASH, note=self.notes.index(reason) + 1)
 
     def measure(self, row: Mapping[str, Any], name: str) -> Cell:
-        """The cell of a measure: value and confidence interval, or the reason it has none."""
+        """The cell of a measure: value and confidence interval, or the reason why there is none."""
         value = row["measures"].get(name)
         if value is None:
             if name in row["measures"]:
@@ -60,7 +60,7 @@ class Table:
 
 
 def headline_table(result: Mapping[str, Any], view: View) -> Table:
-    """The main measures of every row, with what good would look like above them."""
+    """The main measures of every row, below the best possible values."""
     rows = [result["rows"][index] for index in view.rows]
     names = [name for name in _HEADLINE if any(name in row["measures"] for row in rows)]
     table = Table("Main measures by query language, means with 95 % intervals", ["Query language"])

@@ -1,4 +1,4 @@
-"""What ties leave open, in words: the range of a figure over all orders of documents with equal scores."""
+"""The effect of ties in words: the range of a figure over all orders of documents with equal scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from haystack_crossalign.report.content.words import count, interval, joined, me
 
 
 def tie_range(row: Mapping[str, Any], name: str) -> str:
-    """Lowest and highest value of a measure over all orders of ties, ``2 to 8``; empty if they do not show.
+    """Lowest and highest value of a measure over all orders of ties, ``2 to 8``; empty if both are displayed alike.
 
     :param row: a row of an audit result.
     :param name: name of the measure.
@@ -29,10 +29,10 @@ def tie_ranges(row: Mapping[str, Any], names: Iterable[str]) -> str:
 
 
 def tie_remark(row: Mapping[str, Any], names: Iterable[str], order: str | None) -> str:
-    """One sentence on the ties of a row; empty if they change none of the measures as they are written.
+    """One sentence on the ties of a row; empty if they change none of the measures as displayed.
 
     :param row: a row of an audit result.
-    :param names: the measures to speak of.
+    :param names: the measures.
     :param order: how equal scores were ordered, ``ties`` of the result's provenance.
     """
     ranges = tie_ranges(row, names)

@@ -1,4 +1,4 @@
-"""Rows of a result put together as people look at them: one view per scenario and pool."""
+"""Group the rows of a result into views: one per scenario and pool."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _SCENARIO_TITLES = {
 }
 
 _MOST_NAMED = 4
-"""Pools of more languages than this are titled by their number."""
+"""Titles of pools with more languages than this give only the number."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Rows that are shown together.
+    """A group of rows that are shown together.
 
     :param key: id inside the page.
     :param title: heading in plain words.
     :param scenario: scenario of its rows.
     :param kind: "exact" or "live".
     :param rows: indices into the result's rows.
-    :param query_languages: languages asked in, in the order of the rows.
-    :param document_languages: languages of the documents looked for, in the order of the pools.
+    :param query_languages: query languages, in the order of the rows.
+    :param document_languages: document languages, in the order of the pools.
     :param retrieval: name of the live list, None for exact ranks and for lists from files.
     """
 
@@ -50,7 +50,7 @@ class View:
 
 
 def views(result: Mapping[str, Any]) -> list[View]:
-    """Group the rows: each mixed pool by itself, all one-language pools of a scenario together."""
+    """Group the rows: each mixed pool separately, all one-language pools of a scenario together."""
     groups: dict[tuple[str, str, str | None, tuple[str, ...]], list[int]] = {}
     for index, row in enumerate(result["rows"]):
         pool = tuple(row["pool_languages"]) if row["scenario"] == "multi" else ()
@@ -83,7 +83,9 @@ def views(result: Mapping[str, Any]) -> list[View]:
 
 
 def _document_languages(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """In the order of the pools, those without a known one last; one-language pools in the order of their queries."""
+    """Document languages in the order of the pools, with an undetermined one last; one-language pools in the order
+    of their queries.
+    """
     tags = dict.fromkeys(
         sorted((tag for row in rows for tag in row["pool_languages"]), key=lambda tag: tag == UNDETERMINED)
     )
@@ -94,13 +96,13 @@ def _document_languages(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def weakest_row(result: Mapping[str, Any], indices: Sequence[int]) -> int:
-    """The row that is served worst, first on a tie.
+    """The row that is served worst; the first one on a tie.
 
-    Decided by Max@R_norm; where a row lacks it (censored results) by Complete@10, else by the mean Max@R or its lower
+    Decided by Max@R_norm; if a row lacks it (censored results) by Complete@10, else by the mean Max@R or its lower
     bound.
     """
     rows = {index: result["rows"][index] for index in indices}
-    # A row none of whose relevant documents could be ranked serves nobody badly or well.
+    # A row without any ranked relevant document cannot be judged.
     rows = {index: row for index, row in rows.items() if row.get("relevant", 1)} or rows
     for name in ("Max@R_norm", "Complete@10"):
         values = {index: row["measures"].get(name) for index, row in rows.items()}
@@ -118,7 +120,7 @@ def _depth(row: Mapping[str, Any]) -> float:
 
 
 def main_view(result: Mapping[str, Any], all_views: list[View]) -> View:
-    """The view that a page opens with: the mixed pool with the weakest row, exact before live, else the first view."""
+    """The first view of a page: the mixed pool with the weakest row, exact before retrieved, else the first view."""
     candidates = [view for view in all_views if view.mixed] or all_views
     candidates = [view for view in candidates if view.kind == "exact"] or candidates
     weakest = weakest_row(result, [index for view in candidates for index in view.rows])
@@ -126,7 +128,7 @@ def main_view(result: Mapping[str, Any], all_views: list[View]) -> View:
 
 
 def row_label(row: Mapping[str, Any], view: View) -> str:
-    """Name of a row within its view: the query language, and the pool where that differs between rows."""
+    """Name of a row within its view: the query language, and the pool if that differs between rows."""
     name = display_name(row["query_language"])
     if view.scenario != "mono-cross":
         return name

@@ -1,4 +1,4 @@
-"""Numbers in words: the one place that decides how a figure is written."""
+"""Formatting of numbers: the only place that decides how a figure is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import is_share
 
 DASH = "–"
-"""Stands for a measure without a value."""
+"""Shown for a measure without a value."""
 
 _NBSP = "\u00a0"
 
@@ -29,7 +29,7 @@ def quantity(value: float | None) -> str:
 
 
 def count(value: int) -> str:
-    """A whole number with its thousands separated."""
+    """An integer with thousands separators."""
     return f"{value:,d}"
 
 
@@ -57,7 +57,7 @@ def interval(name: str, bounds: Sequence[float | None] | None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A p-value as it is commonly written.
+    """A p-value in the usual form.
 
     >>> p_value(0.00002), p_value(0.0312), p_value(1.0)
     ('< 0.001', '0.031', '1.000')
@@ -75,7 +75,7 @@ def joined(parts: Sequence[str], last: str = "and") -> str:
 
 
 def nothing_found(censored: Mapping[str, Any]) -> str:
-    """How many queries have an empty list, to be added to what is said of cut lists; empty if none has.
+    """Number of queries with an empty list, as an addition to a sentence on cut lists; empty if there are none.
 
     :param censored: the ``censored`` block of a row.
     """
@@ -89,12 +89,12 @@ def plural(number: int, singular: str, form: str | None = None) -> str:
 
 
 def in_language(tag: str, noun: str) -> str:
-    """What is in a language: ``Chinese version``, ``version in an undetermined language``."""
+    """A noun with its language: ``Chinese version``, ``version in an undetermined language``."""
     return f"{noun} in an {display_name(tag)}" if tag == UNDETERMINED else f"{display_name(tag)} {noun}"
 
 
 def shorten(text: str, limit: int) -> str:
-    """The beginning of a text, cut at a space where one is near, with an ellipsis."""
+    """The beginning of a text, cut at a nearby space if there is one, with an ellipsis."""
     text = " ".join(text.split())
     if len(text) <= limit:
         return text

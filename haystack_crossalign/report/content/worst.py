@@ -1,4 +1,4 @@
-"""The worst queries of a view, with the documents that pushed the relevant versions down."""
+"""The worst queries of a view, with the documents ranked above the relevant versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from haystack_crossalign.report.content.views import View, row_label
 from haystack_crossalign.report.content.words import count, joined, shorten
 
 _PER_VIEW = {True: 60, False: 20}
-"""Queries shown of a mixed pool, and of one-language pools together."""
+"""Number of queries shown for a mixed pool, and for all one-language pools together."""
 _PER_ROW = 20
 _EXCERPT = 140
 _LONGEST_TEXT = 4000
@@ -22,10 +22,10 @@ _LONGEST_TEXT = 4000
 
 @dataclass
 class FullTexts:
-    """Full texts of the documents a page names, each once, until a budget is used up.
+    """Full texts of the documents on a page, each once, until a budget is used up.
 
     :param documents: the documents of a result, by id.
-    :param budget: most bytes of text, in UTF-8, to put into the page.
+    :param budget: maximum bytes of text, in UTF-8, in the page.
     """
 
     documents: Mapping[str, Mapping[str, Any]]
@@ -34,7 +34,7 @@ class FullTexts:
     _anchors: dict[str, str] = field(default_factory=dict)
 
     def reference(self, document_id: str) -> dict[str, Any]:
-        """What a list shows of a document: id, language, excerpt, and where its full text stands if the page has it."""
+        """A document in a list: id, language, excerpt, and a reference to its full text if the page has it."""
         document = self.documents.get(document_id, {})
         language, text = document.get("language", ""), document.get("text")
         return {
@@ -75,7 +75,7 @@ def worst_queries(
     """The worst queries of every row of a view, by Max@R (censored first), then by id; rows take turns.
 
     :param ranks: of every row of the result, see `aggregates.row_ranks`.
-    :param texts: takes up the documents that the queries name.
+    :param texts: collects the documents of the queries.
     """
     per_row = max(1, min(_PER_ROW, _PER_VIEW[view.mixed] // len(view.rows)))
     examples = {(example["row"], example["query"]): example for example in result.get("examples", [])}
@@ -90,7 +90,7 @@ def worst_queries(
 
 
 def _direction(tag: str) -> str:
-    """``rtl`` for languages that are written from right to left, otherwise ``auto``: the text itself decides."""
+    """``rtl`` for right-to-left languages, otherwise ``auto``: the text decides."""
     return "rtl" if is_rtl(tag) else "auto"
 
 
