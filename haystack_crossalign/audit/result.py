@@ -164,7 +164,6 @@ class AuditResult:
         """Read a result from its mapping, validated against the JSON Schema.
 
         :param data: mapping as returned by `to_dict`.
-
         :param source: name of its file, for the message.
         :raises InputError: if it does not fit the schema.
         """

@@ -100,7 +100,6 @@ def audit_vectors(
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
     :param similarity: similarity that defines the ranks.
-
     :param precision: "auto", "bf16" or "fp32" for the fast pass; ranks do not depend on it.
     :param examples: queries shown per row.
     :param progress: called before each row.

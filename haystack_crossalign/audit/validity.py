@@ -19,7 +19,6 @@ def check_result(data: Mapping[str, Any], source: str | Path | None = None) -> N
     """Reject files that are damaged or not audit results.
 
     :param data: mapping as returned by `AuditResult.to_dict`.
-
     :param source: name of its file, for the message.
     :raises InputError: naming the first field that is wrong.
     """

@@ -113,7 +113,6 @@ def take_lock(path: Path, busy: CrossAlignError) -> BaseFileLock:
 
     :param path: the file, in an existing folder; created if it is missing.
     :param busy: raised if another process holds the lock.
-
     :returns: the lock, to be released.
     :raises ExternalError: if it cannot be locked.
     """

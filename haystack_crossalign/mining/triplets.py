@@ -1,4 +1,6 @@
-"""Triplets from a collection without translations: pairs are mined, queries given, or taken from headings or texts."""
+"""Build triplets from a collection that is not aligned: pairs are mined; queries are given, or taken from headings
+or texts.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from haystack_crossalign.text.known_item import asked_by
 
 
 class DocumentEncoder(Protocol):
-    """The part of an encoder that is used."""
+    """The interface of an encoder that is needed here."""
 
     def encode_documents(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
@@ -32,11 +34,11 @@ class DocumentEncoder(Protocol):
 
 @dataclass(frozen=True)
 class MinedTriplets:
-    """What was mined.
+    """The result of mining.
 
     :param triplets: in the order of the ids of their documents; the id of the document is the parallel group.
-    :param counts: numbers by what they count.
-    :param margins: mean margin of the pairs per target language.
+    :param counts: counts by description.
+    :param margins: mean margin of the pairs by target language.
     """
 
     triplets: tuple[Triplet, ...]
@@ -47,12 +49,13 @@ class MinedTriplets:
 def read_given_queries(
     path: str | Path, documents: Iterable[DocumentRow], *, language: str = "en"
 ) -> tuple[dict[str, tuple[str, ...]], Source]:
-    """Queries by the ids of their relevant documents, from JSON lines with ``id``, ``text`` and ``relevant``.
+    """Read queries from JSON Lines with ``id``, ``text`` and ``relevant``; returns them by the ids of their relevant
+    documents.
 
     :param path: the file.
     :param documents: the collection.
-    :param language: queries in other languages are left out; those without one are in this one.
-    :raises InputError: for a file that cannot be read, and a query that names no relevant documents, or one that is
+    :param language: queries in other languages are left out; those without a language are assumed to be in this one.
+    :raises InputError: for a file that cannot be read, and for a query without relevant documents or with one that is
         not in the collection.
     """
     queries = read_queries(path, default_language=language)
@@ -89,21 +92,21 @@ def mine_triplets(
     repair: bool = True,
     progress: Progress | None = None,
 ) -> MinedTriplets:
-    """Mine translation pairs between one language and each of the others, and make triplets of those with a query.
+    """Mine translation pairs between one language and each of the others, and build triplets of those with a query.
 
-    Copies of a text in one language count once, under the first id, with the queries of all. Where no queries are
-    given, the query of a document is its heading, and its first sentence where it has none. The passages of a heading
-    are texts without headings: with them the answer would hold the question.
+    Copies of a text in a language count once, under the first id, with the queries of all copies. Without given
+    queries, the query of a document is its heading, or its first sentence if it has none. If headings are queries,
+    passages are texts without headings; otherwise the answer would contain the question.
 
     :param documents: the collection.
-    :param encoder: gives the embeddings.
+    :param encoder: embeds the documents.
     :param languages: target languages.
     :param language: language of queries and passages.
-    :param queries: texts per document id, from the users or a test set; None takes headings and first sentences.
+    :param queries: texts by document id, from users or a test set; None to use headings and first sentences.
     :param neighbours: see :func:`~haystack_crossalign.mining.pairs.mine_pairs`.
-    :param threshold: least margin.
-    :param repair: take the language directions of the collection out of the embeddings first.
-    :param progress: called with the stage, how much is done and of how much.
+    :param threshold: minimum margin.
+    :param repair: first remove the language directions of the collection from the embeddings.
+    :param progress: called with the stage, the amount done and the total.
     :raises InputError: if a language has no documents.
     """
     source = normalize_language(language, field="language")
@@ -141,7 +144,7 @@ def mine_triplets(
         document = sides[source][row]
         own = None
         if queries is None:
-            # A title alone would be its own answer.
+            # A document that is only a title would be its own answer.
             own = None if document.body == "" else asked_by(document.title, document.untitled)
             query_columns = [] if own is None else [own[1]]
         else:
@@ -164,12 +167,12 @@ def mine_triplets(
         known_queries = {text for texts in queries.values() for text in texts}
         counts |= {"queries given": len(known_queries), "of these of no document in a pair": len(known_queries - used)}
     counts["triplets"] = len(triplets)
-    # A document may be named as the second query of another.
+    # The id of a document may equal the generated id of another's second query.
     return MinedTriplets(tuple(with_unique_ids(triplets)), counts, margins)
 
 
 def _distinct(documents: Sequence[DocumentRow], language: str) -> list[DocumentRow]:
-    """The documents of a language in the order of their ids, so that ties go to the first; copies once."""
+    """The documents of a language in the order of their ids, so that ties go to the first; without copies."""
     kept: dict[str, DocumentRow] = {}
     for document in sorted(documents, key=lambda item: item.id.encode()):
         if document.language == language:

@@ -1,4 +1,4 @@
-"""Repair without training: the directions in which languages differ, taken out of the embeddings."""
+"""Repair without training: remove the directions in which languages differ from the embeddings."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 
-_SMALLEST_NORM = 1e-12  # that of torch.nn.functional.normalize, so that arrays and model folders agree
+_SMALLEST_NORM = 1e-12  # as in torch.nn.functional.normalize, so that arrays and model folders agree
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class AffineMap:
 
     :param matrix: float32 ``[dim, dim]``.
     :param bias: float32 ``[dim]``.
-    :param metadata: where the map comes from, in words; written to the matrix file.
+    :param metadata: origin of the map, in words; written to the matrix file.
     """
 
     matrix: NDArray[np.float32]
@@ -42,7 +42,7 @@ class AffineMap:
     def apply(
         self, vectors: ArrayLike, *, out: NDArray[np.float32] | None = None, block: int = 16384
     ) -> NDArray[np.float32]:
-        """Move embeddings, each on its own: an index can be moved without embedding a text again.
+        """Transform embeddings, each separately: an index can be converted without embedding its texts again.
 
         :param vectors: ``[n, dim]``; of any length, also memory-mapped.
         :param out: float32 ``[n, dim]`` to write to, which may be ``vectors`` itself; None makes a new array.
@@ -63,9 +63,9 @@ def apply_in_blocks(
     out: NDArray[np.float32] | None,
     block: int,
 ) -> NDArray[np.float32]:
-    """Scale vectors to unit length, move them, and scale them again, block by block.
+    """Scale vectors to unit length, transform them, and scale them again, block by block.
 
-    Computed in double precision and rounded once, so that equal vectors stay equal wherever they stand.
+    Computed in double precision and rounded once, so that equal vectors stay equal regardless of their position.
 
     :param move: from float64 ``[b, dim]`` of unit length to the same shape.
     :param vectors: ``[n, dim]``; of any length, also memory-mapped.
@@ -106,13 +106,14 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def check_lengths(similarity: str, *, unit: bool) -> None:
-    """Refuse a repair that would take from vectors what they are compared by.
+    """Reject a repair that would remove lengths on which the similarity depends.
 
-    It brings every vector to unit length. Cosine does not see lengths, and vectors that have unit length lose nothing.
+    A repair scales every vector to unit length. Cosine ignores lengths, and vectors of unit length do not change
+    theirs.
 
-    :param similarity: what the vectors are compared by.
+    :param similarity: similarity of the vectors.
     :param unit: whether they all have unit length before the repair.
-    :raises InputError: if lengths count and differ.
+    :raises InputError: if lengths matter and differ.
     """
     if similarity != "cosine" and not unit:
         raise InputError(

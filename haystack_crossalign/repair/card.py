@@ -67,12 +67,12 @@ Removal of language information by projection: LIR (Yang et al., 2021), LSAR (Xi
 
 
 def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None) -> str:
-    """The card, in Markdown with the metadata that model hubs read.
+    """The model card: Markdown with metadata for model hubs.
 
-    :param data: what ``repair.json`` holds.
+    :param data: content of ``repair.json``.
     :param name: name of the base model.
-    :param hub_name: its name on the hub. Hubs refuse a card whose base model is none of theirs, and the place of a
-        folder is private, so None leaves the field out.
+    :param hub_name: its name on the hub. None leaves the field out: hubs reject a card whose base model they do not
+        have, and the location of a folder is private.
     """
     model, chosen = data["model"] or {}, data["chosen"]
     own, ridge = chosen["own_share"], chosen["ridge"]

@@ -1,8 +1,8 @@
 """Repair without training: remove the directions in which languages differ from the embeddings.
 
 Related work: removal of language information by projection (LIR, Yang et al. 2021), low-rank subtraction (LSAR, Xie et
-al. 2022), offsets between language means (SHIFT). Here the directions are those that the means of the languages span,
-and the map is one affine map for all texts, so that nobody has to know the language of a text.
+al. 2022), offsets between language means (SHIFT). Here the directions are those spanned by the language means, and one
+affine map is used for all texts, so the language of a text need not be known.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from haystack_crossalign.repair.matrix_file import VectorMap
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMON_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 SHRINKAGES: tuple[float | None, ...] = (None, 10.0, 3.0)
-"""What is tried of the whitening where there are parallel documents; None is none."""
+"""Values of the whitening to try if there are parallel documents; None for no whitening."""
 
 OWN_SHARES = (0.0, 0.25, 0.5, 0.75)
-"""What is tried of a map for each language: parts of what is left of the common mean."""
+"""Values to try for a map per language: further shares of the common mean."""
 RIDGES = (10.0, 3.0)
 
-_TOLERANCE = 1e-9  # of two equal measures that were summed in another order
+_TOLERANCE = 1e-9  # difference between equal measures that were summed in a different order
 
 
 @dataclass(frozen=True)
 class LanguageDirections:
-    """What a sample of embeddings says about the languages.
+    """Language statistics of a sample of embeddings.
 
     :param languages: tags, ascending.
     :param counts: documents per language.
     :param means: float64 ``[L, dim]``, mean of each language's unit-length embeddings, over the same documents as far
-        as parallel ones tell (:func:`~haystack_crossalign.repair.language_means.language_means`).
-    :param common: float64 ``[dim]``, mean of those means: each language counts once, however many documents it has.
-    :param basis: float64 ``[k, dim]``, orthonormal, the directions in which the means differ, the strongest first.
-    :param spread: float64 ``[dim, dim]``, mean outer product of what tells the versions of one document apart, beyond
+        as they are parallel (:func:`~haystack_crossalign.repair.language_means.language_means`).
+    :param common: float64 ``[dim]``, mean of those means, with equal weight for each language.
+    :param basis: float64 ``[k, dim]``, orthonormal; the directions in which the means differ, the strongest first.
+    :param spread: float64 ``[dim, dim]``, mean outer product of the differences between versions of a document, beyond
         the language means; None without parallel documents.
     :param groups: parallel documents behind it.
     """
@@ -64,15 +64,15 @@ class LanguageDirections:
         """The map ``x -> W x - common_share * W common`` with ``W = H P``, ``P = I - strength * B' B``; ``H = I``,
         or with whitening ``H ~ (P S P + whitening * t * I)^(-1/2)``, S the spread and t the mean of its diagonal.
 
-        The whitening is within-class covariance normalization (WCCN, Hatch et al. 2006), the versions of one document
-        being a class: directions in which translations differ count less.
+        The whitening is within-class covariance normalization (WCCN, Hatch et al. 2006), with the versions of a
+        document as a class: it scales down directions in which translations differ.
 
-        :param strength: share of the language directions that is taken out, 0 to 1; at 1 all language means coincide.
-        :param common_share: share of the common mean that is taken away, 0 to 1. It spreads the embeddings, which
-            otherwise lie in a narrow cone.
-        :param directions: number of directions, the strongest first; None takes all.
-        :param whitening: shrinkage, above 0: the larger, the weaker; None whitens nothing.
-        :raises InputError: for a value out of range, and for whitening without parallel documents.
+        :param strength: share of the language directions to remove, 0 to 1; at 1 all language means coincide.
+        :param common_share: share of the common mean to subtract, 0 to 1. This spreads the embeddings, which otherwise
+            lie in a narrow cone.
+        :param directions: number of directions, the strongest first; None for all.
+        :param whitening: shrinkage, above 0: the larger, the weaker; None for no whitening.
+        :raises InputError: for a value out of range, or for whitening without parallel documents.
         """
         for name, value in (("strength", strength), ("common_share", common_share)):
             if not 0 <= value <= 1:
@@ -107,7 +107,7 @@ class LanguageDirections:
         values, vectors = np.linalg.eigh((spread + spread.T) / 2)
         scales = 1 / np.sqrt(np.maximum(values, 0) + shrinkage * np.trace(spread) / len(spread))
         whitening = (vectors * scales) @ vectors.T
-        # Only the shape matters: the result is scaled to unit length, and the bias with the matrix.
+        # Only relative sizes matter: the result is scaled to unit length, and the bias is scaled with the matrix.
         return np.asarray(whitening / np.mean(np.diag(whitening)))
 
 
@@ -116,12 +116,12 @@ def fit_language_directions(
 ) -> LanguageDirections:
     """Find the directions in which the language means differ.
 
-    The documents may be parallel or not; parallel ones need fewer, as their means differ by nothing but the language.
+    The documents may be parallel or not; fewer parallel ones suffice, as their means differ only by language.
 
     :param embeddings: ``[n, dim]``, of any length.
-    :param languages: language tag of each, at least two different ones.
+    :param languages: language tag of each; at least two languages.
     :param groups: parallel group of each; None if nothing is known to be parallel. Needed for whitening.
-    :raises InputError: for fewer than two languages, wrong shapes, vectors that are zero or not finite, and languages
+    :raises InputError: for fewer than two languages, wrong shapes, vectors that are zero or not finite, or languages
         whose means coincide.
     """
     vectors = np.asarray(embeddings, dtype=np.float64)
@@ -142,11 +142,12 @@ def fit_language_directions(
     means = language_means(vectors, codes, groups)
     common = means.mean(axis=0)
     _, lengths, directions = np.linalg.svd(means - common, full_matrices=False)
-    # The differences from their mean sum to 0: at least one direction is nothing but rounding.
+    # The differences from their mean sum to 0, so at least one direction is only rounding.
     kept = directions[: len(tags) - 1][lengths[: len(tags) - 1] > 1e-7]
     if not len(kept):
         raise InputError("the means of the languages coincide: there is nothing to repair", field="embeddings")
-    # The sign of a singular vector is arbitrary and cancels in B' B; fixing it makes equal inputs give equal arrays.
+    # The sign of a singular vector is arbitrary and cancels in B' B; it is fixed so that equal inputs give equal
+    # arrays.
     signs = np.sign(kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)])
     counts = tuple(int((codes == code).sum()) for code in range(len(tags)))
     spread, parallel = (None, 0) if groups is None else _spread(vectors - means[codes], codes, groups)
@@ -156,7 +157,7 @@ def fit_language_directions(
 def _spread(
     centered: NDArray[np.float64], codes: NDArray[np.int64], groups: Sequence[str]
 ) -> tuple[NDArray[np.float64] | None, int]:
-    """Mean outer product of the deviations of versions from the mean of their group, and how many groups there are."""
+    """Mean outer product of the deviations of versions from the mean of their group, and the number of groups."""
     parts = [centered[rows] - centered[rows].mean(axis=0) for rows in parallel_rows(codes, groups)]
     if not parts:
         return None, 0
@@ -167,7 +168,7 @@ def _spread(
 
 @dataclass(frozen=True)
 class RepairScore:
-    """What held-out data say about a map.
+    """The score of a map on held-out data.
 
     :param bias: lower is better, for example the mean Max@R in a mixed pool.
     :param quality: same-language retrieval per language, higher is better, for example Mono-Same NDCG@1.
@@ -179,7 +180,7 @@ class RepairScore:
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of strengths that was tried.
+    """A set of strengths that was tried.
 
     :param strength: see :meth:`LanguageDirections.affine`.
     :param common_share: likewise.
@@ -209,7 +210,7 @@ class Trial:
 class RepairChoice:
     """The chosen map and everything that was tried.
 
-    :param repair: the map; that with strength 0 and share 0 (no change) where nothing harmless was better.
+    :param repair: the map; if no harmless map was better, the one with strength 0 and share 0 (no change).
     :param chosen: its trial.
     :param trials: all trials, the unrepaired embeddings first.
     """
@@ -229,20 +230,21 @@ def choose_repair(
     whitenings: Iterable[float | None] = (None,),
     directions: int | None = None,
 ) -> RepairChoice:
-    """Take the strengths with the least bias among those that harm no language.
+    """Choose the strengths with the least bias among those that harm no language.
 
-    A map is harmless when no language's quality is more than ``tolerance`` below that of the unrepaired embeddings. Of
-    equally good ones the one that changes least is taken: no whitening first, then a smaller share of the common mean,
+    A map is harmless if no language's quality is more than ``tolerance`` below that of the unrepaired embeddings. Of
+    equally good maps the one that changes least is chosen: no whitening first, then a smaller share of the common mean,
     then a smaller strength.
 
-    :param fitted: the directions; from other data than ``score`` uses.
-    :param score: says what a map does on held-out data.
-    :param tolerance: loss of quality that counts as none, in the unit of the quality; one for all, or of each language.
+    :param fitted: the directions, fitted on other data than ``score`` uses.
+    :param score: scores a map on held-out data.
+    :param tolerance: loss of quality that counts as harmless, in the unit of the quality; one number, or one per
+        language.
     :param strengths: strengths to try, 0 to 1.
     :param common_shares: shares to try, 0 to 1.
-    :param whitenings: shrinkages to try, None for no whitening; left out where no document is parallel.
-    :param directions: how many of the directions to take, None for all.
-    :raises InputError: for a value out of range, and when the score names other languages for different maps.
+    :param whitenings: shrinkages to try, None for no whitening; ignored if no document is parallel.
+    :param directions: number of directions to use, None for all.
+    :raises InputError: for a value out of range, or if the score has different languages for different maps.
     """
     base = score(fitted.affine(0.0, 0.0))
     allowed = dict(tolerance) if isinstance(tolerance, Mapping) else dict.fromkeys(base.quality, tolerance)
@@ -278,17 +280,18 @@ def choose_language_maps(
     own_shares: Iterable[float] = OWN_SHARES,
     ridges: Iterable[float] = RIDGES,
 ) -> RepairChoice:
-    """Take a map for each language where that is better than the one map for all, and as harmless.
+    """Choose a map for each language if that is better than one map for all, and as harmless.
 
-    First all languages get the same own share; then one after the other, in the order of the tags, tries the other
-    shares, and the shared map in place of its own, with what the others have by then.
+    First all languages get the same own share; then, in the order of the tags, the other shares and the shared map are
+    tried for each language, with the current choices of the others.
 
-    :param choice: the one map, with all trials so far.
-    :param sample: embeddings ``[n, dim]``, language and parallel group of each: what the one map was fitted on.
-    :param score: the one by which that was chosen.
-    :param pivot: the language that the others are brought to.
-    :param tolerance: loss of quality that counts as none.
-    :param own_shares: parts, 0 to 1, of the common mean's rest to take away from the other languages.
+    :param choice: the map for all languages, with all trials so far.
+    :param sample: embeddings ``[n, dim]``, with language and parallel group of each, on which the map for all was
+        fitted.
+    :param score: the score by which that map was chosen.
+    :param pivot: the language to which the others are mapped.
+    :param tolerance: loss of quality that counts as harmless.
+    :param own_shares: shares, 0 to 1, of the rest of the common mean to subtract from the other languages.
     :param ridges: ridges to try.
     :returns: the choice with the new trials.
     """

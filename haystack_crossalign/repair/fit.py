@@ -1,4 +1,4 @@
-"""Repair of a model without training: fit on a few dozen documents, choose under the no-harm condition, audit."""
+"""Repair a model without training: fit on a few dozen documents, choose under the no-harm condition, audit."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ from haystack_crossalign.repair.sample import RepairSample, judged_collection
 from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, harm_of_language, held_out_score, queries_needed
 
 _UNIT = 1e-3
-"""How far a length may be from 1 to count as 1, in whatever number format it was made unit."""
+"""Maximum deviation from 1 of a length that counts as 1, for any number format."""
 
 
 @dataclass(frozen=True)
 class RepairOptions:
     """How a repair is chosen and judged.
 
-    :param tolerance: loss of same-language NDCG@1 that counts as none.
+    :param tolerance: loss of same-language NDCG@1 that counts as harmless.
     :param strengths: shares of the language directions to try.
-    :param common_shares: shares of the common mean to try, where the held-out queries can show harm.
-    :param whitenings: shrinkages of the whitening to try, likewise, where documents are parallel.
-    :param one_map: try no map for each language, only one for all.
-    :param pivot: the language that those maps bring the others to; None takes English, or else the first by its tag.
+    :param common_shares: shares of the common mean to try, if there are enough held-out queries to show harm.
+    :param whitenings: shrinkages of the whitening to try, likewise, if documents are parallel.
+    :param one_map: try only one map for all languages, not a map for each.
+    :param pivot: the language to which those maps map the others; None for English, or else the first tag.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
-    :param similarity: what choice and audits rank by; None takes what the model says.
+    :param similarity: similarity for the choice and the audits; None for the model's.
     """
 
     tolerance: float = 0.005
@@ -72,16 +72,16 @@ class RepairOptions:
 
 @dataclass(frozen=True, eq=False)
 class RepairOutcome:
-    """A repair with what speaks for and against it.
+    """A repair with the evidence for and against it.
 
     :param repair: the map.
-    :param fitted: the directions it is made of.
-    :param choice: all strengths that were tried.
+    :param fitted: its directions.
+    :param choice: the choice, with all trials.
     :param criterion: what the choice minimizes, in words.
     :param harm: same-language retrieval of each language, before and after.
-    :param before: audit of the held-out documents as they are.
-    :param after: audit of the same vectors moved by the map.
-    :param comparison: both side by side.
+    :param before: audit of the held-out documents before the repair.
+    :param after: audit of the same vectors transformed by the map.
+    :param comparison: comparison of the two audits.
     :param sample: the documents.
     :param probe_vectors: float32 ``[n, dim]``, vectors of the first held-out documents before the repair.
     :param notes: what a reader must know.
@@ -101,7 +101,7 @@ class RepairOutcome:
 
     @property
     def changes(self) -> bool:
-        """Whether the map changes anything: nothing harmless was better than the model as it is, where not."""
+        """Whether the map changes anything. If not, no harmless map was better than the model."""
         return self.choice.chosen.changes
 
 
@@ -115,18 +115,18 @@ def fit_repair(
 ) -> RepairOutcome:
     """Fit the directions, choose the strengths and audit the held-out documents before and after.
 
-    Where a language has fewer held-out queries than :func:`~haystack_crossalign.repair.scores.queries_needed`
-    asks for, the choice between many strengths would follow chance. There the projection is taken at its full strength,
-    and at a smaller one only where that loses more than one query of a language; there is no whitening and the common
-    mean is left alone, since both can harm and so few queries could not show it.
+    If a language has fewer held-out queries than :func:`~haystack_crossalign.repair.scores.queries_needed` requires, a
+    choice between many strengths would be random. Then the projection is used at full strength, or at a smaller one
+    only if full strength loses more than one query of a language. Whitening and the common mean are not tried, since
+    both can harm and so few queries could not show it.
 
     :param sample: the documents and queries.
     :param embedder: the model.
-    :param sources: files that they came from, for the provenance.
+    :param sources: their files, for the provenance.
     :param options: see :class:`RepairOptions`.
     :param progress: called while embedding and ranking.
-    :raises InputError: if the languages' means coincide, so that there is nothing to repair, and where lengths count
-        that a repair takes away.
+    :raises InputError: if the language means coincide, so that there is nothing to repair, or if a repair would remove
+        lengths that matter.
     """
     options = RepairOptions() if options is None else options
     fit_vectors = embedder.encode_documents(
@@ -167,7 +167,7 @@ def fit_repair(
         fitted_on = (fit_vectors, languages, groups)
         try:
             choice = choose_language_maps(choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance)
-        except BetweenOthersError as error:  # such as one script of a language
+        except BetweenOthersError as error:  # for example two scripts of one language
             notes.append(f"one map for all languages: of {error.seen}, {error.problem}")
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
     chosen = {"tolerance": options.tolerance, "seed": options.seed, "samples": options.samples}
@@ -193,7 +193,7 @@ def fit_repair(
 
 
 def _without_counterpart(languages: Sequence[str], groups: Sequence[str], pivot: str) -> list[str]:
-    """The other languages of which no document is parallel to one in the pivot."""
+    """The other languages without a document that is parallel to one in the pivot."""
     missing: dict[str, set[str]] = {}
     for tag, group in zip(languages, groups, strict=True):
         missing.setdefault(tag, set()).add(group)
@@ -221,7 +221,7 @@ def _choose(
             common_shares=shares,
             whitenings=options.whitenings if parallel else (None,),
         )
-    # No loss smaller than one query can be seen.
+    # A loss smaller than one query cannot be observed.
     tolerance = {tag: max(options.tolerance, 1 / count) for tag, count in query_counts.items()}
     full = choose_repair(fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,))
     if full.chosen.strength or full.trials[-1].harmless:
@@ -253,7 +253,7 @@ def _held_out(collection: JudgedCollection, ranked_by: RankedBy) -> HeldOut:
 
 
 def held_out_plan(collection: JudgedCollection) -> list[Scenario]:
-    """The pools of an audit before and after: all languages, where documents are parallel, and each by itself.
+    """The pools of the audits before and after: all languages if documents are parallel, and each language separately.
 
     :param collection: held-out documents and queries.
     """
@@ -264,9 +264,11 @@ def held_out_plan(collection: JudgedCollection) -> list[Scenario]:
 
 
 def _distance_of_means(collection: JudgedCollection, ranked_by: RankedBy) -> Callable[[VectorMap], RepairScore]:
-    """Documents that are not parallel: the bias is how far the language means lie apart, the quality as ever."""
+    """Score for documents that are not parallel: the bias is the distance between the language means, the quality as
+    usual.
+    """
     documents = collection.documents
-    # Each document a group of its own: the ranks in the mixed pool are computed and not used.
+    # Each document forms its own group: the ranks in the mixed pool are computed but not used.
     quality = held_out_score(_held_out(collection, ranked_by))
     tags = collection.document_languages
     rows = [documents.in_languages([tag]) for tag in tags]

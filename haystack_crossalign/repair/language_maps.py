@@ -1,8 +1,8 @@
 """An affine map for each language, each vector is transformed by the map of its own language.
 
-One map for all texts cannot make up for what is particular to one language: how far its vectors lie from the common
-mean, and how much of their spread is noise that no translation shares. The language of an embedding can be read off it
-by a linear rule, so nobody has to know the language of a text here either.
+One map for all texts cannot correct what is specific to a language: the distance of its vectors from the common mean,
+and the part of their spread that translations do not share. A linear rule detects the language of an embedding, so the
+language of a text need not be known here either.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from haystack_crossalign.repair.affine import AffineMap, apply_in_blocks, unit
 from haystack_crossalign.repair.language_means import language_means
 
 OwnShare = float | Mapping[str, float | None]
-"""One further share for all languages but the pivot, or one for each; None leaves a language the shared map."""
+"""One further share for all languages except the pivot, or one for each; a language with None keeps the shared map."""
 
-_MARGIN = 0.1  # of a detector, whose values are 1 at the mean of its language and -1 at the nearest other mean
+_MARGIN = 0.1  # of a detector, which is 1 at the mean of its language and -1 at the nearest other mean
 _REGULARISATION = 0.1  # of the covariance, times the mean of its diagonal
 
 
 class BetweenOthersError(InputError):
-    """The mean of a language lies between those of others, so that no linear rule tells its texts from theirs."""
+    """The mean of a language lies between those of others, so that no linear rule separates its texts from theirs."""
 
 
 @dataclass(frozen=True)
 class LanguageMaps:
     """``x -> unit(A_l unit(x) + b_l)``, l the language of x.
 
-    With ``s_l(x) = detector_l · unit(x) - offset_l`` the map of language l is in force where ``s_l`` is above 0.1, that
-    of the first language where all are below -0.1, and between them the map is continuous: with
-    ``y = (A_l - A_0) x + b_l - b_0`` and ``g = k relu(0.1 - s_l)`` it adds ``relu(y - g) - relu(-y - g)``. So it is
-    three linear layers with ReLU between them, which a stock sentence-transformers folder can hold.
+    With ``s_l(x) = detector_l · unit(x) - offset_l`` the map of language l applies if ``s_l`` is above 0.1, that of the
+    first language if all are below -0.1, and in between the map is continuous: with ``y = (A_l - A_0) x + b_l - b_0``
+    and ``g = k relu(0.1 - s_l)`` it adds ``relu(y - g) - relu(-y - g)``. So it consists of three linear layers with
+    ReLU between them, which a stock sentence-transformers folder can hold.
 
-    :param languages: tags; the first takes what no detector claims.
+    :param languages: tags; the first one's map applies if no detector fires.
     :param matrices: float32 ``[L, dim, dim]``.
     :param biases: float32 ``[L, dim]``.
-    :param detectors: float32 ``[L - 1, dim]``, of the languages but the first.
+    :param detectors: float32 ``[L - 1, dim]``, of all languages except the first.
     :param offsets: float32 ``[L - 1]``.
     :param metadata: where the maps come from, in words.
     """
@@ -74,7 +74,7 @@ class LanguageMaps:
     def apply(
         self, vectors: ArrayLike, *, out: NDArray[np.float32] | None = None, block: int = 16384
     ) -> NDArray[np.float32]:
-        """Move embeddings, each on its own; see :meth:`~haystack_crossalign.repair.affine.AffineMap.apply`.
+        """Transform embeddings, each separately; see :meth:`~haystack_crossalign.repair.affine.AffineMap.apply`.
 
         :param vectors: ``[n, dim]``; of any length, also memory-mapped.
         :param out: float32 ``[n, dim]`` to write to, which may be ``vectors`` itself; None makes a new array.
@@ -94,8 +94,8 @@ class LanguageMaps:
     def layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Weight ``[out, in]`` and bias of three linear layers, ReLU after the first and the second.
 
-        No large number is ever added to a small one and taken off again, so that half precision does no more harm than
-        to one linear layer.
+        No large number is added to a small one and subtracted again, so half precision is as accurate as with one
+        linear layer.
         """
         dim, others = self.dimension, len(self.languages) - 1
         eye, nothing = np.eye(dim, dtype=np.float32), np.zeros((dim, others), dtype=np.float32)
@@ -105,7 +105,7 @@ class LanguageMaps:
         for place in range(others):
             matrix = self.matrices[place + 1] - self.matrices[0]
             bias = self.biases[place + 1] - self.biases[0]
-            # No component of the correction is larger; at -0.1 the gate takes off as much.
+            # No component of the correction is larger; at -0.1 the gate subtracts this much.
             bound = float((np.linalg.norm(matrix, axis=1) + np.abs(bias)).max())
             gate = nothing.copy()
             gate[:, place] = bound / (2 * _MARGIN)
@@ -118,7 +118,7 @@ class LanguageMaps:
 
 
 def _negated(weight: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """The same with the sign of its first columns changed, but not that of the gates."""
+    """The same with the signs of its first columns flipped, but not those of the gates."""
     return np.concatenate([-weight[:, :width], weight[:, width:]], axis=1)
 
 
@@ -132,24 +132,24 @@ def fit_language_maps(
     own_share: OwnShare = 0.0,
     ridge: float = 3.0,
 ) -> LanguageMaps:
-    """Fit a map for each language on top of one for all.
+    """Fit a map for each language, based on one for all.
 
-    The map of the pivot is the shared one. That of another language takes away more of the mean that all texts share,
-    ``b_l = b - own_share_l * A c``, and then goes to where the versions in the pivot are, as far as that can be
-    foretold: ``I + D`` with ``D = argmin sum |h_pivot - (I + D) h_l|^2 + ridge * t |D|^2`` over the parallel documents,
-    h the unit-length vectors so far and t the mean eigenvalue of ``H_l' H_l``. What cannot be foretold from the other
-    language becomes smaller, and with it the advantage that a document has only because the query is in its language.
+    The map of the pivot is the shared one. That of another language subtracts more of the common mean, ``b_l = b -
+    own_share_l * A c``, and then maps to the versions in the pivot, as far as these can be predicted: ``I + D`` with
+    ``D = argmin sum |h_pivot - (I + D) h_l|^2 + ridge * t |D|^2`` over the parallel documents, h the unit-length
+    vectors so far and t the mean eigenvalue of ``H_l' H_l``. What cannot be predicted from the other language shrinks,
+    and with it the advantage of a document that is in the query's language.
 
     :param shared: the map for all.
     :param embeddings: ``[n, dim]``, of any length.
     :param languages: tag of each.
     :param groups: parallel group of each.
-    :param pivot: the language that the others are brought to.
-    :param own_share: further share of the common mean that is taken away from the other languages, 0 to 1; or that of
-        each of them by its tag, None for one that keeps the shared map.
+    :param pivot: the language to which the others are mapped.
+    :param own_share: further share of the common mean to subtract from the other languages, 0 to 1; or one for each of
+        them by tag, None for a language that keeps the shared map.
     :param ridge: above 0: the larger, the less a language is changed.
-    :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one
-        of the pivot, and a language whose mean cannot be told from another's.
+    :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one in
+        the pivot, and a language whose mean cannot be separated from another's.
     """
     if not 0 < ridge < float("inf"):
         raise InputError("out of range", field="ridge", seen=ridge, allowed="a finite number above 0")
@@ -234,7 +234,7 @@ def _detectors(
     means: NDArray[np.float64],
     tags: Sequence[str],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Linear discriminants of each language but the first: 1 at its mean, -1 at the nearest other, in value."""
+    """Linear discriminants of all languages except the first: 1 at its mean, -1 at the nearest other mean."""
     centered = np.concatenate([vectors[members[tag]] - mean for tag, mean in zip(tags, means, strict=True)])
     covariance = centered.T @ centered / len(centered)
     covariance += _REGULARISATION * np.trace(covariance) / len(covariance) * np.eye(len(covariance))

@@ -1,4 +1,4 @@
-"""Means of languages that differ by the language, not by what the documents of each are about."""
+"""Language means that differ by language, not by the topics of each language's documents."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from haystack_crossalign.errors import InputError
 
 ENOUGH_PARALLEL = 30
-"""Parallel documents from which a language's mean is told from them alone."""
+"""Minimum number of parallel documents from which alone a language's mean is estimated."""
 
 
 def language_means(
     vectors: NDArray[np.float64], codes: NDArray[np.int64], groups: Sequence[str] | None
 ) -> NDArray[np.float64]:
-    """Mean embedding of each language over the same documents, as far as parallel ones tell.
+    """Mean embedding of each language over the same documents, as far as they are parallel.
 
-    Where the languages come from different corpora, the plain means differ by their topics too. So each version is
-    taken for the sum of its document and its language, ``x_dl = g_d + m_l + error``, by least squares over the
-    documents that have several versions (Yates 1934, the two-way layout with empty cells). Where every language has
-    every document, that is the plain mean. It is taken too where a language has too few parallel documents for this, or
-    none that link it with the others.
+    If the languages come from different corpora, the plain means also differ by topic. So each version is modeled as
+    the sum of its document and its language, ``x_dl = g_d + m_l + error``, by least squares over the documents that
+    have several versions (Yates 1934, the two-way layout with empty cells). If every language has every document, this
+    is the plain mean. The plain mean is also used if a language has too few parallel documents, or none that link it
+    with the others.
 
     :param vectors: ``[n, dim]``.
-    :param codes: number of the language of each, 0 to L - 1, each at least once.
+    :param codes: language code of each, 0 to L - 1, each at least once.
     :param groups: parallel group of each, or None.
     :returns: ``[L, dim]``.
     """
@@ -37,7 +37,7 @@ def language_means(
     design, sums = np.zeros((count, count)), np.zeros_like(plain)
     documents, level = np.zeros(count), np.zeros_like(plain[0])
     for rows in members:
-        # A language that has a document twice counts as often.
+        # A language with two copies of a document counts twice.
         present = np.bincount(codes[rows], minlength=count).astype(np.float64)
         design += np.diag(present) - np.outer(present, present) / len(rows)
         np.add.at(sums, codes[rows], vectors[rows] - vectors[rows].mean(axis=0))
@@ -46,7 +46,7 @@ def language_means(
     if everywhere or documents.min() < ENOUGH_PARALLEL:
         return plain
     values, axes = np.linalg.eigh(design)
-    # One direction is free, the level of all; a second one is two sets of languages that share no document.
+    # One direction is free, the common level; a second one means two sets of languages that share no document.
     if values[1] < 1e-9 * values[-1]:
         return plain
     effects = axes[:, 1:] / values[1:] @ (axes[:, 1:].T @ sums)
@@ -60,7 +60,7 @@ def parallel_rows(codes: NDArray[np.int64], groups: Sequence[str]) -> list[list[
 
     :param codes: language of each row.
     :param groups: group of each row.
-    :raises InputError: if they are not of the same number.
+    :raises InputError: if their numbers differ.
     """
     if len(groups) != len(codes):
         raise InputError(

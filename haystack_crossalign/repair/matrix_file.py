@@ -1,4 +1,4 @@
-"""The matrix file, which carries a map to vectors that are in an index already."""
+"""The matrix file, by which a map is applied to vectors that are already in an index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.language_maps import LanguageMaps
 
 VectorMap: TypeAlias = AffineMap | LanguageMaps
-"""Moves vectors, each on its own."""
+"""A map that transforms vectors, each separately."""
 
 FORMATS = {
     "crossalign.affine/1": ("matrix", "bias"),
@@ -28,17 +28,17 @@ FORMATS = {
 
 
 BASE_MODEL = "base_model"
-"""Metadata: the model whose vectors the map moves, as JSON (see `describe_model`)."""
+"""Metadata key: the model whose vectors the map transforms, as JSON (see `describe_model`)."""
 
 
 def write_matrix_file(repair: VectorMap, path: Path | str, *, base: Mapping[str, Any] | None = None) -> None:
-    """Write a map as safetensors: the tensors of :data:`FORMATS`, metadata beside them.
+    """Write a map as safetensors: the tensors of :data:`FORMATS`, with metadata.
 
-    The file appears whole or not at all.
+    The file is written atomically.
 
     :param repair: the map.
     :param path: the file; its folder must exist.
-    :param base: provenance of the model whose vectors it moves, so that it is never applied to others.
+    :param base: provenance of the model whose vectors it transforms, so that it is not applied to others.
     :raises ExternalError: if it cannot be written.
     """
     path = Path(path)
@@ -54,17 +54,17 @@ def write_matrix_file(repair: VectorMap, path: Path | str, *, base: Mapping[str,
 
 
 def _in_order(data: bytes) -> bytes:
-    """The same file with the keys of its header sorted: safetensors leaves their order to chance."""
+    """The same file with sorted header keys, since the order of safetensors is random."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8:end]), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return data[:8] + header.encode().ljust(end - 8) + data[end:]
 
 
 def read_matrix_file(path: Path | str) -> VectorMap:
-    """Read a file that :func:`write_matrix_file` wrote.
+    """Read a file written by :func:`write_matrix_file`.
 
     :param path: the file.
-    :raises InputError: if it is missing, damaged or something else.
+    :raises InputError: if it is missing, damaged or not a matrix file.
     """
     path = Path(path)
     if not path.is_file():

@@ -24,7 +24,7 @@ def repaired_model(model: SentenceTransformer, repair: VectorMap) -> SentenceTra
 
     :param model: the base model.
     :param repair: a map of the model's dimension.
-    :raises InputError: if the dimension differs, the model truncates its embeddings, and as `check_lengths`.
+    :raises InputError: if the dimension differs or the model truncates its embeddings; also as `check_lengths`.
     """
     dimension = model.get_embedding_dimension()
     if dimension != repair.dimension or model.truncate_dim is not None:
@@ -42,7 +42,7 @@ def repaired_model(model: SentenceTransformer, repair: VectorMap) -> SentenceTra
 
 
 def with_map(model: SentenceTransformer, repair: VectorMap) -> SentenceTransformer:
-    """A repaired model with another map at its end; the modules before it are shared.
+    """Replace the map at the end of a repaired model; the modules before it are shared.
 
     :param model: from :func:`repaired_model`, with one map for all languages.
     :param repair: of the model's dimension.
@@ -51,7 +51,7 @@ def with_map(model: SentenceTransformer, repair: VectorMap) -> SentenceTransform
 
 
 def _followed_by(modules: list[torch.nn.Module], repair: VectorMap, model: SentenceTransformer) -> SentenceTransformer:
-    """The map after modules that end with Normalize, all else as in the model."""
+    """A model of modules that end with Normalize, followed by the map, with the settings of another model."""
     dense = [_dense(weight, bias, activated=more) for weight, bias, more in _layers(repair)]
     for module in dense:
         module.to(device=model.device, dtype=model.dtype)
@@ -90,7 +90,7 @@ def write_repaired_model(model: SentenceTransformer, repair: VectorMap, folder: 
     :param model: the base model.
     :param repair: a map of the model's dimension.
     :param folder: new or empty folder.
-    :raises InputError: as :func:`repaired_model`, and when the folder holds something.
+    :raises InputError: as :func:`repaired_model`; also if the folder is not empty.
     :raises ExternalError: if it cannot be written.
     """
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""A repair as a folder: model, matrix file, audits and what was chosen why."""
+"""Write a repair as a folder: model, matrix file, audits and the reasons for the choice."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ SCHEMA = "crossalign.repair/1"
 RESULT_FILE = "repair.json"
 
 _LEAST_COSINE = 0.99
-"""Between the written folder's vectors in float32 and those that the map gives, which may come from bf16."""
+"""Minimum cosine between the written folder's vectors in float32 and those of the map, which may come from bf16."""
 
 
 @dataclass(frozen=True)
 class ModelToRepair:
-    """The base model in float32, as it is written out.
+    """The base model in float32, in which it is written.
 
-    :param model: the model, with the prompts that it is used with.
-    :param name: its name, without the place of a folder.
+    :param model: the model, with its prompts.
+    :param name: its name, without the location of a folder.
     :param hub_name: its name on the hub, None for a folder.
-    :param trust_remote_code: whether its code may be run when the written folder is checked.
+    :param trust_remote_code: whether its code may run when the written folder is checked.
     """
 
     model: SentenceTransformer
@@ -62,14 +62,14 @@ def open_model(
     pooling: str | None = None,
     trust_remote_code: bool = False,
 ) -> ModelToRepair:
-    """Load the base model and refuse one that cannot be repaired, before texts are embedded for nothing.
+    """Load the base model, and reject one that cannot be repaired before any text is embedded.
 
     :param name: hub name, folder, or ``offline:multilingual-e5-small``.
-    :param prompts: prompts that it is used with. They go into the folder, since some models name none and are known
-        by their name to need them, which the repaired one does not have.
+    :param prompts: its prompts. They are written to the folder, since prompts of some models are known only by the
+        model's name, which the repaired model does not have.
     :param revision: branch, tag or commit on the hub.
-    :param similarity: what it is used with in place of what it says; written into the folder.
-    :param pooling: for a model without modules.json; it goes into the folder.
+    :param similarity: similarity to use instead of the model's; written to the folder.
+    :param pooling: for a model without modules.json; written to the folder.
     :param trust_remote_code: run code that comes with the model.
     :raises InputError: as :func:`~haystack_crossalign.repair.model_folder.repaired_model`.
     :raises ExternalError: if it cannot be loaded.
@@ -89,7 +89,7 @@ def open_model(
         model.similarity_fn_name = similarity
     dimension = int(model.get_embedding_dimension() or 0)
     repaired_model(model, AffineMap(np.eye(dimension, dtype=np.float32), np.zeros(dimension, np.float32)))
-    # The place of a folder is private; an offline model is known by the name that the user gives.
+    # The location of a folder is private; an offline model has the name that the user gives.
     called = name if is_offline(name) else loaded.name
     return ModelToRepair(model, called, loaded.hub_name, trust_remote_code)
 
@@ -102,17 +102,17 @@ def write_repair(
     sources: Sequence[Source] = (),
     texts: bool = True,
 ) -> RepairOutcome:
-    """Write the folder, whole or not at all.
+    """Write the folder, completely or not at all.
 
-    It is a stock sentence-transformers folder with a model card. Beside the model lie ``matrix.safetensors``,
+    It is a stock sentence-transformers folder with a model card, and also contains ``matrix.safetensors``,
     ``repair.json``, ``before.json``, ``after.json``, ``comparison.json`` and the report.
 
-    :param outcome: what `fit_repair` gave.
-    :param folder: the folder to be made.
-    :param model: the base model; None writes the matrix file without a model.
+    :param outcome: result of `fit_repair`.
+    :param folder: the folder to create.
+    :param model: the base model; None to write the matrix file without a model.
     :param sources: the files that were read.
-    :param texts: whether audits and pages may hold texts of documents and queries.
-    :returns: the outcome, its audits naming the written model.
+    :param texts: whether audits and pages may contain texts of documents and queries.
+    :returns: the outcome, with audits that name the written model.
     :raises InputError: if the folder already exists.
     :raises ExternalError: if it cannot be written, or the written model does not give the repaired vectors.
     """
@@ -143,11 +143,11 @@ def repair_schema() -> dict[str, Any]:
 
 
 def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str | None) -> dict[str, Any]:
-    """What ``repair.json`` holds, floats rounded: see ``repair-1.schema.json``.
+    """Content of ``repair.json``, with rounded floats; see ``repair-1.schema.json``.
 
     :param outcome: what `fit_repair` gave.
     :param sources: the files that were read.
-    :param name: name of the base model, None for the matrix alone.
+    :param name: name of the base model, None if only the matrix is written.
     """
     sample, chosen = outcome.sample, outcome.choice.chosen
     held_out = sorted({document.language for document in sample.held_out})
@@ -213,7 +213,7 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
 
     with quiet_libraries():
         write_repaired_model(model.model, outcome.repair, folder)
-    # Cut where the audit cut: the folder itself keeps the limit of the model.
+    # Cut as in the audit; the folder itself keeps the limit of the model.
     limit = outcome.before.provenance["model"].get("max_tokens")
     written = Encoder(
         str(folder), device="cpu", precision="fp32", max_tokens=limit, trust_remote_code=model.trust_remote_code
@@ -228,7 +228,7 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
         )
     provenance = {**outcome.after.provenance}
     kept = {name: provenance["model"].get(name) for name in ("precision", "max_tokens", "cut_texts")}
-    # The vectors were moved, not computed again: they have the precision and the limit of the audit before.
+    # The vectors were transformed, not computed again, so they have the precision and the limit of the audit before.
     provenance["model"] = {**written.provenance(), **kept, "name": f"{model.name}, repaired"}
     after = replace(outcome.after, provenance=provenance)
     return replace(outcome, after=after, comparison=replace(outcome.comparison, b=provenance))

@@ -1,4 +1,4 @@
-"""Which documents a repair is fitted on, which ones judge it, and what they are asked by."""
+"""Split texts into documents to fit a repair on and held-out documents with queries to judge it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from haystack_crossalign.repair.texts import Question, RepairTexts
 from haystack_crossalign.text.known_item import known_item
 
 FEWEST = 5
-"""Documents per language below which nothing is fitted, and queries per language below which nothing is judged."""
+"""Minimum number of documents per language for fitting, and of queries per language for judging."""
 
 KINDS = ("query", "title", "first sentence", "first half")
-"""What a document is asked by, the first of these that there is: a query of the data; its title; its first sentence,
-which is then taken out of the document; the first half of a document that is one sentence."""
+"""Kinds of queries for a document, of which the first available is used: a query of the data; its title; its first
+sentence, which is then removed from the document; the first half of a document with a single sentence.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class RepairSample:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Tags of the documents that are fitted on, ascending."""
+        """Tags of the documents to fit on, ascending."""
         return tuple(sorted({passage.language for passage in self.fit}))
 
     @property
@@ -86,16 +87,16 @@ def make_sample(
 ) -> RepairSample:
     """Split the texts.
 
-    Fitted on are the tagged documents if there are any, else half of the parallel ones. Judged by are the held-out
-    documents where they are given, else the parallel ones that are left, else half of the tagged ones. Whole groups are
-    drawn, by a hash of their name, so that the order of the file does not matter.
+    The repair is fitted on the tagged documents if there are any, else on half of the parallel ones. It is judged on
+    the held-out documents if given, else on the remaining parallel ones, else on half of the tagged ones. Whole groups
+    are drawn, by a hash of their name, so the order of the file does not matter.
 
     :param parallel: parallel documents.
     :param tagged: documents that need not be parallel.
-    :param held_out: documents to judge by, parallel or not.
-    :param fit_limit: documents per language that are fitted on; whole groups, so that a language beside several others
-        can get as many for each of them.
-    :param held_out_limit: likewise, documents that judge.
+    :param held_out: documents to judge on, parallel or not.
+    :param fit_limit: documents per language to fit on. Groups stay whole, so a language that occurs with several others
+        can get this many for each of them.
+    :param held_out_limit: the same for documents to judge on.
     :param seed: of the draw.
     :raises InputError: if there are no documents, fewer than two languages, or fewer than `FEWEST` documents in one.
     """
@@ -114,7 +115,7 @@ def make_sample(
     languages = {passage.language for passage in base.passages}
     judging = [[document for document in group if document.language in languages] for group in judging]
     if any(len(group) > 1 for group in judging):
-        # Documents without another version say nothing about the bias; those that have one come first.
+        # Documents with a single version do not show bias, so documents with several versions come first.
         judging.sort(key=lambda group: len(group) < 2)
     judging = _limited(judging, held_out_limit)
     kept_texts = {normalized(document.text) for group in judging for document in group}
@@ -160,9 +161,9 @@ def _drawn(passages: Iterable[DocumentRow], seed: int) -> list[list[DocumentRow]
 
 
 def _limited(groups: Iterable[list[DocumentRow]], limit: int) -> list[list[DocumentRow]]:
-    """The first groups that bring a language of which fewer than ``limit`` documents are there.
+    """Select groups, in order, that contain a language with fewer than ``limit`` documents so far.
 
-    Groups stay whole: a language that occurs with several others can get so many documents for each of them.
+    Groups stay whole: a language that occurs with several others can get this many documents for each of them.
     """
     counts: Counter[str] = Counter()
     kept: list[list[DocumentRow]] = []
@@ -194,7 +195,8 @@ def _check_counts(fit: Sequence[DocumentRow], files: str | None) -> None:
 
 
 def probes_of(documents: Sequence[DocumentRow], questions: Sequence[Question]) -> tuple[list[DocumentRow], list[Probe]]:
-    """Held-out documents, without the titles and first sentences that ask for them, and their queries (see `KINDS`).
+    """Queries for held-out documents (see `KINDS`), and the documents without the titles and first sentences used as
+    queries.
 
     :param documents: at most one per group and language.
     :param questions: real queries, of these groups and others.
@@ -202,7 +204,7 @@ def probes_of(documents: Sequence[DocumentRow], questions: Sequence[Question]) -
     real: dict[tuple[str, str], list[str]] = {}
     for question in questions:
         real.setdefault((question.group, question.language), []).append(question.text)
-    # A title over many documents ("Introduction") asks for none of them.
+    # A title of many documents ("Introduction") is not a query for any of them.
     titles = Counter((one.language, normalized(one.title)) for one in documents if one.title)
     kept, probes = [], []
     for document in documents:
@@ -239,7 +241,7 @@ def _lacking(languages: Iterable[str], probes: Sequence[Probe]) -> list[str]:
 def judged_collection(
     documents: Sequence[DocumentRow], probes: Sequence[Probe], sources: Sequence[Source]
 ) -> JudgedCollection:
-    """Held-out documents and queries as an audit takes them: all versions of a query's document are relevant.
+    """Held-out documents and queries as a judged collection: all versions of a query's document are relevant.
 
     :param documents: at most one per group and language.
     :param probes: queries of these groups.
@@ -251,7 +253,7 @@ def judged_collection(
     return JudgedCollection(
         name="held-out documents",
         documents=Documents(
-            # Two files may use one id; group and language are unique.
+            # Two files may use the same id, but group and language are unique.
             ids=tuple(f"{document.language}:{document.group}" for document in documents),
             languages=tuple(document.language for document in documents),
             groups=tuple(document.group for document in documents),

@@ -26,7 +26,7 @@ class HeldOut:
     :param documents: float32 ``[N, dim]``.
     :param document_languages: tag of each document.
     :param document_groups: parallel group of each document; one document per group and language.
-    :param similarity: what embeddings are ranked by, before a repair and after it.
+    :param similarity: similarity by which embeddings are ranked, before and after a repair.
     """
 
     queries: NDArray[np.float32]
@@ -39,13 +39,13 @@ class HeldOut:
 
 
 def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
-    """Make the score that :func:`~haystack_crossalign.repair.directions.choose_repair` takes.
+    """Make the score function for :func:`~haystack_crossalign.repair.directions.choose_repair`.
 
     Bias: mean Max@R in the pool of all languages, the mean over the query languages. Quality: mean NDCG@1 of each query
     language in the pool of its own language (Mono-Same).
 
     :param data: held-out embeddings, before any repair.
-    :raises InputError: if a query's group has no document in its own language, or lengths do not fit.
+    :raises InputError: if a query's group has no document in its own language, or lengths differ.
     """
     tags = tuple(sorted({*data.document_languages, *data.query_languages}))
     query_codes = _codes(data.query_languages, tags, len(data.queries), "query_languages")
@@ -61,7 +61,7 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
         queries, documents = repair.apply(data.queries), repair.apply(data.documents)
 
         def ranked(rows: NDArray[np.bool_], pool: NDArray[np.bool_], wanted: NDArray[np.int32]) -> RankTable:
-            # Places in the part of the pool that is searched; -1 stays -1.
+            # Positions in the part of the pool that is searched; -1 stays -1.
             places = np.append(np.cumsum(pool) - 1, -1).astype(np.int32)
             return exact_ranks(
                 queries[rows],
@@ -97,7 +97,7 @@ def _codes(languages: Sequence[str], tags: Sequence[str], rows: int, field: str)
 def _relevant(
     data: HeldOut, query_codes: NDArray[np.int32], document_codes: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Documents of each query's group, padded with -1, and the one among them in the query's language."""
+    """Documents of each query's group, padded with -1, and the document of the group in the query's language."""
     if len(data.query_groups) != len(query_codes) or len(data.document_groups) != len(document_codes):
         raise InputError("one group is needed for each embedding", field="groups")
     members: dict[str, list[int]] = {}
@@ -132,9 +132,8 @@ class LanguageHarm:
     :param before: mean NDCG@1 before, 0 to 1.
     :param after: mean NDCG@1 after.
     :param interval: 95 % interval of the difference after - before.
-    :param verdict: ``harmless`` where a loss beyond the tolerance is ruled out by the interval, ``not ruled out``
-        where the queries are too few to rule it out though none is seen, ``harmful`` where the difference itself is
-        beyond the tolerance.
+    :param verdict: ``harmless`` if the interval rules out a loss beyond the tolerance, ``not ruled out`` if there are
+        too few queries to do so, ``harmful`` if the difference itself is beyond the tolerance.
     """
 
     language: str
@@ -153,9 +152,9 @@ class LanguageHarm:
 def paired_share_interval(before: ArrayLike, after: ArrayLike) -> tuple[float, float]:
     """95 % interval of the difference of two paired shares.
 
-    Wald's interval after half an observation is added to each cell of the table of pairs: with ``b`` pairs lost, ``c``
+    Wald's interval after adding half an observation to each cell of the table of pairs: with ``b`` pairs lost, ``c``
     won, ``n`` in all, ``d = (c - b) / (n + 2)`` and ``d +- 1.96 * sqrt((b + c + 1) - (c - b)^2 / (n + 2)) / (n + 2)``.
-    Unlike a bootstrap it keeps a width where no pair differs, which is what small samples need. Source: Agresti and
+    Unlike a bootstrap interval it has a width even if no pair differs, which small samples need. Source: Agresti and
     Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine 24 (2005).
 
     :param before: ``[n]``, each 0 or 1.
@@ -174,11 +173,11 @@ def paired_share_interval(before: ArrayLike, after: ArrayLike) -> tuple[float, f
 
 
 def queries_needed(tolerance: float) -> float:
-    """How many queries a language needs so that `paired_share_interval` can rule out a loss beyond ``tolerance``.
+    """Number of queries that a language needs so that `paired_share_interval` can rule out a loss beyond ``tolerance``.
 
-    It is the size at which the interval around no change reaches down to the tolerance: ``1.96 / tolerance - 2``.
+    With this number, the interval around no change just reaches the tolerance: ``1.96 / tolerance - 2``.
 
-    :param tolerance: loss of NDCG@1 that counts as none; for 0 no number of queries does.
+    :param tolerance: loss of NDCG@1 that counts as harmless; for 0 no number of queries suffices.
     """
     return math.inf if tolerance <= 0 else math.ceil(_Z / tolerance - 2)
 
@@ -186,10 +185,10 @@ def queries_needed(tolerance: float) -> float:
 def harm_of_language(
     language: str, before: Sequence[float], after: Sequence[float], *, tolerance: float
 ) -> LanguageHarm:
-    """Judge one language.
+    """Judge a language.
 
     :param language: normalized tag.
-    :param before: NDCG@1 of each query, 0 or 1: each has one relevant document in its language.
+    :param before: NDCG@1 of each query, 0 or 1, since each has one relevant document in its language.
     :param after: likewise, after the repair.
     :param tolerance: loss that counts as none.
     """

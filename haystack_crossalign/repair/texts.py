@@ -1,4 +1,4 @@
-"""The texts that a repair is fitted on and judged by: documents with languages, and queries if there are any."""
+"""Read the texts for a repair: documents with languages, and queries if there are any."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from haystack_crossalign.files.records import Record
 from haystack_crossalign.languages import UNDETERMINED
 
 CORPORA = tuple(name for name, corpus in PUBLISHED.items() if corpus.training)
-"""Corpora that :mod:`haystack_crossalign.triplets.corpora` builds triplets from."""
+"""Corpora from which :mod:`haystack_crossalign.triplets.corpora` builds triplets."""
 
 FORMATS = ("auto", "documents", "triplets", *CORPORA)
 
@@ -42,13 +42,13 @@ class Question:
 
 @dataclass(frozen=True)
 class RepairTexts:
-    """What was read from one file.
+    """The texts of a file.
 
     :param passages: at most one per group and language.
-    :param questions: queries that the file has.
+    :param questions: queries of the file.
     :param sources: the file, with its hash.
-    :param chunks: documents left out because their group and language were there already.
-    :param titles: field that was put before the text of passages, and of how many; None if of none.
+    :param chunks: number of documents left out because their group and language already occurred.
+    :param titles: field that was put before the text of passages, and the number of these; None if there were none.
     :param detection: what was detected of the languages of documents without one, in a sentence.
     """
 
@@ -89,17 +89,17 @@ def read_repair_texts(
     parallel: bool = False,
     detect: bool | None = None,
 ) -> RepairTexts:
-    """Read documents (JSON lines with ``id``, ``text``, ``language`` and, where they are parallel, ``parallel_id``),
+    """Read documents (JSON Lines with ``id``, ``text``, ``language`` and, if they are parallel, ``parallel_id``),
     triplets (see :mod:`haystack_crossalign.data.formats.triplets`) or a corpus.
 
     :param path: the file.
-    :param kind: one of `FORMATS`; ``auto`` tells documents from triplets by the fields of the first line.
-    :param language: language of queries and passages of triplets that do not say.
-    :param target_languages: the other languages to take from a corpus, which needs them.
+    :param kind: one of `FORMATS`; ``auto`` distinguishes documents from triplets by the fields of the first line.
+    :param language: language of queries and passages of triplets that do not state it.
+    :param target_languages: the other languages of a corpus; required for a corpus.
     :param language_field: field of documents that holds the language.
     :param group_field: field of documents that holds the parallel group.
-    :param title_field: field of documents that is put before their text, as in audits; None for none.
-    :param parallel: refuse documents of which none has a version in another language.
+    :param title_field: field of documents to put before their text, as in audits; None for none.
+    :param parallel: reject documents if none has a version in another language.
     :param detect: detect the language of documents that name none, and leave out those whose language is not clear;
         None where the caller offers no such option.
     :raises InputError: for the first missing or invalid value, with file, line and field.
@@ -133,9 +133,9 @@ def read_repair_texts(
 
 
 def texts_from_triplets(triplets: Iterable[Triplet], sources: Sequence[Source] = ()) -> RepairTexts:
-    """Passages and queries of triplets: each passage and target is a version of its group's document.
+    """Passages and queries of triplets; each passage and target is a version of its group's document.
 
-    Where triplets of one group have other passages (overlapping parts of one text), the first one represents the group
+    If triplets of a group have different passages (overlapping parts of one text), the first one represents the group,
     and the queries of the others are left out.
 
     :param triplets: the triplets.

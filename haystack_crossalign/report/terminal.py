@@ -66,7 +66,6 @@ def fitting(part: Text | Table, console: Console) -> Text | Table:
     """Return a part unchanged, or a table that is wider than the console as lines of heading and value.
 
     :param part: the part to print.
-
     :param console: the console.
     """
     # Measured with unlimited room: within its own width, a console reports that everything fits.

@@ -1,4 +1,4 @@
-"""Which weights are handed over: the last, the best, the start, or a mean of start and tuned ones."""
+"""Choose the final weights: the last, the best, the start, or a mean of start and tuned weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Candidate:
 
 
 def weights_of(model: Any) -> dict[str, Tensor]:
-    """Copies of the weights that training changes, by the names that they have without adapters."""
+    """Copies of the weights that training changes, by their names without adapters."""
     return {
         name.replace(_BASE, "."): weight.detach().clone()
         for name, weight in model.named_parameters()
@@ -43,7 +43,7 @@ def weights_of(model: Any) -> dict[str, Tensor]:
 
 
 def interpolate(model: Any, start: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> None:
-    """Set the weights to ``start + share * (tuned - start)``; at 0 and 1 to exactly those.
+    """Set the weights to ``start + share * (tuned - start)``; exactly ``start`` at 0 and ``tuned`` at 1.
 
     :param model: without adapters.
     :param start: weights by name.
@@ -65,21 +65,23 @@ def choose_weights(
     recipe: Recipe,
     score: Callable[[Any], HeldOutScore] | None,
 ) -> Candidate:
-    """Put the weights into the model that the recipe asks for.
+    """Set the weights of the model that the recipe asks for.
 
-    With ``evaluate.keep: best`` these are those of the best step (the last, where the start is the best), with ``last``
-    those of the last. They are interpolated by ``interpolate``, with ``auto`` by each of :data:`SHARES`; with ``best``
-    the start is kept where nothing is preferred to it.
+    With ``evaluate.keep: best`` these are the weights of the best step (of the last if the start is the best), with
+    ``last`` those of the last step. They are interpolated by ``interpolate``, with ``auto`` by each of :data:`SHARES`;
+    with ``best`` the start is kept if nothing is better.
 
     :param model: after training; adapters are merged.
     :param start: see :func:`weights_of`.
-    :param monitor: what was seen in training.
+    :param monitor: history of the evaluations.
     :param recipe: the recipe.
     :param score: scores the model on the held-out part; None if there is none.
     """
     base, best = monitor.base, monitor.best
     keep_best, several = recipe.evaluate.keep == "best", isinstance(recipe.interpolate, str)
-    if score is None or base is None or best is None or not (keep_best or several):  # nothing to choose by, or from
+    if (
+        score is None or base is None or best is None or not (keep_best or several)
+    ):  # no score or no candidates to choose from
         merge_adapters(model)
         share = 1.0 if isinstance(recipe.interpolate, str) else recipe.interpolate
         interpolate(model, start, _named(model, start), share)

@@ -1,4 +1,4 @@
-"""Audit of the held-out part: how deep the versions lie, and whether same-language retrieval was harmed."""
+"""Audit of the held-out part: ranks of the versions, and harm to same-language retrieval."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class RowScore:
     :param query_language: language of the queries.
     :param queries: number of queries.
     :param pool_size: versions in the pool.
-    :param measures: mean per measure; None if it is defined for no query, as Complete@10 with eleven versions.
-    :param part: languages of the texts that were compared, where a pool of one language is asked in several parts.
+    :param measures: means by measure; None if it is defined for no query, such as Complete@10 with eleven versions.
+    :param part: languages of the texts that were compared, if a one-language pool is evaluated in several parts.
     """
 
     scenario: str
@@ -47,7 +47,7 @@ class RowScore:
 
     @property
     def name(self) -> str:
-        """The row in a few characters, such as ``multi en+zh, zh queries``; no two rows of a score have one name."""
+        """Short, unique name of the row, such as ``multi en+zh, zh queries``."""
         part = f" (of {self.part})" if self.part else ""
         return f"{self.scenario} {'+'.join(self.pool)}{part}, {self.query_language} queries"
 
@@ -58,7 +58,7 @@ class RowScore:
 
 @dataclass(frozen=True)
 class HeldOutScore:
-    """What the held-out part says about a model.
+    """The score of a model on the held-out part.
 
     :param rows: one entry for each pool and query language.
     """
@@ -72,19 +72,18 @@ class HeldOutScore:
 
     @property
     def quality(self) -> dict[str, float]:
-        """NDCG@1 in each pool of one language, by the name of the row."""
+        """NDCG@1 in each one-language pool, by the name of the row."""
         return {row.name: _defined(row, "NDCG@1") for row in self.rows if row.scenario != "multi"}
 
 
 def harm(score: HeldOutScore, base: HeldOutScore) -> float:
-    """How much the worst language lost in its own pool against the base model, in NDCG@1; negative for a gain."""
+    """Largest loss of a language in its own pool against the base model, in NDCG@1; negative for a gain."""
     before = base.quality
     return max((before[name] - value for name, value in score.quality.items()), default=0.0)
 
 
 def preference(score: HeldOutScore, base: HeldOutScore, tolerance: float) -> tuple[bool, float]:
-    """A key by which models are compared, the greater the better: harmless ones first, then least bias; of harmful ones
-    the least harmful.
+    """Sort key for models, greater is better: harmless models before harmful ones, then by bias; harmful ones by harm.
 
     :param score: of the model.
     :param base: of the base model.
@@ -98,19 +97,19 @@ def preference(score: HeldOutScore, base: HeldOutScore, tolerance: float) -> tup
 class HeldOutAudit:
     """Held-out triplets as judged collections.
 
-    A pool holds the distinct passages, a query's relevant documents are the versions of its passage. A language that
-    has no queries of its own is asked in English instead (mono-cross), so that harm to it shows as well.
+    A pool holds the distinct passages; a query's relevant documents are the versions of its passage. A language without
+    queries is evaluated with English ones (mono-cross), so that harm to it is also visible.
 
     :param triplets: the held-out triplets.
-    :param table: takes up their texts.
+    :param table: their texts are added to it.
     :param language: language of the queries.
     :param languages: target languages.
-    :param pool: ``pairs`` or ``all``; for ``all``, rows of one query and passage are taken together.
-    :param similarity: what the model ranks by.
+    :param pool: ``pairs`` or ``all``; for ``all``, rows with the same query and passage are merged.
+    :param similarity: similarity of the model.
     :raises InputError: if no language has two groups with queries.
     """
 
-    #: Target languages that fewer than two held-out groups have: nothing is known of them.
+    #  Target languages with fewer than two held-out groups, which are not measured.
     unmeasured: tuple[str, ...]
 
     def __init__(
@@ -167,7 +166,7 @@ class HeldOutAudit:
                         len(table.ranks),
                         int(table.pool_size or 0),
                         means,
-                        # English stands beside each of several languages, each time with other texts.
+                        # English is paired with each of several languages, each time with other texts.
                         "+".join(plan[0].pool_languages) if len(self._parts) > 1 and scenario.name != "multi" else None,
                     )
                 )
@@ -197,7 +196,7 @@ class HeldOutAudit:
         return entries
 
     def held_out(self, vectors: NDArray[np.float32]) -> HeldOut:
-        """The same data as the choice of a repair takes it.
+        """The same data in the form needed for the choice of a repair.
 
         :param vectors: as for :meth:`score`.
         """
@@ -240,7 +239,7 @@ class HeldOutAudit:
 
 
 def _defined(row: RowScore, measure: str) -> float:
-    """A measure that is defined for every query."""
+    """The value of a measure that must be defined."""
     value = row.measures[measure]
     if value is None:
         raise ValueError(f"{measure} of {row.name} is not defined")
@@ -250,7 +249,7 @@ def _defined(row: RowScore, measure: str) -> float:
 def _collect(
     triplets: Sequence[Triplet], table: TextTable, language: str, targets: Sequence[str]
 ) -> tuple[JudgedCollection, NDArray[np.int64], NDArray[np.int64], list[Scenario]] | None:
-    """A collection of the passages and queries, their rows in the table, and the pools that are asked."""
+    """A collection of the passages and queries, their rows in the table, and the pools."""
     group_of: dict[str, str] = {}
     documents: dict[tuple[str, str, str], int] = {}
     queries: dict[tuple[str, str], tuple[str, str, int]] = {}
@@ -262,7 +261,7 @@ def _collect(
             tag: triplet.target_queries[tag] for tag in targets if tag in triplet.target_queries
         }
         for tag, text in asked.items():
-            # One question asked of several passages has no one answer: the first stands.
+            # A question about several passages has no single answer, so the first passage is used.
             queries.setdefault((tag, normalized(text)), (f"{tag}:{triplet.id}", group, table.add(QUERY, text)))
     if len({group for group, _, _ in documents}) < 2:
         return None

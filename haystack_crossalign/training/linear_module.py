@@ -1,4 +1,4 @@
-"""The linear module at the end of a model: fitted in closed form, or trained on embeddings made once."""
+"""The linear module at the end of a model: fitted in closed form, or trained on precomputed embeddings."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from haystack_crossalign.training.recipe.recipe import Recipe
 
 @dataclass
 class EmbeddingMemory:
-    """Embeddings of base models, kept over several runs of one process that share texts.
+    """Cache of base-model embeddings for several runs of one process that share texts.
 
-    The last bits of an embedding depend on what it was computed with, so that a run that finds some here can differ in
+    The last bits of an embedding depend on the texts computed with it, so a run that uses the cache can differ in
     rounding from one that does not.
     """
 
@@ -38,7 +38,7 @@ class Vectors:
     """Embeds rows of a table.
 
     :param table: the texts.
-    :param device: where the models are.
+    :param device: device of the models.
     :param bf16: whether transformers compute in bf16.
     :param memory: embeddings of base models, or None.
     """
@@ -49,11 +49,11 @@ class Vectors:
     memory: EmbeddingMemory | None = None
 
     def __call__(self, model: Any, rows: Sequence[int]) -> NDArray[np.float32]:
-        """Float32 ``[rows, dim]`` by any model."""
+        """Embed rows with any model: float32 ``[rows, dim]``."""
         return embed_table(model, self.table, rows, device=self.device, bf16=self.bf16)
 
     def of_base(self, base: BaseModel, rows: Sequence[int]) -> NDArray[np.float32]:
-        """The same by the base model before it is trained, from the memory where it is there."""
+        """The same with the untrained base model, from the cache if possible."""
         if self.memory is None:
             return self(base.model, rows)
         known, texts = self.memory.known, self.table.texts()
@@ -66,7 +66,7 @@ class Vectors:
         return np.stack([known[key] for key in keys]) if keys else self(base.model, rows)
 
     def whole(self, base: BaseModel, rows: Sequence[int]) -> NDArray[np.float32]:
-        """Float32 ``[texts, dim]`` for the whole table, zero but for some rows."""
+        """Float32 ``[texts, dim]`` for the whole table, zero except for some rows."""
         vectors = self.of_base(base, rows)
         table = np.zeros((len(self.table), vectors.shape[1]), dtype=np.float32)
         table[rows] = vectors
@@ -74,7 +74,7 @@ class Vectors:
 
 
 def encoder_of(model: nn.Module) -> nn.Module:
-    """What a repaired model does before that: the modules of its base, shared with it.
+    """The base modules of a repaired model, shared with it.
 
     :param model: from :func:`~haystack_crossalign.repair.model_folder.repaired_model`.
     """
@@ -82,7 +82,7 @@ def encoder_of(model: nn.Module) -> nn.Module:
 
 
 def head_of(model: nn.Module) -> nn.Module:
-    """What a repaired model does with the embeddings of its base: Normalize, Dense, Normalize, shared with it.
+    """The final modules of a repaired model, shared with it: Normalize, Dense, Normalize.
 
     :param model: from :func:`~haystack_crossalign.repair.model_folder.repaired_model`.
     """
@@ -90,7 +90,7 @@ def head_of(model: nn.Module) -> nn.Module:
 
 
 def apply_head(head: nn.Module, vectors: Tensor) -> NDArray[np.float32]:
-    """Move embeddings of the base.
+    """Transform embeddings of the base model.
 
     :param head: from :func:`head_of`.
     :param vectors: float32 ``[n, dim]``.
@@ -102,7 +102,7 @@ def apply_head(head: nn.Module, vectors: Tensor) -> NDArray[np.float32]:
 
 
 def map_of(model: nn.Module) -> AffineMap:
-    """The trained map, by which vectors that the base made can be moved.
+    """The trained map, which transforms vectors of the base model.
 
     :param model: a repaired model.
     """
@@ -112,7 +112,7 @@ def map_of(model: nn.Module) -> AffineMap:
 
 
 def set_map(model: nn.Module, repair: AffineMap) -> None:
-    """Put another map at the end of a repaired model.
+    """Replace the map at the end of a repaired model.
 
     :param model: changed in place.
     :param repair: of the model's dimension.
@@ -144,10 +144,10 @@ def fit_final_map(
     tags: Sequence[str],
     groups: Sequence[str],
 ) -> VectorMap:
-    """Fit the linear module again, with the strengths of the start, and language maps, as the recipe says.
+    """Refit the linear module with the strengths of the start, and fit language maps, as the recipe says.
 
     :param recipe: one with :func:`has_final_map`.
-    :param model: repaired and trained; gets the linear module.
+    :param model: a repaired and trained model; its linear module is replaced.
     :param choice: the repair that training started from.
     :param vectors: float32 ``[n, dim]``, embeddings of the passages of the start's sample by the trained encoder.
     :param tags: language of each, BCP-47.
@@ -165,14 +165,15 @@ def fit_final_map(
 def fit_own_maps(
     recipe: Recipe, shared: AffineMap, vectors: NDArray[np.float32], tags: Sequence[str], groups: Sequence[str]
 ) -> LanguageMaps:
-    """Fit a map for each language on top of the one for all.
+    """Fit a map for each language, based on the one for all.
 
     :param recipe: one with ``start.own_share``.
     :param shared: the map for all.
     :param vectors: float32 ``[n, dim]``, embeddings of passages before any map.
     :param tags: language of each, BCP-47.
     :param groups: parallel group of each.
-    :raises InputError: if a language has no passage parallel to the recipe's own, or a mean between two others.
+    :raises InputError: if a language has no passage parallel to the recipe's language, or its mean lies between two
+        others.
     """
     start = recipe.start
     if start.own_share is None:

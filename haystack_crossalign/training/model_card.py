@@ -1,4 +1,4 @@
-"""The model card of a trained model: Markdown with the metadata that model hubs read."""
+"""The model card of a trained model: Markdown with metadata for model hubs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from haystack_crossalign.training.losses.joint import CITATION
 def model_card(facts: Mapping[str, Any]) -> str:
     """The text of the card.
 
-    :param facts: what ``training.json`` holds.
+    :param facts: content of ``training.json``.
     """
     recipe, hub_name = facts["recipe"], facts["model"].get("hub_name")
     languages = [recipe["language"], *recipe["languages"]]
@@ -25,7 +25,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         "library_name": "sentence-transformers",
         "pipeline_tag": "sentence-similarity",
         "language": languages,
-        # Hubs refuse a card whose base model is none of theirs; a folder has no such name.
+        # Hubs reject a card whose base model they do not have; a folder has no hub name.
         **({"base_model": hub_name} if hub_name else {}),
         "tags": ["sentence-transformers", "sentence-similarity", "feature-extraction", "cross-lingual"],
     }

@@ -1,4 +1,4 @@
-"""The model that is trained: loaded, repaired where the recipe says so, with the right weights frozen."""
+"""Prepare the model for training: load it, repair it if the recipe says so, and freeze weights."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BaseModel:
     """A loaded model.
 
     :param model: the model, float32.
-    :param prompts: what stands in front of queries and documents.
+    :param prompts: the prompts of queries and documents.
     :param loaded: its name and the identity of its weights.
     """
 
@@ -49,7 +49,7 @@ class BaseModel:
 
     @property
     def similarity(self) -> Similarity:
-        """What the model says its vectors are compared by."""
+        """The similarity that the model states."""
         return parse_similarity(self.model.similarity_fn_name, source=self.loaded.name, field="similarity_fn_name")
 
 
@@ -58,8 +58,8 @@ class StartRepair:
     """The repair that training starts from.
 
     :param repair: the map.
-    :param strengths: strength, share of the common mean, number of directions and whitening that it was made with.
-    :param trials: what was tried, empty if the recipe gives the strengths.
+    :param strengths: strength, share of the common mean, number of directions and whitening of the map.
+    :param trials: the trials, empty if the recipe gives the strengths.
     """
 
     repair: AffineMap
@@ -68,7 +68,7 @@ class StartRepair:
 
 
 def load_base(source: ModelSource, device: str, *, trust_remote_code: bool = False) -> BaseModel:
-    """Load the model of a recipe in float32, with its prompts settled and stored in it.
+    """Load the model of a recipe in float32, with its prompts resolved and stored in it.
 
     :raises InputError: as :func:`~haystack_crossalign.models.loading.load_model`.
     :raises ExternalError: likewise.
@@ -79,8 +79,8 @@ def load_base(source: ModelSource, device: str, *, trust_remote_code: bool = Fal
     choice = PromptChoice(source.query_prefix, source.document_prefix, source.query_prompt, source.document_prompt)
     prompts = resolve_prompts(model.prompts, loaded.names, choice)
     if prompts.source != "none":
-        # Found by the name of the model, which the trained folder does not have, or under a name that stock code does
-        # not look for, or given: they must travel with it.
+        # The prompts were found by the model's name, which the trained folder does not have, or under a name unknown to
+        # stock code, or given by the user: they must be stored in the folder.
         model.prompts = {**model.prompts, "query": prompts.query, "document": prompts.document}
     return BaseModel(model, prompts, loaded)
 
@@ -92,14 +92,14 @@ def choose_start(
     groups: Sequence[str],
     held_out: HeldOut | None,
 ) -> StartRepair:
-    """The repair that training starts from.
+    """Choose the repair from which training starts.
 
     :param start: the section of the recipe.
     :param passages: float32 ``[n, dim]``, training passages of all languages.
     :param languages: tag of each.
     :param groups: parallel group of each.
-    :param held_out: what the strengths are chosen on; None if there is nothing.
-    :raises InputError: if a strength is to be chosen and there is nothing to choose on.
+    :param held_out: data for choosing the strengths; None if there is none.
+    :raises InputError: if a strength must be chosen without such data.
     """
     fitted = fit_language_directions(passages, languages, groups)
     strength, share, whitening = start.strength, start.common_share, start.whitening
@@ -135,16 +135,17 @@ def choose_start(
 def passage_sample(
     triplets: Sequence[Triplet], table: TextTable, count: int, seed: int
 ) -> tuple[list[int], list[str], list[str]]:
-    """Distinct training passages that a repair is fitted on.
+    """Select distinct training passages on which a repair is fitted.
 
     :param triplets: training triplets.
     :param table: the texts.
-    :param count: passages per language; of the language of the passages more, where others have theirs elsewhere.
+    :param count: passages per language; more for the source language if those of other languages have different
+        counterparts.
     :param seed: of the draw.
-    :returns: rows of the table, the language of each, and the passage that each is a version of.
+    :returns: rows of the table, with the language of each and the passage of which it is a version.
     """
     order = np.random.default_rng([seed, 2]).permutation(len(triplets)).tolist()
-    # Triplets with all languages come first, as parallel passages need fewer of them.
+    # Triplets with all languages come first, as fewer parallel passages suffice.
     order.sort(key=lambda place: -len(triplets[place].targets))
     chosen: dict[str, dict[int, str]] = {}
     for place in order:
@@ -154,7 +155,7 @@ def passage_sample(
             (tag, text) for tag, text in sorted(triplet.targets.items()) if len(chosen.setdefault(tag, {})) < count
         ]
         if wanted or len(own) < count:
-            # Also beyond the count where a target needs it: one without its counterpart says little.
+            # Beyond the count if a target needs it, since a target without its counterpart is of little use.
             own.setdefault(table.add(DOCUMENT, triplet.passage), triplet.passage)
         for tag, text in wanted:
             chosen[tag].setdefault(table.add(DOCUMENT, text), triplet.passage)
@@ -163,11 +164,11 @@ def passage_sample(
 
 
 def prepare_training(model: SentenceTransformer, recipe: Recipe, device: str) -> None:
-    """Freeze what the recipe freezes, add adapters, set the dropout.
+    """Freeze weights, add adapters and set the dropout, as the recipe says.
 
     :param model: changed in place.
     :param recipe: the recipe.
-    :param device: where it is trained, which decides ``freeze_token_table: auto``.
+    :param device: device of the training, which decides ``freeze_token_table: auto``.
     :raises ExternalError: for adapters without the extra ``lora``.
     :raises InputError: if nothing is left to train.
     """
@@ -191,7 +192,7 @@ def prepare_training(model: SentenceTransformer, recipe: Recipe, device: str) ->
 
 
 def set_dropout(transformer: nn.Module, rate: float) -> None:
-    """Set the dropout of a transformer for training; its saved configuration keeps its own.
+    """Set the dropout of a transformer for training; its saved configuration does not change.
 
     :param transformer: the transformers model.
     :param rate: 0 to 1.
@@ -205,7 +206,7 @@ def set_dropout(transformer: nn.Module, rate: float) -> None:
 
 
 def merge_adapters(model: SentenceTransformer) -> None:
-    """Add adapters into the weights they stand beside and take them out; nothing if there are none.
+    """Merge adapters into their weights and remove them; does nothing if there are none.
 
     :param model: changed in place.
     """
@@ -225,7 +226,7 @@ def _add_adapters(transformer: Any, lora: Lora, seed: int) -> None:
     except ImportError as error:
         msg = "low-rank adapters need the extra 'lora': pip install 'haystack-crossalign[lora]'"
         raise ExternalError(msg) from error
-    # The pooler of BERT is no part of an embedding.
+    # The pooler of BERT does not affect embeddings.
     linear = [
         name for name, module in transformer.named_modules() if isinstance(module, nn.Linear) and "pooler" not in name
     ]

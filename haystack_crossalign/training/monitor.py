@@ -1,4 +1,4 @@
-"""What happens between the steps: evaluation, the best weights, early stop, checkpoints, progress."""
+"""Callback between training steps: evaluation, best weights, early stopping, checkpoints, progress."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ START_STEP = 0
 
 
 TrainProgress = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called while a run works with what is being done, how much of it is done, of how much, and the last known loss terms
-(empty outside of training)."""
+"""Called during a run with the current stage, the amount done, the total, and the last known loss terms (empty
+outside of training).
+"""
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,16 @@ class Evaluation:
 class Monitor(TrainerCallback):
     """Callback of the stock trainer.
 
-    The history of evaluations lies in a file, so that a resumed run knows what an uninterrupted one would; what was
-    written after the checkpoint that it resumes from is forgotten.
+    The history of evaluations is stored in a file for resumed runs; entries after the checkpoint from which a run
+    resumes are discarded.
 
     :param options: the section of the recipe.
-    :param folder: where history and best weights lie.
+    :param folder: folder of the history and the best weights.
     :param evaluate: scores the model; None if nothing is held out.
-    :param base: score of the base model, None likewise.
+    :param base: score of the base model, or None.
     :param start: score of the start.
-    :param checkpoint: steps between checkpoints; None: at each evaluation, without any four times an epoch, or a run
-        that is shorter.
+    :param checkpoint: steps between checkpoints; None for one at each evaluation or, without evaluations, four per
+        epoch (or per run, if that is shorter).
     :param keep_best: whether the best weights are kept.
     :param progress: called after each step.
     :param main: whether this is the first process.
@@ -87,7 +88,7 @@ class Monitor(TrainerCallback):
         self._terms: dict[str, float] = {}
 
     def resume(self, step: int) -> None:
-        """Take up the history of a run that was interrupted after a checkpoint.
+        """Load the history of a run that was interrupted after a checkpoint.
 
         :param step: step of the checkpoint.
         """
@@ -102,7 +103,7 @@ class Monitor(TrainerCallback):
 
     @property
     def best(self) -> Evaluation | None:
-        """The best evaluation by :func:`preference`, the earliest of equal ones; None without any."""
+        """The best evaluation by :func:`preference`, the earliest of equal ones; None if there is none."""
         if self.base is None or not self.history:
             return None
         base = self.base
@@ -113,18 +114,18 @@ class Monitor(TrainerCallback):
 
     @property
     def exhausted(self) -> bool:
-        """Whether ``patience`` evaluations have come after the best one."""
+        """Whether there were ``patience`` evaluations after the best one."""
         best = self.best
         if best is None or self.options.patience is None:
             return False
         return sum(evaluation.step > best.step for evaluation in self.history) >= self.options.patience
 
     def best_weights(self, step: int) -> Path:
-        """File of the weights at a step that was the best."""
+        """File of the weights of a best step."""
         return self.folder / f"best-{step}.safetensors"
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Turn shares of an epoch, or of a run that is shorter, into steps."""
+        """Convert shares of an epoch, or of a shorter run, to steps."""
         every, epoch = self.options.every, min(len(kwargs["train_dataloader"]), args.max_steps)
         if every is not None and self._evaluate is not None:
             self._every = max(1, round(every * epoch)) if every < 1 else max(1, round(every))
@@ -132,14 +133,14 @@ class Monitor(TrainerCallback):
             self._checkpoint = self._every or max(1, epoch // _CHECKPOINTS)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Keep the loss terms for the progress."""
+        """Store the loss terms for progress reports."""
         skipped = ("epoch", "learning_rate", "grad_norm")
         logs: Mapping[str, float] = kwargs.get("logs") or {}
         if "loss" in logs:
             self._terms = {name: value for name, value in logs.items() if name not in skipped}
 
     def on_step_end(self, args: Any, state: Any, control: TrainerControl, **kwargs: Any) -> TrainerControl:
-        """Evaluate, keep the best, stop early, ask for a checkpoint."""
+        """Evaluate, store the best weights, stop early, request a checkpoint."""
         self.step = step = state.global_step
         last = state.global_step >= state.max_steps
         if self.progress is not None and self.main:
@@ -151,17 +152,17 @@ class Monitor(TrainerCallback):
             control.should_training_stop = bool(broadcast_object_list(stop)[0]) or control.should_training_stop
         if self._checkpoint is not None and step % self._checkpoint == 0:
             control.should_save = True
-            # What the trainer adds up between two entries of its log is in no checkpoint.
+            # The trainer's sums between two log entries are not in checkpoints.
             control.should_log = True
         return control
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Evaluate the last weights, where an epoch ended sooner than the trainer had counted."""
+        """Evaluate the last weights if an epoch ended sooner than the trainer expected."""
         if self._evaluate is not None and self.main:
             self._evaluated(kwargs["model"], state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        """Forget weights that are no longer the best: up to here a resumed run could have needed them."""
+        """Delete weights that are no longer the best, which a resumed run cannot need any more."""
         best = self.best
         if self.main and best is not None:
             for path in self.folder.glob("best-*.safetensors"):
@@ -169,7 +170,7 @@ class Monitor(TrainerCallback):
                     path.unlink(missing_ok=True)
 
     def _evaluated(self, model: nn.Module, step: int) -> bool:
-        """Evaluate and answer whether to stop."""
+        """Evaluate; return whether to stop."""
         if self._evaluate is None or any(evaluation.step == step for evaluation in self.history):
             return False
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a training run hands over: the model folder, the figures before and after, and everything to repeat it."""
+"""Outcome of a training run: the model folder, the figures before and after, and everything needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class TrainingOutcome:
     """A finished run.
 
     :param path: the model folder.
-    :param data: what ``training.json`` holds.
-    :param seconds: time per stage; kept apart, so that the same run gives the same ``training.json``.
+    :param data: content of ``training.json``.
+    :param seconds: seconds by stage; not in ``training.json``, so that equal runs give equal files.
     """
 
     path: Path
@@ -29,8 +29,9 @@ class TrainingOutcome:
 
     @property
     def harmless(self) -> bool | None:
-        """Whether no language lost more than the tolerance in its own pool; None if none is known to have, but of
-        some language, or of all, nothing was held out."""
+        """Whether no language lost more than the tolerance in its own pool; None if no loss is known, but nothing
+        was held out for some language.
+        """
         result = self.data["result"]
         return None if result is None or result["harmless"] is None else bool(result["harmless"])
 
@@ -43,7 +44,7 @@ class TrainingOutcome:
     def metrics(self) -> dict[str, float]:
         """Figures after training by the name of the row and measure, such as ``multi en+zh, zh queries: Max@R``.
 
-        Those that are defined for no query are left out.
+        Measures that are defined for no query are left out.
         """
         result = self.data["result"]
         if result is None:
@@ -62,5 +63,5 @@ def training_schema() -> dict[str, Any]:
 
 
 def training_json(data: Mapping[str, Any]) -> str:
-    """The text of ``training.json``: the same data gives the same bytes."""
+    """The text of ``training.json``; equal data give equal bytes."""
     return json.dumps(rounded(dict(data)), ensure_ascii=False, allow_nan=False, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""The folder of a run: worked on beside the output, renamed to it at the end; one run at a time."""
+"""The working folder of a run: next to the output, renamed to it at the end; one run at a time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RUN = "run.json"
 
 
 def check_output(output: Path) -> None:
-    """Refuse an output that is not ours to replace, before any work is done.
+    """Reject an output that must not be replaced, before any work is done.
 
-    :param output: the folder asked for.
-    :raises InputError: if it exists and is not a folder that a training run wrote, or its parent is missing.
+    :param output: the output folder.
+    :raises InputError: if it exists and was not written by a training run, or its parent is missing.
     """
     if not output.parent.is_dir():
         raise InputError("no such folder", source=output, seen=str(output.parent), allowed="a folder that exists")
@@ -41,9 +41,9 @@ def check_output(output: Path) -> None:
 
 
 def recover_output(output: Path) -> None:
-    """Put an earlier model back that a run was killed while replacing; call it before anything can fail.
+    """Restore an earlier model if a run was killed while replacing it; to be called before anything can fail.
 
-    :param output: the folder asked for.
+    :param output: the output folder.
     :raises ExternalError: if it cannot be renamed.
     """
     replaced = _replaced(output)
@@ -60,7 +60,7 @@ def recover_output(output: Path) -> None:
 
 
 class _BusyError(ExternalError):
-    """Another run holds the output, and knows what it does."""
+    """Another run has locked the output."""
 
 
 def _replaced(output: Path) -> Path:
@@ -68,13 +68,13 @@ def _replaced(output: Path) -> Path:
 
 
 def lock_of(output: Path) -> Path:
-    """The file that a run locks while it writes an output."""
+    """The lock file of an output."""
     return output.parent / f".{output.name}.lock"
 
 
 @contextmanager
 def locked_output(output: Path) -> Iterator[None]:
-    """Keep a second run away from an output while the block runs.
+    """Lock an output against other runs within the block.
 
     :raises ExternalError: if another run holds it.
     """
@@ -88,16 +88,16 @@ def _lock(output: Path, busy: ExternalError) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is still held: a file that someone else has locked meanwhile is never removed.
+        # Removed while still locked, so that a file locked by another run is never removed.
         with suppress(OSError):
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
 class WorkFolder:
-    """Where a run keeps its checkpoints, and builds what it hands over.
+    """Folder in which a run stores checkpoints and builds its output.
 
-    :param output: the folder asked for.
+    :param output: the output folder.
     """
 
     def __init__(self, output: Path) -> None:
@@ -115,12 +115,12 @@ class WorkFolder:
         return self.path / "result"
 
     def open(self, fingerprint: dict[str, Any], *, resume: bool, or_anew: bool = False) -> None:
-        """Make the folder; an earlier run's is taken up or removed.
+        """Create the folder; that of an earlier run is resumed or removed.
 
-        :param fingerprint: what a run must have in common with the one that it resumes.
-        :param resume: take up what an interrupted run left.
-        :param or_anew: remove it where it was another run.
-        :raises InputError: if it was another run (another recipe, model or data) and is not to be removed.
+        :param fingerprint: identity that a run must share with the one that it resumes.
+        :param resume: resume an interrupted run.
+        :param or_anew: start over if the interrupted run was a different one.
+        :raises InputError: if it was a different run (another recipe, model or data) and ``or_anew`` is not set.
         """
         digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
         known = self._known()
@@ -143,7 +143,7 @@ class WorkFolder:
         write_atomically(self.path / _RUN, json.dumps({"digest": digest, "fingerprint": fingerprint}))
 
     def publish(self) -> None:
-        """Rename the result to the output, in place of an earlier one, and remove the rest.
+        """Rename the result to the output, replacing an earlier one, and remove the working folder.
 
         :raises ExternalError: if it cannot be renamed.
         """
@@ -171,7 +171,7 @@ class WorkFolder:
 
 
 def _written_by_a_run(folder: Path) -> bool:
-    # Other programs write a training.json too, and the files beside it would be lost.
+    # Other programs also write a training.json, and the other files in their folders would be lost.
     try:
         result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

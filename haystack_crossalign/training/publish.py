@@ -1,4 +1,4 @@
-"""From a finished run to its folder: the model, ``training.json``, the model card and the report."""
+"""Write the folder of a finished run: the model, ``training.json``, the model card and the report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from haystack_crossalign.training.stock_trainer import unwritable
 from haystack_crossalign.training.train_data import TrainData
 
 Scores = tuple[HeldOutScore, HeldOutScore, HeldOutScore, list[dict[str, Any]]]
-"""Of the base model, the start and the result, and the intervals of the result."""
+"""Scores of the base model, the start and the result, and the intervals of the result."""
 
 
 def describe_run(
@@ -53,13 +53,13 @@ def describe_run(
 ) -> dict[str, Any]:
     """Everything about a run, ready for JSON: see ``training-1.schema.json``.
 
-    :param texts: the texts that were trained on and held out.
+    :param texts: the training and held-out texts.
     :param refitted: the linear module, or a map per language, as fitted after training.
     :param log: entries of the trainer's log with the loss terms.
-    :param unmeasured: target languages that the held-out part says nothing about.
+    :param unmeasured: target languages that the held-out part does not measure.
     :param precision: ``bf16`` or ``fp32``.
-    :param device: where it was trained.
-    :param processes: how many processes trained it.
+    :param device: device of the training.
+    :param processes: number of processes.
     """
     model = {
         "name": base.loaded.name,
@@ -135,13 +135,13 @@ def write_result(
     *,
     repair: VectorMap | None = None,
 ) -> None:
-    """Write the output folder beside its place and rename it there.
+    """Write the result in the working folder and rename it to the output.
 
     :param model: without adapters.
     :param work: the folder of the run.
     :param facts: from :func:`describe_run`; the hashes of the weights are added.
-    :param seconds: time per stage.
-    :param repair: the map from the base's embeddings to the model's, if there is one: ``matrix.safetensors``.
+    :param seconds: seconds by stage.
+    :param repair: the map from the base's embeddings to the model's, if there is one, for ``matrix.safetensors``.
     :raises ExternalError: if something cannot be written.
     """
     folder = work.result
@@ -198,7 +198,7 @@ def _result(recipe: Recipe, scores: Scores, unmeasured: Sequence[str]) -> dict[s
         "alignment": {"base": base.alignment, "start": start.alignment, "after": after.alignment},
         "harm": harm(after, base),
         "tolerance": recipe.evaluate.tolerance,
-        # Harm that was seen counts; of a language that was not looked at, nobody knows.
+        # Measured harm counts; for a language that was not measured, it is unknown.
         "harmless": None if harmless and unmeasured else harmless,
         "unmeasured": list(unmeasured),
     }

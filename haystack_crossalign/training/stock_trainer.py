@@ -1,4 +1,4 @@
-"""The stock sentence-transformers trainer with packed batches and checkpoints of what is trained."""
+"""The stock sentence-transformers trainer with packed batches and checkpoints of only the trained weights."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _STATE = "trainer_state.json"
 
 
 class PackedTrainer(SentenceTransformerTrainer):
-    """Stock trainer whose batches come packed from our collator.
+    """Stock trainer with packed batches from our collator.
 
-    Its checkpoints hold the trained weights only (safetensors), with the optimiser, the schedule, the random states
-    and the place in the data as the stock one writes them.
+    Its checkpoints hold only the trained weights (safetensors), and optimizer, schedule, random states and position in
+    the data as in the stock trainer.
 
     :param to_start: weight of ``|weights - start weights|^2`` over the trained weights; the gradient is added after
         the backward pass, so that it is the same in every process.
@@ -37,19 +37,19 @@ class PackedTrainer(SentenceTransformerTrainer):
         self._start: dict[str, Tensor] | None = None
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """None: the card is ours, and the data set holds row numbers only."""
+        """Does nothing: we write the card, and the data set holds only row numbers."""
 
     def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], None]:
         """The batch as it is."""
         return [inputs], None
 
     def keep_start(self) -> None:
-        """Take the present weights as those that ``to_start`` draws back to."""
+        """Store the current weights as those to which ``to_start`` pulls."""
         if self._to_start:
             self._start = {name: weight.detach().clone() for name, weight in trained_weights(self.model).items()}
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """A step of the stock trainer, and the pull to the start."""
+        """A step of the stock trainer, plus the pull to the start."""
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         check_finite([loss], self.state.global_step + 1, self.args.learning_rate)
         if self._start is None:
@@ -64,21 +64,21 @@ class PackedTrainer(SentenceTransformerTrainer):
         return loss + total
 
     def resume_finished(self, checkpoint: Path) -> None:
-        """Take the weights and the state of a run that had nothing more to do; transformers would do a step more."""
+        """Load the weights and the state of a finished run; transformers would do another step."""
         self.state = checkpoint_state(checkpoint)
         self._load_from_checkpoint(str(checkpoint))
 
     def check_weights(self) -> None:
-        """Tell a last step that left weights of which no embedding comes.
+        """Check the weights after the last step.
 
         :raises InputError: if a weight is not finite.
         """
         check_finite(trained_weights(self.model).values(), self.state.global_step, self.args.learning_rate)
 
     def track_loss_components(self, loss: dict[str, Tensor], *, count: bool = True) -> None:
-        """Add up the terms between two entries of the log.
+        """Sum up the terms between two log entries.
 
-        :param count: whether this is a step of its own, or more terms of the last one.
+        :param count: whether this is a new step, or further terms of the last one.
         """
         kept = self.accum_loss_components["train" if self.model.training else "eval"]
         steps = kept.get("steps")
@@ -99,7 +99,7 @@ class PackedTrainer(SentenceTransformerTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002 - the interface
         if not self.args.should_save:
-            # The trainer underneath also asks the other processes, and two would rename one temporary file.
+            # The base trainer calls this in all processes, and two of them would rename the same temporary file.
             return
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,11 +110,11 @@ class PackedTrainer(SentenceTransformerTrainer):
 
 
 def check_finite(values: Iterable[Tensor], step: int, learning_rate: float) -> None:
-    """Tell a run that has diverged.
+    """Raise an error if a run has diverged.
 
     :param values: the loss, or weights.
-    :param step: the step that led there.
-    :param learning_rate: that of the recipe.
+    :param step: the last step.
+    :param learning_rate: learning rate of the recipe.
     :raises InputError: if a value is not finite.
     """
     if not all(bool(torch.isfinite(tensor).all()) for tensor in values):
@@ -127,7 +127,7 @@ def check_finite(values: Iterable[Tensor], step: int, learning_rate: float) -> N
 
 
 def unwritable(path: Path, error: Exception) -> ExternalError:
-    """The error for files that cannot be written, whichever library tells it."""
+    """The error for files that cannot be written, from any library."""
     return ExternalError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})")
 
 
@@ -137,7 +137,7 @@ def trained_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def write_weights(model: nn.Module, path: Path) -> None:
-    """Write the trained weights, whole or not at all.
+    """Write the trained weights atomically.
 
     :raises ExternalError: if they cannot be written.
     """
@@ -151,9 +151,9 @@ def write_weights(model: nn.Module, path: Path) -> None:
 
 
 def read_weights(model: nn.Module, path: Path) -> None:
-    """Put trained weights back into a model.
+    """Load trained weights into a model.
 
-    :raises InputError: if the file does not hold the weights that are trained.
+    :raises InputError: if the file does not contain exactly the trained weights.
     """
     weights = trained_weights(model)
     tensors = load_file(str(path))
@@ -164,7 +164,7 @@ def read_weights(model: nn.Module, path: Path) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint in a folder that was written to its end, None if there is none."""
+    """The last complete checkpoint in a folder, None if there is none."""
     steps = sorted(
         (int(path.name.rpartition("-")[2]), path)
         for path in folder.glob("checkpoint-*")
@@ -180,7 +180,7 @@ def checkpoint_state(checkpoint: Path) -> TrainerState:
 
 
 def _complete(checkpoint: Path) -> bool:
-    # The state is the last file that is written; a kill can leave half of it.
+    # The state file is written last; it is incomplete if the process was killed.
     try:
         json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

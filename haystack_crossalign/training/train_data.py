@@ -1,4 +1,4 @@
-"""The training data of a recipe: files read, mixed by weight, and a part held out to choose by."""
+"""The training data of a recipe: files are read and mixed by weight, and a part is held out."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from haystack_crossalign.triplets.sentences import aligned_sentences, sentence_q
 
 @dataclass(frozen=True)
 class SourceSummary:
-    """What one file gave.
+    """Summary of a file.
 
     :param name: name of the file, without its folder.
     :param sha256: hash of its bytes.
-    :param format: how it was read.
-    :param triplets: triplets taken.
-    :param languages: how many of them have each target language.
-    :param target_queries: how many target-language queries they have per language.
-    :param left_out: what gave no triplet, per reason, if there is any.
+    :param format: its format.
+    :param triplets: number of triplets used.
+    :param languages: number of these by target language.
+    :param target_queries: number of target-language queries by language.
+    :param left_out: number left out by reason, if any.
     :param licence: licence note, None if the recipe has none.
     """
 
@@ -57,12 +57,12 @@ class SourceSummary:
 
 @dataclass(frozen=True)
 class TrainData:
-    """Triplets to train on and to choose by; no passage, query or parallel group is in both.
+    """Training and held-out triplets, which share no passage, query or parallel group.
 
-    :param train: with repetitions where a file has a weight above 1.
+    :param train: with repetitions if a file has a weight above 1.
     :param held_out: without repetitions.
     :param sources: the files.
-    :param fit: those of ``train``, once each, whose passages a repair is fitted on.
+    :param fit: distinct triplets of ``train`` on whose passages a repair is fitted.
     """
 
     train: tuple[Triplet, ...]
@@ -84,9 +84,9 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets 
     """Read the files of a recipe and split them.
 
     :param recipe: the recipe.
-    :param triplets: triplets in memory, with counts of what was left out if there are any; the recipe's files come
-        on top of them.
-    :raises InputError: for files that cannot be read, and when nothing is left to train on or to choose by.
+    :param triplets: triplets in memory, optionally with counts of what was left out; the recipe's files are added to
+        them.
+    :raises InputError: for files that cannot be read, or if no training or held-out triplet remains.
     """
     if not recipe.languages:
         raise recipe.error("no target language", ("languages",), allowed="one or more, for instance [zh]")
@@ -115,7 +115,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets 
             kept += sentence_queries(kept, entry.sentence_queries)
         if entry.limit is not None and len(kept) > entry.limit:
             left_out["above the limit"] = len(kept) - entry.limit
-            # A generator per file: the limit of one does not move the draw of another.
+            # A generator per file, so that the limit of one does not affect the draw of another.
             generator = np.random.default_rng([recipe.seed, number])
             kept = _drawn(kept, entry.limit, generator, lambda one: (one.passage,))
         if not kept:
@@ -156,7 +156,7 @@ def read_train_data(recipe: Recipe, triplets: Sequence[Triplet] | BuiltTriplets 
 
 
 def _too_few(recipe: Recipe, left: int, read: int, after: int) -> InputError:
-    """The error for fewer than two triplets to train on: which key is to blame."""
+    """The error for fewer than two training triplets, with the key that causes it."""
     problem, part = "fewer than two triplets are left to train on", recipe.held_out
     if read < 2:
         return recipe.error(problem, ("data",), read, "more data")
@@ -179,9 +179,9 @@ def _drawn(
     generator: np.random.Generator,
     keys: Callable[[Triplet], Collection[str]],
 ) -> tuple[Triplet, ...]:
-    """Limit the number of triplets, keeping their order; a key is used again only after every other key was used.
+    """Limit the number of triplets, keeping their order; a key is repeated only after all others were used.
 
-    :param keys: what is to come evenly, such as the passage, or the target languages.
+    :param keys: property to draw evenly, such as the passage or the target languages.
     """
     seen: Counter[str] = Counter()
     turns: list[tuple[int, int, int]] = []
@@ -198,7 +198,7 @@ def hold_out(pool: Sequence[Triplet], recipe: Recipe) -> tuple[tuple[Triplet, ..
     :param pool: all triplets, with ids that are unique.
     :param recipe: its ``held_out`` section and seed.
     :returns: the held-out triplets, and the ids of those in ``pool`` that must not be trained on.
-    :raises InputError: if the file cannot be read or has none, and when no part can be parted from the rest.
+    :raises InputError: if the file cannot be read or has no triplets, or if no part can be separated from the rest.
     """
     part = recipe.held_out
     if part.path is None:
@@ -249,7 +249,7 @@ def split_triplets(
         if len(chosen) >= wanted:
             break
         component = members[names[number]]
-        # One that would swallow much more than the share is passed over, whatever the draw says.
+        # A component much larger than the share is skipped, whatever the draw.
         if len(chosen) + len(component) <= max(1.5 * wanted, wanted + 1):
             chosen += component
     chosen.sort()
@@ -269,7 +269,7 @@ def _keys(triplet: Triplet, by: str) -> list[Hashable]:
 
 
 def _components(keys: Sequence[Sequence[Hashable]]) -> list[int]:
-    """Number of the connected component of each row; two rows are connected when they share a key."""
+    """Number of the connected component of each row; rows are connected if they share a key."""
     parent = list(range(len(keys)))
 
     def root(place: int) -> int:
@@ -305,7 +305,7 @@ def _read(recipe: Recipe, number: int) -> tuple[BuiltTriplets, Source]:
 
 
 def _wanted(built: BuiltTriplets, recipe: Recipe, languages: tuple[str, ...] | None) -> BuiltTriplets:
-    """Triplets in the recipe's language with nothing but the wanted targets; those without any are left out."""
+    """Triplets in the recipe's language, reduced to the requested targets; those without any are left out."""
     tags = [tag for tag in languages or recipe.languages if tag in recipe.languages]
     kept = restricted(built.triplets, recipe.language, tags) if tags else ()
     left_out = {**built.left_out, UNWANTED: len(built.triplets) - len(kept)}
@@ -315,7 +315,7 @@ def _wanted(built: BuiltTriplets, recipe: Recipe, languages: tuple[str, ...] | N
         rows = joined(kept)
         kept = tuple(row for row in rows if len(row.targets) == len(tags))
         left_out["without all languages"] = len(rows) - len(kept)
-        # A row has a query in every language, or in that of its passage only.
+        # A row has queries either in every language or only in that of its passage.
         partly = [bool(triplet.target_queries) and len(triplet.target_queries) < len(tags) for triplet in kept]
         left_out["target queries without those of the other languages"] = sum(
             len(triplet.target_queries) for triplet, some in zip(kept, partly, strict=True) if some

@@ -1,4 +1,4 @@
-"""A training run from a recipe to a model folder."""
+"""Training: from a recipe to a model folder."""
 
 from __future__ import annotations
 
@@ -73,22 +73,21 @@ def train(
 ) -> TrainingOutcome:
     """Train a model by a recipe and write it as a stock sentence-transformers folder.
 
-    The work is done in a folder beside the output, which appears whole at the end. A run that was killed is taken up
-    with ``resume=True`` from its last checkpoint and gives the weights that an uninterrupted one would have given, to
-    the last bit on one CPU machine with one number of threads. Under ``accelerate launch`` all processes call this
-    function; the first one evaluates and writes.
+    The run works in a folder next to the output, which is renamed at the end. With ``resume=True`` a killed run
+    continues from its last checkpoint and gives the weights of an uninterrupted one, bit-identical on the same CPU
+    machine with the same number of threads. Under ``accelerate launch`` all processes call this function; the first one
+    evaluates and writes.
 
     :param recipe: the recipe.
-    :param output: new or empty folder, or one of an earlier run, which is replaced.
-    :param resume: take up an interrupted run if there is one.
+    :param output: new or empty folder, or that of an earlier run, which is replaced.
+    :param resume: resume an interrupted run if there is one.
     :param or_anew: with ``resume``: start over if the interrupted run had another recipe, model or data.
     :param progress: called while the run works.
-    :param triplets: triplets in memory, beside the recipe's files; with counts of what was left out, where there are
-        any.
-    :param memory: embeddings of base models, for several runs of one process.
-    :returns: the folder, the figures before and after, times.
+    :param triplets: triplets in memory, in addition to the recipe's files; optionally with counts of what was left out.
+    :param memory: cache of base-model embeddings, for several runs of one process.
+    :returns: the folder, the figures before and after, and times.
     :param trust_remote_code: run code that comes with the model.
-    :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
+    :raises InputError: for a recipe or data that cannot be used, or an output that must not be replaced.
     :raises ExternalError: if the model cannot be loaded, the output cannot be written, or another run writes it.
     """
     output = resolved_file(output, source="output")
@@ -98,7 +97,7 @@ def train(
     device = _device(recipe)
     processes = PartialState(cpu=device == "cpu")
     if (processes.device.type == "cpu") != (device == "cpu"):
-        # Accelerate keeps the first choice of a process for good.
+        # Accelerate does not change the device that a process has used first.
         raise recipe.error(
             "this process has trained on another device already",
             ("device",),
@@ -115,7 +114,7 @@ def train(
 
 @dataclass
 class _Run:
-    """One run; its steps in the order in which they are taken."""
+    """A run, with its steps in order."""
 
     recipe: Recipe
     work: WorkFolder
@@ -160,7 +159,7 @@ class _Run:
             fit_table = TextTable(base.model, base.prompts, max_tokens=recipe.start.max_tokens)
             fit = Vectors(fit_table, self.device, bf16, vectors.memory)
         used = sorted({text for row in rows for text in row.columns})
-        # Anchors are texts of the source language: the query and the passage.
+        # Anchors are source-language texts: the query and the passage.
         taught = used if recipe.distil.weight else sorted({text for row in rows for text in row.columns[:2]})
         frozen: torch.Tensor | None = None
         with self._timed("before"):
@@ -280,7 +279,7 @@ class _Run:
             fingerprint = {
                 "recipe": self.recipe.to_dict(),
                 "model": base.loaded.sha256,
-                # Not the files alone: a drop list and a held-out file count too.
+                # Not only the files: a drop list and a held-out file also count.
                 "data": data.sha256(),
                 "processes": self.processes.num_processes,
             }
@@ -288,7 +287,7 @@ class _Run:
         self.processes.wait_for_everyone()
 
     def _teacher(self, embed: Callable[[Sequence[int]], Any], used: Sequence[int], texts: int) -> torch.Tensor | None:
-        """Embeddings by the teacher in a table of all texts, where the recipe has a teacher."""
+        """The teacher's embeddings in a table of all texts, if the recipe has a teacher."""
         if not (self.recipe.distil.weight or self.recipe.distil.anchor_weight):
             return None
         embedded = embed(used)
@@ -312,7 +311,7 @@ class _Run:
         passages = fit.of_base(base, rows)
         choice = choose_start(recipe.start, passages, tags, groups, held_out)
         if recipe.start.own_share is not None:
-            # Fitted at the end: what does not allow it, such as a language between two others, is said now.
+            # It is fitted at the end, but what prevents it, such as a language between two others, is reported now.
             fit_own_maps(recipe, choice.repair, passages, tags, groups)
         return repaired_model(base.model, choice.repair), choice
 
@@ -324,10 +323,10 @@ class _Run:
         data: TrainData,
         fit: Vectors,
     ) -> VectorMap | None:
-        """What is fitted after training, if anything.
+        """Fit the final map after training, if the recipe has one.
 
-        :param model: gets the linear module.
-        :param frozen: the model whose embeddings were trained on, where its layers were not trained.
+        :param model: its linear module is replaced.
+        :param frozen: the model whose embeddings were trained on, if its layers were not trained.
         """
         if choice is None or not has_final_map(self.recipe):
             return None

@@ -1,4 +1,4 @@
-"""Triplets from parallel texts that have no queries."""
+"""Build triplets from parallel texts, also without queries."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from haystack_crossalign.errors import InputError
 
 @dataclass(frozen=True)
 class BuiltTriplets:
-    """Triplets, and counts of what was left out.
+    """Triplets, with counts of what was left out.
 
     :param triplets: the triplets.
-    :param left_out: how much was left out, per reason; every reason that the builder knows, also with 0.
+    :param left_out: number left out by reason, including reasons with 0.
     """
 
     triplets: tuple[Triplet, ...]
@@ -35,19 +35,19 @@ def triplets_from_sentences(
     queries_per_block: int = 1,
     seed: int = 0,
 ) -> BuiltTriplets:
-    """A sentence as query, its neighbors in the document as passage.
+    """Use a sentence as query and its neighbors in the document as passage.
 
     Documents are cut into blocks of sentences. In each block some sentences are drawn as queries; the passage of each
-    is the other sentences of the block, in order. All triplets of a block form one group, because their passages
-    overlap. Blocks do not overlap, so that no passage contains the answer to the query of another group.
+    consists of the other sentences of the block, in order. All triplets of a block form one group, because their
+    passages overlap. Blocks do not overlap, so no passage contains the answer to a query of another group.
 
-    :param sentences: sentences of one document one after the other; those that lack a language are left out.
+    :param sentences: sentences, grouped by document; those that lack a language are left out.
     :param target_languages: normalized tags.
     :param language: normalized tag of queries and passages; target queries are included.
     :param block: sentences per block, at least 2; the last block of a document may be smaller.
-    :param queries_per_block: at most this many triplets per block.
+    :param queries_per_block: maximum number of triplets per block.
     :param seed: of the draw.
-    :raises InputError: for numbers out of range, and a document whose sentences do not come together.
+    :raises InputError: for numbers out of range, and for a document whose sentences are not consecutive.
     """
     if block < 2 or queries_per_block < 1:
         raise InputError("a block needs two sentences and one query", field="block", seen=(block, queries_per_block))
@@ -97,15 +97,15 @@ def triplets_from_sections(
     language: str = "en",
     partial: bool = False,
 ) -> BuiltTriplets:
-    """A heading as query, the section under it as passage.
+    """Use a heading as query and the section under it as passage.
 
-    Headings that many sections share ("Introduction") say nothing about theirs: see
+    Headings that many sections share ("Introduction") do not describe their sections: see
     :func:`~haystack_crossalign.triplets.filters.ambiguous_queries`.
 
-    :param sections: sections; those without heading or passage in one of the languages are left out.
+    :param sections: sections; those without a heading or a passage in one of the languages are left out.
     :param target_languages: normalized tags.
     :param language: normalized tag of queries and passages.
-    :param partial: take sections that lack some of the target languages too, with the others.
+    :param partial: also use sections that lack some of the target languages.
     """
     triplets = []
     headless = lacking = 0
@@ -130,15 +130,15 @@ def triplets_from_sections(
 def triplets_from_collection(
     collection: JudgedCollection, target_languages: Sequence[str], *, language: str = "en"
 ) -> BuiltTriplets:
-    """Judged queries and their relevant documents, with the other versions that the documents' parallel groups name.
+    """Use judged queries and their relevant documents, with other versions from the documents' parallel groups.
 
-    The passage is a relevant document in the language of the query, and the group's only one where none is judged.
-    Its target in another language is the relevant one of the group, where exactly one is; where none is judged, the
-    group's document in that language, provided that both versions are whole: of a version in chunks it is unknown
-    which chunk is the translation of which, so query and group give no triplet, or one with fewer languages.
+    The passage is a relevant document in the language of the query or, if none is judged, the group's only document in
+    it. Its target in another language is the group's relevant document if there is exactly one; if none is judged, it
+    is the group's document in that language, provided that neither version has chunks: it is unknown which chunk is the
+    translation of which, so such a group gives no triplet, or one with fewer languages.
 
-    :param collection: the collection, its judgments as they are (not expanded to groups); queries in other languages
-        are left out. A group has those of the target languages in which it exists.
+    :param collection: the collection, with original judgments (not expanded to groups); queries in other languages are
+        left out. A triplet has the target languages that exist in its group.
     :param target_languages: normalized tags.
     :param language: normalized tag of queries and passages.
     """

@@ -1,4 +1,4 @@
-"""Triplets from the parallel corpora that training uses: NTREX-128, TICO-19, course sections, SQuAD.
+"""Build triplets from the parallel corpora for training: NTREX-128, TICO-19, course sections, SQuAD.
 
 Each reader takes a folder with the corpus as it is published (see :mod:`haystack_crossalign.data.corpora`), or one
 file of JSON lines, an object a line, described at the reader. It gives English queries and passages with targets in
@@ -33,7 +33,7 @@ from haystack_crossalign.triplets.filters import ambiguous_queries, apply_filter
 _ENGLISH = "en"
 
 DROPPED = "on the drop list"
-"""The reason under which all readers count ids of a drop list."""
+"""Reason under which all readers count ids of a drop list."""
 
 CorpusReader = Callable[..., tuple[BuiltTriplets, Source]]
 """``reader(path, languages, *, drop=None)`` -> triplets in the order of the file, and its name and hash."""
@@ -48,15 +48,15 @@ def read_ntrex(
     seed: int = 0,
     drop: str | Path | None = None,
 ) -> tuple[BuiltTriplets, Source]:
-    """NTREX-128: news sentences in the order of their documents, translated by people; the queries are, too.
+    """NTREX-128: news sentences in the order of their documents, translated by humans, including the queries.
 
-    In JSON lines a record is ``{"line": 0, "doc": "bbc.381790", "en": "…", "zh": "…", …}``. For how sentences become
+    In JSON Lines a record is ``{"line": 0, "doc": "bbc.381790", "en": "…", "zh": "…", …}``. For how sentences become
     queries and passages, see :func:`~haystack_crossalign.triplets.builders.triplets_from_sentences`.
 
     :param path: the repository, or the file.
-    :param languages: wanted target languages.
+    :param languages: requested target languages.
     :param block: sentences per block.
-    :param queries_per_block: at most this many triplets per block.
+    :param queries_per_block: maximum number of triplets per block.
     :param seed: of the draw of the queries.
     :param drop: list of ``line`` numbers to leave out.
     :raises InputError: for the first error, and if the corpus has none of the languages.
@@ -78,9 +78,9 @@ def read_tico19(
     seed: int = 0,
     drop: str | Path | None = None,
 ) -> tuple[BuiltTriplets, Source]:
-    """TICO-19: sentences about COVID-19, translated by people. The document is the part of the id before its colon.
+    """TICO-19: sentences about COVID-19, translated by humans. The document is the part of the id before its colon.
 
-    In JSON lines a record is ``{"tuid": "CMU_1:1", "url": "…", "en": "…", "zh": "…", …}``. Parameters are those of
+    In JSON Lines a record is ``{"tuid": "CMU_1:1", "url": "…", "en": "…", "zh": "…", …}``. Parameters are those of
     `read_ntrex`; the drop list holds ids (``stringID``, in JSON lines ``tuid``).
     """
 
@@ -101,13 +101,13 @@ def read_course_sections(
 ) -> tuple[BuiltTriplets, Source]:
     """Sections of courses with their headings as queries, in English and the languages of the section.
 
-    In JSON lines a record is ``{"repo": "…", "file": "…", "k": 1, "p": {"en": "passage", "zh": "…"}, "h": {"en":
+    In JSON Lines a record is ``{"repo": "…", "file": "…", "k": 1, "p": {"en": "passage", "zh": "…"}, "h": {"en":
     "heading", …}}``; the id of a section is ``repo/file#k``.
 
     :param path: a folder with clones of the repositories, or the file.
-    :param languages: wanted target languages; a section has those of them that it is translated into.
-    :param sections_per_heading: headings that more sections than this share ("Introduction") are left out with their
-        sections.
+    :param languages: requested target languages; a section has those into which it is translated.
+    :param sections_per_heading: sections whose heading is shared by more sections than this ("Introduction") are left
+        out.
     :param drop: list of ids to leave out.
     :raises InputError: for the first error, and if the corpus has none of the languages.
     """
@@ -131,11 +131,11 @@ def read_squad(
 ) -> tuple[BuiltTriplets, Source]:
     """SQuAD: real questions about paragraphs of Wikipedia, and translations of the paragraphs.
 
-    In JSON lines a record is ``{"id": "…", "title": "article", "q_en": "question", "p_en": "paragraph", "p_zh": "…"}``,
-    with ``q_zh`` where the question is translated too. The parallel group is ``title#number of the paragraph``.
+    In JSON Lines a record is ``{"id": "…", "title": "article", "q_en": "question", "p_en": "paragraph", "p_zh": "…"}``,
+    with ``q_zh`` if the question is also translated. The parallel group is ``title#number of the paragraph``.
 
     :param path: a folder with SQuAD and the translations that were published with MLQA, or the file.
-    :param languages: wanted target languages; a triplet has those of them that its paragraph is translated into.
+    :param languages: requested target languages; a triplet has those into which its paragraph is translated.
     :param drop: list of ids to leave out.
     :raises InputError: for the first error, and if the corpus has none of the languages.
     """
@@ -150,7 +150,9 @@ def read_squad(
     triplets, left_out = [], {DROPPED: 0, "without a target language": 0}
     for question in questions:
         numbers = paragraphs.setdefault(question.title, {})
-        number = numbers.setdefault(question.passage, len(numbers))  # also for what is dropped: groups keep their names
+        number = numbers.setdefault(
+            question.passage, len(numbers)
+        )  # also for dropped questions, so that groups keep their names
         if question.id in dropped or not question.passages:
             left_out[DROPPED if question.id in dropped else "without a target language"] += 1
             continue
@@ -185,14 +187,14 @@ CORPORA: Mapping[str, CorpusReader] = {
     "course_sections": read_course_sections,
     "squad": read_squad,
 }
-"""The readers by the names that recipes and the command line use."""
+"""The readers, by their names in recipes and on the command line."""
 
 
 def read_drop_list(path: str | Path) -> frozenset[str]:
-    """Ids to leave out: a JSON list of ids, or an object with one such list per corpus, taken together.
+    """Read ids to leave out: a JSON list of ids, or an object with one such list per corpus, which are combined.
 
     :param path: the file.
-    :raises InputError: if it cannot be read or has another form.
+    :raises InputError: if it cannot be read or has a different structure.
     """
     value, _ = read_json(path)
     lists = list(value.values()) if isinstance(value, dict) else [value]
@@ -213,11 +215,11 @@ def _read_sentences(
     other_fields: Collection[str],
     place: Callable[[Record], tuple[str, str]],
 ) -> tuple[tuple[ParallelSentence, ...], Source]:
-    """The sentences of a corpus, from a folder as published or from JSON lines.
+    """Read the sentences of a corpus, from a folder as published or from JSON Lines.
 
     :param published: reads the folder.
-    :param other_fields: fields of the JSON lines that are not languages.
-    :param place: id and document of a record.
+    :param other_fields: fields of the records that are not languages.
+    :param place: returns id and document of a record.
     """
     wanted = _wanted(languages)
     if Path(path).is_dir():
@@ -266,7 +268,7 @@ def _dropped(drop: str | Path | None) -> frozenset[str]:
 
 
 def _texts(record: Record, wanted: Sequence[str], other_fields: Collection[str] = ()) -> dict[str, str]:
-    """The texts of the wanted languages and English; the tags of the file may be in other spellings."""
+    """The texts of the requested languages and English; tags in the file need not be normalized."""
     texts = {}
     for key in record.values:
         if key in other_fields:
@@ -291,7 +293,7 @@ def _object(record: Record, field: str, wanted: Sequence[str]) -> dict[str, str]
 
 
 def _check_languages(path: str | Path, wanted: Sequence[str], texts: Iterator[Mapping[str, str]]) -> tuple[str, ...]:
-    """The wanted languages that the file has, in their order."""
+    """The requested languages that the file has, in order."""
     tags = {tag for each in texts for tag in each}
     present = tuple(tag for tag in wanted if tag in tags)
     if not present:

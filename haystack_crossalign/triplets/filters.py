@@ -15,7 +15,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import likely_script
 
 _WORDS = 8
-# Scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) have about three characters to a word.
+# Scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) have about three characters per word.
 _CHARACTERS = 3 * _WORDS
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _WORD = re.compile(r"\w+")
@@ -25,8 +25,8 @@ _WORD = re.compile(r"\w+")
 class Filter:
     """A named reason to drop triplets.
 
-    :param name: the reason, as reports show it.
-    :param rejects: takes all triplets that are left and returns for each whether it is dropped.
+    :param name: the reason, as shown in reports.
+    :param rejects: returns for each of the remaining triplets whether it is dropped.
     """
 
     name: str
@@ -35,10 +35,10 @@ class Filter:
 
 @dataclass(frozen=True)
 class Filtered:
-    """The triplets that are left, and the reasons for which others were dropped.
+    """The remaining triplets, and the reasons for which others were dropped.
 
     :param kept: triplets, in their order.
-    :param dropped: per reason, in the order of the filters; each triplet is counted once.
+    :param dropped: number by reason, in the order of the filters; each triplet is counted once.
     :param examples: ids of the first triplets dropped per reason.
     """
 
@@ -52,8 +52,8 @@ def apply_filters(triplets: Iterable[Triplet], filters: Sequence[Filter], *, exa
 
     :param triplets: the triplets.
     :param filters: with different names.
-    :param examples: how many ids to keep per reason.
-    :raises InputError: if two filters have one name.
+    :param examples: number of ids to keep per reason.
+    :raises InputError: if two filters have the same name.
     """
     if len({each.name for each in filters}) < len(filters):
         raise InputError("filters need different names", field="filters", seen=[each.name for each in filters])
@@ -71,13 +71,13 @@ def apply_filters(triplets: Iterable[Triplet], filters: Sequence[Filter], *, exa
 def language_mismatch(
     detect: Callable[[Sequence[str]], Sequence[str | None]], *, detectable: Collection[str] | None = None
 ) -> Filter:
-    """Drop triplets with a passage that is in another language than it says; undetermined texts pass.
+    """Drop triplets with a passage that is not in the stated language; undetermined texts pass.
 
     Scripts of one language are not distinguished. For a language in an unusual script, such as ``sr-Latn``, only the
     script is checked, because detectors confuse it with a similar language.
 
     :param detect: normalized tag of each text, None if it is not clear.
-    :param detectable: the tags that ``detect`` may give; texts in other languages pass. None: all.
+    :param detectable: the tags that ``detect`` may return; texts in other languages pass. None for all.
     """
     known = None if detectable is None else {tag.split("-")[0] for tag in detectable}
 
@@ -108,10 +108,10 @@ def length_ratio(factor: float = 2.5) -> Filter:
     """Drop triplets whose target is implausibly long or short for its language.
 
     The ratio of the lengths in characters of target and passage is compared with its median over all triplets of the
-    target language: languages differ (Chinese needs a third of the characters of English), translations of one language
-    do not.
+    target language: the ratio differs between languages (Chinese needs a third of the characters of English), but
+    hardly within one.
 
-    :param factor: how many times the median, or what part of it, is still plausible.
+    :param factor: largest plausible ratio to the median, in either direction.
     :raises InputError: for a factor that is not above 1.
     """
     if not factor > 1:
@@ -135,9 +135,9 @@ def length_ratio(factor: float = 2.5) -> Filter:
 
 
 def ambiguous_queries(passages: int = 1) -> Filter:
-    """Drop triplets whose query asks for more than this many parallel groups, such as the heading "Introduction".
+    """Drop triplets whose query belongs to more than this many parallel groups, such as the heading "Introduction".
 
-    :param passages: groups that a query may have.
+    :param passages: maximum number of groups of a query.
     """
 
     def rejects(triplets: Sequence[Triplet]) -> list[bool]:
@@ -150,12 +150,13 @@ def ambiguous_queries(passages: int = 1) -> Filter:
 
 
 def near_duplicates(share: float = 0.8, *, across_groups: bool = False) -> Filter:
-    """Drop triplets with query and target languages of an earlier one and nearly its passage; the first is kept.
+    """Drop triplets with the query and target languages of an earlier one and nearly the same passage; the first is
+    kept.
 
     :param share: Jaccard index of the passages' sets of n-grams (8 words, or 24 characters in scripts without spaces)
-        from which they are the same; passages too short for one are compared as a whole.
-    :param across_groups: also drop those that have nearly the passage of an earlier triplet of another parallel group
-        with the same target languages, whatever their queries: each would be a false negative of the other.
+        from which they count as duplicates; passages too short for an n-gram are compared as a whole.
+    :param across_groups: also drop triplets with nearly the same passage and target languages as an earlier triplet of
+        another parallel group, whatever their queries: each would be a false negative of the other.
     :raises InputError: for a share that is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
@@ -172,8 +173,8 @@ def near_duplicates(share: float = 0.8, *, across_groups: bool = False) -> Filte
         holders: dict[str, list[int]] = {}
         verdicts = []
         for place, (triplet, grams) in enumerate(zip(triplets, grams_of, strict=True)):
-            # Two sets that are so alike share one of the rarest n-grams of each (prefix filtering: Chaudhuri, Ganti and
-            # Kaushik 2006), so that what stands on every page of a site compares nothing.
+            # Sets this similar share one of the rarest n-grams of each (prefix filtering: Chaudhuri, Ganti and Kaushik
+            # 2006), so boilerplate on every page of a site causes no comparisons.
             rarest = sorted(grams, key=lambda gram: (frequency[gram], gram))
             rarest = rarest[: len(grams) - math.ceil(share * len(grams) - 1e-9) + 1]
             verdicts.append(
@@ -194,7 +195,7 @@ def near_duplicates(share: float = 0.8, *, across_groups: bool = False) -> Filte
 def evaluation_overlap(texts: Iterable[str]) -> Filter:
     """Drop triplets that share an 8-gram of words (24 characters in scripts without spaces) with the evaluation set.
 
-    All texts of a triplet are compared: query, passage, and both in every language.
+    All texts of a triplet are compared: query and passage, in every language.
 
     :param texts: queries and documents of the evaluation set, in all languages.
     """
@@ -218,18 +219,18 @@ def evaluation_overlap(texts: Iterable[str]) -> Filter:
 
 
 def shingles(text: str) -> frozenset[str]:
-    """Runs of 8 words of a text and, of its part in scripts without spaces, runs of 24 characters.
+    """All runs of 8 words of a text and, for parts in scripts without spaces, of 24 characters.
 
-    :param text: any text; case, punctuation, white space and how a letter is composed do not count, nor do marks that
-        Unicode has no letter for together with what they stand on, such as Arabic vowels.
+    :param text: any text; case, punctuation, white space and Unicode composition are ignored, as are marks that Unicode
+        cannot compose with their base letter, such as Arabic vowels.
     """
     text = unicodedata.normalize("NFKC", text)
-    # \w leaves out marks, so they would end words: those of Hindi at each vowel.
+    # \w does not match marks, so these would split words: in Hindi at each vowel.
     words = _WORD.findall(
         "".join(character for character in text if unicodedata.category(character)[0] != "M").casefold()
     )
     unspaced = "".join(_UNSPACED.findall(text))
-    # A text in a script without spaces splits into "words" at its punctuation: whole sentences.
+    # In a script without spaces, the "words" between punctuation are whole sentences.
     spaced = [word for word in words if not _UNSPACED.search(word)]
     grams = {" ".join(spaced[start : start + _WORDS]) for start in range(len(spaced) - _WORDS + 1)}
     grams |= {unspaced[start : start + _CHARACTERS] for start in range(len(unspaced) - _CHARACTERS + 1)}

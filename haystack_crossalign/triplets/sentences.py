@@ -1,4 +1,4 @@
-"""Pairs and queries from sentences: parallel passages with as many sentences each, and short queries."""
+"""Triplets from single sentences: aligned sentences of parallel passages, and sentences as queries."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from haystack_crossalign.data.triplets import Triplet, by_passage
 from haystack_crossalign.text.sentences import sentences
 from haystack_crossalign.triplets.builders import BuiltTriplets, triplets_from_sentences
 
-# Longest of a sentence against its translation, each as a share of its passage: beyond it they are not the same.
+# Maximum ratio between the relative lengths of a sentence and its translation within their passages.
 _FACTOR = 1.8
 
 
 def aligned_sentences(
     triplets: Sequence[Triplet], *, block: int = 2, queries_per_block: int = 1, seed: int = 0
 ) -> BuiltTriplets:
-    """Triplets from the sentences of parallel passages: a sentence is the query for its neighbors, in every language.
+    """Build triplets from the sentences of parallel passages: a sentence is the query for its neighbors, in every
+    language.
 
-    Sentences correspond in order where two versions of a passage have the same number of them and each has a similar
-    share of its version; other versions are left out. A query's target-language query is thereby
-    its translation.
+    Sentences are aligned in order if two versions of a passage have the same number of sentences with similar relative
+    lengths; other versions are left out. So the target-language query of a query is its translation.
 
-    :param triplets: whose passages are taken apart, each distinct one once and with the targets of all its triplets;
+    :param triplets: triplets whose passages are split, each distinct one once, with the targets of all its triplets;
         their queries are not used.
     :param block: as :func:`~haystack_crossalign.triplets.builders.triplets_from_sentences`.
-    :param queries_per_block: likewise.
+    :param queries_per_block: see there.
     :param seed: of the draw of the queries.
-    :returns: the new triplets, in the order of the passages; all of a passage are in its group.
+    :returns: the new triplets, in the order of the passages; those of a passage are in its group.
     """
     made: dict[int, list[Triplet]] = {}
     left_out: Counter[str] = Counter()
@@ -73,17 +73,16 @@ def _correspond(own: Sequence[str], other: Sequence[str]) -> bool:
 
 
 def sentence_queries(triplets: Sequence[Triplet], per_passage: int) -> tuple[Triplet, ...]:
-    """Triplets whose queries are sentences of the passages: the inverse cloze task (Lee et al. 2019) over languages.
+    """Build triplets whose queries are sentences of the passages: a multilingual inverse cloze task (Lee et al. 2019).
 
-    The passage keeps the sentence, and so do its targets: finding the version in the query's language is easy, and what
-    there is to learn is that the other versions follow at once. The query of a target language is the sentence of the
-    target passage at the same share of its length; it need not be the translation of the English one, as both ask for
-    the same passage.
+    The sentence stays in the passage and its targets: finding the version in the query's language is easy, so the model
+    learns to rank the other versions right after it. The target-language query is the sentence at the same relative
+    position in the target passage; it need not be a translation, since both belong to the same passage.
 
-    :param triplets: whose passages are taken, each distinct one once and with the targets of all its triplets.
-    :param per_passage: sentences drawn from a passage without replacement, whatever the other passages are.
-    :returns: the new triplets alone, in the order of the passages; passages of fewer than two sentences, in any of
-        their languages, give none.
+    :param triplets: triplets whose passages are used, each distinct one once, with the targets of all its triplets.
+    :param per_passage: number of sentences drawn from a passage without replacement, independently of other passages.
+    :returns: only the new triplets, in the order of the passages; passages with fewer than two sentences in any
+        language give none.
     """
     built: list[Triplet] = []
     for triplet in by_passage(triplets):

@@ -1,4 +1,4 @@
-"""Filters on triplets of several targets, each target judged on its own, and the texts of an evaluation set."""
+"""Filter the targets of triplets one by one, and read the texts of an evaluation set."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SUFFIXES = (".json", ".jsonl", ".tsv", ".csv", ".txt")
 
 @dataclass(frozen=True)
 class FilteredTargets:
-    """What is left, and what was dropped why.
+    """The remaining triplets, and what was dropped.
 
-    :param triplets: triplets with the targets that passed; those without any are gone.
-    :param dropped: targets dropped, per reason, in the order of the filters; each is counted once.
-    :param languages: the same, per reason and target language.
+    :param triplets: triplets with the targets that passed; those without any are dropped.
+    :param dropped: number of targets dropped by reason, in the order of the filters; each is counted once.
+    :param languages: the same by reason and target language.
     :param examples: ids (``triplet:language``) of the first ones per reason.
     """
 
@@ -35,12 +35,12 @@ class FilteredTargets:
 
 
 def filter_targets(triplets: Sequence[Triplet], filters: Sequence[Filter], *, examples: int = 5) -> FilteredTargets:
-    """Run filters one after the other on every target by itself: a bad translation does not cost the good ones.
+    """Run filters one after the other on every target separately, so that a bad translation does not affect good ones.
 
     :param triplets: the triplets.
     :param filters: with different names.
-    :param examples: how many ids to keep per reason.
-    :raises InputError: if two filters have one name.
+    :param examples: number of ids to keep per reason.
+    :raises InputError: if two filters have the same name.
     """
     parts = [(place, part) for place, triplet in enumerate(triplets) for part in triplet.per_language()]
     dropped, shown, languages = dict[str, int](), dict[str, tuple[str, ...]](), dict[str, dict[str, int]]()
@@ -65,7 +65,7 @@ class EvaluationFiles:
     """The files of an evaluation set.
 
     :param read: files whose texts can be read.
-    :param skipped: other files of the folders, which say nothing here.
+    :param skipped: other files of the folders, which are ignored.
     """
 
     read: tuple[Path, ...]
@@ -73,10 +73,10 @@ class EvaluationFiles:
 
 
 def find_evaluation_files(paths: Iterable[str | Path]) -> EvaluationFiles:
-    """The files that paths name: of a folder, those in it and below, in the order of their names.
+    """Find the evaluation files in paths; folders are searched recursively, in the order of file names.
 
-    :param paths: files and folders. Links are followed; hidden files and folders are no part of a folder.
-    :raises InputError: for a file that is not there or of another kind, and a folder without any that can be read.
+    :param paths: files and folders. Links are followed; hidden files and folders are ignored.
+    :raises InputError: for a file that does not exist or has an unknown format, and a folder without readable files.
     """
     read: list[Path] = []
     skipped: list[Path] = []
@@ -100,7 +100,7 @@ def find_evaluation_files(paths: Iterable[str | Path]) -> EvaluationFiles:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    seen: set[Path] = set()  # a link may lead back to a folder that it stands in
+    seen: set[Path] = set()  # a link may lead back to a folder that contains it
     for place, folders, names in os.walk(folder, followlinks=True):
         real = Path(place).resolve()
         if real in seen:
@@ -112,10 +112,10 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def evaluation_texts(files: Iterable[Path]) -> tuple[list[str], list[Source]]:
-    """Every text of an evaluation set, so that triplets that overlap with it can be dropped.
+    """Read all texts of an evaluation set, so that overlapping triplets can be dropped.
 
-    :param files: as of :func:`find_evaluation_files`: JSON or JSON lines, of which every string counts wherever it
-        stands (SQuAD's format, judgments, triplets, …), and TSV, CSV or text, of which every line counts.
+    :param files: as from :func:`find_evaluation_files`: JSON or JSON Lines, in which every string counts (SQuAD's
+        format, judgments, triplets, …), and TSV, CSV or text, in which every line counts.
     :returns: the texts, and the names of the files and their hashes.
     :raises InputError: for a file that cannot be read.
     """

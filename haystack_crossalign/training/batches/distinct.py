@@ -1,4 +1,4 @@
-"""Batches without false negatives: no two triplets of one query, passage or parallel group."""
+"""Batches without false negatives: no two triplets with the same query, passage or parallel group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from haystack_crossalign.errors import InputError
 
 
 def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
-    """What no other triplet of the batch may share: group, and every query and passage in any language."""
+    """Keys that no other triplet of a batch may share: the group, and every query and passage in any language."""
     queries = (triplet.query, *triplet.target_queries.values())
     passages = (triplet.passage, *triplet.targets.values())
     return frozenset(
@@ -26,9 +26,9 @@ def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
 
 
 def article_of(group: str) -> str:
-    """The article that a parallel group is a part of: what stands before the last ``:`` or ``#`` of its id.
+    """The article of a parallel group: the part of its id before the last ``:`` or ``#``.
 
-    Of an address, such as ``https://host:80/page``, only a colon after the last slash counts.
+    In a URL such as ``https://host:80/page``, only a colon after the last slash counts.
     """
     begin = group.rfind("/") if "://" in group else 0
     cut = max(group.rfind(":", begin), group.rfind("#"))
@@ -44,17 +44,17 @@ def distinct_batches(
     articles: Sequence[str] | None = None,
     neighbours: int = 1,
 ) -> list[list[int]]:
-    """Deal rows out in random order, each to the first batch with room in which it shares no key.
+    """Assign rows in random order, each to the first batch with room in which it shares no key.
 
-    Every row is dealt once. Where many rows share a key, some batches stay smaller. With ``neighbours``, rows of one
-    article are dealt one after the other, so many at a time: they are the hard negatives of each other.
+    Every row is used once. If many rows share a key, some batches are smaller. With ``neighbours``, that many rows of
+    an article are assigned consecutively, as hard negatives of each other.
 
     :param keys: keys of each row.
     :param batch_size: rows per batch.
     :param seed: of the order.
     :param drop_last: leave out batches that are not full.
-    :param articles: article of each row; needed for neighbours.
-    :param neighbours: rows of an article that are dealt together.
+    :param articles: article of each row; required for neighbours.
+    :param neighbours: number of rows of an article to keep together.
     :returns: row numbers per batch, the batches in random order.
     :raises InputError: for a batch size or neighbours below 1.
     """
@@ -86,7 +86,7 @@ def distinct_batches(
 def _together(
     order: Sequence[int], articles: Sequence[str], neighbours: int, generator: np.random.Generator
 ) -> list[int]:
-    """The rows in another order: so many of one article after each other."""
+    """Reorder the rows so that up to ``neighbours`` rows of an article are consecutive."""
     members: dict[str, list[int]] = {}
     for row in order:
         members.setdefault(articles[row], []).append(row)
@@ -95,7 +95,7 @@ def _together(
 
 
 def cut_steps(steps: Iterable[Sequence[int]], processes: int) -> list[list[int]]:
-    """The batches of all processes, step by step, as equal parts of each step's rows.
+    """Split each step's rows into equal batches, one per process.
 
     :param steps: row numbers of each step.
     :param processes: number of parts; a step with fewer rows is left out.
@@ -105,20 +105,19 @@ def cut_steps(steps: Iterable[Sequence[int]], processes: int) -> list[list[int]]
 
 
 class DistinctBatchSampler(DefaultBatchSampler):
-    """:func:`distinct_batches` as a batch sampler of the sentence-transformers trainer, again for each epoch.
+    """:func:`distinct_batches` as a batch sampler of the sentence-transformers trainer, with a new order in each epoch.
 
-    With several processes, their batches of one step are dealt as one large batch and then cut, so that negatives
-    gathered over processes are none of each other's positives either. Where a step is not full, the batches of all
-    processes are smaller by as much: of each step, what does not go into equal parts is left out, fewer rows than there
-    are processes.
+    With several processes, their batches of a step are assigned as one large batch and then split, so that negatives
+    gathered over processes are not positives of each other. If a step is not full, the batches of all processes are
+    equally smaller: rows that do not fit into equal parts, fewer than the number of processes, are left out.
 
     :param dataset: the data set, with one row for each entry of ``keys``.
     :param keys: keys of each row.
     :param batch_size: rows per batch and process.
     :param drop_last: leave out batches that are not full.
-    :param seed: with the number of the epoch it fixes the order.
-    :param processes: number of processes that take the batches in turn.
-    :raises InputError: if there are not as many keys as rows, and for numbers below 1.
+    :param seed: determines the order, together with the number of the epoch.
+    :param processes: number of processes.
+    :raises InputError: if the numbers of keys and rows differ, and for numbers below 1.
     """
 
     def __init__(
@@ -139,7 +138,7 @@ class DistinctBatchSampler(DefaultBatchSampler):
         super().__init__(dataset, batch_size=batch_size, drop_last=drop_last, seed=seed)
         self.rows_per_batch = batch_size
         if processes > 1:
-            # Accelerate leaves out steps whose batches are smaller than this says, and so would lose whole languages.
+            # Accelerate would drop steps with smaller batches, and so lose whole languages.
             self.batch_size = None  # type: ignore[assignment]
         self.keys = keys
         self.processes = processes
@@ -147,7 +146,8 @@ class DistinctBatchSampler(DefaultBatchSampler):
 
     def _batches(self) -> list[list[int]]:
         if self._dealt is None or self._dealt[0] != self.epoch:
-            # A sequence of both numbers: the sum would give epoch 1 of seed 0 the order of epoch 0 of seed 1.
+            # A sequence of both numbers, since with their sum epoch 1 of seed 0 would have the order of epoch 0 of seed
+            # 1.
             seed = int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0])
             whole = self.rows_per_batch * self.processes
             steps = distinct_batches(self.keys, whole, seed=seed, drop_last=self.drop_last)
@@ -162,7 +162,7 @@ class DistinctBatchSampler(DefaultBatchSampler):
 
 
 def batch_sampler(triplets: Sequence[Triplet], *, processes: int = 1) -> Callable[..., DistinctBatchSampler]:
-    """The value of the trainer's argument ``batch_sampler`` for a data set with one row for each triplet.
+    """A value for the trainer's argument ``batch_sampler``, for a data set with one row per triplet.
 
     :param triplets: in the order of the rows.
     :param processes: number of processes of a distributed run.

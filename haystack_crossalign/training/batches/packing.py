@@ -1,4 +1,4 @@
-"""Texts tokenized once, and embedded in batches of like length: almost no padding, no text twice."""
+"""Tokenize texts once, and embed each once, in batches of similar length with almost no padding."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from haystack_crossalign.models.prompts import Prompts
 
 QUERY, DOCUMENT = 0, 1
 _ROLES = ("query", "document")
-# Tokens of one forward pass in training. On a CPU the activations of a layer then stay in its cache.
+# Number of tokens per forward pass in training. On a CPU, the activations of a layer then stay in its cache.
 _BUDGET = {"cpu": 1024}
 _BUDGET_ELSEWHERE = 32768
 _WINDOW = 2048
 
 
 class TextTable:
-    """Distinct texts with their tokens; a text used as query and as document is two.
+    """Distinct texts with their tokens; a text used both as query and as document counts as two.
 
     :param model: the ``SentenceTransformer`` whose tokenizer is used.
-    :param prompts: put in front of queries and of documents.
+    :param prompts: the prompts of queries and documents.
     :param max_tokens: texts are cut after this many tokens; None leaves the model's limit.
     """
 
@@ -42,7 +42,8 @@ class TextTable:
         self._rows: dict[tuple[int, str], int] = {}
         self._pending: tuple[list[tuple[int, str]], list[tuple[int, str]]] = ([], [])
         self._roles: list[int] = []
-        # Per row its window of texts tokenized together, and where in it; per window and feature all values in a row.
+        # For each row, its window of texts tokenized together and its position there; for each window and feature, all
+        # values concatenated.
         self._places: list[tuple[int, int, int]] = []
         self._windows: list[dict[str, Tensor]] = []
         self._dtypes: dict[str, torch.dtype] = {}
@@ -56,17 +57,17 @@ class TextTable:
     def limit(self) -> int | None:
         """Tokens after which texts are cut, None for no limit."""
         own = self._model.max_seq_length
-        # What is not a whole number is no limit: a model without positions has an infinite one.
+        # A limit that is not an integer means no limit: a model without positions has an infinite one.
         known = [value for value in (own, self.max_tokens) if isinstance(value, int)]
         return min(known, default=None)
 
     def cut(self) -> dict[str, int]:
-        """How many of the queries and of the documents are longer than the limit."""
+        """Numbers of queries and of documents that are longer than the limit."""
         self._tokenize()
         return {"queries": self._cut[QUERY], "documents": self._cut[DOCUMENT]}
 
     def add(self, role: int, text: str) -> int:
-        """The row of a text, a new one where it has none yet."""
+        """The row of a text; a new row if it has none yet."""
         key = (role, text)
         row = self._rows.get(key)
         if row is None:
@@ -100,7 +101,7 @@ class TextTable:
         return self._constants[role]
 
     def _tokenize(self) -> None:
-        """Tokenize what has been added since the last time, many texts at once."""
+        """Tokenize the texts added since the last call, many at once."""
         self._places += [(0, 0, 0)] * (len(self._rows) - len(self._places))
         for role, pending in enumerate(self._pending):
             for start in range(0, len(pending), _WINDOW):
@@ -137,7 +138,7 @@ class TextTable:
             if isinstance(value, Tensor) and value.shape == mask.shape
         }
         self._dtypes |= {name: value.dtype for name, value in kept.items()}
-        # Numbers of tokens need no 64 bits.
+        # Token ids do not need 64 bits.
         self._windows.append(
             {name: value.int() if value.dtype == torch.int64 else value for name, value in kept.items()}
         )
@@ -146,10 +147,10 @@ class TextTable:
 
 @dataclass(frozen=True)
 class Packed:
-    """Some texts, padded together in parts of one role and like length.
+    """Texts padded in parts of the same role and similar length.
 
     :param parts: features of each part.
-    :param order: place among the asked rows of each text, in the order of the parts.
+    :param order: position of each text among the requested rows, in the order of the parts.
     """
 
     parts: tuple[dict[str, Any], ...]
@@ -165,7 +166,7 @@ class Packed:
 
 
 def pack(table: TextTable, rows: Sequence[int], *, budget: int) -> Packed:
-    """Cut texts into parts of at most ``budget`` tokens with padding, the longest first.
+    """Group texts into parts of at most ``budget`` tokens including padding, the longest first.
 
     :param table: the texts.
     :param rows: rows of the table.
@@ -189,7 +190,7 @@ def embed_packed(model: nn.Module, packed: Packed) -> Tensor:
 
     :param model: the model, also inside ``DistributedDataParallel``.
     :param packed: the texts.
-    :returns: ``[texts, dim]`` in the order that was asked.
+    :returns: ``[texts, dim]`` in the requested order.
     """
     # Plain dictionaries: DistributedDataParallel finds no tensors in other mappings.
     parts = [model(dict(part))["sentence_embedding"] for part in packed.parts]
@@ -199,14 +200,14 @@ def embed_packed(model: nn.Module, packed: Packed) -> Tensor:
 def embed_table(
     model: nn.Module, table: TextTable, rows: Sequence[int], *, device: torch.device | str, bf16: bool
 ) -> NDArray[np.float32]:
-    """Embed texts for evaluation: no gradient, no dropout.
+    """Embed texts for evaluation, without gradient and dropout.
 
     :param model: the ``SentenceTransformer``; its mode is restored.
     :param table: the texts.
     :param rows: rows of the table.
     :param device: where the model is.
     :param bf16: whether the transformer computes in bf16.
-    :returns: float32 ``[rows, dim]``, of unit length where the model normalizes.
+    :returns: float32 ``[rows, dim]``, of unit length if the model normalizes.
     """
     training = model.training
     model.eval()
@@ -226,17 +227,17 @@ def embed_table(
 
 
 def token_budget(device: torch.device | str) -> int:
-    """Tokens of one forward pass that suit a device."""
+    """Number of tokens per forward pass that suits a device."""
     return _BUDGET.get(torch.device(device).type, _BUDGET_ELSEWHERE)
 
 
 @contextmanager
 def transformer_precision(model: nn.Module, device: torch.device | str, *, bf16: bool) -> Iterator[None]:
-    """Let the transformer compute in bf16 by autocast, and all that follows it in float32.
+    """Compute the transformer in bf16 by autocast, and all later modules in float32.
 
-    The weights are converted once for all forward passes inside the block, so it must not span an optimiser step. On a
-    CPU attention is computed step by step ("eager") meanwhile: the backward pass of the fused kernel takes several
-    times as long in bf16, and a budget of tokens bounds the memory of the attention weights.
+    The weights are converted once for all forward passes inside the block, so it must not span an optimizer step. On a
+    CPU, attention is computed step by step ("eager") inside the block: the backward pass of the fused kernel takes
+    several times as long in bf16, and the token budget limits the memory of the attention weights.
 
     :param model: the ``SentenceTransformer``, also inside ``DistributedDataParallel``.
     :param device: where it is.
@@ -263,7 +264,7 @@ def transformer_precision(model: nn.Module, device: torch.device | str, *, bf16:
     try:
         if fused is not None:
             fused.set_attn_implementation("eager")
-        # Converted weights are kept until the outermost block ends: this one, which itself converts nothing.
+        # Converted weights are cached until the outermost block ends: this one, which converts nothing itself.
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=False):
             yield
     finally:
@@ -273,7 +274,7 @@ def transformer_precision(model: nn.Module, device: torch.device | str, *, bf16:
 
 
 def _fused_attention(transformer: Any) -> Any:
-    """The transformers model whose attention is PyTorch's fused one and can be exchanged; None if it is another."""
+    """The transformers model if it uses PyTorch's fused attention, which can be replaced; else None."""
     network = getattr(transformer, "auto_model", None)
     if getattr(getattr(network, "config", None), "_attn_implementation", None) != "sdpa":
         return None

@@ -1,4 +1,4 @@
-"""Training rows: the columns of each triplet as rows of a text table, and batches of one kind of row."""
+"""Training rows: each triplet's columns as rows of a text table, and batches of rows of one kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from haystack_crossalign.training.batches.distinct import (
 from haystack_crossalign.training.batches.packing import DOCUMENT, QUERY, Packed, TextTable, pack
 
 _SOURCES = 2  # columns of the source language: query and passage
-# A draw of fewer than one text in this many is made without laying out all of them.
+# A draw of less than one in this many texts does not list all of them.
 _SPARSE = 16
 
 
@@ -31,13 +31,13 @@ _SPARSE = 16
 class TrainRow:
     """One training example.
 
-    :param columns: rows of the text table: query, passage, target passages, and as many target-language queries or
-        none.
+    :param columns: rows of the text table: query, passage, target passages, and either no or equally many
+        target-language queries.
     :param targets: number of target passages.
-    :param kind: rows of one kind may share a batch.
+    :param kind: only rows of the same kind share a batch.
     :param language: target language, or several joined.
-    :param keys: what no other row of the batch may share.
-    :param article: what its passage is a part of.
+    :param keys: keys that no other row of the batch may share.
+    :param article: article of its passage.
     """
 
     columns: tuple[int, ...]
@@ -51,10 +51,10 @@ class TrainRow:
 def make_rows(
     triplets: Sequence[Triplet], table: TextTable, *, languages: Sequence[str], batch_languages: str
 ) -> list[TrainRow]:
-    """Lay triplets out as rows.
+    """Convert triplets to rows.
 
     :param triplets: the triplets.
-    :param table: takes up their texts.
+    :param table: their texts are added to it.
     :param languages: order of the target columns.
     :param batch_languages: ``one`` language per batch, ``mixed``, or ``all`` languages of a triplet in one row.
     """
@@ -69,23 +69,23 @@ def make_rows(
             columns += [table.add(QUERY, part.target_queries[tag]) for tag in tags if with_queries]
             language = "+".join(tags)
             key = language if batch_languages != "mixed" else "mixed"
-            # The keys of all languages: two languages of one triplet are never in one batch either.
+            # The keys of all languages, so that two languages of one triplet are never in the same batch.
             kind = f"{key}{' with queries' if with_queries else ''}"
             rows.append(TrainRow(tuple(columns), len(tags), kind, language, keys, article_of(triplet.group)))
     return rows
 
 
 class KindBatchSampler(DistinctBatchSampler):
-    """:class:`DistinctBatchSampler` whose batches hold rows of one kind; the kinds come in random order.
+    """:class:`DistinctBatchSampler` whose batches hold rows of one kind, in random order.
 
-    With an exponent below 1 the languages come more evenly than the data has them: of every epoch's rows, which are as
-    many as there are, a language that has the share p of them gets the share ``p^exponent / sum p^exponent`` (Conneau
-    and Lample 2019); 0 gives each as many. Of a language that has more, some rows are left out, others in every epoch;
-    of one that has less, rows come again, in different batches.
+    With an exponent below 1, languages are sampled more evenly than in the data: a language with the share p of the
+    rows gets the share ``p^exponent / sum p^exponent`` of an epoch (Conneau and Lample 2019), which has as many rows as
+    the data; with 0 all get the same number. Of larger languages different rows are left out in every epoch; of smaller
+    ones rows are repeated, in different batches.
 
     :param kinds: kind of each row.
     :param languages: language of each row.
-    :param exponent: 0 to 1; 1 deals every row once.
+    :param exponent: 0 to 1; 1 uses every row once.
     :param articles: article of each row.
     :param neighbours: rows of one article that are dealt together.
     """
@@ -121,7 +121,7 @@ class KindBatchSampler(DistinctBatchSampler):
         return self._dealt[1]
 
     def _deal(self, epoch: int) -> list[list[int]]:
-        """Rows per step of all processes together, in random order."""
+        """The rows of each step, for all processes together, in random order."""
         state = np.random.SeedSequence([self.seed, epoch])
         members: dict[str, list[int]] = {}
         for row in self._drawn(epoch):
@@ -137,13 +137,13 @@ class KindBatchSampler(DistinctBatchSampler):
                 articles=None if self.articles is None else [self.articles[row] for row in rows],
                 neighbours=self.neighbours,
             )
-            # Counted before the cut, so that every epoch has as many steps of each process.
+            # Counted before the split, so that every epoch has the same number of steps in each process.
             steps += [[rows[place] for place in batch] for batch in dealt if len(batch) >= self.processes]
         order = np.random.default_rng(state).permutation(len(steps)).tolist()
         return [steps[place] for place in order]
 
     def _drawn(self, epoch: int) -> Sequence[int]:
-        """The rows of an epoch, in their order; where languages are evened out, some are missing or there again."""
+        """The rows of an epoch, in order; if languages are evened out, some are missing or repeated."""
         if self.languages is None or self.exponent == 1:
             return range(len(self.kinds))
         members: dict[str, list[int]] = {}
@@ -159,10 +159,11 @@ class KindBatchSampler(DistinctBatchSampler):
         return sorted(drawn)
 
     def _as_many(self, steps: list[list[int]], wanted: int) -> list[list[int]]:
-        """The same number of steps in every epoch: the trainer tells from the number of steps taken where it stands.
+        """Make the number of steps equal in every epoch, since the trainer derives its position from the number of
+        steps.
 
-        Where many rows share keys, the number differs by one or two: the smallest steps are left out, or the first
-        ones taken again.
+        If many rows share keys, the number varies by one or two: the smallest steps are left out, or the first ones
+        repeated.
         """
         kept = sorted(sorted(range(len(steps)), key=lambda place: (-len(steps[place]), place))[:wanted])
         return [steps[place] for place in kept] + steps[: max(0, wanted - len(steps))]
@@ -171,7 +172,7 @@ class KindBatchSampler(DistinctBatchSampler):
 def kind_batch_sampler(
     rows: Sequence[TrainRow], *, processes: int = 1, neighbours: int = 1, exponent: float = 1.0
 ) -> Callable[..., KindBatchSampler]:
-    """The value of the trainer's argument ``batch_sampler``.
+    """A value for the trainer's argument ``batch_sampler``.
 
     :param rows: in the order of the data set.
     :param processes: number of processes of a distributed run.
@@ -198,16 +199,16 @@ def kind_batch_sampler(
 
 
 class Collator:
-    """Makes a batch of row numbers: packed texts, each once, and where the columns find theirs.
+    """Collates row numbers to a batch: distinct packed texts, and the positions of each column's texts.
 
     :param rows: the rows.
     :param table: their texts.
-    :param budget: tokens of one forward pass.
+    :param budget: tokens per forward pass.
     :param teacher: float ``[texts, dim]`` embeddings of the teacher, or None.
-    :param vectors: float32 ``[texts, dim]`` embeddings that stand in the batch in place of the texts, or None.
-    :param source_share: share of the queries and passages of a batch that are embedded; the others stand in it as the
-        teacher has them. Which ones depends on the rows of the batch alone. Target passages and queries always are.
-    :param negatives: number of further queries and passages of all rows whose embeddings by the teacher come along.
+    :param vectors: float32 ``[texts, dim]`` embeddings to use in place of the texts, or None.
+    :param source_share: share of the queries and passages of a batch to embed; for the others the teacher's embeddings
+        are used. The selection depends only on the rows of the batch. Target passages and queries are always embedded.
+    :param negatives: number of further queries and passages, from all rows, whose teacher embeddings are added.
     """
 
     # Read by the stock trainer.
@@ -234,11 +235,11 @@ class Collator:
         self._sources = np.array(sorted(sources), dtype=np.int64)
 
     def __call__(self, features: Sequence[dict[str, int]]) -> dict[str, Any]:
-        """One batch.
+        """Make a batch.
 
         :param features: entries of the data set: ``{"row": number}``.
-        :returns: ``parts`` and ``order`` of the packed texts, ``columns`` int64 ``[columns, rows]`` with places among
-            the texts, ``targets`` (number of target columns), ``teacher`` ``[texts, dim]`` if there is one, and
+        :returns: ``parts`` and ``order`` of the packed texts, ``columns`` int64 ``[columns, rows]`` with positions
+            among the texts, ``targets`` (number of target columns), ``teacher`` ``[texts, dim]`` if there is one, and
             ``given`` ``[given texts, dim]``: the texts that are not embedded, which come last among the texts; and
             ``negatives`` ``[negatives, dim]``.
         """
@@ -269,7 +270,7 @@ class Collator:
         return batch
 
     def _others(self, texts: Sequence[int], generator: np.random.Generator) -> NDArray[np.int64]:
-        """So many source-language texts that are not in the batch, in the order of the table."""
+        """A number of source-language texts that are not in the batch, in the order of the table."""
         wanted = self.negatives + len(texts)
         if len(self._sources) > _SPARSE * wanted:
             drawn = self._sources[generator.choice(len(self._sources), wanted, replace=False)]
@@ -278,7 +279,7 @@ class Collator:
         return others[np.sort(generator.permutation(len(others))[: self.negatives])]
 
     def _given(self, numbers: Sequence[int]) -> dict[int, None]:
-        """Texts of a batch that the teacher gives."""
+        """Texts of a batch for which the teacher's embeddings are used."""
         if self.source_share == 1:
             return {}
         rows = [self.rows[number] for number in numbers]

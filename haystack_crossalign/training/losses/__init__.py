@@ -1,1 +1,1 @@
-"""The training losses and what they share."""
+"""The training losses and their common parts."""

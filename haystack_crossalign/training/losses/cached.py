@@ -1,4 +1,4 @@
-"""The joint loss with cached gradients: large batches in the memory of a small one."""
+"""The joint loss with gradient caching: large batches with the memory use of small ones."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _GRADCACHE_CITATION = """
 
 
 class CachedCrossAlignLoss(CrossAlignLoss):
-    """:class:`CrossAlignLoss` whose encoder sees one mini-batch at a time (GradCache, arXiv 2101.06983).
+    """:class:`CrossAlignLoss` that encodes one mini-batch at a time (GradCache, arXiv 2101.06983).
 
-    All texts are embedded without a graph, the gradient of the loss at the embeddings is kept, and each mini-batch is
-    embedded once more to carry its part of it into the weights. The second pass repeats the dropout of the first. The
-    gradients are those of the plain loss, the encoder's activations take the memory of ``mini_batch_size`` texts
-    whatever the batch size is, and a step takes one more forward pass. Options, columns and result are those of
+    All texts are embedded without a graph, the gradient of the loss with respect to the embeddings is stored, and each
+    mini-batch is embedded again to propagate its part to the weights. The second pass repeats the dropout of the first.
+    The gradients are those of the plain loss; the encoder's activations need the memory of ``mini_batch_size`` texts
+    for any batch size; a step needs one more forward pass. Options, columns and result are those of
     :class:`CrossAlignLoss`.
 
     :param model: the ``SentenceTransformer`` that is trained.
     :param mini_batch_size: texts per forward pass, also rows per block of the score matrix; it need not divide the
         batch size.
-    :param mini_batch_num_tokens: bound on the tokens (without padding) of a mini-batch; then its number of texts varies
-        and ``mini_batch_size`` holds for the score matrix only.
-    :raises InputError: for an option outside of what is allowed, and for models of static embeddings, whose inputs
-        cannot be split.
+    :param mini_batch_num_tokens: maximum number of tokens (without padding) of a mini-batch; its number of texts then
+        varies, and ``mini_batch_size`` applies only to the score matrix.
+    :raises InputError: for an option that is not allowed, and for models of static embeddings, whose inputs cannot be
+        split.
     """
 
-    # How losses of sentence-transformers say that they propagate back from a hook on what they return.
+    # Tells sentence-transformers that this loss propagates gradients by a hook on its result.
     uses_gradient_cache = True
 
     def __init__(
@@ -78,7 +78,8 @@ class CachedCrossAlignLoss(CrossAlignLoss):
         loss = cached_pass.forward_cached([features[number] for number in plan.used])
         terms = cached_pass.terms
         if loss.requires_grad:
-            # The hook that replays the mini-batches sits on the sum; one term takes it along, with value 0 and slope 1.
+            # The hook that replays the mini-batches is on the sum; it is attached to one term, with value 0 and slope
+            # 1.
             last = list(terms)[-1]
             terms[last] = terms[last] + (loss - loss.detach())
         return terms
@@ -97,7 +98,7 @@ class CachedCrossAlignLoss(CrossAlignLoss):
 
 
 class _CachedPass(CachedLossMixin, nn.Module):
-    """One forward pass of the loss with what its backward pass needs: a later forward pass cannot disturb it."""
+    """The state of a forward pass of the loss for its backward pass, which a later forward pass cannot overwrite."""
 
     def __init__(self, loss: CachedCrossAlignLoss, plan: Plan) -> None:
         super().__init__()
@@ -109,7 +110,8 @@ class _CachedPass(CachedLossMixin, nn.Module):
         self.embedding = loss._embedding
         self.plan = plan
         self.terms: dict[str, Tensor] = {}
-        # The second pass over the texts runs in the backward pass, where autocast is off, and has to repeat the first.
+        # The second pass over the texts runs in the backward pass, where autocast is off, and must repeat the first
+        # one.
         self.device_type: str = next(loss.model.parameters()).device.type
         self.autocast_dtype = torch.get_autocast_dtype(self.device_type)
         self.autocast_enabled = torch.is_autocast_enabled(self.device_type)
@@ -126,8 +128,10 @@ class _CachedPass(CachedLossMixin, nn.Module):
         *,
         with_backward: bool = False,
     ) -> Tensor:
-        """Loss of the whole batch, in blocks of rows; with ``with_backward`` also its gradient at the embeddings."""
-        # A backward pass never runs under autocast, which would make half precision of its matrix products.
+        """Loss of the whole batch, in blocks of rows; with ``with_backward`` also its gradient with respect to the
+        embeddings.
+        """
+        # A backward pass never runs under autocast, which would compute its matrix products in half precision.
         with torch.autocast(self.device_type, enabled=False):
             return self._calculate_loss(reps, with_backward=with_backward)
 
@@ -137,7 +141,7 @@ class _CachedPass(CachedLossMixin, nn.Module):
         gathered = gather_columns(
             {number: leaves[number] for number in self.plan.candidates}, across_devices=self.gather_across_devices
         )
-        # Leaves collect the gradients of all blocks, so that the collective behind them runs backward once.
+        # Leaves accumulate the gradients of all blocks, so that the backward pass of the collective runs once.
         candidates = {number: Gathered(_leaf(each.rows), each.offset) for number, each in gathered.items()}
         first = next(iter(leaves.values()))
         scale = share_of_batch(first, across_devices=self.gather_across_devices) / len(first)

@@ -1,4 +1,6 @@
-"""Distillation: similarities inside each language stay, and translations go, where a teacher has the original."""
+"""Distillation: preserve similarities within each language, and pull translations to the teacher's embedding of the
+original.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ _QUERY, _PASSAGE, _FIRST_TARGET = 0, 1, 2
 class SimilarityDistillation:
     """``weight`` times the mean of ``KL(softmax(S_teacher / t) || softmax(S_student / t))`` over pairs of columns.
 
-    S are the cosines of anchors and candidates of one language within the batch. Where both are one column, the
+    S are the cosines of anchors and candidates of the same language within the batch. If both are the same column, the
     similarity of a text to itself is left out, as it is 1 for teacher and student.
 
     :param weight: weight of the term.
@@ -29,10 +31,10 @@ class SimilarityDistillation:
     similarities: tuple[str, ...]
 
     def pairs(self, columns: int, targets: int) -> list[tuple[int, int]]:
-        """Numbers of the columns that are compared.
+        """Pairs of column numbers to compare.
 
         :param columns: number of columns.
-        :param targets: number of target passages among them; the rest after them are target-language queries.
+        :param targets: number of target passages among them; any further columns are target-language queries.
         """
         passages = list(range(_FIRST_TARGET, _FIRST_TARGET + targets))
         queries = list(range(_FIRST_TARGET + targets, columns))
@@ -60,20 +62,21 @@ class SimilarityDistillation:
 
 @dataclass(frozen=True)
 class AnchorDistillation:
-    """Every version of a text goes to where the teacher has the source-language one: the mean over the columns of
+    """Pull every version of a text to the teacher's embedding of the source-language version: the mean over the columns
+    of
 
         weight * (-log(exp(s_ii / t) / sum_j exp(s_ij / t)) + attraction * (1 - s_ii))
 
-    of those of their texts that are embedded, with ``s_ij`` the cosine of the student's text i and the teacher's
-    source-language text j among all queries and passages of the batch and more that are drawn. Multilingual knowledge
-    distillation (Reimers and Gurevych 2020) with a contrast beside the distance. The source-language texts are drawn to
-    their own places, so that their retrieval stays what it was; a translated query or passage finds what its original
-    finds.
+    over the embedded texts of a column, with ``s_ij`` the cosine of the student's text i and the teacher's
+    source-language text j, among all queries and passages of the batch and additionally drawn ones. This is
+    multilingual knowledge distillation (Reimers and Gurevych 2020) with a contrastive term in addition to the distance.
+    Source-language texts are pulled to their own teacher embeddings, so that their retrieval does not change; a
+    translated query or passage retrieves what its original retrieves.
 
     :param weight: weight of the term.
     :param temperature: t.
-    :param attraction: weight of the distance against the contrast.
-    :param source_attraction: the same of the source-language texts, which hold on to their places by it.
+    :param attraction: weight of the distance relative to the contrast.
+    :param source_attraction: the same for source-language texts, which it keeps in place.
     """
 
     weight: float
@@ -95,8 +98,8 @@ class AnchorDistillation:
         :param student: ``[batch, dim]`` per column, of any length.
         :param teacher: the same of the teacher, without gradient and of the student's dimension.
         :param targets: number of target passages.
-        :param given: bool ``[columns, batch]``: texts that stand there as the teacher has them, and are not counted.
-        :param negatives: ``[n, dim]``, the teacher's embeddings of more source-language texts that none should be near.
+        :param given: bool ``[columns, batch]``: texts represented by the teacher's embeddings, which are not counted.
+        :param negatives: ``[n, dim]``, the teacher's embeddings of further source-language texts, as negatives.
         """
         rows = len(student[_QUERY])
         passages = {_PASSAGE, *range(_FIRST_TARGET, _FIRST_TARGET + targets)}
@@ -134,7 +137,7 @@ def similarity_divergence(
     :param teacher_anchors: ``[n, teacher dim]``.
     :param teacher_candidates: ``[m, teacher dim]``.
     :param temperature: t, above 0.
-    :param without_own: leave candidate i out for anchor i; needs at least three rows to say anything.
+    :param without_own: leave out candidate i for anchor i; needs at least three rows to have an effect.
     :returns: a scalar, 0 if both agree.
     """
     with torch.autocast(anchors.device.type, enabled=False):

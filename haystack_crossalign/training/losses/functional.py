@@ -23,12 +23,12 @@ def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
     ``JSD = KL(P || M) / 2 + KL(Q || M) / 2`` with the natural logarithm.
 
     It is computed as ``sum_i M_i f(u_i)`` with ``u = (log P - log Q) / 2`` and ``f(u) = u tanh(u) - log cosh(u)``,
-    which is the same number. No summand is negative and none is a difference of nearly equal numbers, so that the tiny
-    divergences of unit-length embeddings (about 1e-4) keep their digits in single precision.
+    which is equal. No summand is negative or a difference of nearly equal numbers, so that the tiny divergences of
+    unit-length embeddings (about 1e-4) stay precise in single precision.
 
     :param z1: embeddings, ``[rows, dim]`` (or any leading shape). bf16 and fp16 are computed in fp32.
     :param z2: embeddings of the same shape.
-    :returns: ``[rows]``, 0 to ln 2; fp32 for half precisions, otherwise the dtype of the input. Symmetric in its
+    :returns: ``[rows]``, 0 to ln 2; fp32 for half-precision input, otherwise the dtype of the input. Symmetric in its
         arguments; value and gradient are exactly 0 if both are equal.
     :raises InputError: if the shapes differ.
     """
@@ -38,8 +38,7 @@ def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
         )
     with torch.autocast(z1.device.type, enabled=False):
         z1, z2 = widen(z1), widen(z2)
-        # Before the subtraction of the normalizers: log P and log Q have a magnitude of log(dim), their difference has
-        # not.
+        # Subtract before normalizing: log P and log Q have a magnitude of log(dim), but their difference does not.
         u = ((z1 - z2) - (torch.logsumexp(z1, -1, keepdim=True) - torch.logsumexp(z2, -1, keepdim=True))) / 2
         m = (torch.softmax(z1, -1) + torch.softmax(z2, -1)) / 2
         return (m * (u * torch.tanh(u) - _log_cosh(u))).sum(-1).clamp(max=math.log(2))
@@ -48,18 +47,18 @@ def jensen_shannon_divergence(z1: Tensor, z2: Tensor) -> Tensor:
 def jsd_distance(z1: Tensor, z2: Tensor, *, epsilon: float = 1e-12) -> Tensor:
     """Square root of :func:`jensen_shannon_divergence`, a metric between distributions.
 
-    The root has an infinite slope at 0. Below ``epsilon`` it is therefore continued by the chord ``JSD /
+    The root has an infinite slope at 0. Below ``epsilon`` it is therefore replaced by the chord ``JSD /
     sqrt(epsilon)``: exact above, 0 at equal inputs, and with a finite gradient everywhere (0 at equal inputs).
 
     :param z1: embeddings, ``[rows, dim]``.
     :param z2: embeddings of the same shape.
-    :param epsilon: divergence under which the chord is used.
+    :param epsilon: divergence below which the chord is used.
     :returns: ``[rows]``, 0 to sqrt(ln 2).
     :raises InputError: if the shapes differ.
     """
     divergence = jensen_shannon_divergence(z1, z2)
     above = divergence > epsilon
-    # The root of the rows that take the chord is never evaluated at 0: its infinite slope times 0 would be NaN.
+    # For rows that use the chord, the root is not evaluated at 0: its infinite slope times 0 would be NaN.
     root = torch.sqrt(torch.where(above, divergence, torch.ones_like(divergence)))
     return torch.where(above, root, divergence / math.sqrt(epsilon))
 
@@ -91,7 +90,7 @@ def info_nce_rows(anchor: Tensor, candidates: Tensor, temperature: float, *, fir
 
 
 def info_nce(anchor: Tensor, positive: Tensor, temperature: float) -> Tensor:
-    """Mean over the batch of :func:`info_nce_rows`: the positives of the other rows are a row's negatives.
+    """Mean of :func:`info_nce_rows` over the batch: the positives of the other rows are a row's negatives.
 
     :param anchor: ``[rows, dim]``; in the paper the target-language passages.
     :param positive: ``[rows, dim]``; in the paper the English queries, row by row.
@@ -112,15 +111,15 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float) -> Tensor:
 def mixed_pool_nce_rows(
     query: Tensor, passages: Sequence[Tensor], temperature: float, *, first_positive: int = 0
 ) -> Tensor:
-    """Contrast of each query with one pool of all passages in all languages, every version of its own being positive:
-    ``-mean_l log(exp(s_il / t) / sum_l' sum_j exp(s_jl' / t))`` with ``s_jl`` the cosine of the query and version ``l``
-    of passage ``j``.
+    """Contrast each query with one pool of all passages in all languages; all versions of its own passage are
+    positives: ``-mean_l log(exp(s_il / t) / sum_l' sum_j exp(s_jl' / t))`` with ``s_jl`` the cosine of the query and
+    version ``l`` of passage ``j``.
 
-    It is what a mixed index does with a query; it is smallest where the versions of the own passage stand above all
+    This corresponds to search in a mixed index; it is minimal if all versions of the query's passage rank above all
     others. The mean over the positives is that of supervised contrastive learning (Khosla et al. 2020, ``L_out``).
 
     :param query: ``[rows, dim]``.
-    :param passages: ``[n, dim]`` per language, row by row versions of one another.
+    :param passages: ``[n, dim]`` per language, with versions of a passage in the same row.
     :param temperature: ``t``, above 0.
     :param first_positive: row of the passages that is the positive of the first query; the others follow it.
     :returns: ``[rows]``; fp32 for half precisions, otherwise the dtype of the input.
@@ -146,7 +145,7 @@ def mixed_pool_nce_rows(
 
 
 def widen(z: Tensor) -> Tensor:
-    """Half precisions have too few digits for a softmax over hundreds of dimensions."""
+    """Convert half precision to fp32: it has too few digits for a softmax over hundreds of dimensions."""
     return z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
 
 

@@ -24,13 +24,13 @@ class Gathered:
 
 
 class _AllGatherRows(torch.autograd.Function):
-    """Concatenation over processes; a row's gradient is the sum of what all processes do with it."""
+    """Concatenation over processes; a row's gradient is the sum over all processes."""
 
     @staticmethod
     def forward(ctx: Any, local: Tensor, sizes: tuple[int, ...]) -> Tensor:
         rank = dist.get_rank()
         ctx.start, ctx.end = sum(sizes[:rank]), sum(sizes[: rank + 1])
-        # A collective needs equal shapes: the last batch of an epoch may be shorter on some ranks.
+        # A collective needs equal shapes, but the last batch of an epoch may be shorter on some ranks.
         padded = local.new_zeros(max(sizes), *local.shape[1:])
         padded[: len(local)] = local
         parts = [torch.empty_like(padded) for _ in sizes]
@@ -50,13 +50,13 @@ def is_distributed() -> bool:
 
 
 def gather_columns(columns: Mapping[int, Tensor], *, across_devices: bool) -> dict[int, Gathered]:
-    """Give every column the rows of all processes, with gradients back to the process that made them.
+    """Gather the rows of every column from all processes, with gradients back to the process of origin.
 
-    All columns travel in one collective, so that no order of several can differ between processes.
+    All columns use one collective, so that the order of collectives cannot differ between processes.
 
-    :param columns: embeddings ``[batch, dim]`` per column number, one batch size and one dimension; the same numbers on
-        all processes. The batch sizes of the processes may differ.
-    :param across_devices: False keeps the rows of this process only, as does a run with one process.
+    :param columns: embeddings ``[batch, dim]`` per column number, with equal batch sizes and dimensions, and the same
+        column numbers on all processes. Batch sizes may differ between processes.
+    :param across_devices: False, or a run with one process, keeps only the rows of this process.
     """
     if not columns or not across_devices or not is_distributed():
         return {number: Gathered(rows, 0) for number, rows in columns.items()}
@@ -68,10 +68,10 @@ def gather_columns(columns: Mapping[int, Tensor], *, across_devices: bool) -> di
 
 
 def share_of_batch(local: Tensor, *, across_devices: bool) -> float:
-    """Factor on the mean loss of this process by which the mean over processes becomes the mean over all rows.
+    """Factor for the mean loss of this process that turns the mean over processes into the mean over all rows.
 
-    It is 1 where all processes have the same batch size. Distributed data parallelism averages the gradients of the
-    processes without regard to how many rows each had.
+    It is 1 if all processes have the same batch size. Distributed data parallelism averages the gradients of the
+    processes regardless of their numbers of rows.
 
     :param local: any tensor with this process's batch size as first dimension.
     :param across_devices: False: 1.

@@ -24,7 +24,7 @@ CITATION = """
 
 
 class CrossAlignLoss(nn.Module):
-    """Joint loss that draws the language versions of a passage together and keeps them near their query.
+    """Joint loss that pulls the language versions of a passage together and keeps them near their query.
 
     ``L = alignment_weight * L_JSD + nce_weight * L_NCE`` over a batch of (query, passage, target passage):
 
@@ -39,34 +39,35 @@ class CrossAlignLoss(nn.Module):
 
     Columns, in this order (their names do not matter): query, passage, one target passage or several in different
     languages and, with ``target_queries=True``, one target-language query for each target passage in the same order.
-    Labels are ignored. No batch may hold two triplets of one query or passage, as they would be each other's negatives.
+    Labels are ignored. No batch may contain two triplets with the same query or passage, as they would be negatives of
+    each other.
 
     Works with the stock ``SentenceTransformerTrainer``. The result is a dictionary with the weighted terms, which the
     trainer sums and logs one by one: ``jsd`` or ``passage_nce``, ``nce`` and ``pool``; a term of weight 0 is left out,
-    and columns that no term needs are not embedded. Losses that wrap another and calculate with its one number
-    (``MatryoshkaLoss``, ``AdaptiveLayerLoss``) do not take a dictionary.
+    and columns that no term needs are not embedded. Losses that wrap another loss and need a single number
+    (``MatryoshkaLoss``, ``AdaptiveLayerLoss``) do not accept a dictionary.
 
     :param model: the ``SentenceTransformer`` that is trained.
-    :param alignment: ``"jsd"``, or ``"passage_nce"``: InfoNCE between target passages and passages in its place (the
-        paper's ablation L_NCEpsg).
-    :param alignment_weight: weight of L_JSD (or of its stand-in); 0 trains without it.
+    :param alignment: ``"jsd"``, or ``"passage_nce"``: InfoNCE between target passages and passages instead (the paper's
+        ablation L_NCEpsg).
+    :param alignment_weight: weight of L_JSD (or of its replacement); 0 trains without it.
     :param nce_weight: weight of L_NCE; 0 trains without it.
-    :param pool_weight: weight of a term that is not the paper's: InfoNCE of each query, in every language there is,
+    :param pool_weight: weight of a term that is not in the paper: InfoNCE of each query, in every available language,
         against one pool of the passages in all languages, with all versions of its own passage as positives.
     :param temperature: temperature of InfoNCE.
     :param z_from: whether L_JSD takes the embeddings ``"before_normalization"`` (the input of the model's last
         ``Normalize``; the embedding itself in a model without one) or ``"after_normalization"`` (scaled to unit
         length).
     :param softmax_temperature: divides z before the softmax.
-    :param direction: what is contrasted with the batch: ``"passage_to_query"`` (the paper: passages are anchors,
-        queries the candidates), ``"query_to_passage"``, or the mean of both, ``"symmetric"``.
-    :param nce_pairs: passages and queries that L_NCE brings together, as ``"passage column:query column"``; several are
+    :param direction: direction of the contrast: ``"passage_to_query"`` (the paper: passages are anchors, queries the
+        candidates), ``"query_to_passage"``, or the mean of both, ``"symmetric"``.
+    :param nce_pairs: passages and queries that L_NCE compares, as ``"passage column:query column"``; several are
         averaged. ``"target:query"`` is the paper's and the default; ``"passage:query"`` anchors English retrieval;
         ``"target:target_query"`` and ``"passage:target_query"`` need ``target_queries`` and are then part of the
         default.
     :param target_queries: the last columns hold target-language queries.
     :param gather_across_devices: take in-batch negatives from all processes of a distributed run.
-    :raises InputError: for an option outside of what is allowed; on use, when the number of columns does not fit.
+    :raises InputError: for an option that is not allowed; on use, if the number of columns does not match.
     """
 
     def __init__(
@@ -105,10 +106,10 @@ class CrossAlignLoss(nn.Module):
         embeddings: Sequence[Tensor],
         labels: Tensor | None = None,  # noqa: ARG002 - part of the interface
     ) -> dict[str, Tensor]:
-        """Compute the loss from embeddings that are already there.
+        """Compute the loss from existing embeddings.
 
-        :param embeddings: ``[batch, dim]`` per column, as the model gives them or, for
-            ``z_from="before_normalization"``, as they are before the last normalization.
+        :param embeddings: ``[batch, dim]`` per column, as the model returns them or, for
+            ``z_from="before_normalization"``, before the last normalization.
         :param labels: ignored.
         :returns: the weighted terms, scalars; their sum is the loss.
         """

@@ -1,4 +1,4 @@
-"""What the joint loss compares with what: the options, and the loss of every row as a function of embeddings."""
+"""The objective of the joint loss: its options, and the loss of every row as a function of embeddings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _QUERY, _PASSAGE, _FIRST_TARGET = 0, 1, 2
 
 @dataclass(frozen=True)
 class Plan:
-    """Which columns meet: pairs of column numbers.
+    """The columns to compare, as pairs of column numbers.
 
-    :param jsd: pairs whose distributions are drawn together.
+    :param jsd: pairs whose distributions are pulled together.
     :param passage_nce: (anchor, candidates) of the contrast between passages.
     :param nce: (anchor, candidates) of the contrast between passages and queries.
     :param pool_queries: anchors of the contrast with the mixed pool.
@@ -38,13 +38,13 @@ class Plan:
 
     @property
     def used(self) -> tuple[int, ...]:
-        """The columns that have to be embedded, in ascending order."""
+        """The columns that must be embedded, ascending."""
         pairs = (*self.jsd, *self.passage_nce, *self.nce, self.pool_queries, self.pool_passages)
         return tuple(sorted({column for columns in pairs for column in columns}))
 
     @property
     def candidates(self) -> tuple[int, ...]:
-        """The columns that serve as in-batch negatives, in ascending order: those that are gathered over processes."""
+        """The columns used as in-batch negatives, ascending, which are gathered over processes."""
         pairs = (*self.passage_nce, *self.nce)
         return tuple(sorted({*(candidates for _, candidates in pairs), *self.pool_passages}))
 
@@ -54,7 +54,7 @@ class Objective(LossOptions):
     """The joint loss: its options, explained at :class:`~haystack_crossalign.training.losses.joint.CrossAlignLoss`.
 
     :param target_queries: the last columns hold target-language queries.
-    :raises InputError: for a value that its rule does not allow, or options that contradict each other.
+    :raises InputError: for a value that is not allowed, or options that contradict each other.
     """
 
     target_queries: bool = False
@@ -77,7 +77,7 @@ class Objective(LossOptions):
 
     @property
     def pairs(self) -> tuple[str, ...]:
-        """The passage-query pairs that are contrasted: those named, or the default."""
+        """The passage-query pairs to contrast: the given ones, or the default."""
         if self.nce_pairs is not None:
             return self.nce_pairs
         return (
@@ -87,11 +87,11 @@ class Objective(LossOptions):
         )
 
     def config(self) -> dict[str, Any]:
-        """Every option with its value, the default pairs spelled out."""
+        """Every option with its value, including default pairs."""
         return {field.name: getattr(self, field.name) for field in fields(self)} | {"nce_pairs": self.pairs}
 
     def plan(self, columns: int) -> Plan:
-        """Say which columns meet.
+        """Decide which columns to compare.
 
         :param columns: number of input columns: query, passage, one or more target passages and, with
             ``target_queries``, as many target-language queries in the same order.
@@ -110,7 +110,7 @@ class Objective(LossOptions):
             pool = {"pool_queries": (_QUERY, *target_queries), "pool_passages": (_PASSAGE, *targets)}
         if self.alignment == "jsd":
             return Plan(jsd=tuple(align), passage_nce=(), nce=tuple(nce), **pool)
-        # The English passage takes the place of the query: the target passage is the anchor in the paper's direction.
+        # The English passage replaces the query: the target passage is the anchor in the paper's direction.
         contrast = [pair for passage, target in align for pair in self._directed(target, passage)]
         return Plan(jsd=(), passage_nce=tuple(contrast), nce=tuple(nce), **pool)
 
@@ -153,7 +153,7 @@ class Objective(LossOptions):
         return terms
 
     def _z(self, embeddings: Tensor) -> Tensor:
-        # Not in half precision: its last digits are the whole of a small divergence.
+        # Not in half precision, in which a small divergence would be lost.
         with torch.autocast(embeddings.device.type, enabled=False):
             z = widen(embeddings)
             return (F.normalize(z, dim=-1) if self.z_from == "after_normalization" else z) / self.softmax_temperature

@@ -1,4 +1,4 @@
-"""Embeddings as they are before a model's last normalization, without changing the model."""
+"""Embeddings before a model's last normalization, without changing the model."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ _KEPT = "crossalign_unnormalized"
 
 @contextmanager
 def without_final_normalization(model: nn.Module, *, active: bool = True) -> Iterator[None]:
-    """Let ``model(features)["sentence_embedding"]`` be the input of the model's last ``Normalize`` while the block
-    runs.
+    """Inside the block, ``model(features)["sentence_embedding"]`` is the input of the model's last ``Normalize``.
 
-    A model that does not end in ``Normalize`` is left as it is.
+    A model that does not end in ``Normalize`` is not changed.
 
     :param model: a ``SentenceTransformer``, also inside ``DistributedDataParallel``.
     :param active: False does nothing.
-    :raises InputError: for a compiled model, whose graph would ignore the change without a word.
+    :raises InputError: for a compiled model, whose graph would silently ignore the change.
     """
     hooks: list[Any] = []
     try:

@@ -1,1 +1,1 @@
-"""Training recipes: what a recipe may say, and reading one."""
+"""Training recipes: their settings, and how to read one."""

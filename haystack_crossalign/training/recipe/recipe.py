@@ -1,4 +1,4 @@
-"""A training recipe: every setting of a run, read from YAML, each value checked with its line."""
+"""A training recipe: every setting of a run, read from YAML; errors name the line of the value."""
 
 from __future__ import annotations
 
@@ -47,33 +47,33 @@ class Recipe:
     :param data: the training files.
     :param languages: target languages.
     :param language: language of queries and passages.
-    :param start: what training starts from.
-    :param target_queries: whether target-language queries are used where the data has them.
-    :param batch_languages: ``one`` target language per batch, languages in turn; ``mixed``; or ``all`` of a triplet in
-        one row, for triplets that have all of them.
-    :param language_exponent: how much the number of a language's triplets counts, 0 to 1: with 1 every triplet comes
-        once in an epoch, with 0 every language comes as often (some of its triplets again, or left out), in as many
+    :param start: starting point of the training.
+    :param target_queries: whether to use target-language queries if the data has them.
+    :param batch_languages: ``one`` target language per batch; ``mixed``; or ``all`` languages of a triplet in one row,
+        for triplets that have all of them.
+    :param language_exponent: weight of a language's number of triplets, 0 to 1: with 1 every triplet is used once per
+        epoch, with 0 every language equally often (some triplets are repeated or left out), in the same number of
         steps.
-    :param batch_neighbours: triplets of one article (the group id up to its last ``:`` or ``#``) that come into a batch
-        together: the hard negatives of each other. 1 deals them out at random.
-    :param held_out: what is kept from training.
+    :param batch_neighbours: number of triplets of an article (the group id up to its last ``:`` or ``#``) to put into a
+        batch together, as hard negatives of each other. 1 for random batches.
+    :param held_out: the part that is not trained on.
     :param loss: the joint loss.
     :param distil: distillation of the start's same-language similarities.
-    :param optimiser: optimiser and schedule.
-    :param precision: of the transformer; ``auto`` is bf16 where the processor has the instructions.
-    :param device: ``auto`` takes a GPU if there is one.
-    :param freeze_encoder: train the linear module of ``start: repair`` only, on embeddings that are made once: seconds
-        instead of minutes, and a matrix file that moves the vectors already in an index.
-    :param freeze_token_table: whether the token embeddings stay as they are; ``auto``: on a CPU.
+    :param optimiser: optimizer and schedule.
+    :param precision: of the transformer; ``auto`` is bf16 if the processor has the instructions.
+    :param device: ``auto`` for a GPU if there is one.
+    :param freeze_encoder: train only the linear module of ``start: repair``, on precomputed embeddings: takes seconds
+        instead of minutes, and gives a matrix file that converts vectors in an index.
+    :param freeze_token_table: whether to freeze the token embeddings; ``auto``: on a CPU.
     :param dropout: dropout of the transformer; null keeps the model's own.
     :param lora: low-rank adapters, or null.
     :param interpolate: share of the tuned weights in their mean with the start; ``auto`` chooses on the held-out part.
     :param evaluate: evaluation on the held-out part.
-    :param checkpoint: steps between checkpoints; null writes one at each evaluation, or four times an epoch (or
-        run, where that is shorter).
-    :param seed: of everything that is drawn.
-    :param name: name of the model in the card; null takes that of the output folder.
-    :param folder: where relative paths start; not part of the recipe.
+    :param checkpoint: steps between checkpoints; null for one at each evaluation, or four per epoch (or per run, if
+        that is shorter).
+    :param seed: of all random draws.
+    :param name: name of the model in the card; null for that of the output folder.
+    :param folder: base of relative paths; not part of the recipe.
     :param corpora: folder of the corpora, None if ``CROSSALIGN_DATA`` names it; likewise.
     :param origin: the file and its lines, for messages; likewise.
     """
@@ -100,7 +100,7 @@ class Recipe:
     interpolate: float | str = setting(either(choice("auto"), number(0, 1)), 1.0)
     evaluate: Evaluate = field(default=Evaluate(), metadata={"section": Evaluate})
     checkpoint: int | None = setting(optional(whole(1)), None)
-    seed: int = setting(whole(0, 2**32 - 1), 0)  # what numpy takes
+    seed: int = setting(whole(0, 2**32 - 1), 0)  # limits of NumPy's seeds
     name: str | None = setting(optional(text()), None)
     folder: Path = field(default=Path(), compare=False, metadata={"hidden": True})
     corpora: Path | None = field(default=None, compare=False, metadata={"hidden": True})
@@ -109,7 +109,7 @@ class Recipe:
     def error(
         self, problem: str, path: tuple[str | int, ...], seen: object = ..., allowed: str | None = None
     ) -> InputError:
-        """The error for a setting that turns out wrong once the data are read: names file, line and key.
+        """The error, with file, line and key, for a setting that is found invalid only when the data are read.
 
         :param problem: what is wrong, without a full stop.
         :param path: the key's parts, such as ``("data", 0, "path")``.
@@ -121,7 +121,7 @@ class Recipe:
 
     @contextmanager
     def errors_at(self, *path: str | int) -> Iterator[None]:
-        """Let input errors inside name the file and line of a setting.
+        """Add the file and line of a setting to input errors within the block.
 
         :param path: see :meth:`error`.
         """
@@ -131,13 +131,13 @@ class Recipe:
             raise self.error(error.problem, path, error.seen, error.allowed) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain data: read again it gives the same recipe."""
+        """The recipe as plain data, from which the same recipe can be read."""
         values = asdict(replace(self, origin=None))
         del values["folder"], values["corpora"], values["origin"]
         return _plain(values)  # type: ignore[no-any-return]
 
     def public(self) -> dict[str, Any]:
-        """The recipe without the folders of this machine, for what is handed on."""
+        """The recipe without folders of this machine, for publication."""
         values = self.to_dict()
         for section, key in [(values["model"], "name"), (values["held_out"], "path")]:
             section[key] = _without_folder(section[key])
@@ -150,19 +150,19 @@ def read_recipe(path: Path | str, overrides: Sequence[str] = (), *, corpora: Pat
     """Read a recipe.
 
     :param path: YAML file.
-    :param corpora: folder of the corpora; None takes that of ``CROSSALIGN_DATA``.
+    :param corpora: folder of the corpora; None for ``CROSSALIGN_DATA``.
     :param overrides: ``key=value``, applied in order: ``optimiser.learning_rate=2e-5``, ``data.0.limit=100``.
-    :raises InputError: for the first unknown key or value that is not allowed; names file, line and key.
+    :raises InputError: for the first key that is unknown or value that is not allowed, with file, line and key.
     """
     path = Path(path)
     return replace(_recipe(read_yaml(path), overrides, path.parent), corpora=corpora)
 
 
 def make_recipe(values: Mapping[str, Any], *, folder: Path | str = ".", overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe from nested values, checked like a file.
+    """Make a recipe from nested values, checked like a file.
 
     :param values: the sections.
-    :param folder: where relative paths start.
+    :param folder: base of relative paths.
     :param overrides: see :func:`read_recipe`.
     :raises InputError: as :func:`read_recipe`.
     """
@@ -174,12 +174,12 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
     for name, short in shorts.items():
         value = settings.values.get(name)
         if isinstance(value, str):
-            # A plain name stands for the section with that name.
+            # A plain name is short for a section with only that name.
             settings.values[name] = {short: value}
     for override in overrides:
         key, equals, plain = override.partition("=")
         inner = shorts.get(key.strip())
-        short = inner and equals and not plain.lstrip().startswith("{")  # else it is the whole section
+        short = inner and equals and not plain.lstrip().startswith("{")  # otherwise the value is the whole section
         apply_override(settings, f"{key}.{inner}={plain}" if short else override)
     start = settings.values.get("start")
     if isinstance(start, Mapping) and start and "kind" not in start:
@@ -317,13 +317,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        # As in a file, where YAML's own reading of keys does not count: the tag of Norwegian is not a boolean.
+        # As in a file, where keys are always strings: the tag of Norwegian is not a boolean.
         return {"no" if key is False else str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _without_folder(path: str | None) -> str | None:
-    """The last part of a path; a hub name with its owner stays."""
+    """The last part of a path; a hub name keeps its owner."""
     if path is None or not (path.startswith((".", "/", "~")) or path.count("/") > 1 or Path(path).suffix):
         return path
     return Path(path).name

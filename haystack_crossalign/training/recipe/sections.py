@@ -42,7 +42,7 @@ class ModelSource:
     :param revision: branch, tag or commit on the hub.
     :param query_prefix: replaces the model's query prompt.
     :param document_prefix: replaces the model's document prompt.
-    :param query_prompt: name of the model's prompt for queries, where the model has several.
+    :param query_prompt: name of the model's prompt for queries, if the model has several.
     :param document_prompt: the same for documents.
     :param max_tokens: texts are cut after this many tokens in training; the saved model keeps its own limit.
     """
@@ -58,25 +58,25 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class Start:
-    """What training starts from.
+    """Starting point of the training.
 
-    :param kind: ``base``, or ``repair``: the model with its language directions projected out by a linear module at
-        its end, fitted on the training passages.
+    :param kind: ``base``, or ``repair``: the model with its language directions projected out by a linear module at its
+        end, fitted on the training passages.
     :param strength: strength of the projection, or ``auto``: chosen on the held-out part.
     :param common_share: share of the common mean that is removed, or ``auto``.
-    :param directions: number of directions; null takes all.
-    :param whitening: shrinkage of the whitening of what tells translations apart: the larger, the weaker; null for
-        none. ``auto``: chosen along with the others, none where those are given.
-    :param passages: passages per language that the repair is fitted on.
-    :param max_tokens: of those passages; null takes `model.max_tokens`. What stands in an index is seldom cut as short
-        as training allows, and the means of the languages depend on it.
-    :param tolerance: loss of same-language NDCG@1 that counts as none in the choice.
-    :param train_dense: whether the linear module is trained along.
-    :param refit: fit the linear module again after training, to what the trained encoder makes of the same passages.
+    :param directions: number of directions; null for all.
+    :param whitening: shrinkage of the whitening of differences between translations: the larger, the weaker; null for
+        none. ``auto``: chosen together with the others, none if those are given.
+    :param passages: passages per language on which the repair is fitted.
+    :param max_tokens: maximum length of those passages; null for `model.max_tokens`. Documents in an index are seldom
+        cut as short as in training, and language means depend on length.
+    :param tolerance: loss of same-language NDCG@1 that counts as harmless in the choice.
+    :param train_dense: whether to train the linear module as well.
+    :param refit: refit the linear module after training, to the trained encoder's embeddings of the same passages.
     :param own_share: after training, a map for each language
-        (:func:`~haystack_crossalign.repair.language_maps.fit_language_maps`), which takes this further share of the
-        common mean away from the languages other than that of the queries: one number, or one for each of them,
-        null for one that keeps the shared map; null keeps one map for all.
+        (:func:`~haystack_crossalign.repair.language_maps.fit_language_maps`), which subtracts this further share of the
+        common mean from the languages other than that of the queries: one number, or one for each of them (null for a
+        language that keeps the shared map); null for one map for all.
     :param ridge: of those maps: the larger, the less a language is changed.
     """
 
@@ -98,24 +98,24 @@ class Start:
 
 @dataclass(frozen=True)
 class TrainSource:
-    """One file of training data, or a published corpus.
+    """A file of training data, or a published corpus.
 
     :param path: the file; relative to the recipe.
-    :param corpus: name of a corpus in place of a path; ``CROSSALIGN_DATA`` says where the corpora lie.
+    :param corpus: name of a corpus instead of a path; ``CROSSALIGN_DATA`` is the folder of the corpora.
     :param format: of a file: ``triplets``, or that of a corpus.
-    :param languages: target languages taken from it; null takes those of the recipe that it has.
-    :param limit: at most this many triplets, drawn by the seed, of as many passages as there are.
+    :param languages: target languages to use from it; null for those of the recipe.
+    :param limit: maximum number of triplets, drawn by the seed, of as many different passages as possible.
     :param weight: how often each triplet is used in an epoch; a fraction selects a random part.
     :param drop: file with a JSON list of ids that are left out.
-    :param aligned_sentences: split passages into sentences where their versions have the same number of them, and use
-        the sentences, each the translation of its counterpart, in place of the triplets of the file.
+    :param aligned_sentences: split passages into sentences if their versions have the same number of them, and use the
+        aligned sentences instead of the triplets of the file.
     :param block: of sentences: sentences per block.
-    :param queries_per_block: of sentences: how many sentences of a block become queries, at most.
-    :param sentence_queries: sentences of each passage that become queries for it, in every language, beside the
-        triplets of the file.
-    :param fit_repair: whether the passages of this file count among those that the repair of the start is fitted on:
-        best if they resemble the documents of the index.
-    :param licence: licence note for the model card.
+    :param queries_per_block: of sentences: maximum number of sentences of a block that become queries.
+    :param sentence_queries: number of sentences of each passage that become queries for it, in every language, in
+        addition to the triplets of the file.
+    :param fit_repair: whether the repair of the start is fitted also on passages of this file, which should resemble
+        the documents of the index.
+    :param licence: license note for the model card.
     """
 
     path: str | None = setting(optional(text()), None)
@@ -140,11 +140,11 @@ class TrainSource:
 
 @dataclass(frozen=True)
 class HeldOutPart:
-    """What is kept from training to choose by.
+    """The held-out part, used to choose weights.
 
     :param share: share of the parallel groups (or articles).
-    :param limit: at most this many triplets in it.
-    :param by: keep whole ``group``s apart, or whole ``article``s (the group id up to its last ``:`` or ``#``).
+    :param limit: maximum number of triplets.
+    :param by: hold out whole ``group``s, or whole ``article``s (the group id up to its last ``:`` or ``#``).
     :param path: file of triplets to use instead; relative to the recipe.
     """
 
@@ -176,17 +176,17 @@ class Distil:
     :param weight: weight of keeping its same-language similarities; 0 trains without it.
     :param temperature: of both softmaxes.
     :param teacher: ``start`` or ``base``.
-    :param similarities: which in-batch similarities, as ``anchors:candidates``; those whose columns a batch lacks are
-        left out there.
-    :param anchor_weight: weight of pulling every version to the teacher's embedding of the source-language one;
+    :param similarities: which in-batch similarities, as ``anchors:candidates``; those whose columns are missing in a
+        batch are left out.
+    :param anchor_weight: weight of pulling every version to the teacher's embedding of the source-language version;
         target-language queries must be translations of the queries.
     :param anchor_temperature: of the contrast with the other source-language texts of the batch.
     :param anchor_negatives: number of further source-language texts of the training data in that contrast, drawn for
-        each batch; they cost almost nothing, because their teacher embeddings exist already.
-    :param anchor_attraction: weight of the distance against that contrast.
-    :param source_attraction: the same of the source-language texts, which hold on to their places by it.
-    :param anchor_share: share of a batch's source-language texts that go through the model, so that they stay where
-        they are; for the others the teacher's embeddings are used, at no cost.
+        each batch; they cost almost nothing, because their teacher embeddings already exist.
+    :param anchor_attraction: weight of the distance relative to that contrast.
+    :param source_attraction: the same for source-language texts, which it keeps in place.
+    :param anchor_share: share of a batch's source-language texts that are embedded by the model, which keeps them in
+        place; for the others the teacher's embeddings are used, at no cost.
     """
 
     weight: float = setting(number(0), 0.0)
@@ -206,12 +206,12 @@ class Optimiser:
     """AdamW and its schedule.
 
     :param learning_rate: the peak.
-    :param weight_decay: decoupled, not on biases and norms.
+    :param weight_decay: decoupled, not for biases and norms.
     :param warmup_ratio: share of the steps in which the rate rises.
-    :param schedule: what it does afterwards.
-    :param max_grad_norm: gradients are scaled down to this length; 0 leaves them.
+    :param schedule: the schedule afterwards.
+    :param max_grad_norm: maximum norm of the gradients; 0 for no limit.
     :param epochs: passes over the data; may be a fraction.
-    :param max_steps: at most this many steps.
+    :param max_steps: maximum number of steps.
     :param batch_size: triplets per step and process.
     :param to_start: weight of ``|weights - start weights|^2`` in the loss.
     """
@@ -229,12 +229,12 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters in place of the weights; merged before saving.
+    """Low-rank adapters, trained instead of the weights and merged before saving.
 
     :param rank: rank of the adapters.
     :param alpha: scale of the adapters, times 1 / rank.
-    :param dropout: in front of them.
-    :param targets: names of the linear modules; null takes all of the transformer.
+    :param dropout: dropout before the adapters.
+    :param targets: names of the linear modules; null for all of the transformer.
     """
 
     rank: int = setting(whole(1), 16)
@@ -247,10 +247,11 @@ class Lora:
 class Evaluate:
     """Evaluation on the held-out part.
 
-    :param every: steps between evaluations (a whole number), or a share below 1 of an epoch, or of a run that is
-        shorter; null evaluates before and after only.
-    :param tolerance: a model is harmless when no language's same-language NDCG@1 is more than this below the base's.
-    :param patience: stop after this many evaluations without a better harmless model; null never.
+    :param every: steps between evaluations (an integer), or a share below 1 of an epoch (or of the run, if that is
+        shorter); null to evaluate only before and after.
+    :param tolerance: a model is harmless if no language's same-language NDCG@1 is more than this below the base
+        model's.
+    :param patience: stop after this many evaluations without a better harmless model; null for never.
     :param pool: ``pairs``: English and one target language at a time; ``all``: one pool of all languages.
     :param keep: ``best`` by the criterion, or the ``last`` weights.
     """

@@ -1,7 +1,7 @@
-"""Every answer of a chat model on disk before it is used: a crash costs nothing.
+"""Cache of answers of a chat model, written to disk before they are used, so that a crash loses nothing.
 
-JSON lines, one answer a line, only ever appended to and flushed to the disk line by line. Rejected answers stand there
-too, so that their attempts count. An answer is found by the hash of prompt version, model, languages and text.
+JSON Lines, one answer per line, append-only and flushed to disk line by line. Rejected answers are included, so that
+their attempts count. The key of an answer is the hash of prompt version, model, languages and text.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Answer:
 def request_key(model: str, request: Request) -> str:
     """Hash of prompt version, model, languages and text.
 
-    :param model: what the model is, see
+    :param model: identity of the model, see
         :func:`~haystack_crossalign.triplets.translation.chat_generator.generator_identity`.
     :param request: the text.
     """
@@ -59,13 +59,13 @@ _BEGINNING = b'{"key": "'
 
 
 class TranslationCache:
-    """The answers of a file, and those that are added. A context manager; one process at a time may use a file.
+    """A file of answers, as a context manager; only one process at a time may use a file.
 
-    A last line that was torn by a crash is taken off; a broken line before it is an error.
+    An incomplete last line, left by a crash, is removed; an invalid line before it is an error.
 
-    :param path: the file; made where it is missing, in a folder that exists.
-    :raises InputError: for a file that is something else.
-    :raises ExternalError: if another process uses it, and when it cannot be written.
+    :param path: the file, in an existing folder; created if it is missing.
+    :raises InputError: if the file is not such a cache.
+    :raises ExternalError: if another process uses it, or it cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -76,7 +76,7 @@ class TranslationCache:
         self._lock: BaseFileLock | None = None
 
     def __enter__(self) -> TranslationCache:
-        """Lock the file, read it and open it for more."""
+        """Lock the file, read it and open it for appending."""
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise InputError(
                 "no such folder, or not a file", source=self.path, allowed="a file in a folder that exists"
@@ -102,16 +102,16 @@ class TranslationCache:
         self._close()
 
     def answers(self, key: str) -> Sequence[Answer]:
-        """What was answered so far, oldest first."""
+        """The answers so far, oldest first."""
         with self._mutex:
             return tuple(self._answers.get(key, ()))
 
     def add(self, key: str, answer: Answer, about: Mapping[str, str]) -> None:
-        """Append an answer; it is on the disk when this returns.
+        """Append an answer; it is on disk when this returns.
 
         :param key: see :func:`request_key`.
         :param answer: the answer.
-        :param about: what people who read the file want to know of the request.
+        :param about: information on the request, for readers of the file.
         :raises ExternalError: if it cannot be written.
         """
         values = {
@@ -156,7 +156,7 @@ class TranslationCache:
             torn = raw[whole:]
             if torn[: len(_BEGINNING)] != _BEGINNING[: len(torn)]:
                 raise InputError("not a cache of translations", source=self.path, line=raw.count(b"\n") + 1)
-            # An answer whose line is torn was never used: the text is asked again.
+            # An answer on an incomplete line was never used, so the text is requested again.
             stream.truncate(whole)
         stream.seek(whole)
 
@@ -164,7 +164,7 @@ class TranslationCache:
         stream, self._stream = self._stream, None
         try:
             if stream is not None:
-                # What it could not write, `add` has told.
+                # `add` has already reported write errors.
                 with suppress(OSError):
                     stream.close()
         finally:

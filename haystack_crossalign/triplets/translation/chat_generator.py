@@ -1,4 +1,4 @@
-"""Any chat generator of Haystack: read from YAML, named for the cache, called with its faults distinguished."""
+"""Haystack chat generators: load one from YAML, identify it for the cache, and call it with its errors classified."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ALLOWED = (
     "of a class on Haystack's allow-list (HAYSTACK_DESERIALIZATION_ALLOWLIST)"
 )
 
-# Haystack's loader raises whatever a malformed mapping trips over.
+# Haystack's loader raises various exceptions for a malformed mapping.
 _MALFORMED = (
     DeserializationError,
     PipelineError,
@@ -39,13 +39,13 @@ _MALFORMED = (
     OSError,
     AssertionError,
 )
-# What a component raises when its service fails: errors of requests are OSErrors, some integrations say RuntimeError.
+# Exceptions of components whose service fails: errors of requests are OSErrors, some integrations raise RuntimeError.
 _FAULTS = (OSError, openai.OpenAIError, httpx.HTTPError, ComponentError, RuntimeError)
-# Nothing of this helps but another configuration.
+# Status codes for which only a different configuration helps.
 _HOPELESS = frozenset({401, 402, 403, 404, 405})
-# The service will not answer this text: a content filter, a text that is too long.
+# Status codes for a text that the service will not answer: a content filter, or a text that is too long.
 _REFUSALS = frozenset({400, 413, 422})
-# How a generator talks to its service does not change what it answers; some of these hold secrets.
+# Parameters of transport, which do not affect answers; some hold secrets.
 _TRANSPORT = (
     "api_key", "api_base_url", "base_url", "organization", "timeout", "max_retries", "http_client_kwargs",
     "streaming_callback", "tools", "tools_strict", "token",
@@ -61,10 +61,10 @@ class ChatGenerator(Protocol):
 
 
 class ServiceError(ExternalError):
-    """The service did not answer, and may answer when it is asked again.
+    """The service did not answer; a retry may succeed.
 
-    :param message: the kind of fault; never what the service said, which may repeat keys.
-    :param wait: seconds that it asked to wait, None if it did not.
+    :param message: kind of the fault; never the service's message, which may repeat keys.
+    :param wait: seconds that the service asked to wait, None if it did not.
     """
 
     def __init__(self, message: str, wait: float | None = None) -> None:
@@ -73,15 +73,15 @@ class ServiceError(ExternalError):
 
 
 class RefusalError(ExternalError):
-    """The service will not answer this text, however often it is asked."""
+    """The service will not answer this text; a retry does not help."""
 
 
 def read_generator(path: str | Path, *, trust_remote_code: bool = False) -> ChatGenerator:
-    """The chat generator in a YAML file: a component (``type``, ``init_parameters``), or a pipeline with one.
+    """Load a chat generator from a YAML file: a component (``type``, ``init_parameters``), or a pipeline with one.
 
     :param path: the file.
-    :param trust_remote_code: whether a model in it may run code that comes with it.
-    :raises InputError: if it cannot be read, holds no chat generator, or asks for code that is not to be run.
+    :param trust_remote_code: whether a model in it may run its own code.
+    :raises InputError: if it cannot be read, holds no chat generator, or requires code that is not allowed.
     """
     path = Path(path)
     data = parse_yaml(read_yaml_text(path, "generator", _ALLOWED)[0], path, "generator")
@@ -95,7 +95,7 @@ def read_generator(path: str | Path, *, trust_remote_code: bool = False) -> Chat
     try:
         pipeline = Pipeline.from_dict(data)
     except _MALFORMED as error:
-        # Only the first line of Haystack's message: the others repeat the parameters, which may hold secrets.
+        # Only the first line of Haystack's message, since the others repeat the parameters, which may hold secrets.
         first = redacted(str(error)).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"cannot be loaded: {first}", source=path, allowed=_ALLOWED) from error
     inputs, outputs = (
@@ -109,10 +109,10 @@ def read_generator(path: str | Path, *, trust_remote_code: bool = False) -> Chat
 
 
 def generator_identity(generator: ChatGenerator) -> str:
-    """What makes the answers of a generator what they are: its class and its parameters without those of transport.
+    """Identity of a generator, as far as it affects answers: its class, and its parameters without those of transport.
 
-    :param generator: any component; of one that cannot be serialized (its key is not an environment variable), the
-        attributes count that are named like its parameters.
+    :param generator: any component; if it cannot be serialized (its key is not an environment variable), attributes
+        with the names of its parameters are used.
     """
     kind = f"{type(generator).__module__}.{type(generator).__qualname__}"
     try:
@@ -121,25 +121,25 @@ def generator_identity(generator: ChatGenerator) -> str:
         names = inspect.signature(type(generator).__init__).parameters
         parameters = {name: getattr(generator, name) for name in names if hasattr(generator, name)}
     kept = {name: value for name, value in parameters.items() if name not in _TRANSPORT}
-    # What JSON cannot say counts by its class: its representation may hold an address in memory.
+    # Values that are not JSON are represented by their class, since their repr may contain a memory address.
     return f"{kind} {json.dumps(kept, sort_keys=True, default=lambda value: type(value).__qualname__)}"
 
 
 def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
-    """Ask once.
+    """Send one request.
 
     :param generator: warmed up.
-    :param messages: what to ask.
+    :param messages: the messages.
     :returns: the first reply; an empty text if there is none.
-    :raises ServiceError: if the service failed and may do better.
+    :raises ServiceError: if the service failed and a retry may succeed.
     :raises RefusalError: if it refuses this text.
-    :raises ExternalError: if repeating the request cannot help: no access, no such model.
+    :raises ExternalError: if a retry cannot help: no access, no such model.
     """
     try:
         result = generator.run(messages=messages)
     except Exception as error:
-        # Clients of other services (Anthropic, Cohere, Ollama, …) have exceptions of their own without a common base.
-        # What Python itself raises is a fault of the generator's program, which asking again does not mend.
+        # Clients of other services (Anthropic, Cohere, Ollama, …) have exceptions without a common base class. Python's
+        # built-in exceptions are bugs in the generator, for which a retry does not help.
         if not isinstance(error, _FAULTS) and type(error).__module__ == "builtins":
             message = (str(error).splitlines() or [""])[0]
             raise ExternalError(
@@ -163,7 +163,7 @@ def ask(generator: ChatGenerator, messages: list[ChatMessage]) -> Answer:
     usage = meta.get("usage")
     counts = usage if isinstance(usage, Mapping) else {}
     return Answer(
-        # Half of a surrogate pair, which no file takes, becomes a question mark, in the cache and here.
+        # Half of a surrogate pair, which cannot be written to a file, becomes a question mark.
         (replies[0].text or "").encode("utf-8", "replace").decode("utf-8").strip(),
         cut_off=meta.get("finish_reason") == "length",
         refused=meta.get("finish_reason") == "content_filter",

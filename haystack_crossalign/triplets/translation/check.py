@@ -1,4 +1,4 @@
-"""Why an answer is not a translation: empty, cut off, in the wrong language, implausibly long or short."""
+"""Check whether an answer is a translation: not empty, cut off, in the wrong language, or implausibly long or short."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from haystack_crossalign.text.detection import DETECTABLE_LANGUAGES, LanguageDet
 from haystack_crossalign.triplets.translation.prompt import Request, expected_ratio
 
 REASONS = ("empty", "cut off", "wrong language", "implausible length", "refused by the service", "no answer")
-"""All reasons by which a text can be left without a translation; the last two are the service's doing."""
+"""All reasons why a text can have no translation; the last two are caused by the service."""
 
 _SLACK = 20
-"""Characters: short texts vary more than a ratio can say."""
+"""Characters by which lengths may differ in any case: ratios of short texts vary too much."""
 
 _SAME = 40
-"""An answer that repeats a text of this many characters is not a translation; shorter ones may be names."""
+"""An answer that repeats a text of at least this many characters is not a translation; shorter texts may be names."""
 
 
 class TranslationCheck:
-    """Judges answers.
+    """Checks answers.
 
-    :param length_factor: how many times the usual length for the two languages, or what part of it, is plausible.
+    :param length_factor: largest plausible ratio to the usual length for the two languages, in either direction.
     :raises InputError: for a factor that is not above 1.
     """
 
@@ -31,23 +31,23 @@ class TranslationCheck:
             raise InputError("must be above 1", field="length_factor", seen=length_factor)
         self._factor = length_factor
         self._detector = LanguageDetector()
-        self._lock = threading.Lock()  # the library behind the detector does not say that threads may share it
+        self._lock = threading.Lock()  # the detector's library is not documented as thread-safe
 
     def reason(self, request: Request, answer: str, *, cut_off: bool = False) -> str | None:
         """Why the answer is rejected, one of `REASONS`; None if it is accepted.
 
-        A language that cannot be detected passes, since short texts and names have none.
+        Texts whose language cannot be detected pass, since short texts and names have no clear language.
 
-        :param request: what was asked.
-        :param answer: the answer, without white space around it.
-        :param cut_off: the model said that it stopped at its limit.
+        :param request: the request.
+        :param answer: the answer, without surrounding white space.
+        :param cut_off: the model reported that it stopped at its limit.
         """
         if not answer.strip():
             return "empty"
         if cut_off:
             return "cut off"
         usual = len(request.text) * expected_ratio(request.source, request.target)
-        # First: what is much too long (an explanation, a refusal) is often in another language too.
+        # Checked first: an answer that is much too long (an explanation, a refusal) is often also in another language.
         if not usual / self._factor - _SLACK <= len(answer) <= usual * self._factor + _SLACK:
             return "implausible length"
         if len(request.text) >= _SAME and normalized(answer) == normalized(request.text):

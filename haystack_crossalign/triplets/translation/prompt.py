@@ -1,4 +1,4 @@
-"""What a chat model is asked for a translation, and what that is likely to cost."""
+"""Prompt for the translation of a text by a chat model, and estimates of the cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from haystack.dataclasses import ChatMessage
 
 PROMPT_VERSION = 1
-"""Goes up with every change of the prompt: cached answers to another prompt do not count."""
+"""Incremented with every change of the prompt, so that cached answers to another prompt are not used."""
 
 _SYSTEM = (
     "You translate texts of a search index from {source} to {target}. "
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the texts that are not in the cache are likely to cost, if each is answered well at once.
+    """Estimated cost of the texts that are not in the cache, if every first answer is accepted.
 
     :param requests: texts to ask for.
     :param input_tokens: tokens of the questions.
@@ -66,21 +66,21 @@ class Estimate:
 
 
 def messages_for(request: Request) -> list[ChatMessage]:
-    """The messages by which a text is asked for: instructions, then the text and nothing else."""
+    """The messages of a request: instructions, then only the text."""
     from haystack.dataclasses import ChatMessage
 
     return [ChatMessage.from_system(_instructions(request)), ChatMessage.from_user(request.text)]
 
 
 def expected_ratio(source: str, target: str) -> float:
-    """Usual length in characters of a translation over that of its source."""
+    """Usual ratio of the length in characters of a translation to that of its source."""
     return _of(target)[0] / _of(source)[0]
 
 
 def tokens_of(text: str) -> int:
-    """A plain estimate, on the safe side: one token per three bytes of UTF-8.
+    """A simple, conservative estimate: one token per three bytes of UTF-8.
 
-    English has about four bytes to a token; scripts of three bytes a character have a token or less for each.
+    English has about four bytes per token; scripts with three bytes per character have at most one token per character.
     """
     return math.ceil(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN)
 
@@ -97,8 +97,8 @@ def estimate(
     :param requests: the texts.
     :param price_input: price of a million tokens that are sent.
     :param price_output: price of a million tokens that come back.
-    :param count_tokens: tokens of a text; the tokenizer of the model counts better than the default. The answers are
-        counted by their usual length and :func:`tokens_of`.
+    :param count_tokens: counts the tokens of a text; the model's tokenizer is more precise than the default. Answers
+        are estimated by their usual length and :func:`tokens_of`.
     """
     number = sent = received = 0
     for request in requests:

@@ -1,7 +1,7 @@
-"""Triplets from (query, passage) pairs by a chat model that translates them: the route of the paper.
+"""Build triplets from (query, passage) pairs translated by a chat model, as in the paper.
 
-Every answer goes to a cache on disk before anything else is done with it, so that a run that was killed goes on where
-it was. Answers are checked (`translation_check`), rejected ones asked for again, and what is left over is counted.
+Every answer is first written to a cache on disk, so that a killed run can continue where it stopped. Answers are
+checked (`translation.check`), rejected ones are requested again, and texts without a translation are counted.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class TranslationOptions:
-    """How a model is asked.
+    """Options for requests to a model.
 
-    :param concurrency: requests at a time; 1 for generators that threads may not share.
-    :param attempts: answers per text, the rejected ones included, until it is given up.
-    :param retries: how often a request is repeated after a fault of the service.
-    :param backoff: seconds before the first repetition, twice as many before each further one; the service may ask
-        for more.
-    :param longest_wait: seconds; no wait is longer.
-    :param give_up_after: the run ends after this many texts in a row without an answer.
+    :param concurrency: concurrent requests; 1 for generators that are not thread-safe.
+    :param attempts: maximum number of answers per text, including rejected ones.
+    :param retries: maximum number of retries after a fault of the service.
+    :param backoff: seconds before the first retry, doubled for each further one; the service may ask for more.
+    :param longest_wait: maximum seconds of a wait.
+    :param give_up_after: stop after this many consecutive texts without an answer.
     :param length_factor: see :class:`~haystack_crossalign.triplets.translation.check.TranslationCheck`.
-    :param queries: whether the queries are translated too, for the columns of target-language queries.
+    :param queries: whether to translate the queries as well, for target-language queries.
     """
 
     concurrency: int = 4
@@ -62,13 +61,12 @@ class TranslationOptions:
 
 @dataclass(frozen=True)
 class Translated:
-    """What came of the pairs.
+    """The result of translating pairs.
 
-    :param triplets: pairs with at least one target passage, in their order.
-    :param counts: numbers by what they count: texts, answers taken from the cache, answers asked for, repetitions
-        after faults, tokens.
+    :param triplets: pairs with at least one target passage, in order.
+    :param counts: counts by description: texts, cached answers, requested answers, retries after faults, tokens.
     :param rejected: rejected answers by reason.
-    :param dropped: texts that are left without a translation, by the reason of the last answer.
+    :param dropped: texts without a translation, by the reason of the last answer.
     """
 
     triplets: tuple[Triplet, ...]
