@@ -29,6 +29,7 @@ from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.exact.versions import VersionPool
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.groups import Member, members_by_id
+from haystack_crossalign.opensearch.index.ignored_values import ignored_values
 from haystack_crossalign.opensearch.index.language_map import LanguageMap
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
@@ -108,7 +109,9 @@ class IndexAudit:
                 "would leave documents out; wait until the cluster has recovered"
             )
         self._language_of = LanguageValues(self._fields.language, LanguageMap.read(self.settings.language_map))
-        check_ids(self.view())
+        view = self.view()
+        check_ids(view)
+        self.notes += [one.told() for one in ignored_values(view)]
         self.notes += [*notes, *pipeline_notes(self.client, self._fields.search_pipelines, self._fields.indices)]
 
     def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:

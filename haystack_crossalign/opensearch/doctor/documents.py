@@ -11,6 +11,7 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.doctor.findings import Finding, failed, ok, warning
 from haystack_crossalign.opensearch.index.buckets import by_version
 from haystack_crossalign.opensearch.index.fields import Fields
+from haystack_crossalign.opensearch.index.ignored_values import ignored_values
 from haystack_crossalign.opensearch.index.language_map import LanguageMap
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, UNDETERMINED, IndexView, Pool
 from haystack_crossalign.opensearch.index.shared_ids import check_ids
@@ -68,6 +69,19 @@ def examine_documents(
         yield from _languages(pool, fields.language, languages)
     if fields.group is not None:
         yield from _groups(view, pool, fields.group, languages)
+    yield from _ignored(view)
+
+
+def _ignored(view: IndexView) -> Iterator[Finding]:
+    try:
+        for values in ignored_values(view):
+            yield warning(
+                "ignored values",
+                values.told(),
+                "write values that the mapping takes, or index into a mapping that takes them",
+            )
+    except CrossAlignError as error:
+        yield failed("ignored values", error, hosts=view.client.hosts)
 
 
 def _exact_score(view: IndexView) -> Finding:

@@ -102,6 +102,38 @@ def counting_field(fields: Mapping[str, MappedField], name: str, index: str, *, 
     return CountingField(name, number=definition["type"] in _NUMBERS)
 
 
+@dataclass(frozen=True)
+class IgnoringField:
+    """A field whose mapping keeps some values out of the index.
+
+    :param stored: path of its values in the stored document.
+    :param limits: parameters of the mapping that say which.
+    """
+
+    stored: str
+    limits: str
+
+
+def ignoring_field(fields: Mapping[str, MappedField], name: str) -> IgnoringField | None:
+    """What the mapping of a field may keep out of the index; None where it keeps everything."""
+    field = fields.get(name)
+    if field is None:
+        return None
+    definition = field.definition
+    if definition.get("type") == "alias":
+        return ignoring_field(fields, str(definition.get("path")))
+    if "ignore_above" in definition:
+        limits = f"ignore_above {definition['ignore_above']}"
+    elif definition.get("type") in _NUMBERS:
+        limits = "ignore_malformed"  # of the field or, in the settings, of the whole index
+    else:
+        return None
+    above, _, last = name.rpartition(".")
+    # A field of several kinds has one value in the stored document.
+    several = above in fields and last in fields[above].definition.get("fields", {})
+    return IgnoringField(above if several else name, limits)
+
+
 def constant_value(fields: Mapping[str, MappedField], name: str) -> str | None:
     """The value that all documents of an index have in a field, where the mapping holds it, else None."""
     field = fields.get(name)

@@ -9,7 +9,13 @@ from typing import Any
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.search_pipelines import default_pipelines
-from haystack_crossalign.opensearch.index.counting_fields import CountingField, constant_value, counting_field
+from haystack_crossalign.opensearch.index.counting_fields import (
+    CountingField,
+    IgnoringField,
+    constant_value,
+    counting_field,
+    ignoring_field,
+)
 from haystack_crossalign.opensearch.index.mapped_fields import MappedField, flatten_mapping
 from haystack_crossalign.ranks import Similarity
 from haystack_crossalign.ranks.similarity import IndexSimilarity
@@ -84,6 +90,7 @@ class Fields:
         (2.19, 3.6) answers aggregations by such a field with the name of the index in place of its value.
     :param outside_source: fields whose values can be had without the stored document, of an index that keeps none, or
         not all of it; None where it is kept whole.
+    :param ignoring: language and group field, by their names, where the mapping may ignore values.
     :param has_neighbors: whether the index can be asked for nearest neighbors of a vector (``index.knn``).
     """
 
@@ -98,6 +105,7 @@ class Fields:
     outside_source: Collection[str] | None = None
     constants: Mapping[str, str] = field(default_factory=dict)
     keeps_source: bool = True
+    ignoring: Mapping[str, IgnoringField] = field(default_factory=dict)
 
     @property
     def has_vectors(self) -> bool:
@@ -133,6 +141,7 @@ def read_fields(
     vectors = {}
     counted: dict[str, CountingField] = {}
     constants: dict[str, str] = {}
+    ignoring: dict[str, IgnoringField] = {}
     outside: set[str] | None = None
     for name, mapping in sorted(mappings.items()):
         fields = dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
@@ -140,6 +149,8 @@ def read_fields(
         vectors[name] = NO_VECTORS if vector is None else _vector_field(fields, vector, name, default_space)
         for countable in (language, group):
             if countable is not None:
+                if (ignored := ignoring_field(fields, countable)) is not None:
+                    ignoring.setdefault(countable, ignored)
                 found = counting_field(fields, countable, name, numbers=countable == group)
                 if counted.setdefault(countable, found) != found:
                     raise InputError(
@@ -172,6 +183,7 @@ def read_fields(
         outside if any(mapping.get("mappings", {}).get("_source") for mapping in mappings.values()) else None,
         constants,
         all(mapping.get("mappings", {}).get("_source", {}).get("enabled", True) for mapping in mappings.values()),
+        ignoring,
     )
 
 

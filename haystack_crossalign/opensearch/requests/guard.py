@@ -64,6 +64,10 @@ _REASONS = {
     "pit": "the audit searches in a point in time of its own",
     "slice": "a slice is a part of the list",
     "search_after": "the list would begin behind its first documents",
+    "preference": "it stands in the address, not in the body, and names copies of the shards; the audit's point in "
+    "time keeps to one copy of each, whatever users get",
+    "routing": "it stands in the address, not in the body; an alias with that routing is audited as users search it",
+    "request_cache": "it stands in the address, not in the body, and changes no list",
     "requests": "this is a body of _rank_eval, whose recall counts a document as often as a list holds it (hybrid "
     "lists reach 3); an audit counts by itself",
     "metric": "this is a body of _rank_eval; an audit has its own measures",

@@ -23,7 +23,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "rank features": {"topics": {"type": "rank_features"}},
     # As sparse encoders fill it; read by requests of the user's own.
     "rank feature": {"popularity": {"type": "rank_feature"}},
+    # An index of clustered words, for which 2.19 has no type.
+    "sparse vector": {"tokens": {"type": "sparse_vector", "method": {"name": "seismic"}}},
 }
+FEATURES: dict[str, dict[str, Any]] = {
+    "words": {"match": {"content": {"query": "harbor", "boost": 3}}},
+    "rank features": {"rank_feature": {"field": "topics.harbor", "linear": {}, "boost": 5}},
+    "rank feature": {"rank_feature": {"field": "popularity", "log": {"scaling_factor": 2}}},
+    "sparse vector": {"neural_sparse": {"tokens": {"query_tokens": {"1": 2.5, "5": 0.5}}}},
+}
+"""What a request adds to the words of each kind of index."""
 
 
 def documents() -> dict[str, dict[str, Any]]:
@@ -37,6 +46,7 @@ def documents() -> dict[str, dict[str, Any]]:
                 "language": language,
                 "topics": {words[0]: 1.5},
                 "popularity": 1 + number,
+                "tokens": {str(1 + WORDS.index(word)): 0.5 + place for place, word in enumerate(dict.fromkeys(words))},
                 **({"parallel_id": f"g{number}"} if number % 3 else {}),
             }
     return made
@@ -45,6 +55,9 @@ def documents() -> dict[str, dict[str, Any]]:
 @pytest.fixture(params=list(KINDS))
 def index(request: pytest.FixtureRequest, opensearch: Any) -> Iterator[str]:
     kind = KINDS[request.param]
+    sparse = request.param == "sparse vector"
+    if sparse and opensearch.request("GET", "/")["version"]["number"].startswith("2."):
+        pytest.skip("OpenSearch 2.x has no fields of type sparse_vector")
     properties = {
         "content": {"type": "text"},
         "language": {"type": "keyword"},
@@ -52,7 +65,8 @@ def index(request: pytest.FixtureRequest, opensearch: Any) -> Iterator[str]:
         **kind,
     }
     mapping = {"dynamic": False, "properties": properties}
-    opensearch.request("PUT", f"/{INDEX}", {"settings": {"number_of_shards": 1}, "mappings": mapping})
+    settings = {"number_of_shards": 1, **({"index.sparse": True} if sparse else {})}
+    opensearch.request("PUT", f"/{INDEX}", {"settings": settings, "mappings": mapping})
     lines: list[dict[str, Any]] = []
     for name, one in documents().items():
         lines += [{"index": {"_id": name}}, one]
@@ -71,26 +85,26 @@ def queries_of(path: Path) -> list[dict[str, Any]]:
     return made
 
 
-def ranks_served(server: Any, query: dict[str, Any], depth: int) -> list[tuple[str, int | None]]:
+def ranks_served(server: Any, query: dict[str, Any], depth: int) -> list[tuple[str, tuple[int, int] | None]]:
     """Language and rank of the relevant documents in the list that the server returns; ties by order of the list."""
     body = {"size": depth, "query": {"multi_match": {"query": query["text"], "type": "most_fields", "operator": "OR"}}}
-    hits = server.request("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
-    scores = {hit["_id"]: hit["_score"] for hit in hits}
-    return sorted(
-        [
-            (
-                name.split("-")[0],
-                (
-                    1 + sum(other > scores[name] for other in scores.values()),
-                    sum(o >= scores[name] for o in scores.values()),
-                )
-                if name in scores
-                else None,
-            )
-            for name in query["relevant"]
-        ],
-        key=repr,
-    )
+    return bounds_of(query, {hit["_id"]: hit["_score"] for hit in searched(server, body)})
+
+
+def searched(server: Any, body: dict[str, Any]) -> list[dict[str, Any]]:
+    hits: list[dict[str, Any]] = server.request("POST", f"/{INDEX}/_search", body)["hits"]["hits"]
+    return hits
+
+
+def bounds_of(query: dict[str, Any], scores: dict[str, float]) -> list[tuple[str, tuple[int, int] | None]]:
+    """Language, and the first and last place that the relevant documents can have; None where the list lacks them."""
+    found: list[tuple[str, tuple[int, int] | None]] = []
+    for name in query["relevant"]:
+        own = scores.get(name)
+        above = None if own is None else sum(other > own for other in scores.values())
+        level = None if own is None else sum(other >= own for other in scores.values())
+        found.append((name.split("-")[0], None if above is None or level is None else (1 + above, level)))
+    return sorted(found, key=lambda one: one[0])
 
 
 def test_lists_are_audited_and_the_result_says_that_there_are_no_exact_ranks(
@@ -162,3 +176,37 @@ def test_the_doctor_says_so_too(opensearch: Any, index: str) -> None:
     assert advice(diagnosis, "vector field") == "an audit has no exact ranks, only those in lists"
     assert found(diagnosis)["documents"] == ("ok", str(len(documents())))
     assert diagnosis.exit_code == 0
+
+
+def test_requests_of_the_users_own_are_audited_as_they_are_served(
+    opensearch: Any, index: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    queries = queries_of(tmp_path / "queries.jsonl")
+    feature = FEATURES[request.node.callspec.params["index"]]
+
+    def body(text: str) -> dict[str, Any]:
+        return {"size": 100, "query": {"bool": {"must": [{"match": {"content": text}}], "should": [feature]}}}
+
+    (tmp_path / "own.json").write_text(json.dumps(body("{{query}}")), encoding="utf-8")
+    command = ["--queries", str(tmp_path / "queries.jsonl"), "--index", index, "--quiet"]
+    finished = run_command(
+        tmp_path, *command, "--request", str(tmp_path / "own.json"), environment={"CROSSALIGN_HOSTS": opensearch.url}
+    )
+    assert (finished.code, finished.message) == (0, "")
+    assert finished.result is not None
+    assert {(row["kind"], row["retrieval"]) for row in finished.result["rows"]} == {("live", "own")}
+    assert (
+        "the index has no vectors: there are no exact ranks, and lists alone are audited"
+        in (finished.result["live"]["warnings"])
+    )
+    ranks = ranks_in_result(finished.result, "live")
+    for query in queries:
+        scores = {hit["_id"]: hit["_score"] for hit in searched(opensearch, body(query["text"]))}
+        assert len(scores) > 10
+        assert [rank is None for _, rank in ranks[query["id"]]].count(False) == sum(
+            name in scores for name in query["relevant"]
+        )
+        expected = bounds_of(query, scores)
+        for (language, rank), (tag, bounds) in zip(ranks[query["id"]], expected, strict=True):
+            assert language == tag
+            assert rank is None if bounds is None else bounds[0] <= rank <= bounds[1]
