@@ -1,4 +1,4 @@
-"""Haystack components. Each is imported when it is first asked for, so that this import stays light."""
+"""Haystack components. Each is imported on first use, so that importing this package is cheap."""
 
 from __future__ import annotations
 

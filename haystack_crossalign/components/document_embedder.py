@@ -1,4 +1,4 @@
-"""A Haystack component that embeds documents the way their model wants them."""
+"""A Haystack component that embeds documents with the prompts and settings of their model."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from haystack_crossalign.models.names import DEFAULT_MODEL
 class CrossAlignDocumentEmbedder:
     """Embeds documents; a drop-in for ``SentenceTransformersDocumentEmbedder``.
 
-    Every parameter of that one is taken, or refused by a message that says what to use instead.
+    It accepts every parameter of that component, or rejects it with a message that says what to use instead.
 
-    It puts the model's own document prompt in front of each text (E5 models need ``passage: ``), normalizes as the
-    model says, computes in bf16 where the processor has the instructions, batches texts of like length and embeds each
-    distinct text once.
+    It puts the model's document prompt before each text (E5 models need ``passage: ``), normalizes as the model says,
+    computes in bf16 if the processor has the instructions, batches texts of similar length and embeds each distinct
+    text once.
 
     ```python
     embedder = CrossAlignDocumentEmbedder(model="intfloat/multilingual-e5-small")
@@ -31,27 +31,27 @@ class CrossAlignDocumentEmbedder:
     ```
 
     :param model: hub name, folder, or ``offline:multilingual-e5-small`` (a 4-bit copy that needs no hub).
-    :param device: where to compute; ``None`` takes a GPU if there is one.
+    :param device: device for computing; ``None`` for a GPU if there is one.
     :param token: access token for private models of the hub.
-    :param prefix: text before each document; ``None`` is the model's own document prompt, ``""`` none at all.
-    :param document_prompt: name of the prompt that the model has for documents, in place of ``prefix``.
+    :param prefix: text before each document; ``None`` for the model's document prompt, ``""`` for none.
+    :param document_prompt: name of one of the model's prompts, instead of ``prefix``.
     :param suffix: text after each document.
-    :param batch_size: at most this many texts at once; ``None`` suits the device.
+    :param batch_size: maximum number of texts in a batch; ``None`` for a default that suits the device.
     :param progress_bar: show a bar.
-    :param meta_fields_to_embed: meta fields whose values go before the content.
+    :param meta_fields_to_embed: meta fields whose values are put before the content.
     :param embedding_separator: text between those values and the content.
     :param compute_precision: how the model computes: ``"auto"``, ``"bf16"`` or ``"fp32"``.
     :param max_tokens: longer texts are cut; ``None`` is the model's own limit.
-    :param normalize_embeddings: ``True`` gives unit length; otherwise the vectors are as the model gives them.
+    :param normalize_embeddings: ``True`` for unit length; otherwise vectors are as returned by the model.
     :param trust_remote_code: run code that comes with the model.
-    :param local_files_only: never ask the hub.
+    :param local_files_only: never contact the hub.
     :param revision: branch, tag or commit on the hub.
-    :param truncate_dim: keep the first dimensions only; vectors of unit length are scaled to it again.
+    :param truncate_dim: keep only this many dimensions; vectors of unit length are normalized again.
     :param precision: format of the vectors, ``"float32"``.
-    :param quantization_ranges: refused, as every other ``precision``.
+    :param quantization_ranges: rejected, as is every other ``precision``.
     :param backend: ``"torch"``.
-    :param model_kwargs: refused, as are ``tokenizer_kwargs``, ``config_kwargs`` and ``encode_kwargs``.
-    :raises InputError: for a value that is refused.
+    :param model_kwargs: rejected, as are ``tokenizer_kwargs``, ``config_kwargs`` and ``encode_kwargs``.
+    :raises InputError: for a rejected value.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class CrossAlignDocumentEmbedder:
     def warm_up(self) -> None:
         """Load the model; a second call does nothing.
 
-        :raises InputError: a folder without a model, an unknown name, a value out of range, or two prompts.
-        :raises ExternalError: the model cannot be loaded.
+        :raises InputError: for a folder without a model, an unknown name, a value out of range, or two prompts.
+        :raises ExternalError: if the model cannot be loaded.
         """
         self._prepare_encoder()
 
@@ -142,7 +142,7 @@ class CrossAlignDocumentEmbedder:
         return await asyncio.to_thread(self._embed, self._prepare_encoder(), documents, texts)
 
     def provenance(self) -> dict[str, Any]:
-        """What the vectors are made with (see `Encoder.provenance`); a model loaded only for this is let go of again.
+        """Description of the model (see `Encoder.provenance`); a model loaded only for this is released again.
 
         :raises InputError: as `warm_up`.
         :raises ExternalError: the model cannot be loaded.
@@ -153,7 +153,7 @@ class CrossAlignDocumentEmbedder:
         return provenance
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as a dictionary, for YAML."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(
             self,
             model=self.model,
@@ -178,7 +178,7 @@ class CrossAlignDocumentEmbedder:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignDocumentEmbedder:
-        """The component from its dictionary."""
+        """Restore the component from the result of `to_dict`."""
         component: CrossAlignDocumentEmbedder = default_from_dict(cls, renamed(data))
         return component
 

@@ -1,4 +1,4 @@
-"""A Haystack component that writes documents into an index which then knows its model."""
+"""A Haystack component that writes documents, and records the model of their vectors in the index."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _FIELD = "embedding"
 class CrossAlignDocumentWriter:
     """Writes documents to OpenSearch; a drop-in for ``DocumentWriter``.
 
-    It writes which model made the vectors into the index (``_meta.crossalign.model`` of the mapping: name, revision or
-    hash, dimension, prompts, normalization), and refuses to add vectors of one model to an index of another. Where the
-    cluster is busy (429) it waits and sends again what was refused, and nothing else.
+    It records the model of the vectors in the index (``_meta.crossalign.model`` of the mapping: name, revision or hash,
+    dimension, prompts, normalization), and refuses to add vectors of one model to an index of another. If the cluster
+    is busy (429), it waits and resends only the rejected documents.
 
-    An alias may move while the application runs. So each batch asks what the alias stands for now, refuses an index of
-    another model, and is written to the real index that was asked, not to what the alias stands for a moment later.
-    If the alias has moved when the batch is written, that is an error which says where the documents are.
+    An alias may move while the application runs. So for each batch the alias is resolved, an index of another model is
+    rejected, and the batch is written to the resolved index. If the alias has moved by the time the batch is written,
+    an error says where the documents are.
 
     ```python
     embedder = CrossAlignDocumentEmbedder(model="intfloat/multilingual-e5-small")
@@ -44,15 +44,15 @@ class CrossAlignDocumentWriter:
     ```
 
     :param document_store: an ``OpenSearchDocumentStore``.
-    :param embedder: the embedder whose vectors are written. Give the one of the pipeline where that can be; one that
-        is written out again in YAML loads its model once more, to learn its hash, and lets go of it.
+    :param embedder: the embedder of the vectors, if possible the same object as in the pipeline; a second one, defined
+        in YAML, loads its model temporarily to learn its hash.
     :param model: instead of ``embedder``, a description of the model: ``name``, and as far as known ``revision`` or
         ``sha256``, ``dimension``, ``prompts`` (``query``, ``document``) and ``normalized``.
-    :param policy: what to do with documents that are there already; as in ``DocumentWriter``.
-    :param claim_existing: write the description also into an index that holds documents and names no model. Check it
-        first: ``crossalign doctor --index NAME --model MODEL``.
-    :param retries: how often to send a document again that was refused with 429.
-    :param first_wait: seconds to wait before the first time; doubled before each further one.
+    :param policy: what to do with existing documents, as in ``DocumentWriter``.
+    :param claim_existing: also write the description into an index with documents that does not state its model. Check
+        it first: ``crossalign doctor --index NAME --model MODEL``.
+    :param retries: number of retries for a document rejected with 429.
+    :param first_wait: seconds to wait before the first retry; doubled before each further one.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class CrossAlignDocumentWriter:
                 first_wait=self.first_wait,
             )
         except DocumentStoreError:
-            # An index that was replaced takes no writes any more: then the alias says more than the refusal does.
+            # An index that was replaced rejects writes; then the current alias explains more than the rejection.
             self._writable()
             raise
         now = self._writable(written=(index, written))
@@ -124,7 +124,7 @@ class CrossAlignDocumentWriter:
 
     @component.output_types(documents_written=int)
     async def run_async(self, documents: list[Document], policy: DuplicatePolicy | None = None) -> dict[str, int]:
-        """`run` in a thread, so that waiting for the cluster does not hold up the event loop."""
+        """`run` in a thread, so that waiting for the cluster does not block the event loop."""
         return await asyncio.to_thread(self.run, documents, policy)
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class CrossAlignDocumentWriter:
         await self.document_store.close_async()
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as a dictionary, for YAML."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(
             self,
             document_store=self.document_store,
@@ -152,7 +152,7 @@ class CrossAlignDocumentWriter:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignDocumentWriter:
-        """The component from its dictionary."""
+        """Restore the component from the result of `to_dict`."""
         parameters = dict(data.get("init_parameters", {}))
         if isinstance(name := parameters.get("policy"), str):
             if name not in DuplicatePolicy.__members__:
@@ -197,16 +197,16 @@ class CrossAlignDocumentWriter:
                         source=name,
                     )
                 _write_model(client, name, described, mapping)
-                # Another writer may have been as fast.
+                # Another writer may have created it at the same time.
                 stored = model_in_mapping(client.indices.get_mapping(index=name)[name], name)
             _check_same(stored or {}, described, name)
         except TransportError as error:
             raise explain(error, request="reading or writing the mapping", host=index) from None
 
     def _writable(self, written: tuple[ServingIndex, int] | None = None) -> ServingIndex:
-        """The real index that the store's name stands for, if it is one of the described model.
+        """Resolve the store's name to a real index, and check that its model is the described one.
 
-        :param written: index and number of documents that were just written, for the message.
+        :param written: index and number of documents just written, for the message.
         """
         target, described = index_of(self.document_store), self._described or {}
         open_client(self.document_store)
@@ -287,7 +287,7 @@ def _check_same(stored: Mapping[str, Any], described: Mapping[str, Any], index: 
 
 
 def _write_model(client: OpenSearch, index: str, described: dict[str, Any], mapping: Mapping[str, Any]) -> None:
-    # The server replaces the whole of _meta: what others keep there has to go along.
+    # The server replaces all of _meta, so existing entries of others must be included.
     meta = dict(mapping.get("mappings", {}).get("_meta", {}))
     own = meta.get(META_KEY)
     meta[META_KEY] = {**(own if isinstance(own, Mapping) else {}), "model": described}

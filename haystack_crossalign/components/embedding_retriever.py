@@ -1,4 +1,4 @@
-"""A Haystack component that embeds a query with the model of the very index that answers it."""
+"""A Haystack component that embeds a query with the model of the index that is searched."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class _Describe:
-    """Ask what names stand for."""
+    """Resolve names."""
 
     names: str
 
@@ -50,7 +50,7 @@ class _Embed:
 
 @dataclass(frozen=True)
 class _Search:
-    """Search these very indices."""
+    """Search exactly these indices."""
 
     serving: Serving
     vector: list[float]
@@ -61,16 +61,16 @@ _Steps = Generator[_Describe | _Embed | _Search, Any, list[Document]]
 
 @component
 class CrossAlignEmbeddingRetriever:
-    """Finds documents for a query, embedded with the model of the index that answers; for aliases that may move.
+    """Embeds a query with the model of the index that is searched, for aliases that may move.
 
-    It stands for a text embedder and an ``OpenSearchEmbeddingRetriever`` in one, because a vector that travels from
-    one to the other has lost the index that it was made for: where the alias moves in between, the stock retriever
-    compares it with vectors of another model.
+    It combines a text embedder and an ``OpenSearchEmbeddingRetriever``, because a vector passed from one to the other
+    does not know its index: if the alias moves in between, the stock retriever compares it with vectors of another
+    model.
 
-    How it keeps them together:
+    How model and index are kept consistent:
 
-    1. the alias is resolved to its real index, that index's uuid, and the model that its mapping names
-       (``_meta.crossalign.model``), out of one answer;
+    1. the alias is resolved to its real index, that index's UUID, and the model in its mapping
+      (``_meta.crossalign.model``), from one response;
     2. the query is embedded with that model;
     3. the search names the *real* index, with filter and routing of the alias. So whatever happens to the alias, the
        vectors that the query is compared with are those of step 1's index;
@@ -92,23 +92,23 @@ class CrossAlignEmbeddingRetriever:
     be switched back. A role needs what the stock store needs, ``indices:admin/get`` and searching; on the real indices.
 
     :param document_store: an ``OpenSearchDocumentStore``, whose ``index`` is an index or an alias.
-    :param models: where models are, by what an index says of them: the name, or eight or more first characters of
-        ``sha256``, ``revision`` or ``matrix``. Each is a hub name, a folder, ``offline:…``, or the matrix file that
-        moved the vectors of a base model. Hub names that are not listed are loaded as the index names them.
+    :param models: locations of models by their description in an index: the name, or at least the first eight
+        characters of ``sha256``, ``revision`` or ``matrix``. A location is a hub name, a folder, ``offline:…``, or the
+        matrix file that transformed the vectors of a base model. Hub names that are not listed are loaded by name.
     :param unnamed_model: model of an index without one; None refuses to search it.
-    :param filters: as for the stock retriever, like all up to ``search_kwargs``.
-    :param top_k: most documents to return.
-    :param filter_policy: how filters given to ``run`` go with ``filters``: ``replace`` or ``merge``.
+    :param filters: as for the stock retriever, like all parameters up to ``search_kwargs``.
+    :param top_k: maximum number of documents to return.
+    :param filter_policy: whether filters passed to ``run`` ``replace`` ``filters`` or ``merge`` with them.
     :param custom_query: a search with ``$query_embedding`` and ``$filters`` in it.
-    :param raise_on_failure: otherwise a failure is logged and nothing is found.
+    :param raise_on_failure: otherwise a failure is logged and no documents are returned.
     :param efficient_filtering: filter during the approximate search, not after it.
     :param search_kwargs: further options of the ``knn`` query.
-    :param device: where to compute; ``None`` takes a GPU if there is one.
+    :param device: device for computing; ``None`` for a GPU if there is one.
     :param token: access token for private models of the hub.
     :param compute_precision: how the model computes: ``"auto"``, ``"bf16"`` or ``"fp32"``.
-    :param local_files_only: never ask the hub.
-    :param trust_remote_code: run code that comes with a model of ``models`` or ``unnamed_model``; never with one that
-        only an index names.
+    :param local_files_only: never contact the hub.
+    :param trust_remote_code: run code that comes with a model in ``models`` or ``unnamed_model``, but never with a
+        model that is only named by an index.
     """
 
     def __init__(
@@ -186,8 +186,8 @@ class CrossAlignEmbeddingRetriever:
         """Find documents.
 
         :param query: the text of the query.
-        :param filters: with or in place of the component's own, by ``filter_policy``; those that follow take the place
-            of the component's own.
+        :param filters: combined with the component's own by ``filter_policy``; the following parameters override the
+            component's own.
         :returns: ``{"documents": [...]}``, with scores, the best first.
         :raises TypeError: ``query`` is not a string.
         :raises InputError: no such index, several models behind the alias, or a model that is not known.
@@ -249,7 +249,7 @@ class CrossAlignEmbeddingRetriever:
         await self.document_store.close_async()
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as a dictionary, for YAML."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(
             self,
             document_store=self.document_store,
@@ -272,7 +272,7 @@ class CrossAlignEmbeddingRetriever:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignEmbeddingRetriever:
-        """The component from its dictionary."""
+        """Restore the component from the result of `to_dict`."""
         component: CrossAlignEmbeddingRetriever = default_from_dict(cls, data)
         return component
 
@@ -311,7 +311,7 @@ class CrossAlignEmbeddingRetriever:
         return store
 
     def _steps(self, store: OpenSearchDocumentStore) -> _Steps:
-        """What is to be asked, in order, whoever carries it out; see the docstring of the class."""
+        """The steps of a search, in order, independent of how they are executed; see the docstring of the class."""
         target = index_of(store)
         serving, own = self._served.get(store), False
         if serving is None:
@@ -379,7 +379,7 @@ def _described(names: str) -> Generator[_Describe, Any, Mapping[str, Any]]:
 
 
 def _still_holds(serving: Serving) -> Generator[_Describe, Any, bool]:
-    """Whether the indices that the alias has left are still the same; those that may not be seen any more count not."""
+    """Whether the indices that the alias has left are unchanged; indices that are no longer visible do not count."""
     try:
         answer = yield _Describe(serving.names)
     except TransportError:
@@ -388,7 +388,9 @@ def _still_holds(serving: Serving) -> Generator[_Describe, Any, bool]:
 
 
 def _is_whole(answer: Mapping[str, Any] | TransportError) -> TypeGuard[Mapping[str, Any]]:
-    """A search of an index that is deleted meanwhile may come back with the hits of some shards."""
+    """Whether a response is complete: a search of an index that is being deleted may return only the hits of some
+    shards.
+    """
     if isinstance(answer, TransportError):
         return False
     return not answer.get("timed_out") and not answer.get("_shards", {}).get("failed")

@@ -1,4 +1,4 @@
-"""What the two embedders share: how they make their encoder, and their progress bar."""
+"""Common parts of the two embedders: creation of the encoder, and the progress bar."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _STOCK = "the stock SentenceTransformers embedder"
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """Parameters that both embedders have beside prefix and suffix; see `CrossAlignTextEmbedder` for each.
+    """Parameters of both embedders other than prefix and suffix; see `CrossAlignTextEmbedder` for each.
 
-    Those of the stock embedders that would change what is computed are refused by name, with what to use instead.
+    Parameters of the stock embedders that would change the computation are rejected by name, with what to use instead.
     """
 
     model: str
@@ -48,8 +48,8 @@ class EncoderOptions:
     ) -> Encoder:
         """Load the model.
 
-        :raises InputError: a folder without a model, an unknown name or a value out of range.
-        :raises ExternalError: the model cannot be loaded.
+        :raises InputError: for a folder without a model, an unknown name or a value out of range.
+        :raises ExternalError: if the model cannot be loaded.
         """
         from haystack_crossalign.models.encoder import Encoder
 
@@ -58,7 +58,7 @@ class EncoderOptions:
             device=None if self.device is None else self.device.to_torch_str(),
             precision=self.compute_precision,
             max_tokens=self.max_tokens,
-            # As in the stock embedders: False leaves vectors as the model gives them.
+            # As in the stock embedders, False leaves vectors as returned by the model.
             normalize=True if self.normalize_embeddings else None,
             query_prefix=query_prefix,
             document_prefix=document_prefix,
@@ -84,7 +84,7 @@ def refuse_stock_values(
     config_kwargs: Mapping[str, Any] | None,
     encode_kwargs: Mapping[str, Any] | None,
 ) -> None:
-    """Refuse values of stock parameters that this package does not compute; their defaults are taken.
+    """Reject values of stock parameters that this package does not support; their defaults are accepted.
 
     :param component: name of the embedder, for the message.
     :raises InputError: naming the parameter, and what to use instead.
@@ -113,7 +113,7 @@ def refuse_stock_values(
 
 
 def renamed(data: dict[str, Any]) -> dict[str, Any]:
-    """A stored component in which ``precision`` still names how the model computes, with today's name for it."""
+    """Rename ``precision`` in a stored component in which it still has its old meaning, how the model computes."""
     parameters = data.get("init_parameters", {})
     if parameters.get("precision") not in _COMPUTED:
         return data
@@ -123,13 +123,13 @@ def renamed(data: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def progress(show: bool, label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error as the stock embedders draw it, or nothing."""
+    """A progress bar on standard error, as in the stock embedders, or nothing."""
     if not show:
         yield None
         return
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    # None: nothing where standard error is no terminal, since a bar in a log file is noise.
+    # None disables the bar if standard error is not a terminal, since a bar in a log file is noise.
     with tqdm(desc=label, unit="text", disable=None) as bar:
 
         def report(done: int, total: int) -> None:

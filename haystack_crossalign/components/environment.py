@@ -1,7 +1,7 @@
 """Values that a pipeline in YAML takes from the environment: addresses, names, files. Not secrets.
 
-Haystack's loader knows such a thing for secrets only (``type: env_var``). These classes are loaded by it as well, so
-that one file serves every cluster:
+Haystack's loader supports this only for secrets (``type: env_var``). It also loads these classes, so that one file
+works for every cluster:
 
 ```yaml
 hosts:
@@ -9,7 +9,7 @@ hosts:
   init_parameters: {variable: CROSSALIGN_HOSTS}
 ```
 
-A pipeline that is dumped again names the variables, not their values.
+A pipeline that is dumped again contains the variables, not their values.
 """
 
 from __future__ import annotations

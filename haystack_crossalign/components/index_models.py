@@ -1,4 +1,4 @@
-"""The models that indices name, loaded when one of their indices is first searched."""
+"""The models stated by indices, loaded when one of their indices is first searched."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 class IndexModels:
-    """Embeds a query with the model that an index names; what is loaded stays loaded, for several indices.
+    """Embeds a query with the model stated by an index; models stay loaded and are shared by indices.
 
-    :param models: where models are, by what an index says of them: the name, or eight or more first characters of
-        ``sha256``, ``revision`` or ``matrix``. Each is a hub name, a folder, ``offline:…`` or a matrix file, behind the
-        base model that the index names. Hub names that are not listed are loaded as the index names them.
+    :param models: locations of models by their description in an index: the name, or at least the first eight
+        characters of ``sha256``, ``revision`` or ``matrix``. A location is a hub name, a folder, ``offline:…`` or a
+        matrix file, applied after the base model that the index states. Hub names that are not listed are loaded by
+        name.
     :param unnamed: model of indices without one.
     :param device: as for the embedders.
     :param token: access token for the hub.
     :param compute_precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
-    :param local_files_only: never ask the hub.
-    :param trust_remote_code: run code that comes with a model; only with those in ``models`` and ``unnamed``, since
-        an index could name anything.
+    :param local_files_only: never contact the hub.
+    :param trust_remote_code: run code that comes with a model in ``models`` or ``unnamed``; not with others, since an
+        index could name anything.
     """
 
     def __init__(
@@ -64,23 +65,23 @@ class IndexModels:
         self._local, self._trust = local_files_only, trust_remote_code
         self._ready: dict[str, _Embed] = {}
         self._encoders: dict[tuple[Any, ...], Encoder] = {}
-        # Loading takes seconds: threads that need the same model wait for it, those that have theirs do not.
+        # Loading takes seconds: threads that need the same model wait for it, others do not.
         self._lock = threading.RLock()
 
     def embed(self, model: Mapping[str, Any] | None, index: str, text: str) -> list[float]:
         """Embed a query.
 
-        :param model: what the index says of its model, None if it says nothing.
+        :param model: description of the model in the index, None if there is none.
         :param index: its name, for messages.
         :param text: the query.
-        :raises InputError: the model is not known, or what was loaded is not that model.
-        :raises ExternalError: the model cannot be loaded.
+        :raises InputError: if the model is not known, or the loaded model is a different one.
+        :raises ExternalError: if the model cannot be loaded.
         """
         vector: list[float] = self.load(model, index)(text).tolist()
         return vector
 
     def load(self, model: Mapping[str, Any] | None, index: str) -> _Embed:
-        """What embeds a query as the index needs it, loaded if it was not yet; see `embed`."""
+        """The embedder of queries for an index, loaded if necessary; see `embed`."""
         key = json.dumps(model, sort_keys=True)
         if (ready := self._ready.get(key)) is None:
             with self._lock:
@@ -114,7 +115,7 @@ class IndexModels:
         return self._by_description(listed, model, index, trusted=True)
 
     def _listed(self, model: Mapping[str, Any]) -> str | None:
-        """By hash before name: folders of two trainings may have the same name."""
+        """Find a model by hash, then by name: folders of two training runs may have the same name."""
         hashes = [str(model[key]) for key in _HASHES if model.get(key)]
         for key, location in self.models.items():
             if key in hashes or (
@@ -131,7 +132,7 @@ class IndexModels:
             encoder = encoder.with_prompts(Prompts(prompts.get("query") or "", prompts.get("document") or "", "option"))
         differences, same = compare_models(model, describe_model(encoder))
         if not differences and not same and (matrix := model.get("matrix")):
-            # Without a hash of weights the matrix that lies beside them tells.
+            # Without a hash of the weights, the matrix file next to them identifies the model.
             beside = Path(location).expanduser() / MATRIX_FILE
             if not beside.is_file() or file_sha256(beside) != matrix:
                 differences = (f"its folder holds no {MATRIX_FILE} with the hash {str(matrix)[:12]}",)
@@ -144,7 +145,7 @@ class IndexModels:
         return _first_row(encoder)
 
     def _moved(self, path: Path, model: Mapping[str, Any], index: str) -> _Embed:
-        """Queries of the base model, moved as the vectors were."""
+        """Queries embedded by the base model and transformed like the vectors."""
         if (seen := file_sha256(path)) != model.get("matrix"):
             raise InputError(
                 f"is an index of {model_name(model)}, and this is another matrix",
@@ -202,6 +203,6 @@ def _loadable(name: str) -> bool:
 
 
 def _identity(model: Mapping[str, Any]) -> str:
-    """The shortest sure key of a model."""
+    """The shortest unambiguous key of a model."""
     short_hash = next((str(model[key])[:12] for key in _HASHES if model.get(key)), None)
     return short_hash or str(model["name"])

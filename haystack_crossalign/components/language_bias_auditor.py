@@ -25,23 +25,23 @@ from haystack_crossalign.ranks.result_lists import with_asked_depth
 
 @component
 class LanguageBiasAuditor:
-    """Audits what a retriever returned: the rank of each language version of the answer.
+    """Audits retrieved documents: the rank of each language version of the answer.
 
-    Takes the place of Haystack's document evaluators: ``score`` is Complete@K, the share of queries whose relevant
+    It is used like Haystack's document evaluators: ``score`` is Complete@K, the share of queries whose relevant
     versions are all in the top K, ``individual_scores`` the same per query, and ``audit_result`` everything else. A
-    relevant document that the list does not hold is *censored*: known to lie below the list, and never averaged as if
+    relevant document that is not in the list is *censored*: its rank is beyond the list, and it is never averaged as if
     its rank were known.
 
-    A list that is shorter than ``depth`` is taken to have ended by itself: what it lacks was not found at all.
+    A list shorter than ``depth`` is assumed to have ended by itself: documents that it lacks were not found at all.
 
-    :param document_comparison_field: what makes a retrieved document a relevant one: "content", "id", or "meta." and
-        a key.
+    :param document_comparison_field: field by which retrieved and relevant documents are matched: "content", "id", or
+        "meta." and a key.
     :param language_field: meta field that holds a document's language.
     :param group_field: meta field that versions of one content share. Documents with the same group and language are
         chunks of one version, which has the rank of its best chunk.
     :param complete_at: K of the score.
-    :param depth: number of documents asked of the retriever (its ``top_k``); the length of the longest list if None or
-        smaller.
+    :param depth: number of documents requested from the retriever (its ``top_k``); the length of the longest list if
+        None or smaller.
     :param measures: names of the measures of ``audit_result``; the default ones if None.
     :param samples: bootstrap samples behind each interval.
     :param seed: seed of the bootstrap.
@@ -69,7 +69,7 @@ class LanguageBiasAuditor:
         self.seed = seed
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as a mapping, for pipelines in YAML."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(
             self,
             document_comparison_field=self.document_comparison_field,
@@ -85,7 +85,7 @@ class LanguageBiasAuditor:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LanguageBiasAuditor:
-        """The component from its mapping."""
+        """Restore the component from the result of `to_dict`."""
         component: LanguageBiasAuditor = default_from_dict(cls, data)
         return component
 
@@ -104,10 +104,10 @@ class LanguageBiasAuditor:
         :param query_languages: language of each query.
         :param ground_truth_documents: the relevant documents of each query, with their languages in the meta.
         :param retrieved_documents: the result list of each query, best first.
-        :param pool_size: number of versions in the index, where it is known; Max@R_norm needs it.
-        :returns: ``score`` (None if it has no meaning, with the reason in the result), ``individual_scores`` and
+        :param pool_size: number of versions in the index, if known; needed for Max@R_norm.
+        :returns: ``score`` (None if it is undefined, with the reason in the result), ``individual_scores`` and
             ``audit_result``.
-        :raises InputError: for inputs of different lengths, no query, an unknown language, a query without relevant
+        :raises InputError: for inputs of different lengths, no queries, an unknown language, a query without a relevant
             document, or a relevant document without a language.
         """
         languages = self._prepare_languages(queries, query_languages, ground_truth_documents, retrieved_documents)
@@ -139,7 +139,7 @@ class LanguageBiasAuditor:
         retrieved_documents: list[list[Document]],
         pool_size: int | None = None,
     ) -> dict[str, Any]:
-        """The same as `run`, off the event loop, which a bootstrap over many queries would hold up."""
+        """`run` in a thread, since a bootstrap over many queries would block the event loop."""
         return await asyncio.to_thread(
             self.run, queries, query_languages, ground_truth_documents, retrieved_documents, pool_size
         )

@@ -1,4 +1,4 @@
-"""Haystack component that finds the languages of documents and queries that come without one."""
+"""Haystack component that detects the languages of documents and queries."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class LanguageTagger:
     """Writes the language of documents into their meta, and returns that of queries.
 
     A document that has a language keeps it. A text whose language is not clear (too short, code, numbers, several
-    languages, or languages that look alike, such as Indonesian and Malay) gets none: such texts are counted, never
-    guessed.
+    languages, or similar languages such as Indonesian and Malay) gets none: such texts are counted, never guessed.
 
     ```python
     from haystack import Document
@@ -34,11 +33,11 @@ class LanguageTagger:
     result["language"]  # "en"
     ```
 
-    :param languages: the languages that texts may have, as BCP-47 tags; None for all that can be detected. Short texts
-        are told far better from a few languages than from all.
-    :param minimum_confidence: least confidence, 0..1, at which a language is reported.
+    :param languages: the languages that texts may have, as BCP-47 tags; None for all that can be detected. Detection of
+        short texts is far better among a few languages than among all.
+    :param minimum_confidence: minimum confidence, 0..1, for reporting a language.
     :param language_field: meta field of the language.
-    :param confidence_field: meta field of the confidence, written for every document that came without a language.
+    :param confidence_field: meta field of the confidence, written for every document that had no language.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class LanguageTagger:
     def warm_up(self) -> None:
         """Load the detector; further calls do nothing.
 
-        :raises InputError: for a language that cannot be detected, or a confidence outside of 0..1.
+        :raises InputError: for a language that cannot be detected, or a confidence outside 0..1.
         :raises ExternalError: if the detection library is not installed.
         """
         self._warm_detector()
@@ -75,7 +74,7 @@ class LanguageTagger:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LanguageTagger:
-        """Restore the component from what `to_dict` gave."""
+        """Restore the component from the result of `to_dict`."""
         restored: LanguageTagger = default_from_dict(cls, data)
         return restored
 
@@ -94,18 +93,18 @@ class LanguageTagger:
     def run(
         self, documents: list[Document] | None = None, queries: list[str] | None = None, text: str | None = None
     ) -> dict[str, Any]:
-        """Find the languages of documents, of queries, and of one text.
+        """Detect the languages of documents, of queries, and of one text.
 
-        :param documents: documents; those with a language pass unchanged, the others as copies with the meta fields
-            added. Undetermined documents get the confidence only.
+        :param documents: documents; those with a language are unchanged, the others are copied with the meta fields
+            added. Undetermined documents get only the confidence.
         :param queries: queries.
         :param text: one query, for pipelines that branch on its language.
-        :returns: of each input that was given, its outputs: ``documents`` and the count ``undetermined_documents``;
-            ``queries`` unchanged, ``query_languages`` (None if undetermined), ``query_confidences`` (0..1) and the
-            count ``undetermined_queries``; ``text`` unchanged, its ``language`` and ``confidence``. Always
-            ``undetermined_between``: of the undetermined texts, those that may be in one of several languages that
-            look alike, counted by these (``{"id, ms": 2}``).
-        :raises InputError: if no input is given, or the settings are wrong (see `warm_up`).
+        :returns: the outputs of each given input: ``documents`` and the count ``undetermined_documents``; ``queries``
+            unchanged, ``query_languages`` (None if undetermined), ``query_confidences`` (0..1) and the count
+            ``undetermined_queries``; ``text`` unchanged, its ``language`` and ``confidence``. Always
+            ``undetermined_between``: numbers of undetermined texts that may be in one of several similar languages, by
+            these (``{"id, ms": 2}``).
+        :raises InputError: if no input is given, or the parameters are invalid (see `warm_up`).
         """
         _check_inputs(documents, queries, text)
         return self._tag(self._warm_detector(), documents, queries, text)
@@ -125,7 +124,7 @@ class LanguageTagger:
     async def run_async(
         self, documents: list[Document] | None = None, queries: list[str] | None = None, text: str | None = None
     ) -> dict[str, Any]:
-        """Like `run`, in a thread of its own so that the event loop stays free."""
+        """`run` in a thread, so that the event loop is not blocked."""
         _check_inputs(documents, queries, text)
         return await asyncio.to_thread(self._tag, self._warm_detector(), documents, queries, text)
 

@@ -1,8 +1,8 @@
-"""Writes documents through Haystack's OpenSearch store, waiting where the cluster asks for it.
+"""Write documents through Haystack's OpenSearch store, with retries if the cluster is busy.
 
-The store sends a bulk request once: what the cluster refuses with 429 stays unwritten, and the error quotes whole
-documents. Here only the documents that were refused are sent again, so that none is written twice. With
-`opensearch_search` the only place that reaches into the store's private parts.
+The store sends a bulk request once: documents rejected with 429 are not written, and the error quotes whole documents.
+Here only the rejected documents are sent again, so that none is written twice. Only this module and `opensearch_search`
+use private attributes of the store.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def index_of(store: OpenSearchDocumentStore) -> str:
 
 
 def open_client(store: OpenSearchDocumentStore) -> OpenSearch:
-    """The client of a store; the first call creates the index where the store is told to.
+    """The client of a store; the first call creates the index if the store is configured to.
 
-    :raises InputError: there is no such index, and the store does not create it.
-    :raises CrossAlignError: the cluster does not answer, or refuses.
+    :raises InputError: if there is no such index, and the store does not create it.
+    :raises CrossAlignError: if the cluster does not answer, or refuses.
     """
     try:
         store._ensure_initialized()
@@ -57,19 +57,19 @@ def write_patiently(
     retries: int,
     first_wait: float,
 ) -> int:
-    """Write documents, sending again those that the cluster refuses as too much (429), after growing pauses.
+    """Write documents, and resend those that the cluster rejects as too many (429), with increasing pauses.
 
-    :param store: where to.
-    :param documents: what.
-    :param policy: what to do with documents that are there already.
+    :param store: the store.
+    :param documents: the documents.
+    :param policy: what to do with existing documents.
     :param index: the real index.
-    :param routing: of documents that bring none of their own.
-    :param retries: how often to send a refused document again.
-    :param first_wait: seconds before the first time; doubled before each further one.
+    :param routing: routing of documents without their own.
+    :param retries: number of retries for a rejected document.
+    :param first_wait: seconds before the first retry; doubled before each further one.
     :returns: number of documents written.
-    :raises DuplicateDocumentError: documents are there already, and the policy is NONE or FAIL.
-    :raises DocumentStoreError: some were refused; the message names the first of them, without their texts.
-    :raises CrossAlignError: a whole request failed.
+    :raises DuplicateDocumentError: if documents already exist, and the policy is NONE or FAIL.
+    :raises DocumentStoreError: if some were rejected; the message names the first of them, without their texts.
+    :raises CrossAlignError: if a whole request failed.
     """
     open_client(store)
     _map_nested_fields(store, documents)
@@ -101,12 +101,12 @@ def write_patiently(
     if present and policy != DuplicatePolicy.SKIP:
         ids = ", ".join(f"'{outcome.get('_id')}'" for outcome in present[:_SHOWN])
         more = f" and {len(present) - _SHOWN} more" if len(present) > _SHOWN else ""
-        raise DuplicateDocumentError(f"documents are in '{index}' already: {ids}{more}")
+        raise DuplicateDocumentError(f"documents already exist in '{index}': {ids}{more}")
     return written
 
 
 def _map_nested_fields(store: OpenSearchDocumentStore, documents: Sequence[Document]) -> None:
-    """What the store does itself before it writes, where it is to find out which fields are nested."""
+    """As the store does before it writes, if it is configured to detect nested fields."""
     if store._nested_fields == "*" and documents:
         nested_fields = store._detect_nested_fields_from_documents(list(documents)) - store._resolved_nested_fields
         if nested_fields:

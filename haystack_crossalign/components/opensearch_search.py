@@ -1,6 +1,6 @@
-"""Searches through Haystack's OpenSearch store, of the real indices behind its alias.
+"""Search the real indices behind an alias through Haystack's OpenSearch store.
 
-With `opensearch_bulk` the only place that reaches into the store's private parts.
+Only this module and `opensearch_bulk` use private attributes of the store.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DESCRIBED = {"filter_path": SERVING_PATHS}
 
 
 def search_body(store: OpenSearchDocumentStore, vector: list[float], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The search that the stock embedding retriever sends.
+    """The search request of the stock embedding retriever.
 
     :param store: the store.
     :param vector: of the query.
@@ -31,14 +31,14 @@ def search_body(store: OpenSearchDocumentStore, vector: list[float], options: Ma
 
 
 def found_documents(answer: Mapping[str, Any]) -> list[Document]:
-    """The documents of an answer, with their scores."""
+    """The documents of a response, with their scores."""
     documents: list[Document] = OpenSearchDocumentStore._deserialize_search_hits(answer["hits"]["hits"])
     return documents
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Searches of one vector that differ in their filters, sent as one request.
+    """Searches for one vector with different filters, sent as one request.
 
     :param store: the store.
     :param bodies: one search each.
@@ -49,10 +49,10 @@ class Batch:
 
     @classmethod
     def of(cls, retriever: Any, inputs: Mapping[str, Any], filters: Sequence[dict[str, Any]], top_k: int) -> Batch:
-        """What the stock embedding retriever would send for each of some filters, which narrow the approximate search.
+        """The requests of the stock embedding retriever for several filters, applied within the approximate search.
 
-        Filtered afterwards, as that retriever does unless told otherwise, hits of one language would be those among
-        the nearest of all languages.
+        If they were applied afterwards, as in that retriever by default, the hits of a language would be limited to
+        those among the nearest of all languages.
 
         :param retriever: an ``OpenSearchEmbeddingRetriever``.
         :param inputs: of its ``run``, without filters and ``top_k``.
@@ -101,7 +101,7 @@ def _all_found(answer: Mapping[str, Any]) -> list[list[Document]]:
 
 
 def describe_indices(store: OpenSearchDocumentStore, names: str) -> dict[str, Any]:
-    """The answer to ``GET /<names>``: what `read_serving` reads."""
+    """The response to ``GET /<names>``, for `read_serving`."""
     answer: dict[str, Any] = _client(store).indices.get(index=names, params=dict(_DESCRIBED))
     return answer
 
@@ -114,7 +114,7 @@ async def describe_indices_async(store: OpenSearchDocumentStore, names: str) -> 
 
 
 def search_serving(store: OpenSearchDocumentStore, serving: Serving, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer of the real indices, with filter and routing of the alias."""
+    """The response of the real indices, with filter and routing of the alias."""
     answer: dict[str, Any] = _client(store).search(
         index=serving.names, body=serving.restrict(body), params=_routing(serving)
     )

@@ -1,4 +1,4 @@
-"""A Haystack component that asks a query pipeline each query of a list: the result lists that an audit looks at."""
+"""A Haystack component that runs a query pipeline for each query of a list, for audits of its results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from haystack_crossalign.pipelines.shape import PipelineShape, cut_to_documents
 
 @component
 class QueryListRunner:
-    """Runs a pipeline once for each query, and hands on the lists in the form that `LanguageBiasAuditor` takes.
+    """Runs a pipeline once for each query, and returns the lists in the form expected by `LanguageBiasAuditor`.
 
-    What comes behind the pipeline's documents, such as a generator, is not run.
+    Components after the pipeline's documents, such as a generator, are not run.
 
     :param pipeline: any pipeline that turns a query into documents.
-    :param depth: documents asked of its retrievers; None leaves it to them.
+    :param depth: number of documents requested from its retrievers; None for their defaults.
     """
 
     def __init__(self, *, pipeline: Pipeline, depth: int | None = None) -> None:
@@ -48,7 +48,7 @@ class QueryListRunner:
 
     @component.output_types(documents=list[list[Document]])
     def run(self, queries: list[str]) -> dict[str, list[list[Document]]]:
-        """Ask all queries.
+        """Run all queries.
 
         :param queries: their texts.
         :returns: ``{"documents": [...]}``, for each query its documents, best first.
@@ -58,19 +58,19 @@ class QueryListRunner:
 
     @component.output_types(documents=list[list[Document]])
     async def run_async(self, queries: list[str]) -> dict[str, list[list[Document]]]:
-        """`run` in a thread, so that the event loop stays free."""
+        """`run` in a thread, so that the event loop is not blocked."""
         return await asyncio.to_thread(self.run, queries)
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as a dictionary, for YAML."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(self, pipeline=self.pipeline.to_dict(), depth=self.depth)
         return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> QueryListRunner:
-        """The component from its dictionary.
+        """Restore the component from the result of `to_dict`.
 
-        :raises InputError: ``pipeline`` is not a pipeline.
+        :raises InputError: if ``pipeline`` is not a pipeline.
         """
         parameters = dict(data.get("init_parameters", {}))
         if not isinstance(parameters.get("pipeline"), dict) or "components" not in parameters["pipeline"]:

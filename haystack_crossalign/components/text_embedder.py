@@ -1,4 +1,4 @@
-"""A Haystack component that embeds a query the way its model wants it."""
+"""A Haystack component that embeds a query with the prompt and settings of its model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from haystack_crossalign.models.names import DEFAULT_MODEL
 class CrossAlignTextEmbedder:
     """Embeds a query; a drop-in for ``SentenceTransformersTextEmbedder``.
 
-    Every parameter of that one is taken, or refused by a message that says what to use instead.
+    It accepts every parameter of that component, or rejects it with a message that says what to use instead.
 
-    It puts the model's own query prompt in front of the text (E5 models need ``query: ``), normalizes as the model
-    says and computes in bf16 where the processor has the instructions.
+    It puts the model's query prompt before the text (E5 models need ``query: ``), normalizes as the model says and
+    computes in bf16 if the processor has the instructions.
 
     ```python
     embedder = CrossAlignTextEmbedder(model="intfloat/multilingual-e5-small")
@@ -28,25 +28,25 @@ class CrossAlignTextEmbedder:
     ```
 
     :param model: hub name, folder, or ``offline:multilingual-e5-small`` (a 4-bit copy that needs no hub).
-    :param device: where to compute; ``None`` takes a GPU if there is one.
+    :param device: device for computing; ``None`` for a GPU if there is one.
     :param token: access token for private models of the hub.
-    :param prefix: text before the query; ``None`` is the model's own query prompt, ``""`` none at all.
-    :param query_prompt: name of the prompt that the model has for queries, in place of ``prefix``.
+    :param prefix: text before the query; ``None`` for the model's query prompt, ``""`` for none.
+    :param query_prompt: name of one of the model's prompts, instead of ``prefix``.
     :param suffix: text after the query.
     :param batch_size: no effect on a single query.
     :param progress_bar: no effect on a single query.
     :param compute_precision: how the model computes: ``"auto"``, ``"bf16"`` or ``"fp32"``.
     :param max_tokens: longer queries are cut; ``None`` is the model's own limit.
-    :param normalize_embeddings: ``True`` gives unit length; otherwise the vectors are as the model gives them.
+    :param normalize_embeddings: ``True`` for unit length; otherwise vectors are as returned by the model.
     :param trust_remote_code: run code that comes with the model.
-    :param local_files_only: never ask the hub.
+    :param local_files_only: never contact the hub.
     :param revision: branch, tag or commit on the hub.
-    :param truncate_dim: keep the first dimensions only; vectors of unit length are scaled to it again.
+    :param truncate_dim: keep only this many dimensions; vectors of unit length are normalized again.
     :param precision: format of the vectors, ``"float32"``.
-    :param quantization_ranges: refused, as every other ``precision``.
+    :param quantization_ranges: rejected, as is every other ``precision``.
     :param backend: ``"torch"``.
-    :param model_kwargs: refused, as are ``tokenizer_kwargs``, ``config_kwargs`` and ``encode_kwargs``.
-    :raises InputError: for a value that is refused.
+    :param model_kwargs: rejected, as are ``tokenizer_kwargs``, ``config_kwargs`` and ``encode_kwargs``.
+    :raises InputError: for a rejected value.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class CrossAlignTextEmbedder:
     def warm_up(self) -> None:
         """Load the model; a second call does nothing.
 
-        :raises InputError: a folder without a model, an unknown name, a value out of range, or two prompts.
-        :raises ExternalError: the model cannot be loaded.
+        :raises InputError: for a folder without a model, an unknown name, a value out of range, or two prompts.
+        :raises ExternalError: if the model cannot be loaded.
         """
         self._prepare_encoder()
 
@@ -133,7 +133,7 @@ class CrossAlignTextEmbedder:
         return await asyncio.to_thread(self._embed, self._prepare_encoder(), query)
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as a dictionary, for YAML."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(
             self,
             model=self.model,
@@ -156,7 +156,7 @@ class CrossAlignTextEmbedder:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignTextEmbedder:
-        """The component from its dictionary."""
+        """Restore the component from the result of `to_dict`."""
         component: CrossAlignTextEmbedder = default_from_dict(cls, renamed(data))
         return component
 

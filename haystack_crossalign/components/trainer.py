@@ -23,8 +23,8 @@ _LACKING = "groups that lack a language"
 class CrossAlignTrainer:
     """Trains a model by a recipe and writes it as a stock sentence-transformers folder.
 
-    The recipe is that of ``crossalign train``; its ``data`` section may be left out where triplets or documents come in
-    at run time. The folder is replaced when an earlier run wrote it, and refused if something else exists there.
+    The recipe is that of ``crossalign train``; its ``data`` section may be left out if triplets or documents are passed
+    at run time. The folder is replaced if an earlier run wrote it, and rejected if it contains anything else.
 
     :param output: folder of the model.
     :param recipe: the recipe as a mapping, or the path of a YAML file.
@@ -32,7 +32,7 @@ class CrossAlignTrainer:
     :param language_field: meta field that holds a document's language.
     :param group_field: meta field that versions of one content share.
     :param query_field: meta field of a document that holds a query it answers, in the document's language.
-    :param resume: take up an interrupted run.
+    :param resume: resume an interrupted run.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class CrossAlignTrainer:
         self.resume = resume
 
     def to_dict(self) -> dict[str, Any]:
-        """The component as a mapping, for pipelines in YAML."""
+        """Serialize the component."""
         data: dict[str, Any] = default_to_dict(
             self,
             output=self.output,
@@ -70,7 +70,7 @@ class CrossAlignTrainer:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CrossAlignTrainer:
-        """The component from its mapping."""
+        """Restore the component from the result of `to_dict`."""
         component: CrossAlignTrainer = default_from_dict(cls, data)
         return component
 
@@ -86,7 +86,7 @@ class CrossAlignTrainer:
         :returns: ``model``: the folder; ``metrics``: the held-out figures after training, such as
             ``"multi en+zh, zh queries: Max@R"``; ``harmless`` and ``improved``: the verdict on
             held-out data, None if nothing was held out, and ``harmless`` also where a language has too little of it.
-        :raises InputError: for a wrong recipe or input, and an output that is not ours.
+        :raises InputError: for an invalid recipe or input, or an output that must not be replaced.
         :raises ExternalError: if the model cannot be loaded or the output cannot be written.
         """
         from haystack_crossalign.training.recipe.recipe import make_recipe, read_recipe

@@ -1,4 +1,4 @@
-"""Judging the model of a job: the same held-out queries before and after, and the gate."""
+"""Judge the model of a job: audits with the same held-out queries before and after, and the gate."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _SOURCE = "gate.fail_on"
 
 @dataclass(frozen=True, eq=False)
 class Judgment:
-    """What the gate says.
+    """The result of the gate.
 
     :param before: audit of the current model.
     :param after: audit of the new one.
-    :param comparison: both side by side.
+    :param comparison: comparison of the two.
     :param outcomes: the conditions.
     :param harm: same-language retrieval of each language.
     :param improvement: mean Max@R_norm over the query languages, before and after; None without a mixed pool.
-    :param latest: that of the published version, where it was asked for and there is one.
-    :param failures: why the model is not published; empty if it is.
+    :param latest: the same for the published version, if it was requested and exists.
+    :param failures: reasons for not publishing the model; empty if it is published.
     """
 
     before: AuditResult
@@ -55,7 +55,7 @@ class Judgment:
     failures: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
-        """What the outcome file holds of it."""
+        """The part of it for the outcome file."""
         return {
             "same_language": [
                 {**asdict(change), "interval": list(change.interval), "difference": change.difference}
@@ -76,13 +76,13 @@ class Judgment:
 def audit_collection(
     job: JobConfig, train: Sequence[Triplet], held_out: Sequence[Triplet], sources: Sequence[Source]
 ) -> JudgedCollection:
-    """What the model is judged by: the files of the configuration, else the held-out triplets.
+    """The collection that judges the model: the files of the configuration, else the held-out triplets.
 
     :param job: the configuration.
-    :param train: the triplets that are trained on, for their languages.
-    :param held_out: the triplets that are not.
-    :param sources: the files they came from.
-    :raises InputError: if the files are wrong, or too few queries were held out.
+    :param train: the training triplets, for their languages.
+    :param held_out: the held-out triplets.
+    :param sources: their files.
+    :raises InputError: if the files are invalid, or too few queries were held out.
     """
     part = job.audit
     tags = {tag for triplet in (*train, *held_out) for tag in (triplet.language, *triplet.targets)}
@@ -110,9 +110,9 @@ def audit_collection(
 
 
 def _check_languages(job: JobConfig, counts: Mapping[str, int], field: str, remedy: str) -> None:
-    """Refuse what says too little of a language that the model is changed for.
+    """Reject a collection with too few queries in a language that the model is changed for.
 
-    :param counts: queries per language, with relevant documents in their own.
+    :param counts: number of queries by language, with relevant documents in their own language.
     :param field: key of the configuration, for the message.
     :param remedy: what would help.
     """
@@ -128,10 +128,10 @@ def _check_languages(job: JobConfig, counts: Mapping[str, int], field: str, reme
 
 
 def check_gate(gate: Gate, collection: JudgedCollection) -> None:
-    """Refuse conditions that the audit cannot answer, before anything is trained.
+    """Reject conditions that the audit cannot evaluate, before any training.
 
     :param gate: the conditions.
-    :param collection: what the model is judged by.
+    :param collection: the collection that judges the model.
     :raises InputError: naming the condition.
     """
     plan = held_out_plan(collection)
@@ -171,11 +171,11 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
 def audit_model(
     collection: JudgedCollection, embedder: Embedder, job: JobConfig, *, progress: Progress | None = None
 ) -> AuditResult:
-    """Audit one model.
+    """Audit a model.
 
     :param collection: documents and queries without vectors.
     :param embedder: the model.
-    :param job: samples, seed, and the measures that its gate names.
+    :param job: samples, seed, and the measures of its gate.
     :param progress: called while embedding and ranking.
     """
     embedded = embed_collection(collection, embedder, progress=progress)
@@ -202,18 +202,18 @@ def audit_model(
 
 
 def judge(before: AuditResult, after: AuditResult, job: JobConfig, *, published: AuditResult | None = None) -> Judgment:
-    """Hold the audit after against the gate, and against the one before.
+    """Apply the gate to the audit after, and compare it with the audit before.
 
     :param before: audit of the current model.
     :param after: audit of the new one, of the same queries.
     :param job: its gate, samples and seed.
-    :param published: audit of the published version, of the same queries, where the new one must be better.
+    :param published: audit of the published version with the same queries, if the new one must be better.
     """
     gate = job.gate
     outcomes = tuple(
         evaluate_gate([parse_condition(text, source=_SOURCE) for text in gate.fail_on], after, source=_SOURCE)
     )
-    # A tolerance of 1 lets a language lose everything.
+    # A tolerance of 1 allows any loss.
     harm = same_language_harm(before, after, 1.0 if gate.tolerance is None else gate.tolerance)
     first, second, latest = (_closeness(result) for result in (before, after, published))
     improvement = None if first is None or second is None else (first, second)

@@ -1,4 +1,4 @@
-"""The configuration of a retraining job, read from YAML, each value checked with its line."""
+"""The configuration of a retraining job, read from YAML; errors name the line of the value."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from haystack_crossalign.repair.texts import FORMATS
 
 @dataclass(frozen=True)
 class FileSource:
-    """One file to read.
+    """A file to read.
 
     :param path: the file; relative to the configuration.
     :param format: ``documents``, ``triplets``, a corpus, or ``auto``.
@@ -43,9 +43,9 @@ class FileSource:
 
 @dataclass(frozen=True)
 class IndexSource:
-    """A live index to read from; whatever is null comes from the profile, the environment or the default.
+    """A live index to read from; null values come from the profile, the environment or the default.
 
-    Secrets come from the environment or from files that a profile names, never from here.
+    Secrets come from the environment or from files named in a profile, never from here.
 
     :param index: index or alias; a profile of that name applies.
     :param profile: profile in ``crossalign.toml``.
@@ -56,7 +56,7 @@ class IndexSource:
     :param group_field: field that versions of one content share.
     :param content_field: field that holds the text.
     :param title_field: field that holds the title.
-    :param limit: at most this many parallel groups, drawn by the seed; of an index to be mined, documents per language.
+    :param limit: maximum number of parallel groups, drawn by the seed; for mining, of documents per language.
     """
 
     index: str = setting(text())
@@ -73,7 +73,7 @@ class IndexSource:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the parallel texts come from: files, an index, or both.
+    """The source of parallel texts: files, an index, or both.
 
     :param files: the files.
     :param index: the index, or null.
@@ -85,10 +85,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Mine:
-    """Mining of translation pairs, for documents that have no group.
+    """Mining of translation pairs, for documents without groups.
 
-    :param margin: least margin of a pair, see :mod:`haystack_crossalign.mining.pairs`.
-    :param neighbours: neighbours that the margin is taken over.
+    :param margin: minimum margin of a pair, see :mod:`haystack_crossalign.mining.pairs`.
+    :param neighbours: number of neighbors for the margin.
     """
 
     margin: float = setting(number(0), THRESHOLD)
@@ -97,13 +97,13 @@ class Mine:
 
 @dataclass(frozen=True)
 class Filters:
-    """What is dropped before training; null or false switches a filter off.
+    """Filters applied before training; null or false disables a filter.
 
-    :param language: texts that are in another language than they say.
-    :param length_ratio: targets more than this many times longer or shorter than usual.
-    :param ambiguous: queries that ask for more than this many groups.
-    :param near_duplicates: triplets whose passage shares so much of its n-grams with that of an earlier one of another
-        group, or of the same query.
+    :param language: drop texts that are not in the stated language.
+    :param length_ratio: drop targets more than this many times longer or shorter than usual.
+    :param ambiguous: drop queries that belong to more than this many groups.
+    :param near_duplicates: drop triplets whose passage shares this part of its n-grams with that of an earlier triplet
+        of another group, or with the same query.
     :param evaluation: files, or folders of files, whose texts must not be trained on; those of the audit are added.
     """
 
@@ -116,14 +116,14 @@ class Filters:
 
 @dataclass(frozen=True)
 class AuditPart:
-    """What the model is judged by, before and after.
+    """The data that judge the model, before and after.
 
-    :param share: share of the parallel groups that is held out; nothing is where documents are given.
-    :param limit: at most this many groups of it.
-    :param documents: judge by these documents instead (JSON lines, as ``crossalign audit --documents``).
-    :param queries: queries on them, with their judgments.
+    :param share: share of the parallel groups to hold out; ignored if documents are given.
+    :param limit: maximum number of held-out groups.
+    :param documents: judge by these documents instead (JSON Lines, as for ``crossalign audit --documents``).
+    :param queries: queries for them, with judgments.
     :param samples: bootstrap samples behind each interval.
-    :param texts: whether the reports may hold texts of documents and queries.
+    :param texts: whether the reports may contain texts of documents and queries.
     """
 
     share: float = setting(number(0, 0.9, above=True), 0.2)
@@ -136,13 +136,13 @@ class AuditPart:
 
 @dataclass(frozen=True)
 class Gate:
-    """When a model is not published.
+    """Conditions for publishing a model.
 
-    :param fail_on: conditions as of ``crossalign audit --fail-on``, on the audit after.
-    :param tolerance: a language may lose so much same-language NDCG@1; null lets it lose anything.
+    :param fail_on: conditions as for ``crossalign audit --fail-on``, on the audit after.
+    :param tolerance: maximum loss of a language in same-language NDCG@1; null for no limit.
     :param must_improve: the mean Max@R_norm over the query languages must rise.
-    :param must_beat_latest: it must also be above that of the published version, if there is one. Only where files
-        judge: what a job holds out, an earlier one may have trained on.
+    :param must_beat_latest: it must also exceed that of the published version, if there is one. Only if files judge,
+        since an earlier job may have trained on what this one holds out.
     """
 
     fail_on: tuple[str, ...] = setting(listed(text()), ())
@@ -159,19 +159,19 @@ class JobConfig:
     :param name: name of the job, for its outcome.
     :param method: ``train`` by the recipe, or ``repair`` without training.
     :param recipe: the recipe; relative to the configuration.
-    :param overrides: values that are set over those of the recipe, such as ``optimiser.epochs=2``.
-    :param model: the model to repair; the recipe's where it is null.
-    :param launch: command in front of the training, such as ``[accelerate, launch, --num_processes, "4"]``.
-    :param languages: target languages; the recipe's where it is null, else those of the texts.
-    :param language: language of the passages that have targets; the recipe's where it is null, else English.
-    :param source: the texts; null takes the data of the recipe.
+    :param overrides: values that override those of the recipe, such as ``optimiser.epochs=2``.
+    :param model: the model to repair; null for the recipe's.
+    :param launch: command that launches the training, such as ``[accelerate, launch, --num_processes, "4"]``.
+    :param languages: target languages; null for the recipe's, or else those of the texts.
+    :param language: language of the passages with targets; null for the recipe's, or else English.
+    :param source: the texts; null for the data of the recipe.
     :param mine: mining of pairs in texts without groups, or null.
-    :param filters: what is dropped.
-    :param audit: what the model is judged by.
-    :param gate: when it is not published.
-    :param keep: published versions that are kept.
-    :param seed: of what the job draws: the held-out part, documents of an index, samples. A recipe has its own, which
-        ``overrides: [seed=1]`` sets.
+    :param filters: filters of the triplets.
+    :param audit: data that judge the model.
+    :param gate: conditions for publishing.
+    :param keep: number of published versions to keep.
+    :param seed: of the job's random draws: the held-out part, documents of an index, samples. A recipe has its own
+        seed, set by ``overrides: [seed=1]``.
     :param path: the file; not part of the configuration.
     """
 
@@ -190,7 +190,7 @@ class JobConfig:
     audit: AuditPart = field(default=AuditPart(), metadata={"section": AuditPart})
     gate: Gate = field(default=Gate(), metadata={"section": Gate})
     keep: int = setting(whole(1), 5)
-    seed: int = setting(whole(0, 2**32 - 1), 0)  # what numpy takes
+    seed: int = setting(whole(0, 2**32 - 1), 0)  # limits of NumPy's seeds
     path: Path = field(default=Path("job.yaml"), compare=False, metadata={"hidden": True})
 
     def file(self, name: str) -> Path:
@@ -208,7 +208,7 @@ class JobConfig:
         return data
 
     def digest(self, *more: object) -> str:
-        """SHA-256 of the configuration and of whatever else makes two runs the same."""
+        """SHA-256 of the configuration and of everything else that identifies a run."""
         return hashlib.sha256(json.dumps([self.to_dict(), *more], sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -217,7 +217,7 @@ def read_job(path: Path | str, overrides: Sequence[str] = ()) -> JobConfig:
 
     :param path: YAML file.
     :param overrides: ``key=value``, applied in order, such as ``gate.tolerance=0.01``.
-    :raises InputError: for the first unknown key, value that is not allowed or contradiction; names file, line and key.
+    :raises InputError: for the first unknown key, value that is not allowed or contradiction, with file, line and key.
     """
     path = Path(path)
     settings = read_yaml(path, "job configuration")
@@ -230,8 +230,9 @@ def read_job(path: Path | str, overrides: Sequence[str] = ()) -> JobConfig:
 
 
 def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Path | None]:
-    """Name and folder of the models of a configuration that may be wrong otherwise; None for what cannot be read or is
-    not there."""
+    """Name and folder of the models in a possibly invalid configuration; None for values that cannot be read or are
+    missing.
+    """
     try:
         settings = read_yaml(path, "job configuration")
         for override in overrides:
@@ -242,7 +243,7 @@ def job_names(path: Path, overrides: Sequence[str] = ()) -> tuple[str | None, Pa
     name, models = (settings.values.get(key) for key in ("name", "models"))
     folder = None
     if isinstance(models, str) and models.strip():
-        # Of a name that cannot be one of a folder nothing follows.
+        # Nothing can be derived from an invalid folder name.
         with suppress(OSError, RuntimeError, ValueError):
             folder = (path.parent / Path(models).expanduser()).resolve(strict=True)
     return name if isinstance(name, str) else None, folder
@@ -259,7 +260,7 @@ def _check(job: JobConfig, settings: Settings) -> None:
     except InputError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        # A name that is too long, folders that this user must not look into, links in a circle, a null character.
+        # A name that is too long, a folder without permission, circular links, or a null character.
         reason = getattr(error, "strerror", None) or "no name of a folder"
         raise settings.error(f"cannot be used ({reason})", ("models",), job.models, "a folder") from error
     if job.method == "train" and job.recipe is None:
@@ -275,7 +276,7 @@ def _check(job: JobConfig, settings: Settings) -> None:
     if job.launch and job.method == "repair":
         raise settings.error("a repair is fitted in one process", ("launch",), job.launch, "method: train")
     if job.source is None:
-        # The data are those of the recipe, which says itself what is dropped and held out.
+        # The data are those of the recipe, which has its own filters and held-out part.
         for path in (("mine",), ("filters",), ("audit", "share"), ("audit", "limit")):
             value: Any = settings.values
             for part in path:

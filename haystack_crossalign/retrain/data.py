@@ -1,4 +1,4 @@
-"""Training triplets of a job: read from files and an index, mined if there are no groups, filtered, split."""
+"""Training triplets of a job: read from files and an index, mined if there are no groups, filtered and split."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from haystack_crossalign.triplets.targets import evaluation_texts, filter_target
 _LEAST_LETTERS = 2  # of a query
 
 Groups = dict[tuple[str, str], tuple[str, str]]
-"""The place of a text, and the text, by group and language."""
+"""Source and text, by group and language."""
 
 
 @dataclass(frozen=True)
 class JobData:
-    """What was read.
+    """The data that were read.
 
     :param documents: documents, parallel or to be mined.
-    :param triplets: triplets that files had ready.
+    :param triplets: triplets from files.
     :param sources: the files, with their hashes.
-    :param groups: what `check_groups` has seen of the documents.
-    :param left_out: what of the files gave nothing, per reason, if there is any.
+    :param groups: state of `check_groups`.
+    :param left_out: number left out by reason, if any.
     """
 
     documents: RepairTexts
@@ -56,10 +56,10 @@ class JobData:
 def read_files(job: JobConfig, files: Sequence[FileSource], language: str, languages: Sequence[str]) -> JobData:
     """Read the files of a job.
 
-    :param job: says where relative paths start.
+    :param job: the job, whose folder is the base of relative paths.
     :param files: the files.
     :param language: language of the passages.
-    :param languages: target languages; a corpus needs them.
+    :param languages: target languages; required for a corpus.
     :raises InputError: for the first missing or invalid value, with file, line and field.
     """
     passages: list[DocumentRow] = []
@@ -96,13 +96,13 @@ def read_files(job: JobConfig, files: Sequence[FileSource], language: str, langu
 
 
 def check_groups(passages: Iterable[DocumentRow], place: str, field: str, known: Groups) -> None:
-    """Refuse files (or an index) that number their groups alike: what is not parallel would be taken for translations.
+    """Reject files (or an index) with clashing group ids, which would make unrelated documents look parallel.
 
     :param passages: the passages of the file or index.
     :param place: name of the file or the index.
-    :param field: where it keeps the group.
-    :param known: the passages of the others; extended by these.
-    :raises InputError: for a group that has another text in the same language elsewhere.
+    :param field: its group field.
+    :param known: the passages of the others; these are added.
+    :raises InputError: if a group has a different text in the same language elsewhere.
     """
     for passage in passages:
         other, text = known.setdefault((passage.group, passage.language), (place, passage.text))
@@ -114,10 +114,10 @@ def check_groups(passages: Iterable[DocumentRow], place: str, field: str, known:
 
 
 def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequence[str]) -> BuiltTriplets:
-    """A triplet for each group that has the language and one of the targets.
+    """Make a triplet of each group that has the language and one of the targets.
 
-    The query is the title of the document, else its first sentence, which is then taken out of it; the target query is
-    that of the target's own version. A version that is too short to give a query has none.
+    The query is the title of the document, else its first sentence, which is then removed from it; the target query is
+    made from the target's version. A version that is too short has no query.
 
     :param texts: parallel documents.
     :param language: of query and passage.
@@ -155,14 +155,14 @@ def triplets_from_documents(texts: RepairTexts, language: str, languages: Sequen
 def mined_triplets(
     texts: RepairTexts, language: str, languages: Sequence[str], options: Mine, embedder: Embedder
 ) -> tuple[tuple[Triplet, ...], dict[str, Any]]:
-    """Triplets of documents that are found to be translations of each other.
+    """Make triplets of documents that are mined as translations of each other.
 
-    :param texts: documents whose groups say nothing.
-    :param language: the language that the others are compared with.
-    :param languages: the others; empty takes all.
-    :param options: margin and neighbours.
-    :param embedder: the model that is to be repaired or trained.
-    :returns: the triplets, and what was counted.
+    :param texts: documents without meaningful groups.
+    :param language: the language with which the others are compared.
+    :param languages: the others; empty for all.
+    :param options: margin and number of neighbors.
+    :param embedder: the model to repair or train.
+    :returns: the triplets, and counts.
     :raises InputError: if a language has no documents.
     """
     from haystack_crossalign.mining.triplets import mine_triplets
@@ -181,10 +181,10 @@ def mined_triplets(
 def filter_triplets(
     triplets: Iterable[Triplet], options: Filters, evaluation: Sequence[Path]
 ) -> tuple[tuple[Triplet, ...], dict[str, int]]:
-    """Drop what must not be trained on, each target by itself.
+    """Drop targets that must not be trained on, each separately.
 
     :param triplets: the triplets.
-    :param options: which filters.
+    :param options: the filters.
     :param evaluation: files whose texts must not be trained on.
     :returns: what is left, and how many targets were dropped per reason.
     """
@@ -212,9 +212,9 @@ def filter_triplets(
 
 
 def check_overlap(triplets: Sequence[Triplet], evaluation: Sequence[Path], source: Path) -> None:
-    """Refuse to train on texts that judge, where the data are a recipe's, of which the job drops nothing.
+    """Reject a recipe's data, which the job does not filter, if they contain texts that judge the model.
 
-    :param triplets: what would be trained on.
+    :param triplets: the training triplets.
     :param evaluation: files whose texts must not be trained on.
     :param source: the configuration, for the message.
     :raises InputError: naming the first triplet that shares an 8-gram with them.
@@ -238,7 +238,7 @@ def _overlap(evaluation: Sequence[Path]) -> Filter:
 
 
 def _asked(passage: DocumentRow) -> tuple[str, str]:
-    title = passage.title if passage.untitled else ""  # a title alone would be its own answer
+    title = passage.title if passage.untitled else ""  # a document that is only a title would be its own answer
     kind, query, rest = known_item(title, passage.untitled if title else passage.text)
-    # Of a document of one word there is no part that could ask for it.
+    # A document of one word has no part that could be a query.
     return ("", passage.text) if kind != "title" and letters(query) < _LEAST_LETTERS else (query, rest)

@@ -1,4 +1,4 @@
-"""Documents of a live index, read and never written: parallel ones by their group, or all of a language."""
+"""Read documents of a live index: parallel ones by their group, or all of a language."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ _SETTINGS = (
 def read_index(
     source: IndexSource, folder: Path, environ: Mapping[str, str], *, mined: bool, seed: int
 ) -> tuple[RepairTexts, dict[str, Any]]:
-    """Read documents in one point in time, so that what is written meanwhile changes nothing.
+    """Read documents in one point in time, so that concurrent writes have no effect.
 
     :param source: the index and its fields.
     :param folder: folder of the configuration.
     :param environ: the environment, for settings and secrets.
-    :param mined: whether groups are to be found by mining: then all documents are read, up to the limit per language.
-    :param seed: draws the groups where there are more than the limit.
-    :returns: one passage per group and language, and what was read, for the outcome.
-    :raises InputError: for a field that is missing or cannot be used, and when nothing is left.
+    :param mined: whether groups will be mined; then all documents are read, up to the limit per language.
+    :param seed: of the draw of groups if there are more than the limit.
+    :returns: one passage per group and language, and a description for the outcome.
+    :raises InputError: for a field that is missing or cannot be used, or if no document remains.
     :raises ExternalError: if the cluster does not answer.
     """
     flags = {name: getattr(source, name) for name in _SETTINGS}
@@ -127,8 +127,9 @@ def _hits(client: ReadOnlyClient, view: IndexView, frozen: PointInTime, stored: 
 
 
 def _tie_breaker(client: ReadOnlyClient) -> str:
-    """What orders all documents of a point in time: their places where the server has a name for them (3.3 and
-    later), else their ids."""
+    """Sort key of all documents of a point in time: their position if the server supports it (3.3 and later), else
+    their ids.
+    """
     version = str(client.info().get("version", {}).get("number", "0")).split(".")
     return "_shard_doc" if [int(part) for part in version[:2] if part.isdigit()] >= [3, 3] else "_id"
 

@@ -1,4 +1,4 @@
-"""Training in processes that a launcher starts, such as ``accelerate launch``."""
+"""Train in processes started by a launcher such as ``accelerate launch``."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from pathlib import Path
 from haystack_crossalign.errors import EXIT_CODE_FILE, ExternalError
 
 _PATIENCE = 10.0
-"""Seconds that a launcher has to end its processes; a scheduler that ends a job gives about 30 in all."""
+"""Seconds for a launcher to end its processes; a scheduler that stops a job allows about 30 in total."""
 
 
 def run_launcher(
     command: Sequence[str], *, patience: float = _PATIENCE, code_file: Path | None = None, lock_file: Path | None = None
 ) -> int:
-    """Run a command to its end, its output on standard error.
+    """Run a command to its end, with its output on standard error.
 
-    When this process is interrupted, the command and all that it started are ended: workers outlive a launcher that is
-    only killed.
+    If this process is interrupted, the command and all processes that it started are ended: workers survive a launcher
+    that is merely killed.
 
     :param command: the command and its arguments.
-    :param patience: seconds to end after SIGTERM, before SIGKILL.
-    :param code_file: where a ``crossalign`` that the launcher starts leaves its exit code: a launcher ends with one of
-        its own, whatever its workers end with.
-    :param lock_file: a file that is locked as long as the command runs, also when this process is killed, which leaves
-        the command to itself.
-    :returns: its exit code, or that of its workers where it failed and they left one.
+    :param patience: seconds between SIGTERM and SIGKILL.
+    :param code_file: file to which a ``crossalign`` started by the launcher writes its exit code, since launchers do
+        not pass on exit codes of workers.
+    :param lock_file: file that is locked as long as the command runs, even if this process is killed and the command
+        survives.
+    :returns: its exit code, or that of its workers if it failed and they wrote one.
     :raises OSError: if it cannot be started.
     :raises ExternalError: if the lock is taken, or its file cannot be made.
     """
-    # A session of its own is a group of processes that can be ended as a whole.
+    # A new session is a group of processes that can be ended as a whole.
     environment = None
     if code_file is not None:
         code_file.unlink(missing_ok=True)
@@ -64,7 +64,7 @@ def run_launcher(
 
 @contextmanager
 def _locked(path: Path | None) -> Iterator[tuple[int, ...]]:
-    """A descriptor that holds a lock, to be inherited: the lock goes when the last process with it has ended."""
+    """An inheritable descriptor that holds a lock, which is released when the last process with it has ended."""
     if path is None or os.name != "posix":
         yield ()
         return
@@ -80,7 +80,7 @@ def _locked(path: Path | None) -> Iterator[tuple[int, ...]]:
         except BlockingIOError as error:
             raise ExternalError(f"{path}: another training is running") from error
         except OSError:
-            pass  # a file system without such locks
+            pass  # file system without locks
         yield (descriptor,)
     finally:
         os.close(descriptor)
@@ -93,10 +93,10 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 @contextmanager
 def _handled_afterwards(*numbers: signal.Signals) -> Iterator[None]:
-    """Signals that come in the block are handled at its end: one that comes while a process starts would lose it."""
+    """Defer signals to the end of the block: a signal while a process starts would lose track of the process."""
     came: list[int] = []
     before = {}
-    if threading.current_thread() is threading.main_thread():  # only there are they handled
+    if threading.current_thread() is threading.main_thread():  # only the main thread handles signals
         before = {number: signal.getsignal(number) for number in numbers}
         before = {number: handler for number, handler in before.items() if callable(handler)}
     for number in before:

@@ -1,4 +1,4 @@
-"""The model of a job: trained by the recipe, here or by a launcher, or repaired."""
+"""The model of a job: trained by the recipe, in this process or by a launcher, or repaired."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class JobModel:
-    """The model that a job starts from, and the languages of its data.
+    """The model from which a job starts, and the languages of its data.
 
     :param name: hub name, folder, or ``offline:multilingual-e5-small``.
     :param recipe: None for a repair without one.
     :param language: language of the passages.
-    :param languages: target languages; empty takes all that the texts have.
+    :param languages: target languages; empty for all in the texts.
     :param trust_remote_code: run code that comes with the model.
     """
 
@@ -45,10 +45,10 @@ class JobModel:
 
 
 def job_recipe(job: JobConfig) -> JobModel:
-    """Read what a job starts from.
+    """Read the model from which a job starts.
 
     :param job: the configuration.
-    :raises InputError: if the recipe is wrong, or its languages contradict those of the job.
+    :raises InputError: if the recipe is invalid, or its languages contradict those of the job.
     """
     recipe = None if job.recipe is None else _recipe_of(job, job.recipe)
     language = job.language or (recipe.language if recipe else "en")
@@ -68,7 +68,7 @@ def _recipe_of(job: JobConfig, path: str) -> Recipe:
     try:
         return read_recipe(job.file(path), job.overrides)
     except InputError as error:
-        if error.source != "--set":  # what overrides are called where they come from the command line
+        if error.source != "--set":  # name of overrides from the command line
             raise
         raise InputError(
             f"overrides: {error.problem}", source=job.path, field=error.field, seen=error.seen, allowed=error.allowed
@@ -76,7 +76,9 @@ def _recipe_of(job: JobConfig, path: str) -> Recipe:
 
 
 def _with_languages(recipe: Recipe, language: str, languages: Sequence[str], job: JobConfig) -> Recipe:
-    """The recipe for other languages; what it says of each of its own goes with it. Messages name what set them."""
+    """The recipe for other languages, with its settings per language removed. Messages name the source of the
+    languages.
+    """
     values = recipe.to_dict() | {"language": language, "languages": list(languages)}
     own = values["start"]["own_share"]
     if isinstance(own, dict):
@@ -89,9 +91,9 @@ def _with_languages(recipe: Recipe, language: str, languages: Sequence[str], job
 
 
 def open_base(model: JobModel) -> Encoder:
-    """The model as it is before the job.
+    """Open the model before the job.
 
-    :raises InputError: for a name that is wrong.
+    :raises InputError: for an invalid name.
     :raises ExternalError: if it cannot be loaded.
     """
     from haystack_crossalign.models.encoder import Encoder
@@ -125,9 +127,9 @@ def train_job(
     :param job: the configuration.
     :param model: with a recipe.
     :param output: folder of the model.
-    :param data: file of the triplets to train on; None takes the data of the recipe.
+    :param data: file of the training triplets; None for the data of the recipe.
     :param lock: file that is locked as long as a launcher trains.
-    :param resume: go on from the checkpoint of a run that was killed, if it was the same.
+    :param resume: continue from the checkpoint of a killed run, if it was the same.
     :param progress: called while the run works.
     :returns: facts for the outcome.
     :raises CrossAlignError: as `haystack_crossalign.training.trainer.train`.
@@ -136,8 +138,8 @@ def train_job(
     if recipe is None:
         raise InputError("training needs a recipe", source=job.path, field="recipe")
     if data is not None:
-        # What the job has held out judges; what the recipe chooses by is another part, of the rest. Articles are of the
-        # recipe's own data.
+        # The part held out by the job judges the model; the recipe holds out another part of the rest, to choose
+        # weights. Articles exist only in the recipe's own data.
         held_out = recipe.held_out if recipe.held_out.path else replace(recipe.held_out, by="group")
         recipe = replace(recipe, data=(TrainSource(path=str(data)),), held_out=held_out)
     recipe = replace(recipe, name=recipe.name or job.name)
@@ -174,10 +176,10 @@ def repair_job(
 
     :param job: the configuration.
     :param model: the model.
-    :param output: folder to be made; one that an earlier run left is removed.
-    :param train: triplets: the passages of a half are fitted on, those of the other choose the strengths. What the job
-        has held out judges, and has no part in this.
-    :param sources: the files they came from.
+    :param output: folder to create; that of an earlier run is removed.
+    :param train: triplets: the map is fitted on the passages of one half, and the strengths are chosen on the other.
+        The part held out by the job is not used here.
+    :param sources: their files.
     :param progress: called while embedding and ranking.
     :returns: facts for the outcome.
     """
@@ -209,9 +211,9 @@ def repair_job(
 def _launched(
     job: JobConfig, recipe: Recipe, output: Path, lock: Path, *, resume: bool, trust_remote_code: bool
 ) -> None:
-    """Train in processes that a launcher starts, such as ``accelerate launch``."""
+    """Train in processes started by a launcher such as ``accelerate launch``."""
     file = output.parent / "recipe.yaml"
-    # JSON is YAML. Relative paths start at the recipe, which is in another folder than this file.
+    # JSON is valid YAML. Relative paths refer to the recipe's folder, which differs from that of this file.
     values = recipe.to_dict()
     places = [(values["held_out"], "path")]
     places += [(entry, name) for entry in values["data"] for name in ("path", "drop")]

@@ -1,4 +1,4 @@
-"""The outcome of a retraining job, for machines: what was done, what came of it, and what the exit code says."""
+"""The machine-readable outcome of a retraining job: steps, results, and the exit code."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ EXIT_CODES = {
     "another run is active": 75,
     "interrupted": 130,
 }
-"""Exit code by status. 75 is ``EX_TEMPFAIL`` of sysexits.h: nothing is wrong, try again later."""
+"""Exit code by status. 75 is ``EX_TEMPFAIL`` of sysexits.h: a temporary condition, try again later."""
 
 RUNNING = "running"
-"""Status without an exit code: of a run that has not ended, or was killed."""
+"""Status without an exit code, of a run that has not ended or was killed."""
 
 
 class AnotherRunActiveError(CrossAlignError):
-    """Another run holds the folder of the models."""
+    """Another run has locked the folder of the models."""
 
     exit_code = EXIT_CODES["another run is active"]
 
@@ -51,16 +51,16 @@ def outcome_schema() -> dict[str, Any]:
 
 
 def status_of(error: CrossAlignError) -> str:
-    """Status of a run that ends with an error."""
+    """Status of a run that ended with an error."""
     return next(name for name, code in EXIT_CODES.items() if code == error.exit_code)
 
 
 @dataclass
 class Record:
-    """What a run writes down as it goes.
+    """The record of a run.
 
     :param job: name of the job.
-    :param files: where the outcome is written.
+    :param files: files to which the outcome is written.
     """
 
     job: str
@@ -71,7 +71,7 @@ class Record:
 
     @contextmanager
     def step(self, name: str) -> Iterator[dict[str, Any]]:
-        """Time a step; what is put into the mapping goes into the outcome."""
+        """Time a step; entries of the yielded mapping go into the outcome."""
         details: dict[str, Any] = {}
         began = perf_counter()
         entry = {"name": name, "status": "failed", "seconds": 0.0, "facts": details}
@@ -83,7 +83,7 @@ class Record:
             entry["seconds"] = round(perf_counter() - began, 3)
 
     def to_publish(self) -> str:
-        """The outcome as a version holds it, which is written before the two renames that publish it."""
+        """The outcome stored in a version, written before the two renames that publish it."""
         *before, publishing = self.steps
         whole = replace(self, steps=[*before, publishing | {"status": "done"}])
         return whole.to_json("published")
@@ -94,13 +94,13 @@ class Record:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Write the outcome when the block begins, and when it ends, however that is.
+        """Write the outcome at the beginning of the block and at its end, even after an exception.
 
-        A fault of the program itself counts as one outside.
+        A bug in the program counts as an external fault.
         """
         status, message = "outside fault", "the program ended by a fault of its own"
         try:
-            # What is left of a run that is killed must not look like the one before it.
+            # The outcome of a killed run must not look like that of the previous run.
             self.write(RUNNING, "")
             yield
             status, message = "published", ""
@@ -118,7 +118,7 @@ class Record:
 
         :param status: one of `EXIT_CODES`, or `RUNNING`.
         :param message: what went wrong, empty if nothing did.
-        :raises CrossAlignError: if one of them could not.
+        :raises CrossAlignError: if one of them cannot be written.
         """
         text = self.to_json(status, message)
         faults: list[CrossAlignError] = []
@@ -158,7 +158,7 @@ class Record:
 
 
 def check_outcome_file(path: Path) -> None:
-    """Refuse an outcome file that cannot be written, before any work is done.
+    """Reject an outcome file that cannot be written, before any work is done.
 
     :raises InputError: if its folder is missing, or the path is a folder.
     """
@@ -170,5 +170,5 @@ def check_outcome_file(path: Path) -> None:
 
 
 def outside(problem: str, error: OSError) -> ExternalError:
-    """The error for a file system that refuses."""
+    """The error for a failed file system operation."""
     return ExternalError(f"{problem}: {error.strerror or error}")

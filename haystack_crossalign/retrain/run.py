@@ -55,7 +55,7 @@ REPORT = "report.html"
 
 _STATE = "state.json"
 _HOURS = 24
-"""A killed run is continued within this time; after it the data are too old, and the next run starts over."""
+"""A killed run is continued within this time; later its data are too old, and the next run starts over."""
 
 
 def run_job(
@@ -66,16 +66,18 @@ def run_job(
     progress: Progress | None = None,
     trust_remote_code: bool = False,
 ) -> Record:
-    """Run a job. Whatever happens, ``outcome.json`` in the folder of the models says it; but a run that finds another
-    one active, or that cannot write that folder, writes ``outcome_file`` only.
+    """Run a job.
+
+    The outcome is always written to ``outcome.json`` in the folder of the models, except if another run is active or
+    the folder cannot be written; then only to ``outcome_file``.
 
     :param job: the configuration.
     :param environ: the environment, for the connection to an index.
-    :param outcome_file: one more place for the outcome.
+    :param outcome_file: an additional file for the outcome.
     :param progress: called while the run works.
-    :returns: what was done.
+    :returns: the record of the run.
     :param trust_remote_code: run code that comes with a model.
-    :raises GateFailedError: if the model is not good enough; nothing is published then.
+    :raises GateFailedError: if the model is not good enough; nothing is published.
     :raises AnotherRunActiveError: if another run is active.
     :raises CrossAlignError: for wrong input and outside faults.
     """
@@ -85,7 +87,7 @@ def run_job(
         try:
             stack.enter_context(store.locked())
         except CrossAlignError as error:
-            # The folder of the models belongs to another run, or cannot be written.
+            # The folder of the models is locked by another run, or cannot be written.
             Record(job.name, more).write(status_of(error), str(error))
             raise
         record = Record(job.name, [store.folder / OUTCOME, *more])
@@ -95,13 +97,13 @@ def run_job(
 
 
 def note_wrong_job(path: Path, overrides: Sequence[str], outcome_file: Path | None, error: CrossAlignError) -> None:
-    """Write the outcome of a job whose configuration is wrong: among its models, where these are there and no other run
-    has them, so that a success of before does not stand there as that of the last run; and to ``outcome_file``.
+    """Write the outcome of a job with an invalid configuration to ``outcome_file`` and, if its models exist and no
+    other run is active, to their folder, so that an earlier success does not look like the last outcome.
 
     :param path: the configuration.
-    :param overrides: values set over it.
-    :param outcome_file: one more place for the outcome.
-    :param error: what is wrong.
+    :param overrides: values that override it.
+    :param outcome_file: an additional file for the outcome.
+    :param error: the error.
     """
     files = [] if outcome_file is None else [outcome_file]
     name, models = job_names(path, overrides)
@@ -115,7 +117,7 @@ def note_wrong_job(path: Path, overrides: Sequence[str], outcome_file: Path | No
 
 @dataclass
 class _Run:
-    """One run; its steps in the order in which they are taken."""
+    """A run, with its steps in order."""
 
     job: JobConfig
     store: ModelStore
@@ -151,13 +153,13 @@ class _Run:
         self._publish(digest)
 
     def _published_already(self) -> bool:
-        """Finish what a run began that was killed between the two renames of publishing."""
+        """Finish publishing for a run that was killed between the two renames."""
         self.state = self._stored_state()
         version = self.state.get("publishing")
         if version is None or not (self.store.folder / version).is_dir() or not self._young():
             return False
         if self.store.latest() not in (self.state.get("instead_of"), version):
-            return False  # somebody has meanwhile chosen another version
+            return False  # another version has been chosen meanwhile
         written = json.loads((self.store.folder / version / "job" / OUTCOME).read_text(encoding="utf-8"))
         self.record.steps += written["steps"]
         self.record.facts |= {
@@ -170,11 +172,11 @@ class _Run:
         return True
 
     def _begin(self, model: JobModel) -> bool:
-        """Take up the work of a run that was killed, or start clean; answers which."""
+        """Continue a killed run or start over; returns which."""
         recipe = None if model.recipe is None else model.recipe.to_dict()
         digest = self.job.digest(recipe, __version__, self._file_hashes(model))
         version = self.state.pop("publishing", None)
-        gone = version is not None and (self.store.folder / version).is_dir()  # published, and then not wanted
+        gone = version is not None and (self.store.folder / version).is_dir()  # published and later removed
         if self.state.get("digest") == digest and self._young() and not gone:
             return True
         self.store.clean()
@@ -183,7 +185,7 @@ class _Run:
         return False
 
     def _file_hashes(self, model: JobModel) -> list[str]:
-        """Of everything that a run that was killed must have in common with the one that takes up its work."""
+        """Hashes of all inputs that must be equal to continue a killed run."""
         names = [self.job.file(entry.path) for entry in self.job.source.files] if self.job.source else []
         if model.recipe is not None:
             entries = model.recipe.data if self.job.source is None else ()
@@ -254,7 +256,7 @@ class _Run:
         with self.record.step("filter") as details:
             triplets = (*data.triplets, *mined)
             kept, dropped = filter_triplets(with_unique_ids(triplets), job.filters, self.evaluation.read)
-            # Where files judge, all of these train.
+            # If files judge, all of these are trained on.
             part = HeldOutPart(share=job.audit.share if job.audit.documents is None else 0, limit=job.audit.limit)
             held_out, apart = split_triplets(kept, part, seed=job.seed)
             train = tuple(triplet for triplet in kept if triplet.id not in apart)
@@ -328,7 +330,7 @@ class _Run:
                 "comparison.json": judgment.comparison.to_json(),
                 **pages,
             }
-            # Also of a model that is not published: this is where one sees why.
+            # Also for a model that is not published, since the report shows why.
             write_atomically(self.store.folder / REPORT, pages[REPORT])
             for name, text in texts.items():
                 write_atomically(folder / name, text)
@@ -336,7 +338,7 @@ class _Run:
 
     def _publish(self, digest: str) -> None:
         version, time_of = version_name(self.record.started, digest), self.record.started
-        while (self.store.folder / version).exists():  # of the same second and weights
+        while (self.store.folder / version).exists():  # a version of the same second and with the same weights
             time_of += timedelta(seconds=1)
             version = version_name(time_of, digest)
         with self.record.step("publish") as details:
@@ -345,7 +347,7 @@ class _Run:
             self.state |= {"publishing": version, "instead_of": self.store.latest()}
             self._keep_state()
             self.store.publish(self.output, version)
-            self.state = {}  # whatever comes now, nobody is to point ``latest`` here again
+            self.state = {}  # from now on no run may point ``latest`` here again
             self._keep_state()
             self._tidy(details)
 

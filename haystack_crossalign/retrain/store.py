@@ -1,4 +1,4 @@
-"""Published models: one folder per version, and a link to the latest that is never missing and never half done."""
+"""Published models: one folder per version, and a link to the latest, which is updated atomically."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z-[0-9a-f]{12}")
 
 
 def version_name(time: datetime, digest: str) -> str:
-    """Name of a version: when it was made, in UTC, and the first 12 digits of its weights' SHA-256.
+    """Name of a version: its time of creation in UTC, and the first 12 digits of its weights' SHA-256.
 
     :param time: an aware time.
     :param digest: lower-case hexadecimal.
@@ -35,7 +35,7 @@ def version_name(time: datetime, digest: str) -> str:
 class ModelStore:
     """The folder of the versions.
 
-    :param folder: made where it is missing.
+    :param folder: the folder; created if it is missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,8 +54,8 @@ class ModelStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second run away. The lock goes with its process, however that ends, and with the training that a
-        killed process leaves behind where a launcher had started it.
+        """Lock the folder against other runs. The lock ends with the process, even if it is killed, and with launched
+        training processes that survive it.
 
         :raises AnotherRunActiveError: if another run holds it.
         :raises ExternalError: if the folder cannot be made.
@@ -81,9 +81,9 @@ class ModelStore:
                 take_lock(path, busy).release()
 
     def versions(self) -> list[str]:
-        """Names of the published versions in the order in which they were published, whatever the clock said then.
+        """Names of the published versions in the order of publication, independent of the clock.
 
-        Those that no order was recorded of come first, by name.
+        Versions without a recorded order come first, by name.
         """
         if not self.folder.is_dir():
             return []
@@ -92,7 +92,7 @@ class ModelStore:
         return [*sorted(there.difference(recorded)), *recorded]
 
     def _recorded(self) -> list[str]:
-        """The order of publishing as it is recorded; a name that stands there again counts at its last place."""
+        """The recorded order of publication; a repeated name counts at its last position."""
         try:
             names = (self.folder / _ORDER).read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError):
@@ -105,16 +105,16 @@ class ModelStore:
         return link.readlink().name if link.is_symlink() else None
 
     def publish(self, built: Path, version: str) -> Path:
-        """Give a finished folder the name of its version and let ``latest`` point to it.
+        """Rename a finished folder to its version and point ``latest`` to it.
 
-        Two renames, each atomic: readers of ``latest`` see the version before or this one, whole in both cases.
+        Both renames are atomic: readers of ``latest`` see the complete previous or the complete new version.
 
         :param built: a folder on the same file system.
         :param version: its name.
         :raises ExternalError: if the file system refuses.
         """
         place = self.folder / version
-        # Before the rename: of a version that is seen the place is known. One that never comes is passed over.
+        # Before the rename, so that every visible version has a recorded order. Names without a folder are ignored.
         order = [*(name for name in self.versions() if name != version), version]
         write_atomically(self.folder / _ORDER, "".join(f"{name}\n" for name in order))
         try:
@@ -126,7 +126,7 @@ class ModelStore:
         return place
 
     def point_to(self, version: str) -> None:
-        """Let ``latest`` point to a version, by a rename over it.
+        """Point ``latest`` to a version, by renaming a new link over it.
 
         :param version: name of a published version.
         :raises InputError: if it exists and is not a link.
@@ -138,7 +138,7 @@ class ModelStore:
         try:
             with suppress(FileNotFoundError):
                 fresh.unlink()
-            # Relative, so that the folder can be moved or mounted elsewhere.
+            # A relative link, so that the folder can be moved or mounted elsewhere.
             fresh.symlink_to(version, target_is_directory=True)
             os.replace(fresh, link)  # noqa: PTH105 - the same as fresh.replace, by its POSIX name
         except OSError as error:
@@ -147,11 +147,11 @@ class ModelStore:
     def prune(self, keep: int) -> tuple[list[str], list[str]]:
         """Remove the oldest versions; never the one that ``latest`` points to.
 
-        A version that cannot be removed, such as one that a server still reads over a network, is no fault of a run
-        whose model is published by now.
+        Failing to remove a version, such as one that a server still reads over a network, is not an error of the run,
+        whose model is already published.
 
-        :param keep: how many stay.
-        :returns: names of those that went, and what is wrong with those that did not.
+        :param keep: number of versions to keep.
+        :returns: names of the removed versions, and the errors of those that could not be removed.
         """
         versions, latest = self.versions(), self.latest()
         gone, faults = [], []
@@ -160,7 +160,7 @@ class ModelStore:
                 continue
             trash = self.folder / f"{_TRASH}{name}"
             try:
-                # Out of sight first: a version is never seen with half of its files.
+                # Renamed first, so that a version is never visible with only a part of its files.
                 (self.folder / name).rename(trash)
                 gone.append(name)
                 shutil.rmtree(trash)

@@ -14,12 +14,11 @@ RANK_OFFSET = 60
 def interleaved(lists: Mapping[str, Sequence[Document]], *, first: str | None, top_k: int) -> list[Document]:
     """All first hits, then all second hits, and so on.
 
-    This is reciprocal rank fusion of lists that have no document in common: the score is 1 / (60 + rank in its list),
-    and hits of one rank stand in the order of the lists, that of the user's own language in front.
+    This is reciprocal rank fusion of disjoint lists: the score is 1 / (60 + rank in its list), and hits of equal rank
+    are in the order of the lists, with the user's own language first.
 
     :param lists: hits by language, the best first.
-    :param first: which list is in front of the others; None or unknown for the given order.
-    :param top_k: most documents to return.
+    :param first: language whose list comes first; None or an unknown language for the given order.
     """
     order = sorted(lists, key=lambda name: name != first)
     depth = max((len(hits) for hits in lists.values()), default=0)

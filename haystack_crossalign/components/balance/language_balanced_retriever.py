@@ -1,4 +1,4 @@
-"""Haystack component that searches each language by itself and fuses the lists by rank."""
+"""Haystack component that searches each language separately and fuses the lists by rank."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from haystack_crossalign.errors import InputError
 logger = logging.getLogger(__name__)
 
 _OTHERS = ""
-"""Key of the list of documents in none of the languages; no language has it."""
+"""Key of the list of documents in none of the languages; no language uses it."""
 
 
 @component
 class LanguageBalancedRetriever:
-    """Asks a retriever once per language, and takes the hits of each language in turn.
+    """Searches once per language, and takes the hits of the languages in turn.
 
-    Scores of one model are comparable within a language, and not between languages: one list by score puts unrelated
-    documents of one language above relevant ones of another. Here each language is ranked by itself, and ranks decide:
-    first the best hit of every language, that of the user's own in front, then the second ones, and so on.
+    Scores of a model are comparable within a language, but not between languages: sorting by score can put unrelated
+    documents of one language above relevant ones of another. Here each language is ranked separately, and the ranks are
+    merged: first the best hit of every language, beginning with the user's own, then the second ones, and so on.
 
-    It works with any retriever that takes ``filters`` and ``top_k``, and offers its other inputs (``query`` or
-    ``query_embedding``) as its own. An ``OpenSearchEmbeddingRetriever`` is asked for all languages in one ``_msearch``,
-    with the filter inside the approximate search, so that it cannot leave a language with too few hits.
+    It works with any retriever that takes ``filters`` and ``top_k``, and has the retriever's other inputs (``query`` or
+    ``query_embedding``). With an ``OpenSearchEmbeddingRetriever`` all languages are searched in one ``_msearch``, with
+    the filter inside the approximate search, so that no language gets too few hits.
 
     ```python
     retriever = LanguageBalancedRetriever(
@@ -44,12 +44,12 @@ class LanguageBalancedRetriever:
     ```
 
     :param retriever: a Haystack retriever.
-    :param languages: two languages or more, as the meta field holds them; their order decides between hits of one rank.
+    :param languages: at least two languages, as in the meta field; their order decides between hits of equal rank.
     :param language_field: meta field of the language.
-    :param others: whether documents in none of these languages, and those without a language, are searched as well, as
-        one more list behind the others. Without it they are never found.
-    :param top_k: most documents to return. So many are asked for in every language.
-    :raises InputError: for a retriever that takes no filters, fewer than two languages, a language twice, a custom
+    :param others: whether to search documents in none of these languages, or without a language, as one more list after
+        the others. Otherwise they are never found.
+    :param top_k: maximum number of documents to return, and to retrieve in every language.
+    :raises InputError: for a retriever that takes no filters, fewer than two languages, a duplicate language, a custom
         query without ``$filters``, or ``top_k`` below 1.
     """
 
@@ -82,7 +82,7 @@ class LanguageBalancedRetriever:
                 component.set_input_type(self, name, socket.type, socket.default_value)
 
     def warm_up(self) -> None:
-        """Prepare the retriever, where it wants that."""
+        """Warm up the retriever if necessary."""
         if hasattr(self.retriever, "warm_up"):
             self.retriever.warm_up()
 
@@ -100,7 +100,7 @@ class LanguageBalancedRetriever:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LanguageBalancedRetriever:
-        """Restore the component from what `to_dict` gave."""
+        """Restore the component from the result of `to_dict`."""
         deserialize_component_inplace(data["init_parameters"], key="retriever")
         restored: LanguageBalancedRetriever = default_from_dict(cls, data)
         return restored
@@ -115,13 +115,11 @@ class LanguageBalancedRetriever:
     ) -> dict[str, list[Document]]:
         """Find documents in every language.
 
-        :param filters: further conditions, besides those of the retriever itself.
-        :param top_k: in place of the component's own.
-        :param language: the user's language, whose hits stand in front of those of the same rank.
+        :param filters: further conditions, in addition to the retriever's.
         :param inputs: the other inputs of the retriever, such as ``query_embedding``.
         :returns: ``{"documents": [...]}``, each with the score 1 / (60 + its rank in its language).
-        :raises InputError: ``top_k`` below 1, or a document in another language than the filter asked for: the
-            retriever ignores filters, or ``language_field`` is not the field that it filters by.
+        :raises InputError: if ``top_k`` is below 1, or a document has a language that the filter excludes: the
+            retriever ignores filters, or does not filter by ``language_field``.
         """
         wanted, conditions = self._prepare(filters, top_k)
         return self._fused(self._search.run(conditions, wanted, inputs), wanted, language)
@@ -134,7 +132,7 @@ class LanguageBalancedRetriever:
         language: str | None = None,
         **inputs: Any,
     ) -> dict[str, list[Document]]:
-        """Like `run`; the languages are searched at the same time, in threads by a retriever without ``run_async``."""
+        """Like `run`; the languages are searched concurrently, in threads if the retriever has no ``run_async``."""
         wanted, conditions = self._prepare(filters, top_k)
         return self._fused(await self._search.run_async(conditions, wanted, inputs), wanted, language)
 
@@ -168,7 +166,7 @@ class LanguageBalancedRetriever:
 
 
 class _Search:
-    """Several searches of one retriever that differ in their filters only.
+    """Several searches of one retriever that differ only in their filters.
 
     :param retriever: the retriever.
     :raises InputError: its custom query would ignore filters.
@@ -176,12 +174,12 @@ class _Search:
 
     def __init__(self, retriever: Any) -> None:
         self._retriever = retriever
-        # A subclass may search in another way.
+        # A subclass may search differently.
         self._batched = type(retriever) is OpenSearchEmbeddingRetriever
         _check_custom_query(_own(retriever, "custom_query"))
 
     def filters(self) -> dict[str, Any] | None:
-        """The retriever's own filters, which those of a call might replace."""
+        """The retriever's own filters, which filters of a call might replace."""
         own = _own(self._retriever, "filters")
         return own if isinstance(own, dict) and own else None
 
@@ -235,7 +233,9 @@ class _Search:
 
 
 def _own(retriever: Any, name: str) -> Any:
-    """A parameter that a retriever was made with; Haystack's retrievers keep it under its name, or with a line."""
+    """An init parameter of a retriever; Haystack's retrievers store it under its name, with or without an
+    underscore.
+    """
     return getattr(retriever, name, getattr(retriever, f"_{name}", None))
 
 

@@ -1,4 +1,4 @@
-"""What the balancing components share: languages compared by tag, and checks of parameters."""
+"""Common parts of the balancing components: comparison of languages by tag, and checks of parameters."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def _tag(value: str) -> str:
 
 
 def tag_of(value: object) -> str | None:
-    """The tag by which a language is compared: ``zh`` for ``zh-CN`` and ``Chinese``; other texts stay as they are.
+    """The tag by which a language is compared: ``zh`` for ``zh-CN`` and ``Chinese``; unknown languages are unchanged.
 
-    :param value: language as a meta field holds it; None and empty texts name none.
+    :param value: value of a meta field; None and empty strings mean no language.
     """
     return _tag(value) if isinstance(value, str) and value else None
 
@@ -37,12 +37,12 @@ def document_tag(document: Document, field: str) -> str | None:
 
 
 def checked_languages(languages: Iterable[object], field: str, *, least: int) -> list[str]:
-    """Languages as documents hold them, each once.
+    """Check that languages are valid and distinct.
 
     :param languages: the values.
     :param field: name of the parameter, for the message.
-    :param least: how many there must be.
-    :raises InputError: too few, one that is not a text, or two of one tag.
+    :param least: minimum number.
+    :raises InputError: if there are too few, one is not a string, or two have the same tag.
     """
     values = list(languages)
     seen: dict[str, str] = {}
@@ -59,10 +59,10 @@ def checked_languages(languages: Iterable[object], field: str, *, least: int) ->
 
 
 def check_top_k(value: object) -> None:
-    """Refuse a number of documents that is none.
+    """Reject an invalid number of documents.
 
     :param value: None for all.
-    :raises InputError: neither None nor a whole number from 1 on.
+    :raises InputError: if it is neither None nor an integer of at least 1.
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise InputError("wrong number of documents", field="top_k", seen=value, allowed="a whole number from 1 on")

@@ -1,4 +1,4 @@
-"""Haystack component that brings documents in the language of the query forward, by no more than a given score."""
+"""Haystack component that promotes documents in the language of the query by a given score."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from haystack_crossalign.errors import InputError
 
 @component
 class OwnLanguageRanker:
-    """Adds a constant to the scores of documents in the language of the query, and sorts anew.
+    """Adds a constant to the scores of documents in the language of the query, and sorts again.
 
-    After a repair or a training the versions of one content score almost alike, and a version in another language is
-    often first. A small constant puts the user's own version back in front; nothing else moves far: a document passes
-    only those whose score was higher by less than the constant.
+    After repair or training, the versions of one content have almost equal scores, and a version in another language is
+    often first. A small constant puts the user's own version first again and changes little else: a document passes
+    only those whose scores were higher by less than the constant.
 
     ```python
     ranker = OwnLanguageRanker(bonus=0.01)
@@ -28,9 +28,9 @@ class OwnLanguageRanker:
     The constant is in the unit of the scores. OpenSearch's score of a cosine is (1 + cos) / 2, so 0.01 there is 0.02 of
     the cosine.
 
-    :param bonus: what is added, 0 or more.
+    :param bonus: the constant, 0 or more.
     :param language_field: meta field of the language.
-    :param top_k: most documents to return; None for all.
+    :param top_k: maximum number of documents to return; None for all.
     :raises InputError: for a bonus that is negative or not finite, or ``top_k`` below 1.
     """
 
@@ -51,7 +51,7 @@ class OwnLanguageRanker:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> OwnLanguageRanker:
-        """Restore the component from what `to_dict` gave."""
+        """Restore the component from the result of `to_dict`."""
         restored: OwnLanguageRanker = default_from_dict(cls, data)
         return restored
 
@@ -59,11 +59,11 @@ class OwnLanguageRanker:
     def run(
         self, documents: list[Document], language: str | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """Sort documents by score, those in the language of the query with the bonus.
+        """Sort documents by score, with the bonus for those in the language of the query.
 
         :param documents: documents with scores.
-        :param language: language of the query; None where it is not known, and nothing gets the bonus.
-        :param top_k: in place of the component's own.
+        :param language: language of the query; None if it is unknown, so that nothing gets the bonus.
+        :param top_k: overrides the component's own.
         :returns: ``{"documents": [...]}``, copies whose score includes the bonus; equal scores keep their order.
         :raises InputError: a document without a finite score, or ``top_k`` below 1.
         """
@@ -86,5 +86,5 @@ class OwnLanguageRanker:
     async def run_async(
         self, documents: list[Document], language: str | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """Like `run`; there is nothing to wait for."""
+        """Like `run`, without waiting for anything."""
         return self.run(documents, language, top_k)

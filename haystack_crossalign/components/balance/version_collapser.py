@@ -1,4 +1,4 @@
-"""Haystack component that shows each content once, in the language that its reader prefers."""
+"""Haystack component that returns each content once, in the language that the user prefers."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from haystack_crossalign.components.balance.languages import check_top_k, checke
 
 @component
 class VersionCollapser:
-    """Keeps one hit of each parallel group: in the user's language, else in the next of a list of preferences.
+    """Keeps one hit of each parallel group: in the user's language, else in the first available of a list of
+    preferences.
 
-    The hit stands where the first of its group stood, with that one's score, so that a good version in a foreign
-    language brings the user's own version to its place. Chunks of one version are hits of their group like any other;
-    the best of the chosen version is kept. Documents without a group stay.
+    It gets the position and score of the group's first hit, so that a good version in a foreign language promotes the
+    user's own version. Chunks of a version are hits of their group; the best chunk of the chosen version is kept.
+    Documents without a group are kept.
 
-    It can only choose among what was retrieved: retrieve several times as many documents as are shown.
+    It can only choose among retrieved documents, so retrieve several times as many documents as you show.
 
     ```python
     collapser = VersionCollapser(preferences=["en"], top_k=10)
     documents = collapser.run(documents, language="de")["documents"]
     ```
 
-    :param preferences: languages to choose by where the user's own is not among the hits, the best first; then the
-        first hit of the group is kept.
+    :param preferences: languages to use if the user's own is not among the hits, in order; otherwise the group's first
+        hit is kept.
     :param language_field: meta field of the language.
     :param group_field: meta field that the versions of one content share.
-    :param top_k: most documents to return; None for all.
-    :raises InputError: for a preference that is not a text, or is there twice, or ``top_k`` below 1.
+    :param top_k: maximum number of documents to return; None for all.
+    :raises InputError: for a preference that is not a string or is duplicate, or ``top_k`` below 1.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class VersionCollapser:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> VersionCollapser:
-        """Restore the component from what `to_dict` gave."""
+        """Restore the component from the result of `to_dict`."""
         restored: VersionCollapser = default_from_dict(cls, data)
         return restored
 
@@ -71,8 +72,8 @@ class VersionCollapser:
         """Keep one hit of each group.
 
         :param documents: hits, the best first.
-        :param language: language of the user; None where it is not known, and the preferences decide.
-        :param top_k: in place of the component's own.
+        :param language: language of the user; None if it is unknown, so that the preferences decide.
+        :param top_k: overrides the component's own.
         :returns: ``{"documents": [...]}``.
         :raises InputError: ``top_k`` below 1.
         """
@@ -84,7 +85,7 @@ class VersionCollapser:
         groups: dict[object, list[Document]] = {}
         for place, document in enumerate(documents):
             group = document.meta.get(self.group_field)
-            # The key of a document without a group is its place, which no group has.
+            # The key of a document without a group is its position, which differs from all groups.
             groups.setdefault(("group", str(group)) if group is not None else place, []).append(document)
         limit = self.top_k if top_k is None else top_k
         kept = []
@@ -97,5 +98,5 @@ class VersionCollapser:
     async def run_async(
         self, documents: list[Document], language: str | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """Like `run`; there is nothing to wait for."""
+        """Like `run`, without waiting for anything."""
         return self.run(documents, language, top_k)
