@@ -1,6 +1,6 @@
-"""The product as Python functions; `haystack_crossalign` offers each of them by its name, and so does the command line.
+"""The product as Python functions, which are exported by `haystack_crossalign` and used by the command line.
 
-Every function fills in the provenance of its result, so that an audit is three lines: read a collection, audit it, look
+Every function fills in the provenance of its result, so an audit takes three lines: read a collection, audit it, look
 at the result.
 """
 

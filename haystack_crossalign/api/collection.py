@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 
 class CollectionAudit:
-    """One audit of a judged collection; its rows are known before a model is opened.
+    """An audit of a judged collection; its rows are known before a model is opened.
 
     :param collection: documents, queries and judgments.
     :param measured: what is measured.
-    :param similarity: what vectors are ranked by; None takes what the model says.
-    :param described: what else the user chose, for the provenance.
-    :param command: what is run, for the provenance.
-    :raises InputError: for a language that the data does not have, or scenarios that have no row.
+    :param similarity: similarity for ranking; None for the model's.
+    :param described: other choices of the user, for the provenance.
+    :param command: name of the command, for the provenance.
+    :raises InputError: for a language that the data does not have, or scenarios without rows.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class CollectionAudit:
         return self.collection.documents.vectors is None or self.collection.queries.vectors is None
 
     def run(self, embedder: Embedder | None, *, progress: Progress | None = None) -> AuditResult:
-        """Embed what lacks vectors, and rank everything exactly.
+        """Embed texts without vectors, and rank everything exactly.
 
-        :param embedder: what embeds; None if nothing lacks vectors.
-        :param progress: called with what is being done, how much of it is done, and of how much.
-        :raises InputError: if vectors are missing or do not fit each other.
+        :param embedder: the embedder; None if all texts have vectors.
+        :param progress: called with the current step, the amount done, and the total.
+        :raises InputError: if vectors are missing or have different dimensions.
         """
         self.collection = embed_collection(self.collection, embedder, progress=progress)
         model = None if embedder is None else embedder.provenance()
@@ -106,21 +106,20 @@ def audit_collection(
 ) -> AuditResult:
     """Rank the relevant documents of every query in the whole pool, exactly, and measure the language bias.
 
-    :param collection: documents, queries and judgments, as `read_collection` and the other readers give them. Vectors
-        that it brings along are used as they are.
-    :param model: hub name, folder, ``offline:multilingual-e5-small`` or an `Encoder`; None takes the default model
-        where the collection lacks vectors.
+    :param collection: documents, queries and judgments, from `read_collection` or another reader. Existing vectors are
+        used.
+    :param model: hub name, folder, ``offline:multilingual-e5-small`` or an `Encoder`; None for the default model if the
+        collection lacks vectors.
     :param scenarios: ``multi`` (one pool of all languages), ``mono-same``, ``mono-cross``.
-    :param languages: languages of the pool, as BCP-47 tags; None takes all.
-    :param pairs: one pool of this language and X for every other language X, in place of one pool of all.
-    :param measures: names such as ``Max@R``, or measures; None takes the default ones.
-    :param similarity: ``cosine``, ``dot``, ``euclidean`` or ``manhattan``; None ranks by what the model says, and by
-        cosine where all vectors came with the collection.
+    :param languages: languages of the pool, as BCP-47 tags; None for all.
+    :param pairs: one pool of this language and X for every other language X, instead of one pool of all.
+    :param measures: names such as ``Max@R``, or measures; None for the default ones.
+    :param similarity: ``cosine``, ``dot``, ``euclidean`` or ``manhattan``; None for the model's, or cosine if all
+        vectors came with the collection.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
     :param progress: called with what is being done, how much of it is done, and of how much.
-    :raises InputError: for a language, scenario, measure or similarity that does not exist, or vectors that do not fit
-        each other.
+    :raises InputError: for an unknown language, scenario, measure or similarity, or vectors of different dimensions.
     :raises ExternalError: if the model cannot be loaded.
     """
     audit = CollectionAudit(
@@ -140,12 +139,12 @@ def audit_run(
     seed: int = 0,
     samples: int = 1000,
 ) -> AuditResult:
-    """Measure what a search engine returned: the result lists of a TREC run. What lies below a list's end is censored.
+    """Audit the result lists of a search engine in a TREC run. Ranks beyond the end of a list are censored.
 
-    :param collection: documents, queries and judgments; vectors play no part.
+    :param collection: documents, queries and judgments; vectors are ignored.
     :param run: the run, or its file.
-    :param depth: number of documents that were asked for; None takes the length of the longest list.
-    :param measures: names such as ``Max@R``, or measures; None takes the default ones.
+    :param depth: number of documents requested; None for the length of the longest list.
+    :param measures: names such as ``Max@R``, or measures; None for the default ones.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
     :raises InputError: for a damaged run, or one with documents or queries that the collection lacks.
@@ -168,9 +167,9 @@ def audit_lists(
     :param collection: documents, queries and judgments.
     :param run: the lists.
     :param measured: measures, bootstrap and seed; scenarios and languages are those of the collection.
-    :param depth: number of documents that were asked for; None takes the length of the longest list.
-    :param described: what else the user chose, for the provenance.
-    :param log: what the run's reader left out.
+    :param depth: number of documents requested; None for the length of the longest list.
+    :param described: other choices of the user, for the provenance.
+    :param log: what was left out when reading the run.
     :raises InputError: for documents or queries that the collection lacks.
     """
     options = {
@@ -195,12 +194,12 @@ def audit_lists(
 
 
 def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: bool = False) -> JudgedCollection:
-    """The judged collection that a request names: files, or a BEIR folder.
+    """Read the judged collection of a request: files, or a BEIR folder.
 
     :param request: the files and how they are read.
     :param log: decides whether invalid rows are left out, and counts them.
-    :param keep_unanswerable: keep queries without relevant document, to convert judgments.
-    :raises InputError: if both or neither are named, or a file is wrong.
+    :param keep_unanswerable: keep queries without a relevant document, to convert judgments.
+    :raises InputError: if both or neither are given, or a file is invalid.
     """
     shared: dict[str, Any] = {
         "language_field": request.language_field,
@@ -231,7 +230,7 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
 
 
 def reading_log(skip_invalid: bool) -> ReadingLog:
-    """What decides whether invalid rows are left out; errors name the option.
+    """A log that decides whether invalid rows are left out; errors mention the option.
 
     :param skip_invalid: --skip-invalid.
     """
@@ -239,10 +238,10 @@ def reading_log(skip_invalid: bool) -> ReadingLog:
 
 
 def opened(model: str | Embedder | None) -> Any:
-    """The embedder itself, or the model of that name.
+    """Return an embedder, or load the model with a name.
 
-    :param model: hub name, folder, or an embedder; None is the default model.
-    :raises CrossAlignError: the model cannot be loaded.
+    :param model: hub name, folder, or an embedder; None for the default model.
+    :raises CrossAlignError: if the model cannot be loaded.
     """
     from haystack_crossalign.models.encoder import Encoder
 

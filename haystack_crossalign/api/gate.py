@@ -1,4 +1,4 @@
-"""The gate of an upgrade: the audit of old and new index with the same queries, each by its own model."""
+"""The gate of an upgrade: audits of the old and the new index with the same queries, each with its own model."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class Loss:
 
 @dataclass(frozen=True)
 class GateResult:
-    """What the gate says.
+    """The result of the gate.
 
     :param before: audit of the old index.
     :param after: audit of the new index.
-    :param comparison: of the two.
-    :param outcomes: of the conditions, on the new index.
+    :param comparison: comparison of the two.
+    :param outcomes: outcomes of the conditions on the new index.
     :param losses: measures that must not fall.
-    :param server_ms: milliseconds that the cluster took for a search request, before and after.
+    :param server_ms: milliseconds per search request on the cluster, before and after.
     """
 
     before: AuditResult
@@ -99,7 +99,7 @@ class GateResult:
 
 
 class MovedEncoder:
-    """A base model whose vectors are moved by a map: what embeds queries for an index upgraded by a matrix.
+    """A base model whose vectors are transformed by a map: the embedder of queries for an index upgraded by a matrix.
 
     :param base: the base model.
     :param vector_map: the map.
@@ -124,11 +124,11 @@ class MovedEncoder:
         return self._map.apply(self._base.encode_documents(texts, progress=progress))
 
     def provenance(self) -> dict[str, Any]:
-        """The base model's, under the name and hash of what it was made into."""
+        """The base model's description, with the name and hash of the transformed model."""
         return {**self._base.provenance(), "sha256": None, "revision": None, **self._model}
 
     def counting_anew(self) -> MovedEncoder:
-        """The same, with the base model's counts at zero."""
+        """The same, with the base model's counts reset."""
         again = copy.copy(self)
         base: Any = self._base
         again._base = base.counting_anew() if hasattr(base, "counting_anew") else base
@@ -136,15 +136,15 @@ class MovedEncoder:
 
 
 class Gate:
-    """The gate of one upgrade. What it needs is opened before anything is written.
+    """The gate of an upgrade. Everything it needs is opened before anything is written.
 
     :param client: connection.
-    :param request: queries, live lists and limits; its settings name the alias, and its model is that of the old index,
-        which the index or the matrix names as well.
+    :param request: queries, retrieved lists and limits; its settings have the alias, and its model is that of the old
+        index, by default the one stated in the index or the matrix.
     :param new: where the new vectors come from.
-    :param conditions: what the new index must hold.
-    :param tolerance: how much same-language NDCG@1 may fall.
-    :param own_first: how much the share of queries that find a relevant document of their language first may fall.
+    :param conditions: conditions on the new index.
+    :param tolerance: maximum fall of same-language NDCG@1.
+    :param own_first: maximum fall of the share of queries whose first relevant document is in their own language.
     :param progress: called with step, done and total.
     """
 
@@ -189,7 +189,7 @@ class Gate:
         if queries.vectors is None:
             self._old_model = _old_model(self._client, self.request, self._new)
         elif not isinstance(self._new.way, MatrixWay):
-            # Vectors of the old model say nothing to the new index: the texts are embedded for each.
+            # Vectors of the old model are meaningless in the new index, so texts are embedded for each index.
             self._old_model = _old_model(self._client, self.request, self._new)
             queries = replace(queries, vectors=None)
         LiveAudit(
@@ -198,7 +198,7 @@ class Gate:
         return queries
 
     def __call__(self, upgrade: Upgrade, job: Job) -> bool:
-        """Audit both indices; whether the alias may be switched."""
+        """Audit both indices; return whether the alias may be switched."""
         queries = LiveAudit(
             replace(self.request, settings=self._settings(job.source.name)), self._client
         ).read_queries()
@@ -228,7 +228,7 @@ class Gate:
     def _audit(
         self, index: str, queries: LiveQueries, encoder: Embedder | None
     ) -> tuple[AuditResult, float, LiveQueries]:
-        """Result, milliseconds of a request, and the queries without what the other index needs anew."""
+        """The result, milliseconds per request, and the queries without what must be redone for the other index."""
         request = replace(self.request, settings=self._settings(index))
         audit = LiveAudit(request, self._client, progress=self._progress, queries=queries, encoder=encoder)
         before = self._searches()
@@ -243,7 +243,7 @@ class Gate:
     def _for_the_new(self, queries: LiveQueries, encoder: Embedder | None) -> LiveQueries:
         if encoder is not None:
             return replace(queries, vectors=None)
-        # The queries bring vectors of the old model: a matrix moves them as it moves those of documents.
+        # The queries have vectors of the old model, which the matrix transforms like those of documents.
         way = self._new.way
         if isinstance(way, MatrixWay) and queries.vectors is not None:
             return replace(queries, vectors=way.map.apply(queries.vectors))
@@ -270,9 +270,9 @@ class Gate:
 
 
 def gate_lines(result: GateResult) -> list[str]:
-    """What the gate says, one line each.
+    """The result of the gate, as lines of text.
 
-    :param result: of the gate.
+    :param result: the result.
     """
     lines = [
         f"Gate: {loss.measure}{f' of {loss.retrieval}' if loss.retrieval else ''}, queries in {loss.query_language}, "
@@ -295,12 +295,12 @@ def gate_lines(result: GateResult) -> list[str]:
 
 
 def _old_model(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -> Embedder:
-    """The model that embeds queries for the old index: as the settings say, else as the index or the matrix does.
+    """The model that embeds queries for the old index: that of the settings, else of the index or the matrix.
 
     :param client: connection.
-    :param request: its settings name the alias, and a model where the user knows better.
-    :param new: where the new vectors come from.
-    :raises CrossAlignError: nothing names a model, or it cannot be loaded.
+    :param request: its settings have the alias, and optionally a model that overrides that of the index.
+    :param new: source of the new vectors.
+    :raises CrossAlignError: if no model is stated, or it cannot be loaded.
     """
     index_model = read_index_model(client, request.settings.index) or new.base or {}
     name = request.model.model or request.settings.model or index_model.get("name")

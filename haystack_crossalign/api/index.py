@@ -36,16 +36,16 @@ _OF_NEIGHBORS = ("knn", "hybrid")
 
 
 def audit_index(request: IndexRequest, *, progress: Progress | None = None) -> AuditResult:
-    """Audit a live index as ``crossalign audit --index`` does: exact ranks, and the lists that users get.
+    """Audit a live index, like ``crossalign audit --index``: exact ranks, and the lists that users get.
 
-    Only requests that read are sent. What is risky about the connection is a Python warning.
+    Only read requests are sent. Risks of the connection are reported as Python warnings.
 
     :param request: index, queries, lists, and what is measured.
-    :param progress: called with what is being done, how much of it is done, and of how much.
+    :param progress: called with the current step, the amount done, and the total.
     :returns: the result; rows without figures say why in ``live["warnings"]``.
-    :raises InputError: the request or the index is not as it must be.
-    :raises ExternalError: the cluster or the model failed. What is finished is in the file of ``state``, if there is
-        one, from which ``resume`` goes on.
+    :raises InputError: if the request or the index is invalid.
+    :raises ExternalError: if the cluster or the model failed. Finished work is in the file ``state``, if given, from
+        which ``resume`` continues.
     """
     request.check()
     for name in ("hosts", "index"):
@@ -68,14 +68,14 @@ def audit_index(request: IndexRequest, *, progress: Progress | None = None) -> A
 
 
 class LiveAudit:
-    """One audit of an index: `prepare` reads the index, embeds the queries and plans; `run` does the work.
+    """An audit of an index: `prepare` reads the index, embeds the queries and plans; `run` does the work.
 
     :param request: index, queries, lists, and what is measured.
     :param client: connection.
-    :param progress: called with what is being done, how much of it is done, and of how much.
-    :param say: called with what the user should know at once.
-    :param queries: queries of another audit, in place of the request's.
-    :param encoder: a model that is open already, in place of the request's.
+    :param progress: called with the current step, the amount done, and the total.
+    :param say: called with messages for the user.
+    :param queries: queries of another audit, instead of the request's.
+    :param encoder: a loaded model, instead of the request's.
     :raises InputError: for an unknown language or measure.
     """
 
@@ -109,9 +109,9 @@ class LiveAudit:
         )
 
     def read_queries(self) -> LiveQueries:
-        """The queries alone, without vectors unless they bring them.
+        """Read only the queries; they have vectors only if these come with the queries.
 
-        :raises CrossAlignError: index or queries are not as they must be, or the cluster failed.
+        :raises CrossAlignError: if index or queries are invalid, or the cluster failed.
         """
         self._audit.open()
         return self._read_queries(self._audit.view())
@@ -119,8 +119,8 @@ class LiveAudit:
     def prepare(self, check: Callable[[Sequence[Scenario]], None] | None = None) -> None:
         """Open the index, make or read the queries, check the model, embed the queries, and plan.
 
-        :param check: called with the rows of the result before the model is opened, to refuse what would fail later.
-        :raises CrossAlignError: index, queries or model are not as they must be, or the cluster failed.
+        :param check: called with the rows of the result before the model is opened, to reject what would fail later.
+        :raises CrossAlignError: if index, queries or model are invalid, or the cluster failed.
         """
         audit = self._audit
         audit.open()
@@ -145,8 +145,8 @@ class LiveAudit:
     def run(self) -> FinishedAudit:
         """Audit the index in a point in time.
 
-        :raises KeyboardInterrupt: interrupted before anything was done.
-        :raises CrossAlignError: the cluster failed before anything was done.
+        :raises KeyboardInterrupt: if interrupted before anything was done.
+        :raises CrossAlignError: if the cluster failed before anything was done.
         """
         request = self.request
         paths = (request.queries, request.qrels, request.workbench, request.pipeline, *map(Path, request.requests))
@@ -161,7 +161,7 @@ class LiveAudit:
         )
 
     def _retrievals(self, view: IndexView, whole: bool) -> list[Retrieval]:
-        """The lists of a pool: of a part of the index, only those that a filter can narrow."""
+        """The lists for a pool; for a part of the index, only those that a filter can restrict."""
         request = self.request
         self._whole_asked |= whole
         limits: dict[str, Any] = {"batch": request.settings.batch, "concurrent": request.settings.concurrent}
@@ -174,7 +174,7 @@ class LiveAudit:
         if request.pipeline is not None:
             if self._pipeline is None:
                 self._pipeline = self._open_pipeline(request.pipeline, view)
-            # A pipeline searches the index as it is, so only the whole of it can be asked for.
+            # A pipeline always searches the whole index.
             return [self._pipeline, *own] if whole else []
         knn, bm25 = KnnRetrieval(view, **limits), Bm25Retrieval(view, fields=self._word_fields, **limits)
         makers: dict[str, Callable[[], Retrieval]] = {
@@ -188,7 +188,7 @@ class LiveAudit:
         return [*(makers[name]() for name in self._possible(view)), *own]
 
     def _possible(self, view: IndexView) -> list[str]:
-        """The lists that the index can be asked for; a remark tells those that it cannot."""
+        """The lists that are possible for the index; a remark names the others."""
         names = list(self.request.lists)
         possible = [name for name in names if view.fields.has_neighbors or not name.startswith(_OF_NEIGHBORS)]
         if lacking := [name for name in names if name not in possible]:
@@ -214,7 +214,7 @@ class LiveAudit:
         return [settings.content_field]
 
     def _check_whole(self) -> None:
-        """Refuse requests that no pool would have lists of."""
+        """Reject requests if no pool can have their lists."""
         if self.request.requests and not self._whole_asked:
             raise InputError(
                 "requests search the whole index, and no pool of this audit is that",
@@ -269,7 +269,7 @@ class LiveAudit:
         )
 
     def _checked_encoder(self, queries: LiveQueries) -> Embedder | None:
-        """The model, once it is known to be the one that made the vectors; None if the queries bring theirs."""
+        """The model, verified to be the one of the index's vectors; None if the queries come with vectors."""
         request, settings, view = self.request, self.request.settings, self._audit.view()
         if not view.fields.has_vectors:
             return None
@@ -297,11 +297,11 @@ class LiveAudit:
             content_field=settings.content_field,
             title_field=settings.title_field,
         )
-        # Texts that were embedded with something the index does not hold look like another model's. Another dimension
-        # is.
+        # Texts that were embedded together with something not in the index look like those of another model. A
+        # different dimension proves it.
         if not request.accept_model or encoder.provenance().get("dimension") != view.fields.vector.dimension:
             check.require()
         self._audit.notes += check.findings
-        # The check embeds documents of the index; texts of the audit are the queries.
+        # The check embeds documents of the index, but only the queries count as texts of the audit.
         counted: Embedder = encoder.counting_anew() if hasattr(encoder, "counting_anew") else encoder
         return counted

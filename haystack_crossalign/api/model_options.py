@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class ModelOptions:
     """The model, or the embedders of a pipeline, and how it is used.
 
-    :param model: hub name, folder, or ``offline:multilingual-e5-small``; None is the default model.
-    :param embedder: a file with Haystack embedders, in place of a model.
+    :param model: hub name, folder, or ``offline:multilingual-e5-small``; None for the default model.
+    :param embedder: a file with Haystack embedders, instead of a model.
     :param precision: ``auto``, ``bf16`` or ``fp32``.
     :param max_tokens: texts are cut after this many tokens.
-    :param similarity: what vectors are ranked by; None takes what the model says.
+    :param similarity: similarity for ranking; None for the model's.
     :param query_prefix: text before each query.
     :param document_prefix: text before each document.
     :param query_prompt: name of one of the model's prompts, for queries.
@@ -47,7 +47,7 @@ class ModelOptions:
 
     @property
     def given(self) -> dict[str, Any]:
-        """Arguments of an `Encoder` beside the model that are not at their defaults."""
+        """Arguments of an `Encoder`, other than the model, that differ from their defaults."""
         return {
             entry.name: getattr(self, entry.name)
             for entry in fields(ModelOptions)
@@ -56,7 +56,7 @@ class ModelOptions:
 
     @property
     def compared_by(self) -> Similarity | None:
-        """The similarity that is asked for; None if it is left to the model.
+        """The requested similarity; None for the model's.
 
         :raises InputError: for an unknown name.
         """
@@ -67,7 +67,7 @@ class ModelOptions:
         return parse_similarity(self.similarity, source="--similarity")
 
     def check(self) -> None:
-        """Refuse options that contradict each other or do not exist, before anything is read.
+        """Reject options that contradict each other or do not exist, before anything is read.
 
         :raises InputError: naming the option.
         """
@@ -102,7 +102,7 @@ class ModelOptions:
     def open(self) -> Embedder:
         """The model or the Haystack embedders.
 
-        :raises InputError: if the file or the name is wrong.
+        :raises InputError: if the file or the name is invalid.
         :raises ExternalError: if the model cannot be loaded.
         """
         if self.embedder is not None:
@@ -112,7 +112,7 @@ class ModelOptions:
         return self.encoder()
 
     def with_profile(self, settings: LiveSettings) -> ModelOptions:
-        """The options with the prompts of a profile, for the roles that no prefix and no prompt is given for.
+        """The options with the prompts of a profile for roles without a given prefix or prompt.
 
         :param settings: of the index, with a text or a name for each role, or neither.
         """
@@ -132,9 +132,9 @@ class ModelOptions:
         )
 
     def encoder(self, name: str | None = None) -> Encoder:
-        """The model itself.
+        """Load the model.
 
-        :param name: takes the place of the model.
+        :param name: overrides the model's name.
         :raises CrossAlignError: as `open`.
         """
         from haystack_crossalign.models.encoder import Encoder

@@ -1,4 +1,4 @@
-"""Models as Python functions: repair and training."""
+"""Repair and training of models as Python functions."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def repair_model(
     options: RepairOptions | None = None,
     progress: Progress | None = None,
 ) -> RepairOutcome:
-    """Take the language directions out of a model's embeddings, without training, and write the repaired model.
+    """Remove the language directions from a model's embeddings, without training, and write the repaired model.
 
-    :param parallel: JSON lines with ``id``, ``text``, ``language`` and ``parallel_id``, or triplets.
-    :param output: folder to be made: the model, its matrix file, the audit before and after, the report.
+    :param parallel: JSON Lines with ``id``, ``text``, ``language`` and ``parallel_id``, or triplets.
+    :param output: folder to create, for the model, its matrix file, the audits before and after, and the report.
     :param model: hub name, folder, or ``offline:multilingual-e5-small``.
-    :param held_out: parallel documents to judge by; None judges by half of ``parallel``.
-    :param fit_limit: documents per language that are fitted on.
-    :param held_out_limit: documents per language that judge.
+    :param held_out: parallel documents to judge on; None for half of ``parallel``.
+    :param fit_limit: maximum documents per language to fit on.
+    :param held_out_limit: maximum documents per language to judge on.
     :param detect_languages: detect the language of documents that name none, and leave out those that are not clear.
     :param options: how strengths are chosen and judged.
     :param progress: called while embedding and ranking.
@@ -71,10 +71,10 @@ def train_model(
     """Fine-tune a model by a recipe, and write it as a stock sentence-transformers folder with its report.
 
     :param recipe: the recipe, or its YAML file.
-    :param output: new or empty folder, or one of an earlier run, which is replaced.
+    :param output: new or empty folder, or that of an earlier run, which is replaced.
     :param overrides: values over those of the file, such as ``optimiser.learning_rate=1e-5``.
     :param resume: continue an interrupted run from its last checkpoint.
-    :raises InputError: for a recipe or data that cannot be trained on, and an output that is not ours.
+    :raises InputError: for a recipe or data that cannot be used, or an output that must not be replaced.
     :raises ExternalError: if the model cannot be loaded or the output cannot be written.
     """
     from haystack_crossalign.training.recipe.recipe import Recipe, read_recipe

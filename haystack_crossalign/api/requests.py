@@ -1,4 +1,4 @@
-"""What an audit is asked: a request for files and one for an index, the same for the command line and for Python."""
+"""Requests for audits of files and of an index, for both the command line and Python."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ RETRIEVALS = (
     "hybrid:native-rrf",
     "hybrid:native-minmax",
 )
-"""Lists that an index can be asked for; ``hybrid`` is short for ``hybrid:rrf``."""
+"""Lists that can be retrieved from an index; ``hybrid`` is short for ``hybrid:rrf``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What is measured, whatever is audited.
+    """What is measured, for any kind of audit.
 
     :param scenarios: ``multi`` (one pool of all languages), ``mono-same``, ``mono-cross``.
-    :param languages: languages of the pool and of the queries, as BCP-47 tags; None takes all.
-    :param pairs: one pool of this language and X for every other language X, in place of one pool of all.
-    :param measures: names such as ``Max@R``, or measures; None takes the default ones.
-    :param also: measures besides, where they are not among these; for a gate.
+    :param languages: languages of the pool and of the queries, as BCP-47 tags; None for all.
+    :param pairs: one pool of this language and X for every other language X, instead of one pool of all.
+    :param measures: names such as ``Max@R``, or measures; None for the default ones.
+    :param also: additional measures, for a gate.
     :param samples: bootstrap samples behind each interval.
     :param seed: seed of the bootstrap.
     """
@@ -50,7 +50,7 @@ class Measured:
 
     @property
     def chosen_measures(self) -> list[Measure] | None:
-        """The measures, each once; None for the default ones.
+        """The measures without duplicates; None for the default ones.
 
         :raises InputError: for an unknown name.
         """
@@ -76,17 +76,18 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
-    """Queries, what is relevant to them, and how they are read.
+    """Queries and judgments, and how they are read.
 
-    :param queries: JSON lines, or TSV with qrels.
+    :param queries: JSON Lines, or TSV with qrels.
     :param qrels: relevant documents, as TREC qrels.
     :param workbench: relevant documents, as a judgment list of OpenSearch's Search Relevance Workbench.
-    :param query_language: language of the queries that do not name one.
-    :param expand_groups: whether all versions of a relevant document are relevant too; None: in an index, not in files.
+    :param query_language: language of queries without one.
+    :param expand_groups: whether all versions of a relevant document are also relevant; None for yes in an index and no
+        in files.
     :param relevance_level: least grade of a relevant document.
-    :param skip_invalid: leave out and count what is wrong.
+    :param skip_invalid: leave out and count invalid rows.
     :param measured: what is measured.
-    :param model: what embeds texts without vectors.
+    :param model: model for texts without vectors.
     """
 
     queries: Path | None = None
@@ -100,7 +101,7 @@ class _Judged:
     model: ModelOptions = field(default_factory=ModelOptions)
 
     def __post_init__(self) -> None:
-        """Take names of files for paths, as programs write them."""
+        """Convert file names to paths."""
         for entry in fields(self):
             if "Path" in str(entry.type) and isinstance(value := getattr(self, entry.name), str):
                 object.__setattr__(self, entry.name, Path(value))
@@ -115,17 +116,17 @@ class _Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class FilesRequest(_Judged):
-    """An audit of files: documents, queries, judgments, and what ranks them.
+    """An audit of files: documents, queries and judgments, with a model or a run.
 
-    :param documents: JSON lines.
-    :param beir: a folder in BEIR's format, in place of documents, queries and judgments.
-    :param split: which qrels of that folder.
+    :param documents: JSON Lines.
+    :param beir: a folder in BEIR's format, instead of documents, queries and judgments.
+    :param split: name of the qrels in that folder.
     :param language_field: field that holds the language.
     :param group_field: field that versions of one content share.
     :param title_field: field that is put before a document's text; None for ``title``, empty for none.
     :param detect_languages: detect the language of texts without one.
-    :param results: lists that a search engine returned, as a TREC run, in place of a model.
-    :param run_order: what orders that run where scores and ranks contradict each other.
+    :param results: result lists of a search engine, as a TREC run, instead of a model.
+    :param run_order: order of that run if scores and ranks contradict each other.
     """
 
     documents: Path | None = None
@@ -139,7 +140,7 @@ class FilesRequest(_Judged):
     run_order: str | None = None
 
     def check(self) -> None:
-        """Refuse what contradicts itself or does not exist, before anything is read.
+        """Reject contradictory options and missing files, before anything is read.
 
         :raises InputError: naming the option.
         """
@@ -160,7 +161,7 @@ class FilesRequest(_Judged):
 
     @property
     def described(self) -> dict[str, Any]:
-        """What the user chose besides what is measured, as JSON values."""
+        """The user's choices other than what is measured, as JSON values."""
         return {"expand_groups": bool(self.expand_groups), **self._described}
 
 
@@ -168,21 +169,21 @@ class FilesRequest(_Judged):
 class IndexRequest(_Judged):
     """An audit of a live index, which is only read.
 
-    :param settings: the index, its fields, how to reach it, and how much of the cluster to take.
-    :param live: lists that users get, out of `RETRIEVALS`; None: ``knn``, and none where there are requests.
-    :param live_fields: fields that the keyword search of these looks at, such as ``title^2``; empty: the content field
-        of the settings where it is not the default one, else all fields.
-    :param requests: files with searches of the team's own, whose lists stand beside these under the files' names; see
+    :param settings: the index, its fields, the connection, and limits of the load.
+    :param live: lists that users get, from `RETRIEVALS`; None for ``knn``, or for none if there are requests.
+    :param live_fields: fields of the keyword search, such as ``title^2``; empty for the content field of the settings
+        if it is not the default one, else for all fields.
+    :param requests: files with your own searches, whose lists are added under the files' names; see
         `haystack_crossalign.opensearch.requests.file.read_request`.
-    :param request_size: documents that these ask for, in place of what they say.
-    :param pipeline: a Haystack query pipeline in YAML, whose lists take the place of these.
-    :param id_field: meta field with the ids that the pipeline's documents have in the index.
-    :param user_filter: OpenSearch query that the pool's documents match.
-    :param sample: share of the index that is scored for each query; None scores all of it.
-    :param probes: contents to make queries from, if there are none.
-    :param accept_model: go on where the model does not seem to be the index's; the result says so.
-    :param state: file that keeps what is finished.
-    :param resume: file of an earlier audit to go on with.
+    :param request_size: number of documents to request, instead of that in the files.
+    :param pipeline: a Haystack query pipeline in YAML, whose lists replace these.
+    :param id_field: meta field with the ids of the pipeline's documents in the index.
+    :param user_filter: OpenSearch query that restricts the pool.
+    :param sample: share of the index to score for each query; None for all of it.
+    :param probes: number of contents to make queries from, if there are no queries.
+    :param accept_model: continue if the model does not seem to be the index's; the result says so.
+    :param state: file for finished work.
+    :param resume: file of an earlier audit to continue.
     """
 
     settings: LiveSettings = field(default_factory=LiveSettings)
@@ -201,7 +202,7 @@ class IndexRequest(_Judged):
 
     @property
     def retrievals(self) -> tuple[str, ...]:
-        """Names of the live lists, as the rows of the result have them."""
+        """Names of the retrieved lists, as in the rows of the result."""
         return (*self.lists, *(Path(path).stem for path in self.requests))
 
     @property
@@ -215,7 +216,7 @@ class IndexRequest(_Judged):
         return tuple(dict.fromkeys(SHORT_NAMES.get(name, name) for name in retrievals))
 
     def check(self) -> None:
-        """Refuse what contradicts itself or does not exist, before anything is asked of the cluster.
+        """Reject contradictory options and missing files, before any request to the cluster.
 
         :raises InputError: naming the option.
         """
@@ -229,7 +230,7 @@ class IndexRequest(_Judged):
             )
         if self.state is not None and self.resume is not None:
             raise InputError("--state begins a file, --resume goes on with one", allowed="one of them")
-        # Both are checked again where they are used.
+        # Both are checked again when they are used.
         if self.state is not None and self.state.exists():
             raise InputError(
                 "already exists", source="--state", seen=str(self.state), allowed="a new file, or --resume to go on"
@@ -264,7 +265,7 @@ class IndexRequest(_Judged):
         read_requests(self.requests, size=self.request_size)
 
     def options(self) -> AuditOptions:
-        """What is measured, as the audit of an index takes it.
+        """What is measured, in the form needed for the audit of an index.
 
         :raises InputError: for an unknown language or measure.
         """
@@ -288,7 +289,7 @@ class IndexRequest(_Judged):
         )
 
     def described(self, options: AuditOptions) -> dict[str, Any]:
-        """What the user chose, without the names of files, as JSON values.
+        """The user's choices, without file names, as JSON values.
 
         :param options: those of this request.
         """

@@ -29,22 +29,22 @@ def upgrade_index(
     gate: IndexRequest | None = None,
     progress: Progress | None = None,
 ) -> tuple[Plan | None, Outcome | None]:
-    """Bring new vectors to a running index: into an index of its own, which the alias then points to.
+    """Bring new vectors to a running index: into a new index, to which the alias is then switched.
 
-    What is risky about the connection is a Python warning.
+    Risks of the connection are reported as Python warnings.
 
-    :param settings: where the cluster is, and the alias that people search and write by.
-    :param matrix: matrix file of a repair or a linear recipe: the vectors of the index are moved.
-    :param model: in place of a matrix, the new model: every text is embedded anew.
+    :param settings: the cluster, and the alias by which the index is searched and written.
+    :param matrix: matrix file of a repair or a linear recipe, which transforms the vectors of the index.
+    :param model: the new model, instead of a matrix: all texts are embedded again.
     :param apply: do it; otherwise only the plan is made and nothing is written.
-    :param options: fields, load and what else can be chosen; None takes the fields of the settings.
-    :param gate: audit of both indices, with its queries, that is held before the switch; its settings are those given
-        here. None leaves it out.
+    :param options: fields, load and other choices; None for the fields of the settings.
+    :param gate: audit of both indices, with its queries, before the switch; it uses the settings given here. None for
+        no gate.
     :param progress: called with step, done and total.
-    :returns: the plan and what was done; None for the plan where an earlier run had done all of it.
-    :raises InputError: matrix or model do not belong to the index, or another upgrade is unfinished; the alias is where
-        it was.
-    :raises ExternalError: the cluster stands in the way; the same call goes on from there.
+    :returns: the plan and what was done; the plan is None if an earlier run had already done everything.
+    :raises InputError: if matrix or model do not belong to the index, or another upgrade is unfinished; the alias is
+        unchanged.
+    :raises ExternalError: if the cluster prevents it; the same call continues from there.
     """
     chosen = options or UpgradeOptions(
         vector_fields=(settings.embedding_field,),

@@ -1,4 +1,4 @@
 """The command line: one command per file, which parses, calls and prints.
 
-Its modules import nothing heavy at the top, so that help and usage errors come at once.
+Its modules import nothing heavy at the top level, so that help and usage errors appear at once.
 """

@@ -1,4 +1,4 @@
-"""The program `crossalign`: its commands, and the one place where errors become messages and exit codes."""
+"""The program `crossalign`: its commands, and the only place where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _WRONG_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.EN
 app = typer.Typer(
     name="crossalign",
     help="Find, measure and repair language bias in multilingual search.",
-    rich_markup_mode=None,  # plain help: drawing it with Rich would double the time of `crossalign --help`
+    rich_markup_mode=None,  # plain help: rendering it with Rich would double the time of `crossalign --help`
     epilog="Exit codes: 0 done, 1 gate failed, 2 invalid input or usage, 3 external fault, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -80,7 +80,8 @@ def _common(
 
 @contextmanager
 def _ended_like_interrupted() -> Iterator[None]:
-    """Schedulers and service managers end a program by SIGTERM: it cleans up and writes what it has as after Ctrl-C.
+    """Handle SIGTERM, by which schedulers and service managers end a program, like Ctrl-C: clean up and write finished
+    work.
 
     This does not apply to processes of a launcher: one that waits in a collective operation never handles the signal,
     and the launcher ends it by SIGTERM.
@@ -90,7 +91,9 @@ def _ended_like_interrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
     launched = EXIT_CODE_FILE in os.environ or "LOCAL_RANK" in os.environ
-    if launched or threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+    if (
+        launched or threading.current_thread() is not threading.main_thread()
+    ):  # signals can be handled only in the main thread
         yield
         return
     before = signal.signal(signal.SIGTERM, stop)
@@ -101,7 +104,7 @@ def _ended_like_interrupted() -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave by `SystemExit` with its exit code.
+    """Run the command line and raise `SystemExit` with its exit code.
 
     :param arguments: arguments without the program's name; those of the process by default.
     """
@@ -125,19 +128,19 @@ def _outcome(arguments: Sequence[str] | None) -> tuple[int, str | None]:
     except CrossAlignError as error:
         return error.exit_code, str(error)
     except SystemExit as stop:
-        # A broken pipe, which Typer assumes to be the terminal's. That is handled elsewhere, so it was a connection.
+        # A broken pipe, which Typer takes for the terminal's. That is handled elsewhere, so it was a connection.
         code = stop.code if isinstance(stop.code, int) and stop.code != 1 else CrossAlignError.exit_code
         return code, "a connection was closed by the other side"
     except OSError as error:
         if error.filename is None:
             return _fault()
-        # A path that the system refuses, wherever it was used first: a name that is too long, a missing right.
+        # A path that the system rejects: a name that is too long, or a missing permission.
         code = InputError.exit_code if error.errno in _WRONG_PATH else CrossAlignError.exit_code
         return code, f"{error.filename}: {error.strerror}"
     except Exception as error:  # noqa: BLE001 - our own faults must not exit with 1, which means that the gate failed
         return _usage(error) or _fault()
     code = code if isinstance(code, int) else 0
-    # Typer turns Ctrl-C into this code and says nothing.
+    # Typer turns Ctrl-C into this code without a message.
     return code, "interrupted" if code == INTERRUPTED else None
 
 
@@ -151,7 +154,7 @@ def _leave(code: int, message: str | None) -> NoReturn:
 
 
 def _usage(error: Exception) -> tuple[int, str | None] | None:
-    """Code and message of an error of Typer's; None for any other. Its classes have moved between its versions."""
+    """Code and message of an error raised by Typer; None for others. Its classes have moved between its versions."""
     if isinstance(error, typer.Abort):
         return INTERRUPTED, "interrupted"
     if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):

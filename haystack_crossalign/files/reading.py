@@ -243,7 +243,7 @@ def _object(value: object, path: Path, line: int | None) -> dict[str, object]:
 
 
 def _one_per_line(text: str) -> str:
-    """What a line of a JSON lines file must be, and how to get there from an array or an object over several lines."""
+    """What a line of a JSON Lines file must be, and how to get there from an array or an object over several lines."""
     command = {"[": "jq -c '.[]'", "{": "jq -c ."}.get(text.lstrip()[:1]) if len(text.strip()) < 2 else None
     rewrite = "" if command is None else f"; {command} FILE writes them so"
     return f'one JSON object per line, such as {{"id": …}}{rewrite}'

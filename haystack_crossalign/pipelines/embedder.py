@@ -1,4 +1,4 @@
-"""Any Haystack text and document embedder, read from a pipeline in YAML, as the embedder of an audit."""
+"""Use any Haystack text and document embedders, read from a pipeline in YAML, as the embedder of an audit."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from haystack_crossalign.ranks import Similarity
 from haystack_crossalign.redaction import redacted
 
 _IN_MEMORY: dict[str, Similarity] = {"dot_product": "dot", "cosine": "cosine"}
-"""The similarity of Haystack's store in memory, by the name that it gives it."""
+"""Similarities by their names in Haystack's in-memory store."""
 
 _BATCH = 256
-"""Documents per call: enough for a batch of any embedder, few enough to show progress."""
+"""Number of documents per call: enough for a batch of any embedder, few enough to show progress."""
 
 _ALLOWED = "a Haystack pipeline with one text embedder (text -> embedding) and one document embedder (documents)"
 
 
 class PipelineEmbedder:
-    """Embeds with the two embedders of a pipeline: OpenAI, Cohere, a server of one's own.
+    """Embeds with the two embedders of a pipeline: OpenAI, Cohere, or your own server.
 
-    :param pipeline: a pipeline that holds one text embedder and one document embedder; connections play no part.
-    :param name: what the provenance calls it.
+    :param pipeline: a pipeline with one text embedder and one document embedder; connections are ignored.
+    :param name: its name in the provenance.
     :param sha256: hash of the file it was read from.
     :raises InputError: if the pipeline does not hold exactly one of each.
     """
@@ -41,7 +41,7 @@ class PipelineEmbedder:
         self._text_name = _only(pipeline, name, "text", "embedding")
         self._document_name = _only(pipeline, name, "documents", "documents")
         self._whole = pipeline
-        # A pipeline of its own for each of them: Haystack then warms it up and names the component in any error.
+        # A separate pipeline for each, so that Haystack warms it up and names the component in errors.
         self._text_embedder = _alone(pipeline, self._text_name)
         self._document_embedder = _alone(pipeline, self._document_name)
         for part in (self._text_embedder, self._document_embedder):
@@ -54,7 +54,7 @@ class PipelineEmbedder:
     def from_yaml(cls, path: str | Path, *, trust_remote_code: bool = False) -> PipelineEmbedder:
         """Read the pipeline from a file.
 
-        :param trust_remote_code: whether its models may run code that comes with them.
+        :param trust_remote_code: whether its models may run their own code.
         :raises InputError: if the file cannot be read or is not such a pipeline.
         """
         file = read_pipeline_file(path, allowed=_ALLOWED, trust_remote_code=trust_remote_code)
@@ -63,7 +63,7 @@ class PipelineEmbedder:
     def encode_queries(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Vectors of queries, each distinct text embedded once: float32 [n, dim]."""
+        """Embed queries, each distinct text once: float32 [n, dim]."""
         distinct = list(dict.fromkeys(texts))
         vectors = []
         for number, text in enumerate(distinct):
@@ -75,7 +75,7 @@ class PipelineEmbedder:
     def encode_documents(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:
-        """Vectors of documents, each distinct text embedded once: float32 [n, dim]."""
+        """Embed documents, each distinct text once: float32 [n, dim]."""
         distinct = list(dict.fromkeys(texts))
         vectors: list[Any] = []
         for start in range(0, len(distinct), _BATCH):
@@ -88,7 +88,7 @@ class PipelineEmbedder:
         return self._matrix(texts, distinct, vectors, self._document_name)
 
     def provenance(self) -> dict[str, Any]:
-        """File, hash, classes of both embedders and the dimension; no parameter, so that no secret can slip in."""
+        """File, hash, classes of both embedders, and the dimension; no parameters, which could contain secrets."""
         return {
             "name": self._name,
             "sha256": self._sha256,
@@ -99,7 +99,7 @@ class PipelineEmbedder:
         }
 
     def _similarity(self) -> dict[str, Any]:
-        """What the vectors are compared by: as a document store in the file says, or else the documents' model."""
+        """The similarity: that of a document store in the file, or else of the document embedder's model."""
         parts = {name: _store_similarity(part) for name, part in built_parts(self._whole)}
         stated = {name: similarity for name, similarity in parts.items() if similarity is not None}
         if len(set(stated.values())) > 1:
@@ -164,21 +164,21 @@ def _alone(pipeline: Pipeline, name: str) -> Pipeline:
 
 
 def _without_bar(pipeline: Pipeline) -> None:
-    """Switch off what Haystack's embedders draw by themselves: a command shows progress in its own way, or none."""
+    """Disable the progress bars of Haystack's embedders, since a command shows its own progress or none."""
     for _, part in built_parts(pipeline):
         if isinstance(getattr(part, "progress_bar", None), bool):
             part.progress_bar = False
 
 
 def _store_similarity(part: Any) -> Similarity | None:
-    """What a document store ranks by: Haystack's in memory, or OpenSearch's where its method names a space."""
+    """The similarity of a document store: Haystack's in-memory store, or OpenSearch's if its method has a space."""
     method = getattr(part, "_method", None)
     space = method.get("space_type") if isinstance(method, Mapping) else None
     return _IN_MEMORY.get(str(getattr(part, "embedding_similarity_function", None))) or SPACES.get(str(space))
 
 
 def _model_similarity(part: Any) -> str | None:
-    """What the model inside of an embedder says, where it is one of sentence-transformers and loaded."""
+    """The similarity stated by an embedder's model, if it is a loaded sentence-transformers model."""
     for path in (("_encoder", "similarity"), ("embedding_backend", "model", "similarity_fn_name")):
         value = part
         for name in path:

@@ -32,7 +32,7 @@ _FAULTS = (
 
 @dataclass(frozen=True)
 class PipelineFile:
-    """A pipeline as it stands in a file.
+    """A pipeline file.
 
     :param path: the file.
     :param data: its mapping, with ``components``.
@@ -47,11 +47,11 @@ class PipelineFile:
 
 
 def read_pipeline_file(path: str | Path, *, allowed: str, trust_remote_code: bool = False) -> PipelineFile:
-    """Read the mapping; nothing of it is built or imported.
+    """Read the mapping, without building or importing anything.
 
     :param allowed: what is expected of the pipeline, in words.
-    :param trust_remote_code: whether its models may run code that comes with them.
-    :raises InputError: if the file cannot be read, holds no components, or asks for code that is not to be run.
+    :param trust_remote_code: whether its models may run their own code.
+    :raises InputError: if the file cannot be read, holds no components, or requires code that is not allowed.
     """
     path = Path(path)
     text, sha256 = read_yaml_text(path, "pipeline", allowed)
@@ -64,10 +64,10 @@ def read_pipeline_file(path: str | Path, *, allowed: str, trust_remote_code: boo
 
 
 def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> Pipeline:
-    """Build the pipeline with Haystack's loader, which admits the classes of its allow-list only.
+    """Build the pipeline with Haystack's loader, which accepts only classes on its allow-list.
 
-    :param file: where it stands.
-    :param data: what to build instead of the file's mapping.
+    :param file: the file.
+    :param data: mapping to build instead of the file's.
     :raises InputError: if it is not a pipeline, or names a class that is missing or not allowed.
     """
     data = file.data if data is None else data
@@ -75,9 +75,9 @@ def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> 
     try:
         pipeline = Pipeline.from_dict(dict(data))
     except _FAULTS as error:
-        # Haystack's loader raises whatever a malformed mapping trips over; the file is at fault in each case. Of its
-        # message only the first line is told: the others repeat the parameters, which may hold secrets. Where it only
-        # announces them, the error behind it says what is wrong.
+        # Haystack's loader raises various exceptions for a malformed mapping. Only the first line of its message is
+        # shown, since the others repeat the parameters, which may contain secrets. If that line only announces them,
+        # the cause of the error says what is wrong.
         first = _first_line(error).removesuffix(" with the following data:")
         if isinstance(error, DeserializationError) and error.__cause__ is not None:
             first += f": {_first_line(error.__cause__)}"
@@ -88,7 +88,7 @@ def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> 
         ) from error
     parts: list[Any] = [part for _, part in pipeline.walk()]
     for part in parts:
-        # Ours is drawn, where a person looks; others would go into log files.
+        # We draw our own progress bars, only on a terminal; those of others would fill log files.
         if isinstance(getattr(part, "progress_bar", None), bool):
             part.progress_bar = False
     return pipeline

@@ -1,8 +1,8 @@
-"""Holds a Haystack pipeline to reading: refuses writers, and ties down every document store in it.
+"""Make a Haystack pipeline read-only: reject writers, and restrict every document store in it.
 
-Three checks, none of which relies on another: writers are refused by what they are called and by what their code calls;
-OpenSearch stores get a transport that refuses to send anything but reads; and the methods of any store that change
-documents are replaced by a refusal.
+There are three independent protections: writers are rejected by their names and by the methods that their code calls;
+OpenSearch stores get a transport that sends only reads; and the methods of any store that change documents are replaced
+by ones that raise an error.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def refuse_named_writers(data: Mapping[str, Any], source: Path) -> None:
-    """Refuse components whose class is called a writer, before anything is imported or built.
+    """Reject components whose class is named a writer, before anything is imported or built.
 
-    :param data: mapping of the pipeline; pipelines inside of its components are searched as well.
-    :param source: the file it comes from, for the message.
+    :param data: mapping of the pipeline; pipelines inside its components are also searched.
+    :param source: its file, for the message.
     :raises InputError: naming the component.
     """
     for name, part in _parts(data, ""):
@@ -48,19 +48,19 @@ def guarded_mapping(
     timeout: float,
     environ: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The pipeline's mapping with every OpenSearch document store in it held to reading.
+    """The pipeline's mapping with every OpenSearch document store in it made read-only.
 
-    Stores create no index, verify certificates unless told otherwise, wait no longer than a time limit, and send only
-    reads. ``${NAME}`` in hosts and index stands for an environment variable, and a store without hosts is connected
-    as the audit is. Retrievers that would turn a failure into an empty list raise it instead.
+    Stores do not create an index, verify certificates unless configured otherwise, have a timeout, and send only reads.
+    ``${NAME}`` in hosts and index is replaced by an environment variable, and a store without hosts uses the connection
+    of the audit. Retrievers that would turn a failure into an empty list raise it instead.
 
-    :param data: mapping of the pipeline; stays as it is.
-    :param source: the file it comes from, for messages.
+    :param data: mapping of the pipeline; not changed.
+    :param source: its file, for messages.
     :param traffic: record of the stores' requests.
-    :param connection: how the audit is connected, see `ReadOnlyClient.connection`.
-    :param timeout: seconds to wait for an answer, where a store names no time limit.
+    :param connection: connection of the audit, see `ReadOnlyClient.connection`.
+    :param timeout: timeout in seconds for stores without one.
     :param environ: the environment.
-    :raises InputError: for an address or a secret that cannot be taken from a file, or a variable that is not set.
+    :raises InputError: for an address or a secret that is not allowed in a file, or a variable that is not set.
     """
 
     def guarded(value: Any, name: str) -> Any:
@@ -101,12 +101,13 @@ def guarded_mapping(
 
 
 def hold_to_reading(pipeline: Pipeline, source: Path) -> tuple[str, ...]:
-    """Refuse components whose code writes, and make the stores of all others refuse to change anything.
+    """Reject components whose code writes, and make the stores of all others read-only.
 
     :param pipeline: a pipeline from `guarded_mapping`.
-    :param source: the file it comes from, for the message.
-    :returns: what cannot be promised, in sentences: stores of other kinds are only kept from writing by their methods.
-    :raises InputError: naming a component that writes, or one that makes an OpenSearch store by itself.
+    :param source: its file, for the message.
+    :returns: sentences on what cannot be guaranteed: other kinds of stores are protected only by replacing their
+        methods.
+    :raises InputError: naming a component that writes, or one that creates an OpenSearch store itself.
     """
     notes = []
     for name, part in built_parts(pipeline):
@@ -135,7 +136,7 @@ def hold_to_reading(pipeline: Pipeline, source: Path) -> tuple[str, ...]:
 
 
 def _parts(data: Any, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Components by name, those of pipelines inside of others with their names in front."""
+    """Components by name; those of nested pipelines are prefixed with the outer component's name."""
     if isinstance(data, list):
         for one in data:
             yield from _parts(one, prefix)
@@ -152,7 +153,7 @@ def _parts(data: Any, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def built_parts(pipeline: Pipeline) -> Iterator[tuple[str, Any]]:
-    """Components and document stores by the name of the component that holds them, however deep they lie."""
+    """Components and document stores at any depth, by the name of the component that contains them."""
     seen = {id(pipeline)}
     pending: list[tuple[str, Any]] = [(name, part) for name, part in pipeline.walk()]
     while pending:
@@ -183,7 +184,7 @@ def _is_guarded(store: Any) -> bool:
 
 
 def _writes(kind: type) -> bool:
-    """Whether any method of a class names a method of document stores that changes documents."""
+    """Whether any method of a class refers to a document store method that changes documents."""
     names: set[str] = set()
     for base in kind.__mro__:
         for attribute in vars(base).values():
@@ -224,7 +225,7 @@ def _refuse_plain_secrets(parameters: Mapping[str, Any], source: Path, name: str
     plain = isinstance(login, str) or (isinstance(login, list) and any(isinstance(item, str) for item in login))
     headers = parameters.get("headers")
     if plain or (isinstance(headers, Mapping) and any(str(key).lower() == "authorization" for key in headers)):
-        # The value is not shown: it may be the secret itself.
+        # The value is not shown, since it may be the secret.
         raise InputError(
             "holds a user name or secret in plain text",
             source=source,
@@ -237,7 +238,7 @@ def _expanded(value: Any, source: Path, field: str, environ: Mapping[str, str]) 
     if isinstance(value, list):
         return [_expanded(item, source, field, environ) for item in value]
     if isinstance(value, Mapping) and str(value.get("type", "")).startswith(_FROM_ENVIRONMENT):
-        # Read here already, so that the addresses can be checked.
+        # Resolved here so that the addresses can be checked.
         parameters = dict(value.get("init_parameters") or {})
         variable = parameters.get("variable")
         value = environ.get(str(variable)) or parameters.get("default") or f"${{{variable}}}"

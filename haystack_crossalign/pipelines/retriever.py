@@ -1,4 +1,4 @@
-"""Any Haystack query pipeline in YAML as a source of live lists; it can read and nothing else."""
+"""Use any Haystack query pipeline in YAML as a read-only source of retrieved lists."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ from haystack_crossalign.redaction import redacted
 
 _ALLOWED = "a Haystack pipeline that turns a query into documents"
 _LOOK = "indices:admin/get"
-# What building or warming up a component of any kind may raise: missing models, packages, variables, connections.
+# Exceptions of building or warming up a component: missing models, packages, variables, connections.
 _FAILURES = (OSError, ValueError, TypeError, RuntimeError, LookupError, AttributeError, ImportError)
 
 
 class QueryPipeline:
-    """Result lists of a pipeline. It searches the index as it is: a point in time cannot be handed to it.
+    """Result lists of a pipeline. It searches the current index, since it cannot be given a point in time.
 
-    Retrievers that take ``top_k`` when they run, and joiners behind them, are asked for the depth. Where a ranker or
-    anything else comes behind them, the lists are as long as the pipeline is set up to make them. What comes behind
-    the documents, such as a generator, is not run.
+    The depth is passed to retrievers that take ``top_k`` at run time, and to joiners after them. If a ranker or another
+    component follows, the lists have the length configured in the pipeline. Components after the documents, such as a
+    generator, are not run.
 
-    `notes` holds what cannot be promised, in sentences for the report.
+    `notes` contains sentences for the report on what cannot be guaranteed.
 
-    :param pipeline: a pipeline that has been held to reading.
+    :param pipeline: a read-only pipeline.
     :param shape: how to run it.
-    :param file: where it stands.
-    :param view: the audited index, to check that the documents are its own; None checks nothing.
-    :param id_field: meta field that holds the id a document has in the index; None: its own id.
-    :param language_field: meta field of the language, with or without ``meta.`` in front.
+    :param file: its file.
+    :param view: the audited index, to check that the documents belong to it; None for no check.
+    :param id_field: meta field with the document's id in the index; None if it is the document's own id.
+    :param language_field: meta field of the language, with or without the prefix ``meta.``.
     :param group_field: meta field of the parallel group.
     :param patience: how long to try again while the cluster is busy.
     :param notes: see above.
@@ -100,19 +100,19 @@ class QueryPipeline:
         environ: Mapping[str, str] | None = None,
         trust_remote_code: bool = False,
     ) -> QueryPipeline:
-        """Read, check and build a pipeline; nothing is sent yet.
+        """Read, check and build a pipeline, without sending any request.
 
         :param path: the file.
-        :param client: the audit's client: its connection serves stores that name no hosts, its `traffic` records what
-            all OpenSearch stores send, and its patience holds for them.
-        :param view: the audited index; lists whose documents it does not know are then refused.
-        :param id_field: meta field that holds the id a document has in the index; None: its own id.
+        :param client: the audit's client: its connection is used for stores without hosts, its `traffic` records the
+            requests of all OpenSearch stores, and its retry time applies to them.
+        :param view: the audited index; lists with documents that it does not contain are rejected.
+        :param id_field: meta field with the document's id in the index; None if it is the document's own id.
         :param language_field: meta field of the language.
         :param group_field: meta field of the parallel group, None if there is none.
-        :param timeout: seconds to wait for an answer, where a store names no time limit.
-        :param environ: environment for ``${NAME}`` in hosts and index; None: that of the process.
-        :param trust_remote_code: whether models of the pipeline may run code that comes with them.
-        :raises InputError: the file is not such a pipeline, holds a writer, or has no single result.
+        :param timeout: timeout in seconds for stores without one.
+        :param environ: environment for ``${NAME}`` in hosts and index; None for that of the process.
+        :param trust_remote_code: whether models of the pipeline may run their own code.
+        :raises InputError: if the file is not such a pipeline, contains a writer, or does not have exactly one result.
         """
         file = read_pipeline_file(path, allowed=_ALLOWED, trust_remote_code=trust_remote_code)
         refuse_named_writers(file.data, file.path)
@@ -141,15 +141,15 @@ class QueryPipeline:
 
     @property
     def needs_vectors(self) -> bool:
-        """Whether the pipeline takes the queries' vectors instead of embedding them by itself."""
+        """Whether the pipeline takes vectors of the queries instead of embedding them itself."""
         return bool(self._shape.vectors)
 
     def close(self) -> None:
-        """Close what the pipeline's components hold open."""
+        """Close the resources of the pipeline's components."""
         self._pipeline.close()
 
     def asked_depth(self, depth: int) -> int | None:
-        """The depth where only retrievers and joiners make the lists, else None."""
+        """The depth if the lists are made only by retrievers and joiners, else None."""
         return depth if self._shape.deep else None
 
     def retrieve(
@@ -163,10 +163,10 @@ class QueryPipeline:
     ) -> list[list[Hit]]:
         """Result lists, see `haystack_crossalign.opensearch.live.lists.Retrieval`.
 
-        The pipeline does not search the target; what the audited index knows of its documents is looked up there.
+        The pipeline does not search the target, which is only used to look up its documents in the audited index.
 
-        :raises InputError: no vectors where they are needed, or documents that the audited index does not know.
-        :raises ExternalError: a component failed; it is named.
+        :raises InputError: if vectors are needed but missing, or documents are not in the audited index.
+        :raises ExternalError: if a component failed, naming it.
         """
         checked_depth(depth)
         if self.needs_vectors and (vectors is None or len(vectors) != len(texts)):
@@ -184,7 +184,7 @@ class QueryPipeline:
         return self._with_index(lists, target)
 
     def provenance(self) -> dict[str, Any]:
-        """File, hash and classes; no parameter, so that no secret can slip in."""
+        """File, hash and classes; no parameters, which could contain secrets."""
         return {
             "name": self.name,
             "file": self._file.path.name,
@@ -228,7 +228,7 @@ class QueryPipeline:
         waiting = self._patience.begin()
         while True:
             try:
-                # A component that did not run, behind a branch that was not taken, found nothing.
+                # A component on a branch that was not taken did not run and so found nothing.
                 documents = self._pipeline.run(inputs, include_outputs_from={name}).get(name, {}).get(socket)
                 return list(documents or [])
             except (PipelineError, PipelineRuntimeError, ValueError) as error:
@@ -237,7 +237,7 @@ class QueryPipeline:
                     raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> CrossAlignError:
-        """What a failed run means, with the component's name."""
+        """The error for a failed run, with the component's name."""
         name = getattr(error, "component_name", None)
         where = f"{self._file.path.name}: component '{name}'" if name else self._file.path.name
         for cause in _causes(error):
@@ -249,7 +249,7 @@ class QueryPipeline:
         if lost is not None:
             meant = explain(lost, request="a search", host=where)
             if isinstance(meant, MissingPermissionError) and not meant.permissions:
-                # Document stores first ask for the index with HEAD, whose answer has no body that would say more.
+                # Document stores first check the index with HEAD, whose response has no body with details.
                 return MissingPermissionError(
                     f"{where}: its document store may not look for the index: the user lacks the permission "
                     f"'{_LOOK}'; see {ROLE_PAGE}",
@@ -259,7 +259,7 @@ class QueryPipeline:
         return ExternalError(f"{where} failed: {_one_line(error.__cause__ or error)}")
 
     def _hit(self, document: Document) -> Hit:
-        # Stores of OpenSearch tell the id in the index itself, whatever the stored document says of its own.
+        # OpenSearch stores return the id in the index, which may differ from the id inside the document.
         name: Any = document.meta.get(ID_IN_INDEX, document.id)
         if self._id_of is not None:
             name = self._id_of(document)
@@ -286,15 +286,15 @@ class QueryPipeline:
         return normalize_language(value, source=self._file.path, field="language")
 
     def _with_index(self, lists: list[list[Hit]], target: str | PointInTime) -> list[list[Hit]]:
-        """The lists, with what the index knows of documents whose language the pipeline does not tell."""
+        """Complete lists with data from the index for documents whose language the pipeline does not return."""
         if self._view is None:
             return lists
-        # The point in time of the view may be closed by now.
+        # The point in time of the view may already be closed.
         view = copy(self._view)
         view.target = target
         identifiers = dict.fromkeys(hit.id for row in lists for hit in row)
         unclear = {hit.id for row in lists for hit in row if hit.language == UNDETERMINED}
-        # One list is enough to see whether the ids are those of the index.
+        # One list is enough to check whether the ids are those of the index.
         wanted = unclear if self._joined else unclear | {hit.id for hit in next(filter(None, lists), [])}
         known = members_by_id(view, wanted)
         if identifiers and not self._joined:
@@ -337,5 +337,5 @@ def _transport_error(error: BaseException) -> TransportError | None:
 
 
 def _one_line(error: BaseException) -> str:
-    """What an error says, short and without its line breaks."""
+    """The message of an error, shortened and without line breaks."""
     return redacted(" ".join(str(error).split()))[:300] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Where a query goes into a pipeline, where its documents come out, and which lists can be made longer."""
+"""Analyze a pipeline: the inputs for a query, the output with its documents, and whether lists can be made longer."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class PipelineShape:
 
     Inputs are pairs of component and socket.
 
-    :param output: where the documents come out.
-    :param texts: what takes the query's text.
-    :param text_lists: what takes a list of texts.
-    :param vectors: what takes the query's vector.
-    :param depths: what says how many documents to return; empty if the lists are as long as they are set up to be.
-    :param deep: whether a list shorter than the depth asked for has ended by itself.
+    :param output: output with the documents.
+    :param texts: inputs for the query's text.
+    :param text_lists: inputs for a list of texts.
+    :param vectors: inputs for the query's vector.
+    :param depths: inputs for the number of documents to return; empty if lists have their configured length.
+    :param deep: whether a list shorter than the requested depth has ended by itself.
     """
 
     output: tuple[str, str]
@@ -39,14 +39,14 @@ class PipelineShape:
 
 
 def cut_to_documents(pipeline: Pipeline, source: Path) -> PipelineShape:
-    """Find the component whose documents are the result, and take out all that comes behind it, such as a generator.
+    """Find the component whose documents are the result, and remove all components after it, such as a generator.
 
-    Lists can be made longer only where nothing but joiners comes behind the retrievers: what a ranker is given decides
-    its result, and users see the result of the numbers that are set.
+    Lists can be made longer only if the retrievers are followed by nothing but joiners: the result of a ranker depends
+    on its input, and users see the result for the configured numbers.
 
-    :param pipeline: loses the components that do not lead to the result.
-    :param source: the file it comes from, for messages.
-    :raises InputError: no or several results, or an input that a query cannot fill.
+    :param pipeline: components that do not lead to the result are removed from it.
+    :param source: its file, for messages.
+    :raises InputError: if there is not exactly one result, or a required input cannot be filled by a query.
     """
     outputs = pipeline.outputs(include_components_with_connected_outputs=True)
     makers = {
@@ -113,13 +113,13 @@ def _depths(pipeline: Pipeline, makers: list[str]) -> tuple[tuple[tuple[str, str
             return (), False
         here = [socket for socket in sorted(open_inputs.get(name, {})) if f"{socket}_".startswith("top_k_")]
         depths += [(name, socket) for socket in here]
-        # What has several of them joins lists inside and may cut the result as it is set up to.
+        # A component with several of them joins lists internally, and may cut the result to a configured length.
         deep = deep and here == ["top_k"]
     return tuple(depths), deep
 
 
 def _reached(start: str, edges: Sequence[tuple[str, str]]) -> set[str]:
-    """Components that come behind one, by any way."""
+    """All components that can be reached from one."""
     reached: set[str] = set()
     pending = [start]
     while pending:

@@ -129,8 +129,7 @@ class _Search:
         error = operand.error(spread, self._center_length)
         within = operand.thresholds(self._floor[None, :], self._offsets, error, operand.matrix).within[0]
         out = np.empty((len(scratch.matrix), operand.width), dtype=operand.matrix.dtype)
-        cells = np.flatnonzero(operand.form.multiply(scratch.matrix, operand.matrix, out) >= within)
-        return cells
+        return np.flatnonzero(operand.form.multiply(scratch.matrix, operand.matrix, out) >= within)
 
     def _sort(self) -> None:
         """Keep the k best of every query, sorted, and raise the lower limit to the last of them."""

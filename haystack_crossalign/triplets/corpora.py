@@ -1,7 +1,7 @@
 """Build triplets from the parallel corpora for training: NTREX-128, TICO-19, course sections, SQuAD.
 
 Each reader takes a folder with the corpus as it is published (see :mod:`haystack_crossalign.data.corpora`), or one
-file of JSON lines, an object a line, described at the reader. It gives English queries and passages with targets in
+file of JSON Lines, an object a line, described at the reader. It gives English queries and passages with targets in
 those of the wanted languages that the corpus has, and leaves out the ids of a drop list::
 
     ["id", "id", …]     or, one list per corpus,     {"squad": ["id", …], …}
@@ -81,7 +81,7 @@ def read_tico19(
     """TICO-19: sentences about COVID-19, translated by humans. The document is the part of the id before its colon.
 
     In JSON Lines a record is ``{"tuid": "CMU_1:1", "url": "…", "en": "…", "zh": "…", …}``. Parameters are those of
-    `read_ntrex`; the drop list holds ids (``stringID``, in JSON lines ``tuid``).
+    `read_ntrex`; the drop list holds ids (``stringID``, in JSON Lines ``tuid``).
     """
 
     def place(record: Record) -> tuple[str, str]:

@@ -1,1 +1,1 @@
-"""One command a file: parse the options, call the library, print."""
+"""One command per file: parse the options, call the library, print."""

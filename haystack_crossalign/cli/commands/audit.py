@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Results = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Instead of a model: the lists that a search engine returned, as a TREC run."),
+    typer.Option(metavar="FILE", help="Instead of a model: result lists of a search engine, as a TREC run."),
 ]
 
 
@@ -29,8 +29,8 @@ RunOrder = Annotated[
     typer.Option(
         "--run-order",
         metavar="score|rank",
-        help="With --results: what orders the run where scores and ranks contradict each other. Default: the scores, "
-        "and an error where they mostly rise with the rank.",
+        help="With --results: order of the run if scores and ranks contradict each other. Default: the scores, "
+        "and an error if they mostly rise with the rank.",
     ),
 ]
 Live = Annotated[
@@ -66,13 +66,13 @@ RequestSize = Annotated[
         "--request-size",
         min=1,
         metavar="N",
-        help="With --request: documents that production asks for. Default: the body's own size.",
+        help="With --request: number of documents that production requests. Default: the size in the body.",
     ),
 ]
 PipelineFile = Annotated[
     Path | None,
     typer.Option(
-        "--pipeline", metavar="FILE", help="With --index: the lists of a Haystack query pipeline in YAML, instead."
+        "--pipeline", metavar="FILE", help="With --index: instead, the lists of a Haystack query pipeline in YAML."
     ),
 ]
 IdField = Annotated[
@@ -89,7 +89,7 @@ Filter = Annotated[
 ]
 Sample = Annotated[
     float | None,
-    typer.Option("--sample", metavar="SHARE", help="With --index: score a random share of it only, e.g. 0.05."),
+    typer.Option("--sample", metavar="SHARE", help="With --index: score only a random share of it, e.g. 0.05."),
 ]
 Probes = Annotated[
     int | None,
@@ -100,27 +100,27 @@ AcceptModel = Annotated[
     bool,
     typer.Option(
         "--accept-model",
-        help="With --index: go on where the model does not seem to be the index's; the result says so.",
+        help="With --index: continue if the model does not seem to be the index's; the result says so.",
     ),
 ]
 State = Annotated[
-    Path | None, typer.Option("--state", metavar="FILE", help="With --index: keep what is finished, to go on later.")
+    Path | None, typer.Option("--state", metavar="FILE", help="With --index: save finished work, to continue later.")
 ]
 Resume = Annotated[
-    Path | None, typer.Option("--resume", metavar="FILE", help="With --index: go on with what --state kept.")
+    Path | None, typer.Option("--resume", metavar="FILE", help="With --index: continue from the file of --state.")
 ]
 ExpandGroups = Annotated[
     bool | None,
     typer.Option(
         "--expand-groups/--no-expand-groups",
-        help="All versions of a relevant document are relevant too. Default: with --index only.",
+        help="All versions of a relevant document are also relevant. Default: only with --index.",
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveFlags:
-    """What an audit of an index alone can be asked."""
+    """Options that only an audit of an index has."""
 
     live_lists: Live = None
     live_fields: LiveFields = None
@@ -267,7 +267,7 @@ def audit(
 
 
 def _refuse_live(flags: Mapping[str, object]) -> None:
-    """Refuse options that only an audit of an index has, where no index is named."""
+    """Reject options that only an audit of an index has, if no index is given."""
     for name, value in flags.items():
         if value not in (None, False) or (name == "verify_tls" and value is not None):
             option = {"live_lists": "--live", "filter_": "--filter"}.get(name, f"--{name.replace('_', '-')}")

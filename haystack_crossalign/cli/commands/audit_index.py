@@ -27,8 +27,8 @@ def audit_live(request: IndexRequest, flags: AuditFlags, *, dry_run: bool) -> No
     :param request: what is audited.
     :param flags: what is written.
     :param dry_run: print the plan and stop.
-    :raises typer.Exit: 1 when the gate fails, 2 where a row has no figure, 3 for a partial result after a fault, 130
-        for one after Ctrl-C.
+    :raises typer.Exit: 1 if the gate fails, 2 if a row has no figure, 3 for a partial result after a fault, 130 for one
+        after Ctrl-C.
     """
     from haystack_crossalign.api.index import LiveAudit
     from haystack_crossalign.cli.shared.session import Session
@@ -50,8 +50,8 @@ def read_lists(names: str | None, pipeline: Path | None) -> tuple[str, ...] | No
     """The lists of --live, None if it is not given.
 
     :param names: of --live.
-    :param pipeline: of --pipeline, whose lists take the place of these.
-    :raises InputError: both are given.
+    :param pipeline: of --pipeline, whose lists replace these.
+    :raises InputError: if both are given.
     """
     if names is None:
         return None
@@ -73,7 +73,7 @@ def _audit(audit: LiveAudit, client: ReadOnlyClient, session: Session, *, dry_ru
         return
     with session.stages:
         finished = audit.run()
-    # Before the gate, which may end the command by itself.
+    # Before the gate, which may end the command.
     for sentence in finished.empty:
         typer.echo(f"crossalign: {sentence}", err=True)
     traffic = {name: vars(total) for name, total in client.traffic.totals.items()}

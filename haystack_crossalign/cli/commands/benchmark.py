@@ -33,15 +33,15 @@ def benchmark(
         str,
         typer.Option(
             metavar="passages|questions|judged",
-            help="One document per distinct passage, or per question as in the paper (xquad, belebele, mlqa); or only "
-            "passages that were judged (miracl, mmarco).",
+            help="One document per distinct passage, or per question as in the paper (xquad, belebele, mlqa); "
+            "or only judged passages (miracl, mmarco).",
         ),
     ] = "passages",
     model: opt.ModelFlags,
     pairs: opt.Pairs = None,
     flags: opt.AuditFlags,
 ) -> None:
-    """Measure a model on a published corpus: mixed pools, and pools of one language for the harm they would show."""
+    """Measure a model on a published corpus: mixed pools, and one-language pools that would show harm."""
     if dataset not in DATASETS:
         raise InputError("unknown data set", source="benchmark", seen=dataset, allowed=", ".join(DATASETS))
     if pool not in POOLS:

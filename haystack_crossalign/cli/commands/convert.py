@@ -1,4 +1,4 @@
-"""`crossalign convert`: judged collections from one format of the field to another."""
+"""`crossalign convert`: convert judged collections between common formats."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def convert(
     ] = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Convert judged collections: JSON lines, TREC, BEIR, OpenSearch's Search Relevance Workbench. Grades are kept."""
+    """Convert judged collections: JSON Lines, TREC, BEIR, OpenSearch's Search Relevance Workbench. Grades are kept."""
     from haystack_crossalign.api.collection import read_files, reading_log
     from haystack_crossalign.api.requests import FilesRequest
 
@@ -64,7 +64,7 @@ def convert(
     from haystack_crossalign.data.formats.relevance_workbench import format_judgments, format_query_set
     from haystack_crossalign.files.writing import write_atomically
 
-    # All texts are made before the first is written, so that a fault in one leaves no file.
+    # All texts are formatted before the first is written, so that an error in one leaves no file.
     texts: dict[Path, str] = {}
     left_out: tuple[str, ...] = ()
     if qrels_out is not None:
@@ -87,4 +87,4 @@ def convert(
     for path in (*written, *texts):
         say(f"Wrote {path}")
     if left_out:
-        say(f"Left out of the query set, since the Workbench refuses their texts: {', '.join(left_out)}", err=True)
+        say(f"Left out of the query set, since the Workbench rejects their texts: {', '.join(left_out)}", err=True)

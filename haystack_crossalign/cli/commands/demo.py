@@ -1,4 +1,4 @@
-"""`crossalign demo`: the sample that ships with the package, audited with a real model; no download."""
+"""`crossalign demo`: audit the bundled sample with a real model, without a download."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def demo(
     trust_remote_code: opt.TrustRemoteCode = False,
     seed: opt.Seed = 0,
     json_file: opt.JsonFile = None,
-    report: Annotated[Path, typer.Option(metavar="FILE", help="Where the report goes.")] = Path("report.html"),
+    report: Annotated[Path, typer.Option(metavar="FILE", help="File for the report.")] = Path("report.html"),
     quiet: opt.Quiet = False,
 ) -> None:
     """Show the bias on a sample in six languages that ships with the package, with a real model; no download."""
     flags = opt.AuditFlags(
-        # Both are shown, because in its own pool each language is served well, and only the mixed pool shows the bias.
+        # Both are shown, because each language is served well in its own pool, and only the mixed pool shows the bias.
         scenario="multi,mono-same",
         seed=seed,
         json_file=json_file,

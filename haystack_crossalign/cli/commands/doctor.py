@@ -36,8 +36,8 @@ def doctor(
 ) -> None:
     """Check whether a live index can be audited: connection, rights, fields, languages, groups, model.
 
-    It only reads, and scores no more than a few documents. Exit codes: 0, an audit can run; 2, settings or index
-    prevent it; 3, connection, rights or cluster prevent it.
+    It only reads, and scores only a few documents. Exit codes: 0 an audit can run; 2 settings or index prevent it; 3
+    connection, rights or cluster prevent it.
     """
     settings = live.live_settings(
         place, index_fields, login,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Parallel = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Parallel documents (JSON lines with id, text, language, parallel_id) or triplets."
+        metavar="FILE", help="Parallel documents (JSON Lines with id, text, language, parallel_id) or triplets."
     ),
 ]
 Tagged = Annotated[
@@ -32,7 +32,7 @@ Tagged = Annotated[
 ]
 HeldOut = Annotated[
     Path | None,
-    typer.Option("--held-out", metavar="FILE", help="Parallel documents to judge by. Default: half of the others."),
+    typer.Option("--held-out", metavar="FILE", help="Parallel documents to judge on. Default: half of the others."),
 ]
 Output = Annotated[Path, typer.Option(metavar="DIR", help="Folder to create.")]
 Format = Annotated[
@@ -50,11 +50,11 @@ MatrixOnly = Annotated[
     bool, typer.Option("--matrix-only", help="Write only the matrix for vectors in an index, no model.")
 ]
 OneMap = Annotated[
-    bool, typer.Option("--one-map", help="Use one affine map for all languages; try no maps for single languages.")
+    bool, typer.Option("--one-map", help="Use one affine map for all languages; do not try a map for each language.")
 ]
 Limit = Annotated[int, typer.Option(min=5, metavar="N", help="Documents per language to fit on, in whole groups.")]
 HeldOutLimit = Annotated[
-    int, typer.Option(min=5, metavar="N", help="Documents per language to judge by, in whole groups.")
+    int, typer.Option(min=5, metavar="N", help="Documents per language to judge on, in whole groups.")
 ]
 
 
@@ -86,9 +86,9 @@ def repair(
 ) -> None:
     """Repair a model without training, in seconds, from 10 to 50 documents in two or more languages.
 
-    The directions in which the languages differ are projected out of the embeddings. The strength is chosen
-    on held-out documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that
-    moves vectors already in an index, and an audit before and after.
+    The directions in which the languages differ are projected out of the embeddings. The strength is chosen on held-out
+    documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that converts
+    vectors already in an index, and audits before and after.
     """
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.files.writing import check_new_folder, write_atomically
@@ -163,7 +163,7 @@ def repair(
     with Stages(show=not quiet) as progress:
         outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
         outcome = write_repair(outcome, output, model=base, sources=sources, texts=not no_texts)
-    # Copies, where a pipeline collects its reports.
+    # Copies for pipelines that collect reports.
     for target, name in ((outputs.report, "report.html"), (outputs.markdown, "report.md")):
         if target is not None:
             write_atomically(target, (output / name).read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 Targets = Annotated[str, typer.Option("--languages", metavar="zh,ar,…", help="Target languages.")]
-Output = Annotated[Path, typer.Option(metavar="FILE", help="Triplets as JSON lines.")]
+Output = Annotated[Path, typer.Option(metavar="FILE", help="Triplets as JSON Lines.")]
 Counts = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the counts as JSON.")]
 Language = Annotated[str, typer.Option(metavar="LANGUAGE", help="Language of queries and passages.")]
 Corpus = Annotated[
@@ -32,13 +32,13 @@ Corpus = Annotated[
 ]
 Drop = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON list of ids to leave out of the corpus.")]
 Block = Annotated[int, typer.Option(min=2, metavar="N", help="Corpora of sentences: sentences per block.")]
-PerBlock = Annotated[int, typer.Option(min=1, metavar="N", help="Corpora of sentences: at most N queries per block.")]
+PerBlock = Annotated[int, typer.Option(min=1, metavar="N", help="Corpora of sentences: maximum queries per block.")]
 Given = Annotated[
     Path | None,
     typer.Option(
         "--queries",
         metavar="FILE",
-        help="Queries: JSON lines with id, text, language, relevant. Default: headings and first sentences.",
+        help="Queries: JSON Lines with id, text, language, relevant. Default: headings and first sentences.",
     ),
 ]
 Neighbours = Annotated[int, typer.Option(min=1, metavar="K", help="Neighbors that the margin is computed from.")]
@@ -46,18 +46,18 @@ Threshold = Annotated[float, typer.Option(metavar="X", help="Lowest margin of a 
 Repair = Annotated[
     bool, typer.Option("--repair/--no-repair", help="Remove the language directions from the embeddings first.")
 ]
-Pairs = Annotated[Path, typer.Option(metavar="FILE", help="JSON lines or TSV with query and passage, or triplets.")]
+Pairs = Annotated[Path, typer.Option(metavar="FILE", help="JSON Lines or TSV with query and passage, or triplets.")]
 Generator = Annotated[Path, typer.Option(metavar="FILE", help="A Haystack chat generator in YAML.")]
 Cache = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Keeps every answer, so that a run can continue. Default: OUTPUT.cache.jsonl."),
+    typer.Option(metavar="FILE", help="File for all answers, so that a run can continue. Default: OUTPUT.cache.jsonl."),
 ]
-Queries = Annotated[bool, typer.Option("--translate-queries", help="Translate the queries too.")]
+Queries = Annotated[bool, typer.Option("--translate-queries", help="Also translate the queries.")]
 Concurrency = Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Requests in parallel.")]
 Attempts = Annotated[int, typer.Option(min=1, metavar="N", help="Answers per text before it is dropped.")]
-Retries = Annotated[int, typer.Option(min=0, metavar="N", help="How often a request is repeated after a fault.")]
-Backoff = Annotated[float, typer.Option(min=0, metavar="S", help="Seconds before the first repetition; then doubled.")]
-GiveUp = Annotated[int, typer.Option(min=1, metavar="N", help="Stop after N texts in a row without an answer.")]
+Retries = Annotated[int, typer.Option(min=0, metavar="N", help="Retries of a request after a fault.")]
+Backoff = Annotated[float, typer.Option(min=0, metavar="S", help="Seconds before the first retry; then doubled.")]
+GiveUp = Annotated[int, typer.Option(min=1, metavar="N", help="Stop after N consecutive texts without an answer.")]
 PriceIn = Annotated[float | None, typer.Option(min=0, metavar="X", help="Price of a million tokens sent.")]
 PriceOut = Annotated[float | None, typer.Option(min=0, metavar="X", help="Price of a million tokens received.")]
 MostCost = Annotated[float | None, typer.Option(min=0, metavar="X", help="Refuse to start above this estimate.")]
@@ -68,16 +68,16 @@ Factor = Annotated[
 ]
 Evaluation = Annotated[
     list[Path] | None,
-    typer.Option(metavar="FILE", help="Evaluation set: drop triplets that share 8 words in a row with it. Repeatable."),
+    typer.Option(
+        metavar="FILE", help="Evaluation set: drop triplets that share 8 consecutive words with it. Repeatable."
+    ),
 ]
-Similar = Annotated[float, typer.Option(metavar="X", help="Near-duplicates share this part of their 8-grams, or more.")]
-PerQuery = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Drop queries that ask for more than N passages.")
-]
+Similar = Annotated[float, typer.Option(metavar="X", help="Near-duplicates share at least this part of their 8-grams.")]
+PerQuery = Annotated[int | None, typer.Option(min=1, metavar="N", help="Drop queries of more than N passages.")]
 NoDetection = Annotated[bool, typer.Option("--no-language", help="Do not check the languages of the passages.")]
 Positives = Annotated[
     str | None,
-    typer.Option(metavar="zh,ar,…", help="Languages of the positives after the first, of FlagEmbedding's JSON lines."),
+    typer.Option(metavar="zh,ar,…", help="Languages of the positives after the first, in FlagEmbedding's JSON Lines."),
 ]
 
 
@@ -88,7 +88,7 @@ def build(
     corpus: Corpus = None,
     data: opt.CorporaFolder = None,
     source: Annotated[
-        Path | None, typer.Option("--input", metavar="PATH", help="Folder or file of the corpus, in place of --data.")
+        Path | None, typer.Option("--input", metavar="PATH", help="Folder or file of the corpus, instead of --data.")
     ] = None,
     drop: Drop = None,
     block: Block = 4,
@@ -106,7 +106,7 @@ def build(
     report: Counts = None,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Build triplets from a published corpus (--corpus; CROSSALIGN_DATA or --data says where the corpora lie).
+    """Build triplets from a published corpus (--corpus, in the folder of CROSSALIGN_DATA or --data).
 
     Or from documents with a group field and their queries (--documents, --queries).
     """
@@ -167,7 +167,7 @@ def build(
 def mine(
     *,
     documents: Annotated[
-        Path, typer.Option(metavar="FILE", help="Documents: JSON lines with id, text, language, and title.")
+        Path, typer.Option(metavar="FILE", help="Documents: JSON Lines with id, text, language, and title.")
     ],
     languages: Targets,
     output: Output,
@@ -353,7 +353,7 @@ def filter_(
     with errors_of("--length-factor"):
         plausible = make.length_ratio(length_factor)
     with errors_of("--near-duplicates"):
-        # Two passages that are nearly the same would be false negatives of each other.
+        # Two nearly equal passages would be false negatives of each other.
         distinct = make.near_duplicates(near_duplicates, across_groups=True)
     tags = () if languages is None else target_tags(languages, language)[0]
     triplets, origin = read_triplets(source, language=language, target_languages=tags)

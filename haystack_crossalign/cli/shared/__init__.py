@@ -1,1 +1,1 @@
-"""What several commands share: options, output files, sessions with a cluster, progress."""
+"""Common parts of commands: options, output files, sessions with a cluster, progress."""

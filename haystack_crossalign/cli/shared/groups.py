@@ -1,4 +1,4 @@
-"""Options that belong together, as dataclasses that several commands share."""
+"""Groups of options, as dataclasses shared by several commands."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 
 def with_groups(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let Typer see the fields of a command's dataclass parameters as options of their own.
+    """Show the fields of a command's dataclass parameters to Typer as separate options.
 
-    A field takes the place of its group among the parameters, unless the command has a parameter of the same name:
-    then that one is the option, with its own place and help, and the group gets its value too.
+    The fields replace their group among the parameters. If the command has a parameter with the name of a field, that
+    parameter is the option, with its own position and help, and its value is also passed to the group.
 
     :param without: fields that the command does not offer; the groups keep their defaults.
     """
@@ -47,7 +47,7 @@ def with_groups(*, without: Collection[str] = ()) -> Callable[[Callable[..., Non
             }
             command(**{name: value for name, value in parameters.items() if name in alone}, **made)
 
-        # What Typer reads; `wraps` has copied the command's own.
+        # Typer reads this; `wraps` has copied that of the command.
         run.__signature__ = inspect.Signature(list(options.values()))  # type: ignore[attr-defined]
         run.__annotations__ = {name: option.annotation for name, option in options.items()}
         return run

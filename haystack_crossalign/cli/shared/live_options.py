@@ -1,4 +1,4 @@
-"""Options for the connection to a live index, made from the table of settings and shared by several commands."""
+"""Options for the connection to a live index, generated from the table of settings and shared by several commands."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def live_settings(place: IndexFlags, *groups: FieldFlags | LoginFlags, **more: o
     :param place: the index, and where its settings come from.
     :param groups: other flags; their fields have the names of settings.
     :param more: values of further flags, by the name of the setting; None for a flag that was not given.
-    :raises InputError: something unknown, of a wrong type or missing.
+    :raises InputError: for a setting that is unknown, has a wrong type or is missing.
     """
     flags: dict[str, object | None] = {"index": place.index, "hosts": place.hosts, **more}
     for group in groups:
@@ -115,7 +115,7 @@ def live_settings(place: IndexFlags, *groups: FieldFlags | LoginFlags, **more: o
 
 
 def connect(settings: LiveSettings, *, traffic: Traffic | None = None) -> ReadOnlyClient:
-    """A client, after what is risky about the connection was said on standard error.
+    """Open a client, and report risks of the connection on standard error.
 
     :param settings: where and how to connect.
     :param traffic: record of the requests.
@@ -129,9 +129,9 @@ def connect(settings: LiveSettings, *, traffic: Traffic | None = None) -> ReadOn
 
 
 def show_notes(notes: Sequence[str]) -> None:
-    """Say warnings on standard error, one per line.
+    """Print warnings on standard error, one per line.
 
-    :param notes: of a client, those that were not shown before.
+    :param notes: warnings of a client, of which those not shown before are printed.
     """
     for note in notes:
         say(f"crossalign: warning: {note}", err=True)

@@ -1,4 +1,4 @@
-"""Options that several commands share, each declared once."""
+"""Options shared by several commands, each declared once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from haystack_crossalign.audit.gate import Condition
 
 Documents = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Documents: JSON lines with id, text, language, parallel_id, …")
+    Path | None, typer.Option(metavar="FILE", help="Documents: JSON Lines with id, text, language, parallel_id, …")
 ]
 QueryFile = Annotated[
     Path | None,
     typer.Option(
-        "--queries", metavar="FILE", help="Queries: JSON lines with id, text, language, relevant; or TSV with --qrels."
+        "--queries", metavar="FILE", help="Queries: JSON Lines with id, text, language, relevant; or TSV with --qrels."
     ),
 ]
 QrelsIn = Annotated[Path | None, typer.Option("--qrels", metavar="FILE", help="Relevant documents as TREC qrels.")]
@@ -35,12 +35,10 @@ Workbench = Annotated[
     ),
 ]
 Beir = Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of those files: a folder in BEIR's format.")]
-Split = Annotated[str, typer.Option(help="With --beir: which qrels.")]
+Split = Annotated[str, typer.Option(help="With --beir: name of the qrels.")]
 LanguageField = Annotated[str, typer.Option(metavar="NAME", help="Field that holds the language.")]
 GroupField = Annotated[str, typer.Option(metavar="NAME", help="Field that versions of one content share.")]
-QueryLanguage = Annotated[
-    str | None, typer.Option(metavar="LANGUAGE", help="Language of the queries that do not name one.")
-]
+QueryLanguage = Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Language of queries without one.")]
 ExpandGroups = Annotated[
     bool, typer.Option("--expand-groups", help="All versions of a relevant document are relevant too.")
 ]
@@ -51,8 +49,8 @@ SkipInvalid = Annotated[
     bool,
     typer.Option(
         "--skip-invalid",
-        help="Leave out invalid rows, judgments of documents that are not in the pool, and queries without judgment or "
-        "with nothing but relevant documents in the pool, and count them by reason, instead of stopping at the first.",
+        help="Leave out and count invalid rows, judgments of documents that are not in the pool, and queries "
+        "without judgment or to which the whole pool is relevant, instead of stopping at the first.",
     ),
 ]
 TitleField = Annotated[
@@ -116,13 +114,13 @@ SimilarityName = Annotated[
 QueryPrefix = Annotated[
     str | None,
     typer.Option(
-        "--query-prefix", metavar="TEXT", help="Text put before every query, in place of the model's own prompt."
+        "--query-prefix", metavar="TEXT", help="Text put before every query, instead of the model's own prompt."
     ),
 ]
 DocumentPrefix = Annotated[
     str | None,
     typer.Option(
-        "--document-prefix", metavar="TEXT", help="Text put before every document, in place of the model's own prompt."
+        "--document-prefix", metavar="TEXT", help="Text put before every document, instead of the model's own prompt."
     ),
 ]
 QueryPrompt = Annotated[
@@ -149,7 +147,7 @@ DetectLanguages = Annotated[
     bool,
     typer.Option(
         "--detect-languages",
-        help="Detect the language of documents and queries that name none. Unclear ones are counted, not guessed.",
+        help="Detect the language of documents and queries without one. Unclear ones are counted, not guessed.",
     ),
 ]
 Pairs = Annotated[
@@ -161,7 +159,7 @@ ScenarioNames = Annotated[
     typer.Option(
         "--scenario",
         metavar="multi,mono-same,mono-cross",
-        help="Pools to search: all languages together, the language of the query alone, each other language alone.",
+        help="Pools to search: all languages, only the language of the query, or only one other language.",
     ),
 ]
 MeasureNames = Annotated[
@@ -175,7 +173,7 @@ FailOn = Annotated[
     typer.Option(
         "--fail-on",
         metavar="CONDITION",
-        help="Exit with 1 where a condition holds, e.g. 'Max@R_norm<80%', 'Max@R_norm[zh]<0.8', "
+        help="Exit with 1 if a condition holds, e.g. 'Max@R_norm<80%', 'Max@R_norm[zh]<0.8', "
         "'mono-same:NDCG@1<90%'. Repeatable.",
     ),
 ]
@@ -186,8 +184,8 @@ Ties = Annotated[
     str,
     typer.Option(
         metavar="|".join(TIES),
-        help="With --fail-on, where equal scores leave a range for a measure: use the worse end of the range, the mean "
-        "over all orders, the better end, or the order that the result uses.",
+        help="With --fail-on, if ties leave a range for a measure: use the worse end of the range, the mean "
+        "over all orders, the better end, or the order of the result.",
     ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
@@ -208,7 +206,7 @@ JunitFile = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Write the outcome of every --fail-on as JUnit XML.")
 ]
 NoTexts = Annotated[
-    bool, typer.Option("--no-texts", help="Leave every text of documents and queries out of the outputs.")
+    bool, typer.Option("--no-texts", help="Leave all texts of documents and queries out of the outputs.")
 ]
 CorporaFolder = Annotated[
     Path | None,
@@ -219,7 +217,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors an
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFlags(ModelOptions):
-    """The options of a model: `ModelOptions`, with what Typer says of each."""
+    """The options of a model: `ModelOptions`, with the help for each."""
 
     model: Model = None
     embedder: EmbedderFile = None
@@ -236,7 +234,7 @@ class ModelFlags(ModelOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class AuditFlags:
-    """What every audit is asked: what to measure, what the gate demands, and what to write."""
+    """Options of every audit: what to measure, the conditions of the gate, and what to write."""
 
     scenario: ScenarioNames = "multi"
     measures: MeasureNames = None
@@ -262,8 +260,8 @@ class AuditFlags:
     def conditions(self, lists: Sequence[str] = ()) -> list[Condition]:
         """The conditions of --fail-on.
 
-        :param lists: names of lists that they may name.
-        :raises InputError: for one that cannot be read, or an unknown choice of --ties.
+        :param lists: names of lists that conditions may use.
+        :raises InputError: for an invalid condition, or an unknown choice of --ties.
         """
         if self.ties not in TIES:
             raise InputError("unknown choice", source="--ties", seen=self.ties, allowed=", ".join(TIES))
@@ -274,12 +272,12 @@ class AuditFlags:
         return [parse_condition(text, ties=self.ties, lists=lists) for text in self.fail_on]
 
     def measured(self, languages: str | None, pairs: str | None, lists: Sequence[str] = ()) -> Measured:
-        """What is measured, the gate's measures included.
+        """What is measured, including the gate's measures.
 
         :param languages: of --languages.
         :param pairs: of --pairs.
-        :param lists: names of lists that conditions may name.
-        :raises InputError: for a measure that is unknown, or none.
+        :param lists: names of lists that conditions may use.
+        :raises InputError: for an unknown measure, or none.
         """
         names = split_names(self.measures)
         if names is not None and not names:

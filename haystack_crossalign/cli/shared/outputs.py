@@ -1,4 +1,4 @@
-"""Output files: checked before the work starts, written whole or not at all once it is done."""
+"""Output files: checked before the work starts, and written atomically at the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | N
     read = [resolved_file(path, source="input") for path in inputs if path is not None]
     taken: dict[Path, str] = {}
     for option, path in outputs:
-        # The target of a link is what is written, and what must exist.
+        # The target of a link is written, so its folder must exist.
         place = resolved_file(path, source=option)
         there = place.exists()
         if path.is_dir():
@@ -54,7 +54,7 @@ def check_outputs(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path | N
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that a command is asked to write; None if it is not.
+    """The files that a command writes; None for files that are not requested.
 
     :param json: the result.
     :param run: the ranking, as a TREC run.
@@ -85,11 +85,11 @@ class Outputs:
         seconds: Mapping[str, float] | None = None,
         more: Mapping[str, object] | None = None,
     ) -> list[Path]:
-        """Write texts to their files, each by a temporary file and a rename; times go to a file beside the JSON.
+        """Write texts to their files, atomically; times go to a file next to the JSON.
 
         :param texts: text by the name of the field of this class.
-        :param seconds: time per stage, or None; kept apart from the result so that the same input gives the same bytes.
-        :param more: what else differs between two runs, for the file of the times: traffic, the plan.
+        :param seconds: seconds by stage, or None; separate from the result, so that equal input gives equal bytes.
+        :param more: other data that differ between runs, for the file of the times: traffic, the plan.
         :returns: the files written.
         """
         from haystack_crossalign.files.writing import write_atomically
@@ -110,7 +110,7 @@ class Outputs:
         return written
 
     def _targets(self) -> list[tuple[str, Path]]:
-        """Every file that may be written with the option that asks for it, the times beside the JSON included."""
+        """All files that may be written, with their options, including the times next to the JSON."""
         times = [] if self.json is None else [(_OPTIONS["json"], _times_file(self.json))]
         return [*times, *((_OPTIONS[name], path) for name, path in self._named())]
 

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, for people only: none without a terminal, none for what is done at once."""
+"""Progress bars on standard error: only on a terminal, and only for stages that take time."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 _DELAY = 1.0
-"""Seconds before a bar appears: what ends earlier needs none."""
+"""Seconds before a bar appears."""
 
 
 class Stages:
-    """One bar per stage, called with the stage's name, how much is done and of how much; keeps the time each took.
+    """One bar per stage, called with the stage's name, the amount done and the total; records the time of each stage.
 
-    :param show: whether to draw; the times are kept in any case.
+    :param show: whether to draw; times are always recorded.
     """
 
     def __init__(self, *, show: bool) -> None:
         self.seconds: dict[str, float] = {}
         shown = show and sys.stderr is not None and sys.stderr.isatty()
         if not shown:
-            # Those of libraries, such as the download of a model, which are imported later.
+            # Disable bars of libraries that are imported later, such as for the download of a model.
             os.environ.setdefault("TQDM_DISABLE", "1")
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         self._bars = Progress(
@@ -57,5 +57,5 @@ class Stages:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Take the bars away, also after an error, so that its message is on a line of its own."""
+        """Remove the bars, also after an error, so that its message is on a separate line."""
         self._bars.stop()

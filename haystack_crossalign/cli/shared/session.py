@@ -1,4 +1,4 @@
-"""What `audit`, `benchmark` and `demo` have in common: embed, rank, hold against the gate, write, print."""
+"""Common steps of `audit`, `benchmark` and `demo`: embed, rank, apply the gate, write, print."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ GATE_FAILED = 1
 
 
 class Session:
-    """One audit with its gate, its files and its table.
+    """An audit with its gate, files and table.
 
-    :param asked: what the gate demands, and what is written.
-    :param lists: names of lists that conditions may name.
-    :raises InputError: for a condition that cannot be read.
+    :param flags: conditions of the gate, and files to write.
+    :param lists: names of lists that conditions may use.
+    :raises InputError: for an invalid condition.
     """
 
     def __init__(self, flags: AuditFlags, *, lists: Sequence[str] = ()) -> None:
@@ -44,8 +44,8 @@ class Session:
         self._texts = not flags.no_texts
 
     def check_plan(self, collection: JudgedCollection, plan: Sequence[Scenario]) -> None:
-        """Refuse what could only fail after the work: conditions that match no row, a TREC run of several pools or
-        with ids that it cannot hold.
+        """Reject what would fail only after the work: conditions that match no row, and a TREC run of several pools or
+        with invalid ids.
 
         :raises InputError: naming the option.
         """
@@ -64,8 +64,8 @@ class Session:
         """Embed, rank everything exactly, write the files and print the summary.
 
         :param audit: what is ranked.
-        :param embedder: what embeds; None if nothing lacks vectors.
-        :raises typer.Exit: with code 1 when the gate fails.
+        :param embedder: the embedder; None if all texts have vectors.
+        :raises typer.Exit: with code 1 if the gate fails.
         """
         with self.stages as progress:
             result = audit.run(embedder, progress=progress)
@@ -82,18 +82,18 @@ class Session:
 
         :param result: the result.
         :param collection: documents, queries and judgments.
-        :param plan: the rows, for a TREC run; none where the result is of a run.
-        :param similarity: what was ranked by.
-        :raises typer.Exit: with code 1 when the gate fails.
+        :param plan: the rows, for a TREC run; empty if the result is that of a run.
+        :param similarity: similarity of the ranking.
+        :raises typer.Exit: with code 1 if the gate fails.
         """
         self._finish(result, lambda: self._trec(collection, plan, similarity))
 
     def check_live(self, plan: Sequence[Scenario], retrievals: Sequence[str]) -> None:
-        """Refuse what could only fail after an audit of an index.
+        """Reject what would fail only after the audit of an index.
 
         :param plan: the rows.
-        :param retrievals: names of the live lists.
-        :raises InputError: a condition matches no row.
+        :param retrievals: names of the retrieved lists.
+        :raises InputError: if a condition matches no row.
         """
         from haystack_crossalign.audit.gate import check_conditions
 
@@ -104,9 +104,9 @@ class Session:
 
         :param result: the result.
         :param queries: its queries, for the qrels.
-        :param partial: whether it was stopped early or has rows without figures: then it is not held against the gate.
-        :param more: what belongs beside the times: the plan and the traffic.
-        :raises typer.Exit: with code 1 when the gate fails.
+        :param partial: whether it was stopped early or has rows without figures; then the gate is not applied.
+        :param more: data for the file of the times: the plan and the traffic.
+        :raises typer.Exit: with code 1 if the gate fails.
         """
         from haystack_crossalign.data.formats.run_files import format_qrels
 
@@ -116,7 +116,7 @@ class Session:
 
         self._finish(result, trec, more=more, gate=not partial)
         if partial and self.conditions:
-            say("crossalign: a partial result is not held against --fail-on", err=True)
+            say("crossalign: --fail-on is not applied to a partial result", err=True)
 
     def _finish(
         self,

@@ -1,4 +1,4 @@
-"""Standard output and error that end no run, whatever they can show, hold or have been closed to."""
+"""Standard output and error that never end a run, with any encoding, on a full disk, or if closed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _ERRORS = "crossalign.plain"
-# What this program writes itself that old encodings lack. Names and texts of others become escapes.
+# Replacements for characters of our own output that old encodings lack. Characters of external texts become escapes.
 _PLAIN = {
     "–": "-", "—": "-", "−": "-", "…": "...", "→": "->", "×": "x", "≤": "<=", "≥": ">=", "·": ".", "±": "+/-",
     "‘": "'", "’": "'", "“": '"', "”": '"', "\xa0": " ", "\u202f": " ", "\u2009": " ",
@@ -27,33 +27,33 @@ _PLAIN = {
 
 
 def say(text: str, *, err: bool = False, lines: bool = False) -> None:
-    """Print a text without control characters and secrets, in one line.
+    """Print a text on one line, without control characters and secrets.
 
     :param text: the text.
     :param err: to standard error.
-    :param lines: keep its line feeds: it has no foreign part.
+    :param lines: keep line feeds, for text without external parts.
     """
     text = redacted(text, own=True)
     stream = sys.stderr if err else sys.stdout
     if stream is None:
         return
-    with suppress(UnicodeEncodeError, ValueError):  # a stream of somebody else's, who runs `main` in his process
+    with suppress(UnicodeEncodeError, ValueError):  # a stream of a caller that runs `main` in its own process
         print(visible(text, lines=True) if lines else one_line(text), file=stream, flush=True)
 
 
 def console() -> Console:
-    """The console for results: as wide as the terminal, and wide enough for the tables if there is none."""
+    """The console for results: as wide as the terminal, or wide enough for the tables without one."""
     from rich.console import Console
     from rich.segment import Segment
 
     class PlainConsole(Console):
-        """A console that shows the control characters of what it is given, in place of obeying them."""
+        """A console that shows control characters instead of obeying them."""
 
         def render(self, *arguments: Any, **options: Any) -> Iterator[Segment]:
             for segment in super().render(*arguments, **options):
                 yield segment if segment.control else Segment(visible(segment.text, lines=True), segment.style)
 
-    # NO_COLOR asks for plain text; bold and italics are left out with the colors.
+    # NO_COLOR requests plain text, so bold and italics are also left out.
     plain: dict[str, Any] = {"color_system": None} if os.environ.get("NO_COLOR") else {}
     terminal = sys.stdout is not None and sys.stdout.isatty()
     return PlainConsole(**plain) if terminal else PlainConsole(width=120, **plain)
@@ -61,10 +61,10 @@ def console() -> Console:
 
 @contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Within the block nothing that is printed raises: characters that the encoding lacks are written in another way,
-    and what a full disk, a closed terminal or a reader that went away does not take is dropped.
+    """Within the block, printing never raises: characters that the encoding lacks are replaced, and output that a full
+    disk, a closed terminal or a closed pipe does not accept is dropped.
 
-    The work and its exit code do not depend on who watches. Files that are asked for by an option do not go this way.
+    So the work and its exit code do not depend on the output. This does not apply to files given by an option.
     """
     _occupy_closed_descriptors()
     sys.stdout, out = _lasting(sys.stdout, sys.__stdout__, 1)
@@ -75,13 +75,13 @@ def lasting_streams() -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
-        # Whoever closed a pipe knows; a full disk may be news.
+        # A pipe was closed on purpose, but a full disk should be reported.
         if out is not None and out.fault is not None and out.fault.errno not in {errno.EPIPE, errno.EBADF}:
             say(f"crossalign: standard output cannot be written ({out.fault.strerror})", err=True)
 
 
 class _Lasting(io.RawIOBase):
-    """A descriptor that takes everything: after its first fault what is written to it is dropped."""
+    """A descriptor that accepts everything: after its first error, output is dropped."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -108,7 +108,7 @@ class _Lasting(io.RawIOBase):
 
 
 def _lasting(stream: Any, own: Any, descriptor: int) -> tuple[Any, _Lasting | None]:
-    """The stream made lasting where it is that of the process; that of a caller (a test, a notebook) stays."""
+    """Wrap a stream of the process; that of a caller (a test, a notebook) is not changed."""
     if stream is not own or (stream is not None and os.name != "posix"):
         return stream, None
     codecs.register_error(_ERRORS, _in_plain_characters)
@@ -123,8 +123,9 @@ def _lasting(stream: Any, own: Any, descriptor: int) -> tuple[Any, _Lasting | No
 
 
 def _occupy_closed_descriptors() -> None:
-    """Open the null device in place of closed standard streams: else the next file that is opened takes their number,
-    and what any library prints goes into it."""
+    """Open the null device for closed standard streams: otherwise the next opened file gets their descriptor, and
+    output of any library goes into it.
+    """
     if os.name != "posix":
         return
     for descriptor in range(3):

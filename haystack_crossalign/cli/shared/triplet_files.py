@@ -1,4 +1,4 @@
-"""What the commands of `crossalign triplets` share: their languages, the files they write, what they print."""
+"""Common parts of the commands of `crossalign triplets`: languages, output files and messages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def finish(
     :param triplets: the triplets.
     :param sources: files that were read.
     :param counts: what was counted, in order.
-    :param more: further entries of the report; counts of ``left out``, ``rejected`` and ``dropped`` are printed too.
+    :param more: further entries of the report; counts of ``left out``, ``rejected`` and ``dropped`` are also printed.
     :param quiet: print nothing.
     """
     from haystack_crossalign.data.formats.triplets import write_triplets
@@ -71,7 +71,7 @@ def finish(
 
 @contextmanager
 def errors_of(option: str) -> Iterator[None]:
-    """Let input errors inside name the option that the value came from."""
+    """Add the option of a value to input errors within the block."""
     try:
         yield
     except InputError as error:
@@ -97,9 +97,9 @@ def target_tags(names: str, language: str) -> tuple[list[str], str]:
 
 
 def check_triplet_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse files that cannot be written, and names that say another format, before any work is done.
+    """Reject files that cannot be written, and names with the extension of another format, before any work is done.
 
-    :param outputs: each file by the option that asks for it; None if it is not asked for.
+    :param outputs: each file by its option; None if it is not requested.
     :param inputs: files and folders that are read.
     :raises InputError: as :func:`~haystack_crossalign.cli.shared.outputs.check_outputs`.
     """
@@ -107,5 +107,5 @@ def check_triplet_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[P
     output = outputs["--output"]
     if output is not None and output.suffix in _OTHER_FORMATS:
         raise InputError(
-            "triplets are written as JSON lines", source="--output", seen=output.name, allowed="NAME.jsonl"
+            "triplets are written as JSON Lines", source="--output", seen=output.name, allowed="NAME.jsonl"
         )

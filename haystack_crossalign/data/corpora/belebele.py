@@ -1,6 +1,6 @@
 """Belebele: 488 passages of FLORES-200 and 900 questions on them, in 122 language variants.
 
-Source: Bandarkar et al., "The Belebele Benchmark" (ACL 2024). One JSON lines file per language in FLORES-200 codes
+Source: Bandarkar et al., "The Belebele Benchmark" (ACL 2024). One JSON Lines file per language in FLORES-200 codes
 (``eng_Latn.jsonl``) with ``link``, ``question_number``, ``flores_passage``, ``question`` and ``dialect``; on the hub
 ``facebook/belebele``.
 """

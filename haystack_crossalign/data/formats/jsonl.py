@@ -240,7 +240,7 @@ def _present(record: Record, field: str, plain: str) -> str:
 
 
 def records(file: TextFile) -> Iterator[Record]:
-    """The objects of a JSON lines file.
+    """The objects of a JSON Lines file.
 
     :raises InputError: for a line that is not one complete JSON object.
     """

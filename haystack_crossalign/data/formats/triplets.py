@@ -9,7 +9,7 @@ or flat, as in TSV (with a header line) and Parquet, with one target language pe
 
     query  passage  target  target_language  target_query  id  group  language
 
-FlagEmbedding's JSON lines (``{"query": "…", "pos": ["passage", "target passage", …], "neg": […]}``) need the languages
+FlagEmbedding's JSON Lines (``{"query": "…", "pos": ["passage", "target passage", …], "neg": […]}``) need the languages
 of the targets as an option; their negatives are ignored.
 """
 
@@ -98,7 +98,7 @@ def read_dataset(
     :param name: their name in messages and provenance.
     :param language: language of queries and passages where the rows do not say.
     :param target_languages: see :func:`read_triplets`.
-    :returns: the triplets, and the name with the hash of the rows as JSON lines.
+    :returns: the triplets, and the name with the hash of the rows as JSON Lines.
     :raises InputError: as :func:`read_triplets`; ``line`` is the number of the row.
     """
     kept = []

@@ -1,6 +1,6 @@
 """What a long audit has finished, in a file, so that an interrupted one can go on.
 
-The file holds JSON lines: first what the audit is of, then one line for each finished unit of work. A line counts once
+The file holds JSON Lines: first what the audit is of, then one line for each finished unit of work. A line counts once
 its line feed is on the disk: what an interruption left of a line is cut off when the audit goes on. Nothing that is
 found out later replaces an earlier line.
 """

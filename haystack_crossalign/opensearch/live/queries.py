@@ -136,7 +136,7 @@ def read_live_queries(
     relevance_level: int = 1,
     log: ReadingLog | None = None,
 ) -> LiveQueries:
-    """Queries from a file (JSON lines, or TSV by its ending) whose judgments name documents of an index.
+    """Queries from a file (JSON Lines, or TSV by its ending) whose judgments name documents of an index.
 
     A query names the ids of its relevant documents or a parallel group, in its own fields or in a qrels file. Queries
     that name no language get the one that is detected among those of the index; unclear ones are left out and noted.

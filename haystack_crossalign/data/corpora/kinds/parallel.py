@@ -53,7 +53,7 @@ class ParallelText:
 
     @classmethod
     def from_rows(cls, rows: Iterable[ParallelRow], place: str, *, numbered: bool = False) -> ParallelText:
-        """Make a text from rows that are not those of one file; the hash is that of the rows as JSON lines.
+        """Make a text from rows that are not those of one file; the hash is that of the rows as JSON Lines.
 
         :param rows: the rows.
         :param place: their name in messages and in the source.
