@@ -114,6 +114,7 @@ def test_a_full_disk_stops_the_upgrade_and_it_goes_on_from_there(bed: Bed, proxy
     check_moved(everything(bed.server, bed.index), everything(bed.server, bed.behind()), bed.weights)
 
 
+@pytest.mark.server
 def test_a_node_that_restarts_in_the_middle_is_waited_for(tmp_path: Path) -> None:
     require("server")
     with OpenSearchServer("2.19.1", quick=True, heap="512m") as server:
@@ -136,6 +137,7 @@ def test_a_node_that_restarts_in_the_middle_is_waited_for(tmp_path: Path) -> Non
         check_moved(old, everything(server, bed.behind()), bed.weights)
 
 
+@pytest.mark.server
 def test_a_delete_after_a_restart_that_the_server_counts_as_the_one_before_is_not_undone(tmp_path: Path) -> None:
     require("server")
     with OpenSearchServer("2.19.1", quick=True, heap="512m") as server:
