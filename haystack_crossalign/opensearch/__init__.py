@@ -1,4 +1,4 @@
-"""All that talks to an OpenSearch cluster; nothing here writes to one unless its module says so."""
+"""Communication with an OpenSearch cluster; read-only unless a module says otherwise."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a long audit has finished, in a file, so that an interrupted one can go on.
+"""A file with the finished work of a long audit, so that an interrupted audit can be resumed.
 
-The file holds JSON Lines: first what the audit is of, then one line for each finished unit of work. A line counts once
-its line feed is on the disk: what an interruption left of a line is cut off when the audit goes on. Nothing that is
-found out later replaces an earlier line.
+The file holds JSON Lines: first the identity of the audit, then one line for each finished unit of work. A line is
+valid once its line feed is on disk; an incomplete last line is removed when the audit is resumed. Later results never
+replace an earlier line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCHEMA = "crossalign.live-state/2"
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256 of a JSON value, the same for mappings in any order."""
+    """SHA-256 of a JSON value, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
@@ -29,10 +29,10 @@ def fingerprint(value: object) -> str:
 class Checkpoint:
     """Finished units of an audit by their number.
 
-    :param path: the file; None keeps nothing.
-    :param parts: what the audit is of, one fingerprint for each part (the index, the queries, …).
-    :param resume: whether to go on with what the file holds; otherwise it must not exist yet.
-    :raises InputError: no file to go on with, one that already exists, or that of another audit.
+    :param path: the file; None to store nothing.
+    :param parts: identity of the audit, one fingerprint for each part (the index, the queries, …).
+    :param resume: whether to resume from the file; otherwise it must not exist.
+    :raises InputError: if there is no file to resume from, a file already exists, or it belongs to another audit.
     """
 
     def __init__(self, path: Path | None, parts: Mapping[str, str], *, resume: bool = False) -> None:
@@ -56,11 +56,11 @@ class Checkpoint:
             raise ExternalError(f"{path}: cannot be written ({error.strerror})") from error
 
     def add(self, unit: int, record: Any) -> None:
-        """Keep a finished unit; it is on the disk when this returns.
+        """Store a finished unit; it is on disk when this returns.
 
         :param unit: its number.
-        :param record: JSON value; floats come back as they were.
-        :raises ExternalError: the file cannot be written.
+        :param record: JSON value; floats are restored exactly.
+        :raises ExternalError: if the file cannot be written.
         """
         self.done[unit] = record
         if self._stream is None:

@@ -1,4 +1,4 @@
-"""The fields an audit reads: names the user gave must be there, names that are defaults may be missing."""
+"""The fields an audit reads: fields named by the user must exist, fields with default names may be missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 5
 
 
 class LanguageValues:
-    """Turns values of the language field into normalized tags; those that name no language become undetermined.
+    """Converts values of the language field to normalized tags; values that are not languages become undetermined.
 
     :param field: name of the field.
     :param languages: what its values stand for.
@@ -38,7 +38,7 @@ class LanguageValues:
 
     @property
     def notes(self) -> list[str]:
-        """What could not be read, for the report."""
+        """Notes on values that could not be read, for the report."""
         if not self.unknown:
             return []
         shown = ", ".join(f"'{value}'" for value in sorted(self.unknown)[:_SHOWN])
@@ -50,12 +50,12 @@ class LanguageValues:
 
 
 def has_vectors(fields: Mapping[str, MappedField]) -> bool:
-    """Whether an index has a field of vectors."""
+    """Whether an index has a vector field."""
     return any(field.definition.get("type") == "knn_vector" for field in fields.values())
 
 
 def audit_fields(client: ReadOnlyClient, settings: LiveSettings) -> tuple[Fields, list[str]]:
-    """Vector, language and group field of the index, and notes about those that it does not have.
+    """The vector, language and group fields of the index, and notes on missing ones.
 
     :param client: connection.
     :param settings: their names. A field of the default name may be missing.

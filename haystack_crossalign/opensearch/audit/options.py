@@ -1,4 +1,4 @@
-"""What an audit of an index measures, and what tells one audit from another."""
+"""What an audit of an index measures, and the identity of an audit."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from haystack_crossalign.opensearch.live.queries import LiveQueries
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """What is measured, besides what the settings say of index, fields and limits.
+    """What is measured; the settings have index, fields and limits.
 
     :param scenarios: names out of `haystack_crossalign.audit.scenarios.SCENARIOS`.
     :param languages: normalized tags of the pool and of the queries; None for all.
     :param pairs: pools of this language and each other one, instead of one pool.
     :param user_filter: OpenSearch query that the pool's documents match.
     :param measures: measures; None for the default ones.
-    :param also: measures besides, for a gate.
-    :param sample: share of the pool that is scored for each query; None scores all of it.
+    :param also: additional measures, for a gate.
+    :param sample: share of the pool to score for each query; None for all of it.
     :param samples: bootstrap samples behind each interval.
     :param seed: of the bootstrap and of samples.
     :param top: k of recall, rank correlation and exposure.
@@ -52,14 +52,14 @@ def identity(
     options: AuditOptions,
     settings: LiveSettings,
 ) -> dict[str, str]:
-    """Fingerprints of everything that must be equal, by what it is called in messages.
+    """Fingerprints of everything that must be equal to resume an audit, by name for messages.
 
     :param state: the index just before the audit.
     :param queries: with vectors.
-    :param retrievals: provenance of the live lists of each pool.
-    :param model: provenance of what embedded the queries.
+    :param retrievals: provenance of the retrieved lists of each pool.
+    :param model: provenance of the embedder of the queries.
     :param options: what is measured.
-    :param settings: fields, depth, and what decides how the work is cut into units.
+    :param settings: fields, depth, and what determines the units of work.
     """
     vectors = queries.vectors if queries.vectors is not None else np.zeros((0, 0), dtype=np.float32)
     return {

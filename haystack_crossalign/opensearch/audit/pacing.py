@@ -1,4 +1,4 @@
-"""A budget for the load on a cluster: documents scored per second, over all requests of an audit."""
+"""Limit the load on a cluster: documents scored per second, over all requests of an audit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from haystack_crossalign.errors import InputError
 class Pace:
     """Waits before a request, so that on average no more documents are scored per second than allowed.
 
-    A token bucket that may run into debt: it holds one second's worth of documents at most, and a request that takes
-    more than is there is sent once the bucket is not empty, and paid for by a longer wait before the next one. So over
-    any time t at most ``rate * (t + 1)`` documents and those of one request are scored.
+    A token bucket that may go into debt: it holds at most one second's worth of documents; a request that needs more is
+    sent once the bucket is not empty, and followed by a longer wait. So in any time t at most ``rate * (t + 1)``
+    documents plus those of one request are scored.
 
-    :param rate: documents per second; None sets no limit.
-    :param clock: seconds that only grow.
+    :param rate: documents per second; None for no limit.
+    :param clock: returns monotonic seconds.
     :param sleep: waits for a number of seconds.
-    :raises InputError: a rate that is not greater than 0.
+    :raises InputError: if the rate is not greater than 0.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class Pace:
         self._left -= documents
 
     def batch(self, documents: int, most: int) -> int:
-        """Queries in one request, so that one request scores no more than a second's worth where that is possible.
+        """Number of queries in one request such that it scores at most a second's worth of documents, if possible.
 
-        :param documents: documents that one query scores.
+        :param documents: documents scored for one query.
         :param most: upper bound.
         """
         if self.rate is None or not documents:
@@ -63,7 +63,7 @@ class Pace:
         return max(1, min(most, int(self.rate // documents)))
 
     def seconds(self, documents: int) -> float:
-        """Least time that scoring so many documents takes at this pace."""
+        """Minimum seconds for scoring a number of documents at this pace."""
         return 0.0 if self.rate is None else documents / self.rate
 
     def _refill(self) -> None:

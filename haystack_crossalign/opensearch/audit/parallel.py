@@ -1,4 +1,4 @@
-"""What lists tell without labels: do parallel queries see the same documents, and which languages are seen."""
+"""Measures without labels: agreement between parallel queries, and exposure of languages."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def parallel_block(
     by_language: Mapping[str, int],
     top: int,
 ) -> list[dict[str, Any]]:
-    """MRC@k and language exposure of the exact lists and of each live one, as JSON values.
+    """MRC@k and language exposure of the exact lists and of all retrieved ones, as JSON values.
 
     :param task: a mixed pool and its queries.
-    :param records: what was measured, by position within the task.
-    :param retrievals: names of the live lists.
+    :param records: measurements by position within the task.
+    :param retrievals: names of the retrieved lists.
     :param by_language: versions of the pool by language.
     :param top: k.
     """
     places = sorted(records)
     queries = select(task.queries, places)
-    # Of all queries: in a part of them, a group with two queries in one language may look clear.
+    # Computed for all queries: in a part of them, a group with two queries in one language might look unambiguous.
     groups = task.queries.parallel()[np.array(places, dtype=np.int64)]
     found = []
     for name in (None, *retrievals):
@@ -60,7 +60,7 @@ def _measured(
 ) -> dict[str, Any]:
     tags = sorted({*by_language, *query_languages, *(hit[2] for hits in lists for hit in hits)})
     code = {tag: number for number, tag in enumerate(tags)}
-    # Ranked are versions: that of a chunk is its language and group.
+    # Versions are ranked; that of a chunk is given by its language and group.
     names = [list(dict.fromkeys(_unit(hit, chunked=chunked) for hit in hits))[:top] for hits in lists]
     languages = [list({_unit(hit, chunked=chunked): code[hit[2]] for hit in hits}.values())[:top] for hits in lists]
     known: dict[object, int] = {}

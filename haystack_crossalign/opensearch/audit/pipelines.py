@@ -1,4 +1,4 @@
-"""What an index's default search pipeline does to the lists that users get, in sentences for the report."""
+"""Describe how an index's default search pipeline affects the lists that users get, for the report."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _FILTER = "filter_query"
 
 
 def pipeline_notes(client: ReadOnlyClient, named: Mapping[str, str], indices: Sequence[str]) -> list[str]:
-    """Sentences about the default search pipelines; empty where no index has one.
+    """Sentences about the default search pipelines; empty if no index has one.
 
-    Ranks are counted among all documents that the user's own filter leaves. A pipeline with a ``filter_query`` shows
-    users fewer of them: that is told, and left to ``--filter`` to repeat.
+    Ranks are counted among all documents that match the user's filter. A pipeline with a ``filter_query`` hides some of
+    them from users, which is reported; ``--filter`` can apply the same condition.
 
-    :param client: connection; without the right to read a pipeline's definition, what it does is not told.
+    :param client: connection; without permission to read a pipeline's definition, its effect is not described.
     :param named: default search pipeline of each index that has one.
     :param indices: names of all indices.
     """
@@ -46,11 +46,11 @@ def pipeline_notes(client: ReadOnlyClient, named: Mapping[str, str], indices: Se
 
 
 def _processors(client: ReadOnlyClient, name: str) -> list[str] | None:
-    """Types of a pipeline's processors in their order; None where it cannot be read."""
+    """Types of a pipeline's processors in order; None if it cannot be read."""
     try:
         definition = client.search_pipeline(name)
     except CrossAlignError:
-        # The right is one of the whole cluster, and no number depends on it.
+        # It is a cluster permission, and no figure depends on it.
         return None
     return [
         str(kind)

@@ -1,4 +1,4 @@
-"""What an audit will ask of a cluster, told before it starts: from a measured probe of a few queries."""
+"""Plan of the load of an audit on a cluster, estimated from a measured probe of a few queries."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PROBED = 2
 class Plan:
     """The work ahead.
 
-    :param queries: queries, counted once for each pool they are asked of.
+    :param queries: number of queries, counted once for each pool.
     :param requests: HTTP requests; ties may add a few.
-    :param documents_scored: documents that are scored exactly, over all requests.
-    :param bytes_out: bytes to the cluster.
-    :param bytes_in: bytes from it.
-    :param seconds: expected time, at the speed of the probe and not faster than the load limit allows.
+    :param documents_scored: documents scored exactly, over all requests.
+    :param bytes_out: bytes sent to the cluster.
+    :param bytes_in: bytes received from it.
+    :param seconds: expected time at the speed of the probe, within the load limit.
     :param documents_per_second: speed of the probe.
     :param max_load: the limit, None for none.
     """
@@ -54,14 +54,14 @@ def make_plan(
     with_top: Sequence[int],
     clock: Callable[[], float] = time.monotonic,
 ) -> Plan:
-    """Measure a few queries of each pool as the audit will, and scale up.
+    """Measure a few queries of each pool as in the audit, and extrapolate.
 
     :param client: connection, whose traffic record is read.
     :param measurers: one for each task.
     :param units: all units.
     :param pace: the load limit; the probe keeps to it.
-    :param with_top: for each task, how many queries have their exact top asked for.
-    :param clock: seconds that only grow.
+    :param with_top: number of queries with an exact top list, for each task.
+    :param clock: returns monotonic seconds.
     """
     requests = bytes_out = bytes_in = documents = probed = queries = 0
     seconds = spent = 0.0

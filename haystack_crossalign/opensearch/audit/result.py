@@ -1,4 +1,4 @@
-"""What an audit of an index measured, as a result."""
+"""Build the result of an audit of an index."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _MOST_REPEATED = 10
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What was measured.
+    """The measurements.
 
     :param tasks: pools and their queries.
     :param measurers: one for each task.
     :param records: for each task the records by position of the query within it.
-    :param view: everything that the user's filter leaves of the index.
+    :param view: the part of the index that matches the user's filter.
     :param content_field: stored field with the text.
-    :param stopped: whether the audit was stopped: then nothing more is asked of the cluster.
+    :param stopped: whether the audit was stopped, after which no further requests are sent.
     """
 
     tasks: Sequence[Task]
@@ -105,7 +105,7 @@ def build_result(
 
 
 def rows_without_ranks(work: Work) -> list[str]:
-    """The rows whose queries were measured but whose relevant documents all lack a rank, as sentences with reasons.
+    """Sentences, with reasons, on rows whose queries were measured but none of whose relevant documents has a rank.
 
     :param work: what was measured.
     """
@@ -131,7 +131,7 @@ def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] 
     try:
         found = detect_missing_languages(view, content_field=content_field, seed=seed)
     except CrossAlignError:
-        # Only a remark beside the numbers, which are complete by now.
+        # Only a remark; the figures are already complete.
         return None
     if found is None:
         return None
@@ -145,7 +145,7 @@ def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] 
 
 
 def _unranked(work: Work) -> dict[str, Any]:
-    """Relevant documents or versions without a rank: how many for which reason, and the first of them by name."""
+    """Relevant documents or versions without a rank: numbers by reason, and the names of the first ones."""
     counts: Counter[str] = Counter()
     shown: list[dict[str, str]] = []
     for task, records in zip(work.tasks, work.records, strict=True):
@@ -158,7 +158,7 @@ def _unranked(work: Work) -> dict[str, Any]:
 
 
 def _retrievals(work: Work) -> list[Retrieval]:
-    """Every list by its name, from the first pool that has it: some are asked for of the whole index only."""
+    """All lists by name, from the first pool that has them, since some are requested only for the whole index."""
     found: dict[str, Retrieval] = {}
     for measurer in work.measurers:
         for retrieval in measurer.retrievals:
@@ -167,7 +167,7 @@ def _retrievals(work: Work) -> list[Retrieval]:
 
 
 def _repeated(work: Work) -> list[dict[str, Any]]:
-    """The lists that held a document more than once: in how many queries, and the first of the documents."""
+    """The lists with duplicate documents: numbers of queries, and the first of the documents."""
     found: list[dict[str, Any]] = []
     for retrieval in _retrievals(work):
         held = [

@@ -1,4 +1,4 @@
-"""From the records of an audit's queries to the rows of its result: exact beside live, with the recall of each list."""
+"""Build the rows of a result from the records of queries: exact and retrieved, with the recall of each list."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _Z95 = 1.959963984540054
 
 
 class Texts:
-    """Texts of the documents that a report shows, read when they are first asked for.
+    """Texts of the documents in a report, read on first use.
 
     :param view: the index.
     :param field: stored field with the text.
@@ -66,7 +66,7 @@ class Texts:
         try:
             found = members_by_id(self._view, wanted, stored=[self._field])
         except CrossAlignError as error:
-            # The numbers are there; a result without some texts is better than none.
+            # The figures are complete; a result without some texts is better than none.
             self.failure = str(error)
             return
         for name, member in found.items():
@@ -94,14 +94,14 @@ def task_rows(
     samples: int,
     seed: int,
 ) -> Iterator[RankedRow]:
-    """The rows of one pool: for each query language the exact one, and one for each retrieval.
+    """The rows of a pool: for each query language an exact row, and one for each retrieval.
 
     :param task: pool and queries.
-    :param records: what was measured, by position of the query within the task; those that are missing are left out.
-    :param retrievals: names of the live lists.
+    :param records: measurements by position of the query within the task; missing ones are left out.
+    :param retrievals: names of the retrieved lists.
     :param pool_languages: languages of the pool.
     :param pool_size: number of versions in the pool.
-    :param texts: gives the texts of examples.
+    :param texts: source of the texts of examples.
     :param top: k of the recall.
     :param sample: share of the pool that was scored, None for all of it.
     :param samples: bootstrap samples of the recall's interval.
@@ -144,7 +144,7 @@ def part_table(
     pool_size: int,
     level: int = 1,
 ) -> RankTable:
-    """A table from the records of its queries; estimated ranks are rounded.
+    """Build a rank table from the records of queries; estimated ranks are rounded.
 
     :param parts: ``exact`` of the records, or what ``live`` holds for one retrieval.
     :param query_languages: normalized languages of the queries.
@@ -171,7 +171,7 @@ def part_table(
                 value = part[name][column]
                 values[query, column] = CENSORED if value is None else round(value)
             for name, array in counts.items():
-                # Where nothing ties, what scores higher is what stands above.
+                # Without ties, the versions with higher scores are those ranked above.
                 columns_of = part.get(name, part["above"] if name == "higher" else ())
                 for other, count in columns_of[column].items() if columns_of else ():
                     array[query, column, code[other]] = round(count)
@@ -201,7 +201,7 @@ def part_table(
 
 
 def relevant_part(part: Record, level: int) -> Record:
-    """A record's part with its relevant versions alone, in their order.
+    """A record's part reduced to its relevant versions, in the same order.
 
     :param part: ``exact`` of a record, or what ``live`` holds for one retrieval.
     :param level: least gain of a relevant version, where the part has gains.
@@ -219,8 +219,8 @@ def _tops(parts: Sequence[Record], code: Mapping[str, int]) -> NDArray[np.int32]
 
 
 def _shown_score(score: float | None) -> float | None:
-    # A server on Java's Vector API sums in another order once the just-in-time compiler has been at it: the same query
-    # has other last bits of single precision from one minute to the next (about a millionth of the score).
+    # A server with Java's Vector API sums in a different order after just-in-time compilation, so the last bits of the
+    # scores of a query can change from one minute to the next (by about a millionth).
     return None if score is None else float(f"{score:.5g}")
 
 
@@ -256,7 +256,7 @@ def _row(
 
 
 def _recall(values: Sequence[float | None], k: int, samples: int, seed: int) -> dict[str, Any]:
-    """Mean recall over the queries it was measured for, with its 95 % interval."""
+    """Mean recall over the queries for which it was measured, with its 95 % interval."""
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if not len(known):
         return {"k": k, "value": None, "interval": None, "queries": 0}
@@ -269,7 +269,7 @@ def _recall(values: Sequence[float | None], k: int, samples: int, seed: int) -> 
 def _sampled(
     row: RankedRow, records: Sequence[Record], level: int, sample: float, retrievals: Sequence[str]
 ) -> RankedRow:
-    """The row with measures of the estimated ranks where rounding them would make a difference.
+    """The row, with measures computed from unrounded estimated ranks where rounding matters.
 
     The variance of one estimate k / p is k (1 - p) / p^2 (a binomial count k with probability p, divided by p), those
     of different queries are independent: so the standard error of the mean of Max@R that is due to sampling is the
@@ -290,7 +290,7 @@ def _sampled(
         last = max(range(len(part["ranks"])), key=lambda column, part=part: part["ranks"][column])  # type: ignore[misc]
         others = part["ranks"][last] - len(part["ranks"])
         deepest.append(part["ranks"][last])
-        # A version that a list of nearest neighbors holds at rank r has r - 1 documents above it for certain.
+        # A version at rank r in a list of nearest neighbors certainly has r - 1 documents above it.
         found = [
             relevant_part(record["live"][name], level)["ranks"]
             for name in retrievals

@@ -1,4 +1,4 @@
-"""The audit of a live index: exact ranks and live lists of every query, in one frozen state of the index."""
+"""The audit of a live index: exact ranks and retrieved lists of every query, in one frozen state of the index."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _MOST_MINUTES = 24 * 60
 
 @dataclass(frozen=True)
 class FinishedAudit:
-    """A result, and what ended the audit before its time.
+    """A result, and the reason if the audit was stopped early.
 
-    :param result: whole, or marked as partial.
+    :param result: complete, or marked as partial.
     :param stopped: ``interrupted``, the fault that stopped it, or None.
-    :param empty: rows without any figure, as sentences that say why; they are among the result's warnings too.
+    :param empty: sentences on rows without any figure, which are also among the result's warnings.
     """
 
     result: AuditResult
@@ -62,12 +62,12 @@ class FinishedAudit:
 
 
 class IndexAudit:
-    """One audit of an index, step by step: `open`, `view` for making queries, `plan`, `run`.
+    """An audit of an index, step by step: `open`, `view` for making queries, `plan`, `run`.
 
     :param client: connection.
     :param settings: index, fields and limits.
     :param options: what is measured.
-    :param retrievals: the live lists; None asks for the nearest neighbors as the index is set up.
+    :param retrievals: the retrieved lists; None for nearest neighbors as configured in the index.
     :param progress: called before each unit of work.
     """
 
@@ -92,14 +92,14 @@ class IndexAudit:
         self._cluster: dict[str, Any] = {}
 
     def open(self) -> None:
-        """Look at the cluster and the fields.
+        """Examine the cluster and the fields.
 
-        :raises CrossAlignError: no such index, fields that cannot be audited, or missing shards.
+        :raises CrossAlignError: if there is no such index, fields cannot be audited, or shards are missing.
         """
         info = self.client.info()
         self._cluster = {"version": info.get("version", {}).get("number"), "uuid": info.get("cluster_uuid")}
-        # First the mapping: of an index that does not exist, a cluster reports its health only after half a minute.
-        # Told apart from the one that counts, just before the audit: a right that is missing shows before any work.
+        # First the mapping, since for an index that does not exist a cluster reports its health only after half a
+        # minute.
         take_snapshot(self.client, self.settings.index)
         self._fields, notes = audit_fields(self.client, self.settings)
         health = self.client.health(self.settings.index)
@@ -115,10 +115,10 @@ class IndexAudit:
         self.notes += [*notes, *pipeline_notes(self.client, self._fields.search_pipelines, self._fields.indices)]
 
     def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:
-        """The index as the audit sees it.
+        """The index as seen by the audit.
 
-        :param target: a point in time; None reads the index as it is now.
-        :param more: a condition besides the user's filter.
+        :param target: a point in time; None for the current state.
+        :param more: a condition in addition to the user's filter.
         """
         if self._fields is None or self._language_of is None:
             self.open()
@@ -134,17 +134,17 @@ class IndexAudit:
         )
 
     def scenarios(self, queries: LiveQueries) -> list[Scenario]:
-        """The rows that the audit will have.
+        """The rows of the audit.
 
-        :raises InputError: a language that the index lacks, or scenarios without a row.
+        :raises InputError: for a language that the index lacks, or scenarios without rows.
         """
         view = self.view()
         return [row for task in self._tasks(view, queries, self._members(view, queries)) for row in task.scenarios]
 
     def plan(self, queries: LiveQueries) -> Plan:
-        """Probe the index with a few queries and say what the whole audit will take.
+        """Probe the index with a few queries and estimate the whole audit.
 
-        :param queries: with vectors.
+        :param queries: queries with vectors.
         :raises CrossAlignError: as from the audit itself.
         """
         view = self.view()
@@ -154,7 +154,7 @@ class IndexAudit:
         measurers = []
         for task, chosen in zip(tasks, tops, strict=True):
             pool = task.view.pool()
-            # Counting the versions takes as long as the pool is big; for the probe their order of magnitude will do.
+            # The time to count versions grows with the pool; an estimate suffices for the probe.
             versions = VersionPool(pool.documents, pool.by_language) if task.queries.chunked else None
             measurers.append(self._measurer(task, members, chosen, versions))
         with_top = [
@@ -178,15 +178,15 @@ class IndexAudit:
 
         :param queries: with vectors.
         :param plan: what was planned, for the result.
-        :param state: file that keeps finished units; None keeps nothing.
-        :param resume: whether to go on with what that file holds.
-        :param model: provenance of what embedded the queries, None where they came with vectors.
+        :param state: file for finished units; None for none.
+        :param resume: whether to resume from that file.
+        :param model: provenance of the embedder of the queries, None if they came with vectors.
         :param described: options of the user, for the provenance.
         :param files: name and sha256 of each file read.
         :param command: what was run.
-        :returns: the result; a partial one where the audit was interrupted, or the cluster lost, with some done.
-        :raises KeyboardInterrupt: interrupted before anything was done.
-        :raises CrossAlignError: the input is wrong, or the cluster failed before anything was done.
+        :returns: the result; a partial one if the audit was interrupted or the cluster failed with some work done.
+        :raises KeyboardInterrupt: if interrupted before anything was done.
+        :raises CrossAlignError: if the input is invalid, or the cluster failed before anything was done.
         """
         options = self.options
         before = take_snapshot(self.client, self.settings.index)
@@ -236,7 +236,7 @@ class IndexAudit:
         if after is not None:
             warnings += self._judge_changes(before, after, is_frozen=is_frozen)
         empty = tuple(rows_without_ranks(work))
-        # Complete only now: a request may turn out to go outside of the point in time.
+        # Complete only now, since a request may turn out to be sent outside the point in time.
         told_of_lists = [note for one in measurers for retrieval in one.retrievals for note in retrieval.notes]
         language_notes = self._language_of.notes if self._language_of is not None else []
         if several := work.view.pool().several_languages:
@@ -263,7 +263,9 @@ class IndexAudit:
     def _work(
         self, measurers: Sequence[Measurer], units: Sequence[Unit], checkpoint: Checkpoint
     ) -> Literal["interrupted"] | CrossAlignError | None:
-        """Measure what the checkpoint lacks; what stopped it where some units are done, else it is raised."""
+        """Measure what the checkpoint lacks. Returns the error that stopped it if some units are done, and otherwise
+        raises it.
+        """
         try:
             for number, unit in enumerate(units):
                 if self._progress is not None:
@@ -275,7 +277,7 @@ class IndexAudit:
                 raise
             return "interrupted"
         except CrossAlignError as error:
-            # An index that is gone is the cluster's state, not a wrong input.
+            # A deleted index is a state of the cluster, not invalid input.
             foreign = isinstance(error, InputError) and error.source != "index"
             if foreign or not checkpoint.done:
                 raise
@@ -287,7 +289,7 @@ class IndexAudit:
     def _state_after(
         self, stopped: Literal["interrupted"] | CrossAlignError | None, *, is_frozen: bool
     ) -> Snapshot | None:
-        """The index's state at the end; None after a fault, which a point in time outlasts and nothing else does."""
+        """The index's state at the end; None after a fault, unless the index is frozen in a point in time."""
         if not isinstance(stopped, CrossAlignError):
             return take_snapshot(self.client, self.settings.index)
         if is_frozen:
@@ -295,7 +297,7 @@ class IndexAudit:
         try:
             return take_snapshot(self.client, self.settings.index)
         except CrossAlignError:
-            # Nobody knows whether the numbers are all of one index.
+            # It is unknown whether all figures are from the same index.
             raise stopped from None
 
     def _judge_changes(self, before: Snapshot, after: Snapshot, *, is_frozen: bool) -> list[str]:
@@ -328,7 +330,7 @@ class IndexAudit:
         options = self.options
         gone = {name for names in queries.judged for name in names} - members.keys()
         undetermined = view.tag(None)
-        # What was deleted since the queries were made has no language; the counting says that it is not there.
+        # Documents deleted since the queries were made have no language; counting reports that they are missing.
         members |= {name: Member(name, undetermined, None, {}) for name in gone}
         return build_tasks(
             view,
@@ -358,7 +360,7 @@ class IndexAudit:
         )
 
     def _keep_alive(self) -> str:
-        """Long enough for the pauses that the load limit makes between two requests."""
+        """Long enough for the pauses between requests due to the load limit."""
         view = self.view()
         documents = view.pool().documents
         pause = self._pace.seconds(self._pace.batch(2 * documents, self.settings.batch) * 2 * documents)

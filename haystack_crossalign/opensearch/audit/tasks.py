@@ -1,4 +1,4 @@
-"""What an audit of an index has to do: pools, the queries asked of each, and units of work in a fixed order."""
+"""The work of an audit of an index: pools, the queries for each, and units of work in a fixed order."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LEAST_TOPS = 10
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One pool and the queries asked of it.
+    """A pool and its queries.
 
     :param view: the pool.
     :param scenarios: the rows, one for each query language.
-    :param queries: the queries, with what is relevant to them in this pool; with vectors.
+    :param queries: the queries with vectors, and what is relevant to them in this pool.
     :param positions: their positions among all queries of the audit.
-    :param whole: whether the pool is all that the user's filter leaves.
+    :param whole: whether the pool is everything that matches the user's filter.
     """
 
     view: IndexView
@@ -66,8 +66,8 @@ def build_tasks(
 ) -> list[Task]:
     """Split an audit into pools.
 
-    :param view: everything that the user's filter leaves.
-    :param narrowed: a view of the same index with one more condition.
+    :param view: everything that matches the user's filter.
+    :param narrowed: returns a view of the same index with an additional condition.
     :param queries: queries with vectors.
     :param members: language and group of every relevant document.
     :param scenarios: names out of `haystack_crossalign.audit.scenarios.SCENARIOS`.
@@ -112,10 +112,10 @@ def build_tasks(
 
 
 def language_filter(view: IndexView, tags: Sequence[str]) -> dict[str, Any]:
-    """Condition on documents to be in one of some languages.
+    """Condition that selects documents in some languages.
 
-    :param view: the index, whose pool tells how it spells them.
-    :param tags: normalized tags; may hold that of an undetermined language.
+    :param view: the index, whose pool has their spellings.
+    :param tags: normalized tags, optionally that of an undetermined language.
     """
     field = view.fields.counting(view.fields.language or "")
     values = sorted({value for tag in tags for value in view.values_of(tag)})
@@ -123,14 +123,14 @@ def language_filter(view: IndexView, tags: Sequence[str]) -> dict[str, Any]:
     if UNDETERMINED in tags:
         either = [{"terms": {field.name: [*values, UNDETERMINED]}}, field.lacks()]
     if view.several:
-        # Of several languages, a document is in none of them.
+        # A document with several languages belongs to none of them.
         single = {"bool": {"should": either, "minimum_should_match": 1, "must_not": [field.has_several()]}}
         either = [single, field.has_several()] if MULTIPLE in tags else [single]
     return either[0] if len(either) == 1 else {"bool": {"should": either, "minimum_should_match": 1}}
 
 
 def make_units(tasks: Sequence[Task], size: Callable[[Task], int]) -> list[Unit]:
-    """Units of work: task by task, its languages in turn, so that whatever is finished early holds all languages.
+    """Units of work: task by task, with its languages in turn, so that a partial result covers all languages.
 
     :param tasks: the pools.
     :param size: queries of one unit of a task.
@@ -153,10 +153,10 @@ def make_units(tasks: Sequence[Task], size: Callable[[Task], int]) -> list[Unit]
 
 
 def chosen_tops(tasks: Sequence[Task], share: float | None, seed: int) -> list[frozenset[int] | None]:
-    """The queries of each task whose exact top is asked for; None for all.
+    """The queries of each task with an exact top list; None for all.
 
-    Finding it takes scoring the whole pool, so where ranks are estimated in a share of it, the recall is as well in a
-    like share of the queries, drawn for each language: ten at least.
+    The exact top list requires scoring the whole pool, so if ranks are estimated from a share of the pool, recall is
+    estimated from the same share of the queries, drawn per language, at least ten.
 
     :param share: share of the pool that is scored, None for all of it.
     :param seed: of the draw.

@@ -1,4 +1,4 @@
-"""One unit of an audit: exact ranks, the live lists, and how much of the exact lists those hold; as JSON values."""
+"""A unit of an audit: exact ranks, retrieved lists, and their recall, as JSON values."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ Record = dict[str, Any]
   and ``tied`` (by language) for each version, and ``top_versions`` (by language). With a sample the ranks are
   estimates, with ``low`` and ``high``. Where judgments are graded, these are all judged versions, each with its gain
   in ``gains``.
-- ``shown``: the first hits of the exact ranking as [id, score, language, group]; null where they were not asked for.
+- ``shown``: the first hits of the exact ranking as [id, score, language, group]; null if they were not asked for.
 - ``unranked``: [id or version, reason] of judged ones that the pool lacks.
 - ``live``: by the name of the retrieval the same as ``exact``, with ranks null below the end of the list, its
-  ``depth``, whether it ``ended`` by itself, its ``recall`` (null where it was not measured), its first hits ``shown``,
-  and how often it held each document that it held more than once (``repeated``, where there is one).
+  ``depth``, whether it ``ended`` by itself, its ``recall`` (null if it was not measured), its first hits ``shown``,
+  and how often it held each document that it held more than once (``repeated``, if there is one).
 """
 
 
@@ -46,11 +46,11 @@ Record = dict[str, Any]
 class UnitOptions:
     """How units are measured.
 
-    :param depth: documents in each live list.
-    :param top: k of the recall, and hits kept of each list.
-    :param sample: share of the pool that is scored for each query; None scores all of it.
+    :param depth: documents in each retrieved list.
+    :param top: k of the recall, and number of hits kept of each list.
+    :param sample: share of the pool to score for each query; None for all of it.
     :param seed: of the samples.
-    :param concurrent: searches that the server may work on at once.
+    :param concurrent: maximum concurrent searches on the server.
     """
 
     depth: int = 100
@@ -64,12 +64,12 @@ class Measurer:
     """Measures the units of one task.
 
     :param task: pool and queries.
-    :param retrievals: the live lists to ask for.
+    :param retrievals: the lists to retrieve.
     :param members: language and group of every judged document.
     :param options: how.
     :param pace: budget of the load.
-    :param with_top: positions within the task of the queries whose exact top is asked for; None for all.
-    :param versions: the pool's versions, where documents are chunks and it is known already.
+    :param with_top: positions within the task of the queries with an exact top list; None for all.
+    :param versions: the pool's versions, if documents are chunks and these are already known.
     """
 
     def __init__(
@@ -122,10 +122,10 @@ class Measurer:
         return tuple(self.by_language)
 
     def load(self, queries: int, *, with_top: int | None = None) -> int:
-        """Documents that measuring some queries scores exactly.
+        """Number of documents scored exactly to measure some queries.
 
-        :param queries: their number.
-        :param with_top: how many of them have their exact top asked for; None for all.
+        :param queries: number of queries.
+        :param with_top: number of them with an exact top list; None for all.
         """
         if not self.task.view.fields.has_vectors:
             return 0
@@ -150,7 +150,7 @@ class Measurer:
         return records
 
     def _exact(self, queries: LiveQueries, first: int, records: list[Record]) -> list[set[str]]:
-        """Exact or estimated ranks; answers the names of the relevant ones without a rank for each query."""
+        """Add exact or estimated ranks; returns for each query the names of the relevant versions without a rank."""
         options, view = self._options, self.task.view
         if not view.fields.has_vectors:
             return self._outside(queries, records)
@@ -204,7 +204,7 @@ class Measurer:
         return names
 
     def _outside(self, queries: LiveQueries, records: list[Record]) -> list[set[str]]:
-        """Of an index without vectors: the names of the relevant ones that the pool lacks, for each query."""
+        """For an index without vectors: the names of each query's relevant versions that are not in the pool."""
         view = self.task.view
         wanted = sorted(set(chain.from_iterable(queries.judged)))
         inside: set[str] = set()
@@ -225,7 +225,7 @@ class Measurer:
         return names
 
     def _unit(self, name: str) -> str:
-        """How reports call what a judged document is ranked as."""
+        """Name, for reports, of the unit in which a judged document is ranked."""
         member = self._members[name]
         return Version.of(name, member.language, member.group).name if self.chunked else name
 
@@ -296,7 +296,7 @@ class Measurer:
             record.setdefault("live", {})[retrieval.name] = part
 
     def _without(self, queries: LiveQueries, unranked: Sequence[set[str]]) -> LiveQueries:
-        """The queries without the judged documents that the pool lacks: no list could hold them."""
+        """The queries without judged documents that are not in the pool, which no list could contain."""
         if not any(unranked):
             return queries
 

@@ -1,4 +1,4 @@
-"""Addresses of servers: checked before anything is sent, and never shown where they may hold a password."""
+"""Check addresses of servers before anything is sent; addresses that may contain a password are never shown."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _ALLOWED = "https://name:9200, without user, password, query and fragment"
 def checked_address(
     host: str, *, source: str | Path = "hosts", line: int | None = None, field: str | None = None
 ) -> str:
-    """The address in the one form that the client takes: scheme, name, port, and a path where there is one.
+    """Normalize an address to the form that the client expects: scheme, name, port, and optional path.
 
-    :param host: as a person wrote it; without a scheme it is taken as plain HTTP.
-    :param source: file or option it stands in, for the message.
+    :param host: as written by the user; without a scheme, plain HTTP is assumed.
+    :param source: its file or option, for the message.
     :param line: 1-based line in that file, for the message.
     :param field: name of the field, for the message.
-    :raises InputError: it is not an address, or it holds a user name or password, which the message does not repeat.
+    :raises InputError: if it is not an address, or contains a user name or password, which the message does not repeat.
     """
-    # A password may hold '/', '?', '#' and ':', after which no parser finds it any more. The '@' tells in all cases.
+    # A password may contain '/', '?', '#' and ':', which confuse parsers, but the '@' always reveals it.
     if "@" in host:
         raise InputError(
             "the address holds a user name or password",
@@ -49,7 +49,7 @@ def checked_address(
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address stays on this machine, so that nothing on it can be overheard in a network.
+    """Whether an address is on this machine, so that no traffic goes over a network.
 
     :param address: as `checked_address` returns it.
     """

@@ -1,7 +1,7 @@
-"""The shape of a server's answers, checked before anything is read from them.
+"""Check the structure of a server's responses before they are used.
 
-A proxy, a captive portal, another product or a damaged server may answer with anything. What is read from an answer
-anywhere in this package has the type that it is read as, or one error says which part has not.
+A proxy, a captive portal, another product or a damaged server may respond with anything. Every part of a response that
+this package uses is checked for its type; an error names the part that is wrong.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class AnswerCheck:
         self._request = request
 
     def refuse(self, place: str, value: object, expected: str) -> NoReturn:
-        """Raise the error that names a part of the answer.
+        """Raise the error that names a part of the response.
 
         :raises ExternalError: always.
         """
@@ -116,9 +116,9 @@ class AnswerCheck:
                     self.whole(numbers.get("max_seq_no", -1), f"{where}.seq_no.max_seq_no", least=-2)
 
     def lean_search(self, answer: dict[str, Any], place: str) -> None:
-        """The answer to one search whose hits are checked where they are read, with `hits`.
+        """Check the response to a search whose hits are checked later, with `hits`.
 
-        A server that leaves a part of every hit out leaves out an empty list of them as well.
+        A server that is asked to leave out parts of hits also leaves out an empty list of hits.
         """
         where = f"{place}.hits"
         held = self.mapping(answer.get("hits"), where)
@@ -127,11 +127,11 @@ class AnswerCheck:
         self.items(held.get("hits"), f"{where}.hits")
 
     def search(self, body: Mapping[str, Any], answer: dict[str, Any], place: str) -> None:
-        """The answer to one search: hits, and every aggregation that was asked for.
+        """Check the response to a search: hits, and every requested aggregation.
 
         :param body: the search.
-        :param answer: its answer, without an error.
-        :param place: where it stands, for messages.
+        :param answer: its response, without an error.
+        :param place: its position, for messages.
         """
         self._hits(answer.get("hits"), f"{place}.hits", counted=body.get("track_total_hits") is True)
         asked = body.get("aggs") or body.get("aggregations") or {}
@@ -146,7 +146,7 @@ class AnswerCheck:
         self.hits(held.get("hits"), f"{place}.hits")
 
     def hits(self, value: object, place: str) -> None:
-        """A list of hits: each an object with an id and, where it has them, score, fields and stored document."""
+        """A list of hits: objects with an id and optionally score, fields and stored document."""
         for number, entry in enumerate(self.items(value, place)):
             where = f"{place}.{number}"
             hit = self.mapping(entry, where)

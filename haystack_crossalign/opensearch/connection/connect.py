@@ -1,4 +1,4 @@
-"""A client from settings: who asks, whom to trust, and what about it the person should know."""
+"""Create a client from settings: credentials, trust, and warnings for the user."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def open_client(
 ) -> ReadOnlyClient:
     """A read-only client; nothing is sent yet.
 
-    Its `notes` begin with what is risky about the connection, for the caller to show before the start.
+    Its `notes` begin with the risks of the connection, which the caller should show before the start.
 
-    :param settings: where and how to connect.
+    :param settings: how to connect.
     :param environ: the environment, for the secrets.
     :param traffic: record of the requests.
-    :raises InputError: credentials are missing, contradict each other or cannot be sent, or a PEM file is not usable.
-    :raises ExternalError: a file cannot be read, or AWS's credentials cannot be had.
+    :raises InputError: if credentials are missing, contradict each other or cannot be sent, or a PEM file is invalid.
+    :raises ExternalError: if a file cannot be read, or AWS credentials are not available.
     """
     notes: list[str] = []
     credentials, signer = _login(settings, environ, notes)
@@ -53,9 +53,9 @@ def open_client(
 
 
 def auth_kind(settings: LiveSettings, environ: Mapping[str, str]) -> AuthKind:
-    """How to log in: as the settings say, else by what credentials there are.
+    """How to log in: as the settings say, else by the available credentials.
 
-    :raises InputError: there are credentials of several kinds, and the settings do not say which.
+    :raises InputError: if there are credentials of several kinds and the settings do not say which to use.
     """
     if settings.auth is not None:
         return settings.auth
@@ -105,7 +105,7 @@ def _in_header(
 ) -> Credentials:
     secret = _secret(name, settings, environ, notes)
     if not _HEADER_VALUE.fullmatch(secret):
-        # The HTTP library would raise an error that quotes the header.
+        # The HTTP library's error would quote the header.
         raise InputError(
             f"the {name.replace('_', ' ')} holds characters that no HTTP header can hold",
             source=flag_of(SECRETS[name]) if getattr(settings, SECRETS[name]) else variable_of(name),
@@ -145,7 +145,7 @@ def _client_certificate(settings: LiveSettings) -> tuple[Path, Path] | None:
         _check_file(path, flag_of(source))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        # Without a function for the passphrase OpenSSL would ask on the terminal and wait.
+        # Without a function for the passphrase, OpenSSL would prompt for it on the terminal.
         context.load_cert_chain(settings.client_certificate, key, password=_no_passphrase)
     except ssl.SSLError as error:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Who asks, and secrets from the environment or from a file; no message ever holds one."""
+"""Credentials, and secrets from the environment or from a file; no message contains a secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _LONGEST = 64 * 1024
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who asks. The secret does not show in ``repr``; take it from the environment or a file, not from an argument.
+    """Credentials of a user. The secret is not shown in ``repr``; read it from the environment or a file, not from an
+    argument.
 
     :param kind: ``basic`` (user and password), or ``bearer`` (token) or ``api_key`` in the Authorization header.
     :param secret: password, token or key.
@@ -36,7 +37,7 @@ class Credentials:
     def options(self) -> dict[str, Any]:
         """The keyword arguments for opensearch-py."""
         if self.kind == "basic":
-            # opensearch-py would encode as Latin-1, and fail at other characters with the password in the error.
+            # opensearch-py would encode as Latin-1, and its error for other characters would contain the password.
             pair = base64.b64encode(f"{self.user}:{self.secret}".encode()).decode("ascii")
             return {"headers": {"authorization": f"Basic {pair}"}}
         scheme = {"bearer": "Bearer", "api_key": "ApiKey"}[self.kind]
@@ -44,15 +45,15 @@ class Credentials:
 
 
 def read_secret(name: str, file: Path | None, environ: Mapping[str, str], notes: list[str] | None = None) -> str | None:
-    """A secret, or None where there is none. Line ends behind it are dropped: editors and ``echo`` put them there.
+    """Read a secret; None if there is none. Trailing line ends, added by editors and ``echo``, are dropped.
 
     :param name: ``password``, ``token`` or ``api_key``.
-    :param file: the file that holds it; goes before the environment, see
+    :param file: the file that holds it; takes precedence over the environment, see
         `haystack_crossalign.opensearch.connection.settings.read_settings`.
     :param environ: the environment.
-    :param notes: takes a warning where other users can read the file.
-    :raises InputError: the file is missing, empty, no text or too long, or the secret is empty.
-    :raises ExternalError: the file cannot be read.
+    :param notes: receives a warning if other users can read the file.
+    :raises InputError: if the file is missing, empty, not text or too long, or the secret is empty.
+    :raises ExternalError: if the file cannot be read.
     """
     if file is None:
         value = environ.get(variable_of(name))
@@ -70,8 +71,8 @@ def read_secret(name: str, file: Path | None, environ: Mapping[str, str], notes:
 
 
 def _read(file: Path, source: str, notes: list[str] | None) -> str:
-    # Neither the message nor the chain of the error holds the name of the file: where the secret itself was given in
-    # its place, that would show it. So nothing is raised while the error of the file system is being handled.
+    # Neither the message nor the chain of the error contains the name of the file, since a user may have given the
+    # secret itself instead. So nothing is raised while the file system's error is being handled.
     refusal: CrossAlignError | None = None
     mode, raw = 0, b""
     try:

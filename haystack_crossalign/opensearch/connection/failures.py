@@ -1,4 +1,4 @@
-"""What failures of a cluster mean to the user: refusals, busy servers, answers that cannot all be true."""
+"""Explain failures of a cluster: refusals, busy servers, and inconsistent responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from haystack_crossalign.errors import CrossAlignError, ExternalError, InputErro
 from haystack_crossalign.redaction import redacted
 
 _BUSY = frozenset({429, 502, 503, 504})
-# Names may end in brackets of their own, as indices:data/write/bulk[s].
+# Names may end in brackets, such as indices:data/write/bulk[s].
 _PERMISSION = re.compile(r"no permissions for \[((?:[^\[\]]|\[[^\]]*\])*)\]")
 _MISSING_SHARDS = re.compile(r"missing shards \[(.*?\])\]")
 ROLE_PAGE = "docs/opensearch-role.md"
@@ -28,11 +28,11 @@ class MissingPermissionError(ExternalError):
 
 
 class PointInTimeLostError(ExternalError):
-    """The point in time expired, or the server that held it restarted: what follows would see another index."""
+    """The point in time expired, or its server restarted; further searches would see a different state of the index."""
 
 
 class RefusedRequestError(ExternalError):
-    """The cluster does not carry out a request, for a reason of its own; `status` is the HTTP status."""
+    """The cluster rejected a request; `status` is the HTTP status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -40,10 +40,10 @@ class RefusedRequestError(ExternalError):
 
 
 def is_busy(error: TransportError) -> bool:
-    """Whether a request may succeed later: the server was overloaded, a breaker opened, or nobody answered the call.
+    """Whether a retry may succeed: the server was overloaded, a circuit breaker opened, or the connection failed.
 
-    A request that ran into the client's time limit does not count: the server may still be working on it, and sending
-    it again would double the load.
+    This excludes the client's timeout: the server may still be working on the request, and a retry would double the
+    load.
     """
     if isinstance(error, (SSLError, ConnectionTimeout)):
         return False
@@ -51,10 +51,10 @@ def is_busy(error: TransportError) -> bool:
 
 
 def explain(error: TransportError, *, request: str, host: str) -> CrossAlignError:
-    """The error that a failed request stands for.
+    """The error for a failed request.
 
-    :param error: what opensearch-py raised.
-    :param request: method and path, for instance ``POST /prod/_search``.
+    :param error: exception of opensearch-py.
+    :param request: method and path, for example ``POST /prod/_search``.
     :param host: address without credentials.
     """
     if isinstance(error, SSLError):
@@ -69,10 +69,10 @@ def explain(error: TransportError, *, request: str, host: str) -> CrossAlignErro
 
 
 def explain_answer(status: int, detail: object, *, request: str, host: str) -> CrossAlignError:
-    """The error that an answer with an error status stands for.
+    """The error for a response with an error status.
 
-    :param status: HTTP status, of the answer or of one item of a multi-search.
-    :param detail: the answer's ``error``: a dictionary with type and reason, or text.
+    :param status: HTTP status of the response or of an item of a multi-search.
+    :param detail: the response's ``error``: a dictionary with type and reason, or text.
     """
     kinds, reason = _kinds(detail), _reason(detail)
     if status == 401:
@@ -111,9 +111,9 @@ def explain_answer(status: int, detail: object, *, request: str, host: str) -> C
 
 
 def is_limit(detail: object) -> bool:
-    """Whether a server refused a request for its size: later it would as well, whatever the status says.
+    """Whether a server rejected a request for its size, so that a retry does not help, whatever the status.
 
-    :param detail: the answer's ``error``.
+    :param detail: the response's ``error``.
     """
     return "too_many_buckets_exception" in _kinds(detail)
 
@@ -125,7 +125,7 @@ def _limit(detail: object) -> str:
 
 
 def _time_limit(detail: object, kinds: set[str]) -> str:
-    """The setting whose time limit ended a search, empty where none did."""
+    """The setting whose time limit ended a search, empty if none did."""
     reasons = {_told(one.get("reason")) for one in _parts(detail)}
     if any("Time exceeded" in reason for reason in reasons):
         return "search.default_search_timeout limits its time"
@@ -154,7 +154,7 @@ def _parts(detail: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _reason(detail: object, limit: int = 300) -> str:
-    """The most telling reason: that of the first root cause, with what caused it."""
+    """The most specific reason: that of the first root cause, with its causes."""
     texts = [_told(detail)] if not isinstance(detail, Mapping) else []
     while isinstance(detail, Mapping) and not texts:
         told = _told(_mapping(_first(detail.get("root_cause"))).get("reason")) or _told(detail.get("reason"))
@@ -166,12 +166,12 @@ def _reason(detail: object, limit: int = 300) -> str:
         inner = _told(cause.get("reason"))
         if inner and inner not in told:
             texts.append(f"({inner})")
-    # Redacted before it is cut, since a part of a secret gives it away as well.
+    # Redacted before it is cut, since a part of a secret must not be shown either.
     return redacted(" ".join(texts))[:limit]
 
 
 def _told(value: object) -> str:
-    """What an answer says in one of its fields, which may be of any type where a proxy answers."""
+    """The text of a field of a response, which can have any type if a proxy responds."""
     return "" if value is None else str(value)[:100_000]
 
 
@@ -184,7 +184,7 @@ def _first(value: object) -> object:
 
 
 def _tls_failure(cause: str) -> str:
-    """What a failed handshake means; ``cause`` is OpenSSL's text."""
+    """Explain a failed handshake; ``cause`` is OpenSSL's text."""
     if "certificate verify failed" in cause or "doesn't match" in cause:
         return (
             f"the server's certificate could not be verified ({cause}); name the authority that signed it as CA file, "
@@ -196,7 +196,7 @@ def _tls_failure(cause: str) -> str:
 
 
 def _cause(error: TransportError) -> str:
-    """What the network layer said, without object addresses."""
+    """The message of the network layer, without object addresses."""
     return redacted(re.sub(r"<[^>]* object at 0x[0-9a-f]+>(?:: )?", "", str(error.error)))[:300]
 
 
@@ -206,14 +206,14 @@ _TRIES = 5
 
 
 class ContradictionError(ExternalError):
-    """A score or a count differs from what the same server said a moment ago."""
+    """A score or a count differs from an earlier response of the same server."""
 
 
 def settled(ask: Callable[[], T]) -> T:
-    """What `ask` answers, asked again where its answers contradict each other.
+    """Call `ask`, and retry if server responses contradict each other.
 
-    :param ask: sends the requests from the first to the last each time it is called.
-    :raises ContradictionError: they contradict each other five times in a row.
+    :param ask: sends all requests, from first to last, on each call.
+    :raises ContradictionError: if they contradict each other five times in a row.
     """
     for _ in range(_TRIES - 1):
         try:

@@ -1,4 +1,6 @@
-"""One request to a cluster, repeated while the server is busy or away, every failure made one error of ours."""
+"""Send a request with retries while the server is busy or unavailable, and convert every failure to one of our
+errors.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ class Patience:
     """How long to wait for a busy or restarting server: exponential back-off with full jitter.
 
     :param total: seconds after which the last error is raised.
-    :param first: longest wait before the second attempt, in seconds; doubles with each further one.
-    :param longest: upper bound of one wait, in seconds.
+    :param first: maximum seconds before the second attempt; doubled for each further one.
+    :param longest: maximum seconds of a wait.
     """
 
     total: float = 60.0
@@ -39,9 +41,9 @@ class Patience:
 
 
 class Waiting:
-    """The pauses between the attempts at one thing.
+    """The pauses between attempts.
 
-    :param patience: how long to wait; the time counts from here on.
+    :param patience: how long to wait, starting now.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -50,7 +52,7 @@ class Waiting:
         self._attempt = 0
 
     def pause(self) -> bool:
-        """Wait before the next attempt; False, at once, where it would come too late."""
+        """Wait before the next attempt; returns False immediately if it would be too late."""
         wait = self._patience.wait(self._attempt)
         if time.monotonic() + wait > self._deadline:
             return False
@@ -71,17 +73,17 @@ def send_patiently(
     repeat_lost: bool = True,
     repeat_late: bool = False,
 ) -> dict[str, Any]:
-    """The answer to one request.
+    """Send a request and return its response.
 
-    :param opensearch: the client, without retries of its own.
-    :param patience: how long to go on trying.
+    :param opensearch: the client, without its own retries.
+    :param patience: how long to keep trying.
     :param host: address for messages.
     :param method: HTTP method.
     :param path: absolute path, names already escaped.
     :param parameters: query parameters.
     :param body: JSON value, or text that is sent as it is.
-    :param repeat_lost: whether to repeat a request whose connection broke: it may have been carried out.
-    :param repeat_late: whether to repeat a request that was not answered in time: it may still be worked on.
+    :param repeat_lost: whether to repeat a request whose connection broke, although it may have been executed.
+    :param repeat_late: whether to repeat a request that timed out, although it may still be running.
     :raises CrossAlignError: what the last refusal means, see `haystack_crossalign.opensearch.connection.failures`.
     """
     waiting = patience.begin()
@@ -92,7 +94,7 @@ def send_patiently(
                 raise ExternalError(not_opensearch(host, method, path))
             return answer
         except (SerializationError, RecursionError):
-            # A web page, for instance of a proxy in between; its text may be long and is not repeated.
+            # A web page, for example from a proxy; its text may be long and is not repeated.
             raise ExternalError(not_opensearch(host, method, path)) from None
         except TransportError as error:
             answered = isinstance(error.status_code, int)

@@ -10,7 +10,7 @@ class PointInTime:
     """A frozen view of an index: searches in it see neither writes nor deletes that come later.
 
     :param identifier: the server's id.
-    :param keep_alive: how long the server keeps it after each search, for instance ``5m``.
+    :param keep_alive: how long the server keeps it after each search, for example ``5m``.
     :param index: index or alias that it is of.
     """
 

@@ -21,12 +21,12 @@ _HEADER = re.compile(r"^\s*\[\s*(.*?)\s*\]")
 
 @dataclass(frozen=True)
 class Profile:
-    """One table ``[profiles.NAME]``, its keys known to be settings.
+    """A table ``[profiles.NAME]`` with valid keys.
 
     :param name: its name.
     :param values: the values by key, not yet converted.
-    :param file: the file it stands in.
-    :param lines: 1-based line by key, where it could be found.
+    :param file: its file.
+    :param lines: 1-based line by key, if found.
     """
 
     name: str
@@ -40,12 +40,13 @@ class Profile:
 
 
 def read_profiles(file: Path, known: Collection[str]) -> dict[str, Profile]:
-    """All profiles of a file, every key of it checked, also of the profiles that are not asked for.
+    """Read all profiles of a file, and check every key, including those of unused profiles.
 
     :param file: a TOML file.
     :param known: keys that a profile may hold.
-    :raises InputError: no such file, no TOML, an unknown key, or a secret; its value is never repeated.
-    :raises ExternalError: the file cannot be read.
+    :raises InputError: if there is no such file, it is not TOML, or it has an unknown key or a secret, whose value is
+        never repeated.
+    :raises ExternalError: if the file cannot be read.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -60,7 +61,7 @@ def read_profiles(file: Path, known: Collection[str]) -> dict[str, Profile]:
     except tomllib.TOMLDecodeError as error:
         found = _SYNTAX_LINE.search(str(error))
         raise InputError(f"not valid TOML: {error}", source=file, line=int(found[1]) if found else None) from None
-    except (RecursionError, ValueError):  # a whole number of thousands of digits
+    except (RecursionError, ValueError):  # an integer of thousands of digits
         raise InputError("not usable TOML: nested too deeply, or a number too long", source=file) from None
     lines = text.splitlines()
     for key, value in data.items():
@@ -97,7 +98,7 @@ def _refuse(file: Path, field: str, line: int | None, *, known: Collection[str] 
 
 
 def _line_of(lines: list[str], key: str, table: str | None) -> int | None:
-    """The line that assigns a key in a table written as ``[table]``; None where it is written in another way."""
+    """The line that assigns a key in a table written as ``[table]``; None if it is written differently."""
     current: str | None = None
     assigned = re.compile(rf"""^\s*["']?{re.escape(key)}["']?\s*=""")
     for number, line in enumerate(lines, start=1):

@@ -1,8 +1,8 @@
-"""The connection that can only read: it refuses every request that is not on a short list, before it leaves.
+"""The read-only connection: it rejects every request that is not on a short list, before it is sent.
 
-The list is of what may pass, not of what may not, so that whatever a later server or client adds is refused. The check
-stands in the connection, below everything that could build a request: opensearch-py's own methods, its helpers, and a
-Haystack document store that is given this class as ``connection_class`` all pass through it.
+It is an allow-list, so additions of later servers or clients are rejected. The check is in the connection, below
+everything that can build a request: opensearch-py's methods, its helpers, and a Haystack document store that uses this
+class as ``connection_class`` all pass through it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from opensearchpy.exceptions import TransportError
 from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
 
-# A name of an index, an alias or several of them; names that start with '_' are the server's own, but for '_all'.
+# One or several names of indices or aliases; names that start with '_', except '_all', are reserved by the server.
 _INDEX = r"(?:_all|[^/_?#][^/?#]*)"
 _READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(
     (name, frozenset(methods.split()), re.compile(pattern))
@@ -43,7 +43,7 @@ _READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(
         ("close point in time", "DELETE", r"/_search/point_in_time"),
     )
 )
-# A scroll holds resources of the server under an id that other requests would have to carry on with.
+# A scroll holds server resources under an id that other requests would have to continue.
 _REFUSED_PARAMETERS = frozenset({"scroll"})
 _COMPRESSED_FROM = 1024
 _TOOK = re.compile(r'"took":(\d+)')
@@ -57,9 +57,9 @@ def operation_of(method: str, path: str, parameters: Collection[str] = ()) -> st
     """Name of the allowed read that a request is.
 
     :param method: HTTP method.
-    :param path: path without host and query string, for instance ``/prod/_search``.
+    :param path: path without host and query string, for example ``/prod/_search``.
     :param parameters: names of the query parameters.
-    :returns: for instance ``search``.
+    :returns: for example ``search``.
     :raises WriteRefusedError: the request is not on the list.
     """
     if ".." not in path and not _REFUSED_PARAMETERS.intersection(parameters):
@@ -73,9 +73,9 @@ def operation_of(method: str, path: str, parameters: Collection[str] = ()) -> st
 
 
 class _Recording:
-    """One request: checked when it is made, recorded with its outcome when it is left.
+    """A request: checked on entry, recorded with its outcome on exit.
 
-    :raises WriteRefusedError: the request is not an allowed read.
+    :raises WriteRefusedError: if the request is not an allowed read.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class _Recording:
         self._answer = ""
 
     def answered(self, answer: Any) -> Any:
-        """Take note of status, headers and text, and hand them on."""
+        """Record status, headers and text, and return them."""
         self._status, _, self._answer = answer
         return answer
 
@@ -120,10 +120,10 @@ class _Recording:
 
 
 class QuietConnection:
-    """Beside a connection of opensearch-py: nothing of its requests is logged.
+    """Mixin for a connection of opensearch-py that logs nothing.
 
-    The library would print a stack trace before the one clear error that the caller raises, and whole bodies at debug
-    level, which hold users' texts and whatever credentials a server repeats.
+    The library would log a stack trace before the caller's clear error, and at debug level whole bodies, which contain
+    users' texts and credentials echoed by a server.
     """
 
     def log_request_fail(self, *_: Any, **__: Any) -> None:
@@ -134,10 +134,10 @@ class QuietConnection:
 
 
 class ReadOnlyConnection(QuietConnection, Urllib3HttpConnection):
-    """opensearch-py's connection with the check in front of it and a `Traffic` record behind it.
+    """opensearch-py's connection with the check before each request and a `Traffic` record after it.
 
-    :param traffic: where to record each exchange; None records nothing.
-    :param compress: whether to send long bodies compressed; query vectors written as decimals halve.
+    :param traffic: record of each exchange; None for no record.
+    :param compress: whether to compress long bodies; this halves query vectors written as decimals.
     :param options: those of ``Urllib3HttpConnection``.
     """
 
@@ -170,9 +170,9 @@ class ReadOnlyConnection(QuietConnection, Urllib3HttpConnection):
 
 
 class ReadOnlyAsyncConnection(QuietConnection, AsyncHttpConnection):
-    """opensearch-py's asynchronous connection, checked and recorded as `ReadOnlyConnection` is.
+    """opensearch-py's asynchronous connection, checked and recorded like `ReadOnlyConnection`.
 
-    :param traffic: where to record each exchange; None records nothing.
+    :param traffic: record of each exchange; None for no record.
     :param options: those of ``AsyncHttpConnection``.
     """
 
@@ -217,24 +217,24 @@ class _ReadOnlyAsyncTransport(AsyncTransport):
 
 
 def _with_ids(answer: Any) -> Any:
-    """An answer whose stored documents say their own id: of an index that Haystack did not write they need not."""
+    """A response with ids added to stored documents, which may lack them in an index not written by Haystack."""
     held = answer.get("hits") if isinstance(answer, dict) else None
     hits = held.get("hits") if isinstance(held, dict) else None
     for hit in hits if isinstance(hits, list) else ():
         source = hit.get("_source") if isinstance(hit, dict) else None
         if isinstance(source, dict):
-            # Haystack takes meta as one object or as single keys, not as both.
+            # Haystack accepts meta as one object or as single keys, but not both.
             meta = source["meta"] if isinstance(source.get("meta"), dict) else source
             meta.setdefault(ID_IN_INDEX, hit.get("_id"))
     return answer
 
 
 def guarded_transport(traffic: Traffic, connection: Mapping[str, Any] | None = None) -> Callable[..., Transport]:
-    """What to give as ``transport_class``, so that a client only reads.
+    """A ``transport_class`` that makes a client read-only.
 
     :param traffic: record of the requests.
-    :param connection: arguments that take the place of the client's own, such as credentials; they stay in here, out of
-        anything that could be shown or stored.
+    :param connection: arguments that override the client's, such as credentials; they are kept here, where they cannot
+        be shown or stored.
     """
 
     def transport(hosts: Any, **options: Any) -> Transport:

@@ -1,9 +1,9 @@
-"""The search pipeline that an index applies to every search that names none.
+"""Default search pipelines, which an index applies to every search without an explicit one.
 
-It changes requests and answers of searches without hits, of multi-searches and of those in a point in time alike: it
-cuts lists, collapses them, renames fields, adds a filter. An exact number must not pass through it. ``_none`` as
-``search_pipeline`` in a search's body switches it off, with no further right; in the header of a multi-search not.
-Servers before 2.18 refuse it: there the searches go without, and only where no index has such a pipeline.
+Such a pipeline also affects searches without hits, multi-searches and searches in a point in time: it may cut or
+collapse lists, rename fields, or add a filter. Exact counts must not pass through it. ``_none`` as ``search_pipeline``
+in a search's body disables it without further permission, but not in the header of a multi-search. Servers before 2.18
+reject ``_none``; there, searches are sent without it, and only if no index has such a pipeline.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SearchPipelines:
         return {_KEY: NO_PIPELINE} if self.can_be_left_out else {}
 
     def is_not_understood(self, error: RefusedRequestError) -> bool:
-        """Whether a server refused a request because it does not know what `left_out` says."""
+        """Whether a server rejected a request because it does not support `left_out`."""
         return self.can_be_left_out and error.status == 400 and _KEY in str(error)
 
     def require_none(self, index: str, settings: Callable[[str], Mapping[str, Any]]) -> None:

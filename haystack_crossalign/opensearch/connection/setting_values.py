@@ -1,4 +1,4 @@
-"""What a setting is, and the one way in which a value from a file, the environment or a flag becomes one."""
+"""Settings, and the conversion of values from a file, the environment or a flag."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FILE = Rule(
 )
 _RULES: dict[str, Rule] = {
     "text": Rule(lambda value: text().read(value).strip(), text().allowed),
-    # A prefix such as 'query: ' ends with a blank that counts.
+    # A prefix such as 'query: ' ends with a significant space.
     "prompt": text(empty=True),
     # 'user:password' in one setting is a secret.
     "user": Rule(_user, "a user name without ':' and without the password"),
@@ -49,10 +49,10 @@ class Setting:
 
     :param kind: what values it takes.
     :param help: one sentence for ``--help`` and the documentation.
-    :param metavar: what stands for the value there.
+    :param metavar: placeholder of the value there.
     :param choices: values allowed, for the kind ``choice``.
 
-    The name of a ``secret file`` is never repeated in a message: a person may have put the secret itself there.
+    The name of a ``secret file`` is never repeated in a message, since a user may have entered the secret itself.
     """
 
     kind: Kind
@@ -78,11 +78,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value was found, for messages, and what relative file names in it are relative to.
+    """Source of a value, for messages, and the base of relative file names.
 
     :param source: file, ``environment``, or the option.
     :param folder: folder for relative file names.
-    :param field: key or name of the variable; None where the source says it.
+    :param field: key or name of the variable; None if the source says it.
     :param line: 1-based line in the file, where it is known.
     :param typed: whether values come with their types (a TOML file, a parsed flag) rather than as text.
     """
@@ -102,12 +102,12 @@ class Place:
 
 
 def convert(entry: Setting, value: object, place: Place) -> Any:
-    """The value in the type the settings hold.
+    """Convert a value to the type of its setting.
 
     :param entry: the setting.
-    :param value: as it stands in its source.
-    :param place: where that is.
-    :raises InputError: wrong type, or a value that is not allowed.
+    :param value: the value in its source.
+    :param place: its source.
+    :raises InputError: for a wrong type, or a value that is not allowed.
     """
     if entry.kind == "addresses":
         return _addresses(value, place)
@@ -120,13 +120,13 @@ def convert(entry: Setting, value: object, place: Place) -> Any:
     read = None
     with suppress(ValueError, TypeError):
         read = entry.rule.read(value)
-    if read is None:  # refused out here: an error raised in there would hold the value in its chain
+    if read is None:  # rejected outside the handler, so that the error's chain does not contain the value
         place.refuse("not allowed", seen=... if entry.kind in _UNSEEN else value, allowed=entry.allowed)
     return place.folder / read.expanduser() if entry.is_file else read
 
 
 def _typed(kind: Kind, value: str) -> object:
-    """A text of the environment as the value that it stands for; what it does not stand for is left to the rule."""
+    """Convert a string from the environment; a string that cannot be converted is left to the rule."""
     if kind == "yes/no":
         return _YES_NO.get(value.strip().lower(), value)
     if kind == "count":

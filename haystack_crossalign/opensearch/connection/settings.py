@@ -1,4 +1,4 @@
-"""The settings of an audit of a live index: profile < environment < flags, all three made from one table.
+"""The settings of an audit of a live index, from profile, environment and flags, all defined by one table.
 
 The table is the class `LiveSettings` itself: a field ``ca_file`` is the key ``ca_file`` of a profile, the variable
 ``CROSSALIGN_CA_FILE`` and the flag ``--ca-file``. It holds no secrets, so that it may be shown and stored.
@@ -21,9 +21,9 @@ _KINDS = ("none", "basic", "bearer", "api_key", "aws")
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """How to reach an index, what to read from it, and how much of the cluster to take.
+    """The connection to an index, its fields, and limits of the load.
 
-    ``auth`` None means: what the other settings and the secrets say, see
+    If ``auth`` is None, it follows from the other settings and the secrets, see
     `haystack_crossalign.opensearch.connection.connect`.
     """
 
@@ -54,7 +54,7 @@ class LiveSettings:
         AuthKind | None, Setting("choice", "How to log in. Default: what the credentials are for.", choices=_KINDS)
     ] = None
     user: Annotated[str | None, Setting("user", "User name, for basic authentication.", "NAME")] = None
-    # Not in ``repr``: a person may have put the secret itself in the place of its file.
+    # Not in ``repr``, since a user may have entered the secret itself instead of its file.
     password_file: Annotated[Path | None, Setting("secret file", "File that holds the password.", "FILE")] = field(
         default=None, repr=False
     )
@@ -89,7 +89,7 @@ class LiveSettings:
     depth: Annotated[int, Setting("count", "Length of the retrieved lists.", "N")] = 100
 
     def describe(self) -> dict[str, Any]:
-        """What a result may say of them, as JSON values: neither users nor names of files."""
+        """The settings for a result, as JSON values, without users and file names."""
         shown = {name: getattr(self, name) for name, entry in SETTINGS.items() if entry.kind not in _PRIVATE}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
 
@@ -124,15 +124,15 @@ def read_settings(
 ) -> LiveSettings:
     """Settings from all sources; a later one overrides an earlier one: profile, environment, flags.
 
-    The profile is the one named; else the one that ``CROSSALIGN_PROFILE`` names; else the one with the name of the
-    index that a flag or the environment asks for. In that last case the name stands for the index that the profile
-    names, and for itself where the profile names none.
+    The profile is the given one, else that of ``CROSSALIGN_PROFILE``, else the one with the name of the index given by
+    a flag or the environment. In the last case the index is the profile's, or has the profile's name if the profile has
+    none.
 
     :param profile: name of a profile, or None.
     :param flags: values by name of setting; None for a flag that was not given.
     :param environ: the environment.
-    :param folder: working folder: holds ``crossalign.toml``, and is what file names in flags and environment are
-        relative to. Those in a profile are relative to its file.
+    :param folder: working folder, which contains ``crossalign.toml`` and is the base of relative file names in flags
+        and environment. Those in a profile are relative to its file.
     :param config: file with the profiles, instead of ``crossalign.toml`` there.
     :raises InputError: something unknown, of a wrong type or missing.
     """
@@ -144,7 +144,7 @@ def read_settings(
     surroundings = {
         name: convert(entry, environ[variable], Place("environment", folder, variable, typed=False))
         for name, entry in SETTINGS.items()
-        # An empty variable is how many systems write that there is none; but an empty prefix is one.
+        # Many systems use an empty variable for an unset one, but an empty prefix is a value.
         if environ.get(variable := variable_of(name)) or (entry.kind == "prompt" and variable in environ)
     }
     named = profile or environ.get(variable_of("profile")) or None
@@ -184,7 +184,7 @@ def read_settings(
 
 
 def _settle_prompts(before: dict[str, Any], layer: Mapping[str, Any], place: str) -> None:
-    """Take out what a layer replaces by the other way to say it: a prompt is a text or a name, never both."""
+    """Remove prompts that a layer overrides in the other form: a prompt is given as a text or a name, never both."""
     for role in ("query", "document"):
         names = (f"{role}_prefix", f"{role}_prompt")
         chosen = [name for name in names if name in layer]

@@ -1,6 +1,6 @@
 """AWS Signature Version 4 for the connection, by botocore (extra ``aws``) and opensearch-py's signer.
 
-The signer is called by the connection after the body was compressed, so that what is signed is what is sent.
+The connection calls the signer after compressing the body, so that the signature covers the bytes sent.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ Signer = Callable[..., Mapping[str, str]]
 
 
 def aws_signer(region: str | None, service: str = "es") -> Signer:
-    """A signer with the credentials that botocore finds: environment, shared files, SSO, container, instance.
+    """A signer with the credentials found by botocore: environment, shared files, SSO, container, instance.
 
-    Credentials that expire are renewed by botocore when the next request is signed.
-
-    :param region: AWS region, or None for the one that AWS's own variables and files name.
+    Expired credentials are renewed by botocore when the next request is signed.
+    :param region: AWS region, or None for that of AWS's variables and files.
     :param service: ``es`` for OpenSearch Service, ``aoss`` for OpenSearch Serverless.
     :returns: called with method, URL and body, it returns headers.
-    :raises InputError: botocore is not installed, or no region is named.
-    :raises ExternalError: no credentials are found, or they cannot be read.
+    :raises InputError: if botocore is not installed, or there is no region.
+    :raises ExternalError: if no credentials are found, or they cannot be read.
     """
     try:
         from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
@@ -37,7 +36,7 @@ def aws_signer(region: str | None, service: str = "es") -> Signer:
         ) from None
     from opensearchpy import Urllib3AWSV4SignerAuth
 
-    # At debug level botocore writes down what it signs, the session token included.
+    # At debug level botocore logs what it signs, including the session token.
     for name in ("botocore.auth", "botocore.credentials"):
         logging.getLogger(name).setLevel(logging.INFO)
     session = Session()
@@ -63,7 +62,7 @@ def aws_signer(region: str | None, service: str = "es") -> Signer:
             keep_secret(current.token or "")
             return headers
         except BotoCoreError as error:
-            # Renewing can fail hours after the start; its texts may quote answers of the credential service.
+            # Renewal can fail hours after the start; its messages may quote responses of the credential service.
             raise ExternalError(f"AWS: the credentials cannot be renewed ({type(error).__name__})") from None
 
     return signed

@@ -1,4 +1,4 @@
-"""A record of what was sent to a cluster: for provenance, load limits and the proof that nothing was written."""
+"""A record of the requests to a cluster: for provenance, load limits and the proof that nothing was written."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Exchange:
-    """One HTTP request and its answer; holds neither headers nor bodies, so that no secret and no text is kept.
+    """An HTTP request and its response, without headers and bodies, so that no secret and no text is stored.
 
     :param method: HTTP method.
     :param path: path without its query string.
     :param operation: name of the read it was, see `haystack_crossalign.opensearch.connection.read_only.operation_of`.
-    :param status: HTTP status, or None where no answer came.
-    :param bytes_out: length of the request's body, as sent.
-    :param bytes_in: length of the answer's body; 0 for refused and lost requests.
-    :param seconds: time until the answer was read.
-    :param server_ms: time that the server says it took, in milliseconds, where it says so.
+    :param status: HTTP status, or None without a response.
+    :param bytes_out: length of the request's body as sent.
+    :param bytes_in: length of the response's body; 0 for rejected and lost requests.
+    :param seconds: time until the response was read.
+    :param server_ms: milliseconds reported by the server, if any.
     """
 
     method: str
@@ -56,9 +56,9 @@ class Totals:
 
 
 class Traffic:
-    """Totals by operation, of constant size however many requests are made. Safe to share between threads.
+    """Totals by operation, with constant memory. Thread-safe.
 
-    :param observer: called with every exchange, for those who want the whole record.
+    :param observer: called with every exchange, for a complete record.
     """
 
     def __init__(self, observer: Callable[[Exchange], None] | None = None) -> None:

@@ -1,1 +1,1 @@
-"""What `crossalign doctor` finds in a cluster and an index."""
+"""Examinations of a cluster and an index for `crossalign doctor`."""

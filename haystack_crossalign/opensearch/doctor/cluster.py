@@ -14,21 +14,21 @@ from haystack_crossalign.opensearch.doctor.findings import Finding, failed, ok, 
 
 TESTED = ((2, 19), (3, 6))
 _POINT_IN_TIME = (2, 4)
-# What a cluster in compatibility mode calls itself, whatever it is.
+# Version that a cluster in compatibility mode reports.
 _COMPATIBLE = (7, 10)
 _NOTHING: dict[str, Answer] = {"match_none": {}}
 
 
 @dataclass
 class ClusterReads:
-    """Answers to the reads that an audit needs, and the rights that were missing for them."""
+    """Responses to the reads that an audit needs, and missing permissions."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     faults: dict[str, CrossAlignError] = field(default_factory=dict)
 
     def attempt(self, name: str, read: Callable[[], Answer]) -> None:
-        """Make a read and keep its answer, the right it lacks, or its fault."""
+        """Make a read and store its response, the missing permission, or its fault."""
         try:
             self.answers[name] = read()
         except MissingPermissionError as error:
@@ -39,7 +39,7 @@ class ClusterReads:
 
 
 def examine_connection(client: ReadOnlyClient, settings: LiveSettings) -> list[Finding]:
-    """Whether anyone answers, who it is, and whether the way there is safe; nothing missing: go on.
+    """Check whether a cluster responds, what it is, and whether the connection is safe; continue if nothing is missing.
 
     :param client: connection.
     :param settings: how it was made.
@@ -48,7 +48,7 @@ def examine_connection(client: ReadOnlyClient, settings: LiveSettings) -> list[F
     try:
         info = client.info()
     except MissingPermissionError:
-        # Whoever says what is not allowed is there, and knows who asks.
+        # A server that denies a permission is reachable and knows the user.
         return [ok("connection", shown), *_safety(client), warning("version", "not allowed to be asked")]
     except CrossAlignError as error:
         return [failed("connection", error, _advice(str(error), settings)), *_safety(client)]
@@ -56,7 +56,7 @@ def examine_connection(client: ReadOnlyClient, settings: LiveSettings) -> list[F
 
 
 def examine_cluster(client: ReadOnlyClient, index: str) -> tuple[list[Finding], ClusterReads]:
-    """Try each read that an audit needs; each right that lacks is named.
+    """Try each read that an audit needs, and report each missing permission.
 
     :param client: connection.
     :param index: index or alias.
@@ -92,13 +92,13 @@ class _Reads:
     index: str
 
     def all(self) -> ClusterReads:
-        """Make them all, or those up to the one that shows that there is no such index."""
+        """Make all of them, or stop at the one that shows that there is no such index."""
         client, index = self.client, self.index
         reads = ClusterReads()
         reads.attempt("version", client.info)
         reads.attempt("mapping", lambda: client.mapping(index))
         if isinstance(reads.faults.get("mapping"), InputError) or reads.answers.get("mapping") == {}:
-            # Nothing has that name. To the question after its health a server would answer only after half a minute.
+            # The index does not exist, and a server would report its health only after half a minute.
             return reads
         reads.attempt("health", lambda: client.health(index))
         reads.attempt("aliases", lambda: client.aliases(index))
@@ -150,7 +150,7 @@ def _safety(client: ReadOnlyClient) -> Iterator[Finding]:
 
 
 def _advice(message: str, settings: LiveSettings) -> str:
-    """What to do about a connection that failed, for the part of it that the message does not say."""
+    """Advice for a failed connection, in addition to the message."""
     if "refused the credentials" in message:
         return (
             "check user and password, token or key"
@@ -194,7 +194,7 @@ def _frozen_views(client: ReadOnlyClient, reads: ClusterReads) -> Iterator[Findi
         )
     elif "point in time" in reads.answers:
         stuck = [note for note in client.notes if "stays open" in note]
-        # Softer than other rights: the audit ends well without it.
+        # Less severe than other permissions, since an audit succeeds without it.
         yield from (warning("point in time", note, f"see {ROLE_PAGE}") for note in stuck)
         if not stuck:
             yield ok("point in time", "an index can be frozen while it is audited")

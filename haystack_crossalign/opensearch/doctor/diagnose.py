@@ -1,4 +1,4 @@
-"""The whole examination: from the connection to the model, stopping where the next thing cannot be looked at."""
+"""The whole examination, from the connection to the model; stops if the next step is impossible."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from haystack_crossalign.opensearch.model.newest import probe_newest
 def diagnose(
     client: ReadOnlyClient, settings: LiveSettings, *, open_encoder: Callable[[], Any] | None = None
 ) -> Diagnosis:
-    """Examine an index as an audit would use it; reads only, and scores no more than a few documents.
+    """Examine an index as an audit would use it; only reads, and scores only a few documents.
 
     :param client: connection.
     :param settings: index, fields and model.
-    :param open_encoder: loads the model that is to be compared with the vectors of the index; None leaves that out.
-    :returns: findings; what fails is one of them and raises nothing.
+    :param open_encoder: loads the model to compare with the vectors of the index; None to skip this.
+    :returns: findings; failures are findings and are not raised.
     """
     return Diagnosis(client.hosts, settings.index, tuple(_examine(client, settings, open_encoder)))
 
@@ -111,7 +111,9 @@ def _model(
 
 
 def _newest(view: IndexView, settings: LiveSettings, encoder: Any) -> Finding:
-    """Whether the documents written last are of the model too: an application may go on with the one before."""
+    """Check whether the most recent documents also have the model's vectors, since an application may still use the
+    previous model.
+    """
     try:
         found = probe_newest(view, encoder, content_field=settings.content_field, title_field=settings.title_field)
     except CrossAlignError as error:

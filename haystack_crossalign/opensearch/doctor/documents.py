@@ -1,4 +1,6 @@
-"""The examination of an index's documents: vectors, languages and parallel groups, counted and not read."""
+"""The examination of an index's documents: counts of vectors, languages and parallel groups, without reading
+documents.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,7 @@ def _ignored(view: IndexView) -> Iterator[Finding]:
 
 
 def _exact_score(view: IndexView) -> Finding:
-    """Score one document, not all: a doctor must not load the cluster."""
+    """Score one document, not all, to avoid load on the cluster."""
     unit = [1.0] + [0.0] * (view.fields.vector.numbers - 1)
     first = {"size": 1, "track_total_hits": False, "_source": False, "query": view.scoring.pool()}
     try:
@@ -197,7 +199,7 @@ def _languages_by_group(view: IndexView, mapped: LanguageMap) -> tuple[dict[str,
         if not after or len(answer["buckets"]) < _PAGE:
             return groups, True
         if seen >= MOST_GROUPS:
-            # The last group may go on behind the page.
+            # The last group may continue on the next page.
             groups.pop(str(after["group"]))
             return groups, False
 

@@ -51,11 +51,11 @@ class _Mapping:
 
 
 def examine_names(index: str, mappings: Answer, aliases: Answer | None) -> Finding:
-    """What the name stands for.
+    """Resolve the name.
 
     :param index: index or alias.
     :param mappings: mapping by real index.
-    :param aliases: aliases by real index, or None where they may not be asked.
+    :param aliases: aliases by real index, or None without permission to read them.
     """
     names = sorted(mappings)
     if not names:
@@ -73,12 +73,12 @@ def examine_names(index: str, mappings: Answer, aliases: Answer | None) -> Findi
 def examine_fields(
     client: ReadOnlyClient, settings: LiveSettings, mappings: Answer
 ) -> tuple[list[Finding], Fields | None]:
-    """The fields that the settings name.
+    """Examine the fields of the settings.
 
     :param client: connection.
     :param settings: names of the fields.
     :param mappings: mapping by real index.
-    :returns: findings, and the fields to count by; None where no vector can be scored.
+    :returns: findings, and the fields to count by; None if no vector can be scored.
     """
     mapping = _Mapping.of(mappings)
     findings: list[Finding] = []
@@ -129,7 +129,7 @@ def _vector(field: VectorField, mapping: _Mapping) -> str:
 
 
 def _countable(mapping: _Mapping, settings: LiveSettings, key: str, without: str) -> Finding:
-    """Whether documents can be counted by a field; one that only has its default name may be missing."""
+    """Whether documents can be counted by a field; a field with a default name may be missing."""
     check, name = key.replace("_", " "), getattr(settings, key)
     advice = f"{flag_of(key)} NAME; keyword fields: {mapping.of_type('keyword')}"
     if name == getattr(LiveSettings(), key) and not any(name in fields for fields in mapping.fields.values()):
@@ -171,7 +171,7 @@ def _texts(mapping: _Mapping, settings: LiveSettings) -> Iterator[Finding]:
 
 
 def _is_outside(field: MappedField | None) -> bool:
-    """Whether the values of a field can be had without the stored document."""
+    """Whether the values of a field are available without the stored document."""
     definition = {} if field is None else field.definition
     return bool(definition.get("store")) or (
         definition.get("type") == "keyword" and definition.get("doc_values") is not False

@@ -1,4 +1,4 @@
-"""What an examination finds: a state for each thing, and what to do where it is not well."""
+"""Findings of an examination: a state for each item, and advice if it is not ok."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _LONGEST = 950
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The finding for one item.
 
-    :param check: what it is, in a word or two.
+    :param check: name of the item, in a word or two.
     :param state: ``ok``; ``warning``: an audit runs, but read this; ``missing``: no audit can run.
     :param seen: what was found.
-    :param advice: what to do, empty where there is nothing to do.
-    :param exit_code: what the command ends with because of it: 0, or for ``missing`` 2 (settings, the index itself)
-        or 3 (outside: connection, rights, the cluster).
+    :param advice: advice, empty if there is nothing to do.
+    :param exit_code: exit code of the command due to it: 0, or for ``missing`` 2 (settings or index) or 3 (connection,
+        permissions or cluster).
     """
 
     check: str
@@ -33,7 +33,7 @@ class Finding:
     exit_code: int = 0
 
     def __post_init__(self) -> None:
-        # Much of it is what the server says of itself: its version, names of indices and fields.
+        # Much of the text comes from the server: its version, names of indices and fields.
         object.__setattr__(self, "seen", one_line(redacted(self.seen), _LONGEST))
 
     def to_dict(self) -> dict[str, str]:
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All findings about one index.
+    """All findings on an index.
 
     :param hosts: addresses, without credentials.
     :param index: index or alias.
@@ -56,7 +56,7 @@ class Diagnosis:
 
     @property
     def exit_code(self) -> int:
-        """0 when an audit can run; else that of the first finding that stands in its way."""
+        """0 if an audit can run; else that of the first finding that prevents it."""
         return next((finding.exit_code for finding in self.findings if finding.state == "missing"), 0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,11 +81,11 @@ def warning(check: str, seen: str, advice: str = "") -> Finding:
 
 
 def failed(check: str, problem: CrossAlignError | str, advice: str = "", *, hosts: Sequence[str] = ()) -> Finding:
-    """A thing that stands in the way.
+    """A finding that prevents an audit.
 
-    :param problem: the error, whose exit code it takes; a text stands for a fault of the index or the settings.
+    :param problem: the error, whose exit code is used; a text means a fault of the index or the settings.
     :param advice: what to do.
-    :param hosts: addresses to leave out of the error's text, where they stand in front.
+    :param hosts: addresses to remove from the beginning of the error's text.
     """
     code = problem.exit_code if isinstance(problem, CrossAlignError) else InputError.exit_code
     text = str(problem).removeprefix("index: ")

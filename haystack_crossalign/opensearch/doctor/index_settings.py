@@ -1,4 +1,4 @@
-"""The examination of an index's settings: what they do to searches, and limits that leave an audit no room."""
+"""The examination of an index's settings: effects on searches, and limits that are too low for an audit."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 """Exact ranks on a cluster by counting: rank = 1 + number of documents that score higher.
 
-Two small requests per query give the exact ranks of all its relevant documents, however deep they lie:
+Two small requests per query give the exact ranks of all its relevant documents, at any depth:
 
-1. the scores of the relevant documents themselves, with the script that scores everything else;
-2. without any hits, a count by language over all documents that reach the lowest of those scores, in ranges that the
-   scores of the relevant documents bound: those between two of them, and those with exactly such a score.
+1. the scores of the relevant documents, with the same script as for all other documents;
+2. without hits, counts by language over all documents that reach the lowest of those scores, in ranges bounded by the
+  scores of the relevant documents: between two of them, and with exactly such a score.
 
-Sums over the ranges above a relevant document give its rank and what stands above it. Only where other documents have
-exactly its score are those documents' ids read, to order them as the tie rule says (score descending, then the hash of
-`haystack_crossalign.ranks.ties`). The ranges do not overlap, so that the server looks at each document's score once.
+Sums over the ranges above a relevant document give its rank and the documents above it. Only if other documents have
+exactly its score, their ids are read, to order them by the tie rule (score descending, then the hash of
+`haystack_crossalign.ranks.ties`). The ranges do not overlap, so the server examines each document's score once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above
 from haystack_crossalign.ranks.ties import tie_key
 
-# Most documents with one score whose ids are read; more of them would take paging through the whole tie.
+# Maximum number of documents with equal score whose ids are read; more would require paging.
 MAX_TIED = 10_000
 _MAX_RELEVANT = 1000
 _SCORE = {"source": "_score"}
@@ -40,7 +40,7 @@ class RelevantDocument:
     """A relevant document of the pool.
 
     :param identifier: its id.
-    :param score: its exact score, a float32 as the double that equals it.
+    :param score: its exact score, a float32 value as a double.
     :param language: its normalized language.
     """
 
@@ -59,18 +59,18 @@ def count_ranks(
     batch: int = 16,
     concurrent: int | None = None,
 ) -> Counted:
-    """Exact ranks of relevant documents among all documents of the pool, each document a version of its own.
+    """Exact ranks of relevant documents among all documents of the pool, where each document is its own version.
 
-    :param view: index, fields and filter; give it a point in time, or the index may change between the requests.
+    :param view: index, fields and filter; use a point in time, or the index may change between the requests.
     :param queries: float [Q, dimension], the queries' vectors.
     :param relevant: ids of each query's relevant documents.
     :param query_languages: normalized language of each query.
     :param top_language: whether to find the language at rank 1.
     :param batch: queries in one request.
-    :param concurrent: how many searches of one request the server may work on at once; None leaves it to the server.
-    :returns: the ranks, and the relevant documents that have none because they are not in the pool.
-    :raises InputError: vectors that do not fit, or ids that several documents share.
-    :raises ExternalError: the cluster refuses, fails, or gives an incomplete answer.
+    :param concurrent: maximum concurrent searches on the server; None for the server's default.
+    :returns: the ranks, and the relevant documents without a rank because they are not in the pool.
+    :raises InputError: for vectors that do not fit the field, or ids shared by several documents.
+    :raises ExternalError: if the cluster refuses, fails, or gives an incomplete response.
     """
     vectors = checked_queries(queries, view.fields.vector)
     if not len(vectors) == len(relevant) == len(query_languages):
@@ -101,7 +101,8 @@ def relevant_documents(
     relevant: Sequence[Sequence[str]],
     concurrent: int | None = None,
 ) -> list[list[RelevantDocument | None]]:
-    """Scores and languages of each query's relevant documents, in the order of the ids; None for what the pool lacks.
+    """Scores and languages of each query's relevant documents, in the order of the ids; None for documents not in the
+    pool.
 
     :param view: index, fields and filter.
     :param vectors: as `haystack_crossalign.opensearch.index.scoring.checked_queries` returns them.
@@ -121,7 +122,7 @@ def relevant_documents(
                 seen=ids,
                 allowed=f"up to {_MAX_RELEVANT} different ids",
             )
-        # One more than asked for shows ids that several documents share.
+        # One more than needed, to detect ids shared by several documents.
         query_body = view.scoring.scored(vectors[query], {"ids": {"values": ids}})
         bodies.append({"size": len(ids) + 1, "query": query_body, **view.hit_fields()})
     answers = view.client.search_all(bodies, view.target, concurrent=concurrent)
@@ -154,10 +155,10 @@ def reasons_without_rank(view: IndexView, names: Collection[str]) -> dict[str, s
 
 
 class CountingBatch:
-    """A few queries on their way: scores, counts, ties.
+    """A batch of queries during counting: scores, counts, ties.
 
-    Once counted, `found` holds the relevant documents that the pool has, and `ranked` what was counted above them, both
-    in the order of the ids given, with None for documents that the pool lacks; `top` holds what stands at rank 1.
+    After counting, `found` holds the relevant documents in the pool, and `ranked` the counts above them, both in the
+    order of the given ids, with None for documents not in the pool; `top` holds the version at rank 1.
 
     :param view: index, fields and filter.
     :param vectors: as `haystack_crossalign.opensearch.index.scoring.checked_queries` returns them.
@@ -188,9 +189,9 @@ class CountingBatch:
         return []
 
     def count(self, top_language: bool) -> None:
-        """Ask for scores, then for counts, then for the ids of ties where there are any.
+        """Request scores, then counts, then the ids of ties if there are any.
 
-        :raises ContradictionError: the answers contradict each other, several times in a row.
+        :raises ContradictionError: if the responses contradict each other several times in a row.
         """
         settled(partial(self._count, top_language))
 
@@ -221,7 +222,7 @@ class CountingBatch:
             yield query, name, reasons[name]
 
     def _counting_body(self, query: int, top_language: bool) -> dict[str, Any]:
-        """Step 2: documents by language in ranges that the relevant documents' scores bound."""
+        """Step 2: documents by language in ranges bounded by the relevant documents' scores."""
         levels = self._levels(query)
         ranges: list[dict[str, Any]] = []
         for number, level in enumerate(levels):
@@ -276,7 +277,7 @@ class CountingBatch:
                 )
 
     def _order_ties(self) -> None:
-        """Move relevant documents down by the documents of equal score that come first in the order of ties."""
+        """Add to the ranks the documents of equal score that are earlier in the tie order."""
         ties: dict[tuple[int, float], int] = {}
         for query, row in enumerate(self.ranked):
             for version, document in zip(row, self.found[query], strict=True):
@@ -315,7 +316,7 @@ class CountingBatch:
     def _first(self, query: int, answer: Answer) -> Top:
         """The document at rank 1, and those that tie with it."""
         if self.view.fields.language is None:
-            # Nothing to read: there is one language, and a relevant document there knows what ties with it.
+            # Nothing to read: there is only one language, and the ties of a relevant document at rank 1 are known.
             tag = self.view.tag(None)
             there = [version for version in self.ranked[query] if version is not None and version.optimistic == 1]
             return Top(tag, {tag: there[0].pessimistic if there else 1})

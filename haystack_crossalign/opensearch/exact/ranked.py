@@ -1,4 +1,4 @@
-"""From the counts of single relevant versions to the table that measures read."""
+"""Build the rank table for measures from the counts of relevant versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from haystack_crossalign.ranks.table import ABSENT, RankTable
 
 @dataclass(frozen=True)
 class RankedVersion:
-    """Rank of one relevant version and what stands above it.
+    """Rank of a relevant version, and the versions above it.
 
     :param language: its normalized language.
     :param rank: rank under the tie rule.
@@ -35,9 +35,9 @@ class RankedVersion:
 
 @dataclass(frozen=True)
 class Top:
-    """What stands at rank 1 for one query.
+    """The version at rank 1 of a query.
 
-    :param language: language of the version there under the tie rule.
+    :param language: its language under the tie rule.
     :param versions: versions with its score, itself included, by language.
     """
 
@@ -47,7 +47,7 @@ class Top:
 
 @dataclass(frozen=True)
 class Unranked:
-    """A relevant version that the pool does not hold.
+    """A relevant version that is not in the pool.
 
     :param query: number of the query, from 0.
     :param name: id of the document, or name of the group.
@@ -64,7 +64,7 @@ class Counted:
     """Ranks counted on a cluster.
 
     :param table: ranks in the order of the relevant versions given; `ABSENT` for those in `unranked`.
-    :param unranked: relevant versions without a rank; empty where all is well.
+    :param unranked: relevant versions without a rank; empty if all is well.
     """
 
     table: RankTable
@@ -72,7 +72,7 @@ class Counted:
 
 
 class TableBuilder:
-    """The ranks of all queries as arrays, filled batch by batch, so that nothing else is kept of a batch.
+    """The ranks of all queries as arrays, filled batch by batch, so that batches need not be stored.
 
     :param relevant: number of relevant versions of each query.
     :param query_languages: language of each query; may be one that the pool lacks.
@@ -102,11 +102,11 @@ class TableBuilder:
         self._top_versions = np.zeros((len(relevant), len(self._languages)), dtype=np.int32)
 
     def fill(self, start: int, ranked: Sequence[Sequence[RankedVersion | None]], tops: Sequence[Top | None]) -> None:
-        """Take the ranks of the next queries.
+        """Store the ranks of the next queries.
 
         :param start: number of the first of them.
-        :param ranked: relevant versions of each query, None for one that has no rank.
-        :param tops: what stands at rank 1 of each query, None where it is not known.
+        :param ranked: relevant versions of each query, None for one without a rank.
+        :param tops: the version at rank 1 of each query, None if unknown.
         """
         for query, row in enumerate(ranked, start):
             for column, version in enumerate(row):

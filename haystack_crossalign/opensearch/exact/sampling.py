@@ -1,8 +1,8 @@
-"""Ranks estimated in a random sample of a pool that is too big to be scored whole for every query.
+"""Estimate ranks from a random sample of a pool that is too big to be scored completely for every query.
 
-Every document but the relevant ones is drawn with probability p, separately for each query. With k sampled documents
-above a relevant one, the Horvitz-Thompson estimate of the number above it is k / p, which is unbiased; relevant
-documents are scored anyway, so that their order among themselves is exact:
+Every non-relevant document is drawn with probability p, separately for each query. With k sampled documents above a
+relevant one, the Horvitz-Thompson estimate of the number above it is k / p, which is unbiased; relevant documents are
+always scored, so their order is exact:
 
     rank = 1 + (relevant documents above) + k / p
 
@@ -31,10 +31,10 @@ from haystack_crossalign.ranks.ties import tie_key
 
 @dataclass(frozen=True, eq=False)
 class SampledRanks:
-    """Estimated ranks; nan where a relevant document is absent or not in the pool.
+    """Estimated ranks; NaN if a relevant document is absent or not in the pool.
 
     :param languages: languages of the pool, sorted; the last axis of `above`.
-    :param relevant_languages: int32 [Q, R], index into `languages`, -1 where absent.
+    :param relevant_languages: int32 [Q, R], index into `languages`, -1 if absent.
     :param ranks: float64 [Q, R], unbiased estimates.
     :param low: float64 [Q, R], lower ends of the intervals.
     :param high: float64 [Q, R], upper ends.
@@ -122,7 +122,7 @@ class _SampledBatch(CountingBatch):
 
     def conditions(self, query: int) -> list[Query]:
         relevant = {"ids": {"values": list(self.wanted[query])}}
-        # As a filter this only looks at which documents pass; hashing a sequence number is cheap beside scoring.
+        # As a filter this only selects documents; hashing a sequence number is cheap compared with scoring.
         drawn = {
             "function_score": {
                 "query": {"match_all": {}},

@@ -1,10 +1,10 @@
-"""Exact ranks of versions where documents are chunks: a version stands at the rank of its best chunk.
+"""Exact ranks of versions if documents are chunks: a version has the rank of its best chunk.
 
-A version is one (parallel group, language). Its rank is 1 + the number of versions whose best chunk scores higher, and
-a count of distinct versions cannot be had exactly from a cardinality, which is an estimate. So the cluster returns, for
-all chunks that reach the lowest relevant score, one row for each version with its best score: as many rows as the
-deepest relevant version's rank, whatever the size of the index. Ranks, bounds and counts by language follow from them.
-Documents that have no group are versions of their own, counted as in `haystack_crossalign.opensearch.exact.counting`.
+A version is one (parallel group, language). Its rank is 1 + the number of versions whose best chunk scores higher. A
+cardinality aggregation gives only an estimate of the number of versions, so the cluster returns, for all chunks that
+reach the lowest relevant score, one row for each version with its best score: as many rows as the deepest relevant
+version's rank, independent of the size of the index. Ranks, bounds and counts by language follow from them. Documents
+without a group are their own versions, counted as in `haystack_crossalign.opensearch.exact.counting`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _BEST = {"max": {"script": _SCORE}}
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """What is ranked: the chunks of one parallel group in one language, or a document that belongs to no group.
+    """The ranked unit: the chunks of a parallel group in one language, or a document without a group.
 
     Versions are ordered: those of groups by group and language, then single documents by id.
 
     :param single: whether it is a document without a group.
-    :param group: value of the group field; of a single document its id.
+    :param group: value of the group field; for a single document its id.
     :param language: normalized language.
     """
 
@@ -52,7 +52,7 @@ class Version:
 
         :param identifier: the document's id.
         :param language: its normalized language.
-        :param group: its parallel group, None where it has none.
+        :param group: its parallel group, None if it has none.
         """
         return cls(identifier, language, single=True) if group is None else cls(group, language)
 
@@ -75,9 +75,9 @@ class VersionPool:
 
 
 def version_pool(view: IndexView) -> VersionPool:
-    """Count the versions of the whole pool; takes one row of the answer for each of them, so ask once.
+    """Count the versions of the whole pool; the response has one row for each of them, so call it once.
 
-    :raises InputError: the fields name no group, or documents have several groups.
+    :raises InputError: if there is no group field, or documents have several groups.
     """
     body = _request(view, view.scoring.pool(), by_version(view), view.by_language())
     answer, buckets = all_buckets(view, [body])[0]
@@ -157,7 +157,7 @@ def _ranked(
     top_language: bool,
     concurrent: int | None,
 ) -> tuple[list[dict[Version, float]], list[list[RankedVersion | None]], list[Top | None]]:
-    """Best scores and ranks of the relevant versions, and what stands at rank 1, of a few queries."""
+    """Best scores and ranks of the relevant versions, and the version at rank 1, for some queries."""
     scores = _relevant_scores(view, vectors, wanted, concurrent)
     return scores, *_count(view, vectors, wanted, scores, top_language, concurrent)
 
@@ -168,7 +168,7 @@ def _relevant_scores(
     wanted: Sequence[Sequence[Version]],
     concurrent: int | None,
 ) -> list[dict[Version, float]]:
-    """Best score of each relevant version that the pool holds."""
+    """Best score of each relevant version in the pool."""
     found: list[dict[Version, float]] = [{} for _ in wanted]
     groups = [sorted({version.group for version in versions if not version.single}) for versions in wanted]
     active = [number for number, names in enumerate(groups) if names]
@@ -224,7 +224,7 @@ def _count(
 
 
 class _OneQuery:
-    """Best scores of the versions above a query's lowest relevant one, and what follows from them."""
+    """Best scores of the versions above a query's lowest relevant one, and the ranks that follow from them."""
 
     def __init__(self, view: IndexView, vector: Sequence[float], answer: Answer, best: Mapping[Version, float]) -> None:
         self.view = view
@@ -249,7 +249,7 @@ class _OneQuery:
         bucket = self.single_same[key]
         tied = Counter(other.language for other, best in self.best.items() if best == score)
         tied.update(self.view.language_counts(bucket, int(bucket["doc_count"])))
-        # A single document is among those of its score, and not among the versions of groups.
+        # A single document counts among those with its score, but not among the versions of groups.
         if not bucket["doc_count"] if version.single else self.best.get(version) != score:
             raise self._vanished(version)
         tied[version.language] -= 1
@@ -300,8 +300,9 @@ class _OneQuery:
         return [(self.view.tag(row["key"]), float(row["best"]["value"])) for row in rows]
 
     def _entries(self, score: float) -> list[tuple[bytes, str, Version]]:
-        """Tie key, language and version of the documents with this score that can matter: a version whose best
-        document scores more stands above already."""
+        """Tie key, language and version of the documents with this score that matter: a version whose best document
+        scores higher is already ranked above.
+        """
         if score not in self._tied:
             most = min(MAX_TIED, self.view.fields.most_hits)
             count = self.documents_same.get(repr(score), most)
@@ -336,7 +337,7 @@ class _OneQuery:
 
 
 def _request(view: IndexView, query: Mapping[str, Any], versions: Mapping[str, Any], single: Mapping[str, Any]) -> Any:
-    """Size-0 request with `versions` over the documents that have a group and `single` over those that have none."""
+    """Size-0 request with the aggregation `versions` over documents with a group and `single` over those without."""
     if view.fields.group is None:
         raise InputError("ranks of versions need the field that holds the parallel group", field="group")
     no_group: dict[str, Any] = {"filter": without_group(view)}
@@ -364,7 +365,7 @@ def _best_scores(view: IndexView, buckets: Sequence[Answer]) -> dict[Version, fl
 
 
 def _check_single(view: IndexView, answer: Answer, buckets: Sequence[Answer]) -> None:
-    """Every document must have been counted once: documents with several groups or languages would count twice."""
+    """Check that every document was counted once: documents with several groups or languages would count twice."""
     counted = sum(int(row["doc_count"]) for row in buckets) + int(answer["aggregations"]["single"]["doc_count"])
     total = int(answer["hits"]["total"]["value"])
     if counted != total:

@@ -1,4 +1,4 @@
-"""All buckets of a composite aggregation, page by page, for several searches at once."""
+"""Read all buckets of a composite aggregation, page by page, for several searches at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def by_version(view: IndexView, **more: Any) -> dict[str, Any]:
 
 
 def without_group(view: IndexView) -> dict[str, Any]:
-    """Condition on documents to belong to no group: they name none, or an empty one.
+    """Condition that selects documents without a group, or with an empty one.
 
     :param view: an index whose fields name the group.
     """
@@ -40,9 +40,9 @@ def without_group(view: IndexView) -> dict[str, Any]:
 def all_buckets(
     view: IndexView, bodies: Sequence[Mapping[str, Any]], *, concurrent: int | None = None
 ) -> list[tuple[Answer, list[Answer]]]:
-    """First answer and all buckets of each search that holds `by_version`, but for those of an empty group's name.
+    """First response and all buckets of each search with `by_version`, without those of an empty group name.
 
-    :param bodies: search requests; what else they ask for is asked once.
+    :param bodies: search requests; other parts of them are requested once.
     :param concurrent: as in `ReadOnlyClient.search_all`.
     """
     first = view.client.search_all(bodies, view.target, concurrent=concurrent)

@@ -1,4 +1,4 @@
-"""Fields that documents are counted by: of which types they may be, and how the server is asked for their values."""
+"""Fields by which documents are counted: their types, and how their values are aggregated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INDEX_NAME = "_index"
 _CONSTANT = "constant_keyword"
 _NUMBERS = frozenset({"byte", "short", "integer", "long", "unsigned_long"})
 _FLAT = "flat_object"
-# Of a flat object a document's values are those of all its paths, each behind its path.
+# A document's values of a flat object are those of all its paths, each prefixed with its path.
 _VALUES = (
     "def found = []; for (def value : doc[params.field]) { if (value.startsWith(params.prefix)) { "
     "def one = value.substring(params.prefix.length()); if (!found.contains(one)) { found.add(one) } } } "
@@ -24,10 +24,10 @@ _VALUES = (
 
 @dataclass(frozen=True)
 class CountingField:
-    """A field that documents are counted by.
+    """A field by which documents are counted.
 
     :param name: full path.
-    :param flat: the flat object that holds it, None where it is a field of its own.
+    :param flat: the flat object that contains it, None for a separate field.
     :param number: whether its values are numbers.
     """
 
@@ -36,25 +36,25 @@ class CountingField:
     number: bool = False
 
     def values(self) -> dict[str, Any]:
-        """What an aggregation by the field's values is of."""
-        # An aggregation by a path of a flat object gives strange keys besides, and a composite one fails.
+        """The source of an aggregation by the field's values."""
+        # An aggregation by a path of a flat object returns additional wrong keys, and a composite one fails.
         return {"field": self.name} if self.flat is None else {"script": self._script("return found")}
 
     def one_value(self, *, missing: str, several: str) -> dict[str, Any]:
-        """What an aggregation is of that counts every document once.
+        """The source of an aggregation that counts every document once.
 
-        :param missing: stands for no value.
-        :param several: stands for several values.
+        :param missing: key of documents without a value.
+        :param several: key of documents with several values.
         """
         source = "return found.size() == 1 ? found[0] : found.size() == 0 ? params.missing : params.several"
         return {"script": self._script(source, missing=missing, several=several)}
 
     def has_several(self) -> dict[str, Any]:
-        """Condition on documents to have several values."""
+        """Condition that selects documents with several values."""
         return {"script": {"script": self._script("return found.size() > 1")}}
 
     def lacks(self) -> dict[str, Any]:
-        """Condition on documents to have no value, or an empty one."""
+        """Condition that selects documents without a value, or with an empty one."""
         missing: dict[str, Any] = {"bool": {"must_not": [{"exists": {"field": self.name}}]}}
         if self.number:
             return missing
@@ -66,13 +66,13 @@ class CountingField:
 
 
 def counting_field(fields: Mapping[str, MappedField], name: str, index: str, *, numbers: bool = False) -> CountingField:
-    """The field of a name, if documents can be counted by it.
+    """The field with a name, if documents can be counted by it.
 
     :param fields: every field of the index, from `haystack_crossalign.opensearch.index.mapped_fields.flatten_mapping`.
     :param name: full path of the field, or ``_index``.
     :param index: name of the index, for the message.
-    :param numbers: whether it may hold whole numbers.
-    :raises InputError: it is missing, nested, or of another type.
+    :param numbers: whether it may hold integers.
+    :raises InputError: if it is missing, nested, or has another type.
     """
     if name == INDEX_NAME:
         return CountingField(name)
@@ -135,7 +135,7 @@ def ignoring_field(fields: Mapping[str, MappedField], name: str) -> IgnoringFiel
 
 
 def constant_value(fields: Mapping[str, MappedField], name: str) -> str | None:
-    """The value that all documents of an index have in a field, where the mapping holds it, else None."""
+    """The value of a field for all documents of an index, if the mapping defines it, else None."""
     field = fields.get(name)
     if field is None or field.definition.get("type") != _CONSTANT:
         return None

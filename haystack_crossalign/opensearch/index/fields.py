@@ -1,4 +1,4 @@
-"""What a mapping says about the fields an audit reads, and whether exact numbers can be had from them."""
+"""The fields of a mapping that an audit reads, and whether they allow exact counts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class VectorField:
 
     :param name: full path.
     :param dimension: number of components; of a binary field, of bits.
-    :param space_type: the space the field was made for.
+    :param space_type: the field's space.
     :param data_type: ``float``, ``byte`` or ``binary``.
     :param nested_path: the nested object that holds it, or None; a document then scores as its best nested one.
     """
@@ -66,7 +66,7 @@ class VectorField:
 
     @property
     def numbers(self) -> int:
-        """How many numbers a vector is written as: eight bits make one."""
+        """Number of JSON numbers of a vector: eight bits are written as one."""
         return self.dimension // _BITS if self.data_type == "binary" else self.dimension
 
 
@@ -78,18 +78,19 @@ NO_VECTORS = VectorField("", 0, "", "", None)
 class Fields:
     """The fields of one index (or of all indices behind an alias, which must agree).
 
-    :param vector: what is scored; `NO_VECTORS` where there is nothing to score.
-    :param language: field of the language, or None where documents have none.
-    :param group: field of the parallel group, or None where each document is a version of its own.
+    :param vector: field to score; `NO_VECTORS` if there is none.
+    :param language: field of the language, or None if documents have none.
+    :param group: field of the parallel group, or None if each document is its own version.
     :param indices: names of the real indices.
-    :param search_pipelines: default search pipeline of each index that has one: what users get passes through it.
-    :param most_hits: hits that one answer may hold.
-    :param counted: language and group field by their names, with how they are counted by.
-    :param keeps_source: whether every index keeps the stored documents, or some of each.
+    :param search_pipelines: default search pipeline of each index that has one, which applies to the lists that users
+        get.
+    :param most_hits: maximum hits in a response.
+    :param counted: language and group field by name.
+    :param keeps_source: whether every index stores documents, at least in part.
     :param constants: by the name of an index, the language that its mapping gives to all of its documents. OpenSearch
         (2.19, 3.6) answers aggregations by such a field with the name of the index in place of its value.
     :param outside_source: fields whose values can be had without the stored document, of an index that keeps none, or
-        not all of it; None where it is kept whole.
+        not all of it; None if it is kept whole.
     :param ignoring: language and group field, by their names, where the mapping may ignore values.
     :param has_neighbors: whether the index can be asked for nearest neighbors of a vector (``index.knn``).
     """
@@ -120,14 +121,14 @@ class Fields:
 def read_fields(
     client: ReadOnlyClient, index: str, *, vector: str | None, language: str | None = None, group: str | None = None
 ) -> Fields:
-    """Find the fields in the mapping and check that they can be counted by.
+    """Find the fields in the mapping and check that documents can be counted by them.
 
     :param client: connection.
     :param index: index or alias.
     :param vector: name of the vector field; None for an index without vectors.
     :param language: name of the language field.
     :param group: name of the field that holds the parallel group.
-    :raises InputError: a field is missing, differs between the indices, or cannot give exact numbers; it is named.
+    :raises InputError: naming a field that is missing, differs between the indices, or does not allow exact counts.
     """
     mappings = client.mapping(index)
     settings = client.settings(index)
@@ -188,13 +189,13 @@ def read_fields(
 
 
 def _has_values(field: MappedField) -> bool:
-    """Whether a text can be read off the index itself."""
+    """Whether a text can be read from the index itself."""
     definition = field.definition
     return definition.get("type") == "keyword" and definition.get("doc_values") is not False
 
 
 def _most_hits(settings: Mapping[str, Any]) -> int:
-    """The lowest limit of the indices, and no more than they allow by default."""
+    """The lowest limit of the indices, at most the default."""
     return min([MOST_HITS, *(int(one["settings"].get(_WINDOW, MOST_HITS)) for one in settings.values())])
 
 

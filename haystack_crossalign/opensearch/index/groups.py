@@ -20,11 +20,11 @@ IDS_PER_REQUEST = 1000
 
 @dataclass(frozen=True)
 class Member:
-    """A document, by what an audit needs of it.
+    """A document with the data needed by an audit.
 
     :param identifier: its id.
     :param language: its normalized language, or the tag of an undetermined one.
-    :param group: its parallel group, None where it has none.
+    :param group: its parallel group, None if it has none.
     :param stored: what was asked for of the stored document.
     """
 
@@ -35,13 +35,13 @@ class Member:
 
 
 def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[str] = ()) -> dict[str, list[Member]]:
-    """The documents of each group that the pool holds, in ascending order of their ids (as bytes).
+    """The documents of each group in the pool, in ascending order of their ids (as bytes).
 
     :param view: index with a group field, its filter, best at a point in time.
     :param groups: values of the group field.
-    :param stored: fields of the stored documents to bring along.
-    :returns: groups that the pool lacks are not among the keys.
-    :raises InputError: a group with so many documents that the field cannot hold parallel groups.
+    :param stored: additional stored fields to read.
+    :returns: documents by group; groups that are not in the pool are left out.
+    :raises InputError: if a group has so many documents that the field cannot be that of parallel groups.
     """
     names = sorted(set(groups))
     found: dict[str, list[Member]] = {}
@@ -73,18 +73,18 @@ def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[st
 
 
 def members_by_id(view: IndexView, ids: Iterable[str], *, stored: Sequence[str] = ()) -> dict[str, Member]:
-    """Documents of the index by their ids, whether or not they belong to the pool.
+    """Documents of the index by their ids, inside or outside the pool.
 
-    :param ids: ids; those that no document has are not among the keys of the answer.
-    :param stored: fields of the stored documents to bring along.
-    :raises InputError: several documents share an id (in different indices behind an alias).
+    :param ids: ids; those without a document are left out of the result.
+    :param stored: additional stored fields to read.
+    :raises InputError: if several documents share an id (in different indices behind an alias).
     """
     names = sorted(set(ids))
     found: dict[str, Member] = {}
     step = max(1, min(IDS_PER_REQUEST, view.fields.most_hits - 1))
     for start in range(0, len(names), step):
         part = names[start : start + step]
-        # One more than asked for shows ids that several documents share.
+        # One more than needed, to detect ids shared by several documents.
         query = {"bool": {"filter": [{"ids": {"values": part}}]}}
         body = {"size": len(part) + 1, "track_total_hits": True, "query": query, **_wanted(view, stored)}
         answer = view.client.search(body, view.target)
@@ -98,7 +98,7 @@ def members_by_id(view: IndexView, ids: Iterable[str], *, stored: Sequence[str] 
 
 
 def read_stored(view: IndexView, hit: Answer) -> Answer:
-    """What a hit brings along of the fields that `stored_request` asked for."""
+    """Values in a hit of the fields requested by `stored_request`."""
     source: Answer = hit.get("_source") or {}
     if view.fields.outside_source is None:
         return source
@@ -107,9 +107,9 @@ def read_stored(view: IndexView, hit: Answer) -> Answer:
 
 
 def stored_request(view: IndexView, names: Sequence[str]) -> dict[str, Any]:
-    """What to ask of hits besides `IndexView.hit_fields`, to bring fields of the stored documents along.
+    """Parts of a request, in addition to `IndexView.hit_fields`, that read stored fields.
 
-    Where an index does not keep its documents whole, stored fields and doc values are asked for as well.
+    If an index does not store documents completely, stored fields and doc values are also requested.
     """
     if not names:
         return {}
@@ -117,22 +117,22 @@ def stored_request(view: IndexView, names: Sequence[str]) -> dict[str, Any]:
         return {"_source": list(names)}
     countable = [name for name in names if name in view.fields.outside_source]
     wanted = [*view.hit_fields()["docvalue_fields"], *countable]
-    # A server refuses to look into documents that an index does not keep.
+    # A server rejects requests for documents that an index does not store.
     source = list(names) if view.fields.keeps_source else False
     return {"_source": source, "stored_fields": list(names), "docvalue_fields": wanted}
 
 
 def stored_text(member: Member, field: str) -> str:
-    """The text of a stored field by its full path, empty where there is none or it is not a text.
+    """The text of a stored field by its full path, empty if there is none or it is not a string.
 
     :param member: a document whose ``stored`` holds the field.
-    :param field: path with dots; objects on the way are followed, and a key with dots in it counts as well.
+    :param field: path with dots, through nested objects or a key that contains dots.
     """
     return text if isinstance(text := stored_value(member, field), str) else ""
 
 
 def stored_value(member: Member, field: str) -> object:
-    """The value of a stored field by its full path, None where there is none; see `stored_text`."""
+    """The value of a stored field by its full path, None if there is none; see `stored_text`."""
     value: Any = member.stored
     parts = field.split(".")
     while parts:
@@ -166,11 +166,12 @@ _PRECISION = 40_000
 
 
 def parallel_groups(view: IndexView, *, seed: int) -> Iterator[str]:
-    """Groups with documents in two languages or more, in a random order that does not favor large groups.
+    """Groups with documents in at least two languages, in a random order that does not favor large groups.
 
-    The server splits the groups into parts by a hash of their names, so that one answer holds a few hundred of them
-    whatever the size of the index; parts, and the groups of a part, come in an order drawn from the seed. At most
-    `MOST_PARTS` parts are read. Documents without a language may be in any: two of them make a group a candidate.
+    The server splits the groups into parts by a hash of their names, so that a response has a few hundred groups,
+    independent of the size of the index; the order of parts, and of the groups of a part, is drawn from the seed. At
+    most `MOST_PARTS` parts are read. Documents without a language may be in any language, so two of them make a group a
+    candidate.
 
     :param view: index with a group field, its filter, best at a point in time.
     :param seed: the same seed gives the same order, as long as the index does not change.

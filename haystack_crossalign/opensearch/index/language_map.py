@@ -1,4 +1,4 @@
-"""From values of the language field to language tags, where they are none themselves: names of indices, own codes."""
+"""Map values of the language field that are not language tags, such as names of indices or custom codes, to tags."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _ALLOWED = "VALUE=LANGUAGE pairs joined by commas, such as docs-de=de,docs-en*=e
 
 @dataclass(frozen=True)
 class LanguageMap:
-    """Tags by value; a value that no entry names stands for itself.
+    """Tags by value; a value without an entry is used itself.
 
-    :param entries: normalized tag by value, or by a pattern of values with ``*`` and ``?``; the first that fits counts.
+    :param entries: normalized tag by value, or by a pattern with ``*`` and ``?``; the first match counts.
     """
 
     entries: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, text: str | None, *, source: str = "--language-map") -> LanguageMap:
-        """The map that a text writes as ``docs-de=de,docs-en=en``.
+        """Parse a map such as ``docs-de=de,docs-en=en``.
 
-        :raises InputError: it is written otherwise, names a value twice, or something that is no language.
+        :raises InputError: if it has another form, a duplicate value, or something that is not a language.
         """
         entries: dict[str, str] = {}
         for part in (text or "").split(","):
@@ -40,7 +40,7 @@ class LanguageMap:
     def tag(self, value: str) -> str:
         """Normalized tag of a value.
 
-        :raises InputError: it is no language, and no entry names it.
+        :raises InputError: if it is not a language and has no entry.
         """
         found = (tag for pattern, tag in self.entries.items() if pattern == value or fnmatchcase(value, pattern))
         return next(found, None) or normalize_language(value)

@@ -1,4 +1,4 @@
-"""The pool an audit ranks in: what a filter leaves of an index, by language, and what it cannot rank."""
+"""The pool of an audit: the documents of an index that match a filter, by language, and those that cannot be ranked."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ MAX_LANGUAGES = 1000
 
 @dataclass(frozen=True)
 class Pool:
-    """Documents that the counting ranks.
+    """Numbers of documents in the pool.
 
-    :param documents: number of documents with a vector that pass the filter.
+    :param documents: number of documents with a vector that match the filter.
     :param by_language: number of them by normalized language, sorted by tag; `UNDETERMINED` for those without one.
-    :param without_vector: number of documents that pass the filter but have no vector: no vector search finds them.
+    :param without_vector: number of documents that match the filter but have no vector, so that vector search cannot
+        find them.
     """
 
     documents: int
@@ -50,9 +51,9 @@ class Pool:
 
 
 class _Tags(dict[str | None, str]):
-    """Tags of values that were met, by the value.
+    """Cache of tags by value.
 
-    :param tag: gives the tag of a value.
+    :param tag: returns the tag of a value.
     """
 
     def __init__(self, tag: Callable[[str | None], str]) -> None:
@@ -65,13 +66,13 @@ class _Tags(dict[str | None, str]):
 
 
 class IndexView:
-    """An index as the audit sees it: its fields, the user's filter, and the point in time it is frozen at.
+    """An index as seen by an audit: its fields, the user's filter, and the point in time.
 
     :param client: connection.
     :param target: index or alias, or a point in time of it.
     :param fields: what to read, from `haystack_crossalign.opensearch.index.fields.read_fields`.
     :param user_filter: OpenSearch query that the pool's documents match.
-    :param language_of: turns a value of the language field into a normalized tag; default: take it as it is.
+    :param language_of: converts a value of the language field to a normalized tag; by default unchanged.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class IndexView:
             answer, lacking = self.client.search_all([self._counting_body(), rest], self.target)
             documents = int(answer["hits"]["total"]["value"])
             if not self._counts_each_once(answer, documents):
-                # Some have several languages. The script that counts them once is slower, so it is sent where needed.
+                # Some have several languages. The script that counts them once is slower, so it is used only if needed.
                 self._several = True
                 answer = self.client.search(self._counting_body(), self.target)
                 documents = int(answer["hits"]["total"]["value"])
@@ -116,7 +117,7 @@ class IndexView:
         if self.fields.language is None:
             return True
         counted = answer["aggregations"]["languages"]
-        # Where values are left out the sum says nothing; `language_counts` refuses that.
+        # If values are left out, the sum is meaningless; `language_counts` rejects that.
         return bool(counted["sum_other_doc_count"]) or documents == sum(
             int(bucket["doc_count"]) for bucket in counted.get("buckets", ())
         )
@@ -150,11 +151,11 @@ class IndexView:
         return values if self.several or "script" in values else {"field": values["field"], "missing_bucket": True}
 
     def language_counts(self, aggregations: Answer, documents: int) -> dict[str, int]:
-        """Documents by normalized language, from the answer to `by_language`.
+        """Documents by normalized language, from the response to `by_language`.
 
-        :param aggregations: what holds the aggregation's answer.
-        :param documents: number of documents it was made over, to check it against.
-        :raises InputError: too many languages.
+        :param aggregations: the aggregations of the response.
+        :param documents: number of documents, to check the sum.
+        :raises InputError: if there are too many languages.
         """
         if self.fields.language is None:
             return {UNDETERMINED: documents} if documents else {}
@@ -173,7 +174,7 @@ class IndexView:
         return counts
 
     def tag(self, value: str | None) -> str:
-        """Normalized tag of a value of the language field, None and empty meaning that there is none."""
+        """Normalized tag of a value of the language field; None and empty mean no language."""
         value = self.fields.constants.get(value or "", value)
         if value is None or value in {"", UNDETERMINED}:
             return UNDETERMINED
@@ -184,18 +185,18 @@ class IndexView:
         return self._tags[value]
 
     def values_of(self, tag: str) -> tuple[str, ...]:
-        """Values of the language field that stand for a normalized tag, as far as the pool holds them, sorted."""
+        """Values of the language field in the pool that map to a normalized tag, sorted."""
         self.pool()
         values = {value for value, known in self._tags.items() if known == tag}
         return tuple(sorted(values | {self.fields.constants.get(value, value) for value in values}))
 
     def hit_language(self, hit: Answer) -> str:
-        """Normalized language of a hit whose language field was asked for (see `hit_fields`)."""
+        """Normalized language of a hit whose language field was requested (see `hit_fields`)."""
         values = self._values(hit, self.fields.language)
         return MULTIPLE if len(values) > 1 else self.tag(values[0] if values else None)
 
     def hit_group(self, hit: Answer) -> str | None:
-        """Parallel group of a hit, or None where it has none, or an empty one."""
+        """Parallel group of a hit, or None if it has none or an empty one."""
         values = self._values(hit, self.fields.group)
         if len(values) > 1:
             raise InputError(
@@ -207,7 +208,7 @@ class IndexView:
         """Languages and groups of many hits: what `hit_language` and `hit_group` give for each, in far less time.
 
         :param hits: as they were answered, with `hit_fields`.
-        :returns: None where a hit has several values of a field.
+        :returns: None if a hit has several values of a field.
         """
         languages, groups = self._single(hits, self.fields.language), self._single(hits, self.fields.group)
         if languages is None or groups is None:
@@ -234,17 +235,17 @@ class IndexView:
         return values if {*map(type, values)} <= {str} else [*map(str, values)]
 
     def hit_fields(self) -> dict[str, Any]:
-        """What to ask of hits: language and group, and nothing of the stored document."""
+        """Fields to request of hits: language and group, without the stored document."""
         wanted = [field for field in (self.fields.language, self.fields.group) if field is not None]
         return {"_source": False, "docvalue_fields": wanted}
 
     @staticmethod
     def _values(hit: Answer, field: str | None) -> list[str]:
-        """Different values of a field that was asked for."""
+        """Distinct values of a requested field."""
         return list(dict.fromkeys(str(value) for value in hit.get("fields", {}).get(field, ())))
 
     def vanished(self, what: str) -> ContradictionError:
-        """The error for numbers that contradict each other: the index changed in between, or a score did."""
+        """The error for contradictory numbers: the index or a score changed in between."""
         return ContradictionError(
             f"{what}: the index changed while it was read, or the server rounded a score another way the second time; "
             "use a point in time, or start again"

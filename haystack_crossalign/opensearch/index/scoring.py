@@ -1,4 +1,4 @@
-"""Queries that score every document exactly, and vectors and scores that survive the way to the server and back."""
+"""Queries that score every document exactly, and lossless conversion of vectors and scores to and from JSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Query = Mapping[str, Any]
 
 
 class ExactScoring:
-    """Builds search requests over the documents that have a vector and pass the user's filter.
+    """Builds search requests over the documents that have a vector and match the user's filter.
 
-    :param field: the vector field; without a name the index has none, and no document needs one.
+    :param field: the vector field; without a name the index has none, and documents need not have a vector.
     :param user_filter: OpenSearch query that documents must match, or None.
     """
 
@@ -28,11 +28,11 @@ class ExactScoring:
         self._user_filter = user_filter
 
     def pool(self, *more: Query) -> dict[str, Any]:
-        """Query for the pool: documents with a vector that pass the filter, and all further conditions."""
+        """Query for the pool: documents with a vector that match the filter and all further conditions."""
         return {"bool": {"filter": [*self._filters(), self._has_vector(), *more]}}
 
     def without_vector(self) -> dict[str, Any]:
-        """Query for the documents that pass the filter and have no vector."""
+        """Query for the documents that match the filter and have no vector."""
         return {"bool": {"filter": self._filters(), "must_not": [self._has_vector()]}}
 
     def scored(self, vector: Sequence[float], *more: Query, minimum: float | None = None) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class ExactScoring:
             return query
         inner: dict[str, Any] = {"query": {"exists": {"field": self.field.name}}, "script": script}
         if minimum is not None:
-            # A document whose best nested vector reaches the minimum keeps its score: only worse ones are left out.
+            # A document whose best nested vector reaches the minimum keeps its score; only worse vectors are left out.
             inner["min_score"] = minimum
         best = {"nested": {"path": self.field.nested_path, "score_mode": "max", "query": {"script_score": inner}}}
         return {"bool": {"must": [best], "filter": [*self._filters(), *more]}}
@@ -76,9 +76,9 @@ class ExactScoring:
 
 
 class QueryVectors(Sequence[list[float]]):
-    """Vectors in the form that the requests hold: the shortest decimals that are the same float32.
+    """Vectors in the form needed for requests: the shortest decimals that equal the float32 values.
 
-    Each is turned into that form when it is asked for: as Python numbers it takes eight times the memory of the array.
+    They are converted on access, since as Python numbers they take eight times the memory of the array.
 
     :param vectors: float32 [Q, dimension].
     """
@@ -102,13 +102,13 @@ class QueryVectors(Sequence[list[float]]):
 
 
 def checked_queries(queries: ArrayLike, field: VectorField) -> QueryVectors:
-    """Vectors that the field can be asked for.
+    """Check query vectors for a field.
 
     :param queries: float [Q, dimension]; whole numbers -128..127 for a byte field, [Q, dimension / 8] of them for a
         binary one.
     :param field: the field they are compared with.
-    :raises InputError: wrong dimension, values that are no numbers, a zero vector where cosine is asked for, or values
-        that a byte or binary field cannot hold.
+    :raises InputError: for a wrong dimension, values that are not finite, a zero vector with cosine, or values that a
+        byte or binary field cannot hold.
     """
     vectors = np.asarray(queries, dtype=np.float32)
     if vectors.ndim != 2 or vectors.shape[1] != field.numbers:
@@ -133,8 +133,8 @@ def checked_queries(queries: ArrayLike, field: VectorField) -> QueryVectors:
 def exact_double(score: float) -> float:
     """The double that equals a score exactly.
 
-    A score is a float32 that JSON shows in its shortest decimal form; read as a double, that form is another number,
-    and a document would not reach its own score.
+    A score is a float32 that JSON shows in its shortest decimal form; read as a double, this is a different number, and
+    a document would not reach its own score.
     """
     return float(np.float32(score))
 
@@ -150,8 +150,8 @@ def next_above(score: float) -> float:
 
 
 def _shortest(vector: NDArray[np.float32]) -> list[float]:
-    """The float32 values as doubles whose decimal form is short, yet that become the same float32 again."""
-    # str of a float32 has the fewest digits that tell it from its neighbors.
+    """The float32 values as doubles with a short decimal form that convert back to the same float32."""
+    # str of a float32 has the fewest digits that distinguish it from adjacent values.
     short = [float(str(value)) for value in vector]
     exact: list[float] = vector.astype(np.float64).tolist()
     same = np.array(short, dtype=np.float64).astype(np.float32) == vector

@@ -1,4 +1,4 @@
-"""Ids that documents of different indices behind an alias share: what names documents by id cannot tell them apart."""
+"""Detect ids shared by documents of different indices behind an alias, which would be ambiguous."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SAMPLE = 200
 
 
 def check_ids(view: IndexView) -> None:
-    """Refuse indices of which documents share ids, as far as a random sample of each tells.
+    """Reject indices whose documents share ids, judged by a random sample of each.
 
-    Where ids are shared by design (the same id in the index of each language) any sample shows it. A few that slip
-    through are found where they are judged.
+    If ids are shared by design (the same id in the index of each language), any sample shows it. Single shared ids are
+    detected later if they are judged.
 
     :param view: index or alias, its fields and filter.
     :raises InputError: naming an id and the indices that hold it.

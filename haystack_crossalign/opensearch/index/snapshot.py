@@ -11,15 +11,15 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 
-# A cluster that does not know the request takes it for a wrong one, or for a path that is not there.
+# Status codes of a cluster that does not support the request.
 _UNKNOWN_REQUEST = frozenset({400, 404, 405})
 
 
 @dataclass(frozen=True)
 class IndexState:
-    """One index.
+    """The state of an index.
 
-    :param uuid: changes when an index of the same name is created again.
+    :param uuid: changes if an index of the same name is created again.
     :param documents: number of documents, without deleted and nested ones.
     :param sequence_number: sum of the shards' highest sequence numbers: grows with every write and delete.
     """
@@ -31,9 +31,9 @@ class IndexState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a name stands for, and in which state it is.
+    """The indices behind a name, and their states.
 
-    :param name: index or alias, as asked for.
+    :param name: index or alias.
     :param indices: each real index by its name, sorted.
     :param aliases: names of the aliases of each index, sorted.
     """
@@ -72,7 +72,7 @@ def take_snapshot(client: ReadOnlyClient, name: str) -> Snapshot:
 
 
 def changes_between(before: Snapshot, after: Snapshot) -> list[str]:
-    """What happened to the index, in sentences; empty where nothing did."""
+    """Sentences on what happened to the index; empty if nothing did."""
     changes = []
     gone = sorted(before.indices.keys() - after.indices.keys())
     new = sorted(after.indices.keys() - before.indices.keys())
@@ -103,11 +103,11 @@ def changes_between(before: Snapshot, after: Snapshot) -> list[str]:
 def frozen(
     client: ReadOnlyClient, index: str, warnings: list[str], *, keep_alive: str = "5m"
 ) -> Iterator[str | PointInTime]:
-    """A point in time of the index, or the index itself, with a warning, where the cluster has none.
+    """A point in time of the index; or the index itself, with a warning, if the cluster does not support it.
 
     :param client: connection; a point in time that cannot be closed is among its notes.
     :param index: index or alias.
-    :param warnings: where the warning goes.
+    :param warnings: list to which the warning is added.
     :param keep_alive: how long the server keeps the view after each search.
     """
     with ExitStack() as stack:

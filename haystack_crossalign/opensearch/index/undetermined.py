@@ -1,4 +1,4 @@
-"""Documents without a language: how many there are, and what a sample of their texts says they are written in."""
+"""Documents without a language: their number, and the languages detected in a sample of their texts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from haystack_crossalign.text.detection import LanguageDetector, undecided
 
 @dataclass(frozen=True)
 class MissingLanguages:
-    """What is known of the documents whose language field is missing or empty.
+    """Statistics of the documents whose language field is missing or empty.
 
-    :param documents: their number, exact.
-    :param sampled: how many of their texts were read.
-    :param by_language: sampled documents by detected language, sorted; `UNDETERMINED` where the text does not tell.
-    :param field: name of the language field, None where the index has none.
-    :param between: of the undetermined ones, those that may be in one of several languages that look alike, by these.
+    :param documents: their exact number.
+    :param sampled: number of texts read.
+    :param by_language: sampled documents by detected language, sorted; `UNDETERMINED` if it is not clear.
+    :param field: name of the language field, None if the index has none.
+    :param between: number of undetermined ones that may be in one of several similar languages, by these.
     """
 
     documents: int
@@ -49,13 +49,13 @@ def detect_missing_languages(
 ) -> MissingLanguages | None:
     """Count the pool's documents without a language and detect that of a random sample, for the report only.
 
-    They keep their place in the ranking under the tag of an undetermined language: a guess is never counted with.
+    They stay in the ranking with the tag of an undetermined language; detections are not used for figures.
 
     :param view: index, its filter, best at a point in time.
     :param content_field: stored field that holds the text.
-    :param sample: most texts to read.
+    :param sample: maximum number of texts to read.
     :param seed: the same seed draws the same documents, as long as the index does not change.
-    :returns: None where every document has a language.
+    :returns: None if every document has a language.
     """
     documents = view.pool().without_language
     if not documents:
@@ -79,7 +79,7 @@ def detect_missing_languages(
     }
     hits = view.client.search(body, view.target)["hits"]["hits"]
     texts = [stored_text(Member(hit["_id"], UNDETERMINED, None, read_stored(view, hit)), content_field) for hit in hits]
-    # Of languages that look alike, the only one that other documents have is taken, as in files.
+    # Of similar languages, one that is the only one among the other documents is preferred, as in files.
     detections = LanguageDetector(likely=set(view.pool().by_language) - {UNDETERMINED}).detect(texts)
     told = Counter(one.language or UNDETERMINED for one in detections)
     return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field, undecided(detections))

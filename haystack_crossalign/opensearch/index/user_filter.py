@@ -1,4 +1,4 @@
-"""The user's own filter: OpenSearch query JSON or a Haystack filter, told apart by their shape."""
+"""The user's filter: OpenSearch query JSON or a Haystack filter, distinguished by their structure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ALLOWED = (
 
 
 def read_filter(value: str, *, source: str = "--filter") -> dict[str, Any]:
-    """The OpenSearch query that a filter stands for.
+    """Convert a filter to an OpenSearch query.
 
-    A Haystack filter is told by its ``operator``; no query of OpenSearch has a key of that name at its top.
+    A Haystack filter is recognized by its ``operator``; no OpenSearch query has a top-level key of that name.
 
-    :param value: JSON, or the name of a file that holds it.
-    :param source: where it comes from, for messages.
-    :raises InputError: it is neither.
+    :param value: JSON, or the name of a file with it.
+    :param source: its origin, for messages.
+    :raises InputError: if it is neither.
     """
     text = value.strip()
     if not text.startswith("{"):
@@ -57,6 +57,6 @@ def _from_haystack(found: dict[str, Any], source: str) -> dict[str, Any]:
     try:
         query: dict[str, Any] = normalize_filters(found)
     except (FilterError, KeyError, TypeError, ValueError, AttributeError) as error:
-        # The integration looks operators up in a table and takes the types of values for granted.
+        # The integration looks up operators in a table and does not check the types of values.
         raise InputError(f"not a Haystack filter: {error}", source=source, seen=found, allowed=_ALLOWED) from error
     return query

@@ -1,1 +1,1 @@
-"""The lists that users get, and the queries that ask for them."""
+"""Retrieved lists, as users get them, and the queries of live audits."""

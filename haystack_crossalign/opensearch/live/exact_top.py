@@ -1,4 +1,4 @@
-"""The documents an exact search finds first: what the live list of nearest neighbors is compared with."""
+"""The top documents of an exact search, with which the retrieved list of nearest neighbors is compared."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def exact_top(
 ) -> list[list[Hit]]:
     """The k best documents of the pool for each query by exact score, and those that tie with the k-th.
 
-    Ordered by score descending, then in the order of ties (`haystack_crossalign.ranks.ties`), so that the first k are
-    the top k under the tie rule. The
-    documents behind them have exactly the k-th one's score: a search that finds them instead has lost nothing.
+    Ordered by score descending, then in the tie order (`haystack_crossalign.ranks.ties`), so that the first k are the
+    top k under the tie rule. The documents after them have exactly the k-th one's score: a search that finds them
+    instead has lost nothing.
 
     :param view: index, fields and filter.
     :param vectors: float [Q, dimension], the queries' vectors.
     :param k: number of documents, or of versions.
     :param target: index or alias, or a point in time of it.
-    :param by_version: whether versions are counted, where documents are chunks: each is there with its best document,
-        the first of several in the order of ties. Documents without a group are versions of their own.
+    :param by_version: whether to count versions, if documents are chunks: each is represented by its best document, the
+        first of several in the tie order. Documents without a group are their own versions.
     :param batch: queries in one request.
     :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
     :raises InputError: vectors that do not fit, a k that servers refuse, or more than 10,000 documents up to the last
@@ -71,7 +71,7 @@ def exact_top(
             answers = view.client.search_all(bodies, target, concurrent=concurrent, lean=True)
             for row, hits in zip(tuple(pending), read_lists(view, answers), strict=True):
                 top = _top(hits, k, by_version)
-                # Whatever the answer had no room for scores at most as much as its last hit.
+                # Documents beyond the response score at most as much as its last hit.
                 if len(hits) < size or (top and len(top) >= k and hits[-1].score < top[k - 1].score):
                     found[row] = top
                     pending.remove(row)
@@ -87,7 +87,7 @@ def exact_top(
 
 
 def unit_of(hit: Hit, *, by_version: bool) -> tuple[str, str | None]:
-    """What is ranked: a hit's version (language and group), or the document (its id) where it has no group."""
+    """The ranked unit of a hit: its version (language and group), or the document (its id) if it has no group."""
     return (hit.id, None) if hit.group is None or not by_version else (hit.language, hit.group)
 
 

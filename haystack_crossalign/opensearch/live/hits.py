@@ -1,4 +1,4 @@
-"""The documents of result lists, however they were asked for."""
+"""The documents of result lists of any kind."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Hit(NamedTuple):
     """A document in a result list.
 
     :param id: its id in the index.
-    :param score: what it was ranked by, NaN where a pipeline gives none. Comparable within one list only.
+    :param score: its score, NaN if a pipeline returns none. Comparable only within a list.
     :param language: its normalized language, or the tag of an undetermined one.
-    :param group: its parallel group, None where it has none.
+    :param group: its parallel group, None if it has none.
     """
 
     id: str
@@ -35,9 +35,9 @@ class Hit(NamedTuple):
 
 
 def checked_depth(depth: int, most: int = MOST_HITS) -> int:
-    """The depth of a list, if servers allow it.
+    """Check that servers allow the depth of a list.
 
-    :param most: hits that one answer may hold, from `haystack_crossalign.opensearch.index.fields.Fields`.
+    :param most: maximum hits in a response, from `haystack_crossalign.opensearch.index.fields.Fields`.
     :raises InputError: it is less than 1 or more than that.
     """
     if not 1 <= depth <= most:
@@ -46,9 +46,9 @@ def checked_depth(depth: int, most: int = MOST_HITS) -> int:
 
 
 def read_lists(view: IndexView, answers: Sequence[Answer]) -> list[list[Hit]]:
-    """The hits of answers to lean searches that asked for `IndexView.hit_fields`, in their order.
+    """The hits of responses to lean searches with `IndexView.hit_fields`, in order.
 
-    Hits of a search that is sorted by something else have no score.
+    Hits of a search that is not sorted by score have no score.
 
     :param view: index and its fields.
     :param answers: see `haystack_crossalign.opensearch.connection.client.ReadOnlyClient.search_all`.
@@ -68,7 +68,7 @@ def read_lists(view: IndexView, answers: Sequence[Answer]) -> list[list[Hit]]:
             [view.hit_group(hit) for hit in hits],
         )
     names, scores, languages, groups = columns
-    # A list of many is most of what an audit of requests costs the client: no work of the interpreter for each hit.
+    # Long lists dominate the client's cost of auditing requests, so hits are not processed one by one in Python.
     found = [*map(tuple.__new__, repeat(Hit), zip(names, exact_doubles(scores), languages, groups, strict=True))]
     ends = [*accumulate(map(len, rows), initial=0)]
     return [found[start:end] for start, end in pairwise(ends)]
@@ -87,13 +87,13 @@ def _plain_columns(view: IndexView, hits: Sequence[Answer]) -> _Columns | None:
 
 
 def served_through(view: IndexView) -> dict[str, Any]:
-    """For the provenance: the default search pipelines that the lists passed through, where there are any."""
+    """The default search pipelines that the lists passed through, if any, for the provenance."""
     pipelines = dict(view.fields.search_pipelines)
     return {"search_pipelines": pipelines} if pipelines else {}
 
 
 def as_stored(view: IndexView, lists: list[list[Hit]], target: str | PointInTime, most: int) -> list[list[Hit]]:
-    """The lists with language and group as the index holds them: a search pipeline may rename or drop fields.
+    """The lists with language and group from the index, since a search pipeline may rename or drop fields.
 
     :param view: index and its fields.
     :param lists: as they were returned.
@@ -105,7 +105,7 @@ def as_stored(view: IndexView, lists: list[list[Hit]], target: str | PointInTime
     step = max(1, min(most, view.fields.most_hits) // 2)
     for start in range(0, len(names), step):
         part = names[start : start + step]
-        # Behind an alias several documents may share an id: then the hit itself has to tell.
+        # Behind an alias several documents may share an id; then the hit itself is used.
         body = {"size": view.fields.most_hits, "query": {"ids": {"values": part}}, **view.hit_fields()}
         for hit in view.client.search(body, target)["hits"]["hits"]:
             known.setdefault(str(hit["_id"]), set()).add((view.hit_language(hit), view.hit_group(hit)))

@@ -1,4 +1,4 @@
-"""Keyword search and nearest neighbors in one list: fused as Haystack fuses, or by the server's own hybrid search."""
+"""Keyword search and nearest neighbors in one list: fused as in Haystack, or by the server's hybrid search."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _TOLD: dict[Fusion, str] = {"rrf": "reciprocal_rank_fusion", "minmax": "min_max,
 
 
 class HybridRetrieval:
-    """Both lists fused here and cut at the depth; by reciprocal ranks as Haystack's ``DocumentJoiner`` does it.
+    """Both lists fused by the client and cut at the depth, by reciprocal ranks as in Haystack's ``DocumentJoiner``.
 
-    Each of the lists is asked for to the same depth. A fused list that is shorter has ended: so have both of its parts.
+    Both lists are requested with the same depth. If the fused list is shorter, both of its parts have ended.
 
     :param knn: nearest neighbors.
     :param bm25: keyword search.
@@ -89,13 +89,13 @@ class HybridRetrieval:
 class NativeHybridRetrieval:
     """The server's own ``hybrid`` query of both, fused by a search pipeline that comes with each search.
 
-    The server fuses what each shard returns of each part, as many documents as the list is deep: the list for a depth
-    of 10 is not the beginning of that for 100.
+    The server fuses what each shard returns for each part, up to the depth, so the list for a depth of 10 is not a
+    prefix of that for 100.
 
     :param view: index, its fields and the user's filter.
     :param knn: nearest neighbors.
     :param bm25: keyword search.
-    :param fusion: how the two become one list.
+    :param fusion: kind of fusion.
     :param batch: queries in one request.
     :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
     """
@@ -170,17 +170,17 @@ class NativeHybridRetrieval:
 
 
 def fuse(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """Reciprocal rank fusion with equal weights, number for number that of Haystack's ``DocumentJoiner``.
+    """Reciprocal rank fusion with equal weights, numerically equal to that of Haystack's ``DocumentJoiner``.
 
-    A document's score is the mean over the L lists of 61 / (61 + i), with its place i in the list counted from 0 and 0
-    where the list lacks it: 1 for a document that leads all lists. Documents of equal score keep the order in which
-    the lists first name them. Source: Cormack, Clarke and Büttcher, SIGIR 2009.
+    A document's score is the mean over the L lists of 61 / (61 + i), with its position i in the list counted from 0, or
+    0 if the list lacks it: 1 for a document that leads all lists. Documents of equal score keep the order in which the
+    lists first name them. Source: Cormack, Clarke and Büttcher, SIGIR 2009.
 
     :param lists: result lists of one query, best first.
     """
     scores: dict[str, float] = {}
     hits: dict[str, Hit] = {}
-    # As written there, so that rounding makes the same ties.
+    # As written there, so that rounding gives the same ties.
     weight = 1 / len(lists) if lists else 0.0
     for hit_list in lists:
         for place, hit in enumerate(hit_list):
@@ -191,10 +191,10 @@ def fuse(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
 
 
 def fuse_min_max(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """The mean of scores that each list brings to 0..1, as OpenSearch's normalization processor does by default.
+    """The mean of the scores of the lists, scaled to 0..1, as in OpenSearch's normalization processor by default.
 
     A document's part in a list is (s - min) / (max - min) over the scores of the list, 0.001 instead of 0, 1 where all
-    scores are equal, and 0 where the list lacks it; its score is the mean of its parts over the L lists. Documents of
+    scores are equal, and 0 if the list lacks it; its score is the mean of its parts over the L lists. Documents of
     equal score keep the order in which the lists first name them.
 
     :param lists: result lists of one query, best first, with scores.

@@ -1,4 +1,4 @@
-"""The judgments of a live audit's queries: documents that the files name, joined to what the index holds."""
+"""The judgments of a live audit's queries: documents named in files, joined to those of the index."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 
 @dataclass(frozen=True, eq=False)
 class JudgedMembers:
-    """What is judged for one query.
+    """The judgments of a query.
 
-    :param grades: grades by id, those of grade 0 included.
+    :param grades: grades by id, including grade 0.
     :param members: the documents with a grade above 0, ascending by id (as bytes).
     """
 
@@ -27,7 +27,7 @@ class JudgedMembers:
 
 
 def no_judgments(source: str | Path | None, group_field: str) -> InputError:
-    """The error for an audit that could not tell what is relevant, with what can be done."""
+    """The error for an audit without judgments, with advice."""
     return InputError(
         "nothing says which documents are relevant",
         source=source,
@@ -39,12 +39,12 @@ def no_judgments(source: str | Path | None, group_field: str) -> InputError:
 
 
 def versions_of(members: Sequence[Member]) -> tuple[Version, ...]:
-    """The versions that documents belong to, ascending; a document without a group is one of its own."""
+    """The versions of documents, ascending; a document without a group is its own version."""
     return tuple(sorted({Version.of(one.identifier, one.language, one.group) for one in members}))
 
 
 def named_documents(file: QueryFile, given: Qrels | None, log: ReadingLog) -> tuple[QueryFile, list[dict[str, Grade]]]:
-    """The queries that can be asked, and the grades of the documents that are named for each; empty for a group."""
+    """The queries with judgments, and the grades of the documents named for each; empty for a group."""
     by_query = None if given is None else judgments_by_query(file, given, log=log)
     kept: list[int] = []
     named: list[dict[str, Grade]] = []
@@ -72,7 +72,7 @@ def named_documents(file: QueryFile, given: Qrels | None, log: ReadingLog) -> tu
 def find_named(
     view: IndexView, file: QueryFile, named: list[dict[str, Grade]], source: Path, log: ReadingLog
 ) -> tuple[QueryFile, list[dict[str, Grade]], dict[str, Member]]:
-    """The named documents. The index must hold all with a grade above 0, or they are left out with invalid rows."""
+    """The named documents. The index must contain all with a grade above 0, unless invalid rows are left out."""
     members = members_by_id(view, {one for grades in named for one, grade in grades.items() if grade > 0})
     missing = [
         (row, one)
@@ -117,12 +117,12 @@ def find_named(
 def answerable_positions(
     file: QueryFile, judged: Sequence[JudgedMembers], level: int, log: ReadingLog, source: Path
 ) -> list[int]:
-    """Positions of the queries that have a relevant document; the others are left out and counted."""
+    """Positions of the queries that have a relevant document; the others are left out and reported."""
     kept = []
     for number, (row, own) in enumerate(zip(file.rows, judged, strict=True)):
         if any(grade >= level for grade in own.grades.values()):
             kept.append(number)
-        elif own.grades:  # without any, the query was refused already
+        elif own.grades:  # a query without any has already been rejected
             log.leave_out("query", f"no document of grade {level} or more", row.id)
     if judged and not kept:
         raise InputError(
@@ -145,10 +145,10 @@ def judged_members(
     expand_groups: bool,
     log: ReadingLog,
 ) -> tuple[list[JudgedMembers], list[str | None]]:
-    """Judged documents of each query, and the one group they belong to.
+    """Judged documents of each query, and their group if it is the only one.
 
-    A group's documents have grade 1 where the query names the group. Where judgments are expanded, each has the highest
-    grade above 0 among the judged ones of its group, unless its own is higher.
+    A group's documents have grade 1 if the query names the group. If judgments are expanded, each document has the
+    highest grade above 0 of its group, unless its own is higher.
     """
     wanted: list[dict[str, Grade]] = []
     for row, grades in zip(file.rows, named, strict=True):

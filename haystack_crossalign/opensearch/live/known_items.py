@@ -1,9 +1,9 @@
-"""Known-item probes: queries made from the index itself, where nobody has judged anything.
+"""Known-item probes: queries made from an index without judgments.
 
-The title or first sentence of one version of a content is the query, and all versions of that content are what it
-should find. Probes of a content are made from each of its versions in turn, so that the queries are parallel over
-languages. They are easier than what people ask (the words stand in one of the documents) and say nothing about
-relevance in general; but they are the same task in each language, which is what a comparison of languages needs.
+The title or first sentence of one version of a content is the query, and all versions of that content are relevant.
+Probes are made from each version of a content, so that the queries are parallel across languages. They are easier than
+real queries (their words occur in one of the documents) and say nothing about relevance in general; but the task is the
+same in each language, as needed for a comparison of languages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ROUNDS = 10
 _LOOK_ALIKES = 10
 # Haystack's splitters number the chunks of a document in this field.
 _POSITION = "split_id"
-# Documents of a group whose language is to be detected: more of them are chunks that tell nothing new.
+# Maximum number of documents of a group for language detection; further ones are chunks that add nothing.
 _MOST_UNDETERMINED = 20
 
 _TOO_SHORT = "too short to be a query"
@@ -64,16 +64,16 @@ def known_item_probes(
     seed: int = 0,
     languages: Sequence[str] | None = None,
 ) -> LiveQueries:
-    """Make probes from a random sample of the parallel groups that have versions in two languages or more.
+    """Make probes from a random sample of the parallel groups with versions in at least two languages.
 
     :param view: index with a group field, its filter, best at a point in time.
-    :param content_field: stored field with the documents' text; of chunks, the first one is read.
+    :param content_field: stored field with the documents' text; the first chunk is used.
     :param title_field: stored field with their title, whose text is preferred; None for none.
     :param count: parallel groups to make probes from; each gives one query for each of its languages.
     :param seed: the same seed gives the same probes, as long as the index does not change.
     :param languages: normalized tags of the languages to ask in; None for all.
     :returns: queries of the kind ``known-item``, sorted by group and language, with notes on what was left out.
-    :raises InputError: no group field, or no group that a probe can be made from; with what can be done.
+    :raises InputError: if there is no group field, or no group from which a probe can be made; with advice.
     """
     if view.fields.group is None:
         raise no_judgments(None, "parallel_id")
@@ -82,7 +82,7 @@ def known_item_probes(
     probes: list[_Probe] = []
     members: dict[str, list[Member]] = {}
     for _ in range(_ROUNDS):
-        # Another round replaces the groups that gave no query; one with a single query left is fair still.
+        # Another round replaces the groups that gave no query; a group with a single query is still usable.
         found = group_members(view, islice(groups, count - len(members)), stored=(_POSITION,))
         made = maker.make(found)
         probes += made
@@ -110,7 +110,7 @@ def known_item_probes(
 
 
 class _ProbeMaker:
-    """Turns groups into probes and counts what cannot be asked.
+    """Makes probes of groups, and counts what cannot be used.
 
     :param view: the index.
     :param content_field: field of the text.
@@ -129,7 +129,7 @@ class _ProbeMaker:
         self.skipped: Counter[str] = Counter()
 
     def make(self, groups: dict[str, list[Member]]) -> list[_Probe]:
-        """The probes of some groups, those of one group together."""
+        """The probes of some groups, in the order of the groups."""
         chosen = [one for members in groups.values() for one in _first_documents(members)]
         stored = members_by_id(self._view, [one.identifier for one in chosen], stored=self._fields)
         probes: list[_Probe] = []
@@ -148,7 +148,7 @@ class _ProbeMaker:
         return [probe for probe, keep in zip(probes, unique, strict=True) if keep]
 
     def left_out(self) -> str:
-        """What was left out and why, to follow a sentence; empty where nothing was."""
+        """What was left out and why, as an addition to a sentence; empty if nothing was."""
         parts = [f"{number} {reason}" for reason, number in sorted(self.skipped.items()) if number]
         return f" (texts left out: {', '.join(parts)})" if parts else ""
 
@@ -174,7 +174,7 @@ class _ProbeMaker:
         own[language] = _Probe(group, language, query[1], field)
 
     def _query(self, field: str, document: Member) -> str:
-        """What a stored field gives to ask with: a title whole, of a text the first sentence."""
+        """The query from a stored field: a whole title, or the first sentence of a text."""
         text = stored_text(document, field)
         return first_sentence(text) if field == self._content else one_line(text)
 
@@ -184,7 +184,9 @@ class _ProbeMaker:
         return self._detector.detect([text])[0].language or UNDETERMINED
 
     def _elsewhere(self, probes: Sequence[_Probe]) -> Iterator[bool]:
-        """Whether each probe's text is that of a document of another group: then it asks for that one as well."""
+        """Whether each probe's text is also that of a document of another group, for which it would be a query as
+        well.
+        """
         for start in range(0, len(probes), _BATCH):
             part = probes[start : start + _BATCH]
             answers = self._view.client.search_all([self._look_alikes(probe) for probe in part], self._view.target)
@@ -193,7 +195,7 @@ class _ProbeMaker:
                 yield _comparable(probe.text) in (_comparable(self._query(probe.field, other)) for other in others)
 
     def _look_alikes(self, probe: _Probe) -> dict[str, Any]:
-        # Lenient: a field that is stored but not indexed finds nothing instead of failing.
+        # Lenient, so that a field that is stored but not indexed finds nothing instead of failing.
         phrase = {"query": probe.text, "type": "phrase", "fields": [probe.field], "lenient": True}
         others = {"bool": {"must_not": [{"terms": {self._view.fields.group: [probe.group]}}]}}
         return {
@@ -205,7 +207,7 @@ class _ProbeMaker:
 
 
 def _first_documents(members: Iterable[Member]) -> list[Member]:
-    """The first document of each version, and some of those whose language is not known."""
+    """The first document of each version, and some documents of unknown language."""
     ordered = sorted(members, key=lambda one: (_place(one), one.identifier.encode()))
     first: dict[str, Member] = {}
     for one in ordered:

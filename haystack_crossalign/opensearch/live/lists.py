@@ -1,7 +1,7 @@
-"""Result lists as a deployment returns them: nearest neighbors as the index is set up, and BM25.
+"""Result lists as a deployment returns them: nearest neighbors as configured in the index, and BM25.
 
-The requests are those of Haystack's retrievers for OpenSearch, so that the lists are what users see; only the stored
-documents are left out of the answers, and the searches go in bounded multi-searches to one point in time.
+The requests are those of Haystack's retrievers for OpenSearch, so that the lists are what users see; but stored
+documents are left out, and searches are sent as multi-searches of limited size in one point in time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from haystack_crossalign.opensearch.live.hits import Hit, as_stored, checked_dep
 
 
 class Retrieval(Protocol):
-    """A way to get result lists.
+    """A source of result lists.
 
     `name` is one of `haystack_crossalign.audit.gate.LIVE_LISTS`, or that of a request; `needs_vectors` says whether
     `retrieve` reads vectors.
@@ -32,11 +32,13 @@ class Retrieval(Protocol):
 
     @property
     def needs_vectors(self) -> bool:
-        """Whether it takes vectors of the queries."""
+        """Whether it needs vectors of the queries."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a reader of its lists must know, in sentences for the result; complete once all lists are there."""
+        """Sentences for the result on what a reader must know about its lists; complete after all lists were
+        retrieved.
+        """
 
     def retrieve(
         self,
@@ -50,27 +52,27 @@ class Retrieval(Protocol):
         """Result lists, best first.
 
         :param texts: Q texts of queries.
-        :param vectors: float32 [Q, dimension], the queries' vectors; None where `needs_vectors` is False.
-        :param depth: documents in each list, at most.
+        :param vectors: float32 [Q, dimension], the queries' vectors; None if `needs_vectors` is False.
+        :param depth: maximum documents in each list.
         :param target: index or alias, or a point in time of it.
-        :param languages: normalized languages of the Q queries, for a list that differs by them.
+        :param languages: normalized languages of the Q queries, for lists that depend on them.
         """
 
     def asked_depth(self, depth: int) -> int | None:
-        """Length below which a list from `retrieve` has ended by itself; None where that is not known."""
+        """Length below which a list from `retrieve` has ended by itself; None if that is unknown."""
 
     def provenance(self) -> dict[str, Any]:
         """Name and options, as JSON values."""
 
 
 class KnnRetrieval:
-    """Nearest neighbors as the index is set up, asked for as Haystack's ``OpenSearchEmbeddingRetriever`` does.
+    """Nearest neighbors as configured in the index, with the request of Haystack's ``OpenSearchEmbeddingRetriever``.
 
-    Each shard looks for as many neighbors as the list is deep. With a filter the retriever, unless told otherwise,
-    filters what was found, so that lists may be short; that is what its users see.
+    Each shard searches for as many neighbors as the depth of the list. By default the retriever filters the found
+    documents, so that lists may be short, as its users see them.
 
     :param view: index, its fields and the user's filter.
-    :param efficient_filtering: whether to filter during the search instead, as the retriever's option of that name.
+    :param efficient_filtering: whether to filter during the search, like the retriever's option of that name.
     :param search_kwargs: further options of the ``knn`` query, as the retriever's ``search_kwargs``.
     :param batch: queries in one request.
     :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
@@ -140,7 +142,7 @@ class KnnRetrieval:
         }
 
     def query(self, vector: Sequence[float], depth: int) -> dict[str, Any]:
-        """The query for a vector's neighbors, among what the user's filter leaves.
+        """The query for a vector's neighbors among documents that match the user's filter.
 
         :param vector: components, from `haystack_crossalign.opensearch.index.scoring.checked_queries`.
         :param depth: neighbours that each shard looks for.
@@ -157,13 +159,12 @@ class KnnRetrieval:
 
 
 class Bm25Retrieval:
-    """Keyword search, asked for as Haystack's ``OpenSearchBM25Retriever`` does.
+    """Keyword search with the request of Haystack's ``OpenSearchBM25Retriever``.
 
     :param view: index, its fields and the user's filter.
-    :param fields: the fields to search, each with its boost where it has one (``title^2``); None searches all of them,
-        which is what the retriever does.
-    :param fuzziness: edits between a word of the query and one of a document, as the retriever's option.
-    :param all_terms_must_match: whether documents must hold all words, as the retriever's option.
+    :param fields: the fields to search, with optional boosts (``title^2``); None for all fields, as in the retriever.
+    :param fuzziness: edit distance between words, like the retriever's option.
+    :param all_terms_must_match: whether documents must contain all words, like the retriever's option.
     :param batch: queries in one request.
     :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
     """
@@ -229,7 +230,7 @@ class Bm25Retrieval:
         }
 
     def query(self, text: str) -> dict[str, Any]:
-        """The query for a text's words, among what the user's filter leaves."""
+        """The query for a text's words among documents that match the user's filter."""
         match: dict[str, Any] = {
             "query": text,
             "fuzziness": self._fuzziness,
@@ -257,17 +258,17 @@ def search_lists(
     batch: int,
     concurrent: int | None,
 ) -> list[list[Hit]]:
-    """The lists of some queries, through the search pipelines that the index has.
+    """Retrieve the lists of some queries, through the search pipelines of the index.
 
     :param view: index and its fields.
-    :param search: what decides on the list of a query, by its number: the query, and what else the body says.
+    :param search: returns the query with a number, and other parts of the body that affect its list.
     :param count: number of queries.
     :param depth: documents in each list.
     :param target: index or alias, or a point in time of it.
     :param batch: queries in one request.
     :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
     """
-    # A processor may read the stored documents, or fail without the number of hits. Haystack's retrievers ask for both.
+    # A processor may read the stored documents, or fail without the number of hits. Haystack's retrievers request both.
     wanted: dict[str, Any] = {"track_total_hits": False, **view.hit_fields()}
     if view.fields.search_pipelines:
         excluded = [view.fields.vector.name] if view.fields.has_vectors else []

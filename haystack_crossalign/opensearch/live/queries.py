@@ -34,23 +34,23 @@ from haystack_crossalign.text.detection import LanguageDetector, undecided
 
 @dataclass(frozen=True, eq=False)
 class LiveQueries:
-    """Q queries, and what in the index is relevant to each of them.
+    """Q queries, and the relevant documents of each in the index.
 
     :param ids: unique ids.
     :param languages: normalized language of each query.
-    :param texts: what is asked.
+    :param texts: texts of the queries.
     :param judged: ids of each query's documents with a grade above 0, all of which are ranked, ascending (as bytes);
-        with chunks, all chunks of the versions where a group was named or expanded.
+        all chunks of the versions if a group was named or expanded.
     :param versions: versions of these documents, ascending, for
         `haystack_crossalign.opensearch.exact.versions.count_version_ranks`.
-    :param groups: parallel group that each query asks for; None where there is none, or where there are several.
-    :param kind: where the judgments come from: ``judged`` (document ids), ``group`` (a group for each query), or
+    :param groups: parallel group of each query's relevant documents; None if there is none or more than one.
+    :param kind: origin of the judgments: ``judged`` (document ids), ``group`` (a group for each query), or
         ``known-item`` (probes made from the index itself).
-    :param grades: for each query the grades of its judged documents by their ids, those of grade 0 included; None where
-        every judgment is a plain "relevant", which is grade 1.
+    :param grades: for each query the grades of its judged documents by their ids, including grade 0; None if all
+        judgments are binary, which means grade 1.
     :param relevance_level: least grade of a relevant document; each query has at least one.
-    :param vectors: float32 [Q, dimension], or None where the queries are still to be embedded.
-    :param notes: what was left out and why, in sentences for the report.
+    :param vectors: float32 [Q, dimension], or None if the queries are not embedded yet.
+    :param notes: sentences for the report on what was left out and why.
     :param described: grades of the judgments and what was left out of the files, for the provenance of the data.
     """
 
@@ -72,7 +72,7 @@ class LiveQueries:
 
     @property
     def chunked(self) -> bool:
-        """Whether a relevant version has several documents, so that versions have to be ranked and not documents."""
+        """Whether a relevant version has several documents, so that versions must be ranked instead of documents."""
         return any(len(ids) > len(set(versions)) for ids, versions in zip(self.judged, self.versions, strict=True))
 
     @property
@@ -87,11 +87,11 @@ class LiveQueries:
 
     @property
     def graded(self) -> bool:
-        """Whether a judgment says more than relevant or not: a gain other than 1, or one below the relevance level."""
+        """Whether judgments are graded: there is a gain other than 1, or one below the relevance level."""
         return self.grades is not None and _graded(self.grades, self.relevance_level)
 
     def gains(self, members: Mapping[str, Member], *, by_version: bool) -> list[list[float]] | None:
-        """Gains of the judged documents or versions of each query; None where judgments are not graded.
+        """Gains of the judged documents or versions of each query; None if judgments are not graded.
 
         The gain of a version is the highest grade of its documents.
 
@@ -112,9 +112,9 @@ class LiveQueries:
         return gains
 
     def parallel(self) -> NDArray[np.int64]:
-        """int64 [Q], which queries are translations of each other: those of one group, one for each language.
+        """Group numbers of queries that are translations of each other, int64 [Q].
 
-        -1 for queries without a group and for groups with two queries in one language, whose partners are not known.
+        -1 for queries without a group, and for groups with two queries in one language, in which pairs are ambiguous.
         """
         counts = Counter((group, language) for group, language in zip(self.groups, self.languages, strict=True))
         clear = {group for group in self.groups if group is not None}
@@ -136,19 +136,19 @@ def read_live_queries(
     relevance_level: int = 1,
     log: ReadingLog | None = None,
 ) -> LiveQueries:
-    """Queries from a file (JSON Lines, or TSV by its ending) whose judgments name documents of an index.
+    """Read queries from a file (JSON Lines, or TSV by its extension) whose judgments refer to documents of an index.
 
-    A query names the ids of its relevant documents or a parallel group, in its own fields or in a qrels file. Queries
-    that name no language get the one that is detected among those of the index; unclear ones are left out and noted.
+    A query names the ids of its relevant documents or a parallel group, in its own fields or in a qrels file. The
+    language of queries without one is detected among those of the index; unclear ones are left out and reported.
 
     :param path: the queries, in the formats of the file audit.
     :param view: the index, its fields and filter, best at a point in time.
-    :param qrels: a TREC qrels file. It takes the place of all judgments in the queries file.
-    :param workbench: a judgment list of OpenSearch's Search Relevance Workbench, in place of ``qrels``.
+    :param qrels: a TREC qrels file. It replaces all judgments in the queries file.
+    :param workbench: a judgment list of OpenSearch's Search Relevance Workbench, instead of ``qrels``.
     :param language_field: field of the queries that holds their language.
     :param group_field: field of the queries that holds the parallel group whose documents are relevant.
-    :param default_language: language of the queries that name none; None detects it.
-    :param expand_groups: whether all versions of a relevant document are relevant too, where the index has groups.
+    :param default_language: language of the queries without one; None detects it.
+    :param expand_groups: whether all versions of a relevant document are also relevant, if the index has groups.
     :param relevance_level: least grade of a relevant document, at least 1.
     :param log: decides whether invalid rows are left out, and counts them.
     :raises InputError: for a file that cannot be read, a query without judgment, a group that the pool lacks, and ids
@@ -200,7 +200,7 @@ def _graded(grades: Sequence[Mapping[str, Grade]], level: int) -> bool:
 
 
 def _described(grades: Sequence[Mapping[str, Grade]], level: int, log: ReadingLog) -> dict[str, Any]:
-    """What the result says of the judgments, beside their files."""
+    """Description of the judgments in the result, other than their files."""
     described: dict[str, Any] = {}
     if _graded(grades, level):
         every = [grade for row in grades for grade in row.values()]
@@ -211,7 +211,7 @@ def _described(grades: Sequence[Mapping[str, Grade]], level: int, log: ReadingLo
 
 
 def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, ...]]:
-    """Language of each query, detected among the pool's where it is not given, and what to say about it."""
+    """Language of each query, detected among the pool's if not given, and notes on it."""
     tags = [row.language for row in file.rows]
     unknown = [number for number, tag in enumerate(tags) if tag == UNDETERMINED]
     if not unknown:
@@ -232,9 +232,9 @@ def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, 
 def with_vectors(
     queries: LiveQueries, encoder: Embedder | None, progress: Callable[[int, int], None] | None = None
 ) -> tuple[LiveQueries, dict[str, Any] | None]:
-    """The queries with vectors, and the provenance of the model where one made them.
+    """The queries with vectors, and the provenance of the model if it embedded them.
 
-    :raises InputError: there are no vectors, and nothing to make them.
+    :raises InputError: if there are no vectors and no model.
     """
     if queries.vectors is not None:
         return queries, None

@@ -1,4 +1,4 @@
-"""Ranks in the lists that a deployment returns, and how much of the exact lists those hold."""
+"""Ranks in retrieved lists, and their recall of the exact lists."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def live_table(
     pool_size: int | None = None,
     lengths: Sequence[int] | None = None,
 ) -> RankTable:
-    """Ranks of the judged versions of every query in its live list.
+    """Ranks of the judged versions of every query in its retrieved list.
 
-    What a list does not hold is censored: it ranks below the list's depth. A list that is shorter than what was asked
-    for has ended by itself, and what it lacks was not found. Columns stand in the order of ``queries.judged``, or of
-    ``queries.versions`` where versions are ranked: as in the exact ranks of the same queries.
+    Versions that are not in a list are censored: their ranks are beyond the list's depth. A list shorter than requested
+    has ended by itself, so versions that it lacks were not found. Columns are in the order of ``queries.judged``, or of
+    ``queries.versions`` if versions are ranked, as in the exact ranks of the same queries.
 
     :param lists: result list of each query, best first.
     :param queries: the queries and what is relevant to them.
     :param members: language and group of every judged document by its id, retrieved or not, see
-        `haystack_crossalign.opensearch.index.groups.members_by_id`. They also hold for the document's hits, since a
-        pipeline may tell less of them.
-    :param asked: documents asked for in each list, from `Retrieval.asked_depth`; None where that is not known.
+        `haystack_crossalign.opensearch.index.groups.members_by_id`. They are also used for hits, since a pipeline may
+        return less data.
+        :param asked: documents requested in each list, from `Retrieval.asked_depth`; None if unknown.
     :param by_version: whether documents are chunks of versions, and versions are ranked; None: where
         ``queries.chunked``.
     :param pool_languages: normalized languages of the pool; those of hits and relevant documents are added.
@@ -83,7 +83,7 @@ def live_table(
 
 
 def without_repeats(hits: Sequence[Hit]) -> tuple[list[Hit], dict[str, int]]:
-    """A list with each document at its first place only, and how often it held those that it held more than once."""
+    """A list with each document only at its first position, and the counts of duplicate documents."""
     firsts: dict[str, Hit] = {}
     for hit in hits:
         firsts.setdefault(hit.id, hit)
@@ -101,11 +101,11 @@ def list_recall(
     by_version: bool = False,
     asked: int | None = None,
 ) -> NDArray[np.float64]:
-    """Share of each query's exact top k that the first k of its live list hold.
+    """Share of each query's exact top k that is in the first k of its retrieved list.
 
     Documents of equal exact score are interchangeable: with A documents that score more than the k-th, and T that score
-    the same, recall = (found of A + min(found of T, k - |A|)) / k, so that one found in place of another that ties with
-    it is no loss. With fewer than k documents in the pool, their number takes the place of k.
+    the same, recall = (found of A + min(found of T, k - |A|)) / k, so finding a document instead of another that ties
+    with it is not a loss. If the pool has fewer than k documents, their number is used for k.
 
     :param live: result lists of Q queries, best first; their scores are not read.
     :param exact: from `haystack_crossalign.opensearch.live.exact_top.exact_top` with the same k, ties included.
@@ -113,7 +113,7 @@ def list_recall(
     :param by_version: whether versions are compared, each found where any of its chunks is.
     :param asked: documents asked for in each live list, where versions are compared: a list of that length may be too
         short for k versions, and is then compared as far as it goes.
-    :returns: float64 [Q], NaN where the pool is empty.
+    :returns: float64 [Q], NaN if the pool is empty.
     :raises InputError: numbers of lists that differ, or a k below 1.
     """
     if k < 1 or len(live) != len(exact):

@@ -1,4 +1,4 @@
-"""The fields that a keyword search looks at, each with its boost where it has one."""
+"""The fields of a keyword search, with optional boosts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ALLOWED = "names of fields with boosts, such as 'title^2,body'"
 
 
 def check_text_fields(fields: Sequence[str], *, source: str = "--live-fields") -> None:
-    """Refuse what names no field.
+    """Reject invalid field names.
 
     :param fields: such as ``title^2``.
-    :param source: option they come from, for messages.
+    :param source: their option, for messages.
     :raises InputError: naming the first.
     """
     for field in fields:
@@ -29,7 +29,7 @@ def check_text_fields(fields: Sequence[str], *, source: str = "--live-fields") -
 def require_text_fields(
     client: ReadOnlyClient, index: str, fields: Sequence[str], *, source: str = "--live-fields"
 ) -> None:
-    """Refuse fields that no index has: a server searches them without a word, and finds nothing.
+    """Reject fields that no index has, which a server would silently search without finding anything.
 
     :param client: connection.
     :param index: index or alias.

@@ -1,1 +1,1 @@
-"""Does the model fit the index? By what the index says, else by embedding a few documents again."""
+"""Check that a model matches an index: by its description in the index, else by embedding a few documents again."""

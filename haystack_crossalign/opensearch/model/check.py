@@ -1,4 +1,4 @@
-"""Which model made the vectors of an index: what its mapping says, and whether a model is that one."""
+"""The model of an index's vectors: its description in the mapping, and whether a model matches it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _BITS = "the field holds bits, which no model here makes: the queries have to br
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """Whether a model is the one that made the vectors of an index.
+    """Whether a model is that of an index's vectors.
 
-    :param ok: nothing speaks against it. It is also true where nothing could be compared; `basis` tells.
-    :param findings: what was seen and what to do, one sentence each; may hold remarks where ``ok`` is true.
-    :param cosines: by way of embedding, cosines of the documents embedded again with their stored vectors.
-    :param basis: what the answer rests on: the mapping's ``_meta``, documents embedded again, or nothing.
+    :param ok: whether nothing contradicts it; also true if nothing could be compared, see `basis`.
+    :param findings: sentences on observations and advice; may contain remarks if ``ok`` is true.
+    :param cosines: cosines of documents embedded again with their stored vectors, by way of embedding.
+    :param basis: basis of the result: the mapping's ``_meta``, documents embedded again, or nothing.
     """
 
     ok: bool
@@ -38,9 +38,9 @@ class ModelCheck:
     basis: Literal["mapping", "probe", "none"] = "mapping"
 
     def require(self) -> ModelCheck:
-        """This check, if it is well.
+        """Return this check if it is ok.
 
-        :raises InputError: it is not; the message holds the findings.
+        :raises InputError: with the findings if it is not.
         """
         if not self.ok:
             raise InputError(
@@ -57,11 +57,11 @@ class ModelCheck:
 
 
 def model_in_mapping(mapping: Mapping[str, Any], index: str) -> dict[str, Any] | None:
-    """The model that one index names in its mapping.
+    """The model described in an index's mapping.
 
-    :param mapping: the index's part of the answer to ``GET /<index>/_mapping``.
+    :param mapping: the index's part of the response to ``GET /<index>/_mapping``.
     :param index: its name, for the message.
-    :raises InputError: something stands there that describes no model.
+    :raises InputError: if the entry is not a description of a model.
     """
     own = mapping.get("mappings", {}).get("_meta", {}).get(META_KEY)
     model = own.get("model") if isinstance(own, Mapping) else own
@@ -79,12 +79,12 @@ def model_in_mapping(mapping: Mapping[str, Any], index: str) -> dict[str, Any] |
 
 
 def read_index_model(client: ReadOnlyClient, index: str) -> dict[str, Any] | None:
-    """The model that the mapping names, as `describe_model` wrote it.
+    """The model described in the mapping, as written by `describe_model`.
 
     :param client: connection.
     :param index: index or alias.
-    :returns: None where the index, or one of several behind an alias, names none.
-    :raises InputError: the indices behind an alias name different models, or what stands there is no description.
+    :returns: None if the index, or one of several behind an alias, has no description.
+    :raises InputError: if the indices behind an alias have different models, or an entry is not a description.
     """
     found = {name: model_in_mapping(one, name) for name, one in sorted(client.mapping(index).items())}
     named = {name: model for name, model in found.items() if model is not None}
@@ -113,10 +113,10 @@ def check_index_model(
     content_field: str = "content",
     title_field: str | None = None,
 ) -> ModelCheck:
-    """Whether the model in use made the vectors of the index.
+    """Check whether the model in use is that of the index's vectors.
 
-    What the mapping says decides. Where it says nothing, or only a name, some stored documents are embedded again, with
-    the model's document prompt and otherwise, and compared with their stored vectors.
+    The description in the mapping decides. If it is missing or only a name, some stored documents are embedded again,
+    with the model's document prompt and in other ways, and compared with their stored vectors.
 
     :param client: connection.
     :param view: index, fields and filter, best at a point in time.
@@ -125,8 +125,8 @@ def check_index_model(
     :param sample: number of documents to embed again.
     :param seed: draws the documents.
     :param content_field: field that holds the text.
-    :param title_field: field whose value may stand before the text.
-    :raises CrossAlignError: the index cannot be read.
+    :param title_field: field whose value may be put before the text.
+    :raises CrossAlignError: if the index cannot be read.
     """
     if view.fields.vector.data_type == "binary":
         return ModelCheck(False, (_BITS,))

@@ -1,4 +1,4 @@
-"""Whether vectors of a model fit the stored ones, and if not, which way of embedding does."""
+"""Check whether vectors of a model match the stored ones, and if not, which way of embedding does."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class PromptedEmbedder(Protocol):
 
 @dataclass(frozen=True)
 class Fit:
-    """What the comparison found.
+    """The result of the comparison.
 
-    :param ok: the model's vectors fit, or nothing could be compared.
-    :param findings: sentences on what was seen and what to do.
-    :param cosines: by way of embedding, the cosines of the documents.
+    :param ok: whether the model's vectors match, or nothing could be compared.
+    :param findings: sentences on observations and advice.
+    :param cosines: cosines of the documents by way of embedding.
     """
 
     ok: bool
@@ -75,10 +75,10 @@ def fit_model(
 
     :param view: index, fields and filter.
     :param encoder: the model.
-    :param sample: most documents to embed.
-    :param seed: draws them.
+    :param sample: maximum documents to embed.
+    :param seed: of the draw.
     :param content_field: field that holds the text.
-    :param title_field: field whose value may stand before the text.
+    :param title_field: field whose value may be put before the text.
     """
     documents = sample_texts(view, count=sample, seed=seed, content_field=content_field, title_field=title_field)
     if not documents:
@@ -108,7 +108,7 @@ def wrong_dimension(view: IndexView, name: str, dimension: int) -> str:
 
 
 class _Probe:
-    """Cosines of the same documents, embedded in several ways."""
+    """Cosines of the same documents embedded in several ways."""
 
     def __init__(self, view: IndexView, encoder: Embedder, documents: Sequence[StoredText]) -> None:
         self.name = str(encoder.provenance().get("name"))
@@ -116,7 +116,7 @@ class _Probe:
         self._cosines: dict[str, NDArray[np.float64]] = {}
 
     def compare(self, label: str, vectors: NDArray[np.float32]) -> float:
-        """Median cosine with the stored vectors; 0 where all documents are gone."""
+        """Median cosine with the stored vectors; 0 if all documents were deleted."""
         cosines = self._cosines[label] = stored_cosines(self._view, self._documents, vectors)
         return _median(cosines)
 
@@ -127,9 +127,9 @@ class _Probe:
         return label, medians[label]
 
     def verdict(self, vectors: NDArray[np.float32]) -> Fit:
-        """What the cosines tell.
+        """Interpret the cosines.
 
-        :param vectors: the documents embedded as the model says.
+        :param vectors: the documents embedded with the model's settings.
         """
         cosines = {label: tuple(found[~np.isnan(found)].tolist()) for label, found in self._cosines.items()}
         if not cosines[_CONFIGURED]:
@@ -176,7 +176,9 @@ class _Probe:
         )
 
     def _lengths(self, vectors: NDArray[np.float32]) -> str | None:
-        """The finding for vectors of other lengths; with cosine lengths do not count, and bytes are scaled anyhow."""
+        """The finding for vectors of different lengths; lengths do not matter for cosine, and byte vectors are
+        always scaled.
+        """
         stored = self._view.fields.vector
         if stored.space_type == "cosinesimil" or stored.data_type == "byte":
             return None
@@ -207,7 +209,7 @@ class _Probe:
 
 
 def _other_prompts(prompts: Prompts) -> dict[str, str]:
-    """Ways of embedding a document that people have got wrong, by how to say it."""
+    """Common mistakes in embedding documents, by description."""
     ways = {"": "without a prompt"}
     if prompts.query:
         ways[prompts.query] = f"with the query prompt '{prompts.query}'"

@@ -1,7 +1,7 @@
-"""The documents that were written last: are their vectors those of the model that the index names?
+"""Check whether the most recently written documents have vectors of the model stated in the index.
 
-An application that was not told of a switch goes on writing vectors of the model before. Nothing in a document says
-so; its vector does.
+An application that was not updated after a switch still writes vectors of the previous model, which only the vectors
+reveal.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Newest:
-    """What the comparison found.
+    """The result of the comparison.
 
-    :param documents: documents with a vector that were written since; all of the index where no point was given.
-    :param compared: those that were embedded again, the newest first.
-    :param foreign: ids of those whose vectors are not the model's, the newest first.
+    :param documents: number of documents with a vector written since the given point, or of all.
+    :param compared: number of documents embedded again.
+    :param foreign: ids of those whose vectors are not the model's, newest first.
     """
 
     documents: int
@@ -58,15 +58,15 @@ def probe_newest(
 ) -> Newest:
     """Embed the newest documents again and compare.
 
-    A vector is another model's if its cosine with the model's own vector of the text is below 0.97, whether or not the
-    title goes in front; or, where the model before is given, if it is nearer to that one's vector. A repair may move
-    vectors so little that only this tells them apart.
+    A vector is another model's if its cosine with the model's vector of the text is below 0.97, with and without the
+    title before it; or, if the previous model is given, if it is nearer to that model's vector. A repair may change
+    vectors so little that only this distinguishes them.
 
     :param view: one index, or an alias of one, with its fields.
     :param encoder: the model of the index.
-    :param after: last sequence number of each shard that is not looked at, for instance that at the switch.
+    :param after: last sequence number of each shard to ignore, for example that at the switch.
     :param previous: the model before the switch.
-    :param sample: most documents to embed.
+    :param sample: maximum documents to embed.
     :param content_field: field that holds the text.
     :param title_field: field whose value may go before the text.
     :raises CrossAlignError: the index cannot be read.
@@ -76,7 +76,7 @@ def probe_newest(
         return Newest(documents, 0, ())
     fit = _cosines(view, encoder, newest)
     other = np.full(len(newest), -1.0) if previous is None else _cosines(view, previous, newest)
-    # A document that was deleted meanwhile has no cosine and is no finding.
+    # A document deleted meanwhile has no cosine and is ignored.
     foreign = (other > fit) if previous is not None else (fit < OUTLIER)
     return Newest(
         documents,
@@ -88,7 +88,7 @@ def probe_newest(
 def _newest(
     view: IndexView, after: Mapping[int, int] | None, sample: int, content_field: str, title_field: str | None
 ) -> tuple[int, list[StoredText]]:
-    """Number of documents, and the texts of the newest. Sequence numbers count within a shard, so each is asked."""
+    """Number of documents, and the texts of the newest. Sequence numbers are per shard, so each shard is searched."""
     total = 0
     found: list[tuple[int, StoredText]] = []
     for index in view.fields.indices:
@@ -116,7 +116,7 @@ def _text(hit: Mapping[str, Any], content_field: str, title_field: str | None) -
 
 
 def _cosines(view: IndexView, encoder: Embedder, documents: list[StoredText]) -> NDArray[np.float64]:
-    """Of the text alone or with the title in front, whichever is nearer."""
+    """Cosine of the text with or without the title before it, whichever is nearer."""
     cosines = stored_cosines(view, documents, encoder.encode_documents([one.text for one in documents]))
     if any(one.title for one in documents):
         titled = encoder.encode_documents([f"{one.title}\n{one.text}" for one in documents])

@@ -1,4 +1,4 @@
-"""Stored documents embedded again: how near the new vectors lie to the stored ones, without reading a stored vector."""
+"""Compare new embeddings of stored documents with their stored vectors, without reading the vectors."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _HITS = 100
 
 @dataclass(frozen=True)
 class StoredText:
-    """A stored document with what its vector was probably made from.
+    """A stored document with the texts from which its vector was probably made.
 
-    :param index: the real index that holds it.
+    :param index: its real index.
     :param identifier: its id.
     :param text: value of the content field.
-    :param title: value of the title field, empty where there is none.
+    :param title: value of the title field, empty if there is none.
     """
 
     index: str
@@ -43,14 +43,14 @@ def sample_texts(
     """Documents of the pool in a random order, spread evenly over its most frequent languages.
 
     :param view: index, fields and filter.
-    :param count: most documents.
+    :param count: maximum number of documents.
     :param seed: the same seed draws the same documents, as long as the index does not change.
-    :param content_field: field of the stored document that holds the text.
-    :param title_field: field that holds a title.
-    :returns: fewer than ``count`` where the pool has no more with a text; none where texts are not stored.
+    :param content_field: stored field with the text.
+    :param title_field: field with a title.
+    :returns: fewer than ``count`` if the pool has no more with a text; none if texts are not stored.
     """
     languages = max(1, min(count, len(view.pool().by_language)))
-    # Twice what is needed, so that documents without a text and very long ones can be passed over.
+    # Twice as many as needed, so that documents without a text and very long ones can be skipped.
     each = min(100, 2 * -(-count // languages) + 2)
     wanted = [content_field] if title_field is None else [content_field, title_field]
     drawn = {
@@ -78,15 +78,15 @@ def sample_texts(
 def stored_cosines(
     view: IndexView, documents: Sequence[StoredText], vectors: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Cosine of each vector with the stored vector of the document in the same place.
+    """Cosine of each vector with the stored vector of the corresponding document.
 
-    The server computes it, so that it is had where vectors are left out of the stored documents; of several nested
-    vectors the nearest counts. A field of bytes is asked with the vector scaled to the range of bytes.
+    The server computes it, so it is available even if vectors are excluded from stored documents; of several nested
+    vectors the nearest counts. For a byte field the vector is scaled to the range of bytes.
 
     :param view: index and fields.
     :param documents: n documents.
     :param vectors: float32 [n, dimension].
-    :returns: float64 [n]; NaN where the document is gone.
+    :returns: float64 [n]; NaN if the document is gone.
     """
     if view.fields.vector.data_type == "byte":
         largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -97,7 +97,7 @@ def stored_cosines(
 
 
 def stored_lengths(view: IndexView, documents: Sequence[StoredText]) -> NDArray[np.float64]:
-    """Euclidean length of the stored vector of each document: float64 [n]; NaN where the document is gone."""
+    """Euclidean length of the stored vector of each document: float64 [n]; NaN if the document is gone."""
     zeros = np.zeros((len(documents), view.fields.vector.dimension), dtype=np.float32)
     return np.sqrt(_scores(view, documents, "l2Squared(params.vector, doc[params.field])", zeros))
 

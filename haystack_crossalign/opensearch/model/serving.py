@@ -1,4 +1,4 @@
-"""Which real indices stand behind a name at this moment, and which model made their vectors."""
+"""The real indices behind a name at this moment, and the model of their vectors."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SERVING_PATHS = "*.aliases,*.mappings._meta,*.settings.index.uuid"
 
 @dataclass(frozen=True)
 class ServingIndex:
-    """One real index behind a name.
+    """A real index behind a name.
 
     :param name: its own name.
-    :param uuid: its identity; an index of the same name that was made again has another.
-    :param model: the model that it names, None where it names none.
+    :param uuid: its identity; differs for a recreated index of the same name.
+    :param model: the model in its mapping, None if there is none.
     :param filter: the filter of the alias.
-    :param search_routing: the shards that a search by the alias asks.
-    :param index_routing: the shard that a document written by the alias goes to.
-    :param takes_writes: whether a document written by the name goes here.
+    :param search_routing: routing of searches by the alias.
+    :param index_routing: routing of documents written by the alias.
+    :param takes_writes: whether documents written by the name go to this index.
     """
 
     name: str
@@ -38,9 +38,9 @@ class ServingIndex:
 
 @dataclass(frozen=True)
 class Serving:
-    """What a name stood for at one moment.
+    """The indices behind a name at one moment.
 
-    :param target: the name that was asked for, an index or an alias.
+    :param target: the name, of an index or an alias.
     :param indices: the real indices, ascending by name; all of the same model.
     """
 
@@ -63,9 +63,9 @@ class Serving:
         return self.indices[0].search_routing
 
     def restrict(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A search of the real indices that finds what the same search by the alias would.
+        """A search of the real indices that is equivalent to the search by the alias.
 
-        The server puts the filter of an alias beside the whole query, as it is done here.
+        Like the server, it combines the filter of the alias with the whole query.
 
         :param body: a search.
         """
@@ -82,9 +82,9 @@ class Serving:
         return {**body, "query": {"bool": {"must": [body.get("query", {"match_all": {}})], "filter": held}}}
 
     def holds_in(self, answer: Mapping[str, Any]) -> bool:
-        """Whether the real indices are still the same ones, of the same model.
+        """Whether the real indices and their model are unchanged.
 
-        :param answer: that to ``GET /<names>``.
+        :param answer: the response to ``GET /<names>``.
         """
         return all(
             index.name in answer and _entry(answer[index.name], index.name, "")[:2] == (index.uuid, index.model)
@@ -93,11 +93,11 @@ class Serving:
 
 
 def read_serving(answer: Mapping[str, Any], target: str) -> Serving:
-    """What a name stands for.
+    """Resolve a name.
 
-    :param answer: that to ``GET /<target>``, which may be cut down to `SERVING_PATHS`.
+    :param answer: the response to ``GET /<target>``, optionally reduced to `SERVING_PATHS`.
     :param target: the name of an index or an alias.
-    :raises InputError: indices of different models stand behind it, or searches of them go to different shards.
+    :raises InputError: if its indices have different models or different search routing.
     """
     indices = []
     for name, entry in sorted(answer.items()):
@@ -123,7 +123,7 @@ def read_serving(answer: Mapping[str, Any], target: str) -> Serving:
 
 
 def model_differences(stored: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
-    """Why two descriptions are not of the same model; where nothing else can tell, two names are two models.
+    """Differences between the models of two descriptions; without further data, different names mean different models.
 
     :param stored: description in an index.
     :param other: another one.

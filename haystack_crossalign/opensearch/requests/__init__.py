@@ -1,1 +1,3 @@
-"""The team's own searches as live lists: their bodies with placeholders, what they may hold, and how they are sent."""
+"""The user's own searches as retrieved lists: bodies with placeholders, checks of their content, and how they are
+sent.
+"""

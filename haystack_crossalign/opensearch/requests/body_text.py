@@ -44,7 +44,7 @@ class BodyText:
 
         :param query: text of the query.
         :param language: its language.
-        :param vector: float32 [dimension]; None where the body holds none.
+        :param vector: float32 [dimension]; None if the body holds none.
         """
         values = {"query": json.dumps(query)[1:-1], "language": json.dumps(language)[1:-1]}
         if vector is not None:

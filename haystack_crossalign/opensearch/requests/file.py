@@ -1,4 +1,4 @@
-"""A user's search in a file: the body as it goes to the server, with placeholders for what differs between queries."""
+"""A user's search in a file: the body sent to the server, with placeholders for what differs between queries."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _DIFFERS = ("query", "vector")
 class RequestFile:
     """One search with placeholders.
 
-    :param name: stem of the file; what the result calls its list.
+    :param name: stem of the file; name of its list in the result.
     :param path: the file.
-    :param sha256: of its bytes.
+    :param sha256: hash of its bytes.
     :param body: body of the search, or of a request that renders a stored template.
-    :param template: id of the stored search template, None where the file holds the body itself.
-    :param search_pipeline: of a template, whose own rendering has none.
-    :param uses: names of the placeholders that are filled for each query.
-    :param size: documents asked for, where the body says so.
+    :param template: id of the stored search template, None if the file contains the body itself.
+    :param search_pipeline: search pipeline for a template, which cannot include one.
+    :param uses: names of the placeholders filled for each query.
+    :param size: number of documents requested, if the body has it.
     """
 
     name: str
@@ -71,15 +71,15 @@ def read_requests(paths: Sequence[str | Path], *, size: int | None = None) -> li
 
 
 def read_request(path: str | Path, *, size: int | None = None) -> RequestFile:
-    """Read a search and check all that can be checked without a server.
+    """Read a search and check everything that can be checked without a server.
 
-    The file holds the body of a search, or ``id`` and ``params`` of a stored search template, with ``search_pipeline``
-    besides. ``constants`` gives values of further placeholders and is not sent.
+    The file contains the body of a search, or ``id`` and ``params`` of a stored search template and optionally
+    ``search_pipeline``. ``constants`` has values of further placeholders and is not sent.
 
     :param path: the file.
     :param size: documents to ask for, in place of what the body says.
-    :raises InputError: no JSON object, an unknown placeholder or one in a wrong place, nothing that differs between
-        queries, or a body that does more than search.
+    :raises InputError: if it is not a JSON object, has an unknown or misplaced placeholder, does not depend on the
+        query, or does more than search.
     """
     path = Path(path)
     _check_name(path)

@@ -1,7 +1,7 @@
-"""What the body of a user's search may hold: only what reads, and what neither page nor leave anything open.
+"""Check the body of a user's search: it may only read, and must neither page nor leave contexts open.
 
-Named is what may pass. The server's ``_search`` cannot write, whatever the body says, but for what runs beside it:
-agents and generators, which call models and keep conversations; and what a scroll or a point in time leaves open.
+It is an allow-list. The server's ``_search`` cannot write, except by components that run in addition to it: agents and
+generators call models and store conversations, and a scroll or a point in time leaves a context open.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ _QUERIES = frozenset(
 
 
 def check_body(body: Mapping[str, Any], refuse: Refuse) -> None:
-    """Refuse a body that does more than search, or whose list would not begin at its first document.
+    """Reject a body that does more than search, or whose list would not begin at its first document.
 
-    :param body: body of a search; placeholders may stand in it.
+    :param body: body of a search, optionally with placeholders.
     :param refuse: raises the error.
     :raises InputError: by way of `refuse`.
     """
@@ -157,7 +157,7 @@ def check_body(body: Mapping[str, Any], refuse: Refuse) -> None:
 
 
 def check_pipeline(pipeline: object, refuse: Refuse, place: Place = ("search_pipeline",)) -> None:
-    """Refuse an inline search pipeline with processors that do more than shape a search.
+    """Reject an inline search pipeline with processors that do more than modify a search.
 
     :param pipeline: name, definition or None.
     :param refuse: raises the error.
@@ -184,7 +184,7 @@ def check_pipeline(pipeline: object, refuse: Refuse, place: Place = ("search_pip
 
 
 def clauses(body: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]]:
-    """Every query of a search: its place, its kind, and what it says."""
+    """Every query clause of a search: its path, kind and content."""
     pending: list[tuple[Place, Any, bool]] = [((), body, False)]
     while pending:
         place, value, is_query = pending.pop()
@@ -198,11 +198,11 @@ def clauses(body: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]]:
 
 
 def refuse_in(source: str, lines: Mapping[Place, int], outer: Place = ()) -> Refuse:
-    """What raises errors about a body that stands in a file.
+    """Make a function that raises errors about a body in a file.
 
     :param source: the file.
     :param lines: from `haystack_crossalign.files.json_lines.json_lines`.
-    :param outer: place of the body in the file.
+    :param outer: path of the body in the file.
     """
 
     def refuse(problem: str, place: Place, seen: object, allowed: str) -> NoReturn:
@@ -219,7 +219,7 @@ def refuse_in(source: str, lines: Mapping[Place, int], outer: Place = ()) -> Ref
 
 
 def line_of(lines: Mapping[Place, int], place: Place) -> int | None:
-    """Line of a value, or of what holds it where it is not there itself."""
+    """Line of a value, or of its parent if it does not exist."""
     while place and place not in lines:
         place = place[:-1]
     return lines.get(place)

@@ -1,4 +1,6 @@
-"""Placeholders in a JSON value, ``{{name}}``: filled in the parsed value, so that no text breaks out of its place."""
+"""Placeholders in a JSON value, ``{{name}}``, filled in the parsed value, so that no text can break out of its
+place.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ _Fill = Callable[[Mapping[str, Any]], Any]
 
 
 def placeholders(value: object, place: Place = ()) -> Iterator[tuple[Place, str, bool]]:
-    """Every placeholder: where it stands, its name, and whether it is all of a value.
+    """Every placeholder: its path, its name, and whether it is a whole value.
 
-    One in a key is no value, and told at the key.
+    One in a key is reported at the key, and is not a whole value.
 
     :param value: JSON value.
     :param place: of the value.
@@ -38,8 +40,8 @@ def placeholders(value: object, place: Place = ()) -> Iterator[tuple[Place, str,
 class Template:
     """A JSON value with placeholders.
 
-    A text that is one placeholder and nothing else becomes the value, with its type; within a text, the value's text
-    takes its place. Names that are not given stay as they are.
+    A string that is one placeholder becomes the value, with its type; within a string, it is replaced by the value's
+    text. Placeholders without a given value are unchanged.
 
     :param value: the JSON value.
     """
@@ -49,15 +51,15 @@ class Template:
         self._fill = _compiled(value)
 
     def fill(self, values: Mapping[str, Any]) -> Any:
-        """The value with its placeholders filled. What holds none is not copied.
+        """The value with its placeholders filled. Parts without placeholders are not copied.
 
-        :param values: by name of the placeholder.
+        :param values: values by name of the placeholder.
         """
         return self._value if self._fill is None else self._fill(values)
 
 
 def _compiled(value: Any) -> _Fill | None:
-    """What fills a value in; None where it holds no placeholder."""
+    """A function that fills a value; None if it contains no placeholder."""
     if isinstance(value, str):
         return _compiled_text(value)
     if isinstance(value, Mapping):
@@ -90,7 +92,7 @@ def _compiled_text(text: str, *, whole: bool = True) -> _Fill | None:
 
 
 def _as_text(value: object) -> str:
-    """A value within a text, as JSON writes it."""
+    """A value within a string, in JSON form."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

@@ -1,4 +1,4 @@
-"""Lists of the team's own search, sent as production sends it, but for the point in time around it."""
+"""Lists of the user's own search, sent as in production except for the point in time."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _NINE_DIGITS = "%.8e"
 class RequestRetrieval:
     """The lists of one request file.
 
-    What no list depends on (aggregations, highlighting, stored documents) is not sent, unless a search pipeline reads
-    the documents of its hits. The searches go in multi-searches to the point in time of the audit; where the server
-    takes one only outside of it, they go there, and `notes` says so.
+    Parts that do not affect the list (aggregations, highlighting, stored documents) are not sent, unless a search
+    pipeline reads the documents of its hits. The searches are sent as multi-searches in the point in time of the audit;
+    if the server supports them only without it, they are sent without it, and `notes` says so.
 
-    :param view: index and its fields. The user's filter does not reach into the request.
+    :param view: index and its fields. The user's filter does not apply to the request.
     :param request: what is sent.
     :param batch: queries in one request.
     :param concurrent: searches of one request that the server may work on at once; None leaves it to the server.
@@ -63,7 +63,7 @@ class RequestRetrieval:
         # Stands for a vector until its decimals do; no text of a query can be the same.
         self._mark = secrets.token_hex(16)
         self._decimals = ",".join([_NINE_DIGITS] * view.fields.vector.dimension)
-        # What does not depend on the query is found out once, from a search for nothing in particular.
+        # What does not depend on the query is determined once, from a sample search.
         some = {"query": "query", "vector": [1.0] * view.fields.vector.numbers, "language": "en"}
         sample = self._filled(some)
         self._size = self._checked_size(sample)
@@ -86,7 +86,7 @@ class RequestRetrieval:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What misleads in the request, and where it was sent, in sentences for the result."""
+        """Sentences for the result on misleading parts of the request, and on where it was sent."""
         if not self._outside:
             return tuple(self._notes)
         return (*self._notes, f"request '{self.name}': the server takes it only outside of the point in time: its "

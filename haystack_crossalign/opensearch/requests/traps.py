@@ -1,4 +1,4 @@
-"""What a search can do that misleads whoever reads its list, in sentences for the result."""
+"""Warnings, for the result, about searches whose lists are misleading."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _NONE = "_none"
 
 
 def traps(body: Mapping[str, Any], pipeline: Mapping[str, Any] | str | None) -> list[str]:
-    """What is known to mislead in a search, each as a part of a sentence.
+    """Known misleading parts of a search, each as a part of a sentence.
 
     Tried on servers 2.19.1 and 3.6.0.
 
     :param body: body of the search.
-    :param pipeline: definition of the search pipeline that it passes through, its name where the definition is not
-        known, None where there is none.
+    :param pipeline: definition of the search pipeline that it passes through, its name if the definition is unknown,
+        None if there is none.
     """
     return list(dict.fromkeys([*_of_hybrid(body, pipeline), *_of_chance(body)]))
 
