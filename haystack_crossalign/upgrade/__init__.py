@@ -1,1 +1,1 @@
-"""The upgrade of a running index to other vectors: plan, copy, catch up, verify, gate, switch, and the way back."""
+"""The upgrade of a running index to other vectors: plan, copy, catch up, verify, gate, switch, and rollback."""

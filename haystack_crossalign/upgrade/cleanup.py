@@ -1,4 +1,4 @@
-"""Deleting what upgrades leave: their unfinished and rolled-back indices, and on request the old index."""
+"""Delete indices left by upgrades: unfinished and rolled-back ones, and on request the old index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Leftover:
 
     :param index: its name.
     :param uuid: its identity in the ledger.
-    :param why: what it is.
+    :param why: reason why it was left.
     :param only_here: documents that are in no other index: a rollback left them behind.
     """
 
@@ -41,11 +41,11 @@ class Leftover:
 
 
 def leftovers(reader: ReadOnlyClient, alias: str, *, old: bool) -> list[Leftover]:
-    """What could be deleted, nothing of which any alias points to.
+    """Indices that could be deleted, to none of which an alias points.
 
     :param reader: connection.
     :param alias: the alias.
-    :param old: also the old index of an upgrade that was switched, which is the way back.
+    :param old: also the old index of a switched upgrade, which a rollback would need.
     :raises InputError: the ledger knows of no upgrade.
     """
     job = read_job(Ledger(WriteClient(reader, Grant())), alias)
@@ -70,15 +70,15 @@ def clean_up(
     left_behind: bool = False,
     lease: float = 30.0,
 ) -> list[str]:
-    """Delete leftovers, and give an unfinished upgrade up.
+    """Delete leftovers, and abandon an unfinished upgrade.
 
     :param reader: connection.
     :param alias: the alias.
-    :param chosen: of those that `leftovers` gave.
+    :param chosen: some results of `leftovers`.
     :param left_behind: also those with documents that are in no other index.
-    :param lease: seconds without a sign of life after which the work of another process is taken over.
+    :param lease: seconds without a heartbeat after which the work of another process is taken over.
     :returns: names of the deleted indices.
-    :raises InputError: an upgrade of the alias is running, or documents would be lost unasked; nothing was deleted.
+    :raises InputError: if an upgrade of the alias is running, or documents would be lost; nothing was deleted.
     """
     if not left_behind and (kept := [one for one in chosen if one.only_here]):
         raise InputError(
@@ -119,7 +119,7 @@ def _give_up(client: WriteClient, job: Job) -> None:
 
 
 def _is_unused(reader: ReadOnlyClient, one: Leftover) -> bool:
-    """Whether the very index is there, and no alias points to it."""
+    """Whether exactly this index exists, and no alias points to it."""
     try:
         settings = reader.settings(one.index)
     except InputError:
@@ -127,5 +127,5 @@ def _is_unused(reader: ReadOnlyClient, one: Leftover) -> bool:
     if set(settings) != {one.index}:
         return False
     uuid = str(settings[one.index]["settings"]["index.uuid"])
-    # One that was made just before its run ended has no identity in the ledger yet.
+    # An index created just before its run ended has no identity in the ledger yet.
     return uuid == (one.uuid or uuid) and not reader.aliases(one.index)[one.index].get("aliases")

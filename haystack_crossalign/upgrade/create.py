@@ -1,4 +1,4 @@
-"""Making the new index, and setting it up for use once it is filled."""
+"""Create the new index, and configure it for use once it is filled."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LAST = frozenset({*PIPELINES, "index.gc_deletes"})
 
 
 def create_target(client: WriteClient, reader: ReadOnlyClient, job: Job, plan: Plan) -> str:
-    """Make the new index, or find the one that this upgrade made before it was cut off.
+    """Create the new index, or find the one that this upgrade created before it was interrupted.
 
-    :returns: its uuid.
-    :raises InputError: an index of that name is somebody else's, or the server refuses mapping or settings.
+    :returns: its UUID.
+    :raises InputError: if an index of that name belongs to somebody else, or the server rejects mapping or settings.
     """
     mapping = dict(plan.mapping)
     own = {**mapping["_meta"][META_KEY], UPGRADE_KEY: job.data["id"]}
@@ -42,9 +42,9 @@ def create_target(client: WriteClient, reader: ReadOnlyClient, job: Job, plan: P
 
 
 def require_all(reader: ReadOnlyClient, job: Job) -> None:
-    """Refuse to go on where an index or the alias was removed, or made again, by somebody else.
+    """Stop if an index or the alias was removed or recreated by somebody else.
 
-    :raises ExternalError: it was.
+    :raises ExternalError: if it was.
     """
     gone = what_is_gone(reader, job)
     if gone is not None:
@@ -52,9 +52,9 @@ def require_all(reader: ReadOnlyClient, job: Job) -> None:
 
 
 def restore(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
-    """Give the new index its refreshing and its replicas, and wait until they are there.
+    """Restore refresh and replicas of the new index, and wait for the replicas.
 
-    :raises ExternalError: the replicas do not get ready within the client's patience.
+    :raises ExternalError: if the replicas are not ready within the client's retry time.
     """
     settings = {name: value for name, value in job.data["later"].items() if name not in _LAST}
     client.settings(job.target.name, settings)
@@ -68,15 +68,15 @@ def restore(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
 
 
 def hold_back(client: WriteClient, job: Job) -> None:
-    """Take back what `restore_last` gave the new index in a run that ended without a switch: more is copied now.
+    """Undo `restore_last` of a run that ended without a switch, before more is copied.
 
-    Documents have passed through the pipelines already, and `gc_deletes` is what lets them be made again.
+    Documents have already passed through the pipelines, and `gc_deletes` allows them to be created again.
     """
     client.settings(job.target.name, {**dict.fromkeys(PIPELINES), "index.gc_deletes": "0s"})
 
 
 def restore_last(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
-    """Give the new index its ingest pipelines, once nothing is copied any more, and settings changed meanwhile."""
+    """Set the ingest pipelines of the new index after copying, and settings changed meanwhile."""
     settings: dict[str, Any] = {name: value for name, value in job.data["later"].items() if name in _LAST}
     now = reader.settings(job.source.name)[job.source.name]["settings"]
     settings |= changed_settings(job.data.get("settings", now), now)

@@ -1,4 +1,4 @@
-"""An upgrade in one call: plan where none is there, do it, and settle what an earlier run left."""
+"""An upgrade in one call: make a plan if there is none, execute it, and finish what an earlier run left."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def open_way(matrix: Path | str | None, embedder: Embedder | None, options: UpgradeOptions) -> NewVectors:
-    """Where new vectors come from.
+    """Open the source of new vectors.
 
     :param matrix: a matrix file, or None.
-    :param embedder: the new model, in place of a matrix.
+    :param embedder: the new model, instead of a matrix.
     :param options: the user's choices.
-    :raises InputError: neither or both, or a file that is none.
+    :raises InputError: for neither or both, or a file that is not a matrix file.
     """
     if matrix is not None and embedder is None:
         return by_matrix(matrix)
@@ -51,7 +51,7 @@ def run_upgrade(
     progress: Progress | None = None,
     before_switch: BeforeSwitch | None = None,
 ) -> Outcome:
-    """Upgrade an index, or go on with an upgrade that was cut off.
+    """Upgrade an index, or continue an interrupted upgrade.
 
     :param reader: connection.
     :param alias: name that stands for the index.
@@ -67,13 +67,14 @@ def run_upgrade(
 
 
 def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, *, lease: float) -> Outcome | None:
-    """What an earlier run of the very upgrade did that switched the alias, also where it was cut off just after that.
+    """The outcome of an earlier run of the same upgrade that switched the alias, even if it was interrupted just after
+    that.
 
     :param reader: connection.
     :param alias: name that stands for the index.
     :param new: where new vectors come from.
     :param lease: seconds without a sign of life after which the work of another process is taken over.
-    :returns: None where there is something left to do.
+    :returns: None if there is something left to do.
     """
     client = WriteClient(reader, Grant())
     try:

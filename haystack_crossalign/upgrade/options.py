@@ -12,18 +12,18 @@ class UpgradeOptions:
     """Choices besides connection, index and way.
 
     :param vector_fields: fields that get new vectors.
-    :param keep_fields: other vector fields, whose vectors stay those of the old model; none may be unnamed, since the
-        new index says one model for all.
+    :param keep_fields: other vector fields, whose vectors stay those of the old model; all fields must be named, since
+        the new index states one model.
     :param content_field: field of the text, for the way that embeds.
     :param title_field: field whose value goes before it, None for none.
     :param language_field: field of the language; documents without one are counted.
-    :param max_load: documents per second that are read and written, at most; None sets no limit.
-    :param accept_model: go on where nothing says that the index is one of the base model.
-    :param write_block: let nobody write for the seconds of the last pass; without it, writes of these may be lost.
+    :param max_load: maximum documents per second that are read and written; None for no limit.
+    :param accept_model: continue if nothing shows that the index has the base model's vectors.
+    :param write_block: block writes for the seconds of the last pass; without it, writes in this time may be lost.
     :param part: number of this process and of all that share the upgrade, from 1; None for one alone.
     :param unit: sequence numbers in a unit of the ledger.
-    :param lease: seconds without a sign of life after which the work of another process is taken over.
-    :param small: a pass that finds no more operations than these is followed by the last one; so is one of seconds.
+    :param lease: seconds without a heartbeat after which the work of another process is taken over.
+    :param small: a pass with at most this many operations, or of a few seconds, is followed by the last one.
     """
 
     vector_fields: tuple[str, ...] = ("embedding",)

@@ -1,4 +1,4 @@
-"""What an upgrade did, as the ledger and the run know it."""
+"""The outcome of an upgrade, from the ledger and the run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outcome:
     :param new_index: where it points now.
     :param counts: documents written, vectors and documents without one by field, documents removed, passes.
     :param refused: documents that cannot be upgraded, by id, routing and reason; then nothing was switched.
-    :param verified: what the comparison of both indices found; None where it was not come to.
+    :param verified: what the comparison of both indices found; None if it was not come to.
     :param seconds: time by step.
     :param blocked_seconds: how long nobody could write.
     :param follows: whether another process leads, which goes on where this one ended.

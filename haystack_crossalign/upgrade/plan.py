@@ -1,4 +1,4 @@
-"""What an upgrade would do and take, found out without writing anything."""
+"""The plan of an upgrade and its cost, determined without writing anything."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SAMPLE = 256
 
 @dataclass(frozen=True)
 class Plan:
-    """An upgrade before it is begun.
+    """A planned upgrade.
 
     :param source: the old index.
     :param new: where new vectors come from.
@@ -43,7 +43,7 @@ class Plan:
     :param mapping: of the new index.
     :param documents: number of documents.
     :param size: bytes of the old index's primaries.
-    :param free: least free bytes of a node; None where they cannot be read.
+    :param free: least free bytes of a node; None if they cannot be read.
     :param page: documents of a page.
     :param rate: documents per second that one process reads and computes, from a sample; writing comes on top.
     :param without: documents without a vector, by field.
@@ -114,7 +114,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         require_rights(client, missing)
     if write_block(source.settings):
         job = find_job(client, alias)
-        # A run that was cut off in its last pass leaves one that is ours.
+        # A run interrupted in its last pass leaves a write block of ours.
         if job is None or job.state != BLOCKED or job.source.uuid != source.uuid:
             refuse_write_block(source.settings, source.index)
     _check_kept(source, options)
@@ -160,7 +160,9 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
 
 
 def _check_kept(source: Source, options: UpgradeOptions) -> None:
-    """Refuse vector fields that nobody named: whoever embeds by the index's model would compare two models there."""
+    """Reject vector fields that are not named, in which queries of the index's model would be compared with another
+    model.
+    """
     if unknown := [name for name in options.keep_fields if name not in source.other_vectors]:
         raise InputError(
             "no other vector field",
@@ -180,7 +182,7 @@ def _check_kept(source: Source, options: UpgradeOptions) -> None:
 
 
 def _read_source(client: ReadOnlyClient, alias: str, options: UpgradeOptions) -> Source:
-    """The old index; where the alias is gone, what an unfinished upgrade of it needs."""
+    """The old index; if the alias does not exist, the error says what an unfinished upgrade needs."""
     try:
         return read_source(client, alias, options.vector_fields)
     except InputError as error:
@@ -249,7 +251,7 @@ def _free_bytes(client: ReadOnlyClient, notes: list[str]) -> int | None:
 
 
 def _free_name(client: ReadOnlyClient, name: str) -> str:
-    """The name itself, or with a number behind it where an index of that name is there."""
+    """The name, with a number appended if an index of that name exists."""
     for number in range(1, 100):
         wanted = name if number == 1 else f"{name}-{number}"
         try:

@@ -1,4 +1,4 @@
-"""The way back: the alias to the old index, and what was written since carried over, or named."""
+"""Rollback: point the alias to the old index again, and carry over or list later writes."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _UNIT = 5000
 
 @dataclass
 class RolledBack:
-    """What going back did.
+    """The result of a rollback.
 
     :param alias: the alias.
-    :param index: where it points again.
-    :param left: the index that it pointed to.
+    :param index: the index to which it points again.
+    :param left: the index to which it pointed before.
     :param carried: documents written since the switch that were carried over.
     :param removed: documents deleted since the switch that were deleted in the old index too.
     :param left_behind: ids of documents written since that stay in the other index only.
@@ -58,7 +58,7 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Since:
-    """What was written to the new index since the switch.
+    """Writes to the new index since the switch.
 
     :param with_vectors: ids of documents with a vector, which the old index needs from the old model.
     :param others: number of documents without one.
@@ -90,9 +90,9 @@ def written_since(reader: ReadOnlyClient, job: Mapping[str, Any], fields: tuple[
 
 
 def switched_job(reader: ReadOnlyClient, alias: str) -> Job:
-    """The upgrade that can be taken back.
+    """The upgrade that can be rolled back.
 
-    :raises InputError: there is none, or it was not switched.
+    :raises InputError: if there is none, or it was not switched.
     """
     ledger = Ledger(WriteClient(reader, Grant()))
     job = read_job(ledger, alias)
@@ -112,7 +112,7 @@ def roll_back(
 
     :param reader: connection that reads.
     :param alias: the alias.
-    :param way: gives documents written since the switch the vectors of the old model; None where it is not at hand.
+    :param way: gives documents written since the switch the vectors of the old model; None if it is not at hand.
     :param leave_behind: go back although such documents stay in the other index only.
     :param lease: seconds without a sign of life after which the work of another process is taken over.
     :raises InputError: nothing to take back, somebody else is at it, or documents would be left behind unasked.
@@ -188,7 +188,7 @@ def _changed_aliases(reader: ReadOnlyClient, job: Job) -> list[str]:
 
 
 class _Nothing:
-    """The way of who has no model: documents with a vector cannot be carried over."""
+    """The way without a model: documents with a vector cannot be carried over."""
 
     def vectors(self, sources: Any, field: VectorField, places: Any) -> Any:  # noqa: ARG002 - the shape of a way
         """A problem for each document that has a vector."""

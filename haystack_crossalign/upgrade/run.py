@@ -1,4 +1,4 @@
-"""An upgrade from the plan to the switch, step by step, each of which may be cut off and done again."""
+"""An upgrade from the plan to the switch, in steps that can be interrupted and repeated."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ BeforeSwitch = Callable[["Upgrade", Job], bool]
 
 
 class Upgrade:
-    """One run of an upgrade, or of a part of it.
+    """A run of an upgrade, or of a part of it.
 
     :param reader: connection that reads.
-    :param plan: what is to be done.
+    :param plan: the plan.
     :param options: the user's choices.
     :param progress: called with step, done and total.
     :param before_switch: the gate.
@@ -84,7 +84,7 @@ class Upgrade:
         self._held_back = False
 
     def run(self) -> Outcome:
-        """Do it, or go on with it where it was cut off.
+        """Execute the upgrade, or continue an interrupted one.
 
         :raises InputError: another upgrade of the alias is unfinished, or runs.
         :raises MissingPermissionError: the user lacks rights; each is named, and no index was made but the ledger.
@@ -122,12 +122,12 @@ class Upgrade:
         while job.state in UNFINISHED:
             leases.check()
             if not leads:
-                # Where the leader is dead, somebody has to lead.
+                # If the leader is dead, another process must lead.
                 leads = leases.take(lease) is not None
                 job.reload()
             if not leads and job.state != COPYING:
                 if job.state != CREATING:
-                    break  # its leader goes on alone
+                    break  # its leader continues alone
                 time.sleep(_POLL)
                 continue
             if job.state not in UNFINISHED:
@@ -136,7 +136,7 @@ class Upgrade:
                 try:
                     self._step(job, leases, leads=leads)
                 except InputError as error:
-                    # "No such index" would read like a typing error of the user.
+                    # "No such index" would look like a typing error of the user.
                     gone = what_is_gone(self.reader, job) if error.source == "index" else None
                     raise (error if gone is None else gone) from None
             if self._held_back or job.data.get("refused"):
@@ -158,7 +158,7 @@ class Upgrade:
             self._finish(job, leases)
 
     def _job(self, *, leads: bool) -> Job:
-        """The upgrade in the ledger: the one to go on with, or a new one."""
+        """The upgrade in the ledger: the one to continue, or a new one."""
         source, new = self.plan.source, self.plan.new
         deadline = time.monotonic() + self.options.lease
         while True:
@@ -191,7 +191,7 @@ class Upgrade:
         uuid = create_target(self.client, self.reader, job, self.plan)
         self.client.refresh(job.source.name)
         start = checkpoints(self.reader, job.source.name)
-        # The plan may be old by now; what is copied has no fields but those that are mapped from here on.
+        # The plan may be outdated; copied documents have only fields that are mapped from now on.
         follow_mapping(self.client, self.reader, job.source.name, job.target.name)
         job.update(
             state=COPYING,
@@ -204,11 +204,11 @@ class Upgrade:
         return cut_into_units({}, job.checkpoints("start"), int(job.data["unit"]))
 
     def _copy(self, job: Job, leases: Leases) -> None:
-        """Copy the units that nobody has done, until all are done or held by others who live."""
+        """Copy the remaining units, until all are done or held by live processes."""
         require_all(self.reader, job)
         units = self._units(job)
         if self.options.part is not None:
-            # Each begins elsewhere, so that they seldom want the same.
+            # Each process begins at a different unit, to avoid conflicts.
             first = len(units) * (self.options.part[0] - 1) // self.options.part[1]
             units = units[first:] + units[:first]
         total = sum(unit.high - unit.low for unit in units)
@@ -262,7 +262,8 @@ class Upgrade:
             return
         require_all(self.reader, job)
         if job.state == BLOCKED:
-            # Cut off with writes blocked: what comes first may take longer than the seconds that are meant.
+            # Interrupted with writes blocked: unblock first, since the next steps may take longer than intended for a
+            # block.
             self.client.settings(job.source.name, UNBLOCK)
             job.update(state=CATCHING_UP)
         hold_back(self.client, job)
@@ -295,7 +296,7 @@ class Upgrade:
             before, began = job.checkpoints("caught_up"), time.monotonic()
             self.one_pass(job, leases)
             written = sum(job.checkpoints("caught_up").values()) - sum(before.values())
-            # The last pass, during which nobody writes, takes about as long as this one.
+            # The last pass, during which writes are blocked, takes about as long as this one.
             if written <= self.options.small or time.monotonic() - began <= _SHORT:
                 return
         raise ExternalError(
@@ -304,7 +305,7 @@ class Upgrade:
         )
 
     def _verify(self, job: Job, leases: Leases) -> None:
-        """Compare both indices, document by document; what looks wrong is looked at again after a further pass."""
+        """Compare both indices, document by document; faults are checked again after another pass."""
         copy = self.copy_of(job)
         unit_length = bool(self.plan.new.model.get("normalized"))
         found = verify(
@@ -321,7 +322,7 @@ class Upgrade:
         check_sample(found, copy)
 
     def _retry_refused(self, job: Job) -> None:
-        """Documents that could not be written may be by now: they, or the index, were mended."""
+        """Retry documents that could not be written, which may have been fixed since."""
         refused = job.data["refused"]
         if len(refused) >= _KEPT:
             raise ExternalError(
@@ -334,10 +335,10 @@ class Upgrade:
         job.update(refused=result.refused, counts=dict(counts))
 
     def one_pass(self, job: Job, leases: Leases, *, last: bool = False) -> None:
-        """One pass of catching up, deletes included, and what the ledger knows of it.
+        """One pass of catching up, including deletes, recorded in the ledger.
 
-        :param last: look for deletes whatever the server counts: a node that restarts counts from 0 again, and may
-            come to the same number.
+        :param last: look for deletes whatever the server's count: a restarted node counts from 0 again, and may reach
+            the same number.
         """
         copy = self.copy_of(job)
         counted = {str(shard): list(one) for shard, one in deletes(self.reader, job.source.name).items()}
@@ -371,7 +372,7 @@ class Upgrade:
 
 
 def _check_same(job: Job, plan: Plan) -> None:
-    """Refuse to go on with an upgrade that is another."""
+    """Reject a different upgrade."""
     asked = {"kind": plan.new.kind, "sha256": plan.new.sha256, "fields": [one.name for one in plan.source.vectors]}
     if job.data["way"] != asked:
         way = job.data["way"]

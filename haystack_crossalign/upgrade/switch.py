@@ -1,4 +1,4 @@
-"""The switch: seconds in which nobody can write, the last pass, and one call that moves every alias at once."""
+"""The switch: a short write block, the last pass, and one call that moves all aliases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def is_switched(reader: ReadOnlyClient, job: Job) -> bool:
-    """Whether the alias stands for the new index already: the run before ended between switch and ledger."""
+    """Whether the alias already points to the new index, because an earlier run ended between switch and ledger."""
     return holders(reader, job.alias) == {job.target.name}
 
 
@@ -65,11 +65,11 @@ def block_and_switch(
             _check_counts(reader, job)
         if refused:
             raise ExternalError(f"document '{refused[0][0]}' cannot be upgraded: {refused[0][2]}; nothing was switched")
-        # What was read again at the end of the pass may be of a field that came in between.
+        # Documents read again at the end of the pass may have a field that was added in between.
         follow_mapping(client, reader, job.source.name, job.target.name)
         restore_last(client, reader, job)
         leases.check()
-        # All that is there now is ours; what comes later was written since the switch.
+        # Everything up to now was written by us; later writes came after the switch.
         numbers = sequence_numbers(reader, job.target.name)
         job.update(at_switch={str(shard): highest for shard, (_, highest) in numbers.items()})
         if (gone := what_is_gone(reader, job)) is not None:
@@ -83,15 +83,15 @@ def block_and_switch(
     seconds = time.monotonic() - began if blocks else 0.0
     job.update(state=SWITCHED)
     if not blocks:
-        # Whoever writes to it by its own name is told, and does not write where nobody looks.
+        # Applications that write by the index's own name get an error instead of writing to an unused index.
         client.block_writes(job.source.name)
     return seconds
 
 
 def move_aliases(client: WriteClient, reader: ReadOnlyClient, job: Job, *, back: bool = False) -> None:
-    """Move every alias of an index in one call, which the server carries out wholly or not at all.
+    """Move all aliases of an index in one atomic call.
 
-    On the way back these are the aliases as they are now: a filter that was set since may be an access limit.
+    A rollback moves the current aliases, since a filter set meanwhile may restrict access.
 
     :param back: from the new index to the old one.
     :raises ExternalError: an alias points elsewhere, or, on the way forth, was given other options meanwhile.

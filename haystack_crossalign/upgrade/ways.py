@@ -1,4 +1,4 @@
-"""The two ways, opened and held against the index before anything is written."""
+"""The two ways to new vectors, opened and checked against the index before anything is written."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _RESULT = "repair.json"
 
 @dataclass(frozen=True)
 class NewVectors:
-    """Where new vectors come from.
+    """The source of new vectors.
 
     :param kind: ``matrix`` or ``model``.
-    :param way: what makes them.
+    :param way: computes the vectors.
     :param sha256: hash of the matrix file or of the model's weights.
     :param dimension: of the new vectors.
     :param model: what the new index says of its model.
-    :param base: the model that the old index must be of, for a matrix; None where its file names none.
+    :param base: the model that the old index must be of, for a matrix; None if its file names none.
     :param notes: what a user should know.
     """
 
@@ -46,10 +46,10 @@ class NewVectors:
 
 
 def by_matrix(path: Path | str) -> NewVectors:
-    """The way that moves the vectors of the index.
+    """Transform the vectors of the index.
 
-    :param path: a matrix file, as `repair` and linear recipes write it.
-    :raises InputError: it is missing, damaged or something else.
+    :param path: a matrix file written by `repair` or a linear recipe.
+    :raises InputError: if it is missing, damaged or not a matrix file.
     """
     from haystack_crossalign.models.offline import file_sha256
 
@@ -62,11 +62,11 @@ def by_matrix(path: Path | str) -> NewVectors:
 
 
 def by_model(embedder: Embedder, options: UpgradeOptions) -> NewVectors:
-    """The way that embeds every text anew.
+    """Embed all texts again.
 
     :param embedder: the new model.
-    :param options: where the texts stand.
-    :raises InputError: the embedder does not say its dimension and gives none.
+    :param options: has the text fields.
+    :raises InputError: if the dimension of the embedder cannot be determined.
     """
     made = embedder.encode_documents(["a"])
     provenance = {**embedder.provenance(), "dimension": int(made.shape[1])}
@@ -77,11 +77,11 @@ def by_model(embedder: Embedder, options: UpgradeOptions) -> NewVectors:
 
 
 def check_fit(source: Source, new: NewVectors, *, accept: bool) -> list[str]:
-    """Refuse a matrix or model that does not belong to the index.
+    """Reject a matrix or model that does not match the index.
 
     :param source: the index.
-    :param new: where new vectors come from.
-    :param accept: go on where nothing says that the index is one of the base model.
+    :param new: source of the new vectors.
+    :param accept: continue if nothing shows that the index has the base model's vectors.
     :returns: notes.
     :raises InputError: another base model, dimension or normalization; vectors that cannot be read.
     """
@@ -141,7 +141,7 @@ def _check_matrix(source: Source, new: NewVectors) -> None:
 
 
 def _base_model(path: Path, metadata: Mapping[str, str]) -> dict[str, Any] | None:
-    """What the file says, or for files of earlier versions the result beside it."""
+    """The base model stated in the file or, for files of earlier versions, in the result next to it."""
     if BASE_MODEL in metadata:
         try:
             value = json.loads(metadata[BASE_MODEL])
@@ -163,7 +163,7 @@ def _base_model(path: Path, metadata: Mapping[str, str]) -> dict[str, Any] | Non
 def _moved_model(
     path: Path, digest: str, base: Mapping[str, Any] | None, dimension: int
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the new index says of its model: that of the folder beside the matrix, or base and matrix."""
+    """Description of the new index's model: that of the folder of the matrix, or base model and matrix."""
     kept = {key: base[key] for key in ("prompts",) if base and key in base}
     described: dict[str, Any] = {"dimension": dimension, **kept, "normalized": True}
     described |= {"matrix": digest, **({"base": dict(base)} if base else {})}

@@ -1,1 +1,1 @@
-"""Documents on their way from the old index to the new one, and their comparison."""
+"""Copy documents from the old index to the new one, and compare them."""

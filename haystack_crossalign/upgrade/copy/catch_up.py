@@ -1,4 +1,4 @@
-"""Catching up with what is written to the old index while the new one is filled."""
+"""Catch up with writes to the old index while the new one is filled."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _PAUSE = 0.25
 
 @dataclass
 class Pass:
-    """What a pass found.
+    """The result of a pass.
 
-    :param upto: sequence number by shard up to which the new index holds everything.
-    :param documents: written.
-    :param deleted: removed from the new index.
+    :param upto: sequence number by shard up to which the new index is complete.
+    :param documents: number of documents written.
+    :param deleted: number removed from the new index.
     :param refused: documents that cannot be written.
     """
 
@@ -49,12 +49,12 @@ def catch_up(
     check: Callable[[], None] = lambda: None,
     tell: Callable[[int], None] = lambda _: None,
 ) -> Pass:
-    """One pass over what was written since.
+    """One pass over the writes since the previous one.
 
     :param copy: from where to where.
     :param done: sequence number by shard up to which the new index holds everything.
     :param unit: sequence numbers that are read as one.
-    :param prepare: called once it is known up to where is read, before anything is.
+    :param prepare: called when the end of the pass is known, before anything is read.
     :param check: called between units; raises to stop.
     :param tell: called with the number of documents of each page.
     """
@@ -80,7 +80,7 @@ def catch_up(
 
 
 def remove_deleted(copy: Copy, *, check: Callable[[], None] = lambda: None) -> int:
-    """Remove from the new index what the old one no longer has: a walk over all its ids.
+    """Remove documents that the old index no longer has from the new index, by iterating over all ids.
 
     :param copy: from where to where.
     :param check: called between pages; raises to stop.
@@ -102,13 +102,13 @@ def remove_deleted(copy: Copy, *, check: Callable[[], None] = lambda: None) -> i
 
 
 def write_now(copy: Copy, keys: Sequence[Key]) -> Written:
-    """Write some documents as they are now.
+    """Write the current state of some documents.
 
-    Some were deleted and made again: their versions began anew and look older than what is there. The old copy has to
-    go first, and the server must have forgotten its version (``index.gc_deletes`` is 0).
+    If a document was deleted and created again, its version restarts and looks older than the copy's. The copy must be
+    deleted first, and the server must forget its version (``index.gc_deletes`` is 0).
 
     :param copy: from where to where.
-    :param keys: ids and routings; those that the old index no longer has are left out.
+    :param keys: ids and routings; documents that the old index no longer has are left out.
     """
     pending = list(dict.fromkeys(keys))
     done = Written()

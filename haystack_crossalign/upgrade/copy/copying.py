@@ -1,4 +1,4 @@
-"""Copying: reading, computing and writing at the same time, joined by short queues so that memory stays flat."""
+"""Copy documents: read, compute and write concurrently, connected by short queues so that memory is bounded."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _END = None
 
 @dataclass
 class UnitFacts:
-    """What became of a unit's documents.
+    """The result of copying a unit.
 
     :param documents: number written.
     :param counts: vectors and documents without one, by field.
-    :param newer: documents that the new index has a higher version of.
+    :param newer: documents of which the new index has a higher version.
     :param refused: documents that cannot be written, or not be given new vectors.
     :param repeated: bulk items sent again.
     """
@@ -42,7 +42,7 @@ class UnitFacts:
 
 @dataclass
 class _Open:
-    """A unit under way: pages that were read and not yet written, and whether all were read."""
+    """A unit in progress: number of pages read but not yet written, and whether all were read."""
 
     facts: UnitFacts = field(default_factory=UnitFacts)
     pages: int = 0
@@ -51,15 +51,15 @@ class _Open:
 
 @dataclass(frozen=True)
 class Copy:
-    """From where to where, and how.
+    """Source, target and options of a copy.
 
     :param reader: connection that reads.
     :param client: connection that writes.
     :param source: the old index.
     :param target: the new index.
     :param fields: vector fields that get new vectors.
-    :param way: where these come from.
-    :param hidden: those of the fields that sources do not hold.
+    :param way: source of the new vectors.
+    :param hidden: fields that are not in ``_source``.
     :param dimension: of the new vectors, 0 for that of the fields.
     :param page: documents of a page, at most.
     :param pace: documents per second, at most.
@@ -84,10 +84,10 @@ def copy_units(
     done: Callable[[Unit, UnitFacts], None],
     written: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Copy units, several at the same time; a unit is done once all its documents are written.
+    """Copy units, several concurrently; a unit is done once all its documents are written.
 
     :param copy: from where to where.
-    :param units: asked for one by one, in the thread that reads.
+    :param units: iterated one by one in the reading thread.
     :param done: called for each unit, in the calling thread.
     :param written: called with the number of documents of each page that was written.
     :raises CrossAlignError: as reading, computing or writing; what was done stays done.
@@ -111,7 +111,7 @@ def copy_units(
 
 
 class _Pipeline:
-    """The queues between the threads, and what they hold in common."""
+    """The queues between the threads, and their shared state."""
 
     def __init__(self, copy: Copy) -> None:
         self.copy = copy
@@ -123,7 +123,7 @@ class _Pipeline:
         self._lock = threading.Lock()
 
     def guarded(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Run the work of a thread; its failure is raised where `finished` is read."""
+        """Run the work of a thread; its error is raised when `finished` is iterated."""
         try:
             work(*arguments)
         except _StoppedError:

@@ -1,4 +1,4 @@
-"""Is the new index the old one with other vectors? Every document is compared, not a sample."""
+"""Verify that the new index equals the old one except for the vectors, by comparing every document."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _COSINE = 0.999
 
 @dataclass
 class Verified:
-    """What a comparison of both indices found.
+    """The result of comparing both indices.
 
-    :param documents: compared.
-    :param vectors: seen in the new index, in the fields that got new ones.
+    :param documents: number compared.
+    :param vectors: number in the new index, in the fields with new vectors.
     :param changed: documents that were written or deleted since they were copied; the last pass brings them.
-    :param sampled: documents whose vectors were made again.
-    :param cosine: least cosine between those and what is stored.
-    :param faults: what is wrong, by id and routing.
+    :param sampled: number of documents whose vectors were recomputed.
+    :param cosine: minimum cosine between recomputed and stored vectors.
+    :param faults: faults by id and routing.
     """
 
     documents: int = 0
@@ -57,7 +57,7 @@ def verify(
     """Compare every document of the new index with the old one.
 
     :param copy: from where to where it was copied.
-    :param unit_length: whether the new vectors are promised to have unit length.
+    :param unit_length: whether the new vectors must have unit length.
     :param tell: called with documents compared and their number.
     :param check: called between pages; raises to stop.
     """
@@ -73,7 +73,7 @@ def verify(
 
 
 def verify_again(copy: Copy, keys: Sequence[Key], *, unit_length: bool) -> dict[Key, str]:
-    """What is still wrong with some documents once the new index has caught up.
+    """Faults of some documents that remain after the new index has caught up.
 
     :param copy: from where to where.
     :param keys: ids and routings.
@@ -88,9 +88,9 @@ def verify_again(copy: Copy, keys: Sequence[Key], *, unit_length: bool) -> dict[
 
 
 def require(found: Verified, copy: Copy) -> None:
-    """Stop where something is wrong.
+    """Raise an error if there are faults.
 
-    :raises ExternalError: naming the first document and the number of all.
+    :raises ExternalError: naming the first document and the number of faults.
     """
     if found.faults:
         (identifier, _), why = next(iter(found.faults.items()))
@@ -137,14 +137,14 @@ def _vector_fault(copy: Copy, source: Source, target: Source, found: Verified, *
         lengths = np.linalg.norm(np.asarray(new, dtype=np.float64), axis=1)
         if not np.isfinite(lengths).all():
             return f"a vector in '{one.name}' is not finite"
-        # A zero vector has no direction to keep and stays one.
+        # A zero vector has no direction and stays zero.
         if unit_length and one.data_type == "float" and (abs(lengths[lengths > 0] - 1) > _UNIT_LENGTH).any():
             return f"a vector in '{one.name}' has length {lengths[np.argmax(abs(lengths - 1))]:.4f} and not 1"
     return None
 
 
 def _make_again(copy: Copy, sample: Sequence[tuple[Source, Source]], found: Verified) -> None:
-    """Vectors of a sample made anew from the old index, against those that are stored."""
+    """Compare recomputed vectors of a sample with the stored ones."""
     if not sample:
         return
     made = move([source for source, _ in sample], copy.fields, copy.way, hidden=copy.hidden)
@@ -164,9 +164,9 @@ def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def check_sample(found: Verified, copy: Copy) -> None:
-    """Stop where vectors that were made again differ from those that are stored.
+    """Raise an error if recomputed vectors differ from the stored ones.
 
-    :raises ExternalError: they do.
+    :raises ExternalError: if they differ.
     """
     if found.sampled and found.cosine < _COSINE:
         raise ExternalError(
@@ -176,7 +176,7 @@ def check_sample(found: Verified, copy: Copy) -> None:
 
 
 def _digest(source: Mapping[str, Any], fields: Sequence[str]) -> bytes:
-    """Hash of a source without some vectors, the same for keys in any order."""
+    """Hash of a source without some vectors, independent of the order of keys."""
     bare = without_vectors(dict(source), fields)
     text = json.dumps(bare, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).digest()

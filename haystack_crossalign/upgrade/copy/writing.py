@@ -1,4 +1,4 @@
-"""Bulk writes that end well: each item that the cluster is too busy for is sent again, nothing else is."""
+"""Bulk writes with retries of exactly those items that the cluster is too busy for."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Item:
 
 @dataclass
 class Written:
-    """What became of bulk items.
+    """The result of bulk items.
 
     :param documents: number written or deleted.
-    :param newer: those that the index has a higher version of.
+    :param newer: items of which the index has a higher version.
     :param refused: documents that the index will never take.
     :param repeated: how many items were sent again.
     """
@@ -55,9 +55,9 @@ class Written:
 
 
 def copy_item(hit: Hit, text: str) -> Item:
-    """A document as it is written: its id, its routing, and its version.
+    """The write of a document with its id, routing and version.
 
-    The version makes writing it twice harmless and keeps the order of applications that number versions themselves.
+    The version makes repeated writes harmless and preserves the order for applications with external versions.
 
     :param hit: as it was read, with its version.
     :param text: JSON of its source.
@@ -76,12 +76,12 @@ def delete_item(key: Key) -> Item:
 
 
 def write_items(client: WriteClient, index: str, items: Sequence[Item]) -> Written:
-    """Write until every item is settled.
+    """Write until every item has a result.
 
-    :param client: whose grant names the index.
-    :param index: where to.
-    :param items: what.
-    :raises ExternalError: the cluster stays busy, full or blocked for longer than the client's patience.
+    :param client: client with a grant for the index.
+    :param index: the index.
+    :param items: the items.
+    :raises ExternalError: if the cluster stays busy, full or blocked for longer than the client's retry time.
     """
     done = Written()
     pending = list(items)
@@ -96,7 +96,7 @@ def write_items(client: WriteClient, index: str, items: Sequence[Item]) -> Writt
         if again:
             reason = next(_result(one) for one in results if _result(one).get("status") in _LATER)
             if len(again) < len(pending):
-                # It goes on: the clock is for a cluster that takes nothing any more.
+                # There was progress, so the clock restarts: it limits the time in which the cluster accepts nothing.
                 deadline, attempt = time.monotonic() + client.patience.total, 0
             wait = client.patience.wait(attempt)
             if time.monotonic() + wait > deadline:
@@ -115,7 +115,7 @@ def bulk_body(items: Sequence[Item]) -> str:
 
 
 def _settle(client: WriteClient, index: str, item: Item, answer: Mapping[str, Any], done: Written) -> bool:
-    """Whether an item must be sent again."""
+    """Record the result of an item; return whether it must be sent again."""
     result = _result(answer)
     status = result.get("status")
     if status in _LATER:
@@ -145,7 +145,7 @@ def _too_busy(client: WriteClient, index: str, result: Mapping[str, Any]) -> Ext
 
 
 def _reason(error: object) -> str:
-    """Why, without the document's text, which some reasons quote in their preview."""
+    """The reason of an error, without the document's text, which some reasons quote."""
     if not isinstance(error, Mapping):
         return shortened(redacted(str(error)), 200)
     cause = error.get("caused_by")

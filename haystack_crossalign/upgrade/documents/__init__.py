@@ -1,1 +1,1 @@
-"""The two indices of an upgrade: what lies in the old one, and what the new one takes over."""
+"""The two indices of an upgrade: the content of the old one, and what the new one takes over."""

@@ -1,9 +1,9 @@
-"""Documents of an index in the order of their sequence numbers, shard by shard.
+"""Read documents of an index in the order of their sequence numbers, shard by shard.
 
-Reading by sequence number needs no point in time, which would be lost with its node: a reader goes on behind the last
-number that it has seen, also after a restart. Everything up to a global checkpoint is there once the index was
-refreshed; what is written later has a higher number and is read by a later pass. No page lies deep in a result list: a
-window of n numbers holds at most n documents.
+Reading by sequence number needs no point in time, which would be lost with its node: a reader continues after the last
+number that it has seen, even after a restart. Everything up to a global checkpoint is visible once the index was
+refreshed; later writes have higher numbers and are read by a later pass. Deep paging is not needed, since a window of n
+numbers holds at most n documents.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Unit:
 
 
 def cut_into_units(done: Mapping[int, int], upto: Mapping[int, int], size: int) -> list[Unit]:
-    """Units of at most so many sequence numbers.
+    """Split the work into units with a limited number of sequence numbers.
 
     :param done: last sequence number of each shard that is done.
-    :param upto: last one that is to be done.
+    :param upto: last one to do.
     :param size: numbers in a unit.
     """
     units = []
@@ -75,12 +75,12 @@ def read_unit(
         if hits:
             yield hits
         low = hits[-1]["_seq_no"] if len(hits) == page else top
-        # Numbers of documents that were overwritten or deleted since are gaps: the more of them, the wider the window.
+        # Documents that were overwritten or deleted leave gaps in the numbers; the more gaps, the wider the window.
         width = min(_WIDEST, max(page, width * page // max(len(hits), page // 16, 1)))
 
 
 def find_documents(client: ReadOnlyClient, index: str, keys: Sequence[Key], *, source: object) -> dict[Key, Hit]:
-    """Those of some documents that an index holds, as a search sees them.
+    """Find documents by id and routing, as visible to a search.
 
     :param client: connection.
     :param index: a real index.
@@ -92,7 +92,7 @@ def find_documents(client: ReadOnlyClient, index: str, keys: Sequence[Key], *, s
     size = len(ids)
     while ids:
         body = {
-            # An id may be there once in each shard: then the first answer is full, and the rest is asked for alone.
+            # An id may exist once in each shard; then the first response is full, and the rest is requested separately.
             "size": min(2 * size, 10_000),
             "query": {"ids": {"values": ids}},
             "sort": ["_doc"],
@@ -121,11 +121,11 @@ def key_of(hit: Mapping[str, Any]) -> Key:
 
 
 def page_size(documents: int, size: int, *, most: int = 1000, target: int = 4_000_000) -> int:
-    """Documents of a page, so that it takes about four megabytes.
+    """Number of documents in a page of about four megabytes.
 
     :param documents: number of documents of the index.
-    :param size: bytes that they take on disk, about what their sources take.
-    :param most: most documents.
+    :param size: their bytes on disk, about the size of their sources.
+    :param most: maximum number of documents.
     :param target: bytes of a page.
     """
     each = max(1, size // max(documents, 1))

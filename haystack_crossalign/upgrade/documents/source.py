@@ -1,4 +1,4 @@
-"""The index to be upgraded: what stands behind the alias, its fields, and how far its shards have come."""
+"""The index to upgrade: the index behind the alias, its fields, and the checkpoints of its shards."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _NO_SEQUENCE = -1
 
 @dataclass(frozen=True)
 class Source:
-    """One index behind an alias, as it is before anything is changed.
+    """The index behind an alias, before anything is changed.
 
-    :param alias: the name that people search and write by.
+    :param alias: the name by which applications search and write.
     :param index: the real index.
-    :param uuid: its identity; an index of the same name that was made again has another.
+    :param uuid: its identity; differs for a recreated index of the same name.
     :param mapping: its mapping.
     :param settings: its settings, with flat names.
     :param aliases: every alias of it with filter, routing and ``is_write_index``.
@@ -70,7 +70,7 @@ def read_source(client: ReadOnlyClient, name: str, vector_fields: Sequence[str])
         _explain_no_alias(name, list(entry.get("aliases", {})))
     mapping = client.mapping(index)[index]["mappings"]
     settings = client.settings(index)[index]["settings"]
-    # What a name stands for tells only the aliases that were asked for; all of the index move together.
+    # Resolving a name returns only the requested alias, but all aliases of the index move together.
     held = client.aliases(index)[index]["aliases"]
     vectors = tuple(read_fields(client, index, vector=field).vector for field in vector_fields)
     if bits := [one.name for one in vectors if one.data_type == "binary"]:
@@ -99,7 +99,7 @@ def read_source(client: ReadOnlyClient, name: str, vector_fields: Sequence[str])
 
 
 def write_block(settings: Mapping[str, Any]) -> str | None:
-    """Name of the setting that lets nobody write to an index; None where there is none.
+    """Name of the setting that blocks writes to an index; None if there is none.
 
     :param settings: with flat names.
     """
@@ -108,9 +108,9 @@ def write_block(settings: Mapping[str, Any]) -> str | None:
 
 
 def refuse_write_block(settings: Mapping[str, Any], index: str) -> None:
-    """Refuse an index that somebody keeps from being written to: an upgrade ends with indices that take writes.
+    """Reject an index with a write block, since an upgrade ends with writable indices.
 
-    :raises InputError: it has a write block.
+    :raises InputError: if it has a write block.
     """
     if block := write_block(settings):
         raise InputError(
@@ -133,7 +133,7 @@ def _explain_no_alias(name: str, others: list[str]) -> None:
 
 
 def _hidden(mapping: Mapping[str, Any], index: str, vectors: Sequence[str]) -> list[str]:
-    """Vector fields that ``_source`` does not hold; other parts that it lacks would be lost."""
+    """Vector fields that are not in ``_source``; other missing parts would be lost."""
     stored = mapping.get("_source", {})
     if stored.get("enabled") is False:
         raise InputError(
@@ -160,7 +160,7 @@ def _hidden(mapping: Mapping[str, Any], index: str, vectors: Sequence[str]) -> l
 
 
 def checkpoints(client: ReadOnlyClient, index: str) -> dict[int, int]:
-    """The global checkpoint of each shard: every operation up to it is on all its copies, and none will be undone.
+    """The global checkpoint of each shard: every operation up to it is on all copies, and will not be undone.
 
     :param client: connection.
     :param index: a real index.

@@ -1,4 +1,4 @@
-"""New vectors for documents: the two ways, and the text of a document with its vectors replaced."""
+"""New vectors for documents: the two ways to get them, and the JSON of a document with its vectors replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from haystack_crossalign.repair.matrix_file import VectorMap
 Source = dict[str, Any]
 
 _BYTE = (-128, 127)
-# Stands for a vector until the rest of its document is JSON; no document holds it by chance.
+# Placeholder of a vector while the rest of its document is encoded; no document contains it by chance.
 _MARK = f"crossalign {secrets.token_hex(16)} {{}}"
 
 
@@ -37,10 +37,10 @@ class Moved:
 
 
 class TextEmbedder(Protocol):
-    """What turns texts of documents into vectors."""
+    """An embedder of documents."""
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of documents: float32 [n, dim]."""
+        """Embed documents: float32 [n, dim]."""
 
 
 class Way(Protocol):
@@ -54,7 +54,7 @@ class Way(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a vector stands in a document.
+    """The position of a vector in a document.
 
     :param document: number of the document.
     :param holder: the object that holds it.
@@ -68,7 +68,7 @@ class Place:
 
 @dataclass(frozen=True)
 class MatrixWay:
-    """Vectors of the index, moved; no text is embedded."""
+    """Transforms the vectors of the index, without embedding texts."""
 
     map: VectorMap
 
@@ -78,7 +78,7 @@ class MatrixWay:
         field: VectorField,
         places: Sequence[Place],
     ) -> tuple[NDArray[np.float32], dict[int, str]]:
-        """Each vector through the map; a byte vector keeps its length, since its range is what it is made for."""
+        """Apply the map to each vector; a byte vector keeps its length, since it uses the range of bytes."""
         problems: dict[int, str] = {}
         old = np.zeros((len(places), field.dimension), dtype=np.float64)
         for row, place in enumerate(places):
@@ -99,9 +99,9 @@ class MatrixWay:
 
 @dataclass(frozen=True)
 class ModelWay:
-    """Texts embedded anew.
+    """Embeds all texts again.
 
-    :param embedder: what embeds.
+    :param embedder: the embedder.
     :param content_field: field of the text. In the object that holds a nested vector, where its path says so.
     :param title_field: field whose value goes before the text, None for none.
     :param byte_length: length of byte vectors.
@@ -115,7 +115,7 @@ class ModelWay:
     def vectors(
         self, sources: Sequence[Source], field: VectorField, places: Sequence[Place]
     ) -> tuple[NDArray[np.float32], dict[int, str]]:
-        """Vectors of the texts beside the places, or of the whole document's text."""
+        """Vectors of the texts next to the positions, or of the whole document's text."""
         problems: dict[int, str] = {}
         texts = []
         for place in places:
@@ -145,15 +145,15 @@ class ModelWay:
 
 
 def to_bytes(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    """Vectors of whole numbers in the range of a byte."""
+    """Integer vectors in the range of a byte."""
     whole: NDArray[np.float32] = np.clip(np.rint(vectors), *_BYTE).astype(np.float32)
     return whole
 
 
 def move(sources: Sequence[Source], fields: Sequence[VectorField], way: Way, *, hidden: Sequence[str] = ()) -> Moved:
-    """Documents with new vectors, as text; the sources are used up.
+    """Make documents with new vectors, as JSON text; the sources are modified.
 
-    :param sources: what the documents hold.
+    :param sources: the sources of the documents.
     :param fields: fields that get new vectors.
     :param way: where these come from.
     :param hidden: those of the fields that sources do not hold: every document with a text gets a vector there.

@@ -1,1 +1,1 @@
-"""What an upgrade remembers in the cluster, and who works on it."""
+"""Records of upgrades in the cluster, and leases of the processes that work on them."""

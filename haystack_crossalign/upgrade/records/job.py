@@ -1,4 +1,4 @@
-"""One upgrade in the ledger: what it is of, how far it has come, and what may therefore be written."""
+"""An upgrade in the ledger: its indices, its state, and the writes that are allowed in it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Index:
 class Job:
     """The entry of an alias's upgrade.
 
-    :param ledger: where it stands.
-    :param entry: as it was read or written.
+    :param ledger: the ledger.
+    :param entry: the entry as read or written.
     """
 
     def __init__(self, ledger: Ledger, entry: Entry) -> None:
@@ -74,7 +74,7 @@ class Job:
         return found
 
     def checkpoints(self, name: str) -> dict[int, int]:
-        """Sequence numbers by shard that were kept under a name; empty where none were."""
+        """Sequence numbers by shard that were kept under a name; empty if none were."""
         return {int(shard): int(number) for shard, number in (self.data.get(name) or {}).items()}
 
     def grant(self, *, fill_source: bool = False, delete: Sequence[str] = ()) -> Grant:
@@ -101,7 +101,7 @@ class Job:
     def update(self, **changes: Any) -> None:
         """Change the entry.
 
-        :raises LeaseLostError: somebody else changed it, who then goes on with the upgrade.
+        :raises LeaseLostError: if another process changed it, which then continues the upgrade.
         """
         changed = self._ledger.change(self._entry, {**self.data, **changes, "changed": now()})
         if changed is None:
@@ -131,13 +131,13 @@ def lease_name(alias: str) -> str:
 
 
 def read_job(ledger: Ledger, alias: str) -> Job | None:
-    """The upgrade of an alias, whatever its state; None where there was none."""
+    """The upgrade of an alias in any state; None if there was none."""
     entry = ledger.read(job_name(alias))
     return None if entry is None else Job(ledger, entry)
 
 
 def find_job(reader: ReadOnlyClient, alias: str) -> Job | None:
-    """The upgrade of an alias, to be looked at and not to be changed; None where there was none."""
+    """The upgrade of an alias, for reading only; None if there was none."""
     client = WriteClient(reader, Grant())
     try:
         return read_job(Ledger(client), alias)
@@ -146,7 +146,7 @@ def find_job(reader: ReadOnlyClient, alias: str) -> Job | None:
 
 
 def begin_job(ledger: Ledger, before: Job | None, facts: Mapping[str, Any]) -> Job:
-    """A new upgrade in the place of one that is over, which goes to the history.
+    """Begin a new upgrade; a finished one is moved to the history.
 
     :param ledger: where it is to stand.
     :param before: the upgrade that is over, or None.
@@ -187,7 +187,7 @@ def holders(reader: ReadOnlyClient, alias: str) -> set[str]:
 
 
 def what_is_gone(reader: ReadOnlyClient, job: Job) -> ExternalError | None:
-    """What somebody else removed since the upgrade began, and what to do; None where all is there.
+    """What somebody else removed since the upgrade began, with advice; None if nothing is missing.
 
     :param reader: connection.
     :param job: in the ledger.
@@ -213,7 +213,7 @@ def what_is_gone(reader: ReadOnlyClient, job: Job) -> ExternalError | None:
 
 
 def _is_there(reader: ReadOnlyClient, index: Index) -> bool:
-    """Whether the very index is there, and not another one of its name."""
+    """Whether exactly this index exists, and not another one of the same name."""
     try:
         settings = reader.settings(index.name)
     except InputError:

@@ -1,4 +1,4 @@
-"""Leases: who works on what, told to all by the ledger and kept by a beat."""
+"""Leases of work, recorded in the ledger and kept by heartbeats."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FREE, HELD, DONE = "free", "held", "done"
 
 
 class LeaseLostError(ExternalError):
-    """Somebody else took over, since the ledger saw no beat for too long."""
+    """Another process took over, since there was no heartbeat for too long."""
 
 
 class Leases:
-    """Leases of one process. A thread keeps those that are held.
+    """Leases of a process, renewed by a thread.
 
-    :param ledger: where they stand.
-    :param owner: who takes them, from `haystack_crossalign.upgrade.records.owner.this_owner`.
-    :param seconds: how long a lease is good for without a beat; a third of it is the time between beats.
+    :param ledger: the ledger.
+    :param owner: the owner, from `haystack_crossalign.upgrade.records.owner.this_owner`.
+    :param seconds: validity of a lease without a heartbeat; the interval between heartbeats is a third of it.
     """
 
     def __init__(self, ledger: Ledger, owner: Mapping[str, Any], *, seconds: float) -> None:
@@ -50,15 +50,15 @@ class Leases:
                 self._give_back(name, entry)
 
     def check(self) -> None:
-        """Stop where a lease was lost.
+        """Stop if a lease was lost.
 
-        :raises LeaseLostError: somebody else goes on with the work.
+        :raises LeaseLostError: if another process continues the work.
         """
         if self._lost is not None:
             raise self._lost
 
     def take(self, name: str, more: Mapping[str, Any] | None = None) -> Entry | None:
-        """Take a lease that is free, or whose owner is dead; None where it is held or its work is done.
+        """Take a lease that is free or whose owner is dead; None if it is held or its work is done.
 
         :param name: id of its document.
         :param more: what its document says besides, when it is new.
@@ -77,14 +77,14 @@ class Leases:
         return taken
 
     def holder(self, name: str) -> str | None:
-        """Who holds a lease, in words; None where nobody does."""
+        """The holder of a lease, in words; None if there is none."""
         there = self.ledger.read(name)
         if there is None or there.data.get("state") != HELD or self._can_take(name, there):
             return None
         return told(there.data.get("owner", {}))
 
     def finish(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Say that the work of a lease is done, for good.
+        """Record that the work of a lease is done.
 
         :param facts: what the ledger should know of it.
         :raises LeaseLostError: somebody else has it.
@@ -119,7 +119,7 @@ class Leases:
         try:
             self.ledger.change(entry, {**entry.data, "state": FREE})
         except CrossAlignError:
-            return  # the next one finds out that its owner is gone
+            return  # the next process detects that its owner is dead
 
     def _keep(self, pause: float) -> None:
         while not self._stop.wait(pause):
@@ -133,7 +133,7 @@ class Leases:
                         self._lost = error
                         continue
                     except CrossAlignError:
-                        continue  # the cluster is away: what the run itself asks of it will say so
+                        continue  # the cluster is unavailable, which requests of the run will report
                     if kept is None:
                         self._held.pop(name)
                         self._lost = LeaseLostError(f"another run took over '{name}' of the ledger and goes on with it")

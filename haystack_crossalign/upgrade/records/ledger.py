@@ -1,7 +1,7 @@
 """The ledger of upgrades: an index of the cluster, so that several machines share it and any of them may die.
 
-Every document is changed by compare-and-set on its sequence number, so that of two who want the same only one gets it.
-It is read in real time, never by a search, which would lag behind.
+Every document is changed by compare-and-set on its sequence number, so that only one of two concurrent changes
+succeeds. It is read in real time, never by a search, which would lag behind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Entry:
 
 
 class LedgerGoneError(ExternalError):
-    """Somebody else deleted the ledger, or an entry of it."""
+    """The ledger or an entry was deleted by somebody else."""
 
 
 class Ledger:
@@ -59,7 +59,7 @@ class Ledger:
             self._is_ours()
 
     def _is_ours(self) -> None:
-        """Refuse an index that the server made by itself, from a write that came after ours was deleted."""
+        """Reject an index that the server created automatically for a write after our index was deleted."""
         path = f"/{escaped(self.index)}/_mapping"
         try:
             mappings = [one["mappings"] for one in self.client.request("GET", path).values()]
@@ -73,7 +73,7 @@ class Ledger:
             )
 
     def read(self, identifier: str) -> Entry | None:
-        """A document as it is now; None where there is none."""
+        """A document as it is now; None if there is none."""
         try:
             answer = self.client.request("GET", self._path("_doc", identifier))
         except CrossAlignError as error:
@@ -91,7 +91,7 @@ class Ledger:
         return {one.identifier: one for one in found if one is not None}
 
     def add(self, identifier: str, data: Mapping[str, Any]) -> Entry | None:
-        """Write a new document; None where there is one already that is not this one."""
+        """Write a new document; None if a different one already exists."""
         try:
             answer = self.client.request("PUT", self._path("_create", identifier), body=dict(data))
         except RefusedRequestError as error:
@@ -99,7 +99,7 @@ class Ledger:
         return Entry(identifier, dict(data), (answer["_seq_no"], answer["_primary_term"]))
 
     def change(self, entry: Entry, data: Mapping[str, Any]) -> Entry | None:
-        """Put new content in the place of what was read; None where somebody else changed it in between."""
+        """Replace the content of an entry; None if somebody else changed it in between."""
         sequence, term = entry.sequence
         parameters = {"if_seq_no": str(sequence), "if_primary_term": str(term)}
         try:
@@ -111,7 +111,7 @@ class Ledger:
         return Entry(entry.identifier, dict(data), (answer["_seq_no"], answer["_primary_term"]))
 
     def _settled(self, identifier: str, data: Mapping[str, Any], error: RefusedRequestError) -> Entry | None:
-        """After a conflict: the entry, where the change was ours and only its answer was lost; else None."""
+        """After a conflict: the entry if the change was ours and only its response was lost; else None."""
         # 400: an index that the server made by itself guesses types from what comes first.
         if error.status not in (400, 409):
             raise error
@@ -130,7 +130,7 @@ class Ledger:
 
 
 def is_missing(error: CrossAlignError) -> bool:
-    """Whether a read failed because there is no such document, or no such index."""
+    """Whether a read failed because the document or the index does not exist."""
     if isinstance(error, RefusedRequestError):
         return error.status == 404
     return isinstance(error, InputError) and error.source == "index"

@@ -1,4 +1,6 @@
-"""Who runs an upgrade: named in the ledger, so that a second run is told, and a dead one's work is taken over."""
+"""Owner of an upgrade: recorded in the ledger, so that a second run is stopped and a dead owner's work is taken
+over.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def this_owner() -> dict[str, Any]:
 
 
 def is_dead(owner: Mapping[str, Any]) -> bool:
-    """Whether a process that the ledger names surely runs no more; False where nobody here can know."""
+    """Whether a process in the ledger has certainly ended; False if this cannot be determined here."""
     if not owner.get("space") or (owner.get("host"), owner.get("space")) != (socket.gethostname(), _space()):
         return False
     pid = owner.get("pid")
@@ -42,7 +44,7 @@ def told(owner: Mapping[str, Any]) -> str:
 
 
 def _space() -> str:
-    """What process ids are unique in: one boot of one machine, and one namespace of it. Empty where unknown."""
+    """Scope in which process ids are unique: a boot of a machine, and a namespace. Empty if unknown."""
     try:
         return f"{_BOOT.read_text(encoding='ascii').strip()} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
     except OSError:
@@ -50,18 +52,18 @@ def _space() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """When a process was started, in the system's own count; None where it does not run."""
+    """Start time of a process, in the system's units; None if it does not run."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
-    # A killed process whose parent has not asked for it yet does nothing any more.
+    # A zombie process has ended.
     return None if fields[0] in {"Z", "X"} else fields[19]
 
 
 class Watch:
-    """Tells that a lease was given up: its beat stays the same for its whole time, by the clock of who watches.
+    """Detects an abandoned lease: its heartbeat does not change for its whole validity, by the observer's clock.
 
     :param seconds: how long a lease is good for without a beat.
     """

@@ -1,1 +1,1 @@
-"""The only client that writes to a cluster, and what it may write."""
+"""The only client that writes to a cluster, and its allowed writes."""

@@ -1,7 +1,7 @@
-"""What an upgrade may write, decided for every request before it leaves.
+"""Allowed writes of an upgrade, checked for every request before it is sent.
 
-The list is of what may pass: creating and filling the index that the ledger names as the upgrade's own, the ledger, the
-write block of the old index, the aliases of the two. Whatever else a client could be made to build is refused.
+It is an allow-list: creating and filling the upgrade's own index in the ledger, the ledger itself, the write block of
+the old index, and the aliases of both. Every other request is rejected.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class _Asked:
 
 @dataclass(frozen=True)
 class Grant:
-    """What may be written now. Names are of indices, never of aliases or patterns.
+    """The writes that are allowed now. Names are those of indices, never aliases or patterns.
 
     :param target: the new index: it may be created, filled and set up.
     :param source: the old index: it may be refreshed, blocked for writes and freed again.
     :param aliases: names that may move between the two.
     :param delete: indices that may be deleted.
-    :param fill_source: whether documents may be written to the old index, for a way back that carries them over.
+    :param fill_source: whether documents may be written to the old index, for a rollback that carries them over.
     :param ledger: the ledger's index.
     """
 
@@ -105,7 +105,7 @@ class Grant:
         if asked.request == ("POST", "_bulk"):
             return "bulk" if is_plain_bulk(asked.body) else None
         if asked.request == ("PUT", "_mapping"):
-            # The description of the model is set once and for all, when the index is made.
+            # The description of the model is set only when the index is created.
             given = _read(asked.body)
             return "fields of the old index" if given and "_meta" not in given else None
         named = {("PUT", None): "create index", ("PUT", "_settings"): "settings", ("POST", "_refresh"): "refresh"}
@@ -140,7 +140,7 @@ class Grant:
 
 
 def is_plain_bulk(body: object) -> bool:
-    """Whether every action of a bulk request writes to the index of its path and through no pipeline of its choice."""
+    """Whether all actions of a bulk request write to the index of its path, without their own pipeline."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     if not isinstance(text, str) or not text.endswith("\n"):
         return False

@@ -1,8 +1,8 @@
-"""The rights that an upgrade needs, tried before anything is written.
+"""Check the permissions that an upgrade needs, before anything is written.
 
-A cluster with the security plugin looks at rights before it looks at what is asked. So a request that cannot succeed,
-since it names an index that nobody has, a setting that does not exist or a version that no document has, still tells
-whether the user may send it, and changes nothing where the user may.
+The security plugin checks permissions before a request is processed. So a request that cannot succeed, since it names
+an index, a setting or a version that does not exist, still shows whether the user may send it, and changes nothing if
+so.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class AttemptGrant(Grant):
 def write_attempts(source: str | None, target: str, nobodys: str) -> list[Attempt]:
     """What tells whether the new index may be made and filled, and the alias switched.
 
-    :param source: the old index; None where it is not known.
+    :param source: the old index; None if it is not known.
     :param target: name that the new index is to have, for messages.
     :param nobodys: name of no index, which a pattern for the new index matches.
     """
@@ -172,7 +172,7 @@ def missing_rights(reader: ReadOnlyClient, alias: str, source: str | None, targe
 
     :param reader: connection.
     :param alias: the alias.
-    :param source: the old index; None where it is not known.
+    :param source: the old index; None if it is not known.
     :param target: name that the new index is to have.
     """
     nobodys = f"{target}-{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""The client of an upgrade that may write, and nothing but what its grant names."""
+"""The client of an upgrade, which may write only what its grant allows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CONNECTIONS = 6
 
 
 class GrantedConnection(QuietConnection, Urllib3HttpConnection):
-    """opensearch-py's connection with the check of a grant in front of it.
+    """opensearch-py's connection with the check of a grant before each request.
 
-    :param holder: who holds the grant that is in force.
+    :param holder: holds the current grant.
     :param options: those of ``Urllib3HttpConnection``.
     """
 
@@ -101,11 +101,11 @@ class WriteClient:
         )
 
     def refresh(self, index: str) -> None:
-        """Make what was written visible to searches."""
+        """Make writes visible to searches."""
         self.request("POST", f"/{escaped(index)}/_refresh")
 
     def block_writes(self, index: str) -> None:
-        """Let nobody write to an index; returns once no write is on its way any more."""
+        """Block writes to an index; returns once no write is in progress."""
         self.request("PUT", f"/{escaped(index)}/_block/write")
 
     def settings(self, index: str, settings: Mapping[str, Any]) -> None:
