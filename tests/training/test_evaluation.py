@@ -51,7 +51,7 @@ def test_a_model_that_sees_the_language_first_is_scored_as_computed_by_hand(tiny
         assert row.queries == 3
         assert row.measures["Max@R"] == 4
         assert row.measures["Max@R_norm"] == pytest.approx((math.log2(6) - 2) / (math.log2(6) - 1))
-        assert row.measures["Complete@10"] == 1
+        assert row.measures["Complete@10"] is None  # the whole pool fits into the top 10
     assert score.quality == {"mono-same en, en queries": 1.0, "mono-same zh, zh queries": 1.0}
     assert score.alignment == pytest.approx((math.log2(6) - 2) / (math.log2(6) - 1))
     # The choice of a repair sees the same: Max@R 4, and 2 once the languages' part is gone.
@@ -134,7 +134,7 @@ def test_harmless_models_come_before_harmful_ones_and_less_bias_before_more() ->
 def test_a_measure_that_is_defined_for_no_query_has_no_value(tiny_model) -> None:
     """Of eleven versions no ten ranks can hold all."""
     tags = ("zh", "ar", "es", "th", "vi", "fr", "de", "it", "pt", "ru")
-    audit, _ = audit_of(tiny_model, made_triplets(4, tags), list(tags), "all")
+    audit, _ = audit_of(tiny_model, made_triplets(11, tags), list(tags), "all")
     score = audit.score(np.random.default_rng(0).normal(size=(len(audit.rows), 4)).astype(np.float32))
     assert {row.measures["Complete@10"] for row in score.rows if row.scenario == "multi"} == {None}
     assert all(row.measures["Complete@10"] is not None for row in score.rows if row.scenario != "multi")
