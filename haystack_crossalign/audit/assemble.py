@@ -97,7 +97,7 @@ def assemble_result(
                 number, row.scenario, row.table, values, ids=row.ids, languages=row.languages, texts=row.texts
             )
         )
-        worst = _worst(row, examples)
+        worst = deepest_queries(row.table, row.ids, examples)
         for place, example in zip(worst.tolist(), row.show(worst) if len(worst) else [], strict=True):
             shown.append(
                 {
@@ -120,11 +120,16 @@ def assemble_result(
     )
 
 
-def _worst(row: RankedRow, count: int) -> NDArray[np.int64]:
-    """Positions of the queries with the deepest relevant versions; those beyond the end of a list come first."""
-    ranks = row.table.ranks
+def deepest_queries(table: RankTable, ids: Sequence[str], count: int) -> NDArray[np.int64]:
+    """Positions of the queries whose relevant versions lie deepest, those below the end of a list first.
+
+    :param table: ranks of the queries.
+    :param ids: their ids, which decide between equal depths.
+    :param count: how many.
+    """
+    ranks = table.ranks
     deepest = np.where((ranks == CENSORED).any(axis=1), np.iinfo(np.int32).max, ranks.max(axis=1, initial=0)).tolist()
-    order = sorted(range(len(row.ids)), key=lambda query: (-deepest[query], row.ids[query]))
+    order = sorted(range(len(ids)), key=lambda query: (-deepest[query], ids[query]))
     return np.array(order[:count], dtype=np.int64)
 
 

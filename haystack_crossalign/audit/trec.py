@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from haystack_crossalign.audit.run import top_documents
+from haystack_crossalign.audit.pools import top_documents
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.run_files import format_qrels, format_run

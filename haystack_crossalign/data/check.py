@@ -19,6 +19,7 @@ def check_judgments(
     source: str | Path | None = None,
     query_lines: Sequence[int] | None = None,
     unanswerable: bool = False,
+    documents_checked: bool = False,
 ) -> None:
     """Reject a collection on which the measures are meaningless.
 
@@ -27,6 +28,7 @@ def check_judgments(
     :param source: file or input that the queries and judgments come from; the collection's name if it is None.
     :param query_lines: 1-based line of each query in ``source``.
     :param unanswerable: whether queries may lack a relevant document because nothing will be measured.
+    :param documents_checked: whether the same documents have passed before.
     :raises InputError: if there are no documents or queries, duplicate ids, an empty text, a relevant document that is
         not in the pool, a query without a relevant document, a query to which the whole pool is relevant, only one
         language with ``multi``, or vectors with NaN, infinity, only zeros or different dimensions.
@@ -36,6 +38,8 @@ def check_judgments(
     for kind, ids, texts in (("document", documents.ids, documents.texts), ("query", queries.ids, queries.texts)):
         if not ids:
             raise InputError(f"no {kind} left", source=where, allowed=f"at least one {kind}")
+        if documents_checked and kind == "document":
+            continue
         _check_ids(kind, ids, where)
         _check_texts(kind, ids, texts, where)
     languages = collection.document_languages
@@ -70,7 +74,7 @@ def check_judgments(
             )
     for number in collection.certain()[:1]:
         raise certain_query(collection, number, source=where, line=None if query_lines is None else query_lines[number])
-    check_vectors(collection, source=where)
+    check_vectors(collection, source=where, documents_checked=documents_checked)
 
 
 def certain_query(
@@ -94,11 +98,14 @@ def certain_query(
     )
 
 
-def check_vectors(collection: JudgedCollection, *, source: str | Path | None = None) -> None:
+def check_vectors(
+    collection: JudgedCollection, *, source: str | Path | None = None, documents_checked: bool = False
+) -> None:
     """Reject vectors that cannot be compared.
 
     :param collection: a collection with or without vectors.
     :param source: file or input of the vectors; the collection's name if it is None.
+    :param documents_checked: whether the vectors of the same documents have passed before.
     :raises InputError: for NaN, infinity, a zero vector, or different dimensions of queries and documents.
     """
     where = collection.name if source is None else source
@@ -107,7 +114,7 @@ def check_vectors(collection: JudgedCollection, *, source: str | Path | None = N
         ("document", documents.ids, documents.vectors),
         ("query", queries.ids, queries.vectors),
     ):
-        if vectors is not None:
+        if vectors is not None and not (documents_checked and kind == "document"):
             _check_values(kind, ids, vectors, where)
     if documents.vectors is not None and queries.vectors is not None:
         expected, seen = documents.vectors.shape[1], queries.vectors.shape[1]

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.data.columns import codes, padded, positions
 from haystack_crossalign.data.reading_log import Omission
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.ranks.ties import tie_order
-
-Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +71,11 @@ class Documents:
 
     def in_languages(self, languages: Iterable[str]) -> NDArray[np.int64]:
         """Ascending indices of the documents in one of ``languages`` (normalized tags): int64."""
-        return _positions(self.languages, languages)
+        return positions(self.languages, languages)
 
     def language_codes(self, languages: Sequence[str]) -> NDArray[np.int32]:
         """Index of each document's language in ``languages``, -1 if it is not in the list: int32 [N]."""
-        return _codes(self.languages, languages)
+        return codes(self.languages, languages)
 
     def select(self, indices: NDArray[np.integer]) -> Documents:
         """The documents at ``indices``, in that order."""
@@ -88,6 +87,20 @@ class Documents:
             texts=tuple([self.texts[i] for i in chosen]),
             vectors=None if self.vectors is None else self.vectors[indices],
         )
+
+    def part(self, languages: Iterable[str]) -> Documents:
+        """The documents in one of ``languages``: these themselves if all are, and one object as long as it is used."""
+        kept = frozenset(languages).intersection(self.languages)
+        if len(kept) == len(set(self.languages)):
+            return self
+        part = self._parts.get(kept)
+        if part is None:
+            part = self._parts[kept] = self.select(self.in_languages(kept))
+        return part
+
+    @cached_property
+    def _parts(self) -> WeakValueDictionary[frozenset[str], Documents]:
+        return WeakValueDictionary()
 
     def describe(self, document_id: str) -> dict[str, str]:
         """Language, group and text of a document, by its id."""
@@ -114,6 +127,10 @@ class Documents:
         If documents of one group have the language `UNDETERMINED`, it is unknown whether they are chunks of one text or
         its translations, so each is a version of its own.
         """
+        return self._versions
+
+    @cached_property
+    def _versions(self) -> Versions:
         number: dict[tuple[str, str, str], int] = {}
         of_document = np.fromiter(
             (
@@ -123,6 +140,7 @@ class Documents:
             dtype=np.int32,
             count=len(self.ids),
         )
+        of_document.flags.writeable = False  # shared by several callers
         return Versions(
             of_document=of_document,
             languages=tuple([language for _, language, _ in number]),
@@ -153,11 +171,11 @@ class Queries:
 
     def in_languages(self, languages: Iterable[str]) -> NDArray[np.int64]:
         """Ascending indices of the queries in one of ``languages`` (normalized tags): int64."""
-        return _positions(self.languages, languages)
+        return positions(self.languages, languages)
 
     def language_codes(self, languages: Sequence[str]) -> NDArray[np.int32]:
         """Index of each query's language in ``languages``, -1 if it is not in the list: int32 [Q]."""
-        return _codes(self.languages, languages)
+        return codes(self.languages, languages)
 
     def select(self, indices: NDArray[np.integer]) -> Queries:
         """The queries at ``indices``, in that order."""
@@ -266,7 +284,7 @@ class JudgedCollection:
         :param versions: the versions of ``documents``.
         """
         of_document = versions.of_document.tolist()
-        return _padded([sorted({of_document[index] for index in indices}) for indices in self.relevant], -1, np.int32)
+        return padded([sorted({of_document[index] for index in indices}) for indices in self.relevant], -1, np.int32)
 
     def gained_versions(self, versions: Versions) -> tuple[NDArray[np.int32], NDArray[np.float64]] | None:
         """Versions with a grade above 0, and their gains; None if judgments are not graded.
@@ -288,7 +306,7 @@ class JudgedCollection:
                     version = of_document[index]
                     best[version] = max(float(grade), best.get(version, 0.0))
             gains.append(dict(sorted(best.items())))
-        return _padded([list(row) for row in gains], -1, np.int32), _padded(
+        return padded([list(row) for row in gains], -1, np.int32), padded(
             [list(row.values()) for row in gains], 0.0, np.float64
         )
 
@@ -337,12 +355,13 @@ class JudgedCollection:
         :param document_languages: languages of the pool, as normalized tags; None for all.
         :param query_languages: languages of the queries, as normalized tags; None for all.
         """
-        kept_documents = self.documents.in_languages(
-            self.documents.languages if document_languages is None else document_languages
-        )
+        languages = self.documents.languages if document_languages is None else tuple(document_languages)
+        documents = self.documents.part(languages)
         kept_queries = self.queries.in_languages(self.queries.languages if query_languages is None else query_languages)
-        new_index = np.full(len(self.documents), -1, dtype=np.int64)
-        new_index[kept_documents] = np.arange(len(kept_documents))
+        new_index = np.arange(len(self.documents))
+        if documents is not self.documents:
+            new_index = np.full(len(self.documents), -1, dtype=np.int64)
+            new_index[self.documents.in_languages(languages)] = np.arange(len(documents))
         moved = new_index.tolist()
         part = self.select_queries(kept_queries)
         relevant = [tuple([moved[index] for index in indices if moved[index] >= 0]) for indices in part.relevant]
@@ -352,7 +371,7 @@ class JudgedCollection:
                 [{moved[index]: grade for index, grade in row.items() if moved[index] >= 0} for row in part.grades]
             )
         answerable = np.flatnonzero(np.array([bool(indices) for indices in relevant], dtype=bool))
-        part = replace(part, documents=self.documents.select(kept_documents), relevant=tuple(relevant), grades=grades)
+        part = replace(part, documents=documents, relevant=tuple(relevant), grades=grades)
         part = part if len(answerable) == len(relevant) else part.select_queries(answerable)
         return part.without_certain() if self.skip_certain else part
 
@@ -365,20 +384,3 @@ def _check_lengths(count: int, vectors: NDArray[np.float32] | None, **columns: S
     if vectors is not None and (vectors.ndim != 2 or len(vectors) != count or vectors.dtype != np.float32):
         msg = f"vectors must be float32 [{count}, dim], not {vectors.dtype} {list(vectors.shape)}"
         raise ValueError(msg)
-
-
-def _padded(rows: Sequence[Sequence[float]], fill: float, dtype: type[Number]) -> NDArray[Number]:
-    table = np.full((len(rows), max(map(len, rows), default=0)), fill, dtype=dtype)
-    for number, row in enumerate(rows):
-        table[number, : len(row)] = row
-    return table
-
-
-def _codes(values: Sequence[str], languages: Sequence[str]) -> NDArray[np.int32]:
-    code = {language: number for number, language in enumerate(languages)}
-    return np.fromiter((code.get(value, -1) for value in values), dtype=np.int32, count=len(values))
-
-
-def _positions(values: Sequence[str], languages: Iterable[str]) -> NDArray[np.int64]:
-    wanted = {languages} if isinstance(languages, str) else set(languages)
-    return np.flatnonzero(np.fromiter((value in wanted for value in values), dtype=bool, count=len(values)))

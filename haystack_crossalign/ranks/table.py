@@ -78,6 +78,45 @@ class RankTable:
         return count
 
 
+def part_of(table: RankTable, queries: slice, languages: tuple[str, ...]) -> RankTable:
+    """The table that exact ranks of some of the queries would have given.
+
+    :param table: exact ranks without gains, with languages at rank 1.
+    :param queries: the queries.
+    :param languages: languages of the part, in the order of the table: at least those of the pool and of the queries.
+    """
+    columns = [table.languages.index(language) for language in languages]
+    code = np.full(len(table.languages) + 1, -1, dtype=np.int32)  # the last is for the code -1
+    code[columns] = np.arange(len(columns))
+    relevant_languages = table.relevant_languages[queries]
+    width = int((relevant_languages >= 0).sum(axis=1).max(initial=0))
+
+    def by_language(counts: NDArray[np.int32] | None) -> NDArray[np.int32] | None:
+        return None if counts is None else counts[queries, :width][:, :, columns]
+
+    tied, higher = by_language(table.tied), by_language(table.higher)
+    if tied is None or not tied.any():
+        tied = higher = None
+    top_versions = None if table.top_versions is None else table.top_versions[queries][:, columns]
+    if top_versions is not None and (top_versions.sum(axis=1) <= 1).all():
+        top_versions = None
+    return replace(
+        table,
+        languages=languages,
+        query_languages=code[table.query_languages[queries]],
+        relevant_languages=code[relevant_languages[:, :width]],
+        ranks=table.ranks[queries, :width],
+        optimistic=table.optimistic[queries, :width],
+        pessimistic=table.pessimistic[queries, :width],
+        above=table.above[queries, :width][:, :, columns],
+        pool_languages=tuple(code[list(table.pool_languages)].tolist()),
+        top_language=None if table.top_language is None else code[table.top_language[queries]],
+        top_versions=top_versions,
+        higher=higher,
+        tied=tied,
+    )
+
+
 def with_gains(table: RankTable, gains: NDArray[np.float64], level: float) -> RankTable:
     """Reduce a table of all versions with a gain to the relevant ones, keeping the gains.
 

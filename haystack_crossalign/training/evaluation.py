@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.audit.run import audit_vectors, rank_scenario
+from haystack_crossalign.audit.pools import rank_scenario
+from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.data.triplets import Triplet, joined, normalized

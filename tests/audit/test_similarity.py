@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from columns import columns
 from jsonschema import Draft202012Validator
 from sentence_transformers import SentenceTransformer
 from tiny_models import WORDS, write_tiny_model
 
 import haystack_crossalign as ca
 from haystack_crossalign.audit.compare import compare_results
+from haystack_crossalign.audit.pools import top_documents
 from haystack_crossalign.audit.result import audit_schema
-from haystack_crossalign.audit.run import embed_collection, top_documents
+from haystack_crossalign.audit.run import embed_collection
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.audit.similarity import RankedBy, RankedByIndex, of_index, settle_similarity
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
@@ -89,8 +91,8 @@ def test_vectors_of_files_rank_by_cosine_unless_the_user_says_otherwise() -> Non
     def audited(documents: np.ndarray, similarity: str | None = None) -> ca.AuditResult:
         given = JudgedCollection(
             name="words",
-            documents=Documents(**{**vars(collection.documents), "vectors": documents}),
-            queries=Queries(**{**vars(collection.queries), "vectors": directions[40:]}),
+            documents=Documents(**{**columns(collection.documents), "vectors": documents}),
+            queries=Queries(**{**columns(collection.queries), "vectors": directions[40:]}),
             relevant=collection.relevant,
         )
         return ca.audit_collection(given, similarity=similarity, samples=100)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from haystack_crossalign.audit.pools import rank_scenario
 from haystack_crossalign.audit.result_lists import audit_run
-from haystack_crossalign.audit.run import rank_scenario
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.data.formats.run_files import read_run

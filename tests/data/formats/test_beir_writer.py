@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from columns import columns
 
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
 from haystack_crossalign.data.formats.beir import read_beir, write_beir
@@ -38,8 +39,8 @@ def test_a_collection_round_trips(tmp_path: Path, collection: JudgedCollection) 
     ]
     read = read_beir(folder)
     assert read.name == "small"
-    assert vars(read.documents) == vars(collection.documents)
-    assert vars(read.queries) == vars(collection.queries)
+    assert columns(read.documents) == columns(collection.documents)
+    assert columns(read.queries) == columns(collection.queries)
     assert read.relevant == collection.relevant
 
 
@@ -63,7 +64,7 @@ def test_the_files_are_those_of_the_format(tmp_path: Path, collection: JudgedCol
 def test_fields_can_be_named(tmp_path: Path, collection: JudgedCollection) -> None:
     write_beir(tmp_path, collection, language_field="lang", group_field="group")
     read = read_beir(tmp_path, language_field="lang", group_field="group", name="small")
-    assert vars(read.documents) == vars(collection.documents)
+    assert columns(read.documents) == columns(collection.documents)
 
 
 @pytest.mark.parametrize("bad", ["a\tb", "a\nb", '"a"', " a"])
@@ -89,4 +90,4 @@ def test_documents_of_undetermined_language_round_trip(tmp_path: Path, collectio
     )
     write_beir(tmp_path, replace(collection, documents=documents))
     assert json.loads((tmp_path / "corpus.jsonl").read_text("utf-8").splitlines()[2])["metadata"] == {}
-    assert vars(read_beir(tmp_path, detect=True).documents) == vars(documents)
+    assert columns(read_beir(tmp_path, detect=True).documents) == columns(documents)
