@@ -213,9 +213,10 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
         "log": log,
     }
     if request.beir is not None:
-        if any(path is not None for path in (request.documents, request.queries, request.qrels, request.workbench)):
+        files = (request.documents, request.queries, request.qrels, request.workbench)
+        if any(path is not None for path in (*files, request.document_vectors, request.query_vectors)):
             raise InputError(
-                "--beir takes the place of --documents, --queries, --qrels and --workbench",
+                "--beir takes the place of --documents, --queries, their vectors, --qrels and --workbench",
                 allowed="either a folder or files",
             )
         return read_beir(request.beir, split=request.split, **shared)
@@ -225,7 +226,13 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
             allowed="--documents FILE and --queries FILE, or --beir DIR (or try: crossalign demo)",
         )
     return read_collection(
-        request.documents, request.queries, qrels=request.qrels, workbench=request.workbench, **shared
+        request.documents,
+        request.queries,
+        qrels=request.qrels,
+        workbench=request.workbench,
+        document_vectors=request.document_vectors,
+        query_vectors=request.query_vectors,
+        **shared,
     )
 
 

@@ -119,6 +119,8 @@ class FilesRequest(_Judged):
     """An audit of files: documents, queries and judgments, with a model or a run.
 
     :param documents: JSON Lines.
+    :param document_vectors: vectors of the documents, as a numpy table.
+    :param query_vectors: vectors of the queries, as a numpy table.
     :param beir: a folder in BEIR's format, instead of documents, queries and judgments.
     :param split: name of the qrels in that folder.
     :param language_field: field that holds the language.
@@ -130,6 +132,8 @@ class FilesRequest(_Judged):
     """
 
     documents: Path | None = None
+    document_vectors: Path | None = None
+    query_vectors: Path | None = None
     beir: Path | None = None
     split: str = "test"
     language_field: str = "language"
@@ -145,6 +149,12 @@ class FilesRequest(_Judged):
         :raises InputError: naming the option.
         """
         self.model.check()
+        if self.results is not None and (self.document_vectors, self.query_vectors) != (None, None):
+            raise InputError(
+                "--results takes the place of vectors",
+                source="--results",
+                allowed="--results without --document-vectors, --query-vectors",
+            )
         if self.results is None:
             if self.run_order is not None:
                 raise InputError("--run-order is for --results", source="--run-order", allowed="--results FILE with it")

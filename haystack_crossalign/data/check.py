@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
 
+_ROWS = 4096
+"""Number of vectors checked at a time: they may be mapped from a file larger than the memory."""
+
 
 def check_judgments(
     collection: JudgedCollection,
@@ -154,7 +157,8 @@ def _check_texts(kind: str, ids: tuple[str, ...], texts: tuple[str, ...], where:
 
 def _check_values(kind: str, ids: tuple[str, ...], vectors: NDArray[np.float32], where: str | Path) -> None:
     # The largest magnitude is NaN if any number is, infinite if any is, and 0 for a zero vector.
-    largest = np.abs(vectors).max(axis=1, initial=0)
+    parts = range(0, max(1, len(vectors)), _ROWS)
+    largest = np.concatenate([np.abs(vectors[start : start + _ROWS]).max(axis=1, initial=0) for start in parts])
     bad = np.flatnonzero(~(np.isfinite(largest) & (largest > 0)))
     if bad.size:
         first = int(bad[0])

@@ -151,6 +151,8 @@ def audit(
     *,
     documents: opt.Documents = None,
     queries: opt.QueryFile = None,
+    document_vectors: opt.DocumentVectors = None,
+    query_vectors: opt.QueryVectors = None,
     qrels: opt.QrelsIn = None,
     workbench: opt.Workbench = None,
     beir: opt.Beir = None,
@@ -184,6 +186,8 @@ def audit(
     if place.index is not None or place.profile is not None:
         for option, value in (
             ("--documents", documents),
+            ("--document-vectors", document_vectors),
+            ("--query-vectors", query_vectors),
             ("--beir", beir),
             ("--results", results),
             ("--run-order", run_order),
@@ -240,12 +244,16 @@ def audit(
         | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
         | {"timeout": timeout, "patience": patience}
     )  # fmt: skip
-    flags.outputs.check([documents, queries, qrels, workbench, beir, model.embedder, results])
+    flags.outputs.check(
+        [documents, queries, document_vectors, query_vectors, qrels, workbench, beir, model.embedder, results]
+    )
     from haystack_crossalign.api.requests import FilesRequest
 
     request = FilesRequest(
         documents=documents,
         queries=queries,
+        document_vectors=document_vectors,
+        query_vectors=query_vectors,
         qrels=qrels,
         workbench=workbench,
         beir=beir,

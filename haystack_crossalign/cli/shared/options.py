@@ -27,6 +27,13 @@ QueryFile = Annotated[
         "--queries", metavar="FILE", help="Queries: JSON Lines with id, text, language, relevant; or TSV with --qrels."
     ),
 ]
+DocumentVectors = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Vectors of --documents as a numpy table (.npy): float32, a row each, in their order."
+    ),
+]
+QueryVectors = Annotated[Path | None, typer.Option(metavar="FILE", help="Vectors of --queries, likewise.")]
 QrelsIn = Annotated[Path | None, typer.Option("--qrels", metavar="FILE", help="Relevant documents as TREC qrels.")]
 Workbench = Annotated[
     Path | None,

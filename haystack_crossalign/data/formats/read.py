@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.jsonl import read_documents, read_queries
 from haystack_crossalign.data.formats.relevance_workbench import judgments_as_qrels, read_judgments
 from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
+from haystack_crossalign.data.formats.vector_files import read_vectors
 from haystack_crossalign.data.join import join_judgments
 from haystack_crossalign.data.judgments import Qrels, QueryFile, grades_from_qrels, grades_from_queries
 from haystack_crossalign.data.reading_log import ReadingLog
@@ -23,6 +25,8 @@ def read_collection(
     *,
     qrels: str | Path | None = None,
     workbench: str | Path | None = None,
+    document_vectors: str | Path | None = None,
+    query_vectors: str | Path | None = None,
     language_field: str = "language",
     group_field: str = "parallel_id",
     title_field: str | None = "title",
@@ -43,6 +47,8 @@ def read_collection(
     :param queries: the queries, see `jsonl.read_queries` and `trec.read_query_tsv`.
     :param qrels: a TREC qrels file. It replaces all judgments in the queries file.
     :param workbench: a judgment list of OpenSearch's Search Relevance Workbench, instead of ``qrels``.
+    :param document_vectors: vectors of the documents in a file of their own, see `vector_files.read_vectors`.
+    :param query_vectors: the same for the queries.
     :param language_field: field that holds the language, in both files.
     :param group_field: field that holds the parallel group, in both files.
     :param title_field: field of the documents that is put before their text, as in BEIR; None for none.
@@ -70,6 +76,12 @@ def read_collection(
         queries, language_field=language_field, group_field=group_field, default_language=default_language, log=log
     )
     sources: tuple[Source, ...] = (source, file.source)
+    if document_vectors is not None:
+        vectors, stored = read_vectors(document_vectors, len(pool), "document", given=pool.vectors is not None, log=log)
+        pool, sources = replace(pool, vectors=vectors), (*sources, stored)
+    if query_vectors is not None:
+        vectors, stored = read_vectors(query_vectors, len(file.rows), "query", given=file.vectors is not None, log=log)
+        file, sources = replace(file, vectors=vectors), (*sources, stored)
     judgments = read_given_judgments(qrels, workbench, file, log=log)
     if judgments is None:
         judged = grades_from_queries(file, pool, group_field=group_field, log=log)

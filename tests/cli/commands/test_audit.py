@@ -279,13 +279,13 @@ def test_no_color_means_plain_text(parallel_files: Files) -> None:
 def test_a_fault_of_the_program_does_not_look_like_a_failed_gate(
     crossalign: Any, parallel_files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import haystack_crossalign.audit.run as run
+    import haystack_crossalign.audit.pools as pools
 
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("nobody thought of this")
 
     documents, queries = parallel_files
-    monkeypatch.setattr(run, "exact_ranks", broken)
+    monkeypatch.setattr(pools, "exact_ranks", broken)
     done = crossalign("audit", "--documents", documents, "--queries", queries)
     assert done.code == 3
     assert "nobody thought of this" in done.err
