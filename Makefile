@@ -30,9 +30,9 @@ demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.
 demo-live: $(STAMP)  ## Start a real OpenSearch, load the sample as index prod and audit it.
 	$(BIN)/python tools/demo_live.py
 
-FAST := not server and not browser and not data and not model and not training and not process
+FAST := not server and not browser and not data and not model and not training and not process and not exhaustive
 
-test-fast: $(STAMP)  ## Run the tests that need no server, browser, data, real model, training or further process.
+test-fast: $(STAMP)  ## Run the quick tests: no server, browser, data, real model, training, further process or long table.
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "$(FAST)"
 
 test: $(STAMP)  ## Run all tests; says which were left out because this machine lacks what they need.

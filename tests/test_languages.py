@@ -320,6 +320,7 @@ def test_within_a_benchmark_only_these_codes_become_one() -> None:
     }
 
 
+@pytest.mark.exhaustive
 def test_every_display_name_is_understood() -> None:
     letters = string.ascii_lowercase
     two, three = (

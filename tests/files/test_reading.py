@@ -108,6 +108,7 @@ def test_a_key_twice_is_refused_with_its_line() -> None:
         assert (caught.value.seen, caught.value.line) == (key, expected)
 
 
+@pytest.mark.exhaustive
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -87,6 +87,7 @@ ODD = st.sampled_from(
 )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("_native")
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(NUMBERS, MIDDLES, ODD), max_size=40), st.sampled_from([",", ", ", " ,\t", ",\r"]))
@@ -191,6 +192,7 @@ def outcome(read, path: Path, **options):
     return (None if vectors is None else (vectors.shape, vectors.tobytes()), rest, log.omissions())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("_native")
 @settings(max_examples=600, deadline=None)
 @given(

@@ -61,6 +61,7 @@ def test_a_block_is_nibble_minus_eight_times_the_scale() -> None:
     assert not weights[2:16].any()
 
 
+@pytest.mark.exhaustive
 def test_every_sampled_block_agrees_with_a_slow_decoder(weight_file: Path) -> None:
     slow = SlowReader(weight_file)
     weights = read_weights(weight_file)

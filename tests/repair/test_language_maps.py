@@ -334,6 +334,7 @@ def test_the_maps_take_off_a_share_of_the_mean_that_the_repair_takes_off(data: S
     assert np.abs(wanted - other).max() > 1e-3
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(("frozen", "share"), [(True, 0.1), (False, {"zh": 0.1})])
 def test_training_ends_with_a_map_for_each_language(
     tiny_model_folder: Path, tmp_path: Path, frozen: bool, share: OwnShare
@@ -392,6 +393,7 @@ def test_a_recipe_gives_each_language_a_share_by_its_tag() -> None:
             share(wrong)
 
 
+@pytest.mark.training
 def test_the_passages_that_are_fitted_on_have_a_length_of_their_own(tiny_model_folder: Path, tmp_path: Path) -> None:
     def matrix(name: str, **changes: Any) -> NDArray[np.float32]:
         start = {"kind": "repair", "strength": 1.0, "common_share": 0.2, "max_tokens": changes.pop("fit", None)}
