@@ -14,10 +14,11 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.data.columns import codes, padded, positions
+from haystack_crossalign.data.columns import codes, positions
 from haystack_crossalign.data.reading_log import Omission
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.ranks.arguments import padded
 from haystack_crossalign.ranks.ties import tie_order
 
 

@@ -1,22 +1,11 @@
-"""Arrays from columns of languages and from rows of different lengths."""
+"""Arrays from columns of languages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-
-Number = TypeVar("Number", bound=np.generic)
-
-
-def padded(rows: Sequence[Sequence[float]], fill: float, dtype: type[Number]) -> NDArray[Number]:
-    """Rows of different lengths as a table, filled up on the right."""
-    table = np.full((len(rows), max(map(len, rows), default=0)), fill, dtype=dtype)
-    for number, row in enumerate(rows):
-        table[number, : len(row)] = row
-    return table
 
 
 def codes(values: Sequence[str], languages: Sequence[str]) -> NDArray[np.int32]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalize_language
+from haystack_crossalign.ranks.arguments import padded
 from haystack_crossalign.ranks.ties import tie_key
 
 
@@ -162,9 +163,9 @@ def retrieved_arrays(
         document_languages=np.array([languages.index(tag) for tag in tags], dtype=np.int32),
         versions=np.array(versions, dtype=np.int32),
         tie_order=_tie_order(documents, tags),
-        retrieved=_padded(lists, -1, np.int32),
-        scores=_padded([[d.score for d in listed] for listed in retrieved], 0.0, np.float64) if scored else None,
-        relevant=_padded(wanted, -1, np.int32),
+        retrieved=padded(lists, -1, np.int32),
+        scores=padded([[d.score for d in listed] for listed in retrieved], 0.0, np.float64) if scored else None,
+        relevant=padded(wanted, -1, np.int32),
     )
 
 
@@ -201,10 +202,3 @@ def _tie_order(documents: Sequence[Document], tags: Sequence[str]) -> NDArray[np
     position = np.empty(len(documents), dtype=np.int64)
     position[order] = np.arange(len(documents))
     return position
-
-
-def _padded(rows: Sequence[Sequence[Any]], fill: float, dtype: type) -> NDArray[Any]:
-    table: NDArray[Any] = np.full((len(rows), max(map(len, rows), default=0)), fill, dtype=dtype)
-    for number, row in enumerate(rows):
-        table[number, : len(row)] = row
-    return table

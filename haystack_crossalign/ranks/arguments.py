@@ -1,11 +1,29 @@
-"""Checks of the integer arrays that describe queries and documents."""
+"""Arrays that describe queries and documents: checks, and tables of rows of different lengths."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
+
+
+def padded(rows: Sequence[Sequence[Any]], fill: float, dtype: type, width: int | None = None) -> NDArray[Any]:
+    """Make a table [rows, width] of rows of different lengths, padded on the right.
+
+    :param rows: the rows.
+    :param fill: the padding.
+    :param dtype: dtype of the table.
+    :param width: number of columns; None for the length of the longest row.
+    """
+    longest = max(map(len, rows), default=0)
+    table: NDArray[Any] = np.full((len(rows), longest if width is None else width), fill, dtype=dtype)
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table
 
 
 def integer_table(values: ArrayLike, rows: int, name: str) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import numpy as np
 from haystack_crossalign.measures.exposure import language_exposure, mean_rank_correlation
 from haystack_crossalign.opensearch.audit.tasks import Task, select
 from haystack_crossalign.opensearch.audit.units import Record
+from haystack_crossalign.ranks.arguments import padded
 
 _PADDING = -1
 
@@ -66,9 +67,11 @@ def _measured(
     known: dict[object, int] = {}
     codes = [[known.setdefault(name, len(known)) for name in row] for row in names]
     asked = np.array([code[tag] for tag in query_languages], dtype=np.int64)
-    correlation = mean_rank_correlation(_padded(codes, top), asked, np.array(groups, dtype=np.int64))
+    correlation = mean_rank_correlation(padded(codes, _PADDING, np.int64, top), asked, np.array(groups, dtype=np.int64))
     exposure = language_exposure(
-        _padded(languages, top), asked, np.array([by_language.get(tag, 0) for tag in tags], dtype=np.int64)
+        padded(languages, _PADDING, np.int64, top),
+        asked,
+        np.array([by_language.get(tag, 0) for tag in tags], dtype=np.int64),
     )
     return {
         "mrc": None if math.isnan(correlation.mean) else correlation.mean,
@@ -95,13 +98,6 @@ def _measured(
 
 def _unit(hit: Sequence[Any], *, chunked: bool) -> object:
     return (hit[2], hit[3]) if chunked and hit[3] is not None else hit[0]
-
-
-def _padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    table = np.full((len(rows), width), _PADDING, dtype=np.int64)
-    for number, row in enumerate(rows):
-        table[number, : len(row)] = row
-    return table
 
 
 def _value(value: Any) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.live.exact_top import unit_of
 from haystack_crossalign.opensearch.live.hits import Hit
 from haystack_crossalign.opensearch.live.queries import LiveQueries
+from haystack_crossalign.ranks.arguments import padded
 from haystack_crossalign.ranks.result_lists import ranks_from_lists, with_asked_depth
 from haystack_crossalign.ranks.table import RankTable
 from haystack_crossalign.ranks.ties import tie_order
@@ -68,14 +68,14 @@ def live_table(
     codes = [code[known[name].language] for name in ids]
     judged = [_columns(row, known, chunks) for row in queries.judged]
     table = ranks_from_lists(
-        _padded([[place[hit.id] for hit in row] for row in lists], -1, np.int64),
+        padded([[place[hit.id] for hit in row] for row in lists], -1, np.int64),
         document_languages=np.array(codes, dtype=np.int32),
         languages=tuple(tags),
         query_languages=np.array([code[tag] for tag in queries.languages], dtype=np.int32),
-        relevant=_padded([[version_of[units[name]] for name in row] for row in judged], -1, np.int64),
+        relevant=padded([[version_of[units[name]] for name in row] for row in judged], -1, np.int64),
         tie_order=tie_order(ids),
         versions=np.array(versions, dtype=np.int64),
-        scores=_padded([[hit.score for hit in row] for row in lists], 0.0, np.float64),
+        scores=padded([[hit.score for hit in row] for row in lists], 0.0, np.float64),
         pool_languages=tuple(sorted({*codes, *(code[tag] for tag in pool_languages)})),
         pool_size=pool_size,
     )
@@ -159,10 +159,3 @@ def _columns(judged: Sequence[str], known: Mapping[str, Hit], chunks: bool) -> l
     for name in judged:
         firsts.setdefault(Version.of(name, known[name].language, known[name].group), name)
     return [firsts[version] for version in sorted(firsts)]
-
-
-def _padded(rows: Sequence[Sequence[Any]], fill: float, dtype: type) -> NDArray[Any]:
-    table: NDArray[Any] = np.full((len(rows), max(map(len, rows), default=0)), fill, dtype=dtype)
-    for number, row in enumerate(rows):
-        table[number, : len(row)] = row
-    return table
