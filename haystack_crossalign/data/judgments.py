@@ -209,7 +209,7 @@ def grades_from_qrels(
     for number, row in enumerate(file.rows):
         judgments = by_query[row.id]
         if not judgments:
-            _without_judgment(log, file, row, qrels, subset=subset)
+            without_judgment(log, file, row, qrels, subset=subset)
             continue
         grades: dict[int, Grade] = {}
         for judgment in judgments:
@@ -278,7 +278,16 @@ def judgments_by_query(file: QueryFile, qrels: Qrels, *, log: ReadingLog | None 
     return by_query
 
 
-def _without_judgment(log: ReadingLog, file: QueryFile, row: QueryRow, qrels: Qrels, *, subset: bool) -> None:
+def without_judgment(log: ReadingLog, file: QueryFile, row: QueryRow, qrels: Qrels, *, subset: bool = False) -> None:
+    """Leave out or reject a query that has no judgment in a qrels file.
+
+    :param log: counts what is left out.
+    :param file: the queries.
+    :param row: the query.
+    :param qrels: the judgments.
+    :param subset: whether queries may have no judgment, see `grades_from_qrels`.
+    :raises InputError: unless ``subset`` is set or invalid rows are left out.
+    """
     if subset:
         log.leave_out("query", f"no judgment in {qrels.path.name}", row.id)
         return

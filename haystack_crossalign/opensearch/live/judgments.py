@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from haystack_crossalign.data.judgments import Grade, Qrels, QueryFile, judgments_by_query
+from haystack_crossalign.data.judgments import Grade, Qrels, QueryFile, judgments_by_query, without_judgment
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.exact.versions import Version
@@ -54,15 +54,7 @@ def named_documents(file: QueryFile, given: Qrels | None, log: ReadingLog) -> tu
         else:
             grades = {one.document: one.grade for one in by_query[row.id]}
             if not grades and row.group is None:
-                error = InputError(
-                    f"query without judgment in {given.path.name}",
-                    source=file.path,
-                    line=row.line,
-                    field="id",
-                    seen=row.id,
-                    allowed="queries with at least one judgment",
-                )
-                log.refuse("query", error, reason="no judgment", name=row.id)
+                without_judgment(log, file, row, given)
                 continue
         kept.append(number)
         named.append(grades)
