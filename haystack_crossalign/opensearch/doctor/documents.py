@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError, InputError
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.doctor.findings import Finding, failed, ok, warning
 from haystack_crossalign.opensearch.index.buckets import by_version
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.ignored_values import ignored_values
 from haystack_crossalign.opensearch.index.language_map import LanguageMap
-from haystack_crossalign.opensearch.index.pool import MULTIPLE, UNDETERMINED, IndexView, Pool
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView, Pool
 from haystack_crossalign.opensearch.index.shared_ids import check_ids
 
 MOST_GROUPS = 20_000

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.index.fields import MOST_HITS
-from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.index.pool import IndexView
 
 GROUPS_PER_REQUEST = 100
 IDS_PER_REQUEST = 1000

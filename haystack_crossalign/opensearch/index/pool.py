@@ -9,14 +9,12 @@ from operator import itemgetter
 from typing import Any
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.connection.client import Answer, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ContradictionError
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.scoring import ExactScoring, Query
-
-UNDETERMINED = "und"
-"""Tag (BCP-47) of documents without a language."""
 
 MULTIPLE = "mul"
 """Tag (ISO 639-2) of documents with several languages: of no single one, they count as a language of their own."""

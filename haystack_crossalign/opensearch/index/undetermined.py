@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.index.groups import Member, read_stored, stored_request, stored_text
-from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.text.detection import LanguageDetector, undecided
 
 

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.index.groups import (
     Member,
     group_members,
@@ -25,7 +26,7 @@ from haystack_crossalign.opensearch.index.groups import (
     stored_text,
     stored_value,
 )
-from haystack_crossalign.opensearch.index.pool import MULTIPLE, UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.live.judgments import no_judgments, versions_of
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.text.detection import LanguageDetector

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.index.groups import Member, stored_text
-from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.model.fit import OUTLIER
 from haystack_crossalign.opensearch.model.probe import StoredText, stored_cosines
 

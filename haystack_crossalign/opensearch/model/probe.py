@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.index.groups import Member, read_stored, stored_request, stored_text
-from haystack_crossalign.opensearch.index.pool import UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.index.pool import IndexView
 
 LONG = 1500
 """Characters; of a longer text the end may have been cut elsewhere, so that shorter ones are preferred."""

@@ -13,9 +13,10 @@ import pytest
 from fault_proxy import Fault, Proxy
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import NO_VECTORS, Fields
-from haystack_crossalign.opensearch.index.pool import MULTIPLE, UNDETERMINED, IndexView
+from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.live.hits import Hit, read_lists
 
 INDEX = "hits-own"
