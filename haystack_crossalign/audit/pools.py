@@ -1,4 +1,4 @@
-"""Exact ranks of all rows of an audit: each pool is prepared, and passed over, once for all queries asked of it."""
+"""Exact ranks of all rows of an audit: each pool is prepared and searched once for all queries."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def top_documents(
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """What one row asks of a pool.
+    """The queries of one row and their relevant versions in a pool.
 
     :param part: its documents and queries.
     :param queries: where its queries stand among those of all rows.
@@ -94,7 +94,7 @@ class _Row:
 
 
 class _Pool:
-    """The rows of one pool, all ranked when the first of them is asked for."""
+    """The rows of one pool, all ranked when the first of them is requested."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class _Pool:
             except InputError:
                 if not self._rows:
                     raise
-                continue  # it is told at its turn: an error of a row before it comes first
+                continue  # reported when this row is ranked: errors of earlier rows come first
             versions = part.documents.versions()
             gained = part.gained_versions(versions)
             relevant = part.relevant_versions(versions) if gained is None else gained[0]
