@@ -187,10 +187,10 @@ class Gate:
                 allowed="--queries FILE, or --no-gate to switch without it",
             ) from None
         if queries.vectors is None:
-            self._old_model = _old_model(self._client, self.request, self._new)
+            self._old_model = open_old_model(self._client, self.request, self._new)
         elif not isinstance(self._new.way, MatrixWay):
             # Vectors of the old model are meaningless in the new index, so texts are embedded for each index.
-            self._old_model = _old_model(self._client, self.request, self._new)
+            self._old_model = open_old_model(self._client, self.request, self._new)
             queries = replace(queries, vectors=None)
         LiveAudit(
             self.request, self._client, progress=self._progress, queries=queries, encoder=self._old_model
@@ -294,28 +294,37 @@ def gate_lines(result: GateResult) -> list[str]:
     return lines
 
 
-def _old_model(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -> Embedder:
-    """The model that embeds queries for the old index: that of the settings, else of the index or the matrix.
+def open_old_model(
+    client: ReadOnlyClient, request: IndexRequest, new: NewVectors, *, purpose: str = "the gate"
+) -> Embedder:
+    """The model of the old index: that of the settings, else of the index or the matrix.
 
     :param client: connection.
-    :param request: its settings have the alias, and optionally a model that overrides that of the index.
+    :param request: its settings have the alias or the old index, and optionally a model that overrides its own.
     :param new: source of the new vectors.
+    :param purpose: what needs the model, for messages.
     :raises CrossAlignError: if no model is stated, or it cannot be loaded.
     """
-    index_model = read_index_model(client, request.settings.index) or new.base or {}
+    try:
+        stored = read_index_model(client, request.settings.index)
+    except InputError as error:
+        if error.source != "index":
+            raise
+        stored = None  # it was deleted since
+    index_model = stored or new.base or {}
     name = request.model.model or request.settings.model or index_model.get("name")
     if name is None:
         raise ExternalError(
-            "the gate needs the model of the old index, and nothing names it: --old-model NAME, queries with vectors, "
-            "or --no-gate"
+            f"{purpose} needs the model of the old index, and nothing names it: --old-model NAME"
+            + (", queries with vectors, or --no-gate" if purpose == "the gate" else "")
         )
     settings = request.settings
     try:
         return request.model.with_profile(settings).encoder(str(name))
     except ExternalError as error:
         raise ExternalError(
-            f"the gate needs the model of the old index, {model_name(index_model) if index_model else name}: {error}; "
-            "--no-gate leaves the gate out"
+            f"{purpose} needs the model of the old index, {model_name(index_model) if index_model else name}: {error}"
+            + ("; --no-gate leaves the gate out" if purpose == "the gate" else "")
         ) from None
 
 

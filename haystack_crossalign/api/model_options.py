@@ -31,6 +31,7 @@ class ModelOptions:
     :param document_prompt: the same for documents.
     :param pooling: for a model without modules.json.
     :param trust_remote_code: run code that comes with the model.
+    :param local_files_only: never ask the hub.
     """
 
     model: str | None = None
@@ -44,6 +45,7 @@ class ModelOptions:
     document_prompt: str | None = None
     pooling: str | None = None
     trust_remote_code: bool = False
+    local_files_only: bool = False
 
     @property
     def given(self) -> dict[str, Any]:

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
     from haystack_crossalign.components.document_writer import CrossAlignDocumentWriter
     from haystack_crossalign.components.embedding_retriever import CrossAlignEmbeddingRetriever
+    from haystack_crossalign.components.index_reader import IndexDocumentReader
     from haystack_crossalign.components.language_bias_auditor import LanguageBiasAuditor
     from haystack_crossalign.components.language_tagger import LanguageTagger
+    from haystack_crossalign.components.matrix_embedder import MatrixDocumentEmbedder
     from haystack_crossalign.components.query_list import QueryListRunner
     from haystack_crossalign.components.text_embedder import CrossAlignTextEmbedder
     from haystack_crossalign.components.trainer import CrossAlignTrainer
@@ -25,9 +27,11 @@ __all__ = [
     "CrossAlignEmbeddingRetriever",
     "CrossAlignTextEmbedder",
     "CrossAlignTrainer",
+    "IndexDocumentReader",
     "LanguageBalancedRetriever",
     "LanguageBiasAuditor",
     "LanguageTagger",
+    "MatrixDocumentEmbedder",
     "OwnLanguageRanker",
     "QueryListRunner",
     "VersionCollapser",
@@ -42,8 +46,10 @@ __getattr__, __dir__ = lazy_names(
         "CrossAlignTextEmbedder": "text_embedder",
         "CrossAlignTrainer": "trainer",
         "LanguageBalancedRetriever": "balance.language_balanced_retriever",
+        "IndexDocumentReader": "index_reader",
         "LanguageBiasAuditor": "language_bias_auditor",
         "LanguageTagger": "language_tagger",
+        "MatrixDocumentEmbedder": "matrix_embedder",
         "OwnLanguageRanker": "balance.own_language_ranker",
         "QueryListRunner": "query_list",
         "VersionCollapser": "balance.version_collapser",

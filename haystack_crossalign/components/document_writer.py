@@ -14,6 +14,7 @@ from opensearchpy import OpenSearch
 from opensearchpy.exceptions import TransportError
 
 from haystack_crossalign.components.document_embedder import CrossAlignDocumentEmbedder
+from haystack_crossalign.components.matrix_embedder import MatrixDocumentEmbedder
 from haystack_crossalign.components.opensearch_bulk import index_of, open_client, write_patiently
 from haystack_crossalign.components.opensearch_search import describe_indices
 from haystack_crossalign.errors import ExternalError, InputError
@@ -59,7 +60,7 @@ class CrossAlignDocumentWriter:
         self,
         *,
         document_store: OpenSearchDocumentStore,
-        embedder: CrossAlignDocumentEmbedder | None = None,
+        embedder: CrossAlignDocumentEmbedder | MatrixDocumentEmbedder | None = None,
         model: dict[str, Any] | None = None,
         policy: DuplicatePolicy = DuplicatePolicy.NONE,
         claim_existing: bool = False,
@@ -172,6 +173,9 @@ class CrossAlignDocumentWriter:
             self._refuse("document_store", type(self.document_store).__name__, "OpenSearchDocumentStore")
         if (self.embedder is None) == (self.model is None):
             self._refuse("model", self.model, "either the embedder, or a description of the model")
+        if isinstance(self.embedder, MatrixDocumentEmbedder):
+            # With the base model and the hash of the matrix, by which queries are moved likewise.
+            return dict(self.embedder.provenance())
         if self.embedder is not None:
             return describe_model(self.embedder.provenance())
         described = describe_model(self.model or {})

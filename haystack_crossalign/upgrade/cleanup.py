@@ -31,7 +31,8 @@ class Leftover:
     :param index: its name.
     :param uuid: its identity in the ledger.
     :param why: reason why it was left.
-    :param only_here: documents that are in no other index: a rollback left them behind.
+    :param only_here: documents that are in no other index: a rollback left them behind, or they were written in the
+        moment of a switch without a write block.
     """
 
     index: str
@@ -58,7 +59,8 @@ def leftovers(reader: ReadOnlyClient, alias: str, *, old: bool) -> list[Leftover
             left = entry.get("left_behind_count", len(entry.get("left_behind", []))) if state == ROLLED_BACK else 0
             found[target["name"]] = Leftover(target["name"], target["uuid"] or "", f"new index, {state}", left)
         if old and state == SWITCHED:
-            found[source["name"]] = Leftover(source["name"], source["uuid"], "old index, replaced")
+            missed = (entry.get("missed") or {}).get("count", 0)
+            found[source["name"]] = Leftover(source["name"], source["uuid"], "old index, replaced", missed)
     return [one for one in found.values() if _is_unused(reader, one)]
 
 
@@ -82,8 +84,8 @@ def clean_up(
     """
     if not left_behind and (kept := [one for one in chosen if one.only_here]):
         raise InputError(
-            f"holds {kept[0].only_here} documents that are in no other index: they were written after the switch and "
-            "left behind by the rollback",
+            f"holds {kept[0].only_here} documents that are in no other index: a rollback left them behind, or they "
+            "were written in the moment of a switch without a write block",
             source=kept[0].index,
             allowed="to carry them over yourself first, or --left-behind to delete them too",
         )

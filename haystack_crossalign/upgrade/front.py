@@ -17,7 +17,7 @@ from haystack_crossalign.upgrade.records.leases import Leases
 from haystack_crossalign.upgrade.records.ledger import Ledger
 from haystack_crossalign.upgrade.records.owner import this_owner
 from haystack_crossalign.upgrade.run import BeforeSwitch, Upgrade
-from haystack_crossalign.upgrade.switch import is_switched
+from haystack_crossalign.upgrade.switch import is_switched, settle_switch
 from haystack_crossalign.upgrade.ways import NewVectors, by_matrix, by_model
 from haystack_crossalign.upgrade.writes.grants import Grant
 from haystack_crossalign.upgrade.writes.writer import WriteClient
@@ -92,7 +92,8 @@ def already_done(reader: ReadOnlyClient, alias: str, new: NewVectors, *, lease: 
                 return None
             job.reload()
             if job.state in UNFINISHED:
-                job.update(state=SWITCHED)
+                client.grant = job.grant()
+                settle_switch(client, reader, job)
             return outcome_of(job, {})
     finally:
         client.close()

@@ -26,6 +26,8 @@ class Outcome:
     :param seconds: time by step.
     :param blocked_seconds: how long nobody could write.
     :param follows: whether another process leads, which goes on where this one ended.
+    :param missed: without a write block: number of ``operations`` that reached the old index after the last pass, and
+        ``count`` and ids of the ``documents`` that only it has; None with one.
     """
 
     state: str
@@ -38,6 +40,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     blocked_seconds: float = 0.0
     follows: bool = False
+    missed: dict[str, Any] | None = None
 
 
 def outcome_of(job: Job, seconds: Mapping[str, float]) -> Outcome:
@@ -56,6 +59,7 @@ def outcome_of(job: Job, seconds: Mapping[str, float]) -> Outcome:
         job.data.get("verified"),
         {name: round(value, 3) for name, value in seconds.items() if name != "blocked"},
         round(seconds.get("blocked", 0.0), 3),
+        missed=job.data.get("missed"),
     )
 
 

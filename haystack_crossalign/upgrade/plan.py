@@ -123,20 +123,25 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
     documents = client.count(source.index)
     size = _bytes(client, source.index)
     page = page_size(documents, size)
-    without = {field.name: documents - client.count(source.index, _has_vector(field)) for field in source.vectors}
+    without = {field.name: client.count(source.index, _lacks_vector(field)) for field in source.vectors}
     notes += [
         f"{count} of {documents} documents have no vector in '{name}': they are kept as they are"
         for name, count in without.items()
         if count
     ]
     if options.language_field in dict(flatten_mapping(source.mapping.get("properties", {}))):
-        tagged = client.count(source.index, {"exists": {"field": options.language_field}})
-        if tagged < documents:
-            notes.append(f"{documents - tagged} documents name no language: they are upgraded like all others")
+        untagged = client.count(source.index, {"bool": {"must_not": [{"exists": {"field": options.language_field}}]}})
+        if untagged:
+            notes.append(f"{untagged} documents name no language: they are upgraded like all others")
     notes += [f"the vectors in '{name}' are kept as they are" for name in source.other_vectors]
     if source.hidden:
         notes.append(
             f"{', '.join(source.hidden)} is left out of the sources: every document with a text gets a vector there"
+        )
+    if not options.write_block:
+        notes.append(
+            f"no write block: what is written to {source.index} between the last pass and the switch stays there only; "
+            "it is counted and named afterwards"
         )
     free = _free_bytes(client, notes)
     if free is not None and free < 2 * size:
@@ -230,9 +235,11 @@ def _duration(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _has_vector(field: VectorField) -> dict[str, Any]:
+def _lacks_vector(field: VectorField) -> dict[str, Any]:
     query: dict[str, Any] = {"exists": {"field": field.name}}
-    return query if field.nested_path is None else {"nested": {"path": field.nested_path, "query": query}}
+    if field.nested_path is not None:
+        query = {"nested": {"path": field.nested_path, "query": query}}
+    return {"bool": {"must_not": [query]}}
 
 
 def _bytes(client: ReadOnlyClient, index: str) -> int:

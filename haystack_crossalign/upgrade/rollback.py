@@ -13,7 +13,8 @@ from haystack_crossalign.upgrade.copy.catch_up import catch_up, remove_deleted
 from haystack_crossalign.upgrade.copy.copying import Copy
 from haystack_crossalign.upgrade.documents.reading import cut_into_units, read_unit
 from haystack_crossalign.upgrade.documents.source import Source, read_source, refuse_write_block, sequence_numbers
-from haystack_crossalign.upgrade.documents.vectors import Way, vector_places
+from haystack_crossalign.upgrade.documents.vectors import ModelWay, Way, vector_places
+from haystack_crossalign.upgrade.old_model import require_old_model
 from haystack_crossalign.upgrade.records.job import (
     ROLLED_BACK,
     ROLLING_BACK,
@@ -115,7 +116,8 @@ def roll_back(
     :param way: gives documents written since the switch the vectors of the old model; None if it is not at hand.
     :param leave_behind: go back although such documents stay in the other index only.
     :param lease: seconds without a sign of life after which the work of another process is taken over.
-    :raises InputError: nothing to take back, somebody else is at it, or documents would be left behind unasked.
+    :raises InputError: nothing to take back, somebody else is at it, another model than that of the old index, or
+        documents would be left behind unasked.
     :raises ExternalError: the old index is gone, or the alias was moved by somebody else.
     """
     client = WriteClient(reader, Grant())
@@ -153,6 +155,8 @@ def _roll_back(
             "again (POST /_aliases) and run the same command"
         )
     source = read_source(reader, job.alias, job.data["way"]["fields"])
+    if isinstance(way, ModelWay):
+        require_old_model(reader, old, source.vectors[0].name, way)
     if job.state == SWITCHED and source.index == new:
         refuse_write_block(source.settings, new)
     client.refresh(new)
@@ -166,7 +170,7 @@ def _roll_back(
         copy = Copy(reader, client, new, old, source.vectors, way or _Nothing())
         found = catch_up(copy, job.checkpoints("at_switch"), unit=_UNIT, check=leases.check)
         result.carried = found.documents
-        result.removed = remove_deleted(copy, check=leases.check)
+        result.removed = remove_deleted(copy, spare=_written_past_the_switch(job), check=leases.check)
         result.left_behind = list(since.with_vectors) if way is None else [one for one, _, _ in found.refused]
         leases.check()
         job.update(left_behind=result.left_behind[:1000], left_behind_count=len(result.left_behind))
@@ -180,6 +184,13 @@ def _roll_back(
     job.update(state=ROLLED_BACK)
     result.changed = _changed_aliases(reader, job)
     return result
+
+
+def _written_past_the_switch(job: Job) -> dict[int, tuple[int, int]]:
+    """What a switch without a write block missed is in the old index only, and was not deleted."""
+    read = job.checkpoints("read")
+    ends = (job.data.get("missed") or {}).get("upto", {})
+    return {int(shard): (read.get(int(shard), -1), int(end)) for shard, end in ends.items()}
 
 
 def _changed_aliases(reader: ReadOnlyClient, job: Job) -> list[str]:

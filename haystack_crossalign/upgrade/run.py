@@ -28,7 +28,6 @@ from haystack_crossalign.upgrade.records.job import (
     CATCHING_UP,
     COPYING,
     CREATING,
-    SWITCHED,
     UNFINISHED,
     Job,
     begin_job,
@@ -39,7 +38,7 @@ from haystack_crossalign.upgrade.records.job import (
 from haystack_crossalign.upgrade.records.leases import DONE, Leases
 from haystack_crossalign.upgrade.records.ledger import Ledger
 from haystack_crossalign.upgrade.records.owner import this_owner
-from haystack_crossalign.upgrade.switch import block_and_switch, is_switched
+from haystack_crossalign.upgrade.switch import block_and_switch, is_switched, settle_switch
 from haystack_crossalign.upgrade.writes.grants import UNBLOCK, Grant
 from haystack_crossalign.upgrade.writes.rights import missing_ledger_rights, require_rights
 from haystack_crossalign.upgrade.writes.writer import WriteClient
@@ -258,7 +257,7 @@ class Upgrade:
 
     def _finish(self, job: Job, leases: Leases) -> None:
         if is_switched(self.reader, job):
-            job.update(state=SWITCHED)
+            settle_switch(self.client, self.reader, job)
             return
         require_all(self.reader, job)
         if job.state == BLOCKED:
@@ -356,6 +355,7 @@ class Upgrade:
         counts["passes"] += 1
         job.update(
             caught_up={str(shard): number for shard, number in found.upto.items()},
+            read={str(shard): number for shard, number in found.read.items()},
             deletes=counted,
             walked=True,
             counts=dict(counts),

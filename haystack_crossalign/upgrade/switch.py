@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.upgrade.create import restore_last
+from haystack_crossalign.upgrade.documents.reading import cut_into_units, find_documents, key_of, read_unit
 from haystack_crossalign.upgrade.documents.source import sequence_numbers, write_block
 from haystack_crossalign.upgrade.documents.target import follow_mapping, switch_actions
 from haystack_crossalign.upgrade.records.job import BLOCKED, CATCHING_UP, SWITCHED, Job, holders, what_is_gone
@@ -19,6 +20,8 @@ from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 if TYPE_CHECKING:
     from haystack_crossalign.upgrade.records.leases import Leases
+
+_KEPT = 1000
 
 
 def is_switched(reader: ReadOnlyClient, job: Job) -> bool:
@@ -71,7 +74,7 @@ def block_and_switch(
         leases.check()
         # Everything up to now was written by us; later writes came after the switch.
         numbers = sequence_numbers(reader, job.target.name)
-        job.update(at_switch={str(shard): highest for shard, (_, highest) in numbers.items()})
+        job.update(at_switch={str(shard): highest for shard, (_, highest) in numbers.items()}, blocks=blocks)
         if (gone := what_is_gone(reader, job)) is not None:
             raise gone
         move_aliases(client, reader, job)
@@ -81,11 +84,48 @@ def block_and_switch(
             job.update(state=CATCHING_UP)
         raise
     seconds = time.monotonic() - began if blocks else 0.0
-    job.update(state=SWITCHED)
-    if not blocks:
-        # Applications that write by the index's own name get an error instead of writing to an unused index.
-        client.block_writes(job.source.name)
+    settle_switch(client, reader, job)
     return seconds
+
+
+def settle_switch(client: WriteClient, reader: ReadOnlyClient, job: Job) -> None:
+    """Finish after the aliases have moved, also for an earlier run that was interrupted.
+
+    :param client: the connection that writes.
+    :param reader: the connection that reads.
+    :param job: in the ledger.
+    """
+    if job.data.get("blocks", True):
+        job.update(state=SWITCHED)
+        return
+    # Applications that write by the index's own name get an error instead of writing to an unused index.
+    client.block_writes(job.source.name)
+    job.update(state=SWITCHED, missed=_missed(client, reader, job))
+
+
+def _missed(client: WriteClient, reader: ReadOnlyClient, job: Job) -> dict[str, Any]:
+    """What reached the old index after the last pass: number of operations, and the documents that only it has; up to
+    which sequence numbers that is.
+
+    Of deletes, and of changes that another one overwrote, only the number is known.
+    """
+    old, new = job.source.name, job.target.name
+    client.refresh(old)
+    client.refresh(new)
+    since = job.checkpoints("read")
+    upto = {shard: highest for shard, (_, highest) in sequence_numbers(reader, old).items()}
+    found: list[str] = []
+    for unit in cut_into_units(since, upto, int(job.data["unit"])):
+        for hits in read_unit(reader, old, unit, page=1000, source=False):
+            there = find_documents(reader, new, [key_of(hit) for hit in hits], source=False)
+            found += [
+                str(hit["_id"])
+                for hit in hits
+                if key_of(hit) not in there or there[key_of(hit)]["_version"] < hit["_version"]
+            ]
+    operations = sum(max(0, highest - since.get(shard, -1)) for shard, highest in upto.items())
+    ends = {str(shard): highest for shard, highest in upto.items()}
+    return {"operations": operations, "count": len(found), "documents": found[:_KEPT], "upto": ends}
 
 
 def move_aliases(client: WriteClient, reader: ReadOnlyClient, job: Job, *, back: bool = False) -> None:

@@ -29,7 +29,7 @@ from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipelines"
 INDEX = "pipelines-test"
-NAMES = ["index", "query", "query_hybrid", "query_switching", "audit"]
+NAMES = ["index", "query", "query_hybrid", "query_switching", "audit", "upgrade"]
 TEXTS = {
     "en:1": "The museum is closed on Mondays and on public holidays.",
     "zh:1": "博物馆每周一及公共假日闭馆。",
@@ -172,7 +172,8 @@ def test_the_live_audit_refuses_the_indexing_pipeline() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_variable_that_is_not_set_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CROSSALIGN_HOSTS", raising=False)
-    monkeypatch.setenv("CROSSALIGN_INDEX", INDEX)
+    for variable in ("INDEX", "NEW_INDEX", "MATRIX"):
+        monkeypatch.setenv(f"CROSSALIGN_{variable}", INDEX)
     with pytest.raises(
         (DeserializationError, InputError), match="the environment variable CROSSALIGN_HOSTS is not set"
     ):
@@ -181,7 +182,7 @@ def test_a_variable_that_is_not_set_is_named(name: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", NAMES)
 def test_values_of_the_environment_do_not_get_into_a_dump(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("HOSTS", "INDEX", "MODEL", "USER", "PASSWORD"):
+    for variable in ("HOSTS", "INDEX", "NEW_INDEX", "MATRIX", "MODEL", "USER", "PASSWORD"):
         monkeypatch.setenv(f"CROSSALIGN_{variable}", f"value-of-{variable}")
     dumped = load(name).dumps()
     assert "CROSSALIGN_HOSTS" in dumped
@@ -200,12 +201,13 @@ def test_every_store_verifies_certificates_and_has_a_time_limit(name: str) -> No
             for inner in value.values():
                 yield from stores(inner)
 
+    creating = {"index": [True], "upgrade": [False, True]}
     found = list(stores(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))))
     assert found
     for store in found:
         assert store["verify_certs"] is True
         assert store["timeout"] > 0
-        assert store["create_index"] is (name == "index")
+    assert [store["create_index"] for store in found] == creating.get(name, [False] * len(found))
 
 
 def test_addresses_are_split_at_commas_and_defaults_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.error
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +78,8 @@ def document(number: int, rng: np.random.Generator) -> dict[str, Any]:
 
 def fill(server: Any, index: str, documents: dict[str, dict[str, Any]]) -> None:
     """Write documents; those whose number divides by five have a routing of their own."""
+    if not documents:
+        return
     lines: list[dict[str, Any]] = []
     for name, one in documents.items():
         number = int(name.rpartition("-")[2])
@@ -134,6 +137,27 @@ def check_moved(old: dict[Any, Any], new: dict[Any, Any], matrix: np.ndarray, *,
         assert (vector is None) == (found is None), key
         if vector is not None:
             np.testing.assert_allclose(np.asarray(found), moved(matrix, vector), atol=2e-6)
+
+
+@dataclass
+class ByText:
+    """Embeds each text by itself: unit vectors drawn with the text and the model's number as the seed.
+
+    :param number: another one is another model.
+    :param described: what it says of itself.
+    """
+
+    number: int = 0
+    described: Any = None
+
+    def encode_documents(self, texts: Any, *, progress: Any = None) -> Any:  # noqa: ARG002 - the shape of an embedder
+        made = [np.random.default_rng([self.number, *text.encode()]).normal(size=DIMENSION) for text in texts]
+        return np.asarray([one / np.linalg.norm(one) for one in made], dtype=np.float32)
+
+    encode_queries = encode_documents
+
+    def provenance(self) -> dict[str, Any]:
+        return dict(self.described or {"name": f"by/text-{self.number}", "dimension": DIMENSION, "normalized": True})
 
 
 class Bed:

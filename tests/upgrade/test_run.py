@@ -8,7 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from upgrading import BASE, DIMENSION, FILTER, KEPT, MAPPING, Bed, check_moved, document, everything, fill, moved
+from upgrading import (
+    BASE,
+    DIMENSION,
+    FILTER,
+    KEPT,
+    MAPPING,
+    Bed,
+    ByText,
+    check_moved,
+    document,
+    everything,
+    fill,
+    moved,
+)
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.repair.affine import AffineMap
@@ -283,19 +296,6 @@ def test_vectors_that_are_not_those_of_the_way_are_found_by_the_sample(
     with pytest.raises(ExternalError, match="vectors made again differ from those in"):
         upgrade(bed)
     assert bed.behind() == bed.index
-
-
-class ByText:
-    """Embeds each text by itself: unit vectors drawn with the text as the seed."""
-
-    def encode_documents(self, texts: Any, *, progress: Any = None) -> Any:  # noqa: ARG002 - the shape of an embedder
-        made = [np.random.default_rng(list(text.encode())).normal(size=DIMENSION) for text in texts]
-        return np.asarray([one / np.linalg.norm(one) for one in made], dtype=np.float32)
-
-    encode_queries = encode_documents
-
-    def provenance(self) -> dict[str, Any]:
-        return {"name": "by/text", "sha256": "c" * 64, "dimension": DIMENSION, "normalized": True}
 
 
 def test_vectors_that_sources_leave_out_are_made_anew_and_not_moved(opensearch: Any, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.opensearch.connection.settings import LiveSettings
     from haystack_crossalign.opensearch.live.queries import LiveQueries
     from haystack_crossalign.upgrade.outcome import Outcome
+    from haystack_crossalign.upgrade.plan import Plan
     from haystack_crossalign.upgrade.ways import NewVectors
 
 NOT_SWITCHED = 1
@@ -48,6 +49,8 @@ def upgrade(
     accept_model: up.AcceptModel = False,
     gate_flags: up.GateFlags,
     no_write_block: up.NoWriteBlock = False,
+    follow: up.Follow = False,
+    follow_idle: up.FollowIdle = None,
     max_load: Annotated[
         float | None, typer.Option(metavar="N", help="Documents per second, at most. Default: no limit.")
     ] = None,
@@ -72,6 +75,7 @@ def upgrade(
     outputs = Outputs(json=json_file, report=gate_flags.report)
     outputs.check([matrix, model_flags.embedder, place.config, gate_flags.queries, gate_flags.qrels])
     model_flags.check()
+    _check_follow(follow, follow_idle, apply=apply)
     if matrix is not None and (other := _named(model_flags)):
         raise InputError(f"--matrix and {other} exclude each other", allowed="one of them")
     settings = live.live_settings(
@@ -103,6 +107,7 @@ def upgrade(
         if outcome is not None:
             say("This upgrade is done; there is nothing left to do")
             _tell(outcome)
+            _look_after(client, gate_flags, settings, new, model_flags, follow=follow, idle=follow_idle, lease=lease)
             return
         plan = make_plan(client, settings.index, new, options)
         if not apply or not quiet:
@@ -120,11 +125,23 @@ def upgrade(
                 outcome = run_upgrade(
                     client, settings.index, new, options, plan=plan, progress=progress, before_switch=gate
                 )
+        _write(outputs, plan, outcome, gate)
+        if not apply:
+            require_rights(client, plan.missing)
+        if outcome is not None:
+            _tell(outcome)
+            if not outcome.follows:
+                _look_after(
+                    client, gate_flags, settings, new, model_flags, follow=follow, idle=follow_idle, lease=lease
+                )
     finally:
         client.close()
+
+
+def _write(outputs: Outputs, plan: Plan, outcome: Outcome | None, gate: Gate | None) -> None:
     result = None if gate is None else gate.result
     texts = {}
-    if json_file is not None:
+    if outputs.json is not None:
         import json
 
         data = {
@@ -138,17 +155,49 @@ def upgrade(
 
         for line in gate_lines(result):
             say(line)
-        if gate_flags.report is not None:
+        if outputs.report is not None:
             from haystack_crossalign.report.html import render_html_comparison
 
             texts["report"] = render_html_comparison(
                 result.comparison.to_dict(), result.before.to_dict(), result.after.to_dict()
             )
     outputs.write(texts)
-    if not apply:
-        require_rights(client, plan.missing)
-    if outcome is not None:
-        _tell(outcome)
+
+
+def _check_follow(follow: bool, idle: float | None, *, apply: bool) -> None:
+    if follow and not apply:
+        raise InputError("--follow writes to the index", allowed="--follow --apply")
+    if idle is not None and not follow:
+        raise InputError("--follow-idle says when following ends", allowed="--follow --follow-idle SECONDS")
+
+
+def _look_after(
+    client: ReadOnlyClient,
+    flags: up.GateFlags,
+    settings: LiveSettings,
+    new: NewVectors,
+    model_flags: opt.ModelFlags,
+    *,
+    follow: bool,
+    idle: float | None,
+    lease: float,
+) -> None:
+    """What is written with the old model after the switch: converted, or counted and said."""
+    from haystack_crossalign.api.model_options import ModelOptions
+    from haystack_crossalign.api.requests import IndexRequest
+    from haystack_crossalign.cli.shared.following import follow_writers, tell_newest
+
+    old = ModelOptions(
+        model=flags.old_model,
+        trust_remote_code=model_flags.trust_remote_code,
+        # A look that nobody asked for waits for no hub.
+        local_files_only=flags.old_model is None and not follow,
+    )
+    request = IndexRequest(settings=settings, model=old)
+    if follow:
+        follow_writers(client, request, new, idle=idle, lease=lease)
+    else:
+        tell_newest(client, request, new)
 
 
 @with_groups(without=_QUERY_SIDE)
@@ -341,4 +390,11 @@ def _tell(outcome: Outcome) -> None:
     if outcome.state != "switched":
         say(f"'{outcome.alias}' was not switched ({outcome.state}); {outcome.new_index} stays", err=True)
         raise typer.Exit(NOT_SWITCHED)
+    if outcome.missed is not None and outcome.missed["operations"]:
+        named = ", ".join(outcome.missed["documents"][:_SHOWN]) or "none; the others are deletes, or overwritten"
+        say(
+            f"Written to {outcome.old_index} after the last pass: {outcome.missed['operations']} operations; documents "
+            f"that only it has ({outcome.missed['count']}): {named}",
+            err=True,
+        )
     say(f"'{outcome.alias}' points to {outcome.new_index} now; crossalign rollback --index {outcome.alias} goes back")

@@ -43,6 +43,18 @@ NoWriteBlock = Annotated[
         "--no-write-block", help="Block no writes for the last pass: what is written in these seconds may be lost."
     ),
 ]
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow", help="After the switch, convert documents that applications still write with the old model."
+    ),
+]
+FollowIdle = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, metavar="SECONDS", help="End following once no such document came for so long. Default: Ctrl-C."
+    ),
+]
 Lease = Annotated[
     float, typer.Option(metavar="SECONDS", help="Silence after which another process's work is taken over.")
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from haystack_crossalign.errors import ExternalError
@@ -29,12 +29,14 @@ class Pass:
     """The result of a pass.
 
     :param upto: sequence number by shard up to which the new index is complete.
+    :param read: sequence number by shard up to which the pass read; the numbers between may be read again.
     :param documents: number of documents written.
     :param deleted: number removed from the new index.
     :param refused: documents that cannot be written.
     """
 
     upto: dict[int, int]
+    read: dict[int, int]
     documents: int = 0
     deleted: int = 0
     refused: list[Refused] = field(default_factory=list)
@@ -61,8 +63,8 @@ def catch_up(
     numbers = sequence_numbers(copy.reader, copy.source)
     copy.client.refresh(copy.source)
     prepare()
-    found = Pass({shard: held for shard, (held, _) in numbers.items()})
     upto = {shard: highest for shard, (_, highest) in numbers.items()}
+    found = Pass({shard: held for shard, (held, _) in numbers.items()}, upto)
     older: list[Key] = []
 
     def settle(_: Unit, facts: UnitFacts) -> None:
@@ -79,10 +81,13 @@ def catch_up(
     return found
 
 
-def remove_deleted(copy: Copy, *, check: Callable[[], None] = lambda: None) -> int:
+def remove_deleted(
+    copy: Copy, *, spare: Mapping[int, tuple[int, int]] | None = None, check: Callable[[], None] = lambda: None
+) -> int:
     """Remove documents that the old index no longer has from the new index, by iterating over all ids.
 
     :param copy: from where to where.
+    :param spare: by shard, above and up to which sequence number documents stay although only the target has them.
     :param check: called between pages; raises to stop.
     :returns: number of documents removed.
     """
@@ -94,7 +99,12 @@ def remove_deleted(copy: Copy, *, check: Callable[[], None] = lambda: None) -> i
             check()
             keys = [key_of(hit) for hit in hits]
             there = find_documents(copy.reader, copy.source, keys, source=False)
-            gone = [delete_item(key) for key in keys if key not in there]
+            low, high = (spare or {}).get(shard, (0, -1))
+            gone = [
+                delete_item(key)
+                for key, hit in zip(keys, hits, strict=True)
+                if key not in there and not low < hit["_seq_no"] <= high
+            ]
             removed += write_items(copy.client, copy.target, gone).documents
     if removed:
         copy.client.refresh(copy.target)

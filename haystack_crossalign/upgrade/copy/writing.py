@@ -54,17 +54,20 @@ class Written:
     repeated: int = 0
 
 
-def copy_item(hit: Hit, text: str) -> Item:
+def copy_item(hit: Hit, text: str, *, pipeline: str | None = None) -> Item:
     """The write of a document with its id, routing and version.
 
     The version makes repeated writes harmless and preserves the order for applications with external versions.
 
     :param hit: as it was read, with its version.
     :param text: JSON of its source.
+    :param pipeline: ``_none`` leaves the index's default pipeline out.
     """
     action = {"_id": hit["_id"], "version": hit["_version"], "version_type": "external_gte"}
     if hit.get("_routing") is not None:
         action["routing"] = hit["_routing"]
+    if pipeline is not None:
+        action["pipeline"] = pipeline
     return Item(key_of(hit), json.dumps({"index": action}, ensure_ascii=False), text)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.opensearch.index.fields import VectorField
 from haystack_crossalign.repair.matrix_file import VectorMap
+
+if TYPE_CHECKING:
+    from haystack_crossalign.audit.run import Embedder
 
 Source = dict[str, Any]
 
@@ -34,13 +37,6 @@ class Moved:
     texts: list[str | None]
     counts: Counter[str]
     problems: dict[int, str]
-
-
-class TextEmbedder(Protocol):
-    """An embedder of documents."""
-
-    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed documents: float32 [n, dim]."""
 
 
 class Way(Protocol):
@@ -107,7 +103,7 @@ class ModelWay:
     :param byte_length: length of byte vectors.
     """
 
-    embedder: TextEmbedder
+    embedder: Embedder
     content_field: str
     title_field: str | None = None
     byte_length: float = 127.0
@@ -150,13 +146,24 @@ def to_bytes(vectors: NDArray[Any]) -> NDArray[np.float32]:
     return whole
 
 
-def move(sources: Sequence[Source], fields: Sequence[VectorField], way: Way, *, hidden: Sequence[str] = ()) -> Moved:
+Select = Callable[[Sequence[Source], VectorField, Sequence[Place]], Sequence[Place]]
+
+
+def move(
+    sources: Sequence[Source],
+    fields: Sequence[VectorField],
+    way: Way,
+    *,
+    hidden: Sequence[str] = (),
+    select: Select = lambda _, __, places: places,
+) -> Moved:
     """Make documents with new vectors, as JSON text; the sources are modified.
 
     :param sources: the sources of the documents.
     :param fields: fields that get new vectors.
     :param way: where these come from.
     :param hidden: those of the fields that sources do not hold: every document with a text gets a vector there.
+    :param select: given sources, field and places, which of the places get new vectors.
     """
     counts: Counter[str] = Counter()
     problems: dict[int, str] = {}
@@ -172,6 +179,7 @@ def move(sources: Sequence[Source], fields: Sequence[VectorField], way: Way, *, 
         having = {place.document for place in places}
         counts[f"without {one.name}"] += len(sources) - len(having)
         counts[one.name] += len(places)
+        places = list(select(sources, one, places))
         if not places:
             continue
         vectors, wrong = way.vectors(sources, one, places)

@@ -43,6 +43,11 @@ class Job:
         self._entry = entry
 
     @property
+    def ledger(self) -> Ledger:
+        """Where it stands."""
+        return self._ledger
+
+    @property
     def data(self) -> Mapping[str, Any]:
         """What the ledger says."""
         return self._entry.data
@@ -155,7 +160,8 @@ def begin_job(ledger: Ledger, before: Job | None, facts: Mapping[str, Any]) -> J
     """
     history = []
     if before is not None:
-        kept = ("id", "source", "target", "state", "began", "changed", "model", "left_behind", "left_behind_count")
+        kept = ("id", "source", "target", "state", "began", "changed", "model", "left_behind", "left_behind_count",
+                "missed")  # fmt: skip
         history = [*before.data.get("history", []), {key: before.data[key] for key in kept if key in before.data}]
     data = {
         "schema": SCHEMA,

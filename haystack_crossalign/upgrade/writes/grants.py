@@ -150,7 +150,9 @@ def is_plain_bulk(body: object) -> bool:
         if len(action) != 1:
             return False
         ((kind, one),) = action.items()
-        if kind not in {"index", "delete"} or not isinstance(one, Mapping) or {"_index", "pipeline"} & one.keys():
+        if kind not in {"index", "delete"} or not isinstance(one, Mapping) or "_index" in one:
+            return False
+        if one.get("pipeline", "_none") != "_none":
             return False
         if kind == "index" and next(lines, None) is None:
             return False

@@ -1,0 +1,105 @@
+"""`crossalign upgrade` after the switch, and `rollback --model`, as a user meets them: with real models in folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from switching import ALIAS, DIMENSION, OLD, Pair, both, pair, two_models
+from upgrading import everything, moved, remove
+
+from haystack_crossalign.models.identity import describe_model
+from haystack_crossalign.repair.affine import AffineMap
+from haystack_crossalign.repair.matrix_file import write_matrix_file
+
+__all__ = ["both", "pair", "two_models"]
+
+TEXT = "w4 w16 w28"
+
+
+@pytest.fixture
+def weights() -> np.ndarray:
+    return np.random.default_rng(3).normal(size=(DIMENSION, DIMENSION + 1)).astype(np.float32)
+
+
+@pytest.fixture
+def command(pair: Pair, tmp_path: Path, weights: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The upgrade by a matrix, as it is typed."""
+    remove(pair.server, f"{ALIAS}-2*", "crossalign-ledger")
+    path = tmp_path / "matrix.safetensors"
+    base = describe_model(pair.models.old)
+    write_matrix_file(AffineMap(weights[:, :-1].copy(), weights[:, -1].copy()), path, base=base)
+    monkeypatch.setenv("CROSSALIGN_HOSTS", pair.server.url)
+    yield ["upgrade", "--index", ALIAS, "--matrix", str(path), "--no-gate", "--apply", "--lease", "2"]
+    remove(pair.server, f"{ALIAS}-2*", "crossalign-ledger")
+    pair.server.request("PUT", f"/{OLD}/_settings", {"index.blocks.write": None})
+
+
+def write_late(pair: Pair, name: str = "late") -> np.ndarray:
+    vector: np.ndarray = pair.models.old.encode_documents([TEXT])[0]
+    one = {"id": name, "content": TEXT, "language": "en", "embedding": vector.tolist()}
+    pair.server.request("PUT", f"/{ALIAS}/_doc/{name}?refresh=true", one)
+    return vector
+
+
+def test_what_is_written_with_the_old_model_is_said_then_converted(
+    crossalign: Any, command: list[str], pair: Pair, weights: np.ndarray
+) -> None:
+    done = crossalign(*command)
+    assert done.code == 0, done.err
+    assert "Written since the switch" not in done.out + done.err
+    vector = write_late(pair)
+    old = ["--old-model", str(pair.models.old_folder)]
+    # A model that cannot be had is no reason to fail: what was asked for is done.
+    again = crossalign(*command)
+    assert again.code == 0
+    assert "Written since the switch: 1 operations, not compared with the new model: following needs" in again.out
+    told = crossalign(*command, *old)
+    assert told.code == 0, told.err
+    assert "1 of the 1 written last have vectors of another model: 'late'" in told.err
+    assert "--follow converts what it wrote" in told.err
+    followed = crossalign(*command, *old, "--follow", "--follow-idle", "0")
+    assert followed.code == 0, followed.err
+    assert "Followed: 1 documents looked at, 1 converted: late" in followed.out
+    (index,) = pair.server.request("GET", f"/_alias/{ALIAS}")
+    found = everything(pair.server, index)["late", None]["source"]["embedding"]
+    np.testing.assert_allclose(found, moved(weights.astype(np.float64), vector.tolist()), atol=2e-6)
+    well = crossalign(*command, *old)
+    assert "Written since the switch: 1 documents; the 1 written last, embedded again, fit the model" in well.out
+    wrong = crossalign(*command, "--old-model", str(pair.models.new_folder), "--follow", "--follow-idle", "0")
+    assert wrong.code == 2
+    assert f"--old-model: not the model of the old index '{OLD}'" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--follow"], "--follow writes to the index; allowed: --follow --apply"),
+        (["--follow-idle", "3"], "--follow-idle says when following ends; allowed: --follow --follow-idle SECONDS"),
+    ],
+)
+def test_following_is_asked_for_in_full(crossalign: Any, options: list[str], told: str) -> None:
+    finished = crossalign("upgrade", "--index", "prod", "--matrix", "m", *options)
+    assert finished.code == 2
+    assert told in finished.err
+
+
+def test_a_rollback_embeds_with_the_old_model_and_refuses_another(
+    crossalign: Any, command: list[str], pair: Pair
+) -> None:
+    assert crossalign(*command).code == 0
+    vector = write_late(pair)
+    back = ["rollback", "--index", ALIAS, "--lease", "2"]
+    assert crossalign(*back).code == 2
+    wrong = crossalign(*back, "--model", str(pair.models.new_folder))
+    assert wrong.code == 2
+    assert f"--model: not the model of the old index '{OLD}': the index was made with 'model'" in wrong.err
+    done = crossalign(*back, "--model", str(pair.models.old_folder))
+    assert done.code == 0, done.err
+    assert "Written since the switch: 1 documents carried over, 0 deletes repeated" in done.out
+    found = everything(pair.server, OLD)["late", None]["source"]["embedding"]
+    # The command may compute in bf16.
+    assert float(np.dot(found, vector)) > 0.999
