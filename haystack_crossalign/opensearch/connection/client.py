@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from opensearchpy import OpenSearch
@@ -36,7 +36,11 @@ _RETRY_ITEM = frozenset({429, 503})
 _LEFT_OUT = "-responses.pit_id,-responses.aggregations.counts.buckets.from,-responses.aggregations.counts.buckets.to"
 
 # Of lists, also what nothing depends on. It is a sixth of an answer, and most of what a list costs is to parse it.
-_LEFT_OUT_OF_LISTS = "-responses.pit_id,-responses.status,-responses.hits.hits._index"
+_LEFT_OUT_OF = {
+    "": _LEFT_OUT,
+    "ids": "-responses.pit_id,-responses.status,-responses.hits.hits._index",
+    "ids and indices": "-responses.pit_id,-responses.status",
+}
 
 
 class ReadOnlyClient:
@@ -225,7 +229,7 @@ class ReadOnlyClient:
         concurrent: int | None = None,
         as_served: bool = False,
         preference: str = "crossalign",
-        lean: bool = False,
+        lean: Literal["", "ids", "ids and indices"] = "",
     ) -> list[Answer]:
         """Answers to several searches, sent as one multi-search; those refused as too much are sent again.
 
@@ -238,8 +242,8 @@ class ReadOnlyClient:
         :param as_served: whether to search as users do, through the index's default search pipeline.
         :param preference: which copies of the shards answer, where the target is no point in time; by default the same
             ones every time.
-        :param lean: for searches of which `haystack_crossalign.opensearch.live.hits.read_lists` reads the hits: they
-            come without the names of their indices, and are checked there.
+        :param lean: for searches of which `haystack_crossalign.opensearch.live.hits.read_lists` reads and checks the
+            hits, by their ids or by names of indices and ids: what nobody reads does not come back.
         :raises CrossAlignError: a search failed or is incomplete.
         """
         if not as_served and not self._pipelines.can_be_left_out:
@@ -296,7 +300,7 @@ class ReadOnlyClient:
         concurrent: int | None,
         as_served: bool,
         preference: str,
-        lean: bool,
+        lean: Literal["", "ids", "ids and indices"],
     ) -> list[Answer]:
         header: dict[str, Any] = {"allow_partial_search_results": False}
         if self._request_cache is not None:
@@ -313,7 +317,7 @@ class ReadOnlyClient:
                 lines += [head, f"{body[:-1]}{tail}"]
             else:
                 lines += [head, _compact({**body, **more})]
-        parameters = {"filter_path": _LEFT_OUT_OF_LISTS if lean else _LEFT_OUT}
+        parameters = {"filter_path": _LEFT_OUT_OF[lean]}
         if concurrent is not None:
             parameters["max_concurrent_searches"] = str(concurrent)
         answer = self.request("POST", "/_msearch", parameters=parameters, body="\n".join(lines) + "\n")

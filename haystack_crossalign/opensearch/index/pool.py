@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED
@@ -201,6 +201,11 @@ class IndexView:
                 f"document '{hit['_id']}' has several values; it must have one", field=self.fields.group, seen=values
             )
         return (values[0] if values else None) or None
+
+    @property
+    def lean(self) -> Literal["ids", "ids and indices"]:
+        """What names a document in result lists, for `ReadOnlyClient.search_all`."""
+        return "ids" if len(self.fields.indices) < 2 else "ids and indices"
 
     def single_values(self, hits: Sequence[Answer]) -> tuple[list[str], list[str | None]] | None:
         """Languages and groups of many hits: what `hit_language` and `hit_group` give for each, in far less time.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.index.pool import IndexView
@@ -15,7 +16,7 @@ def check_ids(view: IndexView) -> None:
     """Reject indices whose documents share ids, judged by a random sample of each.
 
     If ids are shared by design (the same id in the index of each language), any sample shows it. Single shared ids are
-    detected later if they are judged.
+    detected later if they are judged, or if a list holds both documents.
 
     :param view: index or alias, its fields and filter.
     :raises InputError: naming an id and the indices that hold it.
@@ -40,15 +41,21 @@ def check_ids(view: IndexView) -> None:
         found = view.client.search(body, view.target)["hits"]["hits"]
         name, count = next(iter(Counter(str(hit["_id"]) for hit in found).most_common(1)), ("", 0))
         if count > 1:
-            raise InputError(
-                f"documents of different indices share ids ({', '.join(_holders(found, name))} hold '{name}'), so that "
-                "an id names no single document",
-                source=", ".join(indices),
-                field="_id",
-                seen=name,
-                allowed="indices whose documents have ids of their own, or an audit of one of them",
-            )
+            raise shared(indices, name, {str(hit["_index"]) for hit in found if hit["_id"] == name})
 
 
-def _holders(hits: list[dict[str, object]], name: str) -> list[str]:
-    return sorted(f"'{hit['_index']}'" for hit in hits if hit["_id"] == name)
+def shared(indices: Iterable[str], name: str, holders: Iterable[str]) -> InputError:
+    """The error for an id that several of the indices hold.
+
+    :param indices: all of them.
+    :param name: the id.
+    :param holders: those that hold it.
+    """
+    quoted = ", ".join(f"'{one}'" for one in sorted(holders))
+    return InputError(
+        f"documents of different indices share ids ({quoted} hold '{name}'), so that an id names no single document",
+        source=", ".join(indices),
+        field="_id",
+        seen=name,
+        allowed="indices whose documents have ids of their own, or an audit of one of them",
+    )

@@ -68,7 +68,7 @@ def exact_top(
                 }
                 for row in pending
             ]
-            answers = view.client.search_all(bodies, target, concurrent=concurrent, lean=True)
+            answers = view.client.search_all(bodies, target, concurrent=concurrent, lean=view.lean)
             for row, hits in zip(tuple(pending), read_lists(view, answers), strict=True):
                 top = _top(hits, k, by_version)
                 # Documents beyond the response score at most as much as its last hit.

@@ -14,6 +14,7 @@ from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import exact_doubles
+from haystack_crossalign.opensearch.index.shared_ids import shared
 
 _NAME, _SCORE = itemgetter("_id"), itemgetter("_score")
 _Columns = tuple[list[str], list[float | None], list[str], list[str | None]]
@@ -53,7 +54,7 @@ def read_lists(view: IndexView, answers: Sequence[Answer]) -> list[list[Hit]]:
     :param view: index and its fields.
     :param answers: see `haystack_crossalign.opensearch.connection.client.ReadOnlyClient.search_all`.
     :raises ExternalError: hits that are none.
-    :raises InputError: a document has several groups.
+    :raises InputError: a document has several groups, or documents of different indices have one id.
     """
     rows = [answer["hits"]["hits"] for answer in answers]
     hits = [*chain.from_iterable(rows)]
@@ -68,10 +69,20 @@ def read_lists(view: IndexView, answers: Sequence[Answer]) -> list[list[Hit]]:
             [view.hit_group(hit) for hit in hits],
         )
     names, scores, languages, groups = columns
+    if len(view.fields.indices) > 1:
+        _refuse_shared_ids(view, hits)
     # Long lists dominate the client's cost of auditing requests, so hits are not processed one by one in Python.
     found = [*map(tuple.__new__, repeat(Hit), zip(names, exact_doubles(scores), languages, groups, strict=True))]
     ends = [*accumulate(map(len, rows), initial=0)]
     return [found[start:end] for start, end in pairwise(ends)]
+
+
+def _refuse_shared_ids(view: IndexView, hits: Sequence[Answer]) -> None:
+    holders: dict[str, str] = {}
+    for hit in hits:
+        index = str(hit.get("_index"))
+        if (other := holders.setdefault(hit["_id"], index)) != index:
+            raise shared(view.fields.indices, hit["_id"], (index, other))
 
 
 def _plain_columns(view: IndexView, hits: Sequence[Answer]) -> _Columns | None:

@@ -276,6 +276,6 @@ def search_lists(
     lists: list[list[Hit]] = []
     for start in range(0, count, batch):
         bodies = [{"size": depth, **search(row), **wanted} for row in range(start, min(start + batch, count))]
-        answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True, lean=True)
+        answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True, lean=view.lean)
         lists += read_lists(view, answers)
     return as_stored(view, lists, target, batch * depth) if view.fields.search_pipelines else lists

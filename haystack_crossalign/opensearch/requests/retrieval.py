@@ -181,12 +181,14 @@ class RequestRetrieval:
     def _answers(self, bodies: Sequence[str], target: str | PointInTime) -> list[Answer]:
         client, place = self._view.client, self._place(target)
         try:
-            return client.search_all(bodies, place, concurrent=self._concurrent, as_served=True, lean=True)
+            return client.search_all(bodies, place, concurrent=self._concurrent, as_served=True, lean=self._view.lean)
         except RefusedRequestError as error:
             refused = error
         if isinstance(place, PointInTime) and place.index:
             try:
-                answers = client.search_all(bodies, place.index, concurrent=self._concurrent, as_served=True, lean=True)
+                answers = client.search_all(
+                    bodies, place.index, concurrent=self._concurrent, as_served=True, lean=self._view.lean
+                )
             except RefusedRequestError:
                 pass
             else:

@@ -245,6 +245,9 @@ def test_ids_that_two_indices_share_are_told_by_doctor_and_audit_alike(
     # The doctor knows no filter; a judged id that two documents bear is refused in either case.
     assert state == "missing"
     assert "'ar-4'" in seen
+    # Counts do not depend on ids: the twin is a document like any other.
+    assert found(diagnosis)["documents"] == ("ok", "46 with a vector")
+    assert found(diagnosis)["languages"] == ("ok", "en 16, ar 15, zh 15")
     assert finished.code == 2
     assert "share" in finished.message
     assert "ar-4" in finished.message

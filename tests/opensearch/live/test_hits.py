@@ -22,10 +22,12 @@ from haystack_crossalign.opensearch.live.hits import Hit, read_lists
 INDEX = "hits-own"
 
 
-def view_of(*, language: str | None = "language", group: str | None = "group") -> IndexView:
+def view_of(
+    *, language: str | None = "language", group: str | None = "group", indices: tuple[str, ...] = (INDEX,)
+) -> IndexView:
     # Nobody listens there: hits that are as they should be are read without another request.
     client = ReadOnlyClient("http://127.0.0.1:9")
-    return IndexView(client, INDEX, Fields(NO_VECTORS, language, group, (INDEX,)), language_of=lambda tag: tag[:2])
+    return IndexView(client, INDEX, Fields(NO_VECTORS, language, group, indices), language_of=lambda tag: tag[:2])
 
 
 def hit(name: str, score: Any = 1.5, **fields: list[Any]) -> dict[str, Any]:
@@ -109,6 +111,17 @@ def test_what_is_no_hit_is_one_message(wrong: Any, told: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_an_id_that_two_indices_hold_names_no_document() -> None:
+    view = view_of(indices=("docs-de", "docs-en"))
+    assert (view.lean, view_of().lean) == ("ids and indices", "ids")
+    of_two = [{**hit(name, language=["en"], group=["g"]), "_index": f"docs-{tongue}"} for name, tongue in
+              (("a", "en"), ("b", "de"), ("a", "en"))]  # fmt: skip
+    # A list may hold one document twice.
+    assert [[one.id for one in row] for row in read_lists(view, answers(of_two))] == [["a", "b", "a"]]
+    with pytest.raises(InputError, match=r"share ids \('docs-de', 'docs-en' hold 'b'\)"):
+        read_lists(view, answers(of_two, [{**of_two[1], "_index": "docs-en"}]))
+
+
 @pytest.fixture(scope="module")
 def index(opensearch: Any, indexing: Any) -> str:
     documents = {
@@ -130,7 +143,7 @@ def test_lean_searches_give_the_hits_of_others_without_their_index(opensearch: A
     client = ReadOnlyClient(opensearch.url)
     bodies = [{"query": {"match": {"content": word}}, "_source": False} for word in ("river", "nothing", "garden")]
     whole = client.search_all(bodies, index, as_served=True)
-    lean = client.search_all([json.dumps(body) for body in bodies], index, as_served=True, lean=True)
+    lean = client.search_all([json.dumps(body) for body in bodies], index, as_served=True, lean="ids")
     assert [len(answer["hits"]["hits"]) for answer in whole] == [2, 0, 1]
     for one, other in zip(lean, whole, strict=True):
         expected = [{key: value for key, value in hit.items() if key != "_index"} for hit in other["hits"]["hits"]]
@@ -152,5 +165,5 @@ def test_an_answer_that_lost_its_hits_is_no_empty_list(proxy: Proxy, index: str)
     body = {"query": {"match": {"content": "river"}}}
     proxy.faults.append(without("hits"))
     with pytest.raises(ExternalError, match=r"'responses.0.hits.hits' is missing"):
-        client.search_all([body], index, as_served=True, lean=True)
+        client.search_all([body], index, as_served=True, lean="ids")
     client.close()
