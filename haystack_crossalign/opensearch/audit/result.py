@@ -127,6 +127,27 @@ def rows_without_ranks(work: Work) -> list[str]:
     return sentences
 
 
+def lists_without_documents(work: Work) -> list[str]:
+    """The lists that hold no document for any query, as sentences: most often a field that does not exist is searched.
+
+    :param work: what was measured.
+    """
+    sentences = []
+    for retrieval in _retrievals(work):
+        shown = [
+            record["live"][retrieval.name]["shown"]
+            for records in work.records
+            for record in records.values()
+            if retrieval.name in record.get("live", {})
+        ]
+        if shown and not any(shown):
+            sentences.append(
+                f"the lists of '{retrieval.name}' hold no document for any of {len(shown)} queries: check the fields "
+                "that it searches"
+            )
+    return sentences
+
+
 def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] | None:
     try:
         found = detect_missing_languages(view, content_field=content_field, seed=seed)

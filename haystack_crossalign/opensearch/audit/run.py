@@ -20,7 +20,7 @@ from haystack_crossalign.opensearch.audit.options import AuditOptions, identity
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.audit.pipelines import pipeline_notes
 from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
-from haystack_crossalign.opensearch.audit.result import Work, build_result, rows_without_ranks
+from haystack_crossalign.opensearch.audit.result import Work, build_result, lists_without_documents, rows_without_ranks
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
 from haystack_crossalign.opensearch.audit.units import Measurer, Record, UnitOptions
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
@@ -238,6 +238,7 @@ class IndexAudit:
         empty = tuple(rows_without_ranks(work))
         # Complete only now, since a request may turn out to be sent outside the point in time.
         told_of_lists = [note for one in measurers for retrieval in one.retrievals for note in retrieval.notes]
+        told_of_lists += lists_without_documents(work)
         language_notes = self._language_of.notes if self._language_of is not None else []
         if several := work.view.pool().several_languages:
             language_notes.append(

@@ -134,3 +134,14 @@ def test_a_document_that_a_list_holds_twice_is_told_and_counts_at_its_first_plac
         expected = [places.get(relevant) for relevant in sorted(query["relevant"])]
         assert [rank for _, rank in found[query["id"]]] == expected
     assert any("no search pipeline that fuses its parts" in warning for warning in result.live["warnings"])
+
+
+def test_lists_that_are_empty_for_every_query_are_told(opensearch: Any, tmp_path: Path) -> None:
+    asked = queries(tmp_path / "queries.jsonl")
+    nothing = {"size": 10, "query": {"match": {"no_such_field": "{{query}}"}}}
+    result = audit(opensearch, tmp_path, {"nothing": nothing, "words": KINDS["words"].file})
+    assert result.live is not None
+    assert result.live["warnings"] == [
+        f"the lists of 'nothing' hold no document for any of {len(asked)} queries: check the fields that it searches"
+    ]
+    assert all(rank is None for row in live_rows(result, "nothing").values() for _, rank in row)
