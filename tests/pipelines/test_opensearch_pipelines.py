@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -29,7 +31,8 @@ from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipelines"
 INDEX = "pipelines-test"
-NAMES = ["index", "query", "query_hybrid", "query_switching", "audit", "upgrade"]
+SEARCHES = ["query", "query_hybrid", "query_switching", "query_balanced", "query_own_language"]
+NAMES = ["index", *SEARCHES, "audit", "upgrade"]
 TEXTS = {
     "en:1": "The museum is closed on Mondays and on public holidays.",
     "zh:1": "博物馆每周一及公共假日闭馆。",
@@ -125,6 +128,26 @@ def test_hybrid_search_joins_both_lists() -> None:
 
 
 @pytest.mark.usefixtures("environment", "indexed")
+def test_the_balanced_search_takes_the_languages_in_turn() -> None:
+    inputs = {"embedder": {"text": QUERY}, "tagger": {"text": QUERY}}
+    found = load("query_balanced").run(inputs)["retriever"]["documents"]
+    assert [one.meta["language"] for one in found] == ["zh", "en", "zh", "en", "zh", "en"]
+    plain = load("query").run({"embedder": {"text": QUERY}})["retriever"]["documents"]
+    for tag in ("zh", "en"):
+        in_order = [one.id for one in plain if one.meta["language"] == tag]
+        assert [one.id for one in found if one.meta["language"] == tag] == in_order
+
+
+@pytest.mark.usefixtures("environment", "indexed")
+def test_the_search_in_the_own_language_shows_each_content_once() -> None:
+    query = "When is the museum closed?"
+    inputs = {"embedder": {"text": query}, "tagger": {"text": query}}
+    found = load("query_own_language").run(inputs)["collapser"]["documents"]
+    assert found[0].id == "en:1"
+    assert sorted(one.id for one in found) == ["en:1", "en:2", "en:3"]
+
+
+@pytest.mark.usefixtures("environment", "indexed")
 def test_the_audit_pipeline_measures_what_the_search_returns() -> None:
     queries, groups, languages = [QUERY, "How often does the ferry run?"], ["1", "3"], ["zh", "en"]
     truth = [
@@ -149,7 +172,7 @@ def test_the_audit_pipeline_measures_what_the_search_returns() -> None:
 
 
 @pytest.mark.usefixtures("indexed")
-@pytest.mark.parametrize("name", ["query", "query_hybrid", "query_switching"])
+@pytest.mark.parametrize("name", SEARCHES)
 def test_the_live_audit_takes_the_search_pipelines(
     opensearch: Any, offline_model: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,8 +183,37 @@ def test_the_live_audit_takes_the_search_pipelines(
     )
     (hits,) = pipeline.retrieve([QUERY], None, 4, INDEX)
     assert hits[0].id == "zh:1"
-    assert len(hits) == 4
+    # One version of each of three contents, or four documents.
+    assert len(hits) == (3 if name == "query_own_language" else 4)
     pipeline.close()
+
+
+def snippet(name: str) -> str:
+    """The Python in the head of a pipeline file."""
+    head = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("components:")[0]
+    lines = [line.removeprefix("#   ") for line in head.splitlines() if line.startswith("#   ")]
+    return "\n".join(lines).replace("…", "museum on Mondays")
+
+
+@pytest.mark.usefixtures("environment", "indexed")
+@pytest.mark.parametrize("name", ["index", *SEARCHES, "audit"])
+def test_the_snippet_in_the_head_of_a_pipeline_runs_as_it_stands(
+    name: str, project_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = snippet(name)
+    monkeypatch.chdir(project_root)
+    if name == "index":
+        monkeypatch.setenv("CROSSALIGN_INDEX", f"{INDEX}-snippet")
+    if name == "query":
+        # A process of its own shows that the imports suffice; the others have the same.
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+    assert re.match("from haystack import (Document, )?Pipeline\nimport haystack_crossalign\n", code)
+    *statements, last = ast.parse(code).body
+    assert isinstance(last, ast.Expr)
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(statements, []), name, "exec"), names)  # noqa: S102 - our own file
+    assert eval(compile(ast.Expression(last.value), name, "eval"), names)  # noqa: S307 - our own file
+    names["pipeline"].close()
 
 
 def test_the_live_audit_refuses_the_indexing_pipeline() -> None:
