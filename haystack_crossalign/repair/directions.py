@@ -172,10 +172,29 @@ class RepairScore:
 
     :param bias: lower is better, for example the mean Max@R in a mixed pool.
     :param quality: same-language retrieval per language, higher is better, for example Mono-Same NDCG@1.
+    :param own_first: share of the queries of each language that find a relevant document in their own language first in
+        the mixed pool, Top1[relevant,same]; None if that was not measured.
     """
 
     bias: float
     quality: Mapping[str, float]
+    own_first: Mapping[str, float] | None = None
+
+    def is_harmless(
+        self, base: RepairScore, tolerance: Mapping[str, float], keep_own_first: float | None = None
+    ) -> bool:
+        """Whether no language loses more than it may.
+
+        :param base: score of the unrepaired embeddings.
+        :param tolerance: accepted loss of quality, for each language.
+        :param keep_own_first: accepted loss of ``own_first``; None accepts any.
+        """
+        if any(value < base.quality[tag] - tolerance[tag] - _TOLERANCE for tag, value in self.quality.items()):
+            return False
+        if keep_own_first is None or self.own_first is None or base.own_first is None:
+            return True
+        before = base.own_first
+        return all(value >= before[tag] - keep_own_first - _TOLERANCE for tag, value in self.own_first.items())
 
 
 @dataclass(frozen=True)
@@ -189,7 +208,7 @@ class Trial:
         all languages.
     :param ridge: likewise.
     :param score: its score.
-    :param harmless: whether the quality of every language stays within the tolerance of the unrepaired one.
+    :param harmless: whether no language loses more than it may, see :meth:`RepairScore.is_harmless`.
     """
 
     strength: float
@@ -229,6 +248,7 @@ def choose_repair(
     common_shares: Iterable[float] = COMMON_SHARES,
     whitenings: Iterable[float | None] = (None,),
     directions: int | None = None,
+    keep_own_first: float | None = None,
 ) -> RepairChoice:
     """Choose the strengths with the least bias among those that harm no language.
 
@@ -244,6 +264,7 @@ def choose_repair(
     :param common_shares: shares to try, 0 to 1.
     :param whitenings: shrinkages to try, None for no whitening; ignored if no document is parallel.
     :param directions: number of directions to use, None for all.
+    :param keep_own_first: accepted loss of Top1[relevant,same] in the mixed pool, of each language; None accepts any.
     :raises InputError: for a value out of range, or if the score has different languages for different maps.
     """
     base = score(fitted.affine(0.0, 0.0))
@@ -263,7 +284,7 @@ def choose_repair(
         scored = score(fitted.affine(strength, share, directions, whitening))
         if scored.quality.keys() != base.quality.keys():
             raise InputError("the score must name the same languages for every map", field="quality")
-        harmless = all(value >= base.quality[tag] - allowed[tag] - _TOLERANCE for tag, value in scored.quality.items())
+        harmless = scored.is_harmless(base, allowed, keep_own_first)
         trials.append(Trial(strength, share, scored, harmless, whitening))
     chosen = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
     repair = fitted.affine(chosen.strength, chosen.common_share, directions, chosen.whitening)
@@ -277,6 +298,7 @@ def choose_language_maps(
     *,
     pivot: str,
     tolerance: float = 0.005,
+    keep_own_first: float | None = None,
     own_shares: Iterable[float] = OWN_SHARES,
     ridges: Iterable[float] = RIDGES,
 ) -> RepairChoice:
@@ -291,6 +313,7 @@ def choose_language_maps(
     :param score: the score by which that map was chosen.
     :param pivot: the language to which the others are mapped.
     :param tolerance: loss of quality that counts as harmless.
+    :param keep_own_first: as for :func:`choose_repair`.
     :param own_shares: shares, 0 to 1, of the rest of the common mean to subtract from the other languages.
     :param ridges: ridges to try.
     :returns: the choice with the new trials.
@@ -307,7 +330,7 @@ def choose_language_maps(
         nonlocal best
         maps = fit_language_maps(shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge)
         scored = score(maps)
-        fine = all(scored.quality[tag] >= value - tolerance - _TOLERANCE for tag, value in base.quality.items())
+        fine = scored.is_harmless(base, dict.fromkeys(base.quality, tolerance), keep_own_first)
         trial = replace(chosen, score=scored, harmless=fine, own_share=own_share, ridge=ridge)
         trials.append(trial)
         if fine and scored.bias < best[0].score.bias:

@@ -45,6 +45,9 @@ class RepairOptions:
     """How a repair is chosen and judged.
 
     :param tolerance: loss of same-language NDCG@1 that counts as harmless.
+    :param keep_own_first: accepted loss, in any language, of the share of queries that find a relevant document in
+        their own language first in the mixed pool (Top1[relevant,same]); None accepts any. Needs parallel held-out
+        documents.
     :param strengths: shares of the language directions to try.
     :param common_shares: shares of the common mean to try, if there are enough held-out queries to show harm.
     :param whitenings: shrinkages of the whitening to try, likewise, if documents are parallel.
@@ -56,6 +59,7 @@ class RepairOptions:
     """
 
     tolerance: float = 0.005
+    keep_own_first: float | None = None
     strengths: Sequence[float] = STRENGTHS
     common_shares: Sequence[float] = COMMON_SHARES
     whitenings: Sequence[float | None] = SHRINKAGES
@@ -68,6 +72,10 @@ class RepairOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance <= 1:
             raise InputError("out of range", field="tolerance", seen=self.tolerance, allowed="0 to 1, such as 0.005")
+        if self.keep_own_first is not None and not 0 <= self.keep_own_first <= 1:
+            raise InputError(
+                "out of range", field="keep_own_first", seen=self.keep_own_first, allowed="0 to 1, such as 0.02"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +137,11 @@ def fit_repair(
         lengths that matter.
     """
     options = RepairOptions() if options is None else options
+    if options.keep_own_first is not None and not sample.parallel:
+        raise InputError(
+            "the own language first cannot be measured", field="keep_own_first", seen=options.keep_own_first,
+            allowed="held-out documents that have versions in other languages",
+        )  # fmt: skip
     fit_vectors = embedder.encode_documents(
         [document.text for document in sample.fit], progress=_stage(progress, "Embedding documents to fit on")
     )
@@ -166,11 +179,19 @@ def fit_repair(
     elif enough and sample.parallel and not options.one_map:
         fitted_on = (fit_vectors, languages, groups)
         try:
-            choice = choose_language_maps(choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance)
+            choice = choose_language_maps(
+                choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance,
+                keep_own_first=options.keep_own_first,
+            )  # fmt: skip
         except BetweenOthersError as error:  # for example two scripts of one language
             notes.append(f"one map for all languages: of {error.seen}, {error.problem}")
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
-    chosen = {"tolerance": options.tolerance, "seed": options.seed, "samples": options.samples}
+    chosen = {
+        "tolerance": options.tolerance,
+        "keep_own_first": options.keep_own_first,
+        "seed": options.seed,
+        "samples": options.samples,
+    }
     before = _audit(collection, model, chosen, options, ranked_by, progress)
     repaired = {**model, "name": f"{model.get('name', 'model')}, repaired"}
     after = _audit(moved, repaired, chosen, options, ranked_by, progress)
@@ -220,13 +241,20 @@ def _choose(
             strengths=strengths,
             common_shares=shares,
             whitenings=options.whitenings if parallel else (None,),
+            keep_own_first=options.keep_own_first,
         )
     # A loss smaller than one query cannot be observed.
     tolerance = {tag: max(options.tolerance, 1 / count) for tag, count in query_counts.items()}
-    full = choose_repair(fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,))
+    # The same holds for the own language in front.
+    own = None if options.keep_own_first is None else max(options.keep_own_first, 1 / min(query_counts.values()))
+    full = choose_repair(
+        fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,), keep_own_first=own
+    )
     if full.chosen.strength or full.trials[-1].harmless:
         return full
-    return choose_repair(fitted, score, tolerance=tolerance, strengths=strengths, common_shares=(0.0,))
+    return choose_repair(
+        fitted, score, tolerance=tolerance, strengths=strengths, common_shares=(0.0,), keep_own_first=own
+    )
 
 
 def _with_vectors(

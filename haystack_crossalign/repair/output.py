@@ -184,6 +184,7 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
                     "ridge": trial.ridge,
                     "bias": trial.score.bias,
                     "quality": dict(sorted(trial.score.quality.items())),
+                    "own_first": None if trial.score.own_first is None else dict(sorted(trial.score.own_first.items())),
                     "harmless": trial.harmless,
                 }
                 for trial in outcome.choice.trials

@@ -42,7 +42,8 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
     """Make the score function for :func:`~haystack_crossalign.repair.directions.choose_repair`.
 
     Bias: mean Max@R in the pool of all languages, the mean over the query languages. Quality: mean NDCG@1 of each query
-    language in the pool of its own language (Mono-Same).
+    language in the pool of its own language (Mono-Same). Own language first: share of the queries of each language with
+    a relevant document in their language at rank 1 of the mixed pool.
 
     :param data: held-out embeddings, before any repair.
     :raises InputError: if a query's group has no document in its own language, or lengths differ.
@@ -74,14 +75,18 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
                 similarity=data.similarity,
             )
 
-        depths, quality = [], {}
+        depths, quality, own_first = [], {}, {}
         for code in codes:
             rows = query_codes == code
             everything = np.ones(len(documents), dtype=bool)
-            depths.append(float(max_at_r.per_query(ranked(rows, everything, relevant)).values.mean()))
+            mixed = ranked(rows, everything, relevant)
+            depths.append(float(max_at_r.per_query(mixed).values.mean()))
+            # Top1[relevant,same], without the pass that finds the language of other documents at rank 1.
+            leads = (mixed.ranks == 1) & (mixed.relevant_languages == code)
+            own_first[tags[code]] = float(leads.any(axis=1).mean())
             same = ranked(rows, document_codes == code, own[:, None])
             quality[tags[code]] = float(ndcg.per_query(same).values.mean())
-        return RepairScore(bias=float(np.mean(depths)), quality=quality)
+        return RepairScore(bias=float(np.mean(depths)), quality=quality, own_first=own_first)
 
     return score
 

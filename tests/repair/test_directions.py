@@ -120,14 +120,20 @@ def test_held_out_score_counts_ranks_as_the_formulas_say() -> None:
     scores = queries @ documents.T
     depths: dict[str, list[int]] = {}
     hits: dict[str, list[bool]] = {}
+    own_first: dict[str, list[bool]] = {}
     for row, tag, group in zip(scores, data.query_languages, data.query_groups, strict=True):
         order = np.argsort(-row)
         ranks = [rank for rank, document in enumerate(order, 1) if data.document_groups[document] == group]
         depths.setdefault(tag, []).append(max(ranks))
+        first = order[0]
+        own_first.setdefault(tag, []).append(
+            data.document_groups[first] == group and data.document_languages[first] == tag
+        )
         same = [document for document in order if data.document_languages[document] == tag]
         hits.setdefault(tag, []).append(data.document_groups[same[0]] == group)
     assert score.bias == pytest.approx(np.mean([np.mean(values) for values in depths.values()]), rel=1e-12)
     assert score.quality == pytest.approx({tag: np.mean(values) for tag, values in hits.items()}, rel=1e-12)
+    assert score.own_first == pytest.approx({tag: np.mean(values) for tag, values in own_first.items()}, rel=1e-12)
 
 
 def test_the_least_biased_harmless_strengths_are_chosen() -> None:
@@ -149,6 +155,21 @@ def test_the_least_biased_harmless_strengths_are_chosen() -> None:
     assert choice.trials[0].harmless
     for trial in choice.trials[1:]:
         assert trial.harmless == (trial.strength < 1 and trial.common_share <= 0.4)
+
+
+@pytest.mark.parametrize(("keep", "strength"), [(None, 1.0), (0.5, 1.0), (0.11, 0.5), (0.05, 0.25), (0.0, 0.0)])
+def test_no_language_loses_more_of_its_own_documents_in_front_than_it_may(keep: float | None, strength: float) -> None:
+    data = clusters(10, ["en", "zh"], 1)
+    fitted = fit_language_directions(data.vectors, data.languages)
+
+    def score(repair: AffineMap) -> RepairScore:
+        taken = float(repair.metadata["strength"])
+        return RepairScore(100 - 50 * taken, {"en": 0.9, "zh": 0.8}, {"en": 0.7, "zh": 0.9 - 0.2 * taken})
+
+    choice = choose_repair(fitted, score, strengths=(0.0, 0.25, 0.5, 1.0), common_shares=(0.0,), keep_own_first=keep)
+    assert choice.chosen.strength == strength
+    for trial in choice.trials:
+        assert trial.harmless == (keep is None or 0.2 * trial.strength <= keep)
 
 
 def test_each_language_may_have_a_tolerance_of_its_own() -> None:

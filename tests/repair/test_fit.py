@@ -159,6 +159,32 @@ def test_a_tiny_held_out_set_does_not_decide_between_strengths() -> None:
         assert outcome.choice.chosen.strength in (0.0, 1.0)
 
 
+@pytest.mark.parametrize("one_map", [True, False])
+def test_the_own_language_first_is_kept_as_far_as_asked(one_map: bool) -> None:
+    sample = make_sample(parallel(60))
+    free = outcome_of(sample, Vectors(noise=0.6), tolerance=0.2, one_map=one_map)
+    kept = outcome_of(sample, Vectors(noise=0.6), tolerance=0.2, one_map=one_map, keep_own_first=0.1)
+
+    def losses(outcome: RepairOutcome) -> list[float]:
+        results = (outcome.before, outcome.after)
+        values = [[mixed(result, tag, "Top1[relevant,same]") for tag in ("en", "zh")] for result in results]
+        return [before - after for before, after in zip(*values, strict=True)]
+
+    assert max(losses(free)) > 0.1
+    assert max(losses(kept)) <= 0.1 + 1e-9
+    assert kept.changes
+    assert kept.choice.chosen.score.bias < kept.choice.trials[0].score.bias
+
+
+def test_the_own_language_first_needs_parallel_documents() -> None:
+    english, chinese = parallel(60, languages=["en"]), parallel(60, first=60, languages=["zh"])
+    tagged = RepairTexts((*english.passages, *chinese.passages), (*english.questions, *chinese.questions), ())
+    with pytest.raises(InputError, match="keep_own_first"):
+        outcome_of(make_sample(None, tagged), keep_own_first=0.1)
+    with pytest.raises(InputError, match="out of range"):
+        RepairOptions(keep_own_first=2)
+
+
 class Twins(Vectors):
     """English contents 100 and 101, 102 and 103, ... differ by nothing but how far they lie from Chinese."""
 

@@ -46,6 +46,14 @@ Format = Annotated[
 Tolerance = Annotated[
     float, typer.Option(metavar="X", help="Loss of same-language NDCG@1 that is accepted; 0.005 is half a point.")
 ]
+KeepOwnFirst = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Loss that is accepted, in any language, of the share of queries whose first hit is relevant and in their "
+        "own language; 0.02 is two points. Default: any.",
+    ),
+]
 MatrixOnly = Annotated[
     bool, typer.Option("--matrix-only", help="Write only the matrix for vectors in an index, no model.")
 ]
@@ -73,6 +81,7 @@ def repair(
     title_field: opt.FileTitleField = None,
     detect_languages: opt.DetectLanguages = False,
     tolerance: Tolerance = 0.005,
+    keep_own_first: KeepOwnFirst = None,
     matrix_only: MatrixOnly = False,
     one_map: OneMap = False,
     fit_limit: Limit = 800,
@@ -144,7 +153,13 @@ def repair(
 
     pivot = chosen[0] if chosen else None
     options = RepairOptions(
-        tolerance=tolerance, one_map=one_map, pivot=pivot, seed=seed, samples=samples, similarity=compared_by
+        tolerance=tolerance,
+        keep_own_first=keep_own_first,
+        one_map=one_map,
+        pivot=pivot,
+        seed=seed,
+        samples=samples,
+        similarity=compared_by,
     )
     sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
     sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
@@ -189,7 +204,16 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
 
     out = console()
     table = Table(title="Held-out documents, before and after", title_justify="left", box=None, pad_edge=False)
-    for name in ("Queries in", "Number", "Max@R", "Complete@10", "Same-language NDCG@1", "95 % interval", ""):
+    for name in (
+        "Queries in",
+        "Number",
+        "Max@R",
+        "Complete@10",
+        "Own first",
+        "Same-language NDCG@1",
+        "95 % interval",
+        "",
+    ):
         table.add_column(name, justify="left" if name in ("Queries in", "") else "right")
     mixed = {row["query_language"]: row["measures"] for row in outcome.comparison.rows if row["scenario"] == "multi"}
     for harm in outcome.harm:
@@ -200,6 +224,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
             str(harm.queries),
             _change(depth, ".1f"),
             _change(complete, ".1%"),
+            _change(measures.get("Top1[relevant,same]"), ".1%"),
             f"{harm.before:.1%} → {harm.after:.1%}",
             f"{100 * harm.interval[0]:+.1f} to {100 * harm.interval[1]:+.1f}",
             harm.verdict,

@@ -31,6 +31,9 @@ SIGNIFICANT = 0.05
 _TOLD = ("Complete@10", "Max@R_norm", "Max@R")
 """Measures for the finding; the first that a row has is used."""
 
+_OWN_FIRST, _OWN_LEADS = "Top1[relevant,same]", "LPR"
+"""The measures of the own language in front, which a change that draws languages together takes from."""
+
 _READINGS = {"better": "better", "worse": "worse", "even": "no significant change", "neutral": "changed", "none": ""}
 
 
@@ -121,31 +124,75 @@ def row_title(row: Mapping[str, Any]) -> str:
 
 
 def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
-    """The finding of a comparison in sentences: first the mixed pools, then harm to ordinary retrieval.
+    """The finding of a comparison in sentences: losses of the own language at rank 1, the mixed pools, other losses.
 
     :param comparison: schema ``crossalign.comparison/1``.
     """
     mixed = [row for row in comparison["rows"] if row["scenario"] == "multi"]
     plain = [row for row in comparison["rows"] if row["scenario"] != "multi"]
-    changes = sorted(((row, name) for row in mixed or plain if (name := _told(row))), key=_urgency)
-    sentences = [_sentence(row, name) for row, name in changes[:4]]
-    if len(changes) > 4:
-        sentences.append(f"{_tally('Mixed pools' if mixed else 'Rows', changes)}.")
+    told = sorted(((row, name) for row in mixed or plain if (name := _told(row))), key=_urgency)
+    prices = [(_fell(row["measures"].get(_OWN_FIRST)), price) for row in mixed if (price := _price(row))]
+    sentences = [price for at_rank_1, price in prices if at_rank_1]
+    sentences += [_sentence(row, name) for row, name in told[:4]]
+    if len(told) > 4:
+        sentences.append(f"{_tally('Mixed pools' if mixed else 'Rows', told)}.")
+    sentences += [price for at_rank_1, price in prices if not at_rank_1]
+    sentences += [f"Also significantly worse: {loss}." for row in mixed if (loss := _losses(row))]
     if mixed and plain:
         harmed = [
             (row, name) for row in plain if (name := _told(row)) and _verdict(name, row["measures"][name]) == "worse"
         ]
+        others = [loss for row in plain if (loss := _losses(row))]
         if harmed:
             sentences.append(
                 "Ordinary retrieval got worse: "
                 + "; ".join(_sentence(row, name).rstrip(".") for row, name in harmed[:4])
                 + "."
             )
-        else:
+        if others:
+            sentences.append(f"Ordinary retrieval got{' also' if harmed else ''} worse: {'; '.join(others[:4])}.")
+        if not harmed and not others:
             sentences.append(
                 f"Ordinary retrieval (one-language pools, {plural(len(plain), 'row')}) did not get significantly worse."
             )
     return sentences or ["The two results share no measure that has a value in both."]
+
+
+def _fell(entry: Mapping[str, Any] | None) -> bool:
+    """Whether a measure is significantly smaller than before."""
+    if entry is None or entry["difference"] is None or (p := _p(entry)) is None:
+        return False
+    return bool(p < SIGNIFICANT and entry["difference"] < 0 and not entry.get("within_ties"))
+
+
+def _price(row: Mapping[str, Any]) -> str | None:
+    """What users lose of their own language in front, if that is significant."""
+    language = display_name(row["query_language"])
+    parts = [
+        f"{words} for {measure_value(name, entry['b'])} instead of {measure_value(name, entry['a'])} of them "
+        f"({name}, {_signed(name, entry['difference'])})"
+        for name, words in (
+            (_OWN_FIRST, f"a relevant version in {language} is the first hit"),
+            (_OWN_LEADS, f"the version in {language} leads the other versions"),
+        )
+        if _fell(entry := row["measures"].get(name))
+    ]
+    if not parts:
+        return None
+    return f"The price for {language} queries over {'+'.join(row['pool_languages'])}: {', and '.join(parts)}."
+
+
+def _losses(row: Mapping[str, Any]) -> str | None:
+    """The other measures of a row that are significantly worse."""
+    lost = [
+        f"{change.name} from {change.a} to {change.b}"
+        for change in changes(row)
+        if change.verdict == "worse" and change.name not in (_told(row), _OWN_FIRST)
+    ]
+    if not lost:
+        return None
+    pool = "+".join(row["pool_languages"])
+    return f"{joined(lost)}, for {display_name(row['query_language'])} queries over {pool}"
 
 
 def data_notes_of_both(comparison: Mapping[str, Any]) -> list[str]:

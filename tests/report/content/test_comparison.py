@@ -59,8 +59,30 @@ def test_the_row_that_was_weakest_before_is_told_first(comparison: dict[str, Any
         "p < 0.001).",
         "For English queries over en+zh, the share with every version in the top 10 (Complete@10) rises from "
         "64.0\u00a0% to 66.0\u00a0% (+2.00 points, no significant change, p = 0.400).",
+        "The price for Chinese queries over en+zh: the version in Chinese leads the other versions for 60.0\u00a0% "
+        "instead of 90.0\u00a0% of them (LPR, −30.0 points).",
+        "Also significantly worse: Top1[other,same] from 20.0\u00a0% to 30.0\u00a0%, for Chinese queries over en+zh.",
         "Ordinary retrieval (one-language pools, 1 row) did not get significantly worse.",
     ]
+
+
+def test_a_loss_at_rank_1_in_the_own_language_is_said_first(comparison: dict[str, Any]) -> None:
+    row = comparison["rows"][0]["measures"]
+    row["Top1[relevant,same]"] = entry(0.73, 0.47, 0.0001)
+    assert comparison_finding(comparison)[0] == (
+        "The price for English queries over en+zh: a relevant version in English is the first hit for 47.0\u00a0% "
+        "instead of 73.0\u00a0% of them (Top1[relevant,same], −26.0 points)."
+    )
+    for harmless in (entry(0.73, 0.47, 0.2), entry(0.73, 0.83, 0.0001), entry(0.73, 0.47, 0.001, within_ties=True)):
+        row["Top1[relevant,same]"] = harmless
+        assert "English is the first hit" not in " ".join(comparison_finding(comparison))
+
+
+def test_every_significant_loss_of_ordinary_retrieval_is_said(comparison: dict[str, Any]) -> None:
+    comparison["rows"][2]["measures"]["NDCG@1"] = entry(0.9, 0.8, 0.01)
+    assert comparison_finding(comparison)[-1] == (
+        "Ordinary retrieval got worse: NDCG@1 from 90.0\u00a0% to 80.0\u00a0%, for English queries over en."
+    )
 
 
 def test_harm_to_ordinary_retrieval_is_said(comparison: dict[str, Any]) -> None:
