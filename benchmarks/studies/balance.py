@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ hit. Relevant first: one of the versions is. Found: one of them is in the first 
 one language. A collapsed list shows one version of each passage, so that Complete@10 does not apply. Ranker and
 collapser choose among the first {depth} hits. Bonuses are in the unit of the cosine."""
 
-Search = Callable[[list[float], str], Sequence[Document]]
+Search = Callable[[int, str], Sequence[Document]]
+"""The list of a query, by its place and its language."""
 
 
 def store_of(collection: JudgedCollection, vectors: np.ndarray) -> InMemoryDocumentStore:
@@ -56,7 +58,7 @@ def store_of(collection: JudgedCollection, vectors: np.ndarray) -> InMemoryDocum
     return store
 
 
-def searches(store: InMemoryDocumentStore, languages: Sequence[str]) -> dict[str, Search]:
+def searches(store: InMemoryDocumentStore, languages: Sequence[str], queries: np.ndarray) -> dict[str, Search]:
     """The ways to search one store, by name."""
     plain = InMemoryEmbeddingRetriever(store, top_k=DEPTH)
     balanced = LanguageBalancedRetriever(
@@ -64,18 +66,20 @@ def searches(store: InMemoryDocumentStore, languages: Sequence[str]) -> dict[str
     )
     collapser = VersionCollapser()
 
-    def found(vector: list[float], _: str) -> Sequence[Document]:
-        return plain.run(query_embedding=vector)["documents"]
+    @cache
+    def found(query: int, _: str) -> Sequence[Document]:
+        return plain.run(query_embedding=queries[query].tolist())["documents"]
 
-    def taking_turns(vector: list[float], language: str) -> Sequence[Document]:
-        return balanced.run(query_embedding=vector, language=language)["documents"]
+    @cache
+    def taking_turns(query: int, language: str) -> Sequence[Document]:
+        return balanced.run(query_embedding=queries[query].tolist(), language=language)["documents"]
 
     def with_bonus(bonus: float) -> Search:
         ranker = OwnLanguageRanker(bonus=bonus)
-        return lambda vector, language: ranker.run(list(found(vector, language)), language=language)["documents"]
+        return lambda query, language: ranker.run(list(found(query, language)), language=language)["documents"]
 
     def collapsed(search: Search) -> Search:
-        return lambda vector, language: collapser.run(list(search(vector, language)), language=language)["documents"]
+        return lambda query, language: collapser.run(list(search(query, language)), language=language)["documents"]
 
     return {
         "plain search": found,
@@ -86,7 +90,7 @@ def searches(store: InMemoryDocumentStore, languages: Sequence[str]) -> dict[str
     }
 
 
-def row(collection: JudgedCollection, queries: np.ndarray, search: Search, language: str) -> dict[str, float]:
+def row(collection: JudgedCollection, search: Search, language: str) -> dict[str, float]:
     """Means over the queries in one language."""
     ids, groups = collection.documents.ids, collection.documents.groups
     both, own_first, content_first, content_found = [], [], [], []
@@ -95,7 +99,7 @@ def row(collection: JudgedCollection, queries: np.ndarray, search: Search, langu
             continue
         relevant = {ids[number] for number in collection.relevant[place]}
         (content,) = {groups[number] for number in collection.relevant[place]}
-        top = list(search(queries[place].tolist(), language))[:10]
+        top = list(search(place, language))[:10]
         both.append(relevant <= {one.id for one in top})
         own_first.append(top[0].id in relevant and top[0].meta["language"] == language)
         content_first.append(top[0].meta["parallel_id"] == content)
@@ -130,9 +134,9 @@ def main() -> None:
         documents = encoder.encode_documents(list(collection.documents.texts))
         queries = encoder.encode_queries(list(collection.queries.texts))
         store = store_of(collection, documents)
-        for name, search in searches(store, arguments.languages).items():
+        for name, search in searches(store, arguments.languages, queries).items():
             for language in arguments.languages:
-                values = row(collection, queries, search, language)
+                values = row(collection, search, language)
                 complete = "–" if "collapsed" in name else f"{values['Complete@10']:.1f}"
                 rest = " | ".join(f"{values[key]:.1f}" for key in ("own first", "relevant first", "found"))
                 shown = "base" if model == MODEL else Path(model).name
