@@ -12,7 +12,8 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from haystack_crossalign.repair.fit import RepairOptions, RepairOutcome
+    from haystack_crossalign.repair.fit import RepairOutcome
+    from haystack_crossalign.repair.options import RepairOptions
     from haystack_crossalign.training.outcome import TrainingOutcome
     from haystack_crossalign.training.recipe.recipe import Recipe
 
@@ -44,7 +45,8 @@ def repair_model(
     :raises ExternalError: if the model cannot be loaded or the output cannot be written.
     """
     from haystack_crossalign.files.writing import check_new_folder
-    from haystack_crossalign.repair.fit import RepairOptions, fit_repair
+    from haystack_crossalign.repair.fit import fit_repair
+    from haystack_crossalign.repair.options import RepairOptions
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
     from haystack_crossalign.repair.texts import read_repair_texts

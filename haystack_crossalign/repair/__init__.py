@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from haystack_crossalign._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from haystack_crossalign.repair.fit import RepairOptions, RepairOutcome, fit_repair
+    from haystack_crossalign.repair.fit import RepairOutcome, fit_repair
     from haystack_crossalign.repair.matrix_file import read_matrix_file, write_matrix_file
+    from haystack_crossalign.repair.options import RepairOptions
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
     from haystack_crossalign.repair.texts import read_repair_texts
@@ -28,7 +29,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "RepairOptions": "fit",
+        "RepairOptions": "options",
         "RepairOutcome": "fit",
         "fit_repair": "fit",
         "make_sample": "sample",

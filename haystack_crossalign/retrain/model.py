@@ -183,7 +183,8 @@ def repair_job(
     :param progress: called while embedding and ranking.
     :returns: facts for the outcome.
     """
-    from haystack_crossalign.repair.fit import RepairOptions, fit_repair
+    from haystack_crossalign.repair.fit import fit_repair
+    from haystack_crossalign.repair.options import RepairOptions
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
     from haystack_crossalign.repair.texts import texts_from_triplets

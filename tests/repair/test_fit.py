@@ -19,8 +19,9 @@ from haystack_crossalign.data.formats.jsonl import DocumentRow, read_documents
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.prompts import Prompts
-from haystack_crossalign.repair.fit import RepairOptions, RepairOutcome, fit_repair
+from haystack_crossalign.repair.fit import RepairOutcome, fit_repair
 from haystack_crossalign.repair.matrix_file import read_matrix_file
+from haystack_crossalign.repair.options import RepairOptions
 from haystack_crossalign.repair.output import ModelToRepair, open_model, repair_schema, write_repair
 from haystack_crossalign.repair.sample import make_sample, probes_of
 from haystack_crossalign.repair.scores import harm_of_language, paired_share_interval, queries_needed

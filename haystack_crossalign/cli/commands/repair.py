@@ -147,7 +147,8 @@ def repair(
         read(held_out, file_format, fitted=False),
     )
     from haystack_crossalign.models.names import DEFAULT_MODEL
-    from haystack_crossalign.repair.fit import RepairOptions, fit_repair
+    from haystack_crossalign.repair.fit import fit_repair
+    from haystack_crossalign.repair.options import RepairOptions
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
 
