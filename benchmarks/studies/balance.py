@@ -10,6 +10,7 @@ those that docs/balance.md names.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -108,6 +109,16 @@ def row(collection: JudgedCollection, search: Search, language: str) -> dict[str
     return {name: 100 * float(np.mean(values)) for name, values in means.items()}
 
 
+def origin(model: str) -> str:
+    """What is known of a repaired model, in a line."""
+    file = Path(model) / "repair.json"
+    if not file.is_file():
+        return f"{Path(model).name}: a model."
+    data = json.loads(file.read_text(encoding="utf-8"))
+    counts = ", ".join(f"{count} in {tag}" for tag, count in data["fitted_on"].items())
+    return f"{Path(model).name}: a repair fitted on passages, {counts}; strength {data['chosen']['strength']:g}."
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--xquad", type=Path, required=True, metavar="FOLDER")
@@ -126,6 +137,7 @@ def main() -> None:
             languages=" and ".join(arguments.languages), documents=len(collection.documents.ids),
             queries=len(collection.queries.ids), machine=machine_line(), depth=DEPTH,
         ), "",
+        *(line for model in arguments.models for line in (origin(model), "")),
         "| model | search | queries | Complete@10 | own first | relevant first | found |",
         "|---|---|---|--:|--:|--:|--:|",
     ]  # fmt: skip

@@ -31,7 +31,7 @@ from haystack_crossalign.pipelines.retriever import QueryPipeline
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipelines"
 INDEX = "pipelines-test"
-SEARCHES = ["query", "query_hybrid", "query_switching", "query_balanced", "query_own_language"]
+SEARCHES = ["query", "query_hybrid", "query_switching", "query_balanced", "query_collapsed"]
 NAMES = ["index", *SEARCHES, "audit", "upgrade"]
 TEXTS = {
     "en:1": "The museum is closed on Mondays and on public holidays.",
@@ -142,7 +142,7 @@ def test_the_balanced_search_takes_the_languages_in_turn() -> None:
 def test_the_search_in_the_own_language_shows_each_content_once() -> None:
     query = "When is the museum closed?"
     inputs = {"embedder": {"text": query}, "tagger": {"text": query}}
-    found = load("query_own_language").run(inputs)["collapser"]["documents"]
+    found = load("query_collapsed").run(inputs)["collapser"]["documents"]
     assert found[0].id == "en:1"
     assert sorted(one.id for one in found) == ["en:1", "en:2", "en:3"]
 
@@ -184,7 +184,7 @@ def test_the_live_audit_takes_the_search_pipelines(
     (hits,) = pipeline.retrieve([QUERY], None, 4, INDEX)
     assert hits[0].id == "zh:1"
     # One version of each of three contents, or four documents.
-    assert len(hits) == (3 if name == "query_own_language" else 4)
+    assert len(hits) == (3 if name == "query_collapsed" else 4)
     pipeline.close()
 
 
