@@ -1,4 +1,4 @@
-"""Kinds of input that only programs write: states, caches, matrices, models, Parquet."""
+"""Kinds of input that only programs write: states, caches, matrices, models, Parquet, vectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cases import Case, Kind
+from cases import Case, Kind, audit
 from mutations import mutated_bytes, mutated_json, mutated_lines
 
 __all__ = ["filtered", "written_kinds"]
@@ -59,6 +59,34 @@ def _matrix(folder: Path, _: Path, chance: random.Random) -> Case:
     else:
         path.write_bytes(mutated_bytes(raw, chance))
     return lambda: read_matrix_file(path)
+
+
+def _vector_table(folder: Path, _: Path, chance: random.Random) -> Case:
+    """Vectors as NumPy writes them: a header changed as text, or any bytes."""
+    import numpy as np
+
+    rows = [
+        {"id": f"{tag}{number}", "text": "a", "language": tag, "parallel_id": str(number)}
+        for number in range(3)
+        for tag in ("en", "zh")
+    ]
+    for name in ("documents", "queries"):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        form = chance.choice(("f4", "f4", "f2", "f8", ">f4", "i4", "c8"))
+        np.save(folder / f"{name}.npy", np.arange(1, 25).reshape(6, 4).astype(form), allow_pickle=False)
+    path = folder / chance.choice(("documents.npy", "queries.npy"))
+    raw = path.read_bytes()
+    if chance.random() < 0.5:
+        head = bytearray(raw[:118])
+        for _ in range(chance.randrange(1, 4)):
+            head[chance.randrange(len(head))] = chance.choice(b"[]{}(),:'0123456789-<>fiOV \n\x00\xff")
+        path.write_bytes(bytes(head) + raw[118:])
+    else:
+        path.write_bytes(mutated_bytes(raw, chance))
+    files = {name: folder / f"{name}.jsonl" for name in ("documents", "queries")}
+    tables = {"document-vectors": folder / "documents.npy", "query-vectors": folder / "queries.npy"}
+    return audit(folder, **files, **tables)
 
 
 def _parquet(folder: Path, bases: Path, chance: random.Random) -> Case:
@@ -131,6 +159,7 @@ def _model(file: str) -> Any:
 def written_kinds() -> Iterator[Kind]:
     """All of them."""
     yield Kind("triplets of Parquet", _parquet)
+    yield Kind("table of vectors", _vector_table)
     yield Kind("state", _checkpoint)
     yield Kind("cache", _cache)
     yield Kind("matrix", _matrix)
