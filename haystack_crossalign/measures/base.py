@@ -222,7 +222,7 @@ class Facts:
         result: Ranks = self.ranks_where(mask).min(axis=0, initial=UNRANKED)
         return result
 
-    def fits(self, cutoff: int) -> str | None:
+    def why_trivial(self, cutoff: int) -> str | None:
         """Why a share of the top ``cutoff`` says nothing here: the whole pool fits into it; None where it does not.
 
         Exact ranks only. A list that a search returned may lack what the pool holds.

@@ -106,7 +106,7 @@ class Complete(Measure):
 
     def compute(self, facts: Facts) -> QueryValues:
         """1 or 0 for each query."""
-        if (trivial := facts.fits(self.cutoff)) is not None:
+        if (trivial := facts.why_trivial(self.cutoff)) is not None:
             return query_values(facts, facts.last, inapplicable=np.ones(facts.queries, dtype=bool), why=trivial)
         too_many = facts.relevant > self.cutoff
         missing = facts.missing > 0

@@ -131,7 +131,7 @@ class Recall(Measure):
 
     def compute(self, facts: Facts) -> QueryValues:
         """Recall of each query, 0..1."""
-        if (trivial := facts.fits(self.cutoff)) is not None:
+        if (trivial := facts.why_trivial(self.cutoff)) is not None:
             return query_values(facts, facts.last, inapplicable=np.ones(facts.queries, dtype=bool), why=trivial)
         retrieved = (facts.known & (facts.ranks <= self.cutoff)).sum(axis=0)
         return query_values(

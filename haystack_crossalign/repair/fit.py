@@ -204,16 +204,17 @@ def _choose(
         )
     # A loss smaller than one query cannot be observed.
     tolerance = {tag: max(options.tolerance, 1 / count) for tag, count in query_counts.items()}
-    # The same holds for the own language in front.
-    own = None if options.keep_own_first is None else max(options.keep_own_first, 1 / min(query_counts.values()))
+    # A loss of the own language in front is counted as it is: the bound was asked for.
     full = choose_repair(
-        fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,), keep_own_first=own
-    )
+        fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,),
+        keep_own_first=options.keep_own_first,
+    )  # fmt: skip
     if full.chosen.strength or full.trials[-1].harmless:
         return full
     return choose_repair(
-        fitted, score, tolerance=tolerance, strengths=strengths, common_shares=(0.0,), keep_own_first=own
-    )
+        fitted, score, tolerance=tolerance, strengths=strengths, common_shares=(0.0,),
+        keep_own_first=options.keep_own_first,
+    )  # fmt: skip
 
 
 def _with_vectors(

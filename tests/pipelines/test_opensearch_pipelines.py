@@ -188,6 +188,14 @@ def test_the_live_audit_takes_the_search_pipelines(
     pipeline.close()
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_head_holds_its_imports_and_names_its_own_file(path: Path) -> None:
+    code = snippet(path.stem)
+    ast.parse(code)
+    assert re.match("from haystack import (Document, )?Pipeline\nimport haystack_crossalign\n", code)
+    assert f'Pipeline.load(open("pipelines/{path.name}"))' in code
+
+
 def snippet(name: str) -> str:
     """The Python in the head of a pipeline file."""
     head = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").partition("components:")[0]
@@ -207,7 +215,6 @@ def test_the_snippet_in_the_head_of_a_pipeline_runs_as_it_stands(
     if name == "query":
         # A process of its own shows that the imports suffice; the others have the same.
         subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
-    assert re.match("from haystack import (Document, )?Pipeline\nimport haystack_crossalign\n", code)
     *statements, last = ast.parse(code).body
     assert isinstance(last, ast.Expr)
     names: dict[str, Any] = {}

@@ -177,6 +177,23 @@ def test_the_own_language_first_is_kept_as_far_as_asked(one_map: bool) -> None:
     assert kept.choice.chosen.score.bias < kept.choice.trials[0].score.bias
 
 
+def test_the_bound_on_the_own_language_first_holds_with_few_queries_too() -> None:
+    """Of ten queries a language one is a tenth, which is more than was accepted."""
+    sample = make_sample(parallel(20, first=1000), held_out=parallel(10))
+    free, kept = (outcome_of(sample, Vectors(noise=0.6), keep_own_first=bound) for bound in (None, 0.05))
+    base = free.choice.trials[0].score.own_first
+    assert base is not None
+
+    def losses(outcome: RepairOutcome) -> list[float]:
+        after = outcome.choice.chosen.score.own_first
+        assert after is not None
+        return [base[tag] - after[tag] for tag in base]
+
+    assert any("too small" in note for note in kept.notes)
+    assert max(losses(free)) > 0.05
+    assert max(losses(kept)) <= 0.05 + 1e-9
+
+
 def test_the_own_language_first_needs_parallel_documents() -> None:
     english, chinese = parallel(60, languages=["en"]), parallel(60, first=60, languages=["zh"])
     tagged = RepairTexts((*english.passages, *chinese.passages), (*english.questions, *chinese.questions), ())

@@ -15,17 +15,19 @@ def interleaved(lists: Mapping[str, Sequence[Document]], *, first: str | None, t
     """All first hits, then all second hits, and so on.
 
     This is reciprocal rank fusion of disjoint lists: the score is 1 / (60 + rank in its list), and hits of equal rank
-    are in the order of the lists, with the user's own language first.
+    are in the order of the lists, with the user's own language first. Of a document in several lists, which has several
+    languages, the best place counts.
 
     :param lists: hits by language, the best first.
     :param first: language whose list comes first; None or an unknown language for the given order.
+    :param top_k: maximum number of documents.
     """
     order = sorted(lists, key=lambda name: name != first)
     depth = max((len(hits) for hits in lists.values()), default=0)
-    fused = [
-        replace(lists[name][place], score=1.0 / (RANK_OFFSET + place + 1))
-        for place in range(depth)
-        for name in order
-        if place < len(lists[name])
-    ]
-    return fused[:top_k]
+    fused: dict[str, Document] = {}
+    for place in range(depth):
+        for name in order:
+            if place < len(lists[name]):
+                hit = lists[name][place]
+                fused.setdefault(hit.id, replace(hit, score=1.0 / (RANK_OFFSET + place + 1)))
+    return list(fused.values())[:top_k]

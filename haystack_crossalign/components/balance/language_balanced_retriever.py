@@ -14,7 +14,7 @@ from haystack.utils import deserialize_component_inplace
 from haystack_integrations.components.retrievers.opensearch import OpenSearchEmbeddingRetriever
 
 from haystack_crossalign.components.balance.interleaving import interleaved
-from haystack_crossalign.components.balance.languages import check_top_k, checked_languages, document_tag, tag_of
+from haystack_crossalign.components.balance.languages import check_top_k, checked_languages, tag_of
 from haystack_crossalign.components.opensearch_search import Batch, search_many, search_many_async
 from haystack_crossalign.errors import InputError
 
@@ -151,18 +151,26 @@ class LanguageBalancedRetriever:
     def _fused(
         self, lists: Mapping[str, list[Document]], top_k: int, language: str | None
     ) -> dict[str, list[Document]]:
-        tags = {tag_of(name): name for name in self.languages}
         for name, documents in lists.items():
             for document in documents:
-                found = document_tag(document, self.language_field)
-                if tags.get(found, _OTHERS) != name:
+                if not self._is_in(document, name):
                     raise InputError(
                         f"the retriever returned a document in another language than asked for (id {document.id})",
                         field="retriever", seen=document.meta.get(self.language_field),
                         allowed=f"documents whose {self.language_field} is "
                         f"{name or 'none of ' + ', '.join(self.languages)}: filters must be obeyed",
                     )  # fmt: skip
-        return {"documents": interleaved(lists, first=tags.get(tag_of(language)), top_k=top_k)}
+        own = tag_of(language)
+        first = next((name for name in self.languages if tag_of(name) == own), None)
+        return {"documents": interleaved(lists, first=first, top_k=top_k)}
+
+    def _is_in(self, document: Document, name: str) -> bool:
+        """Whether the filter of a list admits a document. The field may hold several languages, and other spellings of
+        one, which filters tell apart.
+        """
+        value = document.meta.get(self.language_field)
+        values = value if isinstance(value, list) else [value]
+        return name in values if name else not any(one in self.languages for one in values)
 
 
 class _Search:

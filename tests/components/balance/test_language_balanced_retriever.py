@@ -132,6 +132,27 @@ def test_retrievers_of_texts_are_asked_by_their_own_inputs(memory) -> None:
     assert again.run({"search": {"query": "word1 word2 word5", "language": "de"}})["search"]["documents"] == found
 
 
+def test_documents_with_several_languages_or_other_spellings_are_found_once(opensearch: Any) -> None:
+    """An index may hold lists of languages, and zh beside zh-CN; its filters tell spellings apart."""
+    languages = ["en", "de", ["de", "en"], "zh-CN", ["zh", "en"], None, "zh"]
+    vectors = np.eye(DIMENSION)
+    rows = {
+        f"m{place}": {"id": f"m{place}", "content": "a", "embedding": (vectors[0] * (9 - place) + vectors[1]).tolist()}
+        | ({} if language is None else {"language": language})
+        for place, language in enumerate(languages)
+    }
+    create_index(opensearch, "balanced-lists", rows, vector_mapping(DIMENSION), shards=1)
+    store = OpenSearchDocumentStore(hosts=opensearch.url, index="balanced-lists", create_index=False)
+    retriever = LanguageBalancedRetriever(
+        retriever=OpenSearchEmbeddingRetriever(document_store=store), languages=LANGUAGES, top_k=20
+    )
+    # By hand, nearest first: en 0 2 4, de 1 2, zh 4 6, others 3 5.
+    found = retriever.run(query_embedding=vectors[0].tolist(), language="zh-TW")["documents"]
+    assert [one.id for one in found] == ["m0", "m1", "m4", "m3", "m2", "m6", "m5"]
+    found = retriever.run(query_embedding=vectors[0].tolist(), language="zh-CN")["documents"]
+    assert [one.id for one in found] == ["m4", "m0", "m1", "m3", "m6", "m2", "m5"]
+
+
 @pytest.mark.parametrize("own", [None, "zh"])
 def test_opensearch_is_asked_once_for_all_languages(cluster, own, monkeypatch) -> None:
     retriever = LanguageBalancedRetriever(
