@@ -24,6 +24,7 @@ from haystack_integrations.components.retrievers.opensearch import OpenSearchEmb
 from haystack_integrations.document_stores.opensearch import OpenSearchDocumentStore
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tools"))
+from measured import replace_measured
 from opensearch_server import OpenSearchServer
 
 from haystack_crossalign.components import LanguageBalancedRetriever
@@ -31,7 +32,6 @@ from haystack_crossalign.components import LanguageBalancedRetriever
 DIMENSION, TOP = 384, 10
 INDEX = "bench-balanced"
 LANGUAGES = ["ar", "de", "en", "es", "zh"]
-MARKER = "<!-- measured -->"
 
 
 def load(server: OpenSearchServer, documents: int) -> None:
@@ -116,8 +116,7 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     print(text)
     if options.output is not None:
-        before = options.output.read_text(encoding="utf-8") if options.output.is_file() else MARKER
-        options.output.write_text(f"{before.split(MARKER)[0]}{MARKER}\n\n{text}", encoding="utf-8")
+        replace_measured(options.output, text)
 
 
 if __name__ == "__main__":

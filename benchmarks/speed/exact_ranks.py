@@ -20,6 +20,7 @@ import argparse
 import multiprocessing
 import os
 import platform
+import sys
 import time
 from pathlib import Path
 
@@ -34,12 +35,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+from measured import replace_measured
+
 from haystack_crossalign.precision import supports_fast_bf16
 from haystack_crossalign.ranks import RankTable, exact_ranks
 from haystack_crossalign.ranks.int8 import counting_library
 
 THREADS = 1
-MARKER = "<!-- measured -->"
 SAMPLE = 40  # queries whose ranks are checked against the definition
 
 
@@ -215,11 +218,9 @@ def main() -> None:
 
 
 def _write(path: Path, title: str, rows: list[tuple[str, ...]], notes: list[str]) -> None:
-    """Replace what stands below the marker, so that the words above it stay."""
-    kept = path.read_text(encoding="utf-8").partition(MARKER)[0] if path.exists() else "# Exact ranks\n\n"
     lines = [title, "", *(f"- {note}" for note in notes), "", "| " + " | ".join(COLUMNS) + " |"]
     lines += ["|---|---|--:|--:|--:|--:|---|---|", *("| " + " | ".join(row) + " |" for row in rows)]
-    path.write_text(kept + MARKER + "\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    replace_measured(path, "\n".join(lines))
 
 
 def _bare_product(queries, documents, precision: str):

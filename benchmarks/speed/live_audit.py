@@ -44,6 +44,7 @@ from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
+from measured import replace_measured  # noqa: E402 - likewise
 from opensearch_server import OpenSearchServer  # noqa: E402 - a tool of this repository, not a package
 
 DATA = ROOT.parent / "shared" / "data" / "xquad"
@@ -52,7 +53,6 @@ PASSAGES, QUESTIONS = 100, 125
 NOISE = 0.15
 DEPTH = 10_000
 CONCURRENT = 2
-MARKER = "<!-- measured -->"
 
 
 @dataclass
@@ -370,8 +370,7 @@ def main() -> None:
     text = report(costs, depths, peaks, options)
     print(text)
     if options.output is not None:
-        before = options.output.read_text(encoding="utf-8") if options.output.is_file() else MARKER
-        options.output.write_text(f"{before.split(MARKER)[0]}{MARKER}\n\n{text}", encoding="utf-8")
+        replace_measured(options.output, text)
 
 
 if __name__ == "__main__":

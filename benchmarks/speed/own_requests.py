@@ -28,6 +28,7 @@ import numpy as np
 from opensearchpy import OpenSearch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tools"))
+from measured import replace_measured
 from opensearch_server import OpenSearchServer
 
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
@@ -41,7 +42,6 @@ DIMENSION = 384
 INDEX = "bench-requests"
 LANGUAGES = ["ar", "de", "el", "en", "es", "hi", "ru", "zh"]
 BATCH = 16
-MARKER = "<!-- measured -->"
 WAYS = ("by_request", "by_plain", "by_bare")
 WORDS = [f"word{number}" for number in range(400)]
 FUSED = {"phase_results_processors": [{"score-ranker-processor": {"combination": {"technique": "rrf"}}}]}
@@ -205,8 +205,7 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     print(text)
     if options.output is not None:
-        before = options.output.read_text(encoding="utf-8") if options.output.is_file() else MARKER
-        options.output.write_text(f"{before.split(MARKER)[0]}{MARKER}\n\n{text}", encoding="utf-8")
+        replace_measured(options.output, text)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+from measured import replace_measured
+
 HERE = Path(__file__).resolve().parents[2]
 DIMENSION = 384
-MARKER = "<!-- measured -->"
 TIME, MEMORY = 5.0, 1.3
 WITHOUT = "without the library"
 CHILD = """
@@ -109,8 +111,7 @@ def main() -> None:
     report = "\n".join(lines) + "\n"
     print(report)
     if options.output:
-        before = options.output.read_text(encoding="utf-8") if options.output.is_file() else MARKER
-        options.output.write_text(f"{before.split(MARKER)[0]}{MARKER}\n\n{report}", encoding="utf-8")
+        replace_measured(options.output, report)
 
 
 if __name__ == "__main__":
