@@ -113,6 +113,19 @@ def repair(
             "an embedder of a pipeline cannot be written as a model", source="--embedder", allowed="with --matrix-only"
         )
     chosen, compared_by = _languages(languages), model.compared_by
+    from haystack_crossalign.repair.options import RepairOptions
+
+    # Before any file is read: a wrong number should not be found last.
+    pivot = chosen[0] if chosen else None
+    options = RepairOptions(
+        tolerance=tolerance,
+        keep_own_first=keep_own_first,
+        one_map=one_map,
+        pivot=pivot,
+        seed=seed,
+        samples=samples,
+        similarity=compared_by,
+    )
 
     def read(path: Path | None, kind: str, *, fitted: bool, versions: bool = False) -> RepairTexts | None:
         from haystack_crossalign.data.formats.read import title_field_of
@@ -148,20 +161,9 @@ def repair(
     )
     from haystack_crossalign.models.names import DEFAULT_MODEL
     from haystack_crossalign.repair.fit import fit_repair
-    from haystack_crossalign.repair.options import RepairOptions
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
 
-    pivot = chosen[0] if chosen else None
-    options = RepairOptions(
-        tolerance=tolerance,
-        keep_own_first=keep_own_first,
-        one_map=one_map,
-        pivot=pivot,
-        seed=seed,
-        samples=samples,
-        similarity=compared_by,
-    )
     sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
     sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
     encoder: Any = model.open()
