@@ -105,5 +105,6 @@ def test_the_command_line_switches_haystacks_telemetry_off() -> None:
 
 def test_the_package_says_that_it_is_typed_and_ships_its_schema_and_sample() -> None:
     root = resources.files("haystack_crossalign")
-    for name in ("py.typed", "schemas/audit-1.schema.json", "sample/documents.jsonl", "sample/queries.jsonl"):
+    sample = ("sample/documents.jsonl", "sample/queries.jsonl", "sample/languages.jsonl")
+    for name in ("py.typed", "schemas/audit-1.schema.json", *sample):
         assert root.joinpath(name).is_file(), name

@@ -24,6 +24,8 @@ def repair_model(
     *,
     model: str = DEFAULT_MODEL,
     held_out: Path | str | None = None,
+    other_languages: Path | str | None = None,
+    closed: bool = False,
     fit_limit: int = 800,
     held_out_limit: int = 500,
     detect_languages: bool = False,
@@ -36,6 +38,9 @@ def repair_model(
     :param output: folder to create, for the model, its matrix file, the audits before and after, and the report.
     :param model: hub name, folder, or ``offline:multilingual-e5-small``.
     :param held_out: parallel documents to judge on; None for half of ``parallel``.
+    :param other_languages: documents in languages that the repair must not harm; None for the texts that ship with this
+        package.
+    :param closed: whether the index holds no other languages, so that none is protected.
     :param fit_limit: maximum documents per language to fit on.
     :param held_out_limit: maximum documents per language to judge on.
     :param detect_languages: detect the language of documents that name none, and leave out those that are not clear.
@@ -47,6 +52,7 @@ def repair_model(
     from haystack_crossalign.files.writing import check_new_folder
     from haystack_crossalign.repair.fit import fit_repair
     from haystack_crossalign.repair.options import RepairOptions
+    from haystack_crossalign.repair.other_languages import read_other_languages
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
     from haystack_crossalign.repair.texts import read_repair_texts
@@ -55,8 +61,11 @@ def repair_model(
     texts = read_repair_texts(parallel, parallel=True, detect=detect_languages)
     judges = None if held_out is None else read_repair_texts(held_out, detect=detect_languages)
     options = RepairOptions() if options is None else options
-    sample = make_sample(texts, None, judges, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=options.seed)
-    sources = [source for part in (texts, judges) if part is not None for source in part.sources]
+    others = read_other_languages(other_languages, closed=closed)
+    sample = make_sample(
+        texts, None, judges, others=others, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=options.seed
+    )
+    sources = [source for part in (texts, judges, others) if part is not None for source in part.sources]
     encoder = opened(model)
     base = open_model(model, encoder.prompts, similarity=options.similarity)
     outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)

@@ -53,6 +53,10 @@ with each other.
 |---|---|---|---|---|---|
 {table}
 
+## Other languages
+
+{others}
+
 {notes}
 
 ## Licence
@@ -115,8 +119,30 @@ def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None)
         similarity=similarity_words(data["similarity"]["name"]),
         data=", ".join(f"`{file['name']}` (SHA-256 `{file['sha256'][:16]}…`)" for file in data["data"]) or "in memory",
         table="\n".join(lines),
+        others=_others(data["other_languages"]),
         notes="\n".join(f"- {note}" for note in data["notes"]),
     )
+
+
+def _others(others: Mapping[str, Any]) -> str:
+    """What protects languages that were not fitted, and the table of those that were left out."""
+    protected = ", ".join(others["languages"])
+    lines = [
+        f"Directions removed too: {protected}." if protected else "None is protected: this model is for a closed index."
+    ]
+    if others["left_out"]:
+        lines += [
+            "The same repair, made without the language:",
+            "",
+            "| language | measure, lower is better | queries | before | after | p |",
+            "|---|---|---|---|---|---|",
+            *(
+                f"| {one['language']} | {one['measure']} | {one['queries']} | {one['before']:.2f} | {one['after']:.2f} "
+                f"| {one['p_value']:.3f} |"
+                for one in others["left_out"]
+            ),
+        ]
+    return "\n".join(lines)
 
 
 def _quoted(text: str) -> str:

@@ -18,6 +18,7 @@ from haystack_crossalign.repair.affine import AffineMap, unit
 from haystack_crossalign.repair.language_maps import OwnShare, fit_language_maps
 from haystack_crossalign.repair.language_means import language_means, parallel_rows
 from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.repair.other_languages import OtherLanguages, language_basis, means_of_others
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMON_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -31,6 +32,10 @@ RIDGES = (10.0, 3.0)
 _TOLERANCE = 1e-9  # difference between equal measures that were summed in a different order
 
 
+class NothingToRepairError(InputError):
+    """The means of the languages coincide."""
+
+
 @dataclass(frozen=True)
 class LanguageDirections:
     """Language statistics of a sample of embeddings.
@@ -39,11 +44,15 @@ class LanguageDirections:
     :param counts: documents per language.
     :param means: float64 ``[L, dim]``, mean of each language's unit-length embeddings, over the same documents as far
         as they are parallel (:func:`~haystack_crossalign.repair.language_means.language_means`).
-    :param common: float64 ``[dim]``, mean of those means, with equal weight for each language.
-    :param basis: float64 ``[k, dim]``, orthonormal; the directions in which the means differ, the strongest first.
+    :param common: float64 ``[dim]``, mean of those means and of the others', with equal weight for each language.
+    :param basis: float64 ``[k, dim]``, orthonormal; the directions in which the means differ, the strongest first:
+        those of the fitted languages, then those that the others add.
     :param spread: float64 ``[dim, dim]``, mean outer product of the differences between versions of a document, beyond
         the language means; None without parallel documents.
     :param groups: parallel documents behind it.
+    :param others: tags of languages that are not fitted but protected, ascending.
+    :param other_means: float64 ``[M, dim]``, their means
+        (:func:`~haystack_crossalign.repair.other_languages.means_of_others`).
     """
 
     languages: tuple[str, ...]
@@ -53,6 +62,21 @@ class LanguageDirections:
     basis: NDArray[np.float64]
     spread: NDArray[np.float64] | None = None
     groups: int = 0
+    others: tuple[str, ...] = ()
+    other_means: NDArray[np.float64] | None = None
+
+    def without_other(self, language: str) -> LanguageDirections:
+        """The same without a language that is only protected, as if nothing were known of it.
+
+        :param language: one of :attr:`others`.
+        """
+        if self.other_means is None:
+            return self
+        rows = [row for row, tag in enumerate(self.others) if tag != language]
+        means = self.other_means[rows]
+        common, basis = language_basis(self.means, means)
+        tags = tuple(self.others[row] for row in rows)
+        return replace(self, common=common, basis=basis, others=tags, other_means=means)
 
     def affine(
         self,
@@ -67,7 +91,8 @@ class LanguageDirections:
         The whitening is within-class covariance normalization (WCCN, Hatch et al. 2006), with the versions of a
         document as a class: it scales down directions in which translations differ.
 
-        :param strength: share of the language directions to remove, 0 to 1; at 1 all language means coincide.
+        :param strength: share of the language directions to remove, 0 to 1; at 1 the means of all languages coincide
+            that are fitted, and of the others as far as the number of directions allows.
         :param common_share: share of the common mean to subtract, 0 to 1. This spreads the embeddings, which otherwise
             lie in a narrow cone.
         :param directions: number of directions, the strongest first; None for all.
@@ -92,6 +117,8 @@ class LanguageDirections:
             "strength": f"{strength:g}",
             "common_share": f"{common_share:g}",
         }
+        if self.others:
+            metadata["other_languages"] = ",".join(self.others)
         if whitening is not None:
             metadata |= {"whitening": f"{whitening:g}", "parallel_documents": str(self.groups)}
         return AffineMap(matrix.astype(np.float32), bias.astype(np.float32), metadata)
@@ -112,7 +139,10 @@ class LanguageDirections:
 
 
 def fit_language_directions(
-    embeddings: ArrayLike, languages: Sequence[str], groups: Sequence[str] | None = None
+    embeddings: ArrayLike,
+    languages: Sequence[str],
+    groups: Sequence[str] | None = None,
+    others: OtherLanguages | None = None,
 ) -> LanguageDirections:
     """Find the directions in which the language means differ.
 
@@ -121,6 +151,7 @@ def fit_language_directions(
     :param embeddings: ``[n, dim]``, of any length.
     :param languages: language tag of each; at least two languages.
     :param groups: parallel group of each; None if nothing is known to be parallel. Needed for whitening.
+    :param others: texts of other languages, whose directions are removed too.
     :raises InputError: for fewer than two languages, wrong shapes, vectors that are zero or not finite, or languages
         whose means coincide.
     """
@@ -140,18 +171,15 @@ def fit_language_directions(
     codes = np.asarray([tags.index(tag) for tag in languages])
     vectors = unit(vectors)
     means = language_means(vectors, codes, groups)
-    common = means.mean(axis=0)
-    _, lengths, directions = np.linalg.svd(means - common, full_matrices=False)
-    # The differences from their mean sum to 0, so at least one direction is only rounding.
-    kept = directions[: len(tags) - 1][lengths[: len(tags) - 1] > 1e-7]
-    if not len(kept):
-        raise InputError("the means of the languages coincide: there is nothing to repair", field="embeddings")
-    # The sign of a singular vector is arbitrary and cancels in B' B; it is fixed so that equal inputs give equal
-    # arrays.
-    signs = np.sign(kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)])
+    protected, other_means = ((), None) if others is None else means_of_others(others, tags, means)
+    common, basis = language_basis(means, means[:0] if other_means is None else other_means)
+    if not len(basis):
+        raise NothingToRepairError(
+            "the means of the languages coincide: there is nothing to repair", field="embeddings"
+        )
     counts = tuple(int((codes == code).sum()) for code in range(len(tags)))
     spread, parallel = (None, 0) if groups is None else _spread(vectors - means[codes], codes, groups)
-    return LanguageDirections(tags, counts, means, common, kept * signs[:, None], spread, parallel)
+    return LanguageDirections(tags, counts, means, common, basis, spread, parallel, protected, other_means)
 
 
 def _spread(
@@ -301,6 +329,7 @@ def choose_language_maps(
     keep_own_first: float | None = None,
     own_shares: Iterable[float] = OWN_SHARES,
     ridges: Iterable[float] = RIDGES,
+    other_means: NDArray[np.float64] | None = None,
 ) -> RepairChoice:
     """Choose a map for each language if that is better than one map for all, and as harmless.
 
@@ -316,6 +345,8 @@ def choose_language_maps(
     :param keep_own_first: as for :func:`choose_repair`.
     :param own_shares: shares, 0 to 1, of the rest of the common mean to subtract from the other languages.
     :param ridges: ridges to try.
+    :param other_means: means of languages that are not fitted, see
+        :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`.
     :returns: the choice with the new trials.
     """
     if not isinstance(choice.repair, AffineMap):
@@ -328,7 +359,7 @@ def choose_language_maps(
 
     def attempt(own_share: OwnShare, ridge: float) -> Trial:
         nonlocal best
-        maps = fit_language_maps(shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge)
+        maps = fit_language_maps(shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge, others=other_means)
         scored = score(maps)
         fine = scored.is_harmless(base, dict.fromkeys(base.quality, tolerance), keep_own_first)
         trial = replace(chosen, score=scored, harmless=fine, own_share=own_share, ridge=ridge)

@@ -27,9 +27,12 @@ from haystack_crossalign.repair.directions import (
     choose_repair,
     fit_language_directions,
 )
+from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut
+from haystack_crossalign.repair.judging.notes import choice_notes, protection_notes
 from haystack_crossalign.repair.language_maps import BetweenOthersError
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.options import RepairOptions
+from haystack_crossalign.repair.other_languages import OtherLanguages, known_languages, reference_language
 from haystack_crossalign.repair.sample import RepairSample, judged_collection
 from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, harm_of_language, held_out_score, queries_needed
 
@@ -52,6 +55,8 @@ class RepairOutcome:
     :param sample: the documents.
     :param probe_vectors: float32 ``[n, dim]``, vectors of the first held-out documents before the repair.
     :param notes: what a reader must know.
+    :param left_out: what the repair does to each language when it is made without it.
+    :param unknown: tags of other languages whose texts the model does not tell apart; nothing protects them.
     """
 
     repair: VectorMap
@@ -65,6 +70,8 @@ class RepairOutcome:
     sample: RepairSample
     probe_vectors: NDArray[np.float32]
     notes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -108,11 +115,10 @@ def fit_repair(
     ranked_by = settle_similarity(model, options.similarity)
     lengths = np.linalg.norm(fit_vectors, axis=1)
     check_lengths(ranked_by.similarity, unit=bool((np.abs(lengths - 1) <= _UNIT).all()))
-    fitted = fit_language_directions(
-        fit_vectors,
-        [document.language for document in sample.fit],
-        [document.group for document in sample.fit] if sample.parallel else None,
-    )
+    languages, groups = [document.language for document in sample.fit], [document.group for document in sample.fit]
+    pivot = options.pivot or ("en" if "en" in languages else min(languages))
+    others = _other_languages(sample, embedder, pivot, progress)
+    fitted = fit_language_directions(fit_vectors, languages, groups if sample.parallel else None, others)
     collection = judged_collection(sample.held_out, sample.probes, sources)
     documents = embedder.encode_documents(
         collection.documents.texts, progress=_stage(progress, "Embedding held-out documents")
@@ -122,16 +128,15 @@ def fit_repair(
     query_counts = {tag: collection.queries.languages.count(tag) for tag in collection.query_languages}
     fewest = min(query_counts.values())
     enough = fewest >= queries_needed(options.tolerance)
+    held_out = _held_out(collection, ranked_by)
     if sample.parallel:
-        score = held_out_score(_held_out(collection, ranked_by))
+        score = held_out_score(held_out)
         criterion = "mean Max@R over the query languages, pool of all languages"
     else:
         score = _distance_of_means(collection, ranked_by)
         criterion = "mean distance between the language means of the held-out documents"
     choice = _choose(fitted, score, options, query_counts, enough=enough, parallel=sample.parallel)
     notes = list(sample.notes)
-    languages, groups = [document.language for document in sample.fit], [document.group for document in sample.fit]
-    pivot = options.pivot or ("en" if "en" in languages else min(languages))
     apart = _without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
     if apart:
         notes.append(f"one map for all languages: no document to fit on in {', '.join(apart)} is parallel to {pivot}")
@@ -140,10 +145,16 @@ def fit_repair(
         try:
             choice = choose_language_maps(
                 choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance,
-                keep_own_first=options.keep_own_first,
+                keep_own_first=options.keep_own_first, other_means=fitted.other_means,
             )  # fmt: skip
         except BetweenOthersError as error:  # for example two scripts of one language
             notes.append(f"one map for all languages: of {error.seen}, {error.problem}")
+    leave_one_out = LeaveOneOut(
+        fitted, fit_vectors, languages, groups if sample.parallel else None, others,
+        held_out if sample.parallel else None, pivot, options.seed,
+    )  # fmt: skip
+    wanted = choice.chosen
+    choice, left_out = leave_one_out.choose(choice)
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
     chosen = {
         "tolerance": options.tolerance,
@@ -155,7 +166,9 @@ def fit_repair(
     repaired = {**model, "name": f"{model.get('name', 'model')}, repaired"}
     after = _audit(moved, repaired, chosen, options, ranked_by, progress)
     harm = same_language_harm(before, after, options.tolerance)
-    notes += _warnings(sample, choice, harm, options.tolerance, fewest, enough)
+    notes += choice_notes(choice, harm, options.tolerance, fewest, enough=enough, parallel=sample.parallel)
+    unknown = () if others is None else others.unknown
+    notes += protection_notes(fitted, left_out, unknown, skipped=choice.chosen is not wanted)
     comparison = compare_results(before, after, samples=options.samples, seed=options.seed)
     return RepairOutcome(
         repair=choice.repair,
@@ -169,7 +182,23 @@ def fit_repair(
         sample=sample,
         probe_vectors=documents[:8],
         notes=tuple(notes),
+        left_out=left_out,
+        unknown=unknown,
     )
+
+
+def _other_languages(
+    sample: RepairSample, embedder: Embedder, pivot: str, progress: Progress | None
+) -> OtherLanguages | None:
+    """The other languages that the model knows, None for a closed index."""
+    if not sample.others:
+        return None
+    tags = [document.language for document in sample.others]
+    vectors = embedder.encode_documents(
+        [document.text for document in sample.others], progress=_stage(progress, "Embedding texts of other languages")
+    )
+    reference = reference_language(sample.languages, sorted(set(tags)), pivot)
+    return known_languages(vectors, tags, [document.group for document in sample.others], reference)
 
 
 def _without_counterpart(languages: Sequence[str], groups: Sequence[str], pivot: str) -> list[str]:
@@ -314,42 +343,6 @@ def same_language_harm(before: AuditResult, after: AuditResult, tolerance: float
         values = [[result.queries["measures"]["NDCG@1"][place] for place in places] for result in (before, after)]
         harms.append(harm_of_language(row["query_language"], values[0], values[1], tolerance=tolerance))
     return tuple(harms)
-
-
-def _warnings(
-    sample: RepairSample,
-    choice: RepairChoice,
-    harm: Sequence[LanguageHarm],
-    tolerance: float,
-    fewest: int,
-    enough: bool,
-) -> list[str]:
-    warnings = [
-        "The held-out documents also chose among the maps, so these figures are slightly optimistic: "
-        "audit other documents too."
-    ]
-    if not sample.parallel:
-        warnings.append(
-            "The held-out documents have no versions in other languages, so the bias itself was not measured: only "
-            "the distance of the languages' means and same-language retrieval were."
-        )
-    if not enough:
-        needed = queries_needed(tolerance)
-        enough_words = "no number of queries can" if needed == float("inf") else f"it takes {needed:.0f} queries"
-        warnings.append(
-            f"The held-out set is too small to show harm: with {fewest} queries in a language a loss of "
-            f"{100 * tolerance:g} points of same-language NDCG@1 cannot be ruled out ({enough_words} per language). So "
-            "only the projection was tried, and a loss of one query counted as none."
-        )
-    lost = [change for change in harm if change.verdict != "harmless"]
-    warnings += [
-        f"Same-language NDCG@1 in {change.language}: {100 * change.difference:+.1f} points, 95 % interval "
-        f"{100 * change.interval[0]:+.1f} to {100 * change.interval[1]:+.1f} over {change.queries} queries."
-        for change in lost
-    ]
-    if not choice.chosen.changes:
-        warnings.append("No harmless map was better than the model as it is: the repair changes nothing.")
-    return warnings
 
 
 def _vectors(values: NDArray[np.float32] | None) -> NDArray[np.float32]:

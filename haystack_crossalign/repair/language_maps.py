@@ -131,6 +131,7 @@ def fit_language_maps(
     pivot: str,
     own_share: OwnShare = 0.0,
     ridge: float = 3.0,
+    others: NDArray[np.float64] | None = None,
 ) -> LanguageMaps:
     """Fit a map for each language, based on one for all.
 
@@ -148,6 +149,8 @@ def fit_language_maps(
     :param own_share: further share of the common mean to subtract from the other languages, 0 to 1; or one for each of
         them by tag, None for a language that keeps the shared map.
     :param ridge: above 0: the larger, the less a language is changed.
+    :param others: float64 ``[M, dim]``, means of languages that are not fitted: their texts get the shared map, and the
+        common mean is that of all.
     :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one in
         the pivot, and a language whose mean cannot be separated from another's.
     """
@@ -169,9 +172,10 @@ def fit_language_maps(
     codes = np.asarray([tags.index(tag) for tag in languages])
     means = language_means(vectors, codes, groups)
     shares = _shares(own_share, tags[1:])
-    detectors, offsets = _detectors(vectors, members, means, tags)
+    everything = means if others is None else np.concatenate([means, others])
+    detectors, offsets = _detectors(vectors, members, everything, tags)
     weight, bias = shared.matrix.astype(np.float64), shared.bias.astype(np.float64)
-    common = weight @ means.mean(axis=0)
+    common = weight @ everything.mean(axis=0)
     matrices, biases = [weight], [bias]
     where = {groups[row]: row for row in members[pivot].tolist()}
     for tag in tags[1:]:
@@ -234,8 +238,13 @@ def _detectors(
     means: NDArray[np.float64],
     tags: Sequence[str],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Linear discriminants of all languages except the first: 1 at its mean, -1 at the nearest other mean."""
-    centered = np.concatenate([vectors[members[tag]] - mean for tag, mean in zip(tags, means, strict=True)])
+    """Linear discriminants of all languages except the first: 1 at its mean, -1 at the nearest other mean.
+
+    :param means: of ``tags``, then of languages that no map is for.
+    """
+    centered = np.concatenate(
+        [vectors[members[tag]] - mean for tag, mean in zip(tags, means[: len(tags)], strict=True)]
+    )
     covariance = centered.T @ centered / len(centered)
     covariance += _REGULARISATION * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     rows, offsets = [], []

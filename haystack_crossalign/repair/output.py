@@ -202,6 +202,22 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
                 }
                 for change in outcome.harm
             ],
+            "other_languages": {
+                "languages": list(outcome.fitted.others),
+                "unknown": list(outcome.unknown),
+                "left_out": [
+                    {
+                        "language": one.language,
+                        "measure": one.measure,
+                        "queries": one.queries,
+                        "before": one.before,
+                        "after": one.after,
+                        "p_value": one.p_value,
+                        "worse": one.worse,
+                    }
+                    for one in outcome.left_out
+                ],
+            },
             "notes": list(outcome.notes),
         }
     )

@@ -50,12 +50,14 @@ class RepairSample:
     :param held_out: documents that judge; no text is in both parts.
     :param probes: what they are asked by.
     :param notes: what a reader must know.
+    :param others: texts in other languages, which the repair must not harm; none for a closed index.
     """
 
     fit: tuple[DocumentRow, ...]
     held_out: tuple[DocumentRow, ...]
     probes: tuple[Probe, ...]
     notes: tuple[str, ...] = field(default=())
+    others: tuple[DocumentRow, ...] = field(default=())
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -81,6 +83,7 @@ def make_sample(
     tagged: RepairTexts | None = None,
     held_out: RepairTexts | None = None,
     *,
+    others: RepairTexts | None = None,
     fit_limit: int = 800,
     held_out_limit: int = 500,
     seed: int = 0,
@@ -94,6 +97,9 @@ def make_sample(
     :param parallel: parallel documents.
     :param tagged: documents that need not be parallel.
     :param held_out: documents to judge on, parallel or not.
+    :param others: texts in languages that the repair must not harm, also in those that it is fitted on
+        (:func:`~haystack_crossalign.repair.other_languages.read_other_languages`); None for a closed index, which has
+        no other languages.
     :param fit_limit: documents per language to fit on. Groups stay whole, so a language that occurs with several others
         can get this many for each of them.
     :param held_out_limit: the same for documents to judge on.
@@ -149,7 +155,8 @@ def make_sample(
     if lacking:
         notes.append(f"Fewer than {FEWEST} held-out queries in {', '.join(lacking)}: harm there is not measured.")
     probes = [probe for probe in probes if probe.language not in lacking]
-    return RepairSample(tuple(fit), tuple(documents), tuple(probes), tuple(notes))
+    protected = () if others is None else others.passages
+    return RepairSample(tuple(fit), tuple(documents), tuple(probes), tuple(notes), protected)
 
 
 def _drawn(passages: Iterable[DocumentRow], seed: int) -> list[list[DocumentRow]]:

@@ -91,6 +91,39 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
     return score
 
 
+def pair_depths(data: HeldOut, languages: tuple[str, str], repair: VectorMap | None) -> NDArray[np.float64]:
+    """Max@R of each query in two languages, in the pool of both: float64 ``[n]``, the same queries for every map.
+
+    :param data: held-out embeddings, before any repair.
+    :param languages: the two tags.
+    :param repair: the map; None for the vectors as they are.
+    """
+    rows = [row for row, tag in enumerate(data.query_languages) if tag in languages]
+    kept = [row for row, tag in enumerate(data.document_languages) if tag in languages]
+    queries, documents = data.queries[rows], data.documents[kept]
+    if repair is not None:
+        queries, documents = repair.apply(queries), repair.apply(documents)
+    tags, groups = [data.document_languages[row] for row in kept], [data.document_groups[row] for row in kept]
+    members: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+    wanted = np.full((len(rows), 2), -1, dtype=np.int32)
+    for place, row in enumerate(rows):
+        versions = members[data.query_groups[row]]
+        wanted[place, : len(versions)] = versions
+    table = exact_ranks(
+        queries,
+        documents,
+        document_languages=_codes(tags, languages, len(kept), "document_languages"),
+        languages=languages,
+        query_languages=_codes([data.query_languages[row] for row in rows], languages, len(rows), "query_languages"),
+        relevant=wanted,
+        tie_order=tie_order([f"{tag}:{group}" for tag, group in zip(tags, groups, strict=True)]),
+        similarity=data.similarity,
+    )
+    return np.asarray(parse_measure("Max@R").per_query(table).values, dtype=np.float64)
+
+
 def _codes(languages: Sequence[str], tags: Sequence[str], rows: int, field: str) -> NDArray[np.int32]:
     if len(languages) != rows:
         raise InputError(

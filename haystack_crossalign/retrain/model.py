@@ -185,19 +185,21 @@ def repair_job(
     """
     from haystack_crossalign.repair.fit import fit_repair
     from haystack_crossalign.repair.options import RepairOptions
+    from haystack_crossalign.repair.other_languages import shipped_texts
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
     from haystack_crossalign.repair.texts import texts_from_triplets
 
     tolerance = 0.005 if job.gate.tolerance is None else job.gate.tolerance
     options = RepairOptions(tolerance=tolerance, seed=job.seed, samples=job.audit.samples)
-    sample = make_sample(texts_from_triplets(train), seed=job.seed)
+    others = shipped_texts()
+    sample = make_sample(texts_from_triplets(train), others=others, seed=job.seed)
     encoder = open_base(model)
     revision = None if model.recipe is None else model.recipe.model.revision
     base = open_model(model.name, encoder.prompts, revision=revision, trust_remote_code=model.trust_remote_code)
     outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
     shutil.rmtree(output, ignore_errors=True)
-    write_repair(outcome, output, model=base, sources=sources, texts=job.audit.texts)
+    write_repair(outcome, output, model=base, sources=[*sources, *others.sources], texts=job.audit.texts)
     chosen = outcome.choice.chosen
     return {
         "strength": chosen.strength,

@@ -34,6 +34,17 @@ HeldOut = Annotated[
     Path | None,
     typer.Option("--held-out", metavar="FILE", help="Parallel documents to judge on. Default: half of the others."),
 ]
+OtherLanguages = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Documents (id, text, language) in languages that the repair must not harm. Default: twelve texts in each "
+        "of 32 languages that ship with this package.",
+    ),
+]
+Closed = Annotated[
+    bool, typer.Option("--closed", help="The index holds no other languages: protect none that is not fitted.")
+]
 Output = Annotated[Path, typer.Option(metavar="DIR", help="Folder to create.")]
 Format = Annotated[
     str,
@@ -73,6 +84,8 @@ def repair(
     parallel: Parallel = None,
     tagged: Tagged = None,
     held_out: HeldOut = None,
+    other_languages: OtherLanguages = None,
+    closed: Closed = False,
     file_format: Format = "auto",
     model: opt.ModelFlags,
     languages: opt.Languages = None,
@@ -104,7 +117,7 @@ def repair(
 
     check_new_folder(output, source="--output")
     outputs = Outputs(report=report, markdown=markdown)
-    outputs.check([parallel, tagged, held_out, model.embedder])
+    outputs.check([parallel, tagged, held_out, other_languages, model.embedder])
     model.check()
     if parallel is None and tagged is None:
         raise InputError("no documents", allowed="--parallel FILE, or --tagged FILE where none are parallel")
@@ -114,8 +127,10 @@ def repair(
         )
     chosen, compared_by = _languages(languages), model.compared_by
     from haystack_crossalign.repair.options import RepairOptions
+    from haystack_crossalign.repair.other_languages import read_other_languages
 
-    # Before any file is read: a wrong number should not be found last.
+    others = read_other_languages(other_languages, closed=closed)
+    # Before any large file is read: a wrong number should not be found last.
     pivot = chosen[0] if chosen else None
     options = RepairOptions(
         tolerance=tolerance,
@@ -164,8 +179,8 @@ def repair(
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
 
-    sample = make_sample(*read_files, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
-    sources: list[Source] = [source for texts in read_files if texts is not None for source in texts.sources]
+    sample = make_sample(*read_files, others=others, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
+    sources: list[Source] = [source for texts in (*read_files, others) if texts is not None for source in texts.sources]
     encoder: Any = model.open()
     base = (
         None

@@ -1,0 +1,1 @@
+"""How a repair is judged beyond the documents that choose its strengths."""

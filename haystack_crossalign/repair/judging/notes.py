@@ -1,0 +1,118 @@
+"""What a reader must know about a repair, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from haystack_crossalign.repair.directions import LanguageDirections, RepairChoice
+from haystack_crossalign.repair.judging.left_out import HEAD_START, MAX_AT_R, LeftOut
+from haystack_crossalign.repair.scores import LanguageHarm, queries_needed
+
+
+def choice_notes(
+    choice: RepairChoice,
+    harm: Sequence[LanguageHarm],
+    tolerance: float,
+    fewest: int,
+    *,
+    enough: bool,
+    parallel: bool,
+) -> list[str]:
+    """Sentences on how far the held-out documents support the choice.
+
+    :param choice: the choice.
+    :param harm: same-language retrieval of each language.
+    :param tolerance: loss that counts as none.
+    :param fewest: queries of the language with the fewest.
+    :param enough: whether they suffice to show a loss beyond the tolerance.
+    :param parallel: whether held-out documents have versions in other languages.
+    """
+    warnings = [
+        "The held-out documents also chose among the maps, so these figures are slightly optimistic: "
+        "audit other documents too."
+    ]
+    if not parallel:
+        warnings.append(
+            "The held-out documents have no versions in other languages, so the bias itself was not measured: only "
+            "the distance of the languages' means and same-language retrieval were."
+        )
+    if not enough:
+        needed = queries_needed(tolerance)
+        enough_words = "no number of queries can" if needed == float("inf") else f"it takes {needed:.0f} queries"
+        warnings.append(
+            f"The held-out set is too small to show harm: with {fewest} queries in a language a loss of "
+            f"{100 * tolerance:g} points of same-language NDCG@1 cannot be ruled out ({enough_words} per language). So "
+            "only the projection was tried, and a loss of one query counted as none."
+        )
+    lost = [change for change in harm if change.verdict != "harmless"]
+    warnings += [
+        f"Same-language NDCG@1 in {change.language}: {100 * change.difference:+.1f} points, 95 % interval "
+        f"{100 * change.interval[0]:+.1f} to {100 * change.interval[1]:+.1f} over {change.queries} queries."
+        for change in lost
+    ]
+    if not choice.chosen.changes:
+        warnings.append("No harmless map was better than the model as it is: the repair changes nothing.")
+    return warnings
+
+
+def protection_notes(
+    fitted: LanguageDirections, left_out: Sequence[LeftOut], unknown: Sequence[str], *, skipped: bool
+) -> list[str]:
+    """Sentences on what protects other languages, what was measured, and for whom retrieval may get worse.
+
+    :param fitted: the directions.
+    :param left_out: what was measured.
+    :param unknown: other languages that the model does not know.
+    :param skipped: whether a better map was skipped because it made a language worse.
+    """
+    names = " and ".join(fitted.languages) if len(fitted.languages) == 2 else ", ".join(fitted.languages)
+    notes = []
+    if skipped:
+        notes.append("A map with less bias was skipped: it made a language worse that was left out of it.")
+    if fitted.others:
+        notes.append(
+            f"Other languages: the directions of {len(fitted.others)} languages that were not fitted "
+            f"({', '.join(fitted.others)}) were removed too, from texts of each."
+        )
+    else:
+        notes.append(
+            f"This repair protects no language but {names}: it is for an index that holds no other. In a pool with "
+            "documents or queries in another language the bias may get worse, which was not measured."
+        )
+    told = [_measured(left_out, measure, names) for measure in (MAX_AT_R, HEAD_START)]
+    notes += [sentence for sentence in told if sentence]
+    if fitted.others and not any(one.measure == MAX_AT_R for one in left_out):
+        notes.append(
+            f"Retrieval in other languages than {names} was not measured on your documents: leaving out a language "
+            "takes documents in three. For a language unlike all of those named here, the bias may get worse."
+        )
+    if unknown:
+        notes.append(
+            f"The model does not tell texts in {', '.join(unknown)} apart: nothing protects them, and there is "
+            "little to protect."
+        )
+    return notes
+
+
+def _measured(left_out: Sequence[LeftOut], measure: str, names: str) -> str:
+    found = [one for one in left_out if one.measure == measure]
+    if not found:
+        return ""
+    before, after = (np.mean([getattr(one, side) for one in found]) for side in ("before", "after"))
+    if measure == MAX_AT_R:
+        what = f"Each of {names} was left out of the fitting in turn: its Max@R in a pool with one of the others"
+        figures = (
+            f"fell from {before:.1f} to {after:.1f}" if after < before else f"rose from {before:.1f} to {after:.1f}"
+        )
+    else:
+        what = (
+            f"Each of the {len(found)} other languages was left out in turn: the head start of unrelated texts in the "
+        )
+        what += "query's language"
+        figures = f"{'fell' if after < before else 'rose'} from {before:.2f} to {after:.2f} standard deviations"
+    higher = [one.language for one in found if one.after > one.before]
+    if not higher:
+        return f"{what} {figures} on average, and in none did it rise."
+    return f"{what} {figures} on average; it rose in {', '.join(higher)}, but not beyond chance."
