@@ -122,7 +122,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
     settings, later = target_settings(source)
     documents = client.count(source.index)
     size = _bytes(client, source.index)
-    page = page_size(documents, size)
+    rate, page = _measure(client, source, new, size / max(documents, 1))
     without = {field.name: client.count(source.index, _lacks_vector(field)) for field in source.vectors}
     notes += [
         f"{count} of {documents} documents have no vector in '{name}': they are kept as they are"
@@ -157,7 +157,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         size,
         free,
         page,
-        _measure(client, source, new, page),
+        rate,
         without,
         tuple(notes),
         missing,
@@ -268,12 +268,18 @@ def _free_name(client: ReadOnlyClient, name: str) -> str:
     raise InputError("a hundred indices of this name are there; crossalign cleanup removes ours", source=name)
 
 
-def _measure(client: ReadOnlyClient, source: Source, new: NewVectors, page: int) -> float | None:
-    """Documents per second of reading and computing, from the first documents of a shard."""
+def _measure(client: ReadOnlyClient, source: Source, new: NewVectors, each: float) -> tuple[float | None, int]:
+    """Documents per second of reading and computing, and the documents of a page, from the first ones of a shard.
+
+    :param each: bytes of a document on disk, where vectors are binary and texts compressed: less than as JSON.
+    """
+    page = page_size(each)
     for shard, upto in checkpoints(client, source.index).items():
         began = time.perf_counter()
         hits = next(read_unit(client, source.index, Unit(shard, -1, upto), page=min(page, _SAMPLE)), [])
         if hits:
-            move([hit["_source"] for hit in hits], source.vectors, new.way, hidden=source.hidden)
-            return len(hits) / (time.perf_counter() - began)
-    return None
+            moved = move([hit["_source"] for hit in hits], source.vectors, new.way, hidden=source.hidden)
+            rate = len(hits) / (time.perf_counter() - began)
+            sizes = [len(text) for text in moved.texts if text is not None]
+            return rate, page_size(max(each, sum(sizes) / max(len(sizes), 1)))
+    return None, page

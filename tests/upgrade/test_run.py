@@ -60,6 +60,16 @@ def test_the_plan_writes_nothing_and_says_what_is_kept(bed: Bed) -> None:
     assert bed.server.request("GET", "/_cluster/state/metadata")["metadata"]["indices"].keys() == before
 
 
+def test_pages_are_sized_by_what_documents_take_in_memory_and_not_on_disk(opensearch: Any, tmp_path: Path) -> None:
+    """A text of one word again and again is compressed to nearly nothing."""
+    bed = Bed(opensearch, tmp_path, documents=0)
+    fill(opensearch, bed.index, {f"d-{number}": {"content": "word " * 10_000} for number in range(1, 9)})
+    plan = make_plan(bed.reader(), bed.alias, open_way(bed.matrix, None, OPTIONS), OPTIONS)
+    assert plan.size < 8 * 10_000
+    # 50,000 letters and 14 signs around them.
+    assert plan.page == 1_500_000 // 50_014
+
+
 def test_everything_is_kept_but_the_vectors(bed: Bed) -> None:
     old = everything(bed.server, bed.index)
     aliases, settings = bed.aliases(bed.index), bed.settings(bed.index)

@@ -120,13 +120,14 @@ def key_of(hit: Mapping[str, Any]) -> Key:
     return str(hit["_id"]), hit.get("_routing")
 
 
-def page_size(documents: int, size: int, *, most: int = 1000, target: int = 4_000_000) -> int:
-    """Number of documents in a page of about four megabytes.
+def page_size(each: float, *, most: int = 1000, target: int = 1_500_000) -> int:
+    """Number of documents in a page of about one and a half megabytes of JSON.
 
-    :param documents: number of documents of the index.
-    :param size: their bytes on disk, about the size of their sources.
+    About ten pages are in memory at once while documents are copied, and a vector takes three times the bytes of its
+    JSON there.
+
+    :param each: bytes of a document's source.
     :param most: maximum number of documents.
     :param target: bytes of a page.
     """
-    each = max(1, size // max(documents, 1))
-    return max(10, min(most, target // each))
+    return max(10, min(most, int(target // max(each, 1))))

@@ -117,6 +117,6 @@ def test_units_cover_every_sequence_number_once() -> None:
     assert sorted(numbers) == [(0, n) for n in range(5, 11)] + [(1, 0), (1, 1), (1, 2), (3, 0)]
 
 
-@pytest.mark.parametrize(("documents", "size", "page"), [(0, 0, 1000), (1000, 8_000_000, 500), (10, 10**9, 10)])
-def test_pages_hold_about_four_megabytes(documents: int, size: int, page: int) -> None:
-    assert page_size(documents, size) == page
+@pytest.mark.parametrize(("each", "page"), [(0, 1000), (5000, 300), (10**8, 10)])
+def test_pages_hold_about_one_and_a_half_megabytes(each: float, page: int) -> None:
+    assert page_size(each) == page
