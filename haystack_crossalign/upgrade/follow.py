@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.index.fields import VectorField
@@ -81,6 +82,7 @@ def follow(
     idle: float | None,
     pause: float = 2.0,
     lease: float = 30.0,
+    pace: Pace | None = None,
     followed: Followed | None = None,
     tell: Callable[[Followed], None] = lambda _: None,
 ) -> Followed:
@@ -96,6 +98,7 @@ def follow(
     :param idle: seconds without such a document after which it ends; None goes on for good, 0 looks once.
     :param pause: seconds between two passes.
     :param lease: seconds without a sign of life after which another process may follow.
+    :param pace: documents per second that are read, at most; None for no limit.
     :param followed: is filled, for a caller that stops it (KeyboardInterrupt); None makes one.
     :param tell: called after each pass.
     :raises InputError: no upgrade of the alias to these vectors is switched, or somebody follows already.
@@ -111,7 +114,7 @@ def follow(
             client.grant = job.grant()
             source = read_source(reader, alias, job.data["way"]["fields"])
             _refuse(source)
-            work = _Follower(reader, client, job, source, new.way, sides, followed or Followed())
+            work = _Follower(reader, client, job, source, new.way, sides, followed or Followed(), pace or Pace(None))
             work.run(leases, idle=idle, pause=pause, tell=tell)
             return work.followed
     finally:
@@ -166,8 +169,10 @@ class _Follower:
         way: Way,
         sides: Sides,
         followed: Followed,
+        pace: Pace,
     ) -> None:
         self.followed = followed
+        self._pace = pace
         self._reader, self._client, self._job = reader, client, job
         self._fields: Sequence[VectorField] = source.vectors
         self._way, self._sides = way, sides
@@ -212,6 +217,7 @@ class _Follower:
         highest = {shard: high for shard, (_, high) in numbers.items()}
         for unit in cut_into_units(since, highest, _UNIT):
             for hits in read_unit(self._reader, index, unit, page=_PAGE):
+                self._pace.spend(len(hits))
                 fresh = [hit for hit in hits if self._ours.get(key_of(hit)) != hit["_version"]]
                 if fresh:
                     self._convert(fresh)

@@ -135,6 +135,21 @@ def test_an_alias_that_moves_between_two_pages_is_said(opensearch: Any) -> None:
     reader.close()
 
 
+def test_the_reader_goes_through_a_dictionary() -> None:
+    reader = IndexDocumentReader(document_store=OpenSearchDocumentStore(index="parts", create_index=False), page_size=7)
+    data = reader.to_dict()
+    store = data["init_parameters"].pop("document_store")
+    assert data == {
+        "type": "haystack_crossalign.components.index_reader.IndexDocumentReader",
+        "init_parameters": {"page_size": 7},
+    }
+    assert store["type"] == "haystack_integrations.document_stores.opensearch.document_store.OpenSearchDocumentStore"
+    assert (store["init_parameters"]["index"], store["init_parameters"]["create_index"]) == ("parts", False)
+    again = IndexDocumentReader.from_dict(reader.to_dict())
+    assert isinstance(again.document_store, OpenSearchDocumentStore)
+    assert (again.page_size, again.to_dict()) == (7, reader.to_dict())
+
+
 def test_page_sizes_that_no_server_takes_are_refused() -> None:
     for size in (0, 10_001):
         with pytest.raises(InputError, match="'page_size': out of range"):

@@ -32,7 +32,7 @@ from haystack_crossalign.pipelines.retriever import QueryPipeline
 FOLDER = Path(__file__).resolve().parents[2] / "pipelines"
 INDEX = "pipelines-test"
 SEARCHES = ["query", "query_hybrid", "query_switching", "query_balanced", "query_collapsed"]
-NAMES = ["index", *SEARCHES, "audit", "upgrade"]
+NAMES = ["index", *SEARCHES, "audit", "upgrade", "upgrade_model"]
 TEXTS = {
     "en:1": "The museum is closed on Mondays and on public holidays.",
     "zh:1": "博物馆每周一及公共假日闭馆。",
@@ -95,6 +95,37 @@ def test_indexing_fills_an_index_that_can_be_audited(
     assert properties["embedding"]["dimension"] == 384
     described = describe_model(CrossAlignDocumentEmbedder(model=offline_model).provenance())
     assert read_index_model(ReadOnlyClient(opensearch.url), INDEX) == described
+
+
+@pytest.mark.usefixtures("environment", "indexed")
+def test_texts_are_embedded_anew_into_another_index(opensearch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same model, so that the vectors must be those that are there already; three pages of two."""
+    monkeypatch.setenv("CROSSALIGN_NEW_INDEX", f"{INDEX}-new")
+    pipeline = Pipeline.loads(
+        (FOLDER / "upgrade_model.yaml").read_text(encoding="utf-8").replace("page_size: 500", "page_size: 2")
+    )
+    after, complete, written = None, False, 0
+    while not complete:
+        answer = pipeline.run({"reader": {"after": after}}, include_outputs_from={"reader"})
+        after, complete = answer["reader"]["after"], answer["reader"]["complete"]
+        written += answer["writer"]["documents_written"]
+    pipeline.close()
+    try:
+        opensearch.request("POST", f"/{INDEX}-new/_refresh")
+        old, new = (
+            {hit["_id"]: hit["_source"] for hit in opensearch.request("GET", f"/{name}/_search")["hits"]["hits"]}
+            for name in (INDEX, f"{INDEX}-new")
+        )
+        model = [read_index_model(ReadOnlyClient(opensearch.url), name) for name in (INDEX, f"{INDEX}-new")]
+    finally:
+        opensearch.request("DELETE", f"/{INDEX}-new")
+    assert (written, new.keys()) == (6, old.keys())
+    assert model[0] == model[1] is not None
+    for name, source in new.items():
+        made, before = source.pop("embedding"), old[name].pop("embedding")
+        assert source == old[name]
+        # Unit vectors; other batches round otherwise.
+        assert sum(a * b for a, b in zip(made, before, strict=True)) > 0.999
 
 
 @pytest.mark.usefixtures("environment", "indexed")
@@ -260,7 +291,7 @@ def test_every_store_verifies_certificates_and_has_a_time_limit(name: str) -> No
             for inner in value.values():
                 yield from stores(inner)
 
-    creating = {"index": [True], "upgrade": [False, True]}
+    creating = {"index": [True], "upgrade": [False, True], "upgrade_model": [False, True]}
     found = list(stores(yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))))
     assert found
     for store in found:

@@ -15,6 +15,7 @@ from haystack_crossalign.api.follow import newest_since_switch, open_sides, writ
 from haystack_crossalign.api.gate import MovedEncoder
 from haystack_crossalign.api.requests import IndexRequest
 from haystack_crossalign.errors import CrossAlignError, InputError
+from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.matrix_file import read_matrix_file, write_matrix_file
@@ -93,6 +94,23 @@ def test_what_is_written_with_the_old_model_is_moved_and_the_rest_is_left(bed: B
     again = follow_once(bed)
     assert (again.converted, again.unknown) == (0, [])
     assert newest_since_switch(bed.reader(), bed.alias, sides_of(bed)).foreign == ()
+
+
+def test_following_keeps_to_the_load_that_it_is_given(bed: Bed) -> None:
+    """It asks the pace for every document that it reads, also for one that stays as it is, and for its own writes."""
+    asked: list[int] = []
+
+    class Asked(Pace):
+        def spend(self, documents: int) -> None:
+            asked.append(documents)
+
+    switched(bed)
+    fill(bed.server, bed.alias, {f"d-{number}": written(bed, number) for number in range(800, 805)})
+    fill(bed.server, bed.alias, {"d-805": {"content": "no vector"}})
+    new, sides = open_way(bed.matrix, None, OPTIONS), sides_of(bed)
+    found = follow(bed.reader(), bed.alias, new, sides, idle=0, lease=2.0, pace=Asked(None))
+    assert found.converted == 5
+    assert sum(asked) == 6 + 5
 
 
 def test_without_the_old_model_the_new_one_tells(bed: Bed) -> None:

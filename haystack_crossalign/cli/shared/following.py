@@ -40,6 +40,7 @@ def follow_writers(
 ) -> None:
     """Convert what is written with the old model until nothing comes any more, or until Ctrl-C."""
     from haystack_crossalign.api.follow import open_sides
+    from haystack_crossalign.opensearch.audit.pacing import Pace
     from haystack_crossalign.upgrade.follow import Followed, follow
 
     alias = request.settings.index
@@ -55,7 +56,8 @@ def follow_writers(
             told[0] = now.converted
 
     try:
-        follow(client, alias, new, sides, idle=idle, lease=lease, followed=followed, tell=tell)
+        pace = Pace(request.settings.max_load)
+        follow(client, alias, new, sides, idle=idle, lease=lease, pace=pace, followed=followed, tell=tell)
     except KeyboardInterrupt:
         followed.ended = "Ctrl-C"
     _tell(followed)
