@@ -19,12 +19,14 @@ from haystack_crossalign._version import __version__
 from haystack_crossalign.cli.commands import (
     audit,
     benchmark,
+    cleanup,
     compare,
     convert,
     demo,
     doctor,
     repair,
     retrain,
+    rollback,
     train,
     triplets,
     upgrade,
@@ -56,8 +58,8 @@ app.command(name="repair", short_help="Repair a model without training, in secon
 app.command(name="retrain", short_help="Retrain, audit and publish a model, as a batch job.")(retrain.retrain)
 app.command(name="doctor", short_help="Check whether a live index can be audited.")(doctor.doctor)
 app.command(name="upgrade", short_help="Bring new vectors to a running index.")(upgrade.upgrade)
-app.command(name="rollback", short_help="Switch back to the index that an upgrade replaced.")(upgrade.rollback)
-app.command(name="cleanup", short_help="Delete the indices that upgrades left.")(upgrade.cleanup)
+app.command(name="rollback", short_help="Switch back to the index that an upgrade replaced.")(rollback.rollback)
+app.command(name="cleanup", short_help="Delete the indices that upgrades left.")(cleanup.cleanup)
 app.add_typer(triplets.app, name="triplets", short_help="Make training triplets: build, mine, translate, filter.")
 app.command(name="compare", short_help="Compare two results, before and after.")(compare.compare)
 app.command(name="convert", short_help="Convert judgments between formats.")(convert.convert)

@@ -1,9 +1,9 @@
-"""`crossalign upgrade`, `rollback` and `cleanup`: new vectors for a running index, the way back, and what is left."""
+"""`crossalign upgrade`: new vectors for a running index."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +13,20 @@ from haystack_crossalign.cli.shared import upgrade_options as up
 from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.outputs import Outputs
 from haystack_crossalign.cli.shared.terminal import say
+from haystack_crossalign.cli.shared.upgrade_parts import (
+    QUERY_SIDE,
+    named_model,
+    new_vectors,
+    open_gate,
+    run_on_ray,
+    what_is_asked,
+)
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
-    from haystack_crossalign.api.gate import Gate
-    from haystack_crossalign.audit.run import Progress
+    from haystack_crossalign.api.gate import GateResult
     from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
     from haystack_crossalign.opensearch.connection.settings import LiveSettings
-    from haystack_crossalign.opensearch.live.queries import LiveQueries
     from haystack_crossalign.upgrade.outcome import Outcome
     from haystack_crossalign.upgrade.plan import Plan
     from haystack_crossalign.upgrade.ways import NewVectors
@@ -28,11 +34,8 @@ if TYPE_CHECKING:
 NOT_SWITCHED = 1
 _SHOWN = 20
 
-# Options of a model that have nothing to do with documents.
-_QUERY_SIDE = ("query_prefix", "query_prompt", "similarity")
 
-
-@with_groups(without=_QUERY_SIDE)
+@with_groups(without=QUERY_SIDE)
 def upgrade(
     *,
     place: live.IndexFlags,
@@ -46,6 +49,7 @@ def upgrade(
     document_prefix: live.DocumentPrefix = None,
     model_flags: opt.ModelFlags,
     part: up.Slice = None,
+    ray_flags: up.RayFlags,
     accept_model: up.AcceptModel = False,
     gate_flags: up.GateFlags,
     no_write_block: up.NoWriteBlock = False,
@@ -67,7 +71,7 @@ def upgrade(
     plan is shown and nothing is written until --apply is given. What is cut off goes on with the same command. The old
     index stays: crossalign rollback switches back, crossalign cleanup deletes what is left.
     """
-    from haystack_crossalign.upgrade.front import already_done, open_way, run_upgrade
+    from haystack_crossalign.upgrade.front import already_done, run_upgrade
     from haystack_crossalign.upgrade.options import UpgradeOptions
     from haystack_crossalign.upgrade.plan import make_plan, plan_lines
     from haystack_crossalign.upgrade.writes.rights import require_rights
@@ -76,7 +80,8 @@ def upgrade(
     outputs.check([matrix, model_flags.embedder, place.config, gate_flags.queries, gate_flags.qrels])
     model_flags.check()
     _check_follow(follow, follow_idle, apply=apply)
-    if matrix is not None and (other := _named(model_flags)):
+    ray_flags.check(apply=apply, part=part)
+    if matrix is not None and (other := named_model(model_flags)):
         raise InputError(f"--matrix and {other} exclude each other", allowed="one of them")
     settings = live.live_settings(
         place, index_fields, login,
@@ -96,13 +101,11 @@ def upgrade(
         part=_part(part),
         lease=lease,
     )
-    encoder = None if matrix is not None else _encoder(model_flags, settings)
     client = live.connect(settings)
     from haystack_crossalign.cli.shared.progress import Stages
 
     try:
-        new = open_way(matrix, encoder, options)
-        plan = gate = None
+        new = new_vectors(matrix, model_flags, settings, options)
         outcome = already_done(client, settings.index, new, lease=lease) if apply else None
         if outcome is not None:
             say("This upgrade is done; there is nothing left to do")
@@ -114,18 +117,26 @@ def upgrade(
             for line in plan_lines(plan):
                 say(line)
         with Stages(show=not quiet) as progress:
-            gate = _gate(client, gate_flags, settings, new, model_flags, progress)
+            gate = open_gate(client, gate_flags, settings, new, model_flags, progress)
             queries = None if gate is None else gate.check()
-        say(_asked(gate, queries))
+        say(what_is_asked(gate, queries))
         if not apply:
             say("Nothing was written. To do it: the same command with --apply")
-            outcome = None
+            outcome = result = None
         else:
             with Stages(show=not quiet) as progress:
-                outcome = run_upgrade(
-                    client, settings.index, new, options, plan=plan, progress=progress, before_switch=gate
-                )
-        _write(outputs, plan, outcome, gate)
+                if ray_flags.ray is not None:
+                    # A matrix is sent; a model is loaded where it computes.
+                    sent = partial(new_vectors, matrix, model_flags, settings, options) if matrix is None else new
+                    outcome, result = run_on_ray(
+                        ray_flags, gate_flags, model_flags, settings, options, new=sent, progress=progress
+                    )
+                else:
+                    outcome = run_upgrade(
+                        client, settings.index, new, options, plan=plan, progress=progress, before_switch=gate
+                    )
+                    result = None if gate is None else gate.result
+        _write(outputs, plan, outcome, result)
         if not apply:
             require_rights(client, plan.missing)
         if outcome is not None:
@@ -138,8 +149,7 @@ def upgrade(
         client.close()
 
 
-def _write(outputs: Outputs, plan: Plan, outcome: Outcome | None, gate: Gate | None) -> None:
-    result = None if gate is None else gate.result
+def _write(outputs: Outputs, plan: Plan, outcome: Outcome | None, result: GateResult | None) -> None:
     texts = {}
     if outputs.json is not None:
         import json
@@ -200,152 +210,6 @@ def _look_after(
         tell_newest(client, request, new)
 
 
-@with_groups(without=_QUERY_SIDE)
-def rollback(
-    *,
-    place: live.IndexFlags,
-    model: up.OldModel = None,  # noqa: ARG001 - part of the group
-    leave_behind: Annotated[
-        bool, typer.Option("--leave-behind", help="Go back although documents written since stay in the new index.")
-    ] = False,
-    index_fields: live.FieldFlags,
-    title_field: live.TitleField = None,
-    document_prefix: live.DocumentPrefix = None,
-    model_flags: opt.ModelFlags,
-    lease: up.Lease = 30.0,
-    login: live.LoginFlags,
-    timeout: live.Timeout = None,
-    patience: live.PatienceSeconds = None,
-) -> None:
-    """Switch the alias back to the index that the last upgrade replaced.
-
-    Documents written since the switch need vectors of the old model there: give it with --model, and they are carried
-    over. Deletes and documents without a vector always are.
-    """
-    from haystack_crossalign.upgrade.documents.vectors import ModelWay
-    from haystack_crossalign.upgrade.rollback import roll_back
-
-    model_flags.check()
-    settings = live.live_settings(
-        place, index_fields, login,
-        title_field=title_field, document_prefix=document_prefix, timeout=timeout, patience=patience,
-    )  # fmt: skip
-    way = None
-    if _named(model_flags):
-        way = ModelWay(_encoder(model_flags, settings), settings.content_field, settings.title_field)
-    client = live.connect(settings)
-    try:
-        result = roll_back(client, settings.index, way=way, leave_behind=leave_behind, lease=lease)
-    finally:
-        client.close()
-    say(f"'{result.alias}' points to {result.index} again; {result.left} stays until crossalign cleanup")
-    say(f"Written since the switch: {result.carried} documents carried over, {result.removed} deletes repeated")
-    if result.changed:
-        say(f"Changed since the upgrade began, and carried over as they are now: aliases {', '.join(result.changed)}")
-    if result.left_behind:
-        shown = ", ".join(result.left_behind[:20])
-        say(f"In {result.left} only ({len(result.left_behind)} documents): {shown}")
-
-
-@with_groups()
-def cleanup(
-    *,
-    place: live.IndexFlags,
-    old: Annotated[
-        bool, typer.Option("--old", help="Also the old index that an upgrade replaced; then there is no way back.")
-    ] = False,
-    left_behind: Annotated[
-        bool,
-        typer.Option("--left-behind", help="Also documents that a rollback left behind and that are nowhere else."),
-    ] = False,
-    yes: up.Yes = False,
-    lease: up.Lease = 30.0,
-    login: live.LoginFlags,
-    timeout: live.Timeout = None,
-    patience: live.PatienceSeconds = None,
-) -> None:
-    """Delete what upgrades of an alias left: unfinished and rolled-back indices, with --old also the replaced one.
-
-    Only indices that the ledger names, and that no alias points to, after a question.
-    """
-    from haystack_crossalign.upgrade.cleanup import clean_up, leftovers
-
-    settings = live.live_settings(place, login, timeout=timeout, patience=patience)
-    client = live.connect(settings)
-    try:
-        remains = leftovers(client, settings.index, old=old)
-        if not remains:
-            say("Nothing to delete" + ("" if old else "; --old would include the index that an upgrade replaced"))
-            return
-        for remnant in remains:
-            only = f"; {remnant.only_here} of its documents are in no other index" if remnant.only_here else ""
-            say(f"{remnant.index} ({remnant.why}{only})")
-        refuses = not left_behind and any(remnant.only_here for remnant in remains)  # then there is nothing to ask
-        if (
-            not yes
-            and not refuses
-            and not typer.confirm(f"Delete {'it' if len(remains) == 1 else f'these {len(remains)} indices'}?")
-        ):
-            say("Nothing was deleted")
-            return
-        deleted = clean_up(client, settings.index, remains, left_behind=left_behind, lease=lease)
-    finally:
-        client.close()
-    say(f"Deleted: {', '.join(deleted) or 'nothing'}")
-
-
-def _gate(
-    client: ReadOnlyClient,
-    flags: up.GateFlags,
-    settings: LiveSettings,
-    new: NewVectors,
-    model_flags: opt.ModelFlags,
-    progress: Progress,
-) -> Gate | None:
-    """The gate; None if the user does without."""
-    if flags.no_gate:
-        options = {
-            "--queries": flags.queries,
-            "--qrels": flags.qrels,
-            "--probes": flags.probes,
-            "--fail-on": flags.fail_on,
-        }
-        options["--report"] = flags.report
-        if option := next((name for name, value in options.items() if value), None):
-            raise InputError(f"--no-gate and {option} exclude each other", allowed="one of them")
-        return None
-    from haystack_crossalign.api.gate import Gate
-    from haystack_crossalign.api.model_options import ModelOptions
-    from haystack_crossalign.api.requests import IndexRequest
-    from haystack_crossalign.audit.gate import parse_condition
-
-    if flags.ties not in opt.TIES:
-        raise InputError("unknown choice", source="--ties", seen=flags.ties, allowed=", ".join(opt.TIES))
-    request = IndexRequest(
-        settings=settings,
-        queries=flags.queries,
-        qrels=flags.qrels,
-        probes=flags.probes,
-        model=ModelOptions(model=flags.old_model, trust_remote_code=model_flags.trust_remote_code),
-    )
-    return Gate(
-        client,
-        request,
-        new,
-        conditions=[parse_condition(text, ties=flags.ties) for text in flags.fail_on or ()],
-        tolerance=flags.tolerance,
-        own_first=flags.own_first,
-        progress=progress,
-    )
-
-
-def _asked(gate: Gate | None, queries: LiveQueries | None) -> str:
-    if gate is None or queries is None:
-        return "Gate: none (--no-gate); nobody looks at the results of the new index before the switch"
-    kind = "probes made from documents of the index" if queries.kind == "known-item" else "queries"
-    return f"Gate: an audit of both indices with {len(queries)} {kind}, each index by its own model"
-
-
 def _part(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -353,21 +217,6 @@ def _part(text: str | None) -> tuple[int, int] | None:
     if not (number.isdecimal() and of.isdecimal()):
         raise InputError("not a slice", source="--slice", seen=text, allowed="I/N, for instance 1/4")
     return int(number), int(of)
-
-
-def _named(model_flags: opt.ModelFlags) -> str | None:
-    """The option that names a model, if there is one."""
-    options = {"--model": model_flags.model, "--embedder": model_flags.embedder}
-    return next((name for name, value in options.items() if value is not None), None)
-
-
-def _encoder(model_flags: opt.ModelFlags, settings: LiveSettings) -> Any:
-    # Not that of a profile, which is the model of the old vectors.
-    if _named(model_flags) is None:
-        raise InputError("no new vectors", allowed="--matrix FILE, --model NAME or --embedder FILE")
-    if model_flags.embedder is not None:
-        return model_flags.open()
-    return model_flags.with_profile(replace(settings, query_prefix=None, query_prompt=None)).encoder()
 
 
 def _tell(outcome: Outcome) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.errors import InputError
 
 Matrix = Annotated[
     Path | None,
@@ -33,6 +34,21 @@ KeepFields = Annotated[
 ]
 Slice = Annotated[
     str | None, typer.Option("--slice", metavar="I/N", help="This process is number I of N that share the work.")
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Share the work over a Ray cluster: its address, auto for the one that this machine belongs to, or local.",
+    ),
+]
+RayWorkers = Annotated[
+    int | None, typer.Option("--ray-workers", min=1, metavar="N", help="Ray workers that share the work. Default: 2.")
+]
+RayGpus = Annotated[
+    float | None,
+    typer.Option("--ray-gpus", min=0.0, metavar="N", help="Accelerators of a Ray worker. Default: none."),
 ]
 AcceptModel = Annotated[
     bool, typer.Option("--accept-model", help="Go on where nothing says that matrix and index belong together.")
@@ -77,6 +93,30 @@ OwnFirst = Annotated[
     ),
 ]
 NoGate = Annotated[bool, typer.Option("--no-gate", help="Switch without an audit of old and new index.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayFlags:
+    """Who shares the work, where it is a Ray cluster."""
+
+    ray: Ray = None
+    ray_workers: RayWorkers = None
+    ray_gpus: RayGpus = None
+
+    def check(self, *, apply: bool, part: str | None) -> None:
+        """Refuse what goes with a Ray cluster only, and a slice beside one.
+
+        :raises InputError: naming the option.
+        """
+        given = {"--ray-workers": self.ray_workers, "--ray-gpus": self.ray_gpus}
+        if self.ray is None:
+            if option := next((name for name, value in given.items() if value is not None), None):
+                raise InputError(f"{option} is for workers of Ray", allowed="--ray ADDRESS")
+            return
+        if part is not None:
+            raise InputError("--ray and --slice exclude each other", allowed="one of them")
+        if not apply:
+            raise InputError("--ray shares the work, and a plan has none", allowed="--ray ADDRESS --apply")
 
 
 @dataclass(frozen=True, kw_only=True)

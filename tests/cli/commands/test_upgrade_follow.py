@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +87,65 @@ def test_what_is_written_with_the_old_model_is_said_then_converted(
     ],
 )
 def test_following_is_asked_for_in_full(crossalign: Any, options: list[str], told: str) -> None:
+    finished = crossalign("upgrade", "--index", "prod", "--matrix", "m", *options)
+    assert finished.code == 2
+    assert told in finished.err
+
+
+def started(command: list[str], *options: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "haystack_crossalign", *command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    # A program that says nothing more must not hold the test for ever.
+    watchdog = threading.Timer(120, process.kill)
+    watchdog.daemon = True
+    watchdog.start()
+    return process
+
+
+def read_until(process: subprocess.Popen[str], sign: str) -> str:
+    assert process.stdout is not None
+    read = ""
+    for line in process.stdout:
+        read += line
+        if sign in line:
+            return read
+    raise AssertionError(read + (process.stderr.read() if process.stderr else ""))
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_following_with_its_summary(
+    crossalign: Any, command: list[str], pair: Pair, sign: signal.Signals
+) -> None:
+    assert crossalign(*command).code == 0
+    process = started(command, "--old-model", str(pair.models.old_folder), "--follow")
+    with process:
+        read_until(process, f"Following '{ALIAS}'")
+        write_late(pair)
+        read_until(process, "Converted: 1 documents")
+        process.send_signal(sign)
+        out, err = process.communicate()
+    assert "Followed: 1 documents looked at, 1 converted: late" in out
+    assert (process.returncode, err) == (0, "")
+    # Its lease was given back: nobody has to wait for the next one.
+    again = crossalign(*command, "--old-model", str(pair.models.old_folder), "--follow", "--follow-idle", "0")
+    assert again.code == 0, again.err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--ray", "local"], "--ray shares the work, and a plan has none; allowed: --ray ADDRESS --apply"),
+        (["--ray", "local", "--apply", "--slice", "1/2"], "--ray and --slice exclude each other"),
+        (["--ray-workers", "2"], "--ray-workers is for workers of Ray; allowed: --ray ADDRESS"),
+    ],
+)
+def test_options_of_ray_that_do_not_go_together_are_refused(crossalign: Any, options: list[str], told: str) -> None:
     finished = crossalign("upgrade", "--index", "prod", "--matrix", "m", *options)
     assert finished.code == 2
     assert told in finished.err
