@@ -3,8 +3,9 @@
 Until 3.4 the distribution that OpenSearch publishes as a Maven artifact holds only its transport modules. Scripts,
 language analyzers, re-index, processors of search pipelines and the further field types come as single jars that become
 modules with a descriptor of their own; since 3.6 the distribution holds them all. k-NN, neural search and security come
-as plugin archives. Every file is compared with its SHA-256 in ``docker/opensearch/`` before it
-is used. The result is kept in the user's cache directory and shared by all later starts.
+as plugin archives, and so does machine learning: 390 MB, a layer of its own over the server, only where asked for.
+Every file is compared with its SHA-256 in ``docker/opensearch/`` before it is used. The result is kept in the user's
+cache directory and shared by all later starts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["VERSIONS", "Recipe", "SetupError", "assemble", "find_java"]
+__all__ = ["MODELS", "VERSIONS", "Recipe", "SetupError", "assemble", "find_java"]
 
 DEFINITIONS = Path(__file__).resolve().parent.parent / "docker" / "opensearch"
 # Part of the cache key: raise it when the layout that `assemble` makes changes.
@@ -38,11 +39,12 @@ class SetupError(RuntimeError):
 class Recipe:
     """What one version needs beyond its artifacts.
 
-    :param version: OpenSearch version, also the name of the Maven profile.
+    :param version: OpenSearch version.
     :param java: smallest and largest major version of Java that runs it.
     :param module_classes: class of each module, without its package's prefix ``org.opensearch.``.
     :param policies: whether modules need a Java security policy (2.x runs under a security manager).
     :param plugins: plugin archives; those named ``opensearch-security`` are laid out only when asked for.
+    :param layer: what it lays over the server of this version, as the end of its name; empty for the server itself.
     """
 
     version: str
@@ -50,11 +52,17 @@ class Recipe:
     module_classes: dict[str, str]
     policies: bool
     plugins: tuple[str, ...]
+    layer: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the Maven profile."""
+        return f"{self.version}-{self.layer}" if self.layer else self.version
 
     @property
     def pins(self) -> Path:
         """File of SHA-256 sums, in the format of ``sha256sum``."""
-        return DEFINITIONS / f"{self.version}.sha256"
+        return DEFINITIONS / f"{self.name}.sha256"
 
 
 VERSIONS = {
@@ -92,6 +100,16 @@ VERSIONS = {
         plugins=("opensearch-knn", "neural-search", "opensearch-security"),
     ),
 }
+MODELS = {
+    "3.6.0": Recipe(
+        version="3.6.0",
+        java=(25, 25),
+        module_classes={},
+        policies=False,
+        plugins=("opensearch-job-scheduler", "opensearch-ml-plugin"),
+        layer="models",
+    ),
+}
 EXTENDS = {"analysis-common": "lang-painless", "search-pipeline-common": "lang-painless"}
 DESCRIPTOR = """description={name}
 version={version}
@@ -106,29 +124,38 @@ has.native.controller=false
 POLICY = "grant {\n  permission java.security.AllPermission;\n};\n"
 
 
-def assemble(version: str, *, cache: Path | None = None) -> Path:
+def assemble(version: str, *, models: bool = False, cache: Path | None = None) -> Path:
     """Folder with a complete server of this version; built on the first call, taken from the cache afterwards.
 
     Two processes that assemble the same version at once wait for each other. Nothing half-built is ever seen: the
     folder gets its name only when it is whole.
 
     :param version: one of `VERSIONS`.
+    :param models: with models inside the cluster, if there is a layer of them in `MODELS`.
     :param cache: where to keep it; default ``CROSSALIGN_CACHE_DIR`` or the user's cache directory.
     :raises SetupError: Maven is missing or fails, or a file differs from its pinned SHA-256.
     """
-    recipe = VERSIONS[version]
+    if models and version not in MODELS:
+        raise SetupError(f"models inside the cluster come with {', '.join(MODELS)}, not with {version}")
+    below = assemble(version, cache=cache) if models else None
+    recipe = MODELS[version] if models else VERSIONS[version]
     root = cache or Path(os.environ.get("CROSSALIGN_CACHE_DIR") or platformdirs.user_cache_path("haystack-crossalign"))
     root = root / "opensearch"
     root.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(recipe.pins.read_bytes() + LAYOUT.encode()).hexdigest()[:12]
-    target = root / f"{version}-{key}"
-    with _locked(root / f"{version}.lock"):
+    inherited = below.name if below is not None else ""
+    key = hashlib.sha256(recipe.pins.read_bytes() + LAYOUT.encode() + inherited.encode()).hexdigest()[:12]
+    target = root / f"{recipe.name}-{key}"
+    with _locked(root / f"{recipe.name}.lock"):
         if not target.is_dir():
-            with tempfile.TemporaryDirectory(dir=root, prefix=f".{version}-") as work:
+            with tempfile.TemporaryDirectory(dir=root, prefix=f".{recipe.name}-") as work:
                 parts, server = Path(work, "parts"), Path(work, "server")
                 _download(recipe, parts)
                 _verify(recipe, parts)
-                _lay_out(recipe, parts, server)
+                if below is None:
+                    _lay_out(recipe, parts, server)
+                else:
+                    shutil.copytree(below, server, copy_function=os.link)
+                    _lay_out_plugins(recipe, parts, server)
                 server.rename(target)
     return target
 
@@ -190,12 +217,12 @@ def _download(recipe: Recipe, parts: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise SetupError("'mvn' is not on PATH; install Maven (for instance the package maven)")
-    command = [maven, "-q", "-B", "-ntp", "-f", str(DEFINITIONS / "pom.xml"), "-P", recipe.version]
+    command = [maven, "-q", "-B", "-ntp", "-f", str(DEFINITIONS / "pom.xml"), "-P", recipe.name]
     command += [f"-Dassembly={parts}", "dependency:copy"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if answer.returncode != 0:
         lines = [line for line in answer.stdout.splitlines() if "ERROR" in line][:3]
-        raise SetupError(f"Maven could not fetch the parts of OpenSearch {recipe.version}: " + "\n".join(lines))
+        raise SetupError(f"Maven could not fetch the parts of OpenSearch {recipe.name}: " + "\n".join(lines))
 
 
 def _verify(recipe: Recipe, parts: Path) -> None:
@@ -212,18 +239,16 @@ def _verify(recipe: Recipe, parts: Path) -> None:
     wrong = sorted(name for name in pinned.keys() | seen.keys() if pinned.get(name) != seen.get(name))
     if wrong:
         raise SetupError(
-            f"these parts of OpenSearch {recipe.version} are not the ones pinned in {recipe.pins.name}: "
+            f"these parts of OpenSearch {recipe.name} are not the ones pinned in {recipe.pins.name}: "
             + ", ".join(wrong)
         )
 
 
 def _lay_out(recipe: Recipe, parts: Path, server: Path) -> None:
-    archives = parts / "archives"
     unpacked = parts / "unpacked"
-    _extract(archives / f"opensearch-{recipe.version}.zip", unpacked)
+    _extract(parts / "archives" / f"opensearch-{recipe.version}.zip", unpacked)
     (unpacked / f"opensearch-{recipe.version}").rename(server)
-    for name in recipe.plugins:
-        _extract(archives / f"{name}-{recipe.version}.0.zip", server / "plugins" / name)
+    _lay_out_plugins(recipe, parts, server)
     for name, classname in recipe.module_classes.items():
         module = server / "modules" / name
         shutil.copytree(parts / "modules" / name, module)
@@ -241,6 +266,11 @@ def _lay_out(recipe: Recipe, parts: Path, server: Path) -> None:
         script.chmod(0o755)
     # The file holds nothing but comments; each start writes its own.
     (server / "config" / "opensearch.yml").unlink()
+
+
+def _lay_out_plugins(recipe: Recipe, parts: Path, server: Path) -> None:
+    for name in recipe.plugins:
+        _extract(parts / "archives" / f"{name}-{recipe.version}.0.zip", server / "plugins" / name)
 
 
 def _extract(archive: Path, target: Path) -> None:

@@ -33,6 +33,13 @@ from opensearch_security import Certificates, make_certificates, security_settin
 __all__ = ["OpenSearchServer", "SetupError", "main"]
 
 
+_MODEL_SETTINGS: dict[str, object] = {
+    "plugins.ml_commons.only_run_on_ml_node": False,
+    "plugins.ml_commons.connector.private_ip_enabled": True,
+    "plugins.ml_commons.trusted_connector_endpoints_regex": [r"^http://127\.0\.0\.1:\d+/.*$"],
+}
+
+
 class OpenSearchServer:
     """One single-node server with its own folders and free ports on the loopback address.
 
@@ -45,6 +52,7 @@ class OpenSearchServer:
     :param heap: Java heap, as the Java option writes it.
     :param quick: start in half the time, with a compiler that does less: for servers that answer a few requests.
     :param settings: further settings for ``opensearch.yml``.
+    :param models: with the machine learning plugin (3.6.0 only), whose connectors may reach the loopback address.
     """
 
     def __init__(
@@ -55,13 +63,15 @@ class OpenSearchServer:
         heap: str = "1g",
         quick: bool = False,
         settings: dict[str, object] | None = None,
+        models: bool = False,
     ) -> None:
         if security and "opensearch-security" not in VERSIONS[version].plugins:
             raise SetupError(f"the security plugin of OpenSearch {version} is not published as a Maven artifact")
         self.version = version
         self.security = security
         self.java_options = [f"-Xms{heap}", f"-Xmx{heap}", *(["-XX:TieredStopAtLevel=1"] if quick else [])]
-        self.settings = settings or {}
+        self.models = models
+        self.settings = (_MODEL_SETTINGS if models else {}) | (settings or {})
         self.password = secrets.token_urlsafe(16) if security else ""
         self.certificates: Certificates | None = None
         self.home: Path | None = None
@@ -184,7 +194,7 @@ class OpenSearchServer:
         self.stop()
 
     def _make_home(self, java: Path) -> None:
-        assembled = assemble(self.version)
+        assembled = assemble(self.version, models=self.models)
         home = Path(tempfile.mkdtemp(prefix=f"opensearch-{self.version}-"))
         skip = () if self.security else ("opensearch-security",)
         shutil.copytree(
@@ -294,13 +304,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Start a real OpenSearch for tests; Ctrl-C stops it.")
     parser.add_argument("--version", choices=sorted(VERSIONS), default="3.6.0")
     parser.add_argument("--security", action="store_true", help="TLS, users and roles (2.19.1)")
+    parser.add_argument("--models", action="store_true", help="with models inside the cluster (3.6.0, 390 MB more)")
     parser.add_argument("--heap", default="1g")
     parser.add_argument("--quick", action="store_true", help="start in half the time; slower once it is warm")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with OpenSearchServer(
-            options.version, security=options.security, heap=options.heap, quick=options.quick
+            options.version, security=options.security, heap=options.heap, quick=options.quick, models=options.models
         ) as server:
             print(server.url, flush=True)
             if server.certificates is not None:

@@ -20,9 +20,9 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ROLE_PAGE, MissingPermissionError, explain, is_busy
 from haystack_crossalign.opensearch.connection.patient import Patience
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
-from haystack_crossalign.opensearch.connection.read_only import ID_IN_INDEX, WriteRefusedError
+from haystack_crossalign.opensearch.connection.read_only import ID_IN_INDEX, INDEX_OF_ID, WriteRefusedError
 from haystack_crossalign.opensearch.connection.traffic import Traffic
-from haystack_crossalign.opensearch.index.groups import members_by_id
+from haystack_crossalign.opensearch.index.groups import members_by_name, written_documents
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.live.hits import Hit, checked_depth
 from haystack_crossalign.pipelines.custom_queries import check_custom_queries
@@ -261,6 +261,8 @@ class QueryPipeline:
     def _hit(self, document: Document) -> Hit:
         # OpenSearch stores return the id in the index, which may differ from the id inside the document.
         name: Any = document.meta.get(ID_IN_INDEX, document.id)
+        if self._view is not None and INDEX_OF_ID in document.meta and ID_IN_INDEX in document.meta:
+            name = self._view.names.of(document.meta)
         if self._id_of is not None:
             name = self._id_of(document)
             if name is None:
@@ -292,11 +294,12 @@ class QueryPipeline:
         # The point in time of the view may already be closed.
         view = copy(self._view)
         view.target = target
+        lists = self._named(view, lists)
         identifiers = dict.fromkeys(hit.id for row in lists for hit in row)
         unclear = {hit.id for row in lists for hit in row if hit.language == UNDETERMINED}
         # One list is enough to check whether the ids are those of the index.
         wanted = unclear if self._joined else unclear | {hit.id for hit in next(filter(None, lists), [])}
-        known = members_by_id(view, wanted)
+        known = members_by_name(view, wanted)
         if identifiers and not self._joined:
             if not known:
                 raise InputError(
@@ -316,6 +319,23 @@ class QueryPipeline:
             ]
             for row in lists
         ]
+
+    def _named(self, view: IndexView, lists: list[list[Hit]]) -> list[list[Hit]]:
+        """Behind an alias, names for documents of which the pipeline returned only the id."""
+        if not view.names.with_index:
+            return lists
+        found = written_documents(view, {hit.id for row in lists for hit in row if not view.names.is_written(hit.id)})
+        for written, documents in found.items():
+            if len(documents) > 1:
+                raise InputError(
+                    f"the pipeline returns a document by an id that {len(documents)} of the indices hold",
+                    source=self._file.path,
+                    field=self._id_field or "id",
+                    seen=written,
+                    allowed="documents as an OpenSearch store returns them, or ids that one index holds",
+                )
+        names = {written: documents[0].identifier for written, documents in found.items()}
+        return [[hit._replace(id=names.get(hit.id, hit.id)) for hit in row] for row in lists]
 
 
 def _from_meta(field: str) -> Callable[[Document], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,13 @@ def tie_key(document_id: str) -> bytes:
     return hashlib.blake2b(data, digest_size=_DIGEST_BYTES, key=_KEY).digest() + data
 
 
-def tie_order(ids: Sequence[str]) -> NDArray[np.int64]:
+def tie_order(ids: Sequence[str], *, key: Callable[[str], bytes] = tie_key) -> NDArray[np.int64]:
     """Position of each document when all are sorted by `tie_key`: int64 [N].
 
     :param ids: N different ids.
+    :param key: sort key of an id, if it is not the document's own one.
     """
-    keys = [tie_key(document_id) for document_id in ids]
+    keys = [key(document_id) for document_id in ids]
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     position = np.empty_like(order)
     position[order] = np.arange(len(order), dtype=np.int64)

@@ -107,14 +107,14 @@ def _all_members(view: IndexView, frozen: PointInTime, settings: LiveSettings, l
         tag = view.hit_language(hit)
         if tag != MULTIPLE and counts[tag] < limit:
             counts[tag] += 1
-            yield Member(str(hit["_id"]), tag, None, read_stored(view, hit))
+            yield Member(view.names.of(hit), tag, None, read_stored(view, hit))
         if all(counts[language] >= limit for language in languages):
             return
 
 
 def _hits(client: ReadOnlyClient, view: IndexView, frozen: PointInTime, stored: list[str]) -> Iterator[dict[str, Any]]:
     """All documents with a vector, page by page."""
-    order = [{_tie_breaker(client): "asc"}]
+    order = _order(client)
     after: list[Any] | None = None
     while True:
         body = {"size": _PAGE, "query": view.scoring.pool(), "sort": order, **view.hit_fields()}
@@ -126,12 +126,13 @@ def _hits(client: ReadOnlyClient, view: IndexView, frozen: PointInTime, stored: 
         after = hits[-1]["sort"]
 
 
-def _tie_breaker(client: ReadOnlyClient) -> str:
-    """Sort key of all documents of a point in time: their position if the server supports it (3.3 and later), else
-    their ids.
+def _order(client: ReadOnlyClient) -> list[dict[str, str]]:
+    """Sort order of all documents of a point in time: their position if the server supports it (3.3 and later), else
+    their ids, which several indices may share.
     """
     version = str(client.info().get("version", {}).get("number", "0")).split(".")
-    return "_shard_doc" if [int(part) for part in version[:2] if part.isdigit()] >= [3, 3] else "_id"
+    known = [int(part) for part in version[:2] if part.isdigit()] >= [3, 3]
+    return [{"_shard_doc": "asc"}] if known else [{"_id": "asc"}, {"_index": "asc"}]
 
 
 def _texts(members: Iterable[Member], settings: LiveSettings) -> tuple[RepairTexts, dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import IO, Any
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.writing import write_atomically
 
-SCHEMA = "crossalign.live-state/2"
+SCHEMA = "crossalign.live-state/3"
 
 
 def fingerprint(value: object) -> str:

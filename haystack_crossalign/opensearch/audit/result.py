@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from haystack_crossalign.audit.assemble import RankedRow, assemble_result
@@ -65,7 +66,7 @@ def build_result(
     :param also: measures besides.
     :param provenance: what the result was made with.
     """
-    texts = Texts(work.view, work.content_field)
+    texts = Texts(work.view, work.content_field, _names(work))
     if work.stopped:
         texts.failure = "the audit was stopped"
 
@@ -94,10 +95,10 @@ def build_result(
         },
         "languages_detected": None if work.stopped else _detected(work.view, work.content_field, seed),
         "retrievals": [retrieval.provenance() for retrieval in _retrievals(work)],
-        "unranked": _unranked(work),
+        "unranked": _unranked(work, texts),
         "parallel": _parallel(work, options_top),
     }
-    if repeated := _repeated(work):
+    if repeated := _repeated(work, texts):
         live["repeated"] = repeated
     return assemble_result(
         rows(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed, live=live
@@ -165,7 +166,17 @@ def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] 
     }
 
 
-def _unranked(work: Work) -> dict[str, Any]:
+def _names(work: Work) -> Iterator[str]:
+    """The names of all documents that a result may mention."""
+    for task, records in zip(work.tasks, work.records, strict=True):
+        yield from chain.from_iterable(task.queries.judged)
+        for record in records.values():
+            for part in ({"shown": record["shown"]}, *record.get("live", {}).values()):
+                yield from (hit[0] for hit in part["shown"] or ())
+                yield from part.get("repeated", ())
+
+
+def _unranked(work: Work, texts: Texts) -> dict[str, Any]:
     """Relevant documents or versions without a rank: numbers by reason, and the names of the first ones."""
     counts: Counter[str] = Counter()
     shown: list[dict[str, str]] = []
@@ -174,7 +185,7 @@ def _unranked(work: Work) -> dict[str, Any]:
             for name, reason in records[place]["unranked"]:
                 counts[reason] += 1
                 if len(shown) < _MOST_UNRANKED:
-                    shown.append({"query": task.queries.ids[place], "name": name, "reason": reason})
+                    shown.append({"query": task.queries.ids[place], "name": texts.shown(name), "reason": reason})
     return {"count": counts.total(), "reasons": dict(sorted(counts.items())), "first": shown}
 
 
@@ -187,12 +198,12 @@ def _retrievals(work: Work) -> list[Retrieval]:
     return list(found.values())
 
 
-def _repeated(work: Work) -> list[dict[str, Any]]:
+def _repeated(work: Work, texts: Texts) -> list[dict[str, Any]]:
     """The lists with duplicate documents: numbers of queries, and the first of the documents."""
     found: list[dict[str, Any]] = []
     for retrieval in _retrievals(work):
         held = [
-            {"query": task.queries.ids[place], "document": name, "times": times}
+            {"query": task.queries.ids[place], "document": texts.shown(name), "times": times}
             for task, records in zip(work.tasks, work.records, strict=True)
             for place in sorted(records)
             for name, times in records[place].get("live", {}).get(retrieval.name, {}).get("repeated", {}).items()

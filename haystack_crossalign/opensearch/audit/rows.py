@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import Any
@@ -27,7 +27,7 @@ from haystack_crossalign.measures import (
 from haystack_crossalign.measures.statistics import bootstrap_means
 from haystack_crossalign.opensearch.audit.tasks import Task, select
 from haystack_crossalign.opensearch.audit.units import Record
-from haystack_crossalign.opensearch.index.groups import members_by_id, stored_text
+from haystack_crossalign.opensearch.index.groups import members_by_name, stored_text
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable, with_gains
@@ -44,11 +44,14 @@ class Texts:
 
     :param view: the index.
     :param field: stored field with the text.
+    :param names: the names of all documents that the report mentions.
     """
 
-    def __init__(self, view: IndexView, field: str) -> None:
+    def __init__(self, view: IndexView, field: str, names: Iterable[str] = ()) -> None:
         self._view = view
         self._field = field
+        self._shown = view.names.shown(names)
+        self._named = {shown: name for name, shown in self._shown.items()}
         self._known: dict[str, dict[str, str]] = {}
         self.failure: str | None = None
 
@@ -59,23 +62,27 @@ class Texts:
         :param others: ids of documents of which nothing else is known.
         """
         for name, _, language, group in hits:
-            self._known.setdefault(name, {"language": language, "group": group or name})
+            self._known.setdefault(name, {"language": language, "group": group or self.shown(name)})
         wanted = [name for name in dict.fromkeys([*(hit[0] for hit in hits), *others]) if self._lacks(name)]
         if not wanted or self.failure is not None:
             return
         try:
-            found = members_by_id(self._view, wanted, stored=[self._field])
+            found = members_by_name(self._view, wanted, stored=[self._field])
         except CrossAlignError as error:
             # The figures are complete; a result without some texts is better than none.
             self.failure = str(error)
             return
         for name, member in found.items():
-            entry = {"language": member.language, "group": member.group or name}
+            entry = {"language": member.language, "group": member.group or self.shown(name)}
             self._known[name] = {**entry, "text": stored_text(member, self._field)}
 
-    def describe(self, name: str) -> dict[str, str]:
-        """Language, group and text of a document, as far as they are known."""
-        return self._known.get(name, {"language": self._view.tag(None), "group": name})
+    def shown(self, name: str) -> str:
+        """What the report calls a document, or a version: a single document's is its name."""
+        return self._shown.get(name, name)
+
+    def describe(self, shown: str) -> dict[str, str]:
+        """Language, group and text of a document, as far as they are known, by what the report calls it."""
+        return self._known.get(self._named.get(shown, shown), {"language": self._view.tag(None), "group": shown})
 
     def _lacks(self, name: str) -> bool:
         return "text" not in self._known.get(name, {})
@@ -237,9 +244,9 @@ def _row(
         texts.learn(hits, [name for place in chosen for name in queries.relevant[place]])
         return [
             Example(
-                documents=[hit[0] for hit in shown[place] or ()],
+                documents=[texts.shown(hit[0]) for hit in shown[place] or ()],
                 scores=[_shown_score(hit[1]) for hit in shown[place] or ()],
-                relevant=list(queries.relevant[place]),
+                relevant=[texts.shown(name) for name in queries.relevant[place]],
             )
             for place in chosen
         ]

@@ -28,12 +28,12 @@ from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.exact.versions import VersionPool
 from haystack_crossalign.opensearch.index.fields import Fields
-from haystack_crossalign.opensearch.index.groups import Member, members_by_id
+from haystack_crossalign.opensearch.index.groups import Member, members_by_name
 from haystack_crossalign.opensearch.index.ignored_values import ignored_values
 from haystack_crossalign.opensearch.index.language_map import LanguageMap
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
-from haystack_crossalign.opensearch.index.shared_ids import check_ids
+from haystack_crossalign.opensearch.index.shared_ids import shared_ids
 from haystack_crossalign.opensearch.index.snapshot import Snapshot, changes_between, frozen, take_snapshot
 from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
@@ -110,7 +110,8 @@ class IndexAudit:
             )
         self._language_of = LanguageValues(self._fields.language, LanguageMap.read(self.settings.language_map))
         view = self.view()
-        check_ids(view)
+        if (shared := shared_ids(view)) is not None:
+            self.notes.append(shared.told())
         self.notes += [one.told() for one in ignored_values(view)]
         self.notes += [*notes, *pipeline_notes(self.client, self._fields.search_pipelines, self._fields.indices)]
 
@@ -325,7 +326,7 @@ class IndexAudit:
         }
 
     def _members(self, view: IndexView, queries: LiveQueries) -> dict[str, Member]:
-        return members_by_id(view, {name for names in queries.judged for name in names})
+        return members_by_name(view, {name for names in queries.judged for name in names})
 
     def _tasks(self, view: IndexView, queries: LiveQueries, members: dict[str, Member]) -> list[Task]:
         options = self.options

@@ -209,9 +209,9 @@ class Measurer:
         wanted = sorted(set(chain.from_iterable(queries.judged)))
         inside: set[str] = set()
         for start in range(0, len(wanted), view.fields.most_hits):
-            only = view.scoring.pool({"ids": {"values": wanted[start : start + view.fields.most_hits]}})
+            only = view.scoring.pool(view.names.query(wanted[start : start + view.fields.most_hits]))
             body = {"size": view.fields.most_hits, "_source": False, "query": only}
-            inside |= {str(hit["_id"]) for hit in view.client.search(body, view.target)["hits"]["hits"]}
+            inside |= {view.names.of(hit) for hit in view.client.search(body, view.target)["hits"]["hits"]}
         names: list[set[str]] = []
         for record, judged in zip(records, queries.judged, strict=True):
             reasons = reasons_without_rank(view, set(judged) - inside)
@@ -277,6 +277,7 @@ class Measurer:
             pool_languages=self.pool_languages,
             pool_size=self.pool_size,
             lengths=[len(hits) for hits in returned],
+            key=view.names.tie_key,
         )
         recall = list_recall(
             [lists[place] for place in places],

@@ -202,8 +202,8 @@ class ReadOnlyAsyncConnection(QuietConnection, AsyncHttpConnection):
             )
 
 
-ID_IN_INDEX = "_id"
-"""Key under which hits of a guarded transport repeat their id in what is stored, where Haystack makes it meta."""
+ID_IN_INDEX, INDEX_OF_ID = "_id", "_index"
+"""Keys under which hits of a guarded transport repeat id and index in what is stored, where Haystack makes it meta."""
 
 
 class _ReadOnlyTransport(Transport):
@@ -225,7 +225,8 @@ def _with_ids(answer: Any) -> Any:
         if isinstance(source, dict):
             # Haystack accepts meta as one object or as single keys, but not both.
             meta = source["meta"] if isinstance(source.get("meta"), dict) else source
-            meta.setdefault(ID_IN_INDEX, hit.get("_id"))
+            for key in (ID_IN_INDEX, INDEX_OF_ID):
+                meta.setdefault(key, hit.get(key))
     return answer
 
 

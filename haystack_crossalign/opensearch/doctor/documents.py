@@ -17,7 +17,7 @@ from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.ignored_values import ignored_values
 from haystack_crossalign.opensearch.index.language_map import LanguageMap
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView, Pool
-from haystack_crossalign.opensearch.index.shared_ids import check_ids
+from haystack_crossalign.opensearch.index.shared_ids import shared_ids
 
 MOST_GROUPS = 20_000
 """Pairs of group and language that are looked at; of an index with more of them, the first groups in order."""
@@ -61,10 +61,13 @@ def examine_documents(
         )
     if len(fields.indices) > 1:
         try:
-            check_ids(view)
-            yield ok("ids", "no id of a sample is held by two of the indices")
+            shared = shared_ids(view)
+            yield (
+                ok("ids", "no id of a sample is held by two of the indices")
+                if shared is None
+                else warning("ids", shared.told(), "only judgments by document ids are concerned (--queries, --qrels)")
+            )
         except CrossAlignError as error:
-            # Documents, languages and groups are counted without ids, and are right all the same.
             yield failed("ids", error, hosts=client.hosts)
     if fields.has_vectors:
         yield _exact_score(view)

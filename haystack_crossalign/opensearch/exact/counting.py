@@ -27,7 +27,6 @@ from haystack_crossalign.opensearch.connection.failures import settled
 from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, TableBuilder, Top, Unranked
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries, exact_double, next_above
-from haystack_crossalign.ranks.ties import tie_key
 
 # Maximum number of documents with equal score whose ids are read; more would require paging.
 MAX_TIED = 10_000
@@ -39,7 +38,7 @@ _SCORE = {"source": "_score"}
 class RelevantDocument:
     """A relevant document of the pool.
 
-    :param identifier: its id.
+    :param identifier: its name, see `haystack_crossalign.opensearch.index.names`.
     :param score: its exact score, a float32 value as a double.
     :param language: its normalized language.
     """
@@ -63,7 +62,7 @@ def count_ranks(
 
     :param view: index, fields and filter; use a point in time, or the index may change between the requests.
     :param queries: float [Q, dimension], the queries' vectors.
-    :param relevant: ids of each query's relevant documents.
+    :param relevant: names of each query's relevant documents.
     :param query_languages: normalized language of each query.
     :param top_language: whether to find the language at rank 1.
     :param batch: queries in one request.
@@ -106,7 +105,7 @@ def relevant_documents(
 
     :param view: index, fields and filter.
     :param vectors: as `haystack_crossalign.opensearch.index.scoring.checked_queries` returns them.
-    :param relevant: ids of each query's relevant documents.
+    :param relevant: names of each query's relevant documents.
     :param concurrent: searches that the server may work on at once.
     :raises InputError: ids that are repeated or too many, or that several documents share.
     """
@@ -123,11 +122,11 @@ def relevant_documents(
                 allowed=f"up to {_MAX_RELEVANT} different ids",
             )
         # One more than needed, to detect ids shared by several documents.
-        query_body = view.scoring.scored(vectors[query], {"ids": {"values": ids}})
+        query_body = view.scoring.scored(vectors[query], view.names.query(ids))
         bodies.append({"size": len(ids) + 1, "query": query_body, **view.hit_fields()})
     answers = view.client.search_all(bodies, view.target, concurrent=concurrent)
     for query, answer in zip(active, answers, strict=True):
-        hits = {hit["_id"]: hit for hit in answer["hits"]["hits"]}
+        hits = {view.names.of(hit): hit for hit in answer["hits"]["hits"]}
         if len(hits) < len(answer["hits"]["hits"]):
             raise InputError("several documents share an id", field="relevant", seen=sorted(hits)[:5])
         for column, name in enumerate(relevant[query]):
@@ -137,17 +136,17 @@ def relevant_documents(
 
 
 def reasons_without_rank(view: IndexView, names: Collection[str]) -> dict[str, str]:
-    """Why documents have no score, by id: ``not in the index``, ``outside of the filter`` or ``no vector``.
+    """Why documents have no score, by name: ``not in the index``, ``outside of the filter`` or ``no vector``.
 
     :param view: index, fields and filter.
-    :param names: ids of documents that the pool lacks.
+    :param names: names of documents that the pool lacks.
     """
     if not names:
         return {}
-    body = {"size": len(names), "_source": False, "query": {"ids": {"values": sorted(names)}}}
+    body = {"size": len(names), "_source": False, "query": view.names.query(sorted(names))}
     without = {**body, "query": {"bool": {"filter": [body["query"], view.scoring.without_vector()]}}}
     answers = view.client.search_all([body, without], view.target)
-    stored, bare = ({hit["_id"] for hit in answer["hits"]["hits"]} for answer in answers)
+    stored, bare = ({view.names.of(hit) for hit in answer["hits"]["hits"]} for answer in answers)
     return {
         name: "no vector" if name in bare else "outside of the filter" if name in stored else "not in the index"
         for name in names
@@ -162,7 +161,7 @@ class CountingBatch:
 
     :param view: index, fields and filter.
     :param vectors: as `haystack_crossalign.opensearch.index.scoring.checked_queries` returns them.
-    :param relevant: ids of each query's relevant documents.
+    :param relevant: names of each query's relevant documents.
     :param concurrent: searches that the server may work on at once.
     """
 
@@ -294,9 +293,10 @@ class CountingBatch:
                 if version is None or document is None or document.score != score:
                     continue
                 above = dict(version.above)
-                own = tie_key(document.identifier)
+                names = self.view.names
+                own = names.tie_key(document.identifier)
                 for hit in hits:
-                    if tie_key(hit["_id"]) < own:
+                    if names.tie_key(names.of(hit)) < own:
                         tag = self.view.hit_language(hit)
                         above[tag] = above.get(tag, 0) + 1
                 self.ranked[query][column] = replace(version, rank=sum(above.values()) + 1, above=above)
@@ -336,7 +336,8 @@ class CountingBatch:
             raise self._too_many_tied(f"{self._most_tied} documents or more")
         if not hits:
             raise self.view.vanished("the document that scores highest")
-        language = self.view.hit_language(min(hits, key=lambda hit: tie_key(hit["_id"])))
+        names = self.view.names
+        language = self.view.hit_language(min(hits, key=lambda hit: names.tie_key(names.of(hit))))
         return Top(language, Counter(map(self.view.hit_language, hits)))
 
     @property

@@ -26,7 +26,6 @@ from haystack_crossalign.opensearch.exact.counting import CountingBatch
 from haystack_crossalign.opensearch.exact.ranked import Unranked, code_of
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries
-from haystack_crossalign.ranks.ties import tie_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +120,7 @@ class _SampledBatch(CountingBatch):
     seed: int
 
     def conditions(self, query: int) -> list[Query]:
-        relevant = {"ids": {"values": list(self.wanted[query])}}
+        relevant = self.view.names.query(self.wanted[query])
         # As a filter this only selects documents; hashing a sequence number is cheap compared with scoring.
         drawn = {
             "function_score": {
@@ -137,6 +136,7 @@ class _SampledBatch(CountingBatch):
 def _fill(result: SampledRanks, query: int, batch: _SampledBatch, row: int, z: float) -> None:
     """Turn the counts of one query into estimates."""
     probability, code = batch.probability, {tag: number for number, tag in enumerate(result.languages)}
+    tie_key = batch.view.names.tie_key
     for column, document in enumerate(batch.found[row]):
         version = batch.ranked[row][column]
         if document is None or version is None:

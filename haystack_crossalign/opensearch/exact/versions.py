@@ -25,7 +25,6 @@ from haystack_crossalign.opensearch.exact.ranked import Counted, RankedVersion, 
 from haystack_crossalign.opensearch.index.buckets import all_buckets, by_version, without_group
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_double, next_above
-from haystack_crossalign.ranks.ties import tie_key
 
 _SCORE = {"source": "_score"}
 _BEST = {"max": {"script": _SCORE}}
@@ -321,9 +320,10 @@ class _OneQuery:
             }
             entries = []
             for hit in self.view.client.search(body, self.view.target)["hits"]["hits"]:
-                version = Version.of(str(hit["_id"]), self.view.hit_language(hit), self.view.hit_group(hit))
+                name = self.view.names.of(hit)
+                version = Version.of(name, self.view.hit_language(hit), self.view.hit_group(hit))
                 if exact_double(hit["sort"][0]) == score and (version.single or self.best.get(version) == score):
-                    entries.append((tie_key(hit["_id"]), version.language, version))
+                    entries.append((self.view.names.tie_key(name), version.language, version))
             self._tied[score] = entries
         return self._tied[score]
 

@@ -23,7 +23,7 @@ IDS_PER_REQUEST = 1000
 class Member:
     """A document with the data needed by an audit.
 
-    :param identifier: its id.
+    :param identifier: its name, see `haystack_crossalign.opensearch.index.names`.
     :param language: its normalized language, or the tag of an undetermined one.
     :param group: its parallel group, None if it has none.
     :param stored: what was asked for of the stored document.
@@ -36,7 +36,7 @@ class Member:
 
 
 def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[str] = ()) -> dict[str, list[Member]]:
-    """The documents of each group in the pool, in ascending order of their ids (as bytes).
+    """The documents of each group in the pool, in ascending order of their names (as bytes).
 
     :param view: index with a group field, its filter, best at a point in time.
     :param groups: values of the group field.
@@ -73,20 +73,46 @@ def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[st
     return {name: sorted(found[name], key=lambda one: one.identifier.encode()) for name in sorted(found)}
 
 
-def members_by_id(view: IndexView, ids: Iterable[str], *, stored: Sequence[str] = ()) -> dict[str, Member]:
-    """Documents of the index by their ids, inside or outside the pool.
+def written_documents(view: IndexView, ids: Iterable[str]) -> dict[str, list[Member]]:
+    """The documents that ids written by a person stand for, inside or outside the pool.
 
-    :param ids: ids; those without a document are left out of the result.
-    :param stored: additional stored fields to read.
-    :raises InputError: if several documents share an id (in different indices behind an alias).
+    Behind an alias, an id stands for the documents of all indices with it, and ``index/id`` for a single one.
+
+    :param view: index, best at a point in time.
+    :param ids: as written; those without a document are left out of the result.
+    :returns: documents by what was written, more than one only behind an alias.
+    :raises InputError: if several documents of one index share an id.
     """
-    names = sorted(set(ids))
+    wanted = set(ids)
+    if not view.names.with_index:
+        return {name: [member] for name, member in members_by_name(view, wanted).items()}
+    found: dict[str, list[Member]] = {}
+    ordered = sorted(wanted)
+    step = max(1, min(IDS_PER_REQUEST, view.fields.most_hits // len(view.names.indices)))
+    for start in range(0, len(ordered), step):
+        query = {"bool": {"filter": [{"ids": {"values": ordered[start : start + step]}}]}}
+        body = {"size": view.fields.most_hits, "track_total_hits": True, "query": query, "_source": False}
+        names = [view.names.of(hit) for hit in view.client.search(body, view.target)["hits"]["hits"]]
+        for name, member in members_by_name(view, names).items():
+            found.setdefault(view.names.id_of(name), []).append(member)
+    full = [name for name in ordered if name not in found and view.names.is_written(name)]
+    return found | {name: [member] for name, member in members_by_name(view, full).items()}
+
+
+def members_by_name(view: IndexView, names: Iterable[str], *, stored: Sequence[str] = ()) -> dict[str, Member]:
+    """Documents of the index by their names, inside or outside the pool.
+
+    :param names: see `haystack_crossalign.opensearch.index.names`; those without a document are left out of the result.
+    :param stored: additional stored fields to read.
+    :raises InputError: if several documents of one index share an id, as custom routing allows.
+    """
+    wanted = sorted(set(names))
     found: dict[str, Member] = {}
     step = max(1, min(IDS_PER_REQUEST, view.fields.most_hits - 1))
-    for start in range(0, len(names), step):
-        part = names[start : start + step]
+    for start in range(0, len(wanted), step):
+        part = wanted[start : start + step]
         # One more than needed, to detect ids shared by several documents.
-        query = {"bool": {"filter": [{"ids": {"values": part}}]}}
+        query = {"bool": {"filter": [view.names.query(part)]}}
         body = {"size": len(part) + 1, "track_total_hits": True, "query": query, **_wanted(view, stored)}
         answer = view.client.search(body, view.target)
         members = _members(view, answer)
@@ -153,7 +179,7 @@ def _wanted(view: IndexView, stored: Sequence[str]) -> dict[str, Any]:
 
 def _members(view: IndexView, answer: Answer) -> list[Member]:
     return [
-        Member(str(hit["_id"]), view.hit_language(hit), view.hit_group(hit), read_stored(view, hit))
+        Member(view.names.of(hit), view.hit_language(hit), view.hit_group(hit), read_stored(view, hit))
         for hit in answer["hits"]["hits"]
     ]
 

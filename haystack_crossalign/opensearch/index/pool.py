@@ -14,6 +14,7 @@ from haystack_crossalign.opensearch.connection.client import Answer, ReadOnlyCli
 from haystack_crossalign.opensearch.connection.failures import ContradictionError
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import Fields
+from haystack_crossalign.opensearch.index.names import DocumentNames
 from haystack_crossalign.opensearch.index.scoring import ExactScoring, Query
 
 MULTIPLE = "mul"
@@ -85,6 +86,7 @@ class IndexView:
         self.client = client
         self.target = target
         self.fields = fields
+        self.names = DocumentNames(fields.indices)
         self.user_filter = user_filter
         self.scoring = ExactScoring(fields.vector, user_filter)
         self._language_of = language_of
@@ -198,14 +200,16 @@ class IndexView:
         values = self._values(hit, self.fields.group)
         if len(values) > 1:
             raise InputError(
-                f"document '{hit['_id']}' has several values; it must have one", field=self.fields.group, seen=values
+                f"document '{self.names.of(hit)}' has several values; it must have one",
+                field=self.fields.group,
+                seen=values,
             )
         return (values[0] if values else None) or None
 
     @property
     def lean(self) -> Literal["ids", "ids and indices"]:
         """What names a document in result lists, for `ReadOnlyClient.search_all`."""
-        return "ids" if len(self.fields.indices) < 2 else "ids and indices"
+        return "ids and indices" if self.names.with_index else "ids"
 
     def single_values(self, hits: Sequence[Answer]) -> tuple[list[str], list[str | None]] | None:
         """Languages and groups of many hits: what `hit_language` and `hit_group` give for each, in far less time.

@@ -1,29 +1,52 @@
-"""Detect ids shared by documents of different indices behind an alias, which would be ambiguous."""
+"""Ids that documents of different indices behind an alias share, found in a random sample."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from dataclasses import dataclass
 
-from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.index.pool import IndexView
 
 _SAMPLE = 200
 """Documents of each index whose ids are looked for in the others."""
 
 
-def check_ids(view: IndexView) -> None:
-    """Reject indices whose documents share ids, judged by a random sample of each.
+@dataclass(frozen=True)
+class SharedIds:
+    """Ids of a sample that several indices hold.
 
-    If ids are shared by design (the same id in the index of each language), any sample shows it. Single shared ids are
-    detected later if they are judged, or if a list holds both documents.
+    :param sampled: number of ids in the sample.
+    :param shared: number of them that several indices hold.
+    :param example: the first of them.
+    :param holders: the indices that hold it.
+    """
+
+    sampled: int
+    shared: int
+    example: str
+    holders: tuple[str, ...]
+
+    def told(self) -> str:
+        """One sentence, without its end."""
+        indices = " and ".join(f"'{one}'" for one in self.holders)
+        return (
+            f"documents of different indices share ids ({self.shared:,} of {self.sampled:,} in a sample; {indices} "
+            f"hold '{self.example}'): each counts as a document of its own, and judgments must name its index as well: "
+            f"'{self.holders[0]}/{self.example}'"
+        )
+
+
+def shared_ids(view: IndexView) -> SharedIds | None:
+    """Look for ids that several indices hold, by a random sample of each.
+
+    If ids are shared by design (the same id in the index of each language), any sample shows it. Single ones are told
+    when they are judged.
 
     :param view: index or alias, its fields and filter.
-    :raises InputError: naming an id and the indices that hold it.
+    :returns: None if there is one index, or the sample shows no shared id.
     """
     indices = view.fields.indices
     if len(indices) < 2:
-        return
+        return None
     bodies = []
     for name in indices:
         drawn = {
@@ -34,28 +57,15 @@ def check_ids(view: IndexView) -> None:
         bodies.append({"size": min(_SAMPLE, view.fields.most_hits), "_source": False, "query": query})
     answers = view.client.search_all(bodies, view.target)
     ids = sorted({str(hit["_id"]) for answer in answers for hit in answer["hits"]["hits"]})
+    holders: dict[str, set[str]] = {}
     step = max(1, view.fields.most_hits // len(indices))
     for start in range(0, len(ids), step):
         only = view.scoring.pool({"ids": {"values": ids[start : start + step]}})
         body = {"size": view.fields.most_hits, "_source": False, "query": only}
-        found = view.client.search(body, view.target)["hits"]["hits"]
-        name, count = next(iter(Counter(str(hit["_id"]) for hit in found).most_common(1)), ("", 0))
-        if count > 1:
-            raise shared(indices, name, {str(hit["_index"]) for hit in found if hit["_id"] == name})
-
-
-def shared(indices: Iterable[str], name: str, holders: Iterable[str]) -> InputError:
-    """The error for an id that several of the indices hold.
-
-    :param indices: all of them.
-    :param name: the id.
-    :param holders: those that hold it.
-    """
-    quoted = ", ".join(f"'{one}'" for one in sorted(holders))
-    return InputError(
-        f"documents of different indices share ids ({quoted} hold '{name}'), so that an id names no single document",
-        source=", ".join(indices),
-        field="_id",
-        seen=name,
-        allowed="indices whose documents have ids of their own, or an audit of one of them",
-    )
+        for hit in view.client.search(body, view.target)["hits"]["hits"]:
+            holders.setdefault(str(hit["_id"]), set()).add(str(hit["_index"]))
+    shared = {name: found for name, found in holders.items() if len(found) > 1}
+    if not shared:
+        return None
+    example = min(shared)
+    return SharedIds(len(ids), len(shared), example, tuple(sorted(shared[example])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from numpy.typing import ArrayLike
 
@@ -12,7 +12,6 @@ from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries
 from haystack_crossalign.opensearch.live.hits import Hit, read_lists
-from haystack_crossalign.ranks.ties import tie_key
 
 MOST_TOP = MOST_HITS - 1
 """Largest k: one hit more shows whether the k-th ties with the next."""
@@ -70,7 +69,7 @@ def exact_top(
             ]
             answers = view.client.search_all(bodies, target, concurrent=concurrent, lean=view.lean)
             for row, hits in zip(tuple(pending), read_lists(view, answers), strict=True):
-                top = _top(hits, k, by_version)
+                top = _top(hits, k, by_version, view.names.tie_key)
                 # Documents beyond the response score at most as much as its last hit.
                 if len(hits) < size or (top and len(top) >= k and hits[-1].score < top[k - 1].score):
                     found[row] = top
@@ -91,7 +90,7 @@ def unit_of(hit: Hit, *, by_version: bool) -> tuple[str, str | None]:
     return (hit.id, None) if hit.group is None or not by_version else (hit.language, hit.group)
 
 
-def _top(hits: Sequence[Hit], k: int, by_version: bool) -> list[Hit]:
+def _top(hits: Sequence[Hit], k: int, by_version: bool, tie_key: Callable[[str], bytes]) -> list[Hit]:
     """The k best units, each with its best hit, and those that tie with the k-th."""
     best: dict[tuple[str, str | None], Hit] = {}
     for hit in sorted(hits, key=lambda hit: (-hit.score, tie_key(hit.id))):

@@ -14,7 +14,6 @@ from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.fields import MOST_HITS
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import exact_doubles
-from haystack_crossalign.opensearch.index.shared_ids import shared
 
 _NAME, _SCORE = itemgetter("_id"), itemgetter("_score")
 _Columns = tuple[list[str], list[float | None], list[str], list[str | None]]
@@ -23,7 +22,7 @@ _Columns = tuple[list[str], list[float | None], list[str], list[str | None]]
 class Hit(NamedTuple):
     """A document in a result list.
 
-    :param id: its id in the index.
+    :param id: its name, see `haystack_crossalign.opensearch.index.names`.
     :param score: its score, NaN if a pipeline returns none. Comparable only within a list.
     :param language: its normalized language, or the tag of an undetermined one.
     :param group: its parallel group, None if it has none.
@@ -54,7 +53,7 @@ def read_lists(view: IndexView, answers: Sequence[Answer]) -> list[list[Hit]]:
     :param view: index and its fields.
     :param answers: see `haystack_crossalign.opensearch.connection.client.ReadOnlyClient.search_all`.
     :raises ExternalError: hits that are none.
-    :raises InputError: a document has several groups, or documents of different indices have one id.
+    :raises InputError: a document has several groups.
     """
     rows = [answer["hits"]["hits"] for answer in answers]
     hits = [*chain.from_iterable(rows)]
@@ -63,26 +62,16 @@ def read_lists(view: IndexView, answers: Sequence[Answer]) -> list[list[Hit]]:
         for answer in answers:
             view.client.check_hits(answer)
         columns = (
-            [hit["_id"] for hit in hits],
+            [view.names.of(hit) for hit in hits],
             [hit.get("_score") for hit in hits],
             [view.hit_language(hit) for hit in hits],
             [view.hit_group(hit) for hit in hits],
         )
     names, scores, languages, groups = columns
-    if len(view.fields.indices) > 1:
-        _refuse_shared_ids(view, hits)
     # Long lists dominate the client's cost of auditing requests, so hits are not processed one by one in Python.
     found = [*map(tuple.__new__, repeat(Hit), zip(names, exact_doubles(scores), languages, groups, strict=True))]
     ends = [*accumulate(map(len, rows), initial=0)]
     return [found[start:end] for start, end in pairwise(ends)]
-
-
-def _refuse_shared_ids(view: IndexView, hits: Sequence[Answer]) -> None:
-    holders: dict[str, str] = {}
-    for hit in hits:
-        index = str(hit.get("_index"))
-        if (other := holders.setdefault(hit["_id"], index)) != index:
-            raise shared(view.fields.indices, hit["_id"], (index, other))
 
 
 def _plain_columns(view: IndexView, hits: Sequence[Answer]) -> _Columns | None:
@@ -93,6 +82,8 @@ def _plain_columns(view: IndexView, hits: Sequence[Answer]) -> _Columns | None:
         return None
     if {*map(type, names)} - {str} or {*map(type, scores)} - {float} or not math.isfinite(sum(scores)):
         return None
+    if view.names.with_index:
+        names = [*map(view.names.of, hits)]
     values = view.single_values(hits)
     return None if values is None else (names, scores, *values)
 
@@ -115,11 +106,14 @@ def as_stored(view: IndexView, lists: list[list[Hit]], target: str | PointInTime
     known: dict[str, set[tuple[str, str | None]]] = {}
     step = max(1, min(most, view.fields.most_hits) // 2)
     for start in range(0, len(names), step):
-        part = names[start : start + step]
-        # Behind an alias several documents may share an id; then the hit itself is used.
-        body = {"size": view.fields.most_hits, "query": {"ids": {"values": part}}, **view.hit_fields()}
+        # With custom routing, an index may hold several documents with one id; then the hit itself is used.
+        body = {
+            "size": view.fields.most_hits,
+            "query": view.names.query(names[start : start + step]),
+            **view.hit_fields(),
+        }
         for hit in view.client.search(body, target)["hits"]["hits"]:
-            known.setdefault(str(hit["_id"]), set()).add((view.hit_language(hit), view.hit_group(hit)))
+            known.setdefault(view.names.of(hit), set()).add((view.hit_language(hit), view.hit_group(hit)))
 
     def stored(hit: Hit) -> Hit:
         values = known.get(hit.id, set())

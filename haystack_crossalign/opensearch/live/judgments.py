@@ -10,7 +10,7 @@ from haystack_crossalign.data.judgments import Grade, Qrels, QueryFile, judgment
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.exact.versions import Version
-from haystack_crossalign.opensearch.index.groups import Member, group_members, members_by_id
+from haystack_crossalign.opensearch.index.groups import Member, group_members, written_documents
 from haystack_crossalign.opensearch.index.pool import IndexView
 
 
@@ -64,36 +64,35 @@ def named_documents(file: QueryFile, given: Qrels | None, log: ReadingLog) -> tu
 def find_named(
     view: IndexView, file: QueryFile, named: list[dict[str, Grade]], source: Path, log: ReadingLog
 ) -> tuple[QueryFile, list[dict[str, Grade]], dict[str, Member]]:
-    """The named documents. The index must contain all with a grade above 0, unless invalid rows are left out."""
-    members = members_by_id(view, {one for grades in named for one, grade in grades.items() if grade > 0})
-    missing = [
-        (row, one)
-        for row, grades in zip(file.rows, named, strict=True)
-        for one, grade in grades.items()
-        if grade > 0 and one not in members
-    ]
-    if not missing:
-        return file, named, members
-    for row, identifier in missing:
-        others = f" ({len(missing) - 1} other judged documents are not there either)" if len(missing) > 1 else ""
-        error = InputError(
-            f"query '{row.id}' names a document that the index does not hold{others}",
-            source=source,
-            line=row.line if source == file.path else None,
-            field="relevant",
-            seen=identifier,
-            allowed="ids as the index stores them; where documents were written again under other ids, name their "
-            "parallel group instead",
-        )
-        log.refuse("judgment", error, reason="document not in the index", name=f"{row.id} {identifier}")
+    """The named documents, by their names in the index instead of the ids that were written.
+
+    The index must contain all with a grade above 0, each once, unless invalid rows are left out. Behind an alias, an id
+    with documents in several indices does not say which one was judged.
+    """
+    written = written_documents(view, {one for grades in named for one, grade in grades.items() if grade > 0})
     lacking = [
-        {one for one, grade in grades.items() if grade > 0 and one not in members} if grades else set()
-        for grades in named
+        {one for one, grade in grades.items() if grade > 0 and len(written.get(one, ())) != 1} for grades in named
     ]
-    found = [
-        {one: grade for one, grade in grades.items() if one not in gone}
-        for grades, gone in zip(named, lacking, strict=True)
-    ]
+    missing = sum(one not in written for ids in lacking for one in ids)
+    for row, grades, ids in zip(file.rows, named, lacking, strict=True):
+        for one in grades:
+            if one not in ids:
+                continue
+            line = row.line if source == file.path else None
+            if one in written:
+                error, reason = _ambiguous(row.id, one, written[one], source, line), "an id of several documents"
+            else:
+                error, reason = _missing(row.id, one, missing, source, line), "document not in the index"
+            log.refuse("judgment", error, reason=reason, name=f"{row.id} {one}")
+    found: list[dict[str, Grade]] = []
+    for grades, ids in zip(named, lacking, strict=True):
+        resolved: dict[str, Grade] = {}
+        for one, grade in grades.items():
+            if one not in ids:
+                name = written[one][0].identifier if grade > 0 else one
+                resolved[name] = max(grade, resolved.get(name, 0))
+        found.append(resolved)
+    members = {one.identifier: one for documents in written.values() for one in documents}
     kept = [
         number
         for number, grades in enumerate(found)
@@ -101,9 +100,38 @@ def find_named(
     ]
     for number in sorted(set(range(len(file.rows))) - set(kept)):
         log.leave_out("query", "no relevant document in the index", file.rows[number].id)
-    if not kept:
+    if file.rows and not kept:
         raise InputError("the index holds none of the relevant documents", source=source, field="relevant")
-    return file.select(kept), [found[number] for number in kept], members
+    return (
+        (file if len(kept) == len(file.rows) else file.select(kept)),
+        [found[number] for number in kept],
+        members,
+    )
+
+
+def _missing(query: str, written: str, count: int, source: Path, line: int | None) -> InputError:
+    others = f" ({count - 1} other judged documents are not there either)" if count > 1 else ""
+    return InputError(
+        f"query '{query}' names a document that the index does not hold{others}",
+        source=source,
+        line=line,
+        field="relevant",
+        seen=written,
+        allowed="ids as the index stores them; where documents were written again under other ids, name their "
+        "parallel group instead",
+    )
+
+
+def _ambiguous(query: str, written: str, members: Sequence[Member], source: Path, line: int | None) -> InputError:
+    names = [f"'{one.identifier}'" for one in sorted(members, key=lambda one: one.identifier)]
+    return InputError(
+        f"query '{query}' names a document by an id that {len(names)} of the indices hold",
+        source=source,
+        line=line,
+        field="relevant",
+        seen=written,
+        allowed=f"the index and the id: {', '.join(names[:-1])} or {names[-1]}",
+    )
 
 
 def answerable_positions(

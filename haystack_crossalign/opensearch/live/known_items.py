@@ -19,7 +19,7 @@ from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.index.groups import (
     Member,
     group_members,
-    members_by_id,
+    members_by_name,
     parallel_groups,
     read_stored,
     stored_request,
@@ -132,7 +132,7 @@ class _ProbeMaker:
     def make(self, groups: dict[str, list[Member]]) -> list[_Probe]:
         """The probes of some groups, in the order of the groups."""
         chosen = [one for members in groups.values() for one in _first_documents(members)]
-        stored = members_by_id(self._view, [one.identifier for one in chosen], stored=self._fields)
+        stored = members_by_name(self._view, [one.identifier for one in chosen], stored=self._fields)
         probes: list[_Probe] = []
         for name, members in groups.items():
             own: dict[str, _Probe] = {}

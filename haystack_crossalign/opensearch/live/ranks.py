@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.ranks.arguments import padded
 from haystack_crossalign.ranks.result_lists import ranks_from_lists, with_asked_depth
 from haystack_crossalign.ranks.table import RankTable
-from haystack_crossalign.ranks.ties import tie_order
+from haystack_crossalign.ranks.ties import tie_key, tie_order
 
 
 def live_table(
@@ -30,6 +30,7 @@ def live_table(
     pool_languages: Collection[str] = (),
     pool_size: int | None = None,
     lengths: Sequence[int] | None = None,
+    key: Callable[[str], bytes] = tie_key,
 ) -> RankTable:
     """Ranks of the judged versions of every query in its retrieved list.
 
@@ -39,15 +40,16 @@ def live_table(
 
     :param lists: result list of each query, best first.
     :param queries: the queries and what is relevant to them.
-    :param members: language and group of every judged document by its id, retrieved or not, see
-        `haystack_crossalign.opensearch.index.groups.members_by_id`. They are also used for hits, since a pipeline may
+    :param members: language and group of every judged document by its name, retrieved or not, see
+        `haystack_crossalign.opensearch.index.groups.members_by_name`. They are also used for hits, since a pipeline may
         return less data.
-        :param asked: documents requested in each list, from `Retrieval.asked_depth`; None if unknown.
+    :param asked: documents requested in each list, from `Retrieval.asked_depth`; None if unknown.
     :param by_version: whether documents are chunks of versions, and versions are ranked; None: where
         ``queries.chunked``.
     :param pool_languages: normalized languages of the pool; those of hits and relevant documents are added.
     :param pool_size: number of versions in the pool, where it is known.
     :param lengths: length of each list as it was returned, where repeated documents were left out since.
+    :param key: sort key of a document's name among those of equal score.
     :returns: ranks over versions (documents unless `by_version`) with `depth`, `ended` and `top_language`.
     :raises InputError: lists that do not fit the queries, or judged documents that `members` lacks.
     """
@@ -73,7 +75,7 @@ def live_table(
         languages=tuple(tags),
         query_languages=np.array([code[tag] for tag in queries.languages], dtype=np.int32),
         relevant=padded([[version_of[units[name]] for name in row] for row in judged], -1, np.int64),
-        tie_order=tie_order(ids),
+        tie_order=tie_order(ids, key=key),
         versions=np.array(versions, dtype=np.int64),
         scores=padded([[hit.score for hit in row] for row in lists], 0.0, np.float64),
         pool_languages=tuple(sorted({*codes, *(code[tag] for tag in pool_languages)})),

@@ -18,9 +18,6 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 LONG = 1500
 """Characters; of a longer text the end may have been cut elsewhere, so that shorter ones are preferred."""
 
-_HITS = 100
-"""Documents of different indices behind an alias that may share an id."""
-
 
 @dataclass(frozen=True)
 class StoredText:
@@ -109,13 +106,13 @@ def _scores(
     bodies = []
     for document, vector in zip(documents, vectors, strict=True):
         script = {"source": source, "params": {"field": view.fields.vector.name, "vector": vector.tolist()}}
-        query = _scripted(view, script, {"ids": {"values": [document.identifier]}})
-        bodies.append({"size": _HITS, "track_total_hits": False, "_source": False, "query": query})
+        only = {"bool": {"filter": [{"ids": {"values": [document.identifier]}}, {"term": {"_index": document.index}}]}}
+        query = _scripted(view, script, only)
+        bodies.append({"size": 1, "track_total_hits": False, "_source": False, "query": query})
     scores = np.full(len(documents), np.nan)
     for row, answer in enumerate(view.client.search_all(bodies, view.target)):
         for hit in answer["hits"]["hits"]:
-            if hit["_index"] == documents[row].index:
-                scores[row] = float(hit["_score"])
+            scores[row] = float(hit["_score"])
     return scores
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from doctor_helpers import examined, found
 from live_audit import LANGUAGES, parallel_documents
 from live_command import Finished
 from live_judged import INDEX, audit, judged, ranks_in_numpy, ranks_in_result
 from query_pipelines import KNN_KIND, STORE
-
-from haystack_crossalign.opensearch.connection.settings import LiveSettings
 
 Documents = dict[str, dict[str, Any]]
 NAMES = [f"{INDEX}-{language}" for language in LANGUAGES]
@@ -220,37 +216,6 @@ def test_names_that_stand_for_no_language_are_told(opensearch: Any, indexing: An
     assert f"field '_index' holds values that name no language ('{NAMES[2]}')" in str(
         finished.result["live"]["warnings"]
     )
-
-
-@pytest.mark.parametrize("filtered", [False, True])
-def test_ids_that_two_indices_share_are_told_by_doctor_and_audit_alike(
-    opensearch: Any, indexing: Any, alias: str, tmp_path: Path, filtered: bool
-) -> None:
-    documents = documents_of(1)
-    per_language(opensearch, indexing, alias, documents)
-    # The English index holds an Arabic document's id as well, outside of the filter or not.
-    twin = {**documents["en-3"], "tenant": "b"}
-    opensearch.request("PUT", f"/{NAMES[1]}/_doc/ar-4?refresh=true", {k: v for k, v in twin.items() if k != "language"})
-    fields = ["--index", alias, "--language-field", "_index", "--language-map", MAP]
-    judged(tmp_path / "queries.jsonl", [name for name in documents if int(name.split("-")[1]) % 3 == 1])
-    rows = (tmp_path / "queries.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = [row for row in rows if json.loads(row)["relevant"]]
-    (tmp_path / "queries.jsonl").write_text("\n".join(kept) + "\n", encoding="utf-8")
-    narrow = ["--filter", '{"term": {"tenant": "a"}}'] if filtered else []
-    finished = audit(opensearch, tmp_path, "--quiet", "--no-expand-groups", *fields, *narrow)
-    diagnosis = examined(
-        LiveSettings(hosts=(opensearch.url,), index=alias, language_field="_index", language_map=MAP), {}
-    )
-    state, seen = found(diagnosis)["ids"]
-    # The doctor knows no filter; a judged id that two documents bear is refused in either case.
-    assert state == "missing"
-    assert "'ar-4'" in seen
-    # Counts do not depend on ids: the twin is a document like any other.
-    assert found(diagnosis)["documents"] == ("ok", "46 with a vector")
-    assert found(diagnosis)["languages"] == ("ok", "en 16, ar 15, zh 15")
-    assert finished.code == 2
-    assert "share" in finished.message
-    assert "ar-4" in finished.message
 
 
 @pytest.mark.parametrize("own", [None, "other", "same"])

@@ -111,15 +111,18 @@ def test_what_is_no_hit_is_one_message(wrong: Any, told: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_an_id_that_two_indices_hold_names_no_document() -> None:
+def test_documents_of_several_indices_are_named_by_index_and_id() -> None:
     view = view_of(indices=("docs-de", "docs-en"))
     assert (view.lean, view_of().lean) == ("ids and indices", "ids")
     of_two = [{**hit(name, language=["en"], group=["g"]), "_index": f"docs-{tongue}"} for name, tongue in
-              (("a", "en"), ("b", "de"), ("a", "en"))]  # fmt: skip
-    # A list may hold one document twice.
-    assert [[one.id for one in row] for row in read_lists(view, answers(of_two))] == [["a", "b", "a"]]
-    with pytest.raises(InputError, match=r"share ids \('docs-de', 'docs-en' hold 'b'\)"):
-        read_lists(view, answers(of_two, [{**of_two[1], "_index": "docs-en"}]))
+              (("a", "en"), ("b", "de"), ("b", "en"), ("a", "en"))]  # fmt: skip
+    names = ["docs-en/a", "docs-de/b", "docs-en/b", "docs-en/a"]
+    assert [[one.id for one in row] for row in read_lists(view, answers(of_two, of_two[:1]))] == [names, names[:1]]
+    # One by one as well, which a document with two languages requires.
+    odd = [{**of_two[1], "fields": {"language": ["en", "de"]}}]
+    assert [[one.id for one in row] for row in read_lists(view, answers(of_two, odd))] == [names, names[1:2]]
+    with pytest.raises(ExternalError, match=r"hits.1._id' is 3"):
+        read_lists(view, answers([of_two[0], {**of_two[1], "_id": 3}]))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.exact.versions import Version
 from haystack_crossalign.opensearch.index import groups as members_module
 from haystack_crossalign.opensearch.index.fields import read_fields
-from haystack_crossalign.opensearch.index.groups import members_by_id
+from haystack_crossalign.opensearch.index.groups import members_by_name
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
 from haystack_crossalign.opensearch.live.queries import read_live_queries
@@ -141,7 +141,7 @@ def test_grades_decide_what_is_relevant_and_what_is_left_out_is_counted(view: In
     assert (queries.ids, queries.relevant) == (("q1", "q3"), (("en-4-0",), ("es-7-0",)))
     # What is below the level is ranked too, since it has a gain.
     assert queries.judged == (("en-4-0", "en-5-0"), ("es-7-0",))
-    assert queries.gains(members_by_id(view, ["en-4-0", "en-5-0", "es-7-0"]), by_version=False) == [[2, 1], [2]]
+    assert queries.gains(members_by_name(view, ["en-4-0", "en-5-0", "es-7-0"]), by_version=False) == [[2, 1], [2]]
     assert queries.described["judgments"] == {
         "relevance_level": 2, "gain": "linear", "grades": {"0": 1, "1": 1, "2": 2},
     }  # fmt: skip
@@ -160,7 +160,7 @@ def test_a_grade_holds_for_the_group_unless_a_document_has_a_higher_one(view: In
     expected = {"en-4-0": 3, "es-4-0": 3, "zh-4-0": 3, "en-5-0": 2, "es-5-0": 2, "zh-5-0": 2, "single-1": 1}
     assert queries.grades == ({**expected, "zh-6-0": 0},)
     assert dict.fromkeys(queries.judged[0]) == dict.fromkeys(sorted(expected))
-    members = members_by_id(view, expected)
+    members = members_by_name(view, expected)
     assert queries.gains(members, by_version=False) == [[expected[name] for name in sorted(expected)]]
     by_version = queries.gains(members, by_version=True)
     assert by_version is not None
@@ -174,13 +174,13 @@ def test_the_gain_of_a_version_is_the_highest_grade_of_its_chunks(view: IndexVie
     queries = read_live_queries(path, view, expand_groups=False)
     assert queries.chunked
     assert queries.versions == ((Version("g1", "en"), Version("g1", "es")),)
-    assert queries.gains(members_by_id(view, queries.judged[0]), by_version=True) == [[3, 2]]
+    assert queries.gains(members_by_name(view, queries.judged[0]), by_version=True) == [[3, 2]]
 
 
 def test_plain_judgments_have_no_gains(view: IndexView, write: Any) -> None:
     for row in ({"relevant": {"en-4-0": 1, "en-5-0": 0}}, {"relevant": ["en-4-0"]}, {"parallel_id": "g4"}):
         queries = read_live_queries(write({"id": "q", "language": "en", **row}), view)
-        assert queries.gains(members_by_id(view, queries.judged[0]), by_version=False) is None
+        assert queries.gains(members_by_name(view, queries.judged[0]), by_version=False) is None
         assert "judgments" not in queries.described
 
 

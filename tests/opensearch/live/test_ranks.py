@@ -13,7 +13,7 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.exact.counting import count_ranks
 from haystack_crossalign.opensearch.exact.versions import Version, count_version_ranks
 from haystack_crossalign.opensearch.index.fields import read_fields
-from haystack_crossalign.opensearch.index.groups import Member, members_by_id
+from haystack_crossalign.opensearch.index.groups import Member, members_by_name
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.exact_top import exact_top
 from haystack_crossalign.opensearch.live.hits import Hit
@@ -237,7 +237,7 @@ def test_lists_of_the_whole_pool_give_the_exact_ranks(view: IndexView, graph: st
     relevant = [[f"d{number * 42 + place:04}" for place in range(6)] for number in range(QUERIES)]
     versions = [tuple(Version(group, tag) for tag in ("ar", "en", "zh")) for group in groups]
     queries = queries_of(relevant, ["en"] * QUERIES, versions)
-    known = members_by_id(view, {name for row in relevant for name in row})
+    known = members_by_name(view, {name for row in relevant for name in row})
     whole = exact_top(view, asked, DOCUMENTS, graph)
     by_document = count_ranks(view, asked, relevant, query_languages=queries.languages, top_language=True).table
     by_version = count_version_ranks(view, asked, versions, query_languages=queries.languages, top_language=True).table
