@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from haystack_crossalign.errors import InputError
@@ -13,7 +14,14 @@ INDEX_NAME = "_index"
 """Metadata field with the name of the index that holds a document."""
 
 _CONSTANT = "constant_keyword"
-_NUMBERS = frozenset({"byte", "short", "integer", "long", "unsigned_long"})
+_NUMBERS = {
+    "byte": (-(2**7), 2**7),
+    "short": (-(2**15), 2**15),
+    "integer": (-(2**31), 2**31),
+    "long": (-(2**63), 2**63),
+    "unsigned_long": (0, 2**64),
+}
+"""Types of whole numbers, each with its least value and the first one above its largest."""
 _FLAT = "flat_object"
 # A document's values of a flat object are those of all its paths, each prefixed with its path.
 _VALUES = (
@@ -88,7 +96,7 @@ def counting_field(fields: Mapping[str, MappedField], name: str, index: str, *, 
         raise InputError("lies in a nested object; the documents themselves must hold it", source=index, field=name)
     if flat is not None:
         return CountingField(name, flat)
-    kinds = {"keyword", *(_NUMBERS if numbers else {_CONSTANT})}
+    kinds = {"keyword", *(_NUMBERS if numbers else [_CONSTANT])}
     if definition.get("type") not in kinds or definition.get("doc_values") is False:
         below = [key for key in sorted(fields) if key.startswith(f"{name}.")]
         hint = f"; use '{below[0]}'" if below and _type(fields[below[0]]) == "keyword" else ""
@@ -108,10 +116,32 @@ class IgnoringField:
 
     :param stored: path of its values in the stored document.
     :param limits: parameters of the mapping that say which.
+    :param longest: length of the longest value of a keyword; None for a number.
+    :param least: least value of a number.
+    :param end: first number above the largest value.
     """
 
     stored: str
     limits: str
+    longest: int | None = None
+    least: int = 0
+    end: int = 0
+
+    def ignores(self, value: object) -> bool:
+        """Whether the mapping keeps this one value out of the index.
+
+        :param value: string, number or truth value of a stored document.
+        """
+        if self.longest is not None:
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            # Java counts UTF-16 units.
+            return len(text.encode("utf-16-le", "surrogatepass")) // 2 > self.longest
+        if isinstance(value, bool):
+            return True
+        try:
+            return not self.least <= Decimal(str(value).strip()) < self.end
+        except InvalidOperation:
+            return True
 
 
 def ignoring_field(fields: Mapping[str, MappedField], name: str) -> IgnoringField | None:
@@ -122,16 +152,18 @@ def ignoring_field(fields: Mapping[str, MappedField], name: str) -> IgnoringFiel
     definition = field.definition
     if definition.get("type") == "alias":
         return ignoring_field(fields, str(definition.get("path")))
-    if "ignore_above" in definition:
-        limits = f"ignore_above {definition['ignore_above']}"
-    elif definition.get("type") in _NUMBERS:
-        limits = "ignore_malformed"  # of the field or, in the settings, of the whole index
-    else:
+    kind = str(definition.get("type"))
+    if "ignore_above" not in definition and kind not in _NUMBERS:
         return None
     above, _, last = name.rpartition(".")
     # A field of several kinds has one value in the stored document.
     several = above in fields and last in fields[above].definition.get("fields", {})
-    return IgnoringField(above if several else name, limits)
+    stored = above if several else name
+    if kind in _NUMBERS:
+        # Of the field or, in the settings, of the whole index.
+        return IgnoringField(stored, "ignore_malformed", None, *_NUMBERS[kind])
+    longest = int(definition["ignore_above"])
+    return IgnoringField(stored, f"ignore_above {longest}", longest)
 
 
 def constant_value(fields: Mapping[str, MappedField], name: str) -> str | None:
