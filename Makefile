@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes that run tests, each about 5 GB of memory; servers of one version run in one of them.
 JOBS ?= 2
 
-.PHONY: native setup demo demo-live test test-fast lint types check opensearch benchmarks clean help
+.PHONY: native setup demo demo-live test test-fast test-cluster-models lint types check opensearch benchmarks clean help
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ test-fast: $(STAMP)  ## Run the quick tests: no server, browser, data, real mode
 
 test: $(STAMP)  ## Run all tests; says which were left out because this machine lacks what they need.
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
+
+test-cluster-models: $(STAMP)  ## Run the tests of models inside OpenSearch (fetches 390 MB once).
+	CROSSALIGN_CLUSTER_MODELS=1 $(BIN)/python -m pytest -m cluster_models tests/opensearch
 
 lint: $(STAMP)  ## Lint, check the format and the layers.
 	$(BIN)/ruff check .

@@ -10,12 +10,14 @@ import pytest
 
 # Helpers in tests/support and tools/, which pyproject.toml puts on the path. The servers are started once for the whole
 # suite, whichever folder asks first.
+from model_cluster import model_cluster
 from opensearch_servers import indexing, opensearch, secure_opensearch, servers
 from requirements import SHARED_DATA, pytest_terminal_summary, require
 from scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 __all__ = [
     "indexing",
+    "model_cluster",
     "opensearch",
     "pytest_collection_modifyitems",
     "pytest_terminal_summary",

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.api.collection import reading_log
 from haystack_crossalign.api.requests import IndexRequest
@@ -15,7 +15,7 @@ from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import source_of
-from haystack_crossalign.models.names import DEFAULT_MODEL
+from haystack_crossalign.models.names import CLUSTER_PREFIX, DEFAULT_MODEL
 from haystack_crossalign.opensearch.audit.plan import Plan
 from haystack_crossalign.opensearch.audit.run import FinishedAudit, IndexAudit
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
@@ -28,11 +28,27 @@ from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, KnnRetrieva
 from haystack_crossalign.opensearch.live.queries import LiveQueries, read_live_queries, with_vectors
 from haystack_crossalign.opensearch.live.text_fields import require_text_fields
 from haystack_crossalign.opensearch.model.check import check_index_model, read_index_model
+from haystack_crossalign.opensearch.model.cluster_model import ClusterModel
 from haystack_crossalign.opensearch.requests.file import read_requests
 from haystack_crossalign.opensearch.requests.retrieval import RequestRetrieval
 
+if TYPE_CHECKING:
+    from haystack_crossalign.api.model_options import ModelOptions
+    from haystack_crossalign.models.encoder import Encoder
+
 _PROBES = 200
 _OF_NEIGHBORS = ("knn", "hybrid")
+
+
+def open_model(options: ModelOptions, name: str, client: ReadOnlyClient) -> Encoder | ClusterModel:
+    """Load a model, or use one inside the cluster.
+
+    :param options: how it is used.
+    :param name: name of the model; ``cluster:`` and an id for one inside the cluster.
+    :param client: connection to the cluster.
+    :raises CrossAlignError: if it cannot be loaded, or an option is not possible.
+    """
+    return ClusterModel(client, name, options.given) if name.startswith(CLUSTER_PREFIX) else options.encoder(name)
 
 
 def audit_index(request: IndexRequest, *, progress: Progress | None = None) -> AuditResult:
@@ -287,7 +303,7 @@ class LiveAudit:
         else:
             index_model = read_index_model(self._client, settings.index) or {}
             name = request.model.model or settings.model or str(index_model.get("name") or DEFAULT_MODEL)
-            encoder = request.model.with_profile(settings).encoder(name)
+            encoder = open_model(request.model.with_profile(settings), name, self._client)
         check = check_index_model(
             self._client,
             view,

@@ -17,7 +17,7 @@ from haystack_crossalign.errors import CrossAlignError, ExternalError, InputErro
 from haystack_crossalign.models.folder import check_folder, stated_names
 from haystack_crossalign.models.limits import limit_positions
 from haystack_crossalign.models.modules import PoolingSource, check_tokenizer, embed_one, settle_pooling
-from haystack_crossalign.models.names import DEFAULT_MODEL, MATRIX_FILE, OFFLINE_MODELS
+from haystack_crossalign.models.names import CLUSTER_PREFIX, DEFAULT_MODEL, MATRIX_FILE, OFFLINE_MODELS
 from haystack_crossalign.models.offline import (
     DESCRIPTION,
     file_sha256,
@@ -93,6 +93,13 @@ def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptio
     :raises InputError: for a folder without a model, a model with only pickled weights, or an unknown name.
     :raises ExternalError: if the model cannot be loaded; the message says what to do.
     """
+    if name.startswith(CLUSTER_PREFIX):
+        raise InputError(
+            "a model inside a cluster embeds for audits and checks of its indices only",
+            field="model",
+            seen=name,
+            allowed=f"{_NAMES}; or this model with audit --index or doctor",
+        )
     if is_offline(name):
         folder = resolve_offline_model(name)
         manifest = read_manifest(folder)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 OFFLINE_PREFIX = "offline:"
+CLUSTER_PREFIX = "cluster:"
+"""Before the id of a model that an OpenSearch cluster runs."""
+
 POOLINGS = ("mean", "cls", "lasttoken")
 OFFLINE_MODELS = ("offline:multilingual-e5-small",)
 MATRIX_FILE = "matrix.safetensors"

@@ -86,6 +86,10 @@ def _impossible_native() -> str | None:
     return None if "avx512_vnni" in known else "this processor has no AVX512-VNNI"
 
 
+def _not_asked_for() -> str | None:
+    return None if os.environ.get("CROSSALIGN_CLUSTER_MODELS") == "1" else "CROSSALIGN_CLUSTER_MODELS is not 1"
+
+
 def browser() -> str | None:
     """Path of a Chromium, if there is one."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -108,6 +112,12 @@ REQUIREMENTS = {
         "XQuAD and the parallel corpora",
         "set CROSSALIGN_SHARED_DATA to a folder laid out as CONTRIBUTING.md says",
         _missing_data,
+    ),
+    "cluster models": Requirement(
+        "models inside a cluster",
+        "`make test-cluster-models`, which fetches 390 MB more",
+        _not_asked_for,
+        impossible=_not_asked_for,
     ),
     "native": Requirement(
         "8-bit products",

@@ -16,7 +16,8 @@ LONGEST = [*VERSIONS, "audit/test_reference_figures.py", "opensearch", "test_rea
 
 # The mark of tests that use one of these fixtures, also through others. `make test-fast` leaves all of them out.
 MARKS = {
-    "server": {"servers", "opensearch", "secure_opensearch"},
+    "server": {"servers", "opensearch", "secure_opensearch", "model_cluster"},
+    "cluster_models": {"model_cluster"},
     "browser": {"browser"},
     "data": {"shared_data"},
     "model": {"offline_model"},

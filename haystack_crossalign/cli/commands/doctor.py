@@ -44,16 +44,16 @@ def doctor(
         title_field=title_field, model=model, query_prefix=query_prefix, document_prefix=document_prefix,
         timeout=timeout,
     )  # fmt: skip
+    from haystack_crossalign.api.index import open_model
     from haystack_crossalign.opensearch.doctor.diagnose import diagnose
 
     model_flags.check()
-    open_encoder = None
-    if settings.model is not None:
-        options = model_flags.with_profile(settings)
-        open_encoder = partial(options.encoder, settings.model)
     outputs = Outputs(json=json_file)
     outputs.check([place.config])
     client = live.connect(replace(settings, patience=min(settings.patience, _PATIENCE)))
+    open_encoder = None
+    if settings.model is not None:
+        open_encoder = partial(open_model, model_flags.with_profile(settings), settings.model, client)
     try:
         diagnosis = diagnose(client, settings, open_encoder=open_encoder)
     finally:

@@ -80,8 +80,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Model: a hub name, a local folder, or offline:multilingual-e5-small (a 4-bit copy, extra 'offline'). "
-        f"Default: {DEFAULT_MODEL}.",
+        help="Model: a hub name, a local folder, or offline:multilingual-e5-small (a 4-bit copy, extra 'offline'); "
+        f"with --index also cluster:ID, a model inside the cluster. Default: {DEFAULT_MODEL}.",
     ),
 ]
 EmbedderFile = Annotated[

@@ -232,9 +232,9 @@ class Measurer:
     def _exact_top(self, queries: LiveQueries, places: Sequence[int], records: list[Record]) -> dict[int, list[Hit]]:
         for record in records:
             record["shown"] = None
-        if not places or queries.vectors is None:
-            return {}
         options, view = self._options, self.task.view
+        if not places or queries.vectors is None or not view.fields.has_vectors:
+            return {}
         self._pace.spend(len(places) * view.pool().documents)
         lists = exact_top(
             view,

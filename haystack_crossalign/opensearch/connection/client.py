@@ -58,7 +58,8 @@ class ReadOnlyClient:
     :param request_cache: whether shards may answer repeated requests from their cache; None leaves it to the server.
     :param traffic: record of the requests.
 
-    `notes` holds what went wrong without harm to any result, in sentences for the person who runs the command.
+    `notes` holds what went wrong without harm to any result, in sentences for the person who runs the command; `models`
+    the ids of models inside the cluster that may embed texts, at first none.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class ReadOnlyClient:
         self.traffic = traffic if traffic is not None else Traffic()
         self.patience = patience or Patience()
         self.notes: list[str] = []
+        self.models: set[str] = set()
         self._request_cache = request_cache
         self._pipelines = SearchPipelines()
         options: dict[str, Any] = credentials.options() if credentials else {}
@@ -97,6 +99,7 @@ class ReadOnlyClient:
             hosts=list(self.hosts),
             connection_class=ReadOnlyConnection,
             traffic=self.traffic,
+            models=self.models,
             timeout=timeout,
             compress=compress,
             # Retries happen here, where it is known which requests may be repeated, and with jitter between them.

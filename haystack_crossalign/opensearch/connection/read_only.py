@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 from opensearchpy import AsyncHttpConnection, AsyncTransport, Transport, Urllib3HttpConnection
 from opensearchpy.exceptions import TransportError
@@ -53,12 +54,13 @@ class WriteRefusedError(CrossAlignError):
     """A request that is not one of the allowed reads was stopped before it was sent."""
 
 
-def operation_of(method: str, path: str, parameters: Collection[str] = ()) -> str:
+def operation_of(method: str, path: str, parameters: Collection[str] = (), models: Collection[str] = ()) -> str:
     """Name of the allowed read that a request is.
 
     :param method: HTTP method.
     :param path: path without host and query string, for example ``/prod/_search``.
     :param parameters: names of the query parameters.
+    :param models: ids of models inside the cluster that may embed texts.
     :returns: for example ``search``.
     :raises WriteRefusedError: the request is not on the list.
     """
@@ -66,10 +68,20 @@ def operation_of(method: str, path: str, parameters: Collection[str] = ()) -> st
         for name, methods, pattern in _READS:
             if method in methods and pattern.fullmatch(path):
                 return name
+        if method == "POST" and path in map(embedding_path, models):
+            return "embed"
     raise WriteRefusedError(
         f"refused to send {method} {path}: this connection only reads; allowed: "
         + ", ".join(name for name, _, _ in _READS)
     )
+
+
+def embedding_path(model: str) -> str:
+    """Path of the request that embeds texts with a model inside the cluster.
+
+    :param model: its id.
+    """
+    return f"/_plugins/_ml/_predict/text_embedding/{quote(model, safe='')}"
 
 
 class _Recording:
@@ -79,9 +91,15 @@ class _Recording:
     """
 
     def __init__(
-        self, traffic: Traffic | None, method: str, path: str, parameters: Collection[str], body: bytes | None
+        self,
+        traffic: Traffic | None,
+        method: str,
+        path: str,
+        parameters: Collection[str],
+        body: bytes | None,
+        models: Collection[str] = (),
     ) -> None:
-        self._operation = operation_of(method, path, parameters)
+        self._operation = operation_of(method, path, parameters, models)
         self._traffic, self._method, self._path = traffic, method, path
         self._bytes_out = len(body or b"")
         self._start = time.monotonic()
@@ -138,11 +156,20 @@ class ReadOnlyConnection(QuietConnection, Urllib3HttpConnection):
 
     :param traffic: record of each exchange; None for no record.
     :param compress: whether to compress long bodies; this halves query vectors written as decimals.
+    :param models: ids of models inside the cluster that may embed texts, as they are when a request is sent.
     :param options: those of ``Urllib3HttpConnection``.
     """
 
-    def __init__(self, *, traffic: Traffic | None = None, compress: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        traffic: Traffic | None = None,
+        compress: bool = False,
+        models: Collection[str] = (),
+        **options: Any,
+    ) -> None:
         self._traffic = traffic
+        self._models = models
         self._compress = compress
         super().__init__(**options)
 
@@ -163,7 +190,7 @@ class ReadOnlyConnection(QuietConnection, Urllib3HttpConnection):
         if self._compress and body is not None and len(body) >= _COMPRESSED_FROM:
             body = gzip.compress(body, compresslevel=1, mtime=0)
             headers = {**(headers or {}), "content-encoding": "gzip"}
-        with _Recording(self._traffic, method, url, params or (), body) as request:
+        with _Recording(self._traffic, method, url, params or (), body, self._models) as request:
             return request.answered(
                 super().perform_request(method, url, params, body, timeout=timeout, ignore=ignore, headers=headers)
             )

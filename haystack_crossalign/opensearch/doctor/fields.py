@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError
+from haystack_crossalign.models.names import CLUSTER_PREFIX
 from haystack_crossalign.opensearch.audit.fields import has_vectors
 from haystack_crossalign.opensearch.connection.client import Answer, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings, flag_of
@@ -16,11 +17,12 @@ from haystack_crossalign.opensearch.index.fields import (
     Fields,
     VectorField,
     read_fields,
+    semantic_vectors,
 )
 from haystack_crossalign.opensearch.index.mapped_fields import MappedField, flatten_mapping
 
 _KNN_DEFAULT = "the k-NN plugin's default engine"
-_TEXTS = frozenset({"text", "match_only_text", "keyword", "wildcard", "search_as_you_type"})
+_TEXTS = frozenset({"text", "match_only_text", "keyword", "wildcard", "search_as_you_type", "semantic"})
 _SHOWN = 8
 
 
@@ -96,6 +98,7 @@ def examine_fields(
     except CrossAlignError as error:
         advice = f"{flag_of('embedding_field')} NAME; vector fields: {mapping.of_type('knn_vector')}"
         findings.append(failed("vector field", error, advice, hosts=client.hosts))
+    findings += _semantic(mapping, settings)
     language = _countable(mapping, settings, "language_field", "every document counts as one without a language")
     group = _countable(
         mapping,
@@ -126,6 +129,29 @@ def _vector(field: VectorField, mapping: _Mapping) -> str:
         f"{field.name}: {field.dimension} dimensions, {field.space_type}, {field.data_type}, "
         f"{' and '.join(sorted(engines))}{nested}; can be scored exactly"
     )
+
+
+def _semantic(mapping: _Mapping, settings: LiveSettings) -> Iterator[Finding]:
+    """The fields that a model inside the cluster embeds."""
+    seen: dict[str, tuple[list[str], str]] = {}
+    for fields in mapping.fields.values():
+        for name, field in fields.items():
+            if field.definition.get("type") == "semantic":
+                model = field.definition.get("search_model_id") or field.definition.get("model_id")
+                seen.setdefault(name, (semantic_vectors(fields, name), str(model)))
+    for name, (vectors, model) in sorted(seen.items()):
+        if not vectors:
+            yield warning(
+                "semantic field",
+                f"{name}: model {model}, without dense vectors",
+                "an audit has no exact ranks of it; its lists are those of a request (--request)",
+            )
+            continue
+        told = f"{name}: model {model}, vectors in {', '.join(vectors)}"
+        if settings.embedding_field in vectors:
+            yield ok("semantic field", told)
+        else:
+            yield warning("semantic field", told, f"--embedding-field {vectors[0]} --model {CLUSTER_PREFIX}{model}")
 
 
 def _countable(mapping: _Mapping, settings: LiveSettings, key: str, without: str) -> Finding:

@@ -188,6 +188,23 @@ def read_fields(
     )
 
 
+def semantic_vectors(fields: Mapping[str, MappedField], name: str) -> list[str]:
+    """The vector fields that a cluster fills for a field of type ``semantic``; none for sparse models and other types.
+
+    :param fields: every field of the index.
+    :param name: full path of the field.
+    """
+    field = fields.get(name)
+    if field is None or field.definition.get("type") != "semantic":
+        return []
+    above, dot, last = name.rpartition(".")
+    info = field.definition.get("semantic_info_field_name") or f"{last}_semantic_info"
+    beside = f"{above}{dot}{info}."
+    return sorted(
+        path for path, one in fields.items() if path.startswith(beside) and one.definition.get("type") == "knn_vector"
+    )
+
+
 def _has_values(field: MappedField) -> bool:
     """Whether a text can be read from the index itself."""
     definition = field.definition
@@ -211,12 +228,13 @@ def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, defa
         )
     definition = field.definition
     if definition.get("type") != "knn_vector":
+        made = semantic_vectors(fields, name)
         raise InputError(
             "cannot be scored exactly: it is not a vector field",
             source=index,
             field=name,
             seen=definition.get("type"),
-            allowed="knn_vector",
+            allowed=f"the field that holds its vectors: {', '.join(made)}" if made else "knn_vector",
         )
     if "model_id" in definition:
         raise InputError(

@@ -16,8 +16,9 @@ def model_lines(provenance: Mapping[str, Any]) -> list[str]:
     :param provenance: of an audit result.
     """
     model = provenance.get("model") or {}
-    # Results of earlier versions, and embedders of a pipeline, do not record this.
-    return [_settings(model), *cut_lines(model), *model.get("notes", [])] if "pooling_from" in model else []
+    # Results of earlier versions, embedders of a pipeline and models inside a cluster do not record the settings.
+    settings = [_settings(model), *cut_lines(model)] if "pooling_from" in model else []
+    return [*settings, *model.get("notes", [])]
 
 
 def _settings(model: Mapping[str, Any]) -> str:

@@ -107,6 +107,19 @@ def bounds_of(query: dict[str, Any], scores: dict[str, float]) -> list[tuple[str
     return sorted(found, key=lambda one: one[0])
 
 
+@pytest.mark.parametrize("index", ["words"], indirect=True)
+def test_vectors_of_the_queries_change_nothing(opensearch: Any, index: str, tmp_path: Path) -> None:
+    rows = []
+    for vector in ({}, {"embedding": [0.6, 0.8]}):
+        queries = [{**query, **vector} for query in queries_of(tmp_path / "queries.jsonl")]
+        (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries))
+        command = ["--queries", str(tmp_path / "queries.jsonl"), "--index", index, "--quiet"]
+        finished = run_command(tmp_path, *command, environment={"CROSSALIGN_HOSTS": opensearch.url})
+        assert (finished.code, finished.message) == (0, "")
+        rows.append(finished.numbers)
+    assert rows[0] == rows[1]
+
+
 def test_lists_are_audited_and_the_result_says_that_there_are_no_exact_ranks(
     opensearch: Any, index: str, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from fault_proxy import Fault, Proxy, reset, status
 
-from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.credentials import Credentials
 from haystack_crossalign.opensearch.connection.failures import PointInTimeLostError
@@ -25,6 +26,11 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 
 DIMENSION = 8
 SHORT = Patience(total=20.0, first=0.01, longest=0.05)
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """Why a server refused; the assembled one's `request` has read the answer already."""
+    return " ".join([*getattr(error, "__notes__", ()), error.fp.read().decode(errors="replace")])
 
 
 def refuse_item(number: int) -> Fault:
@@ -158,6 +164,22 @@ def test_a_view_that_is_gone_is_named(opensearch: Any, index: str) -> None:
         pass
     with pytest.raises(PointInTimeLostError, match="the point in time is gone"):
         client.search({"size": 0}, view_id)
+
+
+def test_copies_of_a_shard_are_named_where_no_view_names_them(opensearch: Any, index: str) -> None:
+    """A view keeps to one copy of each shard, so that a server refuses a preference with it."""
+    client = ReadOnlyClient(opensearch.url, patience=SHORT)
+    body = {"size": 0, "track_total_hits": True}
+    with client.point_in_time(index) as view_id:
+        pit = {"id": view_id.identifier}
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            opensearch.request("POST", "/_search?preference=crossalign", {**body, "pit": pit})
+        assert "cannot be used with point in time" in _reason(refused.value)
+        frozen = client.search(body, view_id)
+        assert frozen["hits"]["total"] == client.search(body, index)["hits"]["total"]
+    # There is one copy here, and node by this name there is none: the server reads it.
+    with pytest.raises(CrossAlignError, match=r"_only_nodes|nobody"):
+        client.search_all([body], index, preference="_only_nodes:nobody")
 
 
 def test_an_index_deleted_meanwhile_is_an_error(opensearch: Any, indexing: Any) -> None:

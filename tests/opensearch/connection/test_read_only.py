@@ -45,6 +45,30 @@ def test_the_reads_pass(method: str, path: str, operation: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "passes"),
+    [
+        ("POST", "/_plugins/_ml/_predict/text_embedding/m1", True),
+        ("POST", "/_plugins/_ml/_predict/text_embedding/a%2Fb", True),
+        ("POST", "/_plugins/_ml/_predict/text_embedding/a/b", False),
+        ("GET", "/_plugins/_ml/_predict/text_embedding/m1", False),
+        ("POST", "/_plugins/_ml/_predict/text_embedding/m2", False),
+        ("POST", "/_plugins/_ml/_predict/text_embedding/m1/..", False),
+        ("POST", "/_plugins/_ml/_predict/kmeans/m1", False),
+        ("POST", "/_plugins/_ml/models/m1/_predict", False),
+        ("POST", "/_plugins/_ml/models/m1/_deploy", False),
+    ],
+)
+def test_only_a_named_model_of_the_cluster_embeds(method: str, path: str, passes: bool) -> None:
+    with pytest.raises(WriteRefusedError):
+        operation_of(method, path)
+    if passes:
+        assert operation_of(method, path, models={"m1", "a/b"}) == "embed"
+    else:
+        with pytest.raises(WriteRefusedError):
+            operation_of(method, path, models={"m1", "a/b"})
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [
         ("PUT", "/prod"),
