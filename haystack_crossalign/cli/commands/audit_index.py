@@ -80,6 +80,7 @@ def _audit(audit: LiveAudit, client: ReadOnlyClient, session: Session, *, dry_ru
     session.finish_live(
         finished.result,
         audit.queries,
+        shown=finished.shown,
         partial=finished.stopped is not None or bool(finished.empty),
         more={"plan": audit.plan.to_dict(), "traffic": traffic, "notes": list(client.notes)},
     )

@@ -99,11 +99,20 @@ class Session:
 
         check_conditions(self.conditions, plan, retrievals=retrievals)
 
-    def finish_live(self, result: AuditResult, queries: LiveQueries, *, partial: bool, more: Mapping[str, Any]) -> None:
+    def finish_live(
+        self,
+        result: AuditResult,
+        queries: LiveQueries,
+        *,
+        shown: Mapping[str, str],
+        partial: bool,
+        more: Mapping[str, Any],
+    ) -> None:
         """Write the files of an audit of an index and print the summary.
 
         :param result: the result.
         :param queries: its queries, for the qrels.
+        :param shown: what the result calls their documents.
         :param partial: whether it was stopped early or has rows without figures; then the gate is not applied.
         :param more: data for the file of the times: the plan and the traffic.
         :raises typer.Exit: with code 1 if the gate fails.
@@ -111,8 +120,11 @@ class Session:
         from haystack_crossalign.data.formats.run_files import format_qrels
 
         def trec() -> dict[str, str]:
-            judged = queries.judged if queries.grades is None else queries.grades
-            return {} if self.outputs.qrels is None else {"qrels": format_qrels(queries.ids, judged)}
+            if self.outputs.qrels is None:
+                return {}
+            grades = queries.grades or [dict.fromkeys(names, 1) for names in queries.judged]
+            judged = [{shown.get(name, name): grade for name, grade in row.items()} for row in grades]
+            return {"qrels": format_qrels(queries.ids, judged)}
 
         self._finish(result, trec, more=more, gate=not partial)
         if partial and self.conditions:

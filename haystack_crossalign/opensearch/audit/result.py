@@ -47,6 +47,7 @@ class Work:
 def build_result(
     work: Work,
     *,
+    shown: Mapping[str, str],
     options_top: int,
     sample: float | None,
     samples: int,
@@ -58,6 +59,7 @@ def build_result(
     """The result of an audit, with what was missing in its ``live`` block.
 
     :param work: what was measured.
+    :param shown: what the result calls documents, by their names.
     :param options_top: k of recall, rank correlation and exposure.
     :param sample: share of the pool that was scored.
     :param samples: bootstrap samples.
@@ -66,7 +68,7 @@ def build_result(
     :param also: measures besides.
     :param provenance: what the result was made with.
     """
-    texts = Texts(work.view, work.content_field, _names(work))
+    texts = Texts(work.view, work.content_field, shown)
     if work.stopped:
         texts.failure = "the audit was stopped"
 
@@ -166,8 +168,11 @@ def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] 
     }
 
 
-def _names(work: Work) -> Iterator[str]:
-    """The names of all documents that a result may mention."""
+def mentioned_documents(work: Work) -> Iterator[str]:
+    """The names of all documents that a result may mention.
+
+    :param work: what was measured.
+    """
     for task, records in zip(work.tasks, work.records, strict=True):
         yield from chain.from_iterable(task.queries.judged)
         for record in records.values():

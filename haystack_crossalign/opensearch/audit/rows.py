@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import Any
@@ -44,14 +44,14 @@ class Texts:
 
     :param view: the index.
     :param field: stored field with the text.
-    :param names: the names of all documents that the report mentions.
+    :param shown: what the report calls documents, by their names.
     """
 
-    def __init__(self, view: IndexView, field: str, names: Iterable[str] = ()) -> None:
+    def __init__(self, view: IndexView, field: str, shown: Mapping[str, str]) -> None:
         self._view = view
         self._field = field
-        self._shown = view.names.shown(names)
-        self._named = {shown: name for name, shown in self._shown.items()}
+        self._shown = shown
+        self._named = {called: name for name, called in shown.items()}
         self._known: dict[str, dict[str, str]] = {}
         self.failure: str | None = None
 

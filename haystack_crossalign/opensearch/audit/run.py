@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,13 @@ from haystack_crossalign.opensearch.audit.options import AuditOptions, identity
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.audit.pipelines import pipeline_notes
 from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
-from haystack_crossalign.opensearch.audit.result import Work, build_result, lists_without_documents, rows_without_ranks
+from haystack_crossalign.opensearch.audit.result import (
+    Work,
+    build_result,
+    lists_without_documents,
+    mentioned_documents,
+    rows_without_ranks,
+)
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
 from haystack_crossalign.opensearch.audit.units import Measurer, Record, UnitOptions
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
@@ -54,11 +60,13 @@ class FinishedAudit:
     :param result: complete, or marked as partial.
     :param stopped: ``interrupted``, the fault that stopped it, or None.
     :param empty: sentences on rows without any figure, which are also among the result's warnings.
+    :param shown: what the result calls documents, by their names.
     """
 
     result: AuditResult
     stopped: Literal["interrupted"] | CrossAlignError | None
     empty: tuple[str, ...] = ()
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 class IndexAudit:
@@ -216,8 +224,10 @@ class IndexAudit:
                 "queries": _KINDS[queries.kind],
                 **queries.described,
             }
+            shown = view.names.shown(mentioned_documents(work))
             result = build_result(
                 work,
+                shown=shown,
                 options_top=options.top,
                 sample=options.sample,
                 samples=options.samples,
@@ -260,7 +270,7 @@ class IndexAudit:
             "warnings": list(dict.fromkeys([*empty, *warnings, *language_notes, *told_of_lists, *self.notes])),
         }
         live = {**redacted_values(told), **(result.live or {})}
-        return FinishedAudit(replace(result, live=live), stopped, empty)
+        return FinishedAudit(replace(result, live=live), stopped, empty, shown)
 
     def _work(
         self, measurers: Sequence[Measurer], units: Sequence[Unit], checkpoint: Checkpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from haystack_crossalign.opensearch.connection.read_only import embedding_path
 
 _BATCH = 16
 _PREFIXES = ("query_prefix", "document_prefix")
+_Role = Literal["query", "passage"]
+# OpenSearch's refusal to embed a text with a model that has prompts of its own, unless it is told which one to put.
+_TWO_SIDED = "asymmetric"
 
 
 class ClusterModel:
@@ -46,6 +49,7 @@ class ClusterModel:
                 )
         self.prompts = Prompts(options.get("query_prefix") or "", options.get("document_prefix") or "", "option")
         self._dimension: int | None = None
+        self._two_sided = False
         client.models.add(self._identifier)
 
     def with_prompts(self, prompts: Prompts) -> ClusterModel:
@@ -60,7 +64,7 @@ class ClusterModel:
 
         :raises CrossAlignError: the cluster has no such model, refuses it, or answers with something else.
         """
-        return self._encode([self.prompts.query + text for text in texts], progress)
+        return self._encode([self.prompts.query + text for text in texts], "query", progress)
 
     def encode_documents(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
@@ -69,7 +73,7 @@ class ClusterModel:
 
         :raises CrossAlignError: as `encode_queries`.
         """
-        return self._encode([self.prompts.document + text for text in texts], progress)
+        return self._encode([self.prompts.document + text for text in texts], "passage", progress)
 
     def provenance(self) -> dict[str, Any]:
         """Name, prompts, the dimension once it is known, and a sentence for the report."""
@@ -81,7 +85,9 @@ class ClusterModel:
             "notes": [f"The cluster's own model '{self._identifier}' embedded the queries{before}."],
         }
 
-    def _encode(self, texts: Sequence[str], progress: Callable[[int, int], None] | None) -> NDArray[np.float32]:
+    def _encode(
+        self, texts: Sequence[str], role: _Role, progress: Callable[[int, int], None] | None
+    ) -> NDArray[np.float32]:
         rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         distinct = list(rows)
         vectors: list[list[float]] = []
@@ -89,9 +95,11 @@ class ClusterModel:
             if progress is not None:
                 progress(start, len(distinct))
             part = distinct[start : start + _BATCH]
-            found = self._predict(part)
+            found = self._predict(part, role)
             # Connectors to services that embed one text at a time answer for the first one.
-            vectors += found if len(found) == len(part) else [one for text in part for one in self._predict([text])]
+            vectors += (
+                found if len(found) == len(part) else [one for text in part for one in self._predict([text], role)]
+            )
         lengths = {len(vector) for vector in vectors}
         if len(vectors) != len(distinct) or len(lengths) > 1:
             raise ExternalError(
@@ -102,12 +110,18 @@ class ClusterModel:
         matrix = np.array(vectors, dtype=np.float32).reshape(len(vectors), -1)
         return matrix[[rows[text] for text in texts]]
 
-    def _predict(self, texts: Sequence[str]) -> list[list[float]]:
+    def _predict(self, texts: Sequence[str], role: _Role) -> list[list[float]]:
         path = embedding_path(self._identifier)
-        body = {"text_docs": list(texts), "return_number": True, "target_response": ["sentence_embedding"]}
+        body: dict[str, Any] = {"text_docs": list(texts), "return_number": True}
+        body["target_response"] = ["sentence_embedding"]
+        if self._two_sided:
+            body["parameters"] = {"content_type": role}
         try:
             answer = self._client.request("POST", path, body=body)
         except RefusedRequestError as error:
+            if not self._two_sided and _TWO_SIDED in str(error):
+                self._two_sided = True
+                return self._predict(texts, role)
             raise InputError(
                 f"the cluster does not embed with this model: {error}",
                 source="--model",

@@ -165,9 +165,13 @@ def test_an_old_state_that_a_rollover_left_behind_counts_as_users_find_it(
             for query in queries
         ]  # fmt: skip
         (tmp_path / "queries.jsonl").write_text("".join(json.dumps(one) + "\n" for one in plain), encoding="utf-8")
-        result = result_of(audit(opensearch, tmp_path, "--quiet", "--index", stream))
+        qrels = tmp_path / "judged.qrels"
+        result = result_of(audit(opensearch, tmp_path, "--quiet", "--index", stream, "--qrels-out", str(qrels)))
         expected = ranks_in_numpy(every, queries)
         assert ranks_in_result(result, "exact") == ranks_in_result(result, "live") == expected
+        # What is written can be read again.
+        again = result_of(audit(opensearch, tmp_path, "--quiet", "--index", stream, "--qrels", str(qrels)))
+        assert ranks_in_result(again, "exact") == expected
         relevant = {name for example in result["examples"] for name in example["relevant"]}
         assert {name for name in relevant if name.startswith(".ds-")} <= set(every)
         assert all("/" not in name or name.partition("/")[2] in newer for name in relevant)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 from doctor_helpers import examined, found
 from live_command import Finished, run_command
 from live_judged import ranks_in_numpy, ranks_in_result
+from local_servers import Received, http_server
 from model_cluster import ModelCluster
 
+from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.read_only import WriteRefusedError
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
@@ -208,6 +212,47 @@ def test_what_cannot_embed_is_one_message(
         (line,) = finished.message.splitlines()
         assert told in line
         assert "--model" in line
+
+
+def test_a_model_with_prompts_of_its_own_is_told_which_texts_are_queries() -> None:
+    """Such models run inside the node, which takes native libraries: this server refuses and answers as they do."""
+    asked = []
+
+    def answer(received: Received) -> tuple[int, Any]:
+        body = json.loads(gzip.decompress(received.body) if received.body[:2] == b"\x1f\x8b" else received.body)
+        role = body.get("parameters", {}).get("content_type")
+        if role is None:
+            reason = "The embedding model chosen is asymmetric. To use it, you must declare whether the input is of "
+            reason += "type `QUERY` or of type `PASSAGE`."
+            return 400, {"status": 400, "error": {"type": "illegal_argument_exception", "reason": reason}}
+        asked.append((role, body["text_docs"]))
+        made = [{"output": [{"name": "sentence_embedding", "data": [len(text), 1.0]}]} for text in body["text_docs"]]
+        return 200, {"inference_results": made}
+
+    with http_server(answer) as address:
+        model = ClusterModel(ReadOnlyClient(address), "cluster:m", {"document_prefix": "> "})
+        assert model.encode_queries(["ab", "a"]).tolist() == [[2.0, 1.0], [1.0, 1.0]]
+        assert model.encode_documents(["ab"]).tolist() == [[4.0, 1.0]]
+    assert asked == [("query", ["ab", "a"]), ("passage", ["> ab"])]
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ([{"output": [{"data": [1.0]}]}], "gave 1 vectors"),
+        ([{"output": [{"data": [1.0]}, {"data": [1.0, 2.0]}]}], "1, 2 dimensions"),
+        ([{"output": [{"data": [1.0, None]}, {"data": [1.0, 2.0]}]}], "output.data' is 'null'"),
+        ([{"output": [{"dataAsMap": {"river": 1.0}}]}], "output.data' is missing"),
+        ({}, "inference_results"),
+    ],
+)
+def test_an_answer_without_a_vector_for_each_text_is_one_message(made: Any, told: str) -> None:
+    with http_server(
+        lambda received: (200, {"inference_results": made} if received.method == "POST" else {})
+    ) as address:
+        model = ClusterModel(ReadOnlyClient(address), "cluster:m", {})
+        with pytest.raises(ExternalError, match=re.escape(told)):
+            model.encode_queries(["a", "b"])
 
 
 def test_the_connection_lets_only_the_named_model_embed(model_cluster: ModelCluster) -> None:
