@@ -166,6 +166,14 @@ def test_a_view_that_is_gone_is_named(opensearch: Any, index: str) -> None:
         client.search({"size": 0}, view_id)
 
 
+def test_a_closed_index_is_named(opensearch: Any, indexing: Any) -> None:
+    indexing.create(opensearch, "closed-one", {}, indexing.mapping(DIMENSION))
+    opensearch.request("POST", "/closed-one/_close")
+    with pytest.raises(InputError, match="index 'closed-one' is closed"):
+        ReadOnlyClient(opensearch.url, patience=SHORT).stats("closed-one")
+    opensearch.request("DELETE", "/closed-one")
+
+
 def test_copies_of_a_shard_are_named_where_no_view_names_them(opensearch: Any, index: str) -> None:
     """A view keeps to one copy of each shard, so that a server refuses a preference with it."""
     client = ReadOnlyClient(opensearch.url, patience=SHORT)
