@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class ModelOptions:
     """The model, or the embedders of a pipeline, and how it is used.
 
-    :param model: hub name, folder, or ``offline:multilingual-e5-small``; None for the default model.
+    :param model: hub name, folder, or ``offline:multilingual-e5-small``; ``cluster:`` and the id of a model inside the
+        cluster, for an audit of an index; None for the default model.
     :param embedder: a file with Haystack embedders, instead of a model.
     :param precision: ``auto``, ``bf16`` or ``fp32``.
     :param max_tokens: texts are cut after this many tokens.
