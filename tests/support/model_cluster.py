@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 from local_servers import Received, http_server
+from numpy.typing import NDArray
 from opensearch_server import OpenSearchServer
 from requirements import require
 
@@ -27,7 +29,6 @@ class ModelCluster:
     """A running server, and the ids of its models.
 
     :param server: the server; what is written goes through its ``request``.
-    :param encoder: the model behind all dense ones; queries and documents have the same prompt.
     :param dense: a text embedding model.
     :param single: the same by a service that embeds only the first of several texts.
     :param sparse: a sparse encoding model: words with their numbers as weights.
@@ -35,23 +36,34 @@ class ModelCluster:
     """
 
     server: OpenSearchServer
-    encoder: Encoder
+    _encoder: Encoder
     dense: str = ""
     single: str = ""
     sparse: str = ""
     asked: list[str] = field(default_factory=list)
+    _known: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         """Address of the server."""
         return self.server.url
 
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of the model behind all dense ones: queries and documents have the same prompt.
+
+        Each text is embedded once, and alone: the others of a batch change the last digits.
+        """
+        for text in texts:
+            if text not in self._known:
+                self._known[text] = self._encoder.encode_queries([text])[0]
+        return np.stack([self._known[text] for text in texts])
+
 
 @pytest.fixture(scope="session")
 def model_cluster(offline_model: str) -> Iterator[ModelCluster]:
     """A server of version 3.6.0 with three models."""
     require("cluster models")
-    encoder = Encoder(offline_model)
+    encoder = Encoder(offline_model, precision="fp32")
     with OpenSearchServer(VERSION, models=True) as server:
         cluster = ModelCluster(server, encoder)
 
@@ -60,7 +72,7 @@ def model_cluster(offline_model: str) -> Iterator[ModelCluster]:
             cluster.asked += texts
             if received.target == "/sparse":
                 return 200, [{word: float(words.count(word)) for word in words} for words in map(str.split, texts)]
-            vectors = encoder.encode_queries(texts[: 1 if received.target == "/single" else None])
+            vectors = cluster.vectors(texts[: 1 if received.target == "/single" else None])
             data = [{"index": place, "embedding": vector.tolist()} for place, vector in enumerate(vectors)]
             return 200, {"data": data}
 

@@ -64,7 +64,7 @@ def documents(model_cluster: ModelCluster) -> Documents:
             lines += [{"index": {"_id": name}}, one]
         answer: Any = server.request("POST", f"/{index}/_bulk?refresh=true", lines)
         assert not answer["errors"], answer["items"][0]
-    vectors = model_cluster.encoder.encode_queries([one["content"] for one in documents.values()])
+    vectors = model_cluster.vectors([one["content"] for one in documents.values()])
     return {name: {**one, "embedding": vector} for (name, one), vector in zip(documents.items(), vectors, strict=True)}
 
 
@@ -78,7 +78,7 @@ def queries(model_cluster: ModelCluster, documents: Documents, tmp_path: Path) -
     ]  # fmt: skip
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "queries.jsonl").write_text(text, encoding="utf-8")
-    vectors = model_cluster.encoder.encode_queries([row["text"] for row in rows])
+    vectors = model_cluster.vectors([row["text"] for row in rows])
     return [{**row, "embedding": vector} for row, vector in zip(rows, vectors, strict=True)]
 
 
@@ -264,7 +264,7 @@ def test_the_connection_lets_only_the_named_model_embed(model_cluster: ModelClus
     model = ClusterModel(client, f"cluster:{model_cluster.dense}", {})
     before = len(model_cluster.asked)
     vectors = model.encode_queries(["a river", "bread", "a river"])
-    assert np.abs(vectors - model_cluster.encoder.encode_queries(["a river", "bread", "a river"])).max() < 1e-5
+    assert np.abs(vectors - model_cluster.vectors(["a river", "bread", "a river"])).max() < 1e-5
     assert model_cluster.asked[before:] == ["a river", "bread"]
     for method, other in (("GET", path), ("POST", path.replace(model_cluster.dense, model_cluster.single)),
                           ("POST", f"/_plugins/_ml/models/{model_cluster.dense}/_predict"),
