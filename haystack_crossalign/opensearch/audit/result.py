@@ -10,7 +10,6 @@ from typing import Any
 
 from haystack_crossalign.audit.assemble import RankedRow, assemble_result
 from haystack_crossalign.audit.result import AuditResult
-from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.measures import Measure
 from haystack_crossalign.opensearch.audit.parallel import parallel_block
 from haystack_crossalign.opensearch.audit.rows import Texts, relevant_part, task_rows
@@ -152,11 +151,7 @@ def lists_without_documents(work: Work) -> list[str]:
 
 
 def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] | None:
-    try:
-        found = detect_missing_languages(view, content_field=content_field, seed=seed)
-    except CrossAlignError:
-        # Only a remark; the figures are already complete.
-        return None
+    found = detect_missing_languages(view, content_field=content_field, seed=seed)
     if found is None:
         return None
     return {

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.opensearch.index.counting_fields import INDEX_NAME
 from haystack_crossalign.opensearch.index.groups import Member, read_stored, stored_request, stored_text
 from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.text.detection import LanguageDetector, undecided
 
 
 @dataclass(frozen=True)
 class MissingLanguages:
-    """Statistics of the documents whose language field is missing or empty.
+    """Statistics of the documents whose language is not known: the field is missing, empty or names no language.
 
     :param documents: their exact number.
     :param sampled: number of texts read.
     :param by_language: sampled documents by detected language, sorted; `UNDETERMINED` if it is not clear.
     :param field: name of the language field, None if the index has none.
     :param between: number of undetermined ones that may be in one of several similar languages, by these.
+    :param unknown: values of the field that name no language.
+    :param problem: why no text could be read; None if some were.
     """
 
     documents: int
@@ -29,20 +33,26 @@ class MissingLanguages:
     by_language: Mapping[str, int]
     field: str | None
     between: Mapping[str, int]
+    unknown: tuple[str, ...] = ()
+    problem: str | None = None
 
     @property
     def note(self) -> str:
         """One sentence for the report."""
-        where = "the index has no language field" if self.field is None else f"field '{self.field}' is missing or empty"
+        reasons = [] if self.field == INDEX_NAME else ["is missing", "is empty"]
+        reasons += ["names no language"] if self.unknown else []
+        where = (
+            "the index has no language field" if self.field is None else f"field '{self.field}' {' or '.join(reasons)}"
+        )
+        counted = f"{self.documents} documents have no language ({where}) and are counted as '{UNDETERMINED}'"
+        if self.problem is not None:
+            return f"{counted}; their texts could not be read to detect it: {self.problem}"
         told = ", ".join(f"{count} {tag}" for tag, count in self.by_language.items() if tag != UNDETERMINED)
         unclear = f"{self.by_language.get(UNDETERMINED, 0)} unclear"
         if self.between:
             left = "; ".join(f"{count} may be in one of {tags}" for tags, count in self.between.items())
             unclear += f" ({left})"
-        return (
-            f"{self.documents} documents have no language ({where}) and are counted as '{UNDETERMINED}'; "
-            f"of {self.sampled} sampled texts: {', '.join(part for part in (told, unclear) if part)}"
-        )
+        return f"{counted}; of {self.sampled} sampled texts: {', '.join(part for part in (told, unclear) if part)}"
 
 
 def detect_missing_languages(
@@ -56,31 +66,45 @@ def detect_missing_languages(
     :param content_field: stored field that holds the text.
     :param sample: maximum number of texts to read.
     :param seed: the same seed draws the same documents, as long as the index does not change.
-    :returns: None if every document has a language.
+    :returns: None if every document has a language. A failed search is not an error: the figures do not depend on it.
     """
     documents = view.pool().without_language
     if not documents:
         return None
-    field = view.fields.language
-    missing: list[dict[str, Any]] = []
-    if field is not None:
-        nothing = [{"bool": {"must_not": [{"exists": {"field": field}}]}}, {"terms": {field: ["", UNDETERMINED]}}]
-        missing = [{"bool": {"should": nothing, "minimum_should_match": 1}}]
+    field, unknown = view.fields.language, view.values_of(UNDETERMINED)
     body = {
         "size": min(sample, documents),
         "track_total_hits": False,
         **stored_request(view, [content_field]),
         "query": {
             "function_score": {
-                "query": view.scoring.pool(*missing),
+                "query": view.scoring.pool(*_without_language(field, unknown)),
                 "random_score": {"seed": seed, "field": "_seq_no"},
                 "boost_mode": "replace",
             }
         },
     }
-    hits = view.client.search(body, view.target)["hits"]["hits"]
+    try:
+        hits = view.client.search(body, view.target)["hits"]["hits"]
+    except CrossAlignError as error:
+        return MissingLanguages(documents, 0, {}, field, {}, unknown, problem=str(error))
     texts = [stored_text(Member(hit["_id"], UNDETERMINED, None, read_stored(view, hit)), content_field) for hit in hits]
     # Of similar languages, one that is the only one among the other documents is preferred, as in files.
     detections = LanguageDetector(likely=set(view.pool().by_language) - {UNDETERMINED}).detect(texts)
     told = Counter(one.language or UNDETERMINED for one in detections)
-    return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field, undecided(detections))
+    return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field, undecided(detections), unknown)
+
+
+def _without_language(field: str | None, unknown: Sequence[str]) -> list[Query]:
+    """Conditions that select the documents whose language is not known.
+
+    :param field: the language field, None if there is none.
+    :param unknown: its values that name no language.
+    """
+    if field is None:
+        return []
+    if field == INDEX_NAME:
+        # Every document has one, and no index has an empty name: the server refuses to look for it.
+        return [{"terms": {field: list(unknown)}}]
+    nothing = [{"bool": {"must_not": [{"exists": {"field": field}}]}}, {"terms": {field: ["", UNDETERMINED, *unknown]}}]
+    return [{"bool": {"should": nothing, "minimum_should_match": 1}}]

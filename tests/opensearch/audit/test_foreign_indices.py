@@ -213,9 +213,14 @@ def test_names_that_stand_for_no_language_are_told(opensearch: Any, indexing: An
     finished = audit(opensearch, tmp_path, "--quiet", "--index", alias, *fields)
     assert finished.code == 0
     assert finished.result is not None
-    assert f"field '_index' holds values that name no language ('{NAMES[2]}')" in str(
-        finished.result["live"]["warnings"]
-    )
+    live = finished.result["live"]
+    assert f"field '_index' holds values that name no language ('{NAMES[2]}')" in str(live["warnings"])
+    # Their texts are sampled all the same: all say that they are in Chinese, in English.
+    count = live["pool"]["by_language"]["und"]
+    assert count == sum(document["language"] == "zh" for document in documents.values())
+    detected = live["languages_detected"]
+    assert (detected["documents"], detected["sampled"], detected["by_language"]) == (count, count, {"en": count})
+    assert "(field '_index' names no language)" in detected["note"]
 
 
 @pytest.mark.parametrize("own", [None, "other", "same"])

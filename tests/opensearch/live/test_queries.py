@@ -295,7 +295,7 @@ def test_documents_without_a_language_are_counted_exactly_and_detected_in_a_samp
     assert missing.sampled == 5
     assert dict(missing.by_language) == {"en": 2, "es": 1, "und": 2}
     assert dict(missing.between) == {"id, ms": 1}
-    assert "5 documents have no language (field 'language' is missing or empty)" in missing.note
+    assert "5 documents have no language (field 'language' is missing or is empty)" in missing.note
     assert "2 en, 1 es, 2 unclear (1 may be in one of id, ms)" in missing.note
     assert detect_missing_languages(view, content_field="content", sample=2).sampled == 2
 
