@@ -27,7 +27,10 @@ def bed(opensearch: Any, tmp_path: Path) -> Bed:
 
 
 def part(bed: Bed, number: int, of: int, told: Any, writes: Any, dies_at: int | None = None) -> None:
-    """Process ``number`` of ``of``; sets a flag at its first bulk request; dies (SIGKILL) at the n-th if asked to."""
+    """Process ``number`` of ``of``; sets its flag at its first bulk request; dies (SIGKILL) at the n-th if asked to.
+
+    The first to write waits until another does, so that it cannot have done everything before they have begun.
+    """
     options = replace(OPTIONS, part=(number, of))
     new = open_way(bed.matrix, None, options)
     # Its bulk request is none of the copy.
@@ -37,9 +40,12 @@ def part(bed: Bed, number: int, of: int, told: Any, writes: Any, dies_at: int | 
     def perform_request(self: Any, method: str, url: str, *rest: Any, **named: Any) -> Any:
         bulks[0] += url.endswith("_bulk")
         if bulks[0]:
-            writes.value = 1
+            writes[number] = 1
         if bulks[0] == dies_at and url.endswith("_bulk"):
             os.kill(os.getpid(), signal.SIGKILL)
+        until = time.monotonic() + 60
+        while bulks[0] == number == 1 and sum(writes) == 1 and time.monotonic() < until:
+            time.sleep(0.01)
         return send(self, method, url, *rest, **named)
 
     GrantedConnection.perform_request = perform_request  # type: ignore[method-assign]
@@ -52,17 +58,17 @@ def test_processes_share_the_work_and_a_dead_one_is_made_up_for(bed: Bed, dies_a
     old = everything(bed.server, bed.index)
     context = multiprocessing.get_context("fork")
     told = context.Queue()
-    # A flag without a lock, not an event: one that dies while it sets an event leaves its lock taken for ever.
-    deaths, writes = {1: dies_at}, context.RawValue("b", 0)
+    # Flags without a lock, not events: one that dies while it sets an event leaves its lock taken for ever.
+    deaths, writes = {1: dies_at}, context.RawArray("b", 4)
     processes = [
         context.Process(target=part, args=(bed, one, 3, told, writes, deaths.get(one)), daemon=True)
         for one in (1, 2, 3)
     ]
     processes[0].start()
     until = time.monotonic() + 60
-    while not writes.value:  # the others could be done before it has begun
+    while not writes[1]:  # the others could be done before it has begun
         assert time.monotonic() < until
-        assert processes[0].is_alive() or writes.value
+        assert processes[0].is_alive() or writes[1]
         time.sleep(0.01)
     for process in processes[1:]:
         process.start()
