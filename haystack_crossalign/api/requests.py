@@ -119,7 +119,7 @@ class FilesRequest(_Judged):
     """An audit of files: documents, queries and judgments, with a model or a run.
 
     :param documents: JSON Lines.
-    :param document_vectors: vectors of the documents, as a numpy table.
+    :param document_vectors: vectors of the documents: ``.npy``, ``.fbin`` or ``.parquet``.
     :param query_vectors: vectors of the queries, as a numpy table.
     :param beir: a folder in BEIR's format, instead of documents, queries and judgments.
     :param split: name of the qrels in that folder.

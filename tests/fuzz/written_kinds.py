@@ -62,9 +62,12 @@ def _matrix(folder: Path, _: Path, chance: random.Random) -> Case:
 
 
 def _vector_table(folder: Path, _: Path, chance: random.Random) -> Case:
-    """Vectors as NumPy writes them: a header changed as text, or any bytes."""
+    """Vectors in each of their formats: a header changed as text, or any bytes."""
     import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
+    numbers = np.arange(1, 25, dtype=np.float32)
     rows = [
         {"id": f"{tag}{number}", "text": "a", "language": tag, "parallel_id": str(number)}
         for number in range(3)
@@ -74,10 +77,14 @@ def _vector_table(folder: Path, _: Path, chance: random.Random) -> Case:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
         form = chance.choice(("f4", "f4", "f2", "f8", ">f4", "i4", "c8"))
-        np.save(folder / f"{name}.npy", np.arange(1, 25).reshape(6, 4).astype(form), allow_pickle=False)
-    path = folder / chance.choice(("documents.npy", "queries.npy"))
+        np.save(folder / f"{name}.npy", numbers.reshape(6, 4).astype(form), allow_pickle=False)
+        (folder / f"{name}.fbin").write_bytes(np.array([6, 4], "<u4").tobytes() + numbers.tobytes())
+        columns = {"id": [row["id"] for row in rows], "embedding": pa.FixedSizeListArray.from_arrays(numbers, 4)}
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+    suffix = chance.choice(("npy", "npy", "fbin", "parquet"))
+    path = folder / f"{chance.choice(('documents', 'queries'))}.{suffix}"
     raw = path.read_bytes()
-    if chance.random() < 0.5:
+    if suffix == "npy" and chance.random() < 0.5:
         head = bytearray(raw[:118])
         for _ in range(chance.randrange(1, 4)):
             head[chance.randrange(len(head))] = chance.choice(b"[]{}(),:'0123456789-<>fiOV \n\x00\xff")
@@ -85,7 +92,7 @@ def _vector_table(folder: Path, _: Path, chance: random.Random) -> Case:
     else:
         path.write_bytes(mutated_bytes(raw, chance))
     files = {name: folder / f"{name}.jsonl" for name in ("documents", "queries")}
-    tables = {"document-vectors": folder / "documents.npy", "query-vectors": folder / "queries.npy"}
+    tables = {"document-vectors": folder / f"documents.{suffix}", "query-vectors": folder / f"queries.{suffix}"}
     return audit(folder, **files, **tables)
 
 

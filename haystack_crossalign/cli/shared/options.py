@@ -30,7 +30,8 @@ QueryFile = Annotated[
 DocumentVectors = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Vectors of --documents as a numpy table (.npy): float32, a row each, in their order."
+        metavar="FILE",
+        help="Vectors of --documents, a row each, in their order: a numpy table (.npy), .fbin or a column in .parquet.",
     ),
 ]
 QueryVectors = Annotated[Path | None, typer.Option(metavar="FILE", help="Vectors of --queries, likewise.")]

@@ -77,10 +77,12 @@ def read_collection(
     )
     sources: tuple[Source, ...] = (source, file.source)
     if document_vectors is not None:
-        vectors, stored = read_vectors(document_vectors, len(pool), "document", given=pool.vectors is not None, log=log)
+        vectors, stored = read_vectors(document_vectors, pool.ids, "document", given=pool.vectors is not None, log=log)
         pool, sources = replace(pool, vectors=vectors), (*sources, stored)
     if query_vectors is not None:
-        vectors, stored = read_vectors(query_vectors, len(file.rows), "query", given=file.vectors is not None, log=log)
+        vectors, stored = read_vectors(
+            query_vectors, [row.id for row in file.rows], "query", given=file.vectors is not None, log=log
+        )
         file, sources = replace(file, vectors=vectors), (*sources, stored)
     judgments = read_given_judgments(qrels, workbench, file, log=log)
     if judgments is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.reading import Source, TextFile, source_of
@@ -61,14 +62,24 @@ def parquet_records(path: Path) -> tuple[list[Record], Source]:
     :raises InputError: for a file that is not Parquet.
     :raises ExternalError: without the extra ``datasets``.
     """
-    try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        msg = f"{path}: Parquet needs the extra 'datasets': pip install 'haystack-crossalign[datasets]'"
-        raise ExternalError(msg) from error
+    arrow, parquet = import_arrow(path)
     source = source_of(path)
     try:
         rows = parquet.read_table(path).to_pylist()
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"not a Parquet file, or one with text that is not UTF-8 ({error})", source=path) from error
     return [Record(row, path, number) for number, row in enumerate(rows, start=1)], source
+
+
+def import_arrow(path: Path) -> tuple[Any, Any]:
+    """The modules ``pyarrow``, with its functions on columns, and ``pyarrow.parquet``.
+
+    :param path: the file to read, for the message.
+    :raises ExternalError: without the extra ``datasets``.
+    """
+    try:
+        import_module("pyarrow.compute")
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as error:
+        msg = f"{path}: Parquet needs the extra 'datasets': pip install 'haystack-crossalign[datasets]'"
+        raise ExternalError(msg) from error
