@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.components.encoding import EncoderOptions
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.digests import file_sha256
 from haystack_crossalign.models.identity import compare_models, describe_model, model_name
 from haystack_crossalign.models.names import MATRIX_FILE, OFFLINE_PREFIX
-from haystack_crossalign.models.offline import file_sha256
 from haystack_crossalign.models.prompts import Prompts
 from haystack_crossalign.opensearch.model.check import META_KEY
 from haystack_crossalign.repair.matrix_file import read_matrix_file

@@ -20,10 +20,10 @@ from haystack_crossalign.models.modules import PoolingSource, check_tokenizer, e
 from haystack_crossalign.models.names import CLUSTER_PREFIX, DEFAULT_MODEL, MATRIX_FILE, OFFLINE_MODELS
 from haystack_crossalign.models.offline import (
     DESCRIPTION,
-    file_sha256,
     is_offline,
     read_manifest,
     resolve_offline_model,
+    weights_file_sha256,
 )
 from haystack_crossalign.models.quiet import quiet_libraries
 from haystack_crossalign.models.weights import check_weights, recorded_loads
@@ -219,7 +219,7 @@ def weights_sha256(folder: Path) -> str | None:
     files = sorted(weights, key=lambda path: path.relative_to(folder).as_posix())
     if not files:
         return None
-    digests = [file_sha256(path) for path in files]
+    digests = [weights_file_sha256(path) for path in files]
     if len(digests) == 1:
         return digests[0]
     lines = (f"{digest}  {path.relative_to(folder).as_posix()}\n" for digest, path in zip(digests, files, strict=True))

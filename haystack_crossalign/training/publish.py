@@ -11,9 +11,9 @@ from typing import Any
 from safetensors import SafetensorError
 
 from haystack_crossalign.audit.provenance import build_provenance
+from haystack_crossalign.files.digests import file_sha256
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.models.names import MATRIX_FILE
-from haystack_crossalign.models.offline import file_sha256
 from haystack_crossalign.repair.matrix_file import VectorMap, write_matrix_file
 from haystack_crossalign.report.training_html import render_training_html
 from haystack_crossalign.training.batches.packing import TextTable

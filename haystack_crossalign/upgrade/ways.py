@@ -51,7 +51,7 @@ def by_matrix(path: Path | str) -> NewVectors:
     :param path: a matrix file written by `repair` or a linear recipe.
     :raises InputError: if it is missing, damaged or not a matrix file.
     """
-    from haystack_crossalign.models.offline import file_sha256
+    from haystack_crossalign.files.digests import file_sha256
 
     path = Path(path)
     vector_map = read_matrix_file(path)

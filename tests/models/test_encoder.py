@@ -142,7 +142,7 @@ def test_max_tokens_out_of_range_names_the_limit_of_the_model(offline_model: str
 
 
 def test_provenance_identifies_the_weights_and_calls_the_copy_a_copy(fp32: Encoder, model_folder: Path) -> None:
-    from haystack_crossalign.models.offline import file_sha256
+    from haystack_crossalign.files.digests import file_sha256
 
     provenance = fp32.provenance()
     assert set(provenance) == KEYS

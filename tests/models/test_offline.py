@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files.digests import file_sha256
 from haystack_crossalign.models import offline
 from haystack_crossalign.models.encoder import Encoder
 
@@ -54,7 +55,7 @@ def test_two_processes_at_once_unpack_one_whole_model(own_cache: Path) -> None:
     assert answers[0] == answers[1]
     folder = Path(answers[0])
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert all(offline.file_sha256(folder / name) == digest for name, digest in manifest["files"].items())
+    assert all(file_sha256(folder / name) == digest for name, digest in manifest["files"].items())
     assert [path.name for path in own_cache.iterdir() if path.is_dir()] == [folder.name]  # nothing partial is left
 
 
