@@ -31,6 +31,7 @@ from haystack_crossalign.cli.commands import (
     triplets,
     upgrade,
 )
+from haystack_crossalign.cli.shared.sections import SectionedCommand
 from haystack_crossalign.cli.shared.terminal import lasting_streams, say
 from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError, InputError
 from haystack_crossalign.messages import one_line, shortened
@@ -63,6 +64,8 @@ app.command(name="cleanup", short_help="Delete the indices that upgrades left.")
 app.add_typer(triplets.app, name="triplets", short_help="Make training triplets: build, mine, translate, filter.")
 app.command(name="compare", short_help="Compare two results, before and after.")(compare.compare)
 app.command(name="convert", short_help="Convert judgments between formats.")(convert.convert)
+for info in (*app.registered_commands, *triplets.app.registered_commands):
+    info.cls = SectionedCommand
 
 
 def _print_version(wanted: bool) -> None:

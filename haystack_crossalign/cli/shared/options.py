@@ -100,6 +100,9 @@ TrustRemoteCode = Annotated[
         help="Run code that comes with a model or that a YAML file asks for. Use it only for code that you trust.",
     ),
 ]
+LocalFilesOnly = Annotated[
+    bool, typer.Option("--local-files-only", help="Never ask the model hub: only models that are on this machine.")
+]
 Precision = Annotated[
     str,
     typer.Option(
@@ -238,6 +241,7 @@ class ModelFlags(ModelOptions):
     document_prompt: DocumentPrompt = None
     pooling: PoolingName = None
     trust_remote_code: TrustRemoteCode = False
+    local_files_only: LocalFilesOnly = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,72 @@
+"""The help of commands with many options, in sections."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    import typer
+
+_MANY = 20
+"""A command with more options shows them in sections."""
+
+SECTIONS = {
+    "Documents, queries and judgments": (
+        "documents queries document-vectors query-vectors qrels workbench beir split results run-order "
+        "relevance-level query-language detect-languages expand-groups skip-invalid"
+    ),
+    "Live index": (
+        "index profile config live live-fields request request-size pipeline id-field depth filter sample probes "
+        "max-load concurrent batch dry-run accept-model state resume"
+    ),
+    "Fields": (
+        "embedding-field vector-fields keep-fields language-field language-map group-field content-field title-field"
+    ),
+    "Model": (
+        "model embedder precision max-tokens similarity query-prompt document-prompt query-prefix document-prefix "
+        "pooling trust-remote-code local-files-only"
+    ),
+    "Pools and measures": "languages pairs scenario measures seed samples",
+    "Gate": "fail-on ties tolerance own-first keep-own-first no-gate",
+    "Output": "json report markdown junit run run-depth qrels-out no-texts quiet",
+    "Connection to the cluster": (
+        "hosts auth user password-file token-file api-key-file ca-file client-certificate client-key verify-tls "
+        "aws-region aws-service timeout patience"
+    ),
+}
+"""Options of several commands by section, in their order. Those of a single command come first, under "Options"."""
+
+_PLACES = {
+    f"--{name}": (section, place) for section, names in SECTIONS.items() for place, name in enumerate(names.split())
+}
+
+
+class SectionedCommand(TyperCommand):
+    """A command whose help shows many options in sections."""
+
+    def format_options(self, ctx: typer.Context, formatter: typer.HelpFormatter) -> None:  # type: ignore[name-defined,override]
+        """Write the arguments and options of the command.
+
+        :param ctx: context of the call.
+        :param formatter: where to write.
+        """
+        options = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "option"]
+        if len(options) <= _MANY:
+            super().format_options(ctx, formatter)
+            return
+        sections: dict[str, list[tuple[int, tuple[str, str]]]] = {
+            name: [] for name in ("Arguments", "Options", *SECTIONS)
+        }
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                own = "Options" if parameter.param_type_name == "option" else "Arguments"
+                section, place = _PLACES.get(parameter.opts[0], (own, 0))
+                sections[section].append((place, record))
+        for name, records in sections.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl([record for _, record in sorted(records, key=itemgetter(0))])
