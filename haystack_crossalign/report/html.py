@@ -12,6 +12,8 @@ from typing import Any
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import best_value
+from haystack_crossalign.report.advice.steps import next_steps
+from haystack_crossalign.report.advice.verdict import verdict
 from haystack_crossalign.report.content.aggregates import RowRanks, row_ranks
 from haystack_crossalign.report.content.charts import chart_data
 from haystack_crossalign.report.content.comparison import comparison_context, comparison_finding, data_notes_of_both
@@ -41,7 +43,7 @@ from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 from haystack_crossalign.report.templating import asset, templates
 
 _VENDORED = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
-_SCRIPTS = ("charts.js", "page.js")
+_SCRIPTS = ("charts.js", "page.js", "tables.js")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LICENCES = ("vendor/d3.LICENSE.txt", "vendor/plot.LICENSE.txt", "vendor/bundled.LICENSES.txt")
 
@@ -60,6 +62,7 @@ def render_html(result: Mapping[str, Any]) -> str:
     ordered = sorted(all_views, key=lambda view: view is not first)
     contexts = [_view_context(result, view, ranks, texts) for view in ordered]
     subject = weakest_row(result, first.rows) if first else None
+    judged = verdict(result)
     return _page(
         "audit.html.j2",
         title=f"Language bias audit: {subject_name(result['provenance'])}",
@@ -69,6 +72,8 @@ def render_html(result: Mapping[str, Any]) -> str:
         similarity=similarity_note(result["provenance"]),
         notes_on_data=data_notes(result["provenance"]),
         ruler=None if subject is None else _ruler(result["rows"][subject]),
+        verdict=judged,
+        steps=next_steps(result, judged),
         views=contexts,
         texts=texts.entries,
         facts=[*facts(result["provenance"]), *_index_facts(result)],

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from haystack_crossalign.languages import display_name
+from haystack_crossalign.report.advice.steps import Step, next_steps
+from haystack_crossalign.report.advice.verdict import verdict
 from haystack_crossalign.report.content.aggregates import RowRanks, row_ranks
 from haystack_crossalign.report.content.charts import SPLIT, heat_data
 from haystack_crossalign.report.content.comparison import (
@@ -47,6 +49,9 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     ranks = row_ranks(result)
     all_views = views(result) if result["rows"] else []
     parts = [f"## Language bias audit: {_plain(subject_name(result['provenance']))}", *_finding(finding(result))]
+    judged = verdict(result)
+    if judged is not None:
+        parts.append(_plain(judged.sentence))
     parts += [_plain(line) for line in model_lines(result["provenance"])]
     similarity = similarity_note(result["provenance"])
     if similarity:
@@ -59,6 +64,8 @@ def render_markdown(result: Mapping[str, Any]) -> str:
         for view in sorted(all_views, key=lambda view: view is not first):
             parts += _view(result, view, ranks)
         parts += _worst(result, first, ranks)
+    if steps := next_steps(result, judged):
+        parts.append(f"### What to do next\n\n{_steps(steps)}")
     parts.append(_folded("How it was measured", _facts(result["provenance"])))
     if "live" in result:
         lines = [[name, value] for name, value in live_facts(result["live"])]
@@ -85,6 +92,17 @@ def render_markdown_comparison(comparison: Mapping[str, Any]) -> str:
     parts.append(_folded("Before: how it was measured", _facts(comparison["a"])))
     parts.append(_folded("After: how it was measured", _facts(comparison["b"])))
     return "\n\n".join(parts) + "\n"
+
+
+def _steps(steps: Sequence[Step]) -> str:
+    lines = []
+    for number, step in enumerate(steps, start=1):
+        lines.append(f"{number}. **{_plain(step.title)}.** {_plain(step.reason)}")
+        if step.command:
+            # Longer than any run of backticks in it, which a name of a file may hold.
+            fence = "`" * (1 + max(map(len, re.findall("`+", step.command)), default=0))
+            lines.append(f"   {fence} {_UNSEEN.sub(' ', step.command)} {fence}")
+    return "\n".join(lines)
 
 
 def _reading(change: Change) -> str:

@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
+from haystack_crossalign.report.advice.steps import Step, next_steps
+from haystack_crossalign.report.advice.verdict import verdict
 from haystack_crossalign.report.content.comparison import data_notes_of_both
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import side_by_side
@@ -38,6 +40,9 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     named = result["provenance"].get("options", {}).get("measures") is not None
     for sentence in finding(dict(result)):
         yield Text(sentence)
+    judged = verdict(result)
+    if judged is not None:
+        yield Text(judged.sentence)
     for line in model_lines(result["provenance"]):
         yield Text(line)
     similarity = similarity_note(result["provenance"])
@@ -60,6 +65,18 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     rows = [row for row in result["rows"] if "retrieval" not in row]
     for _, group in groupby(rows, key=_table_key):
         yield _table(list(group), named=named)
+    # The demo ends with steps of its own, away from its sample.
+    if result["provenance"].get("command") != "demo":
+        yield from _steps(next_steps(result, judged))
+
+
+def _steps(steps: Sequence[Step]) -> Iterator[Text]:
+    if steps:
+        yield Text("What to do next", style="bold")
+    for number, step in enumerate(steps, start=1):
+        yield Text(f"{number}. {step.title}. {step.reason}")
+        if step.command:
+            yield Text(f"   {step.command}")
 
 
 def fitting(part: Text | Table, console: Console) -> Text | Table:
@@ -208,7 +225,8 @@ def _notes(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[st
     for row in rows:
         reasons: dict[str, list[str]] = {}
         for name, reason in row["reasons"].items():
-            reasons.setdefault(reason, []).append(name)
+            if name in columns:
+                reasons.setdefault(reason, []).append(name)
         notes += [f"{DASH} {row['query_language']}: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
         if ranges := tie_ranges(row, columns):
             notes.append(

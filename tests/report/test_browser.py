@@ -7,9 +7,7 @@ says what happens where Chromium is missing.
 from __future__ import annotations
 
 import base64
-import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -17,75 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from requirements import browser as chromium
-from requirements import require
+from browsing import SIZES, Browser, opened_browser
 
 from haystack_crossalign.report.content.words import quantity
 from haystack_crossalign.report.html import render_html, render_html_comparison
 
 Result = dict[str, Any]
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 HOSTILE = '</script><script>window.hacked=1</script>"><img src=x onerror="window.hacked=1">\u2028\u202eABC\u0000{{7*7}}'
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
-
-
-class Browser:
-    """A page in Chromium, at a width and in a color scheme."""
-
-    def __init__(self, driver: Any, artifacts: Path) -> None:
-        self.driver = driver
-        self.artifacts = artifacts
-        self.width = 0
-
-    def open(self, path: Path, size: str = "desktop", scheme: str = "light") -> None:
-        self.width, height = SIZES[size]
-        metrics = {"width": self.width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get_log("browser")
-        self.driver.get_log("performance")
-        self.driver.get(path.as_uri())
-
-    def js(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(f"return {script}", *arguments)
-
-    def all(self, selector: str) -> list[Any]:
-        return [found for found in self.driver.find_elements("css selector", selector) if found.is_displayed()]
-
-    def one(self, selector: str) -> Any:
-        return self.all(selector)[0]
-
-    def choose(self, selector: str, value: str) -> None:
-        from selenium.webdriver.support.ui import Select
-
-        Select(self.one(selector)).select_by_value(value)
-
-    def press(self, *keys: str) -> None:
-        self.driver.switch_to.active_element.send_keys(*keys)
-
-    def screenshot(self, name: str) -> None:
-        height = min(self.js("document.documentElement.scrollHeight"), 9000)
-        clip = {"x": 0, "y": 0, "width": self.width, "height": height, "scale": 1}
-        shot = self.driver.execute_cdp_cmd(
-            "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": True, "clip": clip}
-        )
-        (self.artifacts / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
-
-    def requests(self) -> list[str]:
-        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        sent = [message for message in messages if message["method"] == "Network.requestWillBeSent"]
-        return [message["params"]["request"]["url"] for message in sent]
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +34,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[Browser]:
-    require("browser")
-    chromedriver = shutil.which("chromedriver")
-    assert chromedriver is not None
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(chromium())
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
-    yield Browser(driver, artifacts)
-    driver.quit()
+    with opened_browser(tmp_path_factory, artifacts) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +239,7 @@ def test_hostile_texts_do_nothing(
         summary.click()
     assert browser.js("window.hacked") is None
     assert browser.js("document.querySelectorAll('img, iframe, object').length") == 0
-    assert browser.js("document.scripts.length") == 6
+    assert browser.js("document.scripts.length") == 7
     assert browser.driver.get_log("browser") == []
     assert set(browser.requests()) <= {path.as_uri(), "data:,"}
     assert browser.one("details.query .asked bdi").text.startswith('</script><script>window.hacked=1</script>"><img')

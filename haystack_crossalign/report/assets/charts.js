@@ -11,7 +11,7 @@ const crossalignCharts = (() => {
   const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)} %`;
   const number = (value) => value >= 99.95 || Number.isInteger(value) ? d3.format(",.0f")(value) : d3.format(value >= 9.995 ? ",.1f" : ",.2f")(value);
 
-  function heat(view, key, width) {
+  function heat(view, key, width, dark) {
     const cells = view.heat[key].filter((cell) => cell.v !== null);
     const narrow = width < 90 * view.documents.length + 90;
     const tight = narrow && width < 520;
@@ -22,7 +22,9 @@ const crossalignCharts = (() => {
     const document_ = (place) => fits(view.documents[place]) ? view.documents[place].name : view.documents[place].tag;
     const many = view.queries.length > 4;
     const height = Math.max(many ? 30 : 64, 34);
-    const scale = d3.scaleSequentialLog((t) => d3.interpolateBuPu(0.06 + 0.92 * t)).domain([1, Math.max(view.top, 100)]);
+    // What lies deep stands out from the page: dark on a light one, bright on a dark one.
+    const shade = dark ? d3.interpolateLab("#222b37", "#d5dcff") : (t) => d3.interpolateBuPu(0.06 + 0.92 * t);
+    const scale = d3.scaleSequentialLog(shade).domain([1, Math.max(view.top, 100)]);
     return Plot.plot({
       width, height: 44 + height * view.queries.length, marginLeft: left, marginTop: 40, marginRight: 4, marginBottom: 4, style: FONT,
       x: {domain: view.documents.map((_, d) => d), tickFormat: document_, axis: "top", label: "documents", labelAnchor: "center", tickSize: 0, padding: 0.03},

@@ -11,6 +11,8 @@
   const chooseView = document.getElementById("choose-view");
   const chooseQuery = document.getElementById("choose-query");
   const chooseMeasure = document.getElementById("choose-measure");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
   const reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
   const current = () => articles.find((article) => !article.hidden) ?? null;
@@ -76,7 +78,7 @@
       return [element("p", "hint", "No mean: some ranks lie below the end of the lists and are not known.")];
     }
     const least = 48 + 38 * view.documents.length;
-    return [finish(crossalignCharts.heat(view, chart, Math.max(width, least)), label)];
+    return [finish(crossalignCharts.heat(view, chart, Math.max(width, least), isDark() && !printing), label)];
   }
 
   // One panel per query language that is shown.
@@ -93,7 +95,10 @@
     });
   }
 
+  // Paper is light.
+  let printing = false;
   function drawAll(paper = false) {
+    printing = paper;
     const scope = current() ?? document;
     for (const figure of scope.querySelectorAll("figure.chart")) draw(figure, paper);
   }
@@ -165,15 +170,13 @@
 
   function wireTheme() {
     const button = document.getElementById("theme");
-    const system = matchMedia("(prefers-color-scheme: dark)");
-    const dark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
     const label = () => {
-      button.textContent = dark() ? "Light" : "Dark";
-      button.setAttribute("aria-label", dark() ? "Switch to the light theme" : "Switch to the dark theme");
+      button.textContent = isDark() ? "Light" : "Dark";
+      button.setAttribute("aria-label", isDark() ? "Switch to the light theme" : "Switch to the dark theme");
       button.removeAttribute("aria-pressed");
     };
     button.addEventListener("click", () => {
-      const theme = dark() ? "light" : "dark";
+      const theme = isDark() ? "light" : "dark";
       document.documentElement.dataset.theme = theme;
       try {
         localStorage.setItem("crossalign-theme", theme);
@@ -181,8 +184,12 @@
         // Storage can be forbidden for files; the choice then lasts as long as the page.
       }
       label();
+      drawAll();
     });
-    system.addEventListener("change", label);
+    system.addEventListener("change", () => {
+      label();
+      drawAll();
+    });
     label();
   }
 

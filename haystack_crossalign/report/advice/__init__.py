@@ -1,0 +1,1 @@
+"""What a result means and what to do next."""

@@ -1,0 +1,136 @@
+"""Tables and charts of the page in a real browser: sorted by a click, saved as files, dark and light."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from browsing import Browser, opened_browser
+
+from haystack_crossalign.report.html import render_html
+
+TABLE = "table.headline"
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Browser]:
+    with opened_browser(tmp_path_factory) as browser:
+        browser.driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)}
+        )
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def page(twelve: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pages") / "twelve.html"
+    path.write_text(render_html(twelve), encoding="utf-8")
+    return path
+
+
+def column(browser: Browser, heading: str) -> list[str]:
+    """The cells below a heading, without their small print."""
+    return browser.driver.execute_script(
+        """
+        const table = document.querySelector(arguments[0]);
+        const place = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === arguments[1]);
+        return [...table.tBodies[0].rows].map((row) => row.cells[place].firstChild.textContent.trim());
+        """,
+        TABLE,
+        heading,
+    )
+
+
+def click(browser: Browser, heading: str) -> None:
+    buttons = browser.all(f"{TABLE} button.sort")
+    next(button for button in buttons if button.text.strip(" ▲▼") == heading).click()
+
+
+def saved(folder: Path, ending: str) -> Path:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        files = [path for path in folder.iterdir() if path.suffix == ending]
+        if files and files[0].stat().st_size:
+            return files[0]
+        time.sleep(0.1)
+    raise AssertionError(f"nothing saved in {folder}")
+
+
+def test_a_click_sorts_by_number_and_another_turns_it_round(
+    browser: Browser, page: Path, twelve: dict[str, Any]
+) -> None:
+    browser.open(page)
+    before = column(browser, "Max@R")
+    depths = sorted(row["measures"]["Max@R"] for row in twelve["rows"] if row["scenario"] == "multi")
+    click(browser, "Max@R")
+    shown = column(browser, "Max@R")
+    assert shown[0] == before[0]  # the best possible value stays on top
+    numbers = [float(text.replace(",", "")) for text in shown[1:]]
+    assert numbers == pytest.approx(depths, rel=0.01)
+    assert numbers == sorted(numbers)
+    assert browser.js(f"document.querySelector('{TABLE} th[aria-sort]').ariaSort") == "ascending"
+    click(browser, "Max@R")
+    assert column(browser, "Max@R") == [shown[0], *shown[:0:-1]]
+    click(browser, "Query language")
+    names = column(browser, "Query language")
+    assert names[1:] == sorted(names[1:])
+
+
+def test_a_table_is_saved_as_csv(browser: Browser, page: Path, downloads: Path) -> None:
+    browser.open(page)
+    browser.one(f".scroller:has({TABLE}) + button.save").click()
+    rows = list(csv.reader(io.StringIO(saved(downloads, ".csv").read_text(encoding="utf-8-sig"))))
+    assert rows[0] == [cell.text.strip(" ▲▼") for cell in browser.all(f"{TABLE} thead th")]
+    assert [row[0] for row in rows[1:]] == column(browser, "Query language")
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_a_chart_is_saved_as_svg_with_its_colors(browser: Browser, page: Path, downloads: Path) -> None:
+    browser.open(page)
+    figure = "article:not([hidden]) figure[data-chart='median']"
+    browser.one(f"{figure} button.save").click()
+    text = saved(downloads, ".svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(text)  # noqa: S314 - made by the page
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "var(" not in text
+    cells = root.findall(".//{http://www.w3.org/2000/svg}rect")
+    assert len(cells) == len(browser.all(f"{figure} rect"))
+
+
+def lightness(browser: Browser) -> list[tuple[float, float]]:
+    """Rank and lightness of each cell of the first heat map."""
+    return browser.driver.execute_script(
+        """
+        const view = JSON.parse(document.getElementById("report-data").textContent).views[0];
+        const ranks = view.heat.median.filter((cell) => cell.v !== null).map((cell) => cell.v);
+        const cells = [...document.querySelectorAll("article:not([hidden]) figure[data-chart='median'] rect")];
+        return cells.map((cell, place) => [ranks[place], d3.lab(getComputedStyle(cell).fill).l]);
+        """
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_lies_deep_stands_out_from_the_page(browser: Browser, page: Path, scheme: str) -> None:
+    browser.open(page, scheme=scheme)
+    cells = sorted(lightness(browser))
+    page_is_light = scheme == "light"
+    for (shallow, first), (deep, second) in itertools.pairwise(cells):
+        if deep > shallow:
+            assert (second < first) == page_is_light
+    # The theme's button draws them anew.
+    browser.one("#theme").click()
+    turned = sorted(lightness(browser))
+    assert (turned[-1][1] < turned[0][1]) != page_is_light
+    browser.js("localStorage.clear()")
