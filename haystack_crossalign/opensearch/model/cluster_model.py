@@ -102,9 +102,10 @@ class ClusterModel:
             )
         lengths = {len(vector) for vector in vectors}
         if len(vectors) != len(distinct) or len(lengths) > 1:
+            of = f" of {', '.join(map(str, sorted(lengths)))} dimensions" if lengths else ""
             raise ExternalError(
-                f"{self._client.hosts[0]}: model '{self._identifier}' gave {len(vectors)} vectors of "
-                f"{', '.join(map(str, sorted(lengths)))} dimensions for {len(distinct)} texts"
+                f"{self._client.hosts[0]}: model '{self._identifier}' gave {len(vectors)} vectors{of} for "
+                f"{len(distinct)} texts"
             )
         self._dimension = next(iter(lengths), self._dimension)
         matrix = np.array(vectors, dtype=np.float32).reshape(len(vectors), -1)

@@ -239,8 +239,8 @@ def test_a_model_with_prompts_of_its_own_is_told_which_texts_are_queries() -> No
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        ([{"output": [{"data": [1.0]}]}], "gave 1 vectors"),
-        ([{"output": [{"data": [1.0]}, {"data": [1.0, 2.0]}]}], "1, 2 dimensions"),
+        ([{"output": []}], "gave 0 vectors for 2 texts"),
+        ([{"output": [{"data": [1.0]}, {"data": [1.0, 2.0]}]}], "gave 2 vectors of 1, 2 dimensions for 2 texts"),
         ([{"output": [{"data": [1.0, None]}, {"data": [1.0, 2.0]}]}], "output.data' is 'null'"),
         ([{"output": [{"dataAsMap": {"river": 1.0}}]}], "output.data' is missing"),
         ({}, "inference_results"),
