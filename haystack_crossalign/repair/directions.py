@@ -202,11 +202,14 @@ class RepairScore:
     :param quality: same-language retrieval per language, higher is better, for example Mono-Same NDCG@1.
     :param own_first: share of the queries of each language that find a relevant document in their own language first in
         the mixed pool, Top1[relevant,same]; None if that was not measured.
+    :param complete: share of the queries of each language with all versions in the top 10 of the mixed pool,
+        Complete@10; None if that was not measured, or a document has more than 10 versions.
     """
 
     bias: float
     quality: Mapping[str, float]
     own_first: Mapping[str, float] | None = None
+    complete: Mapping[str, float] | None = None
 
     def is_harmless(
         self, base: RepairScore, tolerance: Mapping[str, float], keep_own_first: float | None = None

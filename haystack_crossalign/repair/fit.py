@@ -27,6 +27,7 @@ from haystack_crossalign.repair.directions import (
     choose_repair,
     fit_language_directions,
 )
+from haystack_crossalign.repair.judging.dial import Dial, DialMeasure
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut
 from haystack_crossalign.repair.judging.notes import choice_notes, protection_notes
 from haystack_crossalign.repair.language_maps import BetweenOthersError
@@ -56,6 +57,7 @@ class RepairOutcome:
     :param probe_vectors: float32 ``[n, dim]``, vectors of the first held-out documents before the repair.
     :param notes: what a reader must know.
     :param left_out: what the repair does to each language when it is made without it.
+    :param dial: what other strengths give, None if nothing changes or documents are not parallel.
     :param unknown: tags of other languages whose texts the model does not tell apart; nothing protects them.
     """
 
@@ -72,6 +74,7 @@ class RepairOutcome:
     notes: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
     unknown: tuple[str, ...] = ()
+    dial: Dial | None = None
 
     @property
     def changes(self) -> bool:
@@ -153,8 +156,11 @@ def fit_repair(
         fitted, fit_vectors, languages, groups if sample.parallel else None, others,
         held_out if sample.parallel else None, pivot, options.seed,
     )  # fmt: skip
+    dialer = DialMeasure(leave_one_out.build, score, options.tolerance, options.keep_own_first)
+    choice = dialer.refine(choice) if enough else choice
     wanted = choice.chosen
     choice, left_out = leave_one_out.choose(choice)
+    dial = dialer.measure(choice)
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
     chosen = {
         "tolerance": options.tolerance,
@@ -184,6 +190,7 @@ def fit_repair(
         notes=tuple(notes),
         left_out=left_out,
         unknown=unknown,
+        dial=dial,
     )
 
 

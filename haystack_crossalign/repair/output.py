@@ -128,7 +128,9 @@ def write_repair(
             "before.json": outcome.before.to_json(),
             "after.json": outcome.after.to_json(),
             "comparison.json": outcome.comparison.to_json(),
-            **comparison_pages(outcome.comparison.to_dict(), outcome.before.to_dict(), outcome.after.to_dict()),
+            **comparison_pages(
+                outcome.comparison.to_dict(), outcome.before.to_dict(), outcome.after.to_dict(), dial=data["dial"]
+            ),
         }
         if model is not None:
             files["README.md"] = repair_card(data, model.name, model.hub_name)
@@ -202,6 +204,7 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
                 }
                 for change in outcome.harm
             ],
+            "dial": None if outcome.dial is None else outcome.dial.to_dict(),
             "other_languages": {
                 "languages": list(outcome.fitted.others),
                 "unknown": list(outcome.unknown),

@@ -15,6 +15,9 @@ from haystack_crossalign.ranks import DEFAULT_SIMILARITY, RankTable, Similarity,
 from haystack_crossalign.repair.directions import RepairScore
 from haystack_crossalign.repair.matrix_file import VectorMap
 
+_TOP = 10
+"""Depth of Complete@10."""
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -43,7 +46,7 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
 
     Bias: mean Max@R in the pool of all languages, the mean over the query languages. Quality: mean NDCG@1 of each query
     language in the pool of its own language (Mono-Same). Own language first: share of the queries of each language with
-    a relevant document in their language at rank 1 of the mixed pool.
+    a relevant document in their language at rank 1 of the mixed pool. Complete: Complete@10 in the mixed pool.
 
     :param data: held-out embeddings, before any repair.
     :raises InputError: if a query's group has no document in its own language, or lengths differ.
@@ -75,18 +78,21 @@ def held_out_score(data: HeldOut) -> Callable[[VectorMap], RepairScore]:
                 similarity=data.similarity,
             )
 
-        depths, quality, own_first = [], {}, {}
+        depths, quality, own_first, complete = [], {}, {}, {}
         for code in codes:
             rows = query_codes == code
             everything = np.ones(len(documents), dtype=bool)
             mixed = ranked(rows, everything, relevant)
-            depths.append(float(max_at_r.per_query(mixed).values.mean()))
+            deepest = max_at_r.per_query(mixed).values
+            depths.append(float(deepest.mean()))
+            complete[tags[code]] = float((deepest <= _TOP).mean())
             # Top1[relevant,same], without the pass that finds the language of other documents at rank 1.
             leads = (mixed.ranks == 1) & (mixed.relevant_languages == code)
             own_first[tags[code]] = float(leads.any(axis=1).mean())
             same = ranked(rows, document_codes == code, own[:, None])
             quality[tags[code]] = float(ndcg.per_query(same).values.mean())
-        return RepairScore(bias=float(np.mean(depths)), quality=quality, own_first=own_first)
+        known = complete if relevant.shape[1] <= _TOP else None
+        return RepairScore(bias=float(np.mean(depths)), quality=quality, own_first=own_first, complete=known)
 
     return score
 

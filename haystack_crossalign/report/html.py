@@ -17,6 +17,7 @@ from haystack_crossalign.report.advice.verdict import verdict
 from haystack_crossalign.report.content.aggregates import RowRanks, row_ranks
 from haystack_crossalign.report.content.charts import chart_data
 from haystack_crossalign.report.content.comparison import comparison_context, comparison_finding, data_notes_of_both
+from haystack_crossalign.report.content.dial import dial_section
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
@@ -84,12 +85,15 @@ def render_html(result: Mapping[str, Any]) -> str:
     )
 
 
-def render_html_comparison(comparison: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+def render_html_comparison(
+    comparison: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any], dial: Mapping[str, Any] | None = None
+) -> str:
     """The HTML page of a comparison: before and after side by side, with the significance of each change.
 
     :param comparison: schema ``crossalign.comparison/1``.
     :param a: the audit result before.
     :param b: the audit result after.
+    :param dial: ``dial`` of a repair's result, None if there is none.
     :returns: the HTML document, for a file in UTF-8.
     """
     context = comparison_context(comparison, a, b)
@@ -103,6 +107,7 @@ def render_html_comparison(comparison: Mapping[str, Any], a: Mapping[str, Any], 
         limits=list(dict.fromkeys([*limits(a), *limits(b)])),
         **_told(comparison_finding(comparison)),
         notes_on_data=data_notes_of_both(comparison),
+        dial=None if dial is None else dial_section(dial),
         **context,
     )
 

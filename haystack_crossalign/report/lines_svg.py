@@ -34,7 +34,7 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
     """
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points]
-    ticks = _ticks(min(ys), max(ys))
+    ticks = axis_ticks(min(ys), max(ys))
     low, high = min(ticks[0], *ys), max(ticks[-1], *ys)
     first, last = min(xs), max(xs)
 
@@ -54,7 +54,7 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
         _, y = place(first, tick)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" stroke="var(--line)"/>')
         parts.append(
-            f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end" fill="var(--muted)">{_written(tick, ticks)}</text>'
+            f'<text x="{_LEFT - 8}" y="{y + 4}" text-anchor="end" fill="var(--muted)">{tick_text(tick, ticks)}</text>'
         )
     for x in dict.fromkeys((first, last)):
         across, _ = place(x, low)
@@ -80,8 +80,12 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
     return "".join([*parts, "</svg>"])
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers over a range: three to six of them."""
+def axis_ticks(low: float, high: float) -> list[float]:
+    """Round numbers over a range: three to six of them.
+
+    :param low: its lower end.
+    :param high: its upper end.
+    """
     if high <= low:
         high, low = high + abs(high or 1) * 0.1, low - abs(low or 1) * 0.1
     raw = (high - low) / 4
@@ -91,7 +95,12 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round(number * step, 12) for number in range(start, math.ceil(high / step) + 1)]
 
 
-def _written(tick: float, ticks: Sequence[float]) -> str:
+def tick_text(tick: float, ticks: Sequence[float]) -> str:
+    """A number at an axis, with as many digits as the distance of the ticks needs.
+
+    :param tick: the number.
+    :param ticks: all of them.
+    """
     digits = max(0, -math.floor(math.log10(abs(ticks[1] - ticks[0])) + 1e-9)) if len(ticks) > 1 else 2
     digits += not math.isclose(round(tick, digits), tick, rel_tol=1e-9, abs_tol=1e-12)
     return f"{tick:.{digits}f}"

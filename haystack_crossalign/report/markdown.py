@@ -20,6 +20,7 @@ from haystack_crossalign.report.content.comparison import (
     data_notes_of_both,
     row_title,
 )
+from haystack_crossalign.report.content.dial import dial_section
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
@@ -73,10 +74,11 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def render_markdown_comparison(comparison: Mapping[str, Any]) -> str:
+def render_markdown_comparison(comparison: Mapping[str, Any], dial: Mapping[str, Any] | None = None) -> str:
     """The Markdown of a comparison: the changes and their significance.
 
     :param comparison: schema ``crossalign.comparison/1``.
+    :param dial: ``dial`` of a repair's result, None if there is none.
     """
     before, after = _plain(subject_name(comparison["a"])), _plain(subject_name(comparison["b"]))
     parts = ["## Language bias, before and after", f"{before} → {after}", *_finding(comparison_finding(comparison))]
@@ -87,6 +89,9 @@ def render_markdown_comparison(comparison: Mapping[str, Any]) -> str:
             for change in changes(row)
         ]
         parts.append(f"### {title}\n\n{_grid(['Measure', 'Before', 'After', 'Change', 'p', 'Reading'], lines)}")
+    if dial is not None:
+        section = dial_section(dial)
+        parts.append(f"### {section.title}\n\n{section.hint}\n\n{_grid(section.columns, section.rows)}")
     notes = [*data_notes_of_both(comparison), *comparison.get("notes", [])]
     parts += [f"> {_plain(note)}" for note in notes]
     parts.append(_folded("Before: how it was measured", _facts(comparison["a"])))

@@ -10,15 +10,20 @@ from haystack_crossalign.report.markdown import render_markdown_comparison
 
 
 def comparison_pages(
-    comparison: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]
+    comparison: Mapping[str, Any],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    *,
+    dial: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """The comparison as an HTML page and as a Markdown summary, by file name.
 
     :param comparison: schema ``crossalign.comparison/1``.
     :param before: the audit result before.
     :param after: the audit result after.
+    :param dial: ``dial`` of a repair's result, None if there is none.
     """
     return {
-        "report.html": render_html_comparison(comparison, before, after),
-        "report.md": render_markdown_comparison(comparison),
+        "report.html": render_html_comparison(comparison, before, after, dial),
+        "report.md": render_markdown_comparison(comparison, dial),
     }
