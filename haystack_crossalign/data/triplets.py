@@ -86,6 +86,28 @@ def restricted(triplets: Iterable[Triplet], language: str, languages: Sequence[s
     return tuple(kept)
 
 
+def turned(triplets: Iterable[Triplet], language: str) -> tuple[Triplet, ...]:
+    """The same texts as triplets of another language: its target and target query become passage and query, and the
+    former passage and query a target. Triplets without both are left out.
+
+    :param triplets: of any languages.
+    :param language: normalized tag of the new query and passage.
+    """
+    made = []
+    for triplet in triplets:
+        if triplet.language == language:
+            made.append(triplet)
+        elif language in triplet.targets and language in triplet.target_queries:
+            targets, queries = dict(triplet.targets), dict(triplet.target_queries)
+            passage, query = targets.pop(language), queries.pop(language)
+            targets[triplet.language], queries[triplet.language] = triplet.passage, triplet.query
+            made.append(
+                replace(triplet, language=language, query=query, passage=passage, targets=targets,
+                        target_queries=queries)
+            )  # fmt: skip
+    return tuple(made)
+
+
 def by_passage(triplets: Iterable[Triplet]) -> list[Triplet]:
     """One triplet for each passage of a parallel group, with the targets of all its triplets: files may have a row per
     language.

@@ -41,6 +41,10 @@ _UNIT = 1e-3
 """Maximum deviation from 1 of a length that counts as 1, for any number format."""
 
 
+_MAPS = 100
+"""Maps that are tried for two languages, about."""
+
+
 @dataclass(frozen=True, eq=False)
 class RepairOutcome:
     """A repair with the evidence for and against it.
@@ -138,6 +142,7 @@ def fit_repair(
     else:
         score = _distance_of_means(collection, ranked_by)
         criterion = "mean distance between the language means of the held-out documents"
+    score = _counted(score, progress)
     choice = _choose(fitted, score, options, query_counts, enough=enough, parallel=sample.parallel)
     notes = list(sample.notes)
     apart = _without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
@@ -206,6 +211,22 @@ def _other_languages(
     )
     reference = reference_language(sample.languages, sorted(set(tags)), pivot)
     return known_languages(vectors, tags, [document.group for document in sample.others], reference)
+
+
+def _counted(
+    score: Callable[[VectorMap], RepairScore], progress: Progress | None
+) -> Callable[[VectorMap], RepairScore]:
+    """The same score, with progress; how many maps will be tried depends on what is found."""
+    tried = 0
+
+    def counted(repair: VectorMap) -> RepairScore:
+        nonlocal tried
+        tried += 1
+        if progress is not None:
+            progress("Trying maps", tried, max(_MAPS, tried + 1))
+        return score(repair)
+
+    return counted
 
 
 def _without_counterpart(languages: Sequence[str], groups: Sequence[str], pivot: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -176,8 +176,8 @@ class LanguageHarm:
     :param before: mean NDCG@1 before, 0 to 1.
     :param after: mean NDCG@1 after.
     :param interval: 95 % interval of the difference after - before.
-    :param verdict: ``harmless`` if the interval rules out a loss beyond the tolerance, ``not ruled out`` if there are
-        too few queries to do so, ``harmful`` if the difference itself is beyond the tolerance.
+    :param verdict: ``harmless`` if the interval rules out a loss beyond the tolerance, ``harmful`` if the loss is
+        beyond the tolerance and the interval rules out that there is none, ``not ruled out`` otherwise.
     """
 
     language: str
@@ -191,6 +191,13 @@ class LanguageHarm:
     def difference(self) -> float:
         """after - before."""
         return self.after - self.before
+
+    def beyond(self, tolerance: float) -> bool:
+        """Whether the loss itself is beyond a tolerance, be it chance or not.
+
+        :param tolerance: loss that counts as none.
+        """
+        return self.after < self.before - tolerance - 1e-9
 
 
 def paired_share_interval(before: ArrayLike, after: ArrayLike) -> tuple[float, float]:
@@ -238,8 +245,7 @@ def harm_of_language(
     """
     interval = paired_share_interval(before, after)
     means = float(np.mean(before)), float(np.mean(after))
-    if means[1] < means[0] - tolerance - 1e-9:
-        verdict = "harmful"
-    else:
-        verdict = "harmless" if interval[0] >= -tolerance else "not ruled out"
-    return LanguageHarm(language, len(before), *means, interval, verdict)
+    harm = LanguageHarm(language, len(before), *means, interval, "not ruled out")
+    if harm.beyond(tolerance):
+        return replace(harm, verdict="harmful") if interval[1] < 0 else harm
+    return replace(harm, verdict="harmless") if interval[0] >= -tolerance else harm

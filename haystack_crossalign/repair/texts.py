@@ -21,6 +21,9 @@ from haystack_crossalign.languages import UNDETERMINED
 CORPORA = tuple(name for name, corpus in PUBLISHED.items() if corpus.training)
 """Corpora from which :mod:`haystack_crossalign.triplets.corpora` builds triplets."""
 
+SENTENCES = ("ntrex", "tico19")
+"""Corpora of sentences, of which blocks become documents."""
+
 FORMATS = ("auto", "documents", "triplets", *CORPORA)
 
 _PASSAGE_FIELDS = ("passage", "pos", "target", "targets")
@@ -88,6 +91,7 @@ def read_repair_texts(
     title_field: str | None = "title",
     parallel: bool = False,
     detect: bool | None = None,
+    block: int | None = None,
 ) -> RepairTexts:
     """Read documents (JSON Lines with ``id``, ``text``, ``language`` and, if they are parallel, ``parallel_id``),
     triplets (see :mod:`haystack_crossalign.data.formats.triplets`) or a corpus.
@@ -102,12 +106,17 @@ def read_repair_texts(
     :param parallel: reject documents if none has a version in another language.
     :param detect: detect the language of documents that name none, and leave out those whose language is not clear;
         None where the caller offers no such option.
+    :param block: sentences per block, of which one is the query, of a corpus of sentences (ntrex, tico19); None for 4.
     :raises InputError: for the first missing or invalid value, with file, line and field.
     """
     path = Path(path)
     if kind not in FORMATS:
         raise InputError("unknown format", source=path, field="format", seen=kind, allowed=", ".join(FORMATS))
     form = detected_format(path) if kind == "auto" else kind
+    if block is not None and form not in SENTENCES:
+        raise InputError(
+            "has no blocks of sentences", source=path, field="block", seen=form, allowed=", ".join(SENTENCES)
+        )
     if form == "documents":
         texts = _read_documents(path, language_field, group_field, title_field, detect)
         if parallel and len({passage.group for passage in texts.passages}) == len(texts.passages):
@@ -123,12 +132,13 @@ def read_repair_texts(
     if form == "triplets":
         triplets, source = read_triplets(path, language=language, target_languages=target_languages)
         return texts_from_triplets(triplets, (source,))
-    targets = tuple(tag for tag in target_languages if tag != language)
+    # The corpora have English queries; a pair without English is a pair of their targets.
+    targets = tuple(dict.fromkeys(tag for tag in (language, *target_languages) if tag != "en"))
     if not targets:
         raise InputError(f"the languages to take from {form} are not named", source=path, allowed="--languages en,zh,…")
     from haystack_crossalign.triplets.corpora import CORPORA as READERS
 
-    built, source = READERS[form](path, targets)
+    built, source = READERS[form](path, targets, **({} if block is None else {"block": block}))
     return texts_from_triplets(built.triplets, (source,))
 
 

@@ -29,6 +29,7 @@ from haystack_crossalign.retrain.config import Gate, JobConfig
 from haystack_crossalign.triplets.targets import EvaluationFiles, find_evaluation_files
 
 _SOURCE = "gate.fail_on"
+_OWN_FIRST = "Top1[relevant,same]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,12 +160,12 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
                         seen=condition.text,
                         allowed="a condition on another measure, such as Max@R_norm",
                     )
-    for name in ("must_improve", "must_beat_latest"):
-        if getattr(gate, name) and not any(row.name == "multi" for row in plan):
+    for name in ("must_improve", "must_beat_latest", "keep_own_first"):
+        if getattr(gate, name) not in (None, False) and not any(row.name == "multi" for row in plan):
             raise InputError(
-                "the held-out documents have no versions in other languages, so no improvement can be measured",
+                "the held-out documents have no versions in other languages, so this cannot be measured",
                 field=f"gate.{name}",
-                allowed="false, or parallel documents",
+                allowed=f"{'null' if name == 'keep_own_first' else 'false'}, or parallel documents",
             )
 
 
@@ -193,7 +194,9 @@ def audit_model(
             ranked_by=ranked_by,
         ),
         similarity=ranked_by.similarity,
-        also=[parse_measure(parse_condition(text).measure) for text in job.gate.fail_on],
+        also=[
+            parse_measure(name) for name in (_OWN_FIRST, *(parse_condition(text).measure for text in job.gate.fail_on))
+        ],
         seed=job.seed,
         samples=job.audit.samples,
         progress=progress,
@@ -226,8 +229,15 @@ def judge(before: AuditResult, after: AuditResult, job: JobConfig, *, published:
         f"same-language NDCG@1 in {change.language} went from {change.before:.4f} to {change.after:.4f}, more than "
         f"{gate.tolerance:g} down"
         for change in harm
-        if change.verdict == "harmful"
+        if gate.tolerance is not None and change.beyond(gate.tolerance)
     ]
+    if gate.keep_own_first is not None:
+        failures += [
+            f"{_OWN_FIRST} of queries in {tag} went from {first_share:.4f} to {second_share:.4f}, more than "
+            f"{gate.keep_own_first:g} down"
+            for tag, first_share, second_share in _own_first(before, after)
+            if second_share < first_share - gate.keep_own_first - 1e-9
+        ]
     if gate.must_improve and improvement is not None and not improvement[1] > improvement[0]:
         failures.append(f"mean Max@R_norm did not rise: {improvement[0]:.4f} before, {improvement[1]:.4f} after")
     if gate.must_beat_latest and improvement is not None and latest is not None and not improvement[1] > latest:
@@ -257,3 +267,12 @@ def evaluation_files(job: JobConfig) -> EvaluationFiles:
     """
     paths = (*job.filters.evaluation, job.audit.documents, job.audit.queries)
     return find_evaluation_files(job.file(name) for name in paths if name is not None)
+
+
+def _own_first(before: AuditResult, after: AuditResult) -> list[tuple[str, float, float]]:
+    """Share of queries with a relevant document in their own language at rank 1, by language, before and after."""
+    rows = [
+        {row["query_language"]: row["measures"][_OWN_FIRST] for row in result.rows if row["scenario"] == "multi"}
+        for result in (before, after)
+    ]
+    return [(tag, share, rows[1][tag]) for tag, share in sorted(rows[0].items())]

@@ -191,7 +191,8 @@ def repair_job(
     from haystack_crossalign.repair.texts import texts_from_triplets
 
     tolerance = 0.005 if job.gate.tolerance is None else job.gate.tolerance
-    options = RepairOptions(tolerance=tolerance, seed=job.seed, samples=job.audit.samples)
+    keep = job.gate.keep_own_first
+    options = RepairOptions(tolerance=tolerance, keep_own_first=keep, seed=job.seed, samples=job.audit.samples)
     others = shipped_texts()
     sample = make_sample(texts_from_triplets(train), others=others, seed=job.seed)
     encoder = open_base(model)

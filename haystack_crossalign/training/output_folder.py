@@ -59,6 +59,32 @@ def recover_output(output: Path) -> None:
             raise ExternalError(f"{output}: the previous model cannot be restored ({error.strerror})") from error
 
 
+def check_restart(output: Path, *, resume: bool, or_anew: bool) -> None:
+    """Reject a start that would lose an interrupted run, or a finished model that was to be resumed.
+
+    :param output: the output folder.
+    :param resume: whether an interrupted run is to be resumed.
+    :param or_anew: whether it may start over.
+    :raises InputError: for checkpoints of an interrupted run without ``resume``, and for ``resume`` where the run is
+        finished.
+    """
+    work = WorkFolder(output)
+    interrupted = work.checkpoints.is_dir() and any(work.checkpoints.iterdir())
+    if interrupted and not resume:
+        raise InputError(
+            "an interrupted run has left checkpoints, which a new start would remove",
+            source=output,
+            seen=str(work.path),
+            allowed="--resume to continue it, or remove that folder to start over",
+        )
+    if resume and not or_anew and not work.path.is_dir() and _written_by_a_run(output):
+        raise InputError(
+            "there is nothing to resume: the run is finished",
+            source=output,
+            allowed="no --resume to train again and replace the model, or another --output",
+        )
+
+
 class _BusyError(ExternalError):
     """Another run has locked the output."""
 

@@ -19,6 +19,7 @@ from haystack_crossalign.data.triplets import (
     normalized,
     require_languages,
     restricted,
+    turned,
     with_unique_ids,
 )
 from haystack_crossalign.errors import InputError
@@ -296,12 +297,15 @@ def _read(recipe: Recipe, number: int) -> tuple[BuiltTriplets, Source]:
         dropped = frozenset() if drop is None else read_drop_list(drop)
         kept = tuple(triplet for triplet in triplets if triplet.id not in dropped)
         return BuiltTriplets(kept, {DROPPED: len(triplets) - len(kept)}), source
-    if recipe.language != "en":
-        raise recipe.error("the corpora have English queries", ("language",), recipe.language, "en")
     options: dict[str, Any] = {"drop": drop}
     if entry.kind in ("ntrex", "tico19"):
         options |= {"block": entry.block, "queries_per_block": entry.queries_per_block, "seed": recipe.seed}
-    return CORPORA[entry.kind](path, targets, **options)
+    # The corpora have English queries; a recipe in another language turns the triplets round.
+    wanted = tuple(dict.fromkeys(tag for tag in (recipe.language, *targets) if tag != "en"))
+    built, source = CORPORA[entry.kind](path, wanted, **options)
+    kept = turned(built.triplets, recipe.language)
+    lacking = {f"without a query in {recipe.language}": len(built.triplets) - len(kept)}
+    return BuiltTriplets(kept, {**built.left_out, **(lacking if recipe.language != "en" else {})}), source
 
 
 def _wanted(built: BuiltTriplets, recipe: Recipe, languages: tuple[str, ...] | None) -> BuiltTriplets:

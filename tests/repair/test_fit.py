@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
+from published_corpora import write_ntrex
 from sentence_transformers import SentenceTransformer
 
 from haystack_crossalign.data.formats.jsonl import DocumentRow, read_documents
@@ -352,6 +353,23 @@ def test_too_few_documents_are_refused() -> None:
         make_sample(None)
 
 
+def test_a_corpus_gives_a_pair_without_english_and_blocks_of_a_chosen_size(tmp_path: Path) -> None:
+    lines = [f"sentence {number} ." for number in range(8)]
+    write_ntrex(
+        tmp_path, {code: [f"{code} {line}" for line in lines] for code in ("deu", "vie")}, english=lines,
+        documents=["a"] * 8,
+    )  # fmt: skip
+    folder = tmp_path / "NTREX"
+    for block, count in ((None, 2), (2, 4)):
+        texts = read_repair_texts(folder, kind="ntrex", language="de", target_languages=["vi"], block=block)
+        pair = texts.in_languages(["de", "vi"])
+        assert pair.languages == ("de", "vi")
+        assert len(pair.passages) == 2 * count
+        assert {question.language for question in pair.questions} == {"de", "vi"}
+    with pytest.raises(InputError, match="has no blocks of sentences"):
+        read_repair_texts(folder, kind="squad", target_languages=["zh"], block=2)
+
+
 def test_documents_and_triplets_are_told_apart_by_their_fields(tmp_path: Path) -> None:
     documents, triplets = tmp_path / "d.jsonl", tmp_path / "t.jsonl"
     rows = [
@@ -403,7 +421,12 @@ def test_a_verdict_is_harmless_only_where_the_interval_rules_a_loss_out() -> Non
     assert harm_of_language("en", same, same, tolerance=0.005).verdict == "harmless"
     assert harm_of_language("en", same[:-1], same[:-1], tolerance=0.005).verdict == "not ruled out"
     lost = [0.0, 0.0, *same[2:]]
+    assert harm_of_language("en", same, lost, tolerance=0.005).beyond(0.005)
+    # Two lost of 390: -2 + 1.96 sqrt(3 - 4 / 392) is above 0. Eight: -8 + 1.96 sqrt(9 - 64 / 392) is not.
+    assert harm_of_language("en", same, lost, tolerance=0.005).verdict == "not ruled out"
+    lost = [0.0] * 8 + same[8:]
     assert harm_of_language("en", same, lost, tolerance=0.005).verdict == "harmful"
+    assert harm_of_language("en", same[:30], [0.0, *same[1:30]], tolerance=0.005).verdict == "not ruled out"
 
 
 @pytest.fixture

@@ -174,6 +174,18 @@ def test_a_model_that_is_not_better_or_harms_a_language_fails_the_gate(write_job
     assert failure.startswith("same-language NDCG@1 in zh went from")
     lenient = read_job(write_job(gate={"must_improve": False, "tolerance": 0.1}))
     assert not judge(before, AuditResult.from_dict(data), lenient).failures
+    # And with a smaller share of Chinese queries that find a Chinese document first in the mixed pool.
+    mixed = next(one for one in data["rows"] if (one["scenario"], one["query_language"]) == ("multi", "zh"))
+    share = mixed["measures"]["Top1[relevant,same]"]
+    mixed["measures"]["Top1[relevant,same]"] = share - 0.03
+    kept = [
+        judge(before, AuditResult.from_dict(data), read_job(write_job(gate={**gate, "keep_own_first": bound})))
+        for gate in [{"must_improve": False, "tolerance": 0.1}]
+        for bound in (0.05, 0.02)
+    ]
+    assert not kept[0].failures
+    (failure,) = kept[1].failures
+    assert failure.startswith(f"Top1[relevant,same] of queries in zh went from {share:.4f} to {share - 0.03:.4f}")
 
 
 def test_old_versions_are_removed_but_never_the_latest(tmp_path: Path) -> None:

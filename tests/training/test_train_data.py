@@ -9,7 +9,7 @@ import pytest
 from published_corpora import write_ntrex
 from training_runs import made_triplets
 
-from haystack_crossalign.data.triplets import Triplet, normalized
+from haystack_crossalign.data.triplets import Triplet, normalized, turned
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.recipe.recipe import make_recipe, read_recipe
 from haystack_crossalign.training.recipe.sections import HeldOutPart
@@ -51,6 +51,37 @@ def test_no_text_and_no_group_stands_in_both_parts() -> None:
         assert not set().union(*map(texts_of, held_out)) & set().union(*map(texts_of, left))
         chained = {"t0", "t1", "t2", "t3"} & apart
         assert chained in ({"t0", "t1", "t2", "t3"}, set())
+
+
+def test_a_corpus_gives_triplets_of_a_pair_without_english(tmp_path: Path) -> None:
+    """Of an English query with passage and targets, the target is the passage and English a target."""
+    lines = [f"{{}} sentence {number} ." for number in range(16)]
+    write_ntrex(
+        tmp_path, {code: [line.format(code) for line in lines] for code in ("deu", "vie")},
+        english=[line.format("eng") for line in lines], documents=[name for name in "abcd" for _ in range(4)],
+    )  # fmt: skip
+    recipe = make_recipe(
+        {"model": "m", "language": "de", "languages": ["vi"], "held_out": {"share": 0.5},
+         "data": [{"format": "ntrex", "path": str(tmp_path / "NTREX")}]},
+    )  # fmt: skip
+    data = read_train_data(recipe)
+    triplets = (*data.train, *data.held_out)
+    assert len(triplets) == 4
+    for triplet in triplets:
+        assert triplet.language == "de"
+        assert triplet.query.startswith("deu sentence")
+        assert triplet.passage.count("deu sentence") == 3
+        assert {tag: text.split()[0] for tag, text in triplet.targets.items()} == {"vi": "vie"}
+        assert triplet.target_queries["vi"].removeprefix("vie") == triplet.query.removeprefix("deu")
+
+
+def test_turned_triplets_hold_the_same_texts() -> None:
+    triplet = Triplet("a", "g", "en", "q en", "p en", {"de": "p de", "vi": "p vi"}, {"de": "q de"})
+    assert turned([triplet], "de") == (
+        Triplet("a", "g", "de", "q de", "p de", {"vi": "p vi", "en": "p en"}, {"en": "q en"}),
+    )
+    assert turned([triplet], "vi") == ()  # there is no Vietnamese query
+    assert turned([triplet], "en") == (triplet,)
 
 
 def test_the_seed_fixes_the_split() -> None:

@@ -54,6 +54,15 @@ Format = Annotated[
         help="auto, documents, triplets, or a corpus: ntrex, tico19, course_sections, squad.",
     ),
 ]
+Block = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        metavar="N",
+        help="Sentences per block of ntrex and tico19: one is the query, the others are the document. Fewer give more "
+        "documents. Default: 4.",
+    ),
+]
 Tolerance = Annotated[
     float, typer.Option(metavar="X", help="Loss of same-language NDCG@1 that is accepted; 0.005 is half a point.")
 ]
@@ -87,6 +96,7 @@ def repair(
     other_languages: OtherLanguages = None,
     closed: Closed = False,
     file_format: Format = "auto",
+    block: Block = None,
     model: opt.ModelFlags,
     languages: opt.Languages = None,
     language_field: opt.LanguageField = "language",
@@ -158,6 +168,7 @@ def repair(
             title_field=title_field_of(title_field),
             parallel=versions,
             detect=detect_languages,
+            block=block if kind == file_format else None,
         )
         if not chosen:
             return texts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,7 +50,7 @@ def train(
 
     Several GPUs or hosts: accelerate launch --no_python crossalign train --recipe FILE --output DIR
     """
-    from haystack_crossalign.training.output_folder import recover_output
+    from haystack_crossalign.training.output_folder import check_restart, recover_output
     from haystack_crossalign.training.recipe.recipe import read_recipe
 
     if or_anew and not resume:
@@ -58,6 +59,7 @@ def train(
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     if os.environ.get("RANK", "0") == "0":
         recover_output(output.absolute())
+        check_restart(output.absolute(), resume=resume, or_anew=or_anew)
     read = read_recipe(recipe, settings or (), corpora=data)
     # Errors in the recipe are reported before the slow imports.
     from haystack_crossalign.training.trainer import train as run
@@ -75,10 +77,14 @@ def train(
         _print(outcome, output)
 
 
-class _Bar:
-    """A progress bar with the loss terms on standard error; nothing without a terminal."""
+_EVERY = 30.0
+"""Seconds between two lines where there is no terminal."""
 
-    def __init__(self, *, show: bool) -> None:
+
+class _Bar:
+    """A progress bar with the loss terms on standard error; a line every 30 seconds where that is no terminal."""
+
+    def __init__(self, *, show: bool, clock: Callable[[], float] = time.perf_counter) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -92,14 +98,35 @@ class _Bar:
             transient=True,
             disable=not (show and sys.stderr.isatty()),
         )
+        self._lines = show and not sys.stderr.isatty()
+        self._clock = clock
+        self._told = clock()
+        self._started: dict[str, tuple[float, int]] = {}
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, stage: str, done: int, total: int, terms: Mapping[str, float]) -> None:
         """Report progress."""
+        if self._lines:
+            self._tell(stage, done, total, terms)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in terms.items() if name != "loss")
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total, terms=shown)
         self._bars.update(self._tasks[stage], completed=done, total=total, terms=shown)
+
+    def _tell(self, stage: str, done: int, total: int, terms: Mapping[str, float]) -> None:
+        from haystack_crossalign.cli.shared.terminal import say
+
+        now = self._clock()
+        started, first = self._started.setdefault(stage, (now, done))
+        if now - self._told < _EVERY:
+            return
+        self._told = now
+        parts = [f"crossalign: {stage}: step {done:,} of {total:,}"]
+        parts += [f"{name} {value:.4f}" for name, value in terms.items()]
+        if done > first:
+            minutes, seconds = divmod(round((now - started) * (total - done) / (done - first)), 60)
+            parts.append(f"{minutes} min {seconds} s left")
+        say(", ".join(parts), err=True)
 
     def __enter__(self) -> _Bar:
         """Start drawing."""

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -102,9 +103,33 @@ def test_ctrl_c_leaves_with_130_and_a_run_that_can_be_resumed(
         done = crossalign(*command)
     assert done.code == 130
     assert not (tmp_path / "out").exists()
+    left = tmp_path / ".out.training"
+    refused = crossalign(*command)
+    assert refused.code == 2
+    assert "an interrupted run has left checkpoints" in refused.err
+    assert any((left / "checkpoints").iterdir())
     done = crossalign(*command, "--resume")
     assert done.code == 0
-    assert not (tmp_path / ".out.training").exists()
+    assert not left.exists()
+    # Finished: nothing replaces the model by mistake.
+    written = (tmp_path / "out" / "training.json").read_bytes()
+    done = crossalign(*command, "--resume", "--set", "seed=7")
+    assert done.code == 2
+    assert "there is nothing to resume" in done.err
+    assert (tmp_path / "out" / "training.json").read_bytes() == written
+
+
+def test_without_a_terminal_a_line_every_half_minute_tells_step_loss_and_time_left(capsys: Any) -> None:
+    from haystack_crossalign.cli.commands.train import _Bar
+
+    now = iter([0.0, 0.0, 10.0, 31.0, 40.0, 62.0])
+    with _Bar(show=True, clock=lambda: next(now)) as bar:
+        for step in (0, 10, 31, 40, 62):
+            bar("Training", step, 124, {"loss": 1.5})
+    assert capsys.readouterr().err.splitlines() == [
+        "crossalign: Training: step 31 of 124, loss 1.5000, 1 min 33 s left",
+        "crossalign: Training: step 62 of 124, loss 1.5000, 1 min 2 s left",
+    ]
 
 
 @pytest.mark.parametrize(("kilobytes", "checkpoint"), [(20, 1000), (60, 1)], ids=["model", "checkpoint"])
