@@ -41,7 +41,8 @@ with each other.
 - Tool: haystack-crossalign {version}, `crossalign repair`
 - Base model: `{name}`, SHA-256 of its weights `{sha256}`
 - Fitted on: {fitted}
-- Directions taken out: {directions}, strength {strength:g}; share of the common mean taken away: {share:g}; {whitening}
+- Directions taken out: {directions}, strength {strength:g}{tilt}; share of the common mean taken away:
+  {share:g}; {whitening}
 - Maps: {maps}
 - Chosen by: {criterion}, ranked by {similarity}, under the condition that no language loses same-language
   NDCG@1 beyond the tolerance, or more than one query where queries are too few to see it
@@ -105,6 +106,7 @@ def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None)
         fitted=", ".join(f"{count} documents in {tag}" for tag, count in data["fitted_on"].items()),
         directions=data["directions"],
         strength=chosen["strength"],
+        tilt="" if chosen["tilt"] is None else f", tilt {chosen['tilt']:g} between {' and '.join(languages)}",
         share=chosen["common_share"],
         whitening="no whitening"
         if chosen["whitening"] is None

@@ -19,6 +19,7 @@ from haystack_crossalign.repair.language_maps import OwnShare, fit_language_maps
 from haystack_crossalign.repair.language_means import language_means, parallel_rows
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import OtherLanguages, language_basis, means_of_others
+from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 COMMON_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -28,8 +29,6 @@ SHRINKAGES: tuple[float | None, ...] = (None, 10.0, 3.0)
 OWN_SHARES = (0.0, 0.25, 0.5, 0.75)
 """Values to try for a map per language: further shares of the common mean."""
 RIDGES = (10.0, 3.0)
-
-_TOLERANCE = 1e-9  # difference between equal measures that were summed in a different order
 
 
 class NothingToRepairError(InputError):
@@ -65,6 +64,11 @@ class LanguageDirections:
     others: tuple[str, ...] = ()
     other_means: NDArray[np.float64] | None = None
 
+    @property
+    def own(self) -> int:
+        """Number of directions of the fitted languages, the first ones."""
+        return len(language_basis(self.means, self.means[:0])[1]) if self.others else len(self.basis)
+
     def without_other(self, language: str) -> LanguageDirections:
         """The same without a language that is only protected, as if nothing were known of it.
 
@@ -84,6 +88,7 @@ class LanguageDirections:
         common_share: float = 0.0,
         directions: int | None = None,
         whitening: float | None = None,
+        tilt: float | None = None,
     ) -> AffineMap:
         """The map ``x -> W x - common_share * W common`` with ``W = H P``, ``P = I - strength * B' B``; ``H = I``,
         or with whitening ``H ~ (P S P + whitening * t * I)^(-1/2)``, S the spread and t the mean of its diagonal.
@@ -97,6 +102,10 @@ class LanguageDirections:
             lie in a narrow cone.
         :param directions: number of directions, the strongest first; None for all.
         :param whitening: shrinkage, above 0: the larger, the weaker; None for no whitening.
+        :param tilt: of two fitted languages with means m_0 and m_1, whose documents keep an advantage for queries in
+            their own language: at 0 both, at 1 only the second, at -1 only the first. With W the part of the map that
+            keeps their direction and c the common mean, ``W (tilt (m_1 - m_0) / 2 - (m_0 + m_1) / 2 + common_share c)``
+            is added; None adds nothing.
         :raises InputError: for a value out of range, or for whitening without parallel documents.
         """
         for name, value in (("strength", strength), ("common_share", common_share)):
@@ -104,11 +113,20 @@ class LanguageDirections:
                 raise InputError("out of range", field=name, seen=value, allowed="0 to 1")
         if directions is not None and not 1 <= directions <= len(self.basis):
             raise InputError("out of range", field="directions", seen=directions, allowed=f"1 to {len(self.basis)}")
+        if tilt is not None and (not -1 <= tilt <= 1 or len(self.languages) != 2):
+            raise InputError("out of range", field="tilt", seen=tilt, allowed="-1 to 1, of two fitted languages")
         basis = self.basis[:directions]
-        matrix = np.eye(len(self.common)) - strength * basis.T @ basis
+        # What other languages differ by is removed whole, and never without anything else.
+        changes = strength > 0 or common_share > 0 or whitening is not None
+        strengths = np.where(np.arange(len(basis)) < self.own, strength, float(changes))
+        matrix = np.eye(len(self.common)) - (basis.T * strengths) @ basis
         if whitening is not None:
             matrix = self._whitening(matrix, whitening) @ matrix
         bias = -common_share * (matrix @ self.common)
+        if tilt is not None:
+            kept = matrix @ basis[: self.own].T @ basis[: self.own]
+            middle = self.means.mean(axis=0) - common_share * self.common
+            bias += kept @ (tilt * (self.means[1] - self.means[0]) / 2 - middle)
         counts = ",".join(f"{tag}:{count}" for tag, count in zip(self.languages, self.counts, strict=True))
         metadata = {
             "method": "language directions",
@@ -117,6 +135,8 @@ class LanguageDirections:
             "strength": f"{strength:g}",
             "common_share": f"{common_share:g}",
         }
+        if tilt is not None:
+            metadata["tilt"] = f"{tilt:g}"
         if self.others:
             metadata["other_languages"] = ",".join(self.others)
         if whitening is not None:
@@ -192,82 +212,6 @@ def _spread(
     deviations = np.concatenate(parts)
     spread = deviations.T @ deviations / len(deviations)
     return (spread, len(parts)) if np.trace(spread) > 0 else (None, 0)
-
-
-@dataclass(frozen=True)
-class RepairScore:
-    """The score of a map on held-out data.
-
-    :param bias: lower is better, for example the mean Max@R in a mixed pool.
-    :param quality: same-language retrieval per language, higher is better, for example Mono-Same NDCG@1.
-    :param own_first: share of the queries of each language that find a relevant document in their own language first in
-        the mixed pool, Top1[relevant,same]; None if that was not measured.
-    :param complete: share of the queries of each language with all versions in the top 10 of the mixed pool,
-        Complete@10; None if that was not measured, or a document has more than 10 versions.
-    """
-
-    bias: float
-    quality: Mapping[str, float]
-    own_first: Mapping[str, float] | None = None
-    complete: Mapping[str, float] | None = None
-
-    def is_harmless(
-        self, base: RepairScore, tolerance: Mapping[str, float], keep_own_first: float | None = None
-    ) -> bool:
-        """Whether no language loses more than it may.
-
-        :param base: score of the unrepaired embeddings.
-        :param tolerance: accepted loss of quality, for each language.
-        :param keep_own_first: accepted loss of ``own_first``; None accepts any.
-        """
-        if any(value < base.quality[tag] - tolerance[tag] - _TOLERANCE for tag, value in self.quality.items()):
-            return False
-        if keep_own_first is None or self.own_first is None or base.own_first is None:
-            return True
-        before = base.own_first
-        return all(value >= before[tag] - keep_own_first - _TOLERANCE for tag, value in self.own_first.items())
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A set of strengths that was tried.
-
-    :param strength: see :meth:`LanguageDirections.affine`.
-    :param common_share: likewise.
-    :param whitening: likewise.
-    :param own_share: see :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`; None is one map for
-        all languages.
-    :param ridge: likewise.
-    :param score: its score.
-    :param harmless: whether no language loses more than it may, see :meth:`RepairScore.is_harmless`.
-    """
-
-    strength: float
-    common_share: float
-    score: RepairScore
-    harmless: bool
-    whitening: float | None = None
-    own_share: OwnShare | None = None
-    ridge: float | None = None
-
-    @property
-    def changes(self) -> bool:
-        """Whether the map changes anything."""
-        return (self.strength, self.common_share, self.whitening, self.ridge) != (0.0, 0.0, None, None)
-
-
-@dataclass(frozen=True)
-class RepairChoice:
-    """The chosen map and everything that was tried.
-
-    :param repair: the map; if no harmless map was better, the one with strength 0 and share 0 (no change).
-    :param chosen: its trial.
-    :param trials: all trials, the unrepaired embeddings first.
-    """
-
-    repair: VectorMap
-    chosen: Trial
-    trials: tuple[Trial, ...]
 
 
 def choose_repair(

@@ -21,8 +21,6 @@ from haystack_crossalign.files.reading import Source
 from haystack_crossalign.repair.affine import check_lengths
 from haystack_crossalign.repair.directions import (
     LanguageDirections,
-    RepairChoice,
-    RepairScore,
     choose_language_maps,
     choose_repair,
     fit_language_directions,
@@ -36,6 +34,7 @@ from haystack_crossalign.repair.options import RepairOptions
 from haystack_crossalign.repair.other_languages import OtherLanguages, known_languages, reference_language
 from haystack_crossalign.repair.sample import RepairSample, judged_collection
 from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, harm_of_language, held_out_score, queries_needed
+from haystack_crossalign.repair.trials import RepairChoice, RepairScore
 
 _UNIT = 1e-3
 """Maximum deviation from 1 of a length that counts as 1, for any number format."""
@@ -161,7 +160,7 @@ def fit_repair(
         fitted, fit_vectors, languages, groups if sample.parallel else None, others,
         held_out if sample.parallel else None, pivot, options.seed,
     )  # fmt: skip
-    dialer = DialMeasure(leave_one_out.build, score, options.tolerance, options.keep_own_first)
+    dialer = DialMeasure(leave_one_out.build, score, options.tolerance, options.keep_own_first, len(fitted.languages))
     choice = dialer.refine(choice) if enough else choice
     wanted = choice.chosen
     choice, left_out = leave_one_out.choose(choice)

@@ -173,6 +173,7 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
             "chosen": {
                 "strength": chosen.strength,
                 "common_share": chosen.common_share,
+                "tilt": chosen.tilt,
                 "whitening": chosen.whitening,
                 "own_share": chosen.own_share,
                 "ridge": chosen.ridge,
@@ -181,6 +182,7 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
                 {
                     "strength": trial.strength,
                     "common_share": trial.common_share,
+                    "tilt": trial.tilt,
                     "whitening": trial.whitening,
                     "own_share": trial.own_share,
                     "ridge": trial.ridge,

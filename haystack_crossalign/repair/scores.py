@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, RankTable, Similarity, exact_ranks, tie_order
-from haystack_crossalign.repair.directions import RepairScore
 from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.repair.trials import RepairScore
 
 _TOP = 10
 """Depth of Complete@10."""

@@ -24,11 +24,11 @@ from haystack_crossalign.repair.directions import (
     COMMON_SHARES,
     SHRINKAGES,
     STRENGTHS,
-    Trial,
     choose_repair,
     fit_language_directions,
 )
 from haystack_crossalign.repair.scores import HeldOut, held_out_score
+from haystack_crossalign.repair.trials import Trial
 from haystack_crossalign.training.batches.packing import DOCUMENT, TextTable
 from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.recipe.sections import Lora, ModelSource, Start

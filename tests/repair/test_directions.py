@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import AffineMap
-from haystack_crossalign.repair.directions import RepairScore, choose_repair, fit_language_directions
+from haystack_crossalign.repair.directions import choose_repair, fit_language_directions
 from haystack_crossalign.repair.scores import HeldOut, held_out_score
+from haystack_crossalign.repair.trials import RepairScore
 
 DIMENSION = 48
 

@@ -20,16 +20,11 @@ from training_runs import made_recipe, made_triplets
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import AffineMap, unit
-from haystack_crossalign.repair.directions import (
-    RepairChoice,
-    RepairScore,
-    Trial,
-    choose_language_maps,
-    fit_language_directions,
-)
+from haystack_crossalign.repair.directions import choose_language_maps, fit_language_directions
 from haystack_crossalign.repair.language_maps import LanguageMaps, OwnShare, fit_language_maps
 from haystack_crossalign.repair.matrix_file import read_matrix_file, write_matrix_file
 from haystack_crossalign.repair.model_folder import repaired_model, with_map, write_repaired_model
+from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
 from haystack_crossalign.training.outcome import training_schema
 from haystack_crossalign.training.recipe.recipe import make_recipe
 from haystack_crossalign.training.trainer import train

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import AffineMap
-from haystack_crossalign.repair.directions import RepairScore, choose_repair, fit_language_directions
+from haystack_crossalign.repair.directions import choose_repair, fit_language_directions
+from haystack_crossalign.repair.trials import RepairScore
 
 DIM = 12
 

@@ -262,8 +262,10 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
     trial = outcome.choice.chosen
     counts = zip(outcome.fitted.languages, outcome.fitted.counts, strict=True)
     fitted = ", ".join(f"{count} in {tag}" for tag, count in counts)
+    tilt = "" if trial.tilt is None else f", tilt {trial.tilt:g}"
     lines = [
-        f"Documents fitted on: {fitted}. Strength {trial.strength:g}, share of the common mean {trial.common_share:g}, "
+        f"Documents fitted on: {fitted}. Strength {trial.strength:g}{tilt}, share of the common mean "
+        f"{trial.common_share:g}, "
         + ("no whitening, " if trial.whitening is None else f"whitening with shrinkage {trial.whitening:g}, ")
         + (
             "one map for all languages."

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from haystack_crossalign.repair.directions import RepairChoice, RepairScore, Trial
 from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
 
+TILTS = (-1.0, 0.0, 1.0)
 DIAL = tuple(round(0.1 * step, 1) for step in range(11))
 
 
@@ -17,7 +18,7 @@ class Dial:
     """What each strength gives, with all other settings those of the choice.
 
     At strength s a share of (1 - s) squared of the product of two texts' language parts remains, in the vectors and so
-    in every search: a constant in favor of documents in the query's language.
+    in every search: a constant in favor of documents in the query's language (of one language only with a tilt).
 
     :param before: the model as it is.
     :param points: trials by ascending strength; the one that was taken among them.
@@ -52,21 +53,29 @@ class DialMeasure:
     :param score: scores a map on the held-out documents.
     :param tolerance: accepted loss of quality.
     :param keep_own_first: accepted loss of the own language first; None accepts any.
+    :param languages: number of fitted languages.
     """
 
     build: Callable[[Trial], VectorMap]
     score: Callable[[VectorMap], RepairScore]
     tolerance: float
     keep_own_first: float | None
+    languages: int = 0
 
     def refine(self, choice: RepairChoice) -> RepairChoice:
         """With a bound on the own language first: the least biased harmless strength, in steps of a tenth.
+
+        Of two languages one often loses its own documents in front and the other does not. Then what remains of their
+        direction can be tilted in favor of the one, so that the other gives up nothing for it.
 
         :param choice: the choice so far; its trials come to hold those of the dial.
         """
         if self.keep_own_first is None or not choice.chosen.changes:
             return choice
         trials = self._trials(choice)
+        if self.languages == 2:
+            for tilt in TILTS:
+                trials += self._trials(choice, tilt)
         best = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
         new = tuple(trial for trial in trials if all(trial is not one for one in choice.trials))
         choice = replace(choice, trials=(*choice.trials, *new))
@@ -83,12 +92,18 @@ class DialMeasure:
         points = self._trials(choice)
         return Dial(before, tuple(points), next(row for row, trial in enumerate(points) if trial is choice.chosen))
 
-    def _trials(self, choice: RepairChoice) -> list[Trial]:
-        """Trials with the settings of the choice and every strength, those that were tried already and new ones."""
+    def _trials(self, choice: RepairChoice, tilt: float | None = None) -> list[Trial]:
+        """Trials with the settings of the choice and every strength, those that were tried already and new ones.
+
+        :param tilt: a tilt in place of that of the choice; None for that of the choice.
+        """
         chosen, base = choice.chosen, choice.trials[0].score
+        if tilt is not None:
+            chosen = replace(chosen, tilt=tilt)
         allowed = dict.fromkeys(base.quality, self.tolerance)
         known = {trial.strength: trial for trial in choice.trials if _settings(trial) == _settings(chosen)}
-        known[chosen.strength] = chosen
+        if tilt is None:
+            known[chosen.strength] = chosen
         for strength in DIAL:
             trial = replace(chosen, strength=strength)
             if strength not in known and trial.changes:
@@ -99,4 +114,4 @@ class DialMeasure:
 
 
 def _settings(trial: Trial) -> Sequence[Any]:
-    return trial.common_share, trial.whitening, trial.own_share, trial.ridge
+    return trial.common_share, trial.whitening, trial.own_share, trial.ridge, trial.tilt

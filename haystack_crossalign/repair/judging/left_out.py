@@ -13,17 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.measures.statistics import holm, paired_permutation_test
-from haystack_crossalign.repair.directions import (
-    LanguageDirections,
-    NothingToRepairError,
-    RepairChoice,
-    Trial,
-    fit_language_directions,
-)
+from haystack_crossalign.repair.directions import LanguageDirections, NothingToRepairError, fit_language_directions
 from haystack_crossalign.repair.language_maps import BetweenOthersError, fit_language_maps
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import OtherLanguages, reference_language
 from haystack_crossalign.repair.scores import HeldOut, pair_depths
+from haystack_crossalign.repair.trials import RepairChoice, Trial
 
 HEAD_START = "head start"
 MAX_AT_R = "Max@R"
@@ -160,7 +155,8 @@ class LeaveOneOut:
             except NothingToRepairError:  # the others differ from no language but the one that is left out
                 return self.fitted.affine(0.0, 0.0)
         whitening = trial.whitening if fitted.spread is not None else None
-        shared = fitted.affine(trial.strength, trial.common_share, None, whitening)
+        tilt = trial.tilt if len(fitted.languages) == 2 else None
+        shared = fitted.affine(trial.strength, trial.common_share, None, whitening, tilt)
         if trial.ridge is None or trial.own_share is None or groups is None or self.pivot not in tags:
             return shared
         shares = trial.own_share

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from haystack_crossalign.repair.directions import LanguageDirections, RepairChoice
+from haystack_crossalign.repair.directions import LanguageDirections
 from haystack_crossalign.repair.judging.left_out import HEAD_START, MAX_AT_R, LeftOut
 from haystack_crossalign.repair.scores import LanguageHarm, queries_needed
+from haystack_crossalign.repair.trials import RepairChoice
 
 
 def choice_notes(

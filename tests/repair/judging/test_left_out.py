@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from haystack_crossalign.repair.directions import RepairChoice, RepairScore, Trial, fit_language_directions
+from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut, head_start
 from haystack_crossalign.repair.judging.notes import protection_notes
 from haystack_crossalign.repair.other_languages import known_languages
 from haystack_crossalign.repair.scores import HeldOut, pair_depths
+from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
 
 DIM = 96
 Vectors = NDArray[np.float64]
