@@ -9,7 +9,7 @@ from html import escape
 from haystack_crossalign.report.lines_svg import axis_ticks, tick_text
 
 _WIDTH, _HEIGHT = 620, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 60, 14, 50
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 16, 14, 50
 COLORS = 4
 """Number of different colors; lines beyond take them again, dashed."""
 
@@ -18,7 +18,7 @@ COLORS = 4
 class Curve:
     """A line of the chart.
 
-    :param name: its name, which stands at its end.
+    :param name: its name, which stands before its last point.
     :param points: (x, y, setting), in the order of the setting.
     :param start: (x, y) before anything is changed.
     :param taken: index of the point that was taken, or None.
@@ -90,7 +90,9 @@ def _drawn(curve: Curve, number: int, places: Sequence[tuple[float, float]], sta
         x, y = places[curve.taken]
         parts.append(f'<circle cx="{x}" cy="{y}" r="7.5" fill="none" stroke="{color}" stroke-width="2.5"/>')
     x, y = places[-1]
-    parts.append(f'<text x="{x + 12}" y="{y + 4}" fill="{color}" font-weight="600">{escape(curve.name)}</text>')
+    # A stronger setting usually lies further to the left.
+    name = escape(curve.name)
+    parts.append(f'<text x="{x - 10}" y="{y + 4}" text-anchor="end" fill="{color}" font-weight="600">{name}</text>')
     return parts
 
 

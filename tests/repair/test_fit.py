@@ -546,7 +546,7 @@ def test_a_folder_that_is_there_is_refused_and_a_failure_leaves_nothing(
     with pytest.raises(InputError, match="already exists"):
         write_repair(outcome, tmp_path / "there", model=model)
 
-    def fails(*_pages: Any) -> dict[str, str]:
+    def fails(*_pages: Any, **_more: Any) -> dict[str, str]:
         raise ExternalError("the disk is full")
 
     monkeypatch.setattr("haystack_crossalign.repair.output.comparison_pages", fails)
