@@ -178,7 +178,8 @@ def fit_repair(
     harm = same_language_harm(before, after, options.tolerance)
     notes += choice_notes(choice, harm, options.tolerance, fewest, enough=enough, parallel=sample.parallel)
     unknown = () if others is None else others.unknown
-    notes += protection_notes(fitted, left_out, unknown, skipped=choice.chosen is not wanted)
+    skipped = choice.chosen is not wanted
+    notes += protection_notes(fitted, left_out, unknown, skipped=skipped, changes=choice.chosen.changes)
     comparison = compare_results(before, after, samples=options.samples, seed=options.seed)
     return RepairOutcome(
         repair=choice.repair,

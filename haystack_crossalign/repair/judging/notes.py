@@ -59,7 +59,12 @@ def choice_notes(
 
 
 def protection_notes(
-    fitted: LanguageDirections, left_out: Sequence[LeftOut], unknown: Sequence[str], *, skipped: bool
+    fitted: LanguageDirections,
+    left_out: Sequence[LeftOut],
+    unknown: Sequence[str],
+    *,
+    skipped: bool,
+    changes: bool = True,
 ) -> list[str]:
     """Sentences on what protects other languages, what was measured, and for whom retrieval may get worse.
 
@@ -67,11 +72,14 @@ def protection_notes(
     :param left_out: what was measured.
     :param unknown: other languages that the model does not know.
     :param skipped: whether a better map was skipped because it made a language worse.
+    :param changes: whether the map that is left changes anything.
     """
     names = " and ".join(fitted.languages) if len(fitted.languages) == 2 else ", ".join(fitted.languages)
     notes = []
     if skipped:
         notes.append("A map with less bias was skipped: it made a language worse that was left out of it.")
+    if not changes:
+        return notes
     if fitted.others:
         notes.append(
             f"Other languages: the directions of {len(fitted.others)} languages that were not fitted "

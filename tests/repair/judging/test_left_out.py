@@ -129,6 +129,7 @@ def test_notes_say_what_was_not_measured_and_for_whom_it_may_get_worse() -> None
     risen = [LeftOut("th", "head start", 24, 1.0, 1.1, 0.4), LeftOut("el", "head start", 24, 3.0, 1.0, 0.001)]
     assert "it rose in th, but not beyond chance" in " ".join(protection_notes(one.fitted, risen, (), skipped=False))
     assert replace(risen[0], p_value=0.01).worse
+    assert protection_notes(one.fitted, (), (), skipped=False, changes=False) == []
 
 
 def test_with_nothing_left_out_it_is_the_map_of_the_trial() -> None:
