@@ -89,7 +89,10 @@ Tolerance = Annotated[
 OwnFirst = Annotated[
     float,
     typer.Option(
-        "--own-first", metavar="X", help="How much the share of queries with their own language first may fall."
+        "--own-first",
+        "--keep-own-first",
+        metavar="X",
+        help="How much the share of queries with their own language first may fall.",
     ),
 ]
 NoGate = Annotated[bool, typer.Option("--no-gate", help="Switch without an audit of old and new index.")]
