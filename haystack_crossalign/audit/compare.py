@@ -1,21 +1,28 @@
-"""Comparison of two results: differences per measure, with intervals and p-values over their common queries."""
+"""Comparison of results: differences per measure, with intervals and p-values over their common queries."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.audit.comparability import check_same_queries, notes_on_data
 from haystack_crossalign.audit.result import AuditResult, rounded
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.measures.statistics import holm, paired_bootstrap_difference, paired_permutation_test
-from haystack_crossalign.ranks import similarity_words
+from haystack_crossalign.measures.statistics import (
+    SIGNIFICANT,
+    holm,
+    paired_bootstrap_difference,
+    paired_permutation_test,
+    queries_needed,
+)
 
 SCHEMA = "crossalign.comparison/1"
+SEVERAL = "crossalign.comparisons/1"
 
 _Key = tuple[str, str, tuple[str, ...], str, str]
 
@@ -56,6 +63,19 @@ class Comparison:
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
+def several_to_dict(comparisons: Sequence[Comparison], names: Sequence[str]) -> dict[str, Any]:
+    """Comparisons of several results with one as a JSON-ready mapping (schema ``crossalign.comparisons/1``).
+
+    :param comparisons: from `compare_with_baseline`.
+    :param names: names of the baseline and of the others.
+    """
+    return {
+        "schema": SEVERAL,
+        "names": list(names),
+        "comparisons": [comparison.to_dict() for comparison in comparisons],
+    }
+
+
 def compare_results(
     a: AuditResult,
     b: AuditResult,
@@ -72,7 +92,8 @@ def compare_results(
     (``p_holm``), since among fifty languages two differences would be "significant" by chance. There is no adjustment
     across measures: they are views of the same ranks, and a reader should choose one in advance. If ties affect a
     measure, its entry has both ranges (``ties``) and whether some order of equal scores cancels the difference
-    (``within_ties``).
+    (``within_ties``). An entry whose test cannot reach significance, whatever the values, has the number of queries
+    that it takes (``queries_needed``).
 
     :param a: the result before.
     :param b: the result after.
@@ -82,67 +103,82 @@ def compare_results(
     :param seed: seed of both.
     :raises InputError: if no row, or no query of a row, is in both.
     """
-    rows_a, rows_b = _keyed(a), _keyed(b)
-    shared = [key for key in rows_a if key in rows_b]
-    if not shared:
-        raise InputError(
-            "the two results share no row",
-            source=f"{names[0]}, {names[1]}",
-            seen=f"{_describe(rows_a)} and {_describe(rows_b)}",
-            allowed="results with the same scenario, pool languages, query language and kind",
-        )
-    notes = _notes_on_data(a, b)
-    rows = [
-        _compare_row(key, (a, rows_a[key]), (b, rows_b[key]), names, samples, permutations, seed, notes)
-        for key in shared
-    ]
-    _adjust(rows)
-    unmatched = [
-        {
-            "result": label,
-            "scenario": key[0],
-            "query_language": key[1],
-            "pool_languages": list(key[2]),
-            "kind": key[3],
-            **({"retrieval": key[4]} if key[4] else {}),
-        }
-        for label, keys, others in (("a", rows_a, rows_b), ("b", rows_b, rows_a))
-        for key in keys
-        if key not in others
-    ]
-    return Comparison(a.provenance, b.provenance, rows, unmatched, sorted(set(notes)))
+    (comparison,) = compare_with_baseline(a, [b], names=names, samples=samples, permutations=permutations, seed=seed)
+    return comparison
 
 
-def _notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
-    notes = []
-    for name, result in (("before", a), ("after", b)):
-        if (partial := (result.live or {}).get("partial")) is not None:
-            notes.append(f"The result {name} is partial: {partial['queries']} of {partial['of']} queries.")
-    hashes = [{file["sha256"] for file in result.provenance["data"]["files"]} for result in (a, b)]
-    if hashes[0] != hashes[1]:
-        notes.append("The two results were made from different data files.")
-    data = [result.provenance["data"] for result in (a, b)]
-    levels = [(file.get("judgments") or {}).get("relevance_level", 1) for file in data]
-    if levels[0] != levels[1]:
-        notes.append(f"A document counts as relevant from grade {levels[0]} before and from grade {levels[1]} after.")
-    gains = [file["judgments"]["gain"] for file in data if "judgments" in file]
-    if len(set(gains)) > 1:
-        notes.append(f"The gains of NDCG are {gains[0]} before and {gains[1]} after.")
-    if data[0].get("left_out") != data[1].get("left_out"):
-        notes.append("Other rows of the files were left out before than after.")
-    if a.provenance.get("run") != b.provenance.get("run"):
-        notes.append("The two runs differ in their order, in what contradicts it, or in the queries they lack.")
-    ranked_by = [(result.provenance.get("similarity") or {}).get("name") for result in (a, b)]
-    words = [similarity_words(name) for name in ranked_by if name is not None]
-    if len(set(words)) > 1:
-        notes.append(f"The two results are ranked by different similarities: {words[0]} before, {words[1]} after.")
-    rules = [result.provenance.get("ties", "document id") for result in (a, b)]
-    if rules[0] != rules[1] and any(row["ties"]["queries"] for result in (a, b) for row in result.rows):
-        notes.append(
-            f"The two results order equal scores by different rules ({rules[0]} before, {rules[1]} after), which alone "
-            "changes figures within the ties."
-        )
-    return notes
+def compare_with_baseline(
+    baseline: AuditResult,
+    results: Sequence[AuditResult],
+    *,
+    names: Sequence[str],
+    samples: int = 1000,
+    permutations: int = 10_000,
+    seed: int = 0,
+    lenient: bool = False,
+) -> list[Comparison]:
+    """Compare any number of results with one, as `compare_results`; p-values are adjusted over all comparisons.
+
+    :param baseline: the result that the others are compared with.
+    :param results: the others.
+    :param names: names of the baseline and of the others, for messages.
+    :param samples: bootstrap samples.
+    :param permutations: number of random sign flips if there are too many queries to try all.
+    :param seed: seed of both.
+    :param lenient: leave out rows that share no query, instead of rejecting them.
+    :returns: one comparison per result, in their order.
+    :raises InputError: if a result shares no row with the baseline, or no query of a row.
+    """
+    comparisons = []
+    for result, name in zip(results, names[1:], strict=True):
+        both = (names[0], name)
+        rows_a, rows_b = _keyed(baseline), _keyed(result)
+        shared = [key for key in rows_a if key in rows_b]
+        if not shared:
+            raise InputError(
+                "the two results share no row",
+                source=f"{both[0]}, {both[1]}",
+                seen=f"{_describe(rows_a)} and {_describe(rows_b)}",
+                allowed="results with the same scenario, pool languages, query language and kind",
+            )
+        notes = notes_on_data(baseline, result)
+        rows = [
+            row
+            for key in shared
+            if (
+                row := _compare_row(
+                    key,
+                    (baseline, rows_a[key]),
+                    (result, rows_b[key]),
+                    both,
+                    samples,
+                    permutations,
+                    seed,
+                    notes,
+                    lenient,
+                )
+            )
+        ]
+        unmatched = [
+            _unmatched(label, key)
+            for label, keys, others in (("a", rows_a, rows_b), ("b", rows_b, rows_a))
+            for key in keys
+            if key not in others
+        ]
+        comparisons.append(Comparison(baseline.provenance, result.provenance, rows, unmatched, notes))
+    remarks = _adjust([row for comparison in comparisons for row in comparison.rows], permutations)
+    return [replace(comparison, notes=sorted({*comparison.notes, *remarks})) for comparison in comparisons]
+
+
+def _unmatched(label: str, key: _Key) -> dict[str, Any]:
+    return {
+        "result": label,
+        "scenario": key[0],
+        "query_language": key[1],
+        "pool_languages": list(key[2]),
+        "kind": key[3],
+        **({"retrieval": key[4]} if key[4] else {}),
+    }
 
 
 def _keyed(result: AuditResult) -> dict[_Key, int]:
@@ -174,7 +210,8 @@ def _compare_row(
     permutations: int,
     seed: int,
     notes: list[str],
-) -> dict[str, Any]:
+    lenient: bool,
+) -> dict[str, Any] | None:
     (a, number_a), (b, number_b) = first, second
     row_a, row_b = a.rows[number_a], b.rows[number_b]
     span_a, span_b = a.row_queries(number_a), b.row_queries(number_b)
@@ -182,6 +219,8 @@ def _compare_row(
     ids_b = {b.queries["id"][position]: position for position in span_b}
     both = sorted(ids_a.keys() & ids_b.keys())
     title = f"{key[0]}, {'+'.join(key[2])} asked in {key[1]}"
+    if not both and lenient:
+        return None
     if not both:
         raise InputError(
             f"the two results share no query ({title})",
@@ -189,7 +228,7 @@ def _compare_row(
             seen=f"{len(ids_a)} and {len(ids_b)} queries",
             allowed="results over the same queries",
         )
-    _check_same_queries(title, a, b, [(ids_a[query], ids_b[query]) for query in both], names, notes)
+    check_same_queries(title, a, b, [(ids_a[query], ids_b[query]) for query in both], names, notes)
     if len(both) < max(len(ids_a), len(ids_b)):
         notes.append(
             f"{title}: compared over the {len(both)} queries that both have, of {len(ids_a)} and {len(ids_b)}."
@@ -220,7 +259,11 @@ def _compare_row(
             }
             continue
         measures[name] = _difference(values_a, values_b, samples, permutations, seed)
-        measures[name] |= _within_ties(name, measures[name], row_a, row_b)
+        measures[name] |= within_ties(name, measures[name], row_a, row_b)
+    only = {
+        side: [name for name in one["measures"] if name not in other["measures"]]
+        for side, one, other in (("a", row_a, row_b), ("b", row_b, row_a))
+    }
     return {
         "scenario": row_a["scenario"],
         "query_language": row_a["query_language"],
@@ -230,33 +273,8 @@ def _compare_row(
         "pool_size": {"a": row_a["pool_size"], "b": row_b["pool_size"]},
         "queries": len(both),
         "measures": measures,
+        **({"one_sided": only} if only["a"] or only["b"] else {}),
     }
-
-
-def _check_same_queries(
-    title: str,
-    a: AuditResult,
-    b: AuditResult,
-    pairs: Sequence[tuple[int, int]],
-    names: tuple[str, str],
-    notes: list[str],
-) -> None:
-    """Equal ids must mean equal queries: reject different texts, note different relevant versions."""
-    if "text" in a.queries and "text" in b.queries:
-        for first, second in pairs:
-            if a.queries["text"][first] != b.queries["text"][second]:
-                raise InputError(
-                    f"the query '{a.queries['id'][first]}' has another text in each result ({title})",
-                    source=f"{names[0]}, {names[1]}",
-                    field="queries.text",
-                    seen=[a.queries["text"][first], b.queries["text"][second]],
-                    allowed="results over the same queries",
-                )
-    differing = sum(
-        sorted(a.queries["versions"][first]) != sorted(b.queries["versions"][second]) for first, second in pairs
-    )
-    if differing:
-        notes.append(f"{title}: {differing} of {len(pairs)} queries have other relevant versions in each result.")
 
 
 def _difference(
@@ -278,13 +296,18 @@ def _difference(
     }
 
 
-def _within_ties(
+def within_ties(
     name: str, entry: Mapping[str, Any], row_a: Mapping[str, Any], row_b: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The ranges under ties, and whether some order of equal scores cancels the difference.
+    """The ranges under ties, and whether some order of equal scores cancels the difference; empty without ties.
 
     The ranges are those of all queries of a row. Over the common queries ties can change at most as much, so the ranges
     are exact if both results have the same queries, and wide enough otherwise.
+
+    :param name: name of the measure.
+    :param entry: means ``a`` and ``b`` over the ``queries`` that both have, and their ``difference``.
+    :param row_a: the row before.
+    :param row_b: the row after.
     """
     if entry["difference"] is None:
         return {}
@@ -303,12 +326,24 @@ def _within_ties(
     return {"ties": ranges, "within_ties": undone and rounded(entry["difference"]) != 0}
 
 
-def _adjust(rows: Sequence[dict[str, Any]]) -> None:
+def _adjust(rows: Sequence[dict[str, Any]], permutations: int) -> list[str]:
+    """Adjust p-values over the rows of each measure, and say where a test cannot reach significance."""
+    remarks = []
     for name in dict.fromkeys(name for row in rows for name in row["measures"]):
         entries = [row["measures"][name] for row in rows if name in row["measures"]]
         tested = [entry for entry in entries if entry["p"] is not None]
+        sizes = [entry["queries"] for entry in tested]
         for entry, adjusted in zip(tested, holm([entry["p"] for entry in tested]).tolist(), strict=True):
             entry["p_holm"] = adjusted
+            # At best, all tests over more queries have smaller p-values, and Holm's factor counts the rest.
+            if entry["queries"] < queries_needed(sum(size <= entry["queries"] for size in sizes)):
+                entry["queries_needed"] = queries_needed(len(tested))
+        if len(tested) >= SIGNIFICANT * (1 + permutations):
+            remarks.append(
+                f"With {permutations} permutations no change can be significant among {len(tested)} tests of a "
+                f"measure: it takes --permutations {int(len(tested) / SIGNIFICANT) + 1}."
+            )
+    return list(dict.fromkeys(remarks))
 
 
 def _column(result: AuditResult, name: str, positions: Sequence[int]) -> NDArray[np.float64]:

@@ -92,6 +92,7 @@ class Outcome:
     :param limit: number with which it was compared.
     :param operator: one of < > <= >=.
     :param failed: whether the condition holds, that is, the gate fails.
+    :param judged_by: what decided, if it was not the comparison of value and limit alone.
     """
 
     condition: str
@@ -104,11 +105,13 @@ class Outcome:
     operator: str
     failed: bool
     ties: tuple[float, float] | None = None
+    judged_by: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as a JSON-ready mapping."""
         ties = None if self.ties is None else list(self.ties)
-        return {**asdict(self), "pool_languages": list(self.pool_languages), "ties": ties}
+        data = {**asdict(self), "pool_languages": list(self.pool_languages), "ties": ties}
+        return {name: value for name, value in data.items() if name != "judged_by" or value is not None}
 
 
 def parse_condition(

@@ -20,7 +20,6 @@ from haystack_crossalign.cli.commands import (
     audit,
     benchmark,
     cleanup,
-    compare,
     convert,
     demo,
     doctor,
@@ -31,6 +30,7 @@ from haystack_crossalign.cli.commands import (
     triplets,
     upgrade,
 )
+from haystack_crossalign.cli.commands.results import compare, history
 from haystack_crossalign.cli.shared.sections import SectionedCommand
 from haystack_crossalign.cli.shared.terminal import lasting_streams, say
 from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError, InputError
@@ -62,7 +62,8 @@ app.command(name="upgrade", short_help="Bring new vectors to a running index.")(
 app.command(name="rollback", short_help="Switch back to the index that an upgrade replaced.")(rollback.rollback)
 app.command(name="cleanup", short_help="Delete the indices that upgrades left.")(cleanup.cleanup)
 app.add_typer(triplets.app, name="triplets", short_help="Make training triplets: build, mine, translate, filter.")
-app.command(name="compare", short_help="Compare two results, before and after.")(compare.compare)
+app.command(name="compare", short_help="Compare results, before and after.")(compare.compare)
+app.command(name="history", short_help="Show results over time.")(history.history)
 app.command(name="convert", short_help="Convert judgments between formats.")(convert.convert)
 for info in (*app.registered_commands, *triplets.app.registered_commands):
     info.cls = SectionedCommand

@@ -16,6 +16,9 @@ from haystack_crossalign.errors import InputError
 
 Floats = NDArray[np.float64]
 
+SIGNIFICANT = 0.05
+"""p-values below this are called significant."""
+
 _BLOCK = 2_000_000
 """Number of elements in a block of resamples: 16 MB as float64. Results do not depend on it."""
 
@@ -113,6 +116,41 @@ def paired_permutation_test(a: ArrayLike, b: ArrayLike, *, permutations: int = 1
     return hits / 2**size if exact else (1 + hits) / (1 + permutations)
 
 
+def paired_permutation_tests(a: ArrayLike, b: ArrayLike, *, permutations: int = 10_000, seed: int) -> Floats:
+    """Many two-sided paired permutation tests over the same number of queries, as `paired_permutation_test`.
+
+    All tests use the same random sign patterns. A difference of 0 has no sign, so that a pattern over all queries is
+    also one over those that differ. Tests with few enough differences for an exact count are counted exactly.
+
+    :param a: float64 [Q, T], values of the first results, one column per test.
+    :param b: float64 [Q, T], values of the second ones for the same queries.
+    :param permutations: number of random sign patterns, at least 1.
+    :param seed: of the random generator.
+    :returns: p-values, float64 [T].
+    :raises InputError: if an option is out of range.
+    """
+    _check(permutations=permutations)
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    differences = second - first
+    changed = np.count_nonzero(differences, axis=0)
+    p_values = np.ones(differences.shape[1])
+    exact = 2.0 ** np.minimum(changed, 1000) <= permutations
+    for test in np.flatnonzero(exact & (changed > 0)):
+        p_values[test] = paired_permutation_test(first[:, test], second[:, test], permutations=permutations, seed=seed)
+    sampled = np.flatnonzero(~exact)
+    if not sampled.size:
+        return p_values
+    steps, exponents = _to_grid(differences[:, sampled])
+    sums = steps.sum(axis=0)
+    stored = 1e-7 * (np.abs(first[:, sampled]) + np.abs(second[:, sampled])).sum(axis=0)
+    seen = np.abs(sums) - np.maximum(changed[sampled], np.ldexp(stored, exponents))
+    hits = np.zeros(sampled.size)
+    for bits in _random_bits(len(differences), permutations, seed, width=len(differences) + sampled.size):
+        hits += np.count_nonzero(np.abs(2.0 * (bits @ steps) - sums) >= seen, axis=0)
+    p_values[sampled] = (1 + hits) / (1 + permutations)
+    return p_values
+
+
 def median_interval(values: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a median by order statistics, without assumptions on the distribution.
 
@@ -175,6 +213,21 @@ def holm(p_values: ArrayLike) -> Floats:
     return adjusted
 
 
+def queries_needed(tests: int = 1, *, level: float = SIGNIFICANT) -> int:
+    """Smallest number of queries with which a paired permutation test can be significant.
+
+    With n queries that all change alike, p = 2**(1 - n); Holm's adjustment multiplies the smallest of m p-values by m.
+    So it is the smallest n with m * 2**(1 - n) < level.
+
+    :param tests: number of tests m, at least 1.
+    :param level: p-values below it are significant.
+    """
+    queries = 1
+    while tests * 2.0 ** (1 - queries) >= level:
+        queries += 1
+    return queries
+
+
 def _check(*, samples: int = 1, permutations: int = 1, confidence: float = 0.5) -> None:
     for field, number in (("samples", samples), ("permutations", permutations)):
         if number < 1:
@@ -230,10 +283,10 @@ def _all_bits(size: int) -> Iterator[Floats]:
         start += rows
 
 
-def _random_bits(size: int, rows: int, seed: int) -> Iterator[Floats]:
-    """Random patterns of ``size`` bits, as 0.0 and 1.0."""
+def _random_bits(size: int, rows: int, seed: int, *, width: int | None = None) -> Iterator[Floats]:
+    """Random patterns of ``size`` bits, as 0.0 and 1.0; ``width`` is the number of elements in use per pattern."""
     generator = np.random.default_rng(seed)
     words = -(-size // 32)
-    for block in _blocks(rows, size):
+    for block in _blocks(rows, width or size):
         drawn = generator.integers(0, 2**32, size=(block, words), dtype=np.uint32).astype("<u4")
         yield np.unpackbits(drawn.view(np.uint8), axis=1, count=size).astype(np.float64)

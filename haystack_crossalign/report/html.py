@@ -17,6 +17,7 @@ from haystack_crossalign.report.advice.verdict import verdict
 from haystack_crossalign.report.content.aggregates import RowRanks, row_ranks
 from haystack_crossalign.report.content.charts import chart_data
 from haystack_crossalign.report.content.comparison import comparison_context, comparison_finding, data_notes_of_both
+from haystack_crossalign.report.content.comparisons import all_compared, overview_tables
 from haystack_crossalign.report.content.dial import dial_section
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
@@ -64,7 +65,7 @@ def render_html(result: Mapping[str, Any]) -> str:
     contexts = [_view_context(result, view, ranks, texts) for view in ordered]
     subject = weakest_row(result, first.rows) if first else None
     judged = verdict(result)
-    return _page(
+    return page(
         "audit.html.j2",
         title=f"Language bias audit: {subject_name(result['provenance'])}",
         subject=subject_name(result["provenance"]),
@@ -97,7 +98,7 @@ def render_html_comparison(
     :returns: the HTML document, for a file in UTF-8.
     """
     context = comparison_context(comparison, a, b)
-    return _page(
+    return page(
         "comparison.html.j2",
         title=f"Language bias, before and after: {subject_name(comparison['b'])}",
         before=subject_name(comparison["a"]),
@@ -109,6 +110,27 @@ def render_html_comparison(
         notes_on_data=data_notes_of_both(comparison),
         dial=None if dial is None else dial_section(dial),
         **context,
+    )
+
+
+def render_html_comparisons(comparisons: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
+    """The HTML page of several results compared with one.
+
+    :param comparisons: schema ``crossalign.comparisons/1``.
+    :param results: the audit results, the baseline first.
+    :returns: the HTML document, for a file in UTF-8.
+    """
+    names = comparisons["names"]
+    return page(
+        "comparisons.html.j2",
+        title=f"Language bias, compared with {names[0]}",
+        baseline=names[0],
+        results=all_compared(comparisons),
+        tables=overview_tables(comparisons),
+        provenance=[(name, facts(result["provenance"])) for name, result in zip(names, results, strict=True)],
+        glossary=glossary([row for result in results for row in result["rows"]]),
+        limits=list(dict.fromkeys(text for result in results for text in limits(result))),
+        data={},
     )
 
 
@@ -234,7 +256,13 @@ def _ruler(row: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _page(template: str, *, data: Mapping[str, Any], **context: Any) -> str:
+def page(template: str, *, data: Mapping[str, Any], **context: Any) -> str:
+    """A page from a template, with style, scripts and data in it.
+
+    :param template: name of the template.
+    :param data: what the charts show.
+    :param context: values of the template.
+    """
     scripts = [asset(name) for name in (*_VENDORED, *_SCRIPTS)]
     theme = asset("theme.js")
     policy = " ".join(

@@ -61,11 +61,18 @@ def _add_case(suite: ET.Element, outcome: Mapping[str, Any]) -> None:
     )
     if outcome.get("ties"):
         sentence += f" ({_plain(interval(outcome['measure'], outcome['ties']))} by the order of ties)"
+    if outcome.get("judged_by"):
+        sentence += f", {limit} before ({outcome['judged_by']})"
     if outcome["failed"]:
         failure = ET.SubElement(
             case,
             "failure",
-            {"type": "gate", "message": _clean(f"{sentence}: fails on {outcome['operator']} {limit}")},
+            {
+                "type": "gate",
+                "message": _clean(
+                    sentence if outcome.get("judged_by") else f"{sentence}: fails on {outcome['operator']} {limit}"
+                ),
+            },
         )
         failure.text = _clean(
             f"condition: {outcome['condition']}\nvalue: {outcome['value']!r}\nlimit: {outcome['limit']!r}"

@@ -18,8 +18,11 @@ from haystack_crossalign.report.content.comparison import (
     changes,
     comparison_finding,
     data_notes_of_both,
+    has_retrieved,
+    one_sided,
     row_title,
 )
+from haystack_crossalign.report.content.comparisons import all_compared, overview_tables
 from haystack_crossalign.report.content.dial import dial_section
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
@@ -82,17 +85,14 @@ def render_markdown_comparison(comparison: Mapping[str, Any], dial: Mapping[str,
     """
     before, after = _plain(subject_name(comparison["a"])), _plain(subject_name(comparison["b"]))
     parts = ["## Language bias, before and after", f"{before} → {after}", *_finding(comparison_finding(comparison))]
+    apart = has_retrieved(comparison)
     for row in comparison["rows"]:
-        title = f"{_plain(row_title(row))}, {plural(row['queries'], 'query', 'queries')}"
-        lines = [
-            [change.name, change.a, change.b, _small(change.difference, change.interval), change.p, _reading(change)]
-            for change in changes(row)
-        ]
-        parts.append(f"### {title}\n\n{_grid(['Measure', 'Before', 'After', 'Change', 'p', 'Reading'], lines)}")
+        title = f"{_plain(row_title(row, apart=apart))}, {plural(row['queries'], 'query', 'queries')}"
+        parts.append(f"### {title}\n\n{_changes(changes(row))}")
     if dial is not None:
         section = dial_section(dial)
         parts.append(f"### {section.title}\n\n{section.hint}\n\n{_grid(section.columns, section.rows)}")
-    notes = [*data_notes_of_both(comparison), *comparison.get("notes", [])]
+    notes = [*data_notes_of_both(comparison), *comparison.get("notes", []), *one_sided(comparison)]
     parts += [f"> {_plain(note)}" for note in notes]
     parts.append(_folded("Before: how it was measured", _facts(comparison["a"])))
     parts.append(_folded("After: how it was measured", _facts(comparison["b"])))
@@ -113,6 +113,28 @@ def _steps(steps: Sequence[Step]) -> str:
 def _reading(change: Change) -> str:
     marked = {"better": "✅ better", "worse": "❌ worse"}
     return marked.get(change.verdict, change.reading)
+
+
+def render_markdown_comparisons(comparisons: Mapping[str, Any]) -> str:
+    """The Markdown of several results compared with one.
+
+    :param comparisons: schema ``crossalign.comparisons/1``.
+    """
+    compared = all_compared(comparisons)
+    parts = [f"## Language bias, {plural(len(compared), 'result')} compared with {_plain(comparisons['names'][0])}"]
+    parts += [_table(table, caption=True) for table in overview_tables(comparisons)]
+    for result in compared:
+        parts += [f"### {_plain(result.name)}", *_finding(result.finding), *(f"> {_plain(n)}" for n in result.notes)]
+        parts += [_folded(f"{result.name}: {block['title']}", _changes(block["lines"])) for block in result.blocks]
+    return "\n\n".join(parts) + "\n"
+
+
+def _changes(lines: Sequence[Change]) -> str:
+    cells = [
+        [change.name, change.a, change.b, _small(change.difference, change.interval), change.p, _reading(change)]
+        for change in lines
+    ]
+    return _grid(["Measure", "Before", "After", "Change", "p", "Reading"], cells)
 
 
 def _finding(sentences: Sequence[str]) -> list[str]:

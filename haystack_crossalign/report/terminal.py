@@ -14,7 +14,15 @@ from rich.text import Text
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.report.advice.steps import Step, next_steps
 from haystack_crossalign.report.advice.verdict import verdict
-from haystack_crossalign.report.content.comparison import data_notes_of_both
+from haystack_crossalign.report.content.comparison import (
+    changes,
+    comparison_finding,
+    data_notes_of_both,
+    has_retrieved,
+    one_sided,
+    row_title,
+)
+from haystack_crossalign.report.content.comparisons import all_compared, overview_tables
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import side_by_side
 from haystack_crossalign.report.content.live_words import LISTS, live_notes
@@ -22,7 +30,16 @@ from haystack_crossalign.report.content.model import model_lines
 from haystack_crossalign.report.content.provenance import data_notes, similarity_note
 from haystack_crossalign.report.content.tables import Table as Side
 from haystack_crossalign.report.content.ties import tie_ranges
-from haystack_crossalign.report.content.words import DASH, count, interval, measure_value, nothing_found, p_value
+from haystack_crossalign.report.content.words import (
+    DASH,
+    count,
+    interval,
+    measure_value,
+    nothing_found,
+    p_value,
+    plural,
+)
+from haystack_crossalign.report.history.words import history_finding, history_notes, latest_lines
 
 _HEADLINE = ("Max@R", "Max@R_norm", "NDCG@1", "MRR")
 _TITLES = {
@@ -50,6 +67,8 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
         yield Text(similarity)
     for note in data_notes(result["provenance"]):
         yield Text(note)
+    if result["provenance"].get("stamp"):
+        yield Text(f"Time: {result['provenance']['stamp']}")
     if "live" in result:
         for remark in live_notes(result["live"]):
             yield Text(remark)
@@ -116,7 +135,7 @@ def gate_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
             outcome["scenario"],
             outcome["query_language"],
             "+".join(outcome["pool_languages"]),
-            measure_value(outcome["measure"], outcome["value"]) + _by_ties(outcome),
+            measure_value(outcome["measure"], outcome["value"]) + _by_ties(outcome) + _judged(outcome),
             Text("FAILED", style="bold red") if outcome["failed"] else Text("passed", style="green"),
         )
     return table
@@ -126,18 +145,25 @@ def _by_ties(outcome: Mapping[str, Any]) -> str:
     return f" ({interval(outcome['measure'], outcome['ties'])} by ties)" if outcome.get("ties") else ""
 
 
+def _judged(outcome: Mapping[str, Any]) -> str:
+    if not outcome.get("judged_by"):
+        return ""
+    return f" ({measure_value(outcome['measure'], outcome['limit'])} before; {outcome['judged_by']})"
+
+
 def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
-    """Before, after, difference, interval and p-value of every measure, one table per row.
+    """The finding; before, after, difference, interval and p-value of every measure, one table per row.
 
     :param comparison: a comparison as a mapping.
     """
-    for note in (*data_notes_of_both(comparison), *comparison["notes"]):
+    for sentence in comparison_finding(comparison):
+        yield Text(sentence)
+    for note in (*data_notes_of_both(comparison), *comparison["notes"], *one_sided(comparison)):
         yield Text(f"Note: {note}")
+    apart = has_retrieved(comparison)
     for row in comparison["rows"]:
         table = Table(
-            title=f"{row['scenario']}: {'+'.join(row['pool_languages'])} asked in "
-            f"{display_name(row['query_language'])}"
-            f"{', ' + row['retrieval'] if row.get('retrieval') else ''} ({count(row['queries'])} queries in both)",
+            title=f"{row_title(row, apart=apart)}: {plural(row['queries'], 'query', 'queries')} in both",
             box=box.SIMPLE_HEAD,
             title_justify="left",
             title_style="bold",
@@ -145,6 +171,8 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
         table.add_column("Measure", no_wrap=True)
         for heading in ("A", "B", "B - A", "95 % interval", "p (Holm)"):
             table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("Reading")
+        readings = {change.name: change.reading for change in changes(row)}
         for name, entry in row["measures"].items():
             bounds = entry["interval"]
             table.add_row(
@@ -154,6 +182,7 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
                 _signed(name, entry["difference"]),
                 DASH if bounds is None else f"{_signed(name, bounds[0])} to {_signed(name, bounds[1])}",
                 p_value(entry.get("p_holm")),
+                readings[name],
             )
         within = [
             f"{name}: the change lies within the ties; equal scores in another order undo it (A "
@@ -164,6 +193,41 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
         if within:
             table.caption, table.caption_justify = Text("\n".join(within)), "left"
         yield table
+
+
+def comparisons_view(comparisons: Mapping[str, Any]) -> Iterator[Text | Table]:
+    """Several results compared with one: the headline and the notes of each, and a table per main measure.
+
+    :param comparisons: schema ``crossalign.comparisons/1``.
+    """
+    for result in all_compared(comparisons):
+        yield Text(f"{result.name}: {result.finding[0]}")
+        for note in result.notes:
+            yield Text(f"Note on {result.name}: {note}")
+    for source in overview_tables(comparisons):
+        table = Table(title=Text(source.caption), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+        for number, heading in enumerate(source.columns):
+            table.add_column(Text(heading), justify="right" if number else "left", max_width=24 if number else 36)
+        for header, cells in source.rows:
+            table.add_row(header, *(Text(f"{cell.text}\n{cell.detail}".rstrip()) for cell in cells))
+        yield table
+
+
+def history_view(history: Mapping[str, Any]) -> Iterator[Text | Table]:
+    """A history: the finding, notes, and the first and latest value of every series.
+
+    :param history: schema ``crossalign.history/1``.
+    """
+    for sentence in (*history_finding(history), *history_notes(history)):
+        yield Text(sentence)
+    table = Table(title="First and latest", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for number, heading in enumerate(
+        ("Queries and pool", "Measure", "First", "Latest (95 % interval)", "Last significant change")
+    ):
+        table.add_column(heading, justify="right" if number in (2, 3) else "left", max_width=None if number else 40)
+    for line in latest_lines(history):
+        table.add_row(*(Text(cell) for cell in line))
+    yield table
 
 
 def _table_key(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

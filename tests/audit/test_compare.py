@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.table import Table
 
-from haystack_crossalign.audit.compare import compare_results
+from haystack_crossalign.audit.compare import compare_results, compare_with_baseline
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.report.content.comparison import changes, comparison_finding
 from haystack_crossalign.report.terminal import comparison_tables
@@ -46,6 +46,48 @@ def test_p_values_are_adjusted_over_the_rows_of_a_measure(make_row: Any, make_re
     # Three differences of one sign: p = 2/8 each. Max@R is tested in two rows, MRR in one.
     assert [row["measures"]["Max@R"]["p_holm"] for row in rows] == pytest.approx([0.5, 0.5])
     assert rows[0]["measures"]["MRR"]["p_holm"] == pytest.approx(0.25)
+
+
+def test_p_values_of_several_results_are_adjusted_together(make_row: Any, make_result: Any) -> None:
+    before = one_row(make_row, make_result, [1.0] * 8)
+    others = [one_row(make_row, make_result, [2.0] * 8), one_row(make_row, make_result, [1.0] * 7 + [2.0])]
+    entries = [
+        comparison.rows[0]["measures"]["Max@R"]
+        for comparison in compare_with_baseline(before, others, names=("a", "b", "c"))
+    ]
+    # Eight differences of one sign: 2 of 2**8 patterns. One difference: both patterns are as far from 0.
+    assert [entry["p"] for entry in entries] == pytest.approx([2 / 256, 1.0])
+    assert [entry["p_holm"] for entry in entries] == pytest.approx([4 / 256, 1.0])
+
+
+@pytest.mark.parametrize(("queries", "others", "needed"), [(5, 0, 6), (6, 0, None), (6, 1, 7), (7, 1, None)])
+def test_a_test_that_cannot_be_significant_says_how_many_queries_it_takes(
+    make_row: Any, make_result: Any, queries: int, others: int, needed: int | None
+) -> None:
+    # m tests over n queries that all change alike: the smallest adjusted p is m * 2 / 2**n, below 0.05 from 6 and 7 on.
+    before = one_row(make_row, make_result, [1.0] * queries)
+    after = one_row(make_row, make_result, [2.0] * queries)
+    names = [f"{number}" for number in range(2 + others)]
+    comparisons = compare_with_baseline(before, [after] * (1 + others), names=names)
+    for comparison in comparisons:
+        entry = comparison.rows[0]["measures"]["Max@R"]
+        assert entry.get("queries_needed") == needed
+        assert (entry["p_holm"] < 0.05) is (needed is None)
+
+
+def test_too_few_permutations_are_said(make_row: Any, make_result: Any) -> None:
+    before, after = (one_row(make_row, make_result, [value] * 30) for value in (1.0, 2.0))
+    assert compare_with_baseline(before, [after] * 5, names="abcdef", permutations=99)[0].notes == [
+        "With 99 permutations no change can be significant among 5 tests of a measure: it takes --permutations 101."
+    ]
+    assert compare_with_baseline(before, [after] * 5, names="abcdef", permutations=101)[0].notes == []
+
+
+def test_measures_of_one_result_only_are_listed(make_row: Any, make_result: Any) -> None:
+    before = make_result([make_row("zh", {"Max@R": 1.0, "MRR": 1.0})], [{"Max@R": [1.0], "MRR": [1.0]}])
+    after = one_row(make_row, make_result, [1.0])
+    assert compare_results(before, after).rows[0]["one_sided"] == {"a": ["MRR"], "b": []}
+    assert "one_sided" not in compare_results(after, after).rows[0]
 
 
 def test_queries_are_joined_by_id_in_whatever_order(make_row: Any, make_result: Any) -> None:

@@ -14,7 +14,9 @@ from haystack_crossalign.measures.statistics import (
     median_interval,
     paired_bootstrap_difference,
     paired_permutation_test,
+    paired_permutation_tests,
     quantiles,
+    queries_needed,
 )
 
 NAN, INF = math.nan, math.inf
@@ -224,3 +226,36 @@ def test_a_permutation_test_of_stored_values_has_the_p_of_the_values_themselves(
     stored = [np.array([float(f"{value:.8g}") for value in values]) for values in (a, b)]
     assert paired_permutation_test(a, b, seed=0) == 1.0
     assert paired_permutation_test(*stored, seed=0) == 1.0
+
+
+def test_many_paired_tests_agree_with_single_ones():
+    generator = np.random.default_rng(4)
+    a = generator.random((40, 30))
+    b = a + generator.normal(0.02, 0.1, size=a.shape) * (generator.random(a.shape) < np.linspace(0, 1, 30))
+    many = paired_permutation_tests(a, b, permutations=4000, seed=2)
+    single = np.array([paired_permutation_test(x, y, permutations=4000, seed=2) for x, y in zip(a.T, b.T, strict=True)])
+    changed = np.count_nonzero(a != b, axis=0)
+    exact = 2.0**changed <= 4000
+    assert 0 < exact.sum() < 30
+    assert many[exact].tolist() == single[exact].tolist()
+    # Two samples of 4,000 patterns each: the difference has a standard deviation of at most sqrt(2 * 0.25 / 4000).
+    assert np.abs(many - single).max() < 5 * math.sqrt(2 * 0.25 / 4000)
+
+
+def test_many_paired_tests_keep_sums_that_are_equal_in_the_precision_of_files():
+    # Every pattern of equal steps whose sum is as far from 0 counts, however the steps were rounded in a file.
+    a = np.zeros((20, 1))
+    b = np.full((20, 1), 1 / 3) + np.linspace(-1e-9, 1e-9, 20)[:, None]
+    b[0] = -1 / 3
+    p = paired_permutation_tests(a, b, permutations=5000, seed=0)[0]
+    rounded = paired_permutation_tests(a, np.round(b, 8), permutations=5000, seed=0)[0]
+    assert p == rounded
+
+
+@pytest.mark.parametrize("tests", [1, 2, 3, 7, 50, 1000])
+def test_the_queries_needed_are_the_fewest_that_can_be_significant(tests):
+    needed = queries_needed(tests)
+    for queries, reaches in ((needed, True), (needed - 1, False)):
+        # All queries change alike: 2 of the 2**n sign patterns are as far from 0.
+        p = paired_permutation_test(np.zeros(queries), np.ones(queries), permutations=2**queries, seed=0)
+        assert (min(1.0, tests * p) < 0.05) is reaches

@@ -200,7 +200,7 @@ def audit(
             )
         flags.outputs.check(
             [queries, qrels, workbench, model.embedder, only_live.pipeline, place.config, only_live.state,
-             only_live.resume, *only_live.requests]
+             only_live.resume, flags.fail_if_worse_than, *only_live.requests]
         )  # fmt: skip
         from haystack_crossalign.api.requests import IndexRequest
         from haystack_crossalign.cli.commands.audit_index import audit_live, read_lists
@@ -245,7 +245,18 @@ def audit(
         | {"timeout": timeout, "patience": patience}
     )  # fmt: skip
     flags.outputs.check(
-        [documents, queries, document_vectors, query_vectors, qrels, workbench, beir, model.embedder, results]
+        [
+            documents,
+            queries,
+            document_vectors,
+            query_vectors,
+            qrels,
+            workbench,
+            beir,
+            model.embedder,
+            results,
+            flags.fail_if_worse_than,
+        ]
     )
     from haystack_crossalign.api.requests import FilesRequest
 

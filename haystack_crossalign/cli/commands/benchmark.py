@@ -46,7 +46,8 @@ def benchmark(
         raise InputError("unknown data set", source="benchmark", seen=dataset, allowed=", ".join(DATASETS))
     if pool not in POOLS:
         raise InputError("unknown pool", source="--pool", seen=pool, allowed=", ".join(POOLS))
-    flags.outputs.check([model.embedder, None if data is None or data.startswith("hf:") else Path(data)])
+    folder = None if data is None or data.startswith("hf:") else Path(data)
+    flags.outputs.check([model.embedder, folder, flags.fail_if_worse_than])
     model.check()
     from haystack_crossalign.api.collection import CollectionAudit
     from haystack_crossalign.cli.shared.session import Session

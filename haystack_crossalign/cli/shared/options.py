@@ -199,6 +199,23 @@ Ties = Annotated[
         "over all orders, the better end, or the order of the result.",
     ),
 ]
+FailIfWorse = Annotated[
+    Path | None,
+    typer.Option(
+        "--fail-if-worse-than",
+        metavar="LAST.json",
+        help="Exit with 1 if a measure is significantly worse than in an earlier result: Max@R_norm, Complete@10, "
+        "NDCG@10 and Top1[relevant,same], or those of --measures.",
+    ),
+]
+Stamp = Annotated[
+    str | None,
+    typer.Option(
+        "--stamp",
+        metavar="TIME|now",
+        help="Time of the result (ISO 8601), for `crossalign history`. Without it, the JSON holds no time.",
+    ),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")]
 RunFile = Annotated[
     Path | None, typer.Option("--run", metavar="FILE", help="Write the ranking of the first scenario as a TREC run.")
@@ -215,6 +232,20 @@ MarkdownFile = Annotated[
 ]
 JunitFile = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Write the outcome of every --fail-on as JUnit XML.")
+]
+MetricsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics", metavar="FILE", help="Write the figures as OpenMetrics, for the textfile collector of Prometheus."
+    ),
+]
+NdjsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ndjson",
+        metavar="FILE",
+        help="Write one document per row for a results index, as a body for OpenSearch's _bulk. Needs --stamp.",
+    ),
 ]
 NoTexts = Annotated[
     bool, typer.Option("--no-texts", help="Leave all texts of documents and queries out of the outputs.")
@@ -252,6 +283,8 @@ class AuditFlags:
     measures: MeasureNames = None
     fail_on: FailOn = None
     ties: Ties = TIES[0]
+    fail_if_worse_than: FailIfWorse = None
+    stamp: Stamp = None
     seed: Seed = 0
     samples: Samples = 1000
     json_file: JsonFile = None
@@ -261,13 +294,24 @@ class AuditFlags:
     run: RunFile = None
     run_depth: RunDepth = 100
     qrels_out: QrelsFile = None
+    metrics: MetricsFile = None
+    ndjson: NdjsonFile = None
     no_texts: NoTexts = False
     quiet: Quiet = False
 
     @property
     def outputs(self) -> Outputs:
         """The files to write."""
-        return Outputs(self.json_file, self.run, self.qrels_out, self.report, self.markdown, self.junit)
+        return Outputs(
+            self.json_file,
+            self.run,
+            self.qrels_out,
+            self.report,
+            self.markdown,
+            self.junit,
+            self.metrics,
+            self.ndjson,
+        )
 
     def conditions(self, lists: Sequence[str] = ()) -> list[Condition]:
         """The conditions of --fail-on.

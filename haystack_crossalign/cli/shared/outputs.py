@@ -18,6 +18,8 @@ _OPTIONS = {
     "report": "--report",
     "markdown": "--markdown",
     "junit": "--junit",
+    "metrics": "--metrics",
+    "ndjson": "--ndjson",
 }
 
 
@@ -62,6 +64,8 @@ class Outputs:
     :param report: the report, as HTML.
     :param markdown: the summary.
     :param junit: the gate's outcomes.
+    :param metrics: the figures, as OpenMetrics.
+    :param ndjson: the rows, as documents for a results index.
     """
 
     json: Path | None = None
@@ -70,6 +74,8 @@ class Outputs:
     report: Path | None = None
     markdown: Path | None = None
     junit: Path | None = None
+    metrics: Path | None = None
+    ndjson: Path | None = None
 
     def check(self, inputs: Iterable[Path | None] = ()) -> None:
         """Refuse files that cannot be written, before any work is done and without touching them.

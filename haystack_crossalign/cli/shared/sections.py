@@ -30,8 +30,8 @@ SECTIONS = {
         "pooling trust-remote-code local-files-only"
     ),
     "Pools and measures": "languages pairs scenario measures seed samples",
-    "Gate": "fail-on ties tolerance own-first keep-own-first no-gate",
-    "Output": "json report markdown junit run run-depth qrels-out no-texts quiet",
+    "Gate": "fail-on ties fail-if-worse-than tolerance own-first keep-own-first no-gate",
+    "Output": "stamp json report markdown junit csv run run-depth qrels-out metrics ndjson no-texts quiet",
     "Connection to the cluster": (
         "hosts auth user password-file token-file api-key-file ca-file client-certificate client-key verify-tls "
         "aws-region aws-service timeout patience"

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from haystack_crossalign.audit.over_time.stamp import parse_stamp, stamped
+from haystack_crossalign.cli.shared.earlier import EarlierResult
 from haystack_crossalign.cli.shared.options import AuditFlags
 from haystack_crossalign.cli.shared.progress import Stages
 from haystack_crossalign.cli.shared.terminal import console, say
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.messages import one_line
 
 if TYPE_CHECKING:
@@ -32,12 +35,18 @@ class Session:
 
     :param flags: conditions of the gate, and files to write.
     :param lists: names of lists that conditions may use.
-    :raises InputError: for an invalid condition.
+    :raises InputError: for an invalid condition or stamp, or an earlier result that cannot be read.
     """
 
     def __init__(self, flags: AuditFlags, *, lists: Sequence[str] = ()) -> None:
         self.outputs = flags.outputs
         self.conditions = flags.conditions(lists)
+        self._stamp = None if flags.stamp is None else parse_stamp(flags.stamp)
+        if flags.ndjson is not None and self._stamp is None:
+            raise InputError(
+                "documents of a results index need a time", source="--ndjson", allowed="--stamp now with it"
+            )
+        self._last = EarlierResult(flags) if flags.fail_if_worse_than is not None else None
         self.quiet = flags.quiet
         self.stages = Stages(show=not flags.quiet)
         self._run_depth = flags.run_depth
@@ -127,8 +136,8 @@ class Session:
             return {"qrels": format_qrels(queries.ids, judged)}
 
         self._finish(result, trec, more=more, gate=not partial)
-        if partial and self.conditions:
-            say("crossalign: --fail-on is not applied to a partial result", err=True)
+        if partial and (self.conditions or self._last):
+            say("crossalign: --fail-on and --fail-if-worse-than are not applied to a partial result", err=True)
 
     def _finish(
         self,
@@ -140,7 +149,10 @@ class Session:
     ) -> None:
         from haystack_crossalign.audit.gate import evaluate_gate, failed
 
+        result = stamped(result, self._stamp)
         outcomes = evaluate_gate(self.conditions, result) if gate else []
+        if gate and self._last is not None:
+            outcomes += self._last.outcomes(result)
         shown = result if self._texts else result.without_texts()
         written = self.outputs.write({**self._rendered(shown, outcomes), **trec()}, self.stages.seconds, more)
         if not self.quiet:
@@ -150,7 +162,7 @@ class Session:
                 if outcome.failed:
                     say(
                         f"gate failed: {outcome.condition} ({outcome.scenario}, queries in {outcome.query_language}: "
-                        f"{outcome.value:.6g}{_range(outcome)})",
+                        f"{outcome.value:.6g}{_range(outcome)}{_judged(outcome)})",
                         err=True,
                     )
         if failed(outcomes):
@@ -185,6 +197,14 @@ class Session:
             from haystack_crossalign.report.junit import junit_xml
 
             texts["junit"] = junit_xml([outcome.to_dict() for outcome in outcomes])
+        if self.outputs.metrics is not None:
+            from haystack_crossalign.report.export.openmetrics import openmetrics
+
+            texts["metrics"] = openmetrics(data, [outcome.to_dict() for outcome in outcomes])
+        if self.outputs.ndjson is not None:
+            from haystack_crossalign.report.export.bulk import bulk_documents
+
+            texts["ndjson"] = bulk_documents(data)
         return texts
 
     def _print(self, result: AuditResult, outcomes: Sequence[Outcome], written: Sequence[Path]) -> None:
@@ -201,3 +221,7 @@ class Session:
 
 def _range(outcome: Outcome) -> str:
     return "" if outcome.ties is None else f"; {outcome.ties[0]:.6g} to {outcome.ties[1]:.6g} by the order of ties"
+
+
+def _judged(outcome: Outcome) -> str:
+    return "" if outcome.judged_by is None else f"; {outcome.limit:.6g} before, {outcome.judged_by}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from haystack_crossalign.languages import display_name
 from haystack_crossalign.measures.meanings import direction, is_share, ordered_names
+from haystack_crossalign.measures.statistics import SIGNIFICANT
 from haystack_crossalign.report.content.aggregates import row_ranks
 from haystack_crossalign.report.content.charts import heat_data
 from haystack_crossalign.report.content.live_words import LISTS
@@ -25,11 +26,8 @@ from haystack_crossalign.report.content.words import (
     quantity,
 )
 
-SIGNIFICANT = 0.05
-"""p-values below this are called significant."""
-
 _TOLD = ("Complete@10", "Max@R_norm", "Max@R")
-"""Measures for the finding; the first that a row has is used."""
+"""Measures for the finding, see `_told`."""
 
 _OWN_FIRST, _OWN_LEADS = "Top1[relevant,same]", "LPR"
 """The measures of the own language in front, which a change that draws languages together takes from."""
@@ -77,10 +75,16 @@ def _change(name: str, entry: Mapping[str, Any]) -> Change:
         interval=_span(name, entry["interval"]),
         p=p_value(_p(entry)),
         verdict=verdict,
-        reading="within the ties"
-        if entry.get("within_ties")
-        else _READINGS[verdict] or str(entry.get("reason") or "no value"),
+        reading=_reading(verdict, entry),
     )
+
+
+def _reading(verdict: str, entry: Mapping[str, Any]) -> str:
+    if entry.get("within_ties"):
+        return "within the ties"
+    if entry.get("queries_needed") and verdict == "even":
+        return f"too few queries: {count(entry['queries_needed'])} needed"
+    return _READINGS[verdict] or str(entry.get("reason") or "no value")
 
 
 def _p(entry: Mapping[str, Any]) -> float | None:
@@ -115,12 +119,46 @@ def _span(name: str, bounds: Sequence[float | None] | None) -> str:
     return f"{low.removesuffix(' points')} to {high}"
 
 
-def row_title(row: Mapping[str, Any]) -> str:
-    """A comparison row in words: query language and pool."""
+def row_title(row: Mapping[str, Any], *, apart: bool = False) -> str:
+    """A comparison row in words: query language and pool.
+
+    :param row: the row.
+    :param apart: whether rows of exact ranks are called so, because other rows are retrieved results.
+    """
     pool = joined([display_name(tag) for tag in row["pool_languages"]])
+    return f"{display_name(row['query_language'])} queries over {pool} documents ({row['scenario']}{_kind(row, apart)})"
+
+
+def has_retrieved(comparison: Mapping[str, Any]) -> bool:
+    """Whether a comparison has rows of retrieved results, so that rows of exact ranks must be told apart."""
+    return any(row.get("kind") == "live" for row in (*comparison["rows"], *comparison.get("unmatched", ())))
+
+
+def _kind(row: Mapping[str, Any], apart: bool) -> str:
+    if row.get("kind") != "live":
+        return ", exact ranks" if apart else ""
     by = f" by {LISTS.get(row['retrieval'], row['retrieval'])}" if row.get("retrieval") else ""
-    served = f", results as served{by}" if row.get("kind") == "live" else ""
-    return f"{display_name(row['query_language'])} queries over {pool} documents ({row['scenario']}{served})"
+    return f", results as served{by}"
+
+
+def one_sided(comparison: Mapping[str, Any], names: tuple[str, str] = ("before", "after")) -> list[str]:
+    """What only one of the two results has: rows, and measures of common rows.
+
+    :param comparison: schema ``crossalign.comparison/1``.
+    :param names: names of the two results.
+    """
+    apart, sides = has_retrieved(comparison), dict(zip("ab", names, strict=True))
+    sentences = []
+    for side, name in sides.items():
+        rows = [row_title(row, apart=apart) for row in comparison.get("unmatched", ()) if row["result"] == side]
+        if rows:
+            sentences.append(f"Only {name}: {'; '.join(rows)}.")
+        measures: dict[str, list[str]] = {}
+        for row in comparison["rows"]:
+            if only := ", ".join(row.get("one_sided", {}).get(side, ())):
+                measures.setdefault(only, []).append(row_title(row, apart=apart))
+        sentences += [f"Measured only {name}: {only}, for {'; '.join(titles)}." for only, titles in measures.items()]
+    return sentences
 
 
 def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
@@ -128,25 +166,26 @@ def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
 
     :param comparison: schema ``crossalign.comparison/1``.
     """
+    apart = has_retrieved(comparison)
     mixed = [row for row in comparison["rows"] if row["scenario"] == "multi"]
     plain = [row for row in comparison["rows"] if row["scenario"] != "multi"]
     told = sorted(((row, name) for row in mixed or plain if (name := _told(row))), key=_urgency)
-    prices = [(_fell(row["measures"].get(_OWN_FIRST)), price) for row in mixed if (price := _price(row))]
+    prices = [(_fell(row["measures"].get(_OWN_FIRST)), price) for row in mixed if (price := _price(row, apart))]
     sentences = [price for at_rank_1, price in prices if at_rank_1]
-    sentences += [_sentence(row, name) for row, name in told[:4]]
+    sentences += [_sentence(row, name, apart) for row, name in told[:4]]
     if len(told) > 4:
         sentences.append(f"{_tally('Mixed pools' if mixed else 'Rows', told)}.")
     sentences += [price for at_rank_1, price in prices if not at_rank_1]
-    sentences += [f"Also significantly worse: {loss}." for row in mixed if (loss := _losses(row))]
+    sentences += [f"Also significantly worse: {loss}." for row in mixed if (loss := _losses(row, apart))]
     if mixed and plain:
         harmed = [
             (row, name) for row in plain if (name := _told(row)) and _verdict(name, row["measures"][name]) == "worse"
         ]
-        others = [loss for row in plain if (loss := _losses(row))]
+        others = [loss for row in plain if (loss := _losses(row, apart))]
         if harmed:
             sentences.append(
                 "Ordinary retrieval got worse: "
-                + "; ".join(_sentence(row, name).rstrip(".") for row, name in harmed[:4])
+                + "; ".join(_sentence(row, name, apart).rstrip(".") for row, name in harmed[:4])
                 + "."
             )
         if others:
@@ -165,7 +204,7 @@ def _fell(entry: Mapping[str, Any] | None) -> bool:
     return bool(p < SIGNIFICANT and entry["difference"] < 0 and not entry.get("within_ties"))
 
 
-def _price(row: Mapping[str, Any]) -> str | None:
+def _price(row: Mapping[str, Any], apart: bool) -> str | None:
     """What users lose of their own language in front, if that is significant."""
     language = display_name(row["query_language"])
     parts = [
@@ -179,10 +218,11 @@ def _price(row: Mapping[str, Any]) -> str | None:
     ]
     if not parts:
         return None
-    return f"The price for {language} queries over {'+'.join(row['pool_languages'])}: {', and '.join(parts)}."
+    pool = "+".join(row["pool_languages"])
+    return f"The price for {language} queries over {pool}{_kind(row, apart)}: {', and '.join(parts)}."
 
 
-def _losses(row: Mapping[str, Any]) -> str | None:
+def _losses(row: Mapping[str, Any], apart: bool) -> str | None:
     """The other measures of a row that are significantly worse."""
     lost = [
         f"{change.name} from {change.a} to {change.b}"
@@ -192,7 +232,7 @@ def _losses(row: Mapping[str, Any]) -> str | None:
     if not lost:
         return None
     pool = "+".join(row["pool_languages"])
-    return f"{joined(lost)}, for {display_name(row['query_language'])} queries over {pool}"
+    return f"{joined(lost)}, for {display_name(row['query_language'])} queries over {pool}{_kind(row, apart)}"
 
 
 def data_notes_of_both(comparison: Mapping[str, Any]) -> list[str]:
@@ -206,47 +246,60 @@ def data_notes_of_both(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def _told(row: Mapping[str, Any]) -> str | None:
-    for name in _TOLD:
-        if row["measures"].get(name, {}).get("difference") is not None:
-            return name
-    return None
+    """The measure for the finding: the first that changed significantly, else the first with a value."""
+    known = [name for name in _TOLD if row["measures"].get(name, {}).get("difference") is not None]
+    changed = [name for name in known if _verdict(name, row["measures"][name]) in ("better", "worse")]
+    return next(iter([*changed, *known]), None)
 
 
-def _urgency(pair: tuple[Mapping[str, Any], str]) -> float:
-    """Sort key: rows that were weakest before come first."""
+def _urgency(pair: tuple[Mapping[str, Any], str]) -> tuple[bool, float]:
+    """Sort key: significant changes come first, then rows that were weakest before."""
     row, name = pair
     before: float = row["measures"][name]["a"]
-    return before * direction(name)
+    return _verdict(name, row["measures"][name]) == "even", before * direction(name)
 
 
-def _sentence(row: Mapping[str, Any], name: str) -> str:
+def _sentence(row: Mapping[str, Any], name: str, apart: bool) -> str:
+    """What happened to a measure. Only a change that the test supports is called one."""
     entry = row["measures"][name]
-    p = p_value(_p(entry))
-    significance = f"p {p}" if p.startswith("<") else f"p = {p}"
-    if entry.get("within_ties"):
-        ranges = " and ".join(interval(name, entry["ties"][side]) for side in ("a", "b"))
-        significance = f"within the ties, which leave {ranges} open: no change that the scores decide"
-    elif _verdict(name, entry) == "even":
-        significance = f"no significant change, {significance}"
-    verb = "rises" if entry["difference"] > 0 else "falls" if entry["difference"] < 0 else "stays"
-    values = f"from {measure_value(name, entry['a'])} to {measure_value(name, entry['b'])}"
-    if verb == "stays":
-        values = f"at {measure_value(name, entry['b'])}"
-    depth = row["measures"].get("Max@R", {})
-    deep = ""
-    if name != "Max@R" and depth.get("difference") is not None:
-        reads = (
-            "to see every version one reads to" if len(row["pool_languages"]) > 1 else "the relevant version lies at"
-        )
-        deep = f"; {reads} rank {quantity(depth['b'])} instead of {quantity(depth['a'])}"
     what = name
     if name.startswith("Complete@"):
         subject = "every version" if len(row["pool_languages"]) > 1 else "the relevant version"
         what = f"the share with {subject} in the top {name.partition('@')[2]} ({name})"
-    return (
-        f"For {display_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])}, {what} {verb} "
-        f"{values}{deep} ({_signed(name, entry['difference'])}, {significance})."
-    )
+    where = f"For {display_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])}"
+    return f"{where}{_kind(row, apart)}, {what} {_happened(row, name, entry)}."
+
+
+def _happened(row: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> str:
+    before, after = measure_value(name, entry["a"]), measure_value(name, entry["b"])
+    p = p_value(_p(entry))
+    significance = f"p {p}" if p.startswith("<") else f"p = {p}"
+    if entry.get("within_ties"):
+        ranges = " and ".join(interval(name, entry["ties"][side]) for side in ("a", "b"))
+        return (
+            f"shows no change that the scores decide ({before} before, {after} after: within the ties, which leave "
+            f"{ranges} open)"
+        )
+    if entry["difference"] == 0:
+        return f"stays at {after}"
+    if _verdict(name, entry) == "even":
+        if entry.get("queries_needed"):
+            return (
+                f"was measured over too few queries to tell a change ({before} before, {after} after; "
+                f"{plural(entry['queries'], 'query', 'queries')}, and it takes {count(entry['queries_needed'])} to "
+                "reach significance)"
+            )
+        return f"shows no significant change ({before} before, {after} after, {significance})"
+    depth = row["measures"].get("Max@R", {})
+    deep = ""
+    # The depth is a measure of its own, with its own test.
+    if name != "Max@R" and depth.get("difference") is not None and _verdict("Max@R", depth) in ("better", "worse"):
+        reads = (
+            "to see every version one reads to" if len(row["pool_languages"]) > 1 else "the relevant version lies at"
+        )
+        deep = f"; {reads} rank {quantity(depth['b'])} instead of {quantity(depth['a'])}"
+    verb = "rises" if entry["difference"] > 0 else "falls"
+    return f"{verb} from {before} to {after}{deep} ({_signed(name, entry['difference'])}, {significance})"
 
 
 def _tally(what: str, changes: Sequence[tuple[Mapping[str, Any], str]]) -> str:
@@ -267,14 +320,19 @@ def comparison_context(comparison: Mapping[str, Any], a: Mapping[str, Any], b: M
     ]
     names.sort(key=lambda name: _TOLD.index(name) if name in _TOLD else len(_TOLD))
     heats, drawn = _heats(a, b)
+    apart = has_retrieved(comparison)
     return {
         "measures": names,
         "heats": heats,
         "blocks": [
-            {"title": row_title(row), "queries": plural(row["queries"], "query", "queries"), "lines": changes(row)}
+            {
+                "title": row_title(row, apart=apart),
+                "queries": plural(row["queries"], "query", "queries"),
+                "lines": changes(row),
+            }
             for row in comparison["rows"]
         ],
-        "unmatched": [_unmatched(entry) for entry in comparison.get("unmatched", [])],
+        "one_sided": one_sided(comparison),
         "notes": list(comparison.get("notes", [])),
         "adjusted": any("p_holm" in entry for row in comparison["rows"] for entry in row["measures"].values()),
         "data": {
@@ -287,12 +345,15 @@ def comparison_context(comparison: Mapping[str, Any], a: Mapping[str, Any], b: M
 
 def _drawn(comparison: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     lines = []
+    apart = has_retrieved(comparison)
     for row in comparison["rows"]:
         entry = row["measures"].get(name)
         if entry is None or entry["difference"] is None:
             continue
         change = _change(name, entry)
-        label = f"{row['query_language']} → {'+'.join(row['pool_languages'])}"
+        # Lines with one label would be drawn on top of each other.
+        ranked = f", {row.get('retrieval') or ('served' if row['kind'] == 'live' else 'exact')}" if apart else ""
+        label = f"{row['query_language']} → {'+'.join(row['pool_languages'])}{ranked}"
         lines.append(
             {
                 "label": label,
@@ -300,17 +361,11 @@ def _drawn(comparison: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
                 "b": entry["b"],
                 "verdict": change.verdict,
                 "t": f"{change.a} → {change.b}",
-                "title": f"{row_title(row)}: {name} {change.a} to {change.b}, {change.difference}, p {change.p}",
+                "title": f"{row_title(row, apart=apart)}: {name} {change.a} to {change.b}, {change.difference}, "
+                f"p {change.p}",
             }
         )
     return lines
-
-
-def _unmatched(entry: object) -> str:
-    if not isinstance(entry, Mapping):
-        return str(entry)
-    only = {"a": "only before", "b": "only after"}.get(str(entry.get("result")), "")
-    return f"{row_title(entry)}{f', {only}' if only else ''}"
 
 
 def _heats(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -83,6 +83,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
             [
                 ("Tool", f"{tool.get('name', '')} {tool.get('version', '')}".strip()),
                 ("Command", _text(provenance.get("command"))),
+                *([("Time", str(provenance["stamp"]))] if provenance.get("stamp") else []),
                 ("Seed", _text(provenance.get("seed"))),
                 *([("Similarity", similarity_note(provenance))] if provenance.get("similarity") else []),
                 *([("Order of equal scores", str(provenance["ties"]))] if provenance.get("ties") else []),

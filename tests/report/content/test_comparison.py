@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from haystack_crossalign.report.content.comparison import changes, comparison_finding
+from haystack_crossalign.report.content.comparison import changes, comparison_context, comparison_finding, one_sided
 from haystack_crossalign.report.markdown import render_markdown_comparison
 
 
@@ -57,8 +57,8 @@ def test_the_row_that_was_weakest_before_is_told_first(comparison: dict[str, Any
         "For Chinese queries over en+zh, the share with every version in the top 10 (Complete@10) rises from "
         "1.93\u00a0% to 55.8\u00a0%; to see every version one reads to rank 23 instead of 186 (+53.9 points, "
         "p < 0.001).",
-        "For English queries over en+zh, the share with every version in the top 10 (Complete@10) rises from "
-        "64.0\u00a0% to 66.0\u00a0% (+2.00 points, no significant change, p = 0.400).",
+        "For English queries over en+zh, the share with every version in the top 10 (Complete@10) shows no significant "
+        "change (64.0\u00a0% before, 66.0\u00a0% after, p = 0.400).",
         "The price for Chinese queries over en+zh: the version in Chinese leads the other versions for 60.0\u00a0% "
         "instead of 90.0\u00a0% of them (LPR, −30.0 points).",
         "Also significantly worse: Top1[other,same] from 20.0\u00a0% to 30.0\u00a0%, for Chinese queries over en+zh.",
@@ -128,3 +128,61 @@ def test_markdown_shows_before_and_after(comparison: dict[str, Any]) -> None:
         "| Complete@10 | 1.93\u00a0% | 55.8\u00a0% | +53.9 points [+52.9 to +54.9 points] | \\< 0.001 | ✅ better |"
         in text
     )
+
+
+def test_the_headline_is_a_significant_change_if_there_is_one(comparison: dict[str, Any]) -> None:
+    weakest, other = comparison["rows"][1]["measures"], comparison["rows"][0]["measures"]
+    weakest["Complete@10"], weakest["Max@R"] = entry(0.0193, 0.05, 0.3), entry(186.0, 150.0, 0.3)
+    other["Complete@10"] = entry(0.64, 0.9, 0.001)
+    first, second, *_ = comparison_finding(comparison)
+    assert first.startswith(
+        "For English queries over en+zh, the share with every version in the top 10 (Complete@10) rises"
+    )
+    assert "shows no significant change" in second
+
+
+def test_of_the_measures_of_a_row_one_that_changed_significantly_is_told(comparison: dict[str, Any]) -> None:
+    comparison["rows"][1]["measures"]["Complete@10"] = entry(0.0193, 0.0193, 1.0)
+    assert (
+        comparison_finding(comparison)[0]
+        == "For Chinese queries over en+zh, Max@R falls from 186 to 23 (−163, p < 0.001)."
+    )
+
+
+def test_the_depth_is_called_a_change_only_by_its_own_test(comparison: dict[str, Any]) -> None:
+    comparison["rows"][1]["measures"]["Max@R"] = entry(186.0, 23.0, 0.2)
+    assert "rank 23" not in " ".join(comparison_finding(comparison))
+
+
+def test_too_few_queries_are_said_with_the_number_needed(comparison: dict[str, Any]) -> None:
+    measures = comparison["rows"][1]["measures"]
+    measures["Complete@10"], measures["Max@R"] = entry(0.1, 0.6, 0.25, queries_needed=12), entry(186.0, 23.0, 0.25)
+    (change,) = [change for change in changes(comparison["rows"][1]) if change.name == "Complete@10"]
+    assert (change.verdict, change.reading) == ("even", "too few queries: 12 needed")
+    told = " ".join(comparison_finding(comparison))
+    assert "too few queries to tell a change (10.0\u00a0% before, 60.0\u00a0% after; 9 queries, and it takes 12" in told
+    assert "rises from 10.0" not in told
+
+
+def test_exact_and_retrieved_rankings_are_named_apart(comparison: dict[str, Any]) -> None:
+    served = {**comparison["rows"][1], "kind": "live", "retrieval": "bm25"}
+    comparison["rows"].append(served)
+    told = comparison_finding(comparison)
+    assert len(set(told)) == len(told)
+    assert any("en+zh, exact ranks, the share" in sentence for sentence in told)
+    assert any("en+zh, results as served by BM25, the share" in sentence for sentence in told)
+    empty: dict[str, Any] = {"rows": [], "queries": {"row": []}, "provenance": comparison["a"]}
+    lines = comparison_context(comparison, empty, empty)["data"]["changes"]["Complete@10"]
+    assert len({line["label"] for line in lines}) == len(lines) == 4
+
+
+def test_what_only_one_side_has_is_said(comparison: dict[str, Any]) -> None:
+    comparison["unmatched"] = [
+        {"result": "b", "scenario": "multi", "query_language": "zh", "pool_languages": ["en", "zh"], "kind": "live"}
+    ]
+    comparison["rows"][0]["one_sided"] = {"a": ["MRR"], "b": []}
+    assert one_sided(comparison) == [
+        "Measured only before: MRR, for English queries over English and Chinese documents (multi, exact ranks).",
+        "Only after: Chinese queries over English and Chinese documents (multi, results as served).",
+    ]
+    assert "Only after: Chinese queries" in render_markdown_comparison(comparison)

@@ -1,0 +1,1 @@
+"""Results over time: their stamp, and whether a result is worse than an earlier one."""

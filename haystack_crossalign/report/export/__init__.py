@@ -1,0 +1,1 @@
+"""Results for other tools: OpenMetrics for monitoring, documents for a results index."""

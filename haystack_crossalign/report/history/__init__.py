@@ -1,0 +1,1 @@
+"""The history of audits: sentences, charts, a page, a CSV file."""
