@@ -124,13 +124,19 @@ class LiveAudit:
             client, request.settings, self._options, retrievals=self._retrievals, progress=progress
         )
 
+    def open(self) -> IndexView:
+        """Open the index, once.
+
+        :raises CrossAlignError: if the index is invalid, or the cluster failed.
+        """
+        return self._audit.view()
+
     def read_queries(self) -> LiveQueries:
         """Read only the queries; they have vectors only if these come with the queries.
 
         :raises CrossAlignError: if index or queries are invalid, or the cluster failed.
         """
-        self._audit.open()
-        return self._read_queries(self._audit.view())
+        return self._read_queries(self.open())
 
     def prepare(self, check: Callable[[Sequence[Scenario]], None] | None = None) -> None:
         """Open the index, make or read the queries, check the model, embed the queries, and plan.
@@ -139,8 +145,7 @@ class LiveAudit:
         :raises CrossAlignError: if index, queries or model are invalid, or the cluster failed.
         """
         audit = self._audit
-        audit.open()
-        queries = self._read_queries(audit.view())
+        queries = self._read_queries(self.open())
         scenarios = audit.scenarios(queries)
         if check is not None:
             check(scenarios)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.languages import UNDETERMINED
-from haystack_crossalign.measures import Measure, QueryValues, aggregate, default_measures, evaluate, intrusion_matrix
+from haystack_crossalign.measures import (
+    Measure,
+    QueryValues,
+    aggregate,
+    default_measures,
+    evaluate,
+    gap_measures,
+    intrusion_matrix,
+)
 from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable
 
 EXAMPLES = 10
@@ -89,7 +97,9 @@ def assemble_result(
     first = 0
     for number, row in enumerate(rows):
         known_languages = [language for language in row.scenario.pool_languages if language != UNDETERMINED]
-        chosen = tuple(dict.fromkeys((*(default_measures(known_languages) if measures is None else measures), *also)))
+        usual = default_measures(known_languages) if measures is None else measures
+        gaps = gap_measures() if measures is None and has_gaps(row.scenario, row.table) else ()
+        chosen = tuple(dict.fromkeys((*usual, *gaps, *also)))
         values = evaluate(row.table, chosen) if row.values is None else row.values(chosen)
         built.append({**build_row(row.scenario, row.table, chosen, values, samples=samples, seed=seed), **row.extra})
         columns.append(
@@ -118,6 +128,19 @@ def assemble_result(
         documents=dict(sorted(documents.items())),
         live=None if live is None else dict(live),
     )
+
+
+def has_gaps(scenario: Scenario, table: RankTable) -> bool:
+    """Whether some queries of a mixed pool have no relevant version in their own language, though the pool holds
+    documents in it.
+
+    :param scenario: pool and query language.
+    :param table: ranks of its queries.
+    """
+    if scenario.name != "multi" or scenario.query_language not in scenario.pool_languages:
+        return False
+    own = (table.relevant_languages == table.query_languages[:, None]).any(axis=1)
+    return bool((~own & (table.relevant_languages >= 0).any(axis=1)).any())
 
 
 def deepest_queries(table: RankTable, ids: Sequence[str], count: int) -> NDArray[np.int64]:

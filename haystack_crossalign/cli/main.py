@@ -23,6 +23,7 @@ from haystack_crossalign.cli.commands import (
     convert,
     demo,
     doctor,
+    gaps,
     repair,
     retrain,
     rollback,
@@ -64,6 +65,7 @@ app.command(name="cleanup", short_help="Delete the indices that upgrades left.")
 app.add_typer(triplets.app, name="triplets", short_help="Make training triplets: build, mine, translate, filter.")
 app.command(name="compare", short_help="Compare results, before and after.")(compare.compare)
 app.command(name="history", short_help="Show results over time.")(history.history)
+app.command(name="gaps", short_help="List what is missing or old in a language.")(gaps.gaps)
 app.command(name="convert", short_help="Convert judgments between formats.")(convert.convert)
 for info in (*app.registered_commands, *triplets.app.registered_commands):
     info.cls = SectionedCommand

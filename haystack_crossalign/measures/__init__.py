@@ -10,9 +10,10 @@ from haystack_crossalign.measures.depth import (
     max_at_r_lower_bound,
 )
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1, intrusion_matrix
-from haystack_crossalign.measures.parse import default_measures, parse_measure
+from haystack_crossalign.measures.parse import default_measures, gap_measures, parse_measure
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
 from haystack_crossalign.measures.ties import TieValues, tie_values
+from haystack_crossalign.measures.translation import OtherOnly, OtherOnlyFound
 
 __all__ = [
     "MRR",
@@ -24,6 +25,8 @@ __all__ = [
     "MaxAtR",
     "MaxAtRNorm",
     "Measure",
+    "OtherOnly",
+    "OtherOnlyFound",
     "QueryValues",
     "RankOf",
     "Recall",
@@ -33,6 +36,7 @@ __all__ = [
     "aggregate",
     "default_measures",
     "evaluate",
+    "gap_measures",
     "intrusion_matrix",
     "max_at_r_lower_bound",
     "parse_measure",

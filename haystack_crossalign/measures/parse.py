@@ -13,10 +13,11 @@ from haystack_crossalign.measures.base import Measure
 from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, RankOf
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
+from haystack_crossalign.measures.translation import OtherOnly, OtherOnlyFound
 
 ALLOWED = (
     "Max@R, Max@R_norm, Complete@K, NDCG@K, MRR, MRR@K, Recall@K, Rank[L], Intrusion[L], LPR, Lang-nDCG@K, "
-    "Top1[relevant|other,same|other] (K a whole number from 1, L a language)"
+    "Top1[relevant|other,same|other], OtherOnly, OtherOnly@K (K a whole number from 1, L a language)"
 )
 """Names that `parse_measure` reads, in words."""
 
@@ -27,6 +28,7 @@ _PLAIN: dict[str, Measure] = {
     "mrr": MRR(),
     "rr": MRR(),
     "lpr": LanguagePreferenceRate(),
+    "otheronly": OtherOnly(),
 }
 _WITH_CUTOFF: dict[str, Callable[[int], Measure]] = {
     "complete": Complete,
@@ -36,6 +38,7 @@ _WITH_CUTOFF: dict[str, Callable[[int], Measure]] = {
     "recall": Recall,
     "r": Recall,
     "lang-ndcg": LangNDCG,
+    "otheronly": OtherOnlyFound,
 }
 _WITH_LANGUAGE: dict[str, Callable[[str], Measure]] = {"rank": RankOf, "intrusion": Intrusion}
 
@@ -79,6 +82,8 @@ KINDS: tuple[type[Measure], ...] = (
     LanguagePreferenceRate,
     LangNDCG,
     Top1,
+    OtherOnly,
+    OtherOnlyFound,
 )
 """The measures, in the order in which results and glossaries show them."""
 
@@ -119,3 +124,8 @@ def default_measures(languages: Sequence[str]) -> tuple[Measure, ...]:
         Top1("other", "same"),
         Top1("other", "other"),
     )
+
+
+def gap_measures() -> tuple[Measure, ...]:
+    """Measures of queries that are answered only in another language, for rows that have such queries."""
+    return OtherOnly(), OtherOnlyFound(10)

@@ -30,6 +30,7 @@ from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryVal
 from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, RankOf, language_code
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
+from haystack_crossalign.measures.translation import OtherOnly, OtherOnlyFound
 from haystack_crossalign.ranks.table import RankTable
 
 Bools = NDArray[np.bool_]
@@ -250,6 +251,28 @@ def _mrr(measure: MRR, groups: _Groups, values: Floats) -> TieValues:
         _mean_over_first(reciprocal, start, size, relevant),
     )
     return TieValues(*(np.where(exists, end, values) for end in found))
+
+
+@_values.register
+def _other_only(measure: OtherOnly, groups: _Groups, values: Floats) -> TieValues:
+    start, size, relevant, exists = groups.first_group(groups.known)
+    ends = (start, start + size - relevant, start - 1 + (size + 1) / (relevant + 1))
+    return TieValues(*(np.where(exists, end, values) for end in ends))
+
+
+@_values.register
+def _other_only_found(measure: OtherOnlyFound, groups: _Groups, values: Floats) -> TieValues:
+    start, size, relevant, exists = groups.first_group(groups.known)
+
+    def found(rank: Floats) -> Floats:
+        return (rank <= measure.cutoff).astype(np.float64)
+
+    ends = (
+        found((start + size - relevant).astype(np.float64)),
+        found(start.astype(np.float64)),
+        _mean_over_first(found, start, size, relevant),
+    )
+    return TieValues(*(np.where(exists, end, values) for end in ends))
 
 
 @_values.register

@@ -42,6 +42,7 @@ from haystack_crossalign.report.content.words import (
     quantity,
 )
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
+from haystack_crossalign.report.gaps.section import gaps_table
 from haystack_crossalign.report.templating import asset, templates
 
 _VENDORED = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
@@ -80,6 +81,7 @@ def render_html(result: Mapping[str, Any]) -> str:
         texts=texts.entries,
         facts=[*facts(result["provenance"]), *_index_facts(result)],
         live=_live(result),
+        gaps=gaps_table(result),
         glossary=glossary(result["rows"]),
         limits=limits(result),
         data={"views": [context["data"] for context in contexts]},

@@ -33,8 +33,10 @@ from haystack_crossalign.report.content.tables import Table, headline_table, hea
 from haystack_crossalign.report.content.views import View, main_view, row_label, views
 from haystack_crossalign.report.content.words import count, measure_value, nothing_found, plural, shorten
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
+from haystack_crossalign.report.gaps.listing import HEADINGS, gap_lines, gaps_finding
+from haystack_crossalign.report.gaps.section import gaps_table
 
-_WORST = 10
+_WORST, _MOST_GAPS = 10, 200
 _SPECIAL = re.compile(r"([\\`*<>|~&$]|(?<![^\W_])_|_(?![^\W_])|(?<=\])\()")
 """Characters that would be markup; an underscore within a word and a lone bracket are not."""
 
@@ -67,6 +69,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
         first = main_view(result, all_views)
         for view in sorted(all_views, key=lambda view: view is not first):
             parts += _view(result, view, ranks)
+        parts += [_table(gaps, caption=True)] if (gaps := gaps_table(result)) is not None else []
         parts += _worst(result, first, ranks)
     if steps := next_steps(result, judged):
         parts.append(f"### What to do next\n\n{_steps(steps)}")
@@ -126,6 +129,21 @@ def render_markdown_comparisons(comparisons: Mapping[str, Any]) -> str:
     for result in compared:
         parts += [f"### {_plain(result.name)}", *_finding(result.finding), *(f"> {_plain(n)}" for n in result.notes)]
         parts += [_folded(f"{result.name}: {block['title']}", _changes(block["lines"])) for block in result.blocks]
+    return "\n\n".join(parts) + "\n"
+
+
+def render_markdown_gaps(gaps: Mapping[str, Any]) -> str:
+    """The gaps as Markdown: the finding, and the most wanted.
+
+    :param gaps: schema ``crossalign.gaps/1``.
+    """
+    lines = gap_lines(gaps)
+    parts = ["## Translation gaps", *(_plain(sentence) for sentence in gaps_finding(gaps))]
+    if lines:
+        parts.append(_grid(HEADINGS, lines[:_MOST_GAPS], figures=False))
+    if len(lines) > _MOST_GAPS:
+        parts.append(f"{count(len(lines) - _MOST_GAPS)} more are in the CSV and JSON files.")
+    parts += [f"> {_plain(note)}" for note in gaps["notes"]]
     return "\n\n".join(parts) + "\n"
 
 

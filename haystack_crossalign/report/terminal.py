@@ -39,6 +39,8 @@ from haystack_crossalign.report.content.words import (
     p_value,
     plural,
 )
+from haystack_crossalign.report.gaps.listing import HEADINGS, gap_lines, gaps_finding
+from haystack_crossalign.report.gaps.section import gaps_table
 from haystack_crossalign.report.history.words import history_finding, history_notes, latest_lines
 
 _HEADLINE = ("Max@R", "Max@R_norm", "NDCG@1", "MRR")
@@ -84,6 +86,9 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     rows = [row for row in result["rows"] if "retrieval" not in row]
     for _, group in groupby(rows, key=_table_key):
         yield _table(list(group), named=named)
+    gaps = gaps_table(result)
+    if gaps is not None:
+        yield _as_rich(gaps)
     # The demo ends with steps of its own, away from its sample.
     if result["provenance"].get("command") != "demo":
         yield from _steps(next_steps(result, judged))
@@ -228,6 +233,27 @@ def history_view(history: Mapping[str, Any]) -> Iterator[Text | Table]:
     for line in latest_lines(history):
         table.add_row(*(Text(cell) for cell in line))
     yield table
+
+
+def gaps_view(gaps: Mapping[str, Any], most: int) -> Iterator[Text | Table]:
+    """Translation gaps: the finding, notes, and the most wanted.
+
+    :param gaps: schema ``crossalign.gaps/1``.
+    :param most: number of gaps to list.
+    """
+    for sentence in (*gaps_finding(gaps), *gaps["notes"]):
+        yield Text(sentence)
+    lines = gap_lines(gaps)
+    if lines:
+        shown = f"the first {count(most)} of {count(len(lines))}" if len(lines) > most else count(len(lines))
+        table = Table(title=f"Gaps, {shown}", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+        for number, heading in enumerate(HEADINGS):
+            table.add_column(
+                heading, justify="right" if number in (3, 4, 5) else "left", max_width=None if number else 34
+            )
+        for line in lines[:most]:
+            table.add_row(*(Text(cell) for cell in line))
+        yield table
 
 
 def _table_key(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -1,0 +1,169 @@
+"""Translation gaps of files, or of a live index, which is only read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from haystack_crossalign.api.collection import CollectionAudit, read_files, reading_log
+from haystack_crossalign.api.index import LiveAudit
+from haystack_crossalign.api.requests import FilesRequest, IndexRequest
+from haystack_crossalign.audit.gaps import ContentVersion, find_gaps, questions_of
+from haystack_crossalign.audit.run import Progress
+from haystack_crossalign.data.formats.query_log import iso_time, log_weights, read_dates, read_query_log
+from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.connect import open_client
+from haystack_crossalign.opensearch.index.inventory import version_inventory
+from haystack_crossalign.opensearch.index.pool import MULTIPLE
+
+
+def gaps_of_files(
+    request: FilesRequest,
+    *,
+    date_field: str | None = None,
+    query_log: Path | None = None,
+    source: str | None = None,
+    languages: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The translation gaps of documents in a file, with the demand of judged queries.
+
+    :param request: documents, queries and judgments, and the model.
+    :param date_field: field of documents with their date; None to look for missing versions only.
+    :param query_log: tab-separated log with ``query``, ``count`` and, if known, ``language``: counts for the queries.
+    :param source: language that others are translated from; None for the one with the most contents.
+    :param languages: languages that contents should have; None for all of the pool.
+    :param progress: called with the current step, the amount done, and the total.
+    :returns: mapping of schema ``crossalign.gaps/1``.
+    :raises InputError: if a file is invalid.
+    :raises ExternalError: if the model cannot be loaded.
+    """
+    request.check()
+    log = reading_log(request.skip_invalid)
+    collection = read_files(request, log=log)
+    dates: dict[str, str] = {}
+    if date_field is not None:
+        if request.documents is None:
+            raise InputError("dates are read from a file of documents", source="--date-field", allowed="--documents")
+        dates = read_dates(request.documents, date_field, reading_log(request.skip_invalid))
+    documents, queries = collection.documents, collection.queries
+    audit = CollectionAudit(collection, request.measured, similarity=request.model.compared_by)
+    result = audit.run(request.model.open() if audit.needs_model else None, progress=progress)
+    contents = {
+        name: tuple(dict.fromkeys(documents.groups[place] for place in relevant))
+        for name, relevant in zip(queries.ids, collection.relevant, strict=True)
+    }
+    weights, demand, notes = _weights(query_log, queries.ids, queries.texts, queries.languages)
+    versions = [
+        ContentVersion(group, language, dates.get(name))
+        for name, group, language in zip(documents.ids, documents.groups, documents.languages, strict=True)
+        if language != UNDETERMINED
+    ]
+    return find_gaps(
+        versions,
+        questions_of(result, contents, weights),
+        demand=demand or "judged queries",
+        languages=languages,
+        source=source,
+        notes=notes,
+    )
+
+
+def gaps_of_index(
+    request: IndexRequest,
+    *,
+    client: ReadOnlyClient | None = None,
+    date_field: str | None = None,
+    query_log: Path | None = None,
+    source: str | None = None,
+    languages: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """The translation gaps of a live index, which is only read.
+
+    :param request: the index and its queries; without queries, probes tell the typical ranks.
+    :param client: an open connection; None to open one.
+    :param date_field: field of type date; None to look for missing versions only.
+    :param query_log: as in `gaps_of_files`.
+    :param source: as in `gaps_of_files`.
+    :param languages: as in `gaps_of_files`.
+    :param progress: called with the current step, the amount done, and the total.
+    :param say: called with messages for the user.
+    :returns: mapping of schema ``crossalign.gaps/1``.
+    :raises InputError: if the index has no field of groups, or a file is invalid.
+    :raises ExternalError: if the cluster or the model failed.
+    """
+    request.check()
+    opened = client or open_client(request.settings, os.environ)
+    try:
+        return _of_index(request, opened, date_field, query_log, source, languages, progress, say)
+    finally:
+        if client is None:
+            opened.close()
+
+
+def _of_index(
+    request: IndexRequest,
+    client: ReadOnlyClient,
+    date_field: str | None,
+    query_log: Path | None,
+    source: str | None,
+    languages: Sequence[str] | None,
+    progress: Progress | None,
+    say: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    audit = LiveAudit(request, client, progress=progress, say=say)
+    view = audit.open()
+    # Before the queries are embedded and ranked: a wrong field should not cost minutes.
+    rows = version_inventory(view, request.settings.index, date_field=date_field)
+    versions = [
+        ContentVersion(group, language, None if newest is None else iso_time(newest))
+        for group, language, newest in rows
+        if language not in (UNDETERMINED, MULTIPLE)
+    ]
+    if date_field is not None and not any(version.date for version in versions):
+        raise InputError("no document has a date", source="--date-field", seen=date_field, allowed="a field in use")
+    audit.prepare()
+    finished = audit.run()
+    if finished.stopped is not None:
+        raise ExternalError(f"{client.hosts[0]}: the audit was stopped: {finished.stopped}")
+    queries = audit.queries
+    contents = {
+        name: tuple(dict.fromkeys(version.group for version in relevant if not version.single))
+        for name, relevant in zip(queries.ids, queries.versions, strict=True)
+    }
+    weights, demand, notes = _weights(query_log, queries.ids, queries.texts, queries.languages)
+    probes = queries.kind == "known-item"
+    if probes:
+        if query_log is not None:
+            raise InputError(
+                "a log gives counts to judged queries, and there are none", source="--query-log", allowed="--queries"
+            )
+        notes = ["Without judged queries nobody's demand is known; known-item probes tell the typical ranks."]
+    return find_gaps(
+        versions,
+        questions_of(finished.result, contents, weights),
+        demand=demand or ("probes" if probes else "judged queries"),
+        languages=languages,
+        source=source,
+        notes=[*notes, *(finished.result.live or {}).get("warnings", ())],
+    )
+
+
+def _weights(
+    query_log: Path | None, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]
+) -> tuple[Mapping[str, int] | None, str | None, list[str]]:
+    if query_log is None:
+        return None, None, []
+    weights, others = log_weights(read_query_log(query_log), ids, texts, languages)
+    notes = []
+    if others:
+        notes.append(f"{others} searches of the log are of queries without judgments, and count for no content.")
+    if not any(weights.values()):
+        notes.append("No judged query is in the log: the texts must be the same, but for case and spaces.")
+    return weights, "query log", notes
