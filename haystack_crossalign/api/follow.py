@@ -13,13 +13,13 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.model.newest import Newest, probe_newest
 from haystack_crossalign.upgrade.documents.source import sequence_numbers
 from haystack_crossalign.upgrade.documents.vectors import MatrixWay, ModelWay
-from haystack_crossalign.upgrade.follow import Sides
+from haystack_crossalign.upgrade.follow import Sides, lacks_new
 from haystack_crossalign.upgrade.old_model import require_old_model
 from haystack_crossalign.upgrade.records.job import SWITCHED, find_job
 from haystack_crossalign.upgrade.ways import NewVectors
 
 
-def open_sides(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -> Sides:
+def open_sides(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -> Sides | None:
     """The models of both sides of a switch.
 
     A matrix needs the old one: only the text tells whether a vector was moved already. With a new model the old one may
@@ -28,6 +28,7 @@ def open_sides(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -
     :param client: connection.
     :param request: its settings name the alias and the fields, its model is the old one where the user names it.
     :param new: where the new vectors come from.
+    :returns: None where the old vectors are kept in a field of their own, so that nobody need tell them apart.
     :raises CrossAlignError: a model is needed that nothing names, that cannot be loaded, or that is not that of the old
         index.
     """
@@ -35,6 +36,8 @@ def open_sides(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -
     job = find_job(client, settings.index)
     if job is None:
         raise InputError("no upgrade of this alias is in the ledger", source=settings.index)
+    if job.beside:
+        return None
     before = replace(request, settings=replace(settings, index=job.source.name))
     old = None
     try:
@@ -70,6 +73,22 @@ def written_since_switch(client: ReadOnlyClient, alias: str) -> int:
     since = job.checkpoints("at_switch")
     numbers = sequence_numbers(client, job.target.name)
     return sum(max(0, highest - since.get(shard, -1)) for shard, (_, highest) in numbers.items())
+
+
+def without_new_vector(client: ReadOnlyClient, alias: str) -> int:
+    """Number of documents, or of nested objects in them, with an old vector and no new one beside it.
+
+    :param client: connection.
+    :param alias: an alias whose upgrade kept the old vectors.
+    """
+    job = find_job(client, alias)
+    if job is None or not job.beside:
+        return 0
+    index = job.target.name
+    return sum(
+        client.count(index, lacks_new(read_fields(client, index, vector=name).vector, job.beside))
+        for name in job.data["way"]["fields"]
+    )
 
 
 def newest_since_switch(client: ReadOnlyClient, alias: str, sides: Sides) -> Newest:

@@ -205,7 +205,8 @@ class Gate:
         if self._old_model is not None:
             queries = replace(queries, vectors=None)
         old = self._audit(job.source.name, queries, self._old_model)
-        new = self._audit(job.target.name, old[2], self._new_model())
+        beside = job.beside if self.request.settings.embedding_field in job.data["way"]["fields"] else ""
+        new = self._audit(job.target.name, old[2], self._new_model(), beside=beside)
         comparison = compare_results(old[0], new[0], names=(job.source.name, job.target.name))
         outcomes = tuple(evaluate_gate(self._conditions, new[0]))
         losses = tuple(self._losses(old[0], new[0]))
@@ -215,8 +216,9 @@ class Gate:
         del upgrade
         return self.result.passed
 
-    def _settings(self, index: str) -> LiveSettings:
-        return replace(self.request.settings, index=index)
+    def _settings(self, index: str, beside: str = "") -> LiveSettings:
+        settings = self.request.settings
+        return replace(settings, index=index, embedding_field=settings.embedding_field + beside)
 
     def _new_model(self) -> Embedder | None:
         way: Any = self._new.way
@@ -226,10 +228,10 @@ class Gate:
         return None if self._old_model is None else MovedEncoder(self._old_model, way.map, self._new.model)
 
     def _audit(
-        self, index: str, queries: LiveQueries, encoder: Embedder | None
+        self, index: str, queries: LiveQueries, encoder: Embedder | None, *, beside: str = ""
     ) -> tuple[AuditResult, float, LiveQueries]:
         """The result, milliseconds per request, and the queries without what must be redone for the other index."""
-        request = replace(self.request, settings=self._settings(index))
+        request = replace(self.request, settings=self._settings(index, beside))
         audit = LiveAudit(request, self._client, progress=self._progress, queries=queries, encoder=encoder)
         before = self._searches()
         audit.prepare()
@@ -306,7 +308,7 @@ def open_old_model(
     :raises CrossAlignError: if no model is stated, or it cannot be loaded.
     """
     try:
-        stored = read_index_model(client, request.settings.index)
+        stored = read_index_model(client, request.settings.index, request.settings.embedding_field)
     except InputError as error:
         if error.source != "index":
             raise

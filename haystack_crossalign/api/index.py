@@ -306,7 +306,7 @@ class LiveAudit:
         elif request.model.embedder is not None:
             encoder = request.model.open()
         else:
-            index_model = read_index_model(self._client, settings.index) or {}
+            index_model = read_index_model(self._client, settings.index, settings.embedding_field) or {}
             name = request.model.model or settings.model or str(index_model.get("name") or DEFAULT_MODEL)
             encoder = open_model(request.model.with_profile(settings), name, self._client)
         check = check_index_model(

@@ -6,6 +6,7 @@ the ledger in OpenSearch, as for `--slice`: a worker that takes the place of a l
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ LOCAL = "local"
 
 _RETRIES = 20
 _STORE = 128 * 2**20
+_FAREWELL = 60.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def upgrade_on_ray(
             # As Ctrl-C does it: each gives its leases back, so that nobody has to wait for them.
             for task in tasks:
                 ray.cancel(task, force=False)
-            ray.wait(tasks, num_returns=len(tasks), timeout=shared.options.lease)
+            ray.wait(tasks, num_returns=len(tasks), timeout=_FAREWELL)
             raise
     finally:
         if started:
@@ -220,7 +222,7 @@ def _ray() -> Any:
 def _start(ray: Any, workers: Workers) -> None:
     more: dict[str, Any] = {"address": workers.address}
     if workers.address == LOCAL:
-        cpus = max(1, round(workers.count * workers.cpus + 0.5 - 1e-9))
+        cpus = max(1, math.ceil(workers.count * workers.cpus))
         more |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE}
     try:
         ray.init(log_to_driver=False, logging_level="error", **more)

@@ -18,6 +18,7 @@ from opensearchpy.exceptions import TransportError
 from haystack_crossalign.components.index_models import IndexModels
 from haystack_crossalign.components.opensearch_bulk import index_of
 from haystack_crossalign.components.opensearch_search import (
+    EMBEDDING,
     describe_indices,
     describe_indices_async,
     found_documents,
@@ -63,9 +64,8 @@ _Steps = Generator[_Describe | _Embed | _Search, Any, list[Document]]
 class CrossAlignEmbeddingRetriever:
     """Embeds a query with the model of the index that is searched, for aliases that may move.
 
-    It combines a text embedder and an ``OpenSearchEmbeddingRetriever``, because a vector passed from one to the other
-    does not know its index: if the alias moves in between, the stock retriever compares it with vectors of another
-    model.
+    It combines a text embedder and an ``OpenSearchEmbeddingRetriever``: a vector passed from one to the other does not
+    know its index, so if the alias moves in between, it is compared with vectors of another model.
 
     How model and index are kept consistent:
 
@@ -96,6 +96,7 @@ class CrossAlignEmbeddingRetriever:
         characters of ``sha256``, ``revision`` or ``matrix``. A location is a hub name, a folder, ``offline:…``, or the
         matrix file that transformed the vectors of a base model. Hub names that are not listed are loaded by name.
     :param unnamed_model: model of an index without one; None refuses to search it.
+    :param embedding_field: the vector field, which has a model of its own where ``--keep-old-vectors`` made it.
     :param filters: as for the stock retriever, like all parameters up to ``search_kwargs``.
     :param top_k: maximum number of documents to return.
     :param filter_policy: whether filters passed to ``run`` ``replace`` ``filters`` or ``merge`` with them.
@@ -117,6 +118,7 @@ class CrossAlignEmbeddingRetriever:
         document_store: OpenSearchDocumentStore,
         models: dict[str, str] | None = None,
         unnamed_model: str | None = None,
+        embedding_field: str = EMBEDDING,
         filters: dict[str, Any] | None = None,
         top_k: int = 10,
         filter_policy: str | FilterPolicy = FilterPolicy.REPLACE,
@@ -133,6 +135,7 @@ class CrossAlignEmbeddingRetriever:
         self.document_store = document_store
         self.models = models
         self.unnamed_model = unnamed_model
+        self.embedding_field = embedding_field
         self.filters = filters
         self.top_k = top_k
         self.filter_policy = FilterPolicy.from_str(filter_policy) if isinstance(filter_policy, str) else filter_policy
@@ -255,6 +258,7 @@ class CrossAlignEmbeddingRetriever:
             document_store=self.document_store,
             models=self.models,
             unnamed_model=self.unnamed_model,
+            embedding_field=self.embedding_field,
             filters=self.filters,
             top_k=self.top_k,
             filter_policy=self.filter_policy.value,
@@ -290,6 +294,7 @@ class CrossAlignEmbeddingRetriever:
             raise TypeError(f"CrossAlignEmbeddingRetriever expects a string, not {type(query).__name__}")
         store = self._store(document_store)
         options = {
+            "embedding_field": self.embedding_field,
             "filters": apply_filter_policy(self.filter_policy, self.filters, filters),
             "top_k": top_k or self.top_k,
             "custom_query": self.custom_query if custom_query is None else custom_query,
@@ -334,7 +339,7 @@ class CrossAlignEmbeddingRetriever:
         raise ExternalError(f"{target}: its indices were replaced {_TRIES} times in a row while they were searched")
 
     def _resolved(self, store: OpenSearchDocumentStore, answer: Mapping[str, Any]) -> Serving:
-        serving = self._served[store] = read_serving(answer, index_of(store))
+        serving = self._served[store] = read_serving(answer, index_of(store), self.embedding_field)
         return serving
 
     def _carry_out(
@@ -388,9 +393,7 @@ def _still_holds(serving: Serving) -> Generator[_Describe, Any, bool]:
 
 
 def _is_whole(answer: Mapping[str, Any] | TransportError) -> TypeGuard[Mapping[str, Any]]:
-    """Whether a response is complete: a search of an index that is being deleted may return only the hits of some
-    shards.
-    """
+    """Whether a response is complete: an index that is being deleted may return only the hits of some shards."""
     if isinstance(answer, TransportError):
         return False
     return not answer.get("timed_out") and not answer.get("_shards", {}).get("failed")

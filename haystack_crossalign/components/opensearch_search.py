@@ -19,14 +19,27 @@ from haystack_crossalign.redaction import redacted
 _DESCRIBED = {"filter_path": SERVING_PATHS}
 
 
+EMBEDDING = "embedding"
+"""The vector field of Haystack's store."""
+
+
 def search_body(store: OpenSearchDocumentStore, vector: list[float], options: Mapping[str, Any]) -> dict[str, Any]:
     """The search request of the stock embedding retriever.
 
     :param store: the store.
     :param vector: of the query.
-    :param options: ``filters``, ``top_k``, ``custom_query``, ``efficient_filtering`` and ``search_kwargs``.
+    :param options: ``filters``, ``top_k``, ``custom_query``, ``efficient_filtering`` and ``search_kwargs``; also
+        ``embedding_field``. The store knows one field only, and a custom query names its own.
     """
-    body: dict[str, Any] = store._prepare_embedding_search_request(query_embedding=vector, **options)
+    given = dict(options)
+    field = given.pop("embedding_field", EMBEDDING)
+    body: dict[str, Any] = store._prepare_embedding_search_request(query_embedding=vector, **given)
+    if field == EMBEDDING or options.get("custom_query"):
+        return body
+    for clause in body["query"]["bool"]["must"]:
+        clause["knn"][field] = clause["knn"].pop(EMBEDDING)
+    if "_source" in body:
+        body["_source"]["excludes"].append(field)
     return body
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.audit.pacing import Pace
@@ -19,7 +20,7 @@ from haystack_crossalign.opensearch.model.fit import OUTLIER
 from haystack_crossalign.upgrade.copy.writing import Refused, copy_item, write_items
 from haystack_crossalign.upgrade.documents.reading import Hit, Key, cut_into_units, key_of, read_unit
 from haystack_crossalign.upgrade.documents.source import Source, read_source, sequence_numbers
-from haystack_crossalign.upgrade.documents.vectors import ModelWay, Place, Way, move
+from haystack_crossalign.upgrade.documents.vectors import ModelWay, Moved, Place, Way, move, vector_places
 from haystack_crossalign.upgrade.records.job import SWITCHED, Job, holders, read_job
 from haystack_crossalign.upgrade.records.leases import Leases
 from haystack_crossalign.upgrade.records.ledger import Entry, Ledger
@@ -77,7 +78,7 @@ def follow(
     reader: ReadOnlyClient,
     alias: str,
     new: NewVectors,
-    sides: Sides,
+    sides: Sides | None,
     *,
     idle: float | None,
     pause: float = 2.0,
@@ -94,7 +95,7 @@ def follow(
     :param reader: connection.
     :param alias: the alias.
     :param new: where the new vectors come from, as for the upgrade.
-    :param sides: what tells the vectors apart.
+    :param sides: what tells the vectors apart; None where the old ones are kept in a field of their own.
     :param idle: seconds without such a document after which it ends; None goes on for good, 0 looks once.
     :param pause: seconds between two passes.
     :param lease: seconds without a sign of life after which another process may follow.
@@ -147,6 +148,14 @@ def _refuse(source: Source) -> None:
             source=source.index,
             field=", ".join(source.hidden),
         )
+    refuse_final_pipeline(source)
+
+
+def refuse_final_pipeline(source: Source) -> None:
+    """Refuse an index with a final pipeline, which nothing can leave out.
+
+    :raises InputError: if it has one.
+    """
     if source.settings.get(_PIPELINE, "_none") != "_none":
         raise InputError(
             "documents that are converted would pass through the final pipeline a second time",
@@ -167,7 +176,7 @@ class _Follower:
         job: Job,
         source: Source,
         way: Way,
-        sides: Sides,
+        sides: Sides | None,
         followed: Followed,
         pace: Pace,
     ) -> None:
@@ -175,12 +184,14 @@ class _Follower:
         self._pace = pace
         self._reader, self._client, self._job = reader, client, job
         self._fields: Sequence[VectorField] = source.vectors
-        self._way, self._sides = way, sides
-        self._texts = ModelWay(sides.new, sides.content_field, sides.title_field)
+        self._way = way
+        self._tells: _Tells | None = None
+        if not job.beside:
+            if sides is None:
+                raise TypeError("sides are None only where the old vectors are kept beside the new ones")
+            self._tells = _Tells(sides)
         self._ours: dict[Key, int] = {}
         self._mark: Entry | None = None
-        self._foreign: set[int] = set()
-        self._mute: set[int] = set()
 
     def run(self, leases: Leases, *, idle: float | None, pause: float, tell: Callable[[Followed], None]) -> None:
         """Pass after pass."""
@@ -227,14 +238,13 @@ class _Follower:
         return upto
 
     def _convert(self, hits: Sequence[Hit]) -> None:
-        self._foreign, self._mute = set(), set()
-        moved = move([hit["_source"] for hit in hits], self._fields, self._way, select=self._select)
+        foreign, mute, moved = self._moved([hit["_source"] for hit in hits])
         done = self.followed
         done.looked += sum(moved.counts[one.name] for one in self._fields)
-        done.unknown += [str(hits[number]["_id"]) for number in sorted(self._mute)]
+        done.unknown += [str(hits[number]["_id"]) for number in sorted(mute)]
         done.refused += [(*key_of(hits[number]), told) for number, told in sorted(moved.problems.items())]
         items = []
-        for number in sorted(self._foreign):
+        for number in sorted(foreign):
             text = moved.texts[number]
             if text is not None:
                 items.append(copy_item(hits[number], text, pipeline="_none"))
@@ -250,23 +260,25 @@ class _Follower:
             self._ours.clear()
         self._ours |= {key: versions[key] for key in written}
 
-    def _select(self, sources: Sequence[dict[str, Any]], one: VectorField, places: Sequence[Place]) -> list[Place]:
-        """Of some places those that hold a vector of the old model."""
-        texts = [self._texts.text(sources[place.document], place, one.name) for place in places]
-        known = [row for row, text in enumerate(texts) if text.strip() and _fits(places[row], one)]
-        self._mute |= {place.document for row, place in enumerate(places) if row not in set(known)}
-        if not known:
-            return []
-        asked = [texts[row] for row in known]
-        stored = np.asarray([places[row].holder[places[row].key] for row in known], dtype=np.float64)
-        fit = _cosines(stored, self._sides.new.encode_documents(asked))
-        if self._sides.old is None:
-            foreign = fit < OUTLIER
-        else:
-            foreign = _cosines(stored, self._sides.old.encode_documents(asked)) > fit
-        found = [places[known[row]] for row in np.flatnonzero(foreign).tolist()]
-        self._foreign |= {place.document for place in found}
-        return found
+    def _moved(self, sources: Sequence[dict[str, Any]]) -> tuple[set[int], set[int], Moved]:
+        """Numbers of the documents to be written and of those of which nobody can tell; all with new vectors."""
+        if self._tells is not None:
+            tells = self._tells
+            tells.foreign, tells.mute = set(), set()
+            moved = move(sources, self._fields, self._way, select=tells.select)
+            return tells.foreign, tells.mute, moved
+        beside = self._job.beside
+        before = [[_vectors(source, one.name + beside) for one in self._fields] for source in sources]
+        moved = move(sources, self._fields, self._way, beside=beside)
+        foreign = set()
+        for number, text in enumerate(moved.texts):
+            if text is None:
+                continue
+            source = json.loads(text)
+            after = [_vectors(source, one.name + beside) for one in self._fields]
+            if not all(map(_same, before[number], after)):
+                foreign.add(number)
+        return foreign, set(), moved
 
     def _read_mark(self) -> dict[int, int]:
         self._mark = self._job.ledger.read(self._mark_name)
@@ -287,11 +299,64 @@ class _Follower:
         return f"followed-{self._job.data['id']}"
 
 
+class _Tells:
+    """Tells vectors of the old model, by their texts.
+
+    :param sides: both models.
+    """
+
+    def __init__(self, sides: Sides) -> None:
+        self._sides = sides
+        self._texts = ModelWay(sides.new, sides.content_field, sides.title_field)
+        self.foreign: set[int] = set()
+        self.mute: set[int] = set()
+
+    def select(self, sources: Sequence[dict[str, Any]], one: VectorField, places: Sequence[Place]) -> list[Place]:
+        """Of some places those that hold a vector of the old model."""
+        texts = [self._texts.text(sources[place.document], place, one.name) for place in places]
+        known = [row for row, text in enumerate(texts) if text.strip() and _fits(places[row], one)]
+        self.mute |= {place.document for row, place in enumerate(places) if row not in set(known)}
+        if not known:
+            return []
+        asked = [texts[row] for row in known]
+        stored = np.asarray([places[row].holder[places[row].key] for row in known], dtype=np.float64)
+        fit = _cosines(stored, self._sides.new.encode_documents(asked))
+        if self._sides.old is None:
+            foreign = fit < OUTLIER
+        else:
+            foreign = _cosines(stored, self._sides.old.encode_documents(asked)) > fit
+        found = [places[known[row]] for row in np.flatnonzero(foreign).tolist()]
+        self.foreign |= {place.document for place in found}
+        return found
+
+
+def lacks_new(one: VectorField, beside: str) -> dict[str, Any]:
+    """Query for documents that hold an old vector and no new one beside it."""
+    query: dict[str, Any] = {
+        "bool": {
+            "filter": [{"exists": {"field": one.name}}],
+            "must_not": [{"exists": {"field": one.name + beside}}],
+        }
+    }
+    return query if one.nested_path is None else {"nested": {"path": one.nested_path, "query": query}}
+
+
+def _vectors(source: dict[str, Any], path: str) -> list[list[float]]:
+    return [place.holder[place.key] for place in vector_places(0, source, path)]
+
+
+def _same(some: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> bool:
+    """Whether some vectors are those that were made anew."""
+    if [len(one) for one in some] != [len(one) for one in others]:
+        return False
+    return all((_cosines([one], [other]) >= OUTLIER).all() for one, other in zip(some, others, strict=True))
+
+
 def _fits(place: Place, one: VectorField) -> bool:
     return len(place.holder[place.key]) == one.dimension
 
 
-def _cosines(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+def _cosines(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
     """Cosine of each row with the row of the same number; of vectors without length it is 0."""
     a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)

@@ -31,7 +31,7 @@ def require_old_model(
     :param option: what names the model, for the message.
     :raises InputError: another model.
     """
-    named = model_in_mapping(reader.mapping(index)[index], index)
+    named = model_in_mapping(reader.mapping(index)[index], index, field)
     same = False
     if named is not None:
         differences, same = compare_models(_of_documents(named), _of_documents(describe_model(way.embedder)))

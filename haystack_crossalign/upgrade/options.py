@@ -14,6 +14,7 @@ class UpgradeOptions:
     :param vector_fields: fields that get new vectors.
     :param keep_fields: other vector fields, whose vectors stay those of the old model; all fields must be named, since
         the new index states one model.
+    :param keep_old_vectors: whether the fields keep the old vectors, and the new ones go into fields beside them.
     :param content_field: field of the text, for the way that embeds.
     :param title_field: field whose value goes before it, None for none.
     :param language_field: field of the language; documents without one are counted.
@@ -28,6 +29,7 @@ class UpgradeOptions:
 
     vector_fields: tuple[str, ...] = ("embedding",)
     keep_fields: tuple[str, ...] = ()
+    keep_old_vectors: bool = False
     content_field: str = "content"
     title_field: str | None = None
     language_field: str = "language"

@@ -48,6 +48,7 @@ class Plan:
     :param rate: documents per second that one process reads and computes, from a sample; writing comes on top.
     :param without: documents without a vector, by field.
     :param notes: what a user should know.
+    :param beside: what stands after a field's name for the field of the new vectors, where the old ones are kept.
     :param missing: rights that the user lacks; with one that is needed, nothing is begun.
     """
 
@@ -65,6 +66,12 @@ class Plan:
     without: dict[str, int]
     notes: tuple[str, ...]
     missing: tuple[MissingRight, ...] = ()
+    beside: str = ""
+
+    @property
+    def new_fields(self) -> list[str]:
+        """Fields of the new vectors."""
+        return [field.name + self.beside for field in self.source.vectors]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -79,6 +86,7 @@ class Plan:
             "bytes": self.size,
             "free_bytes": self.free,
             "vector_fields": [field.name for field in self.source.vectors],
+            "new_vector_fields": self.new_fields,
             "other_vector_fields": list(self.source.other_vectors),
             "documents_without_vector": self.without,
             "aliases": self.source.aliases,
@@ -117,12 +125,14 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         # A run interrupted in its last pass leaves a write block of ours.
         if job is None or job.state != BLOCKED or job.source.uuid != source.uuid:
             refuse_write_block(source.settings, source.index)
+    beside = f"_{new.sha256[:8].lower()}" if options.keep_old_vectors else ""
+    _check_beside(source, beside)
     _check_kept(source, options)
     notes = check_fit(source, new, accept=options.accept_model)
     settings, later = target_settings(source)
     documents = client.count(source.index)
     size = _bytes(client, source.index)
-    rate, page = _measure(client, source, new, size / max(documents, 1))
+    rate, page = _measure(client, source, new, size / max(documents, 1), beside)
     without = {field.name: client.count(source.index, _lacks_vector(field)) for field in source.vectors}
     notes += [
         f"{count} of {documents} documents have no vector in '{name}': they are kept as they are"
@@ -138,6 +148,12 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         notes.append(
             f"{', '.join(source.hidden)} is left out of the sources: every document with a text gets a vector there"
         )
+    if beside:
+        kept, made = ([field.name + end for field in source.vectors] for end in ("", beside))
+        notes.append(
+            f"{', '.join(kept)} keeps the old vectors, and searches of it find what they found before; queries of the "
+            f"new model name {', '.join(made)}. Until crossalign cleanup --old-vectors the new index holds both"
+        )
     if not options.write_block:
         notes.append(
             f"no write block: what is written to {source.index} between the last pass and the switch stays there only; "
@@ -152,7 +168,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         _free_name(client, target),
         settings,
         later,
-        target_mapping(source, new.model, new.dimension),
+        target_mapping(source, new.model, new.dimension, beside=beside),
         documents,
         size,
         free,
@@ -161,6 +177,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         without,
         tuple(notes),
         missing,
+        beside,
     )
 
 
@@ -186,6 +203,22 @@ def _check_kept(source: Source, options: UpgradeOptions) -> None:
         )
 
 
+def _check_beside(source: Source, beside: str) -> None:
+    """Reject what cannot keep its old vectors."""
+    if not beside:
+        return
+    if source.hidden:
+        raise InputError(
+            "is left out of the sources (_source.excludes), so that its vectors cannot be read and kept",
+            source=source.index,
+            field=", ".join(source.hidden),
+            allowed="an upgrade without --keep-old-vectors",
+        )
+    known = dict(flatten_mapping(source.mapping.get("properties", {})))
+    if there := [field.name + beside for field in source.vectors if field.name + beside in known]:
+        raise InputError("the index has these new vectors already", source=source.index, field=there[0])
+
+
 def _read_source(client: ReadOnlyClient, alias: str, options: UpgradeOptions) -> Source:
     """The old index; if the alias does not exist, the error says what an unfinished upgrade needs."""
     try:
@@ -207,7 +240,7 @@ def plan_lines(plan: Plan) -> list[str]:
     """
     source = plan.source
     way = "vectors moved by the matrix" if plan.new.kind == "matrix" else "texts embedded anew"
-    fields = ", ".join(field.name for field in source.vectors)
+    fields = ", ".join(plan.new_fields)
     aliases = ", ".join(sorted(source.aliases))
     pipelines = [
         f"{name.removeprefix('index.')} {value}" for name, value in sorted(plan.later.items()) if "pipe" in name
@@ -268,7 +301,9 @@ def _free_name(client: ReadOnlyClient, name: str) -> str:
     raise InputError("a hundred indices of this name are there; crossalign cleanup removes ours", source=name)
 
 
-def _measure(client: ReadOnlyClient, source: Source, new: NewVectors, each: float) -> tuple[float | None, int]:
+def _measure(
+    client: ReadOnlyClient, source: Source, new: NewVectors, each: float, beside: str
+) -> tuple[float | None, int]:
     """Documents per second of reading and computing, and the documents of a page, from the first ones of a shard.
 
     :param each: bytes of a document on disk, where vectors are binary and texts compressed: less than as JSON.
@@ -278,7 +313,8 @@ def _measure(client: ReadOnlyClient, source: Source, new: NewVectors, each: floa
         began = time.perf_counter()
         hits = next(read_unit(client, source.index, Unit(shard, -1, upto), page=min(page, _SAMPLE)), [])
         if hits:
-            moved = move([hit["_source"] for hit in hits], source.vectors, new.way, hidden=source.hidden)
+            sources = [hit["_source"] for hit in hits]
+            moved = move(sources, source.vectors, new.way, hidden=source.hidden, beside=beside)
             rate = len(hits) / (time.perf_counter() - began)
             sizes = [len(text) for text in moved.texts if text is not None]
             return rate, page_size(max(each, sum(sizes) / max(len(sizes), 1)))

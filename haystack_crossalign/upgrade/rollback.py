@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,9 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import VectorField
 from haystack_crossalign.upgrade.copy.catch_up import catch_up, remove_deleted
 from haystack_crossalign.upgrade.copy.copying import Copy
-from haystack_crossalign.upgrade.documents.reading import cut_into_units, read_unit
+from haystack_crossalign.upgrade.documents.reading import Hit, cut_into_units, find_documents, key_of, read_unit
 from haystack_crossalign.upgrade.documents.source import Source, read_source, refuse_write_block, sequence_numbers
-from haystack_crossalign.upgrade.documents.vectors import ModelWay, Way, vector_places
+from haystack_crossalign.upgrade.documents.vectors import ModelWay, Way, lacks_old, vector_places
 from haystack_crossalign.upgrade.old_model import require_old_model
 from haystack_crossalign.upgrade.records.job import (
     ROLLED_BACK,
@@ -61,7 +61,8 @@ class RolledBack:
 class Since:
     """Writes to the new index since the switch.
 
-    :param with_vectors: ids of documents with a vector, which the old index needs from the old model.
+    :param with_vectors: ids of documents with a vector, which the old index needs from the old model; where both are
+        kept, of those without an old one.
     :param others: number of documents without one.
     """
 
@@ -76,18 +77,31 @@ def written_since(reader: ReadOnlyClient, job: Mapping[str, Any], fields: tuple[
     :param job: the ledger's entry.
     :param fields: fields that got new vectors.
     """
-    index = job["target"]["name"]
+    index, beside = job["target"]["name"], job["way"].get("beside", "")
     since = {int(shard): int(number) for shard, number in job["at_switch"].items()}
     ids, others = [], 0
     upto = {shard: highest for shard, (_, highest) in sequence_numbers(reader, index).items()}
     for unit in cut_into_units(since, upto, _UNIT):
         for hits in read_unit(reader, index, unit, page=500):
-            for hit in hits:
-                if any(vector_places(0, hit["_source"], one.name) for one in fields):
-                    ids.append(str(hit["_id"]))
-                else:
-                    others += 1
+            needing = [hit for hit in hits if any(_needs_old(hit["_source"], one, beside) for one in fields)]
+            if beside and needing:
+                needing = _changed(reader, job["source"]["name"], needing)
+            ids += [str(hit["_id"]) for hit in needing]
+            others += len(hits) - len(needing)
     return Since(tuple(ids), others)
+
+
+def _changed(reader: ReadOnlyClient, old: str, hits: Sequence[Hit]) -> list[Hit]:
+    """Those of some documents that the old index does not have in this version.
+
+    The others were written without their old vectors by `remove_old_vectors`, which keeps versions.
+    """
+    there = find_documents(reader, old, [key_of(hit) for hit in hits], source=False)
+    return [hit for hit in hits if key_of(hit) not in there or there[key_of(hit)]["_version"] < hit["_version"]]
+
+
+def _needs_old(source: dict[str, Any], one: VectorField, beside: str) -> bool:
+    return lacks_old(source, one, beside) if beside else bool(vector_places(0, source, one.name))
 
 
 def switched_job(reader: ReadOnlyClient, alias: str) -> Job:
@@ -155,6 +169,11 @@ def _roll_back(
             "again (POST /_aliases) and run the same command"
         )
     source = read_source(reader, job.alias, job.data["way"]["fields"])
+    if way is not None and job.beside:
+        raise InputError(
+            f"'{new}' holds the old vectors too, and they are carried over as they are", source="--model",
+            allowed="no model",
+        )  # fmt: skip
     if isinstance(way, ModelWay):
         require_old_model(reader, old, source.vectors[0].name, way)
     if job.state == SWITCHED and source.index == new:
@@ -167,7 +186,7 @@ def _roll_back(
         client.refresh(new)
         since = _refuse_losses(reader, job, source, way, leave_behind=leave_behind)
         client.settings(old, UNBLOCK)
-        copy = Copy(reader, client, new, old, source.vectors, way or _Nothing())
+        copy = Copy(reader, client, new, old, source.vectors, way or _Nothing(), drop=job.beside)
         found = catch_up(copy, job.checkpoints("at_switch"), unit=_UNIT, check=leases.check)
         result.carried = found.documents
         result.removed = remove_deleted(copy, spare=_written_past_the_switch(job), check=leases.check)
@@ -211,6 +230,14 @@ class _Nothing:
 
 def _refuse_losses(reader: ReadOnlyClient, job: Job, source: Source, way: Way | None, *, leave_behind: bool) -> Since:
     since = written_since(reader, job.data, source.vectors)
+    if since.with_vectors and job.beside and not leave_behind:
+        raise InputError(
+            f"{len(since.with_vectors)} documents written since the switch have no vector of the old model, first "
+            f"'{since.with_vectors[0]}'",
+            source=job.alias,
+            field=", ".join(one.name for one in source.vectors),
+            allowed=f"to write it beside the new one; or --leave-behind, and they stay in {job.target.name}",
+        )
     if since.with_vectors and way is None and not leave_behind:
         raise InputError(
             f"{len(since.with_vectors)} documents were written since the switch, with vectors of the new model; in the "

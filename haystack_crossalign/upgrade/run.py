@@ -104,6 +104,7 @@ class Upgrade:
         return Copy(
             self.reader, self.client, job.source.name, job.target.name, plan.source.vectors, plan.new.way,
             hidden=plan.source.hidden, dimension=plan.new.dimension, page=plan.page, pace=self._pace,
+            beside=job.beside,
         )  # fmt: skip
 
     def _run(self, leases: Leases) -> Outcome:
@@ -180,7 +181,12 @@ class Upgrade:
                 "aliases": source.aliases,
                 "settings": source.settings,
                 "later": self.plan.later,
-                "way": {"kind": new.kind, "sha256": new.sha256, "fields": [one.name for one in source.vectors]},
+                "way": {
+                    "kind": new.kind,
+                    "sha256": new.sha256,
+                    "fields": [one.name for one in source.vectors],
+                    "beside": self.plan.beside,
+                },
                 "model": new.model,
                 "unit": self.options.unit,
             },
@@ -374,10 +380,11 @@ class Upgrade:
 def _check_same(job: Job, plan: Plan) -> None:
     """Reject a different upgrade."""
     asked = {"kind": plan.new.kind, "sha256": plan.new.sha256, "fields": [one.name for one in plan.source.vectors]}
-    if job.data["way"] != asked:
+    if {"beside": "", **job.data["way"]} != {**asked, "beside": plan.beside}:
         way = job.data["way"]
         raise InputError(
-            f"an upgrade to {job.target.name} ({way['kind']} {way['sha256'][:12]}, fields {', '.join(way['fields'])}) "
+            f"an upgrade to {job.target.name} ({way['kind']} {way['sha256'][:12]}, fields {', '.join(way['fields'])}"
+            f"{', old vectors kept' if job.beside else ''}) "
             f"is unfinished ({job.state} since {job.data['changed']})",
             source=job.alias,
             allowed="to finish it with its own options, or to give it up: crossalign cleanup",

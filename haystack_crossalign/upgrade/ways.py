@@ -86,7 +86,7 @@ def check_fit(source: Source, new: NewVectors, *, accept: bool) -> list[str]:
     :raises InputError: another base model, dimension or normalization; vectors that cannot be read.
     """
     notes = list(new.notes)
-    stored = model_in_mapping({"mappings": source.mapping}, source.index)
+    stored = _stored_model(source)
     if new.kind == "matrix":
         if stored is not None and stored.get("matrix") == new.sha256:
             raise InputError("its vectors were moved by this matrix already", source=source.index, seen=new.sha256[:12])
@@ -126,6 +126,10 @@ def check_fit(source: Source, new: NewVectors, *, accept: bool) -> list[str]:
     return notes
 
 
+def _stored_model(source: Source) -> dict[str, Any] | None:
+    return model_in_mapping({"mappings": source.mapping}, source.index, source.vectors[0].name)
+
+
 def _check_matrix(source: Source, new: NewVectors) -> None:
     for field in source.vectors:
         if field.dimension != new.dimension:
@@ -135,7 +139,7 @@ def _check_matrix(source: Source, new: NewVectors) -> None:
                 field=field.name,
                 allowed=f"a matrix for vectors of {field.dimension} numbers",
             )
-        stored = model_in_mapping({"mappings": source.mapping}, source.index) or {}
+        stored = _stored_model(source) or {}
         normalized = stored.get("normalized", (new.base or {}).get("normalized"))
         check_lengths(field.similarity, unit=normalized is not False)
 

@@ -109,6 +109,24 @@ def test_what_stands_in_the_way_is_one_message_with_its_exit_code(bed: Bed) -> N
     assert bed.behind() == bed.index
 
 
+@needs_ray
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_an_interrupted_upgrade_gives_its_leases_back_and_goes_on_later(bed: Bed) -> None:
+    calls: list[int] = []
+
+    def tell(*_: int) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upgrade_on_ray(shared(bed, max_load=20.0), Workers(2), tell=tell)
+    assert [name for name, entry in ledger_entries(bed.server).items() if entry["state"] == "held"] == []
+    result = upgrade_on_ray(shared(bed), Workers(2))
+    assert (result.outcome.state, result.lost) == ("switched", ())
+
+
 @pytest.mark.parametrize("wrong", [{"count": 0}, {"cpus": -1.0}, {"gpus": -0.5}])
 def test_workers_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="Ray workers: out of range"):

@@ -91,8 +91,10 @@ def matrix_file(folder: Path, weights: np.ndarray, encoder: Encoder) -> Path:
     return path
 
 
-def gated(settings: LiveSettings, matrix: Path, queries: Path, *conditions: str) -> tuple[Any, Gate]:
-    options = UpgradeOptions(lease=2.0)
+def gated(
+    settings: LiveSettings, matrix: Path, queries: Path, *conditions: str, keep: bool = False
+) -> tuple[Any, Gate]:
+    options = UpgradeOptions(lease=2.0, keep_old_vectors=keep)
     client = ReadOnlyClient(settings.hosts)
     new = open_way(matrix, None, options)
     plan = make_plan(client, ALIAS, new, options)
@@ -106,12 +108,14 @@ def gated(settings: LiveSettings, matrix: Path, queries: Path, *conditions: str)
     return run_upgrade(client, ALIAS, new, options, plan=plan, before_switch=gate), gate
 
 
+@pytest.mark.parametrize("keep", [False, True])
 def test_a_rotation_changes_no_rank_and_passes(
-    settings: LiveSettings, queries: Path, encoder: Encoder, tmp_path: Path, opensearch: Any
+    settings: LiveSettings, queries: Path, encoder: Encoder, tmp_path: Path, opensearch: Any, keep: bool
 ) -> None:
+    """Rotated queries find nothing among vectors that are not: so this also tells which field the gate searched."""
     rng = np.random.default_rng(4)
     rotation = np.linalg.qr(rng.normal(size=(384, 384)))[0]
-    outcome, gate = gated(settings, matrix_file(tmp_path, rotation, encoder), queries, "NDCG@10<1%")
+    outcome, gate = gated(settings, matrix_file(tmp_path, rotation, encoder), queries, "NDCG@10<1%", keep=keep)
     assert outcome.state == "switched"
     assert gate.result is not None
     assert gate.result.passed

@@ -17,6 +17,7 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.utils import Secret
 from haystack_integrations.components.retrievers.opensearch import OpenSearchEmbeddingRetriever
 from haystack_integrations.document_stores.opensearch import OpenSearchDocumentStore
+from opensearch_servers import create_index, vector_mapping
 from switching import (
     ALIAS,
     DIMENSION,
@@ -25,6 +26,7 @@ from switching import (
     OLD,
     QUERIES,
     TEXTS,
+    TOP,
     Pair,
     Traffic,
     both,
@@ -240,6 +242,40 @@ def test_the_options_are_those_of_the_stock_retriever(pair: Pair, options: dict[
     assert same(listed(pair.retriever(**options).run(QUERIES[3])["documents"]), wanted)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"filters": {"field": "language", "operator": "==", "value": "zh"}, "efficient_filtering": True}]
+)
+def test_a_field_beside_the_old_vectors_is_searched_by_its_own_model(pair: Pair, options: dict[str, Any]) -> None:
+    """The new vectors of the same texts lie beside the old ones: each field answers as the index of its model does."""
+    field = "embedding_12345678"
+    texts = list(TEXTS.values())
+    documents = {
+        key: {"id": key, "content": text, "language": "en" if n % 2 else "zh", "embedding": old, field: new}
+        for n, ((key, text), old, new) in enumerate(
+            zip(
+                TEXTS.items(),
+                pair.models.old.encode_documents(texts).tolist(),
+                pair.models.new.encode_documents(texts).tolist(),
+                strict=True,
+            )
+        )
+    }
+    mapping = vector_mapping(DIMENSION)
+    mapping["properties"][field] = mapping["properties"]["embedding"]
+    own = {"model": describe_model(pair.models.old), "fields": {field: describe_model(pair.models.new)}}
+    create_index(pair.server, "switching-both", documents, mapping | {"_meta": {"crossalign": own}}, shards=1)
+    try:
+        store = open_store(pair.server, "switching-both")
+        for name, index, encoder in (("embedding", OLD, pair.models.old), (field, NEW, pair.models.new)):
+            retriever = pair.retriever(document_store=store, embedding_field=name, **options)
+            for query in QUERIES[:3]:
+                found = retriever.run(query, top_k=TOP)["documents"]
+                wanted = pair.stock(index, encoder.encode_queries([query])[0].tolist(), **options)
+                assert same(listed(found), listed(wanted))
+    finally:
+        delete(pair.server, "switching-both")
+
+
 def test_the_sockets_are_those_of_the_stock_retriever_but_for_the_query(pair: Pair) -> None:
     ours, stock = pair.retriever(), OpenSearchEmbeddingRetriever(document_store=open_store(pair.server))
     inputs = {name.replace("query_embedding", "query") for name in stock.__haystack_input__._sockets_dict}
@@ -363,6 +399,7 @@ def test_the_dictionary_holds_every_parameter_and_comes_back() -> None:
             "document_store": store.to_dict(),
             "models": {"aligned": "/m"},
             "unnamed_model": None,
+            "embedding_field": "embedding",
             "filters": None,
             "top_k": 10,
             "filter_policy": "merge",

@@ -261,7 +261,7 @@ def test_a_document_that_the_new_index_refuses_is_named_and_nothing_is_switched(
     [
         ({"content": "changed"}, "the source differs"),
         ({"meta": {"n": 8.5}}, "the source differs"),
-        ({"embedding": None}, "1 vectors in 'embedding' of the old index, 0 in the new one"),
+        ({"embedding": None}, "1 vectors in 'embedding' of the old index, 0 in 'embedding' of the new one"),
         ({"embedding": [2.0] + [0.0] * (DIMENSION - 1)}, "a vector in 'embedding' has length 2.0000 and not 1"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,10 @@ from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import upgrade_options as up
 from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.terminal import say
+from haystack_crossalign.errors import InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 
 
 @with_groups()
@@ -18,6 +22,12 @@ def cleanup(
     place: live.IndexFlags,
     old: Annotated[
         bool, typer.Option("--old", help="Also the old index that an upgrade replaced; then there is no way back.")
+    ] = False,
+    old_vectors: Annotated[
+        bool,
+        typer.Option(
+            "--old-vectors", help="Instead: take out the old vectors that --keep-old-vectors left beside the new ones."
+        ),
     ] = False,
     left_behind: Annotated[
         bool,
@@ -36,8 +46,13 @@ def cleanup(
     from haystack_crossalign.upgrade.cleanup import clean_up, leftovers
 
     settings = live.live_settings(place, login, timeout=timeout, patience=patience)
+    if old_vectors and (old or left_behind):
+        raise InputError("--old-vectors deletes no index", allowed="--old-vectors alone")
     client = live.connect(settings)
     try:
+        if old_vectors:
+            _take_out_old_vectors(client, settings.index, yes=yes, lease=lease)
+            return
         remains = leftovers(client, settings.index, old=old)
         if not remains:
             say("Nothing to delete" + ("" if old else "; --old would include the index that an upgrade replaced"))
@@ -57,3 +72,19 @@ def cleanup(
     finally:
         client.close()
     say(f"Deleted: {', '.join(deleted) or 'nothing'}")
+
+
+def _take_out_old_vectors(client: ReadOnlyClient, alias: str, *, yes: bool, lease: float) -> None:
+    from haystack_crossalign.upgrade.old_vectors import kept_vectors, remove_old_vectors
+
+    kept = kept_vectors(client, alias)
+    say(f"{kept.index}: {', '.join(kept.old)} (old vectors beside {', '.join(kept.new)})")
+    if not yes and not typer.confirm("Take them out? No query of the old model finds anything there then"):
+        say("Nothing was changed")
+        return
+    done = remove_old_vectors(client, alias, lease=lease)
+    say(f"Taken out of {done.removed:,} documents; the mapping keeps the empty field")
+    if done.kept:
+        say(f"{len(done.kept)} documents have no new vector and keep theirs, first '{min(done.kept)}'", err=True)
+    for identifier, _, reason in done.refused[:20]:
+        say(f"Document '{identifier}' cannot be written: {reason}", err=True)

@@ -44,6 +44,7 @@ def upgrade(
     apply: up.Apply = False,
     vector_fields: up.VectorFields = None,
     keep_fields: up.KeepFields = None,
+    keep_old_vectors: up.KeepOldVectors = False,
     index_fields: live.FieldFlags,
     title_field: live.TitleField = None,
     document_prefix: live.DocumentPrefix = None,
@@ -92,6 +93,7 @@ def upgrade(
     options = UpgradeOptions(
         vector_fields=tuple(dict.fromkeys(fields)),
         keep_fields=tuple(opt.split_names(keep_fields) or ()),
+        keep_old_vectors=keep_old_vectors,
         content_field=settings.content_field,
         title_field=settings.title_field,
         language_field=settings.language_field,

@@ -16,14 +16,26 @@ if TYPE_CHECKING:
 
 def tell_newest(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) -> None:
     """Say whether what was written since the switch is of the new model; nothing where nothing was written."""
-    from haystack_crossalign.api.follow import newest_since_switch, open_sides, written_since_switch
+    from haystack_crossalign.api.follow import (
+        newest_since_switch,
+        open_sides,
+        without_new_vector,
+        written_since_switch,
+    )
 
     alias = request.settings.index
     operations = written_since_switch(client, alias)
     if not operations:
         return
     try:
-        found = newest_since_switch(client, alias, open_sides(client, request, new))
+        sides = open_sides(client, request, new)
+        if sides is None:
+            lacking = without_new_vector(client, alias)
+            say(f"Written since the switch: {operations} operations; {lacking} documents have no new vector")
+            if lacking:
+                say("An application writes old vectors only: --follow puts the new ones beside them", err=True)
+            return
+        found = newest_since_switch(client, alias, sides)
     except CrossAlignError as error:
         say(f"Written since the switch: {operations} operations, not compared with the new model: {error}")
         return
@@ -46,7 +58,10 @@ def follow_writers(
     alias = request.settings.index
     sides = open_sides(client, request, new)
     until = "Ctrl-C ends it" if idle is None else f"until none came for {idle:g} s"
-    say(f"Following '{alias}': documents written with the old model are converted; {until}")
+    what = "documents written with the old model are converted"
+    if sides is None:
+        what = "documents with an old vector only get the new one beside it"
+    say(f"Following '{alias}': {what}; {until}")
     followed = Followed()
     told = [0]
 

@@ -32,6 +32,14 @@ KeepFields = Annotated[
     str | None,
     typer.Option(metavar="NAME,…", help="Other vector fields, whose vectors stay those of the old model."),
 ]
+KeepOldVectors = Annotated[
+    bool,
+    typer.Option(
+        "--keep-old-vectors",
+        help="Leave the old vectors in their fields, and put the new ones into fields beside them, so that applications"
+        " move one by one. crossalign cleanup --old-vectors ends it.",
+    ),
+]
 Slice = Annotated[
     str | None, typer.Option("--slice", metavar="I/N", help="This process is number I of N that share the work.")
 ]

@@ -70,7 +70,7 @@ def _model(
     client: ReadOnlyClient, settings: LiveSettings, fields: Fields, open_encoder: Callable[[], Any] | None
 ) -> Iterator[Finding]:
     try:
-        stored = read_index_model(client, settings.index)
+        stored = read_index_model(client, settings.index, settings.embedding_field)
     except CrossAlignError as error:
         yield failed("model of the index", error, hosts=client.hosts)
         return

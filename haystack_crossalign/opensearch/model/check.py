@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 META_KEY = "crossalign"
 """The key of the mapping's ``_meta`` that is ours; all others belong to somebody else."""
 
+FIELDS_KEY = "fields"
+"""Beside the model in ``_meta.crossalign``: vector fields with a model of their own."""
+
 _BITS = "the field holds bits, which no model here makes: the queries have to bring their vectors (embedding)"
 
 
@@ -56,37 +59,46 @@ class ModelCheck:
         return {"ok": self.ok, "basis": self.basis, "findings": list(self.findings), "cosines": cosines}
 
 
-def model_in_mapping(mapping: Mapping[str, Any], index: str) -> dict[str, Any] | None:
+def model_in_mapping(mapping: Mapping[str, Any], index: str, vector: str | None = None) -> dict[str, Any] | None:
     """The model described in an index's mapping.
+
+    ``_meta.crossalign.model`` is that of every vector field, except of those that ``_meta.crossalign.fields`` names:
+    an upgrade that keeps the old vectors beside the new ones writes there which model made the new ones.
 
     :param mapping: the index's part of the response to ``GET /<index>/_mapping``.
     :param index: its name, for the message.
+    :param vector: the vector field; None for that of the index.
     :raises InputError: if the entry is not a description of a model.
     """
     own = mapping.get("mappings", {}).get("_meta", {}).get(META_KEY)
     model = own.get("model") if isinstance(own, Mapping) else own
+    place = f"_meta.{META_KEY}.model"
+    fields = own.get(FIELDS_KEY) if isinstance(own, Mapping) else None
+    if isinstance(fields, Mapping) and vector in fields:
+        model, place = fields[vector], f"_meta.{META_KEY}.{FIELDS_KEY}.{vector}"
     if model is None:
         return None
     if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
         raise InputError(
             "describes no model",
             source=f"mapping of '{index}'",
-            field=f"_meta.{META_KEY}.model",
+            field=place,
             seen=model,
             allowed=f"an object with {', '.join(DESCRIBED)}",
         )
     return dict(model)
 
 
-def read_index_model(client: ReadOnlyClient, index: str) -> dict[str, Any] | None:
+def read_index_model(client: ReadOnlyClient, index: str, vector: str | None = None) -> dict[str, Any] | None:
     """The model described in the mapping, as written by `describe_model`.
 
     :param client: connection.
     :param index: index or alias.
+    :param vector: the vector field; None for that of the index.
     :returns: None if the index, or one of several behind an alias, has no description.
     :raises InputError: if the indices behind an alias have different models, or an entry is not a description.
     """
-    found = {name: model_in_mapping(one, name) for name, one in sorted(client.mapping(index).items())}
+    found = {name: model_in_mapping(one, name, vector) for name, one in sorted(client.mapping(index).items())}
     named = {name: model for name, model in found.items() if model is not None}
     if not named or len(named) < len(found):
         return None
@@ -130,7 +142,8 @@ def check_index_model(
     """
     if view.fields.vector.data_type == "binary":
         return ModelCheck(False, (_BITS,))
-    named = read_index_model(client, target if isinstance(target, str) else ",".join(view.fields.indices))
+    name = target if isinstance(target, str) else ",".join(view.fields.indices)
+    named = read_index_model(client, name, view.fields.vector.name)
     used = describe_model(encoder)
     dimension = used.get("dimension")
     if dimension is not None and dimension != view.fields.vector.dimension:

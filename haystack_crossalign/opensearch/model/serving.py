@@ -42,10 +42,12 @@ class Serving:
 
     :param target: the name, of an index or an alias.
     :param indices: the real indices, ascending by name; all of the same model.
+    :param vector: the vector field whose model that is; None for that of the index.
     """
 
     target: str
     indices: tuple[ServingIndex, ...]
+    vector: str | None = None
 
     @property
     def names(self) -> str:
@@ -87,21 +89,23 @@ class Serving:
         :param answer: the response to ``GET /<names>``.
         """
         return all(
-            index.name in answer and _entry(answer[index.name], index.name, "")[:2] == (index.uuid, index.model)
+            index.name in answer
+            and _entry(answer[index.name], index.name, "", self.vector)[:2] == (index.uuid, index.model)
             for index in self.indices
         )
 
 
-def read_serving(answer: Mapping[str, Any], target: str) -> Serving:
+def read_serving(answer: Mapping[str, Any], target: str, vector: str | None = None) -> Serving:
     """Resolve a name.
 
     :param answer: the response to ``GET /<target>``, optionally reduced to `SERVING_PATHS`.
     :param target: the name of an index or an alias.
+    :param vector: the vector field whose model counts; None for that of the index.
     :raises InputError: if its indices have different models or different search routing.
     """
     indices = []
     for name, entry in sorted(answer.items()):
-        uuid, model, alias = _entry(entry, name, target)
+        uuid, model, alias = _entry(entry, name, target, vector)
         indices.append(
             ServingIndex(
                 name,
@@ -119,7 +123,7 @@ def read_serving(answer: Mapping[str, Any], target: str) -> Serving:
         _require_one_model(indices[0], other, target)
         if other.search_routing != indices[0].search_routing:
             raise InputError(f"searches '{indices[0].name}' and '{other.name}' with different routings", source=target)
-    return Serving(target, tuple(indices))
+    return Serving(target, tuple(indices), vector)
 
 
 def model_differences(stored: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
@@ -135,10 +139,12 @@ def model_differences(stored: Mapping[str, Any], other: Mapping[str, Any]) -> tu
     return differences
 
 
-def _entry(entry: Mapping[str, Any], name: str, target: str) -> tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]:
+def _entry(
+    entry: Mapping[str, Any], name: str, target: str, vector: str | None
+) -> tuple[str, Mapping[str, Any] | None, Mapping[str, Any]]:
     """Uuid, model, and what the alias says."""
     uuid = entry.get("settings", {}).get("index", {}).get("uuid", "")
-    return str(uuid), model_in_mapping(entry, name), entry.get("aliases", {}).get(target, {})
+    return str(uuid), model_in_mapping(entry, name, vector), entry.get("aliases", {}).get(target, {})
 
 
 def _require_one_model(one: ServingIndex, other: ServingIndex, target: str) -> None:

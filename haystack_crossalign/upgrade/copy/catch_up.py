@@ -18,7 +18,6 @@ from haystack_crossalign.upgrade.documents.reading import (
     read_unit,
 )
 from haystack_crossalign.upgrade.documents.source import sequence_numbers
-from haystack_crossalign.upgrade.documents.vectors import move
 
 _TRIES = 40
 _PAUSE = 0.25
@@ -134,7 +133,7 @@ def write_now(copy: Copy, keys: Sequence[Key]) -> Written:
         if newer:
             copy.client.refresh(copy.target)
         hits = [now[key] for key in pending if key in now]
-        moved = move([hit["_source"] for hit in hits], copy.fields, copy.way, hidden=copy.hidden)
+        moved = copy.move([hit["_source"] for hit in hits])
         items = [copy_item(hit, text) for hit, text in zip(hits, moved.texts, strict=True) if text is not None]
         result = write_items(copy.client, copy.target, items)
         done.documents += result.documents

@@ -14,7 +14,7 @@ from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.fields import VectorField
 from haystack_crossalign.upgrade.copy.writing import Refused, copy_item, write_items
 from haystack_crossalign.upgrade.documents.reading import Key, Unit, key_of, read_unit
-from haystack_crossalign.upgrade.documents.vectors import Way, move
+from haystack_crossalign.upgrade.documents.vectors import Moved, Way, move, only_old
 from haystack_crossalign.upgrade.writes.writer import WriteClient
 
 _QUEUED = 2
@@ -63,6 +63,9 @@ class Copy:
     :param dimension: of the new vectors, 0 for that of the fields.
     :param page: documents of a page, at most.
     :param pace: documents per second, at most.
+    :param beside: what is put after a field's name for the new vectors, so that the old ones stay; see `move`.
+    :param drop: for the way back from an index with both vectors: what was put after the names there. The old ones are
+        taken, and the new ones left out.
     """
 
     reader: ReadOnlyClient
@@ -75,6 +78,14 @@ class Copy:
     dimension: int = 0
     page: int = 500
     pace: Pace = field(default_factory=lambda: Pace(None))
+    beside: str = ""
+    drop: str = ""
+
+    def move(self, sources: Sequence[dict[str, Any]]) -> Moved:
+        """Documents as the target is to have them; the sources are modified."""
+        if self.drop:
+            return only_old(sources, self.fields, self.drop)
+        return move(sources, self.fields, self.way, hidden=self.hidden, beside=self.beside)
 
 
 def copy_units(
@@ -150,7 +161,7 @@ class _Pipeline:
         copy = self.copy
         while (entry := self._get(self._read)) is not _END:
             unit, hits = entry
-            moved = move([hit["_source"] for hit in hits], copy.fields, copy.way, hidden=copy.hidden)
+            moved = copy.move([hit["_source"] for hit in hits])
             items = [copy_item(hit, text) for hit, text in zip(hits, moved.texts, strict=True) if text is not None]
             with self._lock:
                 facts = self._open[unit].facts

@@ -15,7 +15,7 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.upgrade.copy.copying import Copy
 from haystack_crossalign.upgrade.documents.reading import Hit, Key, Unit, find_documents, key_of, read_unit
 from haystack_crossalign.upgrade.documents.source import sequence_numbers
-from haystack_crossalign.upgrade.documents.vectors import Source, move, vector_places, without_vectors
+from haystack_crossalign.upgrade.documents.vectors import Source, vector_places, without_vectors
 
 _UNIT_LENGTH = 1e-3
 _SAMPLE = 8
@@ -102,7 +102,8 @@ def require(found: Verified, copy: Copy) -> None:
 
 def _compare(copy: Copy, hits: Sequence[Hit], found: Verified, *, unit_length: bool) -> None:
     old = find_documents(copy.reader, copy.source, [key_of(hit) for hit in hits], source=True)
-    fields = [one.name for one in copy.fields]
+    # Kept old vectors are compared as a part of the source.
+    fields = [one.name + copy.beside for one in copy.fields]
     sample: list[tuple[Source, Source]] = []
     for hit in hits:
         found.documents += 1
@@ -124,22 +125,23 @@ def _compare(copy: Copy, hits: Sequence[Hit], found: Verified, *, unit_length: b
 
 def _vector_fault(copy: Copy, source: Source, target: Source, found: Verified, *, unit_length: bool) -> str | None:
     for one in copy.fields:
-        new = [place.holder[place.key] for place in vector_places(0, target, one.name)]
+        name = one.name + copy.beside
+        new = [place.holder[place.key] for place in vector_places(0, target, name)]
         found.vectors += len(new)
         wanted = len(vector_places(0, source, one.name))
         if one.name not in copy.hidden and len(new) != wanted:
-            return f"{wanted} vectors in '{one.name}' of the old index, {len(new)} in the new one"
+            return f"{wanted} vectors in '{one.name}' of the old index, {len(new)} in '{name}' of the new one"
         dimension = copy.dimension or one.dimension
         if any(len(vector) != dimension for vector in new):
-            return f"a vector in '{one.name}' has not {dimension} numbers"
+            return f"a vector in '{name}' has not {dimension} numbers"
         if not new:
             continue
         lengths = np.linalg.norm(np.asarray(new, dtype=np.float64), axis=1)
         if not np.isfinite(lengths).all():
-            return f"a vector in '{one.name}' is not finite"
+            return f"a vector in '{name}' is not finite"
         # A zero vector has no direction and stays zero.
         if unit_length and one.data_type == "float" and (abs(lengths[lengths > 0] - 1) > _UNIT_LENGTH).any():
-            return f"a vector in '{one.name}' has length {lengths[np.argmax(abs(lengths - 1))]:.4f} and not 1"
+            return f"a vector in '{name}' has length {lengths[np.argmax(abs(lengths - 1))]:.4f} and not 1"
     return None
 
 
@@ -147,12 +149,13 @@ def _make_again(copy: Copy, sample: Sequence[tuple[Source, Source]], found: Veri
     """Compare recomputed vectors of a sample with the stored ones."""
     if not sample:
         return
-    made = move([source for source, _ in sample], copy.fields, copy.way, hidden=copy.hidden)
+    made = copy.move([source for source, _ in sample])
     for text, (_, target) in zip(made.texts, sample, strict=True):
         again: Source = json.loads(text or "{}")
         for one in copy.fields:
-            stored = [place.holder[place.key] for place in vector_places(0, target, one.name)]
-            anew = [place.holder[place.key] for place in vector_places(0, again, one.name)]
+            name = one.name + copy.beside
+            stored = [place.holder[place.key] for place in vector_places(0, target, name)]
+            anew = [place.holder[place.key] for place in vector_places(0, again, name)]
             for a, b in zip(stored, anew, strict=False):
                 found.cosine = min(found.cosine, _cosine(a, b))
         found.sampled += 1

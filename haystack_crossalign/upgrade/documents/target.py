@@ -9,7 +9,7 @@ from typing import Any
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
-from haystack_crossalign.opensearch.model.check import META_KEY
+from haystack_crossalign.opensearch.model.check import FIELDS_KEY, META_KEY
 from haystack_crossalign.upgrade.documents.source import Source
 from haystack_crossalign.upgrade.writes.writer import WriteClient, escaped
 
@@ -50,24 +50,32 @@ def kept_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if not _OF_THE_SERVER.fullmatch(name)}
 
 
-def target_mapping(source: Source, model: Mapping[str, Any], dimension: int) -> dict[str, Any]:
+def target_mapping(source: Source, model: Mapping[str, Any], dimension: int, *, beside: str = "") -> dict[str, Any]:
     """The mapping of the new index: the same, naming the new model.
 
     :param source: the old index.
     :param model: description of the model of the new vectors.
     :param dimension: of the new vectors.
+    :param beside: what is put after the name of a field for a field with the new vectors, while it keeps the old ones;
+        nothing for one field.
     """
     meta = dict(source.mapping.get("_meta", {}))
-    own = meta.get(META_KEY)
-    meta[META_KEY] = {**(own if isinstance(own, Mapping) else {}), "model": dict(model)}
-    mapping = {**source.mapping, "_meta": meta}
+    stored = meta.get(META_KEY)
+    own: dict[str, Any] = dict(stored) if isinstance(stored, Mapping) else {}
+    fields: dict[str, Any] = dict(own.get(FIELDS_KEY) or {})
+    names = [field.name + beside for field in source.vectors]
+    # A field with a model of its own keeps that form; all others have the model of the index.
+    named = names if beside else [name for name in names if name in fields]
+    if named:
+        own[FIELDS_KEY] = fields | {name: dict(model) for name in named}
+    if len(named) < len(names):
+        own["model"] = dict(model)
+    meta[META_KEY] = own
+    properties = source.mapping["properties"]
     for field in source.vectors:
-        if field.dimension != dimension:
-            mapping = {
-                **mapping,
-                "properties": _with_dimension(mapping["properties"], field.name.split("."), dimension),
-            }
-    return mapping
+        if beside or field.dimension != dimension:
+            properties = _with_field(properties, field.name.split("."), beside, dimension)
+    return {**source.mapping, "_meta": meta, "properties": properties}
 
 
 def target_name(alias: str, day: str, digest: str) -> str:
@@ -90,14 +98,13 @@ def switch_actions(aliases: Mapping[str, Mapping[str, Any]], old: str, new: str)
     return removed + added
 
 
-def _with_dimension(properties: Mapping[str, Any], path: list[str], dimension: int) -> dict[str, Any]:
+def _with_field(properties: Mapping[str, Any], path: list[str], beside: str, dimension: int) -> dict[str, Any]:
     name, *rest = path
     field = dict(properties[name])
     if rest:
-        field["properties"] = _with_dimension(field["properties"], rest, dimension)
-    else:
-        field["dimension"] = dimension
-    return {**properties, name: field}
+        field["properties"] = _with_field(field["properties"], rest, beside, dimension)
+        return {**properties, name: field}
+    return {**properties, name + beside: field | {"dimension": dimension}}
 
 
 def follow_mapping(client: WriteClient, reader: ReadOnlyClient, old: str, new: str) -> None:

@@ -155,6 +155,7 @@ def move(
     way: Way,
     *,
     hidden: Sequence[str] = (),
+    beside: str = "",
     select: Select = lambda _, __, places: places,
 ) -> Moved:
     """Make documents with new vectors, as JSON text; the sources are modified.
@@ -163,6 +164,8 @@ def move(
     :param fields: fields that get new vectors.
     :param way: where these come from.
     :param hidden: those of the fields that sources do not hold: every document with a text gets a vector there.
+    :param beside: what is put after a field's name for the field of the new vectors; nothing puts them into the field
+        itself, in place of the old ones.
     :param select: given sources, field and places, which of the places get new vectors.
     """
     counts: Counter[str] = Counter()
@@ -188,7 +191,40 @@ def move(
             marks = written[place.document]
             mark = _MARK.format(len(marks))
             marks[json.dumps(mark)] = text
-            place.holder[place.key] = mark
+            place.holder[place.key + beside] = mark
+    texts = _texts(sources, written, problems)
+    return Moved(texts, counts, problems)
+
+
+def only_old(sources: Sequence[Source], fields: Sequence[VectorField], beside: str) -> Moved:
+    """Documents with old and new vectors as an index had them that knows the old ones only; the sources are modified.
+
+    :param sources: the sources of the documents.
+    :param fields: fields that hold the old vectors.
+    :param beside: what stands after their names for the new ones.
+    """
+    problems: dict[int, str] = {}
+    for number, source in enumerate(sources):
+        for one in fields:
+            if lacks_old(source, one, beside):
+                problems[number] = f"no vector of the old model in '{one.name}'"
+        without_vectors(source, [one.name + beside for one in fields])
+    return Moved(_texts(sources, [{} for _ in sources], problems), Counter(), problems)
+
+
+def lacks_old(source: Source, one: VectorField, beside: str) -> bool:
+    """Whether a document has more new vectors than old ones in a field."""
+    return len(vector_places(0, source, one.name + beside)) > len(vector_places(0, source, one.name))
+
+
+def _texts(
+    sources: Sequence[Source], written: Sequence[Mapping[str, str]], problems: dict[int, str]
+) -> list[str | None]:
+    """JSON of each document, None for one with a problem.
+
+    :param written: JSON of vectors by the mark that stands for them.
+    :param problems: gets those of documents that are no JSON.
+    """
     texts: list[str | None] = []
     for number, (source, marks) in enumerate(zip(sources, written, strict=True)):
         if number in problems:
@@ -203,7 +239,7 @@ def move(
         for mark, vector in marks.items():
             text = text.replace(mark, vector, 1)
         texts.append(text)
-    return Moved(texts, counts, problems)
+    return texts
 
 
 def vector_texts(vectors: NDArray[np.float32], *, whole: bool = False) -> Iterator[str]:

@@ -78,6 +78,11 @@ class Job:
         found: Mapping[str, Mapping[str, Any]] = self.data["aliases"]
         return found
 
+    @property
+    def beside(self) -> str:
+        """What stands after a field's name for the new vectors, where the old ones are kept; else nothing."""
+        return str(self.data["way"].get("beside", ""))
+
     def checkpoints(self, name: str) -> dict[int, int]:
         """Sequence numbers by shard that were kept under a name; empty if none were."""
         return {int(shard): int(number) for shard, number in (self.data.get(name) or {}).items()}

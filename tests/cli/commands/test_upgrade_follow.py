@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from switching import ALIAS, DIMENSION, OLD, Pair, both, pair, two_models
+from switching import ALIAS, DIMENSION, OLD, TEXTS, Pair, both, pair, two_models
 from upgrading import everything, moved, remove
 
 from haystack_crossalign.models.identity import describe_model
@@ -90,6 +90,33 @@ def test_following_is_asked_for_in_full(crossalign: Any, options: list[str], tol
     finished = crossalign("upgrade", "--index", "prod", "--matrix", "m", *options)
     assert finished.code == 2
     assert told in finished.err
+
+
+def test_old_vectors_are_kept_until_cleanup_takes_them_out(crossalign: Any, command: list[str], pair: Pair) -> None:
+    command = [*command, "--keep-old-vectors"]
+    done = crossalign(*command)
+    assert done.code == 0, done.err
+    (index,) = pair.server.request("GET", f"/_alias/{ALIAS}")
+    properties = pair.server.request("GET", f"/{index}/_mapping")[index]["mappings"]["properties"]
+    (field,) = (name for name in properties if name.startswith("embedding_"))
+    assert "embedding keeps the old vectors, and searches of it find what they found before" in done.out
+    assert f"queries of the new model name {field}" in done.out
+    write_late(pair)
+    told = crossalign(*command)
+    assert "Written since the switch: 1 operations; 1 documents have no new vector" in told.out
+    assert "--follow puts the new ones beside them" in told.err
+    followed = crossalign(*command, "--follow", "--follow-idle", "0")
+    assert followed.code == 0, followed.err
+    assert "documents with an old vector only get the new one beside it" in followed.out
+    assert "1 converted: late" in followed.out
+    cleanup = ["cleanup", "--index", ALIAS, "--old-vectors", "--lease", "2"]
+    assert crossalign(*cleanup, "--old").code == 2
+    ended = crossalign(*cleanup, "--yes")
+    assert ended.code == 0, ended.err
+    assert f"{index}: embedding (old vectors beside {field})" in ended.out
+    assert f"Taken out of {len(TEXTS) + 1} documents; the mapping keeps the empty field" in ended.out
+    left = {"query": {"exists": {"field": "embedding"}}}
+    assert pair.server.request("POST", f"/{ALIAS}/_count", left)["count"] == 0
 
 
 def started(command: list[str], *options: str) -> subprocess.Popen[str]:

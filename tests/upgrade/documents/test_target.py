@@ -88,6 +88,22 @@ def test_only_dimension_and_model_change_in_the_mapping() -> None:
     assert field["dimension"] == 3
 
 
+def test_a_field_for_new_vectors_comes_beside_the_old_one_and_names_its_model() -> None:
+    field = {"type": "knn_vector", "dimension": 3, "method": {"name": "hnsw"}}
+    mapping = {
+        "_meta": {"crossalign": {"model": {"name": "old"}}},
+        "properties": {"a": {"properties": {"v": field}}},
+    }
+    made = target_mapping(source({}, mapping), {"name": "new"}, 4, beside="_12")
+    assert made == {
+        "_meta": {"crossalign": {"model": {"name": "old"}, "fields": {"a.v_12": {"name": "new"}}}},
+        "properties": {"a": {"properties": {"v": field, "v_12": field | {"dimension": 4}}}},
+    }
+    meta = {"crossalign": {"model": {"name": "old"}, "fields": {"a.v": {"name": "its own"}}}}
+    renewed = target_mapping(source({}, mapping | {"_meta": meta}), {"name": "new"}, 3)
+    assert renewed["_meta"] == {"crossalign": {"model": {"name": "old"}, "fields": {"a.v": {"name": "new"}}}}
+
+
 def test_aliases_are_removed_before_they_are_added_and_keep_their_options() -> None:
     aliases = {"b": {}, "a": {"filter": {"term": {"x": 1}}, "index_routing": "r", "is_write_index": True}}
     assert switch_actions(aliases, "old", "new") == [
