@@ -2,7 +2,7 @@
 
 Run as a script it makes as many kills as it is told, on a server that is there already::
 
-    PYTHONPATH=.:tests/support python tests/upgrade/test_kill.py URL 100
+    PYTHONPATH=.:tools:tests/support python tests/upgrade/test_kill.py URL 100
 """
 
 from __future__ import annotations
