@@ -310,6 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        print(f"Starting OpenSearch {options.version} …", file=sys.stderr, flush=True)
         with OpenSearchServer(
             options.version, security=options.security, heap=options.heap, quick=options.quick, models=options.models
         ) as server:

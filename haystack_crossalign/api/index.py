@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.api.collection import reading_log
+from haystack_crossalign.api.index_model import check_model_of, open_model_of
 from haystack_crossalign.api.requests import IndexRequest
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.run import Embedder, Progress
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import source_of
-from haystack_crossalign.models.names import CLUSTER_PREFIX, DEFAULT_MODEL
 from haystack_crossalign.opensearch.audit.plan import Plan
 from haystack_crossalign.opensearch.audit.run import FinishedAudit, IndexAudit
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
@@ -27,28 +27,14 @@ from haystack_crossalign.opensearch.live.known_items import known_item_probes
 from haystack_crossalign.opensearch.live.lists import Bm25Retrieval, KnnRetrieval, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries, read_live_queries, with_vectors
 from haystack_crossalign.opensearch.live.text_fields import require_text_fields
-from haystack_crossalign.opensearch.model.check import check_index_model, read_index_model
-from haystack_crossalign.opensearch.model.cluster_model import ClusterModel
 from haystack_crossalign.opensearch.requests.file import read_requests
 from haystack_crossalign.opensearch.requests.retrieval import RequestRetrieval
 
 if TYPE_CHECKING:
-    from haystack_crossalign.api.model_options import ModelOptions
-    from haystack_crossalign.models.encoder import Encoder
+    pass
 
 _PROBES = 200
 _OF_NEIGHBORS = ("knn", "hybrid")
-
-
-def open_model(options: ModelOptions, name: str, client: ReadOnlyClient) -> Encoder | ClusterModel:
-    """Load a model, or use one inside the cluster.
-
-    :param options: how it is used.
-    :param name: name of the model; ``cluster:`` and an id for one inside the cluster.
-    :param client: connection to the cluster.
-    :raises CrossAlignError: if it cannot be loaded, or an option is not possible.
-    """
-    return ClusterModel(client, name, options.given) if name.startswith(CLUSTER_PREFIX) else options.encoder(name)
 
 
 def audit_index(request: IndexRequest, *, progress: Progress | None = None) -> AuditResult:
@@ -300,29 +286,10 @@ class LiveAudit:
             ):
                 self._say("the queries carry vectors, so no model is used")
             return None
-        encoder: Any
-        if self._encoder is not None:
-            encoder = self._encoder
-        elif request.model.embedder is not None:
-            encoder = request.model.open()
-        else:
-            index_model = read_index_model(self._client, settings.index, settings.embedding_field) or {}
-            name = request.model.model or settings.model or str(index_model.get("name") or DEFAULT_MODEL)
-            encoder = open_model(request.model.with_profile(settings), name, self._client)
-        check = check_index_model(
-            self._client,
-            view,
-            encoder,
-            target=settings.index,
-            seed=self._options.seed,
-            content_field=settings.content_field,
-            title_field=settings.title_field,
+        encoder: Any = self._encoder or open_model_of(self._client, settings, request.model)
+        self._audit.notes += check_model_of(
+            view, encoder, settings, seed=self._options.seed, accept=request.accept_model
         )
-        # Texts that were embedded together with something not in the index look like those of another model. A
-        # different dimension proves it.
-        if not request.accept_model or encoder.provenance().get("dimension") != view.fields.vector.dimension:
-            check.require()
-        self._audit.notes += check.findings
         # The check embeds documents of the index, but only the queries count as texts of the audit.
         counted: Embedder = encoder.counting_anew() if hasattr(encoder, "counting_anew") else encoder
         return counted

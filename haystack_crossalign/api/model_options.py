@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
+from haystack_crossalign.models.quiet import announced
 
 if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder
@@ -109,9 +110,10 @@ class ModelOptions:
         :raises ExternalError: if the model cannot be loaded.
         """
         if self.embedder is not None:
-            from haystack_crossalign.pipelines.embedder import PipelineEmbedder
+            with announced(f"Loading the embedders of {self.embedder.name}"):
+                from haystack_crossalign.pipelines.embedder import PipelineEmbedder
 
-            return PipelineEmbedder.from_yaml(self.embedder, trust_remote_code=self.trust_remote_code)
+                return PipelineEmbedder.from_yaml(self.embedder, trust_remote_code=self.trust_remote_code)
         return self.encoder()
 
     def with_profile(self, settings: LiveSettings) -> ModelOptions:
@@ -140,11 +142,14 @@ class ModelOptions:
         :param name: overrides the model's name.
         :raises CrossAlignError: as `open`.
         """
-        from haystack_crossalign.models.encoder import Encoder
-
         given = self.given
+        name = name or self.model or DEFAULT_MODEL
         try:
-            return Encoder(name or self.model or DEFAULT_MODEL, **given)
+            with announced(f"Loading the model {name}"):
+                # The libraries alone take seconds to import.
+                from haystack_crossalign.models.encoder import Encoder
+
+                return Encoder(name, **given)
         except InputError as error:
             if error.field not in given:
                 raise

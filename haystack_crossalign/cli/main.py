@@ -24,6 +24,8 @@ from haystack_crossalign.cli.commands import (
     demo,
     doctor,
     gaps,
+    index,
+    init,
     repair,
     retrain,
     rollback,
@@ -36,6 +38,7 @@ from haystack_crossalign.cli.shared.sections import SectionedCommand
 from haystack_crossalign.cli.shared.terminal import lasting_streams, say
 from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError, InputError
 from haystack_crossalign.messages import one_line, shortened
+from haystack_crossalign.models.quiet import announce_to
 from haystack_crossalign.redaction import keep_environment_secrets
 
 INTERRUPTED = 130
@@ -58,6 +61,8 @@ app.command(name="demo", short_help="Show the bias on a sample, with a real mode
 app.command(name="train", short_help="Fine-tune a model by a recipe.")(train.train)
 app.command(name="repair", short_help="Repair a model without training, in seconds.")(repair.repair)
 app.command(name="retrain", short_help="Retrain, audit and publish a model, as a batch job.")(retrain.retrain)
+app.command(name="init", short_help="Write a profile for a live index.")(init.init)
+app.command(name="index", short_help="Write documents into an index.")(index.index)
 app.command(name="doctor", short_help="Check whether a live index can be audited.")(doctor.doctor)
 app.command(name="upgrade", short_help="Bring new vectors to a running index.")(upgrade.upgrade)
 app.command(name="rollback", short_help="Switch back to the index that an upgrade replaced.")(rollback.rollback)
@@ -122,7 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     keep_environment_secrets(os.environ)
     with lasting_streams():
-        _leave(*_outcome(arguments))
+        try:
+            outcome = _outcome(arguments)
+        finally:
+            announce_to(None)
+        _leave(*outcome)
 
 
 def _outcome(arguments: Sequence[str] | None) -> tuple[int, str | None]:

@@ -26,6 +26,20 @@ _LONGEST_WAIT = 60
 _SHOWN = 3
 
 
+class RefusedDocumentsError(DocumentStoreError):
+    """The cluster refused some documents of a batch.
+
+    :param message: how many.
+    :param written: number of documents that were written nevertheless.
+    :param reasons: the reasons of the first of them.
+    """
+
+    def __init__(self, message: str, written: int, reasons: str) -> None:
+        super().__init__(f"{message}: {reasons}")
+        self.written = written
+        self.reasons = reasons
+
+
 def index_of(store: OpenSearchDocumentStore) -> str:
     """The index or alias a store writes to."""
     return str(store._index)
@@ -68,7 +82,7 @@ def write_patiently(
     :param first_wait: seconds before the first retry; doubled before each further one.
     :returns: number of documents written.
     :raises DuplicateDocumentError: if documents already exist, and the policy is NONE or FAIL.
-    :raises DocumentStoreError: if some were rejected; the message names the first of them, without their texts.
+    :raises RefusedDocumentsError: if some were rejected; the message names the first of them, without their texts.
     :raises CrossAlignError: if a whole request failed.
     """
     open_client(store)
@@ -94,9 +108,9 @@ def write_patiently(
     except TransportError as error:
         raise explain(error, request="a bulk request", host=index_of(store)) from None
     if refused:
-        raise DocumentStoreError(
-            f"{len(refused)} of {len(documents)} documents were not written to '{index}': "
-            + "; ".join(f"'{outcome.get('_id')}': {_reason(outcome)}" for outcome in refused[:_SHOWN])
+        reasons = "; ".join(f"'{outcome.get('_id')}': {_reason(outcome)}" for outcome in refused[:_SHOWN])
+        raise RefusedDocumentsError(
+            f"{len(refused)} of {len(documents)} documents were not written to '{index}'", written, reasons
         )
     if present and policy != DuplicatePolicy.SKIP:
         ids = ", ".join(f"'{outcome.get('_id')}'" for outcome in present[:_SHOWN])

@@ -25,7 +25,7 @@ from haystack_crossalign.models.offline import (
     resolve_offline_model,
     weights_file_sha256,
 )
-from haystack_crossalign.models.quiet import quiet_libraries
+from haystack_crossalign.models.quiet import announced, quiet_libraries
 from haystack_crossalign.models.weights import check_weights, recorded_loads
 
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptio
             seen=name,
             allowed=f"{_NAMES}; or this model with audit --index or doctor",
         )
+    with announced(f"Loading the model {name}"):
+        return _load_model(name, device, dtype, options)
+
+
+def _load_model(name: str, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
     if is_offline(name):
         folder = resolve_offline_model(name)
         manifest = read_manifest(folder)

@@ -1,12 +1,44 @@
-"""Silence progress bars and notices of the underlying libraries."""
+"""Silence progress bars and notices of the underlying libraries; in their place, announce what takes long."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from logging import ERROR, getLogger
 from typing import Any
+
+Listener = Callable[[str], AbstractContextManager[object]]
+"""Called with what is being done; the context is left when it is done."""
+
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+def announce_to(listener: Listener | None) -> None:
+    """Have a listener told of work that may take long and cannot say how far it is, such as the loading of a model.
+
+    :param listener: the listener; None for none, which is the default: a library prints nothing by itself.
+    """
+    _LISTENER.set(listener)
+
+
+@contextmanager
+def announced(what: str) -> Iterator[None]:
+    """Tell the listener of the work within the block; of blocks inside of others only the outermost is told.
+
+    :param what: the work, as the beginning of a sentence.
+    """
+    listener = _LISTENER.get()
+    if listener is None:
+        yield
+        return
+    token = _LISTENER.set(None)
+    try:
+        with listener(what):
+            yield
+    finally:
+        _LISTENER.reset(token)
 
 
 @contextmanager

@@ -63,17 +63,20 @@ def read_pipeline_file(path: str | Path, *, allowed: str, trust_remote_code: boo
     return PipelineFile(path, data, sha256, allowed)
 
 
-def load_pipeline(file: PipelineFile, data: Mapping[str, Any] | None = None) -> Pipeline:
+def load_pipeline(
+    file: PipelineFile, data: Mapping[str, Any] | None = None, *, components: Mapping[str, Any] | None = None
+) -> Pipeline:
     """Build the pipeline with Haystack's loader, which accepts only classes on its allow-list.
 
     :param file: the file.
     :param data: mapping to build instead of the file's.
+    :param components: components by name that are taken as they are, instead of those of the mapping.
     :raises InputError: if it is not a pipeline, or names a class that is missing or not allowed.
     """
     data = file.data if data is None else data
     keep_named_secrets(data, os.environ)
     try:
-        pipeline = Pipeline.from_dict(dict(data))
+        pipeline = Pipeline.from_dict(dict(data), components=dict(components or {}))
     except _FAULTS as error:
         # Haystack's loader raises various exceptions for a malformed mapping. Only the first line of its message is
         # shown, since the others repeat the parameters, which may contain secrets. If that line only announces them,

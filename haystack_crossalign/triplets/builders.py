@@ -10,8 +10,11 @@ import numpy as np
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.corpora.courses import ParallelSection
 from haystack_crossalign.data.corpora.kinds.sentences import ParallelSentence, joined_sentences
+from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.data.triplets import Triplet
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.text.known_item import known_item
+from haystack_crossalign.text.sentences import LEAST_LETTERS, letters
 
 
 @dataclass(frozen=True)
@@ -183,5 +186,58 @@ def triplets_from_collection(
         "queries in other languages": others,
         "no version in a target language": single,
         "a version in chunks": in_chunks,
+    }
+    return BuiltTriplets(tuple(triplets), left_out)
+
+
+def triplets_from_documents(
+    documents: Iterable[DocumentRow], target_languages: Sequence[str], *, language: str = "en"
+) -> BuiltTriplets:
+    """Use the title of a document as its query, or else its first sentence, which is then taken out of the passage.
+
+    The targets are the other versions of its parallel group, without their own titles or first sentences where these
+    are of the same kind. A version in chunks is left out: it is unknown which chunk is the translation of which.
+
+    :param documents: documents with parallel groups.
+    :param target_languages: normalized tags. A triplet has those that exist in its group.
+    :param language: normalized tag of queries and passages; target queries are included.
+    """
+    groups: dict[str, dict[str, list[DocumentRow]]] = {}
+    for document in documents:
+        groups.setdefault(document.group, {}).setdefault(document.language, []).append(document)
+    triplets = []
+    alone = in_chunks = without = 0
+    for group, versions in groups.items():
+        whole = {tag: rows[0] for tag, rows in versions.items() if len(rows) == 1}
+        if language not in versions or not any(tag in versions for tag in target_languages):
+            alone += 1
+            continue
+        if language not in whole or not any(tag in whole for tag in target_languages):
+            in_chunks += 1
+            continue
+        source = whole[language]
+        kind, query, passage = known_item(source.title, source.untitled)
+        if letters(query) < LEAST_LETTERS or not passage.strip() or kind == "first half":
+            # Half of a sentence is no query that anybody would ask.
+            without += 1
+            continue
+        targets: dict[str, str] = {}
+        target_queries: dict[str, str] = {}
+        for tag in target_languages:
+            if tag not in whole:
+                continue
+            other_kind, other_query, rest = known_item(whole[tag].title, whole[tag].untitled)
+            text = rest if other_kind == kind else whole[tag].untitled
+            if text.strip():
+                targets[tag] = text
+                target_queries |= {tag: other_query} if other_kind == kind else {}
+        if not targets:
+            without += 1
+            continue
+        triplets.append(Triplet(source.id, group, language, query, passage, targets, target_queries))
+    left_out = {
+        "contents not in both languages": alone,
+        "a version in chunks": in_chunks,
+        "a text without title and second sentence": without,
     }
     return BuiltTriplets(tuple(triplets), left_out)

@@ -46,7 +46,7 @@ def examined(
 ) -> Diagnosis:
     client = open_client(replace(settings, patience=0.2), environ or {}, traffic=traffic)
     try:
-        return diagnose(client, settings, open_encoder=None if encoder is None else lambda: encoder)
+        return diagnose(client, settings, open_encoder=None if encoder is None else lambda _: encoder)
     finally:
         client.close()
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
+from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.triplets.builders import (
     ParallelSection,
     ParallelSentence,
     triplets_from_collection,
+    triplets_from_documents,
     triplets_from_sections,
     triplets_from_sentences,
 )
@@ -139,3 +141,39 @@ def test_a_query_keeps_the_chunk_that_it_was_judged_for(
     assert sorted((one.passage, dict(one.targets)) for one in found.triplets) == sorted(expected)
     asked = any(one[-1] in "12" for one in relevant)
     assert found.left_out["a version in chunks"] == (asked and not any(one.group == "book" for one in found.triplets))
+
+
+def test_documents_without_queries_are_asked_for_by_their_titles_or_first_sentences() -> None:
+    def row(name: str, group: str, text: str, title: str = "") -> DocumentRow:
+        whole = f"{title} {text}" if title else text
+        return DocumentRow(name, group, name[:2], whole, title, text if title else None)
+
+    sentence, rest = "The first sentence of a document.", "The rest of the document follows it."
+    german, later = "Der erste Satz eines Dokuments.", "Der Rest des Dokuments folgt darauf."
+    documents = [
+        # A title each, a title on one side only, no title.
+        row("en-1", "1", f"{sentence} {rest}", "A title to ask by"),
+        row("de-1", "1", f"{german} {later}", "Ein Titel zum Fragen"),
+        row("en-2", "2", f"{sentence} {rest}", "Another title to ask by"),
+        row("de-2", "2", f"{german} {later}"),
+        row("en-3", "3", f"{sentence} {rest}"),
+        row("de-3", "3", f"{german} {later}"),
+        # A single sentence, chunks, one language.
+        row("en-4", "4", sentence),
+        row("de-4", "4", german),
+        row("en-5", "5", f"{sentence} {rest}"),
+        row("de-5", "5", german),
+        row("de-6", "5", later),
+        row("en-7", "7", f"{sentence} {rest}"),
+    ]
+    built = triplets_from_documents(documents, ["de"], language="en")
+    assert [(one.query, one.passage, one.targets, one.target_queries) for one in built.triplets] == [
+        ("A title to ask by", f"{sentence} {rest}", {"de": f"{german} {later}"}, {"de": "Ein Titel zum Fragen"}),
+        ("Another title to ask by", f"{sentence} {rest}", {"de": f"{german} {later}"}, {}),
+        (sentence, rest, {"de": later}, {"de": german}),
+    ]
+    assert built.left_out == {
+        "contents not in both languages": 1,
+        "a version in chunks": 1,
+        "a text without title and second sentence": 1,
+    }

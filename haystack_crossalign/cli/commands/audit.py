@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,13 +95,6 @@ Probes = Annotated[
     typer.Option("--probes", min=1, metavar="N", help="With --index and no queries: contents to make queries from."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="With --index: print the plan and stop.")]
-AcceptModel = Annotated[
-    bool,
-    typer.Option(
-        "--accept-model",
-        help="With --index: continue if the model does not seem to be the index's; the result says so.",
-    ),
-]
 State = Annotated[
     Path | None, typer.Option("--state", metavar="FILE", help="With --index: save finished work, to continue later.")
 ]
@@ -136,7 +128,7 @@ class LiveFlags:
     concurrent: live.Concurrent = None
     batch: live.Batch = None
     dry_run: DryRun = False
-    accept_model: AcceptModel = False
+    accept_model: live.AcceptModel = False
     state: State = None
     resume: Resume = None
 
@@ -183,7 +175,7 @@ def audit(
     With --index the documents are those of a live OpenSearch index, which is only read; without --queries, queries are
     made from the index itself.
     """
-    if place.index is not None or place.profile is not None:
+    if place.given:
         for option, value in (
             ("--documents", documents),
             ("--document-vectors", document_vectors),
@@ -239,7 +231,7 @@ def audit(
         )  # fmt: skip
         audit_live(replace(index_request, settings=settings), flags, dry_run=only_live.dry_run)
         return
-    _refuse_live(
+    live.refuse_live(
         vars(only_live) | vars(login) | vars(place)
         | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
         | {"timeout": timeout, "patience": patience}
@@ -283,14 +275,6 @@ def audit(
         model=model,
     )
     _audit_files(request, flags)
-
-
-def _refuse_live(flags: Mapping[str, object]) -> None:
-    """Reject options that only an audit of an index has, if no index is given."""
-    for name, value in flags.items():
-        if value not in (None, False) or (name == "verify_tls" and value is not None):
-            option = {"live_lists": "--live", "filter_": "--filter"}.get(name, f"--{name.replace('_', '-')}")
-            raise InputError(f"{option} is for an audit of an index", source=option, allowed="--index NAME with it")
 
 
 def _audit_files(request: FilesRequest, flags: opt.AuditFlags) -> None:

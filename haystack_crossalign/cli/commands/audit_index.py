@@ -34,16 +34,11 @@ def audit_live(request: IndexRequest, flags: AuditFlags, *, dry_run: bool) -> No
     from haystack_crossalign.cli.shared.session import Session
 
     session = Session(flags, lists=request.retrievals)
-    client = live.connect(request.settings)
-    shown = len(client.notes)
-    try:
+    with live.connected(request.settings) as client:
         audit = LiveAudit(
             request, client, progress=session.stages, say=lambda text: say(f"crossalign: {text}", err=True)
         )
         _audit(audit, client, session, dry_run=dry_run)
-    finally:
-        live.show_notes(client.notes[shown:])
-        client.close()
 
 
 def read_lists(names: str | None, pipeline: Path | None) -> tuple[str, ...] | None:

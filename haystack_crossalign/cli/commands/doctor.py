@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,13 +13,15 @@ from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.outputs import Outputs
 
 if TYPE_CHECKING:
+    from haystack_crossalign.api.model_options import ModelOptions
+    from haystack_crossalign.opensearch.connection.settings import LiveSettings
     from haystack_crossalign.opensearch.doctor.findings import Diagnosis
 
 # The doctor reports the state of the cluster now; an audit waits for a cluster that restarts.
 _PATIENCE = 5.0
 
 
-@with_groups(without=("embedder", "precision", "max_tokens", "similarity"))
+@with_groups(without=("precision", "max_tokens", "similarity"))
 def doctor(
     *,
     place: live.IndexFlags,
@@ -44,30 +45,53 @@ def doctor(
         title_field=title_field, model=model, query_prefix=query_prefix, document_prefix=document_prefix,
         timeout=timeout,
     )  # fmt: skip
-    from haystack_crossalign.api.index import open_model
-    from haystack_crossalign.opensearch.doctor.diagnose import diagnose
-
     model_flags.check()
     outputs = Outputs(json=json_file)
-    outputs.check([place.config])
-    client = live.connect(replace(settings, patience=min(settings.patience, _PATIENCE)))
-    open_encoder = None
-    if settings.model is not None:
-        open_encoder = partial(open_model, model_flags.with_profile(settings), settings.model, client)
-    try:
-        diagnosis = diagnose(client, settings, open_encoder=open_encoder)
-    finally:
-        client.close()
+    outputs.check([place.config, model_flags.embedder])
+    diagnosis = examined(settings, model_flags)
     if json_file is not None:
         import json
 
         outputs.write({"json": json.dumps(diagnosis.to_dict(), indent=1, ensure_ascii=False) + "\n"})
-    _print(diagnosis)
+    show_findings(diagnosis)
     if diagnosis.exit_code:
         raise typer.Exit(diagnosis.exit_code)
 
 
-def _print(diagnosis: Diagnosis) -> None:
+def examined(settings: LiveSettings, options: ModelOptions) -> Diagnosis:
+    """Examine an index with the model that an audit would use.
+
+    :param settings: the index.
+    :param options: the model.
+    """
+    from haystack_crossalign.api.index_model import open_model
+    from haystack_crossalign.cli.shared.progress import Stages
+    from haystack_crossalign.opensearch.doctor.diagnose import diagnose
+
+    client = live.connect(replace(settings, patience=min(settings.patience, _PATIENCE)))
+
+    def open_encoder(name: str) -> Any:
+        if options.embedder is not None:
+            return options.open()
+        return open_model(options.with_profile(settings), name, client)
+
+    try:
+        with Stages(show=True):
+            return diagnose(
+                client,
+                settings,
+                open_encoder=open_encoder,
+                embedder=None if options.embedder is None else options.embedder.name,
+            )
+    finally:
+        client.close()
+
+
+def show_findings(diagnosis: Diagnosis) -> None:
+    """Print the findings as a table.
+
+    :param diagnosis: the findings.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.outputs import Outputs
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
+    from haystack_crossalign.api.model_options import ModelOptions
+    from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.files.reading import Source
+    from haystack_crossalign.opensearch.connection.settings import LiveSettings
     from haystack_crossalign.repair.fit import RepairOutcome
     from haystack_crossalign.repair.texts import RepairTexts
 
@@ -97,11 +102,15 @@ def repair(
     closed: Closed = False,
     file_format: Format = "auto",
     block: Block = None,
+    place: live.IndexFlags,
+    index_fields: live.FieldFlags,
+    title_field: opt.TitleField = None,
+    login: live.LoginFlags,
+    timeout: live.Timeout = None,
+    patience: live.PatienceSeconds = None,
+    accept_model: live.AcceptModel = False,
     model: opt.ModelFlags,
     languages: opt.Languages = None,
-    language_field: opt.LanguageField = "language",
-    group_field: opt.GroupField = "parallel_id",
-    title_field: opt.FileTitleField = None,
     detect_languages: opt.DetectLanguages = False,
     tolerance: Tolerance = 0.005,
     keep_own_first: KeepOwnFirst = None,
@@ -120,17 +129,38 @@ def repair(
 
     The directions in which the languages differ are projected out of the embeddings. The strength is chosen on held-out
     documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that converts
-    vectors already in an index, and audits before and after.
+    vectors already in an index, and audits before and after. With --index the documents are drawn from a live index,
+    which is only read, and the model is that of the index.
     """
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.files.writing import check_new_folder, write_atomically
 
     check_new_folder(output, source="--output")
     outputs = Outputs(report=report, markdown=markdown)
-    outputs.check([parallel, tagged, held_out, other_languages, model.embedder])
+    outputs.check([parallel, tagged, held_out, other_languages, model.embedder, place.config])
     model.check()
-    if parallel is None and tagged is None:
-        raise InputError("no documents", allowed="--parallel FILE, or --tagged FILE where none are parallel")
+    settings = None
+    if place.given:
+        if parallel is not None or tagged is not None:
+            option = "--parallel" if parallel is not None else "--tagged"
+            raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
+        settings = live.live_settings(
+            place, index_fields, login,
+            title_field=title_field, timeout=timeout, patience=patience,
+            model=model.model, query_prefix=model.query_prefix, document_prefix=model.document_prefix,
+        )  # fmt: skip
+    else:
+        live.refuse_live(
+            vars(login) | vars(place)
+            | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
+            | {"language_map": index_fields.language_map, "timeout": timeout, "patience": patience}
+            | {"accept_model": accept_model},
+            purpose="a repair from an index",
+        )  # fmt: skip
+    if settings is None and parallel is None and tagged is None:
+        raise InputError(
+            "no documents", allowed="--parallel FILE, --tagged FILE where none are parallel, or --index NAME"
+        )
     if model.embedder is not None and not matrix_only:
         raise InputError(
             "an embedder of a pipeline cannot be written as a model", source="--embedder", allowed="with --matrix-only"
@@ -163,8 +193,8 @@ def repair(
             kind=kind,
             language=chosen[0] if chosen else "en",
             target_languages=chosen[1:],
-            language_field=language_field,
-            group_field=group_field,
+            language_field=index_fields.language_field or "language",
+            group_field=index_fields.group_field or "parallel_id",
             title_field=title_field_of(title_field),
             parallel=versions,
             detect=detect_languages,
@@ -180,7 +210,7 @@ def repair(
             )  # fmt: skip
         return texts.in_languages(chosen)
 
-    read_files = (
+    texts = (
         read(parallel, file_format, fitted=tagged is None, versions=True),
         read(tagged, "documents", fitted=True),
         read(held_out, file_format, fitted=False),
@@ -190,21 +220,30 @@ def repair(
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
 
-    sample = make_sample(*read_files, others=others, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
-    sources: list[Source] = [source for texts in (*read_files, others) if texts is not None for source in texts.sources]
-    encoder: Any = model.open()
-    base = (
-        None
-        if matrix_only
-        else open_model(
-            model.model or DEFAULT_MODEL,
-            encoder.prompts,
-            similarity=compared_by,
-            pooling=model.pooling,
-            trust_remote_code=model.trust_remote_code,
-        )
-    )
+    encoder: Any
+    remarks: list[str] = []
     with Stages(show=not quiet) as progress:
+        if settings is None:
+            name, encoder = model.model or DEFAULT_MODEL, model.open()
+        else:
+            per_language = fit_limit + (0 if held_out is not None else held_out_limit)
+            drawn = _from_index(settings, model, chosen, per_language, seed, progress,
+                                detect=detect_languages, accept=accept_model)  # fmt: skip
+            texts, name, encoder, remarks = (drawn.parallel, drawn.tagged, texts[2]), *drawn.model
+        sample = make_sample(*texts, others=others, fit_limit=fit_limit, held_out_limit=held_out_limit, seed=seed)
+        sample = replace(sample, notes=(*sample.notes, *remarks))
+        sources: list[Source] = [source for part in (*texts, others) if part is not None for source in part.sources]
+        base = (
+            None
+            if matrix_only
+            else open_model(
+                name,
+                encoder.prompts,
+                similarity=compared_by,
+                pooling=model.pooling,
+                trust_remote_code=model.trust_remote_code,
+            )
+        )
         outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
         outcome = write_repair(outcome, output, model=base, sources=sources, texts=not no_texts)
     # Copies for pipelines that collect reports.
@@ -212,7 +251,41 @@ def repair(
         if target is not None:
             write_atomically(target, (output / name).read_text(encoding="utf-8"))
     if not quiet:
-        _print(outcome, output, matrix_only=matrix_only)
+        _print(outcome, output, matrix_only=matrix_only, index=None if settings is None else settings.index)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is taken from an index: documents, of one of the two kinds, and the model with its name and remarks."""
+
+    parallel: RepairTexts | None
+    tagged: RepairTexts | None
+    model: tuple[str, Any, list[str]]
+
+
+def _from_index(
+    settings: LiveSettings,
+    model: ModelOptions,
+    languages: tuple[str, ...],
+    per_language: int,
+    seed: int,
+    progress: Stages,
+    *,
+    detect: bool,
+    accept: bool,
+) -> _Drawn:
+    from haystack_crossalign.api.index_model import check_model_of, model_in_use, open_model_of
+    from haystack_crossalign.api.index_texts import index_repair_texts, opened_index
+
+    with live.connected(settings) as client, opened_index(client, settings) as index:
+        texts, parallel = index_repair_texts(
+            index, per_language=per_language, languages=languages, seed=seed, detect=detect,
+            progress=lambda done, total: progress("Reading documents", done, total),
+        )  # fmt: skip
+        name, encoder, remarks = model_in_use(client, settings, model), open_model_of(client, settings, model), []
+        if index.view.fields.has_vectors:
+            remarks = check_model_of(index.view, encoder, settings, seed=seed, accept=accept)
+    return _Drawn(texts if parallel else None, None if parallel else texts, (name, encoder, remarks))
 
 
 def _languages(names: str | None) -> tuple[str, ...]:
@@ -222,7 +295,7 @@ def _languages(names: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
-def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
+def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: str | None) -> None:
     from rich.table import Table
 
     from haystack_crossalign.cli.shared.terminal import console
@@ -276,7 +349,8 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool) -> None:
         similarity_note(outcome.before.provenance),
         *(f"Note: {note}" for note in outcome.notes),
         f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",
-        f"To move the vectors of an index: crossalign upgrade --index NAME --matrix {output / MATRIX_FILE}",
+        "To move the vectors of an index: "
+        f"crossalign upgrade --index {index or 'NAME'} --matrix {output / MATRIX_FILE}",
     ]
     for line in lines:
         out.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from haystack_crossalign.cli.commands.triplets_build import build
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.terminal import say
-from haystack_crossalign.cli.shared.triplet_files import check_triplet_outputs, errors_of, finish, target_tags
+from haystack_crossalign.cli.shared.triplet_files import (
+    Counts,
+    Language,
+    Output,
+    Targets,
+    check_triplet_outputs,
+    errors_of,
+    finish,
+    target_tags,
+)
 from haystack_crossalign.errors import ExternalError, InputError
-
-if TYPE_CHECKING:
-    from haystack_crossalign.files.reading import Source
 
 app = typer.Typer(
     help="Make training triplets: build them from parallel texts, mine or translate them, filter them.",
@@ -23,16 +30,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Targets = Annotated[str, typer.Option("--languages", metavar="zh,ar,…", help="Target languages.")]
-Output = Annotated[Path, typer.Option(metavar="FILE", help="Triplets as JSON Lines.")]
-Counts = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the counts as JSON.")]
-Language = Annotated[str, typer.Option(metavar="LANGUAGE", help="Language of queries and passages.")]
-Corpus = Annotated[
-    str | None, typer.Option(metavar="NAME", help="A published corpus: ntrex, tico19, course_sections or squad.")
-]
-Drop = Annotated[Path | None, typer.Option(metavar="FILE", help="JSON list of ids to leave out of the corpus.")]
-Block = Annotated[int, typer.Option(min=2, metavar="N", help="Corpora of sentences: sentences per block.")]
-PerBlock = Annotated[int, typer.Option(min=1, metavar="N", help="Corpora of sentences: maximum queries per block.")]
 Given = Annotated[
     Path | None,
     typer.Option(
@@ -81,85 +78,7 @@ Positives = Annotated[
 ]
 
 
-@app.command(name="build", short_help="Build triplets from parallel texts.")
-def build(
-    languages: Targets,
-    output: Output,
-    corpus: Corpus = None,
-    data: opt.CorporaFolder = None,
-    source: Annotated[
-        Path | None, typer.Option("--input", metavar="PATH", help="Folder or file of the corpus, instead of --data.")
-    ] = None,
-    drop: Drop = None,
-    block: Block = 4,
-    queries_per_block: PerBlock = 1,
-    documents: opt.Documents = None,
-    queries: opt.QueryFile = None,
-    qrels: opt.QrelsIn = None,
-    language_field: opt.LanguageField = "language",
-    group_field: opt.GroupField = "parallel_id",
-    title_field: opt.FileTitleField = None,
-    detect_languages: opt.DetectLanguages = False,
-    relevance_level: opt.RelevanceLevel = 1,
-    language: Language = "en",
-    seed: opt.Seed = 0,
-    report: Counts = None,
-    quiet: opt.Quiet = False,
-) -> None:
-    """Build triplets from a published corpus (--corpus, in the folder of CROSSALIGN_DATA or --data).
-
-    Or from documents with a group field and their queries (--documents, --queries).
-    """
-    check_triplet_outputs({"--output": output, "--report": report}, (source, drop, documents, queries, qrels))
-    tags, own = target_tags(languages, language)
-    if (corpus is None) == (documents is None):
-        raise InputError("give either a corpus or documents", allowed="--corpus, or --documents and --queries")
-    sources: tuple[Source, ...]
-    unread: dict[str, int] = {}
-    if corpus is not None:
-        from haystack_crossalign.triplets.corpora import CORPORA
-
-        if corpus not in CORPORA:
-            raise InputError("unknown corpus", source="--corpus", seen=corpus, allowed=", ".join(CORPORA))
-        from haystack_crossalign.data.corpora.registry import find_corpus
-
-        place = source or find_corpus(corpus, data)
-        for option, value in (("--queries", queries), ("--qrels", qrels), ("--language", own)):
-            if value not in (None, "en"):
-                raise InputError("cannot be used with --corpus, which has its own", source=option, seen=value)
-        blocks = {"block": block, "queries_per_block": queries_per_block, "seed": seed}
-        built, one = CORPORA[corpus](place, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
-        sources = (one,)
-    else:
-        for option, file in (("--input", source), ("--data", data), ("--drop", drop)):
-            if file is not None:
-                raise InputError("only works with --corpus", source=option, seen=file)
-        if queries is None:
-            raise InputError(
-                "no queries of the documents", source="--queries", allowed="a file of queries, or triplets mine"
-            )
-        from haystack_crossalign.api.collection import read_files
-        from haystack_crossalign.api.requests import FilesRequest
-        from haystack_crossalign.data.reading_log import ReadingLog
-        from haystack_crossalign.triplets.builders import triplets_from_collection
-
-        request = FilesRequest(
-            documents=documents, queries=queries, qrels=qrels, language_field=language_field, group_field=group_field,
-            title_field=title_field, relevance_level=relevance_level, detect_languages=detect_languages,
-        )  # fmt: skip
-        collection = read_files(request, log=ReadingLog())
-        built = triplets_from_collection(collection, tags, language=own)
-        unread = {f"{omission.what}, {omission.reason}": omission.count for omission in collection.omissions}
-        sources = tuple(collection.sources)
-    from haystack_crossalign.data.triplets import require_languages, with_unique_ids
-
-    reasons = ", ".join(f"{name}: {count}" for name, count in built.left_out.items() if count)
-    use = f"can be built (left out, {reasons})" if reasons else "can be built"
-    require_languages(built.triplets, tags, use, source="--languages")
-    counts = {f"with {tag}": sum(tag in triplet.targets for triplet in built.triplets) for tag in tags}
-    triplets = with_unique_ids(built.triplets)
-    more = {"left out": {**unread, **built.left_out}}
-    finish("build", output, report, triplets, sources, {"triplets": len(triplets), **counts}, more, quiet=quiet)
+app.command(name="build", short_help="Build triplets from parallel texts.")(build)
 
 
 @app.command(name="mine", short_help="Mine translation pairs from a collection that has none.")
@@ -215,8 +134,8 @@ def mine(
     if queries is not None:
         given_queries, query_source = read_given_queries(queries, read, language=own)
         sources.append(query_source)
-    encoder = model.open()
     with Stages(show=not quiet) as progress:
+        encoder = model.open()
         mined = mine_triplets(
             read, encoder, tags, language=own, queries=given_queries, neighbours=neighbours, threshold=threshold,
             repair=repair, progress=progress,

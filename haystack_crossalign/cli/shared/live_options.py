@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from haystack_crossalign.cli.shared.terminal import say
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.connection.settings import SETTINGS, LiveSettings, flag_of, read_settings
 
 if TYPE_CHECKING:
@@ -60,6 +62,13 @@ Concurrent = Annotated[int | None, _option("concurrent")]
 MaxLoad = Annotated[float | None, _option("max_load")]
 Batch = Annotated[int | None, _option("batch")]
 Depth = Annotated[int | None, _option("depth")]
+AcceptModel = Annotated[
+    bool,
+    typer.Option(
+        "--accept-model",
+        help="With --index: continue if the model does not seem to be the index's; the result says so.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +79,11 @@ class IndexFlags:
     profile: Profile = None
     config: Config = None
     hosts: Hosts = None
+
+    @property
+    def given(self) -> bool:
+        """Whether a command works on an index, not on files."""
+        return self.index is not None or self.profile is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +126,34 @@ def live_settings(place: IndexFlags, *groups: FieldFlags | LoginFlags, **more: o
     for group in groups:
         flags |= vars(group)
     return read_settings(place.profile, flags, os.environ, Path.cwd(), config=place.config)
+
+
+def refuse_live(flags: Mapping[str, object], *, purpose: str = "an audit of an index") -> None:
+    """Reject options that need an index, if no index is given.
+
+    :param flags: values by the name of their parameters.
+    :param purpose: what the options are for.
+    :raises InputError: for the first one that was given.
+    """
+    for name, value in flags.items():
+        if value not in (None, False) or (name == "verify_tls" and value is not None):
+            option = {"live_lists": "--live", "filter_": "--filter"}.get(name, f"--{name.replace('_', '-')}")
+            raise InputError(f"{option} is for {purpose}", source=option, allowed="--index NAME with it")
+
+
+@contextmanager
+def connected(settings: LiveSettings) -> Iterator[ReadOnlyClient]:
+    """A client that is closed at the end; what went wrong with its connection is reported.
+
+    :param settings: where and how to connect.
+    """
+    client = connect(settings)
+    shown = len(client.notes)
+    try:
+        yield client
+    finally:
+        show_notes(client.notes[shown:])
+        client.close()
 
 
 def connect(settings: LiveSettings, *, traffic: Traffic | None = None) -> ReadOnlyClient:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.outputs import check_outputs
@@ -16,6 +18,11 @@ from haystack_crossalign.errors import InputError
 if TYPE_CHECKING:
     from haystack_crossalign.data.triplets import Triplet
     from haystack_crossalign.files.reading import Source
+
+Targets = Annotated[str, typer.Option("--languages", metavar="zh,ar,…", help="Target languages.")]
+Output = Annotated[Path, typer.Option(metavar="FILE", help="Triplets as JSON Lines.")]
+Counts = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the counts as JSON.")]
+Language = Annotated[str, typer.Option(metavar="LANGUAGE", help="Language of queries and passages.")]
 
 _OTHER_FORMATS = (".json", ".tsv", ".csv", ".parquet", ".gz")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +19,7 @@ CONFIG_NAME = "crossalign.toml"
 _SECRET = re.compile(r"pass|secret|token|key|credential", re.IGNORECASE)
 _SYNTAX_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _HEADER = re.compile(r"^\s*\[\s*(.*?)\s*\]")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,74 @@ def read_profiles(file: Path, known: Collection[str]) -> dict[str, Profile]:
                 _refuse(file, f"profiles.{name}.{key}", found_lines.get(key), known=known)
         profiles[name] = Profile(name, values, file, found_lines)
     return profiles
+
+
+def profile_text(name: str, values: Mapping[str, Any]) -> str:
+    """A table ``[profiles.NAME]``.
+
+    :param name: of the profile.
+    :param values: texts, numbers, yes or no, and lists of texts, by key.
+    """
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
+    return "\n".join([f"[profiles.{name if _BARE.fullmatch(name) else _toml(name)}]", *lines]) + "\n"
+
+
+def with_profile(file: Path, name: str, values: Mapping[str, Any], known: Collection[str], *, replaced: bool) -> str:
+    """The text of a file with a profile added at its end, or in the place of the one of that name.
+
+    All else in the file stays as it is, comments included.
+
+    :param file: a file with profiles, which need not exist.
+    :param name: of the profile.
+    :param values: see `profile_text`.
+    :param known: keys that a profile may hold.
+    :param replaced: whether a profile of that name may be replaced.
+    :raises InputError: if the file cannot be used, or holds such a profile that may not, or cannot, be replaced.
+    """
+    own = profile_text(name, values)
+    if not file.exists():
+        return own
+    before = read_profiles(file, known)
+    text = file.read_text(encoding="utf-8")
+    if name not in before:
+        return text + ("" if not text or text.endswith("\n") else "\n") + ("\n" if text else "") + own
+    if not replaced:
+        raise InputError(
+            "a profile of this name already exists",
+            source=file,
+            field=f"profiles.{name}",
+            allowed="--overwrite to replace it, --profile NAME for another name, or --config FILE",
+        )
+    lines = text.splitlines(keepends=True)
+    start = next((number for number, line in enumerate(lines) if _is_header(line, name)), None)
+    if start is not None:
+        ends = (number for number in range(start + 1, len(lines)) if lines[number].lstrip().startswith("["))
+        end = next(ends, len(lines))
+        while end > start + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+            end -= 1  # what introduces the next table stays with it
+        made = "".join([*lines[:start], own, *lines[end:]])
+        with suppress(tomllib.TOMLDecodeError):
+            after = tomllib.loads(made).get("profiles", {})
+            if {key: one.values for key, one in before.items() if key != name} | {name: dict(values)} == after:
+                return made
+    raise InputError(
+        "is written in a way that a program cannot change without risk", source=file, field=f"profiles.{name}",
+        allowed="change it by hand, or write another file (--config FILE)",
+    )  # fmt: skip
+
+
+def _is_header(line: str, name: str) -> bool:
+    with suppress(tomllib.TOMLDecodeError, RecursionError):
+        data = tomllib.loads(line)
+        return line.lstrip().startswith("[") and data == {"profiles": {name: {}}}
+    return False
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it: its texts are those of JSON, but for one more control character."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _refuse(file: Path, field: str, line: int | None, *, known: Collection[str] = ()) -> NoReturn:

@@ -93,7 +93,24 @@ class LiveSettings:
         shown = {name: getattr(self, name) for name, entry in SETTINGS.items() if entry.kind not in _PRIVATE}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
 
+    def profile(self, folder: Path) -> dict[str, Any]:
+        """The settings for a profile, as TOML values: the index, its fields, and what differs from the defaults.
 
+        :param folder: folder of the profile's file; files inside of it are named relative to it.
+        """
+        values: dict[str, Any] = {}
+        for name, entry in SETTINGS.items():
+            value = getattr(self, name)
+            if value == getattr(LiveSettings(), name) and name not in _ALWAYS:
+                continue
+            if entry.is_file:
+                path = Path(value)
+                value = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+            values[name] = list(value) if isinstance(value, tuple) else value
+        return values
+
+
+_ALWAYS = frozenset({"hosts", "index", "embedding_field", "language_field", "group_field", "content_field"})
 _PRIVATE = frozenset({"user", "file", "secret file"})
 SETTINGS: Mapping[str, Setting] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(LiveSettings, include_extras=True).items()
@@ -121,6 +138,7 @@ def read_settings(
     folder: Path,
     *,
     config: Path | None = None,
+    with_profiles: bool = True,
 ) -> LiveSettings:
     """Settings from all sources; a later one overrides an earlier one: profile, environment, flags.
 
@@ -134,6 +152,7 @@ def read_settings(
     :param folder: working folder, which contains ``crossalign.toml`` and is the base of relative file names in flags
         and environment. Those in a profile are relative to its file.
     :param config: file with the profiles, instead of ``crossalign.toml`` there.
+    :param with_profiles: whether profiles are read.
     :raises InputError: something unknown, of a wrong type or missing.
     """
     given = {
@@ -148,7 +167,7 @@ def read_settings(
         if environ.get(variable := variable_of(name)) or (entry.kind == "prompt" and variable in environ)
     }
     named = profile or environ.get(variable_of("profile")) or None
-    chosen = _profile(named, given, surroundings, folder, config)
+    chosen = _profile(named, given, surroundings, folder, config) if with_profiles else None
     stored: dict[str, Any] = {}
     if chosen is not None:
         stored = {key: convert(SETTINGS[key], value, chosen.place(key)) for key, value in chosen.values.items()}

@@ -17,25 +17,32 @@ from haystack_crossalign.opensearch.doctor.index_settings import examine_setting
 from haystack_crossalign.opensearch.index.fields import Fields
 from haystack_crossalign.opensearch.index.language_map import LanguageMap
 from haystack_crossalign.opensearch.index.pool import IndexView
-from haystack_crossalign.opensearch.model.check import check_index_model, read_index_model
+from haystack_crossalign.opensearch.model.check import check_index_model, name_of_model, read_index_model
 from haystack_crossalign.opensearch.model.newest import probe_newest
 
 
 def diagnose(
-    client: ReadOnlyClient, settings: LiveSettings, *, open_encoder: Callable[[], Any] | None = None
+    client: ReadOnlyClient,
+    settings: LiveSettings,
+    *,
+    open_encoder: Callable[[str], Any] | None = None,
+    embedder: str | None = None,
 ) -> Diagnosis:
     """Examine an index as an audit would use it; only reads, and scores only a few documents.
 
     :param client: connection.
     :param settings: index, fields and model.
-    :param open_encoder: loads the model to compare with the vectors of the index; None to skip this.
+    :param open_encoder: loads the model with a name, to compare it with the vectors of the index: that of the settings,
+        else the one that the index states, else the default, as an audit does. None to skip this.
+    :param embedder: name of embedders that ``open_encoder`` loads in place of a model.
     :returns: findings; failures are findings and are not raised.
     """
-    return Diagnosis(client.hosts, settings.index, tuple(_examine(client, settings, open_encoder)))
+    findings = _examine(client, settings, open_encoder, embedder)
+    return Diagnosis(client.hosts, settings.index, tuple(findings))
 
 
 def _examine(
-    client: ReadOnlyClient, settings: LiveSettings, open_encoder: Callable[[], Any] | None
+    client: ReadOnlyClient, settings: LiveSettings, open_encoder: Callable[[str], Any] | None, embedder: str | None
 ) -> Iterator[Finding]:
     findings = examine_connection(client, settings)
     yield from findings
@@ -63,11 +70,15 @@ def _examine(
     found = list(examine_documents(client, settings.index, fields, languages))
     yield from found
     if fields.has_vectors and not any(finding.state == "missing" for finding in found):
-        yield from _model(client, settings, fields, open_encoder)
+        yield from _model(client, settings, fields, open_encoder, embedder)
 
 
 def _model(
-    client: ReadOnlyClient, settings: LiveSettings, fields: Fields, open_encoder: Callable[[], Any] | None
+    client: ReadOnlyClient,
+    settings: LiveSettings,
+    fields: Fields,
+    open_encoder: Callable[[str], Any] | None,
+    embedder: str | None,
 ) -> Iterator[Finding]:
     try:
         stored = read_index_model(client, settings.index, settings.embedding_field)
@@ -86,8 +97,21 @@ def _model(
         yield warning("model", "no model is named, so none was compared", "--model NAME")
         return
     view = IndexView(client, settings.index, fields)
+    name = embedder or name_of_model(settings.model, stored)
     try:
-        encoder = open_encoder()
+        encoder = open_encoder(name)
+    except CrossAlignError as error:
+        if settings.model is not None or embedder is not None:
+            yield failed("model", error, hosts=client.hosts)
+        else:
+            origin = "the default" if stored is None else "which the index names"
+            yield warning(
+                "model",
+                f"an audit would use {name}, {origin}, and it cannot be loaded: {error}",
+                "--model NAME, as a folder too; or queries that carry their vectors",
+            )
+        return
+    try:
         check = check_index_model(
             client,
             view,
@@ -106,7 +130,7 @@ def _model(
         yield warning("model", remarks or "could not be compared with any document", "check that it made these vectors")
     else:
         basis = "the index names it" if check.basis == "mapping" else "documents embedded again agree"
-        yield ok("model", f"{settings.model}: {basis}" + (f"; {remarks}" if remarks else ""))
+        yield ok("model", f"{name}: {basis}" + (f"; {remarks}" if remarks else ""))
         yield _newest(view, settings, encoder)
 
 

@@ -17,6 +17,8 @@ from haystack_crossalign.opensearch.index.pool import IndexView
 
 GROUPS_PER_REQUEST = 100
 IDS_PER_REQUEST = 1000
+CHUNK_FIELD = "split_id"
+"""Field in which Haystack's splitters number the chunks of a document."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,19 @@ def stored_value(member: Member, field: str) -> object:
         value = value[key]
         parts = parts[key.count(".") + 1 :]
     return value[0] if isinstance(value, list) and value else value
+
+
+def in_chunk_order(members: Iterable[Member]) -> list[Member]:
+    """Documents by the number of their chunk, then by their ids (as bytes).
+
+    :param members: documents whose ``stored`` holds `CHUNK_FIELD` where they have one.
+    """
+
+    def place(member: Member) -> float:
+        value = stored_value(member, CHUNK_FIELD)
+        return float(value) if isinstance(value, (int, float)) else 0.0
+
+    return sorted(members, key=lambda one: (place(one), one.identifier.encode()))
 
 
 def _wanted(view: IndexView, stored: Sequence[str]) -> dict[str, Any]:

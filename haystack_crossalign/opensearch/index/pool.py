@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.connection.client import Answer, ReadOnlyClient
 from haystack_crossalign.opensearch.connection.failures import ContradictionError
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
-from haystack_crossalign.opensearch.index.fields import Fields
+from haystack_crossalign.opensearch.index.fields import NO_VECTORS, Fields
 from haystack_crossalign.opensearch.index.names import DocumentNames
 from haystack_crossalign.opensearch.index.scoring import ExactScoring, Query
 
@@ -94,6 +94,11 @@ class IndexView:
         self._hit_tags = _Tags(self.tag)
         self._pool: Pool | None = None
         self._several = False
+
+    def without_vectors(self) -> IndexView:
+        """The same index and filter, for reading documents whether they have a vector or not."""
+        fields = replace(self.fields, vector=NO_VECTORS, has_neighbors=False)
+        return IndexView(self.client, self.target, fields, user_filter=self.user_filter, language_of=self._language_of)
 
     def pool(self) -> Pool:
         """The pool; asked for once."""

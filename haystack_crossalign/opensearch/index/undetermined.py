@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.languages import UNDETERMINED
@@ -76,13 +77,7 @@ def detect_missing_languages(
         "size": min(sample, documents),
         "track_total_hits": False,
         **stored_request(view, [content_field]),
-        "query": {
-            "function_score": {
-                "query": view.scoring.pool(*_without_language(field, unknown)),
-                "random_score": {"seed": seed, "field": "_seq_no"},
-                "boost_mode": "replace",
-            }
-        },
+        "query": in_random_order(view.scoring.pool(*without_language(view)), seed),
     }
     try:
         hits = view.client.search(body, view.target)["hits"]["hits"]
@@ -95,12 +90,12 @@ def detect_missing_languages(
     return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field, undecided(detections), unknown)
 
 
-def _without_language(field: str | None, unknown: Sequence[str]) -> list[Query]:
-    """Conditions that select the documents whose language is not known.
+def without_language(view: IndexView) -> list[Query]:
+    """Conditions that select the documents whose language is not known; none if the index has no field for it.
 
-    :param field: the language field, None if there is none.
-    :param unknown: its values that name no language.
+    :param view: the index.
     """
+    field, unknown = view.fields.language, view.values_of(UNDETERMINED)
     if field is None:
         return []
     if field == INDEX_NAME:
@@ -108,3 +103,13 @@ def _without_language(field: str | None, unknown: Sequence[str]) -> list[Query]:
         return [{"terms": {field: list(unknown)}}]
     nothing = [{"bool": {"must_not": [{"exists": {"field": field}}]}}, {"terms": {field: ["", UNDETERMINED, *unknown]}}]
     return [{"bool": {"should": nothing, "minimum_should_match": 1}}]
+
+
+def in_random_order(query: Query, seed: int) -> dict[str, Any]:
+    """The documents of a query in a random order, the same for a seed as long as the index does not change.
+
+    :param query: the documents.
+    :param seed: of the order.
+    """
+    score = {"random_score": {"seed": seed, "field": "_seq_no"}, "boost_mode": "replace"}
+    return {"function_score": {"query": query, **score}}

@@ -17,14 +17,15 @@ from typing import Any
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.opensearch.index.groups import (
+    CHUNK_FIELD,
     Member,
     group_members,
+    in_chunk_order,
     members_by_name,
     parallel_groups,
     read_stored,
     stored_request,
     stored_text,
-    stored_value,
 )
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.live.judgments import no_judgments, versions_of
@@ -36,8 +37,6 @@ from haystack_crossalign.text.sentences import first_sentence, one_line
 _BATCH = 16
 _ROUNDS = 10
 _LOOK_ALIKES = 10
-# Haystack's splitters number the chunks of a document in this field.
-_POSITION = "split_id"
 # Maximum number of documents of a group for language detection; further ones are chunks that add nothing.
 _MOST_UNDETERMINED = 20
 
@@ -84,7 +83,7 @@ def known_item_probes(
     members: dict[str, list[Member]] = {}
     for _ in range(_ROUNDS):
         # Another round replaces the groups that gave no query; a group with a single query is still usable.
-        found = group_members(view, islice(groups, count - len(members)), stored=(_POSITION,))
+        found = group_members(view, islice(groups, count - len(members)), stored=(CHUNK_FIELD,))
         made = maker.make(found)
         probes += made
         members |= {probe.group: found[probe.group] for probe in made}
@@ -209,17 +208,12 @@ class _ProbeMaker:
 
 def _first_documents(members: Iterable[Member]) -> list[Member]:
     """The first document of each version, and some documents of unknown language."""
-    ordered = sorted(members, key=lambda one: (_place(one), one.identifier.encode()))
+    ordered = in_chunk_order(members)
     first: dict[str, Member] = {}
     for one in ordered:
         if one.language != UNDETERMINED:
             first.setdefault(one.language, one)
     return [*first.values(), *[one for one in ordered if one.language == UNDETERMINED][:_MOST_UNDETERMINED]]
-
-
-def _place(member: Member) -> float:
-    value = stored_value(member, _POSITION)
-    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def _comparable(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.identity import DESCRIBED, compare_models, describe_model, model_name
+from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.pool import IndexView
@@ -112,6 +113,15 @@ def read_index_model(client: ReadOnlyClient, index: str, vector: str | None = No
                 field=f"_meta.{META_KEY}.model",
             )
     return dict(first[1])
+
+
+def name_of_model(named: str | None, stored: Mapping[str, Any] | None) -> str:
+    """Name of the model that an audit uses: the one asked for, else the index's, else the default.
+
+    :param named: by the user; None if nobody named one.
+    :param stored: the description in the mapping, None if there is none.
+    """
+    return named or str((stored or {}).get("name") or DEFAULT_MODEL)
 
 
 def check_index_model(

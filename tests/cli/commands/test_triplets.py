@@ -379,7 +379,10 @@ def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_p
             "--near-duplicates: out of range; seen: 1.5; allowed: above 0, at most 1",
         ),
         (["filter", "--input", "t.jsonl", "--length-factor", "1"], "--length-factor: must be above 1; seen: 1.0"),
-        (["build", "--documents", "d.jsonl", "--languages", "zh"], "--queries: no queries of the documents"),
+        (
+            ["build", "--documents", "d.jsonl", "--languages", "zh", "--qrels", "q"],
+            "--qrels: judgments without queries; allowed: --queries FILE",
+        ),
     ],
 )
 def test_a_wrong_option_is_named_as_it_was_given(

@@ -1,0 +1,123 @@
+"""`crossalign index`: write documents into an index, with vectors and the name of their model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from haystack_crossalign.cli.shared import live_options as live
+from haystack_crossalign.cli.shared import options as opt
+from haystack_crossalign.cli.shared.groups import with_groups
+from haystack_crossalign.cli.shared.terminal import say
+from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+
+if TYPE_CHECKING:
+    from haystack_crossalign.opensearch.connection.settings import LiveSettings
+
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Documents: JSON Lines with id, text, and any other fields.")
+]
+PipelineFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Indexing pipeline in YAML. Default: pipelines/index.yaml of this package."),
+]
+
+
+@with_groups()
+def index(
+    *,
+    documents: File,
+    place: live.IndexFlags,
+    model: live.Model = None,
+    pipeline: PipelineFile = None,
+    language_field: opt.LanguageField = "language",
+    group_field: opt.GroupField = "parallel_id",
+    login: live.LoginFlags,
+    timeout: live.Timeout = None,
+    trust_remote_code: opt.TrustRemoteCode = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write documents into an index, which is created if it does not exist: this command writes, it is no audit.
+
+    Documents without a language get one where it is clear; all are embedded, and the index states its model. Documents
+    with the id of one in the index replace it. An index with another mapping, or another model, is refused before
+    anything is written.
+    """
+    settings = live.live_settings(place, login, model=model, timeout=timeout)
+    with _environment(settings):
+        from haystack_crossalign.api import indexing
+        from haystack_crossalign.cli.shared.progress import Stages
+
+        file = indexing.read_indexing_file(pipeline or indexing.default_pipeline(), trust_remote_code=trust_remote_code)
+        count = indexing.check_documents(documents, language_field=language_field, group_field=group_field)
+        done = indexing.Written(count)
+        with Stages(show=not quiet) as progress:
+            ready: dict[str, Any] = {}
+            if pipeline is None:
+                file, ready = indexing.with_dimension(file)
+            with live.connected(settings) as client:
+                held = indexing.check_mapping(client, settings.index, file)
+            if not quiet:
+                state = "is created" if held is None else f"holds {held:,} documents"
+                say(f"Writing {count:,} documents to '{settings.index}' at {', '.join(settings.hosts)}, which {state}")
+            try:
+                indexing.write_documents(
+                    file, documents, done, language_field=language_field, group_field=group_field, ready=ready,
+                    progress=progress,
+                )  # fmt: skip
+            except CrossAlignError as error:
+                if not done.written:
+                    raise
+                say(f"crossalign: {done.written:,} of {count:,} documents were written before this", err=True)
+                raise error
+    if not quiet:
+        say(f"Written: {done.written:,} of {count:,}; failed: {done.failed:,}")
+    if done.failed:
+        raise ExternalError(f"{done.failed:,} of {count:,} documents were not written: {done.reason}")
+    if not quiet:
+        say(f"To audit it: crossalign audit --index {settings.index} --hosts {','.join(settings.hosts)}")
+
+
+@contextmanager
+def _environment(settings: LiveSettings) -> Iterator[None]:
+    """The variables that the pipeline reads, from the settings, for the time of the block.
+
+    :raises InputError: for a way to log in that the pipeline does not have.
+    """
+    from haystack_crossalign.opensearch.connection.credentials import read_secret
+
+    others = {
+        "--auth": settings.auth if settings.auth not in (None, "none", "basic") else None,
+        "--token-file": settings.token_file, "--api-key-file": settings.api_key_file,
+        "--client-certificate": settings.client_certificate, "--aws-region": settings.aws_region,
+        "--insecure": None if settings.verify_tls else True,
+    }  # fmt: skip
+    for option, value in others.items():
+        if value is not None:
+            raise InputError(
+                "an indexing pipeline in YAML says itself how to log in", source=option,
+                allowed="--user with a password, --ca-file; else a pipeline of your own (--pipeline) and its variables",
+            )  # fmt: skip
+    variables = {"CROSSALIGN_HOSTS": ",".join(settings.hosts), "CROSSALIGN_INDEX": settings.index}
+    if settings.model is not None:
+        variables["CROSSALIGN_MODEL"] = settings.model
+    if settings.user is not None:
+        password = read_secret("password", settings.password_file, os.environ)
+        variables |= {"CROSSALIGN_USER": settings.user} | ({"CROSSALIGN_PASSWORD": password} if password else {})
+    if settings.ca_file is not None:
+        variables["CROSSALIGN_CA_FILE"] = str(settings.ca_file)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,242 @@
+"""`crossalign init` and `crossalign index`, on a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import write_tiny_model
+
+from haystack_crossalign.opensearch.connection.settings import read_settings
+
+SHOP, DOCUMENTS = "start-shop", 6
+
+
+@pytest.fixture(scope="module")
+def shop(opensearch: Any, indexing: Any) -> str:
+    """An index none of whose fields has its default name."""
+    mapping = {
+        "properties": {
+            "vec": indexing.mapping(4)["properties"]["embedding"],
+            "meta": {
+                "properties": {
+                    "lang": {"type": "text", "fields": {"keyword": {"type": "keyword"}}},
+                    "article_id": {"type": "integer"},
+                }
+            },
+            "body": {"type": "text"},
+            "title": {"type": "text"},
+        }
+    }
+    documents = {
+        f"{tag}{number}": {
+            "vec": [1.0, float(number), float(tag == "de"), 1.0],
+            "meta": {"lang": tag, "article_id": number},
+            "body": f"text {number} in {tag}",
+            "title": f"title {number}",
+        }
+        for number in range(3)
+        for tag in ("en", "de")
+    }
+    indexing.create(opensearch, SHOP, documents, mapping)
+    return SHOP
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_init_finds_the_fields_and_writes_a_profile_that_is_read_again(
+    crossalign: Any, opensearch: Any, shop: str, folder: Path
+) -> None:
+    done = crossalign("init", "--index", shop, "--hosts", opensearch.url, "--profile", "shop", "--timeout", "7")
+    assert done.code == 0, done.out + done.err
+    assert "group_field = meta.article_id" in done.out
+    assert f"'{shop}' can be audited" in done.out
+    written = tomllib.loads((folder / "crossalign.toml").read_text("utf-8"))
+    assert written == {
+        "profiles": {
+            "shop": {
+                "hosts": [opensearch.url], "index": shop, "embedding_field": "vec",
+                "language_field": "meta.lang.keyword", "group_field": "meta.article_id", "content_field": "body",
+                "title_field": "title", "timeout": 7.0,
+            }
+        }
+    }  # fmt: skip
+    settings = read_settings("shop", {}, {}, folder)
+    assert (settings.index, settings.group_field, settings.timeout) == (shop, "meta.article_id", 7.0)
+    # And by the next command.
+    assert crossalign("doctor", "--index", "shop").code == 0
+
+
+def test_init_overwrites_only_what_it_is_told_to(crossalign: Any, opensearch: Any, shop: str, folder: Path) -> None:
+    file = folder / "crossalign.toml"
+    before = (
+        f'# ours\n[profiles."{shop}"]\nhosts = ["http://old:1"]\n\n# another\n[profiles.other]\nhosts = "http://x:1"\n'
+    )
+    file.write_text(before, encoding="utf-8")
+    arguments = ["init", "--index", shop, "--hosts", opensearch.url, "--content-field", "title"]
+    refused = crossalign(*arguments)
+    assert refused.code == 2
+    assert "a profile of this name already exists; allowed: --overwrite" in refused.err
+    assert file.read_text("utf-8") == before
+    done = crossalign(*arguments, "--overwrite")
+    assert done.code == 0, done.out + done.err
+    text = file.read_text("utf-8")
+    assert text.startswith("# ours\n[profiles.start-shop]\n")
+    assert text.endswith('\n# another\n[profiles.other]\nhosts = "http://x:1"\n')
+    # What the user names stays, also where another field has a more usual name.
+    assert tomllib.loads(text)["profiles"][shop]["content_field"] == "title"
+    second = crossalign(*arguments, "--profile", "second one")
+    assert second.code == 0, second.err
+    assert file.read_text("utf-8").startswith(text)
+    assert set(tomllib.loads(file.read_text("utf-8"))["profiles"]) == {shop, "other", "second one"}
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "message"),
+    [
+        (["--index", "nowhere-at-all"], 2, "no such index [nowhere-at-all]"),
+        (["--index", SHOP, "--hosts", "http://me:secret@127.0.0.1:9"], 2, "--hosts"),
+        (["--index", SHOP, "--hosts", "http://127.0.0.1:9"], 3, "no connection"),
+        (["--index", SHOP, "--embedding-field", "body"], 2, "not a vector field"),
+    ],
+)
+def test_init_writes_nothing_where_the_index_cannot_be_read(
+    crossalign: Any, opensearch: Any, shop: str, folder: Path, more: list[str], code: int, message: str
+) -> None:
+    done = crossalign("init", "--hosts", opensearch.url, *[shop if part == SHOP else part for part in more])
+    assert done.code == code
+    assert message in " ".join((done.out + done.err).split())
+    assert "secret" not in done.out + done.err
+    # A profile of an index that cannot be audited yet is of use: what is missing is told, and can be corrected there.
+    assert (folder / "crossalign.toml").exists() == ("--embedding-field" in more)
+
+
+def test_init_keeps_secrets_out_of_the_file(
+    crossalign: Any, secure_opensearch: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSALIGN_PASSWORD", secure_opensearch.password)
+    secure_opensearch.request("PUT", "/init-secure", {"mappings": {"properties": {"content": {"type": "text"}}}})
+    authority = secure_opensearch.certificates.authority
+    (folder / "ca.pem").write_bytes(Path(authority).read_bytes())
+    done = crossalign("init", "--index", "init-secure", "--hosts", secure_opensearch.url, "--user", "admin",
+                      "--ca-file", "ca.pem")  # fmt: skip
+    text = (folder / "crossalign.toml").read_text("utf-8")
+    assert secure_opensearch.password not in text + done.out + done.err
+    assert (tomllib.loads(text)["profiles"]["init-secure"]["user"], 'ca_file = "ca.pem"' in text) == ("admin", True)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def write_rows(folder: Path, **changes: Any) -> Path:
+    rows = [
+        {"id": f"{tag}{number}", "text": f"w{number} w{number + 9} and more of it", "lang": tag, "group": f"g{number}",
+         "title": f"title {number}", "year": 2000 + number}
+        for number in range(DOCUMENTS // 2)
+        for tag in ("en", "de")
+    ]  # fmt: skip
+    rows[1] |= changes
+    file = folder / "documents.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def write(crossalign: Any, opensearch: Any, model: Path, folder: Path) -> Any:  # noqa: ARG001
+    def run(index: str, file: Path, *more: object, hosts: str = opensearch.url) -> Any:
+        fields = ["--language-field", "lang", "--group-field", "group"]
+        return crossalign("index", file, "--index", index, "--hosts", hosts, "--model", model, *fields, *more)
+
+    return run
+
+
+@pytest.fixture
+def fresh(opensearch: Any) -> str:
+    """A name that no index has."""
+    if opensearch.request("GET", "/_cat/indices/start-new*?format=json"):
+        opensearch.request("DELETE", "/start-new")
+    return "start-new"
+
+
+def test_documents_are_written_with_vectors_and_the_index_can_be_audited(
+    write: Any, crossalign: Any, opensearch: Any, model: Path, fresh: str, folder: Path
+) -> None:
+    environment = dict(os.environ)
+    done = write(fresh, write_rows(folder))
+    assert done.code == 0, done.err
+    assert f"Writing {DOCUMENTS} documents to '{fresh}' at {opensearch.url}, which is created" in done.out
+    assert f"Written: {DOCUMENTS} of {DOCUMENTS}; failed: 0" in done.out
+    assert dict(os.environ) == environment
+    mapping = opensearch.request("GET", f"/{fresh}")[fresh]["mappings"]
+    assert mapping["properties"]["embedding"]["dimension"] == 16
+    assert mapping["_meta"]["crossalign"]["model"]["dimension"] == 16
+    (hit,) = opensearch.request("POST", f"/{fresh}/_search", {"query": {"ids": {"values": ["de2"]}}})["hits"]["hits"]
+    source = hit["_source"]
+    expected = {"language": "de", "parallel_id": "g2", "title": "title 2", "year": 2002}
+    assert {key: source[key] for key in expected} == expected
+    assert source["content"] == "w2 w11 and more of it"
+    audit = crossalign("doctor", "--index", fresh, "--hosts", opensearch.url, "--model", model)
+    assert audit.code == 0, audit.out
+    assert "the index names it" in audit.out
+    again = write(fresh, write_rows(folder))
+    assert f"which holds {DOCUMENTS} documents" in again.out
+    assert opensearch.request("GET", f"/{fresh}/_count")["count"] == DOCUMENTS
+
+
+def test_documents_that_the_cluster_refuses_are_counted(write: Any, fresh: str, folder: Path) -> None:
+    assert write(fresh, write_rows(folder), "--quiet").out == ""
+    done = write(fresh, write_rows(folder, id="wrong", year="not a number"))
+    assert done.code == 3
+    assert f"Written: {DOCUMENTS - 1} of {DOCUMENTS}; failed: 1" in done.out
+    assert f"1 of {DOCUMENTS} documents were not written: 'wrong': mapper_parsing_exception" in done.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": ""}, "documents.jsonl, line 2, field 'text': empty text"),
+        ({"lang": "no-such-language"}, "documents.jsonl, line 2, field 'lang'"),
+        ({"id": "en0"}, "documents.jsonl, line 2, field 'id': duplicate id (first on line 1)"),
+    ],
+)
+def test_nothing_is_written_of_a_file_with_a_wrong_line(
+    write: Any, opensearch: Any, fresh: str, folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    done = write(fresh, write_rows(folder, **changes))
+    assert done.code == 2
+    assert message in done.err
+    assert opensearch.request("GET", "/_cat/indices/start-new*?format=json") == []
+
+
+def test_an_index_of_another_mapping_or_model_is_refused(
+    write: Any, opensearch: Any, indexing: Any, shop: str, folder: Path
+) -> None:
+    other = write(shop, write_rows(folder))
+    assert other.code == 2
+    assert (
+        "'embedding': the index has another mapping than the pipeline would create; seen: 'no such field'" in other.err
+    )
+    assert opensearch.request("GET", f"/{shop}/_count")["count"] == 6
+    mapping = indexing.mapping(16) | {"_meta": {"crossalign": {"model": {"name": "another", "sha256": "0"}}}}
+    mapping["properties"]["parallel_id"] = {"type": "keyword"}
+    indexing.create(opensearch, "start-model", {}, mapping)
+    foreign = write("start-model", write_rows(folder))
+    assert foreign.code == 2
+    assert "is an index of 'another'" in foreign.err
+    assert opensearch.request("GET", "/start-model/_count")["count"] == 0
+
+
+def test_a_login_that_the_pipeline_lacks_is_named(write: Any, folder: Path) -> None:
+    done = write("start-new", write_rows(folder), "--token-file", "token")
+    assert done.code == 2
+    assert "--token-file: an indexing pipeline in YAML says itself how to log in" in done.err
