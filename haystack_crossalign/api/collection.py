@@ -31,7 +31,8 @@ class CollectionAudit:
 
     :param collection: documents, queries and judgments.
     :param measured: what is measured.
-    :param similarity: similarity for ranking; None for the model's.
+    :param similarity: similarity for ranking; None for the store's or the model's.
+    :param of_store: similarity of the document store that the vectors come from.
     :param described: other choices of the user, for the provenance.
     :param command: name of the command, for the provenance.
     :raises InputError: for a language that the data does not have, or scenarios without rows.
@@ -43,6 +44,7 @@ class CollectionAudit:
         measured: Measured,
         *,
         similarity: Similarity | None = None,
+        of_store: Similarity | None = None,
         described: Mapping[str, Any] | None = None,
         command: str = "audit",
     ) -> None:
@@ -52,7 +54,7 @@ class CollectionAudit:
         self.ranked_by = RankedBy()
         self._measured = measured
         self._measures = measured.chosen_measures
-        self._similarity = similarity
+        self._similarity, self._of_store = similarity, of_store
         self._options = {**measured.described, **(described or {})}
         self._command = command
 
@@ -70,7 +72,7 @@ class CollectionAudit:
         """
         self.collection = embed_collection(self.collection, embedder, progress=progress)
         model = None if embedder is None else embedder.provenance()
-        self.ranked_by = settle_similarity(model, self._similarity)
+        self.ranked_by = settle_similarity(model, self._similarity, self._of_store)
         return audit_vectors(
             self.collection,
             self.plan,
@@ -223,7 +225,8 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
     if request.documents is None or request.queries is None:
         raise InputError(
             "no documents and queries",
-            allowed="--documents FILE and --queries FILE, or --beir DIR (or try: crossalign demo)",
+            allowed="--documents FILE and --queries FILE, --store FILE and --queries FILE, --index NAME, or --beir DIR "
+            "(or try: crossalign demo)",
         )
     return read_collection(
         request.documents,

@@ -116,7 +116,7 @@ class _Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class FilesRequest(_Judged):
-    """An audit of files: documents, queries and judgments, with a model or a run.
+    """An audit of files, or of a document store: documents, queries and judgments, with a model, a run or a pipeline.
 
     :param documents: JSON Lines.
     :param document_vectors: vectors of the documents: ``.npy``, ``.fbin`` or ``.parquet``.
@@ -129,6 +129,13 @@ class FilesRequest(_Judged):
     :param detect_languages: detect the language of texts without one.
     :param results: result lists of a search engine, as a TREC run, instead of a model.
     :param run_order: order of that run if scores and ranks contradict each other.
+    :param store: a Haystack document store in YAML, whose documents and vectors take the place of the documents.
+    :param pipeline: a Haystack query pipeline in YAML, whose result lists take the place of a ranking.
+    :param id_field: meta field of the ids that queries name, in the store's and the pipeline's documents; None for
+        their own ids.
+    :param depth: length of the pipeline's lists.
+    :param timeout: seconds that OpenSearch stores wait for an answer.
+    :param accept_model: continue if the model does not seem to be the one that made the store's vectors.
     """
 
     documents: Path | None = None
@@ -142,6 +149,12 @@ class FilesRequest(_Judged):
     detect_languages: bool = False
     results: Path | None = None
     run_order: str | None = None
+    store: Path | None = None
+    pipeline: Path | None = None
+    id_field: str | None = None
+    depth: int = 100
+    timeout: float = 60.0
+    accept_model: bool = False
 
     def check(self) -> None:
         """Reject contradictory options and missing files, before anything is read.
@@ -149,6 +162,7 @@ class FilesRequest(_Judged):
         :raises InputError: naming the option.
         """
         self.model.check()
+        self._check_parts()
         if self.results is not None and (self.document_vectors, self.query_vectors) != (None, None):
             raise InputError(
                 "--results takes the place of vectors",
@@ -169,10 +183,39 @@ class FilesRequest(_Judged):
                 allowed="--results without --model, --embedder, --similarity, --languages, --pairs, --scenario, --run",
             )
 
+    def _check_parts(self) -> None:
+        for option, path, others in (
+            ("--store", self.store, {"--documents": self.documents, "--document-vectors": self.document_vectors,
+                                     "--beir": self.beir, "--results": self.results}),
+            ("--pipeline", self.pipeline, {"--results": self.results}),
+        ):  # fmt: skip
+            for other, value in others.items():
+                if path is not None and value is not None:
+                    raise InputError(f"{option} and {other} exclude each other", source=option, allowed="one of them")
+        if self.id_field is not None and self.store is None and self.pipeline is None:
+            raise InputError(
+                "names a field of a store's or a pipeline's documents", source="--id-field",
+                allowed="--store, --pipeline or --index with it",
+            )  # fmt: skip
+        if self.pipeline is not None and (
+            (self.measured.languages, self.measured.pairs) != (None, None)
+            or tuple(self.measured.scenarios) != ("multi",)
+            or self.model.similarity is not None
+        ):
+            raise InputError(
+                "a pipeline searches all of its documents, in its own way",
+                source="--pipeline",
+                allowed="--pipeline without --languages, --pairs, --scenario, --similarity",
+            )
+
     @property
     def described(self) -> dict[str, Any]:
         """The user's choices other than what is measured, as JSON values."""
-        return {"expand_groups": bool(self.expand_groups), **self._described}
+        return {
+            "expand_groups": bool(self.expand_groups),
+            **self._described,
+            **({} if self.id_field is None else {"id_field": self.id_field}),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

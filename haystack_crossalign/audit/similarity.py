@@ -49,15 +49,20 @@ class RankedByIndex:
         return data if self.own is None else {**data, "own": self.own}
 
 
-def settle_similarity(model: Mapping[str, Any] | None, chosen: Similarity | None = None) -> RankedBy:
-    """The similarity to rank by: the user's choice, else the model's, else cosine.
+def settle_similarity(
+    model: Mapping[str, Any] | None, chosen: Similarity | None = None, store: Similarity | None = None
+) -> RankedBy:
+    """The similarity to rank by: the user's choice, else that of the store, else the model's, else cosine.
 
     :param model: description of the embedder; None if all vectors came with the data.
     :param chosen: the user's choice.
+    :param store: that of the document store that the vectors come from; None if there is none, or it does not say.
     """
     own = _own(model)
     if chosen is not None:
         return RankedBy(chosen, "option", own if own != chosen else None)
+    if store is not None:
+        return RankedBy(store, "store", own if own != store else None)
     if own is None:
         return RankedBy()
     return RankedBy(own, "store" if model is not None and model.get("similarity_from") == "store" else "model")

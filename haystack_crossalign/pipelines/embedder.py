@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,10 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.quiet import quiet_libraries
-from haystack_crossalign.opensearch.index.fields import SPACES
 from haystack_crossalign.pipelines.file import load_pipeline, read_pipeline_file
 from haystack_crossalign.pipelines.guard import built_parts
-from haystack_crossalign.ranks import Similarity
+from haystack_crossalign.pipelines.store import store_similarity
 from haystack_crossalign.redaction import redacted
-
-_IN_MEMORY: dict[str, Similarity] = {"dot_product": "dot", "cosine": "cosine"}
-"""Similarities by their names in Haystack's in-memory store."""
 
 _BATCH = 256
 """Number of documents per call: enough for a batch of any embedder, few enough to show progress."""
@@ -100,7 +96,7 @@ class PipelineEmbedder:
 
     def _similarity(self) -> dict[str, Any]:
         """The similarity: that of a document store in the file, or else of the document embedder's model."""
-        parts = {name: _store_similarity(part) for name, part in built_parts(self._whole)}
+        parts = {name: store_similarity(part) for name, part in built_parts(self._whole)}
         stated = {name: similarity for name, similarity in parts.items() if similarity is not None}
         if len(set(stated.values())) > 1:
             raise InputError(
@@ -168,13 +164,6 @@ def _without_bar(pipeline: Pipeline) -> None:
     for _, part in built_parts(pipeline):
         if isinstance(getattr(part, "progress_bar", None), bool):
             part.progress_bar = False
-
-
-def _store_similarity(part: Any) -> Similarity | None:
-    """The similarity of a document store: Haystack's in-memory store, or OpenSearch's if its method has a space."""
-    method = getattr(part, "_method", None)
-    space = method.get("space_type") if isinstance(method, Mapping) else None
-    return _IN_MEMORY.get(str(getattr(part, "embedding_similarity_function", None))) or SPACES.get(str(space))
 
 
 def _model_similarity(part: Any) -> str | None:

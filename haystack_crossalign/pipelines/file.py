@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from haystack import Pipeline
 from haystack.core.errors import DeserializationError, PipelineError
+from haystack.core.serialization import import_class_by_name
 
 from haystack_crossalign.config.plain_yaml import parse_yaml, read_yaml_text, refuse_remote_code
 from haystack_crossalign.errors import InputError
@@ -75,8 +77,33 @@ def load_pipeline(
     """
     data = file.data if data is None else data
     keep_named_secrets(data, os.environ)
-    try:
+    with _told_by(file, "is no Haystack pipeline"):
         pipeline = Pipeline.from_dict(dict(data), components=dict(components or {}))
+    parts: list[Any] = [part for _, part in pipeline.walk()]
+    for part in parts:
+        # We draw our own progress bars, only on a terminal; those of others would fill log files.
+        if isinstance(getattr(part, "progress_bar", None), bool):
+            part.progress_bar = False
+    return pipeline
+
+
+def load_store(file: PipelineFile, data: Mapping[str, Any]) -> Any:
+    """Build a document store with Haystack's loader, which accepts only classes on its allow-list.
+
+    :param file: the file.
+    :param data: mapping of the store, with ``type`` and ``init_parameters``.
+    :raises InputError: if it is not a document store, or its class is missing or not allowed.
+    """
+    keep_named_secrets(data, os.environ)
+    with _told_by(file, "is no Haystack document store"):
+        kind: Any = import_class_by_name(str(data["type"]))
+        return kind.from_dict(dict(data))
+
+
+@contextmanager
+def _told_by(file: PipelineFile, problem: str) -> Iterator[None]:
+    try:
+        yield
     except _FAULTS as error:
         # Haystack's loader raises various exceptions for a malformed mapping. Only the first line of its message is
         # shown, since the others repeat the parameters, which may contain secrets. If that line only announces them,
@@ -85,16 +112,10 @@ def load_pipeline(
         if isinstance(error, DeserializationError) and error.__cause__ is not None:
             first += f": {_first_line(error.__cause__)}"
         raise InputError(
-            f"is no Haystack pipeline: {first}",
+            f"{problem}: {first}",
             source=file.path,
             allowed=f"{file.allowed}, of classes on Haystack's allow-list (HAYSTACK_DESERIALIZATION_ALLOWLIST)",
         ) from error
-    parts: list[Any] = [part for _, part in pipeline.walk()]
-    for part in parts:
-        # We draw our own progress bars, only on a terminal; those of others would fill log files.
-        if isinstance(getattr(part, "progress_bar", None), bool):
-            part.progress_bar = False
-    return pipeline
 
 
 def _first_line(error: BaseException) -> str:

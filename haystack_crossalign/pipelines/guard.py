@@ -111,28 +111,40 @@ def hold_to_reading(pipeline: Pipeline, source: Path) -> tuple[str, ...]:
     """
     notes = []
     for name, part in built_parts(pipeline):
-        kind = f"{type(part).__module__}.{type(part).__qualname__}"
         if not _is_store(part):
             if _writes(type(part)):
-                _refuse_writer(name, kind, source)
+                _refuse_writer(name, f"{type(part).__module__}.{type(part).__qualname__}", source)
             continue
-        if type(part).__name__ == _STORE:
-            if not _is_guarded(part):
-                raise InputError(
-                    f"component '{name}' makes an OpenSearch document store of its own, and that could write",
-                    source=source,
-                    field="components",
-                    allowed="a store in the component's init_parameters",
-                )
-        elif not kind.startswith("haystack.document_stores.in_memory."):
-            notes.append(
-                f"{source.name}: the document store of '{name}' ({type(part).__name__}) is kept from writing by its "
-                "methods, but not what it sends"
+        if type(part).__name__ == _STORE and not _is_guarded(part):
+            raise InputError(
+                f"component '{name}' makes an OpenSearch document store of its own, and that could write",
+                source=source,
+                field="components",
+                allowed="a store in the component's init_parameters",
             )
-        for method in dir(type(part)):
-            if method.startswith(_CHANGES):
-                setattr(part, method, _refusal(name, method))
+        if (note := hold_store_to_reading(part, name, source)) is not None:
+            notes.append(note)
     return tuple(dict.fromkeys(notes))
+
+
+def hold_store_to_reading(store: Any, name: str, source: Path) -> str | None:
+    """Replace the methods of a store that change documents by ones that raise an error.
+
+    :param store: any Haystack document store.
+    :param name: of the component that holds it, or of the store.
+    :param source: its file.
+    :returns: a sentence on what cannot be guaranteed; None for stores that are also kept from it by what they send.
+    """
+    kind = type(store)
+    for method in dir(kind):
+        if method.startswith(_CHANGES):
+            setattr(store, method, _refusal(name, method))
+    if kind.__name__ == _STORE or kind.__module__.startswith("haystack.document_stores.in_memory."):
+        return None
+    return (
+        f"{source.name}: the document store of '{name}' ({kind.__name__}) is kept from writing by its methods, but not "
+        "what it sends"
+    )
 
 
 def _parts(data: Any, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

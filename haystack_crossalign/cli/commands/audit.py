@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,8 @@ from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
     from haystack_crossalign.api.requests import FilesRequest
+    from haystack_crossalign.cli.shared.session import Session
+    from haystack_crossalign.data.collection import JudgedCollection
 
 Results = Annotated[
     Path | None,
@@ -71,13 +74,26 @@ RequestSize = Annotated[
 PipelineFile = Annotated[
     Path | None,
     typer.Option(
-        "--pipeline", metavar="FILE", help="With --index: instead, the lists of a Haystack query pipeline in YAML."
+        "--pipeline",
+        metavar="FILE",
+        help="The lists of a Haystack query pipeline in YAML, of any document store: over --index, --documents or "
+        "--store.",
+    ),
+]
+StoreFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="FILE",
+        help="Instead of --documents: any Haystack document store in YAML, whose documents and vectors are read.",
     ),
 ]
 IdField = Annotated[
     str | None,
     typer.Option(
-        "--id-field", metavar="NAME", help="With --pipeline: meta field with the ids that documents have in the index."
+        "--id-field",
+        metavar="NAME",
+        help="With --pipeline or --store: meta field with the ids of documents. Default: their own ids.",
     ),
 ]
 Filter = Annotated[
@@ -163,6 +179,7 @@ def audit(
     detect_languages: opt.DetectLanguages = False,
     results: Results = None,
     run_order: RunOrder = None,
+    store: StoreFile = None,
     relevance_level: opt.RelevanceLevel = 1,
     skip_invalid: opt.SkipInvalid = False,
     model: opt.ModelFlags,
@@ -183,6 +200,7 @@ def audit(
             ("--beir", beir),
             ("--results", results),
             ("--run-order", run_order),
+            ("--store", store),
         ):
             if value is not None:
                 raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
@@ -231,25 +249,18 @@ def audit(
         )  # fmt: skip
         audit_live(replace(index_request, settings=settings), flags, dry_run=only_live.dry_run)
         return
+    other: set[str] = set() if only_live.pipeline is None else {"pipeline", "id_field", "depth"}
+    other |= set() if store is None else {"id_field", "accept_model"}
+    own = {name: value for name, value in vars(only_live).items() if name not in other}
     live.refuse_live(
-        vars(only_live) | vars(login) | vars(place)
+        own | vars(login) | vars(place)
         | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
-        | {"timeout": timeout, "patience": patience}
+        | {"timeout": timeout if only_live.pipeline is None and store is None else None, "patience": patience}
     )  # fmt: skip
     flags.outputs.check(
-        [
-            documents,
-            queries,
-            document_vectors,
-            query_vectors,
-            qrels,
-            workbench,
-            beir,
-            model.embedder,
-            results,
-            flags.fail_if_worse_than,
-        ]
-    )
+        [documents, queries, document_vectors, query_vectors, qrels, workbench, beir, model.embedder, results, store,
+         only_live.pipeline, flags.fail_if_worse_than]
+    )  # fmt: skip
     from haystack_crossalign.api.requests import FilesRequest
 
     request = FilesRequest(
@@ -271,6 +282,12 @@ def audit(
         skip_invalid=skip_invalid,
         results=results,
         run_order=run_order,
+        store=store,
+        pipeline=only_live.pipeline,
+        id_field=only_live.id_field,
+        **({} if only_live.depth is None else {"depth": only_live.depth}),
+        **({} if timeout is None else {"timeout": timeout}),
+        accept_model=only_live.accept_model,
         measured=flags.measured(languages, pairs),
         model=model,
     )
@@ -283,22 +300,60 @@ def _audit_files(request: FilesRequest, flags: opt.AuditFlags) -> None:
 
     session = Session(flags)
     request.check()
-    if request.results is not None and flags.run is not None:
+    option = "--results" if request.results is not None else "--pipeline" if request.pipeline is not None else None
+    if option is not None and flags.run is not None:
         raise InputError(
-            "lists that a search engine returned are a run already", source="--run", allowed="--results without --run"
+            "lists that a search engine returned are a run already", source="--run", allowed=f"{option} without --run"
         )
-    similarity = request.model.compared_by
-    collection = read_files(request, log=reading_log(request.skip_invalid))
-    if request.results is not None:
-        from haystack_crossalign.api.collection import audit_lists
-        from haystack_crossalign.data.formats.run_files import read_run
+    log, of_store = reading_log(request.skip_invalid), None
+    if request.store is None:
+        collection = read_files(request, log=log)
+    else:
+        from haystack_crossalign.api.store import read_store
 
-        log = reading_log(request.skip_invalid)
-        run = read_run(request.results, order=request.run_order, log=log)
-        session.finish(audit_lists(collection, run, request.measured, described=request.described, log=log), collection)
+        with session.stages as progress:
+            read = read_store(request, log=log, progress=progress)
+        collection, of_store = read.collection, read.similarity
+        _warn(read.notes)
+    if option is not None:
+        _audit_lists(request, collection, session)
         return
-    audit = CollectionAudit(collection, request.measured, similarity=similarity, described=request.described)
+    audit = CollectionAudit(
+        collection, request.measured, similarity=request.model.compared_by, of_store=of_store,
+        described=request.described,
+    )  # fmt: skip
     session.check_plan(audit.collection, audit.plan)
     if not audit.needs_model and (request.model.model is not None or request.model.embedder is not None):
         say("crossalign: the files carry vectors, so no model is used", err=True)
-    session.run(audit, request.model.open() if audit.needs_model else None)
+    encoder = request.model.open() if audit.needs_model else None
+    if request.store is not None and encoder is not None and not request.accept_model:
+        from haystack_crossalign.api.store import check_model
+
+        check_model(collection.documents, encoder, seed=flags.seed)
+    session.run(audit, encoder)
+
+
+def _audit_lists(request: FilesRequest, collection: JudgedCollection, session: Session) -> None:
+    """Audit lists that a search engine or a pipeline returned."""
+    from haystack_crossalign.api.collection import audit_lists, reading_log
+
+    log = reading_log(request.skip_invalid)
+    described, depth = request.described, None
+    if request.results is not None:
+        from haystack_crossalign.data.formats.run_files import read_run
+
+        run = read_run(request.results, order=request.run_order, log=log)
+    else:
+        from haystack_crossalign.api.store import pipeline_lists
+
+        with session.stages as progress:
+            lists = pipeline_lists(request, collection, embedder=request.model.open, progress=progress)
+        run, depth, described = lists.run, lists.depth, {**described, "pipeline": lists.described}
+        _warn(lists.notes)
+    result = audit_lists(collection, run, request.measured, depth=depth, described=described, log=log)
+    session.finish(result, collection)
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        say(f"crossalign: warning: {note}", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.collection import Documents, JudgedCollection
 from haystack_crossalign.data.formats.jsonl import read_documents, read_queries
 from haystack_crossalign.data.formats.relevance_workbench import judgments_as_qrels, read_judgments
 from haystack_crossalign.data.formats.trec import read_qrels, read_query_tsv
@@ -70,15 +70,62 @@ def read_collection(
         default_language=UNDETERMINED if detect else None,
         log=log,
     )
+    stored: tuple[Source, ...] = (source,)
+    if document_vectors is not None:
+        vectors, second = read_vectors(document_vectors, pool.ids, "document", given=pool.vectors is not None, log=log)
+        pool, stored = replace(pool, vectors=vectors), (source, second)
+    return judged_pool(
+        plain_name(Path(documents)).stem if name is None else name,
+        pool,
+        stored,
+        queries,
+        qrels=qrels,
+        workbench=workbench,
+        query_vectors=query_vectors,
+        language_field=language_field,
+        group_field=group_field,
+        title_field=title_field,
+        default_language=default_language,
+        expand_groups=expand_groups,
+        detect=detect,
+        relevance_level=relevance_level,
+        keep_unanswerable=keep_unanswerable,
+        log=log,
+    )
+
+
+def judged_pool(
+    name: str,
+    pool: Documents,
+    sources: tuple[Source, ...],
+    queries: str | Path,
+    *,
+    qrels: str | Path | None = None,
+    workbench: str | Path | None = None,
+    query_vectors: str | Path | None = None,
+    language_field: str = "language",
+    group_field: str = "parallel_id",
+    title_field: str | None = None,
+    default_language: str | None = None,
+    expand_groups: bool = False,
+    detect: bool = False,
+    relevance_level: int = 1,
+    keep_unanswerable: bool = False,
+    log: ReadingLog,
+) -> JudgedCollection:
+    """Read queries and their judgments for documents that were read already.
+
+    :param name: name of the collection.
+    :param pool: the documents.
+    :param sources: where they come from; the files read here are added.
+    :param queries: see `read_collection`, also for the other parameters.
+    """
     if detect and default_language is None:
         default_language = UNDETERMINED
     file = read_query_file(
         queries, language_field=language_field, group_field=group_field, default_language=default_language, log=log
     )
-    sources: tuple[Source, ...] = (source, file.source)
-    if document_vectors is not None:
-        vectors, stored = read_vectors(document_vectors, pool.ids, "document", given=pool.vectors is not None, log=log)
-        pool, sources = replace(pool, vectors=vectors), (*sources, stored)
+    sources = (*sources, file.source)
     if query_vectors is not None:
         vectors, stored = read_vectors(
             query_vectors, [row.id for row in file.rows], "query", given=file.vectors is not None, log=log
@@ -91,7 +138,7 @@ def read_collection(
         judged = grades_from_qrels(file, pool, judgments, log=log)
         sources = (*sources, judgments.source)
     return join_judgments(
-        plain_name(Path(documents)).stem if name is None else name,
+        name,
         pool,
         file,
         judged,
