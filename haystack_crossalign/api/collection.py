@@ -161,6 +161,7 @@ def audit_lists(
     measured: Measured,
     *,
     depth: int | None = None,
+    merged: bool = True,
     described: Mapping[str, Any] | None = None,
     log: ReadingLog | None = None,
 ) -> AuditResult:
@@ -170,6 +171,7 @@ def audit_lists(
     :param run: the lists.
     :param measured: measures, bootstrap and seed; scenarios and languages are those of the collection.
     :param depth: number of documents requested; None for the length of the longest list.
+    :param merged: whether ranks count versions, or every hit.
     :param described: other choices of the user, for the provenance.
     :param log: what was left out when reading the run.
     :raises InputError: for documents or queries that the collection lacks.
@@ -189,6 +191,7 @@ def audit_lists(
         measures=measured.chosen_measures,
         also=measured.also,
         depth=depth,
+        merged=merged,
         samples=measured.samples,
         seed=measured.seed,
         log=log,

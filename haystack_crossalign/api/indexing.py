@@ -27,6 +27,7 @@ _ALLOWED = "a Haystack pipeline that takes documents and writes them"
 _BATCH = 64
 _STORE = "OpenSearchDocumentStore"
 _EMBEDDER = "CrossAlignDocumentEmbedder"
+_ATTRIBUTE = "embedder"
 _NOT_META = frozenset({"id", "text", "content", "meta", "metadata", "embedding", "sparse_embedding", "score", "blob"})
 
 
@@ -165,10 +166,10 @@ def write_documents(
     pipeline = load_pipeline(file, components=ready)
     for _, part in pipeline.walk():
         # A writer that was given an embedder of its own would load the model a second time.
-        own: Any = getattr(part, "embedder", None)
+        own: Any = getattr(part, _ATTRIBUTE, None)
         for embedder in ready.values():
             if type(own) is type(embedder) and own.to_dict() == embedder.to_dict():
-                part.embedder = embedder
+                setattr(part, _ATTRIBUTE, embedder)
     takers = [name for name, sockets in pipeline.inputs().items() if "documents" in sockets]
     if len(takers) != 1:
         raise InputError(

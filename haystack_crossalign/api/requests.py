@@ -26,6 +26,9 @@ RETRIEVALS = (
 )
 """Lists that can be retrieved from an index; ``hybrid`` is short for ``hybrid:rrf``."""
 
+COUNTED = ("versions", "hits")
+"""What ranks in lists count."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -134,6 +137,7 @@ class FilesRequest(_Judged):
     :param id_field: meta field of the ids that queries name, in the store's and the pipeline's documents; None for
         their own ids.
     :param depth: length of the pipeline's lists.
+    :param count: what ranks in lists of a run or a pipeline count: ``versions``, or ``hits`` as users see them.
     :param timeout: seconds that OpenSearch stores wait for an answer.
     :param accept_model: continue if the model does not seem to be the one that made the store's vectors.
     """
@@ -153,6 +157,7 @@ class FilesRequest(_Judged):
     pipeline: Path | None = None
     id_field: str | None = None
     depth: int = 100
+    count: str = "versions"
     timeout: float = 60.0
     accept_model: bool = False
 
@@ -192,6 +197,10 @@ class FilesRequest(_Judged):
             for other, value in others.items():
                 if path is not None and value is not None:
                     raise InputError(f"{option} and {other} exclude each other", source=option, allowed="one of them")
+        if self.count not in COUNTED:
+            raise InputError("unknown choice", source="--count", seen=self.count, allowed=", ".join(COUNTED))
+        if self.count != COUNTED[0] and self.results is None and self.pipeline is None:
+            raise InputError("is for lists", source="--count", allowed="--results or --pipeline with it")
         if self.id_field is not None and self.store is None and self.pipeline is None:
             raise InputError(
                 "names a field of a store's or a pipeline's documents", source="--id-field",
@@ -215,6 +224,7 @@ class FilesRequest(_Judged):
             "expand_groups": bool(self.expand_groups),
             **self._described,
             **({} if self.id_field is None else {"id_field": self.id_field}),
+            **({} if self.count == COUNTED[0] else {"count": self.count}),
         }
 
 

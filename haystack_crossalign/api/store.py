@@ -184,9 +184,10 @@ def pipeline_lists(
         if progress is not None:
             progress("Asking the pipeline", row, len(queries))
         (hits,) = pipeline.retrieve([text], None if vectors is None else vectors[row : row + 1], request.depth, "")
-        rankings.append(ranking := {})
+        ranking: dict[str, float] = {}
         for hit in hits:
             ranking.setdefault(hit.id, hit.score)
+        rankings.append(ranking)
     described = {key: value for key, value in pipeline.provenance().items() if key not in ("name", "file", "sha256")}
     pipeline.close()
     return PipelineLists(

@@ -206,7 +206,8 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
                     f"({row['reasons'].get(condition.measure, 'no reason given')})",
                     source=source,
                     seen=condition.text,
-                    allowed="a condition on a measure that has a value in every row it looks at",
+                    allowed="a condition on a measure that has a value in every row it looks at"
+                    + _count_hits(result.provenance),
                 )
             value, ties = _under_ties(condition, row, value)
             outcomes.append(
@@ -224,6 +225,17 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
                 )
             )
     return outcomes
+
+
+def _count_hits(provenance: Mapping[str, Any]) -> str:
+    """Advice where lists are too short because chunks of one version count once; empty elsewhere."""
+    merged = (provenance.get("run") or {}).get("merged")
+    if merged is None or merged["counted"] == "hits":
+        return ""
+    return (
+        f"; or --count hits: lists of {merged['hits']} hits hold as few as {merged['versions']} versions, because "
+        "chunks of one count once"
+    )
 
 
 def _under_ties(condition: Condition, row: Mapping[str, Any], value: float) -> tuple[float, tuple[float, float] | None]:

@@ -33,6 +33,7 @@ def audit_run(
     measures: Sequence[Measure] | None = None,
     also: Sequence[Measure] = (),
     depth: int | None = None,
+    merged: bool = True,
     samples: int = 1000,
     seed: int = 0,
     log: ReadingLog | None = None,
@@ -47,6 +48,8 @@ def audit_run(
     :param also: what to compute besides, where it is not among them.
     :param depth: number of documents requested; the length of the longest list if None or smaller. A shorter list is
         assumed to have ended by itself.
+    :param merged: whether ranks count versions, of which a list may hold several documents; False to count documents,
+        as users see the list.
     :param samples: bootstrap samples behind each interval.
     :param seed: seed of the bootstrap.
     :param log: counts what was left out when reading the run, and decides whether documents outside the pool are left
@@ -71,8 +74,12 @@ def audit_run(
         tie_order=None,  # already ordered by `read_run`, by the ranks of the run if it has any
         versions=None if versions.whole else versions.of_document,
         scores=None if run.order == "rank" else arrays.scores,
-        pool_size=len(versions),
+        pool_size=len(versions) if merged else len(documents),
+        merged=merged,
     )
+    if fewer := _merged_lists(arrays.retrieved, versions.of_document):
+        described = {**provenance.get("run", {}), "merged": {**fewer, "counted": "versions" if merged else "hits"}}
+        provenance = {**provenance, "run": described}
     if gained is not None:
         table = with_gains(table, gained[1], collection.relevance_level)
     table = with_asked_depth(table, (arrays.retrieved >= 0).sum(axis=1), depth)
@@ -93,6 +100,15 @@ def audit_run(
             )
 
     return assemble_result(ranked(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed)
+
+
+def _merged_lists(retrieved: NDArray[np.int32], versions: NDArray[np.int32]) -> dict[str, int]:
+    """Of the longest lists, their length and the fewest versions that one holds; empty if each hit is a version."""
+    lengths = (retrieved >= 0).sum(axis=1)
+    longest = int(lengths.max(initial=0))
+    held = [len(np.unique(versions[row[:longest]])) for row in retrieved[lengths == longest]]
+    fewest = min(held, default=longest)
+    return {"hits": longest, "versions": fewest} if fewest < longest else {}
 
 
 def _examples(

@@ -24,6 +24,7 @@ def ranks_from_lists(
     scores: ArrayLike | None = None,
     pool_languages: tuple[int, ...] | None = None,
     pool_size: int | None = None,
+    merged: bool = True,
 ) -> RankTable:
     """Rank the relevant versions of every query in its result list.
 
@@ -47,6 +48,8 @@ def ranks_from_lists(
     :param scores: float [Q, depth], scores of the listed documents; padding is ignored.
     :param pool_languages: codes of the pool's languages, if it has others than those of the documents.
     :param pool_size: number of versions in the pool, if known.
+    :param merged: count versions, so that further documents of one are left out of a list; False to count every
+        document, as users see the list.
     :returns: a table with `depth` and `top_language`.
     :raises InputError: for arrays whose shapes do not match, padding before the end, and unknown indices.
     """
@@ -80,16 +83,17 @@ def ranks_from_lists(
         taken = np.take_along_axis(counts, at, axis=1)
         return np.where(listed_versions, taken, np.where(exists, CENSORED, ABSENT)).astype(np.int32)
 
-    through = first.cumsum(axis=1)  # versions up to and including each position
+    counted = first if merged else listed
+    through = counted.cumsum(axis=1)  # versions, or documents, up to and including each position
     start, end = _runs(keys)
-    before_run = np.take_along_axis(through - first, start, axis=1)
+    before_run = np.take_along_axis(through - counted, start, axis=1)
     through_run = np.take_along_axis(through, end, axis=1)
 
     above, higher, tied = (np.zeros((*wanted.shape, len(languages)), dtype=np.int32) for _ in range(3))
     top_versions = np.zeros((len(lists), len(languages)), dtype=np.int32)
     place_languages = np.where(listed, codes[lists], -1)
     for code in range(len(languages)):
-        own = first & (place_languages == code)
+        own = counted & (place_languages == code)
         total = own.sum(axis=1)[:, None]
         until = own.cumsum(axis=1)
         before = until - own
@@ -117,7 +121,7 @@ def ranks_from_lists(
         above=above,
         pool_languages=tuple(sorted(known)),
         pool_size=pool_size,
-        depth=first.sum(axis=1).astype(np.int32),
+        depth=counted.sum(axis=1).astype(np.int32),
         top_language=place_languages[:, 0].astype(np.int32),
         top_versions=top_versions if (top_versions.sum(axis=1) > 1).any() else None,
         higher=higher if has_ties else None,

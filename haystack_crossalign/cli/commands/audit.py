@@ -35,6 +35,14 @@ RunOrder = Annotated[
         "and an error if they mostly rise with the rank.",
     ),
 ]
+Count = Annotated[
+    str,
+    typer.Option(
+        metavar="versions|hits",
+        help="With --results, or --pipeline without --index: ranks count versions, of which a list may hold several "
+        "chunks, or hits, as users see them.",
+    ),
+]
 Live = Annotated[
     str | None,
     typer.Option(
@@ -180,6 +188,7 @@ def audit(
     results: Results = None,
     run_order: RunOrder = None,
     store: StoreFile = None,
+    count: Count = "versions",
     relevance_level: opt.RelevanceLevel = 1,
     skip_invalid: opt.SkipInvalid = False,
     model: opt.ModelFlags,
@@ -201,6 +210,7 @@ def audit(
             ("--results", results),
             ("--run-order", run_order),
             ("--store", store),
+            ("--count", None if count == "versions" else count),
         ):
             if value is not None:
                 raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
@@ -283,10 +293,11 @@ def audit(
         results=results,
         run_order=run_order,
         store=store,
+        count=count,
         pipeline=only_live.pipeline,
         id_field=only_live.id_field,
-        **({} if only_live.depth is None else {"depth": only_live.depth}),
-        **({} if timeout is None else {"timeout": timeout}),
+        depth=only_live.depth or FilesRequest.depth,
+        timeout=timeout or FilesRequest.timeout,
         accept_model=only_live.accept_model,
         measured=flags.measured(languages, pairs),
         model=model,
@@ -350,7 +361,8 @@ def _audit_lists(request: FilesRequest, collection: JudgedCollection, session: S
             lists = pipeline_lists(request, collection, embedder=request.model.open, progress=progress)
         run, depth, described = lists.run, lists.depth, {**described, "pipeline": lists.described}
         _warn(lists.notes)
-    result = audit_lists(collection, run, request.measured, depth=depth, described=described, log=log)
+    result = audit_lists(collection, run, request.measured, depth=depth, merged=request.count == "versions",
+                         described=described, log=log)  # fmt: skip
     session.finish(result, collection)
 
 

@@ -230,10 +230,12 @@ def _from_index(
                 index, groups=groups, languages=(language, *tags), seed=seed, detect=detect,
                 progress=lambda done, total: progress("Reading documents", done, total),
             )  # fmt: skip
-            built, sources = triplets_from_documents(texts.rows, tags, language=language), (texts.source,)
+            built = triplets_from_documents(texts.rows, tags, language=language)
+            sources: tuple[Source, ...] = (texts.source,)
         else:
             collection, texts = index_collection(
                 index, queries, qrels=qrels, relevance_level=relevance_level, detect=detect
             )
-            built, sources = triplets_from_collection(collection, tags, language=language), collection.sources
+            built = triplets_from_collection(collection, tags, language=language)
+            sources = collection.sources
     return _Read(built, sources, {f"documents {reason}": count for reason, count in sorted(texts.left_out.items())})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -118,10 +119,23 @@ class IndexAudit:
             )
         self._language_of = LanguageValues(self._fields.language, LanguageMap.read(self.settings.language_map))
         view = self.view()
+        self._check_filter(view)
         if (shared := shared_ids(view)) is not None:
             self.notes.append(shared.told())
         self.notes += [one.told() for one in ignored_values(view)]
         self.notes += [*notes, *pipeline_notes(self.client, self._fields.search_pipelines, self._fields.indices)]
+
+    def _check_filter(self, view: IndexView) -> None:
+        """Reject a filter of the user that leaves nothing, before anything else is said of an empty pool."""
+        if self.options.user_filter is None or (pool := view.pool()).documents or pool.without_vector:
+            return
+        raise InputError(
+            f"matches none of the {self.client.count(self.settings.index):,} documents of the index",
+            source="--filter",
+            seen=json.dumps(self.options.user_filter, ensure_ascii=False),
+            allowed="a filter that some documents pass; a text is compared with a field as the mapping stores it "
+            "(often its .keyword)",
+        )
 
     def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:
         """The index as seen by the audit.

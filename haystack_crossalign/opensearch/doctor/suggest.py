@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
@@ -41,7 +42,7 @@ def suggested_settings(client: ReadOnlyClient, settings: LiveSettings, given: Co
     for mapping in mappings.values():
         for name, field in flatten_mapping(mapping.get("mappings", {}).get("properties", {})):
             fields.setdefault(name, field)
-    chosen: dict[str, str] = {}
+    chosen: dict[str, Any] = {}
     if "embedding_field" not in given and settings.embedding_field not in fields:
         vectors = [name for name, field in fields.items() if field.definition.get("type") == "knn_vector"]
         if len(vectors) == 1:

@@ -26,6 +26,7 @@ from haystack_crossalign.opensearch.index.groups import (
     stored_text,
 )
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
+from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.opensearch.index.undetermined import in_random_order, without_language
 from haystack_crossalign.text.detection import LanguageDetector
 
@@ -182,7 +183,7 @@ class TextReader:
 
     def _drawn(self, tag: str, count: int, seed: int) -> list[str]:
         view = self.view
-        chosen = [{"terms": {view.fields.language: list(view.values_of(tag))}}]
+        chosen: list[Query] = [{"terms": {view.fields.language: list(view.values_of(tag))}}]
         if view.fields.language is None or tag == UNDETERMINED:
             chosen = without_language(view)
         body = {

@@ -181,6 +181,8 @@ def _run_notes(run: Mapping[str, Any]) -> list[str]:
             f"{count(contradictions['of'])} neighbors in rank (first on line {contradictions['line']}); the scores "
             "count."
         )
+    if (merged := run.get("merged")) is not None:
+        notes.append(merged_note(merged))
     lacking = run.get("queries_without_results")
     if lacking is not None:
         several = lacking["count"] > 1
@@ -190,6 +192,22 @@ def _run_notes(run: Mapping[str, Any]) -> list[str]:
             f"{', …' if lacking['count'] > len(lacking['first']) else ''}."
         )
     return notes
+
+
+def merged_note(merged: Mapping[str, Any]) -> str:
+    """A sentence on lists that hold several documents of a version.
+
+    :param merged: of the provenance of a run.
+    """
+    held = (
+        f"Lists of {merged['hits']} hits hold as few as {plural(merged['versions'], 'version')}, because several hits"
+    )
+    if merged["counted"] == "hits":
+        return f"{held} are chunks of one; ranks count hits, as users see them."
+    return (
+        f"{held} are chunks of one and count once; what follows is not known, so that measures with a cut-off above "
+        f"{merged['versions']} may have no value. --count hits counts hits, as users see them."
+    )
 
 
 def _detection_note(provenance: Mapping[str, Any]) -> str:

@@ -322,3 +322,14 @@ def test_the_lists_of_a_haystack_pipeline_stand_beside_the_exact_ranks(
     refused = audit(*base)
     assert refused.code == 2
     assert "writer" in refused.err
+
+
+def test_a_filter_that_matches_nothing_is_told_as_that(
+    audit: Any, crossalign: Any, opensearch: Any, index: str
+) -> None:
+    nothing = ["--filter", '{"term": {"tenant": "nobody"}}']
+    place = ["audit", "--index", index, "--hosts", opensearch.url, "--group-field", "group"]
+    for done in (audit(*nothing), crossalign(*place, *nothing)):
+        assert done.code == 2
+        assert "--filter: matches none of the 45 documents of the index" in done.err
+        assert '"nobody"' in done.err

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,13 @@ import pytest
 from doctor_helpers import COMPLETE, DOCUMENTS, FLAWED, INDEX, advice, document, examined, found
 from local_servers import INFO, Received, http_server
 
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.models.names import DEFAULT_MODEL
+from haystack_crossalign.opensearch.connection.connect import open_client
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
 from haystack_crossalign.opensearch.doctor import documents as doctor_documents
+from haystack_crossalign.opensearch.doctor.diagnose import diagnose
 from haystack_crossalign.opensearch.doctor.findings import Diagnosis
 
 
@@ -348,3 +353,34 @@ def test_nobody_at_the_address_is_one_clear_finding() -> None:
     assert found(diagnosis)["connection"][0] == "missing"
     assert "no connection" in found(diagnosis)["connection"][1]
     assert diagnosis.exit_code == 3
+
+
+def test_without_a_name_the_model_that_an_audit_would_use_is_compared(server: Any, indexing: Any) -> None:
+    settings = LiveSettings(hosts=(server.url,), index=INDEX, group_field="group")
+    client = open_client(settings, {})
+    asked: list[str] = []
+
+    def opened(name: str) -> Any:
+        asked.append(name)
+        if name == "gone":
+            raise ExternalError("cannot load the model 'gone'")
+        return Arithmetic()
+
+    try:
+        default = diagnose(client, settings, open_encoder=opened)
+        state, seen = found(default)["model"]
+        assert (state, f"{DEFAULT_MODEL}: documents embedded again agree" in seen) == ("ok", True)
+        # The index names its own, which cannot be had: no reason not to audit with queries that carry their vectors.
+        mapping = indexing.mapping(4)
+        mapping["_meta"] = {"crossalign": {"model": {"name": "gone", "dimension": 4}}}
+        indexing.create(server, "doctor-gone", COMPLETE, mapping)
+        named = replace(settings, index="doctor-gone")
+        stated = diagnose(client, named, open_encoder=opened)
+        state, seen = found(stated)["model"]
+        assert (state, stated.exit_code) == ("warning", 0)
+        assert seen.startswith("an audit would use gone, which the index names, and it cannot be loaded: cannot load")
+        insisted = diagnose(client, replace(named, model="gone"), open_encoder=opened)
+        assert (found(insisted)["model"][0], insisted.exit_code) == ("missing", 3)
+    finally:
+        client.close()
+    assert asked == [DEFAULT_MODEL, "gone", "gone"]
