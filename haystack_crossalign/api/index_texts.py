@@ -139,7 +139,17 @@ def index_parallel_texts(
             allowed="--group-field NAME, or pairs that crossalign triplets mine finds in a file",
         )
     reader = index.reader(detect=detect)
-    return reader.parallel(per_language=groups, languages=languages, seed=seed, progress=progress).require()
+    texts = reader.parallel(per_language=groups, languages=languages, seed=seed, progress=progress)
+    if not texts.rows and not texts.left_out:
+        held = ", ".join(f"{tag} {count}" for tag, count in reader.view.pool().by_language.items())
+        raise InputError(
+            "no parallel group has documents in two of these languages",
+            source=index.settings.index,
+            field=index.settings.group_field,
+            seen=", ".join(languages),
+            allowed=f"languages of the index ({held}), and the field that versions share (--group-field)",
+        )
+    return texts.require()
 
 
 def index_collection(

@@ -203,7 +203,9 @@ def merged_note(merged: Mapping[str, Any]) -> str:
         f"Lists of {merged['hits']} hits hold as few as {plural(merged['versions'], 'version')}, because several hits"
     )
     if merged["counted"] == "hits":
-        return f"{held} are chunks of one; ranks count hits, as users see them."
+        return (
+            f"{held} are chunks of one; ranks count all hits, as users see them, further chunks of an answer included."
+        )
     return (
         f"{held} are chunks of one and count once; what follows is not known, so that measures with a cut-off above "
         f"{merged['versions']} may have no value. --count hits counts hits, as users see them."
