@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def read_pages(store: Any, source: Path, *, group_field: str, page: int = _PAGE)
     """All documents of a store, page by page, each document once.
 
     A store is asked for the values of the parallel group, and then for the documents of some groups at a time. One that
-    cannot tell the values, or holds no more than a page, is asked for all documents at once.
+    cannot tell the values, or holds no more than a page, is asked for all documents at once; so is one that cannot
+    filter for documents without a group, for those.
 
     :param store: any Haystack document store.
     :param source: its file, for messages.
@@ -145,9 +147,13 @@ def read_pages(store: Any, source: Path, *, group_field: str, page: int = _PAGE)
         some = {"field": field, "operator": "in", "value": values[start : start + step]}
         yield new(_asked(source, store.filter_documents, filters=some))
     if values and len(seen) < total:
-        without = {"field": field, "operator": "==", "value": None}
-        yield new(_asked(source, store.filter_documents, filters=without))
-    if not values:
+        # Documents without a group. Stores differ in what they make of a filter for a missing value: Qdrant refuses it.
+        for operator, value in (("==", None), ("not in", values)):
+            with suppress(Exception):
+                yield new(store.filter_documents(filters={"field": field, "operator": operator, "value": value}))
+            if len(seen) == total:
+                break
+    if len(seen) < total:
         yield new(_asked(source, store.filter_documents))
     if len(seen) != total:
         raise InputError(

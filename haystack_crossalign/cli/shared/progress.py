@@ -59,15 +59,15 @@ class Lines:
         now = time.perf_counter()
         seconds = now - self._started.setdefault(stage, now)
         self._state = f"crossalign: {stage}: {done:,} of {total:,}{more and f', {more}'}"
-        if stage != self._stage or done >= total:
+        new, self._stage = stage != self._stage, stage
+        if new or done >= total:
             self.close()
-        if stage != self._stage and done < total:
+        if new and done < total:
             # A stage may take long before it reports a second time.
             self._timer = threading.Timer(_SILENCE, self._first, [stage])
             self._timer.daemon = True
             self._timer.start()
-        self._stage = stage
-        if done < total and stage in self._due and seconds >= self._due[stage]:
+        elif done < total and stage in self._due and seconds >= self._due[stage]:
             self._say(stage, seconds)
 
     def close(self) -> None:

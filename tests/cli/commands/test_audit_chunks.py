@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from haystack_crossalign.schemas import audit_schema
+from haystack_crossalign.audit.result import audit_schema
 
 GROUPS = 8
 

@@ -20,7 +20,7 @@ INDEX, GROUPS, TAGS = "from-index", 24, ("en", "zh")
 def text_of(group: int, place: int) -> str:
     words = np.random.default_rng([group, place]).integers(30, size=20) + 30 * place
     sentence = " ".join(f"wort{'abcdefghijklmnopqrstuvwxyz'[word % 26]}{'xyz'[word // 26]}" for word in words[:10])
-    return f"{sentence}. " + " ".join(f"w{word}" for word in words[10:]) + "."
+    return f"{sentence}. " + " ".join(f"w{word}" for word in words[10:]) + " and more of the same text."
 
 
 @pytest.fixture(scope="module")
