@@ -24,8 +24,6 @@ from haystack_crossalign.cli.commands import (
     demo,
     doctor,
     gaps,
-    index,
-    init,
     repair,
     retrain,
     rollback,
@@ -34,6 +32,7 @@ from haystack_crossalign.cli.commands import (
     upgrade,
 )
 from haystack_crossalign.cli.commands.results import compare, history
+from haystack_crossalign.cli.commands.start import index, init
 from haystack_crossalign.cli.shared.sections import SectionedCommand
 from haystack_crossalign.cli.shared.terminal import lasting_streams, say
 from haystack_crossalign.errors import EXIT_CODE_FILE, CrossAlignError, InputError

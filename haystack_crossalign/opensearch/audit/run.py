@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,6 +41,7 @@ from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.index.scoring import Query
 from haystack_crossalign.opensearch.index.shared_ids import shared_ids
 from haystack_crossalign.opensearch.index.snapshot import Snapshot, changes_between, frozen, take_snapshot
+from haystack_crossalign.opensearch.index.user_filter import check_filter
 from haystack_crossalign.opensearch.live.lists import KnnRetrieval, Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.redaction import redacted_values
@@ -119,23 +119,11 @@ class IndexAudit:
             )
         self._language_of = LanguageValues(self._fields.language, LanguageMap.read(self.settings.language_map))
         view = self.view()
-        self._check_filter(view)
+        check_filter(view, self.settings.index)
         if (shared := shared_ids(view)) is not None:
             self.notes.append(shared.told())
         self.notes += [one.told() for one in ignored_values(view)]
         self.notes += [*notes, *pipeline_notes(self.client, self._fields.search_pipelines, self._fields.indices)]
-
-    def _check_filter(self, view: IndexView) -> None:
-        """Reject a filter of the user that leaves nothing, before anything else is said of an empty pool."""
-        if self.options.user_filter is None or (pool := view.pool()).documents or pool.without_vector:
-            return
-        raise InputError(
-            f"matches none of the {self.client.count(self.settings.index):,} documents of the index",
-            source="--filter",
-            seen=json.dumps(self.options.user_filter, ensure_ascii=False),
-            allowed="a filter that some documents pass; a text is compared with a field as the mapping stores it "
-            "(often its .keyword)",
-        )
 
     def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:
         """The index as seen by the audit.

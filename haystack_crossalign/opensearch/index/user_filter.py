@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files.reading import parse_json
+from haystack_crossalign.opensearch.index.pool import IndexView
 
 _ALLOWED = (
     'an OpenSearch query such as {"term": {"tenant": "a"}}, or a Haystack filter such as '
@@ -60,3 +62,21 @@ def _from_haystack(found: dict[str, Any], source: str) -> dict[str, Any]:
         # The integration looks up operators in a table and does not check the types of values.
         raise InputError(f"not a Haystack filter: {error}", source=source, seen=found, allowed=_ALLOWED) from error
     return query
+
+
+def check_filter(view: IndexView, index: str) -> None:
+    """Reject a filter of the user that leaves nothing, before anything else is said of an empty pool.
+
+    :param view: the index with its filter; without one nothing is checked.
+    :param index: its name.
+    :raises InputError: if no document matches.
+    """
+    if view.user_filter is None or (pool := view.pool()).documents or pool.without_vector:
+        return
+    raise InputError(
+        f"matches none of the {view.client.count(index):,} documents of the index",
+        source="--filter",
+        seen=json.dumps(view.user_filter, ensure_ascii=False),
+        allowed="a filter that some documents pass; a text is compared with a field as the mapping stores it (often "
+        "its .keyword)",
+    )

@@ -1,0 +1,1 @@
+"""Commands that come before the first audit: a profile, and an index to audit."""
