@@ -18,7 +18,7 @@ from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.index.groups import members_by_name
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.snapshot import frozen
-from haystack_crossalign.opensearch.index.texts import IndexTexts, TextReader
+from haystack_crossalign.opensearch.live.index_texts import IndexTexts, TextReader
 from haystack_crossalign.opensearch.live.queries import read_live_queries
 from haystack_crossalign.repair.texts import RepairTexts
 

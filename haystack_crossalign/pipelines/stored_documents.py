@@ -67,7 +67,11 @@ def read_stored_documents(
                 row = _row(document, name, fields, language_field, with_title=title_field is not None, detect=detect)
             except InputError as error:
                 located = InputError(
-                    error.problem, source=path, field=error.field, seen=error.seen or document.id, allowed=error.allowed
+                    error.problem,
+                    source=path,
+                    field=error.field,
+                    seen=document.id if error.seen is ... else error.seen,
+                    allowed=error.allowed,
                 )
                 log.refuse("document", located, name=document.id)
                 continue

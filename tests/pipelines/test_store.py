@@ -81,8 +81,10 @@ def test_the_fault_of_a_store_names_its_file() -> None:
         def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
             raise RuntimeError(f"the server went away\n{filters}")
 
+    filled = InMemoryDocumentStore()
+    filled.write_documents(documents())
     with pytest.raises(ExternalError, match=r"^store.yaml: the document store failed: the server went away$"):
-        list(read_pages(Broken(InMemoryDocumentStore()), SOURCE, group_field="parallel_id"))
+        list(read_pages(Broken(filled), SOURCE, group_field="parallel_id"))
 
 
 @pytest.mark.parametrize(

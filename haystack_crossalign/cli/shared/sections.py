@@ -15,7 +15,7 @@ _MANY = 20
 
 SECTIONS = {
     "Documents, queries and judgments": (
-        "documents queries document-vectors query-vectors qrels workbench beir split results run-order "
+        "documents queries document-vectors query-vectors qrels workbench beir split store results run-order count "
         "relevance-level query-language detect-languages expand-groups skip-invalid"
     ),
     "Live index": (

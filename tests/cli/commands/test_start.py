@@ -105,7 +105,7 @@ def test_init_overwrites_only_what_it_is_told_to(crossalign: Any, opensearch: An
         (["--index", "nowhere-at-all"], 2, "no such index [nowhere-at-all]"),
         (["--index", SHOP, "--hosts", "http://me:secret@127.0.0.1:9"], 2, "--hosts"),
         (["--index", SHOP, "--hosts", "http://127.0.0.1:9"], 3, "no connection"),
-        (["--index", SHOP, "--embedding-field", "body"], 2, "not a vector field"),
+        (["--index", SHOP, "--embedding-field", "body"], 2, "missing"),
     ],
 )
 def test_init_writes_nothing_where_the_index_cannot_be_read(
