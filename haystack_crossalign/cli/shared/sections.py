@@ -53,19 +53,21 @@ class SectionedCommand(TyperCommand):
         :param ctx: context of the call.
         :param formatter: where to write.
         """
-        options = [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "option"]
-        if len(options) <= _MANY:
-            super().format_options(ctx, formatter)
-            return
+        parameters = self.get_params(ctx)
+        many = sum(parameter.param_type_name == "option" for parameter in parameters) > _MANY
         sections: dict[str, list[tuple[int, tuple[str, str]]]] = {
             name: [] for name in ("Arguments", "Options", *SECTIONS)
         }
-        for parameter in self.get_params(ctx):
+        for parameter in parameters:
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                own = "Options" if parameter.param_type_name == "option" else "Arguments"
-                section, place = _PLACES.get(parameter.opts[0], (own, 0))
-                sections[section].append((place, record))
+            if record is None:
+                continue
+            if parameter.param_type_name == "argument":
+                # Without the Python type that Typer adds.
+                sections["Arguments"].append((0, (parameter.metavar or str(parameter.name), record[1])))
+                continue
+            section, place = _PLACES.get(parameter.opts[0], ("Options", 0)) if many else ("Options", 0)
+            sections[section].append((place, record))
         for name, records in sections.items():
             if records:
                 with formatter.section(name):
