@@ -127,7 +127,7 @@ def _ways(result: Mapping[str, Any]) -> Iterator[Step]:
         yield Step(
             "Repair the model, then bring the index to it",
             "No training: takes seconds, and documents that exist in several languages (docs/repair.md).",
-            f"crossalign repair --parallel documents.jsonl --model {model} --output repaired && "
+            f"crossalign repair --index {shlex.quote(index)} --model {model} --output repaired && "
             f"crossalign upgrade --index {shlex.quote(index)} --matrix repaired/matrix.safetensors",
         )
     else:
