@@ -163,6 +163,8 @@ def test_what_a_mapping_ignores_is_what_the_server_leaves_out(
     opensearch: Any, indexing: Any, definition: dict[str, Any], taken: list[Any], ignored: list[Any]
 ) -> None:
     mapping = {"properties": {"value": definition}}
+    if definition["type"] == "unsigned_long" and opensearch.request("GET", "/")["version"]["number"].startswith("2."):
+        ignored = []  # it refuses such documents
     values = [*taken, *ignored]
     indexing.create(opensearch, INDEX, {str(place): {"value": value} for place, value in enumerate(values)}, mapping)
     body = {"query": {"exists": {"field": "value"}}, "size": 100}
