@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,21 @@ def test_a_field_without_dates_is_refused(request_of: ca.IndexRequest, field: st
         gaps_of_index(request_of, date_field=field)
 
 
-def test_documents_of_results_are_taken_once_and_their_fields_can_be_aggregated(opensearch: Any) -> None:
+@pytest.fixture
+def results_index(opensearch: Any) -> Iterator[str]:
+    """The index that docs/over-time.md names."""
+    yield "crossalign-results"
+    opensearch.request("DELETE", "/crossalign-results")
+
+
+def test_documents_of_results_are_taken_once_and_their_fields_can_be_aggregated(
+    opensearch: Any, results_index: str
+) -> None:
     result = synthetic_result(("en", "zh"), 6)
     result["provenance"]["stamp"] = "2026-11-29T08:30:00Z"
     body = [json.loads(line) for line in bulk_documents(result).splitlines()]
     for _ in range(2):
-        assert not opensearch.request("POST", "/crossalign-results/_bulk?refresh=true", body)["errors"]
+        assert not opensearch.request("POST", f"/{results_index}/_bulk?refresh=true", body)["errors"]
     aggregations = {
         "days": {
             "date_histogram": {"field": "@timestamp", "calendar_interval": "day"},
@@ -97,9 +107,7 @@ def test_documents_of_results_are_taken_once_and_their_fields_can_be_aggregated(
         }
     }
     query = {"term": {"scenario.keyword": "multi"}}
-    answer = opensearch.request(
-        "POST", "/crossalign-results/_search", {"size": 0, "query": query, "aggs": aggregations}
-    )
+    answer = opensearch.request("POST", f"/{results_index}/_search", {"size": 0, "query": query, "aggs": aggregations})
     (day,) = answer["aggregations"]["days"]["buckets"]
     found = {bucket["key"]: bucket["mean"]["value"] for bucket in day["series"]["buckets"]}
     rows = [row for row in result["rows"] if row["scenario"] == "multi"]

@@ -208,7 +208,15 @@ def test_the_card_of_a_model_from_the_hub_names_it() -> None:
 
     data = {
         "model": {"sha256": "0" * 64},
-        "chosen": {"own_share": None, "ridge": None, "strength": 1.0, "common_share": 0.0, "whitening": None},
+        "chosen": {
+            "own_share": None,
+            "ridge": None,
+            "strength": 1.0,
+            "common_share": 0.0,
+            "whitening": None,
+            "tilt": None,
+        },
+        "other_languages": {"languages": [], "left_out": []},
         "same_language": [],
         "fitted_on": {"en": 5, "no": 5},
         "matrix_file": "matrix.safetensors",

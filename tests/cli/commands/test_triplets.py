@@ -325,7 +325,7 @@ def test_positives_of_flag_embedding_are_filtered_with_their_languages(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("build", "--languages", "zh"), "give either a corpus or documents"),
+        (("build", "--languages", "zh"), "give either a corpus, documents or an index"),
         (("build", "--languages", "zh", "--corpus", "wikipedia"), "--corpus: unknown corpus; seen: 'wikipedia'"),
         (
             ("build", "--languages", "zh", "--corpus", "ntrex"),

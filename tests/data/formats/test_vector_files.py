@@ -232,7 +232,7 @@ def test_rows_belong_to_the_records_in_their_order(files: dict[str, Path]) -> No
     collection = read_collection(**files)
     assert np.array_equal(collection.documents.vectors, TABLE)
     assert np.array_equal(collection.queries.vectors, TABLE[3:])
-    assert [source.name for source in collection.sources] == ["documents.jsonl", "queries.jsonl", "d.npy", "q.npy"]
+    assert [source.name for source in collection.sources] == ["documents.jsonl", "d.npy", "queries.jsonl", "q.npy"]
 
 
 def test_records_with_vectors_of_their_own_are_refused(files: dict[str, Path]) -> None:

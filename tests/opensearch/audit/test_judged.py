@@ -74,7 +74,7 @@ def test_a_row_without_any_rank_ends_with_an_error_and_its_result(
     sentence = f"scenario multi, queries in ar: no relevant document has a rank ({reasons}), so that this row has no"
     first, second = finished.message.splitlines()
     assert first == f"crossalign: {sentence} figures"
-    assert second == "crossalign: --fail-on is not applied to a partial result"
+    assert second == "crossalign: --fail-on and --fail-if-worse-than are not applied to a partial result"
     assert finished.result is not None
     assert f"{sentence} figures" in finished.result["live"]["warnings"]
     assert [row["relevant"] > 0 for row in finished.result["rows"]] == [row["query_language"] != "ar"
