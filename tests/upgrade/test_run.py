@@ -67,7 +67,7 @@ def test_pages_are_sized_by_what_documents_take_in_memory_and_not_on_disk(opense
     plan = make_plan(bed.reader(), bed.alias, open_way(bed.matrix, None, OPTIONS), OPTIONS)
     assert plan.size < 8 * 10_000
     # 50,000 letters and 14 signs around them.
-    assert plan.page == 1_500_000 // 50_014
+    assert plan.page == 3_000_000 // 50_014
 
 
 def test_everything_is_kept_but_the_vectors(bed: Bed) -> None:

@@ -120,8 +120,8 @@ def key_of(hit: Mapping[str, Any]) -> Key:
     return str(hit["_id"]), hit.get("_routing")
 
 
-def page_size(each: float, *, most: int = 1000, target: int = 1_500_000) -> int:
-    """Number of documents in a page of about one and a half megabytes of JSON.
+def page_size(each: float, *, most: int = 1000, target: int = 3_000_000) -> int:
+    """Number of documents in a page of about three megabytes of JSON.
 
     About ten pages are in memory at once while documents are copied, and a vector takes three times the bytes of its
     JSON there.

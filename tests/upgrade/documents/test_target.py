@@ -133,6 +133,6 @@ def test_units_cover_every_sequence_number_once() -> None:
     assert sorted(numbers) == [(0, n) for n in range(5, 11)] + [(1, 0), (1, 1), (1, 2), (3, 0)]
 
 
-@pytest.mark.parametrize(("each", "page"), [(0, 1000), (5000, 300), (10**8, 10)])
-def test_pages_hold_about_one_and_a_half_megabytes(each: float, page: int) -> None:
+@pytest.mark.parametrize(("each", "page"), [(0, 1000), (5000, 600), (10**8, 10)])
+def test_pages_hold_about_three_megabytes(each: float, page: int) -> None:
     assert page_size(each) == page
