@@ -58,7 +58,7 @@ app.command(name="audit", short_help="Audit your own documents and queries.")(au
 app.command(name="benchmark", short_help="Measure a model on a published corpus.")(benchmark.benchmark)
 app.command(name="demo", short_help="Show the bias on a sample, with a real model.")(demo.demo)
 app.command(name="train", short_help="Fine-tune a model by a recipe.")(train.train)
-app.command(name="repair", short_help="Repair a model without training, in seconds.")(repair.repair)
+app.command(name="repair", short_help="Repair a model without training.")(repair.repair)
 app.command(name="retrain", short_help="Retrain, audit and publish a model, as a batch job.")(retrain.retrain)
 app.command(name="init", short_help="Write a profile for a live index.")(init.init)
 app.command(name="index", short_help="Write documents into an index.")(index.index)

@@ -126,14 +126,14 @@ def _ways(result: Mapping[str, Any]) -> Iterator[Step]:
     if index:
         yield Step(
             "Repair the model, then bring the index to it",
-            "No training: takes seconds, and documents that exist in several languages (docs/repair.md).",
+            "No training: takes documents that exist in several languages, and minutes (docs/repair.md).",
             f"crossalign repair --index {shlex.quote(index)} --model {model} --output repaired && "
             f"crossalign upgrade --index {shlex.quote(index)} --matrix repaired/matrix.safetensors",
         )
     else:
         yield Step(
             "Repair the model",
-            "No training: takes seconds, and documents that exist in several languages (docs/repair.md).",
+            "No training: takes documents that exist in several languages, and minutes (docs/repair.md).",
             f"crossalign repair --parallel {shlex.quote(_documents_file(result))} --model {model} --output repaired",
         )
 
