@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.upgrade.copy.writing import Refused, copy_item, write_items
 from haystack_crossalign.upgrade.documents.reading import Hit, cut_into_units, read_unit
 from haystack_crossalign.upgrade.documents.source import Source, read_source, sequence_numbers
-from haystack_crossalign.upgrade.documents.vectors import move, vector_places, without_vectors
+from haystack_crossalign.upgrade.documents.vectors import document_text, vector_places, without_vectors
 from haystack_crossalign.upgrade.follow import refuse_final_pipeline
 from haystack_crossalign.upgrade.records.job import SWITCHED, Job, holders, lease_name, read_job
 from haystack_crossalign.upgrade.records.leases import Leases
@@ -115,21 +114,15 @@ def _take_out(client: WriteClient, found: OldVectors, source: Source, beside: st
         if any(len(vector_places(0, document, name + beside)) < count for name, count in old.items()):
             found.kept.add(str(hit["_id"]))
             continue
+        text = document_text(without_vectors(document, list(old)))
+        if text is None:
+            found.kept.add(str(hit["_id"]))
+            continue
         found.kept.discard(str(hit["_id"]))
-        (text,) = move([without_vectors(document, list(old))], (), _NoWay()).texts
-        if text is not None:
-            items.append(copy_item(hit, text, pipeline="_none"))
+        items.append(copy_item(hit, text, pipeline="_none"))
     result = write_items(client, found.index, items)
     found.refused += result.refused
     found.removed += result.documents
-
-
-class _NoWay:
-    """No vector is made."""
-
-    def vectors(self, *_: Any) -> Any:
-        """Never called."""
-        raise NotImplementedError
 
 
 def _described(job: Job) -> OldVectors:

@@ -217,6 +217,14 @@ def lacks_old(source: Source, one: VectorField, beside: str) -> bool:
     return len(vector_places(0, source, one.name + beside)) > len(vector_places(0, source, one.name))
 
 
+def document_text(source: Source) -> str | None:
+    """JSON text of a document as it is.
+
+    :returns: None if it cannot be written as JSON.
+    """
+    return _texts([source], [{}], {})[0]
+
+
 def _texts(
     sources: Sequence[Source], written: Sequence[Mapping[str, str]], problems: dict[int, str]
 ) -> list[str | None]:
