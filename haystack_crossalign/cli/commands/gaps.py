@@ -90,6 +90,12 @@ def gaps(
             document_prefix=model.document_prefix,
         )  # fmt: skip
         data = _of_index(settings, asked, wanted, stages)
+    elif documents is None or queries is None:
+        # An audit can start from more than this command can.
+        lacking = [name for name, path in (("--documents", documents), ("--queries", queries)) if path is None]
+        raise InputError(
+            f"no {' and no '.join(lacking)}", allowed="--documents FILE and --queries FILE, or --index NAME"
+        )
     else:
         from haystack_crossalign.api.gaps import gaps_of_files
         from haystack_crossalign.api.requests import FilesRequest

@@ -88,3 +88,16 @@ def test_without_gaps_nothing_is_said(crossalign: Any, files: list[str], tmp_pat
     assert done.code == 0, done.err
     assert "Translation gaps" not in done.out
     assert "OtherOnly" not in json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["rows"][0]["measures"]
+
+
+@pytest.mark.parametrize(
+    ("given", "lacking"),
+    [([], "no --documents and no --queries"), (["--documents"], "no --queries"), (["--queries"], "no --documents")],
+)
+def test_what_is_lacking_is_named_with_what_this_command_takes(
+    crossalign: Any, tmp_path: Path, given: list[str], lacking: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n", encoding="utf-8")
+    refused = crossalign("gaps", *(part for option in given for part in (option, tmp_path / "a.jsonl")))
+    allowed = "--documents FILE and --queries FILE, or --index NAME"
+    assert (refused.code, refused.err) == (2, f"crossalign: {lacking}; allowed: {allowed}\n")
