@@ -210,6 +210,7 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
         "language_field": request.language_field,
         "group_field": request.group_field,
         "title_field": title_field_of(request.title_field),
+        "url_field": request.url_field,
         "default_language": request.query_language,
         "expand_groups": bool(request.expand_groups),
         "detect": request.detect_languages,

@@ -129,6 +129,7 @@ class FilesRequest(_Judged):
     :param language_field: field that holds the language.
     :param group_field: field that versions of one content share.
     :param title_field: field that is put before a document's text; None for ``title``, empty for none.
+    :param url_field: field that holds the address of a document's page, to which reports link; None for none.
     :param detect_languages: detect the language of texts without one.
     :param results: result lists of a search engine, as a TREC run, instead of a model.
     :param run_order: order of that run if scores and ranks contradict each other.
@@ -150,6 +151,7 @@ class FilesRequest(_Judged):
     language_field: str = "language"
     group_field: str = "parallel_id"
     title_field: str | None = None
+    url_field: str | None = None
     detect_languages: bool = False
     results: Path | None = None
     run_order: str | None = None
@@ -224,6 +226,7 @@ class FilesRequest(_Judged):
             "expand_groups": bool(self.expand_groups),
             **self._described,
             **({} if self.id_field is None else {"id_field": self.id_field}),
+            **({} if self.url_field is None else {"url_field": self.url_field}),
             **({} if self.count == COUNTED[0] else {"count": self.count}),
         }
 

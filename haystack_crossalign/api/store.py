@@ -75,6 +75,7 @@ def _read(request: FilesRequest, opened: OpenedStore, log: ReadingLog, progress:
         group_field=request.group_field,
         id_field=request.id_field,
         title_field=request.title_field or None,
+        url_field=request.url_field,
         detect=request.detect_languages,
         vectors=request.pipeline is None,
         log=log,

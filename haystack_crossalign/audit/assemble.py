@@ -52,7 +52,7 @@ class RankedRow:
     :param table: ranks of the Q queries.
     :param ids: the Q ids; likewise ``languages`` and ``texts``.
     :param show: returns the examples of queries, given their positions.
-    :param describe: returns language, group and text of a document, given its id.
+    :param describe: returns language, group and text of a document, given its id; title and url if it has them.
     :param values: computes measures instead of `haystack_crossalign.measures.evaluate`, for estimated ranks.
     :param extra: further entries of the row, such as the retrieval and its recall.
     """

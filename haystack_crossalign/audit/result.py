@@ -59,12 +59,12 @@ class AuditResult:
         return range(start, stop)
 
     def without_texts(self) -> AuditResult:
-        """A copy without the texts of documents and queries, for sharing."""
+        """A copy without the texts of queries, and the texts and titles of documents, for sharing."""
         return replace(
             self,
             queries={name: column for name, column in self.queries.items() if name != "text"},
             documents={
-                key: {name: value for name, value in entry.items() if name != "text"}
+                key: {name: value for name, value in entry.items() if name not in ("text", "title")}
                 for key, entry in self.documents.items()
             },
         )

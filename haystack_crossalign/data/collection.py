@@ -56,6 +56,8 @@ class Documents:
         are versions of the same content if their languages differ, and chunks of one version if not.
     :param texts: the texts to embed, never empty.
     :param vectors: float32 [N, dim], or None if the documents are not embedded yet.
+    :param titles: their titles, for reports; empty for a document without one. None if no document has one.
+    :param urls: their addresses, likewise.
     """
 
     ids: tuple[str, ...]
@@ -63,9 +65,13 @@ class Documents:
     groups: tuple[str, ...]
     texts: tuple[str, ...]
     vectors: NDArray[np.float32] | None = None
+    titles: tuple[str, ...] | None = None
+    urls: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_lengths(len(self.ids), self.vectors, languages=self.languages, groups=self.groups, texts=self.texts)
+        own = {"languages": self.languages, "groups": self.groups, "texts": self.texts}
+        shown = {name: column for name, column in self._shown.items() if column is not None}
+        _check_lengths(len(self.ids), self.vectors, **own, **shown)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,6 +93,8 @@ class Documents:
             groups=tuple([self.groups[i] for i in chosen]),
             texts=tuple([self.texts[i] for i in chosen]),
             vectors=None if self.vectors is None else self.vectors[indices],
+            titles=None if self.titles is None else tuple([self.titles[i] for i in chosen]),
+            urls=None if self.urls is None else tuple([self.urls[i] for i in chosen]),
         )
 
     def part(self, languages: Iterable[str]) -> Documents:
@@ -104,9 +112,14 @@ class Documents:
         return WeakValueDictionary()
 
     def describe(self, document_id: str) -> dict[str, str]:
-        """Language, group and text of a document, by its id."""
+        """Language, group and text of a document, by its id; title and url if it has them."""
         index = self._index_of[document_id]
-        return {"language": self.languages[index], "group": self.groups[index], "text": self.texts[index]}
+        entry = {"language": self.languages[index], "group": self.groups[index], "text": self.texts[index]}
+        return entry | {name: column[index] for name, column in self._shown.items() if column and column[index]}
+
+    @property
+    def _shown(self) -> dict[str, tuple[str, ...] | None]:
+        return {"title": self.titles, "url": self.urls}
 
     @cached_property
     def _index_of(self) -> dict[str, int]:

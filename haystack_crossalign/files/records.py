@@ -127,10 +127,10 @@ class Record:
 
         :param title_field: field of the title; None for none.
         """
-        title = "" if title_field is None else self._lenient_text(title_field)
+        title = "" if title_field is None else self.lenient_text(title_field)
         if not title:
             return DocumentText("", self.text(*_TEXT_FIELDS))
-        return DocumentText(title, next((text for field in _TEXT_FIELDS if (text := self._lenient_text(field))), ""))
+        return DocumentText(title, next((text for field in _TEXT_FIELDS if (text := self.lenient_text(field))), ""))
 
     def text(self, *fields: str) -> str:
         """The text of the first of ``fields`` that is present; it must not be empty."""
@@ -145,7 +145,7 @@ class Record:
         value = self.get(field)
         return "" if value is None or value == "" else self._as_text(field, value)
 
-    def _lenient_text(self, field: str) -> str:
+    def lenient_text(self, field: str) -> str:
         """The text of a field, empty if it is absent or blank."""
         value = self.get(field)
         return "" if value is None or (isinstance(value, str) and not value.strip()) else self._as_text(field, value)

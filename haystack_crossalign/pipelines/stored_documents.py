@@ -30,6 +30,7 @@ def read_stored_documents(
     group_field: str = "parallel_id",
     id_field: str | None = None,
     title_field: str | None = None,
+    url_field: str | None = None,
     detect: bool = False,
     vectors: bool = True,
     log: ReadingLog | None = None,
@@ -42,6 +43,7 @@ def read_stored_documents(
     :param group_field: meta field of the parallel group; a document without it is a group of its own.
     :param id_field: meta field of the id that queries name; None for the document's own id.
     :param title_field: meta field put before the text, for a check of the model; None for none.
+    :param url_field: meta field of the address of a document's page, for reports; None for none.
     :param detect: keep documents without a language, to detect it.
     :param vectors: whether vectors are needed; documents without one are then left out and counted.
     :param log: decides whether invalid documents are left out, and counts them.
@@ -54,8 +56,9 @@ def read_stored_documents(
     path = opened.file.path
     fields = {name: comparison_value(f"meta.{field.removeprefix('meta.')}") for name, field in
               {"language": language_field, "group": group_field, "title": title_field or "title",
-               "id": id_field or "id"}.items()}  # fmt: skip
+               "id": id_field or "id", "url": url_field or "url"}.items()}  # fmt: skip
     rows: dict[str, tuple[str, str, str]] = {}
+    shown: dict[str, tuple[str, str]] = {}
     held: dict[str, NDArray[np.float32]] = {}
     read = 0
     for page in read_pages(opened.store, path, group_field=group_field):
@@ -79,6 +82,7 @@ def read_stored_documents(
                 log.leave_out("document", _NO_VECTOR, name)
                 continue
             rows[name] = row
+            shown[name] = (_shown(fields["title"](document)), _shown(fields["url"](document)) if url_field else "")
             if vectors:
                 held[name] = np.asarray(document.embedding, dtype=np.float32)
         read += len(page)
@@ -91,6 +95,10 @@ def read_stored_documents(
             seen=f"{read} documents",
             allowed="return_embedding: true in init_parameters, where the store has it" if read else "a filled store",
         )
+    if url_field is not None and not any(url for _, url in shown.values()):
+        raise InputError(
+            "no document has this field", source=path, field=url_field, allowed="the field that holds their addresses"
+        )
     names = sorted(rows, key=str.encode)
     lengths = {len(vector) for vector in held.values()}
     if len(lengths) > 1:
@@ -101,6 +109,8 @@ def read_stored_documents(
         groups=tuple(rows[name][1] for name in names),
         texts=tuple(rows[name][2] for name in names),
         vectors=np.stack([held[name] for name in names]) if vectors else None,
+        titles=tuple(shown[name][0] for name in names) if any(title for title, _ in shown.values()) else None,
+        urls=None if url_field is None else tuple(shown[name][1] for name in names),
     )
     return documents, Source(type(opened.store).__name__, _digest(documents))
 
@@ -110,6 +120,10 @@ def _identifier(document: Document, read: Callable[[Document], Any] | None, fiel
     if value is None or str(value).strip() == "":
         raise InputError("document without the id that queries name", field=field)
     return str(value)
+
+
+def _shown(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
 
 
 def _row(

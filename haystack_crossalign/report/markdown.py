@@ -36,7 +36,7 @@ from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 from haystack_crossalign.report.gaps.listing import HEADINGS, gap_lines, gaps_finding
 from haystack_crossalign.report.gaps.section import gaps_table
 
-_WORST, _MOST_GAPS = 10, 200
+_WORST, _MOST_GAPS, _LONGEST_NAME = 10, 200, 80
 _SPECIAL = re.compile(r"([\\`*<>|~&$]|(?<![^\W_])_|_(?![^\W_])|(?<=\])\()")
 """Characters that would be markup; an underscore within a word and a lone bracket are not."""
 
@@ -199,17 +199,36 @@ def _worst(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> 
     lines = []
     for entry in entries:
         deepest = entry["deepest"]
+        first = entry["top"][0]["document"] if entry["top"] else None
         shown = entry["id"] if entry["text"] is None else shorten(entry["text"], 90)
         lines.append(
             [
                 shown,
                 display_name(entry["query_language"]),
                 f"{deepest['language_name']} {deepest['label']}",
+                _linked(deepest["document"]),
                 deepest["ahead"] or "nothing",
+                _linked(first),
             ]
         )
-    table = _grid(["Query", "Asked in", "Deepest version, rank", "In front of it, not relevant"], lines, figures=False)
+    columns = (
+        "Query", "Asked in", "Deepest version, rank", "Its document", "In front of it, not relevant", "At rank 1"
+    )  # fmt: skip
+    table = _grid(columns, lines, figures=False, ready=(3, 5))
     return [_folded(f"The {len(lines)} worst queries", table)]
+
+
+def _linked(document: Mapping[str, Any] | None) -> str:
+    """Title and id of a document, with a link to its page, as Markdown."""
+    if document is None:
+        return ""
+    name, link = document["title"] or document["id"], document["link"]
+    text = re.sub(r"([\[\]])", r"\\\1", _plain(shorten(name, _LONGEST_NAME)))
+    if link is not None:
+        text = f"[{text}](<{link.replace('&', '&amp;')}>)"
+    elif document["url"]:
+        text = f"{text} {_plain(document['url'])}"
+    return f"{text} {_plain(document['id'])}" if document["title"] else text
 
 
 def _facts(provenance: Mapping[str, Any]) -> str:
@@ -234,11 +253,13 @@ def _small(text: str, detail: str) -> str:
     return f"{text} [{detail}]" if detail else text
 
 
-def _grid(columns: Sequence[str], lines: Sequence[Sequence[str]], *, figures: bool = True) -> str:
+def _grid(
+    columns: Sequence[str], lines: Sequence[Sequence[str]], *, figures: bool = True, ready: Sequence[int] = ()
+) -> str:
+    """A table; the cells of the columns ``ready`` are Markdown already."""
     rule = ["---", *("---:" if figures else "---" for _ in columns[1:])]
-    return "\n".join(
-        f"| {' | '.join(cells)} |" for cells in [map(_plain, columns), rule, *(map(_plain, r) for r in lines)]
-    )
+    cells = [[cell if place in ready else _plain(cell) for place, cell in enumerate(line)] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [map(_plain, columns), rule, *cells])
 
 
 def _folded(title: str, body: str) -> str:

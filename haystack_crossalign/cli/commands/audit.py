@@ -177,6 +177,7 @@ def audit(
     only_live: LiveFlags,
     index_fields: live.FieldFlags,
     title_field: opt.TitleField = None,
+    url_field: live.UrlField = None,
     login: live.LoginFlags,
     timeout: live.Timeout = None,
     patience: live.PatienceSeconds = None,
@@ -252,7 +253,7 @@ def audit(
         index_request.check()
         settings = live.live_settings(
             place, index_fields, login,
-            title_field=title_field, timeout=timeout, patience=patience,
+            title_field=title_field, url_field=url_field, timeout=timeout, patience=patience,
             model=model.model, query_prefix=query_prefix, document_prefix=document_prefix,
             depth=only_live.depth, max_load=only_live.max_load, concurrent=only_live.concurrent,
             batch=only_live.batch,
@@ -285,6 +286,7 @@ def audit(
         language_field=index_fields.language_field or "language",
         group_field=index_fields.group_field or "parallel_id",
         title_field=title_field,
+        url_field=url_field,
         query_language=query_language,
         expand_groups=expand_groups,
         detect_languages=detect_languages,

@@ -248,7 +248,10 @@ NdjsonFile = Annotated[
     ),
 ]
 NoTexts = Annotated[
-    bool, typer.Option("--no-texts", help="Leave all texts of documents and queries out of the outputs.")
+    bool,
+    typer.Option(
+        "--no-texts", help="Leave texts and titles of documents and queries out of the outputs; ids and links stay."
+    ),
 ]
 CorporaFolder = Annotated[
     Path | None,

@@ -23,7 +23,8 @@ SECTIONS = {
         "max-load concurrent batch dry-run accept-model state resume"
     ),
     "Fields": (
-        "embedding-field vector-fields keep-fields language-field language-map group-field content-field title-field"
+        "embedding-field vector-fields keep-fields language-field language-map group-field content-field title-field "
+        "url-field"
     ),
     "Model": (
         "model embedder precision max-tokens similarity query-prompt document-prompt query-prefix document-prefix "

@@ -34,6 +34,7 @@ def read_beir(
     language_field: str = "language",
     group_field: str = "parallel_id",
     title_field: str | None = "title",
+    url_field: str | None = None,
     default_language: str | None = None,
     expand_groups: bool = False,
     detect: bool = False,
@@ -53,6 +54,7 @@ def read_beir(
     :param language_field: field that holds the language, in ``metadata`` or at the top level.
     :param group_field: field that holds the parallel group of a document, in ``metadata`` or at the top level.
     :param title_field: field of the documents that is put before their text; None for none.
+    :param url_field: field that holds the address of a document's page, for reports; None for none.
     :param default_language: language of documents and queries without one; None if each must have one.
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
     :param detect: whether to detect the language of documents and queries without one, see `detect_languages`.
@@ -81,6 +83,7 @@ def read_beir(
         group_field=group_field,
         id_field="_id",
         title_field=title_field,
+        url_field=url_field,
         default_language=default_language,
         log=log,
     )

@@ -47,6 +47,7 @@ class DocumentRow:
     :param title: its title, empty if it has none.
     :param body: its text without the title, for use when the title is the query; None if ``text`` does not begin with a
         title.
+    :param url: its address, empty if it has none.
     """
 
     id: str
@@ -55,6 +56,7 @@ class DocumentRow:
     text: str
     title: str = ""
     body: str | None = None
+    url: str = ""
 
     @property
     def untitled(self) -> str:
@@ -73,6 +75,7 @@ def document_rows(
     group_field: str = _GROUP,
     id_field: str = "id",
     title_field: str | None = None,
+    url_field: str | None = None,
     default_language: str | None = None,
     log: ReadingLog | None = None,
     vectors: Vectors | None = None,
@@ -83,6 +86,7 @@ def document_rows(
     :param file: the file.
     :param language_field: field that holds the language.
     :param group_field: field that holds the parallel group; a document without it forms its own group.
+    :param url_field: field that holds the address of the page; None for none.
     :param default_language: language of documents without one; None if each must have one.
     :param log: counts the documents with a title in their text, and rows that are left out.
     :param vectors: receives the vector of each document; None to ignore vectors.
@@ -103,6 +107,7 @@ def document_rows(
             text=text.text,
             title=text.title,
             body=text.body if text.title else None,
+            url="" if url_field is None else record.lenient_text(url_field).strip(),
         )
         if vectors is not None:
             vectors.add(record)
@@ -126,6 +131,7 @@ def read_documents(
     group_field: str = "parallel_id",
     id_field: str = "id",
     title_field: str | None = None,
+    url_field: str | None = None,
     default_language: str | None = None,
     log: ReadingLog | None = None,
 ) -> tuple[Documents, Source]:
@@ -136,6 +142,7 @@ def read_documents(
     :param group_field: field that holds the parallel group; a document without it is a group of its own.
     :param id_field: field that holds the id.
     :param title_field: field whose text is put before the text, with a space between, as BEIR does; None for none.
+    :param url_field: field that holds the address of each document's page, for reports; None for none.
     :param default_language: language of documents without one; None if each must have one.
     :param log: counts the documents with a title, and rows that are left out.
     :raises InputError: for a file that cannot be read, and for the first field that is missing, invalid or repeated.
@@ -150,6 +157,7 @@ def read_documents(
             group_field=group_field,
             id_field=id_field,
             title_field=title_field,
+            url_field=url_field,
             default_language=default_language,
             log=log,
             vectors=vectors,
@@ -157,6 +165,10 @@ def read_documents(
     )
     if not rows:
         raise InputError("no document left", source=path, allowed="at least one valid document")
+    if url_field is not None and not any(row.url for row in rows):
+        raise InputError(
+            "no document has this field", source=path, field=url_field, allowed="the field that holds their addresses"
+        )
     odd = set(_odd_vectors(vectors, "document", [row.id for row in rows], log))
     kept = [row for number, row in enumerate(rows) if number not in odd] if odd else rows
     documents = Documents(
@@ -165,6 +177,8 @@ def read_documents(
         groups=tuple([row.group for row in kept]),
         texts=tuple([row.text for row in kept]),
         vectors=vectors.array(),
+        titles=tuple([row.title for row in kept]) if any(row.title for row in kept) else None,
+        urls=tuple([row.url for row in kept]) if url_field is not None else None,
     )
     return documents, file.source
 

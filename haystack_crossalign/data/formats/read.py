@@ -30,6 +30,7 @@ def read_collection(
     language_field: str = "language",
     group_field: str = "parallel_id",
     title_field: str | None = "title",
+    url_field: str | None = None,
     default_language: str | None = None,
     expand_groups: bool = False,
     detect: bool = False,
@@ -52,6 +53,7 @@ def read_collection(
     :param language_field: field that holds the language, in both files.
     :param group_field: field that holds the parallel group, in both files.
     :param title_field: field of the documents that is put before their text, as in BEIR; None for none.
+    :param url_field: field of the documents that holds the address of their page, for reports; None for none.
     :param default_language: language of the queries without one; None if each must have one.
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
     :param detect: whether to detect the language of documents and queries without one, see `detect_languages`.
@@ -67,6 +69,7 @@ def read_collection(
         language_field=language_field,
         group_field=group_field,
         title_field=title_field,
+        url_field=url_field,
         default_language=UNDETERMINED if detect else None,
         log=log,
     )

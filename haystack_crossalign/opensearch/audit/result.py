@@ -12,7 +12,7 @@ from haystack_crossalign.audit.assemble import RankedRow, assemble_result
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.measures import Measure
 from haystack_crossalign.opensearch.audit.parallel import parallel_block
-from haystack_crossalign.opensearch.audit.rows import Texts, relevant_part, task_rows
+from haystack_crossalign.opensearch.audit.rows import ShownFields, Texts, relevant_part, task_rows
 from haystack_crossalign.opensearch.audit.tasks import Task
 from haystack_crossalign.opensearch.audit.units import Measurer, Record
 from haystack_crossalign.opensearch.index.pool import IndexView
@@ -31,7 +31,7 @@ class Work:
     :param measurers: one for each task.
     :param records: for each task the records by position of the query within it.
     :param view: the part of the index that matches the user's filter.
-    :param content_field: stored field with the text.
+    :param shown: what is shown of a document.
     :param stopped: whether the audit was stopped, after which no further requests are sent.
     """
 
@@ -39,7 +39,7 @@ class Work:
     measurers: Sequence[Measurer]
     records: Sequence[Mapping[int, Record]]
     view: IndexView
-    content_field: str
+    shown: ShownFields
     stopped: bool
 
 
@@ -67,7 +67,7 @@ def build_result(
     :param also: measures besides.
     :param provenance: what the result was made with.
     """
-    texts = Texts(work.view, work.content_field, shown)
+    texts = Texts(work.view, work.shown, shown)
     if work.stopped:
         texts.failure = "the audit was stopped"
 
@@ -94,7 +94,7 @@ def build_result(
             "without_vector": pool.without_vector,
             "without_language": pool.without_language,
         },
-        "languages_detected": None if work.stopped else _detected(work.view, work.content_field, seed),
+        "languages_detected": None if work.stopped else _detected(work.view, work.shown.text, seed),
         "retrievals": [retrieval.provenance() for retrieval in _retrievals(work)],
         "unranked": _unranked(work, texts),
         "parallel": _parallel(work, options_top),
@@ -148,6 +148,17 @@ def lists_without_documents(work: Work) -> list[str]:
                 "that it searches"
             )
     return sentences
+
+
+def documents_without_links(url_field: str | None, documents: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """A sentence if no document of a result has a link, though a field for it was named.
+
+    :param url_field: the field.
+    :param documents: ``documents`` of the result.
+    """
+    if url_field is None or not documents or any("url" in entry for entry in documents.values()):
+        return []
+    return [f"no document that the result names has a text in field '{url_field}', so there are no links"]
 
 
 def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
@@ -27,6 +27,7 @@ from haystack_crossalign.measures import (
 from haystack_crossalign.measures.statistics import bootstrap_means
 from haystack_crossalign.opensearch.audit.tasks import Task, select
 from haystack_crossalign.opensearch.audit.units import Record
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.index.groups import members_by_name, stored_text
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.queries import LiveQueries
@@ -39,17 +40,41 @@ _BY_VERSION = frozenset(
 _Z95 = 1.959963984540054
 
 
+@dataclass(frozen=True)
+class ShownFields:
+    """Stored fields that a report shows of a document.
+
+    :param text: its text.
+    :param title: its title.
+    :param url: the address of its page; None for none.
+    """
+
+    text: str
+    title: str
+    url: str | None
+
+    @classmethod
+    def of(cls, settings: LiveSettings) -> ShownFields:
+        """The fields of the settings; a title is shown even if it is not embedded."""
+        return cls(settings.content_field, settings.title_field or "title", settings.url_field)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The fields, by what they hold."""
+        return {what: field for what, field in vars(self).items() if field is not None}
+
+
 class Texts:
     """Texts of the documents in a report, read on first use.
 
     :param view: the index.
-    :param field: stored field with the text.
+    :param fields: what is shown.
     :param shown: what the report calls documents, by their names.
     """
 
-    def __init__(self, view: IndexView, field: str, shown: Mapping[str, str]) -> None:
+    def __init__(self, view: IndexView, fields: ShownFields, shown: Mapping[str, str]) -> None:
         self._view = view
-        self._field = field
+        self._fields = fields.names
         self._shown = shown
         self._named = {called: name for name, called in shown.items()}
         self._known: dict[str, dict[str, str]] = {}
@@ -67,21 +92,27 @@ class Texts:
         if not wanted or self.failure is not None:
             return
         try:
-            found = members_by_name(self._view, wanted, stored=[self._field])
+            found = members_by_name(self._view, wanted, stored=[*self._fields.values()])
         except CrossAlignError as error:
             # The figures are complete; a result without some texts is better than none.
             self.failure = str(error)
             return
         for name, member in found.items():
             entry = {"language": member.language, "group": member.group or self.shown(name)}
-            self._known[name] = {**entry, "text": stored_text(member, self._field)}
+            for what, field in self._fields.items():
+                text = stored_text(member, field)
+                if what == "text":
+                    entry[what] = text
+                elif text.strip():
+                    entry[what] = text.strip()
+            self._known[name] = entry
 
     def shown(self, name: str) -> str:
         """What the report calls a document, or a version: a single document's is its name."""
         return self._shown.get(name, name)
 
     def describe(self, shown: str) -> dict[str, str]:
-        """Language, group and text of a document, as far as they are known, by what the report calls it."""
+        """Language, group, text, title and url of a document, as far as they are known, by what the report calls it."""
         return self._known.get(self._named.get(shown, shown), {"language": self._view.tag(None), "group": shown})
 
     def _lacks(self, name: str) -> bool:

@@ -23,10 +23,12 @@ from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
 from haystack_crossalign.opensearch.audit.result import (
     Work,
     build_result,
+    documents_without_links,
     lists_without_documents,
     mentioned_documents,
     rows_without_ranks,
 )
+from haystack_crossalign.opensearch.audit.rows import ShownFields
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
 from haystack_crossalign.opensearch.audit.units import Measurer, Record, UnitOptions
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
@@ -218,7 +220,7 @@ class IndexAudit:
             finally:
                 checkpoint.close()
             records = _by_task(tasks, units, checkpoint.done)
-            work = Work(tasks, measurers, records, view, self.settings.content_field, stopped is not None)
+            work = Work(tasks, measurers, records, view, ShownFields.of(self.settings), stopped is not None)
             data = {
                 "name": self.settings.index,
                 "pool": None,
@@ -252,6 +254,7 @@ class IndexAudit:
         # Complete only now, since a request may turn out to be sent outside the point in time.
         told_of_lists = [note for one in measurers for retrieval in one.retrievals for note in retrieval.notes]
         told_of_lists += lists_without_documents(work)
+        told_of_lists += documents_without_links(self.settings.url_field, result.documents)
         language_notes = self._language_of.notes if self._language_of is not None else []
         if several := work.view.pool().several_languages:
             language_notes.append(

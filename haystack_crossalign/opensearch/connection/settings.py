@@ -37,6 +37,9 @@ class LiveSettings:
     group_field: Annotated[str, Setting("text", "Field that versions of one content share.", "NAME")] = "parallel_id"
     content_field: Annotated[str, Setting("text", "Field that holds the text.", "NAME")] = "content"
     title_field: Annotated[str | None, Setting("text", "Field that holds the title.", "NAME")] = None
+    url_field: Annotated[
+        str | None, Setting("text", "Field that holds the address of a document's page, for links in reports.", "NAME")
+    ] = None
     model: Annotated[str | None, Setting("text", "Model that embeds the queries.", "NAME")] = None
     query_prefix: Annotated[
         str | None, Setting("prompt", "Text put before every query, in place of the model's own.", "TEXT")

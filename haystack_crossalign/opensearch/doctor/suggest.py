@@ -24,6 +24,7 @@ _KNOWN: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "content_field": (("content", "text", "body", "passage", "description"), _TEXTS),
     "title_field": (("title", "headline", "heading"), _TEXTS),
+    "url_field": (("url", "link", "permalink", "canonical_url", "source_url"), (*_COUNTED, *_TEXTS)),
 }
 
 

@@ -12,11 +12,13 @@ from haystack_crossalign.languages import display_name, is_rtl
 from haystack_crossalign.report.content.aggregates import RowRanks
 from haystack_crossalign.report.content.views import View, row_label
 from haystack_crossalign.report.content.words import count, joined, shorten
+from haystack_crossalign.report.links import web_link
 
 _PER_VIEW = {True: 60, False: 20}
 """Number of queries shown for a mixed pool, and for all one-language pools together."""
 _PER_ROW = 20
 _EXCERPT = 140
+_LONGEST_TITLE = 120
 _LONGEST_TEXT = 4000
 
 
@@ -34,15 +36,21 @@ class FullTexts:
     _anchors: dict[str, str] = field(default_factory=dict)
 
     def reference(self, document_id: str) -> dict[str, Any]:
-        """A document in a list: id, language, excerpt, and a reference to its full text if the page has it."""
+        """A document in a list: id, title, link, language, excerpt, and where the page has its full text."""
         document = self.documents.get(document_id, {})
-        language, text = document.get("language", ""), document.get("text")
+        language, text, title = document.get("language", ""), document.get("text"), document.get("title", "")
+        # Texts begin with the title if it is embedded with them.
+        body = None if text is None else text.removeprefix(title) if title else text
         return {
             "id": document_id,
             "language": language,
             "language_name": display_name(language) if language else "",
             "dir": _direction(language),
-            "text": None if text is None else shorten(text, _EXCERPT),
+            "title": shorten(title, _LONGEST_TITLE),
+            "link": web_link(document.get("url")),
+            # An address that a report does not link to, such as a path, can still be read.
+            "url": shorten(document.get("url", ""), _EXCERPT),
+            "text": None if body is None else shorten(body, _EXCERPT),
             "anchor": self._anchor(document_id, language, text),
         }
 

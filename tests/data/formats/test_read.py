@@ -10,6 +10,7 @@ import pytest
 
 from haystack_crossalign.data.formats.jsonl import read_documents, read_queries
 from haystack_crossalign.data.formats.read import read_collection
+from haystack_crossalign.errors import InputError
 
 DOCUMENTS = [
     {"id": "d1", "text": "one", "language": "eng_Latn", "parallel_id": "a"},
@@ -89,6 +90,31 @@ def test_a_title_is_put_before_the_text_only_when_asked_for(write) -> None:
     path = write("pool.jsonl", [{"id": "d", "title": "T", "text": "one", "language": "en"}])
     assert read_documents(path)[0].texts == ("one",)
     assert read_documents(path, title_field="title")[0].texts == ("T one",)
+
+
+def test_titles_and_addresses_are_kept_for_reports(write) -> None:
+    rows = [
+        {"id": "a", "title": "T", "text": "one", "language": "en", "meta": {"link": " https://example.org/a "}},
+        {"id": "b", "title": " ", "text": "two", "language": "en", "link": None},
+    ]
+    path = write("pool.jsonl", rows)
+    documents, _ = read_documents(path, title_field="title", url_field="link")
+    assert (documents.titles, documents.urls) == (("T", ""), ("https://example.org/a", ""))
+    expected = {"language": "en", "group": "a", "text": "T one", "title": "T", "url": "https://example.org/a"}
+    assert documents.describe("a") == expected
+    assert documents.describe("b") == {"language": "en", "group": "b", "text": "two"}
+    assert documents.select(np.array([1, 0])).describe("a") == expected
+    bare, _ = read_documents(path)
+    assert (bare.titles, bare.urls) == (None, None)
+
+
+def test_an_address_field_that_no_document_has_is_refused(write) -> None:
+    path = write("pool.jsonl", DOCUMENTS)
+    with pytest.raises(InputError, match=r"pool\.jsonl, field 'link': no document has this field"):
+        read_documents(path, url_field="link")
+    path = write("pool.jsonl", [{**DOCUMENTS[0], "link": 7}])
+    with pytest.raises(InputError, match="line 1, field 'link': not a text"):
+        read_documents(path, url_field="link")
 
 
 def test_vectors_are_read_as_float32(write) -> None:
