@@ -107,7 +107,7 @@ Precision = Annotated[
     str,
     typer.Option(
         metavar="auto|bf16|fp32",
-        help="Precision of the model: auto chooses bf16 if the processor supports it.",
+        help="Precision of the model: auto chooses bf16 if the processor is faster with it.",
     ),
 ]
 MaxTokens = Annotated[
