@@ -14,13 +14,14 @@ import pytest
 HEAVY = ("haystack", "torch", "transformers", "sentence_transformers", "numpy", "langcodes")
 
 
-def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def python(code: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs code in a fresh interpreter."""
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=False,
+        cwd=cwd,
         env={**{k: v for k, v in os.environ.items() if k != "HAYSTACK_DESERIALIZATION_ALLOWLIST"}, **environment},
     )
 
@@ -68,6 +69,33 @@ def test_an_audit_of_given_vectors_imports_no_model_and_no_haystack(tmp_path: Pa
     done = python(code)
     assert "Max@R" in done.stdout, done.stderr
     assert done.stdout.splitlines()[-1].split() == ["HEAVY", "0"]
+
+
+@pytest.mark.process
+def test_wrong_input_is_told_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "line.jsonl").write_text('{"id": "a", "text": "x"}\n')
+    (tmp_path / "job.yaml").write_text("name: x\nkeep: 0\n")
+    (tmp_path / "recipe.yaml").write_text("model: m\nnonsense: 1\n")
+    commands = [
+        "audit --documents line.jsonl --queries line.jsonl --model m",
+        "benchmark xquad --data missing --languages en,zh --model m",
+        "compare missing.json line.jsonl",
+        "repair --model m --parallel line.jsonl --output out",
+        "retrain --config job.yaml",
+        "train --recipe recipe.yaml --output out",
+        "triplets build --documents line.jsonl --languages en,zh --output out",
+        "upgrade --index a --matrix missing",
+    ]
+    code = (
+        "import sys\nfrom haystack_crossalign.cli.main import main\n"
+        f"for command in {commands}:\n    try:\n        main(command.split())\n"
+        "    except SystemExit as end:\n"
+        f"        print(end.code, *[name for name in {HEAVY[:4]} if name in sys.modules])"
+    )
+    done = python(code, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["2"] * len(commands), done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == len(commands)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.yaml", "line.jsonl", "recipe.yaml"]
 
 
 def test_importing_registers_with_haystacks_allow_list_once_and_keeps_what_was_there() -> None:

@@ -14,12 +14,12 @@ from machine import machine_line
 from other_languages import LANGUAGES, Half, ranked
 from repair_choice import Embeddings
 
+from haystack_crossalign.data.triplets import article_of
 from haystack_crossalign.ranks import exact_ranks, tie_order
 from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.judging.dial import DIAL
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import known_languages, shipped_texts
-from haystack_crossalign.training.batches.distinct import article_of
 from haystack_crossalign.triplets.corpora import read_ntrex, read_tico19
 
 HERE = Path(__file__).resolve().parent

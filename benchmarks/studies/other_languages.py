@@ -15,12 +15,12 @@ import numpy as np
 from machine import machine_line
 from repair_choice import Embeddings
 
+from haystack_crossalign.data.triplets import article_of
 from haystack_crossalign.measures.statistics import holm, paired_permutation_test
 from haystack_crossalign.ranks import exact_ranks, tie_order
 from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import OtherLanguages, known_languages, shipped_texts
-from haystack_crossalign.training.batches.distinct import article_of
 from haystack_crossalign.triplets.corpora import read_ntrex, read_tico19
 
 HERE = Path(__file__).resolve().parent

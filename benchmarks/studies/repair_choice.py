@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from haystack_crossalign.data.triplets import article_of
 from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.models.encoder import Encoder
 from haystack_crossalign.models.names import OFFLINE_MODELS
@@ -28,7 +29,6 @@ from haystack_crossalign.repair.language_maps import fit_language_maps
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.scores import paired_share_interval
 from haystack_crossalign.text.sentences import sentences
-from haystack_crossalign.training.batches.distinct import article_of
 from haystack_crossalign.triplets.corpora import read_course_sections, read_ntrex, read_squad
 
 HERE = Path(__file__).resolve().parent

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from haystack_crossalign.api.collection import reading_log
 from haystack_crossalign.api.index_model import check_model_of, open_model_of
@@ -29,9 +29,6 @@ from haystack_crossalign.opensearch.live.queries import LiveQueries, read_live_q
 from haystack_crossalign.opensearch.live.text_fields import require_text_fields
 from haystack_crossalign.opensearch.requests.file import read_requests
 from haystack_crossalign.opensearch.requests.retrieval import RequestRetrieval
-
-if TYPE_CHECKING:
-    pass
 
 _PROBES = 200
 _OF_NEIGHBORS = ("knn", "hybrid")

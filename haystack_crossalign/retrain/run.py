@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from haystack_crossalign._version import __version__
 from haystack_crossalign.audit.run import Progress
@@ -46,9 +46,6 @@ from haystack_crossalign.retrain.store import ModelStore, version_name
 from haystack_crossalign.training.recipe.sections import HeldOutPart
 from haystack_crossalign.training.train_data import read_train_data, split_triplets
 from haystack_crossalign.triplets.targets import EvaluationFiles
-
-if TYPE_CHECKING:
-    pass
 
 OUTCOME = "outcome.json"
 REPORT = "report.html"

@@ -15,6 +15,7 @@ from haystack_crossalign.data.formats.triplets import read_triplets
 from haystack_crossalign.data.triplets import (
     UNWANTED,
     Triplet,
+    article_of,
     joined,
     normalized,
     require_languages,
@@ -24,7 +25,6 @@ from haystack_crossalign.data.triplets import (
 )
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
-from haystack_crossalign.training.batches.distinct import article_of
 from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.recipe.sections import HeldOutPart
 from haystack_crossalign.triplets.builders import BuiltTriplets

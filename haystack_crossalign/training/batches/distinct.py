@@ -25,16 +25,6 @@ def triplet_keys(triplet: Triplet) -> frozenset[Hashable]:
     )
 
 
-def article_of(group: str) -> str:
-    """The article of a parallel group: the part of its id before the last ``:`` or ``#``.
-
-    In a URL such as ``https://host:80/page``, only a colon after the last slash counts.
-    """
-    begin = group.rfind("/") if "://" in group else 0
-    cut = max(group.rfind(":", begin), group.rfind("#"))
-    return group[:cut] if cut > 0 else group
-
-
 def distinct_batches(
     keys: Sequence[Collection[Hashable]],
     batch_size: int,

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from haystack_crossalign.data.triplets import Triplet
+from haystack_crossalign.data.triplets import Triplet, article_of
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.batches.distinct import (
     DistinctBatchSampler,
-    article_of,
     cut_steps,
     distinct_batches,
     triplet_keys,

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
-from haystack_crossalign.data.triplets import Triplet, columns
+from haystack_crossalign.data.triplets import Triplet, article_of, columns
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training import CrossAlignLoss
 from haystack_crossalign.training.batches.distinct import (
     DistinctBatchSampler,
-    article_of,
     batch_sampler,
     distinct_batches,
     triplet_keys,
