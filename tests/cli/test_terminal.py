@@ -85,8 +85,10 @@ EMBEDDERS = {
 }
 
 
-@pytest.mark.parametrize("embedder", EMBEDDERS)
-@pytest.mark.parametrize("where", ["--quiet in a terminal", "a log file"])
+@pytest.mark.parametrize(
+    ("embedder", "where"),
+    [("ours", "--quiet in a terminal"), ("of Haystack", "--quiet in a terminal"), ("of Haystack", "a log file")],
+)
 def test_an_embedder_draws_no_bar_of_its_own(files: list[str], tmp_path: Path, embedder: str, where: str) -> None:
     options = {"model": str(write_tiny_model(tmp_path))}
     bar = {} if embedder == "ours" else {"progress_bar": True}
@@ -199,8 +201,7 @@ def test_an_audit_without_room_for_an_output_leaves_no_part_of_it(
     assert before is None or output.read_text(encoding="utf-8") == before
 
 
-@pytest.mark.parametrize("kilobytes", [0, 4, 60])
-@pytest.mark.parametrize("matrix_only", [False, True])
+@pytest.mark.parametrize(("kilobytes", "matrix_only"), [(0, True), (4, False), (60, False)])
 def test_a_repair_without_room_leaves_no_folder(tmp_path: Path, kilobytes: int, matrix_only: bool) -> None:
     documents = tmp_path / "documents.jsonl"
     words = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8"]
@@ -228,10 +229,6 @@ def test_a_repair_without_room_leaves_no_folder(tmp_path: Path, kilobytes: int, 
     there = sorted(tmp_path.rglob("*"))
     command = ["repair", "--parallel", documents, "--model", model, "--output", tmp_path / "out", "--quiet"]
     done = limited([*command, "--samples", 100, *(["--matrix-only"] if matrix_only else [])], tmp_path, kilobytes)
-    if done.returncode == 0:
-        # The matrix alone may have room where a report and a model have none.
-        assert (kilobytes, matrix_only) == (60, True)
-        return
     assert done.returncode == 3, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert "cannot be written" in done.stderr
