@@ -236,17 +236,17 @@ def _meta(record: Record, language_field: str, group_field: str) -> dict[str, An
 
 def _store(data: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of the OpenSearch store of a pipeline; empty if it has none, or several."""
-    found: list[dict[str, Any]] = []
+    stores: list[dict[str, Any]] = []
     pending: list[Any] = [data]
     while pending:
         value = pending.pop()
         if isinstance(value, Mapping):
             if str(value.get("type", "")).rpartition(".")[2] == _STORE:
-                found.append(value.get("init_parameters") or {})
+                stores.append(value.get("init_parameters") or {})
             pending += value.values()
         elif isinstance(value, list):
             pending += value
-    return found[0] if len(found) == 1 else {}
+    return stores[0] if len(stores) == 1 else {}
 
 
 def _described(definition: Mapping[str, Any]) -> str:

@@ -142,16 +142,16 @@ class ModelOptions:
         :param name: overrides the model's name.
         :raises CrossAlignError: as `open`.
         """
-        given = self.given
+        options = self.given
         name = name or self.model or DEFAULT_MODEL
         try:
             with announced(f"Loading the model {name}"):
                 # The libraries alone take seconds to import.
                 from haystack_crossalign.models.encoder import Encoder
 
-                return Encoder(name, **given)
+                return Encoder(name, **options)
         except InputError as error:
-            if error.field not in given:
+            if error.field not in options:
                 raise
             option = f"--{error.field.replace('_', '-')}"
             raise InputError(error.problem, source=option, seen=error.seen, allowed=error.allowed) from error

@@ -130,8 +130,8 @@ def upgrade_on_ray(
         part = ray.remote(
             num_cpus=workers.cpus, num_gpus=workers.gpus, max_retries=_RETRIES, scheduling_strategy="SPREAD"
         )(_run_part)
-        given = ray.put(shared)
-        tasks = [part.remote(given, number, workers.count) for number in range(1, workers.count + 1)]
+        shared_ref = ray.put(shared)
+        tasks = [part.remote(shared_ref, number, workers.count) for number in range(1, workers.count + 1)]
         try:
             return _gathered(ray, tasks, tell)
         except BaseException:

@@ -166,17 +166,17 @@ def _gap(
 ) -> dict[str, Any]:
     kind = _state(content, tag, source)
     others = [source] if kind == _OLDER else sorted(content)
-    found = [_best(question.ranks, others) for question in asked]
+    ranks = [_best(question.ranks, others) for question in asked]
     rank, measured = None, bool(asked)
     if asked:
         # A version that was not among the results lies below all of them.
-        deepest = median([float("inf") if place is None else place for place in found])
+        deepest = median([float("inf") if place is None else place for place in ranks])
         rank = None if deepest == float("inf") else deepest
     else:
         known = [value for other in others if (value := typical.get((tag, other))) is not None]
         rank = min(known, default=None)
     inside = sum(
-        question.weight for question, place in zip(asked, found, strict=True) if (place or CUTOFF + 1) <= CUTOFF
+        question.weight for question, place in zip(asked, ranks, strict=True) if (place or CUTOFF + 1) <= CUTOFF
     )
     weight = sum(question.weight for question in asked)
     return {

@@ -141,18 +141,18 @@ class LanguageTagger:
         text: str | None,
     ) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        told: list[Detection] = []
+        results: list[Detection] = []
         if documents is not None:
             untagged = [position for position, document in enumerate(documents) if not self._has_language(document)]
             detections = detector.detect([documents[position].content or "" for position in untagged])
             tagged = list(documents)
             for position, detection in zip(untagged, detections, strict=True):
                 tagged[position] = self._tagged(documents[position], detection)
-            told += detections
+            results += detections
             result |= {"documents": tagged, "undetermined_documents": _undetermined(detections)}
         if queries is not None:
             detections = detector.detect(queries)
-            told += detections
+            results += detections
             result |= {
                 "queries": queries,
                 "query_languages": [detection.language for detection in detections],
@@ -161,10 +161,10 @@ class LanguageTagger:
             }
         if text is not None:
             (detection,) = detector.detect([text])
-            told.append(detection)
+            results.append(detection)
             result |= {"text": text, "language": detection.language, "confidence": detection.confidence}
         missed = result.get("undetermined_documents", 0) + result.get("undetermined_queries", 0)
-        result["undetermined_between"] = between = undecided(told)
+        result["undetermined_between"] = between = undecided(results)
         if missed:
             logger.info(
                 "{count} texts have no clear language and stay without one; languages that look alike: {between}",

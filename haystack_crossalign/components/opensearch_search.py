@@ -70,16 +70,16 @@ class Batch:
         :param retriever: an ``OpenSearchEmbeddingRetriever``.
         :param inputs: of its ``run``, without filters and ``top_k``.
         """
-        given = {name: value for name, value in inputs.items() if value is not None}
-        store = given.get("document_store", retriever._document_store)
+        values = {name: value for name, value in inputs.items() if value is not None}
+        store = values.get("document_store", retriever._document_store)
         options = {
             "top_k": top_k,
-            "custom_query": given.get("custom_query", retriever._custom_query),
+            "custom_query": values.get("custom_query", retriever._custom_query),
             "efficient_filtering": True,
-            "search_kwargs": given.get("search_kwargs", retriever._search_kwargs),
+            "search_kwargs": values.get("search_kwargs", retriever._search_kwargs),
         }
         return cls(
-            store, [search_body(store, given["query_embedding"], {**options, "filters": one}) for one in filters]
+            store, [search_body(store, values["query_embedding"], {**options, "filters": one}) for one in filters]
         )
 
     @property

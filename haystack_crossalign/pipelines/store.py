@@ -84,21 +84,21 @@ def open_store(
     data = parse_yaml(text, path, "document store")
     if not trust_remote_code:
         refuse_remote_code(data, path)
-    found = _stores(data)
-    if len(found) != 1:
+    stores = _stores(data)
+    if len(stores) != 1:
         raise InputError(
-            f"holds {len(found)} document stores", source=path, seen=sorted(str(one["type"]) for one in found) or None,
-            allowed=_ALLOWED,
+            f"holds {len(stores)} document stores", source=path,
+            seen=sorted(str(one["type"]) for one in stores) or None, allowed=_ALLOWED,
         )  # fmt: skip
-    file = PipelineFile(path, found[0], sha256, _ALLOWED)
-    _refuse_changes(found[0].get("init_parameters") or {}, path)
+    file = PipelineFile(path, stores[0], sha256, _ALLOWED)
+    _refuse_changes(stores[0].get("init_parameters") or {}, path)
     guarded = guarded_mapping(
-        {"store": found[0]}, path, traffic=Traffic(), connection=None, timeout=timeout,
+        {"store": stores[0]}, path, traffic=Traffic(), connection=None, timeout=timeout,
         environ=os.environ if environ is None else environ,
     )["store"]  # fmt: skip
     store = load_store(file, guarded)
     if not all(callable(getattr(store, name, None)) for name in ("count_documents", "filter_documents")):
-        raise InputError("is no document store", source=path, field="type", seen=found[0]["type"], allowed=_ALLOWED)
+        raise InputError("is no document store", source=path, field="type", seen=stores[0]["type"], allowed=_ALLOWED)
     if isinstance(getattr(store, "progress_bar", None), bool):
         store.progress_bar = False
     note = hold_store_to_reading(store, "store", path)
@@ -166,17 +166,17 @@ def read_pages(store: Any, source: Path, *, group_field: str, page: int = _PAGE)
 
 def _stores(data: Any) -> list[dict[str, Any]]:
     """The distinct document stores among the values of a file."""
-    found: list[dict[str, Any]] = []
+    stores: list[dict[str, Any]] = []
     pending = [data]
     while pending:
         value = pending.pop()
         if isinstance(value, Mapping):
-            if str(value.get("type", "")).endswith(_STORE) and dict(value) not in found:
-                found.append(dict(value))
+            if str(value.get("type", "")).endswith(_STORE) and dict(value) not in stores:
+                stores.append(dict(value))
             pending += value.values()
         elif isinstance(value, list):
             pending += value
-    return found
+    return stores
 
 
 def _refuse_changes(parameters: Mapping[str, Any], source: Path) -> None:

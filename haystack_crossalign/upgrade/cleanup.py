@@ -52,16 +52,18 @@ def leftovers(reader: ReadOnlyClient, alias: str, *, old: bool) -> list[Leftover
     job = read_job(Ledger(WriteClient(reader, Grant())), alias)
     if job is None:
         raise InputError("no upgrade of this alias is in the ledger", source=alias)
-    found: dict[str, Leftover] = {}
+    leftovers_by_index: dict[str, Leftover] = {}
     for entry in [*job.data.get("history", []), job.data]:
         target, source, state = entry["target"], entry["source"], entry["state"]
         if state in UNFINISHED or state in (ROLLED_BACK, ABANDONED):
             left = entry.get("left_behind_count", len(entry.get("left_behind", []))) if state == ROLLED_BACK else 0
-            found[target["name"]] = Leftover(target["name"], target["uuid"] or "", f"new index, {state}", left)
+            leftovers_by_index[target["name"]] = Leftover(
+                target["name"], target["uuid"] or "", f"new index, {state}", left
+            )
         if old and state == SWITCHED:
             missed = (entry.get("missed") or {}).get("count", 0)
-            found[source["name"]] = Leftover(source["name"], source["uuid"], "old index, replaced", missed)
-    return [one for one in found.values() if _is_unused(reader, one)]
+            leftovers_by_index[source["name"]] = Leftover(source["name"], source["uuid"], "old index, replaced", missed)
+    return [one for one in leftovers_by_index.values() if _is_unused(reader, one)]
 
 
 def clean_up(

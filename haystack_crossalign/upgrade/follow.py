@@ -242,7 +242,7 @@ class _Follower:
         done = self.followed
         done.looked += sum(moved.counts[one.name] for one in self._fields)
         done.unknown += [str(hits[number]["_id"]) for number in sorted(mute)]
-        done.refused += [(*key_of(hits[number]), told) for number, told in sorted(moved.problems.items())]
+        done.refused += [(*key_of(hits[number]), reason) for number, reason in sorted(moved.problems.items())]
         items = []
         for number in sorted(foreign):
             text = moved.texts[number]
@@ -360,5 +360,5 @@ def _cosines(one: ArrayLike, other: ArrayLike) -> NDArray[np.float64]:
     """Cosine of each row with the row of the same number; of vectors without length it is 0."""
     a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    found: NDArray[np.float64] = (a * b).sum(axis=1) / np.where(lengths == 0, 1.0, lengths)
-    return found
+    cosines: NDArray[np.float64] = (a * b).sum(axis=1) / np.where(lengths == 0, 1.0, lengths)
+    return cosines

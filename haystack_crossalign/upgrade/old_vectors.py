@@ -79,23 +79,23 @@ def remove_old_vectors(
             source = read_source(reader, alias, job.data["way"]["fields"])
             refuse_final_pipeline(source)
             client.grant = job.grant()
-            found = _described(job)
+            vectors = _described(job)
             since: dict[int, int] = {}
             for _ in range(_PASSES):
-                numbers = sequence_numbers(reader, found.index)
-                client.refresh(found.index)
-                before = found.removed
+                numbers = sequence_numbers(reader, vectors.index)
+                client.refresh(vectors.index)
+                before = vectors.removed
                 # What this pass writes gets higher numbers, and is looked at by the next one.
                 for unit in cut_into_units(since, {shard: high for shard, (_, high) in numbers.items()}, _UNIT):
                     leases.check()
-                    for hits in read_unit(reader, found.index, unit, page=_PAGE):
-                        _take_out(client, found, source, job.beside, hits)
-                        tell(found.removed)
+                    for hits in read_unit(reader, vectors.index, unit, page=_PAGE):
+                        _take_out(client, vectors, source, job.beside, hits)
+                        tell(vectors.removed)
                 since = {shard: held for shard, (held, _) in numbers.items()}
-                if found.removed == before:
-                    client.refresh(found.index)
-                    job.update(old_vectors={"removed": found.removed, "kept": len(found.kept)})
-                    return found
+                if vectors.removed == before:
+                    client.refresh(vectors.index)
+                    job.update(old_vectors={"removed": vectors.removed, "kept": len(vectors.kept)})
+                    return vectors
             raise ExternalError(
                 f"{client.host}: an application goes on writing old vectors to '{alias}'; let it write new ones only, "
                 "then run the same command again"
@@ -104,7 +104,7 @@ def remove_old_vectors(
         client.close()
 
 
-def _take_out(client: WriteClient, found: OldVectors, source: Source, beside: str, hits: Sequence[Hit]) -> None:
+def _take_out(client: WriteClient, vectors: OldVectors, source: Source, beside: str, hits: Sequence[Hit]) -> None:
     items = []
     for hit in hits:
         document = hit["_source"]
@@ -112,17 +112,17 @@ def _take_out(client: WriteClient, found: OldVectors, source: Source, beside: st
         if not any(old.values()):
             continue
         if any(len(vector_places(0, document, name + beside)) < count for name, count in old.items()):
-            found.kept.add(str(hit["_id"]))
+            vectors.kept.add(str(hit["_id"]))
             continue
         text = document_text(without_vectors(document, list(old)))
         if text is None:
-            found.kept.add(str(hit["_id"]))
+            vectors.kept.add(str(hit["_id"]))
             continue
-        found.kept.discard(str(hit["_id"]))
+        vectors.kept.discard(str(hit["_id"]))
         items.append(copy_item(hit, text, pipeline="_none"))
-    result = write_items(client, found.index, items)
-    found.refused += result.refused
-    found.removed += result.documents
+    result = write_items(client, vectors.index, items)
+    vectors.refused += result.refused
+    vectors.removed += result.documents
 
 
 def _described(job: Job) -> OldVectors:

@@ -286,8 +286,8 @@ def _free_bytes(client: ReadOnlyClient, notes: list[str]) -> int | None:
     except (MissingPermissionError, RefusedRequestError):
         notes.append("the free disk cannot be read (permission cluster:monitor/nodes/stats)")
         return None
-    found = [int(one["fs"]["total"]["available_in_bytes"]) for one in nodes.values() if "data" in one.get("roles", [])]
-    return min(found, default=None)
+    free = [int(one["fs"]["total"]["available_in_bytes"]) for one in nodes.values() if "data" in one.get("roles", [])]
+    return min(free, default=None)
 
 
 def _free_name(client: ReadOnlyClient, name: str) -> str:

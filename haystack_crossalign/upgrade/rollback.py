@@ -187,10 +187,10 @@ def _roll_back(
         since = _refuse_losses(reader, job, source, way, leave_behind=leave_behind)
         client.settings(old, UNBLOCK)
         copy = Copy(reader, client, new, old, source.vectors, way or _Nothing(), drop=job.beside)
-        found = catch_up(copy, job.checkpoints("at_switch"), unit=_UNIT, check=leases.check)
-        result.carried = found.documents
+        last_pass = catch_up(copy, job.checkpoints("at_switch"), unit=_UNIT, check=leases.check)
+        result.carried = last_pass.documents
         result.removed = remove_deleted(copy, spare=_written_past_the_switch(job), check=leases.check)
-        result.left_behind = list(since.with_vectors) if way is None else [one for one, _, _ in found.refused]
+        result.left_behind = list(since.with_vectors) if way is None else [one for one, _, _ in last_pass.refused]
         leases.check()
         job.update(left_behind=result.left_behind[:1000], left_behind_count=len(result.left_behind))
         move_aliases(client, reader, job, back=True)

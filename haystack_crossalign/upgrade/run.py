@@ -313,18 +313,18 @@ class Upgrade:
         """Compare both indices, document by document; faults are checked again after another pass."""
         copy = self.copy_of(job)
         unit_length = bool(self.plan.new.model.get("normalized"))
-        found = verify(
+        verified = verify(
             copy,
             unit_length=unit_length,
             tell=lambda done, total: self.tell("Verifying", done, total),
             check=leases.check,
         )
-        if found.faults:
+        if verified.faults:
             self.one_pass(job, leases)
-            found.faults = verify_again(copy, list(found.faults), unit_length=unit_length)
-        job.update(verified=found.to_dict() | {"faults": len(found.faults)})
-        require(found, copy)
-        check_sample(found, copy)
+            verified.faults = verify_again(copy, list(verified.faults), unit_length=unit_length)
+        job.update(verified=verified.to_dict() | {"faults": len(verified.faults)})
+        require(verified, copy)
+        check_sample(verified, copy)
 
     def _retry_refused(self, job: Job) -> None:
         """Retry documents that could not be written, which may have been fixed since."""
@@ -347,7 +347,7 @@ class Upgrade:
         """
         copy = self.copy_of(job)
         counted = {str(shard): list(one) for shard, one in deletes(self.reader, job.source.name).items()}
-        found = catch_up(
+        result = catch_up(
             copy,
             job.checkpoints("caught_up"),
             unit=int(job.data["unit"]),
@@ -355,17 +355,17 @@ class Upgrade:
             check=leases.check,
         )
         if last or counted != job.data.get("deletes") or not job.data.get("walked"):
-            found.deleted = remove_deleted(copy, check=leases.check)
+            result.deleted = remove_deleted(copy, check=leases.check)
         counts = Counter(job.data["counts"])
-        counts.update({"caught up": found.documents, "removed": found.deleted, "refused": len(found.refused)})
+        counts.update({"caught up": result.documents, "removed": result.deleted, "refused": len(result.refused)})
         counts["passes"] += 1
         job.update(
-            caught_up={str(shard): number for shard, number in found.upto.items()},
-            read={str(shard): number for shard, number in found.read.items()},
+            caught_up={str(shard): number for shard, number in result.upto.items()},
+            read={str(shard): number for shard, number in result.read.items()},
             deletes=counted,
             walked=True,
             counts=dict(counts),
-            refused=[*job.data["refused"], *found.refused][:_KEPT],
+            refused=[*job.data["refused"], *result.refused][:_KEPT],
         )
 
     def tell(self, step: str, done: int, total: int) -> None:

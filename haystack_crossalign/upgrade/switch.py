@@ -114,18 +114,18 @@ def _missed(client: WriteClient, reader: ReadOnlyClient, job: Job) -> dict[str, 
     client.refresh(new)
     since = job.checkpoints("read")
     upto = {shard: highest for shard, (_, highest) in sequence_numbers(reader, old).items()}
-    found: list[str] = []
+    missed: list[str] = []
     for unit in cut_into_units(since, upto, int(job.data["unit"])):
         for hits in read_unit(reader, old, unit, page=1000, source=False):
             there = find_documents(reader, new, [key_of(hit) for hit in hits], source=False)
-            found += [
+            missed += [
                 str(hit["_id"])
                 for hit in hits
                 if key_of(hit) not in there or there[key_of(hit)]["_version"] < hit["_version"]
             ]
     operations = sum(max(0, highest - since.get(shard, -1)) for shard, highest in upto.items())
     ends = {str(shard): highest for shard, highest in upto.items()}
-    return {"operations": operations, "count": len(found), "documents": found[:_KEPT], "upto": ends}
+    return {"operations": operations, "count": len(missed), "documents": missed[:_KEPT], "upto": ends}
 
 
 def move_aliases(client: WriteClient, reader: ReadOnlyClient, job: Job, *, back: bool = False) -> None:

@@ -119,8 +119,8 @@ def _loaded(raw: bytes) -> Any:
     `AuditResult.to_json` writes one line per column, and JSON has no line feed within a string. Anything else is parsed
     whole.
     """
-    head, found, tail = raw.partition(b'},\n"examples":[')
-    if found and raw.startswith(b'{"schema":"crossalign.audit/1",'):
+    head, separator, tail = raw.partition(b'},\n"examples":[')
+    if separator and raw.startswith(b'{"schema":"crossalign.audit/1",'):
         kept = b"\n".join(line for line in head.split(b"\n") if not line.startswith(_UNUSED))
         live = tail.rpartition(b'\n"live":')
         try:

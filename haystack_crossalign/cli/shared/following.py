@@ -35,15 +35,15 @@ def tell_newest(client: ReadOnlyClient, request: IndexRequest, new: NewVectors) 
             if lacking:
                 say("An application writes old vectors only: --follow puts the new ones beside them", err=True)
             return
-        found = newest_since_switch(client, alias, sides)
+        newest = newest_since_switch(client, alias, sides)
     except CrossAlignError as error:
         say(f"Written since the switch: {operations} operations, not compared with the new model: {error}")
         return
-    if not found.compared:
+    if not newest.compared:
         say(f"Written since the switch: {operations} operations, no document with text and vector")
         return
-    say(f"Written since the switch: {found.documents} documents; {found.told()}", err=bool(found.foreign))
-    if found.foreign:
+    say(f"Written since the switch: {newest.documents} documents; {newest.told()}", err=bool(newest.foreign))
+    if newest.foreign:
         say("An application still writes with the old model: switch it, and --follow converts what it wrote", err=True)
 
 
@@ -63,12 +63,12 @@ def follow_writers(
         what = "documents with an old vector only get the new one beside it"
     say(f"Following '{alias}': {what}; {until}")
     followed = Followed()
-    told = [0]
+    reported = [0]
 
     def tell(now: Followed) -> None:
-        if now.converted > told[0]:
+        if now.converted > reported[0]:
             say(f"Converted: {now.converted} documents, {now.looked} looked at")
-            told[0] = now.converted
+            reported[0] = now.converted
 
     try:
         pace = Pace(request.settings.max_load)

@@ -119,9 +119,9 @@ class RayFlags:
 
         :raises InputError: naming the option.
         """
-        given = {"--ray-workers": self.ray_workers, "--ray-gpus": self.ray_gpus}
+        ray_options = {"--ray-workers": self.ray_workers, "--ray-gpus": self.ray_gpus}
         if self.ray is None:
-            if option := next((name for name, value in given.items() if value is not None), None):
+            if option := next((name for name, value in ray_options.items() if value is not None), None):
                 raise InputError(f"{option} is for workers of Ray", allowed="--ray ADDRESS")
             return
         if part is not None:

@@ -202,10 +202,10 @@ class _Search:
             }
         batch = self._batch(filters, top_k, inputs)
         try:
-            found = search_many(batch)
+            lists = search_many(batch)
         except Exception as error:  # noqa: BLE001 - as the stock retriever decides it
-            found = self._given_up(error, len(filters))
-        return dict(zip(filters, found, strict=True))
+            lists = self._given_up(error, len(filters))
+        return dict(zip(filters, lists, strict=True))
 
     async def run_async(
         self, filters: Mapping[str, dict[str, Any]], top_k: int, inputs: Mapping[str, Any]
@@ -216,10 +216,10 @@ class _Search:
             return dict(zip(filters, lists, strict=True))
         batch = self._batch(filters, top_k, inputs)
         try:
-            found = await search_many_async(batch)
+            lists = await search_many_async(batch)
         except Exception as error:  # noqa: BLE001 - as the stock retriever decides it
-            found = self._given_up(error, len(filters))
-        return dict(zip(filters, found, strict=True))
+            lists = self._given_up(error, len(filters))
+        return dict(zip(filters, lists, strict=True))
 
     async def _one_async(self, filters: dict[str, Any], top_k: int, inputs: Mapping[str, Any]) -> list[Document]:
         if inspect.iscoroutinefunction(getattr(self._retriever, "run_async", None)):

@@ -39,9 +39,9 @@ def detect_rows(rows: Iterable[DocumentRow]) -> DetectedRows:
     :param rows: documents, as `document_rows` reads them with `UNDETERMINED` as the default language.
     """
     read = list(rows)
-    given = {row.language for row in read if row.language != UNDETERMINED}
+    stated = {row.language for row in read if row.language != UNDETERMINED}
     tags, detections = detected_tags(
-        [row.language for row in read], [row.text for row in read], LanguageDetector(likely=given)
+        [row.language for row in read], [row.text for row in read], LanguageDetector(likely=stated)
     )
     clear = tuple(
         row if row.language == tag else replace(row, language=tag)

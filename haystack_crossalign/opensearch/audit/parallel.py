@@ -36,7 +36,7 @@ def parallel_block(
     queries = select(task.queries, places)
     # Computed for all queries: in a part of them, a group with two queries in one language might look unambiguous.
     groups = task.queries.parallel()[np.array(places, dtype=np.int64)]
-    found = []
+    pairs = []
     for name in (None, *retrievals):
         lists = [
             records[place].get("shown") if name is None else records[place].get("live", {}).get(name, {}).get("shown")
@@ -46,8 +46,8 @@ def parallel_block(
         if asked:
             entry = _measured([lists[number] or [] for number in asked], [queries.languages[n] for n in asked],
                               groups[asked].tolist(), by_language, top, chunked=queries.chunked)  # fmt: skip
-            found.append({"kind": "exact" if name is None else "live", "retrieval": name, "k": top, **entry})
-    return found
+            pairs.append({"kind": "exact" if name is None else "live", "retrieval": name, "k": top, **entry})
+    return pairs
 
 
 def _measured(

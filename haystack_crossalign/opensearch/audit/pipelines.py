@@ -24,11 +24,11 @@ def pipeline_notes(client: ReadOnlyClient, named: Mapping[str, str], indices: Se
     notes = []
     for name in sorted(set(named.values())):
         processors = _processors(client, name)
-        told = "its definition could not be read" if processors is None else ", ".join(processors) or "empty"
+        description = "its definition could not be read" if processors is None else ", ".join(processors) or "empty"
         where = ", ".join(f"'{index}'" for index, pipeline in named.items() if pipeline == name)
         note = (
-            f"searches of {where} pass through the default search pipeline '{name}' ({told}): the lists that users get "
-            "do, and those shown here; exact ranks are counted without it"
+            f"searches of {where} pass through the default search pipeline '{name}' ({description}): the lists that "
+            "users get do, and those shown here; exact ranks are counted without it"
         )
         if processors is not None and _FILTER in processors:
             note += (

@@ -125,8 +125,8 @@ def is_limit(detail: object) -> bool:
 
 def _limit(detail: object) -> str:
     """The reason that names the setting."""
-    told = (_told(one.get("reason")) for one in _parts(detail) if one.get("type") == "too_many_buckets_exception")
-    return next(told, "")[:300]
+    reasons = (_told(one.get("reason")) for one in _parts(detail) if one.get("type") == "too_many_buckets_exception")
+    return next(reasons, "")[:300]
 
 
 def _time_limit(detail: object, kinds: set[str]) -> str:
@@ -162,14 +162,14 @@ def _reason(detail: object, limit: int = 300) -> str:
     """The most specific reason: that of the first root cause, with its causes."""
     texts = [_told(detail)] if not isinstance(detail, Mapping) else []
     while isinstance(detail, Mapping) and not texts:
-        told = _told(_mapping(_first(detail.get("root_cause"))).get("reason")) or _told(detail.get("reason"))
-        if not told:
+        reason = _told(_mapping(_first(detail.get("root_cause"))).get("reason")) or _told(detail.get("reason"))
+        if not reason:
             detail = detail.get("caused_by")
             continue
-        texts = [told]
+        texts = [reason]
         cause = _mapping(_mapping(_mapping(_first(detail.get("failed_shards"))).get("reason")).get("caused_by"))
         inner = _told(cause.get("reason"))
-        if inner and inner not in told:
+        if inner and inner not in reason:
             texts.append(f"({inner})")
     # Redacted before it is cut, since a part of a secret must not be shown either.
     return redacted(" ".join(texts))[:limit]

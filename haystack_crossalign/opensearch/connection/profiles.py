@@ -62,8 +62,8 @@ def read_profiles(file: Path, known: Collection[str]) -> dict[str, Profile]:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _SYNTAX_LINE.search(str(error))
-        raise InputError(f"not valid TOML: {error}", source=file, line=int(found[1]) if found else None) from None
+        match = _SYNTAX_LINE.search(str(error))
+        raise InputError(f"not valid TOML: {error}", source=file, line=int(match[1]) if match else None) from None
     except (RecursionError, ValueError):  # an integer of thousands of digits
         raise InputError("not usable TOML: nested too deeply, or a number too long", source=file) from None
     lines = text.splitlines()

@@ -158,7 +158,7 @@ def read_settings(
     :param with_profiles: whether profiles are read.
     :raises InputError: something unknown, of a wrong type or missing.
     """
-    given = {
+    explicit = {
         name: convert(SETTINGS[name], value, Place(flag_of(name), folder))
         for name, value in flags.items()
         if value is not None
@@ -170,13 +170,13 @@ def read_settings(
         if environ.get(variable := variable_of(name)) or (entry.kind == "prompt" and variable in environ)
     }
     named = profile or environ.get(variable_of("profile")) or None
-    chosen = _profile(named, given, surroundings, folder, config) if with_profiles else None
+    chosen = _profile(named, explicit, surroundings, folder, config) if with_profiles else None
     stored: dict[str, Any] = {}
     if chosen is not None:
         stored = {key: convert(SETTINGS[key], value, chosen.place(key)) for key, value in chosen.values.items()}
         real = stored.setdefault("index", chosen.name)
         if named is None:
-            for layer in (given, surroundings):
+            for layer in (explicit, surroundings):
                 if layer.get("index") == chosen.name:
                     layer["index"] = real
     for secret, file in SECRETS.items():
@@ -191,7 +191,7 @@ def read_settings(
                     allowed="one of the two",
                 )
     merged: dict[str, Any] = {}
-    for layer, place in ((stored, CONFIG_NAME), (surroundings, "environment"), (given, "options")):
+    for layer, place in ((stored, CONFIG_NAME), (surroundings, "environment"), (explicit, "options")):
         _settle_prompts(merged, layer, place)
         merged |= layer
     settings = LiveSettings(**merged)

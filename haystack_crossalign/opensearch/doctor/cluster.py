@@ -122,12 +122,12 @@ def _lacking_right(permission: str, what: str) -> Finding:
 def _version(info: Answer) -> Finding:
     version = info.get("version")
     number = str(version.get("number", "")) if isinstance(version, dict) else ""
-    found = re.match(r"(\d+)\.(\d+)", number)
-    if found is None or not isinstance(version, dict):
+    match = re.match(r"(\d+)\.(\d+)", number)
+    if match is None or not isinstance(version, dict):
         return failed(
             "version", "what answers there does not say its version: it does not look like OpenSearch", "check --hosts"
         )
-    parts = (int(found[1]), int(found[2]))
+    parts = (int(match[1]), int(match[2]))
     if version.get("distribution") != "opensearch":
         if parts >= _COMPATIBLE:
             return failed("version", f"{number}, and no OpenSearch", "an audit needs OpenSearch 2.4 or later")

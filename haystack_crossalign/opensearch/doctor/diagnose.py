@@ -139,15 +139,15 @@ def _newest(view: IndexView, settings: LiveSettings, encoder: Any) -> Finding:
     previous model.
     """
     try:
-        found = probe_newest(view, encoder, content_field=settings.content_field, title_field=settings.title_field)
+        newest = probe_newest(view, encoder, content_field=settings.content_field, title_field=settings.title_field)
     except CrossAlignError as error:
         return failed("newest documents", error, hosts=view.client.hosts)
-    if not found.compared:
+    if not newest.compared:
         return warning("newest documents", "none holds a text to embed again", "name the field: --content-field")
-    if found.foreign:
+    if newest.foreign:
         return warning(
             "newest documents",
-            found.told(),
+            newest.told(),
             "an application still writes with another model: give it that of the index, and let it write them again",
         )
-    return ok("newest documents", found.told())
+    return ok("newest documents", newest.told())

@@ -147,11 +147,13 @@ def _semantic(mapping: _Mapping, settings: LiveSettings) -> Iterator[Finding]:
                 "an audit has no exact ranks of it; its lists are those of a request (--request)",
             )
             continue
-        told = f"{name}: model {model}, vectors in {', '.join(vectors)}"
+        description = f"{name}: model {model}, vectors in {', '.join(vectors)}"
         if settings.embedding_field in vectors:
-            yield ok("semantic field", told)
+            yield ok("semantic field", description)
         else:
-            yield warning("semantic field", told, f"--embedding-field {vectors[0]} --model {CLUSTER_PREFIX}{model}")
+            yield warning(
+                "semantic field", description, f"--embedding-field {vectors[0]} --model {CLUSTER_PREFIX}{model}"
+            )
 
 
 def _countable(mapping: _Mapping, settings: LiveSettings, key: str, without: str) -> Finding:

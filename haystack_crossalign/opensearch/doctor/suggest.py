@@ -28,14 +28,14 @@ _KNOWN: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def suggested_settings(client: ReadOnlyClient, settings: LiveSettings, given: Collection[str]) -> LiveSettings:
+def suggested_settings(client: ReadOnlyClient, settings: LiveSettings, fixed: Collection[str]) -> LiveSettings:
     """The settings with fields that the index has, where those of the settings are missing in it.
 
     Only what is clear is suggested: the only vector field, and fields of the right type with a usual name.
 
     :param client: connection.
     :param settings: the index, and fields that are tried first.
-    :param given: names of settings that the user has chosen, which stay as they are.
+    :param fixed: names of settings that the user has chosen, which stay as they are.
     :raises CrossAlignError: if there is no such index, or the cluster does not answer.
     """
     mappings = client.mapping(settings.index)
@@ -44,13 +44,13 @@ def suggested_settings(client: ReadOnlyClient, settings: LiveSettings, given: Co
         for name, field in flatten_mapping(mapping.get("mappings", {}).get("properties", {})):
             fields.setdefault(name, field)
     chosen: dict[str, Any] = {}
-    if "embedding_field" not in given and settings.embedding_field not in fields:
+    if "embedding_field" not in fixed and settings.embedding_field not in fields:
         vectors = [name for name, field in fields.items() if field.definition.get("type") == "knn_vector"]
         if len(vectors) == 1:
             chosen["embedding_field"] = vectors[0]
     for key, (names, types) in _KNOWN.items():
         current = getattr(settings, key)
-        if key in given or (current in fields and fields[current].definition.get("type") in types):
+        if key in fixed or (current in fields and fields[current].definition.get("type") in types):
             continue
         if found := _find(fields, names, types):
             chosen[key] = found

@@ -47,7 +47,7 @@ def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[st
     :raises InputError: if a group has so many documents that the field cannot be that of parallel groups.
     """
     names = sorted(set(groups))
-    found: dict[str, list[Member]] = {}
+    members: dict[str, list[Member]] = {}
     most = min(MOST_HITS, view.fields.most_hits)
     pending = [names[start : start + GROUPS_PER_REQUEST] for start in range(0, len(names), GROUPS_PER_REQUEST)]
     while pending:
@@ -71,8 +71,8 @@ def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[st
             pending += [part[: len(part) // 2], part[len(part) // 2 :]]
             continue
         for member in _members(view, answer):
-            found.setdefault(member.group or "", []).append(member)
-    return {name: sorted(found[name], key=lambda one: one.identifier.encode()) for name in sorted(found)}
+            members.setdefault(member.group or "", []).append(member)
+    return {name: sorted(members[name], key=lambda one: one.identifier.encode()) for name in sorted(members)}
 
 
 def written_documents(view: IndexView, ids: Iterable[str]) -> dict[str, list[Member]]:
@@ -109,7 +109,7 @@ def members_by_name(view: IndexView, names: Iterable[str], *, stored: Sequence[s
     :raises InputError: if several documents of one index share an id, as custom routing allows.
     """
     wanted = sorted(set(names))
-    found: dict[str, Member] = {}
+    members_of: dict[str, Member] = {}
     step = max(1, min(IDS_PER_REQUEST, view.fields.most_hits - 1))
     for start in range(0, len(wanted), step):
         part = wanted[start : start + step]
@@ -118,12 +118,12 @@ def members_by_name(view: IndexView, names: Iterable[str], *, stored: Sequence[s
         body = {"size": len(part) + 1, "track_total_hits": True, "query": query, **_wanted(view, stored)}
         answer = view.client.search(body, view.target)
         members = _members(view, answer)
-        found |= {member.identifier: member for member in members}
+        members_of |= {member.identifier: member for member in members}
         if int(answer["hits"]["total"]["value"]) > len({member.identifier for member in members}):
             counts = Counter(member.identifier for member in members)
             shared = [name for name in part if counts[name] > 1]
             raise InputError("several documents share an id", field="relevant", seen=shared[:3])
-    return found
+    return members_of
 
 
 def read_stored(view: IndexView, hit: Answer) -> Answer:

@@ -48,12 +48,12 @@ class MissingLanguages:
         counted = f"{self.documents} documents have no language ({where}) and are counted as '{UNDETERMINED}'"
         if self.problem is not None:
             return f"{counted}; their texts could not be read to detect it: {self.problem}"
-        told = ", ".join(f"{count} {tag}" for tag, count in self.by_language.items() if tag != UNDETERMINED)
+        counts = ", ".join(f"{count} {tag}" for tag, count in self.by_language.items() if tag != UNDETERMINED)
         unclear = f"{self.by_language.get(UNDETERMINED, 0)} unclear"
         if self.between:
             left = "; ".join(f"{count} may be in one of {tags}" for tags, count in self.between.items())
             unclear += f" ({left})"
-        return f"{counted}; of {self.sampled} sampled texts: {', '.join(part for part in (told, unclear) if part)}"
+        return f"{counted}; of {self.sampled} sampled texts: {', '.join(part for part in (counts, unclear) if part)}"
 
 
 def detect_missing_languages(
@@ -86,8 +86,8 @@ def detect_missing_languages(
     texts = [stored_text(Member(hit["_id"], UNDETERMINED, None, read_stored(view, hit)), content_field) for hit in hits]
     # Of similar languages, one that is the only one among the other documents is preferred, as in files.
     detections = LanguageDetector(likely=set(view.pool().by_language) - {UNDETERMINED}).detect(texts)
-    told = Counter(one.language or UNDETERMINED for one in detections)
-    return MissingLanguages(documents, len(texts), dict(sorted(told.items())), field, undecided(detections), unknown)
+    counts = Counter(one.language or UNDETERMINED for one in detections)
+    return MissingLanguages(documents, len(texts), dict(sorted(counts.items())), field, undecided(detections), unknown)
 
 
 def without_language(view: IndexView) -> list[Query]:

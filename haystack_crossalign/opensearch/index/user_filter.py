@@ -38,29 +38,29 @@ def read_filter(value: str, *, source: str = "--filter") -> dict[str, Any]:
         except UnicodeDecodeError:
             raise InputError("not UTF-8", source=path, allowed=_ALLOWED) from None
     try:
-        found = parse_json(text, Path(source), None)
+        content = parse_json(text, Path(source), None)
     except InputError as error:
         raise InputError(f"not JSON as needed: {error.problem}", source=source, seen=text, allowed=_ALLOWED) from None
-    if not isinstance(found, dict) or not found:
-        raise InputError("no filter", source=source, seen=found, allowed=_ALLOWED)
-    if "operator" in found:
-        return _from_haystack(found, source)
-    if len(found) != 1:
+    if not isinstance(content, dict) or not content:
+        raise InputError("no filter", source=source, seen=content, allowed=_ALLOWED)
+    if "operator" in content:
+        return _from_haystack(content, source)
+    if len(content) != 1:
         raise InputError(
-            "an OpenSearch query has one key, its kind", source=source, seen=sorted(found), allowed=_ALLOWED
+            "an OpenSearch query has one key, its kind", source=source, seen=sorted(content), allowed=_ALLOWED
         )
-    return found
+    return content
 
 
-def _from_haystack(found: dict[str, Any], source: str) -> dict[str, Any]:
+def _from_haystack(content: dict[str, Any], source: str) -> dict[str, Any]:
     from haystack.errors import FilterError
     from haystack_integrations.document_stores.opensearch.filters import normalize_filters
 
     try:
-        query: dict[str, Any] = normalize_filters(found)
+        query: dict[str, Any] = normalize_filters(content)
     except (FilterError, KeyError, TypeError, ValueError, AttributeError) as error:
         # The integration looks up operators in a table and does not check the types of values.
-        raise InputError(f"not a Haystack filter: {error}", source=source, seen=found, allowed=_ALLOWED) from error
+        raise InputError(f"not a Haystack filter: {error}", source=source, seen=content, allowed=_ALLOWED) from error
     return query
 
 

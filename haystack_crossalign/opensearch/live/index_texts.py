@@ -59,9 +59,9 @@ class IndexTexts:
     @property
     def note(self) -> str | None:
         """What was detected and left out, in sentences; None if nothing was."""
-        told = [f"The language of {self.detected} documents was detected."] if self.detected else []
-        told += [f"Documents left out: {self._reasons}."] if self.left_out else []
-        return " ".join(told) or None
+        sentences = [f"The language of {self.detected} documents was detected."] if self.detected else []
+        sentences += [f"Documents left out: {self._reasons}."] if self.left_out else []
+        return " ".join(sentences) or None
 
     def require(self) -> IndexTexts:
         """Return these if there are any.

@@ -218,8 +218,8 @@ def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, 
         return tags, ()
     detector = LanguageDetector.among(view.pool().by_language.keys())
     detections = detector.detect([file.rows[number].text for number in unknown])
-    for number, told in zip(unknown, detections, strict=True):
-        tags[number] = told.language or UNDETERMINED
+    for number, detection in zip(unknown, detections, strict=True):
+        tags[number] = detection.language or UNDETERMINED
     unclear = [file.rows[number].id for number in unknown if tags[number] == UNDETERMINED]
     notes = [f"the language of {len(unknown) - len(unclear)} queries was detected"]
     if unclear:

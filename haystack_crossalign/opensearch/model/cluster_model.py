@@ -54,8 +54,8 @@ class ClusterModel:
 
     def with_prompts(self, prompts: Prompts) -> ClusterModel:
         """The same model with other prompts."""
-        given = {"query_prefix": prompts.query, "document_prefix": prompts.document}
-        return ClusterModel(self._client, f"{CLUSTER_PREFIX}{self._identifier}", given)
+        prefixes = {"query_prefix": prompts.query, "document_prefix": prompts.document}
+        return ClusterModel(self._client, f"{CLUSTER_PREFIX}{self._identifier}", prefixes)
 
     def encode_queries(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None

@@ -91,7 +91,7 @@ def _newest(
 ) -> tuple[int, list[StoredText]]:
     """Number of documents, and the texts of the newest. Sequence numbers are per shard, so each shard is searched."""
     total = 0
-    found: list[tuple[int, StoredText]] = []
+    newest: list[tuple[int, StoredText]] = []
     for index in view.fields.indices:
         shards = view.client.stats(index, shards=True)["indices"][index]["shards"]
         for shard in sorted(int(number) for number in shards):
@@ -105,9 +105,9 @@ def _newest(
             }
             (answer,) = view.client.search_all([body], index, preference=f"_shards:{shard}")
             total += int(answer["hits"]["total"]["value"])
-            found += [(int(hit["sort"][0]), _text(hit, content_field, title_field)) for hit in answer["hits"]["hits"]]
-    found.sort(key=lambda one: (-one[0], one[1].identifier))
-    return total, [text for _, text in found if text.text.strip()][:sample]
+            newest += [(int(hit["sort"][0]), _text(hit, content_field, title_field)) for hit in answer["hits"]["hits"]]
+    newest.sort(key=lambda one: (-one[0], one[1].identifier))
+    return total, [text for _, text in newest if text.text.strip()][:sample]
 
 
 def _text(hit: Mapping[str, Any], content_field: str, title_field: str | None) -> StoredText:

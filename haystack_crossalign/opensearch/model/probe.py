@@ -130,11 +130,11 @@ def _buckets(answer: Answer) -> list[Answer]:
 
 
 def _texts(view: IndexView, part: Answer, content_field: str, title_field: str | None) -> list[StoredText]:
-    found = []
+    texts = []
     for hit in part["hits"]["hits"]:
         member = Member(str(hit["_id"]), UNDETERMINED, None, read_stored(view, hit))
         text = stored_text(member, content_field)
         if text.strip():
             title = "" if title_field is None else stored_text(member, title_field)
-            found.append(StoredText(str(hit["_index"]), member.identifier, text, title))
-    return sorted(found, key=lambda one: len(one.text) > LONG)
+            texts.append(StoredText(str(hit["_index"]), member.identifier, text, title))
+    return sorted(texts, key=lambda one: len(one.text) > LONG)

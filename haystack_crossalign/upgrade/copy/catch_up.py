@@ -63,21 +63,21 @@ def catch_up(
     copy.client.refresh(copy.source)
     prepare()
     upto = {shard: highest for shard, (_, highest) in numbers.items()}
-    found = Pass({shard: held for shard, (held, _) in numbers.items()}, upto)
+    done_pass = Pass({shard: held for shard, (held, _) in numbers.items()}, upto)
     older: list[Key] = []
 
     def settle(_: Unit, facts: UnitFacts) -> None:
         check()
-        found.documents += facts.documents
-        found.refused += facts.refused
+        done_pass.documents += facts.documents
+        done_pass.refused += facts.refused
         older.extend(facts.newer)
 
     copy_units(copy, cut_into_units(done, upto, unit), done=settle, written=tell)
     if older:
         again = write_now(copy, older)
-        found.documents += again.documents
-        found.refused += again.refused
-    return found
+        done_pass.documents += again.documents
+        done_pass.refused += again.refused
+    return done_pass
 
 
 def remove_deleted(
@@ -137,7 +137,10 @@ def write_now(copy: Copy, keys: Sequence[Key]) -> Written:
         items = [copy_item(hit, text) for hit, text in zip(hits, moved.texts, strict=True) if text is not None]
         result = write_items(copy.client, copy.target, items)
         done.documents += result.documents
-        done.refused += [*result.refused, *((*key_of(hits[one]), told) for one, told in sorted(moved.problems.items()))]
+        done.refused += [
+            *result.refused,
+            *((*key_of(hits[one]), reason) for one, reason in sorted(moved.problems.items())),
+        ]
         pending = result.newer
         if not pending:
             return done

@@ -166,7 +166,7 @@ class _Pipeline:
             with self._lock:
                 facts = self._open[unit].facts
                 facts.counts += moved.counts
-                facts.refused += [(*key_of(hits[number]), told) for number, told in sorted(moved.problems.items())]
+                facts.refused += [(*key_of(hits[number]), reason) for number, reason in sorted(moved.problems.items())]
             self._put(self._computed, (unit, items))
         for _ in range(_WRITERS):
             self._put(self._computed, _END)

@@ -61,15 +61,15 @@ def verify(
     :param tell: called with documents compared and their number.
     :param check: called between pages; raises to stop.
     """
-    found = Verified()
+    result = Verified()
     total = copy.reader.count(copy.target)
     copy.client.refresh(copy.target)
     for shard, (_, upto) in sequence_numbers(copy.reader, copy.target).items():
         for hits in read_unit(copy.reader, copy.target, Unit(shard, -1, upto), page=copy.page):
             check()
-            _compare(copy, hits, found, unit_length=unit_length)
-            tell(found.documents, total)
-    return found
+            _compare(copy, hits, result, unit_length=unit_length)
+            tell(result.documents, total)
+    return result
 
 
 def verify_again(copy: Copy, keys: Sequence[Key], *, unit_length: bool) -> dict[Key, str]:
@@ -80,54 +80,54 @@ def verify_again(copy: Copy, keys: Sequence[Key], *, unit_length: bool) -> dict[
     :param unit_length: as for `verify`.
     """
     copy.client.refresh(copy.target)
-    found = Verified()
+    result = Verified()
     hits = list(find_documents(copy.reader, copy.target, keys, source=True).values())
     if hits:
-        _compare(copy, hits, found, unit_length=unit_length)
-    return found.faults
+        _compare(copy, hits, result, unit_length=unit_length)
+    return result.faults
 
 
-def require(found: Verified, copy: Copy) -> None:
+def require(result: Verified, copy: Copy) -> None:
     """Raise an error if there are faults.
 
     :raises ExternalError: naming the first document and the number of faults.
     """
-    if found.faults:
-        (identifier, _), why = next(iter(found.faults.items()))
+    if result.faults:
+        (identifier, _), why = next(iter(result.faults.items()))
         raise ExternalError(
-            f"{copy.client.host}: {len(found.faults)} of {found.documents} documents of '{copy.target}' are not those "
-            f"of '{copy.source}', first '{identifier}': {why}; nothing was switched"
+            f"{copy.client.host}: {len(result.faults)} of {result.documents} documents of '{copy.target}' are not "
+            f"those of '{copy.source}', first '{identifier}': {why}; nothing was switched"
         )
 
 
-def _compare(copy: Copy, hits: Sequence[Hit], found: Verified, *, unit_length: bool) -> None:
+def _compare(copy: Copy, hits: Sequence[Hit], result: Verified, *, unit_length: bool) -> None:
     old = find_documents(copy.reader, copy.source, [key_of(hit) for hit in hits], source=True)
     # Kept old vectors are compared as a part of the source.
     fields = [one.name + copy.beside for one in copy.fields]
     sample: list[tuple[Source, Source]] = []
     for hit in hits:
-        found.documents += 1
+        result.documents += 1
         key = key_of(hit)
         before = old.get(key)
         if before is None or before["_version"] != hit["_version"]:
-            found.changed += 1
+            result.changed += 1
             continue
         source, target = before["_source"], hit["_source"]
-        why = _vector_fault(copy, source, target, found, unit_length=unit_length)
+        why = _vector_fault(copy, source, target, result, unit_length=unit_length)
         if len(sample) < _SAMPLE and why is None:
             sample.append((copies.deepcopy(source), copies.deepcopy(target)))
         if why is None and _digest(source, fields) != _digest(target, fields):
             why = "the source differs"
         if why is not None:
-            found.faults[key] = why
-    _make_again(copy, sample, found)
+            result.faults[key] = why
+    _make_again(copy, sample, result)
 
 
-def _vector_fault(copy: Copy, source: Source, target: Source, found: Verified, *, unit_length: bool) -> str | None:
+def _vector_fault(copy: Copy, source: Source, target: Source, result: Verified, *, unit_length: bool) -> str | None:
     for one in copy.fields:
         name = one.name + copy.beside
         new = [place.holder[place.key] for place in vector_places(0, target, name)]
-        found.vectors += len(new)
+        result.vectors += len(new)
         wanted = len(vector_places(0, source, one.name))
         if one.name not in copy.hidden and len(new) != wanted:
             return f"{wanted} vectors in '{one.name}' of the old index, {len(new)} in '{name}' of the new one"
@@ -145,7 +145,7 @@ def _vector_fault(copy: Copy, source: Source, target: Source, found: Verified, *
     return None
 
 
-def _make_again(copy: Copy, sample: Sequence[tuple[Source, Source]], found: Verified) -> None:
+def _make_again(copy: Copy, sample: Sequence[tuple[Source, Source]], result: Verified) -> None:
     """Compare recomputed vectors of a sample with the stored ones."""
     if not sample:
         return
@@ -157,8 +157,8 @@ def _make_again(copy: Copy, sample: Sequence[tuple[Source, Source]], found: Veri
             stored = [place.holder[place.key] for place in vector_places(0, target, name)]
             anew = [place.holder[place.key] for place in vector_places(0, again, name)]
             for a, b in zip(stored, anew, strict=False):
-                found.cosine = min(found.cosine, _cosine(a, b))
-        found.sampled += 1
+                result.cosine = min(result.cosine, _cosine(a, b))
+        result.sampled += 1
 
 
 def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
@@ -166,15 +166,15 @@ def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
     return 1.0 if lengths == 0 else float(np.dot(a, b)) / lengths
 
 
-def check_sample(found: Verified, copy: Copy) -> None:
+def check_sample(result: Verified, copy: Copy) -> None:
     """Raise an error if recomputed vectors differ from the stored ones.
 
     :raises ExternalError: if they differ.
     """
-    if found.sampled and found.cosine < _COSINE:
+    if result.sampled and result.cosine < _COSINE:
         raise ExternalError(
-            f"{copy.client.host}: vectors made again differ from those in '{copy.target}' (cosine {found.cosine:.4f} "
-            f"of {found.sampled} documents at worst); nothing was switched"
+            f"{copy.client.host}: vectors made again differ from those in '{copy.target}' (cosine {result.cosine:.4f} "
+            f"of {result.sampled} documents at worst); nothing was switched"
         )
 
 

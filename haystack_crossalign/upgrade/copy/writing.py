@@ -143,8 +143,8 @@ def _result(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 def _too_busy(client: WriteClient, index: str, result: Mapping[str, Any]) -> ExternalError:
     reason = _reason(result.get("error"))
     full = "disk usage exceeded" in reason or "read-only-allow-delete" in reason
-    told = "the disk of the cluster is full" if full else "the cluster takes no more documents"
-    return ExternalError(f"{client.host}: {told} ({index}: {reason}); run the same command again to go on from here")
+    cause = "the disk of the cluster is full" if full else "the cluster takes no more documents"
+    return ExternalError(f"{client.host}: {cause} ({index}: {reason}); run the same command again to go on from here")
 
 
 def _reason(error: object) -> str:

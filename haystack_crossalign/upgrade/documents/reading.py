@@ -87,7 +87,7 @@ def find_documents(client: ReadOnlyClient, index: str, keys: Sequence[Key], *, s
     :param keys: ids and routings.
     :param source: what of the sources is wanted.
     """
-    wanted, found = set(keys), {}
+    wanted, hits_by_key = set(keys), {}
     ids = sorted({identifier for identifier, _ in keys})
     size = len(ids)
     while ids:
@@ -104,15 +104,15 @@ def find_documents(client: ReadOnlyClient, index: str, keys: Sequence[Key], *, s
         (answer,) = client.search_all([body], index, preference="_primary")
         for hit in answer["hits"]["hits"]:
             if key_of(hit) in wanted:
-                found[key_of(hit)] = hit
+                hits_by_key[key_of(hit)] = hit
         if answer["hits"]["total"]["value"] <= len(answer["hits"]["hits"]):
             break
         if len(ids) == 1:
             break
         half = len(ids) // 2
-        found |= find_documents(client, index, [key for key in keys if key[0] in set(ids[:half])], source=source)
+        hits_by_key |= find_documents(client, index, [key for key in keys if key[0] in set(ids[:half])], source=source)
         ids = ids[half:]
-    return found
+    return hits_by_key
 
 
 def key_of(hit: Mapping[str, Any]) -> Key:

@@ -179,14 +179,14 @@ def sequence_numbers(client: ReadOnlyClient, index: str) -> dict[int, tuple[int,
     :raises ExternalError: a shard has no primary now.
     """
     shards = client.stats(index, shards=True).get("indices", {}).get(index, {}).get("shards", {})
-    found = {}
+    numbers = {}
     for number, copies in shards.items():
         primary = [one for one in copies if one.get("routing", {}).get("primary")]
         if not primary:
             raise ExternalError(f"{client.hosts[0]}: shard {number} of '{index}' has no primary; wait until it is back")
-        told = primary[0].get("seq_no", {})
-        found[int(number)] = tuple(int(told.get(name, _NO_SEQUENCE)) for name in ("global_checkpoint", "max_seq_no"))
-    return {shard: (held, highest) for shard, (held, highest) in sorted(found.items())}
+        stats = primary[0].get("seq_no", {})
+        numbers[int(number)] = tuple(int(stats.get(name, _NO_SEQUENCE)) for name in ("global_checkpoint", "max_seq_no"))
+    return {shard: (held, highest) for shard, (held, highest) in sorted(numbers.items())}
 
 
 def deletes(client: ReadOnlyClient, index: str) -> dict[int, tuple[str, int]]:

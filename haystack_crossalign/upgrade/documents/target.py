@@ -144,11 +144,11 @@ def missing_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[
     :param before: ``properties`` of the one.
     :param after: ``properties`` of the other.
     """
-    found: dict[str, Any] = {}
+    missing: dict[str, Any] = {}
     for name, field in before.items():
         there = after.get(name)
         if there is None:
-            found[name] = field
+            missing[name] = field
         elif there == field or there.get("type") == field.get("type") == _VECTOR:
             # Vectors of the new model may have another dimension; a vector field cannot be changed anyway.
             continue
@@ -156,10 +156,10 @@ def missing_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[
             own = {key: value for key, value in field.items() if key != "properties"}
             within = missing_fields(field.get("properties", {}), there.get("properties", {}))
             if within:
-                found[name] = {**own, "properties": within}
+                missing[name] = {**own, "properties": within}
             elif own != {key: value for key, value in there.items() if key != "properties"}:
-                found[name] = own
-    return found
+                missing[name] = own
+    return missing
 
 
 def changed_settings(began: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,8 +136,8 @@ class ModelWay:
             holder, key = place.holder, name[len(around) + 1 :]
         else:
             holder, key = source, name
-        found = [one.holder[one.key] for one in _places(0, holder, key)]
-        return "\n".join(str(value) for value in found if isinstance(value, str))
+        values = [one.holder[one.key] for one in _places(0, holder, key)]
+        return "\n".join(str(value) for value in values if isinstance(value, str))
 
 
 def to_bytes(vectors: NDArray[Any]) -> NDArray[np.float32]:
@@ -293,15 +293,15 @@ def _new_places(number: int, source: Source, one: VectorField, way: Way) -> list
 
 
 def _objects(source: Source, path: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     for place in _places(0, source, path):
         value = place.holder[place.key]
-        found += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
-    return found
+        objects += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
+    return objects
 
 
 def _places(number: int, holder: Mapping[str, Any], path: str) -> list[Place]:
-    found = []
+    places = []
     parts = path.split(".")
     for count in range(len(parts), 0, -1):
         key = ".".join(parts[:count])
@@ -309,10 +309,10 @@ def _places(number: int, holder: Mapping[str, Any], path: str) -> list[Place]:
             continue
         rest = ".".join(parts[count:])
         if not rest:
-            found.append(Place(number, holder if isinstance(holder, dict) else dict(holder), key))
+            places.append(Place(number, holder if isinstance(holder, dict) else dict(holder), key))
             continue
         value = holder[key]
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, Mapping):
-                found += _places(number, one, rest)
-    return found
+                places += _places(number, one, rest)
+    return places

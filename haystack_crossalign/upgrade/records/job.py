@@ -75,8 +75,8 @@ class Job:
     @property
     def aliases(self) -> Mapping[str, Mapping[str, Any]]:
         """Every alias that moves, with its options."""
-        found: Mapping[str, Mapping[str, Any]] = self.data["aliases"]
-        return found
+        aliases: Mapping[str, Mapping[str, Any]] = self.data["aliases"]
+        return aliases
 
     @property
     def beside(self) -> str:

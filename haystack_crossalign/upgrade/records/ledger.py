@@ -87,8 +87,8 @@ class Ledger:
         if not identifiers:
             return {}
         answer = self.client.request("POST", f"/{escaped(self.index)}/_mget", body={"ids": list(identifiers)})
-        found = (_entry(one) for one in answer.get("docs", []))
-        return {one.identifier: one for one in found if one is not None}
+        entries = (_entry(one) for one in answer.get("docs", []))
+        return {one.identifier: one for one in entries if one is not None}
 
     def add(self, identifier: str, data: Mapping[str, Any]) -> Entry | None:
         """Write a new document; None if a different one already exists."""

@@ -75,11 +75,11 @@ class Grant:
         elif (match := _PATH.fullmatch(path)) and ".." not in path:
             asked = _Asked(method, match[2], match[3], frozenset(parameters), body)
             index = unquote(match[1])
-            found = [self._of_ledger(asked)] if index == self.ledger else []
-            found += [self._of_target(asked)] if index == self.target else []
-            found += [self._of_source(asked)] if index == self.source else []
-            found += ["delete index"] if index in self.delete and asked == _Asked("DELETE") else []
-            name = next((one for one in found if one), None)
+            grants = [self._of_ledger(asked)] if index == self.ledger else []
+            grants += [self._of_target(asked)] if index == self.target else []
+            grants += [self._of_source(asked)] if index == self.source else []
+            grants += ["delete index"] if index in self.delete and asked == _Asked("DELETE") else []
+            name = next((one for one in grants if one), None)
         if name is None:
             raise WriteRefusedError(f"refused to send {method} {path}: it is not among the writes of this upgrade")
         return name

@@ -112,7 +112,7 @@ def write_attempts(source: str | None, target: str, nobodys: str) -> list[Attemp
     :param nobodys: name of no index, which a pattern for the new index matches.
     """
     new = f"/{escaped(nobodys)}"
-    found = [
+    attempts = [
         Attempt(target, "making the new index", "PUT", new, _NO_SHARDS),
         Attempt(target, "fields that come while it is filled", "PUT", f"{new}/_mapping", _NO_FIELDS),
         Attempt(target, "refreshing, replicas and pipelines", "PUT", f"{new}/_settings", _NO_SETTING),
@@ -126,7 +126,7 @@ def write_attempts(source: str | None, target: str, nobodys: str) -> list[Attemp
     ]
     if source is not None:
         old = f"/{escaped(source)}"
-        found += [
+        attempts += [
             Attempt(source, "lifting the write block", "PUT", f"{old}/_settings", _NO_SETTING),
             Attempt(source, "the last pass", "POST", f"{old}/_refresh"),
             Attempt(source, "the switch", "POST", "/_aliases", _alias_action("remove", source, nobodys)),
@@ -135,7 +135,7 @@ def write_attempts(source: str | None, target: str, nobodys: str) -> list[Attemp
                 source, "a rollback", "DELETE", f"{old}/_doc/{escaped(nobodys)}", None, {"routing": "r"} | _NO_DOCUMENT
             ),
         ]
-    return found
+    return attempts
 
 
 def ledger_attempts(ledger: str = LEDGER) -> list[Attempt]:
@@ -178,14 +178,14 @@ def missing_rights(reader: ReadOnlyClient, alias: str, source: str | None, targe
     nobodys = f"{target}-{secrets.token_hex(8)}"
     _, reads = examine_cluster(reader, alias)
     cluster = ("cluster:", "indices:data/read/msearch")
-    found = [
+    missing = [
         MissingRight(name, None if name.startswith(cluster) else alias, purpose, reads=True)
         for name, purpose in reads.missing.items()
     ]
     known = set(reads.missing)
-    found += [one for one in _missing_reads(reader, target, nobodys) if one.permission not in known]
+    missing += [one for one in _missing_reads(reader, target, nobodys) if one.permission not in known]
     attempts = [*write_attempts(source, target, nobodys), *ledger_attempts()]
-    return _distinct([*found, *_missing(reader, attempts)])
+    return _distinct([*missing, *_missing(reader, attempts)])
 
 
 def missing_ledger_rights(reader: ReadOnlyClient) -> tuple[MissingRight, ...]:
@@ -261,9 +261,9 @@ def _item_errors(answer: Mapping[str, Any]) -> Iterator[object]:
             yield error
 
 
-def _distinct(found: Sequence[MissingRight] | Iterator[MissingRight]) -> tuple[MissingRight, ...]:
+def _distinct(rights: Sequence[MissingRight] | Iterator[MissingRight]) -> tuple[MissingRight, ...]:
     """Each permission once for each index, with the first purpose."""
     first: dict[tuple[str, str | None], MissingRight] = {}
-    for one in found:
+    for one in rights:
         first.setdefault((one.permission, one.index), one)
     return tuple(first.values())

@@ -66,17 +66,17 @@ def init(
     name = profile or settings.index
     # Before the index is asked: what is in the file decides whether it can be written.
     with_profile(file, name, {}, SETTINGS, replaced=overwrite)
-    given = {key for key, value in flags.items() if value is not None}
-    given |= {key for key in SETTINGS if os.environ.get(variable_of(key))}
+    fixed = {key for key, value in flags.items() if value is not None}
+    fixed |= {key for key in SETTINGS if os.environ.get(variable_of(key))}
     with live.connected(replace(settings, patience=_PATIENCE)) as client:
         from haystack_crossalign.opensearch.doctor.suggest import suggested_settings
 
-        found = suggested_settings(client, settings, given)
-    text = with_profile(file, name, found.profile(file.resolve().parent), SETTINGS, replaced=overwrite)
+        suggestion = suggested_settings(client, settings, fixed)
+    text = with_profile(file, name, suggestion.profile(file.resolve().parent), SETTINGS, replaced=overwrite)
     write_atomically(file, text)
-    diagnosis = examined(found, model_flags)
+    diagnosis = examined(suggestion, model_flags)
     show_findings(diagnosis)
-    for line in _told(settings, found):
+    for line in _told(settings, suggestion):
         say(line)
     say(f"Wrote the profile '{name}' to {file}: crossalign audit --index {name}")
     if diagnosis.exit_code:
