@@ -46,7 +46,7 @@ _PATTERN = re.compile(
     r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?P<percent>%?)\s*$"
 )
 _BRACKETS = re.compile(r"^(?P<head>[^\[\]]+)(?P<brackets>(?:\[[^\[\]]+\])*)$")
-_PER_DOCUMENT_LANGUAGE = ("Rank", "Intrusion", "Top1")
+_PER_DOCUMENT_LANGUAGE = ("Rank", "Intrusion", "Top1", "Exposure")
 """Measures whose own name ends in brackets, so that the query language is in a second pair of brackets."""
 
 
@@ -139,7 +139,7 @@ def parse_condition(
         raise InputError("unknown scenario", source=source, seen=text, allowed=", ".join([*SCENARIOS, *lists]))
     head, inner = brackets["head"], re.findall(r"\[([^\[\]]+)\]", brackets["brackets"])
     name = head
-    if head in _PER_DOCUMENT_LANGUAGE:
+    if head.partition("@")[0] in _PER_DOCUMENT_LANGUAGE:
         if not inner:
             raise InputError("the measure needs a bracket", source=source, seen=text, allowed=f"{head}[…], {_FORM}")
         name = f"{head}[{inner.pop(0)}]"
@@ -292,8 +292,8 @@ def failed(outcomes: Iterable[Outcome]) -> bool:
 
 
 def _document_language(measure: str) -> str | None:
-    """L of Rank[L] and Intrusion[L], None for other measures."""
-    match = re.fullmatch(r"(?:Rank|Intrusion)\[(.+)\]", measure)
+    """L of Rank[L], Intrusion[L] and Exposure@K[L], None for other measures."""
+    match = re.fullmatch(r"(?:Rank|Intrusion|Exposure@\d+)\[(.+)\]", measure)
     return match[1] if match else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,10 @@ from haystack_crossalign.audit.assemble import EXAMPLES, Example, RankedRow, dee
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.check import check_judgments
 from haystack_crossalign.data.collection import Documents, JudgedCollection
+from haystack_crossalign.data.columns import codes
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, RankTable, Similarity, exact_ranks, exact_top_k
-from haystack_crossalign.ranks.table import part_of, with_gains
+from haystack_crossalign.ranks.table import PADDING, TopLists, parallel_groups, part_of, top_lists, with_gains
 
 
 def rank_plan(
@@ -25,6 +26,7 @@ def rank_plan(
     similarity: Similarity = DEFAULT_SIMILARITY,
     precision: str = "auto",
     examples: int = EXAMPLES,
+    lists: int = 0,
 ) -> Iterator[RankedRow]:
     """Exact ranks of the rows of a plan, in its order.
 
@@ -33,6 +35,7 @@ def rank_plan(
     :param similarity: what documents are ranked by.
     :param precision: precision of the fast pass.
     :param examples: queries of each row that will be shown.
+    :param lists: ranks of each list to record, for measures of whole lists.
     :raises InputError: if no query of a row has a relevant document in its pool.
     """
     left = Counter(scenario.pool_languages for scenario in plan)
@@ -41,7 +44,7 @@ def rank_plan(
         languages = scenario.pool_languages
         if languages not in pools:
             rows = [later for later in plan[number:] if later.pool_languages == languages]
-            pools[languages] = _Pool(collection, rows, similarity, precision, examples)
+            pools[languages] = _Pool(collection, rows, similarity, precision, examples, lists)
         yield pools[languages].row(scenario)
         left[languages] -= 1
         if not left[languages]:
@@ -103,6 +106,7 @@ class _Pool:
         similarity: Similarity,
         precision: str,
         examples: int,
+        lists: int,
     ) -> None:
         self._collection, self._similarity, self._count = collection, similarity, examples
         self._rows: dict[Scenario, _Row] = {}
@@ -122,6 +126,8 @@ class _Pool:
             self._rows[scenario] = _Row(part, queries, relevant, None if gained is None else gained[1])
             first = queries.stop
         self._table = self._ranked(precision)
+        if lists:
+            self._table = replace(self._table, top_lists=self._top_lists(lists))
         self._shown: dict[Scenario, dict[int, Example]] | None = None
 
     def row(self, scenario: Scenario) -> RankedRow:
@@ -185,6 +191,39 @@ class _Pool:
             similarity=self._similarity,
             precision=precision,
             top_language=True,
+        )
+
+    def _top_lists(self, depth: int) -> TopLists:
+        """The first versions of the lists of the queries of all rows."""
+        parts = [row.part for row in self._rows.values()]
+        documents = parts[0].documents
+        vectors = np.concatenate([_vectors(part)[0] for part in parts])
+        versions = documents.versions()
+        depth = min(depth, len(versions))
+        found = np.full((len(vectors), depth), PADDING, dtype=np.int32)
+        left, width = np.arange(len(vectors)), depth
+        while len(left):
+            indices, _ = exact_top_k(
+                vectors[left],
+                _vectors(parts[0])[1],
+                width,
+                tie_order=documents.tie_order(),
+                similarity=self._similarity,
+            )
+            rows = [list(dict.fromkeys(line))[:depth] for line in versions.of_document[indices].tolist()]
+            enough = np.array([len(row) == depth for row in rows])
+            for query, row in zip(left.tolist(), rows, strict=True):
+                found[query, : len(row)] = row
+            # Chunks of a version count once, so that more documents are needed for so many versions.
+            left, width = left[~enough], 2 * width
+        asked = [language for part in parts for language in part.queries.languages]
+        named = [name for part in parts for name in part.translations()]
+        return top_lists(
+            found,
+            codes(versions.languages, self._table.languages)[found],
+            np.ones(len(found), dtype=bool),
+            asked,
+            parallel_groups(named, asked),
         )
 
     def _table_of(self, scenario: Scenario) -> RankTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -16,12 +16,14 @@ from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.check import check_judgments
 from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.columns import codes
 from haystack_crossalign.data.formats.run_files import Run, RunArrays, matching_run, run_arrays
 from haystack_crossalign.data.reading_log import ReadingLog
-from haystack_crossalign.measures import Measure, select_queries
+from haystack_crossalign.measures import Measure, recorded_depth, select_queries
 from haystack_crossalign.ranks import ranks_from_lists
+from haystack_crossalign.ranks.arguments import padded
 from haystack_crossalign.ranks.result_lists import with_asked_depth
-from haystack_crossalign.ranks.table import with_gains
+from haystack_crossalign.ranks.table import PADDING, RankTable, TopLists, parallel_groups, top_lists, with_gains
 from haystack_crossalign.ranks.ties import TIE_SEED
 
 
@@ -83,6 +85,12 @@ def audit_run(
     if gained is not None:
         table = with_gains(table, gained[1], collection.relevance_level)
     table = with_asked_depth(table, (arrays.retrieved >= 0).sum(axis=1), depth)
+    if wanted := recorded_depth([*(measures or ()), *also]):
+        of_document = versions.of_document if merged else np.arange(len(documents), dtype=np.int32)
+        tags = versions.languages if merged else documents.languages
+        table = replace(
+            table, top_lists=_top_lists(collection, arrays, of_document, codes(tags, languages), wanted, table)
+        )
 
     def ranked() -> Iterator[RankedRow]:
         for language in collection.query_languages:
@@ -100,6 +108,28 @@ def audit_run(
             )
 
     return assemble_result(ranked(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed)
+
+
+def _top_lists(
+    collection: JudgedCollection,
+    arrays: RunArrays,
+    unit_of: NDArray[np.int32],
+    unit_languages: NDArray[np.int32],
+    wanted: int,
+    table: RankTable,
+) -> TopLists:
+    """The first units of every list: versions, or documents where every hit counts."""
+    rows = [list(dict.fromkeys(unit_of[line[line >= 0]].tolist()))[:wanted] for line in arrays.retrieved]
+    found = padded(rows, PADDING, np.int32, wanted)
+    ended = np.zeros(len(rows), dtype=bool) if table.ended is None else table.ended
+    asked_in = collection.queries.languages
+    return top_lists(
+        found,
+        np.append(unit_languages, np.int32(PADDING))[found],
+        ended,
+        asked_in,
+        parallel_groups(collection.translations(), asked_in),
+    )
 
 
 def _merged_lists(retrieved: NDArray[np.int32], versions: NDArray[np.int32]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.audit.scenarios import Scenario
 from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.measures import Measure
+from haystack_crossalign.measures import Measure, recorded_depth
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity
 
 Progress = Callable[[str, int, int], None]
@@ -105,7 +105,14 @@ def audit_vectors(
     :raises InputError: if a row has no query.
     """
 
-    rows = rank_plan(collection, plan, similarity=similarity, precision=precision, examples=examples)
+    rows = rank_plan(
+        collection,
+        plan,
+        similarity=similarity,
+        precision=precision,
+        examples=examples,
+        lists=recorded_depth([*(measures or ()), *also]),
+    )
 
     def ranked() -> Iterator[RankedRow]:
         for number in range(len(plan)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from haystack_crossalign._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries, Versions
+    from haystack_crossalign.data.collection import Documents, JudgedCollection, Queries
     from haystack_crossalign.data.corpora.belebele import read_belebele
     from haystack_crossalign.data.corpora.xquad import read_xquad
     from haystack_crossalign.data.detect import detect_languages
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from haystack_crossalign.data.formats.read import read_collection
     from haystack_crossalign.data.formats.run_files import read_run
     from haystack_crossalign.data.formats.trec import read_qrels
+    from haystack_crossalign.data.versions import Versions
 
 __all__ = [
     "Documents",
@@ -36,7 +37,7 @@ __getattr__, __dir__ = lazy_names(
         "Documents": "collection",
         "JudgedCollection": "collection",
         "Queries": "collection",
-        "Versions": "collection",
+        "Versions": "versions",
         "detect_languages": "detect",
         "read_beir": "formats.beir",
         "read_belebele": "corpora.belebele",

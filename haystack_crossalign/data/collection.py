@@ -6,7 +6,7 @@ documents, the order of ties) is an integer array.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakValueDictionary
@@ -16,34 +16,11 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.data.columns import codes, positions
 from haystack_crossalign.data.reading_log import Omission
+from haystack_crossalign.data.versions import Versions
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.ranks.arguments import padded
 from haystack_crossalign.ranks.ties import tie_order
-
-
-@dataclass(frozen=True, eq=False)
-class Versions:
-    """Versions of a document pool. A version is a pair (parallel group, language); it can consist of several chunks.
-
-    Versions are numbered in the order of their first documents in the pool.
-
-    :param of_document: int32 [N], version of each document, 0..V-1.
-    :param languages: the V languages, as normalized tags.
-    :param groups: the V parallel groups.
-    """
-
-    of_document: NDArray[np.int32]
-    languages: tuple[str, ...]
-    groups: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    @property
-    def whole(self) -> bool:
-        """Whether every document is its own version, so that no document is a chunk."""
-        return len(self.groups) == len(self.of_document)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,15 +147,18 @@ class Queries:
     :param languages: language of each query, as a normalized BCP-47 tag.
     :param texts: the texts of the queries, never empty.
     :param vectors: float32 [Q, dim], or None if the queries are not embedded yet.
+    :param translations: for each query a name that it shares with its translations only; None if they are not known.
     """
 
     ids: tuple[str, ...]
     languages: tuple[str, ...]
     texts: tuple[str, ...]
     vectors: NDArray[np.float32] | None = None
+    translations: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_lengths(len(self.ids), self.vectors, languages=self.languages, texts=self.texts)
+        columns = {} if self.translations is None else {"translations": self.translations}
+        _check_lengths(len(self.ids), self.vectors, languages=self.languages, texts=self.texts, **columns)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -199,6 +179,7 @@ class Queries:
             languages=tuple([self.languages[i] for i in chosen]),
             texts=tuple([self.texts[i] for i in chosen]),
             vectors=None if self.vectors is None else self.vectors[indices],
+            translations=None if self.translations is None else tuple([self.translations[i] for i in chosen]),
         )
 
 
@@ -207,7 +188,7 @@ class Detected:
     """Numbers of texts without a language, and the results of detection.
 
     :param documents: documents whose language was detected.
-    :param undetermined_documents: number of number of documents whose language is not clear; they stay in the pool as
+    :param undetermined_documents: number of documents whose language is not clear; they stay in the pool as
         `UNDETERMINED`.
     :param queries: queries whose language was detected.
     :param undetermined_queries: ids of the queries whose language is not clear; they are left out.
@@ -289,6 +270,13 @@ class JudgedCollection:
     def languages(self) -> tuple[str, ...]:
         """All languages of documents and queries, in ascending order."""
         return tuple(sorted({*self.documents.languages, *self.queries.languages}))
+
+    def translations(self) -> Sequence[Hashable]:
+        """For each query a name that it shares with its translations; if not known, the groups of what is relevant."""
+        if self.queries.translations is not None:
+            return self.queries.translations
+        groups = self.documents.groups
+        return [frozenset(groups[index] for index in indices) for indices in self.relevant]
 
     def relevant_versions(self, versions: Versions) -> NDArray[np.int32]:
         """Relevant versions of each query, ascending and padded with -1 on the right: int32 [Q, R].

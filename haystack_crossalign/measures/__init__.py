@@ -9,8 +9,10 @@ from haystack_crossalign.measures.depth import (
     RankOf,
     max_at_r_lower_bound,
 )
+from haystack_crossalign.measures.fairness import EqualExpectedRank, TargetLanguageRecall
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1, intrusion_matrix
-from haystack_crossalign.measures.parse import default_measures, gap_measures, parse_measure
+from haystack_crossalign.measures.lists import Exposure, MeanRankCorrelation
+from haystack_crossalign.measures.parse import default_measures, gap_measures, parse_measure, recorded_depth
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
 from haystack_crossalign.measures.ties import TieValues, tie_values
 from haystack_crossalign.measures.translation import OtherOnly, OtherOnlyFound
@@ -19,11 +21,14 @@ __all__ = [
     "MRR",
     "NDCG",
     "Complete",
+    "EqualExpectedRank",
+    "Exposure",
     "Intrusion",
     "LangNDCG",
     "LanguagePreferenceRate",
     "MaxAtR",
     "MaxAtRNorm",
+    "MeanRankCorrelation",
     "Measure",
     "OtherOnly",
     "OtherOnlyFound",
@@ -31,6 +36,7 @@ __all__ = [
     "RankOf",
     "Recall",
     "RowStatistics",
+    "TargetLanguageRecall",
     "TieValues",
     "Top1",
     "aggregate",
@@ -40,6 +46,7 @@ __all__ = [
     "intrusion_matrix",
     "max_at_r_lower_bound",
     "parse_measure",
+    "recorded_depth",
     "select_queries",
     "tie_values",
 ]

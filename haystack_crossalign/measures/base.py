@@ -62,9 +62,9 @@ class Measure(ABC):
     """The measure, or its family, as a glossary shows it."""
     definition: str
     """What it is, in plain words."""
-    unit: Literal["share", "rank", "count"] = "share"
+    unit: Literal["share", "rank", "count", "correlation"] = "share"
     """``share``: 0..1, shown in percent. ``rank``: medians and percentiles are useful, and a cut list bounds it
-    below. ``count``: a number from 0 on.
+    below. ``count``: a number from 0 on. ``correlation``: -1..1.
     """
     direction: Direction = 1
     """Whether higher is better."""
@@ -333,4 +333,5 @@ def select_queries(table: RankTable, queries: NDArray[np.bool_] | NDArray[np.int
         top_versions=None if table.top_versions is None else table.top_versions[queries],
         higher=None if table.higher is None else table.higher[queries],
         tied=None if table.tied is None else table.tied[queries],
+        top_lists=None if table.top_lists is None else table.top_lists.select(queries),
     )

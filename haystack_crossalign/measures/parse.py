@@ -11,13 +11,16 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.measures.base import Measure
 from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, RankOf
+from haystack_crossalign.measures.fairness import EqualExpectedRank, TargetLanguageRecall
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
+from haystack_crossalign.measures.lists import Exposure, ListMeasure, MeanRankCorrelation
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
 from haystack_crossalign.measures.translation import OtherOnly, OtherOnlyFound
 
 ALLOWED = (
     "Max@R, Max@R_norm, Complete@K, NDCG@K, MRR, MRR@K, Recall@K, Rank[L], Intrusion[L], LPR, Lang-nDCG@K, "
-    "Top1[relevant|other,same|other], OtherOnly, OtherOnly@K (K a whole number from 1, L a language)"
+    "Top1[relevant|other,same|other], OtherOnly, OtherOnly@K, PEER@K, TLR@K, MRC@K, Exposure@K[L] (K a whole number "
+    "from 1, L a language)"
 )
 """Names that `parse_measure` reads, in words."""
 
@@ -39,12 +42,16 @@ _WITH_CUTOFF: dict[str, Callable[[int], Measure]] = {
     "r": Recall,
     "lang-ndcg": LangNDCG,
     "otheronly": OtherOnlyFound,
+    "peer": EqualExpectedRank,
+    "tlr": TargetLanguageRecall,
+    "mrc": MeanRankCorrelation,
 }
 _WITH_LANGUAGE: dict[str, Callable[[str], Measure]] = {"rank": RankOf, "intrusion": Intrusion}
 
 # At most nine digits, so that the cut-off fits into the 32 bits of a rank.
 _CUTOFF = re.compile(r"(?P<base>[a-z-]+)@(?P<cutoff>[1-9][0-9]{0,8})")
 _LANGUAGE = re.compile(r"(?P<base>[a-z]+)\[(?P<language>[^\[\]]+)\]")
+_EXPOSURE = re.compile(r"exposure@(?P<cutoff>[1-9][0-9]{0,8})\[(?P<language>[^\[\]]+)\]")
 _TOP1 = re.compile(r"top1\[ *(?P<relevance>relevant|other) *, *(?P<language>same|other) *\]")
 
 
@@ -64,6 +71,9 @@ def parse_measure(name: str) -> Measure:
         return Top1(
             cast(Literal["relevant", "other"], match["relevance"]), cast(Literal["same", "other"], match["language"])
         )
+    if match := _EXPOSURE.fullmatch(lower):
+        language = text[match.start("language") : match.end("language")].strip()
+        return Exposure(int(match["cutoff"]), normalize_language(language))
     if (match := _LANGUAGE.fullmatch(lower)) and match["base"] in _WITH_LANGUAGE:
         language = text[match.start("language") : match.end("language")].strip()
         return _WITH_LANGUAGE[match["base"]](normalize_language(language))
@@ -84,6 +94,10 @@ KINDS: tuple[type[Measure], ...] = (
     Top1,
     OtherOnly,
     OtherOnlyFound,
+    EqualExpectedRank,
+    TargetLanguageRecall,
+    MeanRankCorrelation,
+    Exposure,
 )
 """The measures, in the order in which results and glossaries show them."""
 
@@ -97,6 +111,8 @@ def known_measure(name: str) -> Measure | None:
     try:
         return parse_measure(name)
     except InputError:
+        if exposure := _EXPOSURE.fullmatch(name.lower()):
+            return Exposure(int(exposure["cutoff"]), name[name.index("[") + 1 : -1])
         match = _LANGUAGE.fullmatch(name.lower())
         make = _WITH_LANGUAGE.get(match["base"]) if match else None
         return make(name[name.index("[") + 1 : -1]) if make is not None else None
@@ -124,6 +140,11 @@ def default_measures(languages: Sequence[str]) -> tuple[Measure, ...]:
         Top1("other", "same"),
         Top1("other", "other"),
     )
+
+
+def recorded_depth(measures: Sequence[Measure]) -> int:
+    """The number of ranks of each list that must be recorded for some measures; 0 if none needs lists."""
+    return max((measure.cutoff for measure in measures if isinstance(measure, ListMeasure)), default=0)
 
 
 def gap_measures() -> tuple[Measure, ...]:

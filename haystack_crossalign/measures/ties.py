@@ -12,6 +12,9 @@ the same score, o is its first rank, s its size and r the number of relevant ver
   at o - 1 + (s + 1) / (r + 1) on average;
 - another version is ahead of all r with probability 1 / (r + 1).
 
+For measures of whole lists (MRC, Exposure) and for PEER the bounds are not known, and the value is that of the order
+of the table.
+
 Ties with documents beyond the end of a cut list are unknown and not counted.
 """
 
@@ -28,7 +31,9 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, column_sums, select_queries
 from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, RankOf, language_code
+from haystack_crossalign.measures.fairness import EqualExpectedRank, TargetLanguageRecall, other_versions
 from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
+from haystack_crossalign.measures.lists import ListMeasure
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
 from haystack_crossalign.measures.translation import OtherOnly, OtherOnlyFound
 from haystack_crossalign.ranks.table import RankTable
@@ -281,6 +286,28 @@ def _recall(measure: Recall, groups: _Groups, values: Floats) -> TieValues:
     share = np.clip(measure.cutoff - groups.start + 1, 0, groups.size) / groups.size
     sums = (worst <= measure.cutoff, best <= measure.cutoff, np.where(groups.known, share, 0.0))
     return TieValues(*(column_sums(end.astype(np.float64)) / groups.relevant for end in sums))
+
+
+@_values.register
+def _target_language_recall(measure: TargetLanguageRecall, groups: _Groups, values: Floats) -> TieValues:
+    others = other_versions(groups)
+    members = groups.members(others)
+    place = np.zeros(groups.start.shape, dtype=np.int64)
+    for version in range(len(place)):
+        for other in range(version):
+            place[version] += others[other] & groups.known[other] & (groups.start[version] == groups.start[other])
+    counted = others & groups.known
+    best = groups.start + place <= measure.cutoff
+    worst = groups.end - (members - 1 - place) <= measure.cutoff
+    share = np.clip(measure.cutoff - groups.start + 1, 0, groups.size) / groups.size
+    sums = (counted & worst, counted & best, np.where(counted, share, 0.0))
+    return TieValues(*(column_sums(end.astype(np.float64)) / others.sum(axis=0) for end in sums))
+
+
+@_values.register(EqualExpectedRank)
+@_values.register(ListMeasure)
+def _of_one_order(measure: Measure, groups: _Groups, values: Floats) -> TieValues:
+    return TieValues(values, values, values)
 
 
 @_values.register

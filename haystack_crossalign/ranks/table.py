@@ -1,7 +1,8 @@
-"""The one structure that every measure reads: ranks of the relevant versions of every query."""
+"""What every measure reads: ranks of the relevant versions of every query, and the first versions of whole lists."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,61 @@ ABSENT = 0
 
 CENSORED = -1
 """Rank of a relevant version beyond the depth at which a result list was cut: known only to be > depth."""
+
+
+PADDING = -1
+"""After the end of a list."""
+
+
+@dataclass(frozen=True, eq=False)
+class TopLists:
+    """The first D versions of the lists of all A queries asked over one pool, and their parallel queries.
+
+    Of a table of Q of these queries, `queries` says which they are, so that selecting queries keeps the lists of their
+    translations.
+
+    :param versions: int32 [A, D], codes of the versions, best first, `PADDING` after the end.
+    :param languages: int32 [A, D], codes of their languages, `PADDING` after the end.
+    :param complete: bool [A], whether the list has D versions or ended by itself; else it was cut before.
+    :param queries: int64 [Q], rows of the table's queries.
+    :param counterparts: int64 [Q, C], rows of the queries in other languages that are translations of each query,
+        padded with `PADDING` on the right.
+    """
+
+    versions: NDArray[np.int32]
+    languages: NDArray[np.int32]
+    complete: NDArray[np.bool_]
+    queries: NDArray[np.int64]
+    counterparts: NDArray[np.int64]
+
+    @property
+    def depth(self) -> int:
+        """D, the number of ranks that were recorded."""
+        return int(self.versions.shape[1])
+
+    def select(self, queries: NDArray[np.integer] | NDArray[np.bool_] | slice) -> TopLists:
+        """The lists for some of the table's queries.
+
+        :param queries: indices, bool [Q] mask, or slice.
+        """
+        return replace(self, queries=self.queries[queries], counterparts=self.counterparts[queries])
+
+    def recoded(self, code: NDArray[np.int32]) -> TopLists:
+        """The lists with other codes of languages.
+
+        :param code: the new code of each language; the last one is that of `PADDING`.
+        """
+        return replace(self, languages=code[self.languages])
+
+    def lengths(self, cutoff: int) -> NDArray[np.int64]:
+        """Number of versions among the first ``cutoff`` of each list, int64 [A]."""
+        result: NDArray[np.int64] = (self.versions[:, :cutoff] != PADDING).sum(axis=1)
+        return result
+
+    def reaches(self, cutoff: int) -> NDArray[np.bool_]:
+        """Lists whose first ``cutoff`` versions are known, bool [A]: they have so many, or ended by themselves."""
+        result: NDArray[np.bool_] = (self.lengths(cutoff) >= cutoff) | self.complete
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +105,7 @@ class RankTable:
         version, those of the whole list); None if no relevant version ties, so that it equals ``above``.
     :param tied: int32 [Q, R, L], other versions of each language with the same score, 0 if absent or censored; None if
         no relevant version ties. Over the last axis it sums to ``pessimistic - optimistic``.
+    :param top_lists: the first versions of the lists of all queries over the pool; None if no measure needs them.
     """
 
     languages: tuple[str, ...]
@@ -70,6 +127,7 @@ class RankTable:
     top_versions: NDArray[np.int32] | None = None
     higher: NDArray[np.int32] | None = None
     tied: NDArray[np.int32] | None = None
+    top_lists: TopLists | None = None
 
     @property
     def relevant(self) -> NDArray[np.int64]:
@@ -114,6 +172,7 @@ def part_of(table: RankTable, queries: slice, languages: tuple[str, ...]) -> Ran
         top_versions=top_versions,
         higher=higher,
         tied=tied,
+        top_lists=None if table.top_lists is None else table.top_lists.select(queries).recoded(code),
     )
 
 
@@ -156,4 +215,52 @@ def with_gains(table: RankTable, gains: NDArray[np.float64], level: float) -> Ra
         above=by_language(table.above),
         higher=None if table.higher is None else by_language(table.higher),
         tied=None if table.tied is None else by_language(table.tied),
+    )
+
+
+def top_lists(
+    versions: NDArray[np.int32],
+    languages: NDArray[np.int32],
+    complete: NDArray[np.bool_],
+    query_languages: Sequence[Hashable],
+    parallel: NDArray[np.int64],
+) -> TopLists:
+    """Lists of all queries over a pool, for a table of all of them.
+
+    :param versions: int32 [A, D], see `TopLists`; likewise ``languages`` and ``complete``.
+    :param query_languages: language of each query.
+    :param parallel: int64 [A], number of the group of translations of each query, -1 for none.
+    """
+    members: dict[int, list[int]] = {}
+    for row, group in enumerate(parallel.tolist()):
+        if group >= 0:
+            members.setdefault(group, []).append(row)
+    others = [
+        [other for other in members.get(group, ()) if query_languages[other] != query_languages[row]]
+        for row, group in enumerate(parallel.tolist())
+    ]
+    counterparts = np.full((len(others), max(map(len, others), default=0)), PADDING, dtype=np.int64)
+    for row, found in enumerate(others):
+        counterparts[row, : len(found)] = found
+    return TopLists(versions, languages, complete, np.arange(len(others)), counterparts)
+
+
+def parallel_groups(groups: Sequence[Hashable | None], query_languages: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Numbers of the groups of queries that are translations of each other, int64 [A].
+
+    -1 for queries without a group, and for groups with two queries in one language, in which pairs are ambiguous.
+
+    :param groups: the group of each query; None for none.
+    :param query_languages: language of each query.
+    """
+    seen: set[tuple[Hashable, Hashable]] = set()
+    ambiguous: set[Hashable] = set()
+    for key in zip(groups, query_languages, strict=True):
+        if key in seen:
+            ambiguous.add(key[0])
+        seen.add(key)
+    number: dict[Hashable, int] = {}
+    return np.array(
+        [-1 if group is None or group in ambiguous else number.setdefault(group, len(number)) for group in groups],
+        dtype=np.int64,
     )

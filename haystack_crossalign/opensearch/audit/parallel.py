@@ -12,8 +12,7 @@ from haystack_crossalign.measures.exposure import language_exposure, mean_rank_c
 from haystack_crossalign.opensearch.audit.tasks import Task, select
 from haystack_crossalign.opensearch.audit.units import Record
 from haystack_crossalign.ranks.arguments import padded
-
-_PADDING = -1
+from haystack_crossalign.ranks.table import PADDING, TopLists, top_lists
 
 
 def parallel_block(
@@ -50,6 +49,40 @@ def parallel_block(
     return pairs
 
 
+def recorded_lists(
+    task: Task, records: Mapping[int, Record], retrieval: str | None, languages: Sequence[str], top: int
+) -> TopLists | None:
+    """The first versions that the queries of a task found, in the order of their positions.
+
+    :param task: a pool and its queries.
+    :param records: measurements by position within the task.
+    :param retrieval: name of the retrieved list; None for the exact ranking.
+    :param languages: languages of the table for which the lists are.
+    :param top: versions recorded of each list.
+    :returns: None if some query has no such list.
+    """
+    places = sorted(records)
+    parts = [records[place] if retrieval is None else records[place].get("live", {}).get(retrieval) for place in places]
+    lists = [None if part is None else part.get("shown") for part in parts]
+    if any(hits is None for hits in lists):
+        return None
+    chunked = task.queries.chunked
+    code = {tag: number for number, tag in enumerate(languages)}
+    number: dict[object, int] = {}
+    units = [list({_unit(hit, chunked=chunked): hit[2] for hit in hits or ()}.items())[:top] for hits in lists]
+    versions = [[number.setdefault(unit, len(number)) for unit, _ in row] for row in units]
+    # A language that is not in the table is none of those measured, but holds a place.
+    tags = [[code.get(tag, len(languages)) for _, tag in row] for row in units]
+    asked = [task.queries.languages[place] for place in places]
+    return top_lists(
+        padded(versions, PADDING, np.int32, top),
+        padded(tags, PADDING, np.int32, top),
+        np.array([retrieval is None or bool(part and part["ended"]) for part in parts], dtype=bool),
+        asked,
+        task.queries.parallel()[np.array(places, dtype=np.int64)],
+    )
+
+
 def _measured(
     lists: Sequence[Sequence[Sequence[Any]]],
     query_languages: Sequence[str],
@@ -67,9 +100,9 @@ def _measured(
     known: dict[object, int] = {}
     codes = [[known.setdefault(name, len(known)) for name in row] for row in names]
     asked = np.array([code[tag] for tag in query_languages], dtype=np.int64)
-    correlation = mean_rank_correlation(padded(codes, _PADDING, np.int64, top), asked, np.array(groups, dtype=np.int64))
+    correlation = mean_rank_correlation(padded(codes, PADDING, np.int64, top), asked, np.array(groups, dtype=np.int64))
     exposure = language_exposure(
-        padded(languages, _PADDING, np.int64, top),
+        padded(languages, PADDING, np.int64, top),
         asked,
         np.array([by_language.get(tag, 0) for tag in tags], dtype=np.int64),
     )

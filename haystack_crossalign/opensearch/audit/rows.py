@@ -25,6 +25,7 @@ from haystack_crossalign.measures import (
     evaluate,
 )
 from haystack_crossalign.measures.statistics import bootstrap_means
+from haystack_crossalign.opensearch.audit.parallel import recorded_lists
 from haystack_crossalign.opensearch.audit.tasks import Task, select
 from haystack_crossalign.opensearch.audit.units import Record
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
@@ -140,7 +141,7 @@ def task_rows(
     :param pool_languages: languages of the pool.
     :param pool_size: number of versions in the pool.
     :param texts: source of the texts of examples.
-    :param top: k of the recall.
+    :param top: k of the recall, and ranks of each list that measures of whole lists know.
     :param sample: share of the pool that was scored, None for all of it.
     :param samples: bootstrap samples of the recall's interval.
     :param seed: of the bootstrap.
@@ -160,6 +161,7 @@ def task_rows(
             table = part_table(
                 exact, queries.languages, pool_languages=pool_languages, pool_size=pool_size, level=level
             )
+            table = _with_lists(table, task, records, None, places, top)
             row = _row(scenario, table, queries, [record["shown"] for record in own], texts)
             yield row if sample is None else _sampled(row, own, level, sample, retrievals)
         for name in retrievals:
@@ -167,6 +169,7 @@ def task_rows(
             if len(live) < len(own):
                 continue
             table = part_table(live, queries.languages, pool_languages=pool_languages, pool_size=pool_size, level=level)
+            table = _with_lists(table, task, records, name, places, top)
             recall = _recall([part["recall"] for part in live], top, samples, seed)
             yield replace(
                 _row(scenario, table, queries, [part["shown"] for part in live], texts),
@@ -248,6 +251,21 @@ def relevant_part(part: Record, level: int) -> Record:
         return part
     kept = [gain >= level for gain in part["gains"]]
     return {name: list(compress(value, kept)) if name in _BY_VERSION else value for name, value in part.items()}
+
+
+def _with_lists(
+    table: RankTable,
+    task: Task,
+    records: Mapping[int, Record],
+    retrieval: str | None,
+    places: Sequence[int],
+    top: int,
+) -> RankTable:
+    """The table of the queries at some places, with the lists of all of the task."""
+    lists = recorded_lists(task, records, retrieval, table.languages, top)
+    if lists is None:
+        return table
+    return replace(table, top_lists=lists.select(np.searchsorted(sorted(records), places)))
 
 
 def _tops(parts: Sequence[Record], code: Mapping[str, int]) -> NDArray[np.int32] | None:

@@ -16,6 +16,7 @@ from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import plan_scenarios
 from haystack_crossalign.data.formats.read import read_collection
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.traffic import Exchange, Traffic
@@ -90,6 +91,29 @@ def assert_exact_rows_of_memory(live: AuditResult, in_memory: Any, scenario: str
 
     assert keyed(live) == keyed(expected)
     assert len(keyed(live)) == len(plan)
+
+
+def test_measures_of_fairness_and_of_whole_lists_are_those_of_an_audit_in_memory(
+    opensearch: Any, index: str, queries: Path, in_memory: Any
+) -> None:
+    names = ("MRC@10", "MRC@3", *(f"Exposure@10[{tag}]" for tag in LANGUAGES), "TLR@10", "PEER@10", "MRC@11")
+    also = tuple(map(parse_measure, names))
+    live = run_audit(opensearch.url, index, queries, also=also).result
+    plan = plan_scenarios(["multi"], LANGUAGES, LANGUAGES)
+    expected = audit_vectors(in_memory, plan, provenance={}, also=also, samples=100)
+    for row, wanted in zip((row for row in live.rows if row["kind"] == "exact"), expected.rows, strict=True):
+        for name in names[:-2]:
+            assert row["measures"][name] == pytest.approx(wanted["measures"][name], abs=1e-9), name
+        assert "one relevant version" in row["reasons"]["PEER@10"]
+        assert "to rank 10 only" in row["reasons"]["MRC@11"]
+    # The block of the live audit and the measures of its rows agree, for exact and for retrieved lists.
+    for entry in live.live["parallel"]:
+        for row in (row for row in live.rows if row.get("retrieval") == entry["retrieval"]):
+            own = [pair["mrc"] for pair in entry["pairs"] if row["query_language"] in pair["languages"]]
+            assert row["measures"]["MRC@10"] == pytest.approx(sum(own) / len(own))
+            shares = next(one for one in entry["exposure"] if one["query_language"] == row["query_language"])["shares"]
+            for tag in LANGUAGES:
+                assert row["measures"][f"Exposure@10[{tag}]"] == pytest.approx(shares[tag]["discounted"])
 
 
 def test_every_exact_row_has_the_live_list_and_its_recall_beside_it(whole: AuditResult) -> None:

@@ -102,19 +102,19 @@ def parallel_collection(
     for language, text in texts.items():
         passages = {(row.passage_id if pool == "passages" else row.question_id): row.passage for row in text.rows}
         documents += [(f"{language}:{group}", language, group, passages[group]) for group in distinct]
-    queries: list[tuple[str, str, str]] = []
+    queries: list[tuple[str, str, str, str]] = []
     relevant: list[tuple[int, ...]] = []
     for language in query_tags:
         questions = {row.question_id: row.question for row in texts[language].rows}
         for (question, _), group in zip(order, groups, strict=True):
-            queries.append((f"{language}:{question}", language, questions[question]))
+            queries.append((f"{language}:{question}", language, questions[question], question))
             relevant.append(tuple(distinct[group] + number * len(distinct) for number in range(len(texts))))
     ids, languages, parallel_groups, contents = zip(*documents, strict=True)
-    query_ids, asked_in, asked_texts = zip(*queries, strict=True)
+    query_ids, asked_in, asked_texts, translations = zip(*queries, strict=True)
     collection = JudgedCollection(
         name=name,
         documents=Documents(ids=ids, languages=languages, groups=parallel_groups, texts=contents),
-        queries=Queries(ids=query_ids, languages=asked_in, texts=asked_texts),
+        queries=Queries(ids=query_ids, languages=asked_in, texts=asked_texts, translations=translations),
         relevant=tuple(relevant),
         sources=tuple(text.source for text in texts.values()),
         pool=pool,
