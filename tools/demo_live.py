@@ -24,7 +24,7 @@ __all__ = ["main"]
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEX, ALIAS = "prod-1", "prod"
-OPTIONS = ("--title-field", "title", "--live", "knn,bm25,hybrid")
+OPTIONS = ("--title-field", "title", "--url-field", "url", "--live", "knn,bm25,hybrid")
 MODEL = "offline:multilingual-e5-small"
 
 

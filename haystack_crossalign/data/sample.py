@@ -16,9 +16,15 @@ def sample_folder() -> Path:
 def read_sample() -> JudgedCollection:
     """The sample as a judged collection: English, Chinese, Arabic, Spanish, Thai and Hindi.
 
-    Titles are put before the texts. The language of a few documents is not given but detected.
+    Titles are put before the texts, and each document has an address. The language of a few documents is not given but
+    detected.
     """
     folder = sample_folder()
     return read_collection(
-        folder / "documents.jsonl", folder / "queries.jsonl", title_field="title", detect=True, name="sample"
+        folder / "documents.jsonl",
+        folder / "queries.jsonl",
+        title_field="title",
+        url_field="url",
+        detect=True,
+        name="sample",
     )

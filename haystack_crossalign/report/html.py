@@ -43,6 +43,7 @@ from haystack_crossalign.report.content.words import (
 )
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
 from haystack_crossalign.report.gaps.section import gaps_table
+from haystack_crossalign.report.significant import significant_changes
 from haystack_crossalign.report.templating import asset, templates
 
 _VENDORED = ("vendor/d3.min.js", "vendor/plot.umd.min.js")
@@ -111,6 +112,7 @@ def render_html_comparison(
         **_told(comparison_finding(comparison)),
         notes_on_data=data_notes_of_both(comparison),
         dial=None if dial is None else dial_section(dial),
+        significant=significant_changes(comparison),
         **context,
     )
 

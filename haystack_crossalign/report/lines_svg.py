@@ -9,7 +9,10 @@ from html import escape
 
 _WIDTH, _HEIGHT = 460, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 34
-_COLORS = ("--c0", "--c1", "--c2", "--c3")
+SERIES = ("var(--series-1)", "var(--series-2)", "var(--series-3)", "var(--series-4)")
+"""Colors of the lines of a chart, see page.css."""
+DASHES = ("none", "7 3", "2 3", "9 3 2 3")
+"""Their dashes, which say the same."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,26 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
             'stroke-dasharray="3 4"/>'
         )
     for number, one in enumerate(series):
-        color = f"var({_COLORS[number % len(_COLORS)]})"
+        color, dashes = SERIES[number % len(SERIES)], DASHES[number % len(DASHES)]
         places = [place(x, y) for x, y in one.points]
         line = " ".join(f"{x},{y}" for x, y in places)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts.append(
+            f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dashes}"/>'
+        )
         if len(places) <= 40:
             parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>' for x, y in places]
     return "".join([*parts, "</svg>"])
+
+
+def swatch(number: int) -> str:
+    """A piece of a line, for a legend.
+
+    :param number: place of the line among those of the chart.
+    """
+    return (
+        f'<svg width="26" height="8" aria-hidden="true"><line x1="0" x2="26" y1="4" y2="4" stroke-width="2" '
+        f'stroke="{SERIES[number % len(SERIES)]}" stroke-dasharray="{DASHES[number % len(DASHES)]}"/></svg>'
+    )
 
 
 def axis_ticks(low: float, high: float) -> list[float]:

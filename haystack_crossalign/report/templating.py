@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from haystack_crossalign.languages import display_name
 from haystack_crossalign.report.content.charts import SPLIT
 from haystack_crossalign.report.content.words import count, measure_value, nothing_found
+from haystack_crossalign.report.lines_svg import swatch
 
 
 @cache
@@ -23,7 +24,12 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        display_name=display_name, split=SPLIT, count=count, measure_value=measure_value, nothing_found=nothing_found
+        display_name=display_name,
+        split=SPLIT,
+        count=count,
+        measure_value=measure_value,
+        nothing_found=nothing_found,
+        swatch=swatch,
     )
     return environment
 

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from haystack_crossalign.report.lines_svg import axis_ticks, tick_text
+from haystack_crossalign.report.lines_svg import DASHES, SERIES, axis_ticks, tick_text
 
 _WIDTH, _HEIGHT = 620, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 16, 14, 50
-COLORS = 4
-"""Number of different colors; lines beyond take them again, dashed."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ def trade_off_chart(curves: Sequence[Curve], *, label: str, x_label: str, y_labe
 
 
 def _drawn(curve: Curve, number: int, places: Sequence[tuple[float, float]], start: tuple[float, float]) -> list[str]:
-    color = f"var(--c{number % COLORS})"
-    dashed = ' stroke-dasharray="5 4"' if number >= COLORS else ""
+    color = SERIES[number % len(SERIES)]
+    dashed = f' stroke-dasharray="{DASHES[(number + number // len(SERIES)) % len(DASHES)]}"'
     line = " ".join(f"{x},{y}" for x, y in places)
     parts = [f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"{dashed}/>']
     x, y = start
@@ -90,9 +88,12 @@ def _drawn(curve: Curve, number: int, places: Sequence[tuple[float, float]], sta
         x, y = places[curve.taken]
         parts.append(f'<circle cx="{x}" cy="{y}" r="7.5" fill="none" stroke="{color}" stroke-width="2.5"/>')
     x, y = places[-1]
-    # A stronger setting usually lies further to the left.
+    # A stronger setting usually lies further to the left. The edge keeps the name readable on lines.
     name = escape(curve.name)
-    parts.append(f'<text x="{x - 10}" y="{y + 4}" text-anchor="end" fill="{color}" font-weight="600">{name}</text>')
+    parts.append(
+        f'<text x="{x - 12}" y="{y + 4}" text-anchor="end" fill="{color}" font-weight="600" stroke="var(--surface)" '
+        f'stroke-width="4" paint-order="stroke">{name}</text>'
+    )
     return parts
 
 

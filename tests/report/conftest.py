@@ -34,6 +34,8 @@ LANGUAGES = ("en", "ar", "de", "el", "es", "hi", "ro", "ru", "th", "tr", "vi", "
 ARTICLES = 40
 DEPTH = 20
 SCENARIOS = ("multi", "mono-same", "mono-cross")
+STATE = {"uuid": "u1", "documents": 200, "sequence_number": 205}
+SNAPSHOT = {"name": "prod", "indices": {"prod-1": STATE}, "aliases": {"prod-1": ["prod"]}}
 
 Result = dict[str, Any]
 Audit = Callable[[JudgedCollection, Sequence[str]], Result]
@@ -134,3 +136,52 @@ def twelve(shared_data: Path) -> Result:
 def large(shared_data: Path) -> Result:
     """As many queries as XQuAD has, 1,190 in each of two languages: invented ranks over real texts."""
     return synthetic.synthetic_result(("en", "zh"), 1190, xquad=shared_data / "xquad")
+
+
+@pytest.fixture
+def indexed(pair: dict[str, Any]) -> dict[str, Any]:
+    """A real exact result, with live rows of invented recall beside its rows and the block of a live audit."""
+    result = copy.deepcopy(pair)
+    rows, columns = [], {name: [] for name in result["queries"] if name != "measures"}
+    measures: dict[str, list[Any]] = {name: [] for name in result["queries"]["measures"]}
+    for number, row in enumerate(pair["rows"]):
+        censored = {"depth_min": 50, "depth_max": 50, "queries": 3, "share": 0.25, "Max@R_lower_bound": 61.5}
+        more = {"kind": "live", "retrieval": "knn", "censored": censored}
+        more["recall"] = {"k": 10, "value": 0.9 + number / 100, "interval": [0.85, 0.97], "queries": row["queries"]}
+        more["measures"] = {**row["measures"], "Max@R": None, "Max@R_norm": None}
+        more["reasons"] = {"Max@R": "unknown for 3 queries", "Max@R_norm": "unknown for 3 queries"}
+        for one in (row, {**row, **more}):
+            places = [place for place, own in enumerate(pair["queries"]["row"]) if own == number]
+            for name, column in columns.items():
+                own = pair["queries"][name]
+                column += [len(rows) if name == "row" else own[place] for place in places]
+            for name, column in measures.items():
+                column += [pair["queries"]["measures"][name][place] for place in places]
+            rows.append(one)
+    tags = rows[0]["pool_languages"]
+    shares = {tag: {"plain": 0.5, "discounted": 0.6, "pool": 1 / len(tags)} for tag in tags}
+    exposure = [{"query_language": row["query_language"], "queries": 3, "shares": shares} for row in pair["rows"]]
+    pairs = [{"languages": tags[:2], "mrc": -0.25, "queries": 4}]
+    parallel = [
+        {"kind": kind, "retrieval": name, "k": 10, "mrc": -0.25, "pairs": pairs, "undefined": 0, "exposure": exposure}
+        for kind, name in (("exact", None), ("live", "knn"))
+    ]
+    result.update(rows=rows, queries={**columns, "measures": measures}, examples=[], documents={})
+    result["live"] = {
+        "index": "prod",
+        "cluster": {"version": "3.4.0", "uuid": "c1"},
+        "point_in_time": True,
+        "snapshot": {"before": SNAPSHOT, "after": SNAPSHOT},
+        "queries": {"kind": "known-item", "count": 12, "notes": ["12 groups were asked for"]},
+        "sample": None,
+        "depth": 50,
+        "plan": {"queries": 12, "documents_scored": 4800, "max_load": None},
+        "partial": {"reason": "interrupted by the user", "queries": 12, "of": 40},
+        "warnings": ["the index 'prod-1' was written to while the audit ran"],
+        "pool": {"documents": 200, "by_language": dict.fromkeys(tags, 1), "without_vector": 2, "without_language": 0},
+        "languages_detected": None,
+        "retrievals": [{"name": "knn"}],
+        "unranked": {"count": 3, "reasons": {"no vector": 2, "outside of the filter": 1}, "first": []},
+        "parallel": parallel,
+    }
+    return AuditResult.from_dict(result).to_dict()

@@ -13,7 +13,7 @@ from typing import Any
 from requirements import browser as chromium
 from requirements import require
 
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+SIZES = {"desktop": (1280, 900), "phone": (375, 812)}
 FLAGS = (
     "--headless",
     "--no-sandbox",

@@ -82,7 +82,9 @@ def _sample(row: Mapping[str, Any]) -> Iterator[Step]:
 
 
 def _recall(result: Mapping[str, Any]) -> Iterator[Step]:
-    recalls = [row["recall"] for row in result["rows"] if (row.get("recall") or {}).get("value") is not None]
+    # Other lists, such as those of words, are not meant to hold what vectors find.
+    near = [row for row in result["rows"] if row.get("retrieval") == "knn"]
+    recalls = [row["recall"] for row in near if (row.get("recall") or {}).get("value") is not None]
     if recalls:
         worst = min(recalls, key=lambda recall: recall["value"])
         if worst["value"] < _LOW_RECALL:

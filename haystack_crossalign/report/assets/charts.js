@@ -1,17 +1,21 @@
 // Draws the charts of a report with Observable Plot. Every number comes from the page's data; nothing is computed here
-// but positions and colours.
+// but positions and shades; colors are those of page.css.
 "use strict";
 
 const crossalignCharts = (() => {
   const INK = "var(--ink)";
   const MUTED = "var(--muted)";
   const FONT = {fontFamily: "inherit", fontSize: "13px", color: "inherit", background: "transparent", overflow: "visible"};
-  const SPLIT_FILL = ["var(--same)", "var(--same-soft)", "var(--other-soft)", "var(--other)"];
-  const SPLIT_TEXT = ["var(--on-same)", "var(--on-soft)", "var(--on-soft)", "var(--on-other)"];
+  // The hue says which language, the strength whether it is relevant.
+  const SPLIT_FILL = ["var(--own)", "var(--other)", "var(--own-soft)", "var(--other-soft)"];
+  const SPLIT_TEXT = ["var(--on-own)", "var(--on-other)", "var(--on-soft)", "var(--on-soft)"];
+  const SERIES = ["var(--series-1)", "var(--series-2)", "var(--series-3)", "var(--series-4)"];
+  const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)} %`;
   const number = (value) => value >= 99.95 || Number.isInteger(value) ? d3.format(",.0f")(value) : d3.format(value >= 9.995 ? ",.1f" : ",.2f")(value);
 
-  function heat(view, key, width, dark) {
+  function heat(view, key, width) {
     const cells = view.heat[key].filter((cell) => cell.v !== null);
     const narrow = width < 90 * view.documents.length + 90;
     const tight = narrow && width < 520;
@@ -23,7 +27,7 @@ const crossalignCharts = (() => {
     const many = view.queries.length > 4;
     const height = Math.max(many ? 30 : 64, 34);
     // What lies deep stands out from the page: dark on a light one, bright on a dark one.
-    const shade = dark ? d3.interpolateLab("#222b37", "#d5dcff") : (t) => d3.interpolateBuPu(0.06 + 0.92 * t);
+    const shade = d3.interpolateLab(css("--shallow"), css("--deep"));
     const scale = d3.scaleSequentialLog(shade).domain([1, Math.max(view.top, 100)]);
     return Plot.plot({
       width, height: 44 + height * view.queries.length, marginLeft: left, marginTop: 40, marginRight: 4, marginBottom: 4, style: FONT,
@@ -31,7 +35,7 @@ const crossalignCharts = (() => {
       y: {domain: view.queries.map((_, q) => q), tickFormat: query, label: null, tickSize: 0, padding: 0.06},
       marks: [
         Plot.cell(cells, {x: "d", y: "q", fill: (cell) => scale(cell.v), rx: 3, title: (cell) => `${view.queries[cell.q].name} queries, ${view.documents[cell.d].name} documents: rank ${cell.t}`}),
-        Plot.text(cells, {x: "d", y: "q", text: "t", fontSize: many ? 12 : 20, fontWeight: 600, fill: (cell) => d3.lab(scale(cell.v)).l > 55 ? "#10151c" : "#ffffff", className: "values"}),
+        Plot.text(cells, {x: "d", y: "q", text: "t", fontSize: many ? 12 : 20, fontWeight: 600, fill: (cell) => d3.lab(scale(cell.v)).l > 49.5 ? "#000000" : "#ffffff", className: "values"}),
       ],
     });
   }
@@ -54,7 +58,7 @@ const crossalignCharts = (() => {
     const dense = (width - side) / domain.length < 30;
     const label = (bin) => dense && bin !== "lost" && (view.bins.length - view.bins.indexOf(bin)) % 2 === 0 ? "" : tick(bin);
     const tick = (bin) => bin === "lost" ? (roomy ? "not in list" : "✕") : roomy ? bin : bin.split("–").pop();
-    const fill = (bar) => bar.bin === "lost" ? "url(#hatch)" : view.documents[bar.d].tag === view.queries[query].tag ? "var(--same)" : "var(--other)";
+    const fill = (bar) => bar.bin === "lost" ? "url(#hatch)" : view.documents[bar.d].tag === view.queries[query].tag ? "var(--own)" : "var(--other)";
     return Plot.plot({
       width, height: step * strips.length + 52, marginTop: 22, marginBottom: 42, marginLeft: side, marginRight: 4, style: FONT,
       x: {domain, tickFormat: label, label: roomy ? "rank of the relevant version" : "rank, up to", labelAnchor: "center", labelArrow: "none", tickSize: 0, padding: 0.12, type: "band"},
@@ -74,7 +78,7 @@ const crossalignCharts = (() => {
 
   function ahead(view, query, width) {
     const bars = view.ahead.filter((bar) => bar.q === query);
-    const kinds = ["var(--same)", "var(--own)", "var(--other)"];
+    const kinds = ["var(--own)", "var(--other)", "var(--other-soft)"];
     const words = ["in the query's language", "in the version's own language", "in other languages"];
     const parts = bars.flatMap((bar) => bar.v.map((value, kind) => ({d: bar.d, value, kind})));
     const total = (bar) => bar.v[0] + bar.v[1] + bar.v[2];
@@ -111,8 +115,6 @@ const crossalignCharts = (() => {
   }
 
   function curve(view, rows, chosen, width) {
-    const colours = ["var(--c0)", "var(--c1)", "var(--c2)", "var(--c3)"];
-    const dashes = ["none", "7 3", "2 3", "9 3 2 3"];
     const grid = view.curve.k;
     const place = Math.max(grid.findIndex((k) => k >= view.curve.mark), 0);
     const few = rows.length <= 4;
@@ -138,16 +140,16 @@ const crossalignCharts = (() => {
         Plot.gridY({stroke: "var(--line)", strokeOpacity: 1, ticks: 5}),
         Plot.ruleX([grid[place]], {stroke: MUTED, strokeDasharray: "2 3"}),
         Plot.text([grid[place]], {x: (k) => k, frameAnchor: "top", textAnchor: "start", dx: 6, dy: -12, text: (k) => `K = ${k}`, fill: MUTED, fontSize: 12}),
-        Plot.line(quiet, {x: "k", y: "share", z: "label", curve: "step-after", stroke: "var(--quiet)", strokeWidth: 1}),
-        ...bold.map((_, kind) => Plot.line(lines.filter((point) => point.kind === kind), {x: "k", y: "share", curve: "step-after", stroke: colours[kind % 4], strokeWidth: 2.5, strokeDasharray: dashes[kind % 4], className: "line"})),
-        Plot.dot(labels, {x: "k", y: "share", r: 4.5, fill: (label) => colours[label.kind % 4], stroke: "var(--surface)", title: "text", clip: false}),
-        ...labels.map((label) => Plot.text([label], {x: "k", y: "share", dx: -9, dy: label.y - pixel(label.share), text: "text", textAnchor: "end", fontWeight: 600, fontSize: 12.5, fill: colours[label.kind % 4], stroke: "var(--surface)", strokeWidth: 5})),
+        Plot.line(quiet, {x: "k", y: "share", z: "label", curve: "step-after", stroke: "var(--strong)", strokeWidth: 1}),
+        ...bold.map((_, kind) => Plot.line(lines.filter((point) => point.kind === kind), {x: "k", y: "share", curve: "step-after", stroke: SERIES[kind % 4], strokeWidth: 2.5, strokeDasharray: DASHES[kind % 4], className: "line"})),
+        Plot.dot(labels, {x: "k", y: "share", r: 4.5, fill: (label) => SERIES[label.kind % 4], stroke: "var(--surface)", title: "text", clip: false}),
+        ...labels.map((label) => Plot.text([label], {x: "k", y: "share", dx: -9, dy: label.y - pixel(label.share), text: "text", textAnchor: "end", fontWeight: 600, fontSize: 12.5, fill: SERIES[label.kind % 4], stroke: "var(--surface)", strokeWidth: 5})),
       ],
     });
   }
 
   function changes(rows, share, width) {
-    const colour = {better: "var(--good)", worse: "var(--bad)", even: "var(--quiet-ink)", neutral: "var(--quiet-ink)"};
+    const color = {better: "var(--good)", worse: "var(--bad)", even: "var(--even)", neutral: "var(--even)"};
     const left = Math.min(width * 0.36, 14 + 7.4 * Math.max(...rows.map((row) => row.label.length)));
     const show = share ? (value) => `${Math.round(100 * value)} %` : (value) => d3.format(",")(value);
     const values = rows.flatMap((row) => [row.a, row.b]);
@@ -159,11 +161,11 @@ const crossalignCharts = (() => {
       y: {domain: rows.map((row) => row.label), label: null, tickSize: 0},
       marks: [
         Plot.gridX({stroke: "var(--line)", strokeOpacity: 1, ticks: width < 420 ? 3 : 6}),
-        Plot.ruleY(rows, {x1: "a", x2: "b", y: "label", stroke: (row) => colour[row.verdict], strokeWidth: 3}),
-        Plot.dot(rows, {x: "a", y: "label", r: 5, fill: "var(--surface)", stroke: (row) => colour[row.verdict], strokeWidth: 2, title: "title"}),
-        Plot.dot(rows, {x: "b", y: "label", r: 6, fill: (row) => colour[row.verdict], title: "title", className: "after"}),
+        Plot.ruleY(rows, {x1: "a", x2: "b", y: "label", stroke: (row) => color[row.verdict], strokeWidth: 3}),
+        Plot.dot(rows, {x: "a", y: "label", r: 5, fill: "var(--surface)", stroke: (row) => color[row.verdict], strokeWidth: 2, title: "title"}),
+        Plot.dot(rows, {x: "b", y: "label", r: 6, fill: (row) => color[row.verdict], title: "title", className: "after"}),
         Plot.text(rows, {x: (row) => (log ? Math.sqrt(row.a * row.b) : (row.a + row.b) / 2), y: "label", text: "t", dy: -12, fontSize: 11.5, fill: INK, stroke: "var(--surface)", strokeWidth: 4}),
-        Plot.text(rows, {y: "label", frameAnchor: "right", dx: 70, text: (row) => mark[row.verdict], fill: (row) => colour[row.verdict], fontSize: 12, fontWeight: 600}),
+        Plot.text(rows, {y: "label", frameAnchor: "right", dx: 70, text: (row) => mark[row.verdict], fill: (row) => color[row.verdict], fontSize: 12, fontWeight: 600}),
       ],
     });
   }

@@ -4,6 +4,7 @@
 (() => {
   const ALL = "*";
   const FIRST_QUERIES = 8;
+  const MOST_LINES = 12;
   const PAPER = 690; // the width of A4 between its margins, in CSS pixels
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const byKey = new Map((data.views ?? []).map((view) => [view.key, view]));
@@ -54,7 +55,11 @@
   function pieces(chart, label, view, width) {
     if (chart === "changes") {
       const name = chooseMeasure?.value;
-      const rows = data.changes[name] ?? [];
+      const all = data.changes[name] ?? [];
+      // Many lines say less than those that changed; the tables hold all.
+      const changed = all.filter((row) => row.verdict !== "even" && row.verdict !== "none");
+      const rows = all.length <= MOST_LINES ? all : (changed.length ? changed : all).slice(0, MOST_LINES);
+      document.getElementById("undrawn").textContent = rows.length < all.length ? `${rows.length} of ${all.length} lines are drawn${changed.length ? ", those that changed significantly" : ""}.` : "";
       if (!rows.length) return [element("p", "hint", "No measure has a value in both results.")];
       return [finish(crossalignCharts.changes(rows, data.shares.includes(name), width), `${label}: ${name}`)];
     }
@@ -78,7 +83,7 @@
       return [element("p", "hint", "No mean: some ranks lie below the end of the lists and are not known.")];
     }
     const least = 48 + 38 * view.documents.length;
-    return [finish(crossalignCharts.heat(view, chart, Math.max(width, least), isDark() && !printing), label)];
+    return [finish(crossalignCharts.heat(view, chart, Math.max(width, least)), label)];
   }
 
   // One panel per query language that is shown.
@@ -95,10 +100,7 @@
     });
   }
 
-  // Paper is light.
-  let printing = false;
   function drawAll(paper = false) {
-    printing = paper;
     const scope = current() ?? document;
     for (const figure of scope.querySelectorAll("figure.chart")) draw(figure, paper);
   }
@@ -193,18 +195,28 @@
     label();
   }
 
+  let printing = false;
   // On paper nothing can be opened: the first two queries are printed open, and charts are drawn for the width of A4.
   function wirePrint() {
     let opened = [];
+    let theme;
     addEventListener("beforeprint", () => {
+      printing = true;
+      // Paper is light.
+      theme = document.documentElement.dataset.theme;
+      document.documentElement.dataset.theme = "light";
+      const folded = [...document.querySelectorAll("details.fold:not([open])")];
       const closed = [...document.querySelectorAll("article.view:not([hidden]) ol.queries > li:not([hidden]) details.query:not([open])")];
-      opened = closed.slice(0, 2);
+      opened = [...closed.slice(0, 2), ...folded];
       for (const details of opened) details.open = true;
       drawAll(true);
     });
     addEventListener("afterprint", () => {
       for (const details of opened) details.open = false;
       opened = [];
+      printing = false;
+      if (theme === undefined) delete document.documentElement.dataset.theme;
+      else document.documentElement.dataset.theme = theme;
       drawAll();
     });
     document.getElementById("print").addEventListener("click", () => print());
@@ -221,7 +233,17 @@
     });
   }
 
+  // A chart has no width before its place is opened.
+  function wireFolds() {
+    for (const details of document.querySelectorAll("details.fold")) {
+      details.addEventListener("toggle", () => {
+        if (details.open && !printing) for (const figure of details.querySelectorAll("figure.chart")) draw(figure, false);
+      });
+    }
+  }
+
   wireTheme();
+  wireFolds();
   wirePrint();
   wireResize();
   wireTexts();

@@ -14,26 +14,26 @@
   }
 
   function sort(table, column, descending) {
-    const body = table.tBodies[0];
-    const rows = [...body.rows].map((row) => ({row, ...valueOf(row.cells[column])}));
-    const numbers = rows.filter(({number}) => !Number.isNaN(number)).length;
     const direction = descending ? -1 : 1;
-    const byText = numbers * 2 < rows.length;
-    rows.sort((a, b) => {
+    const rowsOf = (body) => [...body.rows].filter((row) => !row.classList.contains("group")).map((row) => ({row, ...valueOf(row.cells[column])}));
+    const all = [...table.tBodies].flatMap(rowsOf);
+    const byText = all.filter(({number}) => !Number.isNaN(number)).length * 2 < all.length;
+    const compare = (a, b) => {
       // The best possible values stay at the top, what has no value at the end.
       const fixed = b.row.classList.contains("best") - a.row.classList.contains("best");
       if (fixed) return fixed;
       if (byText) return direction * a.text.localeCompare(b.text);
       if (Number.isNaN(a.number) || Number.isNaN(b.number)) return Number.isNaN(a.number) - Number.isNaN(b.number);
       return direction * (a.number - b.number);
-    });
-    body.append(...rows.map(({row}) => row));
+    };
+    // Groups stay together.
+    for (const body of table.tBodies) body.append(...rowsOf(body).sort(compare).map(({row}) => row));
     for (const heading of table.tHead.rows[0].cells) heading.removeAttribute("aria-sort");
     table.tHead.rows[0].cells[column].setAttribute("aria-sort", descending ? "descending" : "ascending");
   }
 
   function makeSortable(table) {
-    if (!table.tHead || table.tBodies[0].rows.length < 3) return;
+    if (!table.tHead || Math.max(...[...table.tBodies].map((body) => body.rows.length)) < 3) return;
     [...table.tHead.rows[0].cells].forEach((heading, column) => {
       if (!heading.textContent.trim()) return;
       const button = document.createElement("button");
@@ -48,8 +48,12 @@
   // RFC 4180. A cell that a spreadsheet would take for a formula begins with an apostrophe.
   function csv(table) {
     const quoted = (text) => `"${(/^[=+@\t\r]|^-(?![\d.])/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
-    const cells = (row) => [...row.cells].map((cell) => quoted([...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean).join(" ")));
-    return [...table.rows].map((row) => cells(row).join(",")).join("\r\n") + "\r\n";
+    const text = (cell) => [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean).join(" ");
+    // The heading of a group becomes the first cell of its rows.
+    const group = (row) => text(row.parentElement.querySelector("tr.group th") ?? row.cells[0]);
+    const first = (row) => !table.querySelector("tr.group") ? [] : [row.parentElement === table.tHead ? table.dataset.group : group(row)];
+    const rows = [...table.rows].filter((row) => !row.classList.contains("group"));
+    return rows.map((row) => [...first(row), ...[...row.cells].map(text)].map(quoted).join(",")).join("\r\n") + "\r\n";
   }
 
   // Colors and fonts come from the page's style sheet, which a file does not have.
@@ -61,6 +65,13 @@
       const style = getComputedStyle(originals[place]);
       for (const name of PROPERTIES) node.style.setProperty(name, style.getPropertyValue(name));
     });
+    const defs = document.querySelector("svg.defs defs");
+    if (copy.querySelector('[fill="url(#hatch)"]')) {
+      const own = defs.cloneNode(true);
+      const shapes = [...defs.querySelectorAll("rect")];
+      [...own.querySelectorAll("rect")].forEach((node, place) => node.style.setProperty("fill", getComputedStyle(shapes[place]).fill));
+      copy.prepend(own);
+    }
     copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
     copy.style.background = getComputedStyle(document.documentElement).getPropertyValue("--surface");
     return new XMLSerializer().serializeToString(copy);

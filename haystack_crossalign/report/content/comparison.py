@@ -328,7 +328,8 @@ def comparison_context(comparison: Mapping[str, Any], a: Mapping[str, Any], b: M
             {
                 "title": row_title(row, apart=apart),
                 "queries": plural(row["queries"], "query", "queries"),
-                "lines": changes(row),
+                "lines": (lines := changes(row)),
+                "significant": sum(line.verdict not in ("even", "none") for line in lines),
             }
             for row in comparison["rows"]
         ],

@@ -40,6 +40,11 @@ class Compared:
     notes: list[str]
     blocks: list[dict[str, Any]]
 
+    @property
+    def significant(self) -> int:
+        """Number of significant changes."""
+        return sum(line.verdict not in ("even", "none") for block in self.blocks for line in block["lines"])
+
 
 def all_compared(comparisons: Mapping[str, Any]) -> list[Compared]:
     """Each result beside the baseline.

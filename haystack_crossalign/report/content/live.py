@@ -39,6 +39,7 @@ def exposure_table(result: Mapping[str, Any]) -> Table | None:
         f"What the top {k} shows: share of each document language, discounted by rank; MRC@{k} is the agreement of "
         "parallel queries in different languages (1: the same ranking)",
         ["Query language", "Ranking", f"MRC@{k}", *(display_name(tag) for tag in tags)],
+        grouped=True,
     )
     pool = {
         tag: share["pool"]
@@ -96,6 +97,7 @@ def _side_by_side(result: Mapping[str, Any], exact: View) -> Table:
     table = Table(
         f"Exact and live, means with 95 % intervals: {exact.title.removesuffix(', exact ranks')}",
         ["Query language", "Ranking", f"Recall@{k}", *names],
+        grouped=True,
     )
     for row in rows:
         label = display_name(row["query_language"])

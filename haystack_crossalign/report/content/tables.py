@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from haystack_crossalign.measures.meanings import best_value, ordered_names
@@ -33,12 +34,18 @@ class Table:
 
     :param caption: what it shows.
     :param columns: column headers, the first one above the row headers.
+    :param grouped: whether rows of one header belong together, and their first cells tell them apart.
     """
 
     caption: str
     columns: list[str]
     rows: list[tuple[str, list[Cell]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    grouped: bool = False
+
+    def groups(self) -> list[tuple[str, list[list[Cell]]]]:
+        """The rows by their header, in order."""
+        return [(header, [cells for _, cells in rows]) for header, rows in groupby(self.rows, key=lambda line: line[0])]
 
     def empty(self, reason: str) -> Cell:
         """An empty cell, with a note that says why."""

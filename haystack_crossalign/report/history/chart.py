@@ -72,19 +72,20 @@ def trend_chart(
         if len(band) > 1:
             upper = [f"{at},{y(ends[1])}" for at, ends in band]
             lower = [f"{at},{y(ends[0])}" for at, ends in reversed(band)]
-            parts.append(f'<polygon points="{" ".join(upper + lower)}" fill="var(--c0)" opacity="0.16"/>')
+            parts.append(f'<polygon points="{" ".join(upper + lower)}" fill="var(--series-1)" opacity="0.16"/>')
         elif band:
             at, ends = band[0]
             parts.append(
-                f'<line x1="{at}" x2="{at}" y1="{y(ends[0])}" y2="{y(ends[1])}" stroke="var(--c0)" opacity="0.5"/>'
+                f'<line x1="{at}" x2="{at}" y1="{y(ends[0])}" y2="{y(ends[1])}" '
+                'stroke="var(--series-1)" opacity="0.5"/>'
             )
         line = " ".join(f"{x(p['result'])},{y(p['value'])}" for p in run)
         parts.append(
-            f'<polyline points="{line}" fill="none" stroke="var(--c0)" stroke-width="2" stroke-linejoin="round"/>'
+            f'<polyline points="{line}" fill="none" stroke="var(--series-1)" stroke-width="2" stroke-linejoin="round"/>'
         )
     if len(points) <= 60:
         parts += [
-            f'<circle cx="{x(p["result"])}" cy="{y(p["value"])}" r="2.6" fill="var(--c0)">'
+            f'<circle cx="{x(p["result"])}" cy="{y(p["value"])}" r="2.6" fill="var(--series-1)">'
             f"<title>{escape(_told(name, p, results))}</title></circle>"
             for p in points
         ]

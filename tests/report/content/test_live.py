@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from typing import Any
-
-import pytest
 
 from haystack_crossalign.audit.compare import compare_results
 from haystack_crossalign.audit.result import AuditResult
@@ -17,58 +14,6 @@ from haystack_crossalign.report.content.live_words import duration, live_notes, 
 from haystack_crossalign.report.html import render_html
 from haystack_crossalign.report.markdown import render_markdown
 from haystack_crossalign.report.terminal import result_view
-
-STATE = {"uuid": "u1", "documents": 200, "sequence_number": 205}
-SNAPSHOT = {"name": "prod", "indices": {"prod-1": STATE}, "aliases": {"prod-1": ["prod"]}}
-
-
-@pytest.fixture
-def indexed(pair: dict[str, Any]) -> dict[str, Any]:
-    """A real exact result, with live rows of invented recall beside its rows and the block of a live audit."""
-    result = copy.deepcopy(pair)
-    rows, columns = [], {name: [] for name in result["queries"] if name != "measures"}
-    measures: dict[str, list[Any]] = {name: [] for name in result["queries"]["measures"]}
-    for number, row in enumerate(pair["rows"]):
-        censored = {"depth_min": 50, "depth_max": 50, "queries": 3, "share": 0.25, "Max@R_lower_bound": 61.5}
-        more = {"kind": "live", "retrieval": "knn", "censored": censored}
-        more["recall"] = {"k": 10, "value": 0.9 + number / 100, "interval": [0.85, 0.97], "queries": row["queries"]}
-        more["measures"] = {**row["measures"], "Max@R": None, "Max@R_norm": None}
-        more["reasons"] = {"Max@R": "unknown for 3 queries", "Max@R_norm": "unknown for 3 queries"}
-        for one in (row, {**row, **more}):
-            places = [place for place, own in enumerate(pair["queries"]["row"]) if own == number]
-            for name, column in columns.items():
-                own = pair["queries"][name]
-                column += [len(rows) if name == "row" else own[place] for place in places]
-            for name, column in measures.items():
-                column += [pair["queries"]["measures"][name][place] for place in places]
-            rows.append(one)
-    tags = rows[0]["pool_languages"]
-    shares = {tag: {"plain": 0.5, "discounted": 0.6, "pool": 1 / len(tags)} for tag in tags}
-    exposure = [{"query_language": row["query_language"], "queries": 3, "shares": shares} for row in pair["rows"]]
-    pairs = [{"languages": tags[:2], "mrc": -0.25, "queries": 4}]
-    parallel = [
-        {"kind": kind, "retrieval": name, "k": 10, "mrc": -0.25, "pairs": pairs, "undefined": 0, "exposure": exposure}
-        for kind, name in (("exact", None), ("live", "knn"))
-    ]
-    result.update(rows=rows, queries={**columns, "measures": measures}, examples=[], documents={})
-    result["live"] = {
-        "index": "prod",
-        "cluster": {"version": "3.4.0", "uuid": "c1"},
-        "point_in_time": True,
-        "snapshot": {"before": SNAPSHOT, "after": SNAPSHOT},
-        "queries": {"kind": "known-item", "count": 12, "notes": ["12 groups were asked for"]},
-        "sample": None,
-        "depth": 50,
-        "plan": {"queries": 12, "documents_scored": 4800, "max_load": None},
-        "partial": {"reason": "interrupted by the user", "queries": 12, "of": 40},
-        "warnings": ["the index 'prod-1' was written to while the audit ran"],
-        "pool": {"documents": 200, "by_language": dict.fromkeys(tags, 1), "without_vector": 2, "without_language": 0},
-        "languages_detected": None,
-        "retrievals": [{"name": "knn"}],
-        "unranked": {"count": 3, "reasons": {"no vector": 2, "outside of the filter": 1}, "first": []},
-        "parallel": parallel,
-    }
-    return AuditResult.from_dict(result).to_dict()
 
 
 def test_every_output_shows_exact_and_live_with_recall_and_what_was_missing(indexed: dict[str, Any]) -> None:

@@ -95,7 +95,7 @@ def test_the_chart_marks_what_is_significant_and_is_sound_xml(history: dict[str,
 def test_the_page_escapes_names_and_shows_both_changes(history: dict[str, Any]) -> None:
     page = render_html_history(history)
     assert "<b>aligned" not in page
-    assert len(re.findall(r'<tr class="(?:better|worse)">', page)) == 2
+    assert len(re.findall(r'<tr class="(?:better|worse)" role="row">', page)) == 2
     assert "time of the file" in page
 
 
