@@ -89,6 +89,7 @@ class _Judged:
         in files.
     :param relevance_level: least grade of a relevant document.
     :param skip_invalid: leave out and count invalid rows.
+    :param count: what ranks in lists count: ``versions``, or ``hits`` as users see them.
     :param measured: what is measured.
     :param model: model for texts without vectors.
     """
@@ -100,6 +101,7 @@ class _Judged:
     expand_groups: bool | None = None
     relevance_level: int = 1
     skip_invalid: bool = False
+    count: str = COUNTED[0]
     measured: Measured = field(default_factory=Measured)
     model: ModelOptions = field(default_factory=ModelOptions)
 
@@ -109,11 +111,16 @@ class _Judged:
             if "Path" in str(entry.type) and isinstance(value := getattr(self, entry.name), str):
                 object.__setattr__(self, entry.name, Path(value))
 
+    def _check_count(self) -> None:
+        if self.count not in COUNTED:
+            raise InputError("unknown choice", source="--count", seen=self.count, allowed=", ".join(COUNTED))
+
     @property
     def _described(self) -> dict[str, Any]:
         return {
             **({} if self.relevance_level == 1 else {"relevance_level": self.relevance_level}),
             **({"skip_invalid": True} if self.skip_invalid else {}),
+            **({} if self.count == COUNTED[0] else {"count": self.count}),
         }
 
 
@@ -138,7 +145,6 @@ class FilesRequest(_Judged):
     :param id_field: meta field of the ids that queries name, in the store's and the pipeline's documents; None for
         their own ids.
     :param depth: length of the pipeline's lists.
-    :param count: what ranks in lists of a run or a pipeline count: ``versions``, or ``hits`` as users see them.
     :param timeout: seconds that OpenSearch stores wait for an answer.
     :param accept_model: continue if the model does not seem to be the one that made the store's vectors.
     """
@@ -159,7 +165,6 @@ class FilesRequest(_Judged):
     pipeline: Path | None = None
     id_field: str | None = None
     depth: int = 100
-    count: str = "versions"
     timeout: float = 60.0
     accept_model: bool = False
 
@@ -199,10 +204,9 @@ class FilesRequest(_Judged):
             for other, value in others.items():
                 if path is not None and value is not None:
                     raise InputError(f"{option} and {other} exclude each other", source=option, allowed="one of them")
-        if self.count not in COUNTED:
-            raise InputError("unknown choice", source="--count", seen=self.count, allowed=", ".join(COUNTED))
+        self._check_count()
         if self.count != COUNTED[0] and self.results is None and self.pipeline is None:
-            raise InputError("is for lists", source="--count", allowed="--results or --pipeline with it")
+            raise InputError("is for lists", source="--count", allowed="--results, --pipeline or --index with it")
         if self.id_field is not None and self.store is None and self.pipeline is None:
             raise InputError(
                 "names a field of a store's or a pipeline's documents", source="--id-field",
@@ -227,7 +231,6 @@ class FilesRequest(_Judged):
             **self._described,
             **({} if self.id_field is None else {"id_field": self.id_field}),
             **({} if self.url_field is None else {"url_field": self.url_field}),
-            **({} if self.count == COUNTED[0] else {"count": self.count}),
         }
 
 
@@ -308,6 +311,7 @@ class IndexRequest(_Judged):
         for name in self.live or ():
             if name not in RETRIEVALS:
                 raise InputError("unknown list", source="--live", seen=name, allowed=", ".join(RETRIEVALS))
+        self._check_count()
         self._check_requests()
         if self.sample is not None and not 0 < self.sample < 1:
             raise InputError(
@@ -352,6 +356,7 @@ class IndexRequest(_Judged):
             sample=self.sample,
             samples=measured.samples,
             seed=measured.seed,
+            count=self.count,
         )
 
     def described(self, options: AuditOptions) -> dict[str, Any]:

@@ -29,6 +29,9 @@ def notes_on_data(a: AuditResult, b: AuditResult) -> list[str]:
     gains = [file["judgments"]["gain"] for file in data if "judgments" in file]
     if len(set(gains)) > 1:
         notes.append(f"The gains of NDCG are {gains[0]} before and {gains[1]} after.")
+    counted = [(result.provenance.get("options") or {}).get("count", "versions") for result in (a, b)]
+    if counted[0] != counted[1]:
+        notes.append(f"Ranks in lists count {counted[0]} before and {counted[1]} after.")
     if data[0].get("left_out") != data[1].get("left_out"):
         notes.append("Other rows of the files were left out before than after.")
     if a.provenance.get("run") != b.provenance.get("run"):

@@ -207,7 +207,7 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
                     source=source,
                     seen=condition.text,
                     allowed="a condition on a measure that has a value in every row it looks at"
-                    + _count_hits(result.provenance),
+                    + _count_hits(result, condition.retrieval),
                 )
             value, ties = _under_ties(condition, row, value)
             outcomes.append(
@@ -227,9 +227,12 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
     return outcomes
 
 
-def _count_hits(provenance: Mapping[str, Any]) -> str:
+def _count_hits(result: AuditResult, retrieval: str | None) -> str:
     """Advice where lists are too short because chunks of one version count once; empty elsewhere."""
-    merged = (provenance.get("run") or {}).get("merged")
+    merged = (result.provenance.get("run") or {}).get("merged")
+    if retrieval is not None:
+        lists = (result.live or {}).get("merged", ())
+        merged = next((one for one in lists if one["retrieval"] == retrieval), None)
     if merged is None or merged["counted"] == "hits":
         return ""
     return (

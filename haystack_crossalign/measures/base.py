@@ -334,4 +334,5 @@ def select_queries(table: RankTable, queries: NDArray[np.bool_] | NDArray[np.int
         higher=None if table.higher is None else table.higher[queries],
         tied=None if table.tied is None else table.tied[queries],
         top_lists=None if table.top_lists is None else table.top_lists.select(queries),
+        further=None if table.further is None else table.further[queries],
     )

@@ -27,6 +27,8 @@ class Intrusion(Measure):
     """Intrusion[L]: non-relevant versions of language L above the relevant version in the query's language.
 
     A count; lower is better. If several relevant versions are in the query's language, the best-ranked one is used.
+    Where lists are counted in documents, these are the documents of non-relevant versions: further documents of a
+    relevant version answer the query too.
     Null if there is no such version, or if the pool holds no document in L. For the counts above every relevant version
     see `intrusion_matrix`.
 
@@ -59,7 +61,8 @@ class Intrusion(Measure):
         if not facts.ranks.shape[0]:
             return query_values(facts, np.zeros(facts.queries))
         own = facts.own
-        standing = table.above[np.arange(facts.queries), facts.own_ranks.argmin(axis=0), code]
+        best = facts.own_ranks.argmin(axis=0)
+        standing = table.above[np.arange(facts.queries), best, code] - further_ahead(facts, best, code)
         relevant = (facts.known & (facts.ranks < own) & (facts.languages == code)).sum(axis=0)
         return query_values(
             facts,
@@ -188,10 +191,25 @@ class Top1(Measure):
         return query_values(facts, relevant & language & (top >= 0))
 
 
+def further_ahead(facts: Facts, versions: NDArray[np.int64], code: int) -> NDArray[np.int64]:
+    """Further documents of relevant versions in a language ahead of one version of each query, int64 [Q].
+
+    :param facts: arrays of the rank table.
+    :param versions: int64 [Q], column of the version.
+    :param code: code of the language.
+    """
+    further = facts.table.further
+    if further is None:
+        return np.zeros(facts.queries, dtype=np.int64)
+    counts: NDArray[np.int64] = (further[np.arange(facts.queries), versions] * (code == facts.languages.T)).sum(axis=1)
+    return counts
+
+
 def intrusion_matrix(table: RankTable) -> NDArray[np.int32]:
     """Number of non-relevant versions of every language above every relevant version.
 
-    Relevant versions with a smaller rank are subtracted from ``table.above``. For a censored version the counts are
+    Relevant versions with a smaller rank, and further documents of relevant versions, are subtracted from
+    ``table.above``. For a censored version the counts are
     those of the whole list, a lower bound.
 
     :param table: ranks of Q queries with up to R relevant versions, over L languages.
@@ -202,7 +220,8 @@ def intrusion_matrix(table: RankTable) -> NDArray[np.int32]:
     relevant_above = (ranks[:, None, :] > 0) & (ranks[:, None, :] < limit[:, :, None])
     counts = table.above.astype(np.int32, copy=True)
     for code in np.unique(table.relevant_languages[table.relevant_languages >= 0]):
-        counts[:, :, code] -= (relevant_above & (table.relevant_languages == code)[:, None, :]).sum(
-            axis=2, dtype=np.int32
-        )
+        in_language = (table.relevant_languages == code)[:, None, :]
+        counts[:, :, code] -= (relevant_above & in_language).sum(axis=2, dtype=np.int32)
+        if table.further is not None:
+            counts[:, :, code] -= (table.further * in_language).sum(axis=2, dtype=np.int32)
     return counts

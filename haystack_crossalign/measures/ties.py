@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.measures.base import UNRANKED, Facts, Measure, QueryValues, column_sums, select_queries
 from haystack_crossalign.measures.depth import Complete, MaxAtR, MaxAtRNorm, RankOf, language_code
 from haystack_crossalign.measures.fairness import EqualExpectedRank, TargetLanguageRecall, other_versions
-from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1
+from haystack_crossalign.measures.language import Intrusion, LangNDCG, LanguagePreferenceRate, Top1, further_ahead
 from haystack_crossalign.measures.lists import ListMeasure
 from haystack_crossalign.measures.relevance import MRR, NDCG, Recall
 from haystack_crossalign.measures.translation import OtherOnly, OtherOnlyFound
@@ -329,6 +329,7 @@ def _intrusion(measure: Intrusion, groups: _Groups, values: Floats) -> TieValues
     queries = np.arange(groups.queries)
     relevant = groups.known & (groups.languages == code)
     ahead = table.higher[queries, place, code] - (relevant & (groups.start < start)).sum(axis=0)
+    ahead -= further_ahead(groups, place, code)  # none of these is in a group, see `ranks_from_lists`
     itself = groups.languages[place, queries] == code
     equal = table.tied[queries, place, code] + itself - (relevant & (groups.start == start)).sum(axis=0)
     ends = (ahead, ahead + equal, ahead + equal / (members + 1))

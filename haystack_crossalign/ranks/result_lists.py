@@ -36,6 +36,9 @@ def ranks_from_lists(
     reranker or joiner that keeps the old scores) or is NaN, or without scores, the order of the list counts and the
     bounds equal the rank.
 
+    Where documents are counted, a list may hold further documents of a relevant version. Documents that tie with one of
+    these keep the order of the list, and their bounds equal the rank.
+
     :param retrieved: int [Q, depth], document indices, best first, padded at the end with -1.
     :param document_languages: int [N], code of each document's language, an index into `languages`.
     :param languages: tags of the L languages.
@@ -69,6 +72,9 @@ def ranks_from_lists(
     wanted = relevant_versions(relevant, len(lists), version_languages)
 
     keys = _tie_keys(listed, scores)
+    version = np.where(listed, version_of[lists], -1)
+    if not merged:
+        keys = _split_ties(keys, _relevant(version, wanted) & ~_first_of_version(version, listed))
     if tie_order is not None:
         lists = _ordered_within_ties(lists, listed, keys, integer_column(tie_order, count, "tie_order"))
     exists = wanted >= 0
@@ -90,6 +96,12 @@ def ranks_from_lists(
     through_run = np.take_along_axis(through, end, axis=1)
 
     above, higher, tied = (np.zeros((*wanted.shape, len(languages)), dtype=np.int32) for _ in range(3))
+    further = np.zeros((*wanted.shape, wanted.shape[1]), dtype=np.int32)
+    for column in range(0 if merged else wanted.shape[1]):
+        own = (version == wanted[:, column, None]) & exists[:, column, None] & ~first
+        until = own.cumsum(axis=1)
+        before = np.take_along_axis(until - own, at, axis=1)
+        further[:, :, column] = np.where(listed_versions, before, np.where(exists, until[:, -1:], 0))
     top_versions = np.zeros((len(lists), len(languages)), dtype=np.int32)
     place_languages = np.where(listed, codes[lists], -1)
     for code in range(len(languages)):
@@ -126,6 +138,7 @@ def ranks_from_lists(
         top_versions=top_versions if (top_versions.sum(axis=1) > 1).any() else None,
         higher=higher if has_ties else None,
         tied=tied if has_ties else None,
+        further=further if further.any() else None,
     )
 
 
@@ -181,6 +194,25 @@ def _first_of_version(version: NDArray[np.int64], listed: NDArray[np.bool_]) -> 
     same = (rows[order][1:] == rows[order][:-1]) & (version.ravel()[order][1:] == version.ravel()[order][:-1])
     again[order[1:]] = same
     return listed & ~again.reshape(version.shape)
+
+
+def _relevant(version: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each position holds a document of a relevant version."""
+    relevant = np.zeros(version.shape, dtype=np.bool_)
+    for column in range(wanted.shape[1]):
+        relevant |= (version == wanted[:, column, None]) & (wanted[:, column, None] >= 0)
+    return relevant
+
+
+def _split_ties(keys: NDArray[np.int64], further: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Keys in which every position of a run that holds a further document has a key of its own."""
+    start, end = _runs(keys)
+    until = np.concatenate((np.zeros((len(keys), 1), dtype=np.int64), further.cumsum(axis=1)), axis=1)
+    alone = np.take_along_axis(until, end + 1, axis=1) > np.take_along_axis(until, start, axis=1)
+    changes = alone.copy()
+    changes[:, 1:] |= keys[:, 1:] != keys[:, :-1]
+    split: NDArray[np.int64] = changes.cumsum(axis=1)
+    return split
 
 
 def _positions(version: NDArray[np.int64], first: NDArray[np.bool_], wanted: NDArray[np.int64]) -> NDArray[np.int64]:

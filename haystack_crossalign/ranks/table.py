@@ -106,6 +106,9 @@ class RankTable:
     :param tied: int32 [Q, R, L], other versions of each language with the same score, 0 if absent or censored; None if
         no relevant version ties. Over the last axis it sums to ``pessimistic - optimistic``.
     :param top_lists: the first versions of the lists of all queries over the pool; None if no measure needs them.
+    :param further: int32 [Q, R, R], where lists are counted in documents: how many further documents of each relevant
+        version (last axis) are ahead of the version; they are among ``above`` but are not intruders. For a censored
+        version those of the whole list, 0 if absent. None if versions are counted, or if no list has any.
     """
 
     languages: tuple[str, ...]
@@ -128,6 +131,7 @@ class RankTable:
     higher: NDArray[np.int32] | None = None
     tied: NDArray[np.int32] | None = None
     top_lists: TopLists | None = None
+    further: NDArray[np.int32] | None = None
 
     @property
     def relevant(self) -> NDArray[np.int64]:
@@ -215,6 +219,7 @@ def with_gains(table: RankTable, gains: NDArray[np.float64], level: float) -> Ra
         above=by_language(table.above),
         higher=None if table.higher is None else by_language(table.higher),
         tied=None if table.tied is None else by_language(table.tied),
+        further=None if table.further is None else _square(table.further, order, kept),
     )
 
 
@@ -264,3 +269,9 @@ def parallel_groups(groups: Sequence[Hashable | None], query_languages: Sequence
         [-1 if group is None or group in ambiguous else number.setdefault(group, len(number)) for group in groups],
         dtype=np.int64,
     )
+
+
+def _square(counts: NDArray[np.int32], order: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Counts [Q, R, R] of versions in another order, 0 where a version is not kept."""
+    taken = np.take_along_axis(np.take_along_axis(counts, order[:, :, None], axis=1), order[:, None, :], axis=2)
+    return np.where(kept[:, :, None] & kept[:, None, :], taken, np.int32(0))

@@ -39,7 +39,7 @@ Count = Annotated[
     str,
     typer.Option(
         metavar="versions|hits",
-        help="With --results, or --pipeline without --index: ranks count versions, of which a list may hold several "
+        help="With --results, --pipeline or --index: ranks in lists count versions, of which a list may hold several "
         "chunks, or hits, as users see them.",
     ),
 ]
@@ -211,7 +211,6 @@ def audit(
             ("--results", results),
             ("--run-order", run_order),
             ("--store", store),
-            ("--count", None if count == "versions" else count),
         ):
             if value is not None:
                 raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
@@ -235,6 +234,7 @@ def audit(
             expand_groups=expand_groups,
             relevance_level=relevance_level,
             skip_invalid=skip_invalid,
+            count=count,
             live=read_lists(only_live.live_lists, only_live.pipeline),
             live_fields=opt.split_names(only_live.live_fields) or (),
             requests=only_live.requests,

@@ -30,6 +30,7 @@ class AuditOptions:
     :param samples: bootstrap samples behind each interval.
     :param seed: of the bootstrap and of samples.
     :param top: k of recall, rank correlation and exposure.
+    :param count: what ranks in lists count: ``versions``, or ``hits`` as users see them.
     """
 
     scenarios: tuple[str, ...] = ("multi",)
@@ -42,6 +43,7 @@ class AuditOptions:
     samples: int = 1000
     seed: int = 0
     top: int = 10
+    count: str = "versions"
 
 
 def identity(
@@ -77,6 +79,7 @@ def identity(
                 "sample": options.sample,
                 "seed": options.seed,
                 "top": options.top,
+                "count": options.count,
                 "depth": settings.depth,
                 "units": [settings.batch, settings.max_load],
                 "fields": [

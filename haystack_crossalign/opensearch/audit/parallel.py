@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from haystack_crossalign.measures.exposure import language_exposure, mean_rank_correlation
+from haystack_crossalign.opensearch.audit.records import Record
 from haystack_crossalign.opensearch.audit.tasks import Task, select
-from haystack_crossalign.opensearch.audit.units import Record
 from haystack_crossalign.ranks.arguments import padded
 from haystack_crossalign.ranks.table import PADDING, TopLists, top_lists
 
@@ -50,7 +50,13 @@ def parallel_block(
 
 
 def recorded_lists(
-    task: Task, records: Mapping[int, Record], retrieval: str | None, languages: Sequence[str], top: int
+    task: Task,
+    records: Mapping[int, Record],
+    retrieval: str | None,
+    languages: Sequence[str],
+    top: int,
+    *,
+    by_version: bool = True,
 ) -> TopLists | None:
     """The first versions that the queries of a task found, in the order of their positions.
 
@@ -59,6 +65,7 @@ def recorded_lists(
     :param retrieval: name of the retrieved list; None for the exact ranking.
     :param languages: languages of the table for which the lists are.
     :param top: versions recorded of each list.
+    :param by_version: whether chunks of a version count once; False to record every hit.
     :returns: None if some query has no such list.
     """
     places = sorted(records)
@@ -66,7 +73,7 @@ def recorded_lists(
     lists = [None if part is None else part.get("shown") for part in parts]
     if any(hits is None for hits in lists):
         return None
-    chunked = task.queries.chunked
+    chunked = task.queries.chunked and by_version
     code = {tag: number for number, tag in enumerate(languages)}
     number: dict[object, int] = {}
     units = [list({_unit(hit, chunked=chunked): hit[2] for hit in hits or ()}.items())[:top] for hits in lists]

@@ -12,9 +12,10 @@ from haystack_crossalign.audit.assemble import RankedRow, assemble_result
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.measures import Measure
 from haystack_crossalign.opensearch.audit.parallel import parallel_block
-from haystack_crossalign.opensearch.audit.rows import ShownFields, Texts, relevant_part, task_rows
+from haystack_crossalign.opensearch.audit.records import Record, relevant_part
+from haystack_crossalign.opensearch.audit.rows import ShownFields, Texts, task_rows
 from haystack_crossalign.opensearch.audit.tasks import Task
-from haystack_crossalign.opensearch.audit.units import Measurer, Record
+from haystack_crossalign.opensearch.audit.units import Measurer
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.undetermined import detect_missing_languages
 from haystack_crossalign.opensearch.live.lists import Retrieval
@@ -48,6 +49,7 @@ def build_result(
     *,
     shown: Mapping[str, str],
     options_top: int,
+    count: str,
     sample: float | None,
     samples: int,
     seed: int,
@@ -60,6 +62,7 @@ def build_result(
     :param work: what was measured.
     :param shown: what the result calls documents, by their names.
     :param options_top: k of recall, rank correlation and exposure.
+    :param count: what ranks in lists count.
     :param sample: share of the pool that was scored.
     :param samples: bootstrap samples.
     :param seed: of the bootstrap.
@@ -79,6 +82,8 @@ def build_result(
                 retrievals=[retrieval.name for retrieval in measurer.retrievals],
                 pool_languages=measurer.pool_languages,
                 pool_size=measurer.pool_size,
+                listed_pool=measurer.listed_pool,
+                count=count,
                 texts=texts,
                 top=options_top,
                 sample=sample,
@@ -99,8 +104,10 @@ def build_result(
         "unranked": _unranked(work, texts),
         "parallel": _parallel(work, options_top),
     }
-    if repeated := _repeated(work, texts):
+    if repeated := _repeated(work, texts, count):
         live["repeated"] = repeated
+    if merged := _merged(work, count):
+        live["merged"] = merged
     return assemble_result(
         rows(), provenance=provenance, measures=measures, also=also, samples=samples, seed=seed, live=live
     )
@@ -209,7 +216,24 @@ def _retrievals(work: Work) -> list[Retrieval]:
     return list(found.values())
 
 
-def _repeated(work: Work, texts: Texts) -> list[dict[str, Any]]:
+def _merged(work: Work, count: str) -> list[dict[str, Any]]:
+    """Of the longest lists of each retrieval, their length and the fewest versions that one holds, if these differ."""
+    found: list[dict[str, Any]] = []
+    for retrieval in _retrievals(work):
+        held = [
+            record["live"][retrieval.name]["held"]
+            for records in work.records
+            for record in records.values()
+            if "held" in record.get("live", {}).get(retrieval.name, {})
+        ]
+        longest = max((hits for hits, _ in held), default=0)
+        fewest = min((versions for hits, versions in held if hits == longest), default=longest)
+        if fewest < longest:
+            found.append({"retrieval": retrieval.name, "hits": longest, "versions": fewest, "counted": count})
+    return found
+
+
+def _repeated(work: Work, texts: Texts, count: str) -> list[dict[str, Any]]:
     """The lists with duplicate documents: numbers of queries, and the first of the documents."""
     found: list[dict[str, Any]] = []
     for retrieval in _retrievals(work):
@@ -226,6 +250,7 @@ def _repeated(work: Work, texts: Texts) -> list[dict[str, Any]]:
                     "queries": len({entry["query"] for entry in held}),
                     "documents": len(held),
                     "first": held[:_MOST_REPEATED],
+                    **({"counted": count} if count == "hits" else {}),
                 }
             )
     return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -26,18 +25,15 @@ from haystack_crossalign.measures import (
 )
 from haystack_crossalign.measures.statistics import bootstrap_means
 from haystack_crossalign.opensearch.audit.parallel import recorded_lists
+from haystack_crossalign.opensearch.audit.records import Record, part_table, relevant_part
 from haystack_crossalign.opensearch.audit.tasks import Task, select
-from haystack_crossalign.opensearch.audit.units import Record
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.index.groups import members_by_name, stored_text
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.live.queries import LiveQueries
-from haystack_crossalign.ranks.table import ABSENT, CENSORED, RankTable, with_gains
+from haystack_crossalign.ranks.table import ABSENT, RankTable
 
 _UNBIASED = (MaxAtR, RankOf, Intrusion)
-_BY_VERSION = frozenset(
-    ("versions", "ranks", "optimistic", "pessimistic", "above", "higher", "tied", "low", "high", "gains")
-)
 _Z95 = 1.959963984540054
 
 
@@ -127,6 +123,8 @@ def task_rows(
     retrievals: Sequence[str],
     pool_languages: Sequence[str],
     pool_size: int,
+    listed_pool: int,
+    count: str,
     texts: Texts,
     top: int,
     sample: float | None,
@@ -140,6 +138,8 @@ def task_rows(
     :param retrievals: names of the retrieved lists.
     :param pool_languages: languages of the pool.
     :param pool_size: number of versions in the pool.
+    :param listed_pool: number of what the ranks in lists count in the pool.
+    :param count: what they count, ``versions`` or ``hits``.
     :param texts: source of the texts of examples.
     :param top: k of the recall, and ranks of each list that measures of whole lists know.
     :param sample: share of the pool that was scored, None for all of it.
@@ -168,89 +168,15 @@ def task_rows(
             live = [record["live"][name] for record in own if name in record.get("live", {})]
             if len(live) < len(own):
                 continue
-            table = part_table(live, queries.languages, pool_languages=pool_languages, pool_size=pool_size, level=level)
-            table = _with_lists(table, task, records, name, places, top)
+            table = part_table(
+                live, queries.languages, pool_languages=pool_languages, pool_size=listed_pool, level=level
+            )
+            table = _with_lists(table, task, records, name, places, top, by_version=count == "versions")
             recall = _recall([part["recall"] for part in live], top, samples, seed)
             yield replace(
                 _row(scenario, table, queries, [part["shown"] for part in live], texts),
                 extra={"retrieval": name, "recall": recall},
             )
-
-
-def part_table(
-    parts: Sequence[Record],
-    query_languages: Sequence[str],
-    *,
-    pool_languages: Sequence[str],
-    pool_size: int,
-    level: int = 1,
-) -> RankTable:
-    """Build a rank table from the records of queries; estimated ranks are rounded.
-
-    :param parts: ``exact`` of the records, or what ``live`` holds for one retrieval.
-    :param query_languages: normalized languages of the queries.
-    :param pool_languages: normalized languages of the pool.
-    :param pool_size: number of versions in the pool.
-    :param level: least gain of a relevant version, where the parts have gains.
-    """
-    tags = {*query_languages, *pool_languages}
-    for part in parts:
-        tags.update(part["versions"], *part["above"], [part["top"]] if part["top"] is not None else [])
-        tags.update(*part.get("tied", ()), part.get("top_versions", ()))
-    languages = tuple(sorted(tags))
-    code = {tag: number for number, tag in enumerate(languages)}
-    shape = (len(parts), max((len(part["versions"]) for part in parts), default=0))
-    relevant = np.full(shape, -1, dtype=np.int32)
-    columns = {name: np.full(shape, ABSENT, dtype=np.int32) for name in ("ranks", "optimistic", "pessimistic")}
-    counts = {name: np.zeros((*shape, len(languages)), dtype=np.int32) for name in ("above", "higher", "tied")}
-    top_versions = np.zeros((len(parts), len(languages)), dtype=np.int32)
-    gains = np.zeros(shape)
-    for query, part in enumerate(parts):
-        for column, tag in enumerate(part["versions"]):
-            relevant[query, column] = code[tag]
-            for name, values in columns.items():
-                value = part[name][column]
-                values[query, column] = CENSORED if value is None else round(value)
-            for name, array in counts.items():
-                # Without ties, the versions with higher scores are those ranked above.
-                columns_of = part.get(name, part["above"] if name == "higher" else ())
-                for other, count in columns_of[column].items() if columns_of else ():
-                    array[query, column, code[other]] = round(count)
-        for other, count in part.get("top_versions", {} if part["top"] is None else {part["top"]: 1}).items():
-            top_versions[query, code[other]] = count
-        gains[query, : len(part.get("gains", ()))] = part.get("gains", ())
-    has_ties = bool(counts["tied"].any())
-    live = bool(parts) and "depth" in parts[0]
-    table = RankTable(
-        languages=languages,
-        query_languages=np.array([code[tag] for tag in query_languages], dtype=np.int32),
-        relevant_languages=relevant,
-        ranks=columns["ranks"],
-        optimistic=columns["optimistic"],
-        pessimistic=columns["pessimistic"],
-        above=counts["above"],
-        pool_languages=tuple(sorted(code[tag] for tag in pool_languages)),
-        pool_size=pool_size,
-        depth=np.array([part["depth"] for part in parts], dtype=np.int32) if live else None,
-        ended=np.array([part["ended"] for part in parts], dtype=np.bool_) if live else None,
-        top_language=_tops(parts, code),
-        top_versions=top_versions if (top_versions.sum(axis=1) > 1).any() else None,
-        higher=counts["higher"] if has_ties else None,
-        tied=counts["tied"] if has_ties else None,
-    )
-    return with_gains(table, gains, level) if any("gains" in part for part in parts) else table
-
-
-def relevant_part(part: Record, level: int) -> Record:
-    """A record's part reduced to its relevant versions, in the same order.
-
-    :param part: ``exact`` of a record, or what ``live`` holds for one retrieval.
-    :param level: least gain of a relevant version, where the part has gains.
-    """
-    if "gains" not in part:
-        return part
-    kept = [gain >= level for gain in part["gains"]]
-    return {name: list(compress(value, kept)) if name in _BY_VERSION else value for name, value in part.items()}
 
 
 def _with_lists(
@@ -260,18 +186,14 @@ def _with_lists(
     retrieval: str | None,
     places: Sequence[int],
     top: int,
+    *,
+    by_version: bool = True,
 ) -> RankTable:
     """The table of the queries at some places, with the lists of all of the task."""
-    lists = recorded_lists(task, records, retrieval, table.languages, top)
+    lists = recorded_lists(task, records, retrieval, table.languages, top, by_version=by_version)
     if lists is None:
         return table
     return replace(table, top_lists=lists.select(np.searchsorted(sorted(records), places)))
-
-
-def _tops(parts: Sequence[Record], code: Mapping[str, int]) -> NDArray[np.int32] | None:
-    if parts and "low" in parts[0]:
-        return None
-    return np.array([-1 if part["top"] is None else code[part["top"]] for part in parts], dtype=np.int32)
 
 
 def _shown_score(score: float | None) -> float | None:

@@ -20,6 +20,7 @@ from haystack_crossalign.opensearch.audit.options import AuditOptions, identity
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.audit.pipelines import pipeline_notes
 from haystack_crossalign.opensearch.audit.plan import Plan, make_plan
+from haystack_crossalign.opensearch.audit.records import Record
 from haystack_crossalign.opensearch.audit.result import (
     Work,
     build_result,
@@ -30,7 +31,7 @@ from haystack_crossalign.opensearch.audit.result import (
 )
 from haystack_crossalign.opensearch.audit.rows import ShownFields
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
-from haystack_crossalign.opensearch.audit.units import Measurer, Record, UnitOptions
+from haystack_crossalign.opensearch.audit.units import Measurer, UnitOptions
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
@@ -233,6 +234,7 @@ class IndexAudit:
                 work,
                 shown=shown,
                 options_top=options.top,
+                count=options.count,
                 sample=options.sample,
                 samples=options.samples,
                 seed=options.seed,
@@ -370,7 +372,7 @@ class IndexAudit:
             task,
             self._retrievals(task.view, task.whole),
             members,
-            UnitOptions(settings.depth, options.top, options.sample, options.seed, settings.concurrent),
+            UnitOptions(settings.depth, options.top, options.sample, options.seed, settings.concurrent, options.count),
             self._pace,
             with_top=chosen,
             versions=versions,

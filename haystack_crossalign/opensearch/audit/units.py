@@ -9,37 +9,21 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.audit.pacing import Pace
+from haystack_crossalign.opensearch.audit.records import Record, estimated_parts, table_parts
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, select, with_judged
 from haystack_crossalign.opensearch.exact.counting import count_ranks, reasons_without_rank
 from haystack_crossalign.opensearch.exact.ranked import Unranked
-from haystack_crossalign.opensearch.exact.sampling import SampledRanks, estimate_ranks
+from haystack_crossalign.opensearch.exact.sampling import estimate_ranks
 from haystack_crossalign.opensearch.exact.versions import Version, VersionPool, count_version_ranks, version_pool
 from haystack_crossalign.opensearch.index.groups import Member
 from haystack_crossalign.opensearch.live.exact_top import exact_top
 from haystack_crossalign.opensearch.live.hits import Hit
 from haystack_crossalign.opensearch.live.lists import Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
-from haystack_crossalign.opensearch.live.ranks import list_recall, live_table, without_repeats
-from haystack_crossalign.ranks.table import ABSENT, RankTable
-
-Record = dict[str, Any]
-"""What was measured for one query:
-
-- ``exact``, unless the index has no vectors: ``versions`` (languages), ``ranks``, ``optimistic``, ``pessimistic``,
-  ``above`` (by language) for each ranked version, and ``top`` (language at rank 1); where scores tie also ``higher``
-  and ``tied`` (by language) for each version, and ``top_versions`` (by language). With a sample the ranks are
-  estimates, with ``low`` and ``high``. Where judgments are graded, these are all judged versions, each with its gain
-  in ``gains``.
-- ``shown``: the first hits of the exact ranking as [id, score, language, group]; null if they were not asked for.
-- ``unranked``: [id or version, reason] of judged ones that the pool lacks.
-- ``live``: by the name of the retrieval the same as ``exact``, with ranks null below the end of the list, its
-  ``depth``, whether it ``ended`` by itself, its ``recall`` (null if it was not measured), its first hits ``shown``,
-  and how often it held each document that it held more than once (``repeated``, if there is one).
-"""
+from haystack_crossalign.opensearch.live.ranks import list_recall, live_table, versions_held, without_repeats
 
 
 @dataclass(frozen=True)
@@ -51,6 +35,7 @@ class UnitOptions:
     :param sample: share of the pool to score for each query; None for all of it.
     :param seed: of the samples.
     :param concurrent: maximum concurrent searches on the server.
+    :param count: what ranks in lists count, ``versions`` or ``hits``.
     """
 
     depth: int = 100
@@ -58,6 +43,7 @@ class UnitOptions:
     sample: float | None = None
     seed: int = 0
     concurrent: int | None = None
+    count: str = "versions"
 
 
 class Measurer:
@@ -110,6 +96,11 @@ class Measurer:
     def pool_size(self) -> int:
         """Number of versions in the pool."""
         return self._version_pool().versions if self.chunked else self.task.view.pool().documents
+
+    @property
+    def listed_pool(self) -> int:
+        """Number of what the ranks in lists count in the pool."""
+        return self.task.view.pool().documents if self._options.count == "hits" else self.pool_size
 
     @property
     def by_language(self) -> Mapping[str, int]:
@@ -166,7 +157,7 @@ class Measurer:
                 batch=max(len(queries), 1),
                 concurrent=options.concurrent,
             )
-            for record, part in zip(records, _estimated_parts(estimated, gains), strict=True):
+            for record, part in zip(records, estimated_parts(estimated, gains), strict=True):
                 record["exact"] = part
             missing: Sequence[Unranked] = estimated.unranked
         else:
@@ -192,7 +183,7 @@ class Measurer:
                     concurrent=options.concurrent,
                 )
             )
-            for record, part in zip(records, _table_parts(counted.table, gains), strict=True):
+            for record, part in zip(records, table_parts(counted.table, gains), strict=True):
                 record["exact"] = part
             missing = counted.unranked
         names: list[set[str]] = [set() for _ in records]
@@ -267,15 +258,17 @@ class Measurer:
             languages=queries.languages,
         )
         lists, repeated = zip(*map(without_repeats, returned), strict=True) if returned else ((), ())
+        merged = options.count == "versions"
         asked = retrieval.asked_depth(options.depth)
         table = live_table(
-            lists,
+            lists if merged else returned,
             queries,
             members=self._members,
             asked=asked,
             by_version=self.chunked,
+            merged=merged,
             pool_languages=self.pool_languages,
-            pool_size=self.pool_size,
+            pool_size=self.listed_pool,
             lengths=[len(hits) for hits in returned],
             key=view.names.tie_key,
         )
@@ -288,10 +281,12 @@ class Measurer:
         )
         known = dict(zip(places, recall.tolist(), strict=True))
         gains = queries.gains(self._members, by_version=self.chunked)
-        for place, (record, part) in enumerate(zip(records, _table_parts(table, gains), strict=True)):
+        for place, (record, part) in enumerate(zip(records, table_parts(table, gains), strict=True)):
             value = known.get(place, math.nan)
             part["recall"] = None if math.isnan(value) else value
             part["shown"] = _shown(lists[place], options.top)
+            if self.chunked:
+                part["held"] = [len(lists[place]), versions_held(lists[place], self._members)]
             if repeated[place]:
                 part["repeated"] = repeated[place]
             record.setdefault("live", {})[retrieval.name] = part
@@ -314,64 +309,6 @@ class Measurer:
         if self._versions is None:
             self._versions = version_pool(self.task.view)
         return self._versions
-
-
-def _table_parts(table: RankTable, gains: Sequence[Sequence[float]] | None = None) -> list[Record]:
-    """One record for each query of a table, whose columns have these gains."""
-    parts = []
-    for query in range(len(table.ranks)):
-        columns = [column for column, rank in enumerate(table.ranks[query].tolist()) if rank != ABSENT]
-        part: Record = {
-            "versions": [table.languages[table.relevant_languages[query, column]] for column in columns],
-            "above": [_counts(table, table.above[query, column]) for column in columns],
-        }
-        if table.higher is not None and table.tied is not None:
-            part["higher"] = [_counts(table, table.higher[query, column]) for column in columns]
-            part["tied"] = [_counts(table, table.tied[query, column]) for column in columns]
-        if table.top_versions is not None:
-            part["top_versions"] = _counts(table, table.top_versions[query])
-        for name in ("ranks", "optimistic", "pessimistic"):
-            values = getattr(table, name)[query].tolist()
-            part[name] = [values[column] if values[column] > 0 else None for column in columns]
-        top = -1 if table.top_language is None else int(table.top_language[query])
-        part["top"] = table.languages[top] if top >= 0 else None
-        if gains is not None:
-            part["gains"] = [gains[query][column] for column in columns]
-        if table.depth is not None:
-            part["depth"] = int(table.depth[query])
-            part["ended"] = bool(table.ended is not None and table.ended[query])
-        parts.append(part)
-    return parts
-
-
-def _counts(table: RankTable, counts: NDArray[np.int32]) -> dict[str, int]:
-    return {table.languages[code]: count for code, count in enumerate(counts.tolist()) if count}
-
-
-def _estimated_parts(estimated: SampledRanks, gains: Sequence[Sequence[float]] | None) -> list[Record]:
-    parts = []
-    for query in range(len(estimated.ranks)):
-        columns = np.flatnonzero(~np.isnan(estimated.ranks[query])).tolist()
-        part: Record = {
-            "versions": [estimated.languages[estimated.relevant_languages[query, column]] for column in columns],
-            "above": [
-                {
-                    tag: count
-                    for tag, count in zip(estimated.languages, estimated.above[query, column].tolist(), strict=True)
-                    if count
-                }
-                for column in columns
-            ],
-        }
-        for name in ("ranks", "low", "high"):
-            values = getattr(estimated, name)[query].tolist()
-            part[name] = [values[column] for column in columns]
-        part["optimistic"] = part["pessimistic"] = part["ranks"]
-        if gains is not None:
-            part["gains"] = [gains[query][column] for column in columns]
-        part["top"] = None
-        parts.append(part)
-    return parts
 
 
 def _shown(hits: Sequence[Hit], most: int) -> list[list[Any]]:

@@ -27,6 +27,7 @@ def live_table(
     members: Mapping[str, Member],
     asked: int | None = None,
     by_version: bool | None = None,
+    merged: bool = True,
     pool_languages: Collection[str] = (),
     pool_size: int | None = None,
     lengths: Sequence[int] | None = None,
@@ -46,8 +47,9 @@ def live_table(
     :param asked: documents requested in each list, from `Retrieval.asked_depth`; None if unknown.
     :param by_version: whether documents are chunks of versions, and versions are ranked; None: where
         ``queries.chunked``.
+    :param merged: whether ranks count versions; False to count every hit, as users see the list.
     :param pool_languages: normalized languages of the pool; those of hits and relevant documents are added.
-    :param pool_size: number of versions in the pool, where it is known.
+    :param pool_size: number of versions, or of documents if hits are counted, in the pool, where it is known.
     :param lengths: length of each list as it was returned, where repeated documents were left out since.
     :param key: sort key of a document's name among those of equal score.
     :returns: ranks over versions (documents unless `by_version`) with `depth`, `ended` and `top_language`.
@@ -80,6 +82,7 @@ def live_table(
         scores=padded([[hit.score for hit in row] for row in lists], 0.0, np.float64),
         pool_languages=tuple(sorted({*codes, *(code[tag] for tag in pool_languages)})),
         pool_size=pool_size,
+        merged=merged,
     )
     return with_asked_depth(table, [len(row) for row in lists] if lengths is None else lengths, asked)
 
@@ -93,6 +96,20 @@ def without_repeats(hits: Sequence[Hit]) -> tuple[list[Hit], dict[str, int]]:
         return list(hits), {}
     counts = Counter(hit.id for hit in hits)
     return list(firsts.values()), {name: count for name, count in counts.items() if count > 1}
+
+
+def versions_held(hits: Sequence[Hit], members: Mapping[str, Member]) -> int:
+    """Number of versions whose documents are in a list.
+
+    :param hits: the list.
+    :param members: as for `live_table`.
+    """
+    units = set()
+    for hit in hits:
+        member = members.get(hit.id)
+        known = hit if member is None else hit._replace(language=member.language, group=member.group)
+        units.add(unit_of(known, by_version=True))
+    return len(units)
 
 
 def list_recall(

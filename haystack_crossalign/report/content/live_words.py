@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from haystack_crossalign.languages import display_name
+from haystack_crossalign.report.content.provenance import merged_note
 from haystack_crossalign.report.content.words import DASH, count, joined, measure_value, plural, quantity
 
 KINDS = {
@@ -91,6 +92,10 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
         )
     notes += [_sentence(text) for text in live["warnings"]]
     notes += [_repeated(repeated) for repeated in live.get("repeated", ())]
+    notes += [
+        f"{_sentence(LISTS.get(merged['retrieval'], merged['retrieval']))[:-1]}: {merged_note(merged)}"
+        for merged in live.get("merged", ())
+    ]
     unranked = live["unranked"]
     if unranked["count"]:
         reasons = joined([f"{count(number)} {reason}" for reason, number in unranked["reasons"].items()])
@@ -154,7 +159,7 @@ def _repeated(repeated: Mapping[str, Any]) -> str:
         f"The {SERVED.get(repeated['retrieval'], 'list of ' + repeated['retrieval'])} holds documents more than once: "
         f"{count(repeated['documents'])} in {plural(repeated['queries'], 'query', 'queries')} (such as "
         f"'{first['document']}', {count(first['times'])} times for query '{first['query']}'). "
-        "The first place of each counts."
+        f"{'Each' if repeated.get('counted') == 'hits' else 'The first'} place of each counts."
     )
 
 

@@ -197,7 +197,7 @@ def _run_notes(run: Mapping[str, Any]) -> list[str]:
 def merged_note(merged: Mapping[str, Any]) -> str:
     """A sentence on lists that hold several documents of a version.
 
-    :param merged: of the provenance of a run.
+    :param merged: of the provenance of a run, or of a retrieval of an index.
     """
     held = (
         f"Lists of {merged['hits']} hits hold as few as {plural(merged['versions'], 'version')}, because several hits"
@@ -308,6 +308,11 @@ def limits(result: Mapping[str, Any]) -> list[str]:
         "that stands in the way.",
         "A mean rank is pulled up by few very deep queries; the median and the distribution stand beside it.",
     ]
+    if (result["provenance"].get("options") or {}).get("count") == "hits":
+        texts.append(
+            "Ranks in lists count hits, as users see them: further chunks of a version count too. Intrusion leaves out "
+            "further chunks of relevant versions."
+        )
     if any(row["kind"] == "exact" for row in rows):
         texts.append(
             "Exact ranks compare the query with every document of the pool. An approximate index, filters or a "

@@ -69,6 +69,10 @@ def test_hits_are_counted_as_users_see_them(crossalign: Any, files: list[Any], t
     assert (measures["Rank[en]"], measures["Rank[zh]"], measures["Complete@10"]) == (1, 10, 1)
     # The two further chunks of the answer, and the six of other contents, stand above the Chinese version.
     assert measures["Max@R"] == 10
+    # English queries: nothing is above the English version. Of the nine English hits above the Chinese one, three are
+    # chunks of the answer.
+    assert measures["Intrusion[en]"] == 0
+    assert json.loads(result.read_text("utf-8"))["queries"]["above"][0] == [[0, 0], [6, 0]]
     assert provenance["run"]["merged"]["counted"] == "hits"
     assert provenance["options"]["count"] == "hits"
 
@@ -93,7 +97,7 @@ def test_the_gate_of_the_documentation_names_the_way_out_and_passes_with_it(
     ("arguments", "message"),
     [
         (["--count", "chunks"], "--count: unknown choice; seen: 'chunks'; allowed: versions, hits"),
-        (["--count", "hits", "--index", "i"], "--count and --index exclude each other"),
+        (["--count", "chunks", "--index", "i"], "--count: unknown choice; seen: 'chunks'; allowed: versions, hits"),
     ],
 )
 def test_a_wrong_way_of_counting_is_named(
@@ -107,4 +111,4 @@ def test_a_wrong_way_of_counting_is_named(
 def test_without_lists_there_is_nothing_to_count(crossalign: Any, files: list[Any]) -> None:
     done = crossalign("audit", *files[:4], "--count", "hits")
     assert done.code == 2
-    assert "--count: is for lists; allowed: --results or --pipeline with it" in done.err
+    assert "--count: is for lists; allowed: --results, --pipeline or --index with it" in done.err

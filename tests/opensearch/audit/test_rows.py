@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from haystack_crossalign.measures import aggregate, default_measures
-from haystack_crossalign.opensearch.audit.rows import part_table, relevant_part
-from haystack_crossalign.opensearch.audit.units import _table_parts
+from haystack_crossalign.opensearch.audit.records import part_table, relevant_part, table_parts
 from haystack_crossalign.ranks import exact_ranks, ranks_from_lists
 from haystack_crossalign.ranks.table import RankTable, with_gains
 
@@ -42,7 +41,7 @@ def tables(spread: int) -> list[RankTable]:
 def test_records_keep_ties_and_everything_else(spread: int, kind: int) -> None:
     table = tables(spread)[kind]
     assert (table.tied is not None) is (spread == 1)
-    parts = json.loads(json.dumps(_table_parts(table)))
+    parts = json.loads(json.dumps(table_parts(table)))
     tags = [table.languages[code] for code in table.query_languages]
     found = part_table(parts, tags, pool_languages=LANGUAGES, pool_size=30)
     names = ("ranks", "optimistic", "pessimistic", "above", "higher", "tied", "top_language", "top_versions", "depth")
@@ -59,7 +58,7 @@ def test_records_keep_ties_and_everything_else(spread: int, kind: int) -> None:
 def test_records_keep_gains(kind: int, level: int) -> None:
     table = tables(1)[kind]
     gains = np.random.default_rng(level).integers(1, 4, table.ranks.shape).astype(np.float64)
-    parts = json.loads(json.dumps(_table_parts(table, gains.tolist())))
+    parts = json.loads(json.dumps(table_parts(table, gains.tolist())))
     tags = [table.languages[code] for code in table.query_languages]
     found = part_table(parts, tags, pool_languages=LANGUAGES, pool_size=30, level=level)
     expected = with_gains(table, gains, level)
@@ -71,3 +70,28 @@ def test_records_keep_gains(kind: int, level: int) -> None:
         assert kept["ranks"] == ranks
         assert kept["top"] == part["top"]
         assert len(kept["above"]) == len(kept["gains"]) == len(ranks)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_records_keep_the_further_chunks_of_answers(level: int) -> None:
+    rng = np.random.default_rng(level)
+    table = ranks_from_lists(
+        np.array([rng.permutation(12) for _ in range(QUERIES)]),
+        document_languages=np.arange(12) // 3 % 3,
+        languages=LANGUAGES,
+        query_languages=rng.integers(0, 3, QUERIES),
+        relevant=np.array([rng.permutation(4)[:3] for _ in range(QUERIES)]),
+        tie_order=None,
+        versions=np.arange(12) // 3,
+        merged=False,
+    )
+    assert table.further is not None
+    gains = rng.integers(1, 4, table.ranks.shape).astype(np.float64)
+    parts = json.loads(json.dumps(table_parts(table, gains.tolist())))
+    tags = [table.languages[code] for code in table.query_languages]
+    found = part_table(parts, tags, pool_languages=LANGUAGES, pool_size=12, level=level)
+    expected = with_gains(table, gains, level)
+    np.testing.assert_array_equal(found.further, expected.further)
+    for query, part in enumerate(parts):
+        kept = np.flatnonzero(gains[query] >= level)
+        assert relevant_part(part, level)["further"] == table.further[query][np.ix_(kept, kept)].tolist()
