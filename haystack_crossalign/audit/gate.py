@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from haystack_crossalign.audit.scenarios import SCENARIOS, Scenario
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.measures import parse_measure
+from haystack_crossalign.measures.parity import parities
 
 TIE_CHOICES = ("pessimistic", "expected", "optimistic", "order")
 """Value that a condition uses if ties affect a measure: the end of its range that fails the gate sooner, the mean
@@ -62,6 +63,8 @@ class Condition:
     :param limit: number to compare with, in the measure's own unit (0..1 for shares).
     :param retrieval: retrieved list to which it applies, or None for exact ranks and for lists from files.
     :param ties: one of `TIE_CHOICES`.
+    :param parity: whether it applies to the parity of the measure over the query languages of a pool, see
+        `haystack_crossalign.measures.parity`; ties have no part in it.
     """
 
     text: str
@@ -72,6 +75,12 @@ class Condition:
     limit: float
     retrieval: str | None = None
     ties: str = TIE_CHOICES[0]
+    parity: bool = False
+
+    @property
+    def name(self) -> str:
+        """The measure, or its parity, as outputs show it."""
+        return f"Parity[{self.measure}]" if self.parity else self.measure
 
     def holds(self, value: float) -> bool:
         """Whether a value makes the gate fail."""
@@ -85,7 +94,7 @@ class Outcome:
     :param condition: the condition as written.
     :param scenario: scenario of the row.
     :param measure: name of the measure.
-    :param query_language: query language of the row.
+    :param query_language: query language of the row; for a parity the language that is served worst.
     :param pool_languages: languages of the row's pool.
     :param value: the value compared: the point estimate, or the value chosen for ties.
     :param ties: lowest and highest value over all orders of equal scores, None if ties have no effect.
@@ -127,6 +136,9 @@ def parse_condition(
         compares an unbounded measure with a percentage, or a measure in 0..1 with a number outside this range.
     """
     match = _PATTERN.match(text)
+    parity = re.fullmatch(r"[Pp]arity\[(.+)\]", match["measure"]) if match else None
+    if match is not None and parity is not None:
+        return _parity_condition(text, parity[1], match, source=source, ties=ties, lists=lists)
     brackets = _BRACKETS.match(match["measure"]) if match else None
     if match is None or brackets is None:
         raise InputError("not a condition", source=source, seen=text, allowed=_FORM)
@@ -176,6 +188,29 @@ def parse_condition(
     )
 
 
+def _parity_condition(
+    text: str, measure: str, match: re.Match[str], *, source: str, ties: str, lists: Sequence[str]
+) -> Condition:
+    """A condition such as ``Parity[NDCG@10]<80%``: that on the measure, with limits of a share."""
+    refusal = InputError(
+        "parity is one share, over all query languages",
+        source=source,
+        seen=text,
+        allowed="Parity[MEASURE] without a query language, and a number in 0..1, or 0% to 100%",
+    )
+    if "][" in measure and not measure.endswith("]"):  # Parity[MEASURE][LANGUAGE]
+        raise refusal
+    scenario = f"{match['scenario']}:" if match["scenario"] else ""
+    try:
+        plain = parse_condition(f"{scenario}{measure}{match['operator']}0", source=source, ties=ties, lists=lists)
+    except InputError as error:
+        raise InputError(error.problem, source=source, seen=text, allowed=error.allowed) from error
+    limit = float(Decimal(match["number"]) / (100 if match["percent"] else 1))
+    if plain.query_language is not None or not 0 <= limit <= 1:
+        raise refusal
+    return replace(plain, text=text, limit=limit, parity=True)
+
+
 def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, source: str = "--fail-on") -> list[Outcome]:
     """Evaluate conditions on the figures of a result.
 
@@ -187,6 +222,9 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
     """
     outcomes: list[Outcome] = []
     for condition in conditions:
+        if condition.parity:
+            outcomes += _parity_outcomes(condition, result, source)
+            continue
         rows = [
             row
             for row in result.rows
@@ -224,6 +262,43 @@ def evaluate_gate(conditions: Sequence[Condition], result: AuditResult, *, sourc
                     ties=ties,
                 )
             )
+    return outcomes
+
+
+def _parity_outcomes(condition: Condition, result: AuditResult, source: str) -> list[Outcome]:
+    outcomes = []
+    for group in parities(result.rows):
+        measure = group["measures"].get(condition.measure)
+        if (group["scenario"], group["retrieval"]) != (condition.scenario, condition.retrieval) or measure is None:
+            continue
+        if measure["value"] is None:
+            raise InputError(
+                f"{condition.name} has no value: {condition.measure} is 0 for every query language",
+                source=source,
+                seen=condition.text,
+            )
+        value = rounded(measure["value"])
+        outcomes.append(
+            Outcome(
+                condition=condition.text,
+                scenario=condition.scenario,
+                measure=condition.name,
+                query_language=measure["worst"],
+                pool_languages=tuple(group["pool_languages"]),
+                value=value,
+                limit=condition.limit,
+                operator=condition.operator,
+                failed=condition.holds(value),
+            )
+        )
+    if not outcomes:
+        raise InputError(
+            "matches no pool",
+            source=source,
+            seen=condition.text,
+            allowed="a share or rank with a better direction and a value for two query languages or more; "
+            + _what_there_is(result),
+        )
     return outcomes
 
 

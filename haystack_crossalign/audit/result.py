@@ -13,6 +13,7 @@ from haystack_crossalign.audit.validity import check_result
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.files.reading import read_json_object
 from haystack_crossalign.files.writing import write_atomically
+from haystack_crossalign.measures.parity import parities
 from haystack_crossalign.schemas import shipped_schema
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class AuditResult:
                 "queries": self.queries,
                 "examples": self.examples,
                 "documents": self.documents,
+                **({"parity": found} if (found := parities(self.rows)) else {}),
                 **({} if self.live is None else {"live": self.live}),
             }
         )
@@ -233,4 +235,8 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield ",".join(f"\n{_compact(example)}" for example in data["examples"])
     yield '],\n"documents":{'
     yield ",".join(f"\n{_compact(name)}:{_compact(entry)}" for name, entry in data["documents"].items())
-    yield f'}},\n"live":{_compact(data["live"])}}}\n' if "live" in data else "}}\n"
+    yield "}"
+    for name in ("parity", "live"):
+        if name in data:
+            yield f',\n"{name}":{_compact(data[name])}'
+    yield "}\n"

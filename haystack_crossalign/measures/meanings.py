@@ -23,7 +23,7 @@ class Meaning:
 
 def is_share(name: str) -> bool:
     """Whether a measure lies in 0..1 and is shown in percent."""
-    measure = known_measure(name)
+    measure = known_measure(name)  # None for a parity, which is a share
     return measure is None or measure.unit == "share"
 
 

@@ -77,6 +77,13 @@ def parse_measure(name: str) -> Measure:
     if (match := _LANGUAGE.fullmatch(lower)) and match["base"] in _WITH_LANGUAGE:
         language = text[match.start("language") : match.end("language")].strip()
         return _WITH_LANGUAGE[match["base"]](normalize_language(language))
+    if lower.startswith("parity["):
+        raise InputError(
+            "parity is over the query languages of a pool, and every output gives it for each measure",
+            field="measure",
+            seen=name,
+            allowed=f"the measure itself, {text[7:].removesuffix(']')!r}; Parity[…] in conditions of a gate",
+        )
     raise InputError("unknown measure", field="measure", seen=name, allowed=ALLOWED)
 
 

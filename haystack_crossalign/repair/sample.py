@@ -143,6 +143,7 @@ def make_sample(
         for texts in (parallel, tagged, held_out)
         if texts is not None and texts.detection is not None
     ]
+    notes += [texts.remark for texts in (parallel, tagged) if texts is not None and texts.remark is not None]
     if len(free) < len(fit_groups):
         notes.append(f"{len(fit_groups) - len(free)} documents were not used for fitting, because their texts judge.")
     fit = [document for group in _limited(free, fit_limit) for document in group]

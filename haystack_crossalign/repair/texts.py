@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from haystack_crossalign.data.corpora.collections import read_corpus
 from haystack_crossalign.data.corpora.registry import CORPORA as PUBLISHED
+from haystack_crossalign.data.corpora.registry import corpus_folder, named_corpus
 from haystack_crossalign.data.formats.detected import detect_rows
 from haystack_crossalign.data.formats.jsonl import DETECT, DocumentRow, document_rows
 from haystack_crossalign.data.formats.triplets import read_triplets
@@ -21,10 +23,13 @@ from haystack_crossalign.languages import UNDETERMINED
 CORPORA = tuple(name for name, corpus in PUBLISHED.items() if corpus.training)
 """Corpora from which :mod:`haystack_crossalign.triplets.corpora` builds triplets."""
 
+JUDGED = ("xquad", "belebele", "mlqa", "flores")
+"""Corpora that are published to evaluate, of which the pool and its queries are taken."""
+
 SENTENCES = ("ntrex", "tico19")
 """Corpora of sentences, of which blocks become documents."""
 
-FORMATS = ("auto", "documents", "triplets", *CORPORA)
+FORMATS = ("auto", "documents", "triplets", *CORPORA, *JUDGED)
 
 _PASSAGE_FIELDS = ("passage", "pos", "target", "targets")
 
@@ -53,6 +58,7 @@ class RepairTexts:
     :param chunks: number of documents left out because their group and language already occurred.
     :param titles: field that was put before the text of passages, and the number of these; None if there were none.
     :param detection: what was detected of the languages of documents without one, in a sentence.
+    :param remark: what a reader must know of the data, in a sentence.
     """
 
     passages: tuple[DocumentRow, ...]
@@ -61,6 +67,7 @@ class RepairTexts:
     chunks: int = 0
     titles: tuple[str, int] | None = None
     detection: str | None = None
+    remark: str | None = None
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -70,13 +77,10 @@ class RepairTexts:
     def in_languages(self, languages: Iterable[str]) -> RepairTexts:
         """The part in some languages."""
         wanted = frozenset(languages)
-        return RepairTexts(
-            tuple(passage for passage in self.passages if passage.language in wanted),
-            tuple(question for question in self.questions if question.language in wanted),
-            self.sources,
-            self.chunks,
-            self.titles,
-            self.detection,
+        return replace(
+            self,
+            passages=tuple(passage for passage in self.passages if passage.language in wanted),
+            questions=tuple(question for question in self.questions if question.language in wanted),
         )
 
 
@@ -132,6 +136,8 @@ def read_repair_texts(
     if form == "triplets":
         triplets, source = read_triplets(path, language=language, target_languages=target_languages)
         return texts_from_triplets(triplets, (source,))
+    if form in JUDGED:
+        return _read_judged(form, path, tuple(dict.fromkeys((language, *target_languages))))
     # The corpora have English queries; a pair without English is a pair of their targets.
     targets = tuple(dict.fromkeys(tag for tag in (language, *target_languages) if tag != "en"))
     if not targets:
@@ -167,6 +173,23 @@ def texts_from_triplets(triplets: Iterable[Triplet], sources: Sequence[Source] =
         for tag, text in ((triplet.language, triplet.query), *sorted(triplet.target_queries.items())):
             questions[Question(triplet.group, tag, text)] = None
     return RepairTexts(tuple(passages.values()), tuple(questions), tuple(sources), chunks)
+
+
+def _read_judged(name: str, path: Path, languages: Sequence[str]) -> RepairTexts:
+    """The pool of a corpus that is published to evaluate, and its queries."""
+    if len(languages) < 2:
+        raise InputError(f"the languages to take from {name} are not named", source=path, allowed="--languages de,vi,…")
+    collection = read_corpus(name, corpus_folder(name, path), languages)
+    documents = collection.documents
+    rows = zip(documents.ids, documents.groups, documents.languages, documents.texts, strict=True)
+    asked = zip(collection.queries.languages, collection.queries.texts, collection.relevant, strict=True)
+    return RepairTexts(
+        tuple(DocumentRow(*row) for row in rows),
+        tuple(dict.fromkeys(Question(documents.groups[relevant[0]], tag, text) for tag, text, relevant in asked)),
+        collection.sources,
+        remark=f"{named_corpus(name).title} is published to evaluate models: figures of a model that is fitted on it "
+        "say nothing when they are measured on it.",
+    )
 
 
 def _version(group: str, tag: str, text: str) -> DocumentRow:

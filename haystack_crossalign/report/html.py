@@ -31,7 +31,7 @@ from haystack_crossalign.report.content.provenance import (
     similarity_note,
     subject_name,
 )
-from haystack_crossalign.report.content.tables import chart_tables, headline_table, measures_table
+from haystack_crossalign.report.content.tables import chart_tables, headline_table, measures_table, parity_sentence
 from haystack_crossalign.report.content.views import View, main_view, row_label, views, weakest_row
 from haystack_crossalign.report.content.words import (
     count,
@@ -183,6 +183,7 @@ def _view_context(result: Mapping[str, Any], view: View, ranks: Sequence[RowRank
         "weakest_label": row_label(result["rows"][weakest], view),
         "cards": _cards(result["rows"][weakest]),
         "headline": headline_table(result, view),
+        "parity": parity_sentence(rows),
         "measures": measures_table(result, view),
         "tables": chart_tables(result, view, data),
         "censored": [

@@ -29,7 +29,7 @@ from haystack_crossalign.report.content.live import exposure_table, side_by_side
 from haystack_crossalign.report.content.live_words import live_facts, live_notes
 from haystack_crossalign.report.content.model import model_lines
 from haystack_crossalign.report.content.provenance import data_notes, facts, similarity_note, subject_name
-from haystack_crossalign.report.content.tables import Table, headline_table, heat_table
+from haystack_crossalign.report.content.tables import Table, headline_table, heat_table, parity_sentence
 from haystack_crossalign.report.content.views import View, main_view, row_label, views
 from haystack_crossalign.report.content.words import count, measure_value, nothing_found, plural, shorten
 from haystack_crossalign.report.content.worst import FullTexts, worst_queries
@@ -175,6 +175,8 @@ def _view(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> l
     rows = [result["rows"][index] for index in view.rows]
     queries = plural(sum(row["queries"] for row in rows), "query", "queries")
     parts = [f"### {_plain(view.title)} ({queries})", _table(headline_table(result, view))]
+    if sentence := parity_sentence(rows):
+        parts.append(_plain(sentence))
     heat = heat_data(result, view, ranks, key=view.key)
     parts += [
         f"> {row_label(row, view)}: for {measure_value('share', row['censored']['share'])} of the queries at least one "

@@ -29,6 +29,7 @@ from haystack_crossalign.report.content.live_words import LISTS, live_notes
 from haystack_crossalign.report.content.model import model_lines
 from haystack_crossalign.report.content.provenance import data_notes, similarity_note
 from haystack_crossalign.report.content.tables import Table as Side
+from haystack_crossalign.report.content.tables import parity_sentence
 from haystack_crossalign.report.content.ties import tie_ranges
 from haystack_crossalign.report.content.words import (
     DASH,
@@ -85,7 +86,10 @@ def result_view(result: Mapping[str, Any]) -> Iterator[Text | Table]:
     # Retrieved lists are shown beside the exact figures; the tables below show only exact ranks.
     rows = [row for row in result["rows"] if "retrieval" not in row]
     for _, group in groupby(rows, key=_table_key):
-        yield _table(list(group), named=named)
+        members = list(group)
+        yield _table(members, named=named)
+        if sentence := parity_sentence(members):
+            yield Text(sentence)
     gaps = gaps_table(result)
     if gaps is not None:
         yield _as_rich(gaps)

@@ -26,7 +26,7 @@ from haystack_crossalign.config.rules import (
 from haystack_crossalign.config.yaml_file import Settings, apply_override, read_yaml
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD
-from haystack_crossalign.repair.texts import FORMATS
+from haystack_crossalign.repair.texts import FORMATS, JUDGED
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class FileSource:
     """
 
     path: str = setting(text())
-    format: str = setting(choice(*FORMATS), "auto")
+    format: str = setting(choice(*(name for name in FORMATS if name not in JUDGED)), "auto")
 
 
 @dataclass(frozen=True)

@@ -183,3 +183,33 @@ def test_a_condition_without_ties_looks_at_the_value(make_row: Any, make_result:
     for choice in TIE_CHOICES:
         (outcome,) = evaluate_gate([parse_condition("Max@R>4", ties=choice)], result)
         assert (outcome.value, outcome.ties, outcome.failed) == (4.0, None, False)
+
+
+def test_a_condition_on_parity_compares_the_languages_of_each_pool(make_row: Any, make_result: Any) -> None:
+    rows = [make_row("en", {"Complete@10": 0.8, "MRR": 0.9}), make_row("zh", {"Complete@10": 0.4, "MRR": 0.9})]
+    result = make_result(rows, [{"Complete@10": [0.8]}, {"Complete@10": [0.4]}])
+    fails, passes = evaluate_gate(
+        [parse_condition("Parity[Complete@10]<60%"), parse_condition("multi:Parity[MRR]<0.9")], result
+    )
+    assert (fails.measure, fails.value, fails.query_language, fails.failed) == ("Parity[Complete@10]", 0.5, "zh", True)
+    assert (passes.value, passes.failed) == (1.0, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("Parity[Complete@10][zh]<60%", "over all query languages"),
+        ("Parity[Complete@10[zh]]<60%", "over all query languages"),
+        ("Parity[Complete@10]<60", "over all query languages"),
+        ("Parity[Nothing]<60%", "unknown measure"),
+    ],
+)
+def test_a_wrong_condition_on_parity_is_refused(text: str, part: str) -> None:
+    with pytest.raises(InputError, match=part):
+        parse_condition(text)
+
+
+def test_a_condition_on_parity_that_no_pool_has_is_refused(make_row: Any, make_result: Any) -> None:
+    result = make_result([make_row("en", {"MRR": 0.9})], [{"MRR": [0.9]}])
+    with pytest.raises(InputError, match="matches no pool"):
+        evaluate_gate([parse_condition("Parity[MRR]<60%")], result)

@@ -56,7 +56,8 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="auto, documents, triplets, or a corpus: ntrex, tico19, course_sections, squad.",
+        help="auto, documents, triplets, or a corpus: ntrex, tico19, course_sections, squad; xquad, belebele, mlqa, "
+        "flores are for evaluation.",
     ),
 ]
 Block = Annotated[

@@ -8,6 +8,7 @@ from typing import Any
 
 from haystack_crossalign.languages import UNDETERMINED, display_name
 from haystack_crossalign.measures.meanings import Meaning, meanings
+from haystack_crossalign.measures.parity import DEFINITION, TITLE, parities
 from haystack_crossalign.ranks.similarity import similarity_words
 from haystack_crossalign.report.content.words import DASH, count, joined, plural, shorten
 
@@ -292,7 +293,8 @@ def _text(value: object) -> str:
 
 def glossary(rows: Sequence[Mapping[str, Any]]) -> list[Meaning]:
     """Definitions of the measures of rows."""
-    return meanings(name for row in rows for name in row["measures"])
+    known = meanings(name for row in rows for name in row["measures"])
+    return [*known, Meaning(TITLE, DEFINITION)] if parities(rows) else known
 
 
 def limits(result: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from haystack_crossalign.languages import display_name
 from haystack_crossalign.measures.meanings import best_value, ordered_names
+from haystack_crossalign.measures.parity import parities
 from haystack_crossalign.report.content.aggregates import ROUND_CUTOFFS
 from haystack_crossalign.report.content.charts import SPLIT
 from haystack_crossalign.report.content.ties import tie_range
@@ -121,15 +123,43 @@ def measures_table(result: Mapping[str, Any], view: View) -> Table:
         for name in names
         if any(tie_range(row, name) for row in rows)
     ]
+    if parity := _parity_of(rows):
+        for name, cells in lines:
+            entry = parity.get(name)
+            detail = "" if entry is None else f"worst: {display_name(entry['worst'])}"
+            cells.append(Cell("") if entry is None else Cell(measure_value("share", entry["value"]), detail))
     lines.append(("Queries", [Cell(count(row["queries"])) for row in rows]))
     lines.append(("Pool size", [Cell(count(row["pool_size"]) if row["pool_size"] else DASH) for row in rows]))
     labels = [row_label(row, view) for row in rows]
+    if parity:
+        labels.append("Parity")
+        lines = [(name, [*cells, *[Cell("")] * (len(labels) - len(cells))]) for name, cells in lines]
     if len(rows) > _MOST_COLUMNS:
         table.columns = ["Query language", *(name for name, _ in lines)]
         table.rows = [(label, [cells[place] for _, cells in lines]) for place, label in enumerate(labels)]
     else:
         table.columns, table.rows = ["Measure", *labels], lines
     return table
+
+
+def parity_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Parity of the main measures over the query languages of a view, as a sentence; empty if there is none.
+
+    :param rows: the rows of the view.
+    """
+    measures = _parity_of(rows)
+    parts = [
+        f"{name} {measure_value('share', entry['value'])} ({display_name(entry['worst'])} against "
+        f"{display_name(entry['best'])})"
+        for name in _HEADLINE
+        if (entry := measures.get(name)) is not None and entry["value"] is not None
+    ]
+    return f"Parity of query languages, the lowest mean as a share of the highest: {', '.join(parts)}." if parts else ""
+
+
+def _parity_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    found = parities(rows)
+    return found[0]["measures"] if found else {}
 
 
 def _expected(row: Mapping[str, Any], name: str) -> Cell:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from haystack_crossalign.measures.parity import parities
+
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 _Sample = tuple[Mapping[str, str], float]
@@ -29,6 +31,22 @@ def openmetrics(result: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]
             if bounds is not None and None not in bounds:
                 low.append(({**labels, "measure": name}, bounds[0]))
                 high.append(({**labels, "measure": name}, bounds[1]))
+    parity = [
+        (
+            {
+                "scenario": group["scenario"],
+                "pool": "+".join(group["pool_languages"]),
+                "kind": group["kind"],
+                "retrieval": group["retrieval"] or "",
+                "measure": name,
+                "worst": entry["worst"],
+            },
+            entry["value"],
+        )
+        for group in parities(result["rows"])
+        for name, entry in group["measures"].items()
+        if entry["value"] is not None
+    ]
     provenance = result["provenance"]
     described = {
         "version": (provenance.get("tool") or {}).get("version"),
@@ -41,6 +59,7 @@ def openmetrics(result: Mapping[str, Any], outcomes: Sequence[Mapping[str, Any]]
         ("measure", "Mean of a measure over queries. Shares are 0 to 1.", measures),
         ("measure_low", "Lower end of the 95 % interval of a measure.", low),
         ("measure_high", "Upper end of the 95 % interval of a measure.", high),
+        ("parity", "Lowest mean of a measure over query languages, divided by the highest.", parity),
         ("queries", "Number of queries of a row.", [(labels, row["queries"]) for labels, row in rows]),
         (
             "pool_versions",
