@@ -6,9 +6,13 @@ this package uses is checked for its type; an error names the part that is wrong
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
+
+from opensearchpy import JSONSerializer
 
 from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.messages import shown
@@ -19,6 +23,35 @@ _BUCKET = frozenset({"filter", "nested", "reverse_nested", "missing", "global", 
 _VALUE = frozenset({"cardinality", "value_count", "max", "min", "sum", "avg"})
 _SMALL_LISTS_LEFT_OUT = "counts"
 """Within this aggregation the server drops lists that are empty, see `_LEFT_OUT` of the client."""
+
+
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Without Python's search for unreachable cycles, which costs more than to parse a long answer.
+
+    Every few hundred new objects set it off, and JSON holds no cycles. It should go on until the answer was read and is
+    dropped, else all of its objects are searched once. Threads may overlap: whoever found the collector on switches it
+    on again.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class AnswerSerializer(JSONSerializer):
+    """opensearch-py's serializer, with `paused_collector` while an answer is parsed."""
+
+    def loads(self, s: str) -> Any:
+        """The value of a JSON text.
+
+        :raises opensearchpy.exceptions.SerializationError: it is none.
+        """
+        with paused_collector():
+            return super().loads(s)
 
 
 class AnswerCheck:
@@ -120,8 +153,11 @@ class AnswerCheck:
 
         A server that is asked to leave out parts of hits also leaves out an empty list of hits.
         """
+        found = answer.get("hits")
+        if isinstance(found, dict) and isinstance(found.get("hits"), list):
+            return
         where = f"{place}.hits"
-        held = self.mapping(answer.get("hits"), where)
+        held = self.mapping(found, where)
         if held.get("max_score") is None:
             held.setdefault("hits", [])
         self.items(held.get("hits"), f"{where}.hits")

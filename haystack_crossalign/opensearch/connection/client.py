@@ -14,14 +14,9 @@ from opensearchpy.exceptions import TransportError
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.opensearch.connection.addresses import checked_address
-from haystack_crossalign.opensearch.connection.answers import AnswerCheck
+from haystack_crossalign.opensearch.connection.answers import AnswerCheck, AnswerSerializer
 from haystack_crossalign.opensearch.connection.credentials import Credentials
-from haystack_crossalign.opensearch.connection.failures import (
-    RefusedRequestError,
-    explain,
-    explain_answer,
-    is_limit,
-)
+from haystack_crossalign.opensearch.connection.failures import RefusedRequestError, explain, explain_answer, is_limit
 from haystack_crossalign.opensearch.connection.patient import Patience, send_patiently
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.read_only import ReadOnlyConnection
@@ -102,6 +97,7 @@ class ReadOnlyClient:
             models=self.models,
             timeout=timeout,
             compress=compress,
+            serializer=AnswerSerializer(),
             # Retries happen here, where it is known which requests may be repeated, and with jitter between them.
             max_retries=0,
             **options,
@@ -329,8 +325,8 @@ class ReadOnlyClient:
         if len(items) != len(bodies):
             check.refuse("responses", items, f"a list of {len(bodies)}")
         for number, (body, item) in enumerate(zip(bodies, items, strict=True)):
-            if "error" not in check.mapping(item, f"responses.{number}") and item.get("timed_out") is False:
-                place = f"responses.{number}"
+            place = f"responses.{number}"
+            if "error" not in check.mapping(item, place) and item.get("timed_out") is False:
                 if lean:
                     check.lean_search(item, place)
                 else:
@@ -347,7 +343,9 @@ class ReadOnlyClient:
         self._check_shards(answer, "search")
 
     def _check_shards(self, answer: Answer, what: str) -> None:
-        shards = self._check(what).mapping(answer.get("_shards", {}), "_shards")
+        shards = answer.get("_shards", {})
+        if not isinstance(shards, dict):
+            self._check(what).mapping(shards, "_shards")
         if shards.get("failed", 1) or shards.get("successful") != shards.get("total"):
             seen = redacted(json.dumps(shards))[:300]
             raise ExternalError(f"{self.hosts[0]}: {what}: not all shards answered: {seen}")

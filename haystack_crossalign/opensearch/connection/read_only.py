@@ -11,6 +11,7 @@ import gzip
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -46,7 +47,8 @@ _READS: tuple[tuple[str, frozenset[str], re.Pattern[str]], ...] = tuple(
 )
 # A scroll holds server resources under an id that other requests would have to continue.
 _REFUSED_PARAMETERS = frozenset({"scroll"})
-_COMPRESSED_FROM = 1024
+_COMPRESSED_FROM = 16_384
+"""Bytes; a shorter body takes longer to compress than to send, and holds no vectors."""
 _TOOK = re.compile(r'"took":(\d+)')
 
 
@@ -65,15 +67,19 @@ def operation_of(method: str, path: str, parameters: Collection[str] = (), model
     :raises WriteRefusedError: the request is not on the list.
     """
     if ".." not in path and not _REFUSED_PARAMETERS.intersection(parameters):
-        for name, methods, pattern in _READS:
-            if method in methods and pattern.fullmatch(path):
-                return name
+        if (read := _read_of(method, path)) is not None:
+            return read
         if method == "POST" and path in map(embedding_path, models):
             return "embed"
     raise WriteRefusedError(
         f"refused to send {method} {path}: this connection only reads; allowed: "
         + ", ".join(name for name, _, _ in _READS)
     )
+
+
+@lru_cache(maxsize=256)
+def _read_of(method: str, path: str) -> str | None:
+    return next((name for name, methods, pattern in _READS if method in methods and pattern.fullmatch(path)), None)
 
 
 def embedding_path(model: str) -> str:

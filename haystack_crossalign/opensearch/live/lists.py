@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.connection.answers import paused_collector
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import Query, checked_queries
@@ -276,6 +277,8 @@ def search_lists(
     lists: list[list[Hit]] = []
     for start in range(0, count, batch):
         bodies = [{"size": depth, **search(row), **wanted} for row in range(start, min(start + batch, count))]
-        answers = view.client.search_all(bodies, target, concurrent=concurrent, as_served=True, lean=view.lean)
-        lists += read_lists(view, answers)
+        with paused_collector():
+            lists += read_lists(
+                view, view.client.search_all(bodies, target, concurrent=concurrent, as_served=True, lean=view.lean)
+            )
     return as_stored(view, lists, target, batch * depth) if view.fields.search_pipelines else lists

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,15 @@ class BodyText:
         :param language: its language.
         :param vector: float32 [dimension]; None if the body holds none.
         """
-        values = {"query": json.dumps(query)[1:-1], "language": json.dumps(language)[1:-1]}
-        if vector is not None:
-            values["vector"] = self._decimals(vector)
         text = self._parts[0]
         for name, part in zip(self._values, self._parts[1:], strict=True):
-            text += values[name] + part
+            if name == "query":
+                value = encode_basestring_ascii(query)[1:-1]
+            elif name == "language":
+                value = encode_basestring_ascii(language)[1:-1]
+            else:
+                value = "null" if vector is None else self._decimals(vector)
+            text += value + part
         return text
 
     def _decimals(self, vector: NDArray[np.float32]) -> str:

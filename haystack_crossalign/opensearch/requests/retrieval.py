@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.errors import CrossAlignError, InputError
+from haystack_crossalign.opensearch.connection.answers import paused_collector
 from haystack_crossalign.opensearch.connection.client import Answer
 from haystack_crossalign.opensearch.connection.failures import RefusedRequestError
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
@@ -121,7 +122,8 @@ class RequestRetrieval:
                 self._search(texts[row], languages[row] if languages else "", None if asked is None else asked[row])
                 for row in range(start, min(start + self._batch, len(texts)))
             ]
-            lists += read_lists(view, self._answers(bodies, target))
+            with paused_collector():
+                lists += read_lists(view, self._answers(bodies, target))
         if not self._changes_hits:
             return lists
         return as_stored(view, lists, self._place(target), self._batch * self._size)
