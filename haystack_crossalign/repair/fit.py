@@ -31,7 +31,7 @@ from haystack_crossalign.repair.judging.notes import choice_notes, protection_no
 from haystack_crossalign.repair.language_maps import BetweenOthersError
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.options import RepairOptions
-from haystack_crossalign.repair.other_languages import OtherLanguages, known_languages, reference_language
+from haystack_crossalign.repair.other_languages import OtherLanguages, known_others
 from haystack_crossalign.repair.sample import RepairSample, judged_collection
 from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, harm_of_language, held_out_score, queries_needed
 from haystack_crossalign.repair.trials import RepairChoice, RepairScore
@@ -205,12 +205,10 @@ def _other_languages(
     """The other languages that the model knows, None for a closed index."""
     if not sample.others:
         return None
-    tags = [document.language for document in sample.others]
     vectors = embedder.encode_documents(
         [document.text for document in sample.others], progress=_stage(progress, "Embedding texts of other languages")
     )
-    reference = reference_language(sample.languages, sorted(set(tags)), pivot)
-    return known_languages(vectors, tags, [document.group for document in sample.others], reference)
+    return known_others(vectors, sample.others, sample.languages, pivot)
 
 
 def _counted(

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from haystack_crossalign.data.formats.jsonl import DocumentRow
 from haystack_crossalign.data.sample import sample_folder
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import unit
@@ -111,6 +112,21 @@ def known_languages(
     for tag in unknown:
         kept = kept.without(tag)
     return OtherLanguages(kept.languages, kept.vectors, kept.tags, kept.groups, tuple(unknown))
+
+
+def known_others(
+    embeddings: ArrayLike, texts: Sequence[DocumentRow], fitted: Sequence[str], pivot: str
+) -> OtherLanguages:
+    """The languages of texts that a model knows, compared with the language that `reference_language` names.
+
+    :param embeddings: ``[n, dim]``, of the texts.
+    :param texts: the texts of `read_other_languages`.
+    :param fitted: tags of the fitted languages.
+    :param pivot: the preferred tag to compare with.
+    """
+    tags = [text.language for text in texts]
+    reference = reference_language(fitted, sorted(set(tags)), pivot)
+    return known_languages(embeddings, tags, [text.group for text in texts], reference)
 
 
 def reference_language(fitted: Sequence[str], others: Sequence[str], pivot: str) -> str:

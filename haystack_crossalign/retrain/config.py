@@ -172,6 +172,7 @@ class JobConfig:
     :param filters: filters of the triplets.
     :param audit: data that judge the model.
     :param gate: conditions for publishing.
+    :param closed: the index holds no other languages, so that the repair, or the recipe's start, protects none.
     :param keep: number of published versions to keep.
     :param seed: of the job's random draws: the held-out part, documents of an index, samples. A recipe has its own
         seed, set by ``overrides: [seed=1]``.
@@ -192,6 +193,7 @@ class JobConfig:
     filters: Filters = field(default=Filters(), metadata={"section": Filters})
     audit: AuditPart = field(default=AuditPart(), metadata={"section": AuditPart})
     gate: Gate = field(default=Gate(), metadata={"section": Gate})
+    closed: bool = setting(boolean(), False)
     keep: int = setting(whole(1), 5)
     seed: int = setting(whole(0, 2**32 - 1), 0)  # limits of NumPy's seeds
     path: Path = field(default=Path("job.yaml"), compare=False, metadata={"hidden": True})

@@ -51,6 +51,8 @@ def job_recipe(job: JobConfig) -> JobModel:
     :raises InputError: if the recipe is invalid, or its languages contradict those of the job.
     """
     recipe = None if job.recipe is None else _recipe_of(job, job.recipe)
+    if recipe is not None and job.closed:
+        recipe = replace(recipe, start=replace(recipe.start, closed=True))
     language = job.language or (recipe.language if recipe else "en")
     languages = job.languages or (recipe.languages if recipe else ())
     if language in languages:
@@ -185,7 +187,7 @@ def repair_job(
     """
     from haystack_crossalign.repair.fit import fit_repair
     from haystack_crossalign.repair.options import RepairOptions
-    from haystack_crossalign.repair.other_languages import shipped_texts
+    from haystack_crossalign.repair.other_languages import read_other_languages
     from haystack_crossalign.repair.output import open_model, write_repair
     from haystack_crossalign.repair.sample import make_sample
     from haystack_crossalign.repair.texts import texts_from_triplets
@@ -193,14 +195,20 @@ def repair_job(
     tolerance = 0.005 if job.gate.tolerance is None else job.gate.tolerance
     keep = job.gate.keep_own_first
     options = RepairOptions(tolerance=tolerance, keep_own_first=keep, seed=job.seed, samples=job.audit.samples)
-    others = shipped_texts()
+    others = read_other_languages(None, closed=job.closed)
     sample = make_sample(texts_from_triplets(train), others=others, seed=job.seed)
     encoder = open_base(model)
     revision = None if model.recipe is None else model.recipe.model.revision
     base = open_model(model.name, encoder.prompts, revision=revision, trust_remote_code=model.trust_remote_code)
     outcome = fit_repair(sample, encoder, sources=sources, options=options, progress=progress)
     shutil.rmtree(output, ignore_errors=True)
-    write_repair(outcome, output, model=base, sources=[*sources, *others.sources], texts=job.audit.texts)
+    write_repair(
+        outcome,
+        output,
+        model=base,
+        sources=[*sources, *(() if others is None else others.sources)],
+        texts=job.audit.texts,
+    )
     chosen = outcome.choice.chosen
     return {
         "strength": chosen.strength,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.language_maps import LanguageMaps, fit_language_maps
 from haystack_crossalign.repair.matrix_file import VectorMap
-from haystack_crossalign.training.batches.packing import TextTable, embed_table
+from haystack_crossalign.repair.other_languages import OtherLanguages, known_others, shipped_texts
+from haystack_crossalign.training.batches.packing import DOCUMENT, TextTable, embed_table
 from haystack_crossalign.training.model_setup import BaseModel, StartRepair
 from haystack_crossalign.training.recipe.recipe import Recipe
 
@@ -130,6 +131,28 @@ def _linear(model: nn.Module) -> nn.Linear:
     return dense.linear
 
 
+def protected_languages(
+    recipe: Recipe, base: BaseModel, vectors: Vectors, fitted: Sequence[str], encoder: nn.Module | None = None
+) -> OtherLanguages | None:
+    """Embeddings of texts in the languages that a repair must not harm; None for a closed index.
+
+    :param recipe: the recipe.
+    :param base: the untrained model.
+    :param vectors: embeds the passages of the repair.
+    :param fitted: tags of the languages it is fitted on.
+    :param encoder: the trained encoder; None for that of the base model.
+    """
+    if recipe.start.closed:
+        return None
+    texts = shipped_texts().passages
+    # A table of its own, so that what is counted of the training texts stays what it is.
+    table = TextTable(base.model, base.prompts, max_tokens=vectors.table.max_tokens)
+    rows = [table.add(DOCUMENT, text.text) for text in texts]
+    own = replace(vectors, table=table)
+    embedded = own.of_base(base, rows) if encoder is None else own(encoder, rows)
+    return known_others(embedded, texts, fitted, recipe.language)
+
+
 def has_final_map(recipe: Recipe) -> bool:
     """Whether the recipe fits anything after training."""
     start = recipe.start
@@ -143,6 +166,7 @@ def fit_final_map(
     vectors: NDArray[np.float32],
     tags: Sequence[str],
     groups: Sequence[str],
+    others: OtherLanguages | None = None,
 ) -> VectorMap:
     """Refit the linear module with the strengths of the start, and fit language maps, as the recipe says.
 
@@ -152,18 +176,28 @@ def fit_final_map(
     :param vectors: float32 ``[n, dim]``, embeddings of the passages of the start's sample by the trained encoder.
     :param tags: language of each, BCP-47.
     :param groups: parallel group of each.
+    :param others: texts of languages that are protected, by the trained encoder; None for a closed index.
     :returns: the linear module's map, or a map per language, which is not yet in the model.
     """
     start = recipe.start
-    shared = fit_language_directions(vectors, tags, groups).affine(*choice.strengths) if start.refit else map_of(model)
+    shared = (
+        fit_language_directions(vectors, tags, groups, others).affine(*choice.strengths)
+        if start.refit
+        else map_of(model)
+    )
     set_map(model, shared)
     if start.own_share is None:
         return shared
-    return fit_own_maps(recipe, shared, vectors, tags, groups)
+    return fit_own_maps(recipe, shared, vectors, tags, groups, others)
 
 
 def fit_own_maps(
-    recipe: Recipe, shared: AffineMap, vectors: NDArray[np.float32], tags: Sequence[str], groups: Sequence[str]
+    recipe: Recipe,
+    shared: AffineMap,
+    vectors: NDArray[np.float32],
+    tags: Sequence[str],
+    groups: Sequence[str],
+    others: OtherLanguages | None = None,
 ) -> LanguageMaps:
     """Fit a map for each language, based on the one for all.
 
@@ -172,6 +206,7 @@ def fit_own_maps(
     :param vectors: float32 ``[n, dim]``, embeddings of passages before any map.
     :param tags: language of each, BCP-47.
     :param groups: parallel group of each.
+    :param others: texts of languages that are protected, embedded likewise; they get the shared map.
     :raises InputError: if a language has no passage parallel to the recipe's language, or its mean lies between two
         others.
     """
@@ -179,6 +214,7 @@ def fit_own_maps(
     if start.own_share is None:
         msg = "the recipe has no map for each language"
         raise ValueError(msg)
+    means = None if others is None else fit_language_directions(vectors, tags, groups, others).other_means
     return fit_language_maps(
-        shared, vectors, tags, groups, pivot=recipe.language, own_share=start.own_share, ridge=start.ridge
+        shared, vectors, tags, groups, pivot=recipe.language, own_share=start.own_share, ridge=start.ridge, others=means
     )

@@ -63,6 +63,9 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
         f"are found together: {_terms(facts['recipe'])}. "
         f"Vectors of {facts['model']['dimension']} numbers, compared by {similarity}."
     )
+    if facts["start"]["kind"] == "repair":
+        yield ""
+        yield _protection(facts)
     if facts["kept"]["share"] == 0:
         yield ""
         yield "**Training was no better than the start on the held-out part, so the start was kept.**"
@@ -77,6 +80,19 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
             else "The last modules, a map of its own for each language, were fitted afterwards."
         )
     yield ""
+
+
+def _protection(facts: Mapping[str, Any]) -> str:
+    """What was done for languages that were not trained on."""
+    others = ((facts["start"].get("repair") or {}).get("other_languages") or "").split(",")
+    if facts["recipe"]["start"].get("closed"):
+        return "The index was said to hold no other languages (`start.closed`): none was protected."
+    if not any(others):
+        return "No other language was protected: the model knows none of those whose texts ship with the package."
+    return (
+        f"The directions of {len(others)} languages that were not trained on ({', '.join(others)}) were removed too by "
+        "the repair; what the training does to them was not measured."
+    )
 
 
 def _terms(recipe: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from haystack_crossalign.repair.directions import (
     choose_repair,
     fit_language_directions,
 )
+from haystack_crossalign.repair.other_languages import OtherLanguages
 from haystack_crossalign.repair.scores import HeldOut, held_out_score
 from haystack_crossalign.repair.trials import Trial
 from haystack_crossalign.training.batches.packing import DOCUMENT, TextTable
@@ -91,6 +92,7 @@ def choose_start(
     languages: Sequence[str],
     groups: Sequence[str],
     held_out: HeldOut | None,
+    others: OtherLanguages | None = None,
 ) -> StartRepair:
     """Choose the repair from which training starts.
 
@@ -99,9 +101,10 @@ def choose_start(
     :param languages: tag of each.
     :param groups: parallel group of each.
     :param held_out: data for choosing the strengths; None if there is none.
+    :param others: texts of languages that are protected, by the same model; None for a closed index.
     :raises InputError: if a strength must be chosen without such data.
     """
-    fitted = fit_language_directions(passages, languages, groups)
+    fitted = fit_language_directions(passages, languages, groups, others)
     strength, share, whitening = start.strength, start.common_share, start.whitening
     if start.directions is not None and start.directions > len(fitted.basis):
         raise InputError(

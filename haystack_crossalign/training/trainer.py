@@ -40,6 +40,7 @@ from haystack_crossalign.training.linear_module import (
     has_final_map,
     head_of,
     map_of,
+    protected_languages,
 )
 from haystack_crossalign.training.model_setup import (
     BaseModel,
@@ -225,7 +226,7 @@ class _Run:
         if self.processes.is_main_process:
             with self._timed("after"):
                 chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
-                final = self._final_map(start, choice, base if frozen is not None else None, data, fit)
+                final = self._final_map(start, choice, base, data, fit, frozen=frozen is not None)
                 after = None
                 if audit is not None and isinstance(final, LanguageMaps):
                     of_encoder = (
@@ -309,30 +310,36 @@ class _Run:
         rows, tags, groups = passage_sample(data.fit, fit.table, recipe.start.passages, recipe.seed)
         held_out = None if audit is None else audit.held_out(vectors.of_base(base, audit.rows))
         passages = fit.of_base(base, rows)
-        choice = choose_start(recipe.start, passages, tags, groups, held_out)
+        others = protected_languages(recipe, base, fit, sorted(set(tags)))
+        choice = choose_start(recipe.start, passages, tags, groups, held_out, others)
         if recipe.start.own_share is not None:
             # It is fitted at the end, but what prevents it, such as a language between two others, is reported now.
-            fit_own_maps(recipe, choice.repair, passages, tags, groups)
+            fit_own_maps(recipe, choice.repair, passages, tags, groups, others)
         return repaired_model(base.model, choice.repair), choice
 
     def _final_map(
         self,
         model: SentenceTransformer,
         choice: StartRepair | None,
-        frozen: BaseModel | None,
+        base: BaseModel,
         data: TrainData,
         fit: Vectors,
+        *,
+        frozen: bool,
     ) -> VectorMap | None:
         """Fit the final map after training, if the recipe has one.
 
         :param model: its linear module is replaced.
-        :param frozen: the model whose embeddings were trained on, if its layers were not trained.
+        :param base: the model that training began with.
+        :param frozen: whether its layers were not trained.
         """
         if choice is None or not has_final_map(self.recipe):
             return None
         rows, tags, groups = passage_sample(data.fit, fit.table, self.recipe.start.passages, self.recipe.seed)
-        fitted = fit(encoder_of(model), rows) if frozen is None else fit.of_base(frozen, rows)
-        return fit_final_map(self.recipe, model, choice, fitted, tags, groups)
+        encoder = None if frozen else encoder_of(model)
+        fitted = fit.of_base(base, rows) if encoder is None else fit(encoder, rows)
+        others = protected_languages(self.recipe, base, fit, sorted(set(tags)), encoder)
+        return fit_final_map(self.recipe, model, choice, fitted, tags, groups, others)
 
     def _train(self, trainer: PackedTrainer, monitor: Monitor) -> list[dict[str, float]]:
         checkpoint = last_checkpoint(self.work.checkpoints) if self.resume else None

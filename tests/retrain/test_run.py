@@ -720,3 +720,22 @@ def test_a_gate_on_more_versions_than_its_depth_is_refused_before_anything_is_tr
     with pytest.raises(InputError, match=r"Complete@2 has no value.*3 versions do not fit into the top 2"):
         run(path)
     assert [step["name"] for step in outcome_of(tmp_path / "models")["steps"]] == ["read", "filter"]
+
+
+def test_only_a_repair_of_an_index_that_is_not_closed_reads_texts_of_other_languages(write_job: WriteJob) -> None:
+    path = write_job()
+    for closed in (False, True):
+        run(write_job(closed=closed))
+        repaired = json.loads((path.parent / "models" / "latest" / "repair.json").read_text(encoding="utf-8"))
+        assert ("languages.jsonl" in json.dumps(repaired)) is not closed
+
+
+def test_a_closed_index_closes_the_start_of_its_recipe(write_job: WriteJob, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(
+        yaml.safe_dump({"model": "m", "languages": ["zh"], "start": "repair", "data": [{"path": "triplets.jsonl"}]}),
+        encoding="utf-8",
+    )
+    for closed in (False, True):
+        job = job_recipe(read_job(write_job(closed=closed, recipe="recipe.yaml")))
+        assert job.recipe is not None
+        assert job.recipe.start.closed is closed

@@ -102,3 +102,14 @@ def test_a_run_without_a_held_out_part_has_card_and_report_too(facts: dict[str, 
     bare = {**facts, "result": None, "curves": {**facts["curves"], "evaluations": []}}
     assert "Nothing was held out" in model_card(bare)
     assert "Nothing was held out" in render_training_html(bare)
+
+
+def test_the_card_says_which_languages_the_start_protects(facts: dict[str, Any]) -> None:
+    assert "removed too" not in model_card(facts)
+    repaired = copy.deepcopy(facts)
+    repaired["start"] = {"kind": "repair", "repair": {"other_languages": "el,th"}, "trials": []}
+    assert "The directions of 2 languages that were not trained on (el, th) were removed too" in model_card(repaired)
+    repaired["start"]["repair"] = {}
+    assert "No other language was protected" in model_card(repaired)
+    repaired["recipe"]["start"]["closed"] = True
+    assert "none was protected" in model_card(repaired)

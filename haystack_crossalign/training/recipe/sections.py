@@ -78,6 +78,9 @@ class Start:
         common mean from the languages other than that of the queries: one number, or one for each of them (null for a
         language that keeps the shared map); null for one map for all.
     :param ridge: of those maps: the larger, the less a language is changed.
+    :param closed: the index holds no other languages than those of the recipe, so that none is protected. Otherwise the
+        directions of many languages are removed too, as by ``crossalign repair``
+        (:mod:`haystack_crossalign.repair.other_languages`).
     """
 
     kind: str = setting(choice("base", "repair"), "base")
@@ -94,6 +97,7 @@ class Start:
         optional(either(number(0, 1), by_language(optional(number(0, 1))))), None
     )
     ridge: float = setting(number(0, above=True), 3.0)
+    closed: bool = setting(boolean(), False)
 
 
 @dataclass(frozen=True)
