@@ -204,7 +204,9 @@ def _cards(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "name": "Max@R",
             "says": "Depth to see every version" if best > 1 else "Rank of the relevant version",
-            "value": f"≥ {quantity(bound)}" if depth is None and bound is not None else quantity(depth),
+            "value": f"≥ {quantity(bound, row['queries'])}"
+            if depth is None and bound is not None
+            else quantity(depth, row["queries"]),
             "share": _closeness(depth, best, size),
         },
         {"name": "Max@R_norm", "says": "That depth, from worst to perfect"},
@@ -215,9 +217,9 @@ def _cards(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         cards.append({"name": complete, "says": f"Queries {what} in the top {complete.partition('@')[2]}"})
     for card in cards:
         name = card["name"]
-        card.setdefault("value", measure_value(name, measures.get(name)))
+        card.setdefault("value", measure_value(name, measures.get(name), row["queries"]))
         card.setdefault("share", measures.get(name))
-        card["interval"] = interval(name, row["intervals"].get(name))
+        card["interval"] = interval(name, row["intervals"].get(name), row["queries"])
         card["best"] = measure_value(name, best_value(name, best))
         card["reason"] = row["reasons"].get(name, "") if measures.get(name) is None else ""
     return cards
@@ -250,7 +252,7 @@ def _ruler(row: Mapping[str, Any]) -> dict[str, Any] | None:
         "marks": [
             {
                 "at": position(mean or 1),
-                "label": f"{display_name(tag)} version: {quantity(mean)}",
+                "label": f"{display_name(tag)} version: {quantity(mean, row['queries'])}",
                 "same": tag == row["query_language"],
                 "named": tag in (row["query_language"], deepest) or len(means) == 2,
                 "low": tag == deepest,

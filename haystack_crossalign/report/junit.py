@@ -54,7 +54,7 @@ def _add_case(suite: ET.Element, outcome: Mapping[str, Any]) -> None:
         "testcase",
         {"classname": f"crossalign.{_clean(outcome['scenario'])}.{_clean(pool)}", "name": _clean(name), "time": "0"},
     )
-    value = _plain(measure_value(outcome["measure"], outcome["value"]))
+    value = _plain(measure_value(outcome["measure"], outcome["value"], limit=outcome["limit"]))
     limit = _plain(measure_value(outcome["measure"], outcome["limit"]))
     sentence = (
         f"{outcome['measure']} of {display_name(outcome['query_language'])} queries over the {pool} pool is {value}"

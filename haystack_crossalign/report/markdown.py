@@ -179,8 +179,8 @@ def _view(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> l
         parts.append(_plain(sentence))
     heat = heat_data(result, view, ranks, key=view.key)
     parts += [
-        f"> {row_label(row, view)}: for {measure_value('share', row['censored']['share'])} of the queries at least one "
-        f"version is not among the {count(row['censored']['depth_max'])} results served"
+        f"> {row_label(row, view)}: for {measure_value('share', row['censored']['share'], row['queries'])} of the "
+        f"queries at least one version is not among the {count(row['censored']['depth_max'])} results served"
         f"{nothing_found(row['censored'])}; its rank is not known."
         for row in rows
         if row["censored"] and row["censored"]["queries"]
@@ -191,7 +191,10 @@ def _view(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> l
                 parts.append(_table(heat_table(title, heat, key), caption=True))
     split = [row for row in rows if all(row["measures"].get(name) is not None for name, _ in SPLIT)]
     if view.mixed and split:
-        lines = [[row_label(row, view), *(measure_value(n, row["measures"][n]) for n, _ in SPLIT)] for row in split]
+        lines = [
+            [row_label(row, view), *(measure_value(n, row["measures"][n], row["queries"]) for n, _ in SPLIT)]
+            for row in split
+        ]
         parts.append(f"What stands at rank 1:\n\n{_grid(['Query language', *(title for _, title in SPLIT)], lines)}")
     return parts
 

@@ -37,7 +37,6 @@ from haystack_crossalign.report.content.words import (
     interval,
     measure_value,
     nothing_found,
-    p_value,
     plural,
 )
 from haystack_crossalign.report.gaps.listing import HEADINGS, gap_lines, gaps_finding
@@ -144,7 +143,9 @@ def gate_table(outcomes: Sequence[Mapping[str, Any]]) -> Table:
             outcome["scenario"],
             outcome["query_language"],
             "+".join(outcome["pool_languages"]),
-            measure_value(outcome["measure"], outcome["value"]) + _by_ties(outcome) + _judged(outcome),
+            measure_value(outcome["measure"], outcome["value"], limit=outcome["limit"])
+            + _by_ties(outcome)
+            + _judged(outcome),
             Text("FAILED", style="bold red") if outcome["failed"] else Text("passed", style="green"),
         )
     return table
@@ -181,21 +182,21 @@ def comparison_tables(comparison: Mapping[str, Any]) -> Iterator[Text | Table]:
         for heading in ("A", "B", "B - A", "95 % interval", "p (Holm)"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("Reading")
-        readings = {change.name: change.reading for change in changes(row)}
-        for name, entry in row["measures"].items():
-            bounds = entry["interval"]
+        by_name = {change.name: change for change in changes(row)}
+        for change in (by_name[name] for name in row["measures"]):
             table.add_row(
-                Text(name),
-                measure_value(name, entry["a"]),
-                measure_value(name, entry["b"]),
-                _signed(name, entry["difference"]),
-                DASH if bounds is None else f"{_signed(name, bounds[0])} to {_signed(name, bounds[1])}",
-                p_value(entry.get("p_holm")),
-                readings[name],
+                Text(change.name),
+                change.a,
+                change.b,
+                change.difference,
+                change.interval or DASH,
+                change.p,
+                change.reading,
             )
         within = [
             f"{name}: the change lies within the ties; equal scores in another order undo it (A "
-            f"{interval(name, entry['ties']['a'])}, B {interval(name, entry['ties']['b'])})"
+            f"{interval(name, entry['ties']['a'], row['queries'])}, B "
+            f"{interval(name, entry['ties']['b'], row['queries'])})"
             for name, entry in row["measures"].items()
             if entry.get("within_ties")
         ]
@@ -296,7 +297,7 @@ def _table(rows: Sequence[Mapping[str, Any]], *, named: bool) -> Table:
         if not multi:
             cells.append("+".join(row["pool_languages"]))
         cells.append(count(row["queries"]))
-        cells += [measure_value(name, row["measures"].get(name)) for name in columns]
+        cells += [measure_value(name, row["measures"].get(name), row["queries"]) for name in columns]
         table.add_row(*cells)
     notes = _notes(rows, columns)
     if notes:
@@ -333,13 +334,6 @@ def _notes(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[st
                 f"{row['query_language']}: {count(censored['queries'])} of {count(row['queries'])} queries have a "
                 f"relevant document below the depth of the list ({count(censored['depth_max'])})"
                 f"{nothing_found(censored)}; Max@R is at least "
-                f"{measure_value('Max@R', censored['Max@R_lower_bound'])}"
+                f"{measure_value('Max@R', censored['Max@R_lower_bound'], row['queries'])}"
             )
     return notes
-
-
-def _signed(name: str, value: float | None) -> str:
-    if value is None:
-        return DASH
-    text = measure_value(name, value)
-    return text if value <= 0 else f"+{text}"

@@ -63,7 +63,7 @@ def _lead(facts: Mapping[str, Any]) -> str:
     depth = row["measures"]["Max@R"]
     query_language = display_name(row["query_language"])
     versions = joined([display_name(tag) for tag in row["pool"]])
-    before, after = (measure_value("Max@R", depth[column]) for column in ("base", "after"))
+    before, after = (measure_value("Max@R", depth[column], row["queries"]) for column in ("base", "after"))
     return (
         f"To see every version of the answer ({versions}), a query in {query_language} had to be read to rank {before} "
         f"before training, and to rank {after} after it (means)."
@@ -147,8 +147,8 @@ def _rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "name": _row_name(row),
                     "queries": count(row["queries"]),
                     "measure": name,
-                    "values": [measure_value(name, values[column]) for column, _ in _columns(facts)],
-                    "interval": interval(name, values["interval"]),
+                    "values": [measure_value(name, values[column], row["queries"]) for column, _ in _columns(facts)],
+                    "interval": interval(name, values["interval"], row["queries"]),
                     "verdict": "" if same else "better" if better else "worse",
                 }
             )

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from browsing import SIZES, Browser, opened_browser
 
-from haystack_crossalign.report.content.words import quantity
+from haystack_crossalign.report.content.words import measure_value, quantity
 from haystack_crossalign.report.html import render_html, render_html_comparison
 
 Result = dict[str, Any]
@@ -92,7 +92,7 @@ def test_it_draws_without_errors_requests_or_horizontal_scroll(
 def test_the_heat_maps_hold_the_ranks_of_the_result(browser: Browser, pages: dict[str, Path], two: Result) -> None:
     browser.open(pages["pair"])
     rows = [row for row in two["rows"] if row["scenario"] == "multi"]
-    means = [quantity(row["measures"][f"Rank[{tag}]"]) for row in rows for tag in row["pool_languages"]]
+    means = [quantity(row["measures"][f"Rank[{tag}]"], row["queries"]) for row in rows for tag in row["pool_languages"]]
     medians = [quantity(row["medians"][f"Rank[{tag}]"]["value"]) for row in rows for tag in row["pool_languages"]]
     for chart, expected in (("mean", means), ("median", medians)):
         texts = browser.js(
@@ -148,7 +148,7 @@ def test_the_curve_passes_complete_at_10(browser: Browser, pages: dict[str, Path
         if row["scenario"] == "multi":
             share = row["measures"]["Complete@10"]
             name = {"en": "English", "zh": "Chinese"}[row["query_language"]]
-            assert f"{name} {100 * share:.{1 if 0 < share < 0.0995 else 0}f} %" in labels
+            assert f"{name} {measure_value('Complete@10', share, row['queries'])}".replace("\u00a0", " ") in labels
 
 
 def test_filters_choose_what_is_shown(browser: Browser, pages: dict[str, Path]) -> None:

@@ -161,7 +161,9 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
             for name in ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",):
                 values = row["measures"][name]
                 columns = ("base", "start", "after") if repaired else ("base", "after")
-                table.add_row(row["name"], name, *(measure_value(name, values[column]) for column in columns))
+                table.add_row(
+                    row["name"], name, *(measure_value(name, values[column], row["queries"]) for column in columns)
+                )
         screen.print(table)
         if kept["share"] == 0:
             screen.print("Training was no better than the start, so the start was kept.", markup=False)

@@ -88,9 +88,10 @@ def _recall(result: Mapping[str, Any]) -> Iterator[Step]:
     if recalls:
         worst = min(recalls, key=lambda recall: recall["value"])
         if worst["value"] < _LOW_RECALL:
+            held = measure_value("recall", worst["value"], worst["queries"], limit=_LOW_RECALL)
             yield Step(
                 "Search the index more thoroughly",
-                f"The lists hold {measure_value('recall', worst['value'])} of the exact top {count(worst['k'])}: part "
+                f"The lists hold {held} of the exact top {count(worst['k'])}: part "
                 "of what is missing is lost by the approximate search (ef_search, m, compression), not by the model.",
             )
 
@@ -102,9 +103,10 @@ def _weak_model(result: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[S
         first = other["measures"].get("NDCG@1")
         if first is not None and first < _WEAK_ALONE:
             language = display_name(row["query_language"])
+            share = measure_value("NDCG@1", first, other["queries"], limit=_WEAK_ALONE)
             yield Step(
                 "Try another model",
-                f"Over {language} documents alone, only {measure_value('NDCG@1', first)} of {language} queries find an "
+                f"Over {language} documents alone, only {share} of {language} queries find an "
                 "answer at rank 1: the model is weak in that language, which less bias does not change.",
             )
             return

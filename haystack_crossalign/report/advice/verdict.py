@@ -65,7 +65,7 @@ def verdict(result: Mapping[str, Any]) -> Verdict | None:
     if not values:
         return None
     level = _level(values)
-    figures = joined([f"{name} is {measure_value(name, value)}" for name, value in values.items()])
+    figures = joined([f"{name} is {_shown(name, value, row['queries'])}" for name, value in values.items()])
     good = joined([f"{100 * GOOD[name]:.0f}\u00a0% of {name}" for name in values])
     return Verdict(
         level,
@@ -83,6 +83,12 @@ def _worst(row: Mapping[str, Any], name: str) -> float | None:
         return None
     end = ((row.get("ties") or {}).get(name) or {}).get("pessimistic")
     return value if end is None else min(value, end)
+
+
+def _shown(name: str, value: float, queries: int) -> str:
+    """The value, with as many decimals as it takes to see on which side of a threshold it lies."""
+    near = min((POOR, GOOD[name]), key=lambda bound: abs(value - bound))
+    return measure_value(name, value, queries, limit=near)
 
 
 def _level(values: Mapping[str, float]) -> Level:

@@ -12,8 +12,20 @@ const crossalignCharts = (() => {
   const SERIES = ["var(--series-1)", "var(--series-2)", "var(--series-3)", "var(--series-4)"];
   const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.0995 ? 1 : 0)} %`;
-  const number = (value) => value >= 99.95 || Number.isInteger(value) ? d3.format(",.0f")(value) : d3.format(value >= 9.995 ? ",.1f" : ",.2f")(value);
+  // As words.py writes them: as many decimals as it takes to tell two values apart that one query makes, and no more.
+  const meanDecimals = (queries) => Math.ceil(Math.log10(Math.max(queries, 1)) - 1e-9);
+  const percent = (share, queries) => {
+    const value = 100 * share;
+    if (value === 0 || value === 100) return `${value} %`;
+    let decimals = Math.min(meanDecimals(Math.ceil(queries / 100)), 2);
+    while (decimals < 2 && [0, 100].includes(Number(value.toFixed(decimals)))) decimals += 1;
+    return `${value.toFixed(decimals)} %`;
+  };
+  const number = (value, queries) => {
+    if (value >= 99.95 || Number.isInteger(value)) return d3.format(",.0f")(value);
+    return String(Number(value.toFixed(Math.min(value >= 9.995 ? 1 : 2, meanDecimals(queries)))));
+  };
+  const ROUGH = 100; // queries of which a percentage has no decimals, where there is little room
 
   function heat(view, key, width) {
     const cells = view.heat[key].filter((cell) => cell.v !== null);
@@ -45,8 +57,8 @@ const crossalignCharts = (() => {
     const anyLost = strips.some((strip) => strip.lost);
     const domain = anyLost ? [...view.bins, "lost"] : view.bins;
     const bars = strips.flatMap((strip) => [
-      ...strip.n.map((n, place) => ({d: strip.d, bin: view.bins[place], n, share: n / strip.total})),
-      ...(anyLost ? [{d: strip.d, bin: "lost", n: strip.lost, share: strip.lost / strip.total}] : []),
+      ...strip.n.map((n, place) => ({d: strip.d, bin: view.bins[place], n, share: n / strip.total, of: strip.total})),
+      ...(anyLost ? [{d: strip.d, bin: "lost", n: strip.lost, share: strip.lost / strip.total, of: strip.total}] : []),
     ]);
     const top = Math.max(...bars.map((bar) => bar.share));
     const few = strips.length <= 4;
@@ -66,8 +78,8 @@ const crossalignCharts = (() => {
       fy: {axis: null, domain: strips.map((strip) => strip.d), padding: few ? 0.18 : 0.12},
       marks: [
         Plot.ruleY([0], {stroke: "var(--line)"}),
-        Plot.barY(bars.filter((bar) => bar.n), {x: "bin", y: "share", fy: "d", fill, title: (bar) => `${view.documents[bar.d].version}, ${bar.bin === "lost" ? "not in the list" : `rank ${bar.bin}`}: ${d3.format(",")(bar.n)} queries (${percent(bar.share)})`, className: "bars"}),
-        few ? Plot.text(bars.filter((bar) => bar.share >= 0.03), {x: "bin", y: "share", fy: "d", text: (bar) => percent(bar.share), dy: -7, fontSize: roomy ? 11 : 9, fill: MUTED}) : null,
+        Plot.barY(bars.filter((bar) => bar.n), {x: "bin", y: "share", fy: "d", fill, title: (bar) => `${view.documents[bar.d].version}, ${bar.bin === "lost" ? "not in the list" : `rank ${bar.bin}`}: ${d3.format(",")(bar.n)} queries (${percent(bar.share, bar.of)})`, className: "bars"}),
+        few ? Plot.text(bars.filter((bar) => bar.share >= 0.03), {x: "bin", y: "share", fy: "d", text: (bar) => percent(bar.share, ROUGH), dy: -7, fontSize: roomy ? 11 : 9, fill: MUTED}) : null,
         few
           ? Plot.text(strips, {fy: "d", frameAnchor: "top-right", text: caption, fill: INK, fontWeight: 600, fontSize: 12, dy: -6, stroke: "var(--surface)", strokeWidth: 4})
           : Plot.text(strips, {fy: "d", frameAnchor: "bottom-left", textAnchor: "start", dx: -side, dy: -4, text: caption, fill: INK, fontWeight: 600, fontSize: 12.5}),
@@ -80,7 +92,7 @@ const crossalignCharts = (() => {
     const bars = view.ahead.filter((bar) => bar.q === query);
     const kinds = ["var(--own)", "var(--other)", "var(--other-soft)"];
     const words = ["in the query's language", "in the version's own language", "in other languages"];
-    const parts = bars.flatMap((bar) => bar.v.map((value, kind) => ({d: bar.d, value, kind})));
+    const parts = bars.flatMap((bar) => bar.v.map((value, kind) => ({d: bar.d, n: bar.n, value, kind})));
     const total = (bar) => bar.v[0] + bar.v[1] + bar.v[2];
     const top = Math.max(...view.ahead.map(total), 1);
     const label = (d) => width < 420 ? view.documents[d].name : view.documents[d].version;
@@ -91,8 +103,8 @@ const crossalignCharts = (() => {
       y: {domain: bars.map((bar) => bar.d), tickFormat: label, label: null, tickSize: 0, padding: 0.28},
       marks: [
         Plot.gridX({stroke: "var(--line)", strokeOpacity: 1, ticks: width < 420 ? 3 : 6}),
-        Plot.barX(parts.filter((part) => part.value > 0), {x: "value", y: "d", fill: (part) => kinds[part.kind], title: (part) => `In front of the ${view.documents[part.d].version}: ${number(part.value)} documents ${words[part.kind]}`, insetRight: 0.5}),
-        Plot.text(bars, {x: total, y: "d", text: (bar) => number(total(bar)), dx: 6, textAnchor: "start", fontWeight: 600, fill: INK}),
+        Plot.barX(parts.filter((part) => part.value > 0), {x: "value", y: "d", fill: (part) => kinds[part.kind], title: (part) => `In front of the ${view.documents[part.d].version}: ${number(part.value, part.n)} documents ${words[part.kind]}`, insetRight: 0.5}),
+        Plot.text(bars, {x: total, y: "d", text: (bar) => number(total(bar), bar.n), dx: 6, textAnchor: "start", fontWeight: 600, fill: INK}),
         Plot.ruleX([0], {stroke: MUTED}),
       ],
     });
@@ -101,15 +113,15 @@ const crossalignCharts = (() => {
   function split(view, rows, width) {
     const lines = rows.map((row) => row.label);
     const names = ["relevant, in the query's language", "relevant, in another language", "not relevant, in the query's language", "not relevant, in another language"];
-    const parts = rows.flatMap((row) => row.v.map((value, kind) => ({label: row.label, value, kind, end: d3.sum(row.v.slice(0, kind + 1))})));
+    const parts = rows.flatMap((row) => row.v.map((value, kind) => ({label: row.label, n: row.n, value, kind, end: d3.sum(row.v.slice(0, kind + 1))})));
     const left = Math.min(width * 0.36, 14 + 7.2 * Math.max(...lines.map((line) => line.length)));
     return Plot.plot({
       width, height: 34 * rows.length + 34, marginLeft: left, marginRight: 26, marginTop: 2, marginBottom: 32, style: FONT,
       x: {domain: [0, 1], tickFormat: (share) => `${Math.round(100 * share)} %`, ticks: width < 420 ? 3 : 5, label: null, tickSize: 0},
       y: {domain: lines, label: null, tickSize: 0, padding: 0.22},
       marks: [
-        Plot.barX(parts.filter((part) => part.value > 0), {x1: (part) => part.end - part.value, x2: "end", y: "label", fill: (part) => SPLIT_FILL[part.kind], title: (part) => `${part.label}: ${percent(part.value)} ${names[part.kind]}`, insetRight: 1, className: "parts"}),
-        ...[0, 1, 2, 3].map((kind) => Plot.text(parts.filter((part) => part.kind === kind && part.value * (width - left) > 38), {x: (part) => part.end - part.value / 2, y: "label", text: (part) => percent(part.value), fill: SPLIT_TEXT[kind], fontSize: 12, fontWeight: 600})),
+        Plot.barX(parts.filter((part) => part.value > 0), {x1: (part) => part.end - part.value, x2: "end", y: "label", fill: (part) => SPLIT_FILL[part.kind], title: (part) => `${part.label}: ${percent(part.value, part.n)} ${names[part.kind]}`, insetRight: 1, className: "parts"}),
+        ...[0, 1, 2, 3].map((kind) => Plot.text(parts.filter((part) => part.kind === kind && part.value * (width - left) > 38), {x: (part) => part.end - part.value / 2, y: "label", text: (part) => percent(part.value, part.n), fill: SPLIT_TEXT[kind], fontSize: 12, fontWeight: 600})),
       ],
     });
   }
@@ -130,7 +142,7 @@ const crossalignCharts = (() => {
     const labels = [];
     for (const [kind, row] of [...bold.entries()].reverse()) {
       const y = Math.min(pixel(at(row)) - 11, (labels.at(-1)?.y ?? Infinity) - 18);
-      labels.push({y, kind, k: grid[place], share: at(row), text: `${row.label} ${percent(at(row))}`});
+      labels.push({y, kind, k: grid[place], share: at(row), text: `${row.label} ${percent(at(row), row.n)}`});
     }
     return Plot.plot({
       width, height, marginLeft: 48, marginRight: 16, marginTop: 20, marginBottom: 52, style: FONT,

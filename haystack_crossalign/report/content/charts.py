@@ -43,7 +43,7 @@ def chart_data(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks])
         **_distribution(rows, row_ranks, queries, documents),
         "ahead": _ahead(rows, row_ranks, queries, documents),
         "split": [
-            {"label": row_label(row, view), "q": queries[row["query_language"]], "v": values}
+            {"label": row_label(row, view), "q": queries[row["query_language"]], "n": row["queries"], "v": values}
             for row in rows
             if None not in (values := [row["measures"].get(name) for name, _ in SPLIT])
         ],
@@ -87,7 +87,9 @@ def _heat(
             # A censored median is drawn at the end of the list; its label says that it is beyond.
             cells["median"].append({**place, "v": beyond if median is None else median, "t": label})
             mean = mean_rank(row, name, its_ranks.by_language[tag])
-            cells["mean"].append({**place, "v": mean, "t": quantity(mean) if mean is not None else DASH})
+            cells["mean"].append(
+                {**place, "v": mean, "t": quantity(mean, row["queries"]) if mean is not None else DASH}
+            )
     return cells
 
 
@@ -139,6 +141,7 @@ def _ahead(
                 {
                     "q": queries[query_language],
                     "d": documents[tag],
+                    "n": row["queries"],
                     "v": [round(value, 4) for value in (in_query, own, sum(ahead.values()) - in_query - own)],
                     "by": {language: round(value, 4) for language, value in ahead.items()},
                 }
@@ -163,6 +166,7 @@ def _curve(
             {
                 "label": row_label(row, view),
                 "q": queries[row["query_language"]],
+                "n": len(values.deepest),
                 "v": complete_curve(values.deepest, grid),
             }
             for row, values in zip(rows, ranks, strict=True)

@@ -16,8 +16,8 @@ from haystack_crossalign.report.content.provenance import data_notes
 from haystack_crossalign.report.content.tables import heat_table
 from haystack_crossalign.report.content.views import views
 from haystack_crossalign.report.content.words import (
-    DASH,
     count,
+    difference,
     interval,
     joined,
     measure_value,
@@ -62,17 +62,17 @@ class Change:
 
 def changes(row: Mapping[str, Any]) -> list[Change]:
     """The changes of all measures of a row, in the order of the glossary."""
-    return [_change(name, row["measures"][name]) for name in ordered_names(row["measures"])]
+    return [_change(name, row["measures"][name], row["queries"]) for name in ordered_names(row["measures"])]
 
 
-def _change(name: str, entry: Mapping[str, Any]) -> Change:
+def _change(name: str, entry: Mapping[str, Any], queries: int) -> Change:
     verdict = _verdict(name, entry)
     return Change(
         name=name,
-        a=measure_value(name, entry["a"]),
-        b=measure_value(name, entry["b"]),
-        difference=_signed(name, entry["difference"]),
-        interval=_span(name, entry["interval"]),
+        a=measure_value(name, entry["a"], queries),
+        b=measure_value(name, entry["b"], queries),
+        difference=difference(name, entry["difference"], queries),
+        interval=_span(name, entry["interval"], queries),
         p=p_value(_p(entry)),
         verdict=verdict,
         reading=_reading(verdict, entry),
@@ -102,20 +102,11 @@ def _verdict(name: str, entry: Mapping[str, Any]) -> str:
     return "neutral" if sign == 0 else "better" if sign > 0 else "worse"
 
 
-def _signed(name: str, difference: float | None) -> str:
-    if difference is None:
-        return DASH
-    size = abs(difference)
-    written = f"{100 * size:.{2 if size < 0.09995 else 1}f} points" if is_share(name) else quantity(size)
-    sign = "±" if not written.strip("0. points") else "+" if difference > 0 else "−"
-    return f"{sign}{written}"
-
-
-def _span(name: str, bounds: Sequence[float | None] | None) -> str:
+def _span(name: str, bounds: Sequence[float | None] | None, queries: int) -> str:
     """The interval of a difference."""
     if bounds is None or None in bounds:
         return ""
-    low, high = (_signed(name, bound) for bound in bounds)
+    low, high = (difference(name, bound, queries) for bound in bounds)
     return f"{low.removesuffix(' points')} to {high}"
 
 
@@ -208,8 +199,9 @@ def _price(row: Mapping[str, Any], apart: bool) -> str | None:
     """What users lose of their own language in front, if that is significant."""
     language = display_name(row["query_language"])
     parts = [
-        f"{words} for {measure_value(name, entry['b'])} instead of {measure_value(name, entry['a'])} of them "
-        f"({name}, {_signed(name, entry['difference'])})"
+        f"{words} for {measure_value(name, entry['b'], row['queries'])} instead of "
+        f"{measure_value(name, entry['a'], row['queries'])} of them "
+        f"({name}, {difference(name, entry['difference'], row['queries'])})"
         for name, words in (
             (_OWN_FIRST, f"a relevant version in {language} is the first hit"),
             (_OWN_LEADS, f"the version in {language} leads the other versions"),
@@ -271,11 +263,12 @@ def _sentence(row: Mapping[str, Any], name: str, apart: bool) -> str:
 
 
 def _happened(row: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> str:
-    before, after = measure_value(name, entry["a"]), measure_value(name, entry["b"])
+    change = _change(name, entry, row["queries"])
+    before, after = change.a, change.b
     p = p_value(_p(entry))
     significance = f"p {p}" if p.startswith("<") else f"p = {p}"
     if entry.get("within_ties"):
-        ranges = " and ".join(interval(name, entry["ties"][side]) for side in ("a", "b"))
+        ranges = " and ".join(interval(name, entry["ties"][side], row["queries"]) for side in ("a", "b"))
         return (
             f"shows no change that the scores decide ({before} before, {after} after: within the ties, which leave "
             f"{ranges} open)"
@@ -297,9 +290,11 @@ def _happened(row: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> st
         reads = (
             "to see every version one reads to" if len(row["pool_languages"]) > 1 else "the relevant version lies at"
         )
-        deep = f"; {reads} rank {quantity(depth['b'])} instead of {quantity(depth['a'])}"
+        deep = (
+            f"; {reads} rank {quantity(depth['b'], row['queries'])} instead of {quantity(depth['a'], row['queries'])}"
+        )
     verb = "rises" if entry["difference"] > 0 else "falls"
-    return f"{verb} from {before} to {after}{deep} ({_signed(name, entry['difference'])}, {significance})"
+    return f"{verb} from {before} to {after}{deep} ({change.difference}, {significance})"
 
 
 def _tally(what: str, changes: Sequence[tuple[Mapping[str, Any], str]]) -> str:
@@ -351,7 +346,7 @@ def _drawn(comparison: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
         entry = row["measures"].get(name)
         if entry is None or entry["difference"] is None:
             continue
-        change = _change(name, entry)
+        change = _change(name, entry, row["queries"])
         # Lines with one label would be drawn on top of each other.
         ranked = f", {row.get('retrieval') or ('served' if row['kind'] == 'live' else 'exact')}" if apart else ""
         label = f"{row['query_language']} → {'+'.join(row['pool_languages'])}{ranked}"

@@ -73,6 +73,16 @@ def _of_pool(row: Mapping[str, Any]) -> str:
     return f" of {count(row['pool_size'])}" if row.get("pool_size") else ""
 
 
+def _mean(row: Mapping[str, Any], value: float) -> str:
+    """A mean over the queries of a row."""
+    return quantity(value, row["queries"])
+
+
+def _share(row: Mapping[str, Any], value: float) -> str:
+    """A share of the queries of a row."""
+    return measure_value("share", value, row["queries"])
+
+
 def _article(word: str) -> str:
     return f"{'An' if word[:1] in 'AEIO' else 'A'} {word}"
 
@@ -97,7 +107,7 @@ def _where_versions_lie(row: Mapping[str, Any], ranks: RowRanks) -> str:
             version += " of the same passage"
             if len(others) > 1:
                 version += ", the one that sinks deepest,"
-        parts.append(f"{version} at rank {quantity(means[tag])}")
+        parts.append(f"{version} at rank {_mean(row, means[tag])}")
     known = [medians.get(tag) for tag in tags]
     median = ""
     if None not in known:
@@ -135,12 +145,12 @@ def _completeness(row: Mapping[str, Any]) -> str:
     if complete is not None:
         every = "the relevant version" if best == 1 else f"{'both' if best == 2 else 'all'} versions"
         parts.append(
-            f"{measure_value('Complete@10', complete)} of {query} queries have {every} in the top 10 (Complete@10; "
+            f"{_share(row, complete)} of {query} queries have {every} in the top 10 (Complete@10; "
             "100 % would be perfect)"
         )
     if depth is not None and best > 1:
         parts.append(
-            f"to see every version one reads down to rank {quantity(depth)} on average (Max@R; the best possible is "
+            f"to see every version one reads down to rank {_mean(row, depth)} on average (Max@R; the best possible is "
             f"{quantity(best)})"
         )
     if not parts:
@@ -175,12 +185,12 @@ def _in_front(row: Mapping[str, Any], ranks: RowRanks) -> str:
         return ""
     first, *rest = sorted(ahead, key=lambda tag: (-ahead[tag], tag))
     text = (
-        f"In front of the {display_name(deepest)} version stand on average {quantity(ahead[first])} "
+        f"In front of the {display_name(deepest)} version stand on average {_mean(row, ahead[first])} "
         f"{in_language(first, 'documents')} that do not answer the query"
     )
     others = sum(ahead[tag] for tag in rest)
     which = display_name(rest[0]) if len(rest) == 1 and rest[0] != UNDETERMINED else "other"
-    return f"{text}, and {quantity(others)} {which} ones."
+    return f"{text}, and {_mean(row, others)} {which} ones."
 
 
 def _other_languages(result: Mapping[str, Any], view: View, subject: int) -> str:
@@ -193,9 +203,9 @@ def _other_languages(result: Mapping[str, Any], view: View, subject: int) -> str
 
     def phrase(index: int, value: float) -> str:
         row = result["rows"][index]
-        text = f"{display_name(row['query_language'])} queries reach every version by rank {quantity(value)}"
+        text = f"{display_name(row['query_language'])} queries reach every version by rank {_mean(row, value)}"
         complete = row["measures"].get("Complete@10")
-        return text if complete is None else f"{text} (Complete@10 {measure_value('Complete@10', complete)})"
+        return text if complete is None else f"{text} (Complete@10 {_share(row, complete)})"
 
     if len(values) <= 2:
         return f"Over the same pool, {joined([phrase(*pair) for pair in values])} on average."
@@ -215,7 +225,7 @@ def _other_pools(result: Mapping[str, Any], all_views: Sequence[View], shown: Vi
     depths.sort(key=lambda pair: -pair[0])
     parts = [
         f"{display_name(row['query_language'])} queries over {'+'.join(row['pool_languages'])} "
-        f"({'rank' if place else 'every version by rank'} {quantity(value)}{'' if place else ' on average'})"
+        f"({'rank' if place else 'every version by rank'} {_mean(row, value)}{'' if place else ' on average'})"
         for place, (value, row) in enumerate(depths[:_MOST_POOLS])
     ]
     rest = len(depths) - _MOST_POOLS
@@ -244,7 +254,7 @@ def _own_alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         unseen = ": a test with one language does not show the problem" if depth >= _MUCH_DEEPER * alone else ""
         return (
             f"Over {display_name(row['query_language'])} documents alone the same queries find the answer at rank "
-            f"{quantity(alone)}{_of_pool(other)} on average (mono-same){unseen}."
+            f"{_mean(other, alone)}{_of_pool(other)} on average (mono-same){unseen}."
         )
     return ""
 
@@ -268,8 +278,8 @@ def _alone(result: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         if means[sunken] >= _MUCH_DEEPER * alone:
             cause = ": the model can match the two languages, it is the mixed pool that buries one of them"
         return (
-            f"Over {display_name(sunken)} documents alone the same queries find that version at rank {quantity(alone)}"
-            f"{_of_pool(other)} on average (mono-cross){cause}."
+            f"Over {display_name(sunken)} documents alone the same queries find that version at rank "
+            f"{_mean(other, alone)}{_of_pool(other)} on average (mono-cross){cause}."
         )
     return ""
 
@@ -282,8 +292,8 @@ def _caution(row: Mapping[str, Any]) -> str:
     low, high = censored["depth_min"], censored["depth_max"]
     depth = count(low) if low == high else f"{count(low)} to {count(high)}"
     bound = censored.get("Max@R_lower_bound")
-    known = f"; Max@R is at least {quantity(bound)} on average" if bound is not None else ""
+    known = f"; Max@R is at least {_mean(row, bound)} on average" if bound is not None else ""
     return (
-        f"For {measure_value('share', censored['share'])} of these queries at least one version does not appear among "
+        f"For {_share(row, censored['share'])} of these queries at least one version does not appear among "
         f"the {depth} results that were served{nothing_found(censored)}, so its rank is not known{known}."
     )

@@ -47,14 +47,16 @@ def exposure_table(result: Mapping[str, Any]) -> Table | None:
         for exposure in entry["exposure"]
         for tag, share in exposure["shares"].items()
     }
-    table.rows.append(("Share of the pool", [Cell(""), Cell(""), *(_share(pool.get(tag)) for tag in tags)]))
+    table.rows.append(
+        ("Share of the pool", [Cell(""), Cell(""), *(Cell(measure_value("share", pool.get(tag))) for tag in tags)])
+    )
     languages = list(dict.fromkeys(exposure["query_language"] for entry in entries for exposure in entry["exposure"]))
     for language in languages:
         for entry in entries:
             own = next((exposure for exposure in entry["exposure"] if exposure["query_language"] == language), None)
             if own is None:
                 continue
-            shares = [_share((own["shares"].get(tag) or {}).get("discounted")) for tag in tags]
+            shares = [_share((own["shares"].get(tag) or {}).get("discounted"), own["queries"]) for tag in tags]
             cells = [Cell(_ranking(entry["retrieval"])), Cell(_mrc(entry, language)), *shares]
             table.rows.append((display_name(language), cells))
     return table
@@ -72,7 +74,7 @@ def live_sentences(result: Mapping[str, Any]) -> list[str]:
         worst = min(with_recall, key=lambda row: row["recall"]["value"])
         recall, k = worst["recall"]["value"], worst["recall"]["k"]
         name = SERVED.get(str(view.retrieval), f"list of {view.retrieval}")
-        figure = f"{measure_value('recall', recall)} of the exact top {k}"
+        figure = f"{measure_value('recall', recall, worst['recall']['queries'])} of the exact top {k}"
         where = f" ({display_name(worst['query_language'])} queries, the lowest of all)" if len(with_recall) > 1 else ""
         if view.retrieval != "knn":
             sentences.append(f"The {name} holds {figure}{where}.")
@@ -137,23 +139,23 @@ def _recall(row: Mapping[str, Any]) -> Cell:
     recall = row.get("recall")
     if recall is None or recall["value"] is None:
         return Cell(DASH if recall is not None else "")
-    bounds = interval("recall", recall["interval"])
+    bounds = interval("recall", recall["interval"], recall["queries"])
     queries = "" if recall["queries"] == row["queries"] else f"over {count(recall['queries'])} queries"
     detail = "; ".join(part for part in (bounds, queries) if part)
-    return Cell(measure_value("recall", recall["value"]), detail)
+    return Cell(measure_value("recall", recall["value"], recall["queries"]), detail)
 
 
 def _measure(table: Table, row: Mapping[str, Any], name: str) -> Cell:
     bound = (row["censored"] or {}).get("Max@R_lower_bound")
     if name == "Max@R" and row["measures"].get(name) is None and bound is not None:
-        return Cell(f"≥ {quantity(bound)}", f"list ends at {count(row['censored']['depth_max'])}")
+        return Cell(f"≥ {quantity(bound, row['queries'])}", f"list ends at {count(row['censored']['depth_max'])}")
     cell = table.measure(row, name)
     approximate = "sampled" in row and name != "Max@R" and cell.note is None and cell.text
     return Cell(f"≈ {cell.text}", cell.detail) if approximate else cell
 
 
-def _share(value: float | None) -> Cell:
-    return Cell(measure_value("share", value))
+def _share(value: float | None, queries: int) -> Cell:
+    return Cell(measure_value("share", value, queries))
 
 
 def _mrc(entry: Mapping[str, Any], language: str) -> str:

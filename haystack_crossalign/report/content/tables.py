@@ -62,10 +62,10 @@ class Table:
             if name in row["measures"]:
                 return self.empty(row.get("reasons", {}).get(name, "has no meaning here"))
             return Cell("")
-        spread = interval(name, row.get("intervals", {}).get(name))
+        spread = interval(name, row.get("intervals", {}).get(name), row["queries"])
         ties = tie_range(row, name)
         details = [spread, f"ties: {ties}" if ties else ""]
-        return Cell(measure_value(name, value), "; ".join(detail for detail in details if detail))
+        return Cell(measure_value(name, value, row["queries"]), "; ".join(detail for detail in details if detail))
 
 
 def headline_table(result: Mapping[str, Any], view: View) -> Table:
@@ -165,7 +165,7 @@ def _parity_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 def _expected(row: Mapping[str, Any], name: str) -> Cell:
     if not tie_range(row, name):
         return Cell("")
-    return Cell(measure_value(name, row["ties"][name].get("expected")))
+    return Cell(measure_value(name, row["ties"][name].get("expected"), row["queries"]))
 
 
 def chart_tables(result: Mapping[str, Any], view: View, data: Mapping[str, Any]) -> dict[str, Table]:
@@ -226,7 +226,9 @@ def _ahead_table(rows: Sequence[Mapping[str, Any]], view: View, data: Mapping[st
             table.rows.append((f"{row_label(row, view)}: Intrusion", cells))
     for bar in data["ahead"]:
         label = f"{data['queries'][bar['q']]['name']} → {data['documents'][bar['d']]['name']}"
-        table.rows.append((label, [Cell(quantity(bar["by"][tag]) if tag in bar["by"] else "") for tag in tags]))
+        table.rows.append(
+            (label, [Cell(quantity(bar["by"][tag], bar["n"]) if tag in bar["by"] else "") for tag in tags])
+        )
     return table
 
 
@@ -245,5 +247,7 @@ def _curve_table(data: Mapping[str, Any]) -> Table:
         ["Query language", *(f"K = {count(grid[place])}" for place in shown)],
     )
     for row in data["curve"]["rows"]:
-        table.rows.append((row["label"], [Cell(measure_value("Complete@K", row["v"][place])) for place in shown]))
+        table.rows.append(
+            (row["label"], [Cell(measure_value("Complete@K", row["v"][place], row["n"])) for place in shown])
+        )
     return table

@@ -18,9 +18,10 @@ def tie_range(row: Mapping[str, Any], name: str) -> str:
     """
     ends = (row.get("ties") or {}).get(name) or {}
     low, high = sorted((ends.get(key) for key in ("optimistic", "pessimistic")), key=lambda end: (end is None, end))
-    if low is None or high is None or measure_value(name, low) == measure_value(name, high):
+    queries = row["queries"]
+    if low is None or high is None or measure_value(name, low, queries) == measure_value(name, high, queries):
         return ""
-    return interval(name, (low, high))
+    return interval(name, (low, high), queries)
 
 
 def tie_ranges(row: Mapping[str, Any], names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,20 +13,62 @@ DASH = "–"
 """Shown for a measure without a value."""
 
 _NBSP = "\u00a0"
+_MOST_DECIMALS = 2
+_EXACT = 9
+"""Decimals beyond which a value counts as equal to the bound it is judged by."""
 
 
-def quantity(value: float | None) -> str:
-    """A rank or a count: at least three significant digits without trailing zeros, thousands separated.
+def mean_decimals(queries: int) -> int:
+    """Number of decimals that a mean of whole numbers bears: it moves in steps of 1 / queries.
+
+    As many as it takes to tell two values apart that are one step from each other, and no more: the least d with
+    10^-d <= 1 / queries.
+
+    :param queries: number of queries behind the mean, at least 1.
+
+    >>> [mean_decimals(number) for number in (1, 2, 10, 11, 100, 1190)]
+    [0, 1, 1, 2, 2, 4]
+    """
+    decimals = 0
+    while 10**decimals < queries:
+        decimals += 1
+    return decimals
+
+
+def percent_decimals(queries: int) -> int:
+    """Number of decimals that a percentage bears, at most two: a share of queries moves in steps of 100 / queries.
+
+    As `mean_decimals`: the least d with 10^-d <= 100 / queries.
+
+    :param queries: number of queries behind the share, at least 1.
+
+    >>> [percent_decimals(number) for number in (30, 100, 101, 1000, 1190, 100_000)]
+    [0, 0, 1, 1, 2, 2]
+    """
+    return min(mean_decimals(-(-queries // 100)), _MOST_DECIMALS)
+
+
+def quantity(value: float | None, queries: int | None = None) -> str:
+    """A rank or a count: three significant digits without trailing zeros, thousands separated.
+
+    :param value: the value.
+    :param queries: number of queries that it is the mean of, which may bear fewer decimals; None for any other value.
 
     >>> quantity(1.394), quantity(63.28), quantity(186.4), quantity(2380.0), quantity(5.5), quantity(40.01)
     ('1.39', '63.3', '186', '2,380', '5.5', '40')
+    >>> quantity(3.3333333, 3), quantity(1.394, 30)
+    ('3.3', '1.39')
     """
     if value is None:
         return DASH
     size = abs(value)
     if size >= 99.95:
         return f"{value:,.0f}"
-    return f"{value:.{1 if size >= 9.995 else 2}f}".rstrip("0").rstrip(".")
+    decimals = 1 if size >= 9.995 else 2
+    if queries is not None:
+        decimals = min(decimals, mean_decimals(queries))
+    text = f"{value:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def count(value: int) -> str:
@@ -33,26 +76,73 @@ def count(value: int) -> str:
     return f"{value:,d}"
 
 
-def measure_value(name: str, value: float | None) -> str:
+def measure_value(name: str, value: float | None, queries: int | None = None, *, limit: float | None = None) -> str:
     """A value of a measure: shares in percent, ranks and counts as `quantity`.
+
+    :param name: the measure.
+    :param value: its value.
+    :param queries: number of queries that it is the mean of, which decides the decimals; None if it is not known.
+    :param limit: a bound that the value is judged by: it is written with as many decimals as it takes to show on which
+        side of the bound it lies.
 
     >>> measure_value("Complete@10", 0.0193), measure_value("Max@R_norm", 0.4126), measure_value("Max@R", 186.4)
     ('1.93\\xa0%', '41.3\\xa0%', '186')
+    >>> measure_value("Complete@10", 1 / 3, 30), measure_value("Complete@10", 18 / 19, 19, limit=0.95)
+    ('33\\xa0%', '94.7\\xa0%')
     """
     if value is None:
         return DASH
     if not is_share(name):
-        return quantity(value)
+        return quantity(value, queries)
     percent = 100 * value
-    digits = 0 if percent in (0, 100) else 2 if abs(percent) < 9.995 else 1
-    return f"{percent:.{digits}f}{_NBSP}%"
+    if percent in (0, 100):
+        return f"{percent:.0f}{_NBSP}%"
+    decimals = (2 if abs(percent) < 9.995 else 1) if queries is None else percent_decimals(queries)
+    # What is not nothing, or not all, does not look like it.
+    while decimals < _MOST_DECIMALS and round(percent, decimals) in (0, 100):
+        decimals += 1
+    if limit is not None:
+        while decimals < _EXACT and _side(round(percent, decimals), 100 * limit) != _side(percent, 100 * limit):
+            decimals += 1
+    return f"{percent:.{decimals}f}{_NBSP}%"
 
 
-def interval(name: str, bounds: Sequence[float | None] | None) -> str:
-    """A confidence interval, ``low to high``; empty if there is none."""
+def _side(value: float, limit: float) -> int:
+    """-1 below a limit, 1 above it, 0 on it, where the last bits of a float do not count."""
+    return 0 if math.isclose(value, limit, rel_tol=1e-9, abs_tol=1e-12) else 1 if value > limit else -1
+
+
+def difference(name: str, value: float | None, queries: int | None = None) -> str:
+    """A difference of two values of a measure with its sign: shares in percentage points.
+
+    :param name: the measure.
+    :param value: after minus before.
+    :param queries: number of queries that both are means of; None if it is not known.
+    """
+    if value is None:
+        return DASH
+    size = abs(value)
+    if is_share(name):
+        decimals = (2 if size < 0.09995 else 1) if queries is None else percent_decimals(queries)
+        while decimals < _MOST_DECIMALS and size and not round(100 * size, decimals):
+            decimals += 1
+        written = f"{100 * size:.{decimals}f} points"
+    else:
+        written = quantity(size, queries)
+    sign = "±" if not written.strip("0. points") else "+" if value > 0 else "−"
+    return f"{sign}{written}"
+
+
+def interval(name: str, bounds: Sequence[float | None] | None, queries: int | None = None) -> str:
+    """A confidence interval, ``low to high``; empty if there is none.
+
+    :param name: the measure.
+    :param bounds: its ends.
+    :param queries: as for `measure_value`.
+    """
     if bounds is None or bounds[0] is None or bounds[1] is None:
         return ""
-    low, high = measure_value(name, bounds[0]), measure_value(name, bounds[1])
+    low, high = measure_value(name, bounds[0], queries), measure_value(name, bounds[1], queries)
     return f"{low.removesuffix(f'{_NBSP}%')} to {high}"
 
 

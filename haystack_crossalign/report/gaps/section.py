@@ -34,7 +34,8 @@ def gaps_table(result: Mapping[str, Any]) -> Table | None:
                 [
                     Cell("exact" if row["kind"] == "exact" else served),
                     Cell(
-                        f"{count(number)} of {count(row['queries'])}", measure_value("share", number / row["queries"])
+                        f"{count(number)} of {count(row['queries'])}",
+                        measure_value("share", number / row["queries"], row["queries"]),
                     ),
                     table.measure(row, _RANK),
                     table.measure(row, _FOUND),

@@ -135,10 +135,9 @@ def _news(news: Sequence[tuple[int, str]], x: Callable[[int], float]) -> Iterato
 
 
 def _told(name: str, point: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
-    spread = interval(name, point["interval"])
-    text = (
-        f"{results[point['result']]['time']}: {measure_value(name, point['value'])}{f' ({spread})' if spread else ''}"
-    )
+    spread = interval(name, point["interval"], point["queries"])
+    value = measure_value(name, point["value"], point["queries"])
+    text = f"{results[point['result']]['time']}: {value}{f' ({spread})' if spread else ''}"
     change = point["change"]
     reading = VERDICTS.get(verdict(name, change))
     return f"{text}, {reading}, p {p_value(change['p_holm'])}" if reading and change else text

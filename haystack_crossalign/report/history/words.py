@@ -78,8 +78,8 @@ def marked_changes(history: Mapping[str, Any]) -> list[Marked]:
                     result=number,
                     title=short_title(series, apart=apart),
                     measure=name,
-                    a=measure_value(name, change["a"]),
-                    b=measure_value(name, change["b"]),
+                    a=measure_value(name, change["a"], change["queries"]),
+                    b=measure_value(name, change["b"], change["queries"]),
                     p=p_value(change["p_holm"]),
                     verdict=reading,
                     before=" and ".join(new_in(history["results"], number)),
@@ -178,7 +178,7 @@ def latest_lines(history: Mapping[str, Any]) -> Iterator[tuple[str, str, str, st
     for series in history["series"]:
         name, points = series["measure"], series["points"]
         first, last = points[0], points[-1]
-        spread = interval(name, last["interval"])
+        spread = interval(name, last["interval"], last["queries"])
         marks = [point for point in points if verdict(name, point["change"]) in VERDICTS]
         changed = ""
         if marks:
@@ -187,7 +187,7 @@ def latest_lines(history: Mapping[str, Any]) -> Iterator[tuple[str, str, str, st
         yield (
             short_title(series, apart=apart),
             name,
-            measure_value(name, first["value"]),
-            f"{measure_value(name, last['value'])}{f' ({spread})' if spread else ''}",
+            measure_value(name, first["value"], first["queries"]),
+            f"{measure_value(name, last['value'], last['queries'])}{f' ({spread})' if spread else ''}",
             changed,
         )

@@ -74,7 +74,7 @@ def test_what_makes_figures_wrong_comes_first() -> None:
 
 
 def test_lists_that_lose_documents_are_a_matter_of_the_index() -> None:
-    lists = result(0.3, 0.3, kind="live", retrieval="knn", recall={"value": 0.9, "k": 10})["rows"][0]
+    lists = result(0.3, 0.3, kind="live", retrieval="knn", recall={"value": 0.9, "k": 10, "queries": 100})["rows"][0]
     given = result(0.3, 0.3)
     given["rows"].append(lists)
     assert titles(given)[0] == "Search the index more thoroughly"

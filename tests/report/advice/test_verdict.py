@@ -33,7 +33,7 @@ def test_the_level_follows_from_both_thresholds(complete: float | None, norm: fl
 
 
 def test_the_sentence_names_figures_and_thresholds() -> None:
-    judged = verdict(result(0.801, 0.257))
+    judged = verdict(result(0.801, 0.257, queries=1000))
     assert judged is not None
     assert (
         judged.reason == "For Chinese queries, served worst, Complete@10 is 80.1\u00a0% and Max@R_norm is 25.7\u00a0%."
@@ -46,12 +46,25 @@ def test_the_sentence_names_figures_and_thresholds() -> None:
     assert alone.rule == "(Good: at least 80\u00a0% of Max@R_norm; poor: below 50\u00a0% of it.)"
 
 
+@pytest.mark.parametrize(
+    ("count", "queries", "text"), [(18, 19, "94.7"), (19, 20, "95"), (74, 149, "49.7"), (1, 2, "50")]
+)
+def test_what_is_shown_lies_on_the_side_of_the_threshold_that_is_judged(count: int, queries: int, text: str) -> None:
+    data = result(count / queries, 1.0)
+    data["rows"][0]["queries"] = queries
+    judged = verdict(data)
+    assert judged is not None
+    assert f"Complete@10 is {text}\u00a0%" in judged.reason
+    share = count / queries
+    assert judged.level == ("good" if share >= 0.95 else "poor" if share < 0.5 else "mixed")
+
+
 def test_of_what_ties_leave_open_the_worse_end_counts() -> None:
     ties = {"Complete@10": {"optimistic": 1.0, "pessimistic": 0.4}}
     judged = verdict(result(0.97, 0.9, ties=ties))
     assert judged is not None
     assert judged.level == "poor"
-    assert "Complete@10 is 40.0\u00a0%" in judged.reason
+    assert "Complete@10 is 40\u00a0%" in judged.reason
 
 
 def test_the_language_served_worst_decides() -> None:

@@ -160,7 +160,7 @@ def test_the_subject_is_the_language_served_worst(chinese: Result) -> None:
     sentences = finding(chinese)
     assert sentences[0].startswith("A Chinese query")
     assert (
-        "Over the same pool, English queries reach every version by rank 23 (Complete@10 70.0\u00a0%) on average."
+        "Over the same pool, English queries reach every version by rank 23 (Complete@10 70\u00a0%) on average."
         in sentences
     )
 

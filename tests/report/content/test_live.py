@@ -44,7 +44,7 @@ def test_the_table_puts_each_list_under_the_exact_ranks_of_its_language(indexed:
     assert [kind for _, kind in labels] == ["exact", "nearest neighbors"] * (len(labels) // 2)
     recall, depth = table.columns.index("Recall@10") - 1, table.columns.index("Max@R") - 1
     assert table.rows[0][1][recall].text == ""
-    assert (table.rows[1][1][recall].text, table.rows[1][1][recall].detail) == ("90.0\xa0%", "85.0 to 97.0\xa0%")
+    assert (table.rows[1][1][recall].text, table.rows[1][1][recall].detail) == ("90\xa0%", "85 to 97\xa0%")
     assert table.rows[1][1][depth].text == "≥ 61.5"
     assert table.rows[1][1][depth].detail == "list ends at 50"
 

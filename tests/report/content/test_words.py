@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from haystack_crossalign.measures.meanings import best_value, direction, is_share, ordered_names
 from haystack_crossalign.report.content.words import (
+    difference,
     in_language,
     interval,
     joined,
     measure_value,
     p_value,
+    percent_decimals,
     plural,
     quantity,
     shorten,
@@ -52,6 +56,63 @@ def test_quantities_keep_three_digits_and_no_trailing_zeros(value: float | None,
 )
 def test_shares_are_in_percent_and_ranks_are_not(name: str, value: float | None, text: str) -> None:
     assert measure_value(name, value) == text
+
+
+def decimals(text: str) -> int:
+    return len(text.removesuffix(f"{NBSP}%").partition(".")[2])
+
+
+def number(text: str) -> Fraction:
+    return Fraction(text.removesuffix(f"{NBSP}%"))
+
+
+@pytest.mark.parametrize(
+    ("queries", "expected"), [(1, 0), (30, 0), (100, 0), (101, 1), (1000, 1), (1190, 2), (9999, 2)]
+)
+def test_a_percentage_has_the_decimals_that_its_sample_bears(queries: int, expected: int) -> None:
+    """The least d with 10^-d <= 100 / queries: one query moves the last digit, and none before it is idle."""
+    step = Fraction(100, queries)
+    assert Fraction(1, 10**expected) <= step
+    assert expected == 0 or Fraction(1, 10 ** (expected - 1)) > step
+    assert percent_decimals(queries) == expected
+    share = (queries // 2 + 1) / (queries + 2)
+    assert decimals(measure_value("NDCG@10", share, queries)) == expected
+
+
+@pytest.mark.parametrize("queries", [1, 2, 3, 7, 19, 30, 67, 99, 100, 101, 199, 300, 1000])
+def test_shares_that_differ_by_one_query_are_written_differently(queries: int) -> None:
+    texts = [measure_value("Complete@10", count / queries, queries) for count in range(queries + 1)]
+    assert len(set(texts)) == queries + 1
+    assert [number(text) in (0, 100) for text in texts] == [count in (0, queries) for count in range(queries + 1)]
+    for count, text in enumerate(texts):
+        assert abs(number(text) - Fraction(100 * count, queries)) <= Fraction(1, 2 * 10 ** decimals(text))
+
+
+@pytest.mark.parametrize("limit", [Fraction(1, 2), Fraction(4, 5), Fraction(19, 20)])
+def test_a_value_is_written_on_its_side_of_a_limit(limit: Fraction) -> None:
+    for queries in range(1, 150):
+        for count in range(queries + 1):
+            shown = number(measure_value("Complete@10", count / queries, queries, limit=float(limit)))
+            share = Fraction(count, queries)
+            assert (shown < 100 * limit, shown == 100 * limit) == (share < limit, share == limit), (count, queries)
+    assert measure_value("MRR", 0.9499999, 30, limit=0.95) == f"94.99999{NBSP}%"
+    assert measure_value("MRR", 0.95, 30, limit=0.95) == f"95{NBSP}%"
+
+
+@pytest.mark.parametrize(("queries", "text"), [(1, "3"), (3, "3.3"), (10, "3.3"), (11, "3.33"), (1000, "3.33")])
+def test_a_mean_rank_has_the_decimals_that_its_sample_bears(queries: int, text: str) -> None:
+    """Three significant digits, unless a step of 1 / queries is longer than the last of them."""
+    assert quantity(10 / 3, queries) == text
+    assert quantity(186.4, queries) == "186"
+
+
+def test_a_difference_has_the_decimals_of_its_values() -> None:
+    assert difference("Complete@10", -2 / 30, 30) == "−7 points"
+    assert difference("Complete@10", 2 / 1000, 1000) == "+0.2 points"
+    assert difference("NDCG@10", 0.001, 30) == "+0.1 points"
+    assert difference("NDCG@10", 0.0, 30) == "±0 points"
+    assert difference("Max@R", -12.64, 28) == "−12.6"
+    assert difference("Max@R", None, 28) == "–"
 
 
 def test_an_interval_names_its_unit_once() -> None:

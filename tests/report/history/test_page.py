@@ -63,7 +63,7 @@ def test_the_finding_counts_and_names_what_changed(history: dict[str, Any]) -> N
     assert history_finding(history) == [
         "4 results, 2026-11-01 to 2026-11-04: 2 significant changes on 2 occasions, 1 to the worse and 1 to the "
         "better.",
-        "The latest, 2026-11-04T04:00:00Z: NDCG@10 from 80.0\u00a0% to 70.0\u00a0%, p = 0.040, Chinese queries, en+zh.",
+        "The latest, 2026-11-04T04:00:00Z: NDCG@10 from 80\u00a0% to 70\u00a0%, p = 0.040, Chinese queries, en+zh.",
     ]
     history["series"][0]["points"][3]["change"]["within_ties"] = True
     assert "model <b>aligned</b> instead of base" in history_finding(history)[1]
