@@ -21,17 +21,21 @@ from haystack_crossalign._version import __version__
 if TYPE_CHECKING:
     from haystack_crossalign import audit, components, data, measures, opensearch, ranks, repair, report, training
     from haystack_crossalign.api import (
+        FilesRequest,
         IndexRequest,
         Measured,
         ModelOptions,
         audit_collection,
         audit_index,
         audit_run,
+        gaps_of_files,
+        gaps_of_index,
         repair_model,
         train_model,
         upgrade_index,
     )
     from haystack_crossalign.audit.compare import Comparison, compare_results
+    from haystack_crossalign.audit.over_time.history import read_history
     from haystack_crossalign.audit.result import AuditResult, read_result
     from haystack_crossalign.data.collection import JudgedCollection
     from haystack_crossalign.data.corpora.belebele import read_belebele
@@ -47,6 +51,7 @@ __all__ = [
     "CrossAlignError",
     "Encoder",
     "ExternalError",
+    "FilesRequest",
     "IndexRequest",
     "InputError",
     "JudgedCollection",
@@ -60,12 +65,15 @@ __all__ = [
     "compare_results",
     "components",
     "data",
+    "gaps_of_files",
+    "gaps_of_index",
     "measures",
     "opensearch",
     "ranks",
     "read_beir",
     "read_belebele",
     "read_collection",
+    "read_history",
     "read_result",
     "read_xquad",
     "repair",
@@ -84,6 +92,7 @@ __getattr__, __dir__ = lazy_names(
         "CrossAlignError": "errors",
         "Encoder": "models.encoder",
         "ExternalError": "errors",
+        "FilesRequest": "api.requests",
         "IndexRequest": "api.requests",
         "InputError": "errors",
         "JudgedCollection": "data.collection",
@@ -96,12 +105,15 @@ __getattr__, __dir__ = lazy_names(
         "compare_results": "audit.compare",
         "components": "",
         "data": "",
+        "gaps_of_files": "api.gaps",
+        "gaps_of_index": "api.gaps",
         "measures": "",
         "opensearch": "",
         "ranks": "",
         "read_beir": "data.formats.beir",
         "read_belebele": "data.corpora.belebele",
         "read_collection": "data.formats.read",
+        "read_history": "audit.over_time.history",
         "read_result": "audit.result",
         "read_xquad": "data.corpora.xquad",
         "repair": "",

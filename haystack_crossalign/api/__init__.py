@@ -12,6 +12,7 @@ from haystack_crossalign._lazy import lazy_names
 
 if TYPE_CHECKING:
     from haystack_crossalign.api.collection import audit_collection, audit_run
+    from haystack_crossalign.api.gaps import gaps_of_files, gaps_of_index
     from haystack_crossalign.api.index import audit_index
     from haystack_crossalign.api.model_options import ModelOptions
     from haystack_crossalign.api.models import repair_model, train_model
@@ -26,6 +27,8 @@ __all__ = [
     "audit_collection",
     "audit_index",
     "audit_run",
+    "gaps_of_files",
+    "gaps_of_index",
     "repair_model",
     "train_model",
     "upgrade_index",
@@ -41,6 +44,8 @@ __getattr__, __dir__ = lazy_names(
         "audit_collection": "collection",
         "audit_index": "index",
         "audit_run": "collection",
+        "gaps_of_files": "gaps",
+        "gaps_of_index": "gaps",
         "repair_model": "models",
         "train_model": "models",
         "upgrade_index": "upgrade",

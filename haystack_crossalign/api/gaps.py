@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.formats.query_log import iso_time, log_weights, read_dates, read_query_log
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.messages import shortened
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.connect import open_client
 from haystack_crossalign.opensearch.index.inventory import version_inventory
 from haystack_crossalign.opensearch.index.pool import MULTIPLE
+
+_SHOWN, _NAMED = 20, 5
+"""Number of searches without a judged query that the result lists, and that its notes name."""
 
 
 def gaps_of_files(
@@ -57,7 +62,7 @@ def gaps_of_files(
         name: tuple(dict.fromkeys(documents.groups[place] for place in relevant))
         for name, relevant in zip(queries.ids, collection.relevant, strict=True)
     }
-    weights, demand, notes = _weights(query_log, queries.ids, queries.texts, queries.languages)
+    asked = _demand(query_log, queries.ids, queries.texts, queries.languages)
     versions = [
         ContentVersion(group, language, dates.get(name))
         for name, group, language in zip(documents.ids, documents.groups, documents.languages, strict=True)
@@ -65,11 +70,12 @@ def gaps_of_files(
     ]
     return find_gaps(
         versions,
-        questions_of(result, contents, weights),
-        demand=demand or "judged queries",
+        questions_of(result, contents, asked.weights),
+        demand="judged queries" if asked.log is None else "query log",
         languages=languages,
         source=source,
-        notes=notes,
+        log=asked.log,
+        notes=asked.notes,
     )
 
 
@@ -137,7 +143,8 @@ def _of_index(
         name: tuple(dict.fromkeys(version.group for version in relevant if not version.single))
         for name, relevant in zip(queries.ids, queries.versions, strict=True)
     }
-    weights, demand, notes = _weights(query_log, queries.ids, queries.texts, queries.languages)
+    asked = _demand(query_log, queries.ids, queries.texts, queries.languages)
+    notes = [*asked.notes]
     probes = queries.kind == "known-item"
     if probes:
         if query_log is not None:
@@ -147,23 +154,46 @@ def _of_index(
         notes = ["Without judged queries nobody's demand is known; known-item probes tell the typical ranks."]
     return find_gaps(
         versions,
-        questions_of(finished.result, contents, weights),
-        demand=demand or ("probes" if probes else "judged queries"),
+        questions_of(finished.result, contents, asked.weights),
+        demand="probes" if probes else "judged queries" if asked.log is None else "query log",
         languages=languages,
         source=source,
+        log=asked.log,
         notes=[*notes, *(finished.result.live or {}).get("warnings", ())],
     )
 
 
-def _weights(
-    query_log: Path | None, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]
-) -> tuple[Mapping[str, int] | None, str | None, list[str]]:
+@dataclass(frozen=True)
+class _Demand:
+    """How often queries were asked.
+
+    :param weights: number of searches of each judged query, by its id; None if there is no log.
+    :param log: what the result says of the log; None if there is none.
+    :param notes: what a reader must know.
+    """
+
+    weights: Mapping[str, int] | None = None
+    log: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _demand(query_log: Path | None, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> _Demand:
     if query_log is None:
-        return None, None, []
-    weights, others = log_weights(read_query_log(query_log), ids, texts, languages)
+        return _Demand()
+    log = read_query_log(query_log)
+    weights, others = log_weights(log, ids, texts, languages)
+    searches, unattributed = sum(log.values()), sum(others.values())
+    frequent = sorted(
+        (item for item in others.items() if item[1]), key=lambda item: (-item[1], item[0][0], item[0][1] or "")
+    )
+    first = [{"query": text, "language": tag, "count": number} for (text, tag), number in frequent[:_SHOWN]]
     notes = []
-    if others:
-        notes.append(f"{others} searches of the log are of queries without judgments, and count for no content.")
+    if unattributed:
+        named = ", ".join(f"'{shortened(entry['query'], 60)}' ({entry['count']:,})" for entry in first[:_NAMED])
+        notes.append(
+            f"{unattributed:,} of {searches:,} searches of the log are of queries without judgments, and count for no "
+            f"content. The most frequent: {named}."
+        )
     if not any(weights.values()):
         notes.append("No judged query is in the log: the texts must be the same, but for case and spaces.")
-    return weights, "query log", notes
+    return _Demand(weights, {"searches": searches, "unattributed": unattributed, "first": first}, tuple(notes))

@@ -54,6 +54,7 @@ def find_gaps(
     demand: str,
     languages: Sequence[str] | None = None,
     source: str | None = None,
+    log: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The table of contents and languages, and its gaps in the order of demand.
@@ -69,6 +70,7 @@ def find_gaps(
     :param demand: where the demand comes from, in words: "judged queries", "query log", "probes".
     :param languages: languages that contents should have; None for all of the pool.
     :param source: language that others are translated from; None for the one with the most contents.
+    :param log: what is known of the query log: its searches, and those of no judged query; None if there is none.
     :param notes: what a reader must know.
     :returns: mapping of schema ``crossalign.gaps/1``.
     :raises InputError: if a language has no document.
@@ -141,6 +143,7 @@ def find_gaps(
                 }
                 for name, content in contents.items()
             ],
+            **({} if log is None else {"log": dict(log)}),
             "notes": list(notes),
         }
     )

@@ -42,10 +42,10 @@ def test_the_front_door_offers_these_names() -> None:
     assert set(dir(ca)) == {
         *FACES,
         *("audit_collection", "audit_index", "audit_run", "compare_results", "repair_model", "train_model"),
-        "upgrade_index",
+        *("upgrade_index", "gaps_of_files", "gaps_of_index", "read_history"),
         *("read_beir", "read_belebele", "read_collection", "read_result", "read_xquad"),
         *("AuditResult", "Comparison", "Encoder", "JudgedCollection"),
-        *("IndexRequest", "Measured", "ModelOptions"),
+        *("FilesRequest", "IndexRequest", "Measured", "ModelOptions"),
         *("CrossAlignError", "ExternalError", "InputError"),
     }
 

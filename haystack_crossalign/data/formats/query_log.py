@@ -38,8 +38,8 @@ def read_query_log(path: Path) -> dict[tuple[str, str | None], int]:
 
 def log_weights(
     log: dict[tuple[str, str | None], int], ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]
-) -> tuple[dict[str, int], int]:
-    """How often each judged query was asked, and how many searches of the log are of other queries.
+) -> tuple[dict[str, int], dict[tuple[str, str | None], int]]:
+    """How often each judged query was asked, and the rows of the log that are of no judged query.
 
     :param log: from `read_query_log`.
     :param ids: ids of the judged queries; likewise ``texts`` and ``languages``.
@@ -51,7 +51,7 @@ def log_weights(
         weights[name] = sum(log.get((key, tag), 0) for tag in (language, None))
         for tag in (language, None):
             rest.pop((key, tag), None)
-    return weights, sum(rest.values())
+    return weights, rest
 
 
 def comparable(text: str) -> str:

@@ -58,7 +58,12 @@ def test_a_query_log_gives_the_demand(crossalign: Any, files: list[str], tmp_pat
     assert done.code == 0, done.err
     data = json.loads((tmp_path / "g.json").read_text(encoding="utf-8"))
     assert [(gap["content"], gap["demand"]) for gap in data["gaps"]] == [("a1", 40), ("a0", 2)]
-    assert data["notes"] == ["9 searches of the log are of queries without judgments, and count for no content."]
+    note = "9 of {} searches of the log are of queries without judgments, and count for no content."
+    total = data["log"]["searches"]
+    assert data["notes"][0].startswith(note.format(total))
+    assert data["log"]["unattributed"] == 9 == sum(entry["count"] for entry in data["log"]["first"])
+    assert all(f"'{entry['query']}' ({entry['count']})" in data["notes"][0] for entry in data["log"]["first"])
+    assert total - 9 == sum(gap["demand"] for gap in data["gaps"])
 
 
 @pytest.mark.parametrize(
