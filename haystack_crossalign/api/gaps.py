@@ -189,7 +189,7 @@ def _demand(query_log: Path | None, ids: Sequence[str], texts: Sequence[str], la
     first = [{"query": text, "language": tag, "count": number} for (text, tag), number in frequent[:_SHOWN]]
     notes = []
     if unattributed:
-        named = ", ".join(f"'{shortened(entry['query'], 60)}' ({entry['count']:,})" for entry in first[:_NAMED])
+        named = ", ".join(f"'{shortened(text, 60)}' ({number:,})" for (text, _), number in frequent[:_NAMED])
         notes.append(
             f"{unattributed:,} of {searches:,} searches of the log are of queries without judgments, and count for no "
             f"content. The most frequent: {named}."
