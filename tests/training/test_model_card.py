@@ -91,7 +91,7 @@ def test_the_report_is_one_page_that_loads_nothing_and_shows_curves_and_table(fa
     assert "aligned &lt;b&gt;" in page
     assert "<b>" not in page
     # Two loss terms, and two charts of the held-out part.
-    assert page.count("<svg ") == 4
+    assert page.count("<svg viewBox") == 4
     steps = len(facts["curves"]["steps"])
     lines = [part.split('"')[0] for part in page.split('points="')[1:]]
     assert [len(line.split(" ")) for line in lines[:2]] == [steps, steps]

@@ -93,7 +93,16 @@ def measure_value(name: str, value: float | None, queries: int | None = None, *,
     if value is None:
         return DASH
     if not is_share(name):
-        return quantity(value, queries)
+        text = quantity(value, queries)
+        decimals = len(text.partition(".")[2])
+        while (
+            limit is not None
+            and decimals < _EXACT
+            and _side(float(text.replace(",", "")), limit) != _side(value, limit)
+        ):
+            decimals += 1
+            text = f"{value:,.{decimals}f}"
+        return text
     percent = 100 * value
     if percent in (0, 100):
         return f"{percent:.0f}{_NBSP}%"

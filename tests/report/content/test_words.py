@@ -97,6 +97,9 @@ def test_a_value_is_written_on_its_side_of_a_limit(limit: Fraction) -> None:
             assert (shown < 100 * limit, shown == 100 * limit) == (share < limit, share == limit), (count, queries)
     assert measure_value("MRR", 0.9499999, 30, limit=0.95) == f"94.99999{NBSP}%"
     assert measure_value("MRR", 0.95, 30, limit=0.95) == f"95{NBSP}%"
+    assert measure_value("Max@R", 3.004, 1000, limit=3) == "3.004"
+    assert measure_value("Max@R", 1299.6, 1000, limit=1300) == "1,299.6"
+    assert measure_value("Max@R", 3.004, 1000, limit=2) == "3"
 
 
 @pytest.mark.parametrize(("queries", "text"), [(1, "3"), (3, "3.3"), (10, "3.3"), (11, "3.33"), (1000, "3.33")])
