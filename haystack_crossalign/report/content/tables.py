@@ -124,10 +124,11 @@ def measures_table(result: Mapping[str, Any], view: View) -> Table:
         if any(tie_range(row, name) for row in rows)
     ]
     if parity := _parity_of(rows):
+        fewest = min(row["queries"] for row in rows)
         for name, cells in lines:
             entry = parity.get(name)
             detail = "" if entry is None else f"worst: {display_name(entry['worst'])}"
-            cells.append(Cell("") if entry is None else Cell(measure_value("share", entry["value"]), detail))
+            cells.append(Cell("") if entry is None else Cell(measure_value("share", entry["value"], fewest), detail))
     lines.append(("Queries", [Cell(count(row["queries"])) for row in rows]))
     lines.append(("Pool size", [Cell(count(row["pool_size"]) if row["pool_size"] else DASH) for row in rows]))
     labels = [row_label(row, view) for row in rows]
@@ -147,9 +148,9 @@ def parity_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
 
     :param rows: the rows of the view.
     """
-    measures = _parity_of(rows)
+    measures, fewest = _parity_of(rows), min((row["queries"] for row in rows), default=1)
     parts = [
-        f"{name} {measure_value('share', entry['value'])} ({display_name(entry['worst'])} against "
+        f"{name} {measure_value('share', entry['value'], fewest)} ({display_name(entry['worst'])} against "
         f"{display_name(entry['best'])})"
         for name in _HEADLINE
         if (entry := measures.get(name)) is not None and entry["value"] is not None

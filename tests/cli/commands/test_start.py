@@ -30,6 +30,7 @@ def shop(opensearch: Any, indexing: Any) -> str:
             },
             "body": {"type": "text"},
             "title": {"type": "text"},
+            "permalink": {"type": "keyword"},
         }
     }
     documents = {
@@ -65,7 +66,7 @@ def test_init_finds_the_fields_and_writes_a_profile_that_is_read_again(
             "shop": {
                 "hosts": [opensearch.url], "index": shop, "embedding_field": "vec",
                 "language_field": "meta.lang.keyword", "group_field": "meta.article_id", "content_field": "body",
-                "title_field": "title", "timeout": 7.0,
+                "title_field": "title", "url_field": "permalink", "timeout": 7.0,
             }
         }
     }  # fmt: skip
