@@ -31,7 +31,7 @@ from haystack_crossalign.cli.commands import (
     triplets,
     upgrade,
 )
-from haystack_crossalign.cli.commands.results import compare, history
+from haystack_crossalign.cli.commands.results import compare, history, paper
 from haystack_crossalign.cli.commands.start import index, init
 from haystack_crossalign.cli.shared.sections import SectionedCommand
 from haystack_crossalign.cli.shared.terminal import lasting_streams, say
@@ -72,7 +72,7 @@ app.command(name="history", short_help="Show results over time.")(history.histor
 app.command(name="gaps", short_help="List what is missing or old in a language.")(gaps.gaps)
 app.command(name="convert", short_help="Convert judgments between formats.")(convert.convert)
 for info in (*app.registered_commands, *triplets.app.registered_commands):
-    info.cls = SectionedCommand
+    info.cls = paper.BenchmarkCommand if info.name == "benchmark" else SectionedCommand
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,7 +5,7 @@ tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from haystack_crossalign.languages import display_name
@@ -69,7 +69,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
         first = main_view(result, all_views)
         for view in sorted(all_views, key=lambda view: view is not first):
             parts += _view(result, view, ranks)
-        parts += [_table(gaps, caption=True)] if (gaps := gaps_table(result)) is not None else []
+        parts += [markdown_table(gaps, caption=True)] if (gaps := gaps_table(result)) is not None else []
         parts += _worst(result, first, ranks)
     if steps := next_steps(result, judged):
         parts.append(f"### What to do next\n\n{_steps(steps)}")
@@ -125,7 +125,7 @@ def render_markdown_comparisons(comparisons: Mapping[str, Any]) -> str:
     """
     compared = all_compared(comparisons)
     parts = [f"## Language bias, {plural(len(compared), 'result')} compared with {_plain(comparisons['names'][0])}"]
-    parts += [_table(table, caption=True) for table in overview_tables(comparisons)]
+    parts += [markdown_table(table, caption=True) for table in overview_tables(comparisons)]
     for result in compared:
         parts += [f"### {_plain(result.name)}", *_finding(result.finding), *(f"> {_plain(n)}" for n in result.notes)]
         parts += [_folded(f"{result.name}: {block['title']}", _changes(block["lines"])) for block in result.blocks]
@@ -166,15 +166,15 @@ def _live(result: Mapping[str, Any]) -> list[str]:
     tables = side_by_side(result)
     if tables:
         parts.append("### Exact ranks and what is served")
-    parts += [_table(table, caption=True) for table in tables]
+    parts += [markdown_table(table, caption=True) for table in tables]
     exposure = exposure_table(result)
-    return [*parts, _table(exposure, caption=True)] if exposure is not None else parts
+    return [*parts, markdown_table(exposure, caption=True)] if exposure is not None else parts
 
 
 def _view(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> list[str]:
     rows = [result["rows"][index] for index in view.rows]
     queries = plural(sum(row["queries"] for row in rows), "query", "queries")
-    parts = [f"### {_plain(view.title)} ({queries})", _table(headline_table(result, view))]
+    parts = [f"### {_plain(view.title)} ({queries})", markdown_table(headline_table(result, view))]
     if sentence := parity_sentence(rows):
         parts.append(_plain(sentence))
     heat = heat_data(result, view, ranks, key=view.key)
@@ -188,7 +188,7 @@ def _view(result: Mapping[str, Any], view: View, ranks: Sequence[RowRanks]) -> l
     if view.mixed:
         for key, title in (("median", "Median rank"), ("mean", "Mean rank")):
             if any(cell["v"] is not None for cell in heat["heat"][key]):
-                parts.append(_table(heat_table(title, heat, key), caption=True))
+                parts.append(markdown_table(heat_table(title, heat, key), caption=True))
     split = [row for row in rows if all(row["measures"].get(name) is not None for name, _ in SPLIT)]
     if view.mixed and split:
         lines = [
@@ -241,7 +241,20 @@ def _facts(provenance: Mapping[str, Any]) -> str:
     return _grid(["", "", ""], lines, figures=False)
 
 
-def _table(table: Table, *, caption: bool = False) -> str:
+def markdown_list(texts: Iterable[str]) -> str:
+    """Sentences as a list in Markdown.
+
+    :param texts: the sentences, without markup.
+    """
+    return "\n".join(f"- {_plain(text)}" for text in texts)
+
+
+def markdown_table(table: Table, *, caption: bool = False) -> str:
+    """A table of the reports as Markdown, with its notes.
+
+    :param table: the table.
+    :param caption: whether its caption stands before it.
+    """
     lines = [
         [header, *(_small(cell.text, cell.detail) + (f" ({cell.note})" if cell.note else "") for cell in cells)]
         for header, cells in table.rows

@@ -41,7 +41,10 @@ def benchmark(
     pairs: opt.Pairs = None,
     flags: opt.AuditFlags,
 ) -> None:
-    """Measure a model on a published corpus: mixed pools, and one-language pools that would show harm."""
+    """Measure a model on a published corpus: mixed pools, and one-language pools that would show harm.
+
+    `crossalign benchmark paper` puts the paper's whole evaluation of several models on one page; it has its own --help.
+    """
     if dataset not in DATASETS:
         raise InputError("unknown data set", source="benchmark", seen=dataset, allowed=", ".join(DATASETS))
     if pool not in POOLS:

@@ -145,6 +145,12 @@ def find_corpus(name: str, folder: Path | str | None = None) -> Path:
     )
 
 
+def data_folder(folder: Path | str | None = None) -> Path | None:
+    """The folder of the corpora: the given one, else that of ``CROSSALIGN_DATA``, else None."""
+    chosen = folder if folder is not None else os.environ.get(DATA_VARIABLE) or None
+    return None if chosen is None else Path(chosen)
+
+
 def corpus_folder(name: str, data: Path | str | None = None) -> Path:
     """Find a corpus in a folder of corpora, or return that folder if it is the corpus itself.
 
