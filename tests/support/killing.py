@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,11 @@ from haystack_crossalign.upgrade.writes.writer import GrantedConnection
 OPTIONS = UpgradeOptions(keep_fields=KEPT, unit=60, lease=1.5, small=20)
 
 
-def upgrade(bed: Bed) -> None:
+def upgrade(bed: Bed, options: UpgradeOptions = OPTIONS) -> None:
     """As the command does it."""
-    reader, new = bed.reader(), open_way(bed.matrix, None, OPTIONS)
-    if already_done(reader, bed.alias, new, lease=OPTIONS.lease) is None:
-        outcome = run_upgrade(reader, bed.alias, new, OPTIONS)
+    reader, new = bed.reader(), open_way(bed.matrix, None, options)
+    if already_done(reader, bed.alias, new, lease=options.lease) is None:
+        outcome = run_upgrade(reader, bed.alias, new, options)
         assert outcome.state == "switched", outcome
 
 
@@ -83,16 +84,19 @@ def _counted(connection: Any, made: Any, lock: Any, kill_at: int | None, *, befo
     connection.perform_request = perform_request
 
 
-def trial(bed: Bed, rng: np.random.Generator, requests: int, *, kills: int) -> list[str]:
+def trial(
+    bed: Bed, rng: np.random.Generator, requests: int, *, kills: int, options: UpgradeOptions = OPTIONS
+) -> list[str]:
     """An upgrade that is killed at random points, goes on, and ends; changes to the index are made at each kill.
 
     :returns: state of the upgrade at each kill.
     """
+    work = partial(upgrade, options=options)
     states = []
     later = 900
     for _ in range(kills):
         done = _finished_units(bed)
-        killed, _ = run_killed(upgrade, bed, int(rng.integers(1, requests + 1)), before=bool(rng.integers(2)))
+        killed, _ = run_killed(work, bed, int(rng.integers(1, requests + 1)), before=bool(rng.integers(2)))
         if not killed:
             break
         after = _finished_units(bed)
@@ -101,11 +105,22 @@ def trial(bed: Bed, rng: np.random.Generator, requests: int, *, kills: int) -> l
         if bed.behind() == bed.index:
             later += 1
             _change(bed, rng, later)
-    run_killed(upgrade, bed, None, before=True)
+    run_killed(work, bed, None, before=True)
     old, new = everything(bed.server, bed.index), everything(bed.server, bed.behind())
     assert bed.behind() != bed.index
+    if options.keep_old_vectors:
+        _require_both(old, new, f"embedding_{open_way(bed.matrix, None, options).sha256[:8]}")
     check_moved(old, new, bed.weights)
     return states
+
+
+def _require_both(old: dict[Any, Any], new: dict[Any, Any], name: str) -> None:
+    """The old vectors are as they were; the new ones take their place in ``new``, for `check_moved`."""
+    for key, one in new.items():
+        assert one["source"].get("embedding") == old[key]["source"].get("embedding"), key
+        assert (name in one["source"]) == ("embedding" in one["source"]), key
+        if name in one["source"]:
+            one["source"]["embedding"] = one["source"].pop(name)
 
 
 def trial_back(bed: Bed, rng: np.random.Generator, requests: int) -> list[str]:

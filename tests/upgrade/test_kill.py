@@ -10,12 +10,13 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from killing import go_back, run_killed, trial, trial_back, upgrade
+from killing import OPTIONS, go_back, run_killed, trial, trial_back, upgrade
 from upgrading import Bed
 
 DOCUMENTS = 240
@@ -29,17 +30,19 @@ def requests_of(server: Any, folder: Path) -> tuple[int, int]:
     return there, back
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_killed_upgrade_goes_on_and_loses_nothing(opensearch: Any, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "keep_old_vectors"), [(0, False), (1, True), (2, False)])
+def test_a_killed_upgrade_goes_on_and_loses_nothing(
+    opensearch: Any, tmp_path: Path, seed: int, keep_old_vectors: bool
+) -> None:
     rng = np.random.default_rng(seed)
     there, back = requests_of(opensearch, tmp_path)
     bed = Bed(opensearch, tmp_path, documents=DOCUMENTS)
-    trial(bed, rng, there, kills=3)
+    trial(bed, rng, there, kills=3, options=replace(OPTIONS, keep_old_vectors=keep_old_vectors))
     trial_back(bed, rng, back)
 
 
 def main() -> None:
-    """Kill until there were enough, and say in which states."""
+    """Kill until there were enough, and say in which states; every other upgrade keeps the old vectors."""
 
     class Server:
         def __init__(self, url: str) -> None:
@@ -56,7 +59,8 @@ def main() -> None:
         trials = 0
         while states.total() < wanted:
             bed = Bed(server, Path(folder), documents=DOCUMENTS)
-            states.update(trial(bed, rng, there, kills=4))
+            options = replace(OPTIONS, keep_old_vectors=trials % 2 == 1)
+            states.update(trial(bed, rng, there, kills=4, options=options))
             states.update(f"rollback: {one}" for one in trial_back(bed, rng, back))
             trials += 1
             print(f"{trials} upgrades, {states.total()} kills: {dict(states)}", flush=True)
