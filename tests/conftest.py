@@ -42,6 +42,12 @@ ROOT = Path(__file__).resolve().parent.parent
 OFFLINE_MODEL = "offline:multilingual-e5-small"
 
 
+@pytest.fixture(autouse=True)
+def _no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine changes nothing that a command prints: lines of progress have their own tests."""
+    monkeypatch.setattr("haystack_crossalign.cli.shared.progress._SILENCE", 3600.0)
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The root of the checkout."""
