@@ -80,7 +80,10 @@ def _of_corpus(
 def _cell(row: Mapping[str, Any] | None, name: str) -> Cell:
     if row is None:
         return Cell(DASH)
-    return Cell(measure_value(name, row["measures"].get(name)), interval(name, row["intervals"].get(name)))
+    queries = row["queries"]
+    return Cell(
+        measure_value(name, row["measures"].get(name), queries), interval(name, row["intervals"].get(name), queries)
+    )
 
 
 def _models(data: Mapping[str, Any]) -> list[str]:
