@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from haystack_crossalign.errors import EXIT_CODE_FILE, ExternalError
+from haystack_crossalign.signals import handled_afterwards
 
 _PATIENCE = 10.0
 """Seconds for a launcher to end its processes; a scheduler that stops a job allows about 30 in total."""
@@ -42,7 +42,8 @@ def run_launcher(
         environment = os.environ | {EXIT_CODE_FILE: str(code_file)}
     process: subprocess.Popen[bytes] | None = None
     try:
-        with _handled_afterwards(signal.SIGINT, signal.SIGTERM), _locked(lock_file) as locks:
+        # A signal while a process starts would lose track of the process.
+        with handled_afterwards(signal.SIGINT, signal.SIGTERM), _locked(lock_file) as locks:
             process = subprocess.Popen(  # noqa: S603 - from a configuration
                 command, stdout=sys.stderr, start_new_session=True, env=environment, pass_fds=locks
             )
@@ -89,22 +90,3 @@ def _locked(path: Path | None) -> Iterator[tuple[int, ...]]:
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-@contextmanager
-def _handled_afterwards(*numbers: signal.Signals) -> Iterator[None]:
-    """Defer signals to the end of the block: a signal while a process starts would lose track of the process."""
-    came: list[int] = []
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # only the main thread handles signals
-        before = {number: signal.getsignal(number) for number in numbers}
-        before = {number: handler for number, handler in before.items() if callable(handler)}
-    for number in before:
-        signal.signal(number, lambda number, _: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])

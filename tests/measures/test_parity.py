@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from haystack_crossalign.audit.result import rounded
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.measures import parse_measure
 from haystack_crossalign.measures.parity import parities
@@ -70,3 +72,14 @@ def test_where_the_pools_differ_the_mean_of_a_query_language_counts() -> None:
 def test_it_is_no_measure_of_a_row() -> None:
     with pytest.raises(InputError, match="parity is over the query languages"):
         parse_measure("Parity[MRR]")
+
+
+def test_parity_is_that_of_the_digits_which_a_result_keeps() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        {"scenario": "multi", "kind": "exact", "pool_languages": ["en", "zh"], "query_language": tag}
+        | {"measures": {"Max@R": float(rng.uniform(1, 900)), "Complete@10": float(rng.uniform())}}
+        for tag in ("en", "zh", "ar")
+    ]
+    assert rounded(parities(rows)) == rounded(parities(rounded(rows)))
+    assert rounded(parities(rows)) != []

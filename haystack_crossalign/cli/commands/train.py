@@ -50,6 +50,7 @@ def train(
 
     Several GPUs or hosts: accelerate launch --no_python crossalign train --recipe FILE --output DIR
     """
+    from haystack_crossalign.signals import import_model_libraries
     from haystack_crossalign.training.output_folder import check_restart, recover_output
     from haystack_crossalign.training.recipe.recipe import read_recipe
 
@@ -62,6 +63,7 @@ def train(
         check_restart(output.absolute(), resume=resume, or_anew=or_anew)
     read = read_recipe(recipe, settings or (), corpora=data)
     # Errors in the recipe are reported before the slow imports.
+    import_model_libraries()
     from haystack_crossalign.training.trainer import train as run
 
     with _Bar(show=not quiet) as bar:
