@@ -89,6 +89,7 @@ def start(path: Path, code: str = "from haystack_crossalign.cli.main import main
 def start_held(path: Path) -> subprocess.Popen[bytes]:
     """The command, whose audit waits until the file ``go`` stands beside the configuration: it cannot end too early."""
     code = (
+        "import faulthandler, signal; faulthandler.register(signal.SIGUSR1, all_threads=True)\n"
         "import pathlib, time; import haystack_crossalign.retrain.run as job; audit = job.audit_model\n"
         "def held(*arguments, **options):\n"
         f"    while not pathlib.Path({str(path.parent / 'go')!r}).exists(): time.sleep(0.01)\n"
@@ -347,7 +348,13 @@ def test_a_run_that_the_scheduler_ends_says_so(write_job: WriteJob, tmp_path: Pa
     try:
         wait_for((tmp_path / "models" / ".work" / "state.json").is_file, ended)
         ended.send_signal(signal.SIGTERM)
-        assert ended.wait(timeout=120) == 130
+        try:
+            assert ended.wait(timeout=120) == 130
+        except subprocess.TimeoutExpired:
+            ended.send_signal(signal.SIGUSR1)  # prints where it hangs
+            time.sleep(1)
+            ended.kill()
+            pytest.fail(f"it goes on: {ended.communicate()[1].decode()[-4000:]}")
     finally:
         ended.kill()
         ended.communicate()
