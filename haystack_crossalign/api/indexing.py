@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ class Written:
     written: int = 0
     failed: int = 0
     reason: str = ""
+
+    @property
+    def left_out(self) -> int:
+        """Documents that the pipeline passed over, as its policy for duplicates may say."""
+        return self.documents - self.written - self.failed
 
 
 def default_pipeline() -> Path:
@@ -179,7 +185,7 @@ def write_documents(
     documents = _documents(path, language_field, group_field)
     done = 0
     try:
-        while batch := [document for document, _ in zip(documents, range(_BATCH), strict=False)]:
+        while batch := list(islice(documents, _BATCH)):
             if progress is not None:
                 progress("Indexing", done, written.documents)
             try:

@@ -350,9 +350,12 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: st
         similarity_note(outcome.before.provenance),
         *(f"Note: {note}" for note in outcome.notes),
         f"Wrote {output}: {'' if matrix_only else 'the model, '}matrix.safetensors, repair.json, report.html",
-        "To move the vectors of an index: "
-        f"crossalign upgrade --index {index or 'NAME'} --matrix {output / MATRIX_FILE}",
     ]
+    if trial.changes:
+        lines.append(
+            "To move the vectors of an index: "
+            f"crossalign upgrade --index {index or 'NAME'} --matrix {output / MATRIX_FILE}"
+        )
     for line in lines:
         out.print(line, soft_wrap=True, highlight=False, markup=False)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tiny_models import write_tiny_model
 
+from haystack_crossalign.api import indexing as indexing_module
 from haystack_crossalign.opensearch.connection.settings import read_settings
 
 SHOP, DOCUMENTS = "start-shop", 6
@@ -170,8 +171,9 @@ def fresh(opensearch: Any) -> str:
 
 
 def test_documents_are_written_with_vectors_and_the_index_can_be_audited(
-    write: Any, crossalign: Any, opensearch: Any, model: Path, fresh: str, folder: Path
+    write: Any, crossalign: Any, opensearch: Any, model: Path, fresh: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(indexing_module, "_BATCH", 4)  # none is lost between one batch and the next
     environment = dict(os.environ)
     done = write(fresh, write_rows(folder))
     assert done.code == 0, done.err

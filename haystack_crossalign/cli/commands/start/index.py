@@ -76,7 +76,8 @@ def index(
                 say(f"crossalign: {done.written:,} of {count:,} documents were written before this", err=True)
                 raise error
     if not quiet:
-        say(f"Written: {done.written:,} of {count:,}; failed: {done.failed:,}")
+        left_out = f"; left out by the pipeline: {done.left_out:,}" if done.left_out else ""
+        say(f"Written: {done.written:,} of {count:,}; failed: {done.failed:,}{left_out}")
     if done.failed:
         raise ExternalError(f"{done.failed:,} of {count:,} documents were not written: {done.reason}")
     if not quiet:
