@@ -33,8 +33,8 @@ def handled_afterwards(*numbers: signal.Signals) -> Iterator[None]:
 def import_model_libraries() -> None:
     """Import torch and sentence-transformers, which takes seconds, and handle an interrupt only afterwards.
 
-    Modules that they import on trial swallow whatever is raised in them, so that the Ctrl-C of a user or the SIGTERM of
-    a scheduler would be lost, and the program would go on.
+    Whoever imports a module on trial may swallow what is raised in it, so that the Ctrl-C of a user or the SIGTERM of a
+    scheduler would be lost, and the program would go on.
     """
     with handled_afterwards(signal.SIGINT, signal.SIGTERM):
         import sentence_transformers  # noqa: F401
