@@ -14,7 +14,7 @@ from haystack_crossalign.audit.scenarios import SCENARIOS, Scenario
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.measures import parse_measure
-from haystack_crossalign.measures.parity import parities
+from haystack_crossalign.measures.parity import compares_languages, parities
 
 TIE_CHOICES = ("pessimistic", "expected", "optimistic", "order")
 """Value that a condition uses if ties affect a measure: the end of its range that fails the gate sooner, the mean
@@ -208,6 +208,11 @@ def _parity_condition(
     limit = float(Decimal(match["number"]) / (100 if match["percent"] else 1))
     if plain.query_language is not None or not 0 <= limit <= 1:
         raise refusal
+    if not compares_languages(plain.measure):
+        raise InputError(
+            "this measure has no parity", source=source, seen=text,
+            allowed="a share or a rank with a better direction, other than Rank[L]",
+        )  # fmt: skip
     return replace(plain, text=text, limit=limit, parity=True)
 
 
@@ -296,8 +301,7 @@ def _parity_outcomes(condition: Condition, result: AuditResult, source: str) -> 
             "matches no pool",
             source=source,
             seen=condition.text,
-            allowed="a share or rank with a better direction and a value for two query languages or more; "
-            + _what_there_is(result),
+            allowed=f"a measure with a value for two query languages or more; {_what_there_is(result)}",
         )
     return outcomes
 

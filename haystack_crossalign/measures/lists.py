@@ -143,7 +143,7 @@ class MeanRankCorrelation(ListMeasure):
             facts,
             values / np.maximum(compared, 1),
             inapplicable=(compared == 0) & ~hidden,
-            why="no translation of the query with a list to compare",
+            why="no translation of the query (the only query of its group in its language) with a list to compare",
             censored=hidden,
             remedy=f"it needs lists of depth {self.cutoff}",
         )

@@ -36,7 +36,7 @@ def parities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for (scenario, kind, retrieval, pool), members in groups.items():
         languages = list(dict.fromkeys(row["query_language"] for row in members))
-        names = [name for name in members[0]["measures"] if _compares_languages(name)]
+        names = [name for name in members[0]["measures"] if compares_languages(name)]
         measures = {
             name: _parity({tag: _mean(members, tag, name) for tag in languages}, name)
             for name in names
@@ -55,7 +55,11 @@ def parities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _compares_languages(name: str) -> bool:
+def compares_languages(name: str) -> bool:
+    """Whether a measure has a parity: a share or a rank with a better direction, other than Rank[L].
+
+    :param name: of the measure.
+    """
     measure = known_measure(name)
     if measure is None or measure.direction == 0 or isinstance(measure, RankOf):
         return False

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _HUB_ERRORS: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
 _NAMES = ", ".join(("a folder", "a hub name", *OFFLINE_MODELS))
 _HUB_SECONDS = 10.0
+_ORGANIZATION = "sentence-transformers"
 # Maximum characters of another library's message.
 _REASON = 400
 
@@ -119,7 +120,7 @@ def _load_model(name: str, device: str, dtype: torch.dtype, options: LoadOptions
         return replace(loaded, name=own, names=(("its name", own), *stated_names(path)), sha256=weights_sha256(path))
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError("no such model folder", field="model", seen=name, allowed=_NAMES)
-    options = _reach(name, options)
+    name, options = _reach(name, options)
     loaded = _load(name, name, device, dtype, options)
     snapshot = _snapshot(name, options.revision)
     loaded = replace(loaded, name=name, hub_name=name, names=(("its name", name),), revision=options.revision)
@@ -129,24 +130,28 @@ def _load_model(name: str, device: str, dtype: torch.dtype, options: LoadOptions
     return replace(loaded, names=names, sha256=weights_sha256(snapshot), revision=snapshot.name)
 
 
-def _reach(name: str, options: LoadOptions) -> LoadOptions:
-    """Contact the hub once for the model and pin its commit; fall back to the hub's local cache.
+def _reach(name: str, options: LoadOptions) -> tuple[str, LoadOptions]:
+    """Contact the hub once for the model, and pin its name and its commit; fall back to the hub's local cache.
 
     Without this, every file of a model is requested with several retries: without a network it takes more than a minute
     until an error is reported.
     """
-    if options.local_files_only or "/" not in name:
-        # A name without an owner is completed by sentence-transformers.
-        return options
+    if options.local_files_only:
+        return name, options
+    # As sentence-transformers completes a name without an owner, except those of a few old models.
+    whole = name if "/" in name else f"{_ORGANIZATION}/{name}"
     try:
-        info = HfApi(token=options.token).model_info(name, revision=options.revision, timeout=_HUB_SECONDS)
+        info = HfApi(token=options.token).model_info(whole, revision=options.revision, timeout=_HUB_SECONDS)
     except HFValidationError as error:
         raise InputError("no model name", field="model", seen=name, allowed=_NAMES) from error
     except _HUB_ERRORS as error:
-        if _snapshot(name, options.revision) is None:
+        if whole != name and isinstance(error, HfHubHTTPError):
+            return name, options  # the hub answers: one of the old models, or none
+        cached = next((one for one in (whole, name) if _snapshot(one, options.revision) is not None), None)
+        if cached is None:
             raise ExternalError(_advice(name, error)) from error
-        return replace(options, local_files_only=True)
-    return replace(options, revision=info.sha)
+        return cached, replace(options, local_files_only=True)
+    return whole, replace(options, revision=info.sha)
 
 
 def _load(location: str, name: str, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:

@@ -43,8 +43,8 @@ def announced(what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_libraries(*, only_loaded: bool = False) -> Iterator[None]:
-    """Silence progress bars and notices of transformers and sentence-transformers, and bars of datasets, within the
-    block.
+    """Silence progress bars and notices of transformers, sentence-transformers and the hub client within the block, and
+    bars of datasets.
 
     Their bars clutter our own output and the log files of jobs. What they report on the weights and settings of a model
     is checked by this package, which reports each problem on one line.
@@ -63,13 +63,15 @@ def quiet_libraries(*, only_loaded: bool = False) -> Iterator[None]:
         logging.disable_progress_bar()
     if datasets is not None and mapped:
         datasets.disable_progress_bars()
-    sentences = getLogger("sentence_transformers")
-    level = sentences.level
-    sentences.setLevel(ERROR)
+    loggers = [getLogger(name) for name in ("sentence_transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(ERROR)
     try:
         yield
     finally:
-        sentences.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if logging is not None:
             logging.set_verbosity(verbosity)
         if bars:

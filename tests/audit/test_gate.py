@@ -202,6 +202,8 @@ def test_a_condition_on_parity_compares_the_languages_of_each_pool(make_row: Any
         ("Parity[Complete@10[zh]]<60%", "over all query languages"),
         ("Parity[Complete@10]<60", "over all query languages"),
         ("Parity[Nothing]<60%", "unknown measure"),
+        ("Parity[Rank[en]]<60%", "has no parity"),
+        ("Parity[LPR]<60%", "has no parity"),
     ],
 )
 def test_a_wrong_condition_on_parity_is_refused(text: str, part: str) -> None:

@@ -122,17 +122,13 @@ def test_arabic_and_spanish_queries(
 def test_bf16_stays_within_three_percent(
     offline_model: str, embed_fp32: Embed, shared_data: Path, tmp_path: Path
 ) -> None:
-    """Of float32, over every fourth article: that float32 has the figures of the whole is tested above."""
-    from haystack_crossalign.precision import supports_fast_bf16
-
-    if not supports_fast_bf16():
-        pytest.skip("bf16 is the slower one on this processor: it would take minutes")
+    """Of float32, over every sixth article: that float32 has the figures of the whole is tested above."""
     for language in ("en", "zh"):
         whole = json.loads((shared_data / "xquad" / f"xquad.{language}.json").read_text(encoding="utf-8"))
-        part = whole | {"data": whole["data"][::4]}
+        part = whole | {"data": whole["data"][::6]}
         (tmp_path / f"xquad.{language}.json").write_text(json.dumps(part), encoding="utf-8")
     collection = read_xquad(tmp_path, ["en", "zh"], query_languages=["zh"])
-    assert len(collection.queries) > 250
+    assert len(collection.queries) > 150
     found = [
         audit_vectors(
             embed(collection), [Scenario("multi", ("en", "zh"), "zh")], provenance={}, samples=0, examples=0

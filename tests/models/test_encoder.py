@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socketserver
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +221,30 @@ def test_the_default_model_without_a_hub_names_the_copy_but_does_not_take_it(
     assert "4-bit copy of multilingual-e5-small" in str(caught.value)
     with pytest.raises(ExternalError, match="--model offline:multilingual-e5-small"):
         Encoder()
+
+
+@pytest.mark.parametrize("name", ["misspelled-folder", "someone/some-model"])
+def test_a_hub_that_does_not_answer_is_asked_once_and_is_one_message(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    asked = []
+
+    class HangUp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.request.recv(100))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangUp) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{hub.server_address[1]}")
+        with pytest.raises(ExternalError, match=f"cannot load the model '{name}'") as caught:
+            Encoder(name)
+        hub.shutdown()
+    assert "\n" not in str(caught.value)
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("options", [{"precision": "int8"}, {"batch_tokens": 0}])

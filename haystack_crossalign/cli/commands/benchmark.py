@@ -46,7 +46,7 @@ def benchmark(
     `crossalign benchmark paper` puts the paper's whole evaluation of several models on one page; it has its own --help.
     """
     if dataset not in DATASETS:
-        raise InputError("unknown data set", source="benchmark", seen=dataset, allowed=", ".join(DATASETS))
+        raise InputError("unknown data set", source="benchmark", seen=dataset, allowed=f"{', '.join(DATASETS)}, paper")
     if pool not in POOLS:
         raise InputError("unknown pool", source="--pool", seen=pool, allowed=", ".join(POOLS))
     folder = None if data is None or data.startswith("hf:") else Path(data)
