@@ -34,13 +34,13 @@ def others() -> OtherLanguages:
 START = {"kind": "repair", "strength": 1.0, "common_share": 0.8, "whitening": None}
 
 
-@pytest.mark.parametrize("left_out", ["el", "th"])
-def test_a_language_left_out_does_not_get_worse_than_the_base(left_out: str) -> None:
+@pytest.mark.parametrize("unfitted", ["el", "th"])
+def test_a_protected_language_that_is_not_fitted_does_not_get_worse(unfitted: str) -> None:
     start = make_recipe({"model": "m", "languages": ["sw"], "start": START}).start
     passages = versions(("en", "sw"), 3)
     protected, closed = (choose_start(start, *passages, None, known) for known in (others(), None))
-    judging, tags, _ = versions((left_out, "en"), 11)
-    own, other = ([row for row, tag in enumerate(tags) if tag == name] for name in (left_out, "en"))
+    judging, tags, _ = versions((unfitted, "en"), 11)
+    own, other = ([row for row, tag in enumerate(tags) if tag == name] for name in (unfitted, "en"))
 
     def lead(vectors: NDArray[np.float32]) -> float:
         return float(head_start(vectors, own, other).mean())
