@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,16 @@ class Browser:
         return self.driver.execute_script(f"return {script}", *arguments)
 
     def all(self, selector: str) -> list[Any]:
-        return [found for found in self.driver.find_elements("css selector", selector) if found.is_displayed()]
+        """The elements that can be seen; the page is asked again where it redraws them meanwhile."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        for _ in range(50):
+            try:
+                elements = self.driver.find_elements("css selector", selector)
+                return [element for element in elements if element.is_displayed()]
+            except StaleElementReferenceException:
+                time.sleep(0.02)
+        raise AssertionError(f"{selector} was redrawn 50 times while it was looked at")
 
     def one(self, selector: str) -> Any:
         return self.all(selector)[0]
