@@ -190,9 +190,9 @@ def write_documents(
                 progress("Indexing", done, written.documents)
             try:
                 outputs = pipeline.run({takers[0]: {"documents": batch}})
-                written.written += sum(int(one.get("documents_written", 0)) for one in outputs.values())
+                written.written += sum(int(output.get("documents_written", 0)) for output in outputs.values())
             except (PipelineError, PipelineRuntimeError) as error:
-                refused = next((one for one in _causes(error) if isinstance(one, RefusedDocumentsError)), None)
+                refused = next((cause for cause in _causes(error) if isinstance(cause, RefusedDocumentsError)), None)
                 if refused is None:
                     raise _failure(file, error) from error
                 written.written += refused.written
@@ -205,7 +205,7 @@ def write_documents(
 
 
 def _failure(file: PipelineFile, error: Exception) -> CrossAlignError:
-    own = next((one for one in _causes(error) if isinstance(one, CrossAlignError)), None)
+    own = next((cause for cause in _causes(error) if isinstance(cause, CrossAlignError)), None)
     if own is not None:
         return own
     return ExternalError(f"{file.path.name}: {redacted(str(error.__cause__ or error)).splitlines()[0]}")

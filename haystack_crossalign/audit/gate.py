@@ -311,7 +311,7 @@ def _count_hits(result: AuditResult, retrieval: str | None) -> str:
     merged = (result.provenance.get("run") or {}).get("merged")
     if retrieval is not None:
         lists = (result.live or {}).get("merged", ())
-        merged = next((one for one in lists if one["retrieval"] == retrieval), None)
+        merged = next((ranked for ranked in lists if ranked["retrieval"] == retrieval), None)
     if merged is None or merged["counted"] == "hits":
         return ""
     return (

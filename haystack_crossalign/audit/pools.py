@@ -173,7 +173,9 @@ class _Pool:
         documents = rows[0].part.documents
         versions = documents.versions()
         asked = [language for row in rows for language in row.part.queries.languages]
-        languages = tuple(sorted({*(one for scenario in self._rows for one in scenario.pool_languages), *asked}))
+        languages = tuple(
+            sorted({*(pool_language for scenario in self._rows for pool_language in scenario.pool_languages), *asked})
+        )
         width = max(row.relevant.shape[1] for row in rows)
         relevant = np.full((len(asked), width), -1, dtype=np.int32)
         for row in rows:
@@ -200,7 +202,7 @@ class _Pool:
         vectors = np.concatenate([_vectors(part)[0] for part in parts])
         versions = documents.versions()
         depth = min(depth, len(versions))
-        found = np.full((len(vectors), depth), PADDING, dtype=np.int32)
+        nearest = np.full((len(vectors), depth), PADDING, dtype=np.int32)
         left, width = np.arange(len(vectors)), depth
         while len(left):
             indices, _ = exact_top_k(
@@ -213,15 +215,15 @@ class _Pool:
             rows = [list(dict.fromkeys(line))[:depth] for line in versions.of_document[indices].tolist()]
             enough = np.array([len(row) == depth for row in rows])
             for query, row in zip(left.tolist(), rows, strict=True):
-                found[query, : len(row)] = row
+                nearest[query, : len(row)] = row
             # Chunks of a version count once, so that more documents are needed for so many versions.
             left, width = left[~enough], 2 * width
         asked = [language for part in parts for language in part.queries.languages]
         named = [name for part in parts for name in part.translations()]
         return top_lists(
-            found,
-            codes(versions.languages, self._table.languages)[found],
-            np.ones(len(found), dtype=bool),
+            nearest,
+            codes(versions.languages, self._table.languages)[nearest],
+            np.ones(len(nearest), dtype=bool),
             asked,
             parallel_groups(named, asked),
         )

@@ -120,12 +120,12 @@ def _top_lists(
 ) -> TopLists:
     """The first units of every list: versions, or documents where every hit counts."""
     rows = [list(dict.fromkeys(unit_of[line[line >= 0]].tolist()))[:wanted] for line in arrays.retrieved]
-    found = padded(rows, PADDING, np.int32, wanted)
+    listed = padded(rows, PADDING, np.int32, wanted)
     ended = np.zeros(len(rows), dtype=bool) if table.ended is None else table.ended
     asked_in = collection.queries.languages
     return top_lists(
-        found,
-        np.append(unit_languages, np.int32(PADDING))[found],
+        listed,
+        np.append(unit_languages, np.int32(PADDING))[listed],
         ended,
         asked_in,
         parallel_groups(collection.translations(), asked_in),

@@ -219,7 +219,7 @@ class CrossAlignDocumentWriter:
         except TransportError as error:
             raise explain(error, request=f"GET /{target}", host=target) from None
         if len(serving.indices) != 1:
-            raise _several(target, [one.name for one in serving.indices])
+            raise _several(target, [serving_index.name for serving_index in serving.indices])
         (index,) = serving.indices
         if not index.takes_writes:
             raise InputError(f"the alias does not write to '{index.name}' (is_write_index)", source=target)

@@ -118,7 +118,7 @@ class IndexDocumentReader:
             raise InputError(
                 "stands for several indices",
                 source=target,
-                seen=", ".join(one.name for one in serving.indices),
+                seen=", ".join(index.name for index in serving.indices),
                 allowed="one index, or an alias of one",
             )
         return serving.indices[0]

@@ -79,7 +79,7 @@ class Batch:
             "search_kwargs": values.get("search_kwargs", retriever._search_kwargs),
         }
         return cls(
-            store, [search_body(store, values["query_embedding"], {**options, "filters": one}) for one in filters]
+            store, [search_body(store, values["query_embedding"], {**options, "filters": wanted}) for wanted in filters]
         )
 
     @property
@@ -110,7 +110,7 @@ def _all_found(answer: Mapping[str, Any]) -> list[list[Document]]:
             raise ExternalError(redacted(f"a search of a batch failed ({one.get('status')}): {reason}"))
         if one.get("timed_out") or one["_shards"]["failed"]:
             raise ExternalError("a search of a batch is not complete: it ran out of time, or a shard failed")
-    return [found_documents(one) for one in answer["responses"]]
+    return [found_documents(response) for response in answer["responses"]]
 
 
 def describe_indices(store: OpenSearchDocumentStore, names: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def parities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         pool = tuple(row["pool_languages"]) if row["scenario"] == "multi" else ()
         groups.setdefault((row["scenario"], row["kind"], row.get("retrieval"), pool), []).append(row)
-    found = []
+    entries = []
     for (scenario, kind, retrieval, pool), members in groups.items():
         languages = list(dict.fromkeys(row["query_language"] for row in members))
         names = [name for name in members[0]["measures"] if compares_languages(name)]
@@ -43,7 +43,7 @@ def parities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             if all(row["measures"].get(name) is not None for row in members)
         }
         if len(languages) > 1 and measures:
-            found.append(
+            entries.append(
                 {
                     "scenario": scenario,
                     "kind": kind,
@@ -52,7 +52,7 @@ def parities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     "measures": measures,
                 }
             )
-    return found
+    return entries
 
 
 def compares_languages(name: str) -> bool:

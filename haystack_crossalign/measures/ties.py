@@ -250,12 +250,12 @@ def _mrr(measure: MRR, groups: _Groups, values: Floats) -> TieValues:
     def reciprocal(rank: Floats) -> Floats:
         return np.where(rank <= cutoff, 1.0 / rank, 0.0)
 
-    found = (
+    expected = (
         reciprocal((start + size - relevant).astype(np.float64)),
         reciprocal(start.astype(np.float64)),
         _mean_over_first(reciprocal, start, size, relevant),
     )
-    return TieValues(*(np.where(exists, end, values) for end in found))
+    return TieValues(*(np.where(exists, end, values) for end in expected))
 
 
 @_values.register

@@ -150,8 +150,8 @@ def hold_store_to_reading(store: Any, name: str, source: Path) -> str | None:
 def _parts(data: Any, prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Components by name; those of nested pipelines are prefixed with the outer component's name."""
     if isinstance(data, list):
-        for one in data:
-            yield from _parts(one, prefix)
+        for document in data:
+            yield from _parts(document, prefix)
     if not isinstance(data, Mapping):
         return
     for key, value in data.items():

@@ -88,7 +88,7 @@ def open_store(
     if len(stores) != 1:
         raise InputError(
             f"holds {len(stores)} document stores", source=path,
-            seen=sorted(str(one["type"]) for one in stores) or None, allowed=_ALLOWED,
+            seen=sorted(str(found_store["type"]) for found_store in stores) or None, allowed=_ALLOWED,
         )  # fmt: skip
     file = PipelineFile(path, stores[0], sha256, _ALLOWED)
     _refuse_changes(stores[0].get("init_parameters") or {}, path)
@@ -138,7 +138,7 @@ def read_pages(store: Any, source: Path, *, group_field: str, page: int = _PAGE)
     seen: set[str] = set()
 
     def new(documents: list[Document]) -> list[Document]:
-        fresh = {one.id: one for one in documents if one.id not in seen}
+        fresh = {document.id: document for document in documents if document.id not in seen}
         seen.update(fresh)
         return list(fresh.values())
 

@@ -105,8 +105,8 @@ def known_languages(
             continue
         first, second = (vectors[[rows[group] for group in shared]] for rows in (own, theirs))
         scores = unit(second - second.mean(axis=0)) @ unit(first - first.mean(axis=0)).T
-        found = (scores.argmax(axis=1) == np.arange(len(shared))) & (np.ptp(scores, axis=1) > 0)
-        if found.mean() < _KNOWN:
+        nearest_is_own = (scores.argmax(axis=1) == np.arange(len(shared))) & (np.ptp(scores, axis=1) > 0)
+        if nearest_is_own.mean() < _KNOWN:
             unknown.append(tag)
     kept = everything
     for tag in unknown:

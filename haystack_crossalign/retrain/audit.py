@@ -89,8 +89,8 @@ def audit_collection(
     tags = {tag for triplet in (*train, *held_out) for tag in (triplet.language, *triplet.targets)}
     if part.documents is not None and part.queries is not None:
         collection = read_collection(job.file(part.documents), job.file(part.queries))
-        found = {tag: len(collection.restrict([tag], [tag]).queries) for tag in tags}
-        _check_languages(job, found, "audit.queries", "queries with relevant documents in it, fewer languages")
+        queries_of = {tag: len(collection.restrict([tag], [tag]).queries) for tag in tags}
+        _check_languages(job, queries_of, "audit.queries", "queries with relevant documents in it, fewer languages")
         return collection
     texts = texts_from_triplets(held_out)
     documents, probes = probes_of(texts.passages, texts.questions)

@@ -163,14 +163,14 @@ def triplets_from_collection(
             versions = {tag: members.get((group, tag), []) for tag in (language, *target_languages)}
             whole = len(versions[language]) == 1
             passages = judged.get(language, versions[language] if whole else [])
-            found = {
+            places = {
                 tag: judged.get(tag, versions[tag] if whole else [])
                 for tag in target_languages
                 if versions[tag] and versions[language]
             }
-            targets = {tag: documents.texts[rows[0]] for tag, rows in found.items() if len(rows) == len(passages) == 1}
-            single += not found
-            in_chunks += len(targets) < len(found)
+            targets = {tag: documents.texts[rows[0]] for tag, rows in places.items() if len(rows) == len(passages) == 1}
+            single += not places
+            in_chunks += len(targets) < len(places)
             if targets:
                 triplets.append(
                     Triplet(

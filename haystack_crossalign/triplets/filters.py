@@ -168,7 +168,7 @@ def near_duplicates(share: float = 0.8, *, across_groups: bool = False) -> Filte
         return normalized(first.query) == normalized(second.query) or (across_groups and first.group != second.group)
 
     def rejects(triplets: Sequence[Triplet]) -> list[bool]:
-        grams_of = [shingles(one.passage) or frozenset([normalized(one.passage)]) for one in triplets]
+        grams_of = [shingles(built.passage) or frozenset([normalized(built.passage)]) for built in triplets]
         frequency = Counter(gram for grams in grams_of for gram in grams)
         holders: dict[str, list[int]] = {}
         verdicts = []

@@ -63,7 +63,7 @@ def leftovers(reader: ReadOnlyClient, alias: str, *, old: bool) -> list[Leftover
         if old and state == SWITCHED:
             missed = (entry.get("missed") or {}).get("count", 0)
             leftovers_by_index[source["name"]] = Leftover(source["name"], source["uuid"], "old index, replaced", missed)
-    return [one for one in leftovers_by_index.values() if _is_unused(reader, one)]
+    return [leftover for leftover in leftovers_by_index.values() if _is_unused(reader, leftover)]
 
 
 def clean_up(
@@ -84,7 +84,7 @@ def clean_up(
     :returns: names of the deleted indices.
     :raises InputError: if an upgrade of the alias is running, or documents would be lost; nothing was deleted.
     """
-    if not left_behind and (kept := [one for one in chosen if one.only_here]):
+    if not left_behind and (kept := [leftover for leftover in chosen if leftover.only_here]):
         raise InputError(
             f"holds {kept[0].only_here} documents that are in no other index: a rollback left them behind, or they "
             "were written in the moment of a switch without a write block",
@@ -103,12 +103,12 @@ def clean_up(
             job = read_job(ledger, alias)
             if job is None:
                 raise InputError("no upgrade of this alias is in the ledger", source=alias)
-            client.grant = job.grant(delete=[one.index for one in chosen])
+            client.grant = job.grant(delete=[leftover.index for leftover in chosen])
             _give_up(client, job)
-            for one in chosen:
-                if _is_unused(reader, one):
-                    client.request("DELETE", f"/{escaped(one.index)}", repeat=False)
-                    deleted.append(one.index)
+            for leftover in chosen:
+                if _is_unused(reader, leftover):
+                    client.request("DELETE", f"/{escaped(leftover.index)}", repeat=False)
+                    deleted.append(leftover.index)
     finally:
         client.close()
     return deleted

@@ -240,7 +240,7 @@ class _Follower:
     def _convert(self, hits: Sequence[Hit]) -> None:
         foreign, mute, moved = self._moved([hit["_source"] for hit in hits])
         done = self.followed
-        done.looked += sum(moved.counts[one.name] for one in self._fields)
+        done.looked += sum(moved.counts[vector_field.name] for vector_field in self._fields)
         done.unknown += [str(hits[number]["_id"]) for number in sorted(mute)]
         done.refused += [(*key_of(hits[number]), reason) for number, reason in sorted(moved.problems.items())]
         items = []
@@ -268,14 +268,14 @@ class _Follower:
             moved = move(sources, self._fields, self._way, select=tells.select)
             return tells.foreign, tells.mute, moved
         beside = self._job.beside
-        before = [[_vectors(source, one.name + beside) for one in self._fields] for source in sources]
+        before = [[_vectors(source, vector_field.name + beside) for vector_field in self._fields] for source in sources]
         moved = move(sources, self._fields, self._way, beside=beside)
         foreign = set()
         for number, text in enumerate(moved.texts):
             if text is None:
                 continue
             source = json.loads(text)
-            after = [_vectors(source, one.name + beside) for one in self._fields]
+            after = [_vectors(source, vector_field.name + beside) for vector_field in self._fields]
             if not all(map(_same, before[number], after)):
                 foreign.add(number)
         return foreign, set(), moved
@@ -325,9 +325,9 @@ class _Tells:
             foreign = fit < OUTLIER
         else:
             foreign = _cosines(stored, self._sides.old.encode_documents(asked)) > fit
-        found = [places[known[row]] for row in np.flatnonzero(foreign).tolist()]
-        self.foreign |= {place.document for place in found}
-        return found
+        moved_places = [places[known[row]] for row in np.flatnonzero(foreign).tolist()]
+        self.foreign |= {place.document for place in moved_places}
+        return moved_places
 
 
 def lacks_new(one: VectorField, beside: str) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _take_out(client: WriteClient, vectors: OldVectors, source: Source, beside: 
     items = []
     for hit in hits:
         document = hit["_source"]
-        old = {one.name: len(vector_places(0, document, one.name)) for one in source.vectors}
+        old = {vector.name: len(vector_places(0, document, vector.name)) for vector in source.vectors}
         if not any(old.values()):
             continue
         if any(len(vector_places(0, document, name + beside)) < count for name, count in old.items()):

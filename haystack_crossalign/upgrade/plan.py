@@ -94,8 +94,13 @@ class Plan:
             "settings_after": self.later,
             "documents_per_second": self.rate,
             "missing_rights": [
-                {"permission": one.permission, "index": one.index, "purpose": one.purpose, "optional": one.optional}
-                for one in self.missing
+                {
+                    "permission": right.permission,
+                    "index": right.index,
+                    "purpose": right.purpose,
+                    "optional": right.optional,
+                }
+                for right in self.missing
             ],
             "notes": list(self.notes),
         }
@@ -118,7 +123,7 @@ def make_plan(client: ReadOnlyClient, alias: str, new: NewVectors, options: Upgr
         require_rights(client, missing_rights(client, alias, None, target))
         raise
     missing = missing_rights(client, alias, source.index, target)
-    if any(one.reads for one in missing):
+    if any(right.reads for right in missing):
         require_rights(client, missing)
     if write_block(source.settings):
         job = find_job(client, alias)
@@ -258,7 +263,7 @@ def plan_lines(plan: Plan) -> list[str]:
             f"Reading and computing: {plan.rate:,.0f} documents per second here, at least "
             f"{_duration(plan.documents / plan.rate)}; writing goes on beside it and may take longer"
         )
-    lines += [f"Missing right{', not needed yet' if one.optional else ''}: {one.told()}" for one in plan.missing]
+    lines += [f"Missing right{', not needed yet' if right.optional else ''}: {right.told()}" for right in plan.missing]
     return [*lines, *(f"Note: {note}" for note in plan.notes)]
 
 
@@ -286,7 +291,9 @@ def _free_bytes(client: ReadOnlyClient, notes: list[str]) -> int | None:
     except (MissingPermissionError, RefusedRequestError):
         notes.append("the free disk cannot be read (permission cluster:monitor/nodes/stats)")
         return None
-    free = [int(one["fs"]["total"]["available_in_bytes"]) for one in nodes.values() if "data" in one.get("roles", [])]
+    free = [
+        int(node["fs"]["total"]["available_in_bytes"]) for node in nodes.values() if "data" in node.get("roles", [])
+    ]
     return min(free, default=None)
 
 

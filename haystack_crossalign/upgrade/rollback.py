@@ -83,7 +83,9 @@ def written_since(reader: ReadOnlyClient, job: Mapping[str, Any], fields: tuple[
     upto = {shard: highest for shard, (_, highest) in sequence_numbers(reader, index).items()}
     for unit in cut_into_units(since, upto, _UNIT):
         for hits in read_unit(reader, index, unit, page=500):
-            needing = [hit for hit in hits if any(_needs_old(hit["_source"], one, beside) for one in fields)]
+            needing = [
+                hit for hit in hits if any(_needs_old(hit["_source"], vector_field, beside) for vector_field in fields)
+            ]
             if beside and needing:
                 needing = _changed(reader, job["source"]["name"], needing)
             ids += [str(hit["_id"]) for hit in needing]
@@ -235,7 +237,7 @@ def _refuse_losses(reader: ReadOnlyClient, job: Job, source: Source, way: Way | 
             f"{len(since.with_vectors)} documents written since the switch have no vector of the old model, first "
             f"'{since.with_vectors[0]}'",
             source=job.alias,
-            field=", ".join(one.name for one in source.vectors),
+            field=", ".join(vector.name for vector in source.vectors),
             allowed=f"to write it beside the new one; or --leave-behind, and they stay in {job.target.name}",
         )
     if since.with_vectors and way is None and not leave_behind:

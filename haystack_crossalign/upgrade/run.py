@@ -184,7 +184,7 @@ class Upgrade:
                 "way": {
                     "kind": new.kind,
                     "sha256": new.sha256,
-                    "fields": [one.name for one in source.vectors],
+                    "fields": [vector.name for vector in source.vectors],
                     "beside": self.plan.beside,
                 },
                 "model": new.model,
@@ -379,7 +379,11 @@ class Upgrade:
 
 def _check_same(job: Job, plan: Plan) -> None:
     """Reject a different upgrade."""
-    asked = {"kind": plan.new.kind, "sha256": plan.new.sha256, "fields": [one.name for one in plan.source.vectors]}
+    asked = {
+        "kind": plan.new.kind,
+        "sha256": plan.new.sha256,
+        "fields": [vector.name for vector in plan.source.vectors],
+    }
     if {"beside": "", **job.data["way"]} != {**asked, "beside": plan.beside}:
         way = job.data["way"]
         raise InputError(

@@ -118,7 +118,7 @@ def check_fit(source: Source, new: NewVectors, *, accept: bool) -> list[str]:
                 source=source.index,
                 allowed="--accept-model, if you know it",
             )
-        notes += [f"{one}; accepted as told" for one in unknown]
+        notes += [f"{reason}; accepted as told" for reason in unknown]
     elif stored is not None:
         differences, same = compare_models(stored, new.model)
         if same and not differences:

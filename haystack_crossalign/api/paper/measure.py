@@ -159,12 +159,12 @@ def _rows(
             cache.mkdir(parents=True, exist_ok=True)
             write_atomically(files[pool], json.dumps(rows, ensure_ascii=False, sort_keys=True) + "\n")
             known[pool] = rows
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    measured: dict[tuple[str, ...], dict[str, Any]] = {}
     for pool in corpus.pools:
         for row in known[pool] or ():
             # English alone is in every pair.
-            found.setdefault((row["scenario"], *row["pool_languages"], "|", row["query_language"]), row)
-    return list(found.values())
+            measured.setdefault((row["scenario"], *row["pool_languages"], "|", row["query_language"]), row)
+    return list(measured.values())
 
 
 def _cache_file(

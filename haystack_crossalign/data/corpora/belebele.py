@@ -50,10 +50,10 @@ def _read_file(path: Path, language: str) -> ParallelText:
 
 
 def _read_rows(rows: Rows, place: str, language: str) -> Iterable[ParallelRow]:
-    found = _rows((Record(row, place, number) for number, row in enumerate(rows, start=1)), language)
-    if not found:
+    questions = _rows((Record(row, place, number) for number, row in enumerate(rows, start=1)), language)
+    if not questions:
         raise InputError("no rows", source=place, allowed="rows with link, question_number, flores_passage, question")
-    return found
+    return questions
 
 
 def _rows(records: Iterable[Record], language: str) -> list[ParallelRow]:

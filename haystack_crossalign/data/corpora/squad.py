@@ -53,12 +53,12 @@ def read_translated_squad(
     files = {path.name.removesuffix(_ENDING): path for path in sorted(translations.glob(f"*{_ENDING}"))}
     known = choose_files(translations, files, None, example=f"zh{_ENDING}")
     content, source = read_json_object(root / _ENGLISH)
-    sources, found = [source], {}
+    sources, articles = [source], {}
     for tag in languages:
         if tag in known:
             translated, translated_source = read_json_object(known[tag])
             sources.append(translated_source)
-            found[tag] = {
+            articles[tag] = {
                 name: (question, passage) for name, question, passage in squad_rows(Record(translated, known[tag]))
             }
     questions = []
@@ -68,7 +68,7 @@ def read_translated_squad(
             passage = paragraph.text("context")
             for question in paragraph.objects("qas"):
                 name = question.identifier("id")
-                versions = {tag: of_language[name] for tag, of_language in found.items() if name in of_language}
+                versions = {tag: of_language[name] for tag, of_language in articles.items() if name in of_language}
                 questions.append(
                     TranslatedQuestion(
                         name,

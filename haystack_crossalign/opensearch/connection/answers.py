@@ -153,11 +153,11 @@ class AnswerCheck:
 
         A server that is asked to leave out parts of hits also leaves out an empty list of hits.
         """
-        found = answer.get("hits")
-        if isinstance(found, dict) and isinstance(found.get("hits"), list):
+        hits = answer.get("hits")
+        if isinstance(hits, dict) and isinstance(hits.get("hits"), list):
             return
         where = f"{place}.hits"
-        held = self.mapping(found, where)
+        held = self.mapping(hits, where)
         if held.get("max_score") is None:
             held.setdefault("hits", [])
         self.items(held.get("hits"), f"{where}.hits")

@@ -125,13 +125,13 @@ def is_limit(detail: object) -> bool:
 
 def _limit(detail: object) -> str:
     """The reason that names the setting."""
-    reasons = (_told(one.get("reason")) for one in _parts(detail) if one.get("type") == "too_many_buckets_exception")
+    reasons = (_told(part.get("reason")) for part in _parts(detail) if part.get("type") == "too_many_buckets_exception")
     return next(reasons, "")[:300]
 
 
 def _time_limit(detail: object, kinds: set[str]) -> str:
     """The setting whose time limit ended a search, empty if none did."""
-    reasons = {_told(one.get("reason")) for one in _parts(detail)}
+    reasons = {_told(part.get("reason")) for part in _parts(detail)}
     if any("Time exceeded" in reason for reason in reasons):
         return "search.default_search_timeout limits its time"
     if any("Cancellation timeout" in reason for reason in reasons):
@@ -143,7 +143,7 @@ def _time_limit(detail: object, kinds: set[str]) -> str:
 
 def _kinds(detail: object) -> set[str]:
     """Types of an error and of what caused it, at any depth."""
-    return {one["type"] for one in _parts(detail) if isinstance(one.get("type"), str)}
+    return {part["type"] for part in _parts(detail) if isinstance(part.get("type"), str)}
 
 
 def _parts(detail: object) -> Iterator[Mapping[str, Any]]:

@@ -42,14 +42,14 @@ class _Mapping:
 
     def of_type(self, *types: str) -> str:
         """Names of the fields of some types, for advice."""
-        found = {
+        matching = {
             name
             for fields in self.fields.values()
             for name, field in fields.items()
             if field.definition.get("type") in types and field.nested_path is None
         }
-        shown = sorted(found)[:_SHOWN]
-        return ", ".join(shown) + (", …" if len(found) > len(shown) else "") if found else "none there"
+        shown = sorted(matching)[:_SHOWN]
+        return ", ".join(shown) + (", …" if len(matching) > len(shown) else "") if matching else "none there"
 
 
 def examine_names(index: str, mappings: Answer, aliases: Answer | None) -> Finding:
@@ -86,7 +86,7 @@ def examine_fields(
     findings: list[Finding] = []
     fields = None
     default = settings.embedding_field == LiveSettings().embedding_field
-    bare = default and not any(has_vectors(one) for one in mapping.fields.values())
+    bare = default and not any(has_vectors(field) for field in mapping.fields.values())
     vector = None if bare else settings.embedding_field
     try:
         fields = read_fields(client, settings.index, vector=vector)

@@ -109,7 +109,7 @@ def relevant_documents(
     :param concurrent: searches that the server may work on at once.
     :raises InputError: ids that are repeated or too many, or that several documents share.
     """
-    found: list[list[RelevantDocument | None]] = [[None] * len(ids) for ids in relevant]
+    documents: list[list[RelevantDocument | None]] = [[None] * len(ids) for ids in relevant]
     active = [query for query, ids in enumerate(relevant) if ids]
     bodies: list[dict[str, Any]] = []
     for query in active:
@@ -131,8 +131,8 @@ def relevant_documents(
             raise InputError("several documents share an id", field="relevant", seen=sorted(hits)[:5])
         for column, name in enumerate(relevant[query]):
             if (hit := hits.get(name)) is not None:
-                found[query][column] = RelevantDocument(name, exact_double(hit["_score"]), view.hit_language(hit))
-    return found
+                documents[query][column] = RelevantDocument(name, exact_double(hit["_score"]), view.hit_language(hit))
+    return documents
 
 
 def reasons_without_rank(view: IndexView, names: Collection[str]) -> dict[str, str]:

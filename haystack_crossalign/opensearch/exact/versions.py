@@ -180,7 +180,11 @@ def _relevant_scores(
         found[number] = {version: best[version] for version in wanted[number] if version in best}
     singles = [[version.group for version in versions if version.single] for versions in wanted]
     for number, documents in enumerate(relevant_documents(view, vectors, singles, concurrent)):
-        best = {Version(one.identifier, one.language, single=True): one.score for one in documents if one is not None}
+        best = {
+            Version(document.identifier, document.language, single=True): document.score
+            for document in documents
+            if document is not None
+        }
         found[number] |= {version: best[version] for version in wanted[number] if version in best}
     return found
 

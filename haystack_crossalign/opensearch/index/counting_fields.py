@@ -90,8 +90,8 @@ def counting_field(fields: Mapping[str, MappedField], name: str, index: str, *, 
         raise InputError("no such field in the mapping", source=index, field=name)
     definition = field.definition
     if definition.get("type") == "alias":
-        found = counting_field(fields, str(definition.get("path")), index, numbers=numbers)
-        return CountingField(name, found.flat, found.number)
+        counting = counting_field(fields, str(definition.get("path")), index, numbers=numbers)
+        return CountingField(name, counting.flat, counting.number)
     if field.nested_path is not None:
         raise InputError("lies in a nested object; the documents themselves must hold it", source=index, field=name)
     if flat is not None:

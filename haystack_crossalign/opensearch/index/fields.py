@@ -152,8 +152,8 @@ def read_fields(
             if countable is not None:
                 if (ignored := ignoring_field(fields, countable)) is not None:
                     ignoring.setdefault(countable, ignored)
-                found = counting_field(fields, countable, name, numbers=countable == group)
-                if counted.setdefault(countable, found) != found:
+                counting = counting_field(fields, countable, name, numbers=countable == group)
+                if counted.setdefault(countable, counting) != counting:
                     raise InputError(
                         "the indices define it differently, so that documents cannot be counted by it",
                         source=index,
@@ -179,7 +179,8 @@ def read_fields(
         tuple(vectors),
         default_pipelines(settings),
         _most_hits(settings),
-        vector is not None and all(str(one["settings"].get("index.knn")) == "true" for one in settings.values()),
+        vector is not None
+        and all(str(setting["settings"].get("index.knn")) == "true" for setting in settings.values()),
         counted,
         outside if any(mapping.get("mappings", {}).get("_source") for mapping in mappings.values()) else None,
         constants,
@@ -213,7 +214,7 @@ def _has_values(field: MappedField) -> bool:
 
 def _most_hits(settings: Mapping[str, Any]) -> int:
     """The lowest limit of the indices, at most the default."""
-    return min([MOST_HITS, *(int(one["settings"].get(_WINDOW, MOST_HITS)) for one in settings.values())])
+    return min([MOST_HITS, *(int(setting["settings"].get(_WINDOW, MOST_HITS)) for setting in settings.values())])
 
 
 def _vector_field(fields: Mapping[str, MappedField], name: str, index: str, default_space: str | None) -> VectorField:

@@ -88,7 +88,7 @@ def written_documents(view: IndexView, ids: Iterable[str]) -> dict[str, list[Mem
     wanted = set(ids)
     if not view.names.with_index:
         return {name: [member] for name, member in members_by_name(view, wanted).items()}
-    found: dict[str, list[Member]] = {}
+    members: dict[str, list[Member]] = {}
     ordered = sorted(wanted)
     step = max(1, min(IDS_PER_REQUEST, view.fields.most_hits // len(view.names.indices)))
     for start in range(0, len(ordered), step):
@@ -96,9 +96,9 @@ def written_documents(view: IndexView, ids: Iterable[str]) -> dict[str, list[Mem
         body = {"size": view.fields.most_hits, "track_total_hits": True, "query": query, "_source": False}
         names = [view.names.of(hit) for hit in view.client.search(body, view.target)["hits"]["hits"]]
         for name, member in members_by_name(view, names).items():
-            found.setdefault(view.names.id_of(name), []).append(member)
-    full = [name for name in ordered if name not in found and view.names.is_written(name)]
-    return found | {name: [member] for name, member in members_by_name(view, full).items()}
+            members.setdefault(view.names.id_of(name), []).append(member)
+    full = [name for name in ordered if name not in members and view.names.is_written(name)]
+    return members | {name: [member] for name, member in members_by_name(view, full).items()}
 
 
 def members_by_name(view: IndexView, names: Iterable[str], *, stored: Sequence[str] = ()) -> dict[str, Member]:

@@ -75,15 +75,15 @@ def ignored_values(view: IndexView) -> Iterator[IgnoredValues]:
                 }
             )
         for indexed, answer in enumerate(view.client.search_all(bodies, view.target)):
-            found = answer["hits"]
+            hits = answer["hits"]
             holding = sorted(
                 str(hit["_id"])
-                for hit in found["hits"]
+                for hit in hits["hits"]
                 if any(not indexed or ignoring.ignores(value) for value in _values(hit.get("_source")))
             )
             if holding:
-                total, limits = int(found["total"]["value"]), ignoring.limits
-                yield IgnoredValues(field, bool(indexed), total, len(found["hits"]), len(holding), holding[0], limits)
+                total, limits = int(hits["total"]["value"]), ignoring.limits
+                yield IgnoredValues(field, bool(indexed), total, len(hits["hits"]), len(holding), holding[0], limits)
 
 
 def _values(stored: Any) -> Iterator[Any]:

@@ -31,7 +31,7 @@ class LanguageMap:
         for part in (text or "").split(","):
             if not part.strip() and not text:
                 continue
-            value, equals, tag = (one.strip() for one in part.rpartition("="))
+            value, equals, tag = (piece.strip() for piece in part.rpartition("="))
             if not (value and equals and tag) or value in entries:
                 raise InputError("not a map of languages", source=source, seen=part.strip(), allowed=_ALLOWED)
             entries[value] = normalize_language(tag, source=source, field=value)
@@ -42,5 +42,5 @@ class LanguageMap:
 
         :raises InputError: if it is not a language and has no entry.
         """
-        found = (tag for pattern, tag in self.entries.items() if pattern == value or fnmatchcase(value, pattern))
-        return next(found, None) or normalize_language(value)
+        tags = (tag for pattern, tag in self.entries.items() if pattern == value or fnmatchcase(value, pattern))
+        return next(tags, None) or normalize_language(value)

@@ -27,7 +27,7 @@ class SharedIds:
 
     def told(self) -> str:
         """One sentence, without its end."""
-        indices = " and ".join(f"'{one}'" for one in self.holders)
+        indices = " and ".join(f"'{holder}'" for holder in self.holders)
         return (
             f"documents of different indices share ids ({self.shared:,} of {self.sampled:,} in a sample; {indices} "
             f"hold '{self.example}'): each counts as a document of its own, and judgments must name its index as well: "

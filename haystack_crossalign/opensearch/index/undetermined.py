@@ -86,7 +86,7 @@ def detect_missing_languages(
     texts = [stored_text(Member(hit["_id"], UNDETERMINED, None, read_stored(view, hit)), content_field) for hit in hits]
     # Of similar languages, one that is the only one among the other documents is preferred, as in files.
     detections = LanguageDetector(likely=set(view.pool().by_language) - {UNDETERMINED}).detect(texts)
-    counts = Counter(one.language or UNDETERMINED for one in detections)
+    counts = Counter(detection.language or UNDETERMINED for detection in detections)
     return MissingLanguages(documents, len(texts), dict(sorted(counts.items())), field, undecided(detections), unknown)
 
 

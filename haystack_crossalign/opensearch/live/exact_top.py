@@ -51,10 +51,10 @@ def exact_top(
     if not 1 <= k <= MOST_TOP:
         raise InputError("no such number of documents", field="k", seen=k, allowed=f"1 to {MOST_TOP}")
     asked = checked_queries(vectors, view.fields.vector)
-    found: list[list[Hit]] = []
+    lists: list[list[Hit]] = []
     for start in range(0, len(asked), batch):
         pending = list(range(start, min(start + batch, len(asked))))
-        found += [[] for _ in pending]
+        lists += [[] for _ in pending]
         most = min(MOST_HITS, view.fields.most_hits)
         size = min(k + _SLACK, most)
         while pending:
@@ -72,7 +72,7 @@ def exact_top(
                 top = _top(hits, k, by_version, view.names.tie_key)
                 # Documents beyond the response score at most as much as its last hit.
                 if len(hits) < size or (top and len(top) >= k and hits[-1].score < top[k - 1].score):
-                    found[row] = top
+                    lists[row] = top
                     pending.remove(row)
             if pending and size == most:
                 raise InputError(
@@ -82,7 +82,7 @@ def exact_top(
                     allowed=f"up to {most} documents",
                 )
             size = min(size * _GROWTH, most)
-    return found
+    return lists
 
 
 def unit_of(hit: Hit, *, by_version: bool) -> tuple[str, str | None]:

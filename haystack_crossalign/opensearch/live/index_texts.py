@@ -161,9 +161,9 @@ class TextReader:
         :param names: of the groups; those that the index lacks are left out.
         :param languages: normalized tags; empty for all.
         """
-        found = group_members(self.view, names, stored=self._stored)
+        members = group_members(self.view, names, stored=self._stored)
         for name in names:
-            rows = self._rows(in_chunk_order(found.get(name, ())))
+            rows = self._rows(in_chunk_order(members.get(name, ())))
             yield [row for row in rows if not languages or row.language in languages]
 
     def documents(self, ids: Iterable[str]) -> list[DocumentRow]:

@@ -40,7 +40,7 @@ def no_judgments(source: str | Path | None, group_field: str) -> InputError:
 
 def versions_of(members: Sequence[Member]) -> tuple[Version, ...]:
     """The versions of documents, ascending; a document without a group is its own version."""
-    return tuple(sorted({Version.of(one.identifier, one.language, one.group) for one in members}))
+    return tuple(sorted({Version.of(member.identifier, member.language, member.group) for member in members}))
 
 
 def named_documents(file: QueryFile, given: Qrels | None, log: ReadingLog) -> tuple[QueryFile, list[dict[str, Grade]]]:
@@ -52,7 +52,7 @@ def named_documents(file: QueryFile, given: Qrels | None, log: ReadingLog) -> tu
         if by_query is None or given is None:
             grades = dict(row.grades or {})
         else:
-            grades = {one.document: one.grade for one in by_query[row.id]}
+            grades = {judgment.document: judgment.grade for judgment in by_query[row.id]}
             if not grades and row.group is None:
                 without_judgment(log, file, row, given)
                 continue
@@ -92,7 +92,7 @@ def find_named(
                 name = written[one][0].identifier if grade > 0 else one
                 resolved[name] = max(grade, resolved.get(name, 0))
         found.append(resolved)
-    members = {one.identifier: one for documents in written.values() for one in documents}
+    members = {document.identifier: document for documents in written.values() for document in documents}
     kept = [
         number
         for number, grades in enumerate(found)
@@ -123,7 +123,7 @@ def _missing(query: str, written: str, count: int, source: Path, line: int | Non
 
 
 def _ambiguous(query: str, written: str, members: Sequence[Member], source: Path, line: int | None) -> InputError:
-    names = [f"'{one.identifier}'" for one in sorted(members, key=lambda one: one.identifier)]
+    names = [f"'{member.identifier}'" for member in sorted(members, key=lambda member: member.identifier)]
     return InputError(
         f"query '{query}' names a document by an id that {len(names)} of the indices hold",
         source=source,
@@ -209,10 +209,10 @@ def judged_members(
     judged: list[JudgedMembers] = []
     for row, grades, groups in zip(file.rows, named, wanted, strict=True):
         wide = dict(grades)
-        found = {one: members[one] for one, grade in grades.items() if grade > 0}
+        relevant = {one: members[one] for one, grade in grades.items() if grade > 0}
         for group, grade in groups.items() if expand_groups or not grades else ():
             for member in by_group.get(group, []):
-                found[member.identifier] = member
+                relevant[member.identifier] = member
                 wide[member.identifier] = max(grade, wide.get(member.identifier, 0))
         if not wide:
             error = InputError(
@@ -224,5 +224,5 @@ def judged_members(
                 allowed=f"a value of the index's field '{view.fields.group}'",
             )
             log.refuse("query", error, reason="no document of the pool belongs to its group", name=row.id)
-        judged.append(JudgedMembers(wide, sorted(found.values(), key=lambda one: one.identifier.encode())))
+        judged.append(JudgedMembers(wide, sorted(relevant.values(), key=lambda one: one.identifier.encode())))
     return judged, [next(iter(groups)) if len(groups) == 1 else None for groups in wanted]

@@ -83,11 +83,11 @@ def known_item_probes(
     members: dict[str, list[Member]] = {}
     for _ in range(_ROUNDS):
         # Another round replaces the groups that gave no query; a group with a single query is still usable.
-        found = group_members(view, islice(groups, count - len(members)), stored=(CHUNK_FIELD,))
-        made = maker.make(found)
+        members_of = group_members(view, islice(groups, count - len(members)), stored=(CHUNK_FIELD,))
+        made = maker.make(members_of)
         probes += made
-        members |= {probe.group: found[probe.group] for probe in made}
-        if not found or len(members) == count:
+        members |= {probe.group: members_of[probe.group] for probe in made}
+        if not members_of or len(members) == count:
             break
     if not probes:
         raise InputError(
@@ -101,7 +101,7 @@ def known_item_probes(
         ids=tuple(f"{probe.group}:{probe.language}" for probe in probes),
         languages=tuple(probe.language for probe in probes),
         texts=tuple(probe.text for probe in probes),
-        judged=tuple(tuple(one.identifier for one in members[probe.group]) for probe in probes),
+        judged=tuple(tuple(document.identifier for document in members[probe.group]) for probe in probes),
         versions=tuple(versions_of(members[probe.group]) for probe in probes),
         groups=tuple(probe.group for probe in probes),
         kind="known-item",
@@ -130,13 +130,13 @@ class _ProbeMaker:
 
     def make(self, groups: dict[str, list[Member]]) -> list[_Probe]:
         """The probes of some groups, in the order of the groups."""
-        chosen = [one for members in groups.values() for one in _first_documents(members)]
-        stored = members_by_name(self._view, [one.identifier for one in chosen], stored=self._fields)
+        chosen = [document for members in groups.values() for document in _first_documents(members)]
+        stored = members_by_name(self._view, [document.identifier for document in chosen], stored=self._fields)
         probes: list[_Probe] = []
         for name, members in groups.items():
             own: dict[str, _Probe] = {}
-            for one in _first_documents(members):
-                self._add(own, name, stored[one.identifier])
+            for document in _first_documents(members):
+                self._add(own, name, stored[document.identifier])
             texts = Counter(_comparable(probe.text) for probe in own.values())
             for probe in own.values():
                 if texts[_comparable(probe.text)] > 1:
@@ -213,7 +213,10 @@ def _first_documents(members: Iterable[Member]) -> list[Member]:
     for one in ordered:
         if one.language != UNDETERMINED:
             first.setdefault(one.language, one)
-    return [*first.values(), *[one for one in ordered if one.language == UNDETERMINED][:_MOST_UNDETERMINED]]
+    return [
+        *first.values(),
+        *[document for document in ordered if document.language == UNDETERMINED][:_MOST_UNDETERMINED],
+    ]
 
 
 def _comparable(text: str) -> str:

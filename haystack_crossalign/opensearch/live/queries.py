@@ -159,11 +159,11 @@ def read_live_queries(
     file = read_query_file(
         path, language_field=language_field, group_field=group_field, default_language=default, log=log
     )
-    given = read_given_judgments(qrels, workbench, file, log=log)
-    file, named = named_documents(file, given, log)
+    judgments = read_given_judgments(qrels, workbench, file, log=log)
+    file, named = named_documents(file, judgments, log)
     if not any(named) and not any(row.group for row in file.rows):
         raise no_judgments(file.path, group_field)
-    source = file.path if given is None else given.path
+    source = file.path if judgments is None else judgments.path
     file, named, members = find_named(view, file, named, source, log)
     judged, groups = judged_members(view, file, named, members, group_field, expand_groups=expand_groups, log=log)
     answerable = answerable_positions(file, judged, relevance_level, log, source)
@@ -183,7 +183,7 @@ def read_live_queries(
         ids=tuple(file.rows[number].id for number in kept),
         languages=tuple(languages[number] for number in kept),
         texts=tuple(file.rows[number].text for number in kept),
-        judged=tuple(tuple(one.identifier for one in judged[number].members) for number in kept),
+        judged=tuple(tuple(member.identifier for member in judged[number].members) for number in kept),
         versions=tuple(versions_of(judged[number].members) for number in kept),
         groups=tuple(groups[number] for number in kept),
         kind="judged" if any(named) else "group",

@@ -141,12 +141,12 @@ def list_recall(
         )
     recall = np.full(len(live), np.nan)
     for query, (found_list, exact_list) in enumerate(zip(live, exact, strict=True)):
-        found = list(dict.fromkeys(unit_of(hit, by_version=by_version) for hit in found_list))
+        units = list(dict.fromkeys(unit_of(hit, by_version=by_version) for hit in found_list))
         length = min(k, len(exact_list))
         if by_version and asked is not None and len(found_list) >= asked:
-            length = min(length, len(found))
+            length = min(length, len(units))
         if length:
-            recall[query] = _share(set(found[:length]), exact_list, length, by_version)
+            recall[query] = _share(set(units[:length]), exact_list, length, by_version)
     return recall
 
 

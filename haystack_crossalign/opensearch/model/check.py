@@ -99,9 +99,9 @@ def read_index_model(client: ReadOnlyClient, index: str, vector: str | None = No
     :returns: None if the index, or one of several behind an alias, has no description.
     :raises InputError: if the indices behind an alias have different models, or an entry is not a description.
     """
-    found = {name: model_in_mapping(one, name, vector) for name, one in sorted(client.mapping(index).items())}
-    named = {name: model for name, model in found.items() if model is not None}
-    if not named or len(named) < len(found):
+    models = {name: model_in_mapping(one, name, vector) for name, one in sorted(client.mapping(index).items())}
+    named = {name: model for name, model in models.items() if model is not None}
+    if not named or len(named) < len(models):
         return None
     first, *others = named.items()
     for name, model in others:
@@ -161,11 +161,11 @@ def check_index_model(
     if named is not None:
         differences, same = compare_models(named, used)
         if differences:
-            return ModelCheck(False, tuple(_advise(one) for one in differences))
+            return ModelCheck(False, tuple(_advise(difference) for difference in differences))
         if same:
             return ModelCheck(True)
-    found = fit_model(view, encoder, sample=sample, seed=seed, content_field=content_field, title_field=title_field)
-    return ModelCheck(found.ok, found.findings, found.cosines, "probe" if found.cosines else "none")
+    fit = fit_model(view, encoder, sample=sample, seed=seed, content_field=content_field, title_field=title_field)
+    return ModelCheck(fit.ok, fit.findings, fit.cosines, "probe" if fit.cosines else "none")
 
 
 def _advise(difference: str) -> str:

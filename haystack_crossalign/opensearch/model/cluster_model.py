@@ -98,7 +98,9 @@ class ClusterModel:
             found = self._predict(part, role)
             # Connectors to services that embed one text at a time answer for the first one.
             vectors += (
-                found if len(found) == len(part) else [one for text in part for one in self._predict([text], role)]
+                found
+                if len(found) == len(part)
+                else [output for text in part for output in self._predict([text], role)]
             )
         lengths = {len(vector) for vector in vectors}
         if len(vectors) != len(distinct) or len(lengths) > 1:
@@ -133,8 +135,8 @@ class ClusterModel:
         vectors: list[list[float]] = []
         for number, result in enumerate(check.items(answer.get("inference_results"), "inference_results")):
             place = f"inference_results.{number}"
-            for one in check.items(check.mapping(result, place).get("output"), f"{place}.output"):
-                vector = check.items(check.mapping(one, f"{place}.output").get("data"), f"{place}.output.data")
+            for output in check.items(check.mapping(result, place).get("output"), f"{place}.output"):
+                vector = check.items(check.mapping(output, f"{place}.output").get("data"), f"{place}.output.data")
                 for value in vector:
                     check.number(value if value is not None else "null", f"{place}.output.data")
                 vectors.append(vector)

@@ -193,14 +193,15 @@ class _Probe:
         )
 
     def _outliers(self, label: str) -> list[str]:
-        found = self._cosines[label]
-        rows = np.flatnonzero(found < OUTLIER)
+        cosines = self._cosines[label]
+        rows = np.flatnonzero(cosines < OUTLIER)
         if not len(rows):
             return []
-        shown = ", ".join(f"'{self._documents[row].identifier}' ({found[row]:.3f})" for row in rows[:3])
+        shown = ", ".join(f"'{self._documents[row].identifier}' ({cosines[row]:.3f})" for row in rows[:3])
+        measured = np.count_nonzero(~np.isnan(cosines))
         return [
-            f"{len(rows)} of {np.count_nonzero(~np.isnan(found))} documents do not fit although most do: {shown}; they "
-            "were changed without being embedded again, made from other text, or by another model"
+            f"{len(rows)} of {measured} documents do not fit although most do: {shown}; they were "
+            "changed without being embedded again, made from other text, or by another model"
         ]
 
     @property

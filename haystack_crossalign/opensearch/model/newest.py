@@ -118,8 +118,8 @@ def _text(hit: Mapping[str, Any], content_field: str, title_field: str | None) -
 
 def _cosines(view: IndexView, encoder: Embedder, documents: list[StoredText]) -> NDArray[np.float64]:
     """Cosine of the text with or without the title before it, whichever is nearer."""
-    cosines = stored_cosines(view, documents, encoder.encode_documents([one.text for one in documents]))
-    if any(one.title for one in documents):
-        titled = encoder.encode_documents([f"{one.title}\n{one.text}" for one in documents])
+    cosines = stored_cosines(view, documents, encoder.encode_documents([document.text for document in documents]))
+    if any(document.title for document in documents):
+        titled = encoder.encode_documents([f"{document.title}\n{document.text}" for document in documents])
         cosines = np.fmax(cosines, stored_cosines(view, documents, titled))
     return cosines

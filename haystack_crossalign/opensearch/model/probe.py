@@ -69,7 +69,7 @@ def sample_texts(
     answer = view.client.search(body, view.target)
     parts = [answer] if view.fields.language is None else _buckets(answer)
     texts = [_texts(view, part, content_field, title_field) for part in parts]
-    mixed = [one for one in chain.from_iterable(zip_longest(*texts)) if one is not None]
+    mixed = [text for text in chain.from_iterable(zip_longest(*texts)) if text is not None]
     return mixed[:count]
 
 

@@ -56,10 +56,10 @@ def read_requests(paths: Sequence[str | Path], *, size: int | None = None) -> li
     :param size: documents to ask for, in place of what the bodies say.
     :raises InputError: as from `read_request`, or two files have one name.
     """
-    found: dict[str, RequestFile] = {}
+    requests: dict[str, RequestFile] = {}
     for path in paths:
         request = read_request(path, size=size)
-        other = found.setdefault(request.name.lower(), request)
+        other = requests.setdefault(request.name.lower(), request)
         if other is not request:
             raise InputError(
                 "two requests have one name, the name of the file without its ending",
@@ -67,7 +67,7 @@ def read_requests(paths: Sequence[str | Path], *, size: int | None = None) -> li
                 seen=request.name,
                 allowed=f"a name other than that of {other.path}",
             )
-    return list(found.values())
+    return list(requests.values())
 
 
 def read_request(path: str | Path, *, size: int | None = None) -> RequestFile:

@@ -64,7 +64,7 @@ def _compiled(value: Any) -> _Fill | None:
         return _compiled_text(value)
     if isinstance(value, Mapping):
         keys = [_compiled_text(key, whole=False) for key in value]
-        inner = [_compiled(one) for one in value.values()]
+        inner = [_compiled(inner_value) for inner_value in value.values()]
         if not any([*keys, *inner]):
             return None
         parts = list(zip(value.items(), keys, inner, strict=True))
@@ -73,7 +73,7 @@ def _compiled(value: Any) -> _Fill | None:
             for (key, one), name, fill in parts
         }
     if isinstance(value, list):
-        fills = [_compiled(one) for one in value]
+        fills = [_compiled(inner_value) for inner_value in value]
         if not any(fills):
             return None
         items = list(zip(value, fills, strict=True))

@@ -135,7 +135,7 @@ class RequestRetrieval:
     def provenance(self) -> dict[str, Any]:
         """File, hash, size, and the search pipeline that the lists pass through."""
         body = self._sample_pipeline
-        told: dict[str, Any] = {
+        record: dict[str, Any] = {
             "name": self.name,
             "kind": "request",
             "file": self._request.path.name,
@@ -144,12 +144,12 @@ class RequestRetrieval:
             "placeholders": sorted(self._request.uses),
         }
         if self._request.template is not None:
-            told["template"] = self._request.template
+            record["template"] = self._request.template
         if body is not None:
-            told["search_pipeline"] = body
+            record["search_pipeline"] = body
         if self._left_out:
-            told["left_out"] = self._left_out
-        return told if body is not None else told | served_through(self._view)
+            record["left_out"] = self._left_out
+        return record if body is not None else record | served_through(self._view)
 
     def _filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The body of one search as the file, or the stored template, has it."""

@@ -57,8 +57,8 @@ def _holds_random(definition: Any) -> bool:
         return False
     functions = definition.get("functions")
     return any(
-        isinstance(one, Mapping)
-        and isinstance(one.get("random_score"), Mapping)
-        and not {"seed", "field"} <= one["random_score"].keys()
-        for one in (definition, *(functions if isinstance(functions, list) else ()))
+        isinstance(function, Mapping)
+        and isinstance(function.get("random_score"), Mapping)
+        and not {"seed", "field"} <= function["random_score"].keys()
+        for function in (definition, *(functions if isinstance(functions, list) else ()))
     )

@@ -103,7 +103,7 @@ def require(result: Verified, copy: Copy) -> None:
 def _compare(copy: Copy, hits: Sequence[Hit], result: Verified, *, unit_length: bool) -> None:
     old = find_documents(copy.reader, copy.source, [key_of(hit) for hit in hits], source=True)
     # Kept old vectors are compared as a part of the source.
-    fields = [one.name + copy.beside for one in copy.fields]
+    fields = [vector_field.name + copy.beside for vector_field in copy.fields]
     sample: list[tuple[Source, Source]] = []
     for hit in hits:
         result.documents += 1
@@ -124,14 +124,14 @@ def _compare(copy: Copy, hits: Sequence[Hit], result: Verified, *, unit_length: 
 
 
 def _vector_fault(copy: Copy, source: Source, target: Source, result: Verified, *, unit_length: bool) -> str | None:
-    for one in copy.fields:
-        name = one.name + copy.beside
+    for vector_field in copy.fields:
+        name = vector_field.name + copy.beside
         new = [place.holder[place.key] for place in vector_places(0, target, name)]
         result.vectors += len(new)
-        wanted = len(vector_places(0, source, one.name))
-        if one.name not in copy.hidden and len(new) != wanted:
-            return f"{wanted} vectors in '{one.name}' of the old index, {len(new)} in '{name}' of the new one"
-        dimension = copy.dimension or one.dimension
+        wanted = len(vector_places(0, source, vector_field.name))
+        if vector_field.name not in copy.hidden and len(new) != wanted:
+            return f"{wanted} vectors in '{vector_field.name}' of the old index, {len(new)} in '{name}' of the new one"
+        dimension = copy.dimension or vector_field.dimension
         if any(len(vector) != dimension for vector in new):
             return f"a vector in '{name}' has not {dimension} numbers"
         if not new:
@@ -140,7 +140,7 @@ def _vector_fault(copy: Copy, source: Source, target: Source, result: Verified, 
         if not np.isfinite(lengths).all():
             return f"a vector in '{name}' is not finite"
         # A zero vector has no direction and stays zero.
-        if unit_length and one.data_type == "float" and (abs(lengths[lengths > 0] - 1) > _UNIT_LENGTH).any():
+        if unit_length and vector_field.data_type == "float" and (abs(lengths[lengths > 0] - 1) > _UNIT_LENGTH).any():
             return f"a vector in '{name}' has length {lengths[np.argmax(abs(lengths - 1))]:.4f} and not 1"
     return None
 
@@ -152,8 +152,8 @@ def _make_again(copy: Copy, sample: Sequence[tuple[Source, Source]], result: Ver
     made = copy.move([source for source, _ in sample])
     for text, (_, target) in zip(made.texts, sample, strict=True):
         again: Source = json.loads(text or "{}")
-        for one in copy.fields:
-            name = one.name + copy.beside
+        for vector_field in copy.fields:
+            name = vector_field.name + copy.beside
             stored = [place.holder[place.key] for place in vector_places(0, target, name)]
             anew = [place.holder[place.key] for place in vector_places(0, again, name)]
             for a, b in zip(stored, anew, strict=False):

@@ -97,7 +97,7 @@ def write_items(client: WriteClient, index: str, items: Sequence[Item]) -> Writt
             raise ExternalError(f"{client.host}: the answer to a bulk request of {len(pending)} items has others")
         again = [item for item, one in zip(pending, results, strict=True) if _settle(client, index, item, one, done)]
         if again:
-            reason = next(_result(one) for one in results if _result(one).get("status") in _LATER)
+            reason = next(_result(result) for result in results if _result(result).get("status") in _LATER)
             if len(again) < len(pending):
                 # There was progress, so the clock restarts: it limits the time in which the cluster accepts nothing.
                 deadline, attempt = time.monotonic() + client.patience.total, 0
@@ -152,7 +152,7 @@ def _reason(error: object) -> str:
     if not isinstance(error, Mapping):
         return shortened(redacted(str(error)), 200)
     cause = error.get("caused_by")
-    told = f"{error.get('type')}: {str(error.get('reason')).partition('. Preview of')[0]}"
+    reason = f"{error.get('type')}: {str(error.get('reason')).partition('. Preview of')[0]}"
     if isinstance(cause, Mapping) and cause.get("type"):
-        told += f" ({cause['type']})"
-    return shortened(redacted(told), 200)
+        reason += f" ({cause['type']})"
+    return shortened(redacted(reason), 200)

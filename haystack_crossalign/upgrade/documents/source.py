@@ -73,7 +73,7 @@ def read_source(client: ReadOnlyClient, name: str, vector_fields: Sequence[str])
     # Resolving a name returns only the requested alias, but all aliases of the index move together.
     held = client.aliases(index)[index]["aliases"]
     vectors = tuple(read_fields(client, index, vector=field).vector for field in vector_fields)
-    if bits := [one.name for one in vectors if one.data_type == "binary"]:
+    if bits := [vector.name for vector in vectors if vector.data_type == "binary"]:
         raise InputError(
             "holds bits, which neither a model nor a map here makes",
             source=index,
@@ -181,7 +181,7 @@ def sequence_numbers(client: ReadOnlyClient, index: str) -> dict[int, tuple[int,
     shards = client.stats(index, shards=True).get("indices", {}).get(index, {}).get("shards", {})
     numbers = {}
     for number, copies in shards.items():
-        primary = [one for one in copies if one.get("routing", {}).get("primary")]
+        primary = [copy for copy in copies if copy.get("routing", {}).get("primary")]
         if not primary:
             raise ExternalError(f"{client.hosts[0]}: shard {number} of '{index}' has no primary; wait until it is back")
         stats = primary[0].get("seq_no", {})
@@ -200,8 +200,8 @@ def deletes(client: ReadOnlyClient, index: str) -> dict[int, tuple[str, int]]:
     """
     shards = client.stats(index, shards=True).get("indices", {}).get(index, {}).get("shards", {})
     return {
-        int(number): (str(one["routing"].get("node")), int(one.get("indexing", {}).get("delete_total", 0)))
+        int(number): (str(copy["routing"].get("node")), int(copy.get("indexing", {}).get("delete_total", 0)))
         for number, copies in shards.items()
-        for one in copies
-        if one.get("routing", {}).get("primary")
+        for copy in copies
+        if copy.get("routing", {}).get("primary")
     }

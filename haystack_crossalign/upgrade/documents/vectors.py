@@ -171,23 +171,25 @@ def move(
     counts: Counter[str] = Counter()
     problems: dict[int, str] = {}
     written: list[dict[str, str]] = [{} for _ in sources]
-    for one in fields:
+    for vector_field in fields:
         places = [
             place
             for number, source in enumerate(sources)
             for place in (
-                _new_places(number, source, one, way) if one.name in hidden else vector_places(number, source, one.name)
+                _new_places(number, source, vector_field, way)
+                if vector_field.name in hidden
+                else vector_places(number, source, vector_field.name)
             )
         ]
         having = {place.document for place in places}
-        counts[f"without {one.name}"] += len(sources) - len(having)
-        counts[one.name] += len(places)
-        places = list(select(sources, one, places))
+        counts[f"without {vector_field.name}"] += len(sources) - len(having)
+        counts[vector_field.name] += len(places)
+        places = list(select(sources, vector_field, places))
         if not places:
             continue
-        vectors, wrong = way.vectors(sources, one, places)
+        vectors, wrong = way.vectors(sources, vector_field, places)
         problems |= wrong
-        for place, text in zip(places, vector_texts(vectors, whole=one.data_type == "byte"), strict=True):
+        for place, text in zip(places, vector_texts(vectors, whole=vector_field.data_type == "byte"), strict=True):
             marks = written[place.document]
             mark = _MARK.format(len(marks))
             marks[json.dumps(mark)] = text
@@ -205,10 +207,10 @@ def only_old(sources: Sequence[Source], fields: Sequence[VectorField], beside: s
     """
     problems: dict[int, str] = {}
     for number, source in enumerate(sources):
-        for one in fields:
-            if lacks_old(source, one, beside):
-                problems[number] = f"no vector of the old model in '{one.name}'"
-        without_vectors(source, [one.name + beside for one in fields])
+        for vector_field in fields:
+            if lacks_old(source, vector_field, beside):
+                problems[number] = f"no vector of the old model in '{vector_field.name}'"
+        without_vectors(source, [vector_field.name + beside for vector_field in fields])
     return Moved(_texts(sources, [{} for _ in sources], problems), Counter(), problems)
 
 

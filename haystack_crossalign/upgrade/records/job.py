@@ -94,8 +94,8 @@ class Job:
         :param delete: indices that are deleted; only those that the ledger names.
         :raises InputError: another index is to be deleted.
         """
-        own = {self.source.name, self.target.name, *(one["target"]["name"] for one in self.data.get("history", []))}
-        own |= {one["source"]["name"] for one in self.data.get("history", [])}
+        own = {self.source.name, self.target.name, *(entry["target"]["name"] for entry in self.data.get("history", []))}
+        own |= {entry["source"]["name"] for entry in self.data.get("history", [])}
         for name in delete:
             if name not in own:
                 raise InputError("is no index of an upgrade", source=name, allowed=", ".join(sorted(own)))

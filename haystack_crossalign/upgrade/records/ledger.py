@@ -62,10 +62,10 @@ class Ledger:
         """Reject an index that the server created automatically for a write after our index was deleted."""
         path = f"/{escaped(self.index)}/_mapping"
         try:
-            mappings = [one["mappings"] for one in self.client.request("GET", path).values()]
+            mappings = [index_answer["mappings"] for index_answer in self.client.request("GET", path).values()]
         except MissingPermissionError:
             return
-        if any(one.get("enabled") is not False for one in mappings):
+        if any(mapping.get("enabled") is not False for mapping in mappings):
             raise ExternalError(
                 f"{self.client.host}: the index '{self.index}' is not the ledger that upgrades make: it was deleted "
                 "while one ran, and made again without its mapping. Delete it and the new index that was being filled "
@@ -87,8 +87,8 @@ class Ledger:
         if not identifiers:
             return {}
         answer = self.client.request("POST", f"/{escaped(self.index)}/_mget", body={"ids": list(identifiers)})
-        entries = (_entry(one) for one in answer.get("docs", []))
-        return {one.identifier: one for one in entries if one is not None}
+        entries = (_entry(index_answer) for index_answer in answer.get("docs", []))
+        return {entry.identifier: entry for entry in entries if entry is not None}
 
     def add(self, identifier: str, data: Mapping[str, Any]) -> Entry | None:
         """Write a new document; None if a different one already exists."""

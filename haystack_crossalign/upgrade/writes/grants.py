@@ -79,7 +79,7 @@ class Grant:
             grants += [self._of_target(asked)] if index == self.target else []
             grants += [self._of_source(asked)] if index == self.source else []
             grants += ["delete index"] if index in self.delete and asked == _Asked("DELETE") else []
-            name = next((one for one in grants if one), None)
+            name = next((grant for grant in grants if grant), None)
         if name is None:
             raise WriteRefusedError(f"refused to send {method} {path}: it is not among the writes of this upgrade")
         return name
@@ -106,8 +106,8 @@ class Grant:
             return "bulk" if is_plain_bulk(asked.body) else None
         if asked.request == ("PUT", "_mapping"):
             # The description of the model is set only when the index is created.
-            given = _read(asked.body)
-            return "fields of the old index" if given and "_meta" not in given else None
+            body = _read(asked.body)
+            return "fields of the old index" if body and "_meta" not in body else None
         named = {("PUT", None): "create index", ("PUT", "_settings"): "settings", ("POST", "_refresh"): "refresh"}
         return named.get(asked.request)
 

@@ -98,9 +98,14 @@ class AttemptGrant(Grant):
         :raises WriteRefusedError: it is none.
         """
         text = body.decode() if isinstance(body, bytes) else body
-        for one in self.attempts:
-            if (method, path, set(parameters), text) == (one.method, one.path, set(one.parameters), one.body):
-                return one.purpose
+        for attempt in self.attempts:
+            if (method, path, set(parameters), text) == (
+                attempt.method,
+                attempt.path,
+                set(attempt.parameters),
+                attempt.body,
+            ):
+                return attempt.purpose
         raise WriteRefusedError(f"refused to send {method} {path}: it is no attempt that finds out about a right")
 
 
@@ -183,7 +188,7 @@ def missing_rights(reader: ReadOnlyClient, alias: str, source: str | None, targe
         for name, purpose in reads.missing.items()
     ]
     known = set(reads.missing)
-    missing += [one for one in _missing_reads(reader, target, nobodys) if one.permission not in known]
+    missing += [right for right in _missing_reads(reader, target, nobodys) if right.permission not in known]
     attempts = [*write_attempts(source, target, nobodys), *ledger_attempts()]
     return _distinct([*missing, *_missing(reader, attempts)])
 
@@ -203,12 +208,12 @@ def require_rights(reader: ReadOnlyClient, missing: Sequence[MissingRight]) -> N
     :param missing: what `missing_rights` gave.
     :raises MissingPermissionError: naming each of them.
     """
-    needed = [one for one in missing if not one.optional]
+    needed = [right for right in missing if not right.optional]
     if needed:
         raise MissingPermissionError(
             f"{reader.hosts[0]}: the user lacks {len(needed)} permission{'s' if len(needed) > 1 else ''} that an "
-            f"upgrade needs: {', '.join(one.told() for one in needed)}; see {ROLE_PAGE}",
-            tuple(dict.fromkeys(one.permission for one in needed)),
+            f"upgrade needs: {', '.join(right.told() for right in needed)}; see {ROLE_PAGE}",
+            tuple(dict.fromkeys(right.permission for right in needed)),
         )
 
 
@@ -232,9 +237,9 @@ def _missing_reads(reader: ReadOnlyClient, target: str, nobodys: str) -> Iterato
 def _missing(reader: ReadOnlyClient, attempts: Sequence[Attempt]) -> Iterator[MissingRight]:
     client = WriteClient(reader, AttemptGrant(attempts=tuple(attempts)))
     try:
-        for one in attempts:
-            for name in _refused(client, one):
-                yield MissingRight(name, one.index, one.purpose, optional=one.optional)
+        for attempt in attempts:
+            for name in _refused(client, attempt):
+                yield MissingRight(name, attempt.index, attempt.purpose, optional=attempt.optional)
     finally:
         client.close()
 
@@ -264,6 +269,6 @@ def _item_errors(answer: Mapping[str, Any]) -> Iterator[object]:
 def _distinct(rights: Sequence[MissingRight] | Iterator[MissingRight]) -> tuple[MissingRight, ...]:
     """Each permission once for each index, with the first purpose."""
     first: dict[tuple[str, str | None], MissingRight] = {}
-    for one in rights:
-        first.setdefault((one.permission, one.index), one)
+    for right in rights:
+        first.setdefault((right.permission, right.index), right)
     return tuple(first.values())

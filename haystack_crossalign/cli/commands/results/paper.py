@@ -103,16 +103,16 @@ def paper(
         opened[label] = replace(model, model=name).open
     options = PaperOptions(opt.split_names(languages) or (), pool, samples, seed)
     with Stages(show=not quiet) as progress:
-        found = measure_models(
+        measured = measure_models(
             folder, opened, options, cache=output / "cache" if cache is None else cache, progress=progress
         )
     output.mkdir(parents=True, exist_ok=True)
     published = [asdict(entry) for entry in PUBLISHED]
     for ending, render in (("html", render_paper_html), ("md", render_paper_markdown), ("tex", render_paper_latex)):
-        write_atomically(output / f"paper.{ending}", render(found, published, DIFFERENCES))
+        write_atomically(output / f"paper.{ending}", render(measured, published, DIFFERENCES))
         if not quiet:
             console().print(f"Wrote {output / f'paper.{ending}'}", markup=False, highlight=False, soft_wrap=True)
-    for sentence in found["missing"]:
+    for sentence in measured["missing"]:
         if not quiet:
             console().print(sentence, markup=False, highlight=False, soft_wrap=True)
 
