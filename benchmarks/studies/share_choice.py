@@ -22,7 +22,7 @@ from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.model_folder import repaired_model, with_map
 from haystack_crossalign.training.batches.packing import TextTable
 from haystack_crossalign.training.candidates import interpolate
-from haystack_crossalign.training.linear_module import EmbeddingMemory, Vectors, encoder_of, fit_final_map
+from haystack_crossalign.training.linear_module import EmbeddingMemory, FinalSample, Vectors, encoder_of, fit_final_map
 from haystack_crossalign.training.model_setup import choose_start, load_base, passage_sample
 from haystack_crossalign.training.recipe.recipe import Recipe, read_recipe
 from haystack_crossalign.training.train_data import read_train_data
@@ -90,13 +90,13 @@ class Way:
 
     def map_of_start(self) -> VectorMap:
         """What a share of 0 does to the embeddings of the base model."""
-        return fit_final_map(self.recipe, self.model, self.choice, self.base, self.tags, self.groups)
+        return fit_final_map(self.recipe, self.model, self.choice, FinalSample(self.base, self.tags, self.groups))
 
     def model_at(self, share: float) -> SentenceTransformer:
         """The model that the recipe would hand over with this `interpolate`."""
         interpolate(self.model, self.start, self.tuned, share)
         found = self.vectors(encoder_of(self.model), self.rows)
-        maps = fit_final_map(self.recipe, self.model, self.choice, found, self.tags, self.groups)
+        maps = fit_final_map(self.recipe, self.model, self.choice, FinalSample(found, self.tags, self.groups))
         return with_map(self.model, maps)
 
 

@@ -24,6 +24,11 @@ _TERMS = {
 }
 
 
+OWN_FIRST = "Top1[relevant,same]"
+MULTI_MEASURES = ("Max@R", "Max@R_norm", "Complete@10", OWN_FIRST)
+"""What is shown of a pool of several languages; of others NDCG@1."""
+
+
 def render_training_html(facts: Mapping[str, Any]) -> str:
     """The HTML page of a training run.
 
@@ -50,12 +55,58 @@ def render_training_html(facts: Mapping[str, Any]) -> str:
     )
 
 
+def start_kept(facts: Mapping[str, Any]) -> str:
+    """The sentence for a run that kept its start.
+
+    :param facts: content of ``training.json``.
+    """
+    bound = (facts["result"] or {}).get("keep_own_first")
+    if bound is None:
+        return "Training was no better than the start on held-out data, so the start was kept."
+    return (
+        "Training was no better than the start on held-out data, or took more of the own language first than "
+        f"{100 * bound:g} points, so the start was kept."
+    )
+
+
+def within_tolerance(result: Mapping[str, Any]) -> bool:
+    """Whether no language lost more than the tolerance of NDCG@1 in its own pool.
+
+    :param result: ``result`` of ``training.json``.
+    """
+    return bool(result["harm"] <= result["tolerance"] + 1e-9)
+
+
+def own_first_sentence(result: Mapping[str, Any]) -> str:
+    """What training takes from users: a document in their own language first.
+
+    :param result: ``result`` of ``training.json``.
+    """
+    lost = [
+        (row["measures"][OWN_FIRST]["base"] - row["measures"][OWN_FIRST]["after"], row)
+        for row in result["rows"]
+        if row["scenario"] == "multi"
+    ]
+    most, row = max(lost, key=lambda pair: pair[0])
+    if most <= 0:
+        return "In no language do fewer queries find a document in their own language first than by the base model."
+    values, bound = row["measures"][OWN_FIRST], result["keep_own_first"]
+    before, after = (measure_value(OWN_FIRST, values[column], row["queries"]) for column in ("base", "after"))
+    accepted = ""
+    if bound is not None:
+        accepted = f", {'within' if most <= bound + 1e-9 else 'beyond'} the accepted loss of {100 * bound:g} points"
+    return (
+        f"Own language first, where it lost most ({_row_name(row)}): {before} of the queries by the base model, "
+        f"{after} after training{accepted}."
+    )
+
+
 def _lead(facts: Mapping[str, Any]) -> str:
     result, kept = facts["result"], facts["kept"]
     if result is None:
         return f"Trained for {plural(kept['of_steps'], 'step', 'steps')}; nothing was held out to measure it."
     if kept["share"] == 0:
-        return "Training did no better than its start on held-out data: the start was kept."
+        return start_kept(facts)
     row = min(
         (row for row in result["rows"] if row["scenario"] == "multi"),
         key=lambda row: row["measures"]["Max@R_norm"]["base"],
@@ -75,12 +126,13 @@ def _more(facts: Mapping[str, Any]) -> list[str]:
     sentences = []
     if result is not None:
         lost = 100 * result["harm"]
-        within = "beyond" if result["harmless"] is False else "within"
+        within = "within" if within_tolerance(result) else "beyond"
         change = "lost no" if lost == 0 else f"lost {lost:.2f}" if lost > 0 else f"gained {abs(lost):.2f}"
         sentences.append(
             f"Retrieval within one language: the one that came off worst {change} points of NDCG@1 against the base "
             f"model, {within} the tolerance of {100 * result['tolerance']:g}."
         )
+        sentences.append(own_first_sentence(result))
         if result["unmeasured"]:
             languages = joined([display_name(tag) for tag in result["unmeasured"]])
             sentences.append(f"Too little was held out to measure {languages}: whether it was harmed is not known.")
@@ -137,7 +189,7 @@ def _rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
         return []
     rows = []
     for row in facts["result"]["rows"]:
-        for name in ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",):
+        for name in MULTI_MEASURES if row["scenario"] == "multi" else ("NDCG@1",):
             values = row["measures"][name]
             after, base = values["after"], values["base"]
             same = after == base

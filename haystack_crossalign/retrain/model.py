@@ -17,6 +17,7 @@ from haystack_crossalign.files.reading import Source
 from haystack_crossalign.models.names import model_beside
 from haystack_crossalign.retrain.config import JobConfig
 from haystack_crossalign.retrain.launcher import run_launcher
+from haystack_crossalign.retrain.outcome import GateFailedError
 from haystack_crossalign.training.recipe.recipe import Recipe, make_recipe, read_recipe
 from haystack_crossalign.training.recipe.sections import TrainSource
 
@@ -256,5 +257,7 @@ def _launched(
         raise KeyboardInterrupt
     if code == InputError.exit_code:
         raise InputError("the training refused its input; see its message above", source=job.path, field="launch")
+    if code == GateFailedError.exit_code and recipe.evaluate.keep_own_first is not None:
+        raise GateFailedError("the training kept nothing, by evaluate.keep_own_first; see its message above")
     if code != 0:
         raise ExternalError(f"the launcher ended with {code}; see its messages above")

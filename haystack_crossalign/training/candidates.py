@@ -1,17 +1,22 @@
-"""Choose the final weights: the last, the best, the start, or a mean of start and tuned weights."""
+"""Choose the final weights: the last, the best, the start, or a mean of start and tuned weights; and the final map."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from haystack_crossalign.training.evaluation import HeldOutScore, preference
-from haystack_crossalign.training.model_setup import merge_adapters
+from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore, keeps_own_first, preference
+from haystack_crossalign.training.linear_module import FinalSample, fit_final_map, has_final_map
+from haystack_crossalign.training.model_setup import StartRepair, merge_adapters, strengths_within
 from haystack_crossalign.training.monitor import START_STEP, Monitor
+from haystack_crossalign.training.outcome import OwnFirstLostError
 from haystack_crossalign.training.recipe.recipe import Recipe
 from haystack_crossalign.training.stock_trainer import read_weights
 
@@ -69,7 +74,9 @@ def choose_weights(
 
     With ``evaluate.keep: best`` these are the weights of the best step (of the last if the start is the best), with
     ``last`` those of the last step. They are interpolated by ``interpolate``, with ``auto`` by each of :data:`SHARES`;
-    with ``best`` the start is kept if nothing is better.
+    with ``best`` the start is kept if nothing is better. With ``evaluate.keep_own_first`` the last weights are
+    interpolated by the largest of these shares that keeps to it, and the start is kept if none does; a recipe with a
+    final map is judged with that (:func:`finish`).
 
     :param model: after training; adapters are merged.
     :param start: see :func:`weights_of`.
@@ -77,23 +84,25 @@ def choose_weights(
     :param recipe: the recipe.
     :param score: scores the model on the held-out part; None if there is none.
     """
-    base, best = monitor.base, monitor.best
-    keep_best, several = recipe.evaluate.keep == "best", isinstance(recipe.interpolate, str)
+    base, best, options = monitor.base, monitor.best, recipe.evaluate
+    keep_best, several = options.keep == "best", isinstance(recipe.interpolate, str)
+    bounded = options.keep_own_first is not None and not keep_best and not has_final_map(recipe)
     if (
-        score is None or base is None or best is None or not (keep_best or several)
+        score is None or base is None or best is None or not (keep_best or several or bounded)
     ):  # no score or no candidates to choose from
         merge_adapters(model)
         share = 1.0 if isinstance(recipe.interpolate, str) else recipe.interpolate
         interpolate(model, start, _named(model, start), share)
         return Candidate(monitor.step, share, {})
     step = max(evaluation.step for evaluation in monitor.history)
-    shares = SHARES if isinstance(recipe.interpolate, str) else (recipe.interpolate,)
+    shares: tuple[float, ...] = SHARES if isinstance(recipe.interpolate, str) else (recipe.interpolate,)
+    if bounded and not several:
+        shares += tuple(share for share in SHARES if share < shares[0])
     if keep_best and best.step not in (START_STEP, step):
         step = best.step
         read_weights(model, monitor.best_weights(step))
     merge_adapters(model)
     tuned = _named(model, start)
-    tolerance = recipe.evaluate.tolerance
     tried: dict[float, HeldOutScore] = {}
     for share in shares:
         known = (
@@ -105,12 +114,104 @@ def choose_weights(
             interpolate(model, start, tuned, share)
             known = score(model)
         tried[share] = known
-    chosen = max(tried, key=lambda share: preference(tried[share], base, tolerance))
+        if bounded and not several and keeps_own_first(known, base, options):
+            break
+    if bounded and not several:
+        chosen = min(tried)
+    else:
+        chosen = max(tried, key=lambda share: preference(tried[share], base, options))
     first = monitor.history[0].score
-    if keep_best and preference(first, base, tolerance) >= preference(tried[chosen], base, tolerance):
+    not_kept = bounded and not keeps_own_first(tried[chosen], base, options)
+    if not_kept or (keep_best and preference(first, base, options) >= preference(tried[chosen], base, options)):
         step, chosen = START_STEP, 0.0
     interpolate(model, start, tuned, chosen)
     return Candidate(step, chosen, tried if len(tried) > 1 else {})
+
+
+@dataclass(frozen=True, eq=False)
+class Finish:
+    """Fits the final map of a recipe, if it has one, and measures the result.
+
+    :param recipe: the recipe.
+    :param model: with the chosen weights; its linear module is replaced.
+    :param choice: the repair that training started from; None without one.
+    :param sample: embeds the passages that the final map is fitted on, by the encoder as it is now.
+    :param embed: float32 ``[rows, dim]`` of the held-out part, by the model as it is now and a map for each language
+        that is not in the model.
+    :param audit: the held-out part, None if there is none.
+    :param base: score of the base model, likewise.
+    """
+
+    recipe: Recipe
+    model: Any
+    choice: StartRepair | None
+    sample: Callable[[], FinalSample | None]
+    embed: Callable[[VectorMap | None], NDArray[np.float32]]
+    audit: HeldOutAudit | None
+    base: HeldOutScore | None
+
+    def __call__(
+        self, chosen: Candidate, start: Mapping[str, Tensor]
+    ) -> tuple[Candidate, VectorMap | None, NDArray[np.float32] | None]:
+        """The final map and the held-out part by it, with ``evaluate.keep_own_first`` the best that keeps to it.
+
+        If the final map does not, weaker ones are tried: without a map for each language, and with every tenth of the
+        strength where it is fitted again. If none does, the same with the weights of the start.
+
+        :param chosen: the weights of the model.
+        :param start: the weights of the start, see :func:`weights_of`.
+        :returns: the weights, the final map, and the embeddings.
+        :raises OwnFirstLostError: if nothing keeps to the bound.
+        """
+        sample = self.sample()
+        final, embedded = self._fitted(sample, (None, True))
+        if embedded is None or self.audit is None or self.base is None or self.recipe.evaluate.keep_own_first is None:
+            return chosen, final, embedded
+        lost = self.audit.score(embedded)
+        if self._fits(lost):
+            return chosen, final, embedded
+        for candidate in (chosen, Candidate(START_STEP, 0.0, chosen.tried)):
+            if candidate is not chosen:
+                if chosen.share == 0:
+                    break
+                interpolate(self.model, start, start, 0.0)
+                sample = self.sample()
+            scores = {
+                setting: self.audit.score(vectors)
+                for setting in self._settings(sample)
+                if (vectors := self._fitted(sample, setting)[1]) is not None
+            }
+            kept = {setting: score for setting, score in scores.items() if self._fits(score)}
+            if kept:
+                base = self.base
+                best = max(kept, key=lambda setting: preference(kept[setting], base, self.recipe.evaluate))
+                return (candidate, *self._fitted(sample, best))
+        raise OwnFirstLostError(lost.own_first, self.base.own_first, self.recipe.evaluate.keep_own_first)
+
+    def _fits(self, score: HeldOutScore) -> bool:
+        return self.base is None or keeps_own_first(score, self.base, self.recipe.evaluate)
+
+    def _settings(self, sample: FinalSample | None) -> list[tuple[float | None, bool]]:
+        """Strength of the final map (None for that of the start), and whether each language gets a map of its own."""
+        if sample is None or self.choice is None:
+            return [(None, True)]
+        refit = self.recipe.start.refit
+        strengths = [None, *strengths_within(self.choice.strengths[0])] if refit else [None]
+        own = (True, False) if self.recipe.start.own_share is not None else (True,)
+        return [(strength, each) for strength in strengths for each in own]
+
+    def _fitted(
+        self, sample: FinalSample | None, setting: tuple[float | None, bool]
+    ) -> tuple[VectorMap | None, NDArray[np.float32] | None]:
+        strength, own_maps = setting
+        choice, recipe, final = self.choice, self.recipe, None
+        if sample is not None and choice is not None and (own_maps or recipe.start.refit):
+            if strength is not None:
+                choice = replace(choice, strengths=(strength, *choice.strengths[1:]))
+            if not own_maps:
+                recipe = replace(recipe, start=replace(recipe.start, own_share=None))
+            final = fit_final_map(recipe, self.model, choice, sample)
+        return final, None if self.audit is None else self.embed(final)
 
 
 def _named(model: Any, start: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,8 +20,11 @@ from haystack_crossalign.measures.aggregate import known_mean
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.repair.scores import HeldOut
 from haystack_crossalign.training.batches.packing import DOCUMENT, QUERY, TextTable
+from haystack_crossalign.training.recipe.sections import Evaluate
 
 MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
+OWN_FIRST = "Top1[relevant,same]"
+"""Measured in the pools of several languages only."""
 _ROUNDING = 1e-9
 
 
@@ -72,6 +75,13 @@ class HeldOutScore:
         return float(np.mean([_defined(row, "Max@R_norm") for row in self.rows if row.scenario == "multi"]))
 
     @property
+    def own_first(self) -> dict[str, float]:
+        """Share of queries with a relevant document in their own language at rank 1 of each pool of several languages,
+        by the name of the row.
+        """
+        return {row.name: _defined(row, OWN_FIRST) for row in self.rows if row.scenario == "multi"}
+
+    @property
     def quality(self) -> dict[str, float]:
         """NDCG@1 in each one-language pool, by the name of the row."""
         return {row.name: _defined(row, "NDCG@1") for row in self.rows if row.scenario != "multi"}
@@ -83,16 +93,35 @@ def harm(score: HeldOutScore, base: HeldOutScore) -> float:
     return max((before[name] - value for name, value in score.quality.items()), default=0.0)
 
 
-def preference(score: HeldOutScore, base: HeldOutScore, tolerance: float) -> tuple[bool, float]:
+def own_first_lost(score: HeldOutScore, base: HeldOutScore) -> float:
+    """Largest loss of :attr:`HeldOutScore.own_first` against the base model; negative for a gain."""
+    before = base.own_first
+    return max((before[name] - value for name, value in score.own_first.items()), default=0.0)
+
+
+def keeps_own_first(score: HeldOutScore, base: HeldOutScore, options: Evaluate) -> bool:
+    """Whether the queries of no language lose more of their own language first than the recipe accepts.
+
+    :param score: of the model.
+    :param base: of the base model.
+    :param options: the section of the recipe.
+    """
+    bound = options.keep_own_first
+    return bound is None or own_first_lost(score, base) <= bound + _ROUNDING
+
+
+def preference(score: HeldOutScore, base: HeldOutScore, options: Evaluate) -> tuple[bool, float]:
     """Sort key for models, greater is better: harmless models before harmful ones, then by bias; harmful ones by harm.
 
     :param score: of the model.
     :param base: of the base model.
-    :param tolerance: loss of NDCG@1 that counts as none.
+    :param options: the section of the recipe, with the losses that count as none.
     """
-    lost = harm(score, base)
-    harmless = lost <= tolerance + _ROUNDING
-    return (harmless, score.alignment if harmless else -lost)
+    beyond = harm(score, base) - options.tolerance
+    if options.keep_own_first is not None:
+        beyond = max(beyond, own_first_lost(score, base) - options.keep_own_first)
+    harmless = beyond <= _ROUNDING
+    return (harmless, score.alignment if harmless else -beyond)
 
 
 class HeldOutAudit:
@@ -152,12 +181,12 @@ class HeldOutAudit:
 
         :param vectors: float32 ``[rows, dim]``, of the texts named by :attr:`rows`.
         """
-        measures = [parse_measure(name) for name in MEASURES]
+        measures, own_first = [parse_measure(name) for name in MEASURES], parse_measure(OWN_FIRST)
         scores = []
         for collection, plan in self._with_vectors(vectors):
             for scenario in plan:
                 table = rank_scenario(collection, scenario, similarity=self.similarity).table
-                values = evaluate(table, measures)
+                values = evaluate(table, [*measures, own_first] if scenario.name == "multi" else measures)
                 means = {name: known_mean(measured.values) for name, measured in values.items()}
                 scores.append(
                     RowScore(
@@ -188,6 +217,7 @@ class HeldOutAudit:
                 plan,
                 provenance={},
                 measures=measures,
+                also=[parse_measure(OWN_FIRST)],
                 seed=seed,
                 samples=samples,
                 similarity=self.similarity,

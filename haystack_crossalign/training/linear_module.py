@@ -153,42 +153,43 @@ def protected_languages(
     return known_others(embedded, texts, fitted, recipe.language)
 
 
+@dataclass(frozen=True, eq=False)
+class FinalSample:
+    """Passages that a final map is fitted on.
+
+    :param vectors: float32 ``[n, dim]``, embeddings by the trained encoder.
+    :param tags: language of each, BCP-47.
+    :param groups: parallel group of each.
+    :param others: texts of languages that are protected, by the trained encoder; None for a closed index.
+    """
+
+    vectors: NDArray[np.float32]
+    tags: Sequence[str]
+    groups: Sequence[str]
+    others: OtherLanguages | None = None
+
+
 def has_final_map(recipe: Recipe) -> bool:
     """Whether the recipe fits anything after training."""
     start = recipe.start
     return start.kind == "repair" and (start.refit or start.own_share is not None)
 
 
-def fit_final_map(
-    recipe: Recipe,
-    model: SentenceTransformer,
-    choice: StartRepair,
-    vectors: NDArray[np.float32],
-    tags: Sequence[str],
-    groups: Sequence[str],
-    others: OtherLanguages | None = None,
-) -> VectorMap:
+def fit_final_map(recipe: Recipe, model: SentenceTransformer, choice: StartRepair, sample: FinalSample) -> VectorMap:
     """Refit the linear module with the strengths of the start, and fit language maps, as the recipe says.
 
     :param recipe: one with :func:`has_final_map`.
     :param model: a repaired and trained model; its linear module is replaced.
     :param choice: the repair that training started from.
-    :param vectors: float32 ``[n, dim]``, embeddings of the passages of the start's sample by the trained encoder.
-    :param tags: language of each, BCP-47.
-    :param groups: parallel group of each.
-    :param others: texts of languages that are protected, by the trained encoder; None for a closed index.
+    :param sample: the passages of the start's sample.
     :returns: the linear module's map, or a map per language, which is not yet in the model.
     """
-    start = recipe.start
-    shared = (
-        fit_language_directions(vectors, tags, groups, others).affine(*choice.strengths)
-        if start.refit
-        else map_of(model)
-    )
+    start, passages = recipe.start, (sample.vectors, sample.tags, sample.groups, sample.others)
+    shared = fit_language_directions(*passages).affine(*choice.strengths) if start.refit else map_of(model)
     set_map(model, shared)
     if start.own_share is None:
         return shared
-    return fit_own_maps(recipe, shared, vectors, tags, groups, others)
+    return fit_own_maps(recipe, shared, *passages)
 
 
 def fit_own_maps(

@@ -11,6 +11,7 @@ from haystack_crossalign.languages import display_name
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.ranks import DEFAULT_SIMILARITY, similarity_words
 from haystack_crossalign.report.content.model import cut_lines
+from haystack_crossalign.report.training_html import MULTI_MEASURES, own_first_sentence, start_kept, within_tolerance
 from haystack_crossalign.training.losses.joint import CITATION
 
 
@@ -68,7 +69,7 @@ def _introduction(facts: Mapping[str, Any], languages: list[str]) -> Iterator[st
         yield _protection(facts)
     if facts["kept"]["share"] == 0:
         yield ""
-        yield "**Training was no better than the start on the held-out part, so the start was kept.**"
+        yield f"**{start_kept(facts)}**"
     elif facts["kept"]["share"] < 1:
         yield ""
         yield f"The weights are {facts['kept']['share']:g} parts tuned and {1 - facts['kept']['share']:g} parts start."
@@ -163,7 +164,7 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "| " + " | ".join(columns) + " |"
     yield "|" + " --- |" * 3 + " ---: |" * (len(columns) - 3)
     for row in result["rows"]:
-        shown = ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",)
+        shown = MULTI_MEASURES if row["scenario"] == "multi" else ("NDCG@1",)
         for name in shown:
             values = row["measures"][name]
             interval = values["interval"]
@@ -179,7 +180,7 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
             yield "| " + " | ".join(cells) + " |"
     yield ""
     lost = 100 * result["harm"]
-    verdict = "beyond" if result["harmless"] is False else "within"
+    verdict = "within" if within_tolerance(result) else "beyond"
     change = f"{abs(lost):.2f} points of NDCG@1 {'less' if lost > 0 else 'more'} than"
     if lost == 0:
         change = "as much NDCG@1 as"
@@ -187,6 +188,7 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
         f"Retrieval within one language, of the one that came off worst: {change} the base model, {verdict} the "
         f"tolerance of {100 * result['tolerance']:g}."
     )
+    yield own_first_sentence(result)
     if result["unmeasured"]:
         names = ", ".join(display_name(tag) for tag in result["unmeasured"])
         yield f"**Too little was held out to measure {names}: whether it was harmed is not known.**"

@@ -27,6 +27,7 @@ from haystack_crossalign.repair.directions import (
     choose_repair,
     fit_language_directions,
 )
+from haystack_crossalign.repair.judging.dial import DIAL
 from haystack_crossalign.repair.other_languages import OtherLanguages
 from haystack_crossalign.repair.scores import HeldOut, held_out_score
 from haystack_crossalign.repair.trials import Trial
@@ -93,6 +94,7 @@ def choose_start(
     groups: Sequence[str],
     held_out: HeldOut | None,
     others: OtherLanguages | None = None,
+    keep_own_first: float | None = None,
 ) -> StartRepair:
     """Choose the repair from which training starts.
 
@@ -102,6 +104,8 @@ def choose_start(
     :param groups: parallel group of each.
     :param held_out: data for choosing the strengths; None if there is none.
     :param others: texts of languages that are protected, by the same model; None for a closed index.
+    :param keep_own_first: accepted loss of the own language first, see ``evaluate.keep_own_first``; with a bound, every
+        tenth of the strength is tried.
     :raises InputError: if a strength must be chosen without such data.
     """
     fitted = fit_language_directions(passages, languages, groups, others)
@@ -125,14 +129,23 @@ def choose_start(
         fitted,
         held_out_score(held_out),
         tolerance=start.tolerance,
-        strengths=STRENGTHS if isinstance(strength, str) else (strength,),
+        strengths=(STRENGTHS if keep_own_first is None else DIAL) if isinstance(strength, str) else (strength,),
         common_shares=COMMON_SHARES if isinstance(share, str) else (share,),
         whitenings=SHRINKAGES if isinstance(whitening, str) else (whitening,),
         directions=start.directions,
+        keep_own_first=keep_own_first,
     )
     chosen = choice.chosen
     strengths = (chosen.strength, chosen.common_share, start.directions, chosen.whitening)
     return StartRepair(fitted.affine(*strengths), strengths, choice.trials)
+
+
+def strengths_within(strength: float) -> list[float]:
+    """The strengths of the dial below one, the strongest first.
+
+    :param strength: 0 to 1.
+    """
+    return [step for step in reversed(DIAL) if step < strength]
 
 
 def passage_sample(

@@ -109,7 +109,7 @@ class Monitor(TrainerCallback):
         base = self.base
         return max(
             self.history,
-            key=lambda evaluation: (preference(evaluation.score, base, self.options.tolerance), -evaluation.step),
+            key=lambda evaluation: (preference(evaluation.score, base, self.options), -evaluation.step),
         )
 
     @property

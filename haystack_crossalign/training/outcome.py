@@ -9,9 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.audit.result import rounded
+from haystack_crossalign.errors import CrossAlignError
 from haystack_crossalign.schemas import shipped_schema
 
 SCHEMA = "crossalign.training/1"
+
+
+class OwnFirstLostError(CrossAlignError):
+    """No weights, and no weaker repair, keep the own language first as the recipe demands.
+
+    :param after: share of the queries of each row that find their own language first, by the model that was trained.
+    :param base: likewise, by the base model.
+    :param bound: accepted loss.
+    """
+
+    exit_code = 1  # as for a gate that fails
+
+    def __init__(self, after: Mapping[str, float], base: Mapping[str, float], bound: float) -> None:
+        name = max(after, key=lambda row: base[row] - after[row])
+        super().__init__(
+            f"no model is written: neither the trained weights nor the start keep the own language first within "
+            f"{bound:g} (evaluate.keep_own_first); {name}: {base[name]:.1%} by the base model, {after[name]:.1%} after "
+            "training"
+        )
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,10 @@ class WorkFolder:
         shutil.rmtree(replaced, ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def discard(self) -> None:
+        """Remove the working folder; nothing is written."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def _known(self) -> dict[str, Any] | None:
         try:
             known = json.loads((self.path / _RUN).read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from haystack_crossalign.report.training_html import render_training_html
 from haystack_crossalign.training.batches.packing import TextTable
 from haystack_crossalign.training.batches.rows import TrainRow
 from haystack_crossalign.training.candidates import Candidate
-from haystack_crossalign.training.evaluation import HeldOutScore, harm, preference
+from haystack_crossalign.training.evaluation import HeldOutScore, harm, own_first_lost, preference
 from haystack_crossalign.training.model_card import model_card
 from haystack_crossalign.training.model_setup import BaseModel, StartRepair
 from haystack_crossalign.training.monitor import Monitor
@@ -119,6 +119,7 @@ def describe_run(
                     "share": share,
                     "alignment": score.alignment,
                     "harm": None if monitor.base is None else harm(score, monitor.base),
+                    "own_first_lost": None if monitor.base is None else own_first_lost(score, monitor.base),
                 }
                 for share, score in chosen.tried.items()
             ],
@@ -192,12 +193,14 @@ def _result(recipe: Recipe, scores: Scores, unmeasured: Sequence[str]) -> dict[s
         }
         about = {name: value for name, value in row.to_dict().items() if name != "measures"}
         rows.append({"name": row.name, **about, "measures": measures})
-    harmless = preference(after, base, recipe.evaluate.tolerance)[0]
+    harmless = preference(after, base, recipe.evaluate)[0]
     return {
         "rows": rows,
         "alignment": {"base": base.alignment, "start": start.alignment, "after": after.alignment},
         "harm": harm(after, base),
         "tolerance": recipe.evaluate.tolerance,
+        "own_first_lost": own_first_lost(after, base),
+        "keep_own_first": recipe.evaluate.keep_own_first,
         # Measured harm counts; for a language that was not measured, it is unknown.
         "harmless": None if harmless and unmeasured else harmless,
         "unmeasured": list(unmeasured),

@@ -28,14 +28,14 @@ from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.model_folder import repaired_model, with_map
 from haystack_crossalign.training.batches.packing import TextTable
 from haystack_crossalign.training.batches.rows import make_rows
-from haystack_crossalign.training.candidates import choose_weights, weights_of
+from haystack_crossalign.training.candidates import Finish, choose_weights, weights_of
 from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore
 from haystack_crossalign.training.linear_module import (
     EmbeddingMemory,
+    FinalSample,
     Vectors,
     apply_head,
     encoder_of,
-    fit_final_map,
     fit_own_maps,
     has_final_map,
     head_of,
@@ -51,7 +51,7 @@ from haystack_crossalign.training.model_setup import (
     prepare_training,
 )
 from haystack_crossalign.training.monitor import Monitor, TrainProgress
-from haystack_crossalign.training.outcome import TrainingOutcome
+from haystack_crossalign.training.outcome import OwnFirstLostError, TrainingOutcome
 from haystack_crossalign.training.output_folder import WorkFolder, check_output, locked_output, recover_output
 from haystack_crossalign.training.publish import describe_run, write_result
 from haystack_crossalign.training.recipe.recipe import Recipe
@@ -90,6 +90,7 @@ def train(
     :param trust_remote_code: run code that comes with the model.
     :raises InputError: for a recipe or data that cannot be used, or an output that must not be replaced.
     :raises ExternalError: if the model cannot be loaded, the output cannot be written, or another run writes it.
+    :raises OwnFirstLostError: if nothing keeps to ``evaluate.keep_own_first``; nothing is written then.
     """
     output = resolved_file(output, source="output")
     if os.environ.get("RANK", "0") == "0":
@@ -226,15 +227,25 @@ class _Run:
         if self.processes.is_main_process:
             with self._timed("after"):
                 chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
-                final = self._final_map(start, choice, base, data, fit, frozen=frozen is not None)
-                after = None
-                if audit is not None and isinstance(final, LanguageMaps):
-                    of_encoder = (
-                        vectors(encoder_of(start), audit.rows) if frozen is None else frozen[audit.rows].numpy()
-                    )
-                    after = final.apply(of_encoder)
-                elif audit is not None:
-                    after = embedded(start, audit.rows)
+                trained = start
+
+                def held_out_by(final: VectorMap | None) -> Any:
+                    wanted = audit.rows if audit is not None else []
+                    if not isinstance(final, LanguageMaps):
+                        return embedded(trained, wanted)
+                    of_encoder = vectors(encoder_of(trained), wanted) if frozen is None else frozen[wanted].numpy()
+                    return final.apply(of_encoder)
+
+                finish = Finish(
+                    recipe, trained, choice,
+                    lambda: self._final_sample(trained, choice, base, data, fit, frozen=frozen is not None),
+                    held_out_by, audit, before,
+                )  # fmt: skip
+                try:
+                    chosen, final, after = finish(chosen, origin)
+                except OwnFirstLostError:
+                    self.work.discard()
+                    raise
                 if isinstance(final, LanguageMaps):
                     start = with_map(start, final)
                 facts = describe_run(
@@ -311,13 +322,14 @@ class _Run:
         held_out = None if audit is None else audit.held_out(vectors.of_base(base, audit.rows))
         passages = fit.of_base(base, rows)
         others = protected_languages(recipe, base, fit, sorted(set(tags)))
-        choice = choose_start(recipe.start, passages, tags, groups, held_out, others)
+        keep = recipe.evaluate.keep_own_first
+        choice = choose_start(recipe.start, passages, tags, groups, held_out, others, keep)
         if recipe.start.own_share is not None:
             # It is fitted at the end, but what prevents it, such as a language between two others, is reported now.
             fit_own_maps(recipe, choice.repair, passages, tags, groups, others)
         return repaired_model(base.model, choice.repair), choice
 
-    def _final_map(
+    def _final_sample(
         self,
         model: SentenceTransformer,
         choice: StartRepair | None,
@@ -326,10 +338,10 @@ class _Run:
         fit: Vectors,
         *,
         frozen: bool,
-    ) -> VectorMap | None:
-        """Fit the final map after training, if the recipe has one.
+    ) -> FinalSample | None:
+        """The passages that the final map is fitted on after training, if the recipe has one.
 
-        :param model: its linear module is replaced.
+        :param model: its encoder embeds them.
         :param base: the model that training began with.
         :param frozen: whether its layers were not trained.
         """
@@ -339,7 +351,7 @@ class _Run:
         encoder = None if frozen else encoder_of(model)
         fitted = fit.of_base(base, rows) if encoder is None else fit(encoder, rows)
         others = protected_languages(self.recipe, base, fit, sorted(set(tags)), encoder)
-        return fit_final_map(self.recipe, model, choice, fitted, tags, groups, others)
+        return FinalSample(fitted, tags, groups, others)
 
     def _train(self, trainer: PackedTrainer, monitor: Monitor) -> list[dict[str, float]]:
         checkpoint = last_checkpoint(self.work.checkpoints) if self.resume else None

@@ -35,6 +35,23 @@ def made_triplets(
     ]
 
 
+def quoted_triplets(count: int, seed: int) -> list[Triplet]:
+    """Triplets whose queries are the beginnings of their passages, so that each finds its own version first."""
+    draw = random.Random(seed)  # noqa: S311 - no secret
+    made = []
+    for number in range(count):
+        passages = {tag: [draw.choice(WORDS[start : start + 30]) for _ in range(10)]
+                    for tag, start in (("en", 0), ("zh", 30))}  # fmt: skip
+        made.append(
+            Triplet(
+                f"{seed}:{number}", f"{seed}:{number}", "en",
+                " ".join(passages["en"][:8]), " ".join(passages["en"]), {"zh": " ".join(passages["zh"])},
+                {"zh": " ".join(passages["zh"][:8])},
+            )
+        )  # fmt: skip
+    return made
+
+
 def made_recipe(folder: Path, **changes: Any) -> Recipe:
     """A short run on the CPU."""
     values: dict[str, Any] = {

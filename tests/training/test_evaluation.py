@@ -13,7 +13,16 @@ from haystack_crossalign.models.prompts import Prompts
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.scores import held_out_score
 from haystack_crossalign.training.batches.packing import TextTable
-from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore, RowScore, harm, preference
+from haystack_crossalign.training.evaluation import (
+    OWN_FIRST,
+    HeldOutAudit,
+    HeldOutScore,
+    RowScore,
+    harm,
+    own_first_lost,
+    preference,
+)
+from haystack_crossalign.training.recipe.sections import Evaluate
 
 
 def audit_of(model, triplets: list[Triplet], languages: list[str], pool: str = "pairs") -> tuple[HeldOutAudit, dict]:
@@ -51,6 +60,7 @@ def test_a_model_that_sees_the_language_first_is_scored_as_computed_by_hand(tiny
         assert row.queries == 3
         assert row.measures["Max@R"] == 4
         assert row.measures["Max@R_norm"] == pytest.approx((math.log2(6) - 2) / (math.log2(6) - 1))
+        assert row.measures[OWN_FIRST] == 1
         assert row.measures["Complete@10"] is None  # the whole pool fits into the top 10
     assert score.quality == {"mono-same en, en queries": 1.0, "mono-same zh, zh queries": 1.0}
     assert score.alignment == pytest.approx((math.log2(6) - 2) / (math.log2(6) - 1))
@@ -108,8 +118,9 @@ def test_too_few_groups_are_refused(tiny_model) -> None:
         audit_of(tiny_model, made_triplets(1), ["zh"])
 
 
-def scored(alignment: float, *quality: float) -> HeldOutScore:
-    rows = [RowScore("multi", ("en", "zh"), "zh", 9, 9, {"Max@R_norm": alignment, "NDCG@1": 0.0})]
+def scored(alignment: float, *quality: float, own_first: float = 0.9) -> HeldOutScore:
+    measures = {"Max@R_norm": alignment, "NDCG@1": 0.0, OWN_FIRST: own_first}
+    rows = [RowScore("multi", ("en", "zh"), "zh", 9, 9, measures)]
     rows += [
         RowScore("mono-same", (tag,), tag, 9, 9, {"Max@R_norm": 1.0, "NDCG@1": value})
         for tag, value in zip(("en", "zh"), quality, strict=True)
@@ -127,8 +138,22 @@ def test_harmless_models_come_before_harmful_ones_and_less_bias_before_more() ->
         "a little harm": scored(0.95, 0.89, 0.8),
         "much harm": scored(0.99, 0.9, 0.5),
     }
-    order = sorted(models, key=lambda name: preference(models[name], base, 0.005), reverse=True)
+    order = sorted(models, key=lambda name: preference(models[name], base, Evaluate(tolerance=0.005)), reverse=True)
     assert order == list(models)
+
+
+def test_a_model_that_takes_the_own_language_first_is_harmful_where_that_is_bounded() -> None:
+    base = scored(0.4, 0.9, 0.8, own_first=0.9)
+    models = {
+        "keeps it": scored(0.6, 0.9, 0.8, own_first=0.88),
+        "base": base,
+        "loses a little": scored(0.7, 0.9, 0.8, own_first=0.87),
+        "loses much": scored(0.9, 0.9, 0.8, own_first=0.2),
+    }
+    assert own_first_lost(models["loses much"], base) == pytest.approx(0.7)
+    bounded, free = Evaluate(keep_own_first=0.02), Evaluate()
+    assert sorted(models, key=lambda name: preference(models[name], base, bounded), reverse=True) == list(models)
+    assert max(models, key=lambda name: preference(models[name], base, free)) == "loses much"
 
 
 def test_a_measure_that_is_defined_for_no_query_has_no_value(tiny_model) -> None:

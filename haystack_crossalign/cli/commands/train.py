@@ -26,6 +26,16 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value, e.g. optimiser.learning_rate=1e-5. Repeatable."),
 ]
+KeepOwnFirst = Annotated[
+    float | None,
+    typer.Option(
+        "--keep-own-first",
+        metavar="X",
+        help="Keep only weights that lose at most X against the base model, in any language, of the share of queries "
+        "whose first hit is relevant and in their own language; 0.02 is two points. Same as --set "
+        "evaluate.keep_own_first=X. Default: any loss.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted run from its last checkpoint.")]
 OrAnew = Annotated[
     bool,
@@ -41,6 +51,7 @@ def train(
     output: Output,
     settings: Settings = None,
     data: opt.CorporaFolder = None,
+    keep_own_first: KeepOwnFirst = None,
     resume: Resume = False,
     or_anew: OrAnew = False,
     trust_remote_code: opt.TrustRemoteCode = False,
@@ -56,12 +67,15 @@ def train(
 
     if or_anew and not resume:
         raise InputError("only works with --resume", source="--or-anew", allowed="--resume --or-anew, or neither")
+    if keep_own_first is not None and not 0 <= keep_own_first <= 1:
+        raise InputError("out of range", source="--keep-own-first", seen=keep_own_first, allowed="0 to 1, such as 0.02")
     # Only the first of several processes prints.
     quiet = quiet or os.environ.get("RANK", "0") != "0"
     if os.environ.get("RANK", "0") == "0":
         recover_output(output.absolute())
         check_restart(output.absolute(), resume=resume, or_anew=or_anew)
-    read = read_recipe(recipe, settings or (), corpora=data)
+    overrides = [*(settings or ()), *([] if keep_own_first is None else [f"evaluate.keep_own_first={keep_own_first}"])]
+    read = read_recipe(recipe, overrides, corpora=data)
     # Errors in the recipe are reported before the slow imports.
     import_model_libraries()
     from haystack_crossalign.training.trainer import train as run
@@ -149,6 +163,12 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
     from haystack_crossalign.languages import display_name
     from haystack_crossalign.report.content.model import cut_lines
     from haystack_crossalign.report.content.words import measure_value
+    from haystack_crossalign.report.training_html import (
+        MULTI_MEASURES,
+        own_first_sentence,
+        start_kept,
+        within_tolerance,
+    )
 
     screen = console()
     result, kept = outcome.data["result"], outcome.data["kept"]
@@ -160,7 +180,7 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
         for name in ("pool and queries", "measure", "base", *(["repaired"] if repaired else []), "after"):
             table.add_column(name, justify="left" if name in ("pool and queries", "measure") else "right")
         for row in result["rows"]:
-            for name in ("Max@R", "Max@R_norm", "Complete@10") if row["scenario"] == "multi" else ("NDCG@1",):
+            for name in MULTI_MEASURES if row["scenario"] == "multi" else ("NDCG@1",):
                 values = row["measures"][name]
                 columns = ("base", "start", "after") if repaired else ("base", "after")
                 table.add_row(
@@ -168,11 +188,12 @@ def _print(outcome: TrainingOutcome, output: Path) -> None:
                 )
         screen.print(table)
         if kept["share"] == 0:
-            screen.print("Training was no better than the start, so the start was kept.", markup=False)
+            screen.print(start_kept(outcome.data), markup=False, soft_wrap=True)
         if result["unmeasured"]:
             unmeasured = ", ".join(display_name(tag) for tag in result["unmeasured"])
             screen.print(f"Too little was held out to measure {unmeasured}: harm to it is not known.", markup=False)
-        if result["harmless"] is False:
+        screen.print(own_first_sentence(result), markup=False, soft_wrap=True)
+        if not within_tolerance(result):
             lost = 100 * result["harm"]
             warning = f"Retrieval within one language lost up to {lost:.2f} points of NDCG@1 against the base."
             screen.print(warning, markup=False)

@@ -275,6 +275,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             recipe.interpolate,
             "a number, or held_out.share and held_out.limit above 0",
         )
+    if recipe.evaluate.keep_own_first is not None and nothing_held_out:
+        raise settings.error(
+            "the own language first is measured on the held-out part, and there is none",
+            ("evaluate", "keep_own_first"),
+            recipe.evaluate.keep_own_first,
+            "null, or held_out.share and held_out.limit above 0",
+        )
     if recipe.evaluate.patience is not None and (recipe.evaluate.every is None or nothing_held_out):
         raise settings.error(
             "no evaluation during the run could stop it",

@@ -255,6 +255,9 @@ class Evaluate:
         shorter); null to evaluate only before and after.
     :param tolerance: a model is harmless if no language's same-language NDCG@1 is more than this below the base
         model's.
+    :param keep_own_first: accepted loss against the base model, in any language, of the share of queries that find a
+        relevant document in their own language first in the pool of several languages (Top1[relevant,same]); a model
+        that loses more is not harmless, and is not kept with ``keep: last`` either. null accepts any.
     :param patience: stop after this many evaluations without a better harmless model; null for never.
     :param pool: ``pairs``: English and one target language at a time; ``all``: one pool of all languages.
     :param keep: ``best`` by the criterion, or the ``last`` weights.
@@ -262,6 +265,7 @@ class Evaluate:
 
     every: float | None = setting(optional(number(0, above=True)), 0.25)
     tolerance: float = setting(number(0, 1), 0.005)
+    keep_own_first: float | None = setting(optional(number(0, 1)), None)
     patience: int | None = setting(optional(whole(1)), None)
     pool: str = setting(choice("pairs", "all"), "pairs")
     keep: str = setting(choice("best", "last"), "best")

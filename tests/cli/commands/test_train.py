@@ -10,7 +10,9 @@ import pytest
 import yaml
 from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_model_folder
-from training_runs import made_recipe, made_triplets
+from training_runs import made_recipe, made_triplets, quoted_triplets
+
+from haystack_crossalign.data.formats.triplets import write_triplets
 
 pytestmark = pytest.mark.training
 
@@ -56,6 +58,8 @@ def test_quiet_prints_nothing(crossalign, recipe_file: Path, tmp_path: Path) -> 
     ("arguments", "messages"),
     [
         (["--set", "optimiser.lr=1"], ["--set", "optimiser.lr", "unknown key", "learning_rate"]),
+        (["--keep-own-first", "2"], ["--keep-own-first", "seen: 2.0", "0 to 1"]),
+        (["--keep-own-first", "0.02", "--set", "held_out.share=0"], ["evaluate.keep_own_first", "held-out part"]),
         (["--set", "data.0.path=missing.jsonl"], ["missing.jsonl", "no such file"]),
         (["--set", "model=nowhere/at/all"], ["model"]),
         (["--set", "lora.targets=[nothing]", "--set", "lora.rank=2"], ["lora.targets", "query"]),
@@ -69,6 +73,28 @@ def test_what_is_wrong_is_one_message_and_exit_code_2(
     assert done.err.count("\n") == 1
     assert all(message in done.err for message in messages)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bound_that_nothing_keeps_to_is_one_line_and_exit_code_1(
+    crossalign, recipe_file: Path, tmp_path: Path
+) -> None:
+    """A repair that is not trained takes every difference between the languages, and nothing weaker is allowed."""
+    start = "{kind: repair, strength: 1, common_share: 1, whitening: null, closed: true, train_dense: false}"
+    flags = ["--set", f"start={start}", "--set", "evaluate.keep=last", "--set", "optimiser.max_steps=1"]
+    write_triplets(tmp_path / "data.jsonl", quoted_triplets(60, 2))
+    write_triplets(tmp_path / "held_out.jsonl", quoted_triplets(30, 1))
+    flags += ["--set", "held_out.path=held_out.jsonl"]
+    output = tmp_path / "out"
+    free = crossalign("train", "--recipe", recipe_file, "--output", output, *flags)
+    assert (free.code, free.err) == (0, "")
+    assert json.loads((output / "training.json").read_text(encoding="utf-8"))["result"]["own_first_lost"] > 0
+    assert "Own language first, where it lost most" in free.out
+    done = crossalign(
+        "train", "--recipe", recipe_file, "--output", tmp_path / "none", "--keep-own-first", "0", "-q", *flags
+    )
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "evaluate.keep_own_first" in done.err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_wrong_line_of_the_recipe_is_named(crossalign, recipe_file: Path, tmp_path: Path) -> None:
