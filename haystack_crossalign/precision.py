@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Set
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +23,29 @@ _ALWAYS_FASTER = ("amx_bf16", "bf16")
 # AVX512-BF16 doubles the speed on AMD (Zen 4 and later). Intel's processors have it as a companion of AMX, at half the
 # speed of float32, and virtual machines often hide AMX alone: 70 instead of 117 GFLOP/s on Emerald Rapids.
 _FASTER_ON_AMD = "avx512_bf16"
+
+
+def default_device() -> str:
+    """The torch device that sentence-transformers takes by default: an accelerator if there is one, else ``"cpu"``.
+
+    sentence-transformers itself, whose import takes seconds, is asked only where the answer is less simple than that.
+    """
+    import torch
+
+    if torch.cuda.is_available() and "LOCAL_RANK" not in os.environ and not _is_distributed():
+        return "cuda:0"
+    # The accelerator of the last name is no part of torch.
+    if torch.accelerator.is_available() or find_spec("habana_frameworks") is not None:
+        from sentence_transformers.util import get_device_name
+
+        return str(get_device_name())
+    return "cpu"
+
+
+def _is_distributed() -> bool:
+    import torch
+
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def supports_fast_bf16(device: str = "cpu") -> bool:

@@ -38,3 +38,9 @@ def import_model_libraries() -> None:
     """
     with handled_afterwards(signal.SIGINT, signal.SIGTERM):
         import sentence_transformers  # noqa: F401
+
+
+def import_torch() -> None:
+    """Import torch alone, as `import_model_libraries`."""
+    with handled_afterwards(signal.SIGINT, signal.SIGTERM):
+        import torch  # noqa: F401

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
 from haystack_crossalign.models.quiet import announced
-from haystack_crossalign.signals import import_model_libraries
+from haystack_crossalign.signals import import_torch
 
 if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder
@@ -147,7 +147,7 @@ class ModelOptions:
         name = name or self.model or DEFAULT_MODEL
         try:
             with announced(f"Loading the model {name}"):
-                import_model_libraries()
+                import_torch()
                 from haystack_crossalign.models.encoder import Encoder
 
                 return Encoder(name, **options)

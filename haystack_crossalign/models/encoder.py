@@ -11,16 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sentence_transformers.util import batch_to_device, get_device_name
 
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.models.batches import length_batches
+from haystack_crossalign.models.direct.model import DirectModel
+from haystack_crossalign.models.direct.network import Normalize
 from haystack_crossalign.models.limits import NO_LIMIT, cut_texts
 from haystack_crossalign.models.loading import LoadOptions, load_model
 from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.models.notes import model_notes
 from haystack_crossalign.models.prompts import PromptChoice, Prompts, resolve_prompts
-from haystack_crossalign.precision import resolve_precision
+from haystack_crossalign.precision import default_device, resolve_precision
 from haystack_crossalign.ranks import Similarity, parse_similarity
 
 Progress = Callable[[int, int], None]
@@ -85,7 +86,7 @@ class Encoder:
         local_files_only: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
-        device = device or get_device_name()
+        device = device or default_device()
         self._precision = resolve_precision(precision, device)
         for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size), ("truncate_dim", truncate_dim)):
             if value is not None and value < 1:
@@ -95,6 +96,7 @@ class Encoder:
             device=device,
             dtype=torch.bfloat16 if self._precision == "bf16" else torch.float32,
             options=LoadOptions(revision, token, local_files_only, trust_remote_code, pooling),
+            direct=True,
         )
         self._name, self._sha256, self._revision = loaded.name, loaded.sha256, loaded.revision
         self._pooling, self._pooling_source = loaded.pooling, loaded.pooling_source
@@ -219,7 +221,7 @@ class Encoder:
 
     def _forward(self, features: _Features, role: _Role) -> NDArray[np.float32]:
         with self._errors():
-            output = self._model(batch_to_device(features, self._model.device), task=role)["sentence_embedding"]
+            output = self._model(_moved(features, self._model.device), task=role)["sentence_embedding"]
             if self._model.truncate_dim is not None:
                 output = output[:, : self._model.truncate_dim]
             if self._normalize:
@@ -274,6 +276,10 @@ class Encoder:
             )
 
 
+def _moved(features: _Features, device: torch.device) -> _Features:
+    return {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in features.items()}
+
+
 def _take(features: _Features, rows: torch.Tensor, count: int) -> _Features:
     """The features of some rows of a padded batch, without columns that are padding in all of them."""
     mask = features["attention_mask"]
@@ -302,9 +308,11 @@ def _limit_tokens(model: Any, wanted: int | None) -> int | None:
 
 def _settle_normalization(model: Any, wanted: bool | None) -> bool:
     """Remove the model's own normalization if it is the last module; return whether vectors get unit length."""
-    from sentence_transformers.sentence_transformer.modules import Normalize
-
     own = isinstance(model[-1], Normalize)
+    if not own and not isinstance(model, DirectModel):
+        from sentence_transformers.sentence_transformer.modules import Normalize as StockNormalize
+
+        own = isinstance(model[-1], StockNormalize)
     if own:
         # The encoder normalizes instead: after truncation to fewer dimensions, and in float32.
         del model[-1]

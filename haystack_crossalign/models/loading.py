@@ -1,23 +1,28 @@
 """Load a sentence-transformers model by hub name, folder or ``offline:`` name, without running its code or unpickling.
 
 All models are opened by `load_model`, which checks weights, positions and modules.
+
+The hub's client and sentence-transformers are imported where they are needed: that takes seconds, and a local folder of
+known modules needs neither.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.models.folder import check_folder, stated_names
-from haystack_crossalign.models.limits import limit_positions
-from haystack_crossalign.models.modules import PoolingSource, check_tokenizer, embed_one, settle_pooling
-from haystack_crossalign.models.names import CLUSTER_PREFIX, DEFAULT_MODEL, MATRIX_FILE, OFFLINE_MODELS
+from haystack_crossalign.models.names import (
+    CLUSTER_PREFIX,
+    DEFAULT_MODEL,
+    MATRIX_FILE,
+    OFFLINE_MODELS,
+    PoolingSource,
+)
 from haystack_crossalign.models.offline import (
     DESCRIPTION,
     is_offline,
@@ -26,15 +31,11 @@ from haystack_crossalign.models.offline import (
     weights_file_sha256,
 )
 from haystack_crossalign.models.quiet import announced, quiet_libraries
-from haystack_crossalign.models.weights import check_weights, recorded_loads
+from haystack_crossalign.signals import import_model_libraries
 
 if TYPE_CHECKING:
     import torch
-    from sentence_transformers import SentenceTransformer
 
-# All errors of a request to the hub: no network, no such model, no access, HF_HUB_OFFLINE. The hub client has changed
-# its HTTP library between versions; the base classes of its error are those of the current one.
-_HUB_ERRORS: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
 _NAMES = ", ".join(("a folder", "a hub name", *OFFLINE_MODELS))
 _HUB_SECONDS = 10.0
 _ORGANIZATION = "sentence-transformers"
@@ -64,7 +65,8 @@ class LoadOptions:
 class LoadedModel:
     """A loaded model and its description.
 
-    :param model: the model, in evaluation mode; texts are cut at the end of its positions.
+    :param model: a ``SentenceTransformer`` in evaluation mode, or a `DirectModel` where the caller takes one; texts are
+        cut at the end of its positions.
     :param name: its name for display, without the location of a folder.
     :param hub_name: its name on the hub, None for a folder.
     :param names: its names with the source of each, for `resolve_prompts`.
@@ -74,7 +76,7 @@ class LoadedModel:
     :param pooling_source: ``model``, ``option``, or ``default`` if the model does not state its pooling.
     """
 
-    model: SentenceTransformer
+    model: Any
     name: str
     hub_name: str | None
     names: tuple[tuple[str, str], ...]
@@ -84,13 +86,16 @@ class LoadedModel:
     pooling_source: PoolingSource | None
 
 
-def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
+def load_model(
+    name: str, *, device: str, dtype: torch.dtype, options: LoadOptions, direct: bool = False
+) -> LoadedModel:
     """Load a model; weights come from safetensors files only.
 
     :param name: hub name, folder, or ``offline:multilingual-e5-small``.
     :param device: torch device.
     :param dtype: number format of the weights.
     :param options: how to fetch it.
+    :param direct: a `DirectModel` does where one can be made, which starts faster and embeds only.
     :raises InputError: for a folder without a model, a model with only pickled weights, or an unknown name.
     :raises ExternalError: if the model cannot be loaded; the message says what to do.
     """
@@ -102,26 +107,36 @@ def load_model(name: str, *, device: str, dtype: torch.dtype, options: LoadOptio
             allowed=f"{_NAMES}; or this model with audit --index or doctor",
         )
     with announced(f"Loading the model {name}"):
-        return _load_model(name, device, dtype, options)
+        return _load_model(name, _Wanted(device, dtype, options, direct))
 
 
-def _load_model(name: str, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
+@dataclass(frozen=True)
+class _Wanted:
+    """How to load a model, whatever its name."""
+
+    device: str
+    dtype: torch.dtype
+    options: LoadOptions
+    direct: bool
+
+
+def _load_model(name: str, wanted: _Wanted) -> LoadedModel:
     if is_offline(name):
         folder = resolve_offline_model(name)
         manifest = read_manifest(folder)
         digest = manifest["files"]["model.safetensors"] if manifest else None
-        loaded = _load(str(folder), name, device, dtype, options)
+        loaded = _load(str(folder), name, wanted)
         return replace(loaded, name=f"{name} ({DESCRIPTION})", hub_name=DEFAULT_MODEL, sha256=digest)
     path = Path(name).expanduser()
     if path.is_dir():
         check_folder(path, name)
-        loaded = _load(str(path), name, device, dtype, options)
+        loaded = _load(str(path), name, wanted)
         own = path.resolve().name
         return replace(loaded, name=own, names=(("its name", own), *stated_names(path)), sha256=weights_sha256(path))
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError("no such model folder", field="model", seen=name, allowed=_NAMES)
-    name, options = _reach(name, options)
-    loaded = _load(name, name, device, dtype, options)
+    name, options, listed = _reach(name, wanted.options)
+    loaded = _load(name, name, replace(wanted, options=options), listed)
     snapshot = _snapshot(name, options.revision)
     loaded = replace(loaded, name=name, hub_name=name, names=(("its name", name),), revision=options.revision)
     if snapshot is None:
@@ -130,44 +145,81 @@ def _load_model(name: str, device: str, dtype: torch.dtype, options: LoadOptions
     return replace(loaded, names=names, sha256=weights_sha256(snapshot), revision=snapshot.name)
 
 
-def _reach(name: str, options: LoadOptions) -> tuple[str, LoadOptions]:
+def _reach(name: str, options: LoadOptions) -> tuple[str, LoadOptions, Collection[str] | None]:
     """Contact the hub once for the model, and pin its name and its commit; fall back to the hub's local cache.
 
     Without this, every file of a model is requested with several retries: without a network it takes more than a minute
-    until an error is reported.
+    until an error is reported. Also returns the names of its files, as far as they are known.
     """
     if options.local_files_only:
-        return name, options
+        return name, options, None
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    # All errors of a request to the hub: no network, no such model, no access, HF_HUB_OFFLINE. The hub client has
+    # changed its HTTP library between versions; the base classes of its error are those of the current one.
+    errors: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
     # As sentence-transformers completes a name without an owner, except those of a few old models.
     whole = name if "/" in name else f"{_ORGANIZATION}/{name}"
     try:
         info = HfApi(token=options.token).model_info(whole, revision=options.revision, timeout=_HUB_SECONDS)
     except HFValidationError as error:
         raise InputError("no model name", field="model", seen=name, allowed=_NAMES) from error
-    except _HUB_ERRORS as error:
+    except errors as error:
         if whole != name and isinstance(error, HfHubHTTPError):
-            return name, options  # the hub answers: one of the old models, or none
+            return name, options, None  # the hub answers: one of the old models, or none
         cached = next((one for one in (whole, name) if _snapshot(one, options.revision) is not None), None)
         if cached is None:
             raise ExternalError(_advice(name, error)) from error
-        return cached, replace(options, local_files_only=True)
-    return whole, replace(options, revision=info.sha)
+        return cached, replace(options, local_files_only=True), None
+    listed = None if info.siblings is None else [file.rfilename for file in info.siblings]
+    return whole, replace(options, revision=info.sha), listed
 
 
-def _load(location: str, name: str, device: str, dtype: torch.dtype, options: LoadOptions) -> LoadedModel:
+def _load(location: str, name: str, wanted: _Wanted, listed: Collection[str] | None = None) -> LoadedModel:
     """Load a model and check it; the caller fills in what depends on its name."""
+    return _load_directly(location, wanted, listed) or _load_stock(location, name, wanted)
+
+
+def _load_directly(location: str, wanted: _Wanted, listed: Collection[str] | None) -> LoadedModel | None:
+    """Load a model of known modules; None if it has others, or if anything about it is not as expected."""
+    options = wanted.options
+    local = Path(location).is_dir()
+    # Unless the files on the hub are known, the cache decides only where the hub is not asked.
+    complete = local or options.local_files_only or listed is not None
+    if not wanted.direct or options.trust_remote_code or options.pooling is not None or not complete:
+        return None
+    folder = Path(location) if local else _snapshot(location, options.revision)
+    if folder is None:
+        return None
+    from haystack_crossalign.models.direct.model import open_directly
+
+    opened = open_directly(folder, device=wanted.device, dtype=wanted.dtype, listed=listed)
+    if opened is None:
+        return None
+    model, pooling = opened
+    return LoadedModel(model.eval(), "", None, (), None, None, pooling, "model")
+
+
+def _load_stock(location: str, name: str, wanted: _Wanted) -> LoadedModel:
+    import_model_libraries()
     from sentence_transformers import SentenceTransformer
 
+    from haystack_crossalign.models.limits import limit_positions
+    from haystack_crossalign.models.modules import check_tokenizer, embed_one, settle_pooling
+    from haystack_crossalign.models.weights import check_weights, recorded_loads
+
+    options = wanted.options
     try:
         with quiet_libraries(), recorded_loads() as parts:
             model = SentenceTransformer(
                 location,
-                device=device,
+                device=wanted.device,
                 trust_remote_code=options.trust_remote_code,
                 revision=options.revision,
                 token=options.token,
                 local_files_only=options.local_files_only,
-                model_kwargs={"use_safetensors": True, "dtype": dtype},
+                model_kwargs={"use_safetensors": True, "dtype": wanted.dtype},
             ).eval()
             limit_positions(model, name)
         folder = Path(location) if Path(location).is_dir() else _snapshot(location, options.revision)
@@ -216,6 +268,8 @@ def _shorten(text: str) -> str:
 
 def _snapshot(name: str, revision: str | None) -> Path | None:
     """The folder of a hub model in the local hub cache; its name is the commit."""
+    from huggingface_hub import try_to_load_from_cache
+
     for file in ("modules.json", "config.json"):
         cached = try_to_load_from_cache(name, file, revision=revision)
         if isinstance(cached, str):

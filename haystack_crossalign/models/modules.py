@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -10,9 +10,7 @@ from sentence_transformers.sentence_transformer import modules as stock
 from sentence_transformers.util import batch_to_device
 
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.models.names import POOLINGS
-
-PoolingSource = Literal["model", "option", "default"]
+from haystack_crossalign.models.names import POOLINGS, PoolingSource
 
 
 def embed_one(model: SentenceTransformer) -> torch.Tensor:

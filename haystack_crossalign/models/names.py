@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 OFFLINE_PREFIX = "offline:"
@@ -10,6 +11,7 @@ CLUSTER_PREFIX = "cluster:"
 """Before the id of a model that an OpenSearch cluster runs."""
 
 POOLINGS = ("mean", "cls", "lasttoken")
+PoolingSource = Literal["model", "option", "default"]
 OFFLINE_MODELS = ("offline:multilingual-e5-small",)
 MATRIX_FILE = "matrix.safetensors"
 """File of a repaired model that is not part of its weights: the matrix that transforms vectors of its base model."""

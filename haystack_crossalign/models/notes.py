@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from haystack_crossalign.models.modules import PoolingSource
+from haystack_crossalign.models.names import PoolingSource
 from haystack_crossalign.models.prompts import Prompts
 
 _SHOWN = 5
