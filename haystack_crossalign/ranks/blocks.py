@@ -1,8 +1,12 @@
-"""Cut a pool into blocks of documents: one language per block, all chunks of a version in the same block."""
+"""Cut a pool into blocks of documents, one language per block and all chunks of a version in the same block; and what a
+fast product leaves open.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,3 +95,115 @@ def _slabbed(language: int, documents: NDArray[np.int64], sizes: NDArray[np.int6
     order = np.argsort(chunk, kind="stable")
     slabs = np.bincount(chunk)
     return Block(language, documents[order], tuple(int(count) for count in slabs))
+
+
+class OpenPairs:
+    """Pairs of versions and queries that only exact scores can decide, collected over the blocks of a language."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[tuple[NDArray[Any], ...]]] = {}
+        self.documents = 0
+
+    def add(
+        self, block: Block, version: NDArray[np.int64], query: NDArray[np.int64], undecided: NDArray[np.bool_]
+    ) -> None:
+        """Add pairs of a block, in ascending order of versions; `undecided` is bool [R, pairs]."""
+        document, pair = block.chunks(version)
+        self._parts.setdefault(block.language, []).append((query, undecided, document, pair))
+        self.documents += len(document)
+
+    def taken(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]]:
+        """Remove and return everything: for each language the queries [pairs], undecided [R, pairs], documents and
+        their pairs.
+        """
+        parts, self._parts, self.documents = self._parts, {}, 0
+        for language, entries in parts.items():
+            query, undecided, document, pair = zip(*entries, strict=True)
+            starts = np.cumsum([0] + [len(part) for part in query[:-1]])
+            pairs = [part + start for part, start in zip(pair, starts, strict=True)]
+            yield (
+                language,
+                np.concatenate(query),
+                np.concatenate(undecided, axis=1),
+                np.concatenate(document),
+                np.concatenate(pairs),
+            )
+
+
+class Band:
+    """Scores so near to a target that somebody else decides how they compare.
+
+    A version whose best document scores within the slack of a target is not counted for it: its documents within the
+    slack are collected instead. The slack of a pair is ``base`` of the target plus ``per_length`` of the query times
+    the document's length.
+
+    :param base: float64 [R, Q].
+    :param per_length: float64 [Q].
+    :param lengths: float64 [N].
+    :param languages: codes of the languages that are counted.
+    """
+
+    def __init__(
+        self,
+        base: NDArray[np.float64],
+        per_length: NDArray[np.float64],
+        lengths: NDArray[np.float64],
+        languages: Collection[int],
+    ) -> None:
+        self.languages = frozenset(languages)
+        self._base, self._per_length, self._lengths = base, per_length, lengths
+        self._order = np.arange(base.shape[1])
+        # Appended to by several threads.
+        self._open: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+
+    @property
+    def widest(self) -> NDArray[np.float64]:
+        """The slack of the longest document, float64 [R, Q]."""
+        slack: NDArray[np.float64] = self._base + self._per_length * self._lengths.max(initial=0.0)
+        return slack
+
+    def reorder(self, order: NDArray[np.int64]) -> None:
+        """Take the queries in another order from now on; `open` gives their first numbers."""
+        self._order, self._base, self._per_length = order, self._base[:, order], self._per_length[order]
+
+    def count(
+        self,
+        query: NDArray[np.int64],
+        undecided: NDArray[np.bool_],
+        document: NDArray[np.int64],
+        pair: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        targets: NDArray[np.float32],
+        greater: NDArray[np.int64],
+    ) -> None:
+        """Count the versions above the band, of those that the fast product did not decide; collect the documents
+        within.
+
+        :param query: int64 [pairs], for each pair of a version and a query.
+        :param undecided: bool [R, pairs].
+        :param document: int64 [documents], all documents of these versions.
+        :param pair: int64 [documents], the pair of each.
+        :param scores: float32 [documents], their exact scores.
+        :param targets: float32 [R, Q].
+        :param greater: int64 [R, Q], to which the versions are added.
+        """
+        asked = query[pair]
+        further = self._per_length[asked] * self._lengths[document]
+        for r, wanted in enumerate(targets):
+            difference = scores.astype(np.float64) - wanted[asked]
+            slack = self._base[r][asked] + further
+            concerned = undecided[r][pair]
+            above = np.bincount(pair[concerned & (difference > slack)], minlength=len(query)) > 0
+            greater[r] += np.bincount(query[above], minlength=greater.shape[1])
+            near = np.flatnonzero(concerned & ~above[pair] & (np.abs(difference) <= slack))
+            if len(near):
+                self._open.append((self._order[asked[near]], np.full(len(near), r), document[near]))
+
+    @property
+    def open(self) -> NDArray[np.int64]:
+        """The documents within the band: int64 [n, 3] of query, target and document, sorted."""
+        if not self._open:
+            return np.empty((0, 3), dtype=np.int64)
+        columns = [np.concatenate(parts) for parts in zip(*self._open, strict=True)]
+        rows: NDArray[np.int64] = np.stack(columns, axis=1)
+        return rows[np.lexsort(rows.T[::-1])]

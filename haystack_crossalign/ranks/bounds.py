@@ -99,10 +99,12 @@ class QueryOperand:
 
     :param queries: float32 [Q, dim].
     :param form: number format of the product.
+    :param slack: float64 [R, Q], how far on either side of a score it leaves pairs undecided; None for not at all.
     """
 
-    def __init__(self, queries: NDArray[np.float32], form: Format) -> None:
+    def __init__(self, queries: NDArray[np.float32], form: Format, *, slack: NDArray[np.float64] | None = None) -> None:
         count, dim = queries.shape
+        self._slack = slack
         self.count, self.dim, self.form = count, dim, form
         self.width = -(-count // _LANES) * _LANES
         self._queries = queries
@@ -207,6 +209,8 @@ class QueryOperand:
         infinity = np.float32(np.inf)
         absent = np.isposinf(scores)
         known = np.where(absent, np.float32(0), scores)
+        if self._slack is not None:
+            error = error + self._slack * self.scale
         lower = np.nextafter(known, -infinity).astype(np.float64) * self.scale - offsets - error
         upper = np.nextafter(known, infinity).astype(np.float64) * self.scale - offsets + error
         return np.where(absent, np.inf, lower), np.where(absent, np.inf, upper)

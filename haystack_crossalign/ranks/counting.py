@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from haystack_crossalign.ranks.blocks import Block
+from haystack_crossalign.ranks.blocks import Band, Block, OpenPairs
 from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, Spread, Thresholds, vector_length
 from haystack_crossalign.ranks.formats import Bits
 from haystack_crossalign.ranks.scores import PairScorer
@@ -89,6 +89,7 @@ class Counter:
     :param centers: by language code, a point near the language's documents, float32 [dim].
     :param languages: number of languages.
     :param largest: most documents in a block.
+    :param band: what is counted apart.
     """
 
     def __init__(
@@ -101,7 +102,9 @@ class Counter:
         centers: dict[int, NDArray[np.float32]],
         languages: int,
         largest: int,
+        band: Band | None = None,
     ) -> None:
+        self._band = band
         self._documents, self._scorer, self._operand, self._targets = documents, scorer, operand, targets
         self._tie_order, self._centers, self._languages, self._largest = tie_order, centers, languages, largest
         self._offsets = {code: operand.offsets(center) for code, center in centers.items()}
@@ -204,6 +207,9 @@ class Counter:
         queries = counts.greater.shape[2]
         for language, query, undecided, document, pair in close.taken():
             score = self._scorer.exact(self._documents, document, query[pair])
+            if self._band is not None:
+                self._band.count(query, undecided, document, pair, score, targets.scores, counts.greater[language])
+                continue
             order = np.lexsort((self._tie_order[document], -score, pair))
             best = order[np.searchsorted(pair[order], np.arange(len(query)))]
             scores, places = score[best], self._tie_order[document[best]]
@@ -216,39 +222,6 @@ class Counter:
                 ahead = equal[places[equal] < targets.places[r][query[equal]]]
                 counts.tied[language, r] += np.bincount(query[equal], minlength=queries)
                 counts.ahead[language, r] += np.bincount(query[ahead], minlength=queries)
-
-
-class OpenPairs:
-    """Pairs of versions and queries that only exact scores can decide, collected over the blocks of a language."""
-
-    def __init__(self) -> None:
-        self._parts: dict[int, list[tuple[NDArray[Any], ...]]] = {}
-        self.documents = 0
-
-    def add(
-        self, block: Block, version: NDArray[np.int64], query: NDArray[np.int64], undecided: NDArray[np.bool_]
-    ) -> None:
-        """Add pairs of a block, in ascending order of versions; `undecided` is bool [R, pairs]."""
-        document, pair = block.chunks(version)
-        self._parts.setdefault(block.language, []).append((query, undecided, document, pair))
-        self.documents += len(document)
-
-    def taken(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]]:
-        """Remove and return everything: for each language the queries [pairs], undecided [R, pairs], documents and
-        their pairs.
-        """
-        parts, self._parts, self.documents = self._parts, {}, 0
-        for language, entries in parts.items():
-            query, undecided, document, pair = zip(*entries, strict=True)
-            starts = np.cumsum([0] + [len(part) for part in query[:-1]])
-            pairs = [part + start for part, start in zip(pair, starts, strict=True)]
-            yield (
-                language,
-                np.concatenate(query),
-                np.concatenate(undecided, axis=1),
-                np.concatenate(document),
-                np.concatenate(pairs),
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks.arguments import integer_column, language_codes, relevant_versions
-from haystack_crossalign.ranks.blocks import cut_pool
+from haystack_crossalign.ranks.blocks import Band, cut_pool
 from haystack_crossalign.ranks.bounds import QueryOperand, center_of
 from haystack_crossalign.ranks.counting import Counter, Counts, Targets
 from haystack_crossalign.ranks.distances import DistanceScorer, count_by_distance, import_for, is_distance
@@ -70,16 +70,18 @@ def exact_ranks(
     :raises InputError: for vectors that are zero or not finite, and for arrays whose shapes do not match.
     """
     query_vectors, document_vectors = comparable_vectors(queries, documents, similarity)
-    pool = _Pool(document_vectors, document_languages, languages, tie_order, versions)
+    pool = PoolArrays(document_vectors, document_languages, languages, tie_order, versions)
     query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
     versions_wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
     import_for(similarity)
-    product = _Product.chosen(precision, query_vectors, document_vectors, versions_wanted.shape[1])
+    product = Product.chosen(precision, query_vectors, document_vectors, versions_wanted.shape[1])
 
     parts = [slice(start, start + _GROUP) for start in range(0, len(query_vectors), _GROUP)]
     with one_core_each() as threads:
         counted = [
-            _count(query_vectors[part], versions_wanted[part], pool, len(languages), similarity, product, threads)
+            count_against(
+                query_vectors[part], versions_wanted[part], pool, len(languages), similarity, product, threads
+            )
             for part in parts
         ]
     greater, ahead, tied = (
@@ -121,7 +123,7 @@ def exact_ranks(
 
 
 @dataclass(frozen=True)
-class _Product:
+class Product:
     """Kind of fast product that decides most pairs."""
 
     counter: type[Counter]
@@ -130,7 +132,7 @@ class _Product:
     @classmethod
     def chosen(
         cls, precision: str, queries: NDArray[np.float32], documents: NDArray[np.float32], targets: int
-    ) -> _Product:
+    ) -> Product:
         """The product with the requested precision; for ``"auto"`` the fastest on this machine."""
         dim = queries.shape[1]
         possible = counts_by_int8(dim, targets)
@@ -146,7 +148,7 @@ class _Product:
         return cls(Counter, format_of(precision, len(queries) * len(documents) * dim))
 
 
-class _Pool:
+class PoolArrays:
     """The documents with their languages and versions, checked."""
 
     def __init__(
@@ -196,42 +198,59 @@ class _Pool:
         return Targets(scores, places)
 
 
-def _count(
+def count_against(
     queries: NDArray[np.float32],
     wanted: NDArray[np.int64],
-    pool: _Pool,
+    pool: PoolArrays,
     languages: int,
     similarity: Similarity,
-    product: _Product,
+    product: Product,
     threads: int,
+    band: Band | None = None,
 ) -> Counts:
+    """Count the versions that rank ahead of each relevant version, for at most a few thousand queries.
+
+    :param queries: float32 [Q, dim], as `comparable_vectors` returns them.
+    :param wanted: int64 [Q, R], relevant versions, padded with -1.
+    :param pool: the documents.
+    :param languages: number of languages.
+    :param similarity: what the score is; no distance with a band.
+    :param product: the fast product.
+    :param threads: see `share_out`.
+    :param band: what to count apart; None to compare every pair by its exact score.
+    """
     total = Counts.zero(languages, wanted.shape[1], len(queries))
     if not (wanted >= 0).any():
         return total
     blocks = cut_pool(pool.languages, pool.versions if pool.chunked else None, threads)
+    if band is not None:
+        blocks = [block for block in blocks if block.language in band.languages]
     if is_distance(similarity):
         targets = pool.targets(DistanceScorer(queries, similarity), wanted)
         return count_by_distance(queries, pool.vectors, similarity, targets, pool.tie_order, blocks, languages, threads)
     targets = pool.targets(PairScorer(queries), wanted)
-    order = _by_depth(queries, pool.vectors, targets)
+    order = by_depth(queries, pool.vectors, targets)
     queries = queries[order]
+    if band is not None:
+        band.reorder(order)
     codes = sorted({block.language for block in blocks})
     counter = product.counter(
         documents=pool.vectors,
         scorer=PairScorer(queries),
-        operand=QueryOperand(queries, product.form),
+        operand=QueryOperand(queries, product.form, slack=None if band is None else band.widest),
         targets=targets.reordered(order),
         tie_order=pool.tie_order,
         centers={code: center_of(pool.vectors, np.flatnonzero(pool.languages == code)) for code in codes},
         languages=languages,
-        largest=max(len(block.documents) for block in blocks),
+        largest=max((len(block.documents) for block in blocks), default=0),
+        band=band,
     )
     for counts in share_out(blocks, counter.count, threads):
         total.add(counts)
     return total.reordered(np.argsort(order))
 
 
-def _by_depth(queries: NDArray[np.float32], documents: NDArray[np.float32], targets: Targets) -> NDArray[np.int64]:
+def by_depth(queries: NDArray[np.float32], documents: NDArray[np.float32], targets: Targets) -> NDArray[np.int64]:
     """Order queries by how many sampled documents reach their lowest target, so that tiles are homogeneous: int64
     [Q].
     """
@@ -245,7 +264,7 @@ class _TopSearch:
     """Finds the version at rank 1 and those that tie with it."""
 
     def __init__(
-        self, queries: NDArray[np.float32], pool: _Pool, languages: int, similarity: Similarity, precision: str
+        self, queries: NDArray[np.float32], pool: PoolArrays, languages: int, similarity: Similarity, precision: str
     ) -> None:
         self._queries, self._pool, self._languages = queries, pool, languages
         self._similarity, self._precision = similarity, precision
@@ -289,8 +308,10 @@ class _TopSearch:
         shared = np.flatnonzero(scores[:, 0] == scores[:, -1]) if scores.shape[1] > 1 else np.empty(0, dtype=np.int64)
         if len(shared):
             wanted = pool.versions[indices[shared, :1]].astype(np.int64)
-            product = _Product.chosen(self._precision, queries[shared], pool.vectors, 1)
+            product = Product.chosen(self._precision, queries[shared], pool.vectors, 1)
             with one_core_each() as threads:
-                counts = _count(queries[shared], wanted, pool, self._languages, self._similarity, product, threads)
+                counts = count_against(
+                    queries[shared], wanted, pool, self._languages, self._similarity, product, threads
+                )
             equals[shared] = counts.tied[:, 0].T
         return pool.languages[indices[:, 0]], equals

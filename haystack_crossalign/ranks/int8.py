@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.native import native_library
-from haystack_crossalign.ranks.blocks import Block
+from haystack_crossalign.ranks.blocks import Block, OpenPairs
 from haystack_crossalign.ranks.bounds import contiguous
-from haystack_crossalign.ranks.counting import PENDING, Counter, Counts, OpenPairs
+from haystack_crossalign.ranks.counting import PENDING, Counter, Counts
 
 _PANEL = 48
 _MOST_TARGETS = 64

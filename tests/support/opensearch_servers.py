@@ -124,6 +124,7 @@ def create_index(
     *,
     shards: int = 2,
     delete: tuple[str, ...] = (),
+    settings: dict[str, Any] | None = None,
 ) -> None:
     """Create an index again, write the documents in three segments or more, then delete some of them."""
     try:
@@ -131,7 +132,7 @@ def create_index(
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
-    settings = {"index.knn": True, "number_of_shards": shards, "number_of_replicas": 0}
+    settings = {"index.knn": True, "number_of_shards": shards, "number_of_replicas": 0, **(settings or {})}
     server.request("PUT", f"/{name}", {"settings": settings, "mappings": mapping})
     items = list(documents.items())
     for part in np.array_split(np.arange(len(items)), 3):

@@ -148,6 +148,7 @@ class LiveFlags:
     filter_: Filter = None
     sample: Sample = None
     probes: Probes = None
+    exact: live.Exact = None
     max_load: live.MaxLoad = None
     concurrent: live.Concurrent = None
     batch: live.Batch = None
@@ -256,7 +257,7 @@ def audit(
             title_field=title_field, url_field=url_field, timeout=timeout, patience=patience,
             model=model.model, query_prefix=query_prefix, document_prefix=document_prefix,
             depth=only_live.depth, max_load=only_live.max_load, concurrent=only_live.concurrent,
-            batch=only_live.batch,
+            batch=only_live.batch, exact=only_live.exact,
         )  # fmt: skip
         audit_live(replace(index_request, settings=settings), flags, dry_run=only_live.dry_run)
         return

@@ -62,6 +62,7 @@ PatienceSeconds = Annotated[float | None, _option("patience")]
 Concurrent = Annotated[int | None, _option("concurrent")]
 MaxLoad = Annotated[float | None, _option("max_load")]
 Batch = Annotated[int | None, _option("batch")]
+Exact = Annotated[str | None, _option("exact")]
 Depth = Annotated[int | None, _option("depth")]
 AcceptModel = Annotated[
     bool,

@@ -20,7 +20,7 @@ SECTIONS = {
     ),
     "Live index": (
         "index profile config live live-fields request request-size pipeline id-field depth filter sample probes "
-        "max-load concurrent batch dry-run accept-model state resume"
+        "exact max-load concurrent batch dry-run accept-model state resume"
     ),
     "Fields": (
         "embedding-field vector-fields keep-fields language-field language-map group-field content-field title-field "

@@ -80,6 +80,7 @@ def identity(
                 "seed": options.seed,
                 "top": options.top,
                 "count": options.count,
+                "exact": settings.exact,
                 "depth": settings.depth,
                 "units": [settings.batch, settings.max_load],
                 "fields": [

@@ -30,8 +30,9 @@ from haystack_crossalign.opensearch.audit.result import (
     rows_without_ranks,
 )
 from haystack_crossalign.opensearch.audit.rows import ShownFields
-from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units
+from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units, records_by_task
 from haystack_crossalign.opensearch.audit.units import Measurer, UnitOptions
+from haystack_crossalign.opensearch.audit.vectors import check_local, read_vectors
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
@@ -123,6 +124,7 @@ class IndexAudit:
         self._language_of = LanguageValues(self._fields.language, LanguageMap.read(self.settings.language_map))
         view = self.view()
         check_filter(view, self.settings.index)
+        check_local(view, self.settings, self.options)
         if (shared := shared_ids(view)) is not None:
             self.notes.append(shared.told())
         self.notes += [one.told() for one in ignored_values(view)]
@@ -217,10 +219,12 @@ class IndexAudit:
             parts = identity(before, queries, lists, model, options, self.settings)
             checkpoint = Checkpoint(state, parts, resume=resume)
             try:
+                left = [unit for number, unit in enumerate(units) if number not in checkpoint.done]
+                read_vectors(view, measurers, left, self.settings, self._pace, self._progress)
                 stopped = self._work(measurers, units, checkpoint)
             finally:
                 checkpoint.close()
-            records = _by_task(tasks, units, checkpoint.done)
+            records = records_by_task(tasks, units, checkpoint.done)
             work = Work(tasks, measurers, records, view, ShownFields.of(self.settings), stopped is not None)
             data = {
                 "name": self.settings.index,
@@ -268,6 +272,7 @@ class IndexAudit:
             "point_in_time": is_frozen,
             "snapshot": {"before": before.to_dict(), "after": None if after is None else after.to_dict()},
             "queries": {"kind": queries.kind, "count": len(queries), "notes": list(queries.notes)},
+            **({"exact": self.settings.exact} if view.fields.has_vectors else {}),
             "sample": options.sample,
             "depth": self.settings.depth,
             "plan": None
@@ -388,12 +393,3 @@ class IndexAudit:
 
     def _knn(self, view: IndexView, whole: bool) -> Sequence[Retrieval]:  # noqa: ARG002 - as every factory
         return [KnnRetrieval(view, batch=self.settings.batch, concurrent=self.settings.concurrent)]
-
-
-def _by_task(tasks: Sequence[Task], units: Sequence[Unit], done: dict[int, Any]) -> list[dict[int, Record]]:
-    """Records by task and position of the query within it."""
-    records: list[dict[int, Record]] = [{} for _ in tasks]
-    for number, unit in enumerate(units):
-        if number in done:
-            records[unit.task].update(zip(unit.queries, done[number], strict=True))
-    return records

@@ -152,6 +152,20 @@ def make_units(tasks: Sequence[Task], size: Callable[[Task], int]) -> list[Unit]
     return units
 
 
+def records_by_task(tasks: Sequence[Task], units: Sequence[Unit], done: Mapping[int, Any]) -> list[dict[int, Any]]:
+    """The records of finished units, for each task by position of the query within it.
+
+    :param tasks: the pools.
+    :param units: all units.
+    :param done: records of the units' queries, by number of the unit.
+    """
+    records: list[dict[int, Any]] = [{} for _ in tasks]
+    for number, unit in enumerate(units):
+        if number in done:
+            records[unit.task].update(zip(unit.queries, done[number], strict=True))
+    return records
+
+
 def chosen_tops(tasks: Sequence[Task], share: float | None, seed: int) -> list[frozenset[int] | None]:
     """The queries of each task with an exact top list; None for all.
 

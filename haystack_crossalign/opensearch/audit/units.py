@@ -24,6 +24,9 @@ from haystack_crossalign.opensearch.live.hits import Hit
 from haystack_crossalign.opensearch.live.lists import Retrieval
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.opensearch.live.ranks import list_recall, live_table, versions_held, without_repeats
+from haystack_crossalign.opensearch.local.counting import LocalCounter, LocalRanks
+from haystack_crossalign.opensearch.local.pool import LocalPool
+from haystack_crossalign.opensearch.local.table import counted_locally
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Measurer:
         self._pace = pace
         self._with_top = with_top
         self._versions = versions
+        self._local: LocalCounter | None = None
         if options.sample is not None and not task.view.fields.has_vectors:
             raise InputError(
                 "the index has no vectors, so that there is nothing to score a sample of",
@@ -91,6 +95,30 @@ class Measurer:
                 seen=options.sample,
                 allowed="an audit without --sample, or of an index with one document for each version",
             )
+
+    def count_locally(self, pool: LocalPool, units: Sequence[Unit], *, batch: int) -> None:
+        """Count exact ranks here from now on.
+
+        :param pool: documents that were read, among them those of the task.
+        :param units: the units to be measured, in their order.
+        :param batch: queries in one request.
+        """
+        task, queries = self.task, self.task.queries
+        if queries.vectors is None:
+            return
+        self._local = LocalCounter(
+            task.view,
+            pool,
+            task.scenarios[0].pool_languages,
+            queries.vectors,
+            queries.versions if self.chunked else queries.judged,
+            by_version=self.chunked,
+            top=self._options.top,
+            batch=batch,
+            concurrent=self._options.concurrent,
+            spend=self._pace.spend,
+        )
+        self._local.expect([place for unit in units for place in unit.queries])
 
     @property
     def pool_size(self) -> int:
@@ -132,15 +160,19 @@ class Measurer:
         queries = select(self.task.queries, unit.queries)
         records: list[Record] = [{} for _ in queries.ids]
         tops = [place for place, one in enumerate(unit.queries) if self._with_top is None or one in self._with_top]
-        self._pace.spend(self.load(len(queries), with_top=0))
-        unranked = self._exact(queries, unit.first, records)
-        exact = self._exact_top(queries, tops, records)
+        found = None if self._local is None else self._local.measure(unit.queries)
+        if found is None:
+            self._pace.spend(self.load(len(queries), with_top=0))
+        unranked = self._exact(queries, unit.first, records, found)
+        exact = self._exact_top(queries, tops, records, found)
         left = self._without(queries, unranked)
         for retrieval in self.retrievals:
             self._live(retrieval, left, tops, exact, records)
         return records
 
-    def _exact(self, queries: LiveQueries, first: int, records: list[Record]) -> list[set[str]]:
+    def _exact(
+        self, queries: LiveQueries, first: int, records: list[Record], found: LocalRanks | None
+    ) -> list[set[str]]:
         """Add exact or estimated ranks; returns for each query the names of the relevant versions without a rank."""
         options, view = self._options, self.task.view
         if not view.fields.has_vectors:
@@ -162,7 +194,15 @@ class Measurer:
             missing: Sequence[Unranked] = estimated.unranked
         else:
             counted = (
-                count_version_ranks(
+                counted_locally(
+                    view,
+                    found,
+                    queries.versions if self.chunked else queries.judged,
+                    query_languages=queries.languages,
+                    by_language=self.by_language,
+                )
+                if found is not None
+                else count_version_ranks(
                     view,
                     queries.vectors if queries.vectors is not None else [],
                     queries.versions,
@@ -220,22 +260,27 @@ class Measurer:
         member = self._members[name]
         return Version.of(name, member.language, member.group).name if self.chunked else name
 
-    def _exact_top(self, queries: LiveQueries, places: Sequence[int], records: list[Record]) -> dict[int, list[Hit]]:
+    def _exact_top(
+        self, queries: LiveQueries, places: Sequence[int], records: list[Record], local: LocalRanks | None
+    ) -> dict[int, list[Hit]]:
         for record in records:
             record["shown"] = None
         options, view = self._options, self.task.view
         if not places or queries.vectors is None or not view.fields.has_vectors:
             return {}
-        self._pace.spend(len(places) * view.pool().documents)
-        lists = exact_top(
-            view,
-            queries.vectors[np.array(places, dtype=np.int64)],
-            options.top,
-            view.target,
-            by_version=self.chunked,
-            batch=len(places),
-            concurrent=options.concurrent,
-        )
+        if local is not None:
+            lists = [local.lists[place] for place in places]
+        else:
+            self._pace.spend(len(places) * view.pool().documents)
+            lists = exact_top(
+                view,
+                queries.vectors[np.array(places, dtype=np.int64)],
+                options.top,
+                view.target,
+                by_version=self.chunked,
+                batch=len(places),
+                concurrent=options.concurrent,
+            )
         found = dict(zip(places, lists, strict=True))
         for place, hits in found.items():
             records[place]["shown"] = _shown(hits, options.top)

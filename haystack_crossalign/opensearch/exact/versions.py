@@ -129,7 +129,7 @@ def count_version_ranks(
     for start in range(0, len(vectors), batch):
         part = vectors[start : start + batch]
         wanted = relevant[start : start + batch]
-        scores, rows, tops = settled(partial(_ranked, view, part, wanted, top_language, concurrent))
+        scores, rows, tops = settled(partial(ranked_versions, view, part, wanted, top_language, concurrent))
         builder.fill(start, rows, tops)
         missing = [
             (number, version)
@@ -137,26 +137,38 @@ def count_version_ranks(
             for version in versions
             if version not in scores[number]
         ]
-        reasons = reasons_without_rank(view, {version.group for _, version in missing if version.single})
-        unranked += [
-            Unranked(
-                start + number,
-                version.name,
-                reasons[version.group] if version.single else "no such version in the pool",
-            )
-            for number, version in missing
-        ]
+        unranked += unranked_versions(view, [(start + number, version) for number, version in missing])
     return Counted(builder.table(pool.versions), tuple(unranked))
 
 
-def _ranked(
+def unranked_versions(view: IndexView, missing: Sequence[tuple[int, Version]]) -> list[Unranked]:
+    """Relevant versions that are not in the pool, and why.
+
+    :param view: index with a group field.
+    :param missing: numbers of queries, and their versions.
+    """
+    reasons = reasons_without_rank(view, {version.group for _, version in missing if version.single})
+    return [
+        Unranked(query, version.name, reasons[version.group] if version.single else "no such version in the pool")
+        for query, version in missing
+    ]
+
+
+def ranked_versions(
     view: IndexView,
     vectors: Sequence[Sequence[float]],
     wanted: Sequence[Sequence[Version]],
     top_language: bool,
     concurrent: int | None,
 ) -> tuple[list[dict[Version, float]], list[list[RankedVersion | None]], list[Top | None]]:
-    """Best scores and ranks of the relevant versions, and the version at rank 1, for some queries."""
+    """Best scores and ranks of the relevant versions, and the version at rank 1, for some queries.
+
+    :param view: index with a group field.
+    :param vectors: as `haystack_crossalign.opensearch.index.scoring.checked_queries` returns them.
+    :param wanted: relevant versions of each query.
+    :param top_language: whether to find the version at rank 1.
+    :param concurrent: searches that the server may work on at once.
+    """
     scores = _relevant_scores(view, vectors, wanted, concurrent)
     return scores, *_count(view, vectors, wanted, scores, top_language, concurrent)
 

@@ -162,7 +162,17 @@ def stored_text(member: Member, field: str) -> str:
 
 def stored_value(member: Member, field: str) -> object:
     """The value of a stored field by its full path, None if there is none; see `stored_text`."""
-    value: Any = member.stored
+    value = stored_entry(member.stored, field)
+    return value[0] if isinstance(value, list) and value else value
+
+
+def stored_entry(stored: Answer, field: str) -> object:
+    """What a stored document holds at a full path, None if there is nothing.
+
+    :param stored: the document.
+    :param field: path with dots, through nested objects or a key that contains dots.
+    """
+    value: Any = stored
     parts = field.split(".")
     while parts:
         if not isinstance(value, dict):
@@ -172,7 +182,8 @@ def stored_value(member: Member, field: str) -> object:
             return None
         value = value[key]
         parts = parts[key.count(".") + 1 :]
-    return value[0] if isinstance(value, list) and value else value
+    found: object = value
+    return found
 
 
 def in_chunk_order(members: Iterable[Member]) -> list[Member]:

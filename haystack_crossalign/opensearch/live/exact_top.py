@@ -69,7 +69,7 @@ def exact_top(
             ]
             answers = view.client.search_all(bodies, target, concurrent=concurrent, lean=view.lean)
             for row, hits in zip(tuple(pending), read_lists(view, answers), strict=True):
-                top = _top(hits, k, by_version, view.names.tie_key)
+                top = best_units(hits, k, view.names.tie_key, by_version=by_version)
                 # Documents beyond the response score at most as much as its last hit.
                 if len(hits) < size or (top and len(top) >= k and hits[-1].score < top[k - 1].score):
                     lists[row] = top
@@ -90,8 +90,14 @@ def unit_of(hit: Hit, *, by_version: bool) -> tuple[str, str | None]:
     return (hit.id, None) if hit.group is None or not by_version else (hit.language, hit.group)
 
 
-def _top(hits: Sequence[Hit], k: int, by_version: bool, tie_key: Callable[[str], bytes]) -> list[Hit]:
-    """The k best units, each with its best hit, and those that tie with the k-th."""
+def best_units(hits: Sequence[Hit], k: int, tie_key: Callable[[str], bytes], *, by_version: bool) -> list[Hit]:
+    """The k best units, each with its best hit, and those that tie with the k-th.
+
+    :param hits: with their exact scores, in any order.
+    :param k: number of units.
+    :param tie_key: order of hits with equal scores, by their ids.
+    :param by_version: whether units are versions, not documents.
+    """
     best: dict[tuple[str, str | None], Hit] = {}
     for hit in sorted(hits, key=lambda hit: (-hit.score, tie_key(hit.id))):
         best.setdefault(unit_of(hit, by_version=by_version), hit)

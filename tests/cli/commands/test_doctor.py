@@ -13,7 +13,7 @@ import pytest
 from haystack_crossalign.opensearch.connection.settings import SETTINGS, flag_of
 
 # Settings that have no meaning without an audit.
-FOR_AUDITS = {"patience", "concurrent", "max_load", "batch", "depth", "url_field"}
+FOR_AUDITS = {"patience", "concurrent", "max_load", "batch", "exact", "depth", "url_field"}
 
 
 @pytest.fixture(scope="module")

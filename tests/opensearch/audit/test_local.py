@@ -1,0 +1,171 @@
+"""Audits whose exact ranks are counted here: the results of those that the server counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_proxy import Proxy, status
+from live_audit import assert_same_but_for_last_bits, parallel_documents, run_audit, write_queries
+
+from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.errors import InputError
+
+INDEX = "audit-local"
+LOCAL = {"exact": "local"}
+
+
+@pytest.fixture(scope="module")
+def index(opensearch: Any, indexing: Any) -> str:
+    indexing.create(opensearch, INDEX, parallel_documents(), indexing.mapping(12), shards=3)
+    return INDEX
+
+
+@pytest.fixture(scope="module")
+def chunks(opensearch: Any, indexing: Any) -> str:
+    indexing.create(opensearch, f"{INDEX}-chunks", parallel_documents(chunks=3), indexing.mapping(12))
+    return f"{INDEX}-chunks"
+
+
+@pytest.fixture(scope="module")
+def queries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_queries(tmp_path_factory.mktemp("queries") / "queries.jsonl")
+
+
+def assert_same_result(local: AuditResult, server: AuditResult) -> None:
+    """The same but for who counted."""
+    texts = []
+    for result, exact in ((local, "local"), (server, "server")):
+        data = json.loads(result.to_json())
+        assert data["live"].pop("exact") == exact
+        texts.append(json.dumps(data))
+    assert_same_but_for_last_bits(*texts)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scenarios": ("multi", "mono-same", "mono-cross")},
+        {"languages": ("en", "zh"), "user_filter": {"term": {"tenant": "a"}}},
+        {"pairs": "en"},
+    ],
+    ids=["multi", "scenarios", "filter", "pairs"],
+)
+def test_an_audit_that_counts_here_gives_the_servers_result(
+    opensearch: Any, index: str, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    judged = write_queries(tmp_path / "judged.jsonl", judged=True)
+    server = run_audit(opensearch.url, index, judged, **options).result
+    assert_same_result(run_audit(opensearch.url, index, judged, settings=LOCAL, **options).result, server)
+
+
+@pytest.mark.parametrize("count", ["versions", "hits"])
+def test_chunks_are_ranked_as_versions_here_too(opensearch: Any, chunks: str, queries: Path, count: str) -> None:
+    server = run_audit(opensearch.url, chunks, queries, count=count).result
+    assert_same_result(run_audit(opensearch.url, chunks, queries, settings=LOCAL, count=count).result, server)
+
+
+def test_vectors_are_read_page_by_page_once_for_all_pools(
+    opensearch: Any, index: str, queries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("haystack_crossalign.opensearch.local.pool._MOST_ROWS", 7)
+    steps: list[tuple[str, int, int]] = []
+    run_audit(opensearch.url, index, queries, settings=LOCAL, retrievals=lambda *_: [],
+              scenarios=("multi", "mono-same"), progress=lambda *step: steps.append(step))  # fmt: skip
+    read = [done for name, done, total in steps if name == "Reading vectors"]
+    # Pages of seven that end between the numbers of three shards, up to the 45 documents, once for both scenarios.
+    assert read == sorted(set(read))
+    assert read[-1] == 45
+    assert len(read) > 45 / 7
+
+
+def test_an_audit_that_was_stopped_goes_on_with_the_same_ranks(
+    opensearch: Any, index: str, queries: Path, tmp_path: Path
+) -> None:
+    whole = run_audit(opensearch.url, index, queries, settings=LOCAL).result
+    state = tmp_path / "state.jsonl"
+
+    def stop(step: str, done: int, _: int) -> None:
+        if (step, done) == ("Auditing", 5):
+            raise KeyboardInterrupt
+
+    partial = run_audit(opensearch.url, index, queries, settings=LOCAL, state=state, progress=stop)
+    assert partial.stopped == "interrupted"
+    steps: list[str] = []
+    resumed = run_audit(opensearch.url, index, queries, settings=LOCAL, state=state, resume=True,
+                        progress=lambda step, *_: steps.append(step))  # fmt: skip
+    assert "Reading vectors" in steps
+    assert_same_but_for_last_bits(resumed.result.to_json(), whole.to_json())
+    with pytest.raises(InputError, match="belongs to another audit: options differ"):
+        run_audit(opensearch.url, index, queries, state=state, resume=True)
+    steps.clear()
+    run_audit(opensearch.url, index, queries, settings=LOCAL, state=state, resume=True,
+              progress=lambda step, *_: steps.append(step))  # fmt: skip
+    assert "Reading vectors" not in steps
+
+
+@pytest.fixture
+def proxy(opensearch: Any) -> Iterator[Proxy]:
+    proxy = Proxy(opensearch.url)
+    yield proxy
+    proxy.close()
+
+
+def test_a_page_that_a_busy_cluster_refuses_is_asked_for_again(proxy: Proxy, index: str, queries: Path) -> None:
+    refused = []
+
+    def refuse(request: str) -> None:
+        if request.endswith("_msearch") and steps and steps[-1] == "Reading vectors" and not refused:
+            refused.append(request)
+            proxy.faults.append(status(429, "rejected_execution_exception"))
+
+    steps: list[str] = []
+    proxy.before = refuse
+    result = run_audit(proxy.url, index, queries, settings=LOCAL, progress=lambda step, *_: steps.append(step)).result
+    assert len(refused) == 1
+    assert result.live["partial"] is None
+
+
+def test_a_cluster_without_points_in_time_counts_itself(proxy: Proxy, index: str, queries: Path) -> None:
+    def refuse(request: str) -> None:
+        if request.endswith("/point_in_time"):
+            proxy.faults.append(status(400, "illegal_argument_exception"))
+
+    proxy.before = refuse
+    with pytest.raises(InputError, match="no points in time"):
+        run_audit(proxy.url, index, queries, settings=LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("source", "vector", "message"),
+    [
+        ({"excludes": ["embedding"]}, {}, "'embedding' is not in the stored document"),
+        ({"enabled": False}, {}, "does not store its documents"),
+        ({}, {"compression_level": "2x"}, "kept in lower precision (compression_level 2x)"),
+        ({}, {"space_type": "l1"}, "the space of 'embedding' is l1"),
+    ],
+    ids=["excluded", "no source", "compressed", "l1"],
+)
+def test_vectors_that_may_be_others_than_the_server_scores_are_refused(
+    opensearch: Any, indexing: Any, queries: Path, source: dict[str, Any], vector: dict[str, Any], message: str
+) -> None:
+    mapping = indexing.mapping(12)
+    if vector:
+        mapping["properties"]["embedding"] = {"type": "knn_vector", "dimension": 12, "space_type": "l2", **vector}
+    if source:
+        mapping["_source"] = source
+    settings = {"index.knn": "space_type" not in vector, "index.knn.advanced.approximate_threshold": -1}
+    indexing.create(opensearch, f"{INDEX}-refused", parallel_documents(), mapping, settings=settings)
+    with pytest.raises(InputError, match="the vectors cannot be counted here") as caught:
+        run_audit(opensearch.url, f"{INDEX}-refused", queries, settings=LOCAL)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sample_is_not_counted_here(opensearch: Any, index: str, queries: Path) -> None:
+    with pytest.raises(InputError, match="a sample is scored by the cluster"):
+        run_audit(opensearch.url, index, queries, settings=LOCAL, sample=0.5)
