@@ -32,7 +32,11 @@ VALUES: dict[str, tuple[Any, str, Any]] = {
     "file": ("p.pem", "e.pem", Path("f.pem")),
     "secret file": ("p.txt", "e.txt", Path("f.txt")),
 }
-CHOICES = {"auth": ("basic", "bearer", "aws"), "aws_service": ("aoss", "es", "aoss")}
+CHOICES = {
+    "auth": ("basic", "bearer", "aws"),
+    "aws_service": ("aoss", "es", "aoss"),
+    "exact": ("local", "server", "local"),
+}
 
 
 def write(folder: Path, values: dict[str, Any], name: str = "prod") -> Path:
