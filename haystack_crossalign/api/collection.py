@@ -18,7 +18,6 @@ from haystack_crossalign.data.formats.beir import read_beir
 from haystack_crossalign.data.formats.read import read_collection, title_field_of
 from haystack_crossalign.data.formats.run_files import Run, read_run
 from haystack_crossalign.data.reading_log import ReadingLog
-from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL
 from haystack_crossalign.ranks import Similarity, parse_similarity
 
@@ -218,23 +217,11 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
         "keep_unanswerable": keep_unanswerable,
         "log": log,
     }
-    if request.beir is not None:
-        files = (request.documents, request.queries, request.qrels, request.workbench)
-        if any(path is not None for path in (*files, request.document_vectors, request.query_vectors)):
-            raise InputError(
-                "--beir takes the place of --documents, --queries, their vectors, --qrels and --workbench",
-                allowed="either a folder or files",
-            )
-        return read_beir(request.beir, split=request.split, **shared)
-    if request.documents is None or request.queries is None:
-        raise InputError(
-            "no documents and queries",
-            allowed="--documents FILE and --queries FILE, --store FILE and --queries FILE, --index NAME, or --beir DIR "
-            "(or try: crossalign demo)",
-        )
+    files = request.judged_files()
+    if files is None:
+        return read_beir(request.beir or "", split=request.split, **shared)
     return read_collection(
-        request.documents,
-        request.queries,
+        *files,
         qrels=request.qrels,
         workbench=request.workbench,
         document_vectors=request.document_vectors,

@@ -195,6 +195,26 @@ class FilesRequest(_Judged):
                 allowed="--results without --model, --embedder, --similarity, --languages, --pairs, --scenario, --run",
             )
 
+    def judged_files(self) -> tuple[Path, Path] | None:
+        """The files of documents and queries; None for a BEIR folder.
+
+        :raises InputError: if neither or both are given.
+        """
+        if self.beir is not None:
+            files = (self.documents, self.queries, self.qrels, self.workbench)
+            if any(path is not None for path in (*files, self.document_vectors, self.query_vectors)):
+                raise InputError(
+                    "--beir takes the place of --documents, --queries, their vectors, --qrels and --workbench",
+                    allowed="either a folder or files",
+                )
+            return None
+        if self.documents is None or self.queries is None:
+            raise InputError(
+                "no documents and queries",
+                allowed="--documents and --queries, --store and --queries, --index, or --beir; or try: crossalign demo",
+            )
+        return self.documents, self.queries
+
     def _check_parts(self) -> None:
         for option, path, others in (
             ("--store", self.store, {"--documents": self.documents, "--document-vectors": self.document_vectors,

@@ -7,6 +7,7 @@ from typing import Any
 
 from haystack_crossalign.ranks import similarity_words
 from haystack_crossalign.repair.language_maps import describe_share
+from haystack_crossalign.report.content.words import difference, difference_interval, measure_value
 
 _TEMPLATE = """---
 library_name: sentence-transformers
@@ -83,9 +84,14 @@ def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None)
     own, ridge = chosen["own_share"], chosen["ridge"]
     prompts = model.get("prompts") or {}
     lines = [
-        f"| {change['language']} | {change['queries']} | {change['before']:.3f} | {change['after']:.3f} | "
-        f"{100 * change['difference']:+.1f} ({100 * change['interval'][0]:+.1f} to {100 * change['interval'][1]:+.1f}) "
-        f"points | {change['verdict']} |"
+        "| {language} | {queries} | {before} | {after} | {difference} ({interval}) | {verdict} |".format(
+            **change
+            | {side: measure_value("NDCG@1", change[side], change["queries"]) for side in ("before", "after")}
+            | {
+                "difference": difference("NDCG@1", change["difference"], change["queries"]),
+                "interval": difference_interval("NDCG@1", change["interval"], change["queries"]),
+            }
+        )
         for change in data["same_language"]
     ]
     languages = sorted(data["fitted_on"])

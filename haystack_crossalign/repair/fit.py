@@ -25,7 +25,7 @@ from haystack_crossalign.repair.directions import (
     choose_repair,
     fit_language_directions,
 )
-from haystack_crossalign.repair.judging.dial import Dial, DialMeasure
+from haystack_crossalign.repair.judging.dial import DIAL, Dial, DialMeasure
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut
 from haystack_crossalign.repair.judging.notes import choice_notes, protection_notes
 from haystack_crossalign.repair.language_maps import BetweenOthersError
@@ -142,7 +142,9 @@ def fit_repair(
         score = _distance_of_means(collection, ranked_by)
         criterion = "mean distance between the language means of the held-out documents"
     score = _counted(score, progress)
-    choice = _choose(fitted, score, options, query_counts, enough=enough, parallel=sample.parallel)
+    # A loss smaller than one query cannot be observed.
+    tolerances = {tag: max(options.tolerance, 0 if enough else 1 / count) for tag, count in query_counts.items()}
+    choice = _choose(fitted, score, options, tolerances, enough=enough, parallel=sample.parallel)
     notes = list(sample.notes)
     apart = _without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
     if apart:
@@ -160,7 +162,9 @@ def fit_repair(
         fitted, fit_vectors, languages, groups if sample.parallel else None, others,
         held_out if sample.parallel else None, pivot, options.seed,
     )  # fmt: skip
-    dialer = DialMeasure(leave_one_out.build, score, options.tolerance, options.keep_own_first, len(fitted.languages))
+    dialer = DialMeasure(
+        leave_one_out.build, score, tolerances, options.keep_own_first, query_counts, len(fitted.languages)
+    )
     choice = dialer.refine(choice) if enough else choice
     wanted = choice.chosen
     choice, left_out = leave_one_out.choose(choice)
@@ -178,8 +182,9 @@ def fit_repair(
     harm = same_language_harm(before, after, options.tolerance)
     notes += choice_notes(choice, harm, options.tolerance, fewest, enough=enough, parallel=sample.parallel)
     unknown = () if others is None else others.unknown
-    skipped = choice.chosen is not wanted
-    notes += protection_notes(fitted, left_out, unknown, skipped=skipped, changes=choice.chosen.changes)
+    skipped, changes = choice.chosen is not wanted, choice.chosen.changes
+    worse = [one for one in leave_one_out.measure(wanted) if one.worse] if skipped and not changes else []
+    notes += protection_notes(fitted, left_out, unknown, skipped=skipped, changes=changes, worse=worse)
     comparison = compare_results(before, after, samples=options.samples, seed=options.seed)
     return RepairOutcome(
         repair=choice.repair,
@@ -240,7 +245,7 @@ def _choose(
     fitted: LanguageDirections,
     score: Callable[[VectorMap], RepairScore],
     options: RepairOptions,
-    query_counts: Mapping[str, int],
+    tolerances: Mapping[str, float],
     *,
     enough: bool,
     parallel: bool,
@@ -251,23 +256,23 @@ def _choose(
         return choose_repair(
             fitted,
             score,
-            tolerance=options.tolerance,
+            tolerance=tolerances,
             strengths=strengths,
             common_shares=shares,
             whitenings=options.whitenings if parallel else (None,),
             keep_own_first=options.keep_own_first,
         )
-    # A loss smaller than one query cannot be observed.
-    tolerance = {tag: max(options.tolerance, 1 / count) for tag, count in query_counts.items()}
+    if options.keep_own_first is not None:
+        strengths = tuple(sorted({*strengths, *DIAL}))
     # A loss of the own language in front is counted as it is: the bound was asked for.
     full = choose_repair(
-        fitted, score, tolerance=tolerance, strengths=(0.0, max(strengths)), common_shares=(0.0,),
+        fitted, score, tolerance=tolerances, strengths=(0.0, max(strengths)), common_shares=(0.0,),
         keep_own_first=options.keep_own_first,
     )  # fmt: skip
     if full.chosen.strength or full.trials[-1].harmless:
         return full
     return choose_repair(
-        fitted, score, tolerance=tolerance, strengths=strengths, common_shares=(0.0,),
+        fitted, score, tolerance=tolerances, strengths=strengths, common_shares=(0.0,),
         keep_own_first=options.keep_own_first,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from haystack_crossalign.errors import ExternalError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.files.writing import new_folder, write_atomically
 from haystack_crossalign.models.names import MATRIX_FILE
-from haystack_crossalign.models.quiet import quiet_libraries
+from haystack_crossalign.models.quiet import announced, quiet_libraries
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.card import repair_card
 from haystack_crossalign.repair.fit import RepairOutcome
@@ -237,9 +237,11 @@ def _write_model(outcome: RepairOutcome, model: ModelToRepair, folder: Path) -> 
         write_repaired_model(model.model, outcome.repair, folder)
     # Cut as in the audit; the folder itself keeps the limit of the model.
     limit = outcome.before.provenance["model"].get("max_tokens")
-    written = Encoder(
-        str(folder), device="cpu", precision="fp32", max_tokens=limit, trust_remote_code=model.trust_remote_code
-    )
+    # Not by the name of the temporary folder that it lies in as yet.
+    with announced("Checking the repaired model"):
+        written = Encoder(
+            str(folder), device="cpu", precision="fp32", max_tokens=limit, trust_remote_code=model.trust_remote_code
+        )
     texts = [document.text for document in outcome.sample.held_out[: len(outcome.probe_vectors)]]
     again, wanted = written.encode_documents(texts), outcome.repair.apply(outcome.probe_vectors)
     cosine = float((again * wanted).sum(axis=1).min())

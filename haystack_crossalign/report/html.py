@@ -195,7 +195,9 @@ def _view_context(result: Mapping[str, Any], view: View, ranks: Sequence[RowRank
 
 
 def _cards(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The three headline figures of a row: value, interval, best value, and position between worst and best (0..1)."""
+    """The headline figures of a row that were measured: value, interval, best value, and position between worst and
+    best (0..1).
+    """
     best = row["relevant"] / row["queries"]
     measures = row["measures"]
     depth, size = measures.get("Max@R"), row["pool_size"]
@@ -215,6 +217,8 @@ def _cards(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     if complete is not None:
         what = "complete" if best > 1 else "answered"
         cards.append({"name": complete, "says": f"Queries {what} in the top {complete.partition('@')[2]}"})
+    # A measure that was not asked for has neither value nor reason.
+    cards = [card for card in cards if card["name"] in measures]
     for card in cards:
         name = card["name"]
         card.setdefault("value", measure_value(name, measures.get(name), row["queries"]))

@@ -208,3 +208,16 @@ def test_vendored_code_is_what_its_note_says() -> None:
 def test_licences_of_bundled_code_travel_with_the_page(page: Page) -> None:
     for holder in ("Mike Bostock", "Observable, Inc.", "Mikola Lysenko", "Robert Penner", "Charles Karney"):
         assert holder in page.text
+
+
+def test_a_measure_that_was_not_asked_for_has_no_tile(pair: Result) -> None:
+    tiles = page_tiles(render_html(pair))
+    assert {"Max@R", "Max@R_norm"} <= tiles
+    for row in pair["rows"]:
+        del row["measures"]["Max@R_norm"]
+    assert page_tiles(render_html(pair)) == tiles - {"Max@R_norm"}
+
+
+def page_tiles(text: str) -> set[str]:
+    """Names of the measures in the tiles of a page."""
+    return set(re.findall(r'<p class="name">[^<]*<span>([^<]+)</span>', text))

@@ -20,6 +20,7 @@ DIAL: dict[str, Any] = {
         {"strength": 1.0, "bias": 2.0, "complete": {"en": 0.9, "zh": 0.6}, "own_first": {"en": 0.85, "zh": 0.88},
          "harmless": False},
     ],
+    "queries": {"en": 400, "zh": 40},
     "taken": 0.5,
 }  # fmt: skip
 
@@ -48,8 +49,9 @@ def test_the_section_names_every_strength_and_the_one_taken() -> None:
         "strength", "en: Complete@10", "en: own first", "zh: Complete@10", "zh: own first",
     )  # fmt: skip
     assert section.rows == [
-        ["before", "25.0 %", "93.0 %", "2.0 %", "90.0 %"],
-        ["0", "30.0 %", "93.0 %", "10.0 %", "90.0 %"],
-        ["0.5 (taken)", "80.0 %", "92.0 %", "40.0 %", "89.0 %"],
-        ["1 (not allowed)", "90.0 %", "85.0 %", "60.0 %", "88.0 %"],
+        # Of 400 queries one is a quarter of a percent, of 40 two and a half.
+        ["before", "25.0\xa0%", "93.0\xa0%", "2\xa0%", "90\xa0%"],
+        ["0", "30.0\xa0%", "93.0\xa0%", "10\xa0%", "90\xa0%"],
+        ["0.5 (taken)", "80.0\xa0%", "92.0\xa0%", "40\xa0%", "89\xa0%"],
+        ["1 (not allowed)", "90.0\xa0%", "85.0\xa0%", "60\xa0%", "88\xa0%"],
     ]

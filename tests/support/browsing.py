@@ -45,6 +45,13 @@ class Browser:
         self.driver.get_log("browser")
         self.driver.get_log("performance")
         self.driver.get(path.as_uri())
+        if self.driver.find_elements("id", "report-data"):
+            # Charts below the first screen are drawn after the load event.
+            for _ in range(500):
+                if self.js("document.documentElement.dataset.charts") == "drawn":
+                    return
+                time.sleep(0.02)
+            raise AssertionError(f"{path.name}: the charts were not drawn within ten seconds")
 
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(f"return {script}", *arguments)

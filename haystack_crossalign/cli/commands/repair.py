@@ -145,6 +145,13 @@ def repair(
         if parallel is not None or tagged is not None:
             option = "--parallel" if parallel is not None else "--tagged"
             raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
+        if held_out is None:
+            for option, value in (("--block", block), ("--format", None if file_format == "auto" else file_format)):
+                if value is not None:
+                    raise InputError(
+                        "is for a file of documents, and the index has none", source=option, seen=value,
+                        allowed=f"--index without {option}, or --held-out FILE with it",
+                    )  # fmt: skip
         settings = live.live_settings(
             place, index_fields, login,
             title_field=title_field, timeout=timeout, patience=patience,
@@ -304,6 +311,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: st
     from haystack_crossalign.repair.language_maps import describe_share
     from haystack_crossalign.report.content.model import model_lines
     from haystack_crossalign.report.content.provenance import similarity_note
+    from haystack_crossalign.report.content.words import difference_interval
 
     out = console()
     table = Table(title="Held-out documents, before and after", title_justify="left", box=None, pad_edge=False)
@@ -321,15 +329,15 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: st
     mixed = {row["query_language"]: row["measures"] for row in outcome.comparison.rows if row["scenario"] == "multi"}
     for harm in outcome.harm:
         measures = mixed.get(harm.language, {})
-        depth, complete = measures.get("Max@R"), measures.get("Complete@10")
         table.add_row(
             harm.language,
             str(harm.queries),
-            _change(depth, ".1f"),
-            _change(complete, ".1%"),
-            _change(measures.get("Top1[relevant,same]"), ".1%"),
-            f"{harm.before:.1%} → {harm.after:.1%}",
-            f"{100 * harm.interval[0]:+.1f} to {100 * harm.interval[1]:+.1f}",
+            *(
+                _change(name, measures.get(name), harm.queries)
+                for name in ("Max@R", "Complete@10", "Top1[relevant,same]")
+            ),
+            _change("NDCG@1", {"a": harm.before, "b": harm.after}, harm.queries),
+            difference_interval("NDCG@1", harm.interval, harm.queries),
             harm.verdict,
         )
     out.print(table)
@@ -360,8 +368,10 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: st
         out.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _change(values: Mapping[str, Any] | None, form: str) -> str:
+def _change(name: str, values: Mapping[str, Any] | None, queries: int) -> str:
     """A measure before and after; a dash where it is undefined, such as Complete@10 of eleven versions."""
+    from haystack_crossalign.report.content.words import DASH, measure_value
+
     if not values or None in (values["a"], values["b"]):
-        return "–"
-    return f"{values['a']:{form}} → {values['b']:{form}}"
+        return DASH
+    return " → ".join(measure_value(name, values[side], queries) for side in ("a", "b"))

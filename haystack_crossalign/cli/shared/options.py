@@ -43,7 +43,7 @@ Workbench = Annotated[
     ),
 ]
 Beir = Annotated[Path | None, typer.Option(metavar="DIR", help="Instead of those files: a folder in BEIR's format.")]
-Split = Annotated[str, typer.Option(help="With --beir: name of the qrels.")]
+Split = Annotated[str, typer.Option(metavar="NAME", help="With --beir: name of the qrels.")]
 LanguageField = Annotated[str, typer.Option(metavar="NAME", help="Field that holds the language.")]
 GroupField = Annotated[str, typer.Option(metavar="NAME", help="Field that versions of one content share.")]
 QueryLanguage = Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Language of queries without one.")]
@@ -178,7 +178,7 @@ MeasureNames = Annotated[
     typer.Option("--measures", metavar="NAMES", help="Comma-separated measures, e.g. 'Max@R,Complete@10,nDCG@10'."),
 ]
 Samples = Annotated[int, typer.Option(min=100, metavar="N", help="Bootstrap samples behind each interval.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap and of permutation tests.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all random draws.")]
 FailOn = Annotated[
     list[str] | None,
     typer.Option(

@@ -21,7 +21,9 @@ def parallel_block(
     *,
     retrievals: Sequence[str],
     by_language: Mapping[str, int],
+    listed: Mapping[str, int],
     top: int,
+    by_version: bool = True,
 ) -> list[dict[str, Any]]:
     """MRC@k and language exposure of the exact lists and of all retrieved ones, as JSON values.
 
@@ -29,7 +31,9 @@ def parallel_block(
     :param records: measurements by position within the task.
     :param retrievals: names of the retrieved lists.
     :param by_language: versions of the pool by language.
+    :param listed: what ranks in retrieved lists count, by language of the pool.
     :param top: k.
+    :param by_version: whether chunks of a version count once in retrieved lists; False to count every hit.
     """
     places = sorted(records)
     queries = select(task.queries, places)
@@ -43,9 +47,15 @@ def parallel_block(
         ]
         asked = [number for number, hits in enumerate(lists) if hits is not None]
         if asked:
-            entry = _measured([lists[number] or [] for number in asked], [queries.languages[n] for n in asked],
-                              groups[asked].tolist(), by_language, top, chunked=queries.chunked)  # fmt: skip
-            pairs.append({"kind": "exact" if name is None else "live", "retrieval": name, "k": top, **entry})
+            exact = name is None
+            entry = _measured(
+                [lists[number] or [] for number in asked], [queries.languages[n] for n in asked],
+                groups[asked].tolist(), by_language if exact else listed, top,
+                chunked=queries.chunked and (exact or by_version),
+            )  # fmt: skip
+            # Of a group with two questions in one language nobody knows which is the translation of which.
+            entry["ambiguous"] = sum(queries.groups[number] is not None and int(groups[number]) < 0 for number in asked)
+            pairs.append({"kind": "exact" if exact else "live", "retrieval": name, "k": top, **entry})
     return pairs
 
 

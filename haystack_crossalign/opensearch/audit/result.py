@@ -102,7 +102,7 @@ def build_result(
         "languages_detected": None if work.stopped else _detected(work.view, work.shown.text, seed),
         "retrievals": [retrieval.provenance() for retrieval in _retrievals(work)],
         "unranked": _unranked(work, texts),
-        "parallel": _parallel(work, options_top),
+        "parallel": _parallel(work, options_top, count),
     }
     if repeated := _repeated(work, texts, count):
         live["repeated"] = repeated
@@ -256,10 +256,16 @@ def _repeated(work: Work, texts: Texts, count: str) -> list[dict[str, Any]]:
     return found
 
 
-def _parallel(work: Work, top: int) -> list[dict[str, Any]]:
+def _parallel(work: Work, top: int, count: str) -> list[dict[str, Any]]:
     for task, measurer, records in zip(work.tasks, work.measurers, work.records, strict=True):
         if task.scenarios[0].name == "multi" and records:
-            versions = measurer.by_language
-            retrievals = [retrieval.name for retrieval in measurer.retrievals]
-            return parallel_block(task, records, retrievals=retrievals, by_language=versions, top=top)
+            return parallel_block(
+                task,
+                records,
+                retrievals=[retrieval.name for retrieval in measurer.retrievals],
+                by_language=measurer.by_language,
+                listed=measurer.listed_by_language,
+                top=top,
+                by_version=count == "versions",
+            )
     return []

@@ -136,6 +136,11 @@ class Measurer:
         return self._version_pool().by_language if self.chunked else self.task.view.pool().by_language
 
     @property
+    def listed_by_language(self) -> Mapping[str, int]:
+        """What the ranks in lists count in the pool, by language, sorted."""
+        return self.task.view.pool().by_language if self._options.count == "hits" else self.by_language
+
+    @property
     def pool_languages(self) -> tuple[str, ...]:
         """Languages of the pool, sorted."""
         return tuple(self.by_language)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +23,13 @@ class Dial:
     :param before: the model as it is.
     :param points: trials by ascending strength; the one that was taken among them.
     :param taken: index of that one.
+    :param queries: number of queries of each language behind the shares.
     """
 
     before: RepairScore
     points: tuple[Trial, ...]
     taken: int
+    queries: Mapping[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """Content of ``dial`` in ``repair.json``."""
@@ -42,7 +44,12 @@ class Dial:
             {"strength": trial.strength, "bias": trial.score.bias, **shares(trial.score), "harmless": trial.harmless}
             for trial in self.points
         ]
-        return {"before": shares(self.before), "points": points, "taken": self.points[self.taken].strength}
+        return {
+            "queries": dict(sorted(self.queries.items())),
+            "before": shares(self.before),
+            "points": points,
+            "taken": self.points[self.taken].strength,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +58,17 @@ class DialMeasure:
 
     :param build: makes the map of a trial.
     :param score: scores a map on the held-out documents.
-    :param tolerance: accepted loss of quality.
+    :param tolerance: accepted loss of quality, for each language.
     :param keep_own_first: accepted loss of the own language first; None accepts any.
+    :param queries: number of queries of each language.
     :param languages: number of fitted languages.
     """
 
     build: Callable[[Trial], VectorMap]
     score: Callable[[VectorMap], RepairScore]
-    tolerance: float
+    tolerance: Mapping[str, float]
     keep_own_first: float | None
+    queries: Mapping[str, int]
     languages: int = 0
 
     def refine(self, choice: RepairChoice) -> RepairChoice:
@@ -90,7 +99,8 @@ class DialMeasure:
         if not choice.chosen.changes or before.own_first is None or before.complete is None:
             return None
         points = self._trials(choice)
-        return Dial(before, tuple(points), next(row for row, trial in enumerate(points) if trial is choice.chosen))
+        taken = next(row for row, trial in enumerate(points) if trial is choice.chosen)
+        return Dial(before, tuple(points), taken, self.queries)
 
     def _trials(self, choice: RepairChoice, tilt: float | None = None) -> list[Trial]:
         """Trials with the settings of the choice and every strength, those that were tried already and new ones.
@@ -100,7 +110,6 @@ class DialMeasure:
         chosen, base = choice.chosen, choice.trials[0].score
         if tilt is not None:
             chosen = replace(chosen, tilt=tilt)
-        allowed = dict.fromkeys(base.quality, self.tolerance)
         known = {trial.strength: trial for trial in choice.trials if _settings(trial) == _settings(chosen)}
         if tilt is None:
             known[chosen.strength] = chosen
@@ -108,7 +117,7 @@ class DialMeasure:
             trial = replace(chosen, strength=strength)
             if strength not in known and trial.changes:
                 score = self.score(self.build(trial))
-                harmless = score.is_harmless(base, allowed, self.keep_own_first)
+                harmless = score.is_harmless(base, self.tolerance, self.keep_own_first)
                 known[strength] = replace(trial, score=score, harmless=harmless)
         return [known[strength] for strength in sorted(known) if known[strength].changes]
 

@@ -10,6 +10,7 @@ from haystack_crossalign.repair.directions import LanguageDirections
 from haystack_crossalign.repair.judging.left_out import HEAD_START, MAX_AT_R, LeftOut
 from haystack_crossalign.repair.scores import LanguageHarm, queries_needed
 from haystack_crossalign.repair.trials import RepairChoice
+from haystack_crossalign.report.content.words import difference, difference_interval
 
 
 def choice_notes(
@@ -49,12 +50,18 @@ def choice_notes(
         )
     lost = [change for change in harm if change.verdict != "harmless"]
     warnings += [
-        f"Same-language NDCG@1 in {change.language}: {100 * change.difference:+.1f} points, 95 % interval "
-        f"{100 * change.interval[0]:+.1f} to {100 * change.interval[1]:+.1f} over {change.queries} queries."
+        f"Same-language NDCG@1 in {change.language}: {difference('NDCG@1', change.difference, change.queries)}, 95 % "
+        f"interval {difference_interval('NDCG@1', change.interval, change.queries)} over {change.queries} queries."
         for change in lost
     ]
     if not choice.chosen.changes:
         warnings.append("No harmless map was better than the model as it is: the repair changes nothing.")
+        if parallel and not enough and queries_needed(tolerance) != float("inf"):
+            warnings.append(
+                f"More documents would help: with {queries_needed(tolerance):.0f} queries per language (twice as many "
+                "parallel documents, as half of them are fitted on) the common mean, whitening and a map for each "
+                "language are tried too."
+            )
     return warnings
 
 
@@ -65,6 +72,7 @@ def protection_notes(
     *,
     skipped: bool,
     changes: bool = True,
+    worse: Sequence[LeftOut] = (),
 ) -> list[str]:
     """Sentences on what protects other languages, what was measured, and for whom retrieval may get worse.
 
@@ -73,12 +81,24 @@ def protection_notes(
     :param unknown: other languages that the model does not know.
     :param skipped: whether a better map was skipped because it made a language worse.
     :param changes: whether the map that is left changes anything.
+    :param worse: languages that the skipped map made worse, if none is left that changes anything.
     """
     names = " and ".join(fitted.languages) if len(fitted.languages) == 2 else ", ".join(fitted.languages)
     notes = []
     if skipped:
         notes.append("A map with less bias was skipped: it made a language worse that was left out of it.")
     if not changes:
+        if worse and all(one.measure == HEAD_START for one in worse):
+            notes.append(
+                f"It got worse for {', '.join(one.language for one in worse)}, which are not among your documents. If "
+                f"the index holds nothing in other languages than {names}, add --closed: then no other language is "
+                "protected, and none is left out."
+            )
+        elif worse:
+            notes.append(
+                f"It got worse for {', '.join(one.language for one in worse)}; more documents in these and in further "
+                "languages may help, --closed does not."
+            )
         return notes
     if fitted.others:
         notes.append(

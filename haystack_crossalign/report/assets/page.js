@@ -100,9 +100,29 @@
     });
   }
 
+  const charts = () => [...(current() ?? document).querySelectorAll("figure.chart")];
+  const idle = window.requestIdleCallback ?? ((action) => setTimeout(action, 1));
+  let later = [];
+
   function drawAll(paper = false) {
-    const scope = current() ?? document;
-    for (const figure of scope.querySelectorAll("figure.chart")) draw(figure, paper);
+    later = [];
+    for (const figure of charts()) draw(figure, paper);
+  }
+
+  // What the first screen does not show is drawn once the page is there.
+  function drawFirst() {
+    const [now, below] = [[], []];
+    for (const figure of charts()) (figure.getBoundingClientRect().top < innerHeight ? now : below).push(figure);
+    later = below;
+    for (const figure of now) draw(figure, false);
+    addEventListener("load", () => idle(drawNext));
+  }
+
+  function drawNext() {
+    const figure = later.shift();
+    if (figure) draw(figure, false);
+    if (later.length) idle(drawNext);
+    else document.documentElement.dataset.charts = "drawn";
   }
 
   function fillQueries(article) {
@@ -113,12 +133,12 @@
     chooseQuery.value = view.queries.length > 3 ? article.dataset.weakest : options[0].value;
   }
 
-  function showView(key) {
+  function showView(key, drawn = drawAll) {
     for (const article of articles) article.hidden = article.id !== key;
     const article = current();
     fillQueries(article);
-    drawAll();
     listQueries(article);
+    drawn();
   }
 
   function listQueries(article, limit = FIRST_QUERIES) {
@@ -254,9 +274,9 @@
       drawAll();
       listQueries(current());
     });
-    showView(articles[0].id);
+    showView(articles[0].id, drawFirst);
   } else {
     chooseMeasure?.addEventListener("change", () => drawAll());
-    drawAll();
+    drawFirst();
   }
 })();

@@ -97,13 +97,22 @@
     return node;
   }
 
-  for (const table of document.querySelectorAll(".scroller > table")) {
+  // What is folded gets its buttons when it is opened.
+  function whenOpen(node, action) {
+    const folded = node.closest("details:not([open])");
+    if (folded) folded.addEventListener("toggle", action, {once: true});
+    else action();
+  }
+
+  function wireTable(table) {
     makeSortable(table);
     const title = table.caption?.textContent.trim() ?? "table";
     // The byte order mark lets spreadsheets read UTF-8.
     const action = () => save(fileName(title, "csv"), "text/csv;charset=utf-8", `\ufeff${csv(table)}`);
     table.parentElement.after(button("Save as CSV", title, action));
   }
+
+  for (const table of document.querySelectorAll(".scroller > table")) whenOpen(table, () => wireTable(table));
   for (const figure of document.querySelectorAll("figure.chart")) {
     const {label} = figure.dataset;
     figure.querySelector(".plot").after(button("Save as SVG", label, () => {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from haystack_crossalign.report.content.words import measure_value
 from haystack_crossalign.report.trade_off_svg import Curve, trade_off_chart
 
 COMPLETE, OWN_FIRST = "Complete@10", "Top1[relevant,same]"
@@ -48,7 +49,11 @@ def dial_section(dial: Mapping[str, Any]) -> DialSection:
     ]  # fmt: skip
 
     def cells(part: Mapping[str, Any]) -> list[str]:
-        return [f"{value:.1f} %" for tag in tags for value in reversed(percent(part, tag))]
+        return [
+            measure_value(name, part[key][tag], dial["queries"][tag])
+            for tag in tags
+            for name, key in ((COMPLETE, "complete"), (OWN_FIRST, "own_first"))
+        ]
 
     rows = [["before", *cells(dial["before"])]]
     for row, point in enumerate(points):

@@ -41,15 +41,15 @@ def exposure_table(result: Mapping[str, Any]) -> Table | None:
         ["Query language", "Ranking", f"MRC@{k}", *(display_name(tag) for tag in tags)],
         grouped=True,
     )
-    pool = {
-        tag: share["pool"]
-        for entry in entries
-        for exposure in entry["exposure"]
-        for tag, share in exposure["shares"].items()
-    }
-    table.rows.append(
-        ("Share of the pool", [Cell(""), Cell(""), *(Cell(measure_value("share", pool.get(tag))) for tag in tags)])
-    )
+    pools: dict[str, dict[str, float | None]] = {}
+    for entry in entries:
+        of_entry = {tag: share["pool"] for exposure in entry["exposure"] for tag, share in exposure["shares"].items()}
+        pools.setdefault(entry["kind"], {}).update(of_entry)
+    # Exact ranks count versions, and lists may count hits.
+    counted = {"exact": " in versions", "live": " in hits"} if len({str(pool) for pool in pools.values()}) > 1 else {}
+    for kind, pool in list(pools.items())[: 2 if counted else 1]:
+        of_pool = [Cell(measure_value("share", pool.get(tag))) for tag in tags]
+        table.rows.append((f"Share of the pool{counted.get(kind, '')}", [Cell(""), Cell(""), *of_pool]))
     languages = list(dict.fromkeys(exposure["query_language"] for entry in entries for exposure in entry["exposure"]))
     for language in languages:
         for entry in entries:

@@ -96,6 +96,11 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
         f"{_sentence(LISTS.get(merged['retrieval'], merged['retrieval']))[:-1]}: {merged_note(merged)}"
         for merged in live.get("merged", ())
     ]
+    if ambiguous := max((entry.get("ambiguous", 0) for entry in live["parallel"]), default=0):
+        notes.append(
+            f"MRC@{live['parallel'][0]['k']} leaves out {plural(ambiguous, 'query', 'queries')} that share their group "
+            "with another one in the same language: which of them is the translation of which is not known."
+        )
     unranked = live["unranked"]
     if unranked["count"]:
         reasons = joined([f"{count(number)} {reason}" for reason, number in unranked["reasons"].items()])

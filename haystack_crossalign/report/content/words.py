@@ -142,6 +142,17 @@ def difference(name: str, value: float | None, queries: int | None = None) -> st
     return f"{sign}{written}"
 
 
+def difference_interval(name: str, bounds: Sequence[float], queries: int | None = None) -> str:
+    """A confidence interval of a difference, ``low to high``.
+
+    :param name: the measure.
+    :param bounds: its ends.
+    :param queries: as for `difference`.
+    """
+    low, high = (difference(name, bound, queries) for bound in bounds)
+    return f"{low.removesuffix(' points')} to {high}"
+
+
 def interval(name: str, bounds: Sequence[float | None] | None, queries: int | None = None) -> str:
     """A confidence interval, ``low to high``; empty if there is none.
 

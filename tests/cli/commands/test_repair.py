@@ -201,3 +201,11 @@ def test_a_number_out_of_range_is_refused_before_anything_is_read(
     assert done.code == 2
     assert done.err.startswith(f"crossalign: field '{field}': out of range; seen: {float(value)}; allowed: 0 to 1")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--block", "3"), ("--format", "ntrex")])
+def test_what_is_for_files_is_refused_with_an_index(crossalign: Any, tmp_path: Path, option: str, value: str) -> None:
+    done = crossalign("repair", "--index", "prod", option, value, "--output", tmp_path / "out")
+    assert done.code == 2
+    assert done.err.startswith(f"crossalign: {option}: is for a file of documents, and the index has none; seen:")
+    assert done.err.count("\n") == 1

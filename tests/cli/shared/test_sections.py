@@ -33,6 +33,8 @@ def test_every_option_is_shown_once_and_has_a_help_text(crossalign: Any, name: s
     options = [option for section in shown(done.out).values() for option in section]
     parameters = [one for one in GROUP.commands[name].params if one.param_type_name == "option"]
     assert sorted(options) == sorted([*(one.opts[0] for one in parameters), "--help"])
+    # What stands for a value is a word of ours, not the name of a type.
+    assert not re.search(r"<\w+( range)?>|\b(INTEGER|FLOAT) RANGE\b", done.out)
     assert [one.name for one in parameters if not one.help] == []
 
 

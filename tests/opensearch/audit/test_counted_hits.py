@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from live_audit import LANGUAGES
 from live_judged import INDEX, audit, grouped, judged, mapping_of, ranks_in_numpy, ranks_in_result
+from scipy.stats import spearmanr
 
 from haystack_crossalign.audit.result import audit_schema
 
@@ -51,19 +53,33 @@ def read_queries(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "queries.jsonl").read_text("utf-8").splitlines()]
 
 
-def hits_of(documents: dict[str, dict[str, Any]], query: dict[str, Any]) -> list[tuple[str, str]]:
-    """Language and group of the first ten documents by cosine."""
+def names_of(documents: dict[str, dict[str, Any]], query: dict[str, Any]) -> list[str]:
+    """The first ten documents by cosine."""
     matrix = np.array([one["embedding"] for one in documents.values()])
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     order = np.argsort(-(matrix @ np.array(query["embedding"])))[:SIZE]
-    rows = list(documents.values())
-    return [(rows[place]["language"], rows[place]["parallel_id"]) for place in order]
+    return [list(documents)[place] for place in order]
+
+
+def hits_of(documents: dict[str, dict[str, Any]], query: dict[str, Any]) -> list[tuple[str, str]]:
+    """Their language and group."""
+    return [(documents[name]["language"], documents[name]["parallel_id"]) for name in names_of(documents, query)]
+
+
+def correlation(left: list[Any], right: list[Any]) -> float:
+    """Spearman's correlation of two lists on their union; what a list lacks ties behind it."""
+    union = list(dict.fromkeys([*left, *right]))
+    places = [[one.index(name) if name in one else len(union) for name in union] for one in (left, right)]
+    return float(spearmanr(*places).statistic)
 
 
 def test_ranks_and_intruders_are_those_among_the_hits(
     opensearch: Any, documents: dict[str, dict[str, Any]], folder: Path
 ) -> None:
     request, report = folder / "scored.json", folder / "report.md"
+    first = read_queries(folder)[0]
+    with (folder / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(first | {"id": f"{first['id']}-again"}) + "\n")
     arguments = ["--request", str(request), "--count", "hits", "--fail-on", GATE, "--fail-on", EXPOSURE]
     finished = audit(opensearch, folder, *arguments, "--markdown", str(report))
     assert finished.code == 0, finished.message
@@ -79,20 +95,43 @@ def test_ranks_and_intruders_are_those_among_the_hits(
             continue
         name, own = columns["id"][place], columns["language"][place]
         hits, group = lists[name], groups[name]
-        first = {tag: hits.index((tag, group)) + 1 if (tag, group) in hits else None for tag in LANGUAGES}
-        assert dict(zip(columns["versions"][place], columns["ranks"][place], strict=True)) == first
+        places = {tag: hits.index((tag, group)) + 1 if (tag, group) in hits else None for tag in LANGUAGES}
+        assert dict(zip(columns["versions"][place], columns["ranks"][place], strict=True)) == places
         assert columns["depth"][place] == SIZE
         english = DISCOUNTS[[tag == "en" for tag, _ in hits]].sum() / DISCOUNTS.sum()
         assert columns["measures"]["Exposure@10[en]"][place] == pytest.approx(english, abs=1e-6)
         for version, above in zip(columns["versions"][place], columns["above"][place], strict=True):
-            ahead = hits[: (first[version] or SIZE + 1) - 1]
+            ahead = hits[: (places[version] or SIZE + 1) - 1]
             intruders = [sum(one == tag and other != group for one, other in ahead) for tag in LANGUAGES]
             assert above == intruders
             further += sum((tag, group) in ahead and ahead.count((tag, group)) > 1 for tag in LANGUAGES)
             if version == own:
                 values = [columns["measures"][f"Intrusion[{tag}]"][place] for tag in LANGUAGES]
-                assert values == ([None] * 3 if first[own] is None else intruders)
+                assert values == ([None] * 3 if places[own] is None else intruders)
     assert further > 0
+    block = next(one for one in result["live"]["parallel"] if one["retrieval"] == "scored")
+    names = {query["id"]: names_of(documents, query) for query in queries}
+    asked = {query["id"]: query["language"] for query in queries}
+    values = [
+        correlation(names[one], names[other])
+        for one, other in combinations(sorted(asked), 2)
+        if groups[one] == groups[other] != groups[first["id"]]
+    ]
+    # A group with two queries in one language: which is the translation of which?
+    assert block["ambiguous"] == sum(group == groups[first["id"]] for group in groups.values())
+    assert block["mrc"] == pytest.approx(np.mean(values), abs=1e-6)
+    assert sum(pair["queries"] for pair in block["pairs"]) == len(values)
+    for exposure in block["exposure"]:
+        own = [lists[query] for query, tag in asked.items() if tag == exposure["query_language"]]
+        for tag, shares in exposure["shares"].items():
+            plain = np.mean([np.mean([one == tag for one, _ in hits]) for hits in own])
+            discounted = np.mean([DISCOUNTS[[one == tag for one, _ in hits]].sum() for hits in own]) / DISCOUNTS.sum()
+            documents_of = sum(document["language"] == tag for document in documents.values())
+            pool = documents_of / len(documents)
+            assert shares == pytest.approx({"plain": plain, "discounted": discounted, "pool": pool}, abs=1e-6)
+    exact = next(one for one in result["live"]["parallel"] if one["kind"] == "exact")
+    pools = [entry["pool"] for one in exact["exposure"] for entry in one["shares"].values()]
+    assert pools == pytest.approx([1 / 3] * len(pools))
     # Exact ranks count versions whatever lists count.
     assert ranks_in_result(result, "exact") == ranks_in_numpy(documents, queries)
     fewest = min(len(set(hits)) for hits in lists.values())

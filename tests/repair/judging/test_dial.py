@@ -12,6 +12,7 @@ from haystack_crossalign.repair.judging.dial import DIAL, DialMeasure
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
 
+TOLERANCE, QUERIES = {"en": 0.005}, {"en": 500}
 BASE = RepairScore(100.0, {"en": 0.9}, {"en": 0.8}, {"en": 0.1})
 
 
@@ -47,13 +48,14 @@ def choice_of(strengths: Sequence[float], chosen: float, share: float = 0.4) -> 
 
 def test_every_tenth_and_the_taken_strength_are_on_the_dial_and_none_is_tried_twice() -> None:
     score = Score()
-    dial = DialMeasure(build, score, 0.005, None).measure(choice_of([0.25, 0.5, 1.0], 0.25))
+    dial = DialMeasure(build, score, TOLERANCE, None, QUERIES).measure(choice_of([0.25, 0.5, 1.0], 0.25))
     assert dial is not None
     assert [trial.strength for trial in dial.points] == sorted({*DIAL, 0.25})
     assert sorted(score.strengths) == [one for one in DIAL if one not in (0.5, 1.0)]
     assert dial.points[dial.taken].strength == 0.25
     data = dial.to_dict()
     assert data["taken"] == 0.25
+    assert data["queries"] == QUERIES
     assert data["before"] == {"complete": {"en": 0.1}, "own_first": {"en": 0.8}}
     assert [point["complete"]["en"] for point in data["points"]] == pytest.approx(
         [0.1 + 0.5 * trial.strength for trial in dial.points]
@@ -62,7 +64,7 @@ def test_every_tenth_and_the_taken_strength_are_on_the_dial_and_none_is_tried_tw
 
 def test_a_bound_takes_the_strongest_step_that_keeps_it() -> None:
     # 0.8 - 0.1 s may fall by 0.073: up to s = 0.7 of the steps.
-    measure = DialMeasure(build, Score(), 0.005, 0.073)
+    measure = DialMeasure(build, Score(), TOLERANCE, 0.073, QUERIES)
     refined = measure.refine(choice_of([0.25, 0.5, 0.75, 1.0], 0.5))
     assert refined.chosen.strength == 0.7
     assert refined.chosen.common_share == 0.4
@@ -76,12 +78,12 @@ def test_a_bound_takes_the_strongest_step_that_keeps_it() -> None:
 
 def test_without_a_bound_the_choice_stays() -> None:
     choice = choice_of([0.5, 1.0], 0.5)
-    assert DialMeasure(build, Score(), 0.005, None).refine(choice) is choice
+    assert DialMeasure(build, Score(), TOLERANCE, None, QUERIES).refine(choice) is choice
 
 
 def test_there_is_no_dial_where_nothing_changes_or_nothing_was_measured() -> None:
     unchanged = RepairChoice(build(Trial(0.0, 0.0, BASE, harmless=True)), Trial(0.0, 0.0, BASE, harmless=True), ())
-    measure = DialMeasure(build, Score(), 0.005, None)
+    measure = DialMeasure(build, Score(), TOLERANCE, None, QUERIES)
     assert measure.measure(RepairChoice(unchanged.repair, unchanged.chosen, (unchanged.chosen,))) is None
     blind = Trial(0.0, 0.0, RepairScore(1.0, {"en": 0.9}), harmless=True)
     changed = Trial(1.0, 0.0, RepairScore(0.5, {"en": 0.9}), harmless=True)
@@ -103,7 +105,7 @@ def test_of_two_languages_what_remains_may_be_tilted_to_one_of_them() -> None:
         return AffineMap(build(trial).matrix, np.asarray([bias, 0], np.float32))
 
     choice = choice_of([0.1], 0.1)
-    measure = DialMeasure(tilted, Tilted(), 0.005, 0.02, 2)
+    measure = DialMeasure(tilted, Tilted(), TOLERANCE, 0.02, QUERIES, 2)
     refined = measure.refine(choice)
     assert (refined.chosen.strength, refined.chosen.tilt) == (1.0, 1.0)
     dial = measure.measure(refined)
@@ -111,4 +113,4 @@ def test_of_two_languages_what_remains_may_be_tilted_to_one_of_them() -> None:
     assert {trial.tilt for trial in dial.points} == {1.0}
     assert [trial.strength for trial in dial.points] == list(DIAL)
     assert not any(trial.harmless for trial in dial.points if trial.tilt is None)
-    assert DialMeasure(tilted, Tilted(), 0.005, 0.02, 3).refine(choice).chosen.tilt is None
+    assert DialMeasure(tilted, Tilted(), TOLERANCE, 0.02, QUERIES, 3).refine(choice).chosen.tilt is None

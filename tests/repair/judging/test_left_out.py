@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut, head_start
-from haystack_crossalign.repair.judging.notes import protection_notes
+from haystack_crossalign.repair.judging.notes import choice_notes, protection_notes
 from haystack_crossalign.repair.other_languages import known_languages
 from haystack_crossalign.repair.scores import HeldOut, pair_depths
 from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
@@ -114,6 +114,36 @@ def test_a_map_that_makes_a_language_worse_is_not_taken() -> None:
     choice, found = one.choose(RepairChoice(one.build(harmful), harmful, trials[:2]))
     assert (choice.chosen, found) == (nothing, ())
     assert not choice.chosen.changes
+
+
+def test_where_a_protecting_repair_changes_nothing_the_notes_say_what_would_help() -> None:
+    one = judge(["en", "sw"], ["en", "sw", "th"])
+    harmful = trial(1.0, 0.8)
+    choice, _ = one.choose(RepairChoice(one.build(harmful), harmful, (trial(0.0, 0.0, 9.0), harmful)))
+    assert not choice.chosen.changes
+    worse = [each for each in one.measure(harmful) if each.worse]
+    (_, closed) = protection_notes(one.fitted, (), (), skipped=True, changes=False, worse=worse)
+    assert "worse for th," in closed
+    assert "If the index holds nothing in other languages than en and sw, add --closed" in closed
+    # A language of the documents themselves is judged with --closed too.
+    own = LeftOut("de", "Max@R", 80, 2.0, 9.0, 0.001)
+    (_, documents) = protection_notes(one.fitted, (), (), skipped=True, changes=False, worse=[*worse, own])
+    assert "more documents" in documents
+    assert "--closed does not" in documents
+    # Where no map was better for the documents themselves, neither would help.
+    assert protection_notes(one.fitted, (), (), skipped=False, changes=False) == []
+
+
+@pytest.mark.parametrize(("enough", "parallel", "tolerance"), [(False, True, 0.005), (True, True, 0.005),
+                                                               (False, False, 0.005), (False, True, 0.0)])  # fmt: skip
+def test_more_documents_are_asked_for_only_where_more_would_be_tried(
+    enough: bool, parallel: bool, tolerance: float
+) -> None:
+    nothing = trial(0.0, 0.0)
+    choice = RepairChoice(judge(["en", "sw"], []).build(nothing), nothing, (nothing,))
+    notes = choice_notes(choice, (), tolerance, 15, enough=enough, parallel=parallel)
+    asked = [note for note in notes if "More documents would help: with 390 queries per language" in note]
+    assert len(asked) == ((enough, parallel, tolerance) == (False, True, 0.005))
 
 
 def test_notes_say_what_was_not_measured_and_for_whom_it_may_get_worse() -> None:

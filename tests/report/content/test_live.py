@@ -73,6 +73,19 @@ def test_exposure_stands_beside_the_share_of_the_pool(indexed: dict[str, Any]) -
     assert table is not None
     assert table.rows[0][0] == "Share of the pool"
     assert [cell.text for cell in table.rows[1][1]][:2] == ["exact", "-0.25"]
+    # Lists that count hits are compared with the share of all documents.
+    lists = [entry for entry in indexed["live"]["parallel"] if entry["kind"] == "live"]
+    for entry in lists:
+        for exposure in entry["exposure"]:
+            for number, share in enumerate(exposure["shares"].values()):
+                share["pool"] = 0.75 if number == 0 else 0.25
+    both = exposure_table(indexed)
+    assert both is not None
+    assert [label for label, _ in both.rows[:2]] == ["Share of the pool in versions", "Share of the pool in hits"]
+    assert both.rows[1][1][2].text == "75.0\xa0%"
+    assert not any("translation of which" in note for note in live_notes(indexed["live"]))
+    lists[0]["ambiguous"] = 4
+    assert any("leaves out 4 queries that share their group" in note for note in live_notes(indexed["live"]))
     indexed["live"]["parallel"] = []
     assert exposure_table(indexed) is None
 
