@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.writing import write_atomically
 from haystack_crossalign.languages import normalize_language
 from haystack_crossalign.measures import parse_measure
+from haystack_crossalign.schemas import shipped_schema
 
 SCHEMA = "crossalign.paper/1"
 CORPORA = ("xquad", "belebele")
@@ -130,6 +131,23 @@ def measure_models(
         "seed": options.seed,
         "rows": rows,
     }
+
+
+def paper_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of ``paper.json``."""
+    return shipped_schema("paper-1.schema.json")
+
+
+def paper_json(measured: Mapping[str, Any], published: Sequence[Mapping[str, Any]], differences: Sequence[str]) -> str:
+    """What was measured, with the published figures, as JSON: the same measurement gives the same bytes.
+
+    :param measured: result of `measure_models`.
+    :param published: the paper's figures.
+    :param differences: in what our measurement differs from the paper's.
+    """
+    tool = {"name": "haystack-crossalign", "version": __version__}
+    data = {**measured, "tool": tool, "published": list(published), "differences": list(differences)}
+    return json.dumps(rounded(data), ensure_ascii=False, allow_nan=False, sort_keys=True, indent=1) + "\n"
 
 
 def _rows(

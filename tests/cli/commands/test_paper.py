@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from model_fixtures import tiny_model_folder
 from xquad_files import write_xquad
 
 from haystack_crossalign.api.collection import audit_collection
-from haystack_crossalign.api.paper.measure import PaperOptions, measure_models
+from haystack_crossalign.api.paper.measure import PaperOptions, measure_models, paper_schema
 from haystack_crossalign.api.paper.published import DIFFERENCES, PUBLISHED
 from haystack_crossalign.data.corpora.xquad import read_xquad
 from haystack_crossalign.models.encoder import Encoder
@@ -20,7 +21,7 @@ from haystack_crossalign.models.encoder import Encoder
 __all__ = ["tiny_model_folder"]
 
 LANGUAGES = ("es", "zh")
-FILES = ("paper.html", "paper.md", "paper.tex")
+FILES = ("paper.html", "paper.json", "paper.md", "paper.tex")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,10 @@ def test_the_page_has_the_rows_of_single_audits_and_the_published_figures(
         assert "55.9" in text
         assert "multilingual-e5-base" in text
     assert r"55.9~\%" in texts["paper.tex"]
+    stored = json.loads(texts["paper.json"])
+    jsonschema.validate(stored, paper_schema())
+    assert [row["measures"] for row in stored["rows"]] == [row["measures"] for row in found["rows"]]
+    assert len(stored["published"]) == len(PUBLISHED)
     assert texts["paper.tex"].count(r"\begin{tabular}") == texts["paper.tex"].count(r"\end{tabular}") > 3
     assert all(sentence.split()[3] in texts["paper.md"] for sentence in DIFFERENCES)
 

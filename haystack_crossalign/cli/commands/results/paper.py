@@ -49,7 +49,7 @@ def paper(
         ),
     ],
     data: opt.CorporaFolder = None,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of paper.html, paper.md and paper.tex.")] = Path(
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of paper.html, .md, .tex and .json.")] = Path(
         "paper"
     ),
     languages: Annotated[
@@ -73,7 +73,7 @@ def paper(
     Mixed pools of English and each language, and of all together; pools in the language of the queries and in another.
     The figures that the paper publishes stand beside ours. Rows are kept in a cache: a further model costs its own.
     """
-    from haystack_crossalign.api.paper.measure import PaperOptions, measure_models
+    from haystack_crossalign.api.paper.measure import PaperOptions, measure_models, paper_json
     from haystack_crossalign.api.paper.published import DIFFERENCES, PUBLISHED
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.cli.shared.terminal import console
@@ -108,8 +108,14 @@ def paper(
         )
     output.mkdir(parents=True, exist_ok=True)
     published = [asdict(entry) for entry in PUBLISHED]
-    for ending, render in (("html", render_paper_html), ("md", render_paper_markdown), ("tex", render_paper_latex)):
-        write_atomically(output / f"paper.{ending}", render(measured, published, DIFFERENCES))
+    texts = {
+        "html": render_paper_html(measured, published, DIFFERENCES),
+        "md": render_paper_markdown(measured, published, DIFFERENCES),
+        "tex": render_paper_latex(measured, published, DIFFERENCES),
+        "json": paper_json(measured, published, DIFFERENCES),
+    }
+    for ending, text in texts.items():
+        write_atomically(output / f"paper.{ending}", text)
         if not quiet:
             console().print(f"Wrote {output / f'paper.{ending}'}", markup=False, highlight=False, soft_wrap=True)
     for sentence in measured["missing"]:
