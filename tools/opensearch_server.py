@@ -24,6 +24,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -51,6 +52,7 @@ class OpenSearchServer:
         the password in `password`; the authority's certificate is ``certificates.authority``.
     :param heap: Java heap, as the Java option writes it.
     :param quick: start in half the time, with a compiler that does less: for servers that answer a few requests.
+    :param java: further options of Java.
     :param settings: further settings for ``opensearch.yml``.
     :param models: with the machine learning plugin (3.6.0 only), whose connectors may reach the loopback address.
     """
@@ -62,6 +64,7 @@ class OpenSearchServer:
         security: bool = False,
         heap: str = "1g",
         quick: bool = False,
+        java: Sequence[str] = (),
         settings: dict[str, object] | None = None,
         models: bool = False,
     ) -> None:
@@ -69,7 +72,7 @@ class OpenSearchServer:
             raise SetupError(f"the security plugin of OpenSearch {version} is not published as a Maven artifact")
         self.version = version
         self.security = security
-        self.java_options = [f"-Xms{heap}", f"-Xmx{heap}", *(["-XX:TieredStopAtLevel=1"] if quick else [])]
+        self.java_options = [f"-Xms{heap}", f"-Xmx{heap}", *(["-XX:TieredStopAtLevel=1"] if quick else []), *java]
         self.models = models
         self.settings = (_MODEL_SETTINGS if models else {}) | (settings or {})
         self.password = secrets.token_urlsafe(16) if security else ""

@@ -45,6 +45,16 @@ class Server:
             return json.loads(answer.read() or "null")
 
 
+# In 3.x, Lucene's vector instructions, which round in their own way, need the optimizing compiler, which would take a
+# third of the server's processor time: only the code that runs most often gets it.
+_COMPILE_LESS = (
+    "-XX:Tier4InvocationThreshold=40000",
+    "-XX:Tier4MinInvocationThreshold=5000",
+    "-XX:Tier4CompileThreshold=120000",
+    "-XX:Tier4BackEdgeThreshold=400000",
+)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[..., Any]]:
     """Starts a server of a version once per session, and ends them all."""
@@ -60,8 +70,8 @@ def servers() -> Iterator[Callable[..., Any]]:
                 running[version, security], stop = _start_in_docker(version)
                 stops.append(stop)
             else:
-                # Not 3.x: there Lucene's vector instructions, which round in their own way, need the whole compiler.
-                server = OpenSearchServer(version, security=security, quick=version == "2.19.1")
+                quick = version == "2.19.1"
+                server = OpenSearchServer(version, security=security, quick=quick, java=() if quick else _COMPILE_LESS)
                 stops.append(server.stop)
                 running[version, security] = server.start()
         return running[version, security]

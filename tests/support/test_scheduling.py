@@ -49,6 +49,8 @@ def test_units_are_versions_of_the_server_other_servers_and_files(test: str, uni
         ("tests/cli/commands/test_audit_index.py::test_a[3.6.0-no group]", False),
         ("tests/cli/commands/test_audit_index.py::test_a[external]", False),
         ("tests/opensearch/exact/test_counting.py::test_a[cosine-2.19.1]", False),
+        ("tests/upgrade/test_kill.py::test_a[2.19.1-1-True]", True),
+        ("tests/upgrade/test_run.py::test_a[2.19.1]", False),
         ("tests/cli/test_secrets.py::test_a", False),
     ],
 )
