@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from haystack_crossalign.signals import collected_afterwards
+
 
 def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make ``__getattr__`` and ``__dir__`` for a package whose names are defined in its modules.
@@ -17,8 +19,8 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str]
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if not modules[name]:
-            return import_module(f"{package}.{name}")
-        return getattr(import_module(f"{package}.{modules[name]}"), name)
+        with collected_afterwards():
+            module = import_module(f"{package}.{modules[name] or name}")
+        return getattr(module, name) if modules[name] else module
 
     return get, lambda: sorted(modules)

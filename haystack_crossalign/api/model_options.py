@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
 from haystack_crossalign.models.quiet import announced
-from haystack_crossalign.signals import import_torch
+from haystack_crossalign.signals import import_torch, importing
 
 if TYPE_CHECKING:
     from haystack_crossalign.audit.run import Embedder
@@ -111,7 +111,8 @@ class ModelOptions:
         :raises ExternalError: if the model cannot be loaded.
         """
         if self.embedder is not None:
-            with announced(f"Loading the embedders of {self.embedder.name}"):
+            # Its components are imported, and constructed, but load no model yet.
+            with announced(f"Loading the embedders of {self.embedder.name}"), importing():
                 from haystack_crossalign.pipelines.embedder import PipelineEmbedder
 
                 return PipelineEmbedder.from_yaml(self.embedder, trust_remote_code=self.trust_remote_code)
