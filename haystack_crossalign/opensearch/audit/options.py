@@ -53,6 +53,7 @@ def identity(
     model: Mapping[str, Any] | None,
     options: AuditOptions,
     settings: LiveSettings,
+    exact: str,
 ) -> dict[str, str]:
     """Fingerprints of everything that must be equal to resume an audit, by name for messages.
 
@@ -61,6 +62,7 @@ def identity(
     :param retrievals: provenance of the retrieved lists of each pool.
     :param model: provenance of the embedder of the queries.
     :param options: what is measured.
+    :param exact: who counts exact ranks.
     :param settings: fields, depth, and what determines the units of work.
     """
     vectors = queries.vectors if queries.vectors is not None else np.zeros((0, 0), dtype=np.float32)
@@ -80,7 +82,7 @@ def identity(
                 "seed": options.seed,
                 "top": options.top,
                 "count": options.count,
-                "exact": settings.exact,
+                "exact": exact,
                 "depth": settings.depth,
                 "units": [settings.batch, settings.max_load],
                 "fields": [

@@ -10,11 +10,19 @@ from typing import Any
 from haystack_crossalign.opensearch.audit.pacing import Pace
 from haystack_crossalign.opensearch.audit.tasks import Unit
 from haystack_crossalign.opensearch.audit.units import Measurer
+from haystack_crossalign.opensearch.audit.vectors import Counting, some_vectors
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.connection.traffic import Totals
+from haystack_crossalign.opensearch.index.pool import IndexView
+from haystack_crossalign.opensearch.local.pool import page_size
+from haystack_crossalign.opensearch.local.spaces import columns
 
 PROBED = 2
 """Queries of each pool that the probe measures."""
+
+READ = 200
+"""Documents that the probe reads, if their vectors will be read."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +31,16 @@ class Plan:
 
     :param queries: number of queries, counted once for each pool.
     :param requests: HTTP requests; ties may add a few.
-    :param documents_scored: documents scored exactly, over all requests.
+    :param documents_scored: documents that the cluster scores exactly, over all requests that score a whole pool.
     :param bytes_out: bytes sent to the cluster.
     :param bytes_in: bytes received from it.
     :param seconds: expected time at the speed of the probe, within the load limit.
     :param documents_per_second: speed of the probe.
     :param max_load: the limit, None for none.
+    :param exact: who counts exact ranks, ``server`` or ``local``.
+    :param server_seconds: expected time of the cluster's work, by its own clock.
+    :param documents_read: documents whose vectors are read.
+    :param memory: bytes that these take here.
     """
 
     queries: int
@@ -39,6 +51,21 @@ class Plan:
     seconds: float
     documents_per_second: float
     max_load: float | None
+    exact: Counting = "server"
+    server_seconds: float = 0.0
+    documents_read: int = 0
+    memory: int = 0
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a result says of it: nothing that depends on the speed of the cluster."""
+        read = {"documents_read": self.documents_read} if self.exact == "local" else {}
+        return {
+            "queries": self.queries,
+            "documents_scored": self.documents_scored,
+            **read,
+            "max_load": self.max_load,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -52,6 +79,8 @@ def make_plan(
     pace: Pace,
     *,
     with_top: Sequence[int],
+    pool: IndexView | None = None,
+    settings: LiveSettings = LiveSettings(),  # noqa: B008 - frozen
     clock: Callable[[], float] = time.monotonic,
 ) -> Plan:
     """Measure a few queries of each pool as in the audit, and extrapolate.
@@ -61,10 +90,26 @@ def make_plan(
     :param units: all units.
     :param pace: the load limit; the probe keeps to it.
     :param with_top: number of queries with an exact top list, for each task.
+    :param pool: everything that is read, if ranks are counted here; else None.
+    :param settings: queries in one request, and who may count.
     :param clock: returns monotonic seconds.
     """
-    requests = bytes_out = bytes_in = documents = probed = queries = 0
-    seconds = spent = 0.0
+    requests = bytes_out = bytes_in = documents = probed = queries = read = 0
+    seconds = spent = served = 0.0
+    before, start = _sum(client.traffic.totals), clock()
+    some = None if pool is None else some_vectors(pool, settings, READ)
+    if pool is not None and some is not None:
+        read = pool.pool().documents
+        share = read / len(some.names)
+        took, after = clock() - start, _sum(client.traffic.totals)
+        requests += -(-read // page_size(pool))
+        bytes_out += (after.bytes_out - before.bytes_out) * requests
+        bytes_in += round((after.bytes_in - before.bytes_in) * share)
+        served += (after.server_ms - before.server_ms) / 1000 * share
+        seconds += took * share
+        probed, spent = len(some.names), took
+        for number, measurer in enumerate(measurers):
+            measurer.count_locally(some, [unit for unit in units if unit.task == number], batch=settings.batch)
     for number, measurer in enumerate(measurers):
         own = [unit for unit in units if unit.task == number]
         if not own:
@@ -79,10 +124,12 @@ def make_plan(
         requests += (after.requests - before.requests) * len(own)
         bytes_out += round((after.bytes_out - before.bytes_out) * share)
         bytes_in += round((after.bytes_in - before.bytes_in) * share)
-        documents += measurer.load(count, with_top=with_top[number])
-        probed += measurer.load(len(first.queries))
         seconds += took * share
-        spent += took
+        served += (after.server_ms - before.server_ms) / 1000 * share
+        if some is None:
+            documents += measurer.load(count, with_top=with_top[number])
+            probed += measurer.load(len(first.queries))
+            spent += took
         queries += count
     return Plan(
         queries=queries,
@@ -90,9 +137,13 @@ def make_plan(
         documents_scored=documents,
         bytes_out=bytes_out,
         bytes_in=bytes_in,
-        seconds=max(seconds, pace.seconds(documents)),
+        seconds=max(seconds, pace.seconds(documents + read)),
         documents_per_second=probed / spent if spent else 0.0,
         max_load=pace.rate,
+        exact="server" if some is None else "local",
+        server_seconds=served,
+        documents_read=read,
+        memory=0 if pool is None or some is None else 4 * read * columns(pool.fields.vector),
     )
 
 
@@ -101,4 +152,5 @@ def _sum(totals: Mapping[str, Totals]) -> Totals:
         requests=sum(one.requests for one in totals.values()),
         bytes_out=sum(one.bytes_out for one in totals.values()),
         bytes_in=sum(one.bytes_in for one in totals.values()),
+        server_ms=sum(one.server_ms for one in totals.values()),
     )

@@ -32,7 +32,7 @@ from haystack_crossalign.opensearch.audit.result import (
 from haystack_crossalign.opensearch.audit.rows import ShownFields
 from haystack_crossalign.opensearch.audit.tasks import Task, Unit, build_tasks, chosen_tops, make_units, records_by_task
 from haystack_crossalign.opensearch.audit.units import Measurer, UnitOptions
-from haystack_crossalign.opensearch.audit.vectors import check_local, read_vectors
+from haystack_crossalign.opensearch.audit.vectors import check_local, read_vectors, who_counts
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.point_in_time import PointInTime
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
@@ -176,7 +176,11 @@ class IndexAudit:
         with_top = [
             len(task.queries) if chosen is None else len(chosen) for task, chosen in zip(tasks, tops, strict=True)
         ]
-        return make_plan(self.client, measurers, self._units(tasks), self._pace, with_top=with_top)
+        exact = who_counts(view, measurers, self.settings, self.options)
+        return make_plan(
+            self.client, measurers, self._units(tasks), self._pace, with_top=with_top,
+            pool=view if exact == "local" else None, settings=self.settings,
+        )  # fmt: skip
 
     def run(
         self,
@@ -216,11 +220,13 @@ class IndexAudit:
             measurers = [self._measurer(task, members, chosen, None) for task, chosen in zip(tasks, tops, strict=True)]
             units = self._units(tasks)
             lists = [[retrieval.provenance() for retrieval in measurer.retrievals] for measurer in measurers]
-            parts = identity(before, queries, lists, model, options, self.settings)
+            exact = who_counts(view, measurers, self.settings, options)
+            parts = identity(before, queries, lists, model, options, self.settings, exact)
             checkpoint = Checkpoint(state, parts, resume=resume)
             try:
                 left = [unit for number, unit in enumerate(units) if number not in checkpoint.done]
-                read_vectors(view, measurers, left, self.settings, self._pace, self._progress)
+                if exact == "local":
+                    exact = read_vectors(view, measurers, left, self.settings, self._pace, self._progress, warnings)
                 stopped = self._work(measurers, units, checkpoint)
             finally:
                 checkpoint.close()
@@ -272,12 +278,10 @@ class IndexAudit:
             "point_in_time": is_frozen,
             "snapshot": {"before": before.to_dict(), "after": None if after is None else after.to_dict()},
             "queries": {"kind": queries.kind, "count": len(queries), "notes": list(queries.notes)},
-            **({"exact": self.settings.exact} if view.fields.has_vectors else {}),
+            **({"exact": exact} if view.fields.has_vectors else {}),
             "sample": options.sample,
             "depth": self.settings.depth,
-            "plan": None
-            if plan is None
-            else {"queries": plan.queries, "documents_scored": plan.documents_scored, "max_load": plan.max_load},
+            "plan": None if plan is None else plan.told,
             "partial": None if stopped is None else self._partial(stopped, tasks, records),
             "warnings": list(dict.fromkeys([*empty, *warnings, *language_notes, *told_of_lists, *self.notes])),
         }

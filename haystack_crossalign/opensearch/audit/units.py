@@ -119,6 +119,11 @@ class Measurer:
             spend=self._pace.spend,
         )
         self._local.expect([place for unit in units for place in unit.queries])
+        self._local.calibrate()
+
+    def count_on_server(self) -> None:
+        """Have exact ranks counted by the cluster from now on."""
+        self._local = None
 
     @property
     def pool_size(self) -> int:

@@ -16,8 +16,8 @@ from haystack_crossalign.opensearch.connection.profiles import CONFIG_NAME, Prof
 from haystack_crossalign.opensearch.connection.setting_values import Place, Setting, convert
 
 AuthKind = Literal["none", "basic", "bearer", "api_key", "aws"]
-ExactMode = Literal["server", "local"]
-_MODES = ("server", "local")
+ExactMode = Literal["auto", "server", "local"]
+_MODES = ("auto", "server", "local")
 _KINDS = ("none", "basic", "bearer", "api_key", "aws")
 
 
@@ -93,8 +93,8 @@ class LiveSettings:
     batch: Annotated[int, Setting("count", "Queries in one request.", "N")] = 16
     exact: Annotated[
         ExactMode,
-        Setting("choice", "Who counts exact ranks: the cluster, or this machine.", choices=_MODES),
-    ] = "server"
+        Setting("choice", "Who counts exact ranks: the cluster, this machine, or what costs less.", choices=_MODES),
+    ] = "auto"
     depth: Annotated[int, Setting("count", "Length of the retrieved lists.", "N")] = 100
 
     def describe(self) -> dict[str, Any]:

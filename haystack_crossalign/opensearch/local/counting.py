@@ -135,6 +135,23 @@ class LocalCounter:
         """Say which queries will be measured, in which order, so that they are counted together."""
         self._order = list(places)
 
+    def calibrate(self) -> None:
+        """Compare the scores of some relevant documents, for a first distance; once.
+
+        :raises InputError: if the server's scores are not those of the vectors that were read.
+        """
+        if self._calibrated:
+            return
+        self._calibrated = True
+        rows = {}
+        for place in self._order[:_CALIBRATED]:
+            wanted = set(self._wanted[place].tolist()) - {-1}
+            if wanted:
+                documents = np.flatnonzero(np.isin(self._arrays.versions, list(wanted)))[:_MOST_SETTLED]
+                rows[place] = [self._pool.names[number] for number in documents]
+        scores = self._scores(rows)
+        self._widen(max((self._difference(place, found) for place, found in scores.items()), default=0.0))
+
     def measure(self, places: Sequence[int]) -> LocalRanks:
         """Ranks and first documents of some queries.
 
@@ -145,8 +162,7 @@ class LocalCounter:
         return settled(partial(self._measure, places))
 
     def _measure(self, places: Sequence[int]) -> LocalRanks:
-        if not self._calibrated:
-            self._calibrate()
+        self.calibrate()
         while True:
             self._count_missing(places)
             slack = {place: self._counted[place].slack for place in places}
@@ -177,18 +193,6 @@ class LocalCounter:
             code = self._pool.place.get(unit, -1)
             language = -1 if code < 0 else int(self._pool.language[code])
         return code if language in self._codes else -1
-
-    def _calibrate(self) -> None:
-        """Compare the scores of some relevant documents, for a first distance."""
-        self._calibrated = True
-        rows = {}
-        for place in self._order[:_CALIBRATED]:
-            wanted = set(self._wanted[place].tolist()) - {-1}
-            if wanted:
-                documents = np.flatnonzero(np.isin(self._arrays.versions, list(wanted)))[:_MOST_SETTLED]
-                rows[place] = [self._pool.names[number] for number in documents]
-        scores = self._scores(rows)
-        self._widen(max((self._difference(place, found) for place, found in scores.items()), default=0.0))
 
     def _widen(self, difference: float) -> None:
         if difference > _MOST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,16 +30,24 @@ _MOST_ROWS = 2000
 """A page holds about half a million numbers, 5 MB of JSON, and at most this many documents."""
 
 
+EXACT = "--exact"
+"""Source of the errors that leave the counting to the server."""
+
+_IMPOSSIBLE = "the vectors cannot be counted here: "
+
+
 def impossible(why: str) -> InputError:
     """The error for a pool that cannot be counted here.
 
     :param why: the reason.
     """
-    return InputError(f"the vectors cannot be counted here: {why}", source="--exact", seen="local", allowed="server")
+    return InputError(f"{_IMPOSSIBLE}{why}", source=EXACT, seen="local", allowed="server")
 
 
 def reason_against(view: IndexView) -> str | None:
     """Why the vectors of an index cannot be read, or may not be what the server scores; None if nothing is known.
+
+    One document is read, since a mapping does not say for sure what is stored.
 
     :param view: the index.
     """
@@ -56,6 +65,12 @@ def reason_against(view: IndexView) -> str | None:
         definition = dict(flatten_mapping(mapping.get("properties", {})))[vector.name].definition
         if (reduced := reduced_precision(definition)) is not None:
             return f"'{vector.name}' is kept in lower precision ({reduced})"
+    try:
+        read_some(view, 1)
+    except InputError as error:
+        if error.source != EXACT:
+            raise
+        return error.problem.removeprefix(_IMPOSSIBLE)
     return None
 
 
@@ -144,20 +159,20 @@ def read_pool(
     """
     if not isinstance(view.target, PointInTime):
         raise impossible("this cluster has no points in time, so the documents may change while they are read")
-    reader = _Reader(view)
+    reader, page = _Reader(view, view.pool().by_language), page_size(view)
     after: int | None = None
     with paused_collector():
         while True:
             progress(reader.read, reader.documents)
-            spend(min(reader.page, reader.documents - reader.read))
-            hits = reader.hits(after)
-            whole = len(hits) == reader.page
+            spend(min(page, reader.documents - reader.read))
+            hits = _page(view, page, after)
+            whole = len(hits) == page
             if whole:
                 # Shards number their documents independently: the next page begins with all of the last number.
                 last = hits[-1]["sort"][0]
                 hits = [hit for hit in hits if hit["sort"][0] != last]
                 if not hits:
-                    raise impossible(f"more than {reader.page} shards share a sequence number")
+                    raise impossible(f"more than {page} shards share a sequence number")
                 after = hits[-1]["sort"][0]
             reader.store(hits)
             if not whole:
@@ -166,15 +181,53 @@ def read_pool(
     return reader.pool()
 
 
-class _Reader:
-    """Fills the arrays of a pool."""
+def read_some(view: IndexView, most: int) -> LocalPool:
+    """Read a few documents of a pool, to see what it takes.
 
-    def __init__(self, view: IndexView) -> None:
+    :param view: the pool, now or in a point in time.
+    :param most: number of documents.
+    :raises InputError: if the vectors are not to be had.
+    """
+    hits = _page(view, min(most, page_size(view)), None)
+    reader = _Reader(view, dict(sorted(Counter(map(view.hit_language, hits)).items())))
+    reader.store(hits)
+    return reader.pool()
+
+
+def page_size(view: IndexView) -> int:
+    """Documents of one page."""
+    return max(1, min(_MOST_ROWS, view.fields.most_hits, _PAGE_NUMBERS // view.fields.vector.dimension))
+
+
+def _page(view: IndexView, size: int, after: int | None) -> list[Answer]:
+    """Documents with their vectors, in the order of their sequence numbers."""
+    body = {
+        "size": size,
+        "track_total_hits": False,
+        "query": view.scoring.pool(),
+        "sort": [{"_seq_no": "asc"}],
+        **({} if after is None else {"search_after": [after]}),
+        **view.hit_fields(),
+        "_source": [view.fields.vector.name],
+    }
+    answer = view.client.search_all([body], view.target, lean=view.lean)[0]
+    view.client.check_hits(answer)
+    hits: list[Answer] = answer["hits"]["hits"]
+    return hits
+
+
+class _Reader:
+    """Fills the arrays of a pool.
+
+    :param view: the pool.
+    :param counts: number of documents by language.
+    """
+
+    def __init__(self, view: IndexView, counts: Mapping[str, int]) -> None:
         self._view = view
-        counts = view.pool().by_language
-        self.documents = view.pool().documents
+        self.documents = sum(counts.values())
         self.read = 0
-        self.page = max(1, min(_MOST_ROWS, view.fields.most_hits, _PAGE_NUMBERS // view.fields.vector.dimension))
+        self._counts = counts
         self._languages = tuple(counts)
         starts = [*accumulate(counts.values(), initial=0)]
         self._next = dict(zip(counts, starts, strict=False))
@@ -183,23 +236,6 @@ class _Reader:
         self._groups: list[str | None] = [None] * self.documents
         self._rows = np.empty((self.documents, columns(view.fields.vector)), dtype=np.float32)
         self._lengths = np.empty(self.documents)
-
-    def hits(self, after: int | None) -> list[Answer]:
-        """The next page."""
-        view = self._view
-        body = {
-            "size": self.page,
-            "track_total_hits": False,
-            "query": view.scoring.pool(),
-            "sort": [{"_seq_no": "asc"}],
-            **({} if after is None else {"search_after": [after]}),
-            **view.hit_fields(),
-            "_source": [view.fields.vector.name],
-        }
-        answer = view.client.search_all([body], view.target, lean=view.lean)[0]
-        view.client.check_hits(answer)
-        hits: list[Answer] = answer["hits"]["hits"]
-        return hits
 
     def store(self, hits: Sequence[Answer]) -> None:
         """Put the documents of a page into their places."""
@@ -238,7 +274,7 @@ class _Reader:
             raise self._incomplete()
         if len(set(self._names)) != len(self._names):
             raise impossible("several documents share an id")
-        sizes = self._view.pool().by_language.values()
+        sizes = self._counts.values()
         return LocalPool(
             self._names,
             self._languages,

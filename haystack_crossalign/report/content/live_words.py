@@ -48,13 +48,20 @@ def plan_lines(plan: Mapping[str, Any], *, kind: str, index: str) -> list[str]:
     """
     limit = plan["max_load"]
     pace = f"at most {count(round(limit))} documents per second" if limit else "no limit on the load"
+    if plan["exact"] == "local":
+        read = plan["documents_read"]
+        scored = f"  vectors read       {count(read)} ({pace}), {_bytes(plan['memory'])} here; exact ranks counted here"
+        probe = f"{count(round(plan['documents_per_second']))} documents read per second"
+    else:
+        scored = f"  documents scored   {count(plan['documents_scored'])} ({pace})"
+        probe = f"{count(round(plan['documents_per_second']))} documents per second"
     return [
         f"Plan for '{index}': {plural(plan['queries'], 'query', 'queries')} ({KINDS[kind]})",
         f"  requests           {count(plan['requests'])}",
-        f"  documents scored   {count(plan['documents_scored'])} ({pace})",
+        scored,
         f"  bytes              {_bytes(plan['bytes_out'])} to the cluster, {_bytes(plan['bytes_in'])} from it",
-        f"  expected time      {duration(plan['seconds'])} (probe: {count(round(plan['documents_per_second']))} "
-        "documents per second)",
+        f"  expected time      {duration(plan['seconds'])}, of the cluster {duration(plan['server_seconds'])} "
+        f"(probe: {probe})",
     ]
 
 
@@ -143,9 +150,13 @@ def live_facts(live: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Depth of the live lists", count(live["depth"])),
     ]
+    if "exact" in live:
+        here = "here, in vectors that were read once"
+        facts.append(("Exact ranks counted", here if live["exact"] == "local" else "by the cluster"))
     plan = live["plan"]
     if plan is not None:
-        facts.append(("Documents scored, as planned", count(plan["documents_scored"])))
+        what = "scored" if live.get("exact") != "local" else "read"
+        facts.append((f"Documents {what}, as planned", count(plan[f"documents_{what}"])))
     return facts
 
 

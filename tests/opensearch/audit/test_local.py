@@ -13,6 +13,14 @@ from live_audit import assert_same_but_for_last_bits, parallel_documents, run_au
 
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.opensearch.audit import plan as plans
+from haystack_crossalign.opensearch.audit import vectors
+from haystack_crossalign.opensearch.audit.options import AuditOptions
+from haystack_crossalign.opensearch.audit.plan import Plan
+from haystack_crossalign.opensearch.audit.run import IndexAudit
+from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
+from haystack_crossalign.opensearch.connection.settings import LiveSettings
+from haystack_crossalign.opensearch.live.queries import read_live_queries
 
 INDEX = "audit-local"
 LOCAL = {"exact": "local"}
@@ -164,6 +172,61 @@ def test_vectors_that_may_be_others_than_the_server_scores_are_refused(
         run_audit(opensearch.url, f"{INDEX}-refused", queries, settings=LOCAL)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def audited(url: str, index: str, queries: Path, **settings: Any) -> tuple[Plan, AuditResult]:
+    """Plan and result of an audit of nearest neighbors."""
+    client = ReadOnlyClient(url)
+    chosen = LiveSettings(hosts=(url,), index=index, group_field="group", batch=4, depth=10, **settings)
+    try:
+        audit = IndexAudit(client, chosen, AuditOptions(samples=100))
+        audit.open()
+        found = read_live_queries(queries, audit.view(), group_field="group")
+        plan = audit.plan(found)
+        return plan, audit.run(found, plan=plan).result
+    finally:
+        client.close()
+
+
+def test_what_costs_less_is_chosen_and_planned(
+    opensearch: Any, index: str, queries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, few = audited(opensearch.url, index, queries)
+    # 45 queries, each scored twice against 45 documents: less than 600 for each document.
+    assert (plan.exact, plan.documents_scored, plan.documents_read) == ("server", 2 * 45 * 45, 0)
+    assert (few.live["exact"], few.live["plan"]["documents_scored"]) == ("server", 2 * 45 * 45)
+    monkeypatch.setattr(vectors, "READING", 2 * 45)
+    plan, many = audited(opensearch.url, index, queries)
+    assert (plan.exact, plan.documents_scored, plan.documents_read) == ("local", 0, 45)
+    assert plan.memory == 45 * 12 * 4
+    # A document has twelve numbers of some six digits.
+    assert plan.bytes_in > 45 * 12 * 6
+    assert (many.live["exact"], many.live["plan"]["documents_read"]) == ("local", 45)
+    assert many.rows == few.rows
+    assert many.queries == few.queries
+    monkeypatch.setattr(vectors, "MOST_BYTES", plan.memory - 1)
+    assert audited(opensearch.url, index, queries)[0].exact == "server"
+
+
+def test_vectors_that_are_not_to_be_had_are_left_to_the_server(
+    opensearch: Any, indexing: Any, queries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "READING", 1)
+    monkeypatch.setattr(plans, "READ", 4)
+    mapping = indexing.mapping(12) | {"_source": {"excludes": ["embedding"]}}
+    indexing.create(opensearch, f"{INDEX}-excluded", parallel_documents(), mapping, shards=3)
+    plan, result = audited(opensearch.url, f"{INDEX}-excluded", queries)
+    assert (plan.exact, result.live["exact"], result.live["warnings"]) == ("server", "server", [])
+    # Only some documents lack it, which shows when they are read.
+    documents = parallel_documents()
+    for name in ("zh-13", "zh-14"):
+        documents[name]["embedding"] = [0.0] * 12
+    indexing.create(opensearch, f"{INDEX}-zeros", documents, indexing.mapping(12, space="l2"), shards=3)
+    plan, result = audited(opensearch.url, f"{INDEX}-zeros", queries)
+    assert result.live["exact"] == "server"
+    (warning,) = (one for one in result.live["warnings"] if "counted" in one)
+    assert "exact ranks were counted by the cluster" in warning
+    assert "the vector of 'zh-1" in warning
 
 
 def test_a_sample_is_not_counted_here(opensearch: Any, index: str, queries: Path) -> None:

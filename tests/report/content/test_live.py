@@ -10,7 +10,7 @@ from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.report.content.comparison import row_title
 from haystack_crossalign.report.content.finding import finding
 from haystack_crossalign.report.content.live import exposure_table, side_by_side
-from haystack_crossalign.report.content.live_words import duration, live_notes, plan_lines
+from haystack_crossalign.report.content.live_words import duration, live_facts, live_notes, plan_lines
 from haystack_crossalign.report.html import render_html
 from haystack_crossalign.report.markdown import render_markdown
 from haystack_crossalign.report.terminal import result_view
@@ -98,15 +98,33 @@ def test_a_result_without_the_block_is_shown_as_before(pair: dict[str, Any]) -> 
 
 def test_the_plan_is_told_in_words() -> None:
     plan = {"queries": 1200, "requests": 300, "documents_scored": 120_000_000, "bytes_out": 5_400_000,
-            "bytes_in": 820, "seconds": 5400.0, "documents_per_second": 3_800_000.0, "max_load": 50_000.0}  # fmt: skip
+            "bytes_in": 820, "seconds": 5400.0, "documents_per_second": 3_800_000.0, "max_load": 50_000.0,
+            "exact": "server", "server_seconds": 4320.0, "documents_read": 0, "memory": 0}  # fmt: skip
     assert plan_lines(plan, kind="known-item", index="prod") == [
         "Plan for 'prod': 1,200 queries (known-item probes)",
         "  requests           300",
         "  documents scored   120,000,000 (at most 50,000 documents per second)",
         "  bytes              5.4 MB to the cluster, 820 bytes from it",
-        "  expected time      1.5 h (probe: 3,800,000 documents per second)",
+        "  expected time      1.5 h, of the cluster 1.2 h (probe: 3,800,000 documents per second)",
+    ]
+    plan |= {"exact": "local", "documents_scored": 0, "documents_read": 50_000, "memory": 76_800_000}
+    plan |= {"seconds": 30.0, "server_seconds": 20.0, "documents_per_second": 2500.0, "bytes_in": 230_000_000}
+    assert plan_lines(plan, kind="judged", index="prod")[2:] == [
+        "  vectors read       50,000 (at most 50,000 documents per second), 76.8 MB here; exact ranks counted here",
+        "  bytes              5.4 MB to the cluster, 230 MB from it",
+        "  expected time      30 s, of the cluster 20 s (probe: 2,500 documents read per second)",
     ]
     assert [duration(seconds) for seconds in (0.01, 12.34, 90.0)] == ["0.1 s", "12.3 s", "1.5 min"]
+
+
+def test_the_facts_say_who_counted(indexed: dict[str, Any]) -> None:
+    plan = {"queries": 12, "documents_scored": 0, "documents_read": 200, "max_load": None}
+    facts = dict(live_facts(indexed["live"] | {"exact": "local", "plan": plan}))
+    assert facts["Exact ranks counted"] == "here, in vectors that were read once"
+    assert facts["Documents read, as planned"] == "200"
+    facts = dict(live_facts(indexed["live"] | {"exact": "server"}))
+    assert (facts["Exact ranks counted"], facts["Documents scored, as planned"]) == ("by the cluster", "4,800")
+    assert "Exact ranks counted" not in dict(live_facts(indexed["live"]))
 
 
 def test_a_comparison_of_two_live_audits_keeps_the_lists_apart(indexed: dict[str, Any]) -> None:
