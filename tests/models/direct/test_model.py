@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
@@ -21,9 +22,12 @@ from tiny_models import WORDS, tiny_model_folder
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
-from haystack_crossalign.models.direct.model import open_directly
+from haystack_crossalign.errors import ExternalError
+from haystack_crossalign.files.digests import file_sha256
+from haystack_crossalign.models.direct.model import DirectModel, open_directly
 from haystack_crossalign.models.direct.tokenizer import TextTokenizer
 from haystack_crossalign.models.encoder import Encoder
+from haystack_crossalign.models.loading import LoadOptions, load_model
 
 __all__ = ["tiny_model_folder"]
 
@@ -252,6 +256,10 @@ OTHERS: dict[str, Callable[[Path], object]] = {
         },
     ),
     "no post-processor": lambda folder: tokenizer_json(folder, post_processor=None),
+    "an activation that is a list": lambda folder: change_json(folder / "config.json", hidden_act=["gelu"]),
+    "inputs that are lists": lambda folder: change_json(
+        folder / "tokenizer_config.json", model_input_names=[["input_ids"], ["attention_mask"]]
+    ),
     "half a tokenizer": lambda folder: (folder / "tokenizer.json").write_text("{"),
 }
 
@@ -262,6 +270,13 @@ def test_anything_else_is_left_to_sentence_transformers(change: str, tiny_model_
     assert open_directly(folder, device="cpu", dtype=torch.float32) is not None
     OTHERS[change](folder)
     assert open_directly(folder, device="cpu", dtype=torch.float32) is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without that device")
+def test_a_device_that_is_missing_is_one_message(tiny_model_folder: Path) -> None:
+    with pytest.raises(ExternalError, match="cannot load the model") as caught:
+        Encoder(str(tiny_model_folder), device="cuda", precision="fp32")
+    assert "\n" not in str(caught.value)
 
 
 def test_settings_of_older_versions_are_understood(tiny_model_folder: Path, tmp_path: Path) -> None:
@@ -291,6 +306,25 @@ def test_a_file_of_the_hub_that_is_not_in_the_cache_would_be_fetched(tiny_model_
         assert (opened is not None) is known
     assert open_directly(tiny_model_folder, device="cpu", dtype=torch.float32, listed=["2_Dense/a", *files]) is not None
     assert open_directly(tiny_model_folder, device="cpu", dtype=torch.float32, listed=["1_Pooling/a", *files]) is None
+
+
+def test_a_model_in_the_cache_of_the_hub_is_opened_there(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--someone--tiny"
+    shutil.copytree(tiny_model_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    options = LoadOptions(local_files_only=True)
+    loaded = load_model("someone/tiny", device="cpu", dtype=torch.float32, options=options, direct=True)
+    assert isinstance(loaded.model, DirectModel)
+    assert (loaded.name, loaded.hub_name, loaded.revision) == ("someone/tiny", "someone/tiny", commit)
+    assert loaded.sha256 == file_sha256(tiny_model_folder / "model.safetensors")
+    stock = load_model("someone/tiny", device="cpu", dtype=torch.float32, options=options)
+    assert isinstance(stock.model, SentenceTransformer)
+    assert replace(stock, model=None) == replace(loaded, model=None)
 
 
 @pytest.mark.model
