@@ -1,6 +1,6 @@
 """What balances languages at query time: gain and price beside a repair, on one pool of two languages.
 
-    crossalign repair --format ntrex --parallel ntrex.jsonl --languages en,zh --output repaired
+    crossalign repair --format ntrex --parallel ntrex.jsonl --languages en,zh --keep-own-first off --output repaired
     python benchmarks/studies/balance.py --xquad FOLDER --languages en zh --models repaired
 
 The pool is that of XQuAD's passages: each in both languages, asked in both. Nothing is chosen by it; the constants are

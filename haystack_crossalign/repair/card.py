@@ -46,7 +46,7 @@ with each other.
   {share:g}; {whitening}
 - Maps: {maps}
 - Chosen by: {criterion}, ranked by {similarity}, under the condition that no language loses same-language
-  NDCG@1 beyond the tolerance, or more than one query where queries are too few to see it
+  NDCG@1 beyond the tolerance, or more than one query where queries are too few to see it{own_first}
 - Data: {data}
 
 ## Same-language retrieval on held-out documents (NDCG@1)
@@ -124,6 +124,10 @@ def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None)
         if own is None
         else f"a map for each language (further share {describe_share(own)}, ridge {ridge:g})",
         criterion=data["criterion"],
+        own_first=""
+        if data["keep_own_first"] is None
+        else f", and none more than\n  {100 * data['keep_own_first']:.3g} points of the queries that find their own "
+        "version first",
         similarity=similarity_words(data["similarity"]["name"]),
         data=", ".join(f"`{file['name']}` (SHA-256 `{file['sha256'][:16]}…`)" for file in data["data"]) or "in memory",
         table="\n".join(lines),

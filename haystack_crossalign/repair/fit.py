@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,6 @@ from haystack_crossalign.audit.run import Embedder, Progress, audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario, plan_scenarios
 from haystack_crossalign.audit.similarity import RankedBy, settle_similarity
 from haystack_crossalign.data.collection import JudgedCollection
-from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.repair.affine import check_lengths
 from haystack_crossalign.repair.directions import (
@@ -27,7 +27,7 @@ from haystack_crossalign.repair.directions import (
 )
 from haystack_crossalign.repair.judging.dial import DIAL, Dial, DialMeasure
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut
-from haystack_crossalign.repair.judging.notes import choice_notes, protection_notes
+from haystack_crossalign.repair.judging.notes import choice_notes, own_first_notes, protection_notes
 from haystack_crossalign.repair.language_maps import BetweenOthersError
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.options import RepairOptions
@@ -60,6 +60,7 @@ class RepairOutcome:
     :param probe_vectors: float32 ``[n, dim]``, vectors of the first held-out documents before the repair.
     :param notes: what a reader must know.
     :param left_out: what the repair does to each language when it is made without it.
+    :param keep_own_first: accepted loss of the own language first, None for any.
     :param dial: what other strengths give, None if nothing changes or documents are not parallel.
     :param unknown: tags of other languages whose texts the model does not tell apart; nothing protects them.
     """
@@ -78,6 +79,7 @@ class RepairOutcome:
     left_out: tuple[LeftOut, ...] = ()
     unknown: tuple[str, ...] = ()
     dial: Dial | None = None
+    keep_own_first: float | None = None
 
     @property
     def changes(self) -> bool:
@@ -109,11 +111,8 @@ def fit_repair(
         lengths that matter.
     """
     options = RepairOptions() if options is None else options
-    if options.keep_own_first is not None and not sample.parallel:
-        raise InputError(
-            "the own language first cannot be measured", field="keep_own_first", seen=options.keep_own_first,
-            allowed="held-out documents that have versions in other languages",
-        )  # fmt: skip
+    queries_of = Counter(probe.language for probe in sample.probes)
+    bound = options.own_first_bound(min(queries_of.values()), parallel=sample.parallel)
     fit_vectors = embedder.encode_documents(
         [document.text for document in sample.fit], progress=_stage(progress, "Embedding documents to fit on")
     )
@@ -131,7 +130,7 @@ def fit_repair(
     )
     queries = embedder.encode_queries(collection.queries.texts, progress=_stage(progress, "Embedding queries"))
     collection = _with_vectors(collection, documents, queries)
-    query_counts = {tag: collection.queries.languages.count(tag) for tag in collection.query_languages}
+    query_counts = {tag: queries_of[tag] for tag in collection.query_languages}
     fewest = min(query_counts.values())
     enough = fewest >= queries_needed(options.tolerance)
     held_out = _held_out(collection, ranked_by)
@@ -144,7 +143,7 @@ def fit_repair(
     score = _counted(score, progress)
     # A loss smaller than one query cannot be observed.
     tolerances = {tag: max(options.tolerance, 0 if enough else 1 / count) for tag, count in query_counts.items()}
-    choice = _choose(fitted, score, options, tolerances, enough=enough, parallel=sample.parallel)
+    choice = _choose(fitted, score, options, tolerances, bound, enough=enough, parallel=sample.parallel)
     notes = list(sample.notes)
     apart = _without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
     if apart:
@@ -154,7 +153,7 @@ def fit_repair(
         try:
             choice = choose_language_maps(
                 choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance,
-                keep_own_first=options.keep_own_first, other_means=fitted.other_means,
+                keep_own_first=bound, other_means=fitted.other_means,
             )  # fmt: skip
         except BetweenOthersError as error:  # for example two scripts of one language
             notes.append(f"one map for all languages: of {error.seen}, {error.problem}")
@@ -162,9 +161,7 @@ def fit_repair(
         fitted, fit_vectors, languages, groups if sample.parallel else None, others,
         held_out if sample.parallel else None, pivot, options.seed,
     )  # fmt: skip
-    dialer = DialMeasure(
-        leave_one_out.build, score, tolerances, options.keep_own_first, query_counts, len(fitted.languages)
-    )
+    dialer = DialMeasure(leave_one_out.build, score, tolerances, bound, query_counts, len(fitted.languages))
     choice = dialer.refine(choice) if enough else choice
     wanted = choice.chosen
     choice, left_out = leave_one_out.choose(choice)
@@ -172,7 +169,7 @@ def fit_repair(
     moved = _with_vectors(collection, choice.repair.apply(documents), choice.repair.apply(queries))
     chosen = {
         "tolerance": options.tolerance,
-        "keep_own_first": options.keep_own_first,
+        "keep_own_first": bound,
         "seed": options.seed,
         "samples": options.samples,
     }
@@ -180,6 +177,7 @@ def fit_repair(
     repaired = {**model, "name": f"{model.get('name', 'model')}, repaired"}
     after = _audit(moved, repaired, chosen, options, ranked_by, progress)
     harm = same_language_harm(before, after, options.tolerance)
+    notes += own_first_notes(choice, tolerances, bound)
     notes += choice_notes(choice, harm, options.tolerance, fewest, enough=enough, parallel=sample.parallel)
     unknown = () if others is None else others.unknown
     skipped, changes = choice.chosen is not wanted, choice.chosen.changes
@@ -201,6 +199,7 @@ def fit_repair(
         left_out=left_out,
         unknown=unknown,
         dial=dial,
+        keep_own_first=bound,
     )
 
 
@@ -246,6 +245,7 @@ def _choose(
     score: Callable[[VectorMap], RepairScore],
     options: RepairOptions,
     tolerances: Mapping[str, float],
+    bound: float | None,
     *,
     enough: bool,
     parallel: bool,
@@ -260,20 +260,20 @@ def _choose(
             strengths=strengths,
             common_shares=shares,
             whitenings=options.whitenings if parallel else (None,),
-            keep_own_first=options.keep_own_first,
+            keep_own_first=bound,
         )
-    if options.keep_own_first is not None:
+    if bound is not None:
         strengths = tuple(sorted({*strengths, *DIAL}))
     # A loss of the own language in front is counted as it is: the bound was asked for.
     full = choose_repair(
         fitted, score, tolerance=tolerances, strengths=(0.0, max(strengths)), common_shares=(0.0,),
-        keep_own_first=options.keep_own_first,
+        keep_own_first=bound,
     )  # fmt: skip
     if full.chosen.strength or full.trials[-1].harmless:
         return full
     return choose_repair(
         fitted, score, tolerance=tolerances, strengths=strengths, common_shares=(0.0,),
-        keep_own_first=options.keep_own_first,
+        keep_own_first=bound,
     )  # fmt: skip
 
 

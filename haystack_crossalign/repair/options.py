@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.ranks import Similarity
 from haystack_crossalign.repair.directions import COMMON_SHARES, SHRINKAGES, STRENGTHS
+
+KEEP_OWN_FIRST = 0.1
+"""Loss of the own language first that a repair accepts if nothing else is asked for (`benchmarks/results/
+keep_own_first.md`: two thirds of the gain remain where there are few documents, all of it where there are many).
+"""
 
 
 @dataclass(frozen=True)
@@ -16,8 +22,8 @@ class RepairOptions:
 
     :param tolerance: loss of same-language NDCG@1 that counts as harmless.
     :param keep_own_first: accepted loss, in any language, of the share of queries that find a relevant document in
-        their own language first in the mixed pool (Top1[relevant,same]); None accepts any. Needs parallel held-out
-        documents.
+        their own language first in the mixed pool (Top1[relevant,same]); None accepts any. A number needs parallel
+        held-out documents; ``auto`` is `KEEP_OWN_FIRST`, or one query where that is more, if they are parallel.
     :param strengths: shares of the language directions to try.
     :param common_shares: shares of the common mean to try, if there are enough held-out queries to show harm.
     :param whitenings: shrinkages of the whitening to try, likewise, if documents are parallel.
@@ -29,7 +35,7 @@ class RepairOptions:
     """
 
     tolerance: float = 0.005
-    keep_own_first: float | None = None
+    keep_own_first: float | Literal["auto"] | None = "auto"
     strengths: Sequence[float] = STRENGTHS
     common_shares: Sequence[float] = COMMON_SHARES
     whitenings: Sequence[float | None] = SHRINKAGES
@@ -42,7 +48,24 @@ class RepairOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance <= 1:
             raise InputError("out of range", field="tolerance", seen=self.tolerance, allowed="0 to 1, such as 0.005")
-        if self.keep_own_first is not None and not 0 <= self.keep_own_first <= 1:
+        bound = self.keep_own_first
+        if bound != "auto" and bound is not None and not 0 <= bound <= 1:
             raise InputError(
                 "out of range", field="keep_own_first", seen=self.keep_own_first, allowed="0 to 1, such as 0.02"
             )
+
+    def own_first_bound(self, queries: int, *, parallel: bool) -> float | None:
+        """The accepted loss of the own language first; None for any.
+
+        :param queries: number of queries of the language with the fewest.
+        :param parallel: whether held-out documents have versions in other languages.
+        :raises InputError: if a bound is asked for that cannot be measured.
+        """
+        if self.keep_own_first == "auto":
+            return max(KEEP_OWN_FIRST, 1 / queries) if parallel else None
+        if self.keep_own_first is not None and not parallel:
+            raise InputError(
+                "the own language first cannot be measured", field="keep_own_first", seen=self.keep_own_first,
+                allowed="held-out documents that have versions in other languages",
+            )  # fmt: skip
+        return self.keep_own_first

@@ -170,6 +170,7 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
             },
             "similarity": outcome.before.provenance["similarity"],
             "criterion": outcome.criterion,
+            "keep_own_first": outcome.keep_own_first,
             "chosen": {
                 "strength": chosen.strength,
                 "common_share": chosen.common_share,

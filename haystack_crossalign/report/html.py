@@ -158,6 +158,8 @@ def _live(result: Mapping[str, Any]) -> dict[str, Any] | None:
 def _told(sentences: Sequence[str]) -> dict[str, Any]:
     """The finding, with the explanation of the figures at the end of the first sentence in small print."""
     lead, bracket, aside = sentences[0].removesuffix(".").rpartition(" (")
+    if not aside.endswith(")"):
+        bracket = ""
     return {
         "lead": f"{lead}." if bracket else sentences[0],
         "aside": f"({aside}" if bracket else "",

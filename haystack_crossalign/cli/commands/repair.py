@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -73,11 +73,12 @@ Tolerance = Annotated[
     float, typer.Option(metavar="X", help="Loss of same-language NDCG@1 that is accepted; 0.005 is half a point.")
 ]
 KeepOwnFirst = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        metavar="X",
+        "--keep-own-first",
+        metavar="X|off",
         help="Loss that is accepted, in any language, of the share of queries whose first hit is relevant and in their "
-        "own language; 0.02 is two points. Default: any.",
+        "own language; 0.02 is two points, off accepts any. Default: 0.1, or one query where that is more.",
     ),
 ]
 MatrixOnly = Annotated[
@@ -182,7 +183,7 @@ def repair(
     pivot = chosen[0] if chosen else None
     options = RepairOptions(
         tolerance=tolerance,
-        keep_own_first=keep_own_first,
+        keep_own_first=_bound(keep_own_first),
         one_map=one_map,
         pivot=pivot,
         seed=seed,
@@ -294,6 +295,17 @@ def _from_index(
         if index.view.fields.has_vectors:
             remarks = check_model_of(index.view, encoder, settings, seed=seed, accept=accept)
     return _Drawn(texts if parallel else None, None if parallel else texts, (name, encoder, remarks))
+
+
+def _bound(text: str | None) -> float | Literal["auto"] | None:
+    if text is None:
+        return "auto"
+    try:
+        return None if text == "off" else float(text)
+    except ValueError:
+        raise InputError(
+            "not a number", source="--keep-own-first", seen=text, allowed="0 to 1, such as 0.02, or off"
+        ) from None
 
 
 def _languages(names: str | None) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -63,6 +63,31 @@ def choice_notes(
                 "language are tried too."
             )
     return warnings
+
+
+def own_first_notes(choice: RepairChoice, tolerance: Mapping[str, float], bound: float | None) -> list[str]:
+    """A sentence where the bound on the own language first has made the repair weaker.
+
+    :param choice: the choice.
+    :param tolerance: accepted loss of same-language retrieval, for each language.
+    :param bound: accepted loss of the own language first, None for any.
+    """
+    base, chosen = choice.trials[0].score, choice.chosen.score
+    if bound is None or base.own_first is None:
+        return []
+    better = [trial for trial in choice.trials if trial.score.bias < chosen.bias]
+    refused = [trial for trial in better if not trial.harmless and trial.score.is_harmless(base, tolerance)]
+    if not refused:
+        return []
+    free = min(refused, key=lambda trial: trial.score.bias).score
+    before, after = base.own_first, free.own_first or {}
+    tag = max(after, key=lambda language: before[language] - after[language])
+    what = " and no map changes it within that" if not choice.chosen.changes else ""
+    return [
+        f"The repair is weaker than it could be{what}: with any loss accepted (--keep-own-first off) Max@R is "
+        f"{free.bias:.1f} in place of {chosen.bias:.1f}, but {100 * before[tag]:.0f} → {100 * after[tag]:.0f} % of the "
+        f"queries in {tag} find their own version first, and more than {100 * bound:g} points are not given up."
+    ]
 
 
 def protection_notes(

@@ -122,7 +122,10 @@
     const figure = later.shift();
     if (figure) draw(figure, false);
     if (later.length) idle(drawNext);
-    else document.documentElement.dataset.charts = "drawn";
+    else {
+      document.documentElement.dataset.charts = "drawn";
+      performance.mark("charts");
+    }
   }
 
   function fillQueries(article) {
@@ -138,6 +141,7 @@
     const article = current();
     fillQueries(article);
     listQueries(article);
+    document.documentElement.classList.add("chosen");
     drawn();
   }
 

@@ -294,7 +294,7 @@ def _happened(row: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> st
             f"; {reads} rank {quantity(depth['b'], row['queries'])} instead of {quantity(depth['a'], row['queries'])}"
         )
     verb = "rises" if entry["difference"] > 0 else "falls"
-    return f"{verb} from {before} to {after}{deep} ({change.difference}, {significance})"
+    return f"{verb} from {before} to {after} ({change.difference}, {significance}){deep}"
 
 
 def _tally(what: str, changes: Sequence[tuple[Mapping[str, Any], str]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from haystack_crossalign.languages import display_name
@@ -99,10 +99,7 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
         )
     notes += [_sentence(text) for text in live["warnings"]]
     notes += [_repeated(repeated) for repeated in live.get("repeated", ())]
-    notes += [
-        f"{_sentence(LISTS.get(merged['retrieval'], merged['retrieval']))[:-1]}: {merged_note(merged)}"
-        for merged in live.get("merged", ())
-    ]
+    notes += _merged(live.get("merged", ()))
     if ambiguous := max((entry.get("ambiguous", 0) for entry in live["parallel"]), default=0):
         notes.append(
             f"MRC@{live['parallel'][0]['k']} leaves out {plural(ambiguous, 'query', 'queries')} that share their group "
@@ -124,6 +121,22 @@ def live_notes(live: Mapping[str, Any]) -> list[str]:
         notes.append(_sentence(live["languages_detected"]["note"]))
     notes += [_sentence(text) for text in live["queries"]["notes"]]
     return notes
+
+
+def _merged(lists: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence on each list that holds several documents of a version; one for all if there are several."""
+    names = [LISTS.get(merged["retrieval"], merged["retrieval"]) for merged in lists]
+    if len(lists) < 2 or lists[0]["counted"] == "hits":
+        return [f"{_sentence(name)[:-1]}: {merged_note(merged)}" for name, merged in zip(names, lists, strict=True)]
+    held = [
+        f"{name} {count(merged['versions'])} of {count(merged['hits'])}"
+        for name, merged in zip(names, lists, strict=True)
+    ]
+    return [
+        "Several hits of a list are chunks of one version and count once, so that lists hold as few versions as these: "
+        f"{joined(held)} hits. What follows is not known, and measures with a cut-off above that may have no value. "
+        "--count hits counts hits, as users see them."
+    ]
 
 
 def live_facts(live: Mapping[str, Any]) -> list[tuple[str, str]]:

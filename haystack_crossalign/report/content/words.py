@@ -63,11 +63,11 @@ def quantity(value: float | None, queries: int | None = None) -> str:
         return DASH
     size = abs(value)
     if size >= 99.95:
-        return f"{value:,.0f}"
+        return f"{value:,.0f}".replace("-", "−")
     decimals = 1 if size >= 9.995 else 2
     if queries is not None:
         decimals = min(decimals, mean_decimals(queries))
-    text = f"{value:.{decimals}f}"
+    text = f"{value:.{decimals}f}".replace("-", "−")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -98,10 +98,10 @@ def measure_value(name: str, value: float | None, queries: int | None = None, *,
         while (
             limit is not None
             and decimals < _EXACT
-            and _side(float(text.replace(",", "")), limit) != _side(value, limit)
+            and _side(float(text.replace(",", "").replace("−", "-")), limit) != _side(value, limit)
         ):
             decimals += 1
-            text = f"{value:,.{decimals}f}"
+            text = f"{value:,.{decimals}f}".replace("-", "−")
         return text
     percent = 100 * value
     if percent in (0, 100):

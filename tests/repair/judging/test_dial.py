@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.judging.dial import DIAL, DialMeasure
+from haystack_crossalign.repair.judging.notes import own_first_notes
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
 
@@ -79,6 +81,18 @@ def test_a_bound_takes_the_strongest_step_that_keeps_it() -> None:
 def test_without_a_bound_the_choice_stays() -> None:
     choice = choice_of([0.5, 1.0], 0.5)
     assert DialMeasure(build, Score(), TOLERANCE, None, QUERIES).refine(choice) is choice
+
+
+def test_what_a_bound_costs_is_said() -> None:
+    choice = choice_of([0.5, 0.7, 1.0], 0.5)
+    (told,) = own_first_notes(choice, TOLERANCE, 0.06)
+    assert "--keep-own-first off) Max@R is 10.0 in place of 55.0" in told  # 100 - 90 s
+    assert "80 → 70 % of the queries in en" in told
+    assert "more than 6 points are not given up" in told
+    assert own_first_notes(choice, TOLERANCE, None) == []
+    # What same-language retrieval forbids, the bound has not cost.
+    harmful = [replace(trial, score=replace(trial.score, quality={"en": 0.1})) for trial in choice.trials[2:]]
+    assert own_first_notes(replace(choice, trials=(*choice.trials[:2], *harmful)), TOLERANCE, 0.06) == []
 
 
 def test_there_is_no_dial_where_nothing_changes_or_nothing_was_measured() -> None:

@@ -55,8 +55,7 @@ def comparison() -> dict[str, Any]:
 def test_the_row_that_was_weakest_before_is_told_first(comparison: dict[str, Any]) -> None:
     assert comparison_finding(comparison) == [
         "For Chinese queries over en+zh, the share with every version in the top 10 (Complete@10) rises from "
-        "2\u00a0% to 56\u00a0%; to see every version one reads to rank 23 instead of 186 (+54 points, "
-        "p < 0.001).",
+        "2\u00a0% to 56\u00a0% (+54 points, p < 0.001); to see every version one reads to rank 23 instead of 186.",
         "For English queries over en+zh, the share with every version in the top 10 (Complete@10) shows no significant "
         "change (64\u00a0% before, 66\u00a0% after, p = 0.400).",
         "The price for Chinese queries over en+zh: the version in Chinese leads the other versions for 60\u00a0% "

@@ -72,7 +72,7 @@ def test_exposure_stands_beside_the_share_of_the_pool(indexed: dict[str, Any]) -
     table = exposure_table(indexed)
     assert table is not None
     assert table.rows[0][0] == "Share of the pool"
-    assert [cell.text for cell in table.rows[1][1]][:2] == ["exact", "-0.25"]
+    assert [cell.text for cell in table.rows[1][1]][:2] == ["exact", "−0.25"]
     # Lists that count hits are compared with the share of all documents.
     lists = [entry for entry in indexed["live"]["parallel"] if entry["kind"] == "live"]
     for entry in lists:
@@ -84,6 +84,12 @@ def test_exposure_stands_beside_the_share_of_the_pool(indexed: dict[str, Any]) -
     assert [label for label, _ in both.rows[:2]] == ["Share of the pool in versions", "Share of the pool in hits"]
     assert both.rows[1][1][2].text == "75.0\xa0%"
     assert not any("translation of which" in note for note in live_notes(indexed["live"]))
+    indexed["live"]["merged"] = [
+        {"retrieval": name, "hits": 90, "versions": held, "counted": "versions"}
+        for name, held in (("knn", 84), ("bm25", 26))
+    ]
+    (told,) = [note for note in live_notes(indexed["live"]) if "chunks of one" in note]
+    assert "nearest neighbors 84 of 90 and BM25 26 of 90 hits" in told
     lists[0]["ambiguous"] = 4
     assert any("leaves out 4 queries that share their group" in note for note in live_notes(indexed["live"]))
     indexed["live"]["parallel"] = []
