@@ -54,6 +54,34 @@ STATE = {
     },
 }
 
+# Of the source of OpenSearch Dashboards (`saved_objects` of its plugins): the newest version that its migrations know,
+# as a newer one is refused; and the attributes of its strict mappings, as others are refused.
+NEWEST = {"index-pattern": "7.6.0", "visualization": "7.10.0", "dashboard": "7.9.3"}
+META = {"kibanaSavedObjectMeta", "title", "description", "version"}
+ATTRIBUTES = {
+    "index-pattern": {
+        "title", "type", "typeMeta", "timeFieldName", "fields", "fieldFormatMap", "intervalName", "notExpandable",
+        "sourceFilters",
+    },
+    "visualization": META | {"visState", "uiStateJSON", "savedSearchRefName"},
+    "dashboard": META
+    | {"hits", "panelsJSON", "optionsJSON", "refreshInterval", "timeRestore", "timeFrom", "timeTo"},
+}  # fmt: skip
+# What its kinds of aggregation know; anything else is dropped without a word.
+PARAMETERS = {
+    "avg": {"field", "customLabel", "json"},
+    "date_histogram": {
+        "field", "timeRange", "useNormalizedOpenSearchInterval", "scaleMetricValues", "interval", "time_zone",
+        "drop_partials", "format", "min_doc_count", "extended_bounds", "customLabel", "json",
+    },
+    "terms": {
+        "field", "orderBy", "orderAgg", "order", "size", "otherBucket", "otherBucketLabel", "missingBucket",
+        "missingBucketLabel", "exclude", "include", "customLabel", "json",
+    },
+}  # fmt: skip
+COLUMNS = 48
+"""Columns of a dashboard's grid."""
+
 
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
@@ -118,3 +146,53 @@ def test_the_saved_objects_are_sound_and_use_fields_that_documents_have(
             assert {panel["panelRefName"] for panel in panels} == {
                 reference["name"] for reference in entry["references"]
             }
+
+
+def saved_objects(project_root: Path) -> list[dict[str, Any]]:
+    text = (project_root / "docs" / "opensearch-dashboards.ndjson").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_saved_objects_have_what_dashboards_takes_and_nothing_else(project_root: Path) -> None:
+    for entry in saved_objects(project_root):
+        kind, attributes = entry["type"], entry["attributes"]
+        assert entry["migrationVersion"] == {kind: NEWEST[kind]}
+        assert set(attributes) <= ATTRIBUTES[kind]
+        for name, value in attributes.items():
+            if name.endswith("JSON"):
+                assert isinstance(json.loads(value), dict if name != "panelsJSON" else list)
+        if kind != "index-pattern":
+            assert set(attributes["kibanaSavedObjectMeta"]) == {"searchSourceJSON"}
+            assert json.loads(attributes["kibanaSavedObjectMeta"]["searchSourceJSON"])["query"]["language"] == "kuery"
+
+
+def test_the_charts_name_what_is_in_them(project_root: Path) -> None:
+    charts = [entry for entry in saved_objects(project_root) if entry["type"] == "visualization"]
+    assert len(charts) == 4
+    for entry in charts:
+        state = json.loads(entry["attributes"]["visState"])
+        assert state["title"] == entry["attributes"]["title"]
+        by_id = {aggregation["id"]: aggregation for aggregation in state["aggs"]}
+        assert len(by_id) == len(state["aggs"])
+        for aggregation in state["aggs"]:
+            assert set(aggregation["params"]) <= PARAMETERS[aggregation["type"]]
+        axes = {axis["id"] for axis in state["params"]["valueAxes"]}
+        for series in state["params"]["seriesParams"]:
+            assert by_id[series["data"]["id"]]["schema"] == "metric"
+            assert series["valueAxis"] in axes
+
+
+def test_the_panels_lie_beside_each_other_on_the_grid(project_root: Path) -> None:
+    (board,) = [entry for entry in saved_objects(project_root) if entry["type"] == "dashboard"]
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads(board["attributes"]["panelsJSON"]):
+        place = panel["gridData"]
+        assert place["i"] == panel["panelIndex"]
+        cells = {
+            (column, line)
+            for column in range(place["x"], place["x"] + place["w"])
+            for line in range(place["y"], place["y"] + place["h"])
+        }
+        assert max(column for column, _ in cells) < COLUMNS
+        assert not cells & taken
+        taken |= cells
