@@ -85,8 +85,9 @@ def own_first_notes(choice: RepairChoice, tolerance: Mapping[str, float], bound:
     what = " and no map changes it within that" if not choice.chosen.changes else ""
     return [
         f"The repair is weaker than it could be{what}: with any loss accepted (--keep-own-first off) Max@R is "
-        f"{free.bias:.1f} in place of {chosen.bias:.1f}, but {100 * before[tag]:.0f} → {100 * after[tag]:.0f} % of the "
-        f"queries in {tag} find their own version first, and more than {100 * bound:g} points are not given up."
+        f"{free.bias:.1f} in place of {chosen.bias:.1f}, but of the queries in {tag} {100 * after[tag]:.0f} % find "
+        f"their own version first, in place of {100 * before[tag]:.0f} %. At most {100 * bound:.3g} points are given "
+        "up."
     ]
 
 

@@ -87,8 +87,8 @@ def test_what_a_bound_costs_is_said() -> None:
     choice = choice_of([0.5, 0.7, 1.0], 0.5)
     (told,) = own_first_notes(choice, TOLERANCE, 0.06)
     assert "--keep-own-first off) Max@R is 10.0 in place of 55.0" in told  # 100 - 90 s
-    assert "80 → 70 % of the queries in en" in told
-    assert "more than 6 points are not given up" in told
+    assert "of the queries in en 70 % find their own version first, in place of 80 %" in told
+    assert "At most 6 points are given up" in told
     assert own_first_notes(choice, TOLERANCE, None) == []
     # What same-language retrieval forbids, the bound has not cost.
     harmful = [replace(trial, score=replace(trial.score, quality={"en": 0.1})) for trial in choice.trials[2:]]
