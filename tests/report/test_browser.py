@@ -256,6 +256,27 @@ def test_it_prints_on_a4(browser: Browser, pages: dict[str, Path]) -> None:
     assert browser.js("document.querySelectorAll('details.query[open]').length") == 0
 
 
+def test_the_dial_of_six_languages_fits_on_paper(
+    browser: Browser, compared: Result, write: Callable[[str, str], Path]
+) -> None:
+    shares = dict.fromkeys(("ar", "en", "es", "hi", "th", "zh"), 0.5)
+    point = {"complete": shares, "own_first": shares}
+    points = [{"strength": one / 10, "bias": 2.0, "harmless": one < 5, **point} for one in range(11)]
+    dial = {"queries": dict.fromkeys(shares, 30), "before": point, "points": points, "taken": 0.4}
+    comparison, a, b = (compared[name] for name in ("comparison", "a", "b"))
+    browser.open(write("dial", render_html_comparison(comparison, a, b, dial)))
+    paper = {"width": 690, "height": 976, "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        browser.js("dispatchEvent(new Event('beforeprint'))")
+        table = "document.querySelector('table.many-columns')"
+        assert browser.js(f"{table}.rows[1].cells.length") == 13
+        assert 0 < browser.js(f"{table}.getBoundingClientRect().right") <= 691
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 @pytest.mark.parametrize(
     ("name", "size", "scheme"),
     [
