@@ -24,7 +24,7 @@ pool. Measured, reading one takes as long as scoring 560, and 380 by the time of
 (benchmarks/results/live_audit.md).
 """
 
-MOST_BYTES = 4 << 30
+MOST_BYTES = 1 << 30
 """Vectors that take more memory are not read unless told to."""
 
 
