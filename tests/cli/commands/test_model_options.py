@@ -223,6 +223,7 @@ def test_the_card_of_a_model_from_the_hub_names_it() -> None:
         "tool": {"version": "1"},
         "directions": 1,
         "criterion": "Max@R",
+        "keep_own_first": None,
         "similarity": {"name": "cosine"},
         "data": [],
         "notes": [],
