@@ -121,6 +121,11 @@ class Measurer:
         self._local.expect([place for unit in units for place in unit.queries])
         self._local.calibrate()
 
+    def count_ahead(self, unit: Unit) -> None:
+        """Do now what counting here takes for a unit, without the cluster; nothing if the cluster counts."""
+        if self._local is not None:
+            self._local.count(unit.queries)
+
     def count_on_server(self) -> None:
         """Have exact ranks counted by the cluster from now on."""
         self._local = None

@@ -164,7 +164,7 @@ class LocalCounter:
     def _measure(self, places: Sequence[int]) -> LocalRanks:
         self.calibrate()
         while True:
-            self._count_missing(places)
+            self.count(places)
             slack = {place: self._counted[place].slack for place in places}
             scores = self._scores({place: names for place in places if (names := self._settled(place)) is not None})
             worst = max((self._difference(place, found) for place, found in scores.items()), default=0.0)
@@ -229,8 +229,11 @@ class LocalCounter:
                 found[place] = {self._pool.place[one.identifier]: one.score for one in row if one is not None}
         return found
 
-    def _count_missing(self, places: Sequence[int]) -> None:
-        """Count queries in one pass over the pool: those that are measured now, and some of the next ones."""
+    def count(self, places: Sequence[int]) -> None:
+        """Count queries in one pass over the pool, and some of the next ones; those that were counted are left out.
+
+        :param places: positions of the queries within the task.
+        """
         missing = [place for place in places if place not in self._counted]
         if not missing:
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from live_audit import assert_same_but_for_last_bits, parallel_documents, run_au
 from haystack_crossalign.audit.result import AuditResult
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.opensearch.audit import plan as plans
+from haystack_crossalign.opensearch.audit import run as audits
 from haystack_crossalign.opensearch.audit import vectors
 from haystack_crossalign.opensearch.audit.options import AuditOptions
 from haystack_crossalign.opensearch.audit.plan import Plan
@@ -21,6 +24,7 @@ from haystack_crossalign.opensearch.audit.run import IndexAudit
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.live.queries import read_live_queries
+from haystack_crossalign.opensearch.local.counting import LocalCounter
 
 INDEX = "audit-local"
 LOCAL = {"exact": "local"}
@@ -206,6 +210,24 @@ def test_what_costs_less_is_chosen_and_planned(
     assert many.queries == few.queries
     monkeypatch.setattr(vectors, "MOST_BYTES", plan.memory - 1)
     assert audited(opensearch.url, index, queries)[0].exact == "server"
+
+
+def test_the_plan_takes_the_pass_over_the_pool_for_one(
+    opensearch: Any, index: str, queries: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts hundreds of queries at once: its time is not that of the few queries that the plan tries."""
+    passed = [0.0]
+    count = LocalCounter.count
+
+    def slow(counter: LocalCounter, places: Sequence[int]) -> None:
+        passed[0] += 0 if counter._counted else 1000
+        count(counter, places)
+
+    monkeypatch.setattr(LocalCounter, "count", slow)
+    monkeypatch.setattr(audits, "make_plan", partial(plans.make_plan, clock=lambda: perf_counter() + passed[0]))
+    plan, _ = audited(opensearch.url, index, queries, exact="local")
+    assert passed[0] >= 1000
+    assert plan.seconds < 1000
 
 
 def test_vectors_that_are_not_to_be_had_are_left_to_the_server(
