@@ -54,6 +54,9 @@ def job_recipe(job: JobConfig) -> JobModel:
     recipe = None if job.recipe is None else _recipe_of(job, job.recipe)
     if recipe is not None and job.closed:
         recipe = replace(recipe, start=replace(recipe.start, closed=True))
+    if recipe is not None and recipe.evaluate.keep_own_first is None and not recipe.held_out.is_empty:
+        # Weights that the gate would refuse are not worth training for.
+        recipe = replace(recipe, evaluate=replace(recipe.evaluate, keep_own_first=job.gate.keep_own_first))
     language = job.language or (recipe.language if recipe else "en")
     languages = job.languages or (recipe.languages if recipe else ())
     if language in languages:

@@ -746,3 +746,22 @@ def test_a_closed_index_closes_the_start_of_its_recipe(write_job: WriteJob, tmp_
         job = job_recipe(read_job(write_job(closed=closed, recipe="recipe.yaml")))
         assert job.recipe is not None
         assert job.recipe.start.closed is closed
+
+
+@pytest.mark.parametrize(
+    ("recipe", "bound"),
+    [
+        ({}, 0.02),
+        ({"evaluate": {"keep_own_first": 0.05}}, 0.05),
+        ({"held_out": {"share": 0}}, None),
+        ({"held_out": {"share": 0, "path": "judged.jsonl"}}, 0.02),
+    ],
+)
+def test_training_keeps_to_what_the_gate_demands(
+    write_job: WriteJob, tmp_path: Path, recipe: dict[str, Any], bound: float | None
+) -> None:
+    values = {"model": "m", "languages": ["zh"], "data": [{"path": "triplets.jsonl"}], **recipe}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    job = job_recipe(read_job(write_job(recipe="recipe.yaml", gate={"keep_own_first": 0.02})))
+    assert job.recipe is not None
+    assert job.recipe.evaluate.keep_own_first == bound

@@ -267,7 +267,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             recipe.start.own_share,
             "null, or start.refit: true, or freeze_encoder: true",
         )
-    nothing_held_out = recipe.held_out.path is None and 0 in (recipe.held_out.share, recipe.held_out.limit)
+    nothing_held_out = recipe.held_out.is_empty
     if isinstance(recipe.interpolate, str) and nothing_held_out:
         raise settings.error(
             "a share is chosen on the held-out part, and there is none",

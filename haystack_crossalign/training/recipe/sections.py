@@ -157,6 +157,11 @@ class HeldOutPart:
     by: str = setting(choice("group", "article"), "group")
     path: str | None = setting(optional(text()), None)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held out."""
+        return self.path is None and 0 in (self.share, self.limit)
+
 
 @dataclass(frozen=True)
 class LossOptions:
