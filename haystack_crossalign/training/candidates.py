@@ -136,8 +136,8 @@ class Finish:
     :param model: with the chosen weights; its linear module is replaced.
     :param choice: the repair that training started from; None without one.
     :param sample: embeds the passages that the final map is fitted on, by the encoder as it is now.
-    :param embed: float32 ``[rows, dim]`` of the held-out part, by the model as it is now and a map for each language
-        that is not in the model.
+    :param encode: float32 ``[rows, dim]`` of the held-out part by the encoder as it is now, before any map.
+    :param embed: the same by the model as it is now and a map for each language that is not in the model.
     :param audit: the held-out part, None if there is none.
     :param base: score of the base model, likewise.
     """
@@ -146,6 +146,7 @@ class Finish:
     model: Any
     choice: StartRepair | None
     sample: Callable[[], FinalSample | None]
+    encode: Callable[[], NDArray[np.float32]]
     embed: Callable[[VectorMap | None], NDArray[np.float32]]
     audit: HeldOutAudit | None
     base: HeldOutScore | None
@@ -176,10 +177,9 @@ class Finish:
                     break
                 interpolate(self.model, start, start, 0.0)
                 sample = self.sample()
+            encoded = self.encode()
             scores = {
-                setting: self.audit.score(vectors)
-                for setting in self._settings(sample)
-                if (vectors := self._fitted(sample, setting)[1]) is not None
+                setting: self.audit.score(self._mapped(sample, setting, encoded)) for setting in self._settings(sample)
             }
             kept = {setting: score for setting, score in scores.items() if self._fits(score)}
             if kept:
@@ -203,6 +203,17 @@ class Finish:
     def _fitted(
         self, sample: FinalSample | None, setting: tuple[float | None, bool]
     ) -> tuple[VectorMap | None, NDArray[np.float32] | None]:
+        final = self._map(sample, setting)
+        return final, None if self.audit is None else self.embed(final)
+
+    def _mapped(
+        self, sample: FinalSample | None, setting: tuple[float | None, bool], encoded: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """The held-out part by a final map, from what the encoder made of it: no text is embedded again."""
+        final = self._map(sample, setting)
+        return self.embed(None) if final is None else final.apply(encoded)
+
+    def _map(self, sample: FinalSample | None, setting: tuple[float | None, bool]) -> VectorMap | None:
         strength, own_maps = setting
         choice, recipe, final = self.choice, self.recipe, None
         if sample is not None and choice is not None and (own_maps or recipe.start.refit):
@@ -211,7 +222,7 @@ class Finish:
             if not own_maps:
                 recipe = replace(recipe, start=replace(recipe.start, own_share=None))
             final = fit_final_map(recipe, self.model, choice, sample)
-        return final, None if self.audit is None else self.embed(final)
+        return final
 
 
 def _named(model: Any, start: Mapping[str, Tensor]) -> dict[str, Tensor]:

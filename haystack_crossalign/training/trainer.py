@@ -229,17 +229,18 @@ class _Run:
                 chosen = choose_weights(start, origin, monitor, recipe, None if audit is None else scored)
                 trained = start
 
+                wanted = audit.rows if audit is not None else []
+
+                def of_encoder() -> Any:
+                    return vectors(encoder_of(trained), wanted) if frozen is None else frozen[wanted].numpy()
+
                 def held_out_by(final: VectorMap | None) -> Any:
-                    wanted = audit.rows if audit is not None else []
-                    if not isinstance(final, LanguageMaps):
-                        return embedded(trained, wanted)
-                    of_encoder = vectors(encoder_of(trained), wanted) if frozen is None else frozen[wanted].numpy()
-                    return final.apply(of_encoder)
+                    return final.apply(of_encoder()) if isinstance(final, LanguageMaps) else embedded(trained, wanted)
 
                 finish = Finish(
                     recipe, trained, choice,
                     lambda: self._final_sample(trained, choice, base, data, fit, frozen=frozen is not None),
-                    held_out_by, audit, before,
+                    of_encoder, held_out_by, audit, before,
                 )  # fmt: skip
                 try:
                     chosen, final, after = finish(chosen, origin)

@@ -13,6 +13,8 @@ from training_runs import made_recipe, quoted_triplets
 
 from haystack_crossalign.data.formats.triplets import write_triplets
 from haystack_crossalign.report.training_html import own_first_sentence, render_training_html
+from haystack_crossalign.training import trainer
+from haystack_crossalign.training.candidates import Finish
 from haystack_crossalign.training.outcome import OwnFirstLostError, TrainingOutcome
 from haystack_crossalign.training.trainer import train
 
@@ -89,7 +91,9 @@ def test_the_largest_share_of_the_tuned_weights_within_the_bound_is_taken(
     assert [share for share, loss in tried.items() if loss <= bound + 1e-9] == [kept["share"]]
 
 
-def test_a_final_map_is_weakened_until_it_keeps_the_own_language_first(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_final_map_is_weakened_until_it_keeps_the_own_language_first(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The weights hardly move: what takes the own language first is the repair that is fitted again at the end."""
     start = {"kind": "repair", "strength": 1, "common_share": 0, "whitening": None, "closed": True, "refit": True,
              "train_dense": False, "own_share": 0.5}  # fmt: skip
@@ -98,10 +102,22 @@ def test_a_final_map_is_weakened_until_it_keeps_the_own_language_first(tiny_mode
     taken = lost(tiny_model_folder, free.path)
     assert taken > 0
     bound = taken / 2
+    embedded = []
+
+    def counted(*parts: Any) -> Finish:
+        encode, embed = parts[4:6]
+        return Finish(
+            *parts[:4], lambda: embedded.append("encoder") or encode(),
+            lambda final: embedded.append("model") or embed(final), *parts[6:],
+        )  # fmt: skip
+
+    monkeypatch.setattr(trainer, "Finish", counted)
     kept = trained(tiny_model_folder, tmp_path, "kept", evaluate={"keep": "last", "keep_own_first": bound}, **changes)
     assert lost(tiny_model_folder, kept.path) <= bound + 1e-9
     settings = kept.data["kept"]["refitted"]
     assert float(settings["strength"]) < 1 or "ridge" not in settings
+    # However many maps are tried, the texts are embedded with the first, once for all that are tried, with the last.
+    assert embedded == ["model", "encoder", "model"]
 
 
 def test_where_nothing_keeps_it_the_run_ends_with_one_line_and_writes_nothing(
