@@ -18,7 +18,7 @@ from haystack_crossalign.repair.matrix_file import VectorMap
 
 XQUAD = Path(__file__).resolve().parents[3] / "shared" / "data" / "xquad"
 MODEL = OFFLINE_MODELS[0]
-MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1")
+MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1", "Top1[relevant,same]")
 
 
 class Xquad:
