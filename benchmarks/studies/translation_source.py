@@ -125,8 +125,15 @@ def main() -> None:
                     write_memory(memory, arguments.embeddings)
                     state.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
                     print(f"{key}: {time.perf_counter() - began:.0f} s", flush=True)
-    head = ["# Human against machine translation", "", "`python benchmarks/studies/translation_source.py --languages zh`",
-            DESCRIBED.rstrip(), "", f"Model `{MODEL}`. {machine_line()}.", ""]  # fmt: skip
+    head = [
+        "# Human against machine translation",
+        "",
+        "`python benchmarks/studies/translation_source.py --languages zh`",
+        DESCRIBED.rstrip(),
+        "",
+        f"Model `{MODEL}`. {machine_line()}.",
+        "",
+    ]
     arguments.output.write_text("\n".join([*head, *table(known)]) + "\n", encoding="utf-8")
     print(f"{arguments.output} written")
 
