@@ -12,10 +12,6 @@ rounds over the same queries:
 - top 10,000 exact: the same script, 10,000 hits with nothing but id and score; ranks below them stay unknown;
 - top 10,000 k-NN: the same from the vector index.
 
-Then both ways of an audit to the exact ranks and the first ten documents of a query: counted by the server, which
-scores the pool twice for each query, and here, with the vectors read once (`--exact local`); from how many queries on
-the second costs less.
-
 A ratio is the median of the ratios of single rounds. Wall times and the server's own times suffer from whatever else
 the machine does, processor times hardly: they are read from the server's and the client's own processes.
 """
@@ -44,10 +40,6 @@ from haystack_crossalign.opensearch.exact.counting import count_ranks
 from haystack_crossalign.opensearch.index.fields import read_fields
 from haystack_crossalign.opensearch.index.pool import IndexView
 from haystack_crossalign.opensearch.index.scoring import checked_queries, exact_double
-from haystack_crossalign.opensearch.live.exact_top import exact_top
-from haystack_crossalign.opensearch.local.counting import LocalCounter
-from haystack_crossalign.opensearch.local.pool import LocalPool, read_pool
-from haystack_crossalign.opensearch.local.table import counted_locally
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -60,7 +52,6 @@ LANGUAGES = ("ar", "de", "en", "es", "ru", "th", "vi", "zh")
 PASSAGES, QUESTIONS = 100, 125
 NOISE = 0.15
 DEPTH = 10_000
-TOP = 10
 CONCURRENT = 2
 
 
@@ -261,92 +252,16 @@ def run_rounds(arena: Arena, base: Base, options: argparse.Namespace) -> tuple[d
     return costs, depths
 
 
-@dataclass
-class Local:
-    """What counting here took: reading the pool once, then per query; and what the server's way took per query."""
-
-    documents: int
-    read: Cost
-    here: Cost
-    server: Cost
-
-
-def run_local(arena: Arena, base: Base, options: argparse.Namespace) -> Local:
-    """Count the same queries in both ways, in turns of 100, and compare every number."""
-    vectors, relevant, languages = queries_of(base, options.documents, options.queries)
-    view = arena.view
-    with arena.client.point_in_time(view.fields.indices[0]) as target:
-        frozen = IndexView(arena.client, target, view.fields)
-        pools: list[LocalPool] = []
-        read = arena.timed(1, lambda: pools.append(read_pool(frozen)))
-        tags = tuple(frozen.pool().by_language)
-        counter = LocalCounter(frozen, pools[0], tags, vectors, relevant, by_version=False, top=TOP, batch=16,
-                               concurrent=CONCURRENT, spend=lambda _: None)  # fmt: skip
-        here: list[Cost] = []
-        server: list[Cost] = []
-        size = min(100, options.queries)
-        for start in range(0, options.queries, size):
-            places = list(range(start, min(start + size, options.queries)))
-            part = slice(places[0], places[-1] + 1)
-            found: list[Any] = []
-
-            def locally(places: list[int] = places, found: list[Any] = found) -> None:
-                counter.expect(places)
-                found.append(counter.measure(places))
-
-            def by_server(part: slice = part, found: list[Any] = found) -> None:
-                counted = count_ranks(frozen, vectors[part], relevant[part], query_languages=languages[part],
-                                      top_language=True, concurrent=CONCURRENT)  # fmt: skip
-                lists = exact_top(frozen, vectors[part], TOP, target, concurrent=CONCURRENT)
-                found.append((counted.table, lists))
-
-            here.append(arena.timed(len(places), locally))
-            server.append(arena.timed(len(places), by_server))
-            ranks, (table, lists) = found
-            table_here = counted_locally(frozen, ranks, relevant[part], query_languages=languages[part],
-                                         by_language=frozen.pool().by_language).table  # fmt: skip
-            same = all(np.array_equal(getattr(table_here, name), value) for name, value in vars(table).items())
-            if not same or ranks.lists != lists:
-                raise SystemExit(f"queries {part}: counts here and on the server differ")
-    return Local(len(pools[0].names), read, _median(here), _median(server))
-
-
-def _median(costs: list[Cost]) -> Cost:
+def median(costs: list[Cost]) -> Cost:
     return Cost(*(statistics.median(getattr(one, key) for one in costs) for key in vars(costs[0])))
 
 
-def _machine(options: argparse.Namespace) -> str:
+def machine(options: argparse.Namespace) -> str:
     return (
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"OpenSearch {options.version}, opensearch-py {version('opensearch-py')}; load average at the end "
         f"{os.getloadavg()[0]:.1f}"
     )
-
-
-def report_local(local: Local, options: argparse.Namespace) -> str:
-    """The table of both ways, and the numbers of queries from which reading the vectors costs less."""
-    read, here, server = local.read, local.here, local.server
-    lines = [
-        f"Exact ranks and the first {TOP} documents in a pool of {local.documents:,} x 384, {options.queries} queries, "
-        f"counted in both ways in turns of 100; every rank, bound, count and list was the same. {_machine(options)}.",
-        "",
-        "| | wall ms | server processor ms | client processor ms | kB received |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    for label, cost in (("server, per query", server), ("here, per query", here), ("reading the pool, once", read)):
-        cells = [cost.wall * 1e3, cost.server_cpu * 1e3, cost.client_cpu * 1e3, cost.bytes_in / 1e3]
-        lines.append(f"| {label} | " + " | ".join(f"{cell:,.1f}" for cell in cells) + " |")
-    wall = read.wall / (server.wall - here.wall)
-    load = read.server_cpu / (server.server_cpu - here.server_cpu)
-    per_document = read.wall / (server.wall / 2)
-    lines += [
-        "",
-        f"Counting here takes less time from {wall:.0f} queries on, and less of the server's processor from {load:.0f} "
-        f"on. A query then takes {here.wall / server.wall:.2f} of the time and "
-        f"{here.server_cpu / server.server_cpu:.2f} of the server's processor. "
-        f"Reading a document takes as long as scoring {per_document:.0f} of them.",
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def memory(url: str, name: str, base: Base, documents: int, queries: int) -> float:
@@ -388,7 +303,7 @@ def report(
         f"{options.documents:,} documents x 384 in 8 languages, {options.queries} queries in {options.rounds} rounds "
         f"(top 10,000: every {options.every}th query), request cache off",
         "",
-        f"- {_machine(options)}",
+        f"- {machine(options)}",
         f"- lowest relevant rank of a query: 10 / 50 / 90 % of queries at "
         f"{' / '.join(f'{int(np.percentile(depths, q)):,}' for q in (10, 50, 90))}; beyond rank 10,000: "
         f"{np.mean(np.array(depths) > DEPTH):.1%}",
@@ -429,18 +344,22 @@ def report(
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is indexed."""
     parser.add_argument("--data", type=Path, default=DATA, help="folder of xquad.<language>.json")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()), help="where vectors are kept")
     parser.add_argument("--version", default="3.6.0")
     parser.add_argument("--documents", type=int, default=50_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_options(parser)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument(
         "--every", type=int, default=5, help="share of the queries that fetch the top 10,000: 1 / every"
     )
-    parser.add_argument("--only-local", action="store_true", help="only the part on both ways to exact ranks")
     parser.add_argument("--output", type=Path, help="Markdown file whose measured part is replaced")
     options = parser.parse_args()
     least = 5 * PASSAGES * len(LANGUAGES)  # the small index, a fifth, needs a copy of every passage
@@ -450,16 +369,12 @@ def main() -> None:
     small = options.documents // 5
     with OpenSearchServer(options.version) as server:
         sizes = (("bench-small", small), ("bench", options.documents))
-        for name, documents in sizes[1:] if options.only_local else sizes:
+        for name, documents in sizes:
             start = time.perf_counter()
             load(server, name, base, documents)
             print(f"loaded {documents} documents in {time.perf_counter() - start:.0f} s", flush=True)
         arena = Arena(server, "bench")
-        costs, depths = ({}, []) if options.only_local else run_rounds(arena, base, options)
-        both = report_local(run_local(arena, base, options), options)
-        print(both, flush=True)
-        if options.only_local:
-            return
+        costs, depths = run_rounds(arena, base, options)
         few = options.queries // 5
         peaks = {
             f"{documents:,} documents and {queries} queries": memory(server.url, name, base, documents, queries)
@@ -469,7 +384,7 @@ def main() -> None:
                 ("bench-small", small, options.queries),
             )
         }
-    text = f"{report(costs, depths, peaks, options)}\n{both}"
+    text = report(costs, depths, peaks, options)
     print(text)
     if options.output is not None:
         replace_measured(options.output, text)

@@ -212,6 +212,15 @@ def test_what_costs_less_is_chosen_and_planned(
     assert audited(opensearch.url, index, queries)[0].exact == "server"
 
 
+def test_the_pages_name_the_limits_of_the_rule(project_root: Path) -> None:
+    readme, page = ((project_root / name).read_text(encoding="utf-8") for name in ("README.md", "docs/exact.md"))
+    # Each query takes two looks at every document.
+    for text in (readme, page):
+        assert f"from {vectors.READING // 2} queries" in text
+        assert f"{vectors.MOST_BYTES >> 30} GiB" in text
+    assert f"at least {vectors.READING} documents" in page
+
+
 def test_the_plan_takes_the_pass_over_the_pool_for_one(
     opensearch: Any, index: str, queries: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
