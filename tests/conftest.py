@@ -12,6 +12,7 @@ import pytest
 # suite, whichever folder asks first.
 from model_cluster import model_cluster
 from opensearch_servers import indexing, opensearch, secure_opensearch, servers
+from quick_python import quick_programs, quick_python
 from requirements import SHARED_DATA, pytest_terminal_summary, require
 from scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
@@ -22,6 +23,8 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_terminal_summary",
     "pytest_xdist_make_scheduler",
+    "quick_programs",
+    "quick_python",
     "secure_opensearch",
     "servers",
 ]

@@ -8,6 +8,7 @@ import resource
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -62,10 +63,12 @@ def files(tmp_path: Path) -> list[str]:
 GATE = ["--fail-on", "Max@R>1"]  # fails
 
 
-def shell(command: list[str], redirection: str = "", **environ: str) -> subprocess.CompletedProcess[bytes]:
+def shell(
+    command: list[str], redirection: str = "", python: Sequence[str] = (sys.executable,), **environ: str
+) -> subprocess.CompletedProcess[bytes]:
     line = f'"$@" {redirection}'
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environ}
-    program = [sys.executable, "-m", "haystack_crossalign"]
+    program = [*python, "-m", "haystack_crossalign"]
     return subprocess.run(
         ["/bin/sh", "-c", line, "sh", *program, *command], capture_output=True, env=environment, check=False
     )
@@ -89,7 +92,9 @@ EMBEDDERS = {
     ("embedder", "where"),
     [("ours", "--quiet in a terminal"), ("of Haystack", "--quiet in a terminal"), ("of Haystack", "a log file")],
 )
-def test_an_embedder_draws_no_bar_of_its_own(files: list[str], tmp_path: Path, embedder: str, where: str) -> None:
+def test_an_embedder_draws_no_bar_of_its_own(
+    files: list[str], tmp_path: Path, quick_python: list[str], embedder: str, where: str
+) -> None:
     options = {"model": str(write_tiny_model(tmp_path))}
     bar = {} if embedder == "ours" else {"progress_bar": True}
     text, document = EMBEDDERS[embedder]
@@ -105,7 +110,7 @@ def test_an_embedder_draws_no_bar_of_its_own(files: list[str], tmp_path: Path, e
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in plain), encoding="utf-8")
     command = [*files, "--embedder", str(pipeline)]
     if where == "a log file":
-        done = shell(command)
+        done = shell(command, python=quick_python)
         assert done.returncode == 0, done.stderr
         # Lines of our own say what takes more than two seconds; a bar would return to the start of its line.
         assert all(line.startswith(b"crossalign: ") for line in done.stderr.splitlines())
@@ -113,7 +118,7 @@ def test_an_embedder_draws_no_bar_of_its_own(files: list[str], tmp_path: Path, e
         assert b"Max@R" in done.stdout
         return
     # `script` gives the program a terminal, so that whatever draws bars draws them.
-    line = shlex.join([sys.executable, "-m", "haystack_crossalign", *command, "--quiet"])
+    line = shlex.join([*quick_python, "-m", "haystack_crossalign", *command, "--quiet"])
     done = subprocess.run(
         ["script", "-qec", line, "/dev/null"],
         capture_output=True,
@@ -175,11 +180,13 @@ def test_messages_about_options_are_one_bounded_printable_line(crossalign: objec
     assert line.isprintable()
 
 
-def limited(command: list[object], folder: Path, kilobytes: int) -> subprocess.CompletedProcess[str]:
+def limited(
+    python: Sequence[str], command: list[object], folder: Path, kilobytes: int
+) -> subprocess.CompletedProcess[str]:
     """Runs the program where no file may be larger: the writes fail as on a disk that has no room."""
     size = max(8, 1024 * kilobytes)  # a few bytes, for libraries that look for a folder they can write to
     return subprocess.run(
-        [sys.executable, "-m", "haystack_crossalign", *map(str, command)], capture_output=True, text=True, check=False,
+        [*python, "-m", "haystack_crossalign", *map(str, command)], capture_output=True, text=True, check=False,
         cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )  # fmt: skip
@@ -194,7 +201,7 @@ def test_an_audit_without_room_for_an_output_leaves_no_part_of_it(
     if before is not None:
         output.write_text(before, encoding="utf-8")
     there = sorted(tmp_path.iterdir())
-    done = limited([*files, "--quiet", "--fail-on", "Max@R > 1000", option, output], tmp_path, 0)
+    done = limited([sys.executable], [*files, "--quiet", "--fail-on", "Max@R > 1000", option, output], tmp_path, 0)
     assert done.returncode == 3, done.stderr
     assert done.stderr == f"crossalign: {output}: cannot be written (File too large)\n"
     assert sorted(tmp_path.iterdir()) == there
@@ -202,7 +209,9 @@ def test_an_audit_without_room_for_an_output_leaves_no_part_of_it(
 
 
 @pytest.mark.parametrize(("kilobytes", "matrix_only"), [(0, True), (4, False), (60, False)])
-def test_a_repair_without_room_leaves_no_folder(tmp_path: Path, kilobytes: int, matrix_only: bool) -> None:
+def test_a_repair_without_room_leaves_no_folder(
+    tmp_path: Path, quick_python: list[str], kilobytes: int, matrix_only: bool
+) -> None:
     documents = tmp_path / "documents.jsonl"
     words = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8"]
     documents.write_text(
@@ -228,7 +237,9 @@ def test_a_repair_without_room_leaves_no_folder(tmp_path: Path, kilobytes: int, 
     model = write_tiny_model(tmp_path)
     there = sorted(tmp_path.rglob("*"))
     command = ["repair", "--parallel", documents, "--model", model, "--output", tmp_path / "out", "--quiet"]
-    done = limited([*command, "--samples", 100, *(["--matrix-only"] if matrix_only else [])], tmp_path, kilobytes)
+    done = limited(
+        quick_python, [*command, "--samples", 100, *(["--matrix-only"] if matrix_only else [])], tmp_path, kilobytes
+    )
     assert done.returncode == 3, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert "cannot be written" in done.stderr

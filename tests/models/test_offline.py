@@ -81,7 +81,7 @@ def test_a_damaged_folder_is_found_and_made_anew(copied_model: Path, damage: str
 
 
 def test_the_folder_loads_in_stock_sentence_transformers_with_its_prompts(
-    model_folder: Path, fp32: Encoder, sentences: tuple[str, ...]
+    model_folder: Path, fp32: Encoder, sentences: tuple[str, ...], quick_python: list[str]
 ) -> None:
     code = """
 import sys, json
@@ -94,7 +94,7 @@ assert not any(name.startswith("haystack_crossalign") for name in sys.modules)
 """
     # Only this: a folder elsewhere, so that the package cannot be imported from the working folder.
     done = subprocess.run(
-        [sys.executable, "-c", code, str(model_folder), json.dumps(sentences)],
+        [*quick_python, "-c", code, str(model_folder), json.dumps(sentences)],
         capture_output=True,
         text=True,
         check=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -220,14 +219,14 @@ def test_the_folder_gives_the_vectors_that_the_maps_give(tiny_model, tmp_path: P
 
 
 @pytest.mark.process
-def test_the_folder_loads_without_this_package(tiny_model, tmp_path: Path) -> None:
+def test_the_folder_loads_without_this_package(tiny_model, tmp_path: Path, quick_python: list[str]) -> None:
     write_repaired_model(tiny_model, of_model(tiny_model), tmp_path / "repaired")
     code = (
         "import sys, sentence_transformers as s; s.SentenceTransformer(sys.argv[1], device='cpu').encode('w1');"
         "sys.exit('haystack_crossalign' in sys.modules)"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", code, str(tmp_path / "repaired")]
+    command = [*quick_python, "-c", code, str(tmp_path / "repaired")]
     assert subprocess.run(command, env=environment, check=False, cwd=tmp_path).returncode == 0
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 
@@ -41,7 +40,9 @@ def test_the_folder_gives_the_vectors_that_the_matrix_gives(tiny_model, make_tex
 
 
 @pytest.mark.process
-def test_the_folder_holds_stock_modules_and_loads_without_this_package(tiny_model, tmp_path: Path, repair) -> None:
+def test_the_folder_holds_stock_modules_and_loads_without_this_package(
+    tiny_model, tmp_path: Path, repair, quick_python: list[str]
+) -> None:
     folder = tmp_path / "repaired"
     write_repaired_model(tiny_model, repair, folder)
     modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
@@ -61,7 +62,7 @@ def test_the_folder_holds_stock_modules_and_loads_without_this_package(tiny_mode
         "sys.exit('haystack_crossalign' in sys.modules)"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], env=environment, check=False, cwd=tmp_path)
+    done = subprocess.run([*quick_python, "-c", code, str(folder)], env=environment, check=False, cwd=tmp_path)
     assert done.returncode == 0
 
 

@@ -35,6 +35,7 @@ from haystack_crossalign.training.train_data import read_train_data
 pytestmark = pytest.mark.training
 
 WriteJob = Callable[..., Path]
+CODE = "from haystack_crossalign.cli.main import main; main()"
 
 
 @pytest.fixture
@@ -81,12 +82,12 @@ def run(path: Path, **options: Any) -> dict[str, Any]:
     return outcome_of(path.parent / "models")
 
 
-def start(path: Path, code: str = "from haystack_crossalign.cli.main import main; main()") -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", code, "retrain", "--config", str(path), "--quiet"]
+def start(python: list[str], path: Path, code: str = CODE) -> subprocess.Popen[bytes]:
+    command = [*python, "-c", code, "retrain", "--config", str(path), "--quiet"]
     return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
 
 
-def start_held(path: Path) -> subprocess.Popen[bytes]:
+def start_held(python: list[str], path: Path) -> subprocess.Popen[bytes]:
     """The command, whose audit waits until the file ``go`` stands beside the configuration: it cannot end too early."""
     code = (
         "import faulthandler, signal; faulthandler.register(signal.SIGUSR1, all_threads=True)\n"
@@ -95,9 +96,9 @@ def start_held(path: Path) -> subprocess.Popen[bytes]:
         f"    while not pathlib.Path({str(path.parent / 'go')!r}).exists(): time.sleep(0.01)\n"
         "    return audit(*arguments, **options)\n"
         "job.audit_model = held\n"
-        "from haystack_crossalign.cli.main import main; main()"
+        f"{CODE}"
     )
-    return start(path, code)
+    return start(python, path, code)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
@@ -283,11 +284,11 @@ def test_a_job_for_fewer_languages_takes_their_shares_from_its_recipe(write_job:
         shares("zh", "th")
 
 
-def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Path) -> None:
+def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Path, quick_python: list[str]) -> None:
     """Two real processes: the other one is in its work when this one starts."""
     path = write_job()
     models = tmp_path / "models"
-    other = start_held(path)
+    other = start_held(quick_python, path)
     try:
         wait_for((models / ".work" / "state.json").is_file, other)
         with pytest.raises(AnotherRunActiveError, match="another run is active"):
@@ -305,10 +306,12 @@ def test_a_second_run_does_nothing_and_says_so(write_job: WriteJob, tmp_path: Pa
     assert outcome_of(models)["status"] == "published"
 
 
-def test_a_killed_run_is_gone_on_with_and_leaves_no_half_of_a_version(write_job: WriteJob, tmp_path: Path) -> None:
+def test_a_killed_run_is_gone_on_with_and_leaves_no_half_of_a_version(
+    write_job: WriteJob, tmp_path: Path, quick_python: list[str]
+) -> None:
     path = write_job()
     models = tmp_path / "models"
-    killed = start_held(path)
+    killed = start_held(quick_python, path)
     state = models / ".work" / "state.json"
     try:
         wait_for(lambda: state.is_file() and "data" in json.loads(state.read_text())["done"], killed)
@@ -323,7 +326,7 @@ def test_a_killed_run_is_gone_on_with_and_leaves_no_half_of_a_version(write_job:
 
 
 def test_a_killed_run_is_not_gone_on_with_when_the_data_of_its_recipe_have_changed(
-    write_job: WriteJob, tmp_path: Path, tiny_model_folder: Path
+    write_job: WriteJob, tmp_path: Path, tiny_model_folder: Path, quick_python: list[str]
 ) -> None:
     recipe = {"model": str(tiny_model_folder), "languages": ["zh"], "data": [{"path": "triplets.jsonl"}]}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"held_out": {"share": 0.4}}), encoding="utf-8")
@@ -331,7 +334,7 @@ def test_a_killed_run_is_not_gone_on_with_when_the_data_of_its_recipe_have_chang
     state = tmp_path / "models" / ".work" / "state.json"
     data = tmp_path / "triplets.jsonl"
     for changed in (False, True):
-        killed = start_held(path)
+        killed = start_held(quick_python, path)
         try:
             wait_for(lambda: state.is_file() and "model" in json.loads(state.read_text())["done"], killed)
         finally:
@@ -343,8 +346,8 @@ def test_a_killed_run_is_not_gone_on_with_when_the_data_of_its_recipe_have_chang
         assert status["repair"] == ("done" if changed else "skipped")
 
 
-def test_a_run_that_the_scheduler_ends_says_so(write_job: WriteJob, tmp_path: Path) -> None:
-    ended = start_held(write_job())
+def test_a_run_that_the_scheduler_ends_says_so(write_job: WriteJob, tmp_path: Path, quick_python: list[str]) -> None:
+    ended = start_held(quick_python, write_job())
     try:
         wait_for((tmp_path / "models" / ".work" / "state.json").is_file, ended)
         ended.send_signal(signal.SIGTERM)
@@ -373,16 +376,16 @@ def test_another_configuration_does_not_take_up_what_a_killed_run_left(write_job
 
 
 def test_a_run_killed_between_the_two_renames_of_publishing_is_finished_by_the_next(
-    write_job: WriteJob, tmp_path: Path
+    write_job: WriteJob, tmp_path: Path, quick_python: list[str]
 ) -> None:
     first = run(write_job())["version"]
     path = write_job(seed=1)
     code = (
         "import os, signal; from haystack_crossalign.retrain.store import ModelStore as S;"
         "S.point_to = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
-        "from haystack_crossalign.cli.main import main; main()"
+        f"{CODE}"
     )
-    killed = start(path, code)
+    killed = start(quick_python, path, code)
     killed.communicate(timeout=120)
     assert killed.returncode == -signal.SIGKILL
     models = tmp_path / "models"
@@ -394,7 +397,7 @@ def test_a_run_killed_between_the_two_renames_of_publishing_is_finished_by_the_n
     assert left_behind(models) == [first, outcome["version"], "latest"]
     assert (models / "latest").readlink() == Path(outcome["version"])
     # Who rolls back has the last word.
-    killed = start(write_job(seed=2), code)
+    killed = start(quick_python, write_job(seed=2), code)
     killed.communicate(timeout=120)
     ModelStore(models).point_to(first)
     left = json.loads((models / ".work" / "state.json").read_text(encoding="utf-8"))["publishing"]
@@ -461,7 +464,8 @@ def test_a_training_that_a_killed_run_had_launched_keeps_the_next_one_away(
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     pid = tmp_path / "pid"
     launch = ["bash", "-c", f"echo $$ >{pid}; exec sleep 300", "launcher"]
-    killed = start(write_job(method="train", recipe="recipe.yaml", launch=launch))
+    # A real one: the death of one that was forked is only seen on its standard error, which the launched one has, too.
+    killed = start([sys.executable], write_job(method="train", recipe="recipe.yaml", launch=launch))
     try:
         wait_for(lambda: pid.is_file() and pid.read_text().endswith("\n"), killed)
     finally:
@@ -681,25 +685,25 @@ def test_documents_of_one_word_are_counted_and_end_nothing(write_job: WriteJob, 
 
 
 def test_a_wrong_configuration_does_not_leave_an_old_success_as_the_last_run(
-    write_job: WriteJob, tmp_path: Path
+    write_job: WriteJob, tmp_path: Path, quick_python: list[str]
 ) -> None:
     assert run(write_job())["status"] == "published"
     latest = (tmp_path / "models" / "latest").readlink()
     for changes in ({"gates": {}}, {"name": "tiny", "keep": 0}):
-        process = start(write_job(**changes))
+        process = start(quick_python, write_job(**changes))
         assert process.wait(timeout=120) == 2
         outcome = outcome_of(tmp_path / "models")
         assert (outcome["status"], outcome["exit_code"], outcome["job"]) == ("wrong input", 2, "tiny")
         run(write_job())
     for models in ("x" * 300, "~nobody-at-all/models"):
-        process = start(write_job("other.yaml", models=models))
+        process = start(quick_python, write_job("other.yaml", models=models))
         _, told = process.communicate(timeout=120)
         assert process.returncode == 2, told
         assert b"Traceback" not in told
     # Another run has the models: what it says of itself stands.
     before = (tmp_path / "models" / "outcome.json").read_bytes()
     with ModelStore(tmp_path / "models").locked():
-        assert start(write_job(gates={})).wait(timeout=120) == 2
+        assert start(quick_python, write_job(gates={})).wait(timeout=120) == 2
     assert (tmp_path / "models" / "outcome.json").read_bytes() == before
     assert latest != (tmp_path / "models" / "latest").readlink()
 

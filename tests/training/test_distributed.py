@@ -29,7 +29,7 @@ BOUNDS = [[(0, 4), (4, 8)], [(0, 5), (5, 8)]]
 
 
 def test_two_processes_train_as_one_process_with_the_whole_batch(
-    tiny_model_folder: Path, make_texts, tmp_path: Path
+    tiny_model_folder: Path, make_texts, tmp_path: Path, quick_python: list[str]
 ) -> None:
     texts = make_texts(3, 8)
     cases = [(name, options, bounds) for name, options in CASES for bounds in BOUNDS]
@@ -39,7 +39,7 @@ def test_two_processes_train_as_one_process_with_the_whole_batch(
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     workers = [
         subprocess.Popen(
-            [sys.executable, str(WORKER), str(rank), *arguments], env=environment, stderr=subprocess.PIPE, text=True
+            [*quick_python, str(WORKER), str(rank), *arguments], env=environment, stderr=subprocess.PIPE, text=True
         )
         for rank in range(2)
     ]

@@ -35,13 +35,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def spawn(tmp_path: Path) -> Spawn:
+def spawn(tmp_path: Path, quick_python: list[str]) -> Spawn:
     """Starts a run in a process of its own."""
 
     def start(recipe: Any, output: Path, kill_at: int = 0, *options: str, **more: str) -> subprocess.Popen[str]:
         file = tmp_path / "recipe.json"
         file.write_text(json.dumps(recipe.to_dict()), encoding="utf-8")
-        command = [sys.executable, str(WORKER), str(file), str(output), str(COUNT), str(kill_at), *options]
+        command = [*quick_python, str(WORKER), str(file), str(output), str(COUNT), str(kill_at), *options]
         return subprocess.Popen(command, env=environment(**more), stderr=subprocess.PIPE, text=True)
 
     return start

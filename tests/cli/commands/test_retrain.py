@@ -76,21 +76,24 @@ def read_outcome(path: Path) -> dict[str, Any]:
     return data
 
 
-def environment(**more: str) -> dict[str, str]:
-    """The program of this environment first in the path, as an installation has it."""
-    paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def environment(programs: Path, **more: str) -> dict[str, str]:
+    """The program first in the path, as an installation has it."""
+    paths = f"{programs}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {"PATH": paths, "OMP_NUM_THREADS": "1"} | more
 
 
 @pytest.mark.training
-def test_the_command_of_the_cron_example_trains_and_publishes(examples: Path, job_folder: Path) -> None:
+def test_the_command_of_the_cron_example_trains_and_publishes(
+    examples: Path, job_folder: Path, quick_programs: Path
+) -> None:
     lines = [line for line in (examples / "cron.example").read_text().splitlines() if line and not line.startswith("#")]
     assignments, (entry,) = lines[:-1], lines[-1:]
     assert [line.split("=")[0] for line in assignments] == ["PATH", "CROSSALIGN_JOB"]
     minute, hour, day, month, weekday, command = entry.split(maxsplit=5)
     assert (int(minute) < 60, int(hour) < 24, day, month, int(weekday) < 8) == (True, True, "*", "*", True)
     assert "%" not in command  # which cron takes for the end of the line
-    done = subprocess.run(["/bin/sh", "-c", command], env=environment(CROSSALIGN_JOB=str(job_folder)), check=False)
+    around = environment(quick_programs, CROSSALIGN_JOB=str(job_folder))
+    done = subprocess.run(["/bin/sh", "-c", command], env=around, check=False)
     log = (job_folder / "retrain.log").read_text()
     assert done.returncode == 0, log
     outcome = read_outcome(job_folder / "models" / "outcome.json")
@@ -109,7 +112,9 @@ def test_the_command_of_the_cron_example_trains_and_publishes(examples: Path, jo
 
 
 @pytest.mark.training
-def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folder: Path, tmp_path: Path) -> None:
+def test_the_slurm_example_trains_through_its_launcher(
+    examples: Path, job_folder: Path, tmp_path: Path, quick_programs: Path
+) -> None:
     """srun and scontrol are stand-ins on one host, and accelerate one that keeps what would need GPUs."""
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -124,6 +129,7 @@ def test_the_slurm_example_trains_through_its_launcher(examples: Path, job_folde
         script.write_text(f"#!/bin/bash\n{body}\n")
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
     around = environment(
+        quick_programs,
         CALLS=str(tmp_path / "calls"), SLURM_SUBMIT_DIR=str(examples.parent), SLURM_JOB_NODELIST="host-[1-2]",
         SLURM_JOB_ID="7", SLURM_JOB_NUM_NODES="2", SLURM_GPUS_PER_NODE="a100:4", SLURM_CPUS_PER_TASK="16",
     )  # fmt: skip

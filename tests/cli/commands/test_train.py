@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -160,12 +159,12 @@ def test_without_a_terminal_a_line_every_half_minute_tells_step_loss_and_time_le
 
 @pytest.mark.parametrize(("kilobytes", "checkpoint"), [(20, 1000), (60, 1)], ids=["model", "checkpoint"])
 def test_a_disk_that_has_no_room_is_an_outside_fault(
-    recipe_file: Path, tmp_path: Path, kilobytes: int, checkpoint: int
+    recipe_file: Path, tmp_path: Path, quick_python: list[str], kilobytes: int, checkpoint: int
 ) -> None:
     """A limit on the size of files stands for it: safetensors and torch each tell it in their own way."""
     import resource
 
-    command = [sys.executable, "-m", "haystack_crossalign", "train", "--recipe", str(recipe_file), "--quiet"]
+    command = [*quick_python, "-m", "haystack_crossalign", "train", "--recipe", str(recipe_file), "--quiet"]
     command += ["--output", str(tmp_path / "out"), "--set", f"checkpoint={checkpoint}", "--set", "evaluate.keep=last"]
     size = 1024 * kilobytes
     done = subprocess.run(
