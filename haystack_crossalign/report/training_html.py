@@ -18,6 +18,7 @@ _TERMS = {
     "passage_nce": "Contrast between passages (in place of L_JSD)",
     "nce": "Contrast between passages and queries (L_NCE)",
     "pool": "Contrast of queries with one pool of passages in all languages",
+    "token": "Alignment of the tokens of a passage and its translations",
     "anchor": "Distance of every version to the teacher's original",
     "distil": "Distillation of same-language similarities",
     "to_start": "Pull to the start weights",

@@ -110,6 +110,8 @@ def _terms(recipe: Mapping[str, Any]) -> str:
             terms.append("a contrast of passages with queries in the other language (arXiv 2604.05684)")
     if loss["pool_weight"]:
         terms.append("a contrast of queries with one pool of passages in all languages")
+    if loss.get("token_weight"):
+        terms.append("an alignment of the tokens of versions (arXiv 2101.08231)")
     if distil["anchor_weight"]:
         terms.append("translations pulled to the model's embeddings of the originals")
     if distil["weight"]:

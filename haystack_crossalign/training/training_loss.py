@@ -12,6 +12,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.batches.packing import Packed, embed_packed, transformer_precision
 from haystack_crossalign.training.losses.distillation import AnchorDistillation, SimilarityDistillation
 from haystack_crossalign.training.losses.joint import CrossAlignLoss
+from haystack_crossalign.training.losses.tokens import Tokens, TokenTap, tapped
 from haystack_crossalign.training.losses.unnormalized import without_final_normalization
 from haystack_crossalign.training.recipe.sections import LossOptions
 
@@ -47,6 +48,7 @@ class TrainingLoss(nn.Module):
         self.distillation, self.anchors = distillation, anchors
         self.bf16 = bf16
         self.unnormalized = options.z_from == "before_normalization"
+        self.token_limit = options.token_limit if options.token_weight else 0
         self.joint: dict[bool, CrossAlignLoss] = {}
         for with_queries, needed in ((True, target_queries), (False, without)):
             if not needed:
@@ -78,23 +80,30 @@ class TrainingLoss(nn.Module):
 
         :param sentence_features: one entry, as :class:`~haystack_crossalign.training.batches.rows.Collator` makes it.
         :param labels: ignored.
-        :returns: ``jsd`` or ``passage_nce``, ``nce``, ``pool``, ``distil`` and ``anchor``, each with its weight.
+        :returns: ``jsd`` or ``passage_nce``, ``nce``, ``pool``, ``token``, ``distil`` and ``anchor``, each with its
+            weight.
         """
         (batch,) = sentence_features
         packed = Packed(tuple(batch["parts"]), batch["order"])
         places: Tensor = batch["columns"]
         targets = int(batch["targets"])
+        longest = max(part["input_ids"].shape[1] for part in packed.parts) if self.token_limit else 0
+        tap = TokenTap(min(self.token_limit, longest))
         with (
             transformer_precision(self.model, places.device, bf16=self.bf16),
             without_final_normalization(self.model, active=self.unnormalized),
+            tapped(self.model, tap),
         ):
-            embeddings = embed_packed(self.model, packed)
+            rows = embed_packed(self.model, packed)
+        embeddings = tap.embeddings(rows)
         given = None
         if "given" in batch:
             given = places >= len(embeddings)
             embeddings = torch.cat([embeddings, batch["given"].to(embeddings)])
         columns = [embeddings[column] for column in places]
-        terms = self.joint[len(columns) > 2 + targets].compute_loss_from_embeddings(columns)
+        terms = self.joint[len(columns) > 2 + targets].compute_loss_from_embeddings(
+            columns, tokens=self._tokens(tap, rows, places, targets)
+        )
         if self.distillation is not None:
             terms["distil"] = self.distillation(columns, [batch["teacher"][column] for column in places], targets)
         if self.anchors is not None:
@@ -106,6 +115,18 @@ class TrainingLoss(nn.Module):
                 negatives=batch.get("negatives"),
             )
         return terms
+
+    def _tokens(self, tap: TokenTap, rows: Tensor, places: Tensor, targets: int) -> dict[int, Tokens]:
+        """The tokens of passages and target passages; none of those that the teacher's embeddings stand for."""
+        if not tap.width:
+            return {}
+        tokens = tap.tokens(rows)
+        found = {}
+        for number in range(1, 2 + targets):
+            own = places[number] < len(rows)
+            taken = tokens[torch.where(own, places[number], 0)]
+            found[number] = Tokens(taken.vectors, taken.used & own[:, None])
+        return found
 
     def get_config_dict(self) -> dict[str, Any]:
         """Every option with its value."""

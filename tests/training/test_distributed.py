@@ -22,6 +22,8 @@ CASES = [
     ("plain", {"temperature": 0.1, "direction": "symmetric", "alignment": "passage_nce"}),
     ("cached", {"temperature": 0.1, "mini_batch_size": 2}),
     ("plain", {"temperature": 0.1, "pool_weight": 1.0}),
+    ("plain", {"temperature": 0.1, "token_weight": 2.0, "token_temperature": 0.1}),
+    ("cached", {"temperature": 0.1, "token_weight": 2.0, "token_temperature": 0.1, "mini_batch_size": 2}),
     ("cached", {"mini_batch_size": 2, "direction": "symmetric", "nce_pairs": ["passage:query", "target:query"]}),
 ]
 # Rows of the first and the second process: a share of the batch each, and the short last batch of an epoch.
@@ -32,6 +34,7 @@ def test_two_processes_train_as_one_process_with_the_whole_batch(
     tiny_model_folder: Path, make_texts, tmp_path: Path, quick_python: list[str]
 ) -> None:
     texts = make_texts(3, 8)
+    texts[1][1] = ""  # a passage without a token, which the term over tokens leaves out
     cases = [(name, options, bounds) for name, options in CASES for bounds in BOUNDS]
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps({"texts": texts, "cases": cases}), encoding="utf-8")

@@ -47,7 +47,7 @@ def test_the_card_has_the_metadata_of_hubs_data_recipe_results_and_citation(fact
 def test_every_term_of_a_run_has_its_curve(tiny_model_folder: Path, tmp_path: Path) -> None:
     recipe = made_recipe(
         tiny_model_folder,
-        loss={"pool_weight": 1.0},
+        loss={"pool_weight": 1.0, "token_weight": 1.0},
         distil={"weight": 0.3, "anchor_weight": 1.0},
         optimiser={"to_start": 0.1},
         held_out={"share": 0},
@@ -55,8 +55,11 @@ def test_every_term_of_a_run_has_its_curve(tiny_model_folder: Path, tmp_path: Pa
     data = train(recipe, tmp_path / "out", triplets=made_triplets(24)).data
     kept_apart = {"loss", "grad_norm", "learning_rate", "epoch", "step"}
     terms = {name for entry in data["curves"]["steps"] for name in entry} - kept_apart
-    assert terms == {"jsd", "nce", "pool", "anchor", "distil", "to_start"}
-    assert render_training_html(data).count("<svg ") == len(terms)
+    assert terms == {"jsd", "nce", "pool", "token", "anchor", "distil", "to_start"}
+    page = render_training_html(data)
+    assert page.count("<svg ") == len(terms)
+    assert "Alignment of the tokens of a passage and its translations" in page
+    assert "an alignment of the tokens of versions (arXiv 2101.08231)" in model_card(data)
 
 
 @pytest.mark.parametrize(

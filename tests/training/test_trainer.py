@@ -239,6 +239,23 @@ def test_adapters_change_linear_modules_only(tiny_model_folder: Path, tmp_path: 
     assert changed == {f"0.model.encoder.layer.{layer}.attention.self.query.weight" for layer in (0, 1)}
 
 
+@pytest.mark.parametrize("lora", [None, {"rank": 4}])
+def test_tokens_of_versions_are_aligned_by_training(
+    tiny_model_folder: Path, tmp_path: Path, lora: dict[str, int] | None
+) -> None:
+    outcome = run(
+        tiny_model_folder,
+        tmp_path / "out",
+        loss={"alignment_weight": 0, "nce_weight": 0, "token_weight": 1, "token_temperature": 0.1},
+        optimiser={"epochs": 3, "learning_rate": 1e-2},
+        held_out={"share": 0},
+        lora=lora,
+    )
+    values = [entry["token"] for entry in outcome.data["curves"]["steps"]]
+    third = len(values) // 3
+    assert sum(values[-third:]) < 0.98 * sum(values[:third])
+
+
 def test_shares_are_chosen_on_held_out_data(tiny_model_folder: Path, tmp_path: Path) -> None:
     outcome = run(tiny_model_folder, tmp_path / "out", interpolate="auto", evaluate={"keep": "last"})
     kept = outcome.data["kept"]

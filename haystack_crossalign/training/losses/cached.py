@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,10 @@ from sentence_transformers.base.losses import CachedLossMixin, has_static_embedd
 from torch import Tensor, nn
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.training.losses.gather import Gathered, gather_columns, share_of_batch
+from haystack_crossalign.training.losses.gather import Gathered, gather_columns
 from haystack_crossalign.training.losses.joint import CITATION, CrossAlignLoss
 from haystack_crossalign.training.losses.objective import Plan
+from haystack_crossalign.training.losses.tokens import Tokens
 
 _GRADCACHE_CITATION = """
 @misc{gao2021scaling,
@@ -74,7 +75,7 @@ class CachedCrossAlignLoss(CrossAlignLoss):
         """Embed the columns twice, in mini-batches, and compute the loss; see :meth:`CrossAlignLoss.forward`."""
         features = list(sentence_features)
         plan = self.objective.plan(len(features))
-        cached_pass = _CachedPass(self, plan)
+        cached_pass = _CachedPass(self, plan, features)
         loss = cached_pass.forward_cached([features[number] for number in plan.used])
         terms = cached_pass.terms
         if loss.requires_grad:
@@ -100,15 +101,18 @@ class CachedCrossAlignLoss(CrossAlignLoss):
 class _CachedPass(CachedLossMixin, nn.Module):
     """The state of a forward pass of the loss for its backward pass, which a later forward pass cannot overwrite."""
 
-    def __init__(self, loss: CachedCrossAlignLoss, plan: Plan) -> None:
+    def __init__(self, loss: CachedCrossAlignLoss, plan: Plan, features: Sequence[dict[str, Tensor]]) -> None:
         super().__init__()
         self.model = loss.model
         self.mini_batch_size = loss.mini_batch_size
         self.mini_batch_num_tokens = loss.mini_batch_num_tokens
         self.objective = loss.objective
         self.gather_across_devices = loss.gather_across_devices
-        self.embedding = loss._embedding
+        self.embedding, self.scales = loss._embedding, loss._scales
         self.plan = plan
+        self.taps = {number: loss._tap(plan, features, number) for number in plan.used}
+        # Mini-batches are told by the features that they are a part of.
+        self.taps_by_features = {id(features[number]): self.taps[number] for number in plan.used}
         self.terms: dict[str, Tensor] = {}
         # The second pass over the texts runs in the backward pass, where autocast is off, and must repeat the first
         # one.
@@ -116,10 +120,10 @@ class _CachedPass(CachedLossMixin, nn.Module):
         self.autocast_dtype = torch.get_autocast_dtype(self.device_type)
         self.autocast_enabled = torch.is_autocast_enabled(self.device_type)
 
-    def embed_minibatch(self, *args: Any, **kwargs: Any) -> Any:
+    def embed_minibatch(self, sentence_feature: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         autocast = torch.autocast(self.device_type, dtype=self.autocast_dtype, enabled=self.autocast_enabled)
-        with autocast, self.embedding():
-            return super().embed_minibatch(*args, **kwargs)
+        with autocast, self.embedding(self.taps_by_features[id(sentence_feature)]):
+            return super().embed_minibatch(sentence_feature, *args, **kwargs)
 
     def calculate_loss(
         self,
@@ -139,16 +143,19 @@ class _CachedPass(CachedLossMixin, nn.Module):
         columns = {number: torch.cat(parts) for number, parts in zip(self.plan.used, reps, strict=True)}
         leaves = {number: _leaf(rows) for number, rows in columns.items()}
         gathered = gather_columns(
-            {number: leaves[number] for number in self.plan.candidates}, across_devices=self.gather_across_devices
+            {number: self.taps[number].embeddings(leaves[number]) for number in self.plan.candidates},
+            across_devices=self.gather_across_devices,
         )
         # Leaves accumulate the gradients of all blocks, so that the backward pass of the collective runs once.
         candidates = {number: Gathered(_leaf(each.rows), each.offset) for number, each in gathered.items()}
         first = next(iter(leaves.values()))
-        scale = share_of_batch(first, across_devices=self.gather_across_devices) / len(first)
+        scales = self.scales(len(first), first.device, self._tokens(leaves))
         for start in range(0, len(first), self.mini_batch_size):
             rows = slice(start, min(start + self.mini_batch_size, len(first)))
-            terms = self.objective.rows(self.plan, leaves, candidates, rows)
-            terms = {name: term.sum() * scale for name, term in terms.items()}
+            # Parts of the leaves are taken anew: a backward pass frees the graph that they are taken by.
+            own = {number: self.taps[number].embeddings(leaf) for number, leaf in leaves.items()}
+            terms = self.objective.rows(self.plan, own, candidates, rows, self._tokens(leaves))
+            terms = {name: term.sum() * scales[name == "token"] for name, term in terms.items()}
             if with_backward:
                 torch.autograd.backward(list(terms.values()))
             for name, term in terms.items():
@@ -160,6 +167,9 @@ class _CachedPass(CachedLossMixin, nn.Module):
                 )
             torch.autograd.backward(list(columns.values()), [leaf.grad for leaf in leaves.values()])
         return torch.stack(list(self.terms.values())).sum()
+
+    def _tokens(self, leaves: dict[int, Tensor]) -> dict[int, Tokens]:
+        return {number: self.taps[number].tokens(leaves[number]) for number in self.plan.token_columns}
 
 
 def _leaf(rows: Tensor) -> Tensor:

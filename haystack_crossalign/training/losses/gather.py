@@ -61,29 +61,30 @@ def gather_columns(columns: Mapping[int, Tensor], *, across_devices: bool) -> di
     if not columns or not across_devices or not is_distributed():
         return {number: Gathered(rows, 0) for number, rows in columns.items()}
     stacked = torch.stack([columns[number] for number in sorted(columns)], dim=1)
-    sizes = _batch_sizes(stacked)
+    sizes = _counts(len(stacked), stacked.device)
     rows: Tensor = _AllGatherRows.apply(stacked, sizes)  # type: ignore[no-untyped-call]
     offset = sum(sizes[: dist.get_rank()])
     return {number: Gathered(rows[:, place], offset) for place, number in enumerate(sorted(columns))}
 
 
-def share_of_batch(local: Tensor, *, across_devices: bool) -> float:
-    """Factor for the mean loss of this process that turns the mean over processes into the mean over all rows.
+def scale_of_mean(rows: int, device: torch.device, *, across_devices: bool) -> float:
+    """Factor for the sum of a loss over rows of this process that turns the mean over processes into the mean over all
+    rows.
 
-    It is 1 if all processes have the same batch size. Distributed data parallelism averages the gradients of the
-    processes regardless of their numbers of rows.
+    It is 1 / rows if all processes have as many. Distributed data parallelism averages the gradients of the processes
+    regardless of their numbers of rows.
 
-    :param local: any tensor with this process's batch size as first dimension.
-    :param across_devices: False: 1.
+    :param rows: number of rows of this process that count; 0 if none does.
+    :param device: where collectives of the run are computed.
+    :param across_devices: False, or a run with one process, counts only the rows of this process.
     """
-    if not across_devices or not is_distributed():
-        return 1.0
-    sizes = _batch_sizes(local)
-    return len(local) * len(sizes) / sum(sizes)
+    counts = (rows,) if not across_devices or not is_distributed() else _counts(rows, device)
+    return len(counts) / max(1, sum(counts))
 
 
-def _batch_sizes(local: Tensor) -> tuple[int, ...]:
-    size = torch.tensor([len(local)], device=local.device)
+def _counts(own: int, device: torch.device) -> tuple[int, ...]:
+    """A number of every process, in the order of their ranks."""
+    size = torch.tensor([own], device=device)
     sizes = [torch.zeros_like(size) for _ in range(dist.get_world_size())]
     dist.all_gather(sizes, size)
     return tuple(int(each.item()) for each in sizes)

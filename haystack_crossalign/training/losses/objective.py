@@ -14,6 +14,7 @@ from haystack_crossalign.config.rules import Rule
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.training.losses.functional import info_nce_rows, jsd_distance, mixed_pool_nce_rows, widen
 from haystack_crossalign.training.losses.gather import Gathered
+from haystack_crossalign.training.losses.tokens import Tokens, token_alignment_rows
 from haystack_crossalign.training.recipe.sections import LossOptions
 
 _QUERY, _PASSAGE, _FIRST_TARGET = 0, 1, 2
@@ -28,6 +29,7 @@ class Plan:
     :param nce: (anchor, candidates) of the contrast between passages and queries.
     :param pool_queries: anchors of the contrast with the mixed pool.
     :param pool_passages: the versions that make up that pool.
+    :param tokens: pairs whose tokens are aligned.
     """
 
     jsd: tuple[tuple[int, int], ...]
@@ -35,12 +37,18 @@ class Plan:
     nce: tuple[tuple[int, int], ...]
     pool_queries: tuple[int, ...] = ()
     pool_passages: tuple[int, ...] = ()
+    tokens: tuple[tuple[int, int], ...] = ()
 
     @property
     def used(self) -> tuple[int, ...]:
         """The columns that must be embedded, ascending."""
-        pairs = (*self.jsd, *self.passage_nce, *self.nce, self.pool_queries, self.pool_passages)
+        pairs = (*self.jsd, *self.passage_nce, *self.nce, *self.tokens, self.pool_queries, self.pool_passages)
         return tuple(sorted({column for columns in pairs for column in columns}))
+
+    @property
+    def token_columns(self) -> tuple[int, ...]:
+        """The columns whose tokens are needed, ascending."""
+        return tuple(sorted({column for pair in self.tokens for column in pair}))
 
     @property
     def candidates(self) -> tuple[int, ...]:
@@ -67,9 +75,10 @@ class Objective(LossOptions):
                 object.__setattr__(self, entry.name, rule.read(value))
             except (ValueError, TypeError) as error:
                 raise InputError("not allowed", field=entry.name, seen=value, allowed=rule.allowed) from error
-        if self.alignment_weight == self.nce_weight == self.pool_weight == 0:
+        if not self.weights_anything:
             raise InputError(
-                "all weights are 0, nothing is left to train", field="alignment_weight, nce_weight, pool_weight"
+                "all weights are 0, nothing is left to train",
+                field="alignment_weight, nce_weight, pool_weight, token_weight",
             )
         for pair in self.nce_pairs or ():
             if pair.endswith("target_query") and not self.target_queries:
@@ -105,17 +114,24 @@ class Objective(LossOptions):
             queries = target_queries if pair.endswith("target_query") else [_QUERY] * len(targets)
             for passage, query in dict.fromkeys(zip(passages, queries, strict=True)):
                 nce += self._directed(passage, query)
-        pool: dict[str, tuple[int, ...]] = {}
+        more: dict[str, Any] = {}
         if self.pool_weight:
-            pool = {"pool_queries": (_QUERY, *target_queries), "pool_passages": (_PASSAGE, *targets)}
+            more = {"pool_queries": (_QUERY, *target_queries), "pool_passages": (_PASSAGE, *targets)}
+        if self.token_weight:
+            more["tokens"] = tuple((_PASSAGE, target) for target in targets)
         if self.alignment == "jsd":
-            return Plan(jsd=tuple(align), passage_nce=(), nce=tuple(nce), **pool)
+            return Plan(jsd=tuple(align), passage_nce=(), nce=tuple(nce), **more)
         # The English passage replaces the query: the target passage is the anchor in the paper's direction.
         contrast = [pair for passage, target in align for pair in self._directed(target, passage)]
-        return Plan(jsd=(), passage_nce=tuple(contrast), nce=tuple(nce), **pool)
+        return Plan(jsd=(), passage_nce=tuple(contrast), nce=tuple(nce), **more)
 
     def rows(
-        self, plan: Plan, columns: Mapping[int, Tensor], candidates: Mapping[int, Gathered], rows: slice
+        self,
+        plan: Plan,
+        columns: Mapping[int, Tensor],
+        candidates: Mapping[int, Gathered],
+        rows: slice,
+        tokens: Mapping[int, Tokens] | None = None,
     ) -> dict[str, Tensor]:
         """Weighted loss of some rows of the batch, per term.
 
@@ -123,9 +139,10 @@ class Objective(LossOptions):
         :param columns: embeddings ``[batch, dim]`` of each used column.
         :param candidates: the same for the columns that serve as negatives, gathered over all processes.
         :param rows: the rows to compute, with explicit bounds.
-        :returns: ``[rows]`` for each term whose weight is not 0: ``"jsd"`` or ``"passage_nce"``, ``"nce"`` and
-            ``"pool"``. A term with several pairs of columns is their mean, so that its weight does not depend on the
-            number of languages.
+        :param tokens: the tokens of the columns whose tokens are aligned.
+        :returns: ``[rows]`` for each term whose weight is not 0: ``"jsd"`` or ``"passage_nce"``, ``"nce"``, ``"pool"``
+            and ``"token"``. A term with several pairs of columns is their mean, so that its weight does not depend on
+            the number of languages. ``"token"`` is 0 where :meth:`counted` is False.
         """
         terms: dict[str, Tensor] = {}
         if plan.jsd:
@@ -150,7 +167,21 @@ class Objective(LossOptions):
                 for query in plan.pool_queries
             ]
             terms["pool"] = self.pool_weight * _mean(each)
+        if plan.tokens and tokens is not None:
+            each = [
+                token_alignment_rows(tokens[a][rows], tokens[b][rows], self.token_temperature, self.token_threshold)
+                for a, b in plan.tokens
+            ]
+            terms["token"] = self.token_weight * _mean(each) * self.counted(tokens)[rows]
         return terms
+
+    @staticmethod
+    def counted(tokens: Mapping[int, Tokens]) -> Tensor:
+        """Bool ``[batch]``: the rows in which every version has tokens.
+
+        :param tokens: the tokens of the columns whose tokens are aligned.
+        """
+        return torch.stack([each.any for each in tokens.values()]).all(dim=0)
 
     def _z(self, embeddings: Tensor) -> Tensor:
         # Not in half precision, in which a small divergence would be lost.

@@ -209,7 +209,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         raise settings.error(
             "the language of the queries is also a target language", ("languages",), recipe.languages, "other languages"
         )
-    if recipe.loss.alignment_weight == recipe.loss.nce_weight == recipe.loss.pool_weight == 0:
+    if not recipe.loss.weights_anything:
         raise settings.error("all weights are 0: nothing is left to train", ("loss",), 0, "one weight above 0")
     if recipe.distil.anchor_weight and any(source.sentence_queries for source in recipe.data):
         raise settings.error(
@@ -290,6 +290,13 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
             "null, or evaluate.every and a held-out part",
         )
     loss = recipe.loss
+    if loss.token_weight and (recipe.freeze_encoder or recipe.distil.anchor_share == 0):
+        raise settings.error(
+            "the tokens of both versions must be embedded in training",
+            ("loss", "token_weight"),
+            loss.token_weight,
+            "0, or freeze_encoder: false and distil.anchor_share above 0",
+        )
     if (
         recipe.distil.anchor_share < 1
         and loss.alignment_weight

@@ -171,11 +171,20 @@ class LossOptions:
     alignment_weight: float = setting(number(0), 1.0)
     nce_weight: float = setting(number(0), 1.0)
     pool_weight: float = setting(number(0), 0.0)
+    token_weight: float = setting(number(0), 0.0)
+    token_temperature: float = setting(number(0, above=True), 0.02)
+    token_threshold: float = setting(number(0, 1), 0.1)
+    token_limit: int = setting(whole(1), 128)
     temperature: float = setting(number(0, above=True), 0.02)
     z_from: str = setting(choice(*Z_FROM), "before_normalization")
     softmax_temperature: float = setting(number(0, above=True), 1.0)
     direction: str = setting(choice(*DIRECTIONS), "passage_to_query")
     nce_pairs: tuple[str, ...] | None = setting(optional(listed(choice(*NCE_PAIRS), shortest=1)), None)
+
+    @property
+    def weights_anything(self) -> bool:
+        """Whether any term has a weight above 0."""
+        return any((self.alignment_weight, self.nce_weight, self.pool_weight, self.token_weight))
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,8 @@ def test_the_loss_of_a_packed_batch_and_its_gradient_are_those_of_the_joint_loss
     table = TextTable(tiny_model, PROMPTS)
     rows = make_rows(triplets, table, languages=["zh"], batch_languages="one")
     batch = Collator(rows, table, budget=40)([{"row": number} for number in range(len(rows))])
-    packed_loss = TrainingLoss(tiny_model, LossOptions(z_from=z_from, temperature=0.1))
+    tokens = {"token_weight": 2.0, "token_temperature": 0.1, "token_limit": 9}
+    packed_loss = TrainingLoss(tiny_model, LossOptions(z_from=z_from, temperature=0.1, **tokens))
     terms = packed_loss([batch])
     sum(terms.values()).backward()
     found = {name: weight.grad.clone() for name, weight in tiny_model.named_parameters() if weight.grad is not None}
@@ -109,10 +110,10 @@ def test_the_loss_of_a_packed_batch_and_its_gradient_are_those_of_the_joint_loss
     texts += [[one.targets["zh"] for one in triplets]]
     texts += [[one.target_queries["zh"] for one in triplets]] if queries else []
     prompts = ["w1 ", "w2 ", "w2 ", "w1 "]
-    plain = CrossAlignLoss(tiny_model, z_from=z_from, temperature=0.1, target_queries=queries)
+    plain = CrossAlignLoss(tiny_model, z_from=z_from, temperature=0.1, target_queries=queries, **tokens)
     expected = plain([tiny_model.preprocess(column, prompt=prompts[place]) for place, column in enumerate(texts)])
     sum(expected.values()).backward()
-    assert terms.keys() == expected.keys()
+    assert terms.keys() == expected.keys() == {"jsd", "nce", "token"}
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, rtol=1e-4, atol=1e-6)
     for name, weight in tiny_model.named_parameters():
@@ -312,6 +313,28 @@ def test_given_texts_stand_in_the_loss_as_the_teacher_has_them(tiny_model) -> No
     # The teacher is the model itself, before any step: the pool is the same, whoever gives the passages.
     assert found[0]["pool"] == pytest.approx(found[1]["pool"], rel=1e-4)
     assert found[0]["anchor"] != pytest.approx(found[1]["anchor"], rel=1e-4)
+
+
+def test_tokens_are_aligned_in_the_rows_whose_passage_is_embedded(tiny_model) -> None:
+    table = TextTable(tiny_model, PROMPTS)
+    rows = make_rows(translated(8), table, languages=["zh"], batch_languages="one")
+    used = list(range(len(table)))
+    own = torch.from_numpy(embed_table(tiny_model, table, used, device="cpu", bf16=False))
+    alone = {"alignment_weight": 0.0, "nce_weight": 0.0, "token_weight": 1.0, "token_temperature": 0.1}
+    loss = TrainingLoss(tiny_model, LossOptions(**alone), without=False)
+
+    def value(numbers: list[int], share: float) -> tuple[dict, float]:
+        collate = Collator(rows, table, budget=64, teacher=own, source_share=share)
+        batch = collate([{"row": number} for number in numbers])
+        with torch.no_grad():
+            return batch, float(loss([batch])["token"])
+
+    batch, found = value(list(range(8)), 0.5)
+    texts = sum(len(part["input_ids"]) for part in batch["parts"])
+    embedded = [number for number, place in enumerate(batch["columns"][1].tolist()) if place < texts]
+    assert 0 < len(embedded) < 8
+    assert found == pytest.approx(value(embedded, 1.0)[1], rel=1e-4)
+    assert found != pytest.approx(value(list(range(8)), 1.0)[1], rel=1e-4)
 
 
 def test_more_negatives_are_source_texts_of_other_rows(tiny_model) -> None:

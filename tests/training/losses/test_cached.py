@@ -21,6 +21,8 @@ OPTIONS = [
     {"nce_pairs": ("passage:query", "target:query"), "alignment_weight": 2.0},
     {"pool_weight": 1.5},
     {"pool_weight": 1.0, "nce_weight": 0.0, "alignment_weight": 0.0},
+    {"token_weight": 2.0, "token_temperature": 0.1, "token_limit": 5},
+    {"token_weight": 1.0, "nce_weight": 0.0, "alignment_weight": 0.0, "token_temperature": 0.2},
 ]
 
 

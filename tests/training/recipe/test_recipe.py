@@ -165,6 +165,23 @@ def test_a_missing_file_is_told() -> None:
         read_recipe("nowhere.yaml")
 
 
+def test_tokens_need_an_encoder_that_is_trained_and_embeds_both_versions(recipe_file: Path) -> None:
+    tokens = ["loss.token_weight=0.5", "loss.token_temperature=0.05"]
+    assert read_recipe(recipe_file, tokens).loss.token_weight == 0.5
+    problem = r"'loss\.token_weight': the tokens of both versions must be embedded in training; seen: 0\.5; allowed: 0,"
+    with pytest.raises(InputError, match=problem):
+        read_recipe(recipe_file, [*tokens, "freeze_encoder=true", "lora=null"])
+    anchors = ["distil.anchor_weight=1", "loss.alignment_weight=0"]
+    with pytest.raises(InputError, match=problem):
+        read_recipe(recipe_file, [*tokens, *anchors, "distil.anchor_share=0"])
+    read_recipe(recipe_file, [*tokens, *anchors, "distil.anchor_share=0.1"])
+
+
+def test_tokens_alone_are_a_loss() -> None:
+    weights = {"alignment_weight": 0, "nce_weight": 0, "token_weight": 1}
+    assert make_recipe({"model": "m", "loss": weights}).loss.token_limit == 128
+
+
 def test_a_loss_without_any_term_is_refused() -> None:
     with pytest.raises(InputError, match="nothing is left to train"):
         make_recipe({"model": "m", "loss": {"alignment_weight": 0, "nce_weight": 0}})
