@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -53,10 +52,12 @@ def test_the_notebook_is_valid_and_stores_no_outputs(notebook: nbformat.Notebook
 
 
 @pytest.mark.model
-def test_every_cell_of_the_notebook_runs(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
+def test_every_cell_of_the_notebook_runs(
+    notebook: nbformat.NotebookNode, tmp_path: Path, quick_python: list[str]
+) -> None:
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     done = subprocess.run(
-        [sys.executable, "-c", LESS + SHOWING],
+        [*quick_python, "-c", LESS + SHOWING],
         input=json.dumps(cells),
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,18 +33,17 @@ def folder(readme: str, tmp_path_factory: pytest.TempPathFactory, offline_model:
     return place
 
 
-def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def shell(python: list[str], line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs a command line as a shell would, with this environment's program."""
-    program = f"{sys.executable} -c 'from haystack_crossalign.cli.main import main; main()'"
-    command = program + line.removeprefix("crossalign")
+    command = shlex.join([*python, "-m", "haystack_crossalign"]) + line.removeprefix("crossalign")
     return subprocess.run(command, cwd=folder, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
 
 
-def test_every_command_does_what_it_says(readme: str, folder: Path) -> None:
+def test_every_command_does_what_it_says(readme: str, folder: Path, quick_python: list[str]) -> None:
     commands = [match["line"] for match in COMMAND.finditer(readme)]
     assert len(commands) >= 6
     for line in commands:
-        done = shell(line, folder)
+        done = shell(quick_python, line, folder)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         for option in ("--json", "--report", "--markdown", "--run", "--qrels-out", "--junit"):
             if f"{option} " in line:
@@ -52,10 +51,8 @@ def test_every_command_does_what_it_says(readme: str, folder: Path) -> None:
                 assert (folder / name).stat().st_size > 0, (line, name)
 
 
-def test_the_python_example_runs(readme: str, folder: Path) -> None:
+def test_the_python_example_runs(readme: str, folder: Path, quick_python: list[str]) -> None:
     (match,) = PYTHON.finditer(readme)
-    done = subprocess.run(
-        [sys.executable, "-c", match["code"]], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*quick_python, "-c", match["code"]], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == "1.0"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,9 @@ def test_names_that_do_not_exist_are_one_error(files: tuple[Path, Path]) -> None
             ca.audit_collection(collection, **arguments)
 
 
-def test_the_examples_of_the_page_run(project_root: Path, offline_model: str, tmp_path: Path) -> None:
+def test_the_examples_of_the_page_run(
+    project_root: Path, offline_model: str, tmp_path: Path, quick_python: list[str]
+) -> None:
     page = (project_root / "docs" / "api.md").read_text(encoding="utf-8")
     readme = (project_root / "README.md").read_text(encoding="utf-8")
     for name in ("documents.jsonl", "queries.jsonl"):
@@ -126,7 +127,7 @@ def test_the_examples_of_the_page_run(project_root: Path, offline_model: str, tm
     (tmp_path / "parallel.jsonl").write_text("".join(parallel), encoding="utf-8")
     code = "\n".join(match["code"] for match in EXAMPLE.finditer(page))
     assert offline_model in code
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([*quick_python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert (tmp_path / "repaired" / "matrix.safetensors").is_file()

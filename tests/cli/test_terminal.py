@@ -195,13 +195,13 @@ def limited(
 @pytest.mark.parametrize("before", [None, "what was there"])
 @pytest.mark.parametrize("option", ["--json", "--report", "--markdown", "--junit"])
 def test_an_audit_without_room_for_an_output_leaves_no_part_of_it(
-    files: list[str], tmp_path: Path, option: str, before: str | None
+    files: list[str], tmp_path: Path, quick_python: list[str], option: str, before: str | None
 ) -> None:
     output = tmp_path / "output"
     if before is not None:
         output.write_text(before, encoding="utf-8")
     there = sorted(tmp_path.iterdir())
-    done = limited([sys.executable], [*files, "--quiet", "--fail-on", "Max@R > 1000", option, output], tmp_path, 0)
+    done = limited(quick_python, [*files, "--quiet", "--fail-on", "Max@R > 1000", option, output], tmp_path, 0)
     assert done.returncode == 3, done.stderr
     assert done.stderr == f"crossalign: {output}: cannot be written (File too large)\n"
     assert sorted(tmp_path.iterdir()) == there

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -224,9 +224,11 @@ def test_a_condition_may_name_a_measure_that_is_not_shown_by_default(crossalign:
 
 
 @pytest.mark.process
-def test_a_reader_that_goes_away_leaves_the_files_and_the_gate(parallel_files: Files, tmp_path: Path) -> None:
+def test_a_reader_that_goes_away_leaves_the_files_and_the_gate(
+    parallel_files: Files, tmp_path: Path, quick_python: list[str]
+) -> None:
     documents, queries = parallel_files
-    program = f"{sys.executable} -c 'from haystack_crossalign.cli.main import main; main()'"
+    program = f"{shlex.join(quick_python)} -m haystack_crossalign"
     command = f"{program} audit --documents {documents} --queries {queries} --json {tmp_path}/a.json"
     for condition, code in (("Max@R>7", 0), ("Max@R>6", 1)):
         done = subprocess.run(
@@ -254,10 +256,9 @@ def test_a_narrow_terminal_gets_lines_instead_of_cut_columns(
 
 
 @pytest.mark.process
-def test_no_color_means_plain_text(parallel_files: Files) -> None:
+def test_no_color_means_plain_text(parallel_files: Files, quick_python: list[str]) -> None:
     documents, queries = parallel_files
-    program = f'{sys.executable} -c "from haystack_crossalign.cli.main import main; main()"'
-    command = f"{program} audit --documents {documents} --queries {queries}"
+    command = f"{shlex.join(quick_python)} -m haystack_crossalign audit --documents {documents} --queries {queries}"
     seen = {}
     for name, environment in (("plain", {"NO_COLOR": "1"}), ("styled", {})):
         inherited = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}

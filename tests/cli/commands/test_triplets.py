@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from itertools import islice
@@ -182,7 +180,7 @@ def test_pairs_are_translated_over_http_after_an_estimate(
 @pytest.mark.parametrize(("number", "answered", "code"), [(signal.SIGKILL, 7, -9), (signal.SIGINT, 8, 130)])
 def test_a_run_that_was_ended_goes_on_and_asks_no_answered_text_again(
     crossalign: Any, lines: list[dict[str, str]], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    number: signal.Signals, answered: int, code: int,
+    quick_python: list[str], number: signal.Signals, answered: int, code: int,
 ) -> None:  # fmt: skip
     """kill -9 while the eighth text is on its way: the seven answers before it are on the disk. Ctrl-C waits for it."""
     monkeypatch.setenv("OPENAI_API_KEY", "k")
@@ -197,19 +195,14 @@ def test_a_run_that_was_ended_goes_on_and_asks_no_answered_text_again(
     with serve_chat(service, hold=hold) as url:
         arguments = ["triplets", "translate", "--pairs", pairs, "--languages", "zh", "--output", tmp_path / "t.jsonl",
                      "--generator", write_generator(tmp_path, url), "--concurrency", "1"]  # fmt: skip
-        # Whoever started the tests may ignore Ctrl-C, and a process inherits that.
-        main = (
-            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "from haystack_crossalign.cli.main import main; main(sys.argv[1:])"
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", main, *map(str, arguments)], env=dict(os.environ), stderr=subprocess.PIPE, text=True
-        )
+        command = [*quick_python, "-m", "haystack_crossalign", *map(str, arguments)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
             assert waiting.wait(60)
             process.send_signal(number)
             if number == signal.SIGKILL:
-                process.wait()
+                assert process.stderr is not None
+                process.stderr.read()  # to its end: it is dead
             time.sleep(0.5)  # the signal comes through before the answer does
             go_on.set()
             _, told = process.communicate(timeout=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,9 +118,9 @@ def test_old_vectors_are_kept_until_cleanup_takes_them_out(crossalign: Any, comm
     assert pair.server.request("POST", f"/{ALIAS}/_count", left)["count"] == 0
 
 
-def started(command: list[str], *options: str) -> subprocess.Popen[str]:
+def started(python: list[str], command: list[str], *options: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "haystack_crossalign", *command, *options],
+        [*python, "-m", "haystack_crossalign", *command, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -147,10 +146,10 @@ def read_until(process: subprocess.Popen[str], sign: str) -> str:
 @pytest.mark.process
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_following_with_its_summary(
-    crossalign: Any, command: list[str], pair: Pair, sign: signal.Signals
+    crossalign: Any, command: list[str], pair: Pair, quick_python: list[str], sign: signal.Signals
 ) -> None:
     assert crossalign(*command).code == 0
-    process = started(command, "--old-model", str(pair.models.old_folder), "--follow")
+    process = started(quick_python, command, "--old-model", str(pair.models.old_folder), "--follow")
     with process:
         read_until(process, f"Following '{ALIAS}'")
         write_late(pair)
