@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.native import native_library
 from haystack_crossalign.ranks.similarity import Similarity
 
 LONGEST = 2.0**40
@@ -28,21 +32,39 @@ _UNIT = 2.0**-21
 """A length at most this far from 1 counts as 1: scaling to unit length in float32 is more precise than that."""
 
 
+_ALL_UNIT = 2
+"""What the compiled check of lengths returns if all of them count as 1."""
+
+
 def comparable_vectors(
     queries: ArrayLike, documents: ArrayLike, similarity: Similarity
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Check both sets of vectors and transform them for the similarity.
 
-    For cosine, rows are scaled to unit length; it is a dot product from then on.
+    They are returned as contiguous float32 arrays, without a copy if they are already that. For cosine, rows are scaled
+    to unit length; it is a dot product from then on.
 
     :param queries: [Q, dim].
     :param documents: [N, dim].
     :param similarity: name of the similarity.
-    :raises InputError: as `checked_vectors`.
+    :raises InputError: for a wrong shape, no rows, different dimensions, NaN or infinite values, zero vectors and
+        lengths outside 2**-40 to 2**40; the message names the row.
     """
-    query_rows, document_rows = checked_vectors(queries, documents)
+    (query_rows, queries_unit), (document_rows, documents_unit) = (
+        _checked(queries, "queries"),
+        _checked(documents, "documents"),
+    )
+    if query_rows.shape[1] != document_rows.shape[1]:
+        raise InputError(
+            "queries and documents have vectors of different dimension",
+            seen=(query_rows.shape[1], document_rows.shape[1]),
+            allowed="one dimension for both",
+        )
     if similarity == "cosine":
-        return unit_rows(query_rows), unit_rows(document_rows)
+        return (
+            query_rows if queries_unit else unit_rows(query_rows),
+            document_rows if documents_unit else unit_rows(document_rows),
+        )
     return query_rows, document_rows
 
 
@@ -66,26 +88,8 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return vectors if scaled is None else scaled
 
 
-def checked_vectors(queries: ArrayLike, documents: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Check both sets of vectors and return them as contiguous float32 arrays (without a copy if they already are).
-
-    :param queries: [Q, dim].
-    :param documents: [N, dim].
-    :raises InputError: for a wrong shape, no rows, different dimensions, NaN or infinite values, zero vectors and
-        lengths outside 2**-40 to 2**40; the message names the row.
-    """
-    query_rows = _checked(queries, "queries")
-    document_rows = _checked(documents, "documents")
-    if query_rows.shape[1] != document_rows.shape[1]:
-        raise InputError(
-            "queries and documents have vectors of different dimension",
-            seen=(query_rows.shape[1], document_rows.shape[1]),
-            allowed="one dimension for both",
-        )
-    return query_rows, document_rows
-
-
-def _checked(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
+def _checked(vectors: ArrayLike, name: str) -> tuple[NDArray[np.float32], bool]:
+    """The vectors as float32, and whether all of them are known to have unit length."""
     array = np.ascontiguousarray(vectors, dtype=np.float32)
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(
@@ -94,11 +98,16 @@ def _checked(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
             seen=array.shape,
             allowed="two dimensions, both at least 1",
         )
+    lengths_known = _known_lengths()
+    if lengths_known is not None:
+        known = lengths_known(array.ctypes.data, len(array), array.shape[1], 1 / LONGEST, LONGEST, _UNIT)
+        if known:
+            return array, known == _ALL_UNIT
     with np.errstate(all="ignore"):
         lengths = np.sqrt(row_products(array, array))
         wrong = np.flatnonzero(~((lengths >= 1 / LONGEST) & (lengths <= LONGEST)))  # also catches NaN
     if not len(wrong):
-        return array
+        return array, False
     row = int(wrong[0])
     values = array[row]
     if not np.isfinite(values).all():
@@ -112,6 +121,22 @@ def _checked(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
         seen=float(np.linalg.norm(values.astype(np.float64))),
         allowed="a length between 2**-40 and 2**40",
     )
+
+
+@cache
+def _known_lengths() -> Callable[[int, int, int, float, float, float], int] | None:
+    """The compiled check of lengths, which reads the vectors once; None where it is not installed.
+
+    It returns 0 for vectors that it is not certain of, which are then checked as without it.
+    """
+    # A library that was built before has none.
+    function: Any = getattr(native_library(), "crossalign_lengths", None)
+    if function is None:
+        return None
+    number, wide = ctypes.c_double, ctypes.c_int64
+    function.restype = ctypes.c_int
+    function.argtypes = [ctypes.c_void_p, wide, wide, number, number, number]
+    return function  # type: ignore[no-any-return]
 
 
 class PairScorer:

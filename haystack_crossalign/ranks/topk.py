@@ -44,7 +44,7 @@ def exact_top_k(
     :param similarity: what the score is, see `exact_ranks`.
     :param precision: ``"auto"``, ``"bf16"`` or ``"fp32"``, of the fast product only.
     :returns: document indices int32 [Q, min(k, N)] and their scores float32 [Q, min(k, N)], best first.
-    :raises InputError: for bad vectors (see `checked_vectors`), a k below 1, or a `tie_order` that does not fit.
+    :raises InputError: for bad vectors (see `comparable_vectors`), a k below 1, or a `tie_order` that does not fit.
     """
     query_vectors, document_vectors = comparable_vectors(queries, documents, similarity)
     order = integer_column(tie_order, len(document_vectors), "tie_order")
