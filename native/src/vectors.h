@@ -13,7 +13,7 @@ namespace crossalign {
 constexpr int kAlign = 64;   // bytes of a cache line and of a vector
 constexpr int kPanel = 48;   // queries of a panel: three vectors of 16 sums
 constexpr int kRows = 8;     // documents of a tile: 8 x 3 vectors of sums stay in registers
-constexpr int kStripe = 512; // documents prepared at a time; their digits stay in the second-level cache
+constexpr int kStripe = 256; // documents prepared at a time: they and their digits stay in the second-level cache
 
 struct Free {
     void operator()(void* memory) const { std::free(memory); }
@@ -32,22 +32,27 @@ Array<T> make_array(std::size_t count) {
     return Array<T>(static_cast<T*>(memory));
 }
 
-// What is known of a row x = scale (one + two / 254) + rest, with digits one and two in -127 ... 127.
-struct Row {
+// What is known of a row x = scale (one + two / 254) + rest, with digits one and two in -127 ... 127. The last two are
+// of documents alone.
+struct alignas(32) Row {
     float scale = 0;
-    float length = 0;     // at least |x|
-    float residual = 0;   // at least |x - scale one|
-    float residual2 = 0;  // at least |rest|
-    std::int32_t sum = 0;   // of the digits one
-    std::int32_t sum2 = 0;  // of the digits two
+    float length = 0;      // at least |x|
+    float residual = 0;    // at least |x - scale one|
+    float residual2 = 0;   // at least |rest|
+    std::int32_t sum = 0;  // of the digits one
+    std::int32_t sum2 = 0; // of the digits two
+    float term = 0;        // k.x, k the center of the queries
+    float slack = 0;       // at least the error of `term` and of the sums it enters
 };
 
 // Queries, centered and in digits; documents are counted against all of them.
 struct Queries {
     int count = 0, width = 0, dim = 0, padded = 0;  // width: a multiple of kPanel; padded: dim up to a multiple of 64
     Array<float> center;                 // [padded] the center k of the queries
+    float center_length = 0;             // at least |k|
+    Array<float> centered;               // [count][padded]
     Array<std::uint8_t> panels;          // [width / kPanel][padded / 4][kPanel][4] digits one + 128, as the product reads them
-    Array<std::uint8_t> one, two;        // [width][padded] digits + 128, row by row
+    Array<std::uint8_t> digits;          // [width][2][padded] digits one + 128 and two + 128, row by row
     Array<float> scale, length, residual, residual2;  // [width]
 };
 

@@ -141,6 +141,17 @@ def test_adversarial_pools(kind, scale):
     _assert_as_sorted(_pool(_integers(rng, 50, 40, 9), documents, _relevant(rng, 50, 600, 3)))
 
 
+@pytest.mark.parametrize("targets", [1, 2, 5])
+@pytest.mark.parametrize("spread", [2.0**-6, 2.0**-13, 2.0**-20])
+def test_scores_that_differ_by_less_than_each_digit_tells(spread, targets):
+    # Nearly equal rows: what the first digit, the second, and float64 leave open, in turn.
+    rng = np.random.default_rng(int(1 / spread))
+    steps = np.float32(spread) * rng.integers(-8, 9, (700, 48)).astype(np.float32)
+    documents = _integers(rng, 1, 48, 8) + steps
+    documents[200:230] = documents[:30]
+    _assert_as_sorted(_pool(_integers(rng, 60, 48, 9), documents, _relevant(rng, 60, 700, targets)))
+
+
 def test_components_below_the_normal_range_of_float32():
     rng = np.random.default_rng(11)
     documents = (_integers(rng, 300, 20, 50) * 2.0**-149).astype(np.float32)
