@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Processes that run tests, each about 5 GB of memory; servers of one version run in one of them.
 JOBS ?= 2
+# Of `make paper`: the folder of the corpora, and models, each NAME or LABEL=NAME.
+DATA ?= $(CROSSALIGN_DATA)
+MODEL ?= intfloat/multilingual-e5-base
 
-.PHONY: native setup demo demo-live test test-fast test-cluster-models lint types check opensearch benchmarks clean help
+.PHONY: native setup demo paper demo-live test test-fast test-cluster-models lint types check opensearch benchmarks clean help
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -26,6 +29,9 @@ setup:  ## Install what the tests need besides Python (Debian): Chromium, Maven,
 
 demo: $(STAMP)  ## Audit a real model on the sample that ships with the package.
 	$(BIN)/crossalign demo
+
+paper: $(STAMP)  ## Measure MODEL as the paper does; DATA is the folder of XQuAD and Belebele (docs/corpora.md).
+	$(BIN)/crossalign benchmark paper --data "$(DATA)" $(foreach model,$(MODEL),--model "$(model)")
 
 demo-live: $(STAMP)  ## Start a real OpenSearch, load the sample as index prod and audit it.
 	$(BIN)/python tools/demo_live.py

@@ -1,8 +1,9 @@
 """Belebele: 488 passages of FLORES-200 and 900 questions on them, in 122 language variants.
 
 Source: Bandarkar et al., "The Belebele Benchmark" (ACL 2024). One JSON Lines file per language in FLORES-200 codes
-(``eng_Latn.jsonl``) with ``link``, ``question_number``, ``flores_passage``, ``question`` and ``dialect``; on the hub
-``facebook/belebele``.
+(``eng_Latn.jsonl``) with ``link``, ``question_number``, ``flores_passage``, ``question``, ``dialect`` and, where it is
+published as an archive, ``split``, the part of FLORES-200; on the hub ``facebook/belebele``. A passage is named by link
+and split (README of github.com/facebookresearch/belebele).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def read_belebele(
     query_languages: Sequence[str] | None = None,
     pool: str = "passages",
 ) -> JudgedCollection:
-    """Read Read Belebele as one judged collection. A passage is named after its link, a question after link and number.
+    """Read Belebele as one judged collection. A passage is named after its link, a question after link and number.
 
     :param data: a folder with a file or a saved dataset for each language (``eng_Latn.jsonl``, ``eng_Latn/``), a name
         on the hub such as ``hf:facebook/belebele``, or rows by language.
@@ -57,7 +58,7 @@ def _read_rows(rows: Rows, place: str, language: str) -> Iterable[ParallelRow]:
 
 
 def _rows(records: Iterable[Record], language: str) -> list[ParallelRow]:
-    read: list[tuple[str, int, str, str, int | None]] = []
+    read: list[tuple[str, str, int, str, str, int | None]] = []
     for record in records:
         dialect = record.language("dialect", language)
         if dialect != language:
@@ -70,6 +71,8 @@ def _rows(records: Iterable[Record], language: str) -> list[ParallelRow]:
         read.append(
             (
                 record.identifier("link"),
+                # One page can have a passage in each split, and a first question on both.
+                record.optional_text("split"),
                 record.whole_number("question_number"),
                 record.text("flores_passage"),
                 record.text("question"),
@@ -77,13 +80,13 @@ def _rows(records: Iterable[Record], language: str) -> list[ParallelRow]:
             )
         )
     # The order of rows differs between languages, but passages must get the same names in all of them.
-    read.sort(key=lambda row: row[:2])
-    passages: dict[str, dict[str, str]] = {}
+    read.sort(key=lambda row: row[:3])
+    passages: dict[str, dict[tuple[str, str], str]] = {}
     rows = []
-    for link, number, passage, question, line in read:
-        # Several passages can come from one page; their texts distinguish them.
+    for link, split, number, passage, question, line in read:
+        # Several passages can come from one page; split and text distinguish them.
         of_link = passages.setdefault(link, {})
-        key = " ".join(passage.split())
+        key = (split, " ".join(passage.split()))
         passage_id = of_link.setdefault(key, link if not of_link else f"{link}~{len(of_link) + 1}")
         rows.append(ParallelRow(f"{passage_id}#{number}", passage_id, question, passage, line))
     return rows

@@ -80,6 +80,34 @@ def test_the_page_has_the_rows_of_single_audits_and_the_published_figures(
     assert all(sentence.split()[3] in texts["paper.md"] for sentence in DIFFERENCES)
 
 
+def test_belebele_is_read_in_the_layout_of_its_archive(
+    crossalign: Any, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "corpora" / "Belebele"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("# Belebele", encoding="utf-8")
+    for code in ("eng_Latn", "spa_Latn", "zho_Hans", "zho_Hant"):
+        rows = [
+            {
+                "link": f"https://en.wikinews.org/wiki/{page}", "split": split, "question_number": number,
+                "flores_passage": f"w{page} w{len(split)} {code}",
+                "question": f"w{page} w{number} w{len(split)} {code}",
+                **{f"mc_answer{answer}": str(answer) for answer in range(1, 5)},
+                "correct_answer_num": "2", "dialect": code,
+            }
+            for page in range(4) for split in ("dev", "devtest") for number in (1, 2)
+        ]  # fmt: skip
+        text = "".join(json.dumps(row) + "\n" for row in (rows if code == "eng_Latn" else rows[::-1]))
+        (folder / f"{code}.jsonl").write_text(text, encoding="utf-8")
+    done = call(crossalign, tmp_path / "corpora", tmp_path / "out", f"base={tiny_model_folder}")
+    assert done.code == 0, done.err
+    assert "XQuAD was not found" in done.out
+    stored = json.loads((tmp_path / "out" / "paper.json").read_text(encoding="utf-8"))
+    assert [corpus["name"] for corpus in stored["corpora"]] == ["belebele"]
+    assert {row["pool_size"] for row in stored["rows"] if len(row["pool_languages"]) == 2} == {32}
+    assert {row["queries"] for row in stored["rows"]} == {16}
+
+
 def test_a_further_model_costs_only_its_own_rows(
     crossalign: Any, data: Path, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

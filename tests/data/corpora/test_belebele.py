@@ -73,6 +73,23 @@ def test_passages_of_one_page_are_told_apart_by_their_text(write) -> None:
     assert collection.relevant[1] == (1, 4)
 
 
+def test_the_archive_names_passages_by_link_and_split_in_any_order(write) -> None:
+    """The archive has the split of FLORES-200 in place of a date; one page has a passage in both, with a question 1."""
+    for code, mark, step in (("eng_Latn", "en", 1), ("zho_Hans", "zh", -1)):
+        content = []
+        for split, numbers in (("dev", (1, 2)), ("devtest", (1,))):
+            for number in numbers:
+                made = row(code, "https://w.example/a", number, f"{mark} {split}", f"{mark} {split} {number}")
+                del made["ds"]
+                content.append({**made, "split": split})
+        folder = write(f"{code}.jsonl", content[::step]).parent
+    collection = read_belebele(folder, ["en", "zh"])
+    assert collection.documents.texts == ("en dev", "en devtest", "zh dev", "zh devtest")
+    assert collection.documents.groups == ("https://w.example/a", "https://w.example/a~2") * 2
+    assert collection.queries.texts[:3] == ("en dev 1", "en dev 2", "en devtest 1")
+    assert collection.relevant == ((0, 2), (0, 2), (1, 3)) * 2
+
+
 def test_datasets_give_the_same_collection(folder, tmp_path) -> None:
     from datasets import Dataset, DatasetDict
 
