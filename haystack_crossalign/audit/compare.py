@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.audit.comparability import check_same_queries, notes_on_data
 from haystack_crossalign.audit.result import AuditResult, rounded
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.measures.parity import parities
 from haystack_crossalign.measures.statistics import (
     SIGNIFICANT,
     holm,
@@ -52,6 +53,7 @@ class Comparison:
                 "a": self.a,
                 "b": self.b,
                 "rows": self.rows,
+                **({"parity": found} if (found := _parities(self.rows)) else {}),
                 "unmatched": self.unmatched,
                 "notes": self.notes,
             }
@@ -168,6 +170,28 @@ def compare_with_baseline(
         comparisons.append(Comparison(baseline.provenance, result.provenance, rows, unmatched, notes))
     remarks = _adjust([row for comparison in comparisons for row in comparison.rows], permutations)
     return [replace(comparison, notes=sorted({*comparison.notes, *remarks})) for comparison in comparisons]
+
+
+def _parities(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Parity over the query languages of each pool before and after, over the rows and queries that both have.
+
+    It has no interval and no p-value: it is a ratio of two means of different queries.
+    """
+    before, after = (
+        parities([{**row, "measures": {name: each[side] for name, each in row["measures"].items()}} for row in rows])
+        for side in "ab"
+    )
+    others = {
+        (entry["scenario"], entry["kind"], entry["retrieval"], *entry["pool_languages"]): entry for entry in after
+    }
+    made = []
+    for entry in before:
+        other = others.get((entry["scenario"], entry["kind"], entry["retrieval"], *entry["pool_languages"]))
+        names = [name for name in entry["measures"] if other is not None and name in other["measures"]]
+        if other is not None and names:
+            values = {name: {"a": entry["measures"][name], "b": other["measures"][name]} for name in names}
+            made.append({**entry, "measures": values})
+    return made
 
 
 def _unmatched(label: str, key: _Key) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from haystack_crossalign.audit.compare import compare_results, compare_with_baseline
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.report.content.comparison import changes, comparison_finding
+from haystack_crossalign.report.markdown import render_markdown_comparison
 from haystack_crossalign.report.terminal import comparison_tables
 
 
@@ -32,6 +33,38 @@ def test_differences_are_after_minus_before_and_small_samples_are_tested_exactly
     # Three differences of one sign: of the 8 sign patterns only the one seen and its mirror are as far from 0.
     assert entry["p"] == pytest.approx(2 / 8)
     assert entry["interval"][0] <= -10 <= entry["interval"][1]
+
+
+def test_parity_of_the_query_languages_is_told_before_and_after(make_row: Any, make_result: Any) -> None:
+    def result(en: list[float], zh: list[float]) -> Any:
+        values = [{"Complete@10": one, "LPR": one} for one in (en, zh)]
+        rows = [
+            make_row(tag, {"Complete@10": float(np.mean(one)), "LPR": 0.5}) for tag, one in (("en", en), ("zh", zh))
+        ]
+        return make_result(rows, values)
+
+    # Means 1 and 0.5 before: the worst has half of the best. After 0.25 and 1.
+    comparison = compare_results(
+        result([1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 0.0]), result([1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0])
+    ).to_dict()
+    (entry,) = comparison["parity"]
+    assert (entry["scenario"], entry["kind"], entry["pool_languages"]) == ("multi", "exact", ["en", "zh"])
+    assert list(entry["measures"]) == ["Complete@10"]  # of LPR neither direction is better
+    found = entry["measures"]["Complete@10"]
+    assert found["a"] == {"value": 0.5, "best": "en", "worst": "zh"}
+    assert found["b"] == {"value": 0.25, "best": "zh", "worst": "en"}
+    sentence = comparison_finding(comparison)[-1]
+    assert sentence.startswith(
+        "Parity of query languages over en+zh, the lowest mean Complete@10 as a share of the highest"
+    )
+    assert sentence.endswith("before, 25\u00a0% after (served worst: English).")
+    shown = [str(part) for part in comparison_tables(comparison)]
+    assert sentence in shown
+    assert sentence.replace("\u00a0", " ") in render_markdown_comparison(comparison).replace("\u00a0", " ")
+    even = compare_results(result([1.0, 1.0], [1.0, 0.0]), result([1.0, 0.0], [0.0, 1.0])).to_dict()
+    assert comparison_finding(even)[-1].endswith("100\u00a0% after.")
+    alone = one_row(make_row, make_result, [1.0, 2.0])
+    assert "parity" not in compare_results(alone, alone).to_dict()
 
 
 def test_p_values_are_adjusted_over_the_rows_of_a_measure(make_row: Any, make_result: Any) -> None:

@@ -188,6 +188,16 @@ def test_a_model_that_is_not_better_or_harms_a_language_fails_the_gate(write_job
     assert not kept[0].failures
     (failure,) = kept[1].failures
     assert failure.startswith(f"Top1[relevant,same] of queries in zh went from {share:.4f} to {share - 0.03:.4f}")
+    # The languages served alike: the Chinese mean is brought to a quarter of the English one.
+    english = next(one for one in data["rows"] if (one["scenario"], one["query_language"]) == ("multi", "en"))
+    mixed["measures"]["Max@R_norm"] = english["measures"]["Max@R_norm"] / 4
+    gate = {"must_improve": False, "tolerance": 0.1}
+    judged = [
+        judge(before, AuditResult.from_dict(data), read_job(write_job(gate={**gate, "fail_on": [condition]})))
+        for condition in ("Parity[Max@R_norm]<20%", "Parity[Max@R_norm]<30%")
+    ]
+    assert not judged[0].failures
+    assert judged[1].failures == ("Parity[Max@R_norm]<30% (multi, queries in zh: 0.25)",)
 
 
 def test_old_versions_are_removed_but_never_the_latest(tmp_path: Path) -> None:

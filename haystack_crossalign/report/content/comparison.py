@@ -13,7 +13,7 @@ from haystack_crossalign.report.content.aggregates import row_ranks
 from haystack_crossalign.report.content.charts import heat_data
 from haystack_crossalign.report.content.live_words import LISTS
 from haystack_crossalign.report.content.provenance import data_notes
-from haystack_crossalign.report.content.tables import heat_table
+from haystack_crossalign.report.content.tables import heat_table, parity_changes
 from haystack_crossalign.report.content.views import views
 from haystack_crossalign.report.content.words import (
     count,
@@ -185,6 +185,7 @@ def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
             sentences.append(
                 f"Ordinary retrieval (one-language pools, {plural(len(plain), 'row')}) did not get significantly worse."
             )
+    sentences += parity_changes(comparison)
     return sentences or ["The two results share no measure that has a value in both."]
 
 

@@ -158,6 +158,31 @@ def parity_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"Parity of query languages, the lowest mean as a share of the highest: {', '.join(parts)}." if parts else ""
 
 
+def parity_changes(comparison: Mapping[str, Any]) -> list[str]:
+    """Parity over the query languages of each mixed pool, before and after, in sentences.
+
+    :param comparison: schema ``crossalign.comparison/1``.
+    """
+    sentences = []
+    for entry in comparison.get("parity", ()):
+        name = next((name for name in ("Complete@10", *_HEADLINE) if name in entry["measures"]), None)
+        if (
+            name is None
+            or entry["scenario"] != "multi"
+            or None in (values := [entry["measures"][name][side]["value"] for side in "ab"])
+        ):
+            continue
+        queries = [row["queries"] for row in comparison["rows"] if row["pool_languages"] == entry["pool_languages"]]
+        before, after = (measure_value("share", value, min(queries, default=1)) for value in values)
+        worst = f" (served worst: {display_name(entry['measures'][name]['b']['worst'])})" if values[1] < 1 else ""
+        lists = ", results as served" if entry["kind"] == "live" else ""
+        sentences.append(
+            f"Parity of query languages over {'+'.join(entry['pool_languages'])}{lists}, the lowest mean {name} as a "
+            f"share of the highest: {before} before, {after} after{worst}."
+        )
+    return sentences
+
+
 def _parity_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     found = parities(rows)
     return found[0]["measures"] if found else {}
