@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -43,6 +44,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFLINE_MODEL = "offline:multilingual-e5-small"
+
+
+def pytest_collection_finish() -> None:
+    """What all test modules have imported stays: else each training run, whose libraries collect garbage, and each full
+    collection on the way, would go through a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

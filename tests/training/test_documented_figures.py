@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -66,10 +65,12 @@ def test_one_model_for_all_five(
 
 
 @pytest.mark.process
-def test_the_results_page_is_what_the_figures_of_the_runs_give(project_root: Path, tmp_path: Path) -> None:
+def test_the_results_page_is_what_the_figures_of_the_runs_give(
+    project_root: Path, tmp_path: Path, quick_python: list[str]
+) -> None:
     folder = project_root / "benchmarks" / "results"
     shutil.copy(folder / "training.json", tmp_path)
-    command = [sys.executable, str(folder.parent / "studies" / "training.py"), "--only", "none"]
+    command = [*quick_python, str(folder.parent / "studies" / "training.py"), "--only", "none"]
     subprocess.run([*command, "--output", str(tmp_path / "training.md")], check=True, capture_output=True)
     assert (tmp_path / "training.md").read_text(encoding="utf-8") == (folder / "training.md").read_text(
         encoding="utf-8"
