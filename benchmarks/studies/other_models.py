@@ -34,7 +34,14 @@ def short_name(model: str) -> str:
     return model.rstrip("/").rpartition("/")[2]
 
 
-def make(model: str, output: Path, parallel: Sequence[str | Path], recipe: Path, settings: Sequence[str]) -> list[str]:
+def make(
+    model: str,
+    output: Path,
+    parallel: Sequence[str | Path],
+    recipe: Path,
+    settings: Sequence[str],
+    data: Sequence[str | Path],
+) -> list[str]:
     """Repair and train a model; labels and names for the page."""
     own = output / short_name(model)
     own.mkdir(parents=True, exist_ok=True)
@@ -42,7 +49,7 @@ def make(model: str, output: Path, parallel: Sequence[str | Path], recipe: Path,
         crossalign("repair", "--model", model, *parallel, "--output", own / "repaired")
     if not (own / "trained").exists():
         flags = [part for setting in (f"model.name={model}", *settings) for part in ("--set", setting)]
-        crossalign("train", "--recipe", recipe, "--output", own / "trained", "--resume", *flags)
+        crossalign("train", "--recipe", recipe, "--output", own / "trained", "--resume", *data, *flags)
     return [f"{own.name}={model}"] + [f"{own.name}, {kind}={own / kind}" for kind in ("repaired", "trained")]
 
 
@@ -60,11 +67,11 @@ def main() -> None:
     parallel += (
         [arguments.parallel] if arguments.parallel else [corpus_folder("ntrex", arguments.data), "--format", "ntrex"]
     )
-    data = ["--data", arguments.data] if arguments.data else []
+    data: list[str | Path] = ["--data", arguments.data] if arguments.data else []
     labels = [
         label
         for model in arguments.model or MODELS
-        for label in make(model, arguments.output, parallel, arguments.recipe, arguments.set)
+        for label in make(model, arguments.output, parallel, arguments.recipe, arguments.set, data)
     ]
     flags = [part for label in labels for part in ("--model", label)]
     crossalign(
