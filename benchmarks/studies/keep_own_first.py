@@ -20,6 +20,7 @@ from repair_choice import Embeddings
 from haystack_crossalign.data.sample import sample_folder
 from haystack_crossalign.ranks import exact_ranks, tie_order
 from haystack_crossalign.repair.fit import RepairOutcome, fit_repair
+from haystack_crossalign.repair.language_maps import describe_margins
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.options import RepairOptions
 from haystack_crossalign.repair.other_languages import read_other_languages
@@ -117,7 +118,8 @@ def chosen_loss(outcome: RepairOutcome) -> float:
 def strength(outcome: RepairOutcome) -> str:
     trial = outcome.choice.chosen
     maps = "" if trial.own_share is None else ", own maps"
-    return f"{trial.strength:g}{maps}{'' if trial.tilt is None else f', tilt {trial.tilt:g}'}"
+    margins = "" if not trial.own_margins else f", margins {describe_margins(trial.own_margins)}"
+    return f"{trial.strength:g}{maps}{margins}"
 
 
 def row(
@@ -183,7 +185,7 @@ def main() -> None:
         each = [xquad.shares(outcome.repair, SMALL) for outcome in runs]
         after = {tag: tuple(np.mean([one[tag] for one in each], axis=0)) for tag in SMALL}
         free = free or after
-        how = ", ".join(f"{outcome.choice.chosen.strength:g}" for outcome in runs)
+        how = "; ".join(strength(outcome) for outcome in runs)
         losses = float(np.mean([chosen_loss(outcome) for outcome in runs]))
         made.append(row("off" if bound is None else f"{bound:g}", base, free, after, how, losses))
         print(made[-1], flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from haystack_crossalign.ranks import similarity_words
-from haystack_crossalign.repair.language_maps import describe_share
+from haystack_crossalign.repair.language_maps import describe_maps
 from haystack_crossalign.report.content.words import difference, difference_interval, measure_value
 
 _TEMPLATE = """---
@@ -42,7 +42,7 @@ with each other.
 - Tool: haystack-crossalign {version}, `crossalign repair`
 - Base model: `{name}`, SHA-256 of its weights `{sha256}`
 - Fitted on: {fitted}
-- Directions taken out: {directions}, strength {strength:g}{tilt}; share of the common mean taken away:
+- Directions taken out: {directions}, strength {strength:g}; share of the common mean taken away:
   {share:g}; {whitening}
 - Maps: {maps}
 - Chosen by: {criterion}, ranked by {similarity}, under the condition that no language loses same-language
@@ -81,7 +81,7 @@ def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None)
         have, and the location of a folder is private.
     """
     model, chosen = data["model"] or {}, data["chosen"]
-    own, ridge = chosen["own_share"], chosen["ridge"]
+    own, ridge, margins = chosen["own_share"], chosen["ridge"], chosen["own_margins"]
     prompts = model.get("prompts") or {}
     lines = [
         "| {language} | {queries} | {before} | {after} | {difference} ({interval}) | {verdict} |".format(
@@ -112,17 +112,14 @@ def repair_card(data: Mapping[str, Any], name: str, hub_name: str | None = None)
         fitted=", ".join(f"{count} documents in {tag}" for tag, count in data["fitted_on"].items()),
         directions=data["directions"],
         strength=chosen["strength"],
-        tilt="" if chosen["tilt"] is None else f", tilt {chosen['tilt']:g} between {' and '.join(languages)}",
         share=chosen["common_share"],
         whitening="no whitening"
         if chosen["whitening"] is None
         else f"differences between translations whitened, shrinkage {chosen['whitening']:g}",
         layers="one linear layer follows the base model (Normalize, Dense without activation, Normalize)"
-        if own is None
+        if own is None and margins is None
         else "a map for each language follows the base model (Normalize, three Dense with ReLU, Normalize)",
-        maps="one map for all languages"
-        if own is None
-        else f"a map for each language (further share {describe_share(own)}, ridge {ridge:g})",
+        maps=describe_maps(own, ridge, margins),
         criterion=data["criterion"],
         own_first=""
         if data["keep_own_first"] is None

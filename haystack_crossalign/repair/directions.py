@@ -88,7 +88,6 @@ class LanguageDirections:
         common_share: float = 0.0,
         directions: int | None = None,
         whitening: float | None = None,
-        tilt: float | None = None,
     ) -> AffineMap:
         """The map ``x -> W x - common_share * W common`` with ``W = H P``, ``P = I - strength * B' B``; ``H = I``,
         or with whitening ``H ~ (P S P + whitening * t * I)^(-1/2)``, S the spread and t the mean of its diagonal.
@@ -102,10 +101,6 @@ class LanguageDirections:
             lie in a narrow cone.
         :param directions: number of directions, the strongest first; None for all.
         :param whitening: shrinkage, above 0: the larger, the weaker; None for no whitening.
-        :param tilt: of two fitted languages with means m_0 and m_1, whose documents keep an advantage for queries in
-            their own language: at 0 both, at 1 only the second, at -1 only the first. With W the part of the map that
-            keeps their direction and c the common mean, ``W (tilt (m_1 - m_0) / 2 - (m_0 + m_1) / 2 + common_share c)``
-            is added; None adds nothing.
         :raises InputError: for a value out of range, or for whitening without parallel documents.
         """
         for name, value in (("strength", strength), ("common_share", common_share)):
@@ -113,8 +108,6 @@ class LanguageDirections:
                 raise InputError("out of range", field=name, seen=value, allowed="0 to 1")
         if directions is not None and not 1 <= directions <= len(self.basis):
             raise InputError("out of range", field="directions", seen=directions, allowed=f"1 to {len(self.basis)}")
-        if tilt is not None and (not -1 <= tilt <= 1 or len(self.languages) != 2):
-            raise InputError("out of range", field="tilt", seen=tilt, allowed="-1 to 1, of two fitted languages")
         basis = self.basis[:directions]
         # What other languages differ by is removed whole, and never without anything else.
         changes = strength > 0 or common_share > 0 or whitening is not None
@@ -123,10 +116,6 @@ class LanguageDirections:
         if whitening is not None:
             matrix = self._whitening(matrix, whitening) @ matrix
         bias = -common_share * (matrix @ self.common)
-        if tilt is not None:
-            kept = matrix @ basis[: self.own].T @ basis[: self.own]
-            middle = self.means.mean(axis=0) - common_share * self.common
-            bias += kept @ (tilt * (self.means[1] - self.means[0]) / 2 - middle)
         counts = ",".join(f"{tag}:{count}" for tag, count in zip(self.languages, self.counts, strict=True))
         metadata = {
             "method": "language directions",
@@ -135,8 +124,6 @@ class LanguageDirections:
             "strength": f"{strength:g}",
             "common_share": f"{common_share:g}",
         }
-        if tilt is not None:
-            metadata["tilt"] = f"{tilt:g}"
         if self.others:
             metadata["other_languages"] = ",".join(self.others)
         if whitening is not None:

@@ -28,6 +28,7 @@ from haystack_crossalign.repair.directions import (
 from haystack_crossalign.repair.judging.dial import DIAL, Dial, DialMeasure
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut
 from haystack_crossalign.repair.judging.notes import choice_notes, own_first_notes, protection_notes
+from haystack_crossalign.repair.judging.own_margins import MarginSearch
 from haystack_crossalign.repair.language_maps import BetweenOthersError
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.options import RepairOptions
@@ -161,8 +162,10 @@ def fit_repair(
         fitted, fit_vectors, languages, groups if sample.parallel else None, others,
         held_out if sample.parallel else None, pivot, options.seed,
     )  # fmt: skip
-    dialer = DialMeasure(leave_one_out.build, score, tolerances, bound, query_counts, len(fitted.languages))
+    dialer = DialMeasure(leave_one_out.build, score, tolerances, bound, query_counts)
     choice = dialer.refine(choice) if enough else choice
+    if sample.parallel and not options.one_map:
+        choice = MarginSearch(leave_one_out.build, score, tolerances, bound).refine(choice)
     wanted = choice.chosen
     choice, left_out = leave_one_out.choose(choice)
     dial = dialer.measure(choice)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import AffineMap, apply_in_blocks, unit
 from haystack_crossalign.repair.language_means import language_means
+from haystack_crossalign.repair.other_languages import language_basis
 
 OwnShare = float | Mapping[str, float | None]
 """One further share for all languages except the pivot, or one for each; a language with None keeps the shared map."""
@@ -132,6 +133,7 @@ def fit_language_maps(
     own_share: OwnShare = 0.0,
     ridge: float = 3.0,
     others: NDArray[np.float64] | None = None,
+    own_margins: Mapping[str, float] | None = None,
 ) -> LanguageMaps:
     """Fit a map for each language, based on one for all.
 
@@ -151,6 +153,8 @@ def fit_language_maps(
     :param ridge: above 0: the larger, the less a language is changed.
     :param others: float64 ``[M, dim]``, means of languages that are not fitted: their texts get the shared map, and the
         common mean is that of all.
+    :param own_margins: by how much documents in the language of a query score above equally similar ones in the other
+        fitted languages, as a cosine, 0 or more, for each language by tag; see :func:`margin_vectors`. None for none.
     :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one in
         the pivot, and a language whose mean cannot be separated from another's.
     """
@@ -196,6 +200,13 @@ def fit_language_maps(
         matrices.append(change @ weight)
         biases.append(change @ taken)
     metadata = dict(shared.metadata) | {"pivot": pivot, "own_share": describe_share(own_share), "ridge": f"{ridge:g}"}
+    if own_margins and any(own_margins.values()):
+        added = _margins(own_margins, tags, means)
+        for place, tag in enumerate(tags):
+            moved = vectors[members[tag]] @ matrices[place].T + biases[place]
+            # By the length that its vectors have here, so that the margin is a cosine.
+            biases[place] = biases[place] + np.sqrt((moved**2).sum(axis=1).mean()) * added[place]
+        metadata["own_margins"] = describe_margins(own_margins)
     return LanguageMaps(
         tags,
         np.stack(matrices).astype(np.float32),
@@ -213,6 +224,66 @@ def describe_share(own_share: OwnShare) -> str:
             f"{tag} {'none' if share is None else f'{share:g}'}" for tag, share in sorted(own_share.items())
         )
     return f"{own_share:g}"
+
+
+def describe_margins(margins: Mapping[str, float] | None) -> str:
+    """Margins in words: ``en 0.01, zh 0.03``; ``none`` where no language has one."""
+    return ", ".join(f"{tag} {margin:g}" for tag, margin in sorted((margins or {}).items()) if margin) or "none"
+
+
+def describe_maps(own_share: OwnShare | None, ridge: float | None, own_margins: Mapping[str, float] | None) -> str:
+    """What maps there are, in words, such as ``a map for each language (further share 0.1, ridge 3)``.
+
+    :param own_share: see :func:`fit_language_maps`; None for one map for all.
+    :param ridge: likewise.
+    :param own_margins: likewise.
+    """
+    margins = "" if not own_margins else f"a margin for the query's own language ({describe_margins(own_margins)})"
+    if own_share is None or ridge is None:
+        return "one map for all languages" + (margins and f", with {margins}")
+    share = f"a map for each language (further share {describe_share(own_share)}, ridge {ridge:g})"
+    return share + (margins and f", with {margins}")
+
+
+def margin_vectors(margins: ArrayLike) -> NDArray[np.float64]:
+    """The shortest vectors ``v_l`` with ``v_l . v_l - v_l . v_k = margins_l`` for every other language k.
+
+    With ``v_l`` added to the unit-length vectors of language l, in directions where these have nothing, a document in
+    the query's language gains ``margins_l`` over those in the others. Their inner products must be ``c`` across
+    languages and ``margins_l + c`` within; the least c that vectors exist for is ``-1 / sum(1 / margins)``, 0 if a
+    margin is 0.
+
+    :param margins: ``[L]``, 0 or more, L at least 2.
+    :returns: float64 ``[L, L - 1]``, up to a rotation.
+    :raises InputError: for fewer than two, negative ones, and numbers that are not finite.
+    """
+    wanted = np.asarray(margins, dtype=np.float64)
+    if wanted.ndim != 1 or len(wanted) < 2 or not np.isfinite(wanted).all() or (wanted < 0).any():
+        raise InputError("out of range", field="own_margins", seen=margins, allowed="0 or more for each language")
+    products = np.diag(wanted) - (1 / (1 / wanted).sum() if (wanted > 0).all() else 0.0)
+    values, axes = np.linalg.eigh(products)
+    # The smallest value is 0 by the choice of c, or by a margin of 0.
+    return np.asarray(axes[:, 1:] * np.sqrt(np.maximum(values[1:], 0)))
+
+
+def _margins(margins: Mapping[str, float], tags: Sequence[str], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is added to unit-length vectors of each language: float64 ``[L, dim]``.
+
+    It lies in the directions in which the languages' means differ, which a repair empties, and is turned so that each
+    language is moved toward its own mean: what a weaker repair leaves there adds to the margin.
+    """
+    if set(margins) - set(tags):
+        raise InputError(
+            "a margin of a language that is not fitted", field="own_margins", seen=", ".join(sorted(margins)),
+            allowed=", ".join(tags),
+        )  # fmt: skip
+    own = means[: len(tags)]
+    basis = language_basis(own, own[:0])[1]
+    if len(basis) < len(tags) - 1:
+        raise BetweenOthersError("the means span too few directions", field="languages", seen=", ".join(tags))
+    vectors = margin_vectors([margins.get(tag, 0.0) for tag in tags])
+    left, _, right = np.linalg.svd(vectors.T @ ((own - own.mean(axis=0)) @ basis.T))  # orthogonal Procrustes problem
+    return np.asarray(vectors @ left @ right @ basis)
 
 
 def _shares(own_share: OwnShare, languages: Sequence[str]) -> Mapping[str, float | None]:

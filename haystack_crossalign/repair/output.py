@@ -174,19 +174,19 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
             "chosen": {
                 "strength": chosen.strength,
                 "common_share": chosen.common_share,
-                "tilt": chosen.tilt,
                 "whitening": chosen.whitening,
                 "own_share": chosen.own_share,
                 "ridge": chosen.ridge,
+                "own_margins": chosen.own_margins,
             },
             "trials": [
                 {
                     "strength": trial.strength,
                     "common_share": trial.common_share,
-                    "tilt": trial.tilt,
                     "whitening": trial.whitening,
                     "own_share": trial.own_share,
                     "ridge": trial.ridge,
+                    "own_margins": trial.own_margins,
                     "bias": trial.score.bias,
                     "quality": dict(sorted(trial.score.quality.items())),
                     "own_first": None if trial.score.own_first is None else dict(sorted(trial.score.own_first.items())),

@@ -39,10 +39,19 @@ class RepairScore:
         """
         if any(value < base.quality[tag] - tolerance[tag] - _TOLERANCE for tag, value in self.quality.items()):
             return False
-        if keep_own_first is None or self.own_first is None or base.own_first is None:
-            return True
+        return not self.beyond(base, keep_own_first)
+
+    def beyond(self, base: RepairScore, keep_own_first: float | None) -> list[str]:
+        """Languages that lose more of ``own_first`` than they may, in the order of the tags.
+
+        :param base: score of the unrepaired embeddings.
+        :param keep_own_first: accepted loss of ``own_first``; None accepts any.
+        """
         before = base.own_first
-        return all(value >= before[tag] - keep_own_first - _TOLERANCE for tag, value in self.own_first.items())
+        if keep_own_first is None or self.own_first is None or before is None:
+            return []
+        after = self.own_first
+        return [tag for tag in sorted(after) if after[tag] < before[tag] - keep_own_first - _TOLERANCE]
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,8 @@ class Trial:
     :param ridge: likewise.
     :param score: its score.
     :param harmless: whether no language loses more than it may, see :meth:`RepairScore.is_harmless`.
-    :param tilt: see :meth:`~haystack_crossalign.repair.directions.LanguageDirections.affine`.
+    :param own_margins: see :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`; with them each language
+        has a map of its own, be it the shared one.
     """
 
     strength: float
@@ -67,7 +77,7 @@ class Trial:
     whitening: float | None = None
     own_share: OwnShare | None = None
     ridge: float | None = None
-    tilt: float | None = None
+    own_margins: Mapping[str, float] | None = None
 
     @property
     def changes(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from haystack_crossalign.repair.judging.own_margins import least_margins
+from haystack_crossalign.repair.language_maps import BetweenOthersError
 from haystack_crossalign.repair.matrix_file import VectorMap
-from haystack_crossalign.training.evaluation import HeldOutAudit, HeldOutScore, keeps_own_first, preference
+from haystack_crossalign.training.evaluation import (
+    HeldOutAudit,
+    HeldOutScore,
+    keeps_own_first,
+    own_first_refused,
+    preference,
+)
 from haystack_crossalign.training.linear_module import FinalSample, fit_final_map, has_final_map
 from haystack_crossalign.training.model_setup import StartRepair, merge_adapters, strengths_within
 from haystack_crossalign.training.monitor import START_STEP, Monitor
@@ -128,6 +137,21 @@ def choose_weights(
     return Candidate(step, chosen, tried if len(tried) > 1 else {})
 
 
+@dataclass(frozen=True)
+class FinalMap:
+    """A final map that is tried.
+
+    :param strength: of the repair that is fitted again; None for that of the start.
+    :param own_maps: whether each language gets a map of its own, where the recipe says so.
+    :param own_margins: margin of each language that has one, by tag, see
+        :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`.
+    """
+
+    strength: float | None = None
+    own_maps: bool = True
+    own_margins: tuple[tuple[str, float], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Finish:
     """Fits the final map of a recipe, if it has one, and measures the result.
@@ -156,8 +180,9 @@ class Finish:
     ) -> tuple[Candidate, VectorMap | None, NDArray[np.float32] | None]:
         """The final map and the held-out part by it, with ``evaluate.keep_own_first`` the best that keeps to it.
 
-        If the final map does not, weaker ones are tried: without a map for each language, and with every tenth of the
-        strength where it is fitted again. If none does, the same with the weights of the start.
+        If the final map does not, others are tried: without a map for each language, and where it is fitted again with
+        every tenth of the strength, each with the least margins for the query's own language that are enough. If none
+        does, the same with the weights of the start.
 
         :param chosen: the weights of the model.
         :param start: the weights of the start, see :func:`weights_of`.
@@ -165,7 +190,7 @@ class Finish:
         :raises OwnFirstLostError: if nothing keeps to the bound.
         """
         sample = self.sample()
-        final, embedded = self._fitted(sample, (None, True))
+        final, embedded = self._fitted(sample, FinalMap())
         if embedded is None or self.audit is None or self.base is None or self.recipe.evaluate.keep_own_first is None:
             return chosen, final, embedded
         lost = self.audit.score(embedded)
@@ -177,51 +202,67 @@ class Finish:
                     break
                 interpolate(self.model, start, start, 0.0)
                 sample = self.sample()
-            encoded = self.encode()
-            scores = {
-                setting: self.audit.score(self._mapped(sample, setting, encoded)) for setting in self._settings(sample)
-            }
-            kept = {setting: score for setting, score in scores.items() if self._fits(score)}
+            kept = self._tried(sample, self.encode(), self.audit)
             if kept:
                 base = self.base
                 best = max(kept, key=lambda setting: preference(kept[setting], base, self.recipe.evaluate))
                 return (candidate, *self._fitted(sample, best))
         raise OwnFirstLostError(lost.own_first, self.base.own_first, self.recipe.evaluate.keep_own_first)
 
+    def _tried(
+        self, sample: FinalSample | None, encoded: NDArray[np.float32], audit: HeldOutAudit
+    ) -> dict[FinalMap, HeldOutScore]:
+        """The maps that keep to the bound, with the least margins where they need some."""
+        kept: dict[FinalMap, HeldOutScore] = {}
+        for setting in self._settings(sample):
+
+            def refused(margins: Mapping[str, float], setting: FinalMap = setting) -> list[str]:
+                with_margins = replace(setting, own_margins=tuple(sorted(margins.items())))
+                score = audit.score(self._mapped(sample, with_margins, encoded))
+                if self._fits(score):
+                    kept[with_margins] = score
+                return [] if self.base is None else own_first_refused(score, self.base, self.recipe.evaluate)
+
+            if sample is None or not self.recipe.start.refit:
+                refused({})
+            else:
+                with suppress(BetweenOthersError):  # then no margin can be added
+                    least_margins(sorted(set(sample.tags)), refused)
+        return kept
+
     def _fits(self, score: HeldOutScore) -> bool:
         return self.base is None or keeps_own_first(score, self.base, self.recipe.evaluate)
 
-    def _settings(self, sample: FinalSample | None) -> list[tuple[float | None, bool]]:
-        """Strength of the final map (None for that of the start), and whether each language gets a map of its own."""
+    def _settings(self, sample: FinalSample | None) -> list[FinalMap]:
+        """The maps that are tried, without margins."""
         if sample is None or self.choice is None:
-            return [(None, True)]
+            return [FinalMap()]
         refit = self.recipe.start.refit
         strengths = [None, *strengths_within(self.choice.strengths[0])] if refit else [None]
         own = (True, False) if self.recipe.start.own_share is not None else (True,)
-        return [(strength, each) for strength in strengths for each in own]
+        return [FinalMap(strength, each) for strength in strengths for each in own]
 
     def _fitted(
-        self, sample: FinalSample | None, setting: tuple[float | None, bool]
+        self, sample: FinalSample | None, setting: FinalMap
     ) -> tuple[VectorMap | None, NDArray[np.float32] | None]:
         final = self._map(sample, setting)
         return final, None if self.audit is None else self.embed(final)
 
     def _mapped(
-        self, sample: FinalSample | None, setting: tuple[float | None, bool], encoded: NDArray[np.float32]
+        self, sample: FinalSample | None, setting: FinalMap, encoded: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """The held-out part by a final map, from what the encoder made of it: no text is embedded again."""
         final = self._map(sample, setting)
         return self.embed(None) if final is None else final.apply(encoded)
 
-    def _map(self, sample: FinalSample | None, setting: tuple[float | None, bool]) -> VectorMap | None:
-        strength, own_maps = setting
+    def _map(self, sample: FinalSample | None, setting: FinalMap) -> VectorMap | None:
         choice, recipe, final = self.choice, self.recipe, None
-        if sample is not None and choice is not None and (own_maps or recipe.start.refit):
-            if strength is not None:
-                choice = replace(choice, strengths=(strength, *choice.strengths[1:]))
-            if not own_maps:
+        if sample is not None and choice is not None and (setting.own_maps or recipe.start.refit):
+            if setting.strength is not None:
+                choice = replace(choice, strengths=(setting.strength, *choice.strengths[1:]))
+            if not setting.own_maps:
                 recipe = replace(recipe, start=replace(recipe.start, own_share=None))
-            final = fit_final_map(recipe, self.model, choice, sample)
+            final = fit_final_map(recipe, self.model, choice, sample, dict(setting.own_margins))
         return final
 
 

@@ -106,8 +106,24 @@ def keeps_own_first(score: HeldOutScore, base: HeldOutScore, options: Evaluate) 
     :param base: of the base model.
     :param options: the section of the recipe.
     """
-    bound = options.keep_own_first
-    return bound is None or own_first_lost(score, base) <= bound + _ROUNDING
+    return not own_first_refused(score, base, options)
+
+
+def own_first_refused(score: HeldOutScore, base: HeldOutScore, options: Evaluate) -> list[str]:
+    """Languages whose queries lose more of their own language first, in some pool, than the recipe accepts.
+
+    :param score: of the model.
+    :param base: of the base model.
+    :param options: the section of the recipe.
+    """
+    bound, before, after = options.keep_own_first, base.own_first, score.own_first
+    rows = [row for row in score.rows if row.scenario == "multi"]
+    lost = {
+        row.query_language
+        for row in rows
+        if bound is not None and before[row.name] - after[row.name] > bound + _ROUNDING
+    }
+    return sorted(lost)
 
 
 def preference(score: HeldOutScore, base: HeldOutScore, options: Evaluate) -> tuple[bool, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -175,21 +175,29 @@ def has_final_map(recipe: Recipe) -> bool:
     return start.kind == "repair" and (start.refit or start.own_share is not None)
 
 
-def fit_final_map(recipe: Recipe, model: SentenceTransformer, choice: StartRepair, sample: FinalSample) -> VectorMap:
+def fit_final_map(
+    recipe: Recipe,
+    model: SentenceTransformer,
+    choice: StartRepair,
+    sample: FinalSample,
+    own_margins: Mapping[str, float] | None = None,
+) -> VectorMap:
     """Refit the linear module with the strengths of the start, and fit language maps, as the recipe says.
 
     :param recipe: one with :func:`has_final_map`.
     :param model: a repaired and trained model; its linear module is replaced.
     :param choice: the repair that training started from.
     :param sample: the passages of the start's sample.
+    :param own_margins: see :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`; with them each language
+        has a map of its own.
     :returns: the linear module's map, or a map per language, which is not yet in the model.
     """
     start, passages = recipe.start, (sample.vectors, sample.tags, sample.groups, sample.others)
     shared = fit_language_directions(*passages).affine(*choice.strengths) if start.refit else map_of(model)
     set_map(model, shared)
-    if start.own_share is None:
+    if start.own_share is None and not own_margins:
         return shared
-    return fit_own_maps(recipe, shared, *passages)
+    return fit_own_maps(recipe, shared, *passages, own_margins=own_margins)
 
 
 def fit_own_maps(
@@ -199,23 +207,24 @@ def fit_own_maps(
     tags: Sequence[str],
     groups: Sequence[str],
     others: OtherLanguages | None = None,
+    own_margins: Mapping[str, float] | None = None,
 ) -> LanguageMaps:
     """Fit a map for each language, based on the one for all.
 
-    :param recipe: one with ``start.own_share``.
+    :param recipe: where it has no ``start.own_share``, each language keeps the shared map, and its margin is added.
     :param shared: the map for all.
     :param vectors: float32 ``[n, dim]``, embeddings of passages before any map.
     :param tags: language of each, BCP-47.
     :param groups: parallel group of each.
     :param others: texts of languages that are protected, embedded likewise; they get the shared map.
+    :param own_margins: see :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`.
     :raises InputError: if a language has no passage parallel to the recipe's language, or its mean lies between two
         others.
     """
     start = recipe.start
-    if start.own_share is None:
-        msg = "the recipe has no map for each language"
-        raise ValueError(msg)
+    own_share = dict.fromkeys(set(tags) - {recipe.language}) if start.own_share is None else start.own_share
     means = None if others is None else fit_language_directions(vectors, tags, groups, others).other_means
     return fit_language_maps(
-        shared, vectors, tags, groups, pivot=recipe.language, own_share=start.own_share, ridge=start.ridge, others=means
-    )
+        shared, vectors, tags, groups, pivot=recipe.language, own_share=own_share, ridge=start.ridge, others=means,
+        own_margins=own_margins,
+    )  # fmt: skip

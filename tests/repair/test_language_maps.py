@@ -152,6 +152,8 @@ def test_each_language_may_have_a_share_of_its_own(data: Sample) -> None:
         ({"own_share": {"zh": 0.1}}, "'own_share': a share is needed for each.*allowed: ar, zh"),
         ({"own_share": {"zh": 0.1, "ar": 0.1, "en": 0.1}}, "'own_share': a share is needed"),
         ({"own_share": {"zh": 0.1, "ar": -0.1}}, "'own_share': out of range; seen: '-0.1 of ar'"),
+        ({"own_margins": {"en": -0.1}}, "own_margins"),
+        ({"own_margins": {"fr": 0.1}}, "'own_margins': a margin of a language that is not fitted.*allowed: en, ar, zh"),
         ({"ridge": 0.0}, "ridge"),
         ({"ridge": float("inf")}, "ridge"),
     ],

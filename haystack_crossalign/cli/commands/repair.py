@@ -320,7 +320,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: st
 
     from haystack_crossalign.cli.shared.terminal import console
     from haystack_crossalign.models.names import MATRIX_FILE
-    from haystack_crossalign.repair.language_maps import describe_share
+    from haystack_crossalign.repair.language_maps import describe_maps
     from haystack_crossalign.report.content.model import model_lines
     from haystack_crossalign.report.content.provenance import similarity_note
     from haystack_crossalign.report.content.words import difference_interval
@@ -356,16 +356,12 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: st
     trial = outcome.choice.chosen
     counts = zip(outcome.fitted.languages, outcome.fitted.counts, strict=True)
     fitted = ", ".join(f"{count} in {tag}" for tag, count in counts)
-    tilt = "" if trial.tilt is None else f", tilt {trial.tilt:g}"
     lines = [
-        f"Documents fitted on: {fitted}. Strength {trial.strength:g}{tilt}, share of the common mean "
+        f"Documents fitted on: {fitted}. Strength {trial.strength:g}, share of the common mean "
         f"{trial.common_share:g}, "
         + ("no whitening, " if trial.whitening is None else f"whitening with shrinkage {trial.whitening:g}, ")
-        + (
-            "one map for all languages."
-            if trial.own_share is None
-            else f"a map for each language (further share {describe_share(trial.own_share)}, ridge {trial.ridge:g})."
-        ),
+        + describe_maps(trial.own_share, trial.ridge, trial.own_margins)
+        + ".",
         *model_lines(outcome.before.provenance),
         similarity_note(outcome.before.provenance),
         *(f"Note: {note}" for note in outcome.notes),

@@ -9,7 +9,6 @@ from typing import Any
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
 
-TILTS = (-1.0, 0.0, 1.0)
 DIAL = tuple(round(0.1 * step, 1) for step in range(11))
 
 
@@ -18,7 +17,7 @@ class Dial:
     """What each strength gives, with all other settings those of the choice.
 
     At strength s a share of (1 - s) squared of the product of two texts' language parts remains, in the vectors and so
-    in every search: a constant in favor of documents in the query's language (of one language only with a tilt).
+    in every search: a constant in favor of documents in the query's language. Own margins of the choice add to it.
 
     :param before: the model as it is.
     :param points: trials by ascending strength; the one that was taken among them.
@@ -61,7 +60,6 @@ class DialMeasure:
     :param tolerance: accepted loss of quality, for each language.
     :param keep_own_first: accepted loss of the own language first; None accepts any.
     :param queries: number of queries of each language.
-    :param languages: number of fitted languages.
     """
 
     build: Callable[[Trial], VectorMap]
@@ -69,22 +67,15 @@ class DialMeasure:
     tolerance: Mapping[str, float]
     keep_own_first: float | None
     queries: Mapping[str, int]
-    languages: int = 0
 
     def refine(self, choice: RepairChoice) -> RepairChoice:
         """With a bound on the own language first: the least biased harmless strength, in steps of a tenth.
-
-        Of two languages one often loses its own documents in front and the other does not. Then what remains of their
-        direction can be tilted in favor of the one, so that the other gives up nothing for it.
 
         :param choice: the choice so far; its trials come to hold those of the dial.
         """
         if self.keep_own_first is None or not choice.chosen.changes:
             return choice
         trials = self._trials(choice)
-        if self.languages == 2:
-            for tilt in TILTS:
-                trials += self._trials(choice, tilt)
         best = min((trial for trial in trials if trial.harmless), key=lambda trial: trial.score.bias)
         new = tuple(trial for trial in trials if all(trial is not one for one in choice.trials))
         choice = replace(choice, trials=(*choice.trials, *new))
@@ -102,17 +93,11 @@ class DialMeasure:
         taken = next(row for row, trial in enumerate(points) if trial is choice.chosen)
         return Dial(before, tuple(points), taken, self.queries)
 
-    def _trials(self, choice: RepairChoice, tilt: float | None = None) -> list[Trial]:
-        """Trials with the settings of the choice and every strength, those that were tried already and new ones.
-
-        :param tilt: a tilt in place of that of the choice; None for that of the choice.
-        """
+    def _trials(self, choice: RepairChoice) -> list[Trial]:
+        """Trials with the settings of the choice and every strength, those that were tried already and new ones."""
         chosen, base = choice.chosen, choice.trials[0].score
-        if tilt is not None:
-            chosen = replace(chosen, tilt=tilt)
         known = {trial.strength: trial for trial in choice.trials if _settings(trial) == _settings(chosen)}
-        if tilt is None:
-            known[chosen.strength] = chosen
+        known[chosen.strength] = chosen
         for strength in DIAL:
             trial = replace(chosen, strength=strength)
             if strength not in known and trial.changes:
@@ -123,4 +108,4 @@ class DialMeasure:
 
 
 def _settings(trial: Trial) -> Sequence[Any]:
-    return trial.common_share, trial.whitening, trial.own_share, trial.ridge, trial.tilt
+    return trial.common_share, trial.whitening, trial.own_share, trial.ridge, trial.own_margins

@@ -6,15 +6,16 @@ protected is judged on its texts, by the head start of texts in the query's lang
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haystack_crossalign.measures.statistics import holm, paired_permutation_test
 from haystack_crossalign.repair.directions import LanguageDirections, NothingToRepairError, fit_language_directions
-from haystack_crossalign.repair.language_maps import BetweenOthersError, fit_language_maps
+from haystack_crossalign.repair.language_maps import BetweenOthersError, OwnShare, fit_language_maps
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import OtherLanguages, reference_language
 from haystack_crossalign.repair.scores import HeldOut, pair_depths
@@ -23,6 +24,7 @@ from haystack_crossalign.repair.trials import RepairChoice, Trial
 HEAD_START = "head start"
 MAX_AT_R = "Max@R"
 SIGNIFICANT = 0.05
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,21 @@ class LeaveOneOut:
             except NothingToRepairError:  # the others differ from no language but the one that is left out
                 return self.fitted.affine(0.0, 0.0)
         whitening = trial.whitening if fitted.spread is not None else None
-        tilt = trial.tilt if len(fitted.languages) == 2 else None
-        shared = fitted.affine(trial.strength, trial.common_share, None, whitening, tilt)
-        if trial.ridge is None or trial.own_share is None or groups is None or self.pivot not in tags:
+        shared = fitted.affine(trial.strength, trial.common_share, None, whitening)
+        margins = None if trial.own_margins is None else _without(trial.own_margins, without)
+        if groups is None or self.pivot not in tags or (trial.own_share is None and not margins):
             return shared
-        shares = trial.own_share
-        if not isinstance(shares, int | float):
-            shares = {tag: share for tag, share in shares.items() if tag != without}
+        shares: OwnShare
+        if trial.own_share is None:
+            shares = dict.fromkeys(set(tags) - {self.pivot})
+        elif isinstance(trial.own_share, int | float):
+            shares = trial.own_share
+        else:
+            shares = _without(trial.own_share, without)
         try:
             return fit_language_maps(
-                shared, vectors, tags, groups, pivot=self.pivot, own_share=shares, ridge=trial.ridge,
-                others=fitted.other_means,
+                shared, vectors, tags, groups, pivot=self.pivot, own_share=shares, ridge=trial.ridge or 1.0,
+                others=fitted.other_means, own_margins=margins,
             )  # fmt: skip
         except BetweenOthersError:  # without the language that separates two others
             return shared
@@ -209,3 +215,7 @@ class LeaveOneOut:
         vectors = vectors if repair is None else repair.apply(vectors)
         first, second = range(len(own)), range(len(own), len(rows))
         return np.concatenate([head_start(vectors, first, second), head_start(vectors, second, first)])
+
+
+def _without(values: Mapping[str, _V], language: str | None) -> dict[str, _V]:
+    return {tag: value for tag, value in values.items() if tag != language}

@@ -214,7 +214,7 @@ def test_the_card_of_a_model_from_the_hub_names_it() -> None:
             "strength": 1.0,
             "common_share": 0.0,
             "whitening": None,
-            "tilt": None,
+            "own_margins": None,
         },
         "other_languages": {"languages": [], "left_out": []},
         "same_language": [],

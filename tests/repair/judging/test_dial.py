@@ -102,29 +102,3 @@ def test_there_is_no_dial_where_nothing_changes_or_nothing_was_measured() -> Non
     blind = Trial(0.0, 0.0, RepairScore(1.0, {"en": 0.9}), harmless=True)
     changed = Trial(1.0, 0.0, RepairScore(0.5, {"en": 0.9}), harmless=True)
     assert measure.measure(RepairChoice(build(changed), changed, (blind, changed))) is None
-
-
-def test_of_two_languages_what_remains_may_be_tilted_to_one_of_them() -> None:
-    """Only tilt 1 keeps the own language first: the strongest step with it is taken."""
-
-    class Tilted(Score):
-        def __call__(self, repair: VectorMap) -> RepairScore:
-            assert isinstance(repair, AffineMap)
-            score = super().__call__(repair)
-            own = 0.8 if repair.bias[0] == 1 else 0.5
-            return RepairScore(score.bias, score.quality, {"en": own}, score.complete)
-
-    def tilted(trial: Trial) -> AffineMap:
-        bias = 9.0 if trial.tilt is None else trial.tilt
-        return AffineMap(build(trial).matrix, np.asarray([bias, 0], np.float32))
-
-    choice = choice_of([0.1], 0.1)
-    measure = DialMeasure(tilted, Tilted(), TOLERANCE, 0.02, QUERIES, 2)
-    refined = measure.refine(choice)
-    assert (refined.chosen.strength, refined.chosen.tilt) == (1.0, 1.0)
-    dial = measure.measure(refined)
-    assert dial is not None
-    assert {trial.tilt for trial in dial.points} == {1.0}
-    assert [trial.strength for trial in dial.points] == list(DIAL)
-    assert not any(trial.harmless for trial in dial.points if trial.tilt is None)
-    assert DialMeasure(tilted, Tilted(), TOLERANCE, 0.02, QUERIES, 3).refine(choice).chosen.tilt is None
