@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from haystack_crossalign.data.triplets import article_of
 from haystack_crossalign.ranks import exact_ranks, tie_order
 from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.judging.dial import DIAL
+from haystack_crossalign.repair.judging.own_margins import least_margins
+from haystack_crossalign.repair.language_maps import describe_margins, fit_language_maps
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import known_languages, shipped_texts
 from haystack_crossalign.triplets.corpora import read_ntrex, read_tico19
@@ -27,15 +31,17 @@ DATA = HERE.parents[2] / "shared" / "data"
 PAIR = ("en", "zh")
 BOUND = 0.02
 SHARE, WHITENING = 0.6, 3.0
+OWN_SHARES = (None, 0.05, 0.1, 0.2)
+STEPS = (0.0, 0.01, 0.02, 0.04, 0.08)
 TEXT = """
 Fitted on English and Chinese: 776 documents in each (half of the articles of NTREX-128 in blocks of three sentences,
 450 blocks of TICO-19), with the directions of the other languages that the package protects. Share of the common mean
-0.6, whitening 3; only strength and tilt vary. They are taken on 220 blocks of the other half of NTREX-128: those with
-the lowest mean Max@R by which no language loses more than 2 points of Top1[relevant,same] (`--keep-own-first 0.02`).
-Tilt 0: what remains of the direction between the two languages is an advantage for documents in the query's language
-in both; -1: in English only; 1: in Chinese only; –: as the common mean leaves it. XQuAD is only reported: 1,190
-questions in each language, pool *passages* (240 in each language) and *questions* (one document for each question, so
-that a passage occurs several times with equal scores; these are ordered by the hash of their id).
+0.6, whitening 3. First only the strength varies; then, at full strength, the own share of Chinese (–: one map) and the
+margins of both languages. Everything is taken on 220 blocks of the other half of NTREX-128: the lowest mean Max@R by
+which no language loses more than 2 points of Top1[relevant,same] (`--keep-own-first 0.02`); *least*: the least margins
+that keep to it there. XQuAD is only reported: 1,190 questions in each language, pool *passages* (240 in each language)
+and *questions* (one document for each question, so that a passage occurs several times with equal scores; these are
+ordered by the hash of their id).
 
 Columns of each side: Max@R, Complete@10 in %, Top1[relevant,same] in % (*own*), same-language NDCG@1 in % (*same*).
 """
@@ -104,18 +110,34 @@ def main() -> None:
         embeddings("document", [one.text for one in texts]), [one.language for one in texts],
         [one.group for one in texts], "en",
     )  # fmt: skip
-    fitted = fit_language_directions(
+    sample = (
         np.concatenate([vectors[tag] for tag in PAIR]), [tag for tag in PAIR for _ in fit],
-        [str(row) for _ in PAIR for row in range(len(fit))], others,
+        [str(row) for _ in PAIR for row in range(len(fit))],
     )  # fmt: skip
-    settings = [(tilt, strength) for tilt in (None, 0.0, -1.0, 1.0) for strength in DIAL]
-    repairs = {
-        (tilt, strength): fitted.affine(strength, SHARE, None, WHITENING, tilt)
-        for tilt, strength in settings
-        if tilt is None or strength < 1
-    }
+    fitted = fit_language_directions(*sample, others)
     base = ranked(half, PAIR, None)
-    scored = {setting: ranked(half, PAIR, repair) for setting, repair in repairs.items()}
+    repairs: dict[str, VectorMap] = {
+        f"strength {strength:g}": fitted.affine(strength, SHARE, None, WHITENING) for strength in DIAL
+    }
+    whole = fitted.affine(1.0, SHARE, None, WHITENING)
+
+    def with_margins(share: float | None, margins: Mapping[str, float]) -> VectorMap:
+        return fit_language_maps(
+            whole, *sample, pivot="en", own_share={"zh": share}, others=fitted.other_means, own_margins=margins
+        )
+
+    def refused(share: float | None, margins: Mapping[str, float]) -> list[str]:
+        after = ranked(half, PAIR, with_margins(share, margins))
+        return [tag for tag in PAIR if base[tag].own.mean() - after[tag].own.mean() > BOUND + 1e-9]
+
+    for share in OWN_SHARES:
+        name = f"share {'–' if share is None else f'{share:g}'}"
+        for step in STEPS:
+            repairs[f"{name}, margins {step:g}"] = with_margins(share, dict.fromkeys(PAIR, step))
+        least = least_margins(PAIR, partial(refused, share))
+        if least is not None:
+            repairs[f"{name}, least margins: {describe_margins(least)}"] = with_margins(share, least)
+    scored = {name: ranked(half, PAIR, repair) for name, repair in repairs.items()}
     kept = [
         setting
         for setting, after in scored.items()
@@ -138,11 +160,10 @@ def main() -> None:
     for name, repeated in (("passages", False), ("questions", True)):
         pool = Questions(xquad, passage_of, repeated=repeated)
         heads = [f"{tag}: Max@R | C@10 | own | same" for tag in PAIR]
-        made += ["", f"## Pool *{name}*", "", f"| strength, tilt | {' | '.join(heads)} |", "|---|" + "--:|" * 8]
+        made += ["", f"## Pool *{name}*", "", f"| map | {' | '.join(heads)} |", "|---|" + "--:|" * 8]
         made.append(f"| base model | {' | '.join(pool.row(None))} |")
-        for (tilt, strength), repair in repairs.items():
-            label = f"{strength:g}, {'–' if tilt is None else f'{tilt:g}'}"
-            label = f"**{label}** (taken)" if (tilt, strength) == taken else label
+        for setting, repair in repairs.items():
+            label = f"**{setting}** (taken)" if setting == taken else setting
             made.append(f"| {label} | {' | '.join(pool.row(repair))} |")
     made += ["", machine_line()]
     options.output.write_text("\n".join(made) + "\n", encoding="utf-8")

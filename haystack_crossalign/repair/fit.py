@@ -27,7 +27,7 @@ from haystack_crossalign.repair.directions import (
 )
 from haystack_crossalign.repair.judging.dial import DIAL, Dial, DialMeasure
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut
-from haystack_crossalign.repair.judging.notes import choice_notes, own_first_notes, protection_notes
+from haystack_crossalign.repair.judging.notes import choice_notes, own_first_notes, protection_notes, recognition_notes
 from haystack_crossalign.repair.judging.own_margins import MarginSearch
 from haystack_crossalign.repair.language_maps import BetweenOthersError
 from haystack_crossalign.repair.matrix_file import VectorMap
@@ -180,7 +180,7 @@ def fit_repair(
     repaired = {**model, "name": f"{model.get('name', 'model')}, repaired"}
     after = _audit(moved, repaired, chosen, options, ranked_by, progress)
     harm = same_language_harm(before, after, options.tolerance)
-    notes += own_first_notes(choice, tolerances, bound)
+    notes += own_first_notes(choice, tolerances, bound) + recognition_notes(choice.repair, held_out)
     notes += choice_notes(choice, harm, options.tolerance, fewest, enough=enough, parallel=sample.parallel)
     unknown = () if others is None else others.unknown
     skipped, changes = choice.chosen is not wanted, choice.chosen.changes

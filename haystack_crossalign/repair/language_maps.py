@@ -21,6 +21,9 @@ from haystack_crossalign.repair.other_languages import language_basis
 OwnShare = float | Mapping[str, float | None]
 """One further share for all languages except the pivot, or one for each; a language with None keeps the shared map."""
 
+UNKNOWN = "und"
+"""Tag of the shared map where the pivot has one of its own (BCP-47: undetermined)."""
+
 _MARGIN = 0.1  # of a detector, which is 1 at the mean of its language and -1 at the nearest other mean
 _REGULARISATION = 0.1  # of the covariance, times the mean of its diagonal
 
@@ -92,6 +95,21 @@ class LanguageMaps:
 
         return apply_in_blocks(move, vectors, self.dimension, out=out, block=block)
 
+    def recognized(self, vectors: ArrayLike, languages: Sequence[str]) -> dict[str, float]:
+        """Share of the vectors of each language that the map of their language applies to, by tag.
+
+        :param vectors: ``[n, dim]``, before the map.
+        :param languages: tag of each; those that have no map are left out.
+        """
+        values = unit(np.asarray(vectors, dtype=np.float64)) @ self.detectors.T.astype(np.float64) - self.offsets
+        taken = np.where((values > 0).any(axis=1), values.argmax(axis=1) + 1, 0)
+        tags = np.asarray(languages)
+        return {
+            tag: float((taken[tags == tag] == place).mean())
+            for place, tag in enumerate(self.languages)
+            if (tags == tag).any()
+        }
+
     def layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Weight ``[out, in]`` and bias of three linear layers, ReLU after the first and the second.
 
@@ -155,6 +173,7 @@ def fit_language_maps(
         common mean is that of all.
     :param own_margins: by how much documents in the language of a query score above equally similar ones in the other
         fitted languages, as a cosine, 0 or more, for each language by tag; see :func:`margin_vectors`. None for none.
+        With them the pivot has a map of its own too, and texts in no recognized language get the shared one (`und`).
     :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one in
         the pivot, and a language whose mean cannot be separated from another's.
     """
@@ -177,10 +196,9 @@ def fit_language_maps(
     means = language_means(vectors, codes, groups)
     shares = _shares(own_share, tags[1:])
     everything = means if others is None else np.concatenate([means, others])
-    detectors, offsets = _detectors(vectors, members, everything, tags)
     weight, bias = shared.matrix.astype(np.float64), shared.bias.astype(np.float64)
     common = weight @ everything.mean(axis=0)
-    matrices, biases = [weight], [bias]
+    languages, matrices, biases = tags, [weight], [bias]
     where = {groups[row]: row for row in members[pivot].tolist()}
     for tag in tags[1:]:
         share = shares[tag]
@@ -207,8 +225,11 @@ def fit_language_maps(
             # By the length that its vectors have here, so that the margin is a cosine.
             biases[place] = biases[place] + np.sqrt((moved**2).sum(axis=1).mean()) * added[place]
         metadata["own_margins"] = describe_margins(own_margins)
+        # A text that no detector recognizes gets no margin, also not that of the pivot.
+        languages, matrices, biases = (UNKNOWN, *tags), [weight, *matrices], [bias, *biases]
+    detectors, offsets = _detectors(vectors, members, everything, tags, languages[1:])
     return LanguageMaps(
-        tags,
+        languages,
         np.stack(matrices).astype(np.float32),
         np.stack(biases).astype(np.float32),
         detectors.astype(np.float32),
@@ -308,10 +329,12 @@ def _detectors(
     members: Mapping[str, NDArray[np.int64]],
     means: NDArray[np.float64],
     tags: Sequence[str],
+    wanted: Sequence[str],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Linear discriminants of all languages except the first: 1 at its mean, -1 at the nearest other mean.
+    """Linear discriminants of some of the languages: 1 at its mean, -1 at the nearest other mean.
 
     :param means: of ``tags``, then of languages that no map is for.
+    :param wanted: the languages that get one, of ``tags``.
     """
     centered = np.concatenate(
         [vectors[members[tag]] - mean for tag, mean in zip(tags, means[: len(tags)], strict=True)]
@@ -319,7 +342,7 @@ def _detectors(
     covariance = centered.T @ centered / len(centered)
     covariance += _REGULARISATION * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     rows, offsets = [], []
-    for place in range(1, len(tags)):
+    for place in map(list(tags).index, wanted):
         others = np.delete(means, place, axis=0)
         direction = np.linalg.solve(covariance, means[place] - others.mean(axis=0))
         own, nearest = float(direction @ means[place]), float((others @ direction).max())

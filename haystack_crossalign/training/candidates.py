@@ -223,8 +223,9 @@ class Finish:
                     kept[with_margins] = score
                 return [] if self.base is None else own_first_refused(score, self.base, self.recipe.evaluate)
 
-            if sample is None or not self.recipe.start.refit:
-                refused({})
+            whole = setting.strength is None and (setting.own_maps or self.recipe.start.refit)
+            if sample is None or self.choice is None or not whole:
+                refused({})  # margins on top of the whole repair take less of its gain than a weaker one
             else:
                 with suppress(BetweenOthersError):  # then no margin can be added
                     least_margins(sorted(set(sample.tags)), refused)

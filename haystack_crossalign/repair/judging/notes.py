@@ -8,7 +8,9 @@ import numpy as np
 
 from haystack_crossalign.repair.directions import LanguageDirections
 from haystack_crossalign.repair.judging.left_out import HEAD_START, MAX_AT_R, LeftOut
-from haystack_crossalign.repair.scores import LanguageHarm, queries_needed
+from haystack_crossalign.repair.language_maps import LanguageMaps
+from haystack_crossalign.repair.matrix_file import VectorMap
+from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, queries_needed
 from haystack_crossalign.repair.trials import RepairChoice
 from haystack_crossalign.report.content.words import difference, difference_interval
 
@@ -88,6 +90,31 @@ def own_first_notes(choice: RepairChoice, tolerance: Mapping[str, float], bound:
         f"{free.bias:.1f} in place of {chosen.bias:.1f}, but of the queries in {tag} {100 * after[tag]:.0f} % find "
         f"their own version first, in place of {100 * before[tag]:.0f} %. At most {100 * bound:.3g} points are given "
         "up."
+    ]
+
+
+def recognition_notes(repair: VectorMap, held_out: HeldOut | None) -> list[str]:
+    """A sentence on how many texts the map of their own language applies to, as it has to be told from the embedding.
+
+    :param repair: the map.
+    :param held_out: held-out embeddings before the repair; None if there are none.
+    """
+    if not isinstance(repair, LanguageMaps) or held_out is None:
+        return []
+    shares = [
+        (kind, repair.recognized(vectors, languages))
+        for kind, vectors, languages in (
+            ("documents", held_out.documents, held_out.document_languages),
+            ("queries", held_out.queries, held_out.query_languages),
+        )
+    ]
+    parts = [
+        f"{100 * min(found.values()):.0f} % of the {kind} in {min(found, key=lambda tag: found[tag])}"
+        for kind, found in shares
+    ]
+    return [
+        f"The language of a text is told from its embedding. That is right for {' and '.join(parts)} (held-out texts, "
+        "the language where it is right least often); the others get the map for all languages."
     ]
 
 
