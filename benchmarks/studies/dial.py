@@ -21,9 +21,12 @@ from haystack_crossalign.ranks import exact_ranks, tie_order
 from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.judging.dial import DIAL
 from haystack_crossalign.repair.judging.own_margins import least_margins
-from haystack_crossalign.repair.language_maps import describe_margins, fit_language_maps
+from haystack_crossalign.repair.language_maps import fit_language_maps
+from haystack_crossalign.repair.maps.detectors import ShortQueries
+from haystack_crossalign.repair.maps.margins import describe_margins
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import known_languages, shipped_texts
+from haystack_crossalign.repair.sample import short_queries
 from haystack_crossalign.triplets.corpora import read_ntrex, read_tico19
 
 HERE = Path(__file__).resolve().parent
@@ -115,6 +118,8 @@ def main() -> None:
         [str(row) for _ in PAIR for row in range(len(fit))],
     )  # fmt: skip
     fitted = fit_language_directions(*sample, others)
+    asked = short_queries([one.passage if tag == "en" else one.targets[tag] for tag in PAIR for one in fit], sample[1])
+    queries = ShortQueries(embeddings("query", [text for _, text in asked]), [tag for tag, _ in asked])
     base = ranked(half, PAIR, None)
     repairs: dict[str, VectorMap] = {
         f"strength {strength:g}": fitted.affine(strength, SHARE, None, WHITENING) for strength in DIAL
@@ -123,7 +128,13 @@ def main() -> None:
 
     def with_margins(share: float | None, margins: Mapping[str, float]) -> VectorMap:
         return fit_language_maps(
-            whole, *sample, pivot="en", own_share={"zh": share}, others=fitted.other_means, own_margins=margins
+            whole,
+            *sample,
+            pivot="en",
+            own_share={"zh": share},
+            others=fitted.other_means,
+            own_margins=margins,
+            queries=queries,
         )
 
     def refused(share: float | None, margins: Mapping[str, float]) -> list[str]:

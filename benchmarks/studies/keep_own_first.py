@@ -20,7 +20,7 @@ from repair_choice import Embeddings
 from haystack_crossalign.data.sample import sample_folder
 from haystack_crossalign.ranks import exact_ranks, tie_order
 from haystack_crossalign.repair.fit import RepairOutcome, fit_repair
-from haystack_crossalign.repair.language_maps import describe_margins
+from haystack_crossalign.repair.maps.margins import describe_margins
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.options import RepairOptions
 from haystack_crossalign.repair.other_languages import read_other_languages

@@ -17,6 +17,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import AffineMap, unit
 from haystack_crossalign.repair.language_maps import OwnShare, fit_language_maps
 from haystack_crossalign.repair.language_means import language_means, parallel_rows
+from haystack_crossalign.repair.maps.detectors import ShortQueries
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import OtherLanguages, language_basis, means_of_others
 from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
@@ -264,6 +265,7 @@ def choose_language_maps(
     own_shares: Iterable[float] = OWN_SHARES,
     ridges: Iterable[float] = RIDGES,
     other_means: NDArray[np.float64] | None = None,
+    queries: ShortQueries | None = None,
 ) -> RepairChoice:
     """Choose a map for each language if that is better than one map for all, and as harmless.
 
@@ -281,6 +283,7 @@ def choose_language_maps(
     :param ridges: ridges to try.
     :param other_means: means of languages that are not fitted, see
         :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`.
+    :param queries: likewise.
     :returns: the choice with the new trials.
     """
     if not isinstance(choice.repair, AffineMap):
@@ -293,7 +296,9 @@ def choose_language_maps(
 
     def attempt(own_share: OwnShare, ridge: float) -> Trial:
         nonlocal best
-        maps = fit_language_maps(shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge, others=other_means)
+        maps = fit_language_maps(
+            shared, *sample, pivot=pivot, own_share=own_share, ridge=ridge, others=other_means, queries=queries
+        )
         scored = score(maps)
         fine = scored.is_harmless(base, dict.fromkeys(base.quality, tolerance), keep_own_first)
         trial = replace(chosen, score=scored, harmless=fine, own_share=own_share, ridge=ridge)

@@ -29,11 +29,11 @@ from haystack_crossalign.repair.judging.dial import DIAL, Dial, DialMeasure
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut, LeftOut
 from haystack_crossalign.repair.judging.notes import choice_notes, own_first_notes, protection_notes, recognition_notes
 from haystack_crossalign.repair.judging.own_margins import MarginSearch
-from haystack_crossalign.repair.language_maps import BetweenOthersError
+from haystack_crossalign.repair.maps.detectors import BetweenOthersError, ShortQueries
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.options import RepairOptions
 from haystack_crossalign.repair.other_languages import OtherLanguages, known_others
-from haystack_crossalign.repair.sample import RepairSample, judged_collection
+from haystack_crossalign.repair.sample import RepairSample, judged_collection, short_queries, without_counterpart
 from haystack_crossalign.repair.scores import HeldOut, LanguageHarm, harm_of_language, held_out_score, queries_needed
 from haystack_crossalign.repair.trials import RepairChoice, RepairScore
 
@@ -122,6 +122,7 @@ def fit_repair(
     lengths = np.linalg.norm(fit_vectors, axis=1)
     check_lengths(ranked_by.similarity, unit=bool((np.abs(lengths - 1) <= _UNIT).all()))
     languages, groups = [document.language for document in sample.fit], [document.group for document in sample.fit]
+    queries_to_fit_on = _short_queries(sample, embedder, progress) if sample.parallel and not options.one_map else None
     pivot = options.pivot or ("en" if "en" in languages else min(languages))
     others = _other_languages(sample, embedder, pivot, progress)
     fitted = fit_language_directions(fit_vectors, languages, groups if sample.parallel else None, others)
@@ -146,7 +147,7 @@ def fit_repair(
     tolerances = {tag: max(options.tolerance, 0 if enough else 1 / count) for tag, count in query_counts.items()}
     choice = _choose(fitted, score, options, tolerances, bound, enough=enough, parallel=sample.parallel)
     notes = list(sample.notes)
-    apart = _without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
+    apart = without_counterpart(languages, groups, pivot) if sample.parallel and not options.one_map else []
     if apart:
         notes.append(f"one map for all languages: no document to fit on in {', '.join(apart)} is parallel to {pivot}")
     elif enough and sample.parallel and not options.one_map:
@@ -154,13 +155,13 @@ def fit_repair(
         try:
             choice = choose_language_maps(
                 choice, fitted_on, score, pivot=pivot, tolerance=options.tolerance,
-                keep_own_first=bound, other_means=fitted.other_means,
+                keep_own_first=bound, other_means=fitted.other_means, queries=queries_to_fit_on,
             )  # fmt: skip
         except BetweenOthersError as error:  # for example two scripts of one language
             notes.append(f"one map for all languages: of {error.seen}, {error.problem}")
     leave_one_out = LeaveOneOut(
         fitted, fit_vectors, languages, groups if sample.parallel else None, others,
-        held_out if sample.parallel else None, pivot, options.seed,
+        held_out if sample.parallel else None, pivot, options.seed, queries_to_fit_on,
     )  # fmt: skip
     dialer = DialMeasure(leave_one_out.build, score, tolerances, bound, query_counts)
     choice = dialer.refine(choice) if enough else choice
@@ -206,6 +207,15 @@ def fit_repair(
     )
 
 
+def _short_queries(sample: RepairSample, embedder: Embedder, progress: Progress | None) -> ShortQueries:
+    """Sentences of the documents to fit on, embedded as queries."""
+    made = short_queries([document.text for document in sample.fit], [document.language for document in sample.fit])
+    vectors = embedder.encode_queries(
+        [text for _, text in made], progress=_stage(progress, "Embedding sentences as queries")
+    )
+    return ShortQueries(vectors, [language for language, _ in made])
+
+
 def _other_languages(
     sample: RepairSample, embedder: Embedder, pivot: str, progress: Progress | None
 ) -> OtherLanguages | None:
@@ -232,15 +242,6 @@ def _counted(
         return score(repair)
 
     return counted
-
-
-def _without_counterpart(languages: Sequence[str], groups: Sequence[str], pivot: str) -> list[str]:
-    """The other languages without a document that is parallel to one in the pivot."""
-    missing: dict[str, set[str]] = {}
-    for tag, group in zip(languages, groups, strict=True):
-        missing.setdefault(tag, set()).add(group)
-    own = missing.pop(pivot, set())
-    return sorted(tag for tag, theirs in missing.items() if own.isdisjoint(theirs))
 
 
 def _choose(

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.repair.affine import AffineMap, apply_in_blocks, unit
 from haystack_crossalign.repair.language_means import language_means
-from haystack_crossalign.repair.other_languages import language_basis
+from haystack_crossalign.repair.maps.detectors import BetweenOthersError, ShortQueries, fit_detectors
+from haystack_crossalign.repair.maps.margins import describe_margins, margin_offsets
 
 OwnShare = float | Mapping[str, float | None]
 """One further share for all languages except the pivot, or one for each; a language with None keeps the shared map."""
@@ -25,11 +26,6 @@ UNKNOWN = "und"
 """Tag of the shared map where the pivot has one of its own (BCP-47: undetermined)."""
 
 _MARGIN = 0.1  # of a detector, which is 1 at the mean of its language and -1 at the nearest other mean
-_REGULARISATION = 0.1  # of the covariance, times the mean of its diagonal
-
-
-class BetweenOthersError(InputError):
-    """The mean of a language lies between those of others, so that no linear rule separates its texts from theirs."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +148,7 @@ def fit_language_maps(
     ridge: float = 3.0,
     others: NDArray[np.float64] | None = None,
     own_margins: Mapping[str, float] | None = None,
+    queries: ShortQueries | None = None,
 ) -> LanguageMaps:
     """Fit a map for each language, based on one for all.
 
@@ -174,6 +171,8 @@ def fit_language_maps(
     :param own_margins: by how much documents in the language of a query score above equally similar ones in the other
         fitted languages, as a cosine, 0 or more, for each language by tag; see :func:`margin_vectors`. None for none.
         With them the pivot has a map of its own too, and texts in no recognized language get the shared one (`und`).
+    :param queries: short queries in these languages, so that the language of a query is recognized too; None if there
+        are none.
     :raises InputError: for a value out of range, wrong shapes, a language without a document that is parallel to one in
         the pivot, and a language whose mean cannot be separated from another's.
     """
@@ -219,7 +218,7 @@ def fit_language_maps(
         biases.append(change @ taken)
     metadata = dict(shared.metadata) | {"pivot": pivot, "own_share": describe_share(own_share), "ridge": f"{ridge:g}"}
     if own_margins and any(own_margins.values()):
-        added = _margins(own_margins, tags, means)
+        added = margin_offsets(own_margins, tags, means)
         for place, tag in enumerate(tags):
             moved = vectors[members[tag]] @ matrices[place].T + biases[place]
             # By the length that its vectors have here, so that the margin is a cosine.
@@ -227,7 +226,12 @@ def fit_language_maps(
         metadata["own_margins"] = describe_margins(own_margins)
         # A text that no detector recognizes gets no margin, also not that of the pivot.
         languages, matrices, biases = (UNKNOWN, *tags), [weight, *matrices], [bias, *biases]
-    detectors, offsets = _detectors(vectors, members, everything, tags, languages[1:])
+    found = fit_detectors(vectors, members, everything, tags, languages[1:], queries)
+    if isinstance(found, str) and queries is not None:  # documents alone are easier to tell apart
+        found = fit_detectors(vectors, members, everything, tags, languages[1:], None)
+    if isinstance(found, str):
+        raise BetweenOthersError("its mean lies between those of others", field="languages", seen=found)
+    detectors, offsets = found
     return LanguageMaps(
         languages,
         np.stack(matrices).astype(np.float32),
@@ -247,11 +251,6 @@ def describe_share(own_share: OwnShare) -> str:
     return f"{own_share:g}"
 
 
-def describe_margins(margins: Mapping[str, float] | None) -> str:
-    """Margins in words: ``en 0.01, zh 0.03``; ``none`` where no language has one."""
-    return ", ".join(f"{tag} {margin:g}" for tag, margin in sorted((margins or {}).items()) if margin) or "none"
-
-
 def describe_maps(own_share: OwnShare | None, ridge: float | None, own_margins: Mapping[str, float] | None) -> str:
     """What maps there are, in words, such as ``a map for each language (further share 0.1, ridge 3)``.
 
@@ -264,47 +263,6 @@ def describe_maps(own_share: OwnShare | None, ridge: float | None, own_margins: 
         return "one map for all languages" + (margins and f", with {margins}")
     share = f"a map for each language (further share {describe_share(own_share)}, ridge {ridge:g})"
     return share + (margins and f", with {margins}")
-
-
-def margin_vectors(margins: ArrayLike) -> NDArray[np.float64]:
-    """The shortest vectors ``v_l`` with ``v_l . v_l - v_l . v_k = margins_l`` for every other language k.
-
-    With ``v_l`` added to the unit-length vectors of language l, in directions where these have nothing, a document in
-    the query's language gains ``margins_l`` over those in the others. Their inner products must be ``c`` across
-    languages and ``margins_l + c`` within; the least c that vectors exist for is ``-1 / sum(1 / margins)``, 0 if a
-    margin is 0.
-
-    :param margins: ``[L]``, 0 or more, L at least 2.
-    :returns: float64 ``[L, L - 1]``, up to a rotation.
-    :raises InputError: for fewer than two, negative ones, and numbers that are not finite.
-    """
-    wanted = np.asarray(margins, dtype=np.float64)
-    if wanted.ndim != 1 or len(wanted) < 2 or not np.isfinite(wanted).all() or (wanted < 0).any():
-        raise InputError("out of range", field="own_margins", seen=margins, allowed="0 or more for each language")
-    products = np.diag(wanted) - (1 / (1 / wanted).sum() if (wanted > 0).all() else 0.0)
-    values, axes = np.linalg.eigh(products)
-    # The smallest value is 0 by the choice of c, or by a margin of 0.
-    return np.asarray(axes[:, 1:] * np.sqrt(np.maximum(values[1:], 0)))
-
-
-def _margins(margins: Mapping[str, float], tags: Sequence[str], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What is added to unit-length vectors of each language: float64 ``[L, dim]``.
-
-    It lies in the directions in which the languages' means differ, which a repair empties, and is turned so that each
-    language is moved toward its own mean: what a weaker repair leaves there adds to the margin.
-    """
-    if set(margins) - set(tags):
-        raise InputError(
-            "a margin of a language that is not fitted", field="own_margins", seen=", ".join(sorted(margins)),
-            allowed=", ".join(tags),
-        )  # fmt: skip
-    own = means[: len(tags)]
-    basis = language_basis(own, own[:0])[1]
-    if len(basis) < len(tags) - 1:
-        raise BetweenOthersError("the means span too few directions", field="languages", seen=", ".join(tags))
-    vectors = margin_vectors([margins.get(tag, 0.0) for tag in tags])
-    left, _, right = np.linalg.svd(vectors.T @ ((own - own.mean(axis=0)) @ basis.T))  # orthogonal Procrustes problem
-    return np.asarray(vectors @ left @ right @ basis)
 
 
 def _shares(own_share: OwnShare, languages: Sequence[str]) -> Mapping[str, float | None]:
@@ -322,32 +280,3 @@ def _shares(own_share: OwnShare, languages: Sequence[str]) -> Mapping[str, float
         if share is not None and not 0 <= share <= 1:
             raise InputError("out of range", field="own_share", seen=f"{share} of {tag}", allowed="0 to 1")
     return own_share
-
-
-def _detectors(
-    vectors: NDArray[np.float64],
-    members: Mapping[str, NDArray[np.int64]],
-    means: NDArray[np.float64],
-    tags: Sequence[str],
-    wanted: Sequence[str],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Linear discriminants of some of the languages: 1 at its mean, -1 at the nearest other mean.
-
-    :param means: of ``tags``, then of languages that no map is for.
-    :param wanted: the languages that get one, of ``tags``.
-    """
-    centered = np.concatenate(
-        [vectors[members[tag]] - mean for tag, mean in zip(tags, means[: len(tags)], strict=True)]
-    )
-    covariance = centered.T @ centered / len(centered)
-    covariance += _REGULARISATION * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    rows, offsets = [], []
-    for place in map(list(tags).index, wanted):
-        others = np.delete(means, place, axis=0)
-        direction = np.linalg.solve(covariance, means[place] - others.mean(axis=0))
-        own, nearest = float(direction @ means[place]), float((others @ direction).max())
-        if not own > nearest + 1e-9:
-            raise BetweenOthersError("its mean lies between those of others", field="languages", seen=tags[place])
-        rows.append(2 * direction / (own - nearest))
-        offsets.append((own + nearest) / (own - nearest))
-    return np.stack(rows), np.asarray(offsets)

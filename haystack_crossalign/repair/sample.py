@@ -14,6 +14,9 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.repair.texts import Question, RepairTexts
 from haystack_crossalign.text.known_item import known_item
+from haystack_crossalign.text.sentences import sentences
+
+_SHORT_QUERIES = 100
 
 FEWEST = 5
 """Minimum number of documents per language for fitting, and of queries per language for judging."""
@@ -275,3 +278,31 @@ def judged_collection(
         relevant=tuple(tuple(members[probe.group]) for probe in probes),
         sources=tuple(sources),
     )
+
+
+def short_queries(texts: Sequence[str], languages: Sequence[str]) -> list[tuple[str, str]]:
+    """The middle sentence of the first hundred texts in each language, as queries; the language and text of each.
+
+    :param texts: documents.
+    :param languages: tag of each.
+    """
+    made: dict[str, list[str]] = {}
+    for text, language in zip(texts, languages, strict=True):
+        found = sentences(text)
+        if found and len(made.setdefault(language, [])) < _SHORT_QUERIES:
+            made[language].append(found[len(found) // 2])
+    return [(language, text) for language in sorted(made) for text in made[language]]
+
+
+def without_counterpart(languages: Sequence[str], groups: Sequence[str], pivot: str) -> list[str]:
+    """The other languages without a document that is parallel to one in the pivot.
+
+    :param languages: tag of each document.
+    :param groups: parallel group of each.
+    :param pivot: tag.
+    """
+    missing: dict[str, set[str]] = {}
+    for tag, group in zip(languages, groups, strict=True):
+        missing.setdefault(tag, set()).add(group)
+    own = missing.pop(pivot, set())
+    return sorted(tag for tag, theirs in missing.items() if own.isdisjoint(theirs))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from haystack_crossalign.repair.judging.own_margins import least_margins
-from haystack_crossalign.repair.language_maps import BetweenOthersError
+from haystack_crossalign.repair.language_maps import OwnShare
+from haystack_crossalign.repair.maps.detectors import BetweenOthersError
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.training.evaluation import (
     HeldOutAudit,
@@ -142,13 +143,13 @@ class FinalMap:
     """A final map that is tried.
 
     :param strength: of the repair that is fitted again; None for that of the start.
-    :param own_maps: whether each language gets a map of its own, where the recipe says so.
+    :param own_part: part of the recipe's own share for the map of each language; None for one map for all.
     :param own_margins: margin of each language that has one, by tag, see
         :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`.
     """
 
     strength: float | None = None
-    own_maps: bool = True
+    own_part: float | None = 1.0
     own_margins: tuple[tuple[str, float], ...] = ()
 
 
@@ -180,9 +181,9 @@ class Finish:
     ) -> tuple[Candidate, VectorMap | None, NDArray[np.float32] | None]:
         """The final map and the held-out part by it, with ``evaluate.keep_own_first`` the best that keeps to it.
 
-        If the final map does not, others are tried: without a map for each language, and where it is fitted again with
-        every tenth of the strength, each with the least margins for the query's own language that are enough. If none
-        does, the same with the weights of the start.
+        If the final map does not, others are tried: with half of the own share, with one map for all languages, each
+        of these with the least margins for the query's own language that are enough, and where it is fitted again,
+        with every tenth of the strength. If none does, the same with the weights of the start.
 
         :param chosen: the weights of the model.
         :param start: the weights of the start, see :func:`weights_of`.
@@ -223,7 +224,7 @@ class Finish:
                     kept[with_margins] = score
                 return [] if self.base is None else own_first_refused(score, self.base, self.recipe.evaluate)
 
-            whole = setting.strength is None and (setting.own_maps or self.recipe.start.refit)
+            whole = setting.strength is None and (setting.own_part is not None or self.recipe.start.refit)
             if sample is None or self.choice is None or not whole:
                 refused({})  # margins on top of the whole repair take less of its gain than a weaker one
             else:
@@ -240,8 +241,8 @@ class Finish:
             return [FinalMap()]
         refit = self.recipe.start.refit
         strengths = [None, *strengths_within(self.choice.strengths[0])] if refit else [None]
-        own = (True, False) if self.recipe.start.own_share is not None else (True,)
-        return [FinalMap(strength, each) for strength in strengths for each in own]
+        parts = (1.0, 0.5, None) if self.recipe.start.own_share is not None else (1.0,)
+        return [FinalMap(strength, part) for strength in strengths for part in parts]
 
     def _fitted(
         self, sample: FinalSample | None, setting: FinalMap
@@ -258,13 +259,22 @@ class Finish:
 
     def _map(self, sample: FinalSample | None, setting: FinalMap) -> VectorMap | None:
         choice, recipe, final = self.choice, self.recipe, None
-        if sample is not None and choice is not None and (setting.own_maps or recipe.start.refit):
+        if sample is not None and choice is not None and (setting.own_part is not None or recipe.start.refit):
             if setting.strength is not None:
                 choice = replace(choice, strengths=(setting.strength, *choice.strengths[1:]))
-            if not setting.own_maps:
-                recipe = replace(recipe, start=replace(recipe.start, own_share=None))
+            recipe = replace(recipe, start=replace(recipe.start, own_share=_part(recipe.start.own_share, setting)))
             final = fit_final_map(recipe, self.model, choice, sample, dict(setting.own_margins))
         return final
+
+
+def _part(own_share: OwnShare | None, setting: FinalMap) -> OwnShare | None:
+    """The part of the recipe's own share that a map takes."""
+    part = setting.own_part
+    if part is None or own_share is None or part == 1:
+        return None if part is None else own_share
+    if isinstance(own_share, Mapping):
+        return {tag: None if share is None else part * share for tag, share in own_share.items()}
+    return part * own_share
 
 
 def _named(model: Any, start: Mapping[str, Tensor]) -> dict[str, Tensor]:

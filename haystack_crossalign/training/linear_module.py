@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.directions import fit_language_directions
 from haystack_crossalign.repair.language_maps import LanguageMaps, fit_language_maps
+from haystack_crossalign.repair.maps.detectors import ShortQueries
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import OtherLanguages, known_others, shipped_texts
-from haystack_crossalign.training.batches.packing import DOCUMENT, TextTable, embed_table
+from haystack_crossalign.repair.sample import short_queries
+from haystack_crossalign.training.batches.packing import DOCUMENT, QUERY, TextTable, embed_table
 from haystack_crossalign.training.model_setup import BaseModel, StartRepair
 from haystack_crossalign.training.recipe.recipe import Recipe
 
@@ -161,12 +163,34 @@ class FinalSample:
     :param tags: language of each, BCP-47.
     :param groups: parallel group of each.
     :param others: texts of languages that are protected, by the trained encoder; None for a closed index.
+    :param queries: short queries in the languages, likewise; None for none.
     """
 
     vectors: NDArray[np.float32]
     tags: Sequence[str]
     groups: Sequence[str]
     others: OtherLanguages | None = None
+    queries: ShortQueries | None = None
+
+
+def queries_to_fit_on(
+    base: BaseModel, vectors: Vectors, rows: Sequence[int], tags: Sequence[str], encoder: nn.Module | None = None
+) -> ShortQueries:
+    """Sentences of passages, embedded as queries.
+
+    :param base: the untrained model.
+    :param vectors: embeds the passages.
+    :param rows: their rows.
+    :param tags: language of each.
+    :param encoder: the trained encoder; None for that of the base model.
+    """
+    texts = vectors.table.texts()
+    made = short_queries([texts[row][1] for row in rows], tags)
+    # A table of its own, so that what is counted of the training texts stays what it is.
+    table = TextTable(base.model, base.prompts, max_tokens=vectors.table.max_tokens)
+    own, asked = replace(vectors, table=table), [table.add(QUERY, text) for _, text in made]
+    embedded = own.of_base(base, asked) if encoder is None else own(encoder, asked)
+    return ShortQueries(embedded, [tag for tag, _ in made])
 
 
 def has_final_map(recipe: Recipe) -> bool:
@@ -197,7 +221,7 @@ def fit_final_map(
     set_map(model, shared)
     if start.own_share is None and not own_margins:
         return shared
-    return fit_own_maps(recipe, shared, *passages, own_margins=own_margins)
+    return fit_own_maps(recipe, shared, *passages, own_margins=own_margins, queries=sample.queries)
 
 
 def fit_own_maps(
@@ -208,6 +232,7 @@ def fit_own_maps(
     groups: Sequence[str],
     others: OtherLanguages | None = None,
     own_margins: Mapping[str, float] | None = None,
+    queries: ShortQueries | None = None,
 ) -> LanguageMaps:
     """Fit a map for each language, based on the one for all.
 
@@ -218,6 +243,7 @@ def fit_own_maps(
     :param groups: parallel group of each.
     :param others: texts of languages that are protected, embedded likewise; they get the shared map.
     :param own_margins: see :func:`~haystack_crossalign.repair.language_maps.fit_language_maps`.
+    :param queries: likewise.
     :raises InputError: if a language has no passage parallel to the recipe's language, or its mean lies between two
         others.
     """
@@ -226,5 +252,5 @@ def fit_own_maps(
     means = None if others is None else fit_language_directions(vectors, tags, groups, others).other_means
     return fit_language_maps(
         shared, vectors, tags, groups, pivot=recipe.language, own_share=own_share, ridge=start.ridge, others=means,
-        own_margins=own_margins,
+        own_margins=own_margins, queries=queries,
     )  # fmt: skip

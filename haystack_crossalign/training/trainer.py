@@ -41,6 +41,7 @@ from haystack_crossalign.training.linear_module import (
     head_of,
     map_of,
     protected_languages,
+    queries_to_fit_on,
 )
 from haystack_crossalign.training.model_setup import (
     BaseModel,
@@ -352,7 +353,7 @@ class _Run:
         encoder = None if frozen else encoder_of(model)
         fitted = fit.of_base(base, rows) if encoder is None else fit(encoder, rows)
         others = protected_languages(self.recipe, base, fit, sorted(set(tags)), encoder)
-        return FinalSample(fitted, tags, groups, others)
+        return FinalSample(fitted, tags, groups, others, queries_to_fit_on(base, fit, rows, tags, encoder))
 
     def _train(self, trainer: PackedTrainer, monitor: Monitor) -> list[dict[str, float]]:
         checkpoint = last_checkpoint(self.work.checkpoints) if self.resume else None

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from haystack_crossalign.measures.statistics import holm, paired_permutation_test
 from haystack_crossalign.repair.directions import LanguageDirections, NothingToRepairError, fit_language_directions
-from haystack_crossalign.repair.language_maps import BetweenOthersError, OwnShare, fit_language_maps
+from haystack_crossalign.repair.language_maps import OwnShare, fit_language_maps
+from haystack_crossalign.repair.maps.detectors import BetweenOthersError, ShortQueries
 from haystack_crossalign.repair.matrix_file import VectorMap
 from haystack_crossalign.repair.other_languages import OtherLanguages, reference_language
 from haystack_crossalign.repair.scores import HeldOut, pair_depths
@@ -85,6 +86,7 @@ class LeaveOneOut:
     :param held_out: held-out documents with versions in other languages, or None.
     :param pivot: language to which maps for each language lead.
     :param seed: of the permutations.
+    :param queries: short queries in the fitted languages, or None.
     """
 
     fitted: LanguageDirections
@@ -95,6 +97,7 @@ class LeaveOneOut:
     held_out: HeldOut | None
     pivot: str
     seed: int = 0
+    queries: ShortQueries | None = None
 
     def choose(self, choice: RepairChoice) -> tuple[RepairChoice, tuple[LeftOut, ...]]:
         """The least biased harmless trial by which no language that was left out gets worse beyond chance.
@@ -172,6 +175,7 @@ class LeaveOneOut:
             return fit_language_maps(
                 shared, vectors, tags, groups, pivot=self.pivot, own_share=shares, ridge=trial.ridge or 1.0,
                 others=fitted.other_means, own_margins=margins,
+                queries=None if self.queries is None else self.queries.without(without),
             )  # fmt: skip
         except BetweenOthersError:  # without the language that separates two others
             return shared

@@ -16,13 +16,9 @@ from haystack_crossalign.repair.directions import choose_repair, fit_language_di
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut
 from haystack_crossalign.repair.judging.notes import recognition_notes
 from haystack_crossalign.repair.judging.own_margins import MARGINS, MarginSearch, least_margins
-from haystack_crossalign.repair.language_maps import (
-    BetweenOthersError,
-    LanguageMaps,
-    describe_maps,
-    fit_language_maps,
-    margin_vectors,
-)
+from haystack_crossalign.repair.language_maps import LanguageMaps, describe_maps, fit_language_maps
+from haystack_crossalign.repair.maps.detectors import BetweenOthersError
+from haystack_crossalign.repair.maps.margins import margin_vectors
 from haystack_crossalign.repair.scores import HeldOut, held_out_score
 from haystack_crossalign.repair.trials import RepairChoice, RepairScore, Trial
 
