@@ -53,7 +53,7 @@ class Comparison:
                 "a": self.a,
                 "b": self.b,
                 "rows": self.rows,
-                **({"parity": found} if (found := _parities(self.rows)) else {}),
+                **({"parity": parity} if (parity := _parities(self.rows)) else {}),
                 "unmatched": self.unmatched,
                 "notes": self.notes,
             }
@@ -285,8 +285,8 @@ def _compare_row(
         measures[name] = _difference(values_a, values_b, samples, permutations, seed)
         measures[name] |= within_ties(name, measures[name], row_a, row_b)
     only = {
-        side: [name for name in one["measures"] if name not in other["measures"]]
-        for side, one, other in (("a", row_a, row_b), ("b", row_b, row_a))
+        side: [name for name in row["measures"] if name not in other["measures"]]
+        for side, row, other in (("a", row_a, row_b), ("b", row_b, row_a))
     }
     return {
         "scenario": row_a["scenario"],

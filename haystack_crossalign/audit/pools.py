@@ -236,8 +236,8 @@ class _Pool:
     def _examples(self, scenario: Scenario, places: NDArray[np.int64]) -> list[Example]:
         if self._shown is None:
             deepest = {
-                one: deepest_queries(self._table_of(one), row.part.queries.ids, self._count)
-                for one, row in self._rows.items()
+                scenario: deepest_queries(self._table_of(scenario), row.part.queries.ids, self._count)
+                for scenario, row in self._rows.items()
             }
             self._shown = self._searched(deepest)
         known = self._shown[scenario]
@@ -248,18 +248,20 @@ class _Pool:
     def _searched(self, wanted: dict[Scenario, NDArray[np.int64]]) -> dict[Scenario, dict[int, Example]]:
         """The examples of some queries of each row, by their positions, with one search of the pool."""
         documents = next(iter(self._rows.values())).part.documents
-        queries = np.concatenate([_vectors(self._rows[one].part)[0][places] for one, places in wanted.items()])
+        queries = np.concatenate(
+            [_vectors(self._rows[scenario].part)[0][places] for scenario, places in wanted.items()]
+        )
         tops = iter(_top(documents, queries, EXAMPLES, self._similarity) if len(queries) else [])
         return {
-            one: {
+            scenario: {
                 place: Example(
                     documents=[document for document, _ in top],
                     scores=[score for _, score in top],
-                    relevant=[documents.ids[index] for index in self._rows[one].part.relevant[place]],
+                    relevant=[documents.ids[index] for index in self._rows[scenario].part.relevant[place]],
                 )
                 for place, top in zip(places.tolist(), tops, strict=False)
             }
-            for one, places in wanted.items()
+            for scenario, places in wanted.items()
         }
 
 

@@ -80,7 +80,7 @@ class AuditResult:
                 "queries": self.queries,
                 "examples": self.examples,
                 "documents": self.documents,
-                **({"parity": found} if (found := parities(self.rows)) else {}),
+                **({"parity": parity} if (parity := parities(self.rows)) else {}),
                 **({} if self.live is None else {"live": self.live}),
             }
         )

@@ -73,9 +73,9 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
             f'<line x1="{across}" x2="{across}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="var(--muted)" '
             'stroke-dasharray="3 4"/>'
         )
-    for number, one in enumerate(series):
+    for number, curve in enumerate(series):
         color, dashes = SERIES[number % len(SERIES)], DASHES[number % len(DASHES)]
-        places = [place(x, y) for x, y in one.points]
+        places = [place(x, y) for x, y in curve.points]
         line = " ".join(f"{x},{y}" for x, y in places)
         parts.append(
             f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dashes}"/>'

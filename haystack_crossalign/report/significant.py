@@ -44,13 +44,13 @@ def significant_changes(comparison: Mapping[str, Any]) -> Significant:
     """
     apart = has_retrieved(comparison)
     every = [(row_title(row, apart=apart), change) for row in comparison["rows"] for change in changes(row)]
-    found = [(title, change) for title, change in every if change.verdict in _ORDER]
-    found.sort(key=lambda pair: _ORDER[pair[1].verdict])
-    counts = {verdict: sum(change.verdict == verdict for _, change in found) for verdict in _ORDER}
+    significant = [(title, change) for title, change in every if change.verdict in _ORDER]
+    significant.sort(key=lambda pair: _ORDER[pair[1].verdict])
+    counts = {verdict: sum(change.verdict == verdict for _, change in significant) for verdict in _ORDER}
     return Significant(
-        first=_grouped(found[:_OPEN]),
-        others=_grouped(found[_OPEN:]),
-        folded=len(found[_OPEN:]),
+        first=_grouped(significant[:_OPEN]),
+        others=_grouped(significant[_OPEN:]),
+        folded=len(significant[_OPEN:]),
         tested=sum(change.verdict != "none" for _, change in every),
         **counts,
     )

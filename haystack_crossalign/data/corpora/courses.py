@@ -69,7 +69,7 @@ def read_course_repositories(
             if name.parts[0] == "translations" or path.stem.lower() in _NO_LESSONS:
                 continue
             roots = {"en": path} | {tag: place / name for tag, place in folders.items() if (place / name).is_file()}
-            texts = {tag: TextFile(one) for tag, one in roots.items()}
+            texts = {tag: TextFile(path) for tag, path in roots.items()}
             read = {tag: list(_sections("\n".join(text for _, text in lines))) for tag, lines in texts.items()}
             sources += [lines.source for lines in texts.values()]
             levels = [level for level, _, _ in read["en"]]

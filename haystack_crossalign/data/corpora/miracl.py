@@ -47,7 +47,8 @@ def read_miracl(
         code = folder.name.removeprefix(_QUERIES)
         name = f"{_QUERIES}{code}-{split}.tsv"
         place = next(
-            (one for one in (root, root.parent / "miracl-corpus") if (one / f"{_PASSAGES}{code}").is_dir()), root
+            (folder for folder in (root, root.parent / "miracl-corpus") if (folder / f"{_PASSAGES}{code}").is_dir()),
+            root,
         )
         parts[tag] = RankedLanguage(
             queries=read_query_tsv(folder / "topics" / f"topics.{name}", default_language=tag),

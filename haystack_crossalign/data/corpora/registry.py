@@ -133,9 +133,9 @@ def find_corpus(name: str, folder: Path | str | None = None) -> Path:
     root = folder if folder is not None else os.environ.get(DATA_VARIABLE) or None
     if root is not None:
         for place in corpus.places:
-            found = Path(root) / place
-            if found.exists():
-                return found
+            path = Path(root) / place
+            if path.exists():
+                return path
     target = Path("DIR" if root is None else root) / corpus.places[0]
     raise InputError(
         f"{corpus.title} is missing" if root is not None else f"no folder of corpora is named, for {corpus.title}",

@@ -32,15 +32,15 @@ def read_tico19_sentences(
     :raises InputError: for missing files or columns, and for an id whose English text differs between files.
     """
     root = Path(folder)
-    found: dict[str, dict[str, Path]] = {}
+    paths_by_pair: dict[str, dict[str, Path]] = {}
     for split in _SPLITS:
         prefix = f"{split}.en-"
         for path in sorted([*root.glob(f"{split}/{prefix}*.tsv"), *root.glob(f"{prefix}*.tsv")]):
-            found.setdefault(path.name.removeprefix(prefix).removesuffix(".tsv"), {}).setdefault(split, path)
+            paths_by_pair.setdefault(path.name.removeprefix(prefix).removesuffix(".tsv"), {}).setdefault(split, path)
     example = "test/test.en-zh.tsv"
-    first = {code: next(iter(paths.values())) for code, paths in found.items()}
+    first = {code: next(iter(paths.values())) for code, paths in paths_by_pair.items()}
     chosen = choose_files(root, first, languages, example=example, original="en", partial=partial)
-    files = {tag: found[path.name.split(".en-", 1)[1].removesuffix(".tsv")] for tag, path in chosen.items()}
+    files = {tag: paths_by_pair[path.name.split(".en-", 1)[1].removesuffix(".tsv")] for tag, path in chosen.items()}
     english: dict[str, str] = {}
     versions: dict[str, dict[str, str]] = {}
     sources: list[Source] = []

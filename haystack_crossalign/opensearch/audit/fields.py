@@ -61,7 +61,7 @@ def audit_fields(client: ReadOnlyClient, settings: LiveSettings) -> tuple[Fields
     :param settings: their names. A field of the default name may be missing.
     :raises InputError: a field is missing, or cannot be counted by.
     """
-    defaults = {one.name: one.default for one in dataclass_fields(LiveSettings)}
+    defaults = {setting.name: setting.default for setting in dataclass_fields(LiveSettings)}
     known = [
         dict(flatten_mapping(mapping.get("mappings", {}).get("properties", {})))
         for mapping in client.mapping(settings.index).values()
@@ -79,11 +79,11 @@ def audit_fields(client: ReadOnlyClient, settings: LiveSettings) -> tuple[Fields
     if vector == defaults["embedding_field"] and known and not any(map(has_vectors, known)):
         vector = None
         notes.append("the index has no vectors: there are no exact ranks, and lists alone are audited")
-    found = read_fields(
+    fields = read_fields(
         client,
         settings.index,
         vector=vector,
         language=names["language_field"],
         group=names["group_field"],
     )
-    return found, notes
+    return fields, notes

@@ -126,8 +126,8 @@ def _measured(
     return {
         "mrc": None if math.isnan(correlation.mean) else correlation.mean,
         "pairs": [
-            {"languages": [tags[one], tags[other]], "mrc": value, "queries": correlation.pairs[one, other]}
-            for (one, other), value in correlation.by_pair.items()
+            {"languages": [tags[first], tags[second]], "mrc": value, "queries": correlation.pairs[first, second]}
+            for (first, second), value in correlation.by_pair.items()
         ],
         "undefined": correlation.undefined,
         "exposure": [

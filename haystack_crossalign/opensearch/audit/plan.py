@@ -151,8 +151,8 @@ def make_plan(
 
 def _sum(totals: Mapping[str, Totals]) -> Totals:
     return Totals(
-        requests=sum(one.requests for one in totals.values()),
-        bytes_out=sum(one.bytes_out for one in totals.values()),
-        bytes_in=sum(one.bytes_in for one in totals.values()),
-        server_ms=sum(one.server_ms for one in totals.values()),
+        requests=sum(total.requests for total in totals.values()),
+        bytes_out=sum(total.bytes_out for total in totals.values()),
+        bytes_in=sum(total.bytes_in for total in totals.values()),
+        server_ms=sum(total.server_ms for total in totals.values()),
     )

@@ -169,15 +169,15 @@ def documents_without_links(url_field: str | None, documents: Mapping[str, Mappi
 
 
 def _detected(view: IndexView, content_field: str, seed: int) -> dict[str, Any] | None:
-    found = detect_missing_languages(view, content_field=content_field, seed=seed)
-    if found is None:
+    sample = detect_missing_languages(view, content_field=content_field, seed=seed)
+    if sample is None:
         return None
     return {
-        "documents": found.documents,
-        "sampled": found.sampled,
-        "by_language": dict(found.by_language),
-        "between": dict(found.between),
-        "note": found.note,
+        "documents": sample.documents,
+        "sampled": sample.sampled,
+        "by_language": dict(sample.by_language),
+        "between": dict(sample.between),
+        "note": sample.note,
     }
 
 
@@ -209,16 +209,16 @@ def _unranked(work: Work, texts: Texts) -> dict[str, Any]:
 
 def _retrievals(work: Work) -> list[Retrieval]:
     """All lists by name, from the first pool that has them, since some are requested only for the whole index."""
-    found: dict[str, Retrieval] = {}
+    by_name: dict[str, Retrieval] = {}
     for measurer in work.measurers:
         for retrieval in measurer.retrievals:
-            found.setdefault(retrieval.name, retrieval)
-    return list(found.values())
+            by_name.setdefault(retrieval.name, retrieval)
+    return list(by_name.values())
 
 
 def _merged(work: Work, count: str) -> list[dict[str, Any]]:
     """Of the longest lists of each retrieval, their length and the fewest versions that one holds, if these differ."""
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for retrieval in _retrievals(work):
         held = [
             record["live"][retrieval.name]["held"]
@@ -229,13 +229,13 @@ def _merged(work: Work, count: str) -> list[dict[str, Any]]:
         longest = max((hits for hits, _ in held), default=0)
         fewest = min((versions for hits, versions in held if hits == longest), default=longest)
         if fewest < longest:
-            found.append({"retrieval": retrieval.name, "hits": longest, "versions": fewest, "counted": count})
-    return found
+            entries.append({"retrieval": retrieval.name, "hits": longest, "versions": fewest, "counted": count})
+    return entries
 
 
 def _repeated(work: Work, texts: Texts, count: str) -> list[dict[str, Any]]:
     """The lists with duplicate documents: numbers of queries, and the first of the documents."""
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for retrieval in _retrievals(work):
         held = [
             {"query": task.queries.ids[place], "document": texts.shown(name), "times": times}
@@ -244,7 +244,7 @@ def _repeated(work: Work, texts: Texts, count: str) -> list[dict[str, Any]]:
             for name, times in records[place].get("live", {}).get(retrieval.name, {}).get("repeated", {}).items()
         ]
         if held:
-            found.append(
+            entries.append(
                 {
                     "retrieval": retrieval.name,
                     "queries": len({entry["query"] for entry in held}),
@@ -253,7 +253,7 @@ def _repeated(work: Work, texts: Texts, count: str) -> list[dict[str, Any]]:
                     **({"counted": count} if count == "hits" else {}),
                 }
             )
-    return found
+    return entries
 
 
 def _parallel(work: Work, top: int, count: str) -> list[dict[str, Any]]:

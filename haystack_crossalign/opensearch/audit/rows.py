@@ -89,12 +89,12 @@ class Texts:
         if not wanted or self.failure is not None:
             return
         try:
-            found = members_by_name(self._view, wanted, stored=[*self._fields.values()])
+            members = members_by_name(self._view, wanted, stored=[*self._fields.values()])
         except CrossAlignError as error:
             # The figures are complete; a result without some texts is better than none.
             self.failure = str(error)
             return
-        for name, member in found.items():
+        for name, member in members.items():
             entry = {"language": member.language, "group": member.group or self.shown(name)}
             for what, field in self._fields.items():
                 text = stored_text(member, field)
@@ -269,12 +269,14 @@ def _sampled(
         others = part["ranks"][last] - len(part["ranks"])
         deepest.append(part["ranks"][last])
         # A version at rank r in a list of nearest neighbors certainly has r - 1 documents above it.
-        found = [
+        live_ranks = [
             relevant_part(record["live"][name], level)["ranks"]
             for name in retrievals
             if name == "knn" and name in record["live"]
         ]
-        bounds = [values[last] for values in found if len(values) == len(part["ranks"]) and values[last] is not None]
+        bounds = [
+            values[last] for values in live_ranks if len(values) == len(part["ranks"]) and values[last] is not None
+        ]
         low.append(max([part["low"][last], *bounds]))
         high.append(max(part["high"][last], low[-1]))
         variances.append(max(others, 0.0) * (1 - sample) / sample)

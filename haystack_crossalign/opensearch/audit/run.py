@@ -127,7 +127,7 @@ class IndexAudit:
         check_local(view, self.settings, self.options)
         if (shared := shared_ids(view)) is not None:
             self.notes.append(shared.told())
-        self.notes += [one.told() for one in ignored_values(view)]
+        self.notes += [ignored.told() for ignored in ignored_values(view)]
         self.notes += [*notes, *pipeline_notes(self.client, self._fields.search_pipelines, self._fields.indices)]
 
     def view(self, target: str | PointInTime | None = None, more: Query | None = None) -> IndexView:
@@ -140,7 +140,7 @@ class IndexAudit:
             self.open()
         if self._fields is None or self._language_of is None:  # for the type checker: open() sets both or raises
             raise ExternalError("the index was not read")
-        filters = [one for one in (self.options.user_filter, more) if one is not None]
+        filters = [part for part in (self.options.user_filter, more) if part is not None]
         return IndexView(
             self.client,
             self.settings.index if target is None else target,
@@ -264,7 +264,9 @@ class IndexAudit:
             warnings += self._judge_changes(before, after, is_frozen=is_frozen)
         empty = tuple(rows_without_ranks(work))
         # Complete only now, since a request may turn out to be sent outside the point in time.
-        told_of_lists = [note for one in measurers for retrieval in one.retrievals for note in retrieval.notes]
+        told_of_lists = [
+            note for measurer in measurers for retrieval in measurer.retrievals for note in retrieval.notes
+        ]
         told_of_lists += lists_without_documents(work)
         told_of_lists += documents_without_links(self.settings.url_field, result.documents)
         language_notes = self._language_of.notes if self._language_of is not None else []
@@ -272,7 +274,7 @@ class IndexAudit:
             language_notes.append(
                 f"{several} documents have several languages and count as '{MULTIPLE}', a language of its own"
             )
-        told = {
+        story = {
             "index": self.settings.index,
             "cluster": self._cluster,
             "point_in_time": is_frozen,
@@ -285,7 +287,7 @@ class IndexAudit:
             "partial": None if stopped is None else self._partial(stopped, tasks, records),
             "warnings": list(dict.fromkeys([*empty, *warnings, *language_notes, *told_of_lists, *self.notes])),
         }
-        live = {**redacted_values(told), **(result.live or {})}
+        live = {**redacted_values(story), **(result.live or {})}
         return FinishedAudit(replace(result, live=live), stopped, empty, shown)
 
     def _work(
@@ -330,7 +332,7 @@ class IndexAudit:
 
     def _judge_changes(self, before: Snapshot, after: Snapshot, *, is_frozen: bool) -> list[str]:
         changes = changes_between(before, after)
-        uuids = [{name: state.uuid for name, state in one.indices.items()} for one in (before, after)]
+        uuids = [{name: state.uuid for name, state in snapshot.indices.items()} for snapshot in (before, after)]
         if uuids[0] != uuids[1] and not is_frozen:
             raise ExternalError(
                 f"{changes[0]}; without a point in time the numbers would be of two indices: start again"
@@ -347,7 +349,7 @@ class IndexAudit:
         reason = "interrupted by the user" if isinstance(stopped, str) else str(stopped)
         return {
             "reason": reason,
-            "queries": sum(len(one) for one in records),
+            "queries": sum(len(record) for record in records),
             "of": sum(len(task.queries) for task in tasks),
         }
 

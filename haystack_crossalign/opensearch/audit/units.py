@@ -174,19 +174,19 @@ class Measurer:
         """
         queries = select(self.task.queries, unit.queries)
         records: list[Record] = [{} for _ in queries.ids]
-        tops = [place for place, one in enumerate(unit.queries) if self._with_top is None or one in self._with_top]
-        found = None if self._local is None else self._local.measure(unit.queries)
-        if found is None:
+        tops = [place for place, query in enumerate(unit.queries) if self._with_top is None or query in self._with_top]
+        local = None if self._local is None else self._local.measure(unit.queries)
+        if local is None:
             self._pace.spend(self.load(len(queries), with_top=0))
-        unranked = self._exact(queries, unit.first, records, found)
-        exact = self._exact_top(queries, tops, records, found)
+        unranked = self._exact(queries, unit.first, records, local)
+        exact = self._exact_top(queries, tops, records, local)
         left = self._without(queries, unranked)
         for retrieval in self.retrievals:
             self._live(retrieval, left, tops, exact, records)
         return records
 
     def _exact(
-        self, queries: LiveQueries, first: int, records: list[Record], found: LocalRanks | None
+        self, queries: LiveQueries, first: int, records: list[Record], local: LocalRanks | None
     ) -> list[set[str]]:
         """Add exact or estimated ranks; returns for each query the names of the relevant versions without a rank."""
         options, view = self._options, self.task.view
@@ -211,12 +211,12 @@ class Measurer:
             counted = (
                 counted_locally(
                     view,
-                    found,
+                    local,
                     queries.versions if self.chunked else queries.judged,
                     query_languages=queries.languages,
                     by_language=self.by_language,
                 )
-                if found is not None
+                if local is not None
                 else count_version_ranks(
                     view,
                     queries.vectors if queries.vectors is not None else [],
@@ -244,9 +244,9 @@ class Measurer:
         names: list[set[str]] = [set() for _ in records]
         for record in records:
             record["unranked"] = []
-        for one in missing:
-            records[one.query]["unranked"].append([one.name, one.reason])
-            names[one.query].add(one.name)
+        for unranked in missing:
+            records[unranked.query]["unranked"].append([unranked.name, unranked.reason])
+            names[unranked.query].add(unranked.name)
         return names
 
     def _outside(self, queries: LiveQueries, records: list[Record]) -> list[set[str]]:
@@ -296,10 +296,10 @@ class Measurer:
                 batch=len(places),
                 concurrent=options.concurrent,
             )
-        found = dict(zip(places, lists, strict=True))
-        for place, hits in found.items():
+        by_place = dict(zip(places, lists, strict=True))
+        for place, hits in by_place.items():
             records[place]["shown"] = _shown(hits, options.top)
-        return found
+        return by_place
 
     def _live(
         self,

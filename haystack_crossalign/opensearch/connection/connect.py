@@ -59,24 +59,24 @@ def auth_kind(settings: LiveSettings, environ: Mapping[str, str]) -> AuthKind:
     """
     if settings.auth is not None:
         return settings.auth
-    found: dict[AuthKind, str] = {}
+    sources: dict[AuthKind, str] = {}
     kinds: tuple[tuple[AuthKind, str], ...] = (("basic", "password"), ("bearer", "token"), ("api_key", "api_key"))
     for kind, name in kinds:
         if environ.get(variable_of(name)):
-            found[kind] = variable_of(name)
+            sources[kind] = variable_of(name)
         elif getattr(settings, SECRETS[name]) is not None:
-            found[kind] = flag_of(SECRETS[name])
+            sources[kind] = flag_of(SECRETS[name])
     if settings.user is not None:
-        found.setdefault("basic", flag_of("user"))
+        sources.setdefault("basic", flag_of("user"))
     if settings.aws_region is not None:
-        found["aws"] = flag_of("aws_region")
-    if len(found) > 1:
+        sources["aws"] = flag_of("aws_region")
+    if len(sources) > 1:
         raise InputError(
-            f"several ways to log in are given ({', '.join(found.values())})",
+            f"several ways to log in are given ({', '.join(sources.values())})",
             source=flag_of("auth"),
-            allowed=f"one of {', '.join(found)}",
+            allowed=f"one of {', '.join(sources)}",
         )
-    return next(iter(found), "none")
+    return next(iter(sources), "none")
 
 
 def _login(

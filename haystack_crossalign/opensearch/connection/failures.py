@@ -94,7 +94,7 @@ def explain_answer(status: int, detail: object, *, request: str, host: str) -> C
     if "index_not_found_exception" in kinds:
         return InputError(f"{host}: {reason or 'no such index'}", source="index")
     if "index_closed_exception" in kinds:
-        closed = next((str(one["index"]) for one in _parts(detail) if isinstance(one.get("index"), str)), "")
+        closed = next((str(part["index"]) for part in _parts(detail) if isinstance(part.get("index"), str)), "")
         return InputError(
             f"{host}: the index '{closed}' is closed", source="index", allowed="open indices: no search reads others"
         )

@@ -128,7 +128,7 @@ def with_profile(file: Path, name: str, values: Mapping[str, Any], known: Collec
         made = "".join([*lines[:start], own, *lines[end:]])
         with suppress(tomllib.TOMLDecodeError):
             after = tomllib.loads(made).get("profiles", {})
-            if {key: one.values for key, one in before.items() if key != name} | {name: dict(values)} == after:
+            if {key: profile.values for key, profile in before.items() if key != name} | {name: dict(values)} == after:
                 return made
     raise InputError(
         "is written in a way that a program cannot change without risk", source=file, field=f"profiles.{name}",

@@ -26,7 +26,9 @@ def default_pipelines(settings: Mapping[str, Any]) -> dict[str, str]:
 
     :param settings: settings by index with flat names, as `ReadOnlyClient.settings` returns them.
     """
-    named = {index: str(one["settings"].get(DEFAULT_PIPELINE, NO_PIPELINE)) for index, one in sorted(settings.items())}
+    named = {
+        index: str(answer["settings"].get(DEFAULT_PIPELINE, NO_PIPELINE)) for index, answer in sorted(settings.items())
+    }
     return {index: pipeline for index, pipeline in named.items() if pipeline != NO_PIPELINE}
 
 

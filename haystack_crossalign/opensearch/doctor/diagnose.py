@@ -67,9 +67,9 @@ def _examine(
     except CrossAlignError as error:
         yield failed("language map", error)
         return
-    found = list(examine_documents(client, settings.index, fields, languages))
-    yield from found
-    if fields.has_vectors and not any(finding.state == "missing" for finding in found):
+    findings = list(examine_documents(client, settings.index, fields, languages))
+    yield from findings
+    if fields.has_vectors and not any(finding.state == "missing" for finding in findings):
         yield from _model(client, settings, fields, open_encoder, embedder)
 
 

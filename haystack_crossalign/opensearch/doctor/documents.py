@@ -98,12 +98,12 @@ def _exact_score(view: IndexView) -> Finding:
         hits = view.client.search(first, view.target)["hits"]["hits"]
         only = {"ids": {"values": [hit["_id"] for hit in hits]}}
         scored = {"size": 1, "_source": False, "query": view.scoring.scored(unit, only)}
-        found = view.client.search(scored, view.target)["hits"]["hits"]
+        hits = view.client.search(scored, view.target)["hits"]["hits"]
     except CrossAlignError as error:
         return failed(
             "exact scores", error, "the k-NN plugin must be there, with scripts allowed", hosts=view.client.hosts
         )
-    if not found:
+    if not hits:
         return warning("exact scores", "the document that was to be scored is gone", "the index changes; try again")
     return ok("exact scores", "the k-NN script scores a document")
 

@@ -37,7 +37,8 @@ class _Mapping:
     def of(cls, mappings: Answer) -> _Mapping:
         definitions = {name: mapping.get("mappings", {}) for name, mapping in sorted(mappings.items())}
         return cls(
-            {name: dict(flatten_mapping(one.get("properties", {}))) for name, one in definitions.items()}, definitions
+            {name: dict(flatten_mapping(definition.get("properties", {}))) for name, definition in definitions.items()},
+            definitions,
         )
 
     def of_type(self, *types: str) -> str:
@@ -188,7 +189,11 @@ def _texts(mapping: _Mapping, settings: LiveSettings) -> Iterator[Finding]:
             f"{flag_of(check.replace(' ', '_'))} NAME; text fields: {mapping.of_type('text', 'match_only_text')}; "
             "without it there are no known-item probes, no BM25 list and no check of the model",
         )
-    hidden = [index for index, one in mapping.definitions.items() if one.get("_source", {}).get("enabled") is False]
+    hidden = [
+        index
+        for index, definition in mapping.definitions.items()
+        if definition.get("_source", {}).get("enabled") is False
+    ]
     lost = [index for index in hidden if not _is_outside(mapping.fields[index].get(settings.content_field))]
     if lost:
         yield warning(

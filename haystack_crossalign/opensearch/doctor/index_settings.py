@@ -26,7 +26,7 @@ def examine_settings(client: ReadOnlyClient, settings: LiveSettings, answers: An
     :param settings: the depth of the lists.
     :param answers: settings by real index, with flat names.
     """
-    values = {index: one["settings"] for index, one in sorted(answers.items())}
+    values = {index: answer["settings"] for index, answer in sorted(answers.items())}
     pipelines = default_pipelines(answers)
     notes = pipeline_notes(client, pipelines, tuple(values))
     yield from (warning("search pipeline", note) for note in notes)

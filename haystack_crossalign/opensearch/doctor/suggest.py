@@ -52,8 +52,8 @@ def suggested_settings(client: ReadOnlyClient, settings: LiveSettings, fixed: Co
         current = getattr(settings, key)
         if key in fixed or (current in fields and fields[current].definition.get("type") in types):
             continue
-        if found := _find(fields, names, types):
-            chosen[key] = found
+        if likely := _find(fields, names, types):
+            chosen[key] = likely
     return replace(settings, **chosen)
 
 

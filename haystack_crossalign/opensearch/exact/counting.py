@@ -198,7 +198,7 @@ class CountingBatch:
         self.ranked = [[None] * len(ids) for ids in self.wanted]
         self.top = [None] * len(self.wanted)
         self.found = relevant_documents(self.view, self.vectors, self.wanted, self.concurrent)
-        active = [query for query, found in enumerate(self.found) if any(found)]
+        active = [query for query, documents in enumerate(self.found) if any(documents)]
         bodies = [self._counting_body(query, top_language) for query in active]
         answers = self.view.client.search_all(bodies, self.view.target, concurrent=self.concurrent)
         for query, answer in zip(active, answers, strict=True):
@@ -212,8 +212,8 @@ class CountingBatch:
         """Relevant documents without a score, and why."""
         missing = [
             (query, name)
-            for query, (ids, found) in enumerate(zip(self.wanted, self.found, strict=True))
-            for name, document in zip(ids, found, strict=True)
+            for query, (ids, documents) in enumerate(zip(self.wanted, self.found, strict=True))
+            for name, document in zip(ids, documents, strict=True)
             if document is None
         ]
         reasons = reasons_without_rank(self.view, {name for _, name in missing})

@@ -103,12 +103,12 @@ def estimate_ranks(
     unranked: list[Unranked] = []
     for start in range(0, len(vectors), batch):
         part = slice(start, start + batch)
-        one = _SampledBatch(view, vectors[part], relevant[part], concurrent)
-        one.probability, one.seed = probability, seed + first_query + start
-        one.count(top_language=False)
-        for row in range(len(one.found)):
-            _fill(result, start + row, one, row, z)
-        unranked += [Unranked(start + query, name, reason) for query, name, reason in one.unranked()]
+        sampled = _SampledBatch(view, vectors[part], relevant[part], concurrent)
+        sampled.probability, sampled.seed = probability, seed + first_query + start
+        sampled.count(top_language=False)
+        for row in range(len(sampled.found)):
+            _fill(result, start + row, sampled, row, z)
+        unranked += [Unranked(start + query, name, reason) for query, name, reason in sampled.unranked()]
     return SampledRanks(**{**vars(result), "unranked": tuple(unranked)})
 
 
@@ -154,7 +154,7 @@ def _fill(result: SampledRanks, query: int, batch: _SampledBatch, row: int, z: f
         count = version.rank - 1
         spread = z * np.sqrt(count * (1 - probability) + (z * (1 - probability) / 2) ** 2)
         middle = count + z**2 * (1 - probability) / 2
-        others = result.pool_size - sum(one is not None for one in batch.found[row])
+        others = result.pool_size - sum(document is not None for document in batch.found[row])
         result.relevant_languages[query, column] = code_of(code, document.language)
         result.above[query, column] = above
         result.ranks[query, column] = 1 + relevant_above + count / probability

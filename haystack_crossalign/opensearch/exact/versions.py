@@ -180,7 +180,7 @@ def _relevant_scores(
     concurrent: int | None,
 ) -> list[dict[Version, float]]:
     """Best score of each relevant version in the pool."""
-    found: list[dict[Version, float]] = [{} for _ in wanted]
+    scores: list[dict[Version, float]] = [{} for _ in wanted]
     groups = [sorted({version.group for version in versions if not version.single}) for versions in wanted]
     active = [number for number, names in enumerate(groups) if names]
     bodies = []
@@ -189,7 +189,7 @@ def _relevant_scores(
         bodies.append({"size": 0, "track_total_hits": False, "query": query, "aggs": by_version(view, best=_BEST)})
     for number, (_, buckets) in zip(active, all_buckets(view, bodies, concurrent=concurrent), strict=True):
         best = _best_scores(view, buckets)
-        found[number] = {version: best[version] for version in wanted[number] if version in best}
+        scores[number] = {version: best[version] for version in wanted[number] if version in best}
     singles = [[version.group for version in versions if version.single] for versions in wanted]
     for number, documents in enumerate(relevant_documents(view, vectors, singles, concurrent)):
         best = {
@@ -197,8 +197,8 @@ def _relevant_scores(
             for document in documents
             if document is not None
         }
-        found[number] |= {version: best[version] for version in wanted[number] if version in best}
-    return found
+        scores[number] |= {version: best[version] for version in wanted[number] if version in best}
+    return scores
 
 
 def _count(
@@ -209,7 +209,7 @@ def _count(
     top_language: bool,
     concurrent: int | None,
 ) -> tuple[list[list[RankedVersion | None]], list[Top | None]]:
-    active = [number for number, found in enumerate(scores) if found]
+    active = [number for number, of_query in enumerate(scores) if of_query]
     bodies = []
     for number in active:
         levels = sorted(set(scores[number].values()))
@@ -228,13 +228,13 @@ def _count(
     tops: list[Top | None] = [None] * len(wanted)
     for number, (answer, buckets) in zip(active, all_buckets(view, bodies, concurrent=concurrent), strict=True):
         _check_single(view, answer, buckets)
-        one = _OneQuery(view, vectors[number], answer, _best_scores(view, buckets))
+        counted = _OneQuery(view, vectors[number], answer, _best_scores(view, buckets))
         rows[number] = [
-            one.ranked(version, scores[number][version]) if version in scores[number] else None
+            counted.ranked(version, scores[number][version]) if version in scores[number] else None
             for version in wanted[number]
         ]
         if top_language:
-            tops[number] = one.top()
+            tops[number] = counted.top()
     return rows, tops
 
 
@@ -296,7 +296,9 @@ class _OneQuery:
         highest = max(heights.values())
         languages = [tag for tag, height in heights.items() if height == highest]
         if len(languages) == 1 and all(height < highest for _, height in singles):
-            return Top(languages[0], Counter(one.language for one, best in self.best.items() if best == highest))
+            return Top(
+                languages[0], Counter(version.language for version, best in self.best.items() if best == highest)
+            )
         if not (entries := self._entries(highest)):
             raise self.view.vanished("the document that scores highest")
         firsts = self._firsts(entries)

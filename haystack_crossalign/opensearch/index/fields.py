@@ -202,7 +202,9 @@ def semantic_vectors(fields: Mapping[str, MappedField], name: str) -> list[str]:
     info = field.definition.get("semantic_info_field_name") or f"{last}_semantic_info"
     beside = f"{above}{dot}{info}."
     return sorted(
-        path for path, one in fields.items() if path.startswith(beside) and one.definition.get("type") == "knn_vector"
+        path
+        for path, field in fields.items()
+        if path.startswith(beside) and field.definition.get("type") == "knn_vector"
     )
 
 

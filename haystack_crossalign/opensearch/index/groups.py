@@ -72,7 +72,7 @@ def group_members(view: IndexView, groups: Iterable[str], *, stored: Sequence[st
             continue
         for member in _members(view, answer):
             members.setdefault(member.group or "", []).append(member)
-    return {name: sorted(members[name], key=lambda one: one.identifier.encode()) for name in sorted(members)}
+    return {name: sorted(members[name], key=lambda member: member.identifier.encode()) for name in sorted(members)}
 
 
 def written_documents(view: IndexView, ids: Iterable[str]) -> dict[str, list[Member]]:
@@ -196,7 +196,7 @@ def in_chunk_order(members: Iterable[Member]) -> list[Member]:
         value = stored_value(member, CHUNK_FIELD)
         return float(value) if isinstance(value, (int, float)) else 0.0
 
-    return sorted(members, key=lambda one: (place(one), one.identifier.encode()))
+    return sorted(members, key=lambda member: (place(member), member.identifier.encode()))
 
 
 def _wanted(view: IndexView, stored: Sequence[str]) -> dict[str, Any]:

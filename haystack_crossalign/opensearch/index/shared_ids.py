@@ -64,7 +64,7 @@ def shared_ids(view: IndexView) -> SharedIds | None:
         body = {"size": view.fields.most_hits, "_source": False, "query": only}
         for hit in view.client.search(body, view.target)["hits"]["hits"]:
             holders.setdefault(str(hit["_id"]), set()).add(str(hit["_index"]))
-    shared = {name: found for name, found in holders.items() if len(found) > 1}
+    shared = {name: documents for name, documents in holders.items() if len(documents) > 1}
     if not shared:
         return None
     example = min(shared)

@@ -61,14 +61,16 @@ def take_snapshot(client: ReadOnlyClient, name: str) -> Snapshot:
     aliases = client.aliases(name)
     stats = client.stats(name, shards=True)
     indices = {}
-    for index, one in sorted(stats.get("indices", {}).items()):
+    for index, stats_of_index in sorted(stats.get("indices", {}).items()):
         highest = [
             max((int(copy.get("seq_no", {}).get("max_seq_no", -1)) for copy in copies), default=-1)
-            for copies in one.get("shards", {}).values()
+            for copies in stats_of_index.get("shards", {}).values()
         ]
-        documents = one.get("primaries", {}).get("docs", {}).get("count", 0)
-        indices[index] = IndexState(str(one.get("uuid", "")), int(documents), sum(highest))
-    return Snapshot(name, indices, {index: sorted(one.get("aliases", {})) for index, one in sorted(aliases.items())})
+        documents = stats_of_index.get("primaries", {}).get("docs", {}).get("count", 0)
+        indices[index] = IndexState(str(stats_of_index.get("uuid", "")), int(documents), sum(highest))
+    return Snapshot(
+        name, indices, {index: sorted(answer.get("aliases", {})) for index, answer in sorted(aliases.items())}
+    )
 
 
 def changes_between(before: Snapshot, after: Snapshot) -> list[str]:

@@ -69,9 +69,9 @@ def read_lists(view: IndexView, answers: Sequence[Answer]) -> list[list[Hit]]:
         )
     names, scores, languages, groups = columns
     # Long lists dominate the client's cost of auditing requests, so hits are not processed one by one in Python.
-    found = [*map(tuple.__new__, repeat(Hit), zip(names, exact_doubles(scores), languages, groups, strict=True))]
+    hits = [*map(tuple.__new__, repeat(Hit), zip(names, exact_doubles(scores), languages, groups, strict=True))]
     ends = [*accumulate(map(len, rows), initial=0)]
-    return [found[start:end] for start, end in pairwise(ends)]
+    return [hits[start:end] for start, end in pairwise(ends)]
 
 
 def _plain_columns(view: IndexView, hits: Sequence[Answer]) -> _Columns | None:

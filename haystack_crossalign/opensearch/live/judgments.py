@@ -43,18 +43,18 @@ def versions_of(members: Sequence[Member]) -> tuple[Version, ...]:
     return tuple(sorted({Version.of(member.identifier, member.language, member.group) for member in members}))
 
 
-def named_documents(file: QueryFile, given: Qrels | None, log: ReadingLog) -> tuple[QueryFile, list[dict[str, Grade]]]:
+def named_documents(file: QueryFile, qrels: Qrels | None, log: ReadingLog) -> tuple[QueryFile, list[dict[str, Grade]]]:
     """The queries with judgments, and the grades of the documents named for each; empty for a group."""
-    by_query = None if given is None else judgments_by_query(file, given, log=log)
+    by_query = None if qrels is None else judgments_by_query(file, qrels, log=log)
     kept: list[int] = []
     named: list[dict[str, Grade]] = []
     for number, row in enumerate(file.rows):
-        if by_query is None or given is None:
+        if by_query is None or qrels is None:
             grades = dict(row.grades or {})
         else:
             grades = {judgment.document: judgment.grade for judgment in by_query[row.id]}
             if not grades and row.group is None:
-                without_judgment(log, file, row, given)
+                without_judgment(log, file, row, qrels)
                 continue
         kept.append(number)
         named.append(grades)
@@ -69,33 +69,33 @@ def find_named(
     The index must contain all with a grade above 0, each once, unless invalid rows are left out. Behind an alias, an id
     with documents in several indices does not say which one was judged.
     """
-    written = written_documents(view, {one for grades in named for one, grade in grades.items() if grade > 0})
+    written = written_documents(view, {name for grades in named for name, grade in grades.items() if grade > 0})
     lacking = [
-        {one for one, grade in grades.items() if grade > 0 and len(written.get(one, ())) != 1} for grades in named
+        {name for name, grade in grades.items() if grade > 0 and len(written.get(name, ())) != 1} for grades in named
     ]
-    missing = sum(one not in written for ids in lacking for one in ids)
+    missing = sum(name not in written for ids in lacking for name in ids)
     for row, grades, ids in zip(file.rows, named, lacking, strict=True):
-        for one in grades:
-            if one not in ids:
+        for name in grades:
+            if name not in ids:
                 continue
             line = row.line if source == file.path else None
-            if one in written:
-                error, reason = _ambiguous(row.id, one, written[one], source, line), "an id of several documents"
+            if name in written:
+                error, reason = _ambiguous(row.id, name, written[name], source, line), "an id of several documents"
             else:
-                error, reason = _missing(row.id, one, missing, source, line), "document not in the index"
-            log.refuse("judgment", error, reason=reason, name=f"{row.id} {one}")
-    found: list[dict[str, Grade]] = []
+                error, reason = _missing(row.id, name, missing, source, line), "document not in the index"
+            log.refuse("judgment", error, reason=reason, name=f"{row.id} {name}")
+    resolved_rows: list[dict[str, Grade]] = []
     for grades, ids in zip(named, lacking, strict=True):
         resolved: dict[str, Grade] = {}
-        for one, grade in grades.items():
-            if one not in ids:
-                name = written[one][0].identifier if grade > 0 else one
-                resolved[name] = max(grade, resolved.get(name, 0))
-        found.append(resolved)
+        for name, grade in grades.items():
+            if name not in ids:
+                identifier = written[name][0].identifier if grade > 0 else name
+                resolved[identifier] = max(grade, resolved.get(identifier, 0))
+        resolved_rows.append(resolved)
     members = {document.identifier: document for documents in written.values() for document in documents}
     kept = [
         number
-        for number, grades in enumerate(found)
+        for number, grades in enumerate(resolved_rows)
         if not lacking[number] or any(grade > 0 for grade in grades.values())
     ]
     for number in sorted(set(range(len(file.rows))) - set(kept)):
@@ -104,7 +104,7 @@ def find_named(
         raise InputError("the index holds none of the relevant documents", source=source, field="relevant")
     return (
         (file if len(kept) == len(file.rows) else file.select(kept)),
-        [found[number] for number in kept],
+        [resolved_rows[number] for number in kept],
         members,
     )
 
@@ -182,8 +182,8 @@ def judged_members(
                 allowed=f"a list of document ids in 'relevant', a group in '{group_field}', or a qrels file",
             )
         groups: dict[str, Grade] = {} if grades or row.group is None else {row.group: 1}
-        for one, grade in grades.items():
-            if grade > 0 and (group := members[one].group) is not None:
+        for name, grade in grades.items():
+            if grade > 0 and (group := members[name].group) is not None:
                 groups[group] = max(grade, groups.get(group, 0))
         wanted.append(groups)
     by_group: dict[str, list[Member]] = {}
@@ -209,7 +209,7 @@ def judged_members(
     judged: list[JudgedMembers] = []
     for row, grades, groups in zip(file.rows, named, wanted, strict=True):
         wide = dict(grades)
-        relevant = {one: members[one] for one, grade in grades.items() if grade > 0}
+        relevant = {name: members[name] for name, grade in grades.items() if grade > 0}
         for group, grade in groups.items() if expand_groups or not grades else ():
             for member in by_group.get(group, []):
                 relevant[member.identifier] = member
@@ -224,5 +224,5 @@ def judged_members(
                 allowed=f"a value of the index's field '{view.fields.group}'",
             )
             log.refuse("query", error, reason="no document of the pool belongs to its group", name=row.id)
-        judged.append(JudgedMembers(wide, sorted(relevant.values(), key=lambda one: one.identifier.encode())))
+        judged.append(JudgedMembers(wide, sorted(relevant.values(), key=lambda member: member.identifier.encode())))
     return judged, [next(iter(groups)) if len(groups) == 1 else None for groups in wanted]

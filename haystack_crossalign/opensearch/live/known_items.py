@@ -210,9 +210,9 @@ def _first_documents(members: Iterable[Member]) -> list[Member]:
     """The first document of each version, and some documents of unknown language."""
     ordered = in_chunk_order(members)
     first: dict[str, Member] = {}
-    for one in ordered:
-        if one.language != UNDETERMINED:
-            first.setdefault(one.language, one)
+    for member in ordered:
+        if member.language != UNDETERMINED:
+            first.setdefault(member.language, member)
     return [
         *first.values(),
         *[document for document in ordered if document.language == UNDETERMINED][:_MOST_UNDETERMINED],

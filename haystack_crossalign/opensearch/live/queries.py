@@ -105,8 +105,8 @@ class LiveQueries:
         for names, grades in zip(self.judged, self.grades, strict=True):
             best: dict[Version | str, float] = {}
             for name in names:
-                one = members[name]
-                unit = Version.of(name, one.language, one.group) if by_version else name
+                member = members[name]
+                unit = Version.of(name, member.language, member.group) if by_version else name
                 best[unit] = max(float(grades[name]), best.get(unit, 0.0))
             gains.append([best[unit] for unit in (sorted(best) if by_version else best)])
         return gains
@@ -223,7 +223,7 @@ def _languages(view: IndexView, file: QueryFile) -> tuple[list[str], tuple[str, 
     unclear = [file.rows[number].id for number in unknown if tags[number] == UNDETERMINED]
     notes = [f"the language of {len(unknown) - len(unclear)} queries was detected"]
     if unclear:
-        shown = ", ".join(f"'{one}'" for one in unclear[:3])
+        shown = ", ".join(f"'{name}'" for name in unclear[:3])
         between = "".join(f"; {count} may be in one of {names}" for names, count in undecided(detections).items())
         notes.append(f"{len(unclear)} queries are left out, since their language is not clear: {shown}{between}")
     return tags, tuple(notes)

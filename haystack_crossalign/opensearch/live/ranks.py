@@ -150,11 +150,11 @@ def list_recall(
     return recall
 
 
-def _share(found: set[tuple[str, str | None]], exact: Sequence[Hit], length: int, by_version: bool) -> float:
+def _share(served: set[tuple[str, str | None]], exact: Sequence[Hit], length: int, by_version: bool) -> float:
     lowest = exact[length - 1].score
     above = {unit_of(hit, by_version=by_version) for hit in exact if hit.score > lowest}
     tied = {unit_of(hit, by_version=by_version) for hit in exact if hit.score == lowest}
-    return (len(found & above) + min(len(found & tied), length - len(above))) / length
+    return (len(served & above) + min(len(served & tied), length - len(above))) / length
 
 
 def _judged_hits(queries: LiveQueries, members: Mapping[str, Member]) -> dict[str, Hit]:

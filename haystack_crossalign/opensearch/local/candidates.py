@@ -35,7 +35,7 @@ def candidates(
     :param most: a query with more documents has none.
     :returns: for each query the documents, int64 [n], best first; None if they are too many.
     """
-    found: list[NDArray[np.int64] | None] = [None] * len(queries)
+    candidates: list[NDArray[np.int64] | None] = [None] * len(queries)
     pending = np.arange(len(queries))
     size = k + _SLACK
     while len(pending) and size <= _GROWTH * most:
@@ -47,10 +47,10 @@ def candidates(
         complete |= np.isneginf(bound)
         for number in np.flatnonzero(complete).tolist():
             kept = documents[number][values[number] >= limits[number]]
-            found[int(pending[number])] = kept if len(kept) <= most else None
+            candidates[int(pending[number])] = kept if len(kept) <= most else None
         pending = pending[~complete]
         size *= _GROWTH
-    return found
+    return candidates
 
 
 def _best(
@@ -61,8 +61,8 @@ def _best(
     bound = np.full(len(queries), -np.inf)
     for code in codes:
         part = pool.part(code)
-        found, scores = exact_top_k(queries, pool.rows[part], size, tie_order=pool.order[part], similarity="dot")
-        documents.append(found.astype(np.int64) + part.start)
+        nearest, scores = exact_top_k(queries, pool.rows[part], size, tie_order=pool.order[part], similarity="dot")
+        documents.append(nearest.astype(np.int64) + part.start)
         values.append(scores.astype(np.float64))
         if part.stop - part.start > size:
             bound = np.maximum(bound, values[-1][:, -1])

@@ -124,7 +124,7 @@ class LocalCounter:
         self._scorer = PairScorer(self._queries)
         self._squares = np.square(vectors.astype(np.float64)).sum(axis=1)
         self._arrays: PoolArrays = pool.arrays(by_version=by_version)
-        self._wanted = padded([[self._code(one) for one in row] for row in relevant], -1, np.int64)
+        self._wanted = padded([[self._code(document) for document in row] for row in relevant], -1, np.int64)
         self._order = np.arange(len(vectors)).tolist()
         self._counted: dict[int, _Counted] = {}
         self._slack = LEAST
@@ -150,7 +150,7 @@ class LocalCounter:
                 documents = np.flatnonzero(np.isin(self._arrays.versions, list(wanted)))[:_MOST_SETTLED]
                 rows[place] = [self._pool.names[number] for number in documents]
         scores = self._scores(rows)
-        self._widen(max((self._difference(place, found) for place, found in scores.items()), default=0.0))
+        self._widen(max((self._difference(place, of_query) for place, of_query in scores.items()), default=0.0))
 
     def measure(self, places: Sequence[int]) -> LocalRanks:
         """Ranks and first documents of some queries.
@@ -167,7 +167,7 @@ class LocalCounter:
             self.count(places)
             slack = {place: self._counted[place].slack for place in places}
             scores = self._scores({place: names for place in places if (names := self._settled(place)) is not None})
-            worst = max((self._difference(place, found) for place, found in scores.items()), default=0.0)
+            worst = max((self._difference(place, of_query) for place, of_query in scores.items()), default=0.0)
             if worst <= min(slack.values()) / 2:
                 break
             self._widen(worst)
@@ -175,9 +175,9 @@ class LocalCounter:
                 del self._counted[place]
         left = [place for place in places if place not in scores]
         ranked, tops, lists = self._by_server(left)
-        for place, found in scores.items():
-            ranked[place] = self._ranked(place, found)
-            lists[place] = self._first(place, found)
+        for place, of_query in scores.items():
+            ranked[place] = self._ranked(place, of_query)
+            lists[place] = self._first(place, of_query)
             tops[place] = first_version(lists[place], ranked[place], self._view, by_version=self._by_version)
             del self._counted[place]
         return LocalRanks(
@@ -214,7 +214,7 @@ class LocalCounter:
 
     def _scores(self, wanted: dict[int, list[str]]) -> dict[int, dict[int, float]]:
         """The server's scores of some documents for some queries, by the number of the document."""
-        found: dict[int, dict[int, float]] = {}
+        scores: dict[int, dict[int, float]] = {}
         places = list(wanted)
         for start in range(0, len(places), self._batch):
             part = places[start : start + self._batch]
@@ -224,10 +224,10 @@ class LocalCounter:
             self._spend(documents)
             answered = relevant_documents(self._view, [self._asked[place] for place in part], names, self._concurrent)
             for place, row, asked in zip(part, answered, names, strict=True):
-                if lost := [name for name, one in zip(asked, row, strict=True) if one is None]:
+                if lost := [name for name, hit in zip(asked, row, strict=True) if hit is None]:
                     raise self._view.vanished(f"document '{lost[0]}'")
-                found[place] = {self._pool.place[one.identifier]: one.score for one in row if one is not None}
-        return found
+                scores[place] = {self._pool.place[hit.identifier]: hit.score for hit in row if hit is not None}
+        return scores
 
     def count(self, places: Sequence[int]) -> None:
         """Count queries in one pass over the pool, and some of the next ones; those that were counted are left out.
@@ -257,10 +257,10 @@ class LocalCounter:
             slack=lambda values, numbers: self._slack * self._sizes(values, np.array(group)[numbers]),
             most=_MOST_SETTLED,
         )
-        found = band.open
-        starts = np.searchsorted(found[:, 0], np.arange(len(group) + 1))
+        doubtful = band.open
+        starts = np.searchsorted(doubtful[:, 0], np.arange(len(group) + 1))
         for number, place in enumerate(group):
-            rows = found[starts[number] : starts[number + 1], 1:]
+            rows = doubtful[starts[number] : starts[number + 1], 1:]
             self._counted[place] = _Counted(counts.greater[:, :, number], rows, tops[number], self._slack)
 
     def _band(self, targets: NDArray[np.float32], places: NDArray[np.int64]) -> Band:
@@ -319,10 +319,12 @@ class LocalCounter:
         view, rows = self._view, [self._asked[place] for place in places]
         self._spend(2 * len(places) * view.pool().documents)
         if self._by_version:
-            wanted = [[one for one in self._relevant[place] if isinstance(one, Version)] for place in places]
+            wanted = [
+                [version for version in self._relevant[place] if isinstance(version, Version)] for place in places
+            ]
             _, ranked, tops = ranked_versions(view, rows, wanted, True, self._concurrent)
         else:
-            batch = CountingBatch(view, rows, [[str(one) for one in self._relevant[place]] for place in places],
+            batch = CountingBatch(view, rows, [[str(version) for version in self._relevant[place]] for place in places],
                                   self._concurrent)  # fmt: skip
             batch.count(True)
             ranked, tops = batch.ranked, batch.top

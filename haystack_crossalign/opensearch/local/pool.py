@@ -246,7 +246,7 @@ class _Reader:
         languages, groups = values or ([*map(view.hit_language, hits)], [*map(view.hit_group, hits)])
         places = [self._place(tag) for tag in languages]
         stored = [stored_entry(hit.get("_source") or {}, vector.name) for hit in hits]
-        if lacking := next((hit for hit, one in zip(hits, stored, strict=True) if one is None), None):
+        if lacking := next((hit for hit, document in zip(hits, stored, strict=True) if document is None), None):
             raise impossible(f"'{vector.name}' is not in the stored document '{view.names.of(lacking)}' (_source)")
         try:
             vectors = np.array(stored, dtype=np.float32)

@@ -68,7 +68,8 @@ def first_hits(
     :param by_version: whether units are versions.
     """
     hits = [
-        Hit(pool.names[one], scores[one], pool.languages[pool.language[one]], pool.groups[one]) for one in documents
+        Hit(pool.names[document], scores[document], pool.languages[pool.language[document]], pool.groups[document])
+        for document in documents
     ]
     return best_units(hits, k, view.names.tie_key, by_version=by_version)
 

@@ -13,7 +13,7 @@ from haystack_crossalign.opensearch.local.counting import LocalRanks
 
 def counted_locally(
     view: IndexView,
-    found: LocalRanks,
+    local: LocalRanks,
     relevant: Sequence[Sequence[str]] | Sequence[Sequence[Version]],
     *,
     query_languages: Sequence[str],
@@ -22,7 +22,7 @@ def counted_locally(
     """What the server's counts would give, see `haystack_crossalign.opensearch.exact.counting.count_ranks`.
 
     :param view: the pool.
-    :param found: ranks of some queries.
+    :param local: ranks of some queries.
     :param relevant: their relevant documents by name, or their relevant versions.
     :param query_languages: their normalized languages.
     :param by_language: versions of the pool by language.
@@ -34,15 +34,15 @@ def counted_locally(
         pool_languages=tuple(by_language),
         top_language=True,
     )
-    builder.fill(0, found.ranked, found.tops)
+    builder.fill(0, local.ranked, local.tops)
     missing = [
-        (query, one)
-        for query, (row, ranked) in enumerate(zip(relevant, found.ranked, strict=True))
-        for one, version in zip(row, ranked, strict=True)
+        (query, document)
+        for query, (row, ranked) in enumerate(zip(relevant, local.ranked, strict=True))
+        for document, version in zip(row, ranked, strict=True)
         if version is None
     ]
-    versions = [(query, one) for query, one in missing if isinstance(one, Version)]
-    names = [(query, one) for query, one in missing if isinstance(one, str)]
+    versions = [(query, document) for query, document in missing if isinstance(document, Version)]
+    names = [(query, document) for query, document in missing if isinstance(document, str)]
     reasons = reasons_without_rank(view, {name for _, name in names})
     unranked = [Unranked(query, name, reasons[name]) for query, name in names]
     if versions:

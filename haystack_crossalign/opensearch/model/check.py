@@ -99,7 +99,7 @@ def read_index_model(client: ReadOnlyClient, index: str, vector: str | None = No
     :returns: None if the index, or one of several behind an alias, has no description.
     :raises InputError: if the indices behind an alias have different models, or an entry is not a description.
     """
-    models = {name: model_in_mapping(one, name, vector) for name, one in sorted(client.mapping(index).items())}
+    models = {name: model_in_mapping(mapping, name, vector) for name, mapping in sorted(client.mapping(index).items())}
     named = {name: model for name, model in models.items() if model is not None}
     if not named or len(named) < len(models):
         return None

@@ -95,11 +95,11 @@ class ClusterModel:
             if progress is not None:
                 progress(start, len(distinct))
             part = distinct[start : start + _BATCH]
-            found = self._predict(part, role)
+            answer = self._predict(part, role)
             # Connectors to services that embed one text at a time answer for the first one.
             vectors += (
-                found
-                if len(found) == len(part)
+                answer
+                if len(answer) == len(part)
                 else [output for text in part for output in self._predict([text], role)]
             )
         lengths = {len(vector) for vector in vectors}

@@ -123,7 +123,7 @@ class _Probe:
     def best(self) -> tuple[str, float]:
         """The way that fits best; of equal ones the first."""
         medians = {label: _median(cosines) for label, cosines in self._cosines.items()}
-        label = max(medians, key=lambda one: medians[one])
+        label = max(medians, key=medians.__getitem__)
         return label, medians[label]
 
     def verdict(self, vectors: NDArray[np.float32]) -> Fit:
@@ -131,7 +131,7 @@ class _Probe:
 
         :param vectors: the documents embedded with the model's settings.
         """
-        cosines = {label: tuple(found[~np.isnan(found)].tolist()) for label, found in self._cosines.items()}
+        cosines = {label: tuple(values[~np.isnan(values)].tolist()) for label, values in self._cosines.items()}
         if not cosines[_CONFIGURED]:
             return Fit(True, ("no stored vector could be compared: the documents were deleted meanwhile",))
         configured, (label, best) = _median(self._cosines[_CONFIGURED]), self.best()

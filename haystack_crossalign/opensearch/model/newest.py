@@ -106,7 +106,7 @@ def _newest(
             (answer,) = view.client.search_all([body], index, preference=f"_shards:{shard}")
             total += int(answer["hits"]["total"]["value"])
             newest += [(int(hit["sort"][0]), _text(hit, content_field, title_field)) for hit in answer["hits"]["hits"]]
-    newest.sort(key=lambda one: (-one[0], one[1].identifier))
+    newest.sort(key=lambda entry: (-entry[0], entry[1].identifier))
     return total, [text for _, text in newest if text.text.strip()][:sample]
 
 

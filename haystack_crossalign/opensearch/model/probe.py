@@ -137,4 +137,4 @@ def _texts(view: IndexView, part: Answer, content_field: str, title_field: str |
         if text.strip():
             title = "" if title_field is None else stored_text(member, title_field)
             texts.append(StoredText(str(hit["_index"]), member.identifier, text, title))
-    return sorted(texts, key=lambda one: len(one.text) > LONG)
+    return sorted(texts, key=lambda text: len(text.text) > LONG)

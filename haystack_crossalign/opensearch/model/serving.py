@@ -74,7 +74,7 @@ class Serving:
         filters = [index.filter for index in self.indices]
         if not any(filters):
             return dict(body)
-        if all(one == filters[0] for one in filters):
+        if all(condition == filters[0] for condition in filters):
             held: list[Any] = [filters[0]]
         else:
             parts = [
@@ -147,14 +147,14 @@ def _entry(
     return str(uuid), model_in_mapping(entry, name, vector), entry.get("aliases", {}).get(target, {})
 
 
-def _require_one_model(one: ServingIndex, other: ServingIndex, target: str) -> None:
-    if one.model is None and other.model is None:
+def _require_one_model(first: ServingIndex, second: ServingIndex, target: str) -> None:
+    if first.model is None and second.model is None:
         return
-    if one.model is None or other.model is None:
-        unnamed, named = (one, other) if one.model is None else (other, one)
+    if first.model is None or second.model is None:
+        unnamed, named = (first, second) if first.model is None else (second, first)
         problem = f"'{named.name}' is an index of {model_name(named.model or {})}, '{unnamed.name}' names no model"
-    elif differences := model_differences(one.model, other.model):
-        problem = f"the indices '{one.name}' and '{other.name}' were made with different models: {differences[0]}"
+    elif differences := model_differences(first.model, second.model):
+        problem = f"the indices '{first.name}' and '{second.name}' were made with different models: {differences[0]}"
     else:
         return
     raise InputError(

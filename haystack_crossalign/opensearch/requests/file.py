@@ -83,13 +83,13 @@ def read_request(path: str | Path, *, size: int | None = None) -> RequestFile:
     """
     path = Path(path)
     _check_name(path)
-    found, text, source = read_json_text(path)
+    body, text, source = read_json_text(path)
     lines = json_lines(text)
     refuse = refuse_in(str(path), lines)
-    if not isinstance(found, dict) or not found:
-        refuse("no search", (), found, "a JSON object: the body of a search, or id and params of a search template")
-    constants = _constants(found.get(_CONSTANTS, {}), path, lines)
-    content = {key: value for key, value in found.items() if key != _CONSTANTS}
+    if not isinstance(body, dict) or not body:
+        refuse("no search", (), body, "a JSON object: the body of a search, or id and params of a search template")
+    constants = _constants(body.get(_CONSTANTS, {}), path, lines)
+    content = {key: value for key, value in body.items() if key != _CONSTANTS}
     _check_placeholders(content, constants, path, lines)
     content = Template(content).fill(constants)
     template = None

@@ -189,7 +189,7 @@ def clauses(body: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]]:
     while pending:
         place, value, is_query = pending.pop()
         if isinstance(value, list):
-            pending += [((*place, number), one, is_query) for number, one in enumerate(value)]
+            pending += [((*place, number), element, is_query) for number, element in enumerate(value)]
         elif isinstance(value, Mapping):
             for key, inner in value.items():
                 if is_query:

@@ -69,15 +69,15 @@ def _compiled(value: Any) -> _Fill | None:
             return None
         parts = list(zip(value.items(), keys, inner, strict=True))
         return lambda values: {
-            (key if name is None else name(values)): (one if fill is None else fill(values))
-            for (key, one), name, fill in parts
+            (key if name is None else name(values)): (plain if fill is None else fill(values))
+            for (key, plain), name, fill in parts
         }
     if isinstance(value, list):
         fills = [_compiled(inner_value) for inner_value in value]
         if not any(fills):
             return None
         items = list(zip(value, fills, strict=True))
-        return lambda values: [one if fill is None else fill(values) for one, fill in items]
+        return lambda values: [item if fill is None else fill(values) for item, fill in items]
     return None
 
 

@@ -160,12 +160,12 @@ def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
     apart = has_retrieved(comparison)
     mixed = [row for row in comparison["rows"] if row["scenario"] == "multi"]
     plain = [row for row in comparison["rows"] if row["scenario"] != "multi"]
-    told = sorted(((row, name) for row in mixed or plain if (name := _told(row))), key=_urgency)
+    urgent = sorted(((row, name) for row in mixed or plain if (name := _told(row))), key=_urgency)
     prices = [(_fell(row["measures"].get(_OWN_FIRST)), price) for row in mixed if (price := _price(row, apart))]
     sentences = [price for at_rank_1, price in prices if at_rank_1]
-    sentences += [_sentence(row, name, apart) for row, name in told[:4]]
-    if len(told) > 4:
-        sentences.append(f"{_tally('Mixed pools' if mixed else 'Rows', told)}.")
+    sentences += [_sentence(row, name, apart) for row, name in urgent[:4]]
+    if len(urgent) > 4:
+        sentences.append(f"{_tally('Mixed pools' if mixed else 'Rows', urgent)}.")
     sentences += [price for at_rank_1, price in prices if not at_rank_1]
     sentences += [f"Also significantly worse: {loss}." for row in mixed if (loss := _losses(row, apart))]
     if mixed and plain:

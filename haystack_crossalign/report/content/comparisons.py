@@ -79,7 +79,7 @@ def overview_tables(comparisons: Mapping[str, Any]) -> list[Table]:
     rows: dict[str, list[Mapping[str, Any] | None]] = {}
     for place, comparison in enumerate(several):
         for row in comparison["rows"]:
-            title = short_title(row, apart=any(has_retrieved(one) for one in several))
+            title = short_title(row, apart=any(has_retrieved(entry) for entry in several))
             rows.setdefault(title, [None] * len(several))[place] = row
     known = ordered_names(name for comparison in several for row in comparison["rows"] for name in row["measures"])
     tables = []
@@ -88,11 +88,11 @@ def overview_tables(comparisons: Mapping[str, Any]) -> list[Table]:
             continue
         table = Table(f"{name}: the difference to {names[0]} below each value", ["Queries and pool", *names])
         for title, entries in rows.items():
-            found = [_found(row, name) for row in entries]
+            changes = [_found(row, name) for row in entries]
             # The values of the baseline can differ between columns, where results share other queries with it.
-            before = dict.fromkeys(change.a for change in found if change is not None)
+            before = dict.fromkeys(change.a for change in changes if change is not None)
             cells = [Cell(" / ".join(before) or DASH)]
-            for change in found:
+            for change in changes:
                 if change is None:
                     cells.append(Cell(DASH))
                     continue

@@ -43,7 +43,7 @@ def dial_section(dial: Mapping[str, Any]) -> DialSection:
         return 100 * part["own_first"][tag], 100 * part["complete"][tag]
 
     curves = [
-        Curve(tag, [(*percent(one, tag), f"strength {one['strength']:g}") for one in points],
+        Curve(tag, [(*percent(point, tag), f"strength {point['strength']:g}") for point in points],
               percent(dial["before"], tag), taken)
         for tag in tags
     ]  # fmt: skip

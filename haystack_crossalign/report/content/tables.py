@@ -184,8 +184,8 @@ def parity_changes(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def _parity_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    found = parities(rows)
-    return found[0]["measures"] if found else {}
+    parity_rows = parities(rows)
+    return parity_rows[0]["measures"] if parity_rows else {}
 
 
 def _expected(row: Mapping[str, Any], name: str) -> Cell:

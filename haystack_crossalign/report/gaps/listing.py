@@ -36,10 +36,10 @@ def gaps_finding(gaps: Mapping[str, Any]) -> list[str]:
         first = wanted[0]
         searches = plural(first["demand"], "search", "searches")
         asked = searches if gaps["demand"] == "query log" else plural(first["demand"], "query", "queries")
-        found = "" if first["rank"] is None else f"; they find what exists at rank {quantity(first['rank'])}"
+        reached = "" if first["rank"] is None else f"; they find what exists at rank {quantity(first['rank'])}"
         sentences.append(
             f"Most wanted: '{first['content']}' in {display_name(first['language'])} ({first['kind']}), asked for by "
-            f"{asked}{found}."
+            f"{asked}{reached}."
         )
     elif gaps["gaps"]:
         sentences.append(

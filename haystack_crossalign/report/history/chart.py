@@ -122,8 +122,8 @@ def news_of(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, str]]:
 
     :param results: the results of a history.
     """
-    found = ((number, new_in(results, number)) for number in range(1, len(results)))
-    return [(number, f"{results[number]['time']}: {'; '.join(news)}") for number, news in found if news]
+    news_by_result = ((number, new_in(results, number)) for number in range(1, len(results)))
+    return [(number, f"{results[number]['time']}: {'; '.join(news)}") for number, news in news_by_result if news]
 
 
 def _news(news: Sequence[tuple[int, str]], x: Callable[[int], float]) -> Iterator[str]:
