@@ -264,11 +264,9 @@ class IndexAudit:
             warnings += self._judge_changes(before, after, is_frozen=is_frozen)
         empty = tuple(rows_without_ranks(work))
         # Complete only now, since a request may turn out to be sent outside the point in time.
-        told_of_lists = [
-            note for measurer in measurers for retrieval in measurer.retrievals for note in retrieval.notes
-        ]
-        told_of_lists += lists_without_documents(work)
-        told_of_lists += documents_without_links(self.settings.url_field, result.documents)
+        list_notes = [note for measurer in measurers for retrieval in measurer.retrievals for note in retrieval.notes]
+        list_notes += lists_without_documents(work)
+        list_notes += documents_without_links(self.settings.url_field, result.documents)
         language_notes = self._language_of.notes if self._language_of is not None else []
         if several := work.view.pool().several_languages:
             language_notes.append(
@@ -285,7 +283,7 @@ class IndexAudit:
             "depth": self.settings.depth,
             "plan": None if plan is None else plan.told,
             "partial": None if stopped is None else self._partial(stopped, tasks, records),
-            "warnings": list(dict.fromkeys([*empty, *warnings, *language_notes, *told_of_lists, *self.notes])),
+            "warnings": list(dict.fromkeys([*empty, *warnings, *language_notes, *list_notes, *self.notes])),
         }
         live = {**redacted_values(story), **(result.live or {})}
         return FinishedAudit(replace(result, live=live), stopped, empty, shown)
