@@ -108,10 +108,10 @@ def recognition_notes(repair: VectorMap, held_out: HeldOut | None) -> list[str]:
             ("queries", held_out.queries, held_out.query_languages),
         )
     ]
-    parts = [
-        f"{100 * min(found.values()):.0f} % of the {kind} in {min(found, key=lambda tag: found[tag])}"
-        for kind, found in shares
-    ]
+    parts = []
+    for kind, found in shares:
+        least = min(found, key=lambda tag: found[tag])
+        parts.append(f"all {kind}" if found[least] == 1 else f"{100 * found[least]:.0f} % of the {kind} in {least}")
     return [
         f"The language of a text is told from its embedding. That is right for {' and '.join(parts)} (held-out texts, "
         "the language where it is right least often); the others get the map for all languages."
