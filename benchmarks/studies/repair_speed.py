@@ -27,7 +27,7 @@ from haystack_crossalign.data.corpora.registry import corpus_folder
 from haystack_crossalign.models.names import OFFLINE_MODELS
 
 DOCUMENTS = 1000
-CHOICE = ("strength", "common_share", "tilt", "whitening", "own_share")
+CHOICE = ("strength", "common_share", "whitening", "own_share", "own_margins")
 
 
 def write_documents(path: Path, data: Path | None) -> None:
