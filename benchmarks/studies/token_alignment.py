@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import machine, machine_line  # beside this file
-from training_figures import MODEL, Xquad, measured  # likewise
+from training_figures import COLUMNS, MODEL, Xquad, measured  # likewise
 
 from haystack_crossalign.training.recipe.recipe import Recipe, read_recipe
 from haystack_crossalign.training.trainer import train
@@ -42,16 +42,6 @@ seeds, with the smallest and the largest. *Own first*: the first hit is relevant
 Top1[relevant,same]. *Same*: NDCG@1 in the pool of the query's own language. *Token*: the term itself, mean of the first
 and of the last tenth of the steps, divided by its weight. XQuAD is only reported.
 """
-COLUMNS = (
-    ("multi x", "Max@R"),
-    ("multi x", "Complete@10"),
-    ("multi x", "Top1[relevant,same]"),
-    ("mono-same x", "NDCG@1"),
-    ("multi en", "Max@R"),
-    ("multi en", "Complete@10"),
-    ("multi en", "Top1[relevant,same]"),
-    ("mono-same en", "NDCG@1"),
-)
 
 
 def recipe_of(variant: str, seed: int) -> Recipe:

@@ -18,6 +18,17 @@ from haystack_crossalign.repair.matrix_file import VectorMap
 
 XQUAD = Path(__file__).resolve().parents[3] / "shared" / "data" / "xquad"
 MODEL = OFFLINE_MODELS[0]
+COLUMNS = (
+    ("multi x", "Max@R"),
+    ("multi x", "Complete@10"),
+    ("multi x", "Top1[relevant,same]"),
+    ("mono-same x", "NDCG@1"),
+    ("multi en", "Max@R"),
+    ("multi en", "Complete@10"),
+    ("multi en", "Top1[relevant,same]"),
+    ("mono-same en", "NDCG@1"),
+)
+"""Of the tables of studies: the row of `measured` without its pool, and the measure."""
 MEASURES = ("Max@R", "Max@R_norm", "Complete@10", "NDCG@1", "Top1[relevant,same]")
 
 

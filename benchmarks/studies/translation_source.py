@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import machine, machine_line  # beside this file
-from training_figures import MODEL, Xquad, measured  # likewise
+from training_figures import COLUMNS, MODEL, Xquad, measured  # likewise
 
 from haystack_crossalign.models.names import MATRIX_FILE
 from haystack_crossalign.repair.matrix_file import read_matrix_file
@@ -46,15 +46,6 @@ most the seeds overlap.
 What this cannot tell apart: the machine-translated passages are of Wikipedia, as XQuAD is, and the human translations
 are of news. An advantage of *machine* may be that of the domain; one of *human* is not.
 """
-COLUMNS = (
-    ("multi x", "Max@R"),
-    ("multi x", "Complete@10"),
-    ("multi x", "Top1[relevant,same]"),
-    ("mono-same x", "NDCG@1"),
-    ("multi en", "Max@R"),
-    ("multi en", "Complete@10"),
-    ("multi en", "Top1[relevant,same]"),
-)
 
 
 def recipe_of(language: str, source: str, seed: int) -> Recipe:
@@ -93,7 +84,7 @@ def table(known: dict) -> list[str]:
             if not runs:
                 continue
             cells = []
-            for row, measure in COLUMNS:
+            for row, measure in COLUMNS[:-1]:
                 values = np.array([run["figures"][f"passages {row}"][measure] for run in runs])
                 scale, unit = (1, "") if measure == "Max@R" else (100, " %")
                 text = f"{scale * values.mean():.1f}{unit}"

@@ -122,7 +122,6 @@ def fit_repair(
     lengths = np.linalg.norm(fit_vectors, axis=1)
     check_lengths(ranked_by.similarity, unit=bool((np.abs(lengths - 1) <= _UNIT).all()))
     languages, groups = [document.language for document in sample.fit], [document.group for document in sample.fit]
-    queries_to_fit_on = _short_queries(sample, embedder, progress) if sample.parallel and not options.one_map else None
     pivot = options.pivot or ("en" if "en" in languages else min(languages))
     others = _other_languages(sample, embedder, pivot, progress)
     fitted = fit_language_directions(fit_vectors, languages, groups if sample.parallel else None, others)
@@ -135,6 +134,9 @@ def fit_repair(
     query_counts = {tag: queries_of[tag] for tag in collection.query_languages}
     fewest = min(query_counts.values())
     enough = fewest >= queries_needed(options.tolerance)
+    # Only maps for each language, and margins, need them.
+    each = sample.parallel and not options.one_map and (enough or bound is not None)
+    queries_to_fit_on = _short_queries(sample, embedder, progress) if each else None
     held_out = _held_out(collection, ranked_by)
     if sample.parallel:
         score = held_out_score(held_out)

@@ -226,12 +226,11 @@ def fit_language_maps(
         metadata["own_margins"] = describe_margins(own_margins)
         # A text that no detector recognizes gets no margin, also not that of the pivot.
         languages, matrices, biases = (UNKNOWN, *tags), [weight, *matrices], [bias, *biases]
-    found = fit_detectors(vectors, members, everything, tags, languages[1:], queries)
-    if isinstance(found, str) and queries is not None:  # documents alone are easier to tell apart
-        found = fit_detectors(vectors, members, everything, tags, languages[1:], None)
-    if isinstance(found, str):
-        raise BetweenOthersError("its mean lies between those of others", field="languages", seen=found)
-    detectors, offsets = found
+    try:
+        detectors, offsets = fit_detectors(vectors, members, everything, tags, languages[1:], queries)
+    except BetweenOthersError:
+        # Documents alone are easier to tell apart.
+        detectors, offsets = fit_detectors(vectors, members, everything, tags, languages[1:], None)
     return LanguageMaps(
         languages,
         np.stack(matrices).astype(np.float32),

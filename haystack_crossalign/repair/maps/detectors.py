@@ -30,6 +30,13 @@ class ShortQueries:
     vectors: NDArray[np.float32]
     languages: Sequence[str]
 
+    def in_language(self, language: str) -> NDArray[np.float32]:
+        """The vectors of one language.
+
+        :param language: its tag.
+        """
+        return self.vectors[[tag == language for tag in self.languages]]
+
     def without(self, language: str | None) -> ShortQueries:
         """The same without a language.
 
@@ -46,7 +53,7 @@ def fit_detectors(
     tags: Sequence[str],
     wanted: Sequence[str],
     queries: ShortQueries | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | str:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Linear discriminants of some of the languages: 1 at its mean, -1 at the nearest other mean.
 
     With queries the mean of a language is that of its documents and queries with equal weight, and what separates the
@@ -55,12 +62,13 @@ def fit_detectors(
 
     :param means: of the documents in ``tags``, then of languages that no map is for.
     :param wanted: the languages that get one, of ``tags``.
-    :returns: detectors and offsets; a language whose mean lies between those of others.
+    :returns: detectors and offsets.
+    :raises BetweenOthersError: for a language whose mean lies between those of others.
     """
     centered = [vectors[members[tag]] - mean for tag, mean in zip(tags, means[: len(tags)], strict=True)]
     shifts: dict[int, NDArray[np.float64]] = {}
-    for place, tag in enumerate(tags if queries is not None else ()):
-        asked = _queries_in(queries, tag)
+    for place, tag in enumerate(tags):
+        asked = np.empty((0, 0)) if queries is None else unit(queries.in_language(tag).astype(np.float64))
         if len(asked):
             shifts[place] = asked.mean(axis=0) - vectors[members[tag]].mean(axis=0)
             centered.append(asked - asked.mean(axis=0))
@@ -77,14 +85,7 @@ def fit_detectors(
         direction = np.linalg.solve(covariance, means[place] - others.mean(axis=0))
         own, nearest = float(direction @ means[place]), float((others @ direction).max())
         if not own > nearest + 1e-9:
-            return tags[place]
+            raise BetweenOthersError("its mean lies between those of others", field="languages", seen=tags[place])
         rows.append(2 * direction / (own - nearest))
         offsets.append((own + nearest) / (own - nearest))
     return np.stack(rows), np.asarray(offsets)
-
-
-def _queries_in(queries: ShortQueries | None, language: str) -> NDArray[np.float64]:
-    """Unit-length vectors of the queries in a language: float64 ``[n, dim]``."""
-    if queries is None:
-        return np.empty((0, 0))
-    return unit(queries.vectors[[tag == language for tag in queries.languages]].astype(np.float64))
