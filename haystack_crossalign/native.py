@@ -6,7 +6,7 @@ import ctypes
 from functools import cache
 from importlib import import_module
 
-_INTERFACE = 1
+_INTERFACE = 2
 
 
 @cache

@@ -40,7 +40,7 @@ from measured import replace_measured
 
 from haystack_crossalign.precision import supports_fast_bf16
 from haystack_crossalign.ranks import RankTable, exact_ranks
-from haystack_crossalign.ranks.int8 import counting_library
+from haystack_crossalign.ranks.int8 import chosen_kernel
 
 THREADS = 1
 SAMPLE = 40  # queries whose ranks are checked against the definition
@@ -190,13 +190,15 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     faiss.omp_set_num_threads(THREADS)
     precisions = ("bf16", "fp32") if supports_fast_bf16() else ("fp32",)
-    if counting_library() is not None:
+    if chosen_kernel() is not None:
         precisions = ("int8", *precisions)
 
     rows = []
     for kind in ("clustered", "isotropic", "near"):
         rows += measure(kind, options.documents, options.queries, options.rounds, precisions)
     notes = [machine()]
+    if "int8" in precisions:
+        notes.append(f"8-bit products: {chosen_kernel().name}.")
     if "bf16" not in precisions:
         notes.append("This processor has no bf16 product that is faster than the float32 one: bf16 was not measured.")
     if "int8" not in precisions:
@@ -240,12 +242,12 @@ def _bare_product(queries, documents, precision: str):
 
 def _bare_digits(queries, documents):
     """The 8-bit products without a threshold that any of them reaches."""
-    library, dim = counting_library(), queries.shape[1]
-    width = -(-len(queries) // 48) * 48
+    kernel, dim = chosen_kernel(), queries.shape[1]
+    library, width = kernel.library, -(-len(queries) // kernel.panel) * kernel.panel
     center, rounding = np.zeros(dim, dtype=np.float32), np.zeros(width, dtype=np.float32)
     limits, greater = np.full((2, width), np.inf, dtype=np.float32), np.zeros((2, len(queries)), dtype=np.int64)
     room = np.zeros(16, dtype=np.int64)
-    kept = library.crossalign_queries(queries.ctypes.data, center.ctypes.data, *queries.shape)
+    kept = library.crossalign_queries(kernel.number, queries.ctypes.data, center.ctypes.data, *queries.shape)
 
     def run() -> None:
         library.crossalign_count(

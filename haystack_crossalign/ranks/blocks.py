@@ -57,7 +57,7 @@ def cut_pool(
     """
     blocks: list[Block] = []
     rows = min(rows, max(_LEAST_ROWS, -(-len(document_languages) // (4 * threads))))
-    for language in np.unique(document_languages):
+    for language in np.flatnonzero(np.bincount(document_languages)):
         members = np.flatnonzero(document_languages == language)
         if versions is None:
             parts = [members[start : start + rows] for start in range(0, len(members), rows)]
@@ -110,6 +110,17 @@ class OpenPairs:
         """Add pairs of a block, in ascending order of versions; `undecided` is bool [R, pairs]."""
         document, pair = block.chunks(version)
         self._parts.setdefault(block.language, []).append((query, undecided, document, pair))
+        self.documents += len(document)
+
+    def add_documents(
+        self,
+        language: int,
+        document: NDArray[np.int64],
+        query: NDArray[np.int64],
+        undecided: NDArray[np.bool_],
+    ) -> None:
+        """Add pairs of documents that are versions of their own, in any order: int64 [pairs] and bool [R, pairs]."""
+        self._parts.setdefault(language, []).append((query, undecided, document, np.arange(len(document))))
         self.documents += len(document)
 
     def taken(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -114,15 +115,32 @@ class QueryOperand:
         scaled = queries * self.scale.astype(np.float32)[:, None]
         self.center = center_of(scaled)
         self.centered: NDArray[np.float32] = np.subtract(scaled, self.center, out=scaled)
-        self.matrix = form.zeros(self.width, dim + form.columns)
-        form.put(self.matrix[:count, :dim], self.centered)
-        form.put(self.matrix[:count, dim : dim + form.columns // 2], np.ones((count, form.columns // 2)))
-        rounded = form.get(self.matrix[:count, :dim])
         self.length: NDArray[np.float64] = length * self.scale
-        self._centered_length = _lengths(self.centered)
-        self._rounded_length = _lengths(rounded)
-        self._residual = _lengths(rounded - self.centered)  # exact: both have few digits, of like magnitude
         self._center_length = vector_length(self.center)
+
+    # What follows is made when it is first asked for, by the first thread: 8-bit products ask for none of it.
+
+    @cached_property
+    def matrix(self) -> NDArray[Any]:
+        """The queries as the product reads them, [width, dim + extra]."""
+        form, count, dim = self.form, self.count, self.dim
+        matrix = form.zeros(self.width, dim + form.columns)
+        form.put(matrix[:count, :dim], self.centered)
+        form.put(matrix[:count, dim : dim + form.columns // 2], np.ones((count, form.columns // 2)))
+        return matrix
+
+    @cached_property
+    def _centered_length(self) -> NDArray[np.float64]:
+        return _lengths(self.centered)
+
+    @cached_property
+    def _rounded_length(self) -> NDArray[np.float64]:
+        return _lengths(self.form.get(self.matrix[: self.count, : self.dim]))
+
+    @cached_property
+    def _residual(self) -> NDArray[np.float64]:
+        # Exact: both have few digits, of like magnitude.
+        return _lengths(self.form.get(self.matrix[: self.count, : self.dim]) - self.centered)
 
     def offsets(self, center: NDArray[np.float32]) -> NDArray[np.float64]:
         """Product of each query with a document center, q.m, in the query's own scale: float64 [Q]."""

@@ -138,7 +138,7 @@ class Product:
         possible = counts_by_int8(dim, targets)
         if precision == "int8" and not possible:
             raise InputError(
-                "8-bit products need the package haystack-crossalign-native and AVX512-VNNI",
+                "8-bit products need the package haystack-crossalign-native and AVX512-VNNI or AMX",
                 field="precision",
                 seen=precision,
                 allowed="auto, bf16, fp32",
@@ -164,8 +164,11 @@ class PoolArrays:
         self.languages = language_codes(document_languages, count, len(languages), "document_languages")
         self.tie_order = integer_column(tie_order, count, "tie_order")
         self.chunked = versions is not None
-        own = np.arange(count, dtype=np.int32)
-        self.versions = own if versions is None else integer_column(versions, count, "versions").astype(np.int32)
+        if versions is None:
+            self.versions = np.arange(count, dtype=np.int32)
+            self.version_languages = self.languages
+            return
+        self.versions = integer_column(versions, count, "versions").astype(np.int32)
         if self.versions.min() < 0:
             raise InputError("a version is negative", field="versions", seen=int(self.versions.min()))
         self.version_languages = np.full(int(self.versions.max()) + 1, -1, dtype=np.int32)
@@ -175,7 +178,7 @@ class PoolArrays:
             raise InputError(
                 "a version holds documents of two languages", field="versions", seen=int(self.versions[mixed[0]])
             )
-        self._by_version = np.argsort(self.versions, kind="stable") if self.chunked else own.astype(np.int64)
+        self._by_version = np.argsort(self.versions, kind="stable")
         self._starts = np.searchsorted(self.versions[self._by_version], np.arange(len(self.version_languages) + 1))
 
     def targets(self, scorer: PairScorer | DistanceScorer, wanted: NDArray[np.int64]) -> Targets:
@@ -184,6 +187,12 @@ class PoolArrays:
         """
         row, place = np.nonzero(wanted >= 0)
         version = wanted[row, place]
+        scores = np.full(wanted.T.shape, np.inf, dtype=np.float32)
+        places = np.zeros(wanted.T.shape, dtype=np.int64)
+        if not self.chunked:
+            scores[place, row] = scorer.exact(self.vectors, version, row)
+            places[place, row] = self.tie_order[version]
+            return Targets(scores, places)
         chunks = self._starts[version + 1] - self._starts[version]
         pair = np.repeat(np.arange(len(version)), chunks)
         within = np.arange(len(pair)) - np.repeat(np.cumsum(chunks) - chunks, chunks)
@@ -191,8 +200,6 @@ class PoolArrays:
         score = scorer.exact(self.vectors, document, row[pair])
         order = np.lexsort((self.tie_order[document], -score, pair))
         first = order[np.searchsorted(pair, np.arange(len(version)))]  # pair is ascending, so groups stay contiguous
-        scores = np.full(wanted.T.shape, np.inf, dtype=np.float32)
-        places = np.zeros(wanted.T.shape, dtype=np.int64)
         scores[place, row] = score[first]
         places[place, row] = self.tie_order[document[first]]
         return Targets(scores, places)

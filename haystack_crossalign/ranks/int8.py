@@ -1,20 +1,24 @@
 """Count with 8-bit products, if the optional package haystack-crossalign-native and the processor support it.
 
 A centered row x is written as x = s (a + b / 254) + c with its own scale s and digits a and b in -127 ... 127. The
-product of two rows of digits is an exact integer, so the only error is what the digits leave out. With r = x - s a and
+product of two rows of digits is an exact integer in each of the `KERNELS`: AMX multiplies signed digits by signed ones;
+AVX512-VNNI takes those of queries as a + 128, unsigned, and subtracts 128 times the sum of the document's; and neither
+exceeds 32 bits (see `_MOST_DIMENSIONS`). So the only error is what the digits leave out. With r = x - s a and
 Cauchy-Schwarz,
 
     |q'.d' - s_q s_d <a_q, a_d>|  <=  |r_q| |d'| + |q' - r_q| |r_d|
 
 since q'.d' = (q' - r_q).(d' - r_d) + r_q.d' + (q' - r_q).r_d, with every length measured and rounded up: a bound for
 each pair, not for the block. Results within the bound of a threshold are summed again with both digits (bounds about
-254 times smaller); those still undecided are scored exactly, as after any other product. So the ranks are exact. q' and
-d' are as in `haystack_crossalign.ranks.bounds`.
+254 times smaller), pair by pair, or with AMX all of a panel of queries of which many are near; those still undecided
+are scored exactly, as after any other product. So the ranks are exact. q' and d' are as in
+`haystack_crossalign.ranks.bounds`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -23,15 +27,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.native import native_library
 from haystack_crossalign.ranks.blocks import Block, OpenPairs
 from haystack_crossalign.ranks.bounds import contiguous
 from haystack_crossalign.ranks.counting import PENDING, Counter, Counts
 
-_PANEL = 48
+KERNELS = ("amx", "avx512-vnni")
+"""Names of the sets of instructions that the library has products for, the fastest first."""
+
+KERNEL_VARIABLE = "CROSSALIGN_KERNEL"
+"""Environment variable that chooses one of them; ``none`` for none."""
+
+_NUMBERS = {"avx512-vnni": 0, "amx": 1}
 _MOST_TARGETS = 64
 _MOST_DIMENSIONS = 16384
-"""With more, a sum of 8-bit products could overflow 32 bits."""
+"""With more, a sum of 8-bit products could overflow 32 bits: 2 x 255 x 127 x 16384 is below 2**31."""
 
 _ROOM = 1 << 18
 """Capacity for undecided pairs per call; if it does not suffice, fewer documents are counted at a time."""
@@ -42,17 +53,38 @@ _STEPS = 2.0**-21
 _LEAST = 2.0**-120
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """Products of the compiled library in one set of instructions.
+
+    :param name: one of `KERNELS`.
+    :param library: the compiled library.
+    :param panel: queries are padded to a multiple of this.
+    """
+
+    name: str
+    library: ctypes.CDLL
+    panel: int
+
+    @property
+    def number(self) -> int:
+        """The kernel's number in the library's functions."""
+        return _NUMBERS[self.name]
+
+
 @cache
-def counting_library() -> ctypes.CDLL | None:
-    """The compiled library, or None if it is not installed, has another version or the processor lacks the
-    instructions.
+def kernels() -> dict[str, Kernel]:
+    """By name, the kernels that this processor and its operating system support, the fastest first; none if the
+    library is not installed or has another version.
     """
     library = native_library()
-    if library is None or not library.crossalign_supported():
-        return None
+    if library is None:
+        return {}
     pointer, wide, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    library.crossalign_panel.restype = number
+    library.crossalign_panel.argtypes = [number]
     library.crossalign_queries.restype = pointer
-    library.crossalign_queries.argtypes = [pointer, pointer, number, number]
+    library.crossalign_queries.argtypes = [number, pointer, pointer, number, number]
     library.crossalign_free.restype = None
     library.crossalign_free.argtypes = [pointer]
     library.crossalign_count.restype = wide
@@ -60,7 +92,28 @@ def counting_library() -> ctypes.CDLL | None:
         *(pointer, pointer, wide, number, pointer, pointer, pointer, pointer, number, pointer, wide),
         *(pointer, pointer, pointer, wide),
     ]  # fmt: skip
-    return library
+    panels = {name: library.crossalign_panel(_NUMBERS[name]) for name in KERNELS}
+    return {name: Kernel(name, library, panel) for name, panel in panels.items() if panel}
+
+
+def chosen_kernel() -> Kernel | None:
+    """The fastest kernel, or the one that the environment variable ``CROSSALIGN_KERNEL`` names; None if there is none.
+
+    :raises InputError: if the variable names a kernel that is not available here.
+    """
+    wanted, available = os.environ.get(KERNEL_VARIABLE, ""), kernels()
+    if not wanted:
+        return next(iter(available.values()), None)
+    if wanted == "none":
+        return None
+    if wanted not in available:
+        raise InputError(
+            "8-bit products in these instructions are not available here",
+            field=KERNEL_VARIABLE,
+            seen=wanted,
+            allowed=", ".join((*available, "none")),
+        )
+    return available[wanted]
 
 
 def counts_by_int8(dim: int, targets: int) -> bool:
@@ -69,7 +122,7 @@ def counts_by_int8(dim: int, targets: int) -> bool:
     :param dim: dimension of the vectors.
     :param targets: maximum number of relevant versions of a query.
     """
-    return dim <= _MOST_DIMENSIONS and targets <= _MOST_TARGETS and counting_library() is not None
+    return dim <= _MOST_DIMENSIONS and targets <= _MOST_TARGETS and chosen_kernel() is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +148,16 @@ class Int8Counter(Counter):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        library = counting_library()
-        if library is None:
+        kernel = chosen_kernel()
+        if kernel is None:
             raise RuntimeError("8-bit products are not available here, see counts_by_int8")
         operand = self._operand
-        self._library = library
-        self._width = -(-operand.count // _PANEL) * _PANEL
+        self._library = library = kernel.library
+        self._width = -(-operand.count // kernel.panel) * kernel.panel
         centered, center = (np.ascontiguousarray(part) for part in (operand.centered, operand.center))
-        self._queries = library.crossalign_queries(centered.ctypes.data, center.ctypes.data, operand.count, operand.dim)
+        self._queries = library.crossalign_queries(
+            kernel.number, centered.ctypes.data, center.ctypes.data, operand.count, operand.dim
+        )
         if not self._queries:
             raise MemoryError
         self._thresholds = {code: self._of_language(code) for code in self._centers}
@@ -164,8 +219,8 @@ class Int8Counter(Counter):
                 rows = max(1, rows // 2)  # one document has at most as many pairs as there are queries, which fit
                 continue
             if pairs:
-                version, query, undecided = room.listed(pairs, len(greater))
-                close.add(block, version + start, query, undecided)
+                document, query, undecided = room.listed(pairs, len(greater))
+                close.add_documents(block.language, block.documents[document + start], query, undecided)
             start += rows
 
 
@@ -178,13 +233,10 @@ class _Room:
         self.targets = np.empty(pairs, dtype=np.uint64)
 
     def listed(self, pairs: int, targets: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Documents, ascending, and queries, int64 [pairs], and which of their targets are undecided, bool [R,
-        pairs].
-        """
-        order = np.argsort(self.document[:pairs], kind="stable")
-        bits = self.targets[:pairs][order]
-        undecided = np.stack([(bits >> np.uint64(r)) & np.uint64(1) for r in range(targets)]).astype(np.bool_)
-        return self.document[:pairs][order].astype(np.int64), self.query[:pairs][order].astype(np.int64), undecided
+        """Documents and queries, int64 [pairs], and which of their targets are undecided, bool [R, pairs]."""
+        shifts = np.arange(targets, dtype=np.uint64)[:, None]
+        undecided = (self.targets[:pairs] >> shifts & np.uint64(1)).astype(np.bool_)
+        return self.document[:pairs].astype(np.int64), self.query[:pairs].astype(np.int64), undecided
 
 
 def _outward(values: NDArray[np.float64], sign: int) -> NDArray[np.float32]:

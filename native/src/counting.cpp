@@ -1,41 +1,66 @@
 // The interface that Python calls, in plain C. No call writes anywhere but into the arrays it is given.
-#include "vectors.h"
+#include <cstddef>
+#include <new>
 
-using crossalign::Queries;
+#include "request.h"
+
+using crossalign::Kernel;
 using crossalign::Request;
+
+namespace {
+
+// Numbers of kernels. A later one is faster where it is supported.
+constexpr int kVnni = 0, kAmx = 1, kKernels = 2;
+
+struct Queries {
+    Kernel kernel;
+    void* queries;
+};
+
+bool supported(int kernel) {
+    return (kernel == kVnni && crossalign::has_vnni()) || (kernel == kAmx && crossalign::has_amx());
+}
+
+// Only of kernels that are supported.
+Kernel kernel_of(int kernel) {
+#if defined(__x86_64__)
+#if defined(CROSSALIGN_AMX)
+    if (kernel == kAmx) return crossalign::amx_kernel();
+#endif
+    return crossalign::vnni_kernel();
+#else
+    (void)kernel;
+    return Kernel{};
+#endif
+}
+
+}  // namespace
 
 extern "C" {
 
 // Number of this interface; the caller refuses any other.
-int crossalign_interface() { return 1; }
+int crossalign_interface() { return 2; }
 
-// Whether the processor has the instructions that the kernel is written for.
-int crossalign_supported() {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vnni");
-#else
-    return 0;
-#endif
+// How many queries a panel of this kernel has, to a multiple of which they are padded; 0 where it is not supported.
+int crossalign_panel(int kernel) { return supported(kernel) ? kernel_of(kernel).panel : 0; }
+
+// Queries to count against with a kernel; null where memory lacks and where the kernel is not supported.
+// centered: [count][dim], center: [dim].
+void* crossalign_queries(int kernel, const float* centered, const float* center, int count, int dim) {
+    if (!supported(kernel)) return nullptr;
+    const Kernel chosen = kernel_of(kernel);
+    void* made = chosen.make(centered, center, count, dim);
+    if (made == nullptr) return nullptr;
+    auto* queries = new (std::nothrow) Queries{chosen, made};
+    if (queries == nullptr) chosen.free(made);
+    return queries;
 }
 
-// Queries to count against; null where memory lacks. centered: [count][dim], center: [dim].
-void* crossalign_queries(const float* centered, const float* center, int count, int dim) {
-#if defined(__x86_64__)
-    try {
-        return crossalign::make_queries_avx512(centered, center, count, dim).release();
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-#else
-    (void)centered, (void)center, (void)count, (void)dim;
-    return nullptr;
-#endif
+void crossalign_free(void* queries) {
+    auto* known = static_cast<Queries*>(queries);
+    known->kernel.free(known->queries);
+    delete known;
 }
-
-void crossalign_free(void* queries) { delete static_cast<Queries*>(queries); }
 
 // Count documents whose score with a query certainly exceeds its targets, and list the pairs that stay open.
 //
@@ -52,20 +77,10 @@ std::int64_t crossalign_count(const void* queries, const float* documents, std::
                               int targets, std::int64_t* greater, std::int64_t greater_stride,
                               std::int32_t* open_document, std::int32_t* open_query, std::uint64_t* open_targets,
                               std::int64_t capacity) {
-#if defined(__x86_64__)
-    const Request request{documents, stride,        rows,          center,     lower,        upper,    rounding,
-                          targets,   greater,       greater_stride, open_document, open_query, open_targets, capacity};
-    try {
-        return crossalign::count_avx512(*static_cast<const Queries*>(queries), request);
-    } catch (const std::bad_alloc&) {
-        return -1;
-    }
-#else
-    (void)queries, (void)documents, (void)stride, (void)rows, (void)center, (void)lower, (void)upper, (void)rounding;
-    (void)targets, (void)greater, (void)greater_stride, (void)open_document, (void)open_query, (void)open_targets;
-    (void)capacity;
-    return -1;
-#endif
+    const auto* known = static_cast<const Queries*>(queries);
+    return known->kernel.count(known->queries,
+                               Request{documents, stride, rows, center, lower, upper, rounding, targets, greater, greater_stride,
+                                       open_document, open_query, open_targets, capacity});
 }
 
 }  // extern "C"

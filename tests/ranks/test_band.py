@@ -7,11 +7,11 @@ import pytest
 
 from haystack_crossalign.ranks.blocks import Band
 from haystack_crossalign.ranks.exact import PoolArrays, Product, count_against
-from haystack_crossalign.ranks.int8 import counting_library
+from haystack_crossalign.ranks.int8 import kernels
 
 LANGUAGES = ("ar", "en", "zh")
 COUNTED = (0, 2)
-PRECISIONS = ["fp32", "bf16", *(["int8"] if counting_library() else [])]
+PRECISIONS = ["fp32", "bf16", *(["int8"] if kernels() else [])]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

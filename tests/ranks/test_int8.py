@@ -11,12 +11,15 @@ from haystack_crossalign.ranks import exact_ranks
 from haystack_crossalign.ranks import int8 as int8_module
 from haystack_crossalign.ranks.int8 import counts_by_int8
 
-pytestmark = pytest.mark.usefixtures("_native")
+pytestmark = pytest.mark.usefixtures("_kernel")
 
 
-@pytest.fixture
-def _native():
+@pytest.fixture(params=int8_module.KERNELS)
+def _kernel(request, monkeypatch):
     require("native")
+    if request.param not in int8_module.kernels():
+        pytest.skip(f"this machine has no {request.param}")
+    monkeypatch.setenv(int8_module.KERNEL_VARIABLE, request.param)
 
 
 def _pool(queries, documents, relevant, **changes):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from opensearch_assembly import VERSIONS, SetupError, find_java
 
-from haystack_crossalign.ranks.int8 import counting_library
+from haystack_crossalign.ranks.int8 import kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_DATA = Path(os.environ.get("CROSSALIGN_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -77,13 +77,13 @@ def _missing_data() -> str | None:
 
 
 def _missing_native() -> str | None:
-    return None if counting_library() is not None else "the package haystack-crossalign-native is not installed"
+    return None if kernels() else "the package haystack-crossalign-native is not installed"
 
 
 def _impossible_native() -> str | None:
     flags = Path("/proc/cpuinfo")
     known = flags.read_text().split() if flags.exists() else []
-    return None if "avx512_vnni" in known else "this processor has no AVX512-VNNI"
+    return None if "avx512_vnni" in known else "this processor has neither AVX512-VNNI nor AMX"
 
 
 def _not_asked_for() -> str | None:
