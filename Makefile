@@ -17,7 +17,7 @@ help:  ## Show this list.
 $(STAMP): pyproject.toml constraints.txt $(wildcard native/src/*) native/CMakeLists.txt native/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets,train,lora,aws]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,datasets,train,lora,aws,openvino]' --group dev
 	tools/build_native.sh $(BIN)/python
 	@touch $@
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.errors import InputError
-from haystack_crossalign.models.names import DEFAULT_MODEL, POOLINGS
+from haystack_crossalign.models.names import BACKENDS, DEFAULT_MODEL, POOLINGS
 from haystack_crossalign.models.quiet import announced
 from haystack_crossalign.signals import import_torch, importing
 
@@ -26,6 +26,7 @@ class ModelOptions:
         cluster, for an audit of an index; None for the default model.
     :param embedder: a file with Haystack embedders, instead of a model.
     :param precision: ``auto``, ``bf16`` or ``fp32``.
+    :param backend: ``torch`` or ``openvino``.
     :param max_tokens: texts are cut after this many tokens.
     :param similarity: similarity for ranking; None for the model's.
     :param query_prefix: text before each query.
@@ -40,6 +41,7 @@ class ModelOptions:
     model: str | None = None
     embedder: Path | None = None
     precision: str = "auto"
+    backend: str = "torch"
     max_tokens: int | None = None
     similarity: str | None = None
     query_prefix: str | None = None
@@ -82,6 +84,8 @@ class ModelOptions:
             raise InputError(
                 "unknown precision", source="--precision", seen=self.precision, allowed=", ".join(PRECISIONS)
             )
+        if self.backend not in BACKENDS:
+            raise InputError("unknown backend", source="--backend", seen=self.backend, allowed=", ".join(BACKENDS))
         if self.pooling is not None and self.pooling not in POOLINGS:
             raise InputError("unknown pooling", source="--pooling", seen=self.pooling, allowed=", ".join(POOLINGS))
         for role in ("query", "document"):

@@ -49,7 +49,7 @@ class CrossAlignDocumentEmbedder:
     :param truncate_dim: keep only this many dimensions; vectors of unit length are normalized again.
     :param precision: format of the vectors, ``"float32"``.
     :param quantization_ranges: rejected, as is every other ``precision``.
-    :param backend: ``"torch"``.
+    :param backend: what computes the model: ``"torch"``, or ``"openvino"`` on a CPU, with the extra ``openvino``.
     :param model_kwargs: rejected, as are ``tokenizer_kwargs``, ``config_kwargs`` and ``encode_kwargs``.
     :raises InputError: for a rejected value.
     """
@@ -102,6 +102,7 @@ class CrossAlignDocumentEmbedder:
         self.meta_fields_to_embed = list(meta_fields_to_embed or [])
         self.embedding_separator = embedding_separator
         self.compute_precision = compute_precision
+        self.backend = backend
         self.max_tokens = max_tokens
         self.normalize_embeddings = normalize_embeddings
         self.truncate_dim = truncate_dim
@@ -166,6 +167,7 @@ class CrossAlignDocumentEmbedder:
             meta_fields_to_embed=self.meta_fields_to_embed,
             embedding_separator=self.embedding_separator,
             compute_precision=self.compute_precision,
+            backend=self.backend,
             max_tokens=self.max_tokens,
             normalize_embeddings=self.normalize_embeddings,
             truncate_dim=self.truncate_dim,
@@ -203,6 +205,7 @@ class CrossAlignDocumentEmbedder:
                 batch_size=self.batch_size,
                 truncate_dim=self.truncate_dim,
                 compute_precision=self.compute_precision,
+                backend=self.backend,
                 max_tokens=self.max_tokens,
                 normalize_embeddings=self.normalize_embeddings,
                 trust_remote_code=self.trust_remote_code,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from haystack.utils import ComponentDevice, Secret
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.names import BACKENDS
 
 if TYPE_CHECKING:
     from haystack_crossalign.models.encoder import Encoder
@@ -32,6 +33,7 @@ class EncoderOptions:
     batch_size: int | None
     truncate_dim: int | None
     compute_precision: str
+    backend: str = "torch"
     max_tokens: int | None
     normalize_embeddings: bool | None
     trust_remote_code: bool
@@ -57,6 +59,7 @@ class EncoderOptions:
             self.model,
             device=None if self.device is None else self.device.to_torch_str(),
             precision=self.compute_precision,
+            backend=self.backend,
             max_tokens=self.max_tokens,
             # As in the stock embedders, False leaves vectors as returned by the model.
             normalize=True if self.normalize_embeddings else None,
@@ -101,7 +104,7 @@ def refuse_stock_values(
     refused = {
         "precision": (precision, precision != "float32", byte_vectors),
         "quantization_ranges": (quantization_ranges, quantization_ranges is not None, byte_vectors),
-        "backend": (backend, backend != "torch", f"torch here, or {_STOCK}"),
+        "backend": (backend, backend not in BACKENDS, f"{', '.join(BACKENDS)}, or {_STOCK}"),
         "model_kwargs": (model_kwargs, model_kwargs, f"compute_precision and device, or {_STOCK}"),
         "tokenizer_kwargs": (tokenizer_kwargs, tokenizer_kwargs, f"max_tokens for model_max_length, or {_STOCK}"),
         "config_kwargs": (config_kwargs, config_kwargs, f"a model folder whose config.json says so, or {_STOCK}"),

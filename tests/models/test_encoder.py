@@ -19,6 +19,7 @@ KEYS = {
     "revision",
     "dimension",
     "precision",
+    "backend",
     "max_tokens",
     "prompts",
     "prompts_from",

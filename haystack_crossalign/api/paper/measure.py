@@ -32,6 +32,7 @@ _OF_MODEL = (
     "revision",
     "dimension",
     "precision",
+    "backend",
     "max_tokens",
     "prompts",
     "pooling",

@@ -27,6 +27,7 @@ def demo(
         str, typer.Option(metavar="NAME", help="Another model: a hub name or a local folder.")
     ] = DEMO_MODEL,
     precision: opt.Precision = "auto",
+    backend: opt.Backend = "torch",
     max_tokens: opt.MaxTokens = 256,
     trust_remote_code: opt.TrustRemoteCode = False,
     seed: opt.Seed = 0,
@@ -44,7 +45,13 @@ def demo(
         quiet=quiet,
     )
     flags.outputs.check()
-    chosen = ModelOptions(model=model, precision=precision, max_tokens=max_tokens, trust_remote_code=trust_remote_code)
+    chosen = ModelOptions(
+        model=model,
+        precision=precision,
+        backend=backend,
+        max_tokens=max_tokens,
+        trust_remote_code=trust_remote_code,
+    )
     chosen.check()
     from haystack_crossalign.api.collection import CollectionAudit
     from haystack_crossalign.cli.shared.session import Session

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0
 
 
-@with_groups(without=("precision", "max_tokens", "similarity"))
+@with_groups(without=("precision", "backend", "max_tokens", "similarity"))
 def doctor(
     *,
     place: live.IndexFlags,

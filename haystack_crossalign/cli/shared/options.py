@@ -110,6 +110,13 @@ Precision = Annotated[
         help="Precision of the model: auto chooses bf16 if the processor is faster with it.",
     ),
 ]
+Backend = Annotated[
+    str,
+    typer.Option(
+        metavar="torch|openvino",
+        help="What computes the model: torch, or OpenVINO on a CPU (extra openvino).",
+    ),
+]
 MaxTokens = Annotated[
     int | None,
     typer.Option(min=8, metavar="N", help="Truncate texts after N tokens. Default: the limit of the model."),
@@ -267,6 +274,7 @@ class ModelFlags(ModelOptions):
     model: Model = None
     embedder: EmbedderFile = None
     precision: Precision = "auto"
+    backend: Backend = "torch"
     max_tokens: MaxTokens = None
     similarity: SimilarityName = None
     query_prefix: QueryPrefix = None

@@ -27,8 +27,8 @@ SECTIONS = {
         "url-field"
     ),
     "Model": (
-        "model embedder precision max-tokens similarity query-prompt document-prompt query-prefix document-prefix "
-        "pooling trust-remote-code local-files-only"
+        "model embedder precision backend max-tokens similarity query-prompt document-prompt query-prefix "
+        "document-prefix pooling trust-remote-code local-files-only"
     ),
     "Pools and measures": "languages pairs scenario measures seed samples",
     "Gate": "fail-on ties fail-if-worse-than tolerance own-first keep-own-first no-gate",

@@ -50,12 +50,20 @@ class Transformer(nn.Module):
     def __init__(self, network: Network, weights: dict[str, Tensor]) -> None:
         super().__init__()
         self._network = network
-        self._weights = weights
+        for name, values in weights.items():
+            # As buffers, they stay weights in a trace of this module; as plain tensors they would be constants of its
+            # code. A buffer's name has no dots.
+            self.register_buffer(name.replace(".", "/"), values, persistent=False)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self._weights["embeddings.LayerNorm.weight"].device
+        return self._weight("embeddings.LayerNorm.weight").device
+
+    @property
+    def network(self) -> Network:
+        """Its sizes."""
+        return self._network
 
     def forward(self, features: Features) -> Features:
         """Add ``token_embeddings``, [n, tokens, hidden], to the features of `TextTokenizer.encode`."""
@@ -92,14 +100,18 @@ class Transformer(nn.Module):
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return attended.transpose(1, 2).reshape(hidden.shape)
 
+    def _weight(self, name: str) -> Tensor:
+        values: Tensor = getattr(self, name.replace(".", "/"))
+        return values
+
     def _rows(self, numbers: Tensor, table: str) -> Tensor:
-        return functional.embedding(numbers, self._weights[f"embeddings.{table}_embeddings.weight"])
+        return functional.embedding(numbers, self._weight(f"embeddings.{table}_embeddings.weight"))
 
     def _linear(self, values: Tensor, name: str) -> Tensor:
-        return functional.linear(values, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
+        return functional.linear(values, self._weight(f"{name}.weight"), self._weight(f"{name}.bias"))
 
     def _norm(self, values: Tensor, name: str) -> Tensor:
-        weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
+        weight, bias = self._weight(f"{name}.weight"), self._weight(f"{name}.bias")
         return functional.layer_norm(values, (self._network.hidden,), weight, bias, self._network.epsilon)
 
 

@@ -18,6 +18,7 @@ _MODEL = frozenset(
         "sha256",
         "dimension",
         "precision",
+        "backend",
         "max_tokens",
         "prompts",
         "prompt_names",
@@ -53,6 +54,7 @@ def facts(provenance: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]
                 ("SHA-256", _text(model.get("sha256"))),
                 ("Dimension", _text(model.get("dimension"))),
                 ("Precision", _text(model.get("precision"))),
+                *([("Backend", str(model["backend"]))] if model.get("backend") else []),
                 ("Longest input", f"{model['max_tokens']} tokens" if model.get("max_tokens") else DASH),
                 *((f"Prompt for a {role}", repr(prompt)) for role, prompt in (model.get("prompts") or {}).items()),
                 *(

@@ -126,6 +126,7 @@ def test_the_gate_decides_the_exit_code_after_everything_is_written(
         (["--languages", "en"], ["two"]),
         (["--pairs", "de"], ["--pairs", "'de'"]),
         (["--measures", "Max@Q"], ["unknown measure", "'Max@Q'"]),
+        (["--backend", "onnx"], ["unknown backend", "'onnx'", "torch, openvino"]),
         (["--precision", "fp16"], ["unknown precision", "'fp16'", "bf16"]),
         (["--embedder", "e.yaml", "--model", "m"], ["--model and --embedder exclude each other"]),
         (["--run-depth", "0"], ["--run-depth"]),

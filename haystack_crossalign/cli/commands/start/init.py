@@ -29,7 +29,7 @@ ConfigFile = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a profile of that name.")]
 
 
-@with_groups(without=("precision", "max_tokens", "similarity"))
+@with_groups(without=("precision", "backend", "max_tokens", "similarity"))
 def init(
     *,
     place: live.IndexFlags,
