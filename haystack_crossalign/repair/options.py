@@ -15,6 +15,28 @@ KEEP_OWN_FIRST = 0.1
 keep_own_first.md`: two thirds of the gain remain where there are few documents, all of it where there are many).
 """
 
+OwnFirstBound = float | Literal["auto"] | None
+"""Accepted loss of the own language first; ``auto`` is `KEEP_OWN_FIRST`, or one query where that is more; None any."""
+
+
+def check_own_first(bound: OwnFirstBound) -> None:
+    """Reject a bound out of range.
+
+    :param bound: the bound.
+    :raises InputError: unless it is 0 to 1, ``auto`` or None.
+    """
+    if bound != "auto" and bound is not None and not 0 <= bound <= 1:
+        raise InputError("out of range", field="keep_own_first", seen=bound, allowed="0 to 1, such as 0.02")
+
+
+def accepted_loss(bound: OwnFirstBound, queries: int) -> float | None:
+    """What a bound accepts among some queries; None for any loss.
+
+    :param bound: the bound.
+    :param queries: number of queries of a language.
+    """
+    return max(KEEP_OWN_FIRST, 1 / queries) if bound == "auto" else bound
+
 
 @dataclass(frozen=True)
 class RepairOptions:
@@ -35,7 +57,7 @@ class RepairOptions:
     """
 
     tolerance: float = 0.005
-    keep_own_first: float | Literal["auto"] | None = "auto"
+    keep_own_first: OwnFirstBound = "auto"
     strengths: Sequence[float] = STRENGTHS
     common_shares: Sequence[float] = COMMON_SHARES
     whitenings: Sequence[float | None] = SHRINKAGES
@@ -48,11 +70,7 @@ class RepairOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance <= 1:
             raise InputError("out of range", field="tolerance", seen=self.tolerance, allowed="0 to 1, such as 0.005")
-        bound = self.keep_own_first
-        if bound != "auto" and bound is not None and not 0 <= bound <= 1:
-            raise InputError(
-                "out of range", field="keep_own_first", seen=self.keep_own_first, allowed="0 to 1, such as 0.02"
-            )
+        check_own_first(self.keep_own_first)
 
     def own_first_bound(self, queries: int, *, parallel: bool) -> float | None:
         """The accepted loss of the own language first; None for any.
@@ -62,7 +80,7 @@ class RepairOptions:
         :raises InputError: if a bound is asked for that cannot be measured.
         """
         if self.keep_own_first == "auto":
-            return max(KEEP_OWN_FIRST, 1 / queries) if parallel else None
+            return accepted_loss("auto", queries) if parallel else None
         if self.keep_own_first is not None and not parallel:
             raise InputError(
                 "the own language first cannot be measured", field="keep_own_first", seen=self.keep_own_first,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from haystack_crossalign.cli.shared import live_options as live
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared.groups import with_groups
 from haystack_crossalign.cli.shared.outputs import Outputs
+from haystack_crossalign.cli.shared.own_first import own_first_bound
 from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def repair(
     pivot = chosen[0] if chosen else None
     options = RepairOptions(
         tolerance=tolerance,
-        keep_own_first=_bound(keep_own_first),
+        keep_own_first=own_first_bound(keep_own_first),
         one_map=one_map,
         pivot=pivot,
         seed=seed,
@@ -295,17 +296,6 @@ def _from_index(
         if index.view.fields.has_vectors:
             remarks = check_model_of(index.view, encoder, settings, seed=seed, accept=accept)
     return _Drawn(texts if parallel else None, None if parallel else texts, (name, encoder, remarks))
-
-
-def _bound(text: str | None) -> float | Literal["auto"] | None:
-    if text is None:
-        return "auto"
-    try:
-        return None if text == "off" else float(text)
-    except ValueError:
-        raise InputError(
-            "not a number", source="--keep-own-first", seen=text, allowed="0 to 1, such as 0.02, or off"
-        ) from None
 
 
 def _languages(names: str | None) -> tuple[str, ...]:

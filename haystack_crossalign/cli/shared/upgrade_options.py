@@ -92,15 +92,16 @@ Probes = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Without --queries: contents of the index to make queries from.")
 ]
 Tolerance = Annotated[
-    float, typer.Option(metavar="X", help="How much same-language NDCG@1 may fall; 0.005 is half a point.")
+    float, typer.Option(metavar="X", help="How much same-language NDCG@1 may fall, or one query where that is more.")
 ]
 OwnFirst = Annotated[
-    float,
+    str | None,
     typer.Option(
         "--own-first",
         "--keep-own-first",
-        metavar="X",
-        help="How much the share of queries with their own language first may fall.",
+        metavar="X|off",
+        help="How much the share of queries whose first hit is relevant and in their own language may fall; off "
+        "accepts any. Default: 0.1, or one query where that is more.",
     ),
 ]
 NoGate = Annotated[bool, typer.Option("--no-gate", help="Switch without an audit of old and new index.")]
@@ -140,7 +141,7 @@ class GateFlags:
     fail_on: opt.FailOn = None
     ties: opt.Ties = opt.TIES[0]
     tolerance: Tolerance = 0.005
-    own_first: OwnFirst = 0.05
+    own_first: OwnFirst = None
     old_model: OldModelOfGate = None
     no_gate: NoGate = False
     report: opt.ReportFile = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.cli.shared import options as opt
 from haystack_crossalign.cli.shared import upgrade_options as up
+from haystack_crossalign.cli.shared.own_first import own_first_bound
 from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.errors import InputError
 
@@ -133,7 +134,7 @@ def open_gate(
         new,
         conditions=[parse_condition(text, ties=flags.ties) for text in flags.fail_on or ()],
         tolerance=flags.tolerance,
-        own_first=flags.own_first,
+        own_first=own_first_bound(flags.own_first),
         progress=progress,
     )
 
