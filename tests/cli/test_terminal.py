@@ -185,9 +185,11 @@ def limited(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the program where no file may be larger: the writes fail as on a disk that has no room."""
     size = max(8, 1024 * kilobytes)  # a few bytes, for libraries that look for a folder they can write to
+    # Python 3.11 would keep compiled modules that the limit has cut off.
+    own = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [*python, "-m", "haystack_crossalign", *map(str, command)], capture_output=True, text=True, check=False,
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        cwd=folder, env={**os.environ, **own},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )  # fmt: skip
 

@@ -134,6 +134,7 @@ def become(request: dict[str, object], files: list[int]) -> None:
     tempfile.tempdir = None  # decided anew from the environment
     sys.stdout.reconfigure(line_buffering=sys.stdout.isatty() or "PYTHONUNBUFFERED" in os.environ)
     resource.setrlimit(resource.RLIMIT_FSIZE, request["largest_file"])
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     if action := os.environ.get("PYTHONWARNINGS"):
         warnings.simplefilter(action)  # type: ignore[arg-type]
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
