@@ -102,7 +102,7 @@ class OpenSearchServer:
             raise SetupError("the server has not been started")
         return self.home
 
-    def start(self, *, timeout: float = 120.0) -> OpenSearchServer:
+    def start(self, *, timeout: float = 300.0) -> OpenSearchServer:
         """Start it, on the same data and ports if it ran before, and wait until it answers.
 
         :param timeout: seconds to wait.

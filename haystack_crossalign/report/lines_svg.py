@@ -9,10 +9,9 @@ from html import escape
 
 _WIDTH, _HEIGHT = 460, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 34
-SERIES = ("var(--series-1)", "var(--series-2)", "var(--series-3)", "var(--series-4)")
-"""Colors of the lines of a chart, see page.css."""
-DASHES = ("none", "7 3", "2 3", "9 3 2 3")
-"""Their dashes, which say the same."""
+# The names are those of page.css.
+_COLORS = ("var(--series-1)", "var(--series-2)", "var(--series-3)", "var(--series-4)")
+_DASHES = ("none", "7 3", "2 3", "9 3 2 3")
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
             'stroke-dasharray="3 4"/>'
         )
     for number, curve in enumerate(series):
-        color, dashes = SERIES[number % len(SERIES)], DASHES[number % len(DASHES)]
+        color, dashes = line_style(number)
         places = [place(x, y) for x, y in curve.points]
         line = " ".join(f"{x},{y}" for x, y in places)
         parts.append(
@@ -85,14 +84,24 @@ def line_chart(series: Sequence[Series], *, label: str, x_label: str = "step", m
     return "".join([*parts, "</svg>"])
 
 
+def line_style(number: int) -> tuple[str, str]:
+    """Color and dashes of a line; sixteen lines of a chart differ in one or the other, the first four in both.
+
+    :param number: place of the line among those of the chart, from 0.
+    """
+    turn, color = divmod(number, len(_COLORS))
+    return _COLORS[color], _DASHES[(color + turn) % len(_DASHES)]
+
+
 def swatch(number: int) -> str:
     """A piece of a line, for a legend.
 
     :param number: place of the line among those of the chart.
     """
+    color, dashes = line_style(number)
     return (
         f'<svg width="26" height="8" aria-hidden="true"><line x1="0" x2="26" y1="4" y2="4" stroke-width="2" '
-        f'stroke="{SERIES[number % len(SERIES)]}" stroke-dasharray="{DASHES[number % len(DASHES)]}"/></svg>'
+        f'stroke="{color}" stroke-dasharray="{dashes}"/></svg>'
     )
 
 

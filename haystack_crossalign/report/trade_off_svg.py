@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from haystack_crossalign.report.lines_svg import DASHES, SERIES, axis_ticks, tick_text
+from haystack_crossalign.report.lines_svg import axis_ticks, line_style, tick_text
 
 _WIDTH, _HEIGHT = 620, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 16, 14, 50
@@ -72,10 +72,9 @@ def trade_off_chart(curves: Sequence[Curve], *, label: str, x_label: str, y_labe
 
 
 def _drawn(curve: Curve, number: int, places: Sequence[tuple[float, float]], start: tuple[float, float]) -> list[str]:
-    color = SERIES[number % len(SERIES)]
-    dashed = f' stroke-dasharray="{DASHES[(number + number // len(SERIES)) % len(DASHES)]}"'
+    color, dashes = line_style(number)
     line = " ".join(f"{x},{y}" for x, y in places)
-    parts = [f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"{dashed}/>']
+    parts = [f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dashes}"/>']
     x, y = start
     parts.append(
         f'<rect x="{x - 5}" y="{y - 5}" width="10" height="10" fill="none" stroke="{color}" stroke-width="2">'

@@ -87,7 +87,7 @@ def _start_in_docker(version: str) -> tuple[Server, Callable[[], object]]:
     name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     port = subprocess.run(["docker", "port", name, "9200/tcp"], capture_output=True, text=True, check=True).stdout
     server = Server(f"http://{port.split()[0]}")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         try:
             server.request("GET", "/_cluster/health?wait_for_status=yellow&timeout=30s")
