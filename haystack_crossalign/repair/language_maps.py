@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -262,6 +263,22 @@ def describe_maps(own_share: OwnShare | None, ridge: float | None, own_margins: 
         return "one map for all languages" + (margins and f", with {margins}")
     share = f"a map for each language (further share {describe_share(own_share)}, ridge {ridge:g})"
     return share + (margins and f", with {margins}")
+
+
+def describe_map(setting: Mapping[str, Any]) -> str:
+    """What a repair does to vectors, in words, such as ``strength 1, share of the common mean 0.5, no whitening, one
+    map for all languages``.
+
+    :param setting: ``chosen`` of ``repair.json``.
+    """
+    whitening = setting["whitening"]
+    parts = (
+        f"strength {setting['strength']:g}",
+        f"share of the common mean {setting['common_share']:g}",
+        "no whitening" if whitening is None else f"whitening with shrinkage {whitening:g}",
+        describe_maps(setting["own_share"], setting["ridge"], setting["own_margins"]),
+    )
+    return ", ".join(parts)
 
 
 def _shares(own_share: OwnShare, languages: Sequence[str]) -> Mapping[str, float | None]:

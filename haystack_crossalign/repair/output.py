@@ -20,6 +20,7 @@ from haystack_crossalign.models.quiet import announced, quiet_libraries
 from haystack_crossalign.repair.affine import AffineMap
 from haystack_crossalign.repair.card import repair_card
 from haystack_crossalign.repair.fit import RepairOutcome
+from haystack_crossalign.repair.language_maps import describe_map
 from haystack_crossalign.repair.matrix_file import write_matrix_file
 from haystack_crossalign.report.pages import comparison_pages
 from haystack_crossalign.schemas import shipped_schema
@@ -129,7 +130,11 @@ def write_repair(
             "after.json": outcome.after.to_json(),
             "comparison.json": outcome.comparison.to_json(),
             **comparison_pages(
-                outcome.comparison.to_dict(), outcome.before.to_dict(), outcome.after.to_dict(), dial=data["dial"]
+                outcome.comparison.to_dict(),
+                outcome.before.to_dict(),
+                outcome.after.to_dict(),
+                dial=data["dial"],
+                change=f"The repair: {describe_map(data['chosen'])}." if outcome.choice.chosen.changes else None,
             ),
         }
         if model is not None:
@@ -171,22 +176,10 @@ def repair_data(outcome: RepairOutcome, sources: Sequence[Source], *, name: str 
             "similarity": outcome.before.provenance["similarity"],
             "criterion": outcome.criterion,
             "keep_own_first": outcome.keep_own_first,
-            "chosen": {
-                "strength": chosen.strength,
-                "common_share": chosen.common_share,
-                "whitening": chosen.whitening,
-                "own_share": chosen.own_share,
-                "ridge": chosen.ridge,
-                "own_margins": chosen.own_margins,
-            },
+            "chosen": chosen.setting,
             "trials": [
                 {
-                    "strength": trial.strength,
-                    "common_share": trial.common_share,
-                    "whitening": trial.whitening,
-                    "own_share": trial.own_share,
-                    "ridge": trial.ridge,
-                    "own_margins": trial.own_margins,
+                    **trial.setting,
                     "bias": trial.score.bias,
                     "quality": dict(sorted(trial.score.quality.items())),
                     "own_first": None if trial.score.own_first is None else dict(sorted(trial.score.own_first.items())),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from haystack_crossalign.repair.language_maps import OwnShare
 from haystack_crossalign.repair.matrix_file import VectorMap
@@ -83,6 +84,18 @@ class Trial:
     def changes(self) -> bool:
         """Whether the map changes anything."""
         return (self.strength, self.common_share, self.whitening, self.ridge) != (0.0, 0.0, None, None)
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The strengths, as in ``repair.json``."""
+        return {
+            "strength": self.strength,
+            "common_share": self.common_share,
+            "whitening": self.whitening,
+            "own_share": self.own_share,
+            "ridge": self.ridge,
+            "own_margins": self.own_margins,
+        }
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,12 @@ def render_html(result: Mapping[str, Any]) -> str:
 
 
 def render_html_comparison(
-    comparison: Mapping[str, Any], a: Mapping[str, Any], b: Mapping[str, Any], dial: Mapping[str, Any] | None = None
+    comparison: Mapping[str, Any],
+    a: Mapping[str, Any],
+    b: Mapping[str, Any],
+    *,
+    dial: Mapping[str, Any] | None = None,
+    change: str | None = None,
 ) -> str:
     """The HTML page of a comparison: before and after side by side, with the significance of each change.
 
@@ -98,6 +103,7 @@ def render_html_comparison(
     :param a: the audit result before.
     :param b: the audit result after.
     :param dial: ``dial`` of a repair's result, None if there is none.
+    :param change: a sentence on what changed the model in between.
     :returns: the HTML document, for a file in UTF-8.
     """
     context = comparison_context(comparison, a, b)
@@ -112,6 +118,7 @@ def render_html_comparison(
         **_told(comparison_finding(comparison)),
         notes_on_data=data_notes_of_both(comparison),
         dial=None if dial is None else dial_section(dial),
+        change=change,
         significant=significant_changes(comparison),
         **context,
     )

@@ -80,14 +80,19 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def render_markdown_comparison(comparison: Mapping[str, Any], dial: Mapping[str, Any] | None = None) -> str:
+def render_markdown_comparison(
+    comparison: Mapping[str, Any], *, dial: Mapping[str, Any] | None = None, change: str | None = None
+) -> str:
     """The Markdown of a comparison: the changes and their significance.
 
     :param comparison: schema ``crossalign.comparison/1``.
     :param dial: ``dial`` of a repair's result, None if there is none.
+    :param change: a sentence on what changed the model in between.
     """
     before, after = _plain(subject_name(comparison["a"])), _plain(subject_name(comparison["b"]))
     parts = ["## Language bias, before and after", f"{before} → {after}", *_finding(comparison_finding(comparison))]
+    if change is not None:
+        parts.append(_plain(change))
     apart = has_retrieved(comparison)
     for row in comparison["rows"]:
         title = f"{_plain(row_title(row, apart=apart))}, {plural(row['queries'], 'query', 'queries')}"

@@ -15,6 +15,7 @@ def comparison_pages(
     after: Mapping[str, Any],
     *,
     dial: Mapping[str, Any] | None = None,
+    change: str | None = None,
 ) -> dict[str, str]:
     """The comparison as an HTML page and as a Markdown summary, by file name.
 
@@ -22,8 +23,9 @@ def comparison_pages(
     :param before: the audit result before.
     :param after: the audit result after.
     :param dial: ``dial`` of a repair's result, None if there is none.
+    :param change: a sentence on what changed the model in between.
     """
     return {
-        "report.html": render_html_comparison(comparison, before, after, dial),
-        "report.md": render_markdown_comparison(comparison, dial),
+        "report.html": render_html_comparison(comparison, before, after, dial=dial, change=change),
+        "report.md": render_markdown_comparison(comparison, dial=dial, change=change),
     }

@@ -264,7 +264,7 @@ def test_the_dial_of_six_languages_fits_on_paper(
     points = [{"strength": one / 10, "bias": 2.0, "harmless": one < 5, **point} for one in range(11)]
     dial = {"queries": dict.fromkeys(shares, 30), "before": point, "points": points, "taken": 0.4}
     comparison, a, b = (compared[name] for name in ("comparison", "a", "b"))
-    browser.open(write("dial", render_html_comparison(comparison, a, b, dial)))
+    browser.open(write("dial", render_html_comparison(comparison, a, b, dial=dial)))
     paper = {"width": 690, "height": 976, "deviceScaleFactor": 1, "mobile": False}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

@@ -310,7 +310,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: st
 
     from haystack_crossalign.cli.shared.terminal import console
     from haystack_crossalign.models.names import MATRIX_FILE
-    from haystack_crossalign.repair.language_maps import describe_maps
+    from haystack_crossalign.repair.language_maps import describe_map
     from haystack_crossalign.report.content.model import model_lines
     from haystack_crossalign.report.content.provenance import similarity_note
     from haystack_crossalign.report.content.words import difference_interval
@@ -347,11 +347,7 @@ def _print(outcome: RepairOutcome, output: Path, *, matrix_only: bool, index: st
     counts = zip(outcome.fitted.languages, outcome.fitted.counts, strict=True)
     fitted = ", ".join(f"{count} in {tag}" for tag, count in counts)
     lines = [
-        f"Documents fitted on: {fitted}. Strength {trial.strength:g}, share of the common mean "
-        f"{trial.common_share:g}, "
-        + ("no whitening, " if trial.whitening is None else f"whitening with shrinkage {trial.whitening:g}, ")
-        + describe_maps(trial.own_share, trial.ridge, trial.own_margins)
-        + ".",
+        f"Documents fitted on: {fitted}. The repair: {describe_map(trial.setting)}.",
         *model_lines(outcome.before.provenance),
         similarity_note(outcome.before.provenance),
         *(f"Note: {note}" for note in outcome.notes),

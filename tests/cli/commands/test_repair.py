@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_model_folder
 
 from haystack_crossalign.audit.result import AuditResult
+from haystack_crossalign.repair.language_maps import describe_map
 from haystack_crossalign.repair.matrix_file import read_matrix_file
 from haystack_crossalign.repair.output import repair_schema
 
@@ -63,7 +64,7 @@ def test_thirty_real_parallel_sentences_halve_the_bias_of_a_real_model(
         "--held-out", tmp_path / "judge.jsonl", "--output", output,
     )  # fmt: skip
     assert done.code == 0, done.err
-    assert "Documents fitted on: 30 in en, 30 in zh. Strength 1" in done.out
+    assert "Documents fitted on: 30 in en, 30 in zh. The repair: strength 1" in done.out
     assert "too small to show harm" in done.out
     before, after = (AuditResult.load(output / f"{name}.json") for name in ("before", "after"))
     depth = [
@@ -76,6 +77,11 @@ def test_thirty_real_parallel_sentences_halve_the_bias_of_a_real_model(
     Draft202012Validator(repair_schema()).validate(data)
     for one in data["same_language"]:
         assert one["difference"] >= -1 / 30 - 1e-9
+    # Terminal and pages say what was taken.
+    taken = f"The repair: {describe_map(data['chosen'])}."
+    assert taken in done.out
+    for page in ("report.html", "report.md"):
+        assert taken in (output / page).read_text(encoding="utf-8")
     # The prompts go with the model.
     config = json.loads((output / "config_sentence_transformers.json").read_text(encoding="utf-8"))
     assert {"query": "query: ", "document": "passage: "}.items() <= config["prompts"].items()

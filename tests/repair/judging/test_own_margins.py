@@ -16,7 +16,7 @@ from haystack_crossalign.repair.directions import choose_repair, fit_language_di
 from haystack_crossalign.repair.judging.left_out import LeaveOneOut
 from haystack_crossalign.repair.judging.notes import recognition_notes
 from haystack_crossalign.repair.judging.own_margins import MARGINS, MarginSearch, least_margins
-from haystack_crossalign.repair.language_maps import LanguageMaps, describe_maps, fit_language_maps
+from haystack_crossalign.repair.language_maps import LanguageMaps, describe_map, describe_maps, fit_language_maps
 from haystack_crossalign.repair.maps.detectors import BetweenOthersError
 from haystack_crossalign.repair.maps.margins import margin_vectors
 from haystack_crossalign.repair.scores import HeldOut, held_out_score
@@ -226,3 +226,8 @@ def test_maps_are_described_in_words() -> None:
     assert describe_maps(0.1, 3.0, {"zh": 0.03, "en": 0.01}) == (
         f"a map for each language (further share 0.1, ridge 3), {margin}"
     )
+    trial = Trial(0.6, 0.5, RepairScore(1.0, {}), harmless=True, whitening=3.0)
+    assert describe_map(trial.setting) == (
+        "strength 0.6, share of the common mean 0.5, whitening with shrinkage 3, one map for all languages"
+    )
+    assert "no whitening" in describe_map(Trial(1.0, 0.0, RepairScore(1.0, {}), harmless=True).setting)

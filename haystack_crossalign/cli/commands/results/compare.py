@@ -81,7 +81,8 @@ def _rendered_pair(data: dict[str, Any], shown: list[dict[str, Any]], outputs: O
     if outputs.report is not None:
         from haystack_crossalign.report.html import render_html_comparison
 
-        texts["report"] = render_html_comparison(data, *shown)
+        before, after = shown
+        texts["report"] = render_html_comparison(data, before, after)
     if outputs.markdown is not None:
         from haystack_crossalign.report.markdown import render_markdown_comparison
 
