@@ -290,7 +290,10 @@ class Encoder:
                 cut[start : start + len(window)] = cut_texts(
                     self._model, window, lengths, self._max_tokens, lambda longest: self._preprocess(longest, role)
                 )
-                for rows in length_batches(lengths, self._batch_tokens, self._batch_size):
+                budget = self._batch_tokens
+                if self._transformer is not None:  # a few texts are shared by all streams
+                    budget = min(budget, -(-int(lengths.sum()) // self._transformer.streams))
+                for rows in length_batches(lengths, budget, self._batch_size):
                     yield rows + start, _take(features, torch.from_numpy(rows), len(window))
             else:
                 # Flattened or bag-of-words input cannot be split afterwards: tokenize again, batch by batch.

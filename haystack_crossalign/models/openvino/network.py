@@ -51,12 +51,14 @@ class OpenVinoTransformer:
     Each stream has one thread, so no thread waits for another within a batch; as many batches are computed at a time as
     torch has threads. Each batch is computed by one thread, so its vectors do not depend on the others.
 
+    ``streams`` is the number of batches computed at a time.
+
     :param model: the ``openvino.Model``.
     :param precision: ``"bf16"`` or ``"fp32"``.
     """
 
     def __init__(self, model: Any, precision: ResolvedPrecision) -> None:
-        streams = torch.get_num_threads()
+        self.streams = streams = torch.get_num_threads()
         hint = "bf16" if precision == "bf16" else "f32"
         compiled = (
             import_openvino()

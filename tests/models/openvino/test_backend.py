@@ -135,6 +135,15 @@ def test_after_an_error_in_the_middle_the_next_call_is_right(tiny_model_folder: 
     np.testing.assert_array_equal(encoder.encode_queries(TEXTS), expected)
 
 
+@pytest.mark.usefixtures("openvino", "cache")
+def test_a_few_texts_are_shared_by_all_streams(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    encoder = Encoder(str(tiny_model_folder), precision="fp32", backend="openvino")
+    done: list[int] = []
+    encoder.encode_queries([f"w1 w2 {word}" for word in WORDS[:6]], progress=lambda number, _total: done.append(number))
+    assert done == [2, 4, 6]
+
+
 class OneLength(nn.Module):
     """Adds the length of the texts as a number that a trace takes for a constant."""
 
