@@ -7,9 +7,9 @@ stock one with its defaults and the prefix the model needs. Ratios are medians o
 the processor time of the process (which other work on the machine disturbs less). Cosines are between the vectors of
 the two, the smallest over all passages; ``fp32`` shows what the batches alone bring.
 
-The roof is the bare matrix products of the network alone in the same precision, by torch: the same shapes, batch by
-batch, without padding, activations, normalizations, softmax and tokenizer. Its column is their processor time as a part
-of that of the whole embedding. ``OMP_NUM_THREADS=1`` measures with one thread.
+The roof is the bare matrix products of the network alone in the same precision, by torch on one thread: the same
+shapes, batch by batch, without padding, activations, normalizations, softmax and tokenizer. Its column is their processor
+time as a part of that of the whole embedding. ``OMP_NUM_THREADS=1`` measures with one thread.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ def bare_products(counts: np.ndarray, dtype: torch.dtype) -> float:
     layers, width, inner, heads = 12, 384, 1536, 12
     own, up, down = (torch.randn(shape).to(dtype) for shape in ((width, width), (width, inner), (inner, width)))
     total = 0.0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     for rows in length_batches(counts, 2048):
         tokens, wide = (torch.randn(int(counts[rows].sum()), size).to(dtype) for size in (width, inner))
         parts = [torch.randn(heads, int(count), width // heads).to(dtype) for count in counts[rows]]
@@ -83,6 +85,7 @@ def bare_products(counts: np.ndarray, dtype: torch.dtype) -> float:
                 part @ part.transpose(1, 2)
                 square @ part
         total += time.process_time() - started
+    torch.set_num_threads(threads)
     return total
 
 

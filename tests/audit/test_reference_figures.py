@@ -119,10 +119,16 @@ def test_arabic_and_spanish_queries(
     assert measures["Complete@10"] == pytest.approx(complete, rel=0.01)
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
 def test_bf16_stays_within_three_percent(
-    offline_model: str, embed_fp32: Embed, shared_data: Path, tmp_path: Path
+    backend: str, offline_model: str, embed_fp32: Embed, shared_data: Path, tmp_path: Path
 ) -> None:
     """Of float32, over every sixth article: that float32 has the figures of the whole is tested above."""
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    # Not every processor has bf16 for OpenVINO, while torch emulates it.
+    precision = "bf16" if backend == "torch" else "auto"
+    encoder = Encoder(offline_model, device="cpu", precision=precision, backend=backend, max_tokens=MAX_TOKENS)
     for language in ("en", "zh"):
         whole = json.loads((shared_data / "xquad" / f"xquad.{language}.json").read_text(encoding="utf-8"))
         part = whole | {"data": whole["data"][::6]}
@@ -133,7 +139,7 @@ def test_bf16_stays_within_three_percent(
         audit_vectors(
             embed(collection), [Scenario("multi", ("en", "zh"), "zh")], provenance={}, samples=0, examples=0
         ).rows[0]["measures"]
-        for embed in (embed_fp32, embedding_by(Encoder(offline_model, precision="bf16", max_tokens=MAX_TOKENS)))
+        for embed in (embed_fp32, embedding_by(encoder))
     ]
     for name in ("Max@R", "Rank[en]", "Rank[zh]"):
         assert found[1][name] == pytest.approx(found[0][name], rel=0.03), name
