@@ -8,8 +8,8 @@ the processor time of the process (which other work on the machine disturbs less
 the two, the smallest over all passages; ``fp32`` shows what the batches alone bring.
 
 The roof is the bare matrix products of the network alone in the same precision, by torch on one thread: the same
-shapes, batch by batch, without padding, activations, normalizations, softmax and tokenizer. Its column is their processor
-time as a part of that of the whole embedding. ``OMP_NUM_THREADS=1`` measures with one thread.
+shapes, batch by batch, without padding, activations, normalizations, softmax and tokenizer. Its column is their
+processor time as a part of that of the whole embedding. ``OMP_NUM_THREADS=1`` measures with one thread.
 """
 
 from __future__ import annotations
