@@ -24,7 +24,7 @@ struct Amx {
     static constexpr int kDigits = 2;
     static constexpr int kTile = 1024;  // bytes
     static constexpr int kStep = kTile;
-    static constexpr bool kMultipliesBoth = true;
+    static constexpr bool kMultipliesAcross = true;
 
     // Sets up the tiles of this thread; without a release every switch of threads would save them.
     struct Session {
@@ -52,13 +52,34 @@ struct Amx {
     // Sums of 32 documents and 32 queries: sums[i][j] = <documents[i], columns[j]>, of their first digits.
     [[gnu::noinline]] static void multiply(const std::int8_t* documents, const Row*, const std::int8_t* columns, int padded,
                                            std::int32_t* sums) {
-        const std::size_t next = 32 * static_cast<std::size_t>(padded);
+        begin();
+        add_products(documents, columns, padded);
+        store(sums);
+    }
+
+    // The same of first and second digits, both ways.
+    [[gnu::noinline]] static void multiply_across(const std::int8_t* documents, const std::int8_t* columns, int padded,
+                                                  std::int32_t* sums) {
+        const std::size_t second = 16 * static_cast<std::size_t>(padded);
+        begin();
+        add_products(documents, columns + second, padded);
+        add_products(documents + second, columns, padded);
+        store(sums);
+    }
+
+private:
+    [[gnu::always_inline]] static void begin() {
         written();
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
-        for (std::size_t k = 0; k < 16 * static_cast<std::size_t>(padded); k += kTile) {
+    }
+
+    // Each tile of digits is multiplied twice, and four sums at a time wait for none of the others.
+    [[gnu::always_inline]] static void add_products(const std::int8_t* documents, const std::int8_t* columns, int padded) {
+        const std::size_t next = 32 * static_cast<std::size_t>(padded);  // 16 documents or queries further, past both digits
+        for (std::size_t k = 0; k < next / 2; k += kTile) {
             _tile_loadd(6, columns + k, 64);
             _tile_loadd(4, documents + k, 64);
             _tile_dpbssd(0, 4, 6);
@@ -68,42 +89,14 @@ struct Amx {
             _tile_dpbssd(2, 5, 6);
             _tile_dpbssd(3, 5, 7);
         }
+    }
+
+    [[gnu::always_inline]] static void store(std::int32_t* sums) {
         constexpr int kRow = kPanel * 4;  // bytes
         _tile_stored(0, sums, kRow);
         _tile_stored(1, sums + 16, kRow);
         _tile_stored(2, sums + 16 * kPanel, kRow);
         _tile_stored(3, sums + 16 * kPanel + 16, kRow);
-        written();
-    }
-
-    // The same of 16 documents, and cross[i][j], the products of first and second digits, both ways.
-    [[gnu::noinline]] static void multiply_both(const std::int8_t* documents, const std::int8_t* columns, int padded,
-                                                std::int32_t* sums, std::int32_t* cross) {
-        const std::size_t second = 16 * static_cast<std::size_t>(padded), next = 2 * second;
-        written();
-        _tile_zero(0);
-        _tile_zero(1);
-        _tile_zero(2);
-        _tile_zero(3);
-        for (std::size_t k = 0; k < second; k += kTile) {
-            _tile_loadd(4, documents + k, 64);
-            _tile_loadd(5, documents + second + k, 64);
-            _tile_loadd(6, columns + k, 64);
-            _tile_dpbssd(0, 4, 6);
-            _tile_dpbssd(2, 5, 6);
-            _tile_loadd(7, columns + second + k, 64);
-            _tile_dpbssd(2, 4, 7);
-            _tile_loadd(6, columns + next + k, 64);
-            _tile_dpbssd(1, 4, 6);
-            _tile_dpbssd(3, 5, 6);
-            _tile_loadd(7, columns + next + second + k, 64);
-            _tile_dpbssd(3, 4, 7);
-        }
-        constexpr int kRow = kPanel * 4;
-        _tile_stored(0, sums, kRow);
-        _tile_stored(1, sums + 16, kRow);
-        _tile_stored(2, cross, kRow);
-        _tile_stored(3, cross + 16, kRow);
         written();
     }
 };

@@ -14,7 +14,7 @@ struct Vnni {
     static constexpr int kRows = 8;              // documents of a tile: 8 x 3 vectors of sums stay in registers
     static constexpr int kDigits = 1;            // in the panels
     static constexpr int kStep = 64;
-    static constexpr bool kMultipliesBoth = false;
+    static constexpr bool kMultipliesAcross = false;
 
     // Nothing to set up.
     struct Session {};

@@ -1,8 +1,8 @@
 // What is said of the sums of a kernel's product: counted, summed again with second digits, or left for the caller.
 //
 // A kernel's Product has: kPanel queries and kRows documents of a tile, kDigits in its panels, kStep and place (see Stripe),
-// fill_panels, multiply, and a Session for as long as it multiplies. Where kMultipliesBoth, also multiply_both: panels with
-// many pairs within the bound are then multiplied by both digits at once.
+// fill_panels, multiply, and a Session for as long as it multiplies. Where kMultipliesAcross, also multiply_across: panels
+// with many pairs within the bound are then multiplied by both digits at once.
 #pragma once
 
 #include "rows.h"
@@ -25,7 +25,7 @@ public:
           closer_kept_(make_array<float>(queries.width)),
           second_(make_array<float>(queries.width)),
           counts_(make_array<std::int32_t>(static_cast<std::size_t>(request.targets) * queries.width)),
-          sums_(make_array<std::int32_t>(2 * kRows * kPanel)),
+          sums_(make_array<std::int32_t>(4 * kRows * kPanel)),
           near_document_(make_array<std::int32_t>(kMostNear)),
           near_query_(make_array<std::int32_t>(kMostNear)),
           near_sum_(make_array<std::int32_t>(kMostNear)),
@@ -54,7 +54,7 @@ public:
             Ahead ahead(request_, first + kStripe, stripe_->tiles * (queries_.width / kPanel));
             for (int panel = 0; panel < queries_.width; panel += kPanel) {
                 bool crowded = false;
-                if constexpr (Product::kMultipliesBoth) crowded = 16 * reached_[panel / kPanel] > kCrowd * tried_[panel / kPanel];
+                if constexpr (Product::kMultipliesAcross) crowded = 16 * reached_[panel / kPanel] > kCrowd * tried_[panel / kPanel];
                 if (crowded)
                     look_at_both(panel, ahead);
                 else
@@ -78,7 +78,7 @@ private:
     static constexpr int kMost = kTargets > 0 ? kTargets : 64;
     static constexpr int kMostLast = 4096;
     // How many vectors of 16 pairs reach their thresholds, in 16 documents and a panel, where both digits at once are faster.
-    static constexpr int kCrowd = 6;
+    static constexpr int kCrowd = 4;
 
     // Queries from `query` on whose first digits leave a document open: which, and where they stand among the pairs.
     struct Group {
@@ -95,6 +95,7 @@ private:
     int targets() const { return kTargets > 0 ? kTargets : request_.targets; }
     std::size_t at(int target, int query) const { return static_cast<std::size_t>(target) * queries_.width + query; }
     std::int32_t* sums(int tile) const { return sums_.get() + tile % 2 * kRows * kPanel; }
+    std::int32_t* across(int tile) const { return sums_.get() + (2 + tile % 2) * kRows * kPanel; }
 
     const std::int8_t* columns(int panel) const {
         return queries_.panels.get() + static_cast<std::size_t>(panel) * Product::kDigits * queries_.padded;
@@ -111,55 +112,58 @@ private:
         compare(stripe_->tiles - 1, panel);
     }
 
-    // The same by both digits: sums of 16 documents, and behind them those of first and second digits.
+    // The same by both digits.
     void look_at_both(int panel, Ahead& ahead) {
-        if constexpr (Product::kMultipliesBoth) {
-            const int tiles = stripe_->tiles * kRows / 16;
-            for (int tile = 0; tile < tiles; tile++) {
-                Product::multiply_both(stripe_->digit(tile * 16, 0, queries_.padded), columns(panel), queries_.padded,
-                                       sums(tile), sums(tile) + 16 * kPanel);
-                if (tile % (kRows / 16) == 0) ahead.fetch();
+        if constexpr (Product::kMultipliesAcross) {
+            for (int tile = 0; tile < stripe_->tiles; tile++) {
+                const std::int8_t* documents = stripe_->digit(tile * kRows, 0, queries_.padded);
+                Product::multiply(documents, stripe_->rows + tile * kRows, columns(panel), queries_.padded, sums(tile));
+                Product::multiply_across(documents, columns(panel), queries_.padded, across(tile));
+                ahead.fetch();
                 if (tile > 0) decide_both(tile - 1, panel);
             }
-            decide_both(tiles - 1, panel);
+            decide_both(stripe_->tiles - 1, panel);
         }
     }
 
-    // Count 16 documents for the queries of a panel, by sums of both digits.
     void decide_both(int tile, int panel) {
-        const std::int32_t* sums = this->sums(tile);
-        const Row* rows = stripe_->rows + tile * 16;
-        for (int query = panel; query < panel + kPanel; query += 16, sums += 16) {
-            const __m512 scale = _mm512_load_ps(queries_.scale.get() + query);
-            __m512 values[16], errors[2];
-            for (int i = 0; i < 16; i++)
-                values[i] = closer_value(_mm512_load_si512(sums + (16 + i) * kPanel), scale, rows[i],
-                                         value(sums + i * kPanel, scale, rows[i]));
-            for (int group = 0; group < 2; group++)
-                errors[group] = closer_error(stripe_->largest[tile * 2 + group], query);
-            __mmask16 left = 0;
-            for (int r = 0; r < targets(); r++) {
-                const __m512 upper = _mm512_loadu_ps(request_.upper + at(r, query));
-                const __m512 lower = _mm512_loadu_ps(request_.lower + at(r, query));
-                __m512i above = _mm512_setzero_si512(), within = _mm512_setzero_si512();
-                const __m512i one = _mm512_set1_epi32(1);
+        for (int first = 0; first < kRows; first += 16)
+            for (int j = 0; j < kPanel; j += 16)
+                decide_both(tile * kRows + first, panel + j, sums(tile) + first * kPanel + j, across(tile) + first * kPanel + j);
+    }
+
+    // Count 16 documents for 16 queries, by sums of both digits.
+    void decide_both(int first, int query, const std::int32_t* sums, const std::int32_t* across) {
+        const Row* rows = stripe_->rows + first;
+        const __m512 scale = _mm512_load_ps(queries_.scale.get() + query);
+        __m512 values[16], errors[2];
+        for (int i = 0; i < 16; i++)
+            values[i] = closer_value(_mm512_load_si512(across + i * kPanel), scale, rows[i],
+                                     value(sums + i * kPanel, scale, rows[i]));
+        for (int group = 0; group < 2; group++)
+            errors[group] = closer_error(stripe_->largest[first / kGroup + group], query);
+        __mmask16 left = 0;
+        for (int r = 0; r < targets(); r++) {
+            const __m512 upper = _mm512_loadu_ps(request_.upper + at(r, query));
+            const __m512 lower = _mm512_loadu_ps(request_.lower + at(r, query));
+            __m512i above = _mm512_setzero_si512(), within = _mm512_setzero_si512();
+            const __m512i one = _mm512_set1_epi32(1);
 #pragma GCC unroll 16
-                for (int i = 0; i < 16; i++) {
-                    const __mmask16 is_above = _mm512_cmp_ps_mask(values[i], _mm512_add_ps(upper, errors[i / 8]), _CMP_GE_OQ);
-                    const __mmask16 is_within = _mm512_cmp_ps_mask(values[i], _mm512_sub_ps(lower, errors[i / 8]), _CMP_GE_OQ);
-                    above = _mm512_mask_add_epi32(above, is_above, above, one);
-                    within = _mm512_mask_add_epi32(within, is_within, within, one);
-                }
-                std::int32_t* counts = counts_.get() + at(r, query);
-                _mm512_store_si512(counts, _mm512_add_epi32(_mm512_load_si512(counts), above));
-                left = static_cast<__mmask16>(left | _mm512_cmpneq_epi32_mask(above, within));
+            for (int i = 0; i < 16; i++) {
+                const __mmask16 is_above = _mm512_cmp_ps_mask(values[i], _mm512_add_ps(upper, errors[i / 8]), _CMP_GE_OQ);
+                const __mmask16 is_within = _mm512_cmp_ps_mask(values[i], _mm512_sub_ps(lower, errors[i / 8]), _CMP_GE_OQ);
+                above = _mm512_mask_add_epi32(above, is_above, above, one);
+                within = _mm512_mask_add_epi32(within, is_within, within, one);
             }
-            if (left != 0) note_open(tile, query, values, errors);
+            std::int32_t* counts = counts_.get() + at(r, query);
+            _mm512_store_si512(counts, _mm512_add_epi32(_mm512_load_si512(counts), above));
+            left = static_cast<__mmask16>(left | _mm512_cmpneq_epi32_mask(above, within));
         }
+        if (left != 0) note_open(first, query, values, errors);
     }
 
     // Note which of the pairs of 16 documents and 16 queries are open.
-    [[gnu::noinline]] void note_open(int tile, int query, const __m512* values, const __m512* errors) {
+    [[gnu::noinline]] void note_open(int first, int query, const __m512* values, const __m512* errors) {
         for (int i = 0; i < 16; i++) {
             __mmask16 open[kMost];
             for (int r = 0; r < targets(); r++) {
@@ -168,7 +172,7 @@ private:
                 const __mmask16 below = _mm512_cmp_ps_mask(values[i], upper, _CMP_LT_OQ);
                 open[r] = _mm512_mask_cmp_ps_mask(below, values[i], lower, _CMP_GE_OQ);
             }
-            postpone(tile * 16 + i, query, open);
+            postpone(first + i, query, open);
         }
     }
 
