@@ -6,7 +6,7 @@ import ctypes
 from functools import cache
 from importlib import import_module
 
-_INTERFACE = 2
+_INTERFACE = 3
 
 
 @cache

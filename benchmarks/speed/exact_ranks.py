@@ -253,7 +253,7 @@ def _bare_digits(queries, documents):
         library.crossalign_count(
             kept, documents.ctypes.data, dim, len(documents), center.ctypes.data, limits.ctypes.data,
             limits.ctypes.data, rounding.ctypes.data, 2, greater.ctypes.data, len(queries),
-            room.ctypes.data, room.ctypes.data, room.ctypes.data, 8,
+            room.ctypes.data, room.ctypes.data, room.ctypes.data, 8, None, None,
         )  # fmt: skip
 
     return run

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.ranks.blocks import Band, Block, OpenPairs
 from haystack_crossalign.ranks.bounds import DocumentOperand, QueryOperand, Spread, Thresholds, vector_length
 from haystack_crossalign.ranks.formats import Bits
-from haystack_crossalign.ranks.scores import PairScorer
+from haystack_crossalign.ranks.scores import LengthCheck, PairScorer
 
 _Near = tuple[NDArray[np.int64], NDArray[np.int64], Bits]
 
@@ -90,7 +90,10 @@ class Counter:
     :param languages: number of languages.
     :param largest: most documents in a block.
     :param band: what is counted apart.
+    :param lengths: to which a counter that ``measures_lengths`` adds those of documents that are versions of their own.
     """
+
+    measures_lengths = False
 
     def __init__(
         self,
@@ -103,8 +106,9 @@ class Counter:
         languages: int,
         largest: int,
         band: Band | None = None,
+        lengths: LengthCheck | None = None,
     ) -> None:
-        self._band = band
+        self._band, self.lengths = band, lengths
         self._documents, self._scorer, self._operand, self._targets = documents, scorer, operand, targets
         self._tie_order, self._centers, self._languages, self._largest = tie_order, centers, languages, largest
         self._offsets = {code: operand.offsets(center) for code, center in centers.items()}

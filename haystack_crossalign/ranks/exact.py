@@ -15,7 +15,7 @@ from haystack_crossalign.ranks.counting import Counter, Counts, Targets
 from haystack_crossalign.ranks.distances import DistanceScorer, count_by_distance, import_for, is_distance
 from haystack_crossalign.ranks.formats import Float32, Format, format_of
 from haystack_crossalign.ranks.int8 import Int8Counter, counts_by_int8
-from haystack_crossalign.ranks.scores import PairScorer, comparable_vectors
+from haystack_crossalign.ranks.scores import LengthCheck, PairScorer, comparable_vectors
 from haystack_crossalign.ranks.similarity import DEFAULT_SIMILARITY, Similarity
 from haystack_crossalign.ranks.table import ABSENT, RankTable
 from haystack_crossalign.ranks.topk import exact_top_k
@@ -69,21 +69,33 @@ def exact_ranks(
         relevant version there.
     :raises InputError: for vectors that are zero or not finite, and for arrays whose shapes do not match.
     """
-    query_vectors, document_vectors = comparable_vectors(queries, documents, similarity)
+    query_vectors, document_vectors = comparable_vectors(queries, documents, similarity, unchecked_documents=True)
     pool = PoolArrays(document_vectors, document_languages, languages, tie_order, versions)
     query_codes = language_codes(query_languages, len(query_vectors), len(languages), "query_languages")
     versions_wanted = relevant_versions(relevant, len(query_vectors), pool.version_languages)
     import_for(similarity)
     product = Product.chosen(precision, query_vectors, document_vectors, versions_wanted.shape[1])
 
-    parts = [slice(start, start + _GROUP) for start in range(0, len(query_vectors), _GROUP)]
-    with one_core_each() as threads:
-        counted = [
-            count_against(
-                query_vectors[part], versions_wanted[part], pool, len(languages), similarity, product, threads
-            )
-            for part in parts
-        ]
+    def count(lengths: LengthCheck | None) -> list[Counts]:
+        counted = []
+        with one_core_each() as threads:
+            for start in range(0, len(query_vectors), _GROUP):
+                part = slice(start, start + _GROUP)
+                group = query_vectors[part], versions_wanted[part], pool, len(languages), similarity, product, threads
+                counted.append(count_against(*group, lengths=lengths))
+                if lengths is not None and not lengths.covers(len(pool.vectors)):
+                    break
+                lengths = None
+        return counted
+
+    lengths = LengthCheck(document_vectors, similarity)
+    counted = []
+    if lengths.hold and product.counter.measures_lengths and not pool.chunked and not is_distance(similarity):
+        with np.errstate(all="ignore"):  # the documents may hold anything
+            counted = count(lengths)
+    if not lengths.covers(len(document_vectors)):
+        pool.vectors = comparable_vectors(query_vectors, document_vectors, similarity)[1]
+        counted = count(None)
     greater, ahead, tied = (
         np.concatenate([getattr(counts, name) for counts in counted], axis=2) for name in ("greater", "ahead", "tied")
     )
@@ -214,6 +226,7 @@ def count_against(
     product: Product,
     threads: int,
     band: Band | None = None,
+    lengths: LengthCheck | None = None,
 ) -> Counts:
     """Count the versions that rank ahead of each relevant version, for at most a few thousand queries.
 
@@ -225,6 +238,7 @@ def count_against(
     :param product: the fast product.
     :param threads: see `share_out`.
     :param band: what to count apart; None to compare every pair by its exact score.
+    :param lengths: check of documents that are not checked yet, for a product that measures them.
     """
     total = Counts.zero(languages, wanted.shape[1], len(queries))
     if not (wanted >= 0).any():
@@ -251,6 +265,7 @@ def count_against(
         languages=languages,
         largest=max((len(block.documents) for block in blocks), default=0),
         band=band,
+        lengths=lengths,
     )
     for counts in share_out(blocks, counter.count, threads):
         total.add(counts)

@@ -90,7 +90,7 @@ def kernels() -> dict[str, Kernel]:
     library.crossalign_count.restype = wide
     library.crossalign_count.argtypes = [
         *(pointer, pointer, wide, number, pointer, pointer, pointer, pointer, number, pointer, wide),
-        *(pointer, pointer, pointer, wide),
+        *(pointer, pointer, pointer, wide, pointer, pointer),
     ]  # fmt: skip
     panels = {name: library.crossalign_panel(_NUMBERS[name]) for name in KERNELS}
     return {name: Kernel(name, library, panel) for name, panel in panels.items() if panel}
@@ -146,6 +146,8 @@ class Int8Counter(Counter):
     :raises RuntimeError: if there is no library, or none for this processor.
     """
 
+    measures_lengths = True
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         kernel = chosen_kernel()
@@ -176,6 +178,8 @@ class Int8Counter(Counter):
                 chunked.append(block)
                 continue
             self._count_digits(block, room, close, counts)
+            if self.lengths is not None and not self.lengths.hold:
+                return counts  # of no use: they are counted again, or one of the vectors is refused
             if close.documents > PENDING:
                 self._count_close(close, counts)
         self._count_close(close, counts)
@@ -204,6 +208,7 @@ class Int8Counter(Counter):
         limits, center = self._thresholds[block.language], np.ascontiguousarray(self._centers[block.language])
         greater = counts.greater[block.language]
         start, rows = 0, len(vectors)
+        measured = None if self.lengths is None else ctypes.c_int(0)
         while start < len(vectors):
             rows = min(rows, len(vectors) - start)
             part = vectors[start : start + rows]
@@ -212,12 +217,16 @@ class Int8Counter(Counter):
                 limits.lower.ctypes.data, limits.upper.ctypes.data, limits.rounding.ctypes.data, len(greater),
                 greater.ctypes.data, greater.strides[0] // greater.itemsize,
                 room.document.ctypes.data, room.query.ctypes.data, room.targets.ctypes.data, len(room.query),
+                None if self.lengths is None else self.lengths.limits.ctypes.data,
+                None if measured is None else ctypes.byref(measured),
             )  # fmt: skip
             if pairs < 0:
                 raise MemoryError
             if pairs > len(room.query):
                 rows = max(1, rows // 2)  # one document has at most as many pairs as there are queries, which fit
                 continue
+            if self.lengths is not None and measured is not None:
+                self.lengths.add(measured.value, rows)
             if pairs:
                 document, query, undecided = room.listed(pairs, len(greater))
                 close.add_documents(block.language, block.documents[document + start], query, undecided)

@@ -36,8 +36,38 @@ _ALL_UNIT = 2
 """What the compiled check of lengths returns if all of them count as 1."""
 
 
+class LengthCheck:
+    """The check of `comparable_vectors` for documents that are checked while they are counted, which reads them once.
+
+    :param documents: float32 [N, dim].
+    :param similarity: name of the similarity; with cosine all lengths must count as 1.
+    """
+
+    def __init__(self, documents: NDArray[np.float32], similarity: Similarity) -> None:
+        self.limits = np.array([1 / LONGEST, LONGEST, _UNIT])
+        """For the compiled library: the least and the greatest length, and how far from 1 counts as 1."""
+        first = documents[:_BATCH].astype(np.float64)
+        with np.errstate(all="ignore"):
+            unit = np.abs(np.sqrt(row_products(first, first)) - 1) <= _UNIT
+        self.hold = similarity != "cosine" or bool(unit.all())
+        """Whether no length seen so far, among them the first ones, is uncertain or not allowed."""
+        self._least = _ALL_UNIT if similarity == "cosine" else 1
+        # Appended to by several threads.
+        self._rows: list[int] = []
+
+    def add(self, known: int, rows: int) -> None:
+        """Add what the library returned for so many documents."""
+        self._rows.append(rows)
+        if known < self._least:
+            self.hold = False
+
+    def covers(self, documents: int) -> bool:
+        """Whether so many documents were seen, all with lengths that are allowed."""
+        return self.hold and sum(self._rows) == documents
+
+
 def comparable_vectors(
-    queries: ArrayLike, documents: ArrayLike, similarity: Similarity
+    queries: ArrayLike, documents: ArrayLike, similarity: Similarity, *, unchecked_documents: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Check both sets of vectors and transform them for the similarity.
 
@@ -47,12 +77,13 @@ def comparable_vectors(
     :param queries: [Q, dim].
     :param documents: [N, dim].
     :param similarity: name of the similarity.
+    :param unchecked_documents: return the documents as they are, with only their shape checked, see `LengthCheck`.
     :raises InputError: for a wrong shape, no rows, different dimensions, NaN or infinite values, zero vectors and
         lengths outside 2**-40 to 2**40; the message names the row.
     """
     (query_rows, queries_unit), (document_rows, documents_unit) = (
         _checked(queries, "queries"),
-        _checked(documents, "documents"),
+        (_table(documents, "documents"), True) if unchecked_documents else _checked(documents, "documents"),
     )
     if query_rows.shape[1] != document_rows.shape[1]:
         raise InputError(
@@ -88,8 +119,7 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return vectors if scaled is None else scaled
 
 
-def _checked(vectors: ArrayLike, name: str) -> tuple[NDArray[np.float32], bool]:
-    """The vectors as float32, and whether all of them are known to have unit length."""
+def _table(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
     array = np.ascontiguousarray(vectors, dtype=np.float32)
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(
@@ -98,6 +128,12 @@ def _checked(vectors: ArrayLike, name: str) -> tuple[NDArray[np.float32], bool]:
             seen=array.shape,
             allowed="two dimensions, both at least 1",
         )
+    return array
+
+
+def _checked(vectors: ArrayLike, name: str) -> tuple[NDArray[np.float32], bool]:
+    """The vectors as float32, and whether all of them are known to have unit length."""
+    array = _table(vectors, name)
     lengths_known = _known_lengths()
     if lengths_known is not None:
         known = lengths_known(array.ctypes.data, len(array), array.shape[1], 1 / LONGEST, LONGEST, _UNIT)

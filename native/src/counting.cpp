@@ -39,7 +39,7 @@ Kernel kernel_of(int kernel) {
 extern "C" {
 
 // Number of this interface; the caller refuses any other.
-int crossalign_interface() { return 2; }
+int crossalign_interface() { return 3; }
 
 // How many queries a panel of this kernel has, to a multiple of which they are padded; 0 where it is not supported.
 int crossalign_panel(int kernel) { return supported(kernel) ? kernel_of(kernel).panel : 0; }
@@ -70,17 +70,19 @@ void crossalign_free(void* queries) {
 // rounding: [width] further error of a query's results as a share of |d'|.
 // greater: [targets][count], rows `greater_stride` apart; counts are added to it.
 // open_*: room for `capacity` pairs: place of the document in `documents`, of the query, and a bit for each open target.
+// lengths, known: null, or the limits `least`, `most` and `near` of crossalign_lengths, and where to write what it would
+//   return of these documents. Whatever their components are, no call goes beyond the arrays.
 // Returns the number of open pairs. Where it exceeds `capacity`, nothing was added to `greater`: call again with fewer
 // rows. -1: memory lacks.
 std::int64_t crossalign_count(const void* queries, const float* documents, std::int64_t stride, int rows,
                               const float* center, const float* lower, const float* upper, const float* rounding,
                               int targets, std::int64_t* greater, std::int64_t greater_stride,
                               std::int32_t* open_document, std::int32_t* open_query, std::uint64_t* open_targets,
-                              std::int64_t capacity) {
-    const auto* known = static_cast<const Queries*>(queries);
-    return known->kernel.count(known->queries,
-                               Request{documents, stride, rows, center, lower, upper, rounding, targets, greater, greater_stride,
-                                       open_document, open_query, open_targets, capacity});
+                              std::int64_t capacity, const double* lengths, int* known) {
+    const auto* made = static_cast<const Queries*>(queries);
+    return made->kernel.count(made->queries,
+                              Request{documents, stride, rows, center, lower, upper, rounding, targets, greater, greater_stride,
+                                      open_document, open_query, open_targets, capacity, lengths, known});
 }
 
 }  // extern "C"

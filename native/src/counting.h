@@ -64,6 +64,7 @@ public:
             sum_up();
             if (open_ > request_.capacity) return open_;
         }
+        if (request_.lengths != nullptr) *request_.known = stripe_->known;
         for (int r = 0; r < targets(); r++)
             for (int query = 0; query < queries_.count; query++)
                 request_.greater[r * request_.greater_stride + query] += counts_[at(r, query)];

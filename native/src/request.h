@@ -19,6 +19,8 @@ struct Request {
     std::int32_t *open_document, *open_query;
     std::uint64_t* open_targets;
     std::int64_t capacity;
+    const double* lengths;  // null, or the least and the greatest length of a document, and how near to 1 is unit length
+    int* known;             // what is certain of the lengths, as crossalign_lengths returns it
 };
 
 // One set of instructions.

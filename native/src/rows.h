@@ -194,6 +194,22 @@ Row digits_of(const float* x, const Measured& measured, int dim, int padded, std
     return row;
 }
 
+// What is certain of the length of a document, as crossalign_lengths returns it, by a sum of squares in float64 that is off
+// by less than dim x 2^-52 of it: products of float32 are exact in float64.
+[[gnu::noinline]] int known_length(const float* document, int dim, const double* limits) {
+    __m512d even = _mm512_setzero_pd(), odd = _mm512_setzero_pd();
+    for (int k = 0; k < dim; k += 16) {
+        const __mmask16 here = dim - k >= 16 ? 0xffff : static_cast<__mmask16>((1u << (dim - k)) - 1);
+        const __m512 value = _mm512_maskz_loadu_ps(here, document + k);
+        const __m512d low = low_half(value), high = high_half(value);
+        even = _mm512_fmadd_pd(low, low, even);
+        odd = _mm512_fmadd_pd(high, high, odd);
+    }
+    const double length = __builtin_sqrt(_mm512_reduce_add_pd(_mm512_add_pd(even, odd)));
+    if (!(length >= limits[0] * (1 + 0x1p-10) && length <= limits[1] * (1 - 0x1p-10))) return 0;
+    return __builtin_fabs(length - 1) <= limits[2] - 0x1p-36 ? 2 : 1;
+}
+
 // Documents of one stripe in digits, where the kernel's product wants them: digit t of row i begins at Product::place(i, t,
 // padded), in pieces of 64 that are Product::kStep bytes apart.
 template <class Product>
@@ -207,6 +223,7 @@ struct Stripe {
         count = lesser(kStripe, request.rows - first);
         for (int i = 0; i < count; i++) {
             const float* document = request.documents + static_cast<std::size_t>(first + i) * request.stride;
+            if (request.lengths != nullptr) known = lesser(known, known_length(document, dim, request.lengths));
             Measured measured;
             center_row(document, request.center, queries.center.get(), dim, centered.get(), measured);
             Row& row = rows[i] = digits_of<Product::kStep>(centered.get(), measured, dim, padded, digit(i, 0, padded),
@@ -236,7 +253,7 @@ struct Stripe {
         return digits.get() + Product::place(row, which, padded);
     }
 
-    int count = 0, tiles = 0;
+    int count = 0, tiles = 0, known = 2;  // known: the least known_length of all documents so far
     Array<std::int8_t> digits;
     Array<float> centered;
     Row rows[kStripe], largest[kStripe / kGroup];  // of each document, and the greatest of each group

@@ -179,3 +179,39 @@ def test_the_same_table_as_by_float32_products_where_scores_crowd():
     tables = [exact_ranks(**pool, precision=precision, top_language=True) for precision in ("int8", "fp32")]
     for name in ("ranks", "optimistic", "pessimistic", "above", "top_language"):
         np.testing.assert_array_equal(*(getattr(table, name) for table in tables))
+
+
+def _unit(rng, rows, dim=40):
+    vectors = rng.standard_normal((rows, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("row", [0, 255, 300, 4999])
+@pytest.mark.parametrize("length", [1 + 2.0**-20, 3.0])
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_one_document_of_another_length(row, length, similarity):
+    rng = np.random.default_rng(row)
+    documents = _unit(rng, 5000)
+    documents[row] *= np.float32(length)
+    pool = _pool(_unit(rng, 30), documents, _relevant(rng, 30, 5000, 2), similarity=similarity)
+    pool["relevant"][0, 0] = row
+    tables = [exact_ranks(**pool, precision=precision) for precision in ("int8", "fp32")]
+    for name in ("ranks", "optimistic", "pessimistic", "above"):
+        np.testing.assert_array_equal(*(getattr(table, name) for table in tables))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("row", [0, 300, 4999])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.nan, "not a number"), (np.inf, "not a number"), (0, "is zero"), (2.0**60, "too long"), (1e-30, "too short")],
+)
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_a_document_that_is_no_vector_is_refused(row, value, message, similarity):
+    rng = np.random.default_rng(row)
+    documents = _unit(rng, 5000)
+    documents[row] = value
+    pool = _pool(_unit(rng, 30), documents, _relevant(rng, 30, 5000, 2), similarity=similarity)
+    pool["relevant"][0, 0] = row
+    with pytest.raises(InputError, match=f"vector {row} of documents .*{message}"):
+        exact_ranks(**pool, precision="int8")
