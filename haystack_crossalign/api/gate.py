@@ -24,7 +24,7 @@ from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.opensearch.model.check import read_index_model
 from haystack_crossalign.repair.matrix_file import VectorMap
-from haystack_crossalign.repair.options import OwnFirstBound, accepted_loss, check_own_first
+from haystack_crossalign.repair.options import OwnFirstBound, accepted_harm, accepted_loss, check_own_first
 from haystack_crossalign.report.content.words import p_value, plural
 from haystack_crossalign.upgrade.documents.vectors import MatrixWay
 from haystack_crossalign.upgrade.records.job import Job
@@ -150,7 +150,7 @@ class Gate:
         index, by default the one stated in the index or the matrix.
     :param new: where the new vectors come from.
     :param conditions: conditions on the new index.
-    :param tolerance: maximum fall of same-language NDCG@1, or one query where that is more.
+    :param tolerance: maximum fall of same-language NDCG@1, or one query where that is more; 0 accepts none.
     :param own_first: maximum fall of the share of queries whose first hit is relevant and in their own language;
         ``auto`` is that of a repair, :data:`~haystack_crossalign.repair.options.KEEP_OWN_FIRST`, or one query where
         that is more; None asks nothing.
@@ -284,7 +284,7 @@ def losses_of(comparison: Comparison, tolerance: float, own_first: OwnFirstBound
                 continue
             queries = values["queries"]
             if measure == _SAME_LANGUAGE[1]:
-                bound: float | None = max(tolerance, 1 / queries)
+                bound: float | None = accepted_harm(tolerance, queries)
             else:
                 bound = accepted_loss(own_first, queries)
             if bound is not None:

@@ -38,6 +38,15 @@ def accepted_loss(bound: OwnFirstBound, queries: int) -> float | None:
     return max(KEEP_OWN_FIRST, 1 / queries) if bound == "auto" else bound
 
 
+def accepted_harm(tolerance: float, queries: int) -> float:
+    """The loss of same-language NDCG@1 that a gate accepts among some queries: one query more or less is chance.
+
+    :param tolerance: what is accepted where there are enough queries to see it; 0 accepts no loss at all.
+    :param queries: number of queries of a language.
+    """
+    return max(tolerance, 1 / queries) if tolerance else 0.0
+
+
 @dataclass(frozen=True)
 class RepairOptions:
     """Options of `fit_repair`.

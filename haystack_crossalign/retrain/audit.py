@@ -22,6 +22,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.measures import Complete, parse_measure
 from haystack_crossalign.repair.fit import held_out_plan, same_language_harm
+from haystack_crossalign.repair.options import accepted_harm, accepted_loss
 from haystack_crossalign.repair.sample import FEWEST, judged_collection, probes_of
 from haystack_crossalign.repair.scores import LanguageHarm
 from haystack_crossalign.repair.texts import texts_from_triplets
@@ -161,7 +162,7 @@ def check_gate(gate: Gate, collection: JudgedCollection) -> None:
                         allowed="a condition on another measure, such as Max@R_norm",
                     )
     for name in ("must_improve", "must_beat_latest", "keep_own_first"):
-        if getattr(gate, name) not in (None, False) and not any(row.name == "multi" for row in plan):
+        if getattr(gate, name) not in (None, False, "auto") and not any(row.name == "multi" for row in plan):
             raise InputError(
                 "the held-out documents have no versions in other languages, so this cannot be measured",
                 field=f"gate.{name}",
@@ -227,17 +228,17 @@ def judge(before: AuditResult, after: AuditResult, job: JobConfig, *, published:
     ]
     failures += [
         f"same-language NDCG@1 in {change.language} went from {change.before:.4f} to {change.after:.4f}, more than "
-        f"{gate.tolerance:g} down"
+        f"{accepted_harm(gate.tolerance, change.queries):.2g} down"
         for change in harm
-        if gate.tolerance is not None and change.beyond(gate.tolerance)
+        if gate.tolerance is not None and change.beyond(accepted_harm(gate.tolerance, change.queries))
     ]
-    if gate.keep_own_first is not None:
-        failures += [
-            f"{_OWN_FIRST} of queries in {tag} went from {first_share:.4f} to {second_share:.4f}, more than "
-            f"{gate.keep_own_first:g} down"
-            for tag, first_share, second_share in _own_first(before, after)
-            if second_share < first_share - gate.keep_own_first - 1e-9
-        ]
+    for tag, queries, first_share, second_share in _own_first(before, after):
+        bound = accepted_loss(gate.keep_own_first, queries)
+        if bound is not None and second_share < first_share - bound - 1e-9:
+            failures.append(
+                f"{_OWN_FIRST} of queries in {tag} went from {first_share:.4f} to {second_share:.4f}, more than "
+                f"{bound:.2g} down"
+            )
     if gate.must_improve and improvement is not None and not improvement[1] > improvement[0]:
         failures.append(f"mean Max@R_norm did not rise: {improvement[0]:.4f} before, {improvement[1]:.4f} after")
     if gate.must_beat_latest and improvement is not None and latest is not None and not improvement[1] > latest:
@@ -269,10 +270,13 @@ def evaluation_files(job: JobConfig) -> EvaluationFiles:
     return find_evaluation_files(job.file(name) for name in paths if name is not None)
 
 
-def _own_first(before: AuditResult, after: AuditResult) -> list[tuple[str, float, float]]:
-    """Share of queries with a relevant document in their own language at rank 1, by language, before and after."""
+def _own_first(before: AuditResult, after: AuditResult) -> list[tuple[str, int, float, float]]:
+    """Language, number of queries, and the share of those with a relevant document in their own language at rank 1,
+    before and after."""
     rows = [
-        {row["query_language"]: row["measures"][_OWN_FIRST] for row in result.rows if row["scenario"] == "multi"}
-        for result in (before, after)
+        {row["query_language"]: row for row in result.rows if row["scenario"] == "multi"} for result in (before, after)
     ]
-    return [(tag, share, rows[1][tag]) for tag, share in sorted(rows[0].items())]
+    return [
+        (tag, row["queries"], row["measures"][_OWN_FIRST], rows[1][tag]["measures"][_OWN_FIRST])
+        for tag, row in sorted(rows[0].items())
+    ]

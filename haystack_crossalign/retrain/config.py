@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from haystack_crossalign.config.rules import (
     boolean,
     choice,
+    either,
     language,
     listed,
     model_name,
@@ -139,9 +140,11 @@ class Gate:
     """Conditions for publishing a model.
 
     :param fail_on: conditions as for ``crossalign audit --fail-on``, on the audit after.
-    :param tolerance: maximum loss of a language in same-language NDCG@1; null for no limit.
+    :param tolerance: maximum loss of a language in same-language NDCG@1, or one query where that is more; 0 accepts
+        none, null any.
     :param keep_own_first: maximum fall, in any language, of the share of queries that find a relevant document in their
-        own language first in the mixed pool (Top1[relevant,same]); null for no limit.
+        own language first in the mixed pool (Top1[relevant,same]); ``auto`` is that of ``crossalign repair``, where
+        documents are parallel; null for no limit.
     :param must_improve: the mean Max@R_norm over the query languages must rise.
     :param must_beat_latest: it must also exceed that of the published version, if there is one. Only if files judge,
         since an earlier job may have trained on what this one holds out.
@@ -149,7 +152,7 @@ class Gate:
 
     fail_on: tuple[str, ...] = setting(listed(text()), ())
     tolerance: float | None = setting(optional(number(0, 1)), 0.005)
-    keep_own_first: float | None = setting(optional(number(0, 1)), None)
+    keep_own_first: float | Literal["auto"] | None = setting(optional(either(choice("auto"), number(0, 1))), "auto")
     must_improve: bool = setting(boolean(), True)
     must_beat_latest: bool = setting(boolean(), False)
 

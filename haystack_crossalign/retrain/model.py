@@ -55,8 +55,11 @@ def job_recipe(job: JobConfig) -> JobModel:
     if recipe is not None and job.closed:
         recipe = replace(recipe, start=replace(recipe.start, closed=True))
     if recipe is not None and recipe.evaluate.keep_own_first is None and not recipe.held_out.is_empty:
+        from haystack_crossalign.repair.options import KEEP_OWN_FIRST
+
         # Weights that the gate would refuse are not worth training for.
-        recipe = replace(recipe, evaluate=replace(recipe.evaluate, keep_own_first=job.gate.keep_own_first))
+        bound = KEEP_OWN_FIRST if job.gate.keep_own_first == "auto" else job.gate.keep_own_first
+        recipe = replace(recipe, evaluate=replace(recipe.evaluate, keep_own_first=bound))
     language = job.language or (recipe.language if recipe else "en")
     languages = job.languages or (recipe.languages if recipe else ())
     if language in languages:

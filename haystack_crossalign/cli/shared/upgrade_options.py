@@ -92,7 +92,10 @@ Probes = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Without --queries: contents of the index to make queries from.")
 ]
 Tolerance = Annotated[
-    float, typer.Option(metavar="X", help="How much same-language NDCG@1 may fall, or one query where that is more.")
+    float,
+    typer.Option(
+        metavar="X", help="How much same-language NDCG@1 may fall, or one query where that is more; 0 accepts none."
+    ),
 ]
 OwnFirst = Annotated[
     str | None,

@@ -62,7 +62,7 @@ def job_folder(tmp_path: Path, tiny_model_folder: Path) -> Path:
         "source": {"files": [{"path": "documents.jsonl"}]},
         "filters": {"language": False},
         "audit": {"share": 0.3, "samples": 100},
-        "gate": {"tolerance": None, "must_improve": False},
+        "gate": {"tolerance": None, "keep_own_first": None, "must_improve": False},
         "keep": 2,
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
