@@ -40,7 +40,7 @@ from measured import replace_measured
 
 from haystack_crossalign.precision import supports_fast_bf16
 from haystack_crossalign.ranks import RankTable, exact_ranks
-from haystack_crossalign.ranks.int8 import chosen_kernel
+from haystack_crossalign.ranks.int8 import KERNEL_VARIABLE, chosen_kernel, kernels
 
 THREADS = 1
 SAMPLE = 40  # queries whose ranks are checked against the definition
@@ -66,7 +66,15 @@ def make_pool(kind: str, documents: int, queries: int, dim: int = 384, seed: int
     return asked, pool, relevant
 
 
-def ranks(queries, documents, relevant, precision: str) -> RankTable:
+def choose(product: str) -> str:
+    """Choose the kernel of a product such as ``int8 amx`` -> its precision"""
+    precision, _, kernel = product.partition(" ")
+    os.environ[KERNEL_VARIABLE] = kernel
+    return precision
+
+
+def ranks(queries, documents, relevant, product: str) -> RankTable:
+    precision = choose(product)
     return exact_ranks(
         queries,
         documents,
@@ -190,19 +198,16 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     faiss.omp_set_num_threads(THREADS)
     precisions = ("bf16", "fp32") if supports_fast_bf16() else ("fp32",)
-    if chosen_kernel() is not None:
-        precisions = ("int8", *precisions)
+    precisions = (*(f"int8 {name}" for name in kernels()), *precisions)
 
     rows = []
     for kind in ("clustered", "isotropic", "near"):
         rows += measure(kind, options.documents, options.queries, options.rounds, precisions)
     notes = [machine()]
-    if "int8" in precisions:
-        notes.append(f"8-bit products: {chosen_kernel().name}.")
     if "bf16" not in precisions:
         notes.append("This processor has no bf16 product that is faster than the float32 one: bf16 was not measured.")
-    if "int8" not in precisions:
-        notes.append("haystack-crossalign-native is not installed, or this processor has no AVX512-VNNI.")
+    if not kernels():
+        notes.append("haystack-crossalign-native is not installed, or this processor has neither AVX512-VNNI nor AMX.")
     if Path("/proc/self/clear_refs").exists():
         for precision in precisions:
             held = extra_memory(precision, options.documents, options.queries)
@@ -227,7 +232,7 @@ def _write(path: Path, title: str, rows: list[tuple[str, ...]], notes: list[str]
 
 def _bare_product(queries, documents, precision: str):
     """The same multiplications and nothing else, in blocks."""
-    if precision == "int8":
+    if choose(precision) == "int8":
         return _bare_digits(queries, documents)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = torch.from_numpy(documents).to(dtype), torch.from_numpy(queries).to(dtype).T
