@@ -182,11 +182,21 @@ def comparison_finding(comparison: Mapping[str, Any]) -> list[str]:
         if others:
             sentences.append(f"Ordinary retrieval got{' also' if harmed else ''} worse: {'; '.join(others[:4])}.")
         if not harmed and not others:
-            sentences.append(
-                f"Ordinary retrieval (one-language pools, {plural(len(plain), 'row')}) did not get significantly worse."
-            )
+            sentences.append(_ordinary(plain))
     sentences += parity_changes(comparison)
     return sentences or ["The two results share no measure that has a value in both."]
+
+
+def _ordinary(plain: Sequence[Mapping[str, Any]]) -> str:
+    """No row of ordinary retrieval got significantly worse; or how many could not have shown it."""
+    told = [row["measures"][name] for row in plain if (name := _told(row))]
+    needed = [entry["queries_needed"] for entry in told if entry.get("queries_needed")]
+    rows = f"ordinary retrieval (one-language pools, {plural(len(plain), 'row')})"
+    takes = f"it takes {count(max(needed))} queries in each" if needed else ""
+    if len(needed) == len(plain):
+        return f"Whether {rows} got worse cannot be told from so few queries: {takes}."
+    few = f"; {len(needed)} of the rows {'has' if len(needed) == 1 else 'have'} too few queries to tell: {takes}"
+    return f"O{rows[1:]} did not get significantly worse{few if needed else ''}."
 
 
 def _fell(entry: Mapping[str, Any] | None) -> bool:

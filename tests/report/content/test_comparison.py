@@ -65,6 +65,21 @@ def test_the_row_that_was_weakest_before_is_told_first(comparison: dict[str, Any
     ]
 
 
+def test_too_few_queries_do_not_show_that_ordinary_retrieval_kept(comparison: dict[str, Any]) -> None:
+    """With five queries no loss, however large, could be significant."""
+    plain = comparison["rows"][-1]["measures"]
+    plain["Complete@10"] = entry(1.0, 0.2, 1.0, queries_needed=7)
+    assert comparison_finding(comparison)[-1] == (
+        "Whether ordinary retrieval (one-language pools, 1 row) got worse cannot be told from so few queries: it takes "
+        "7 queries in each."
+    )
+    comparison["rows"].append(row("mono-same", ["zh"], "zh", {"Complete@10": entry(0.98, 0.99, 0.5)}))
+    assert comparison_finding(comparison)[-1] == (
+        "Ordinary retrieval (one-language pools, 2 rows) did not get significantly worse; 1 of the rows has too few "
+        "queries to tell: it takes 7 queries in each."
+    )
+
+
 def test_a_loss_at_rank_1_in_the_own_language_is_said_first(comparison: dict[str, Any]) -> None:
     row = comparison["rows"][0]["measures"]
     row["Top1[relevant,same]"] = entry(0.73, 0.47, 0.0001)
