@@ -99,6 +99,10 @@ def read_stored_documents(
         raise InputError(
             "no document has this field", source=path, field=url_field, allowed="the field that holds their addresses"
         )
+    if title_field is not None and not any(title for title, _ in shown.values()):
+        raise InputError(
+            "no document has this field", source=path, field=title_field, allowed="the field that holds their titles"
+        )
     names = sorted(rows, key=str.encode)
     lengths = {len(vector) for vector in held.values()}
     if len(lengths) > 1:

@@ -31,7 +31,7 @@ from haystack_crossalign.files.records import Record, joined_title
 from haystack_crossalign.files.vectors import Vectors, built
 from haystack_crossalign.languages import UNDETERMINED, normalize_language
 
-_LANGUAGE, _GROUP = "language", "parallel_id"
+_LANGUAGE, _GROUP, _TITLE = "language", "parallel_id", "title"
 DETECT = ", or --detect-languages"
 """What else helps where a text names no language, for the messages of commands with that option."""
 
@@ -86,6 +86,7 @@ def document_rows(
     :param file: the file.
     :param language_field: field that holds the language.
     :param group_field: field that holds the parallel group; a document without it forms its own group.
+    :param title_field: field whose text is put before the text; None for none. One other than ``title`` must occur.
     :param url_field: field that holds the address of the page; None for none.
     :param default_language: language of documents without one; None if each must have one.
     :param log: counts the documents with a title in their text, and rows that are left out.
@@ -96,6 +97,7 @@ def document_rows(
     log = log or ReadingLog()
     default = default_tag(default_language)
     lines: dict[str, int] = {}
+    titled = 0
 
     def build(record: Record) -> DocumentRow:
         name = unique_id(record, id_field, lines)
@@ -120,8 +122,17 @@ def document_rows(
             log.refuse("document", error)
             continue
         lines[row.id] = line
-        log.titled += bool(row.title)
+        titled += bool(row.title)
         yield row
+    log.titled += titled
+    # The default name may be absent; another one was asked for, and without it every figure would lack the titles.
+    if lines and not titled and title_field not in (None, _TITLE):
+        raise InputError(
+            "no document has this field",
+            source=file.path,
+            field=title_field,
+            allowed="the field that holds their titles",
+        )
 
 
 def read_documents(

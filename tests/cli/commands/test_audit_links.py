@@ -94,6 +94,9 @@ def test_a_store_gives_them_too(
     assert done.code == 0, done.err
     for name, entry in json.loads(target.read_text(encoding="utf-8"))["documents"].items():
         assert (entry["title"], entry["url"]) == (f"Title of {name}", f"https://example.org/{name}")
+    done = crossalign("audit", "--store", file, *files[2:], "--title-field", "heading")
+    assert done.code == 2
+    assert "field 'heading': no document has this field" in done.err
 
 
 def test_an_index_gives_them_too_and_a_field_without_links_is_told(

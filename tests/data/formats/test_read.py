@@ -117,6 +117,17 @@ def test_an_address_field_that_no_document_has_is_refused(write) -> None:
         read_documents(path, url_field="link")
 
 
+def test_a_title_field_that_no_document_has_is_refused(write) -> None:
+    """A misspelled name would leave the titles out of every embedding."""
+    path = write("pool.jsonl", [{**row, "heading": "H"} for row in DOCUMENTS])
+    with pytest.raises(InputError, match=r"pool\.jsonl, field 'haeding': no document has this field"):
+        read_documents(path, title_field="haeding")
+    assert read_documents(path, title_field="heading")[0].titles == ("H",) * len(DOCUMENTS)
+    one = write("pool.jsonl", [{**DOCUMENTS[0], "heading": "H"}, *DOCUMENTS[1:]])
+    assert read_documents(one, title_field="heading")[0].titles == ("H", *[""] * (len(DOCUMENTS) - 1))
+    assert read_documents(one, title_field="title")[0].titles is None  # the default of the commands
+
+
 def test_vectors_are_read_as_float32(write) -> None:
     rows = [{**row, "embedding": [0.1, number, 0]} for number, row in enumerate(DOCUMENTS)]
     documents, _ = read_documents(write("pool.jsonl", rows))
