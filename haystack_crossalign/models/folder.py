@@ -10,6 +10,8 @@ from typing import Any
 from haystack_crossalign.errors import InputError
 
 _POINTER = b"version https://git-lfs"
+# Folders that sentence-transformers names by place and class. Without modules.json they would be left out in silence.
+_TRAINED_MODULE = re.compile(r"\d+_Dense")
 _OWN_TYPE = "SentenceTransformer"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -46,6 +48,15 @@ def check_folder(folder: Path, name: str) -> None:
             field="model",
             seen=name,
             allowed="a sentence-transformers or transformers folder",
+        )
+    left = sorted(part.name for part in folder.iterdir() if part.is_dir() and _TRAINED_MODULE.fullmatch(part.name))
+    if left and not modules.is_file():
+        raise InputError(
+            "an incomplete model folder: modules.json, which names its modules, is missing, and without it the model "
+            "would be another one",
+            source=folder,
+            seen=left[0],
+            allowed="a complete copy of the folder",
         )
     parts = [folder]
     if modules.is_file():

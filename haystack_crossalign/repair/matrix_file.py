@@ -79,7 +79,12 @@ def read_matrix_file(path: Path | str) -> VectorMap:
     if not names or tensors.keys() != set(names):
         raise InputError("not a matrix file", source=path, seen=sorted(tensors), allowed=f"format {', '.join(FORMATS)}")
     arrays = [tensors[name].astype(np.float32) for name in names]
-    if names == ("matrix", "bias"):
-        return AffineMap(arrays[0], arrays[1], metadata)
-    languages = tuple(metadata.pop("languages", "").split(","))
-    return LanguageMaps(languages, arrays[0], arrays[1], arrays[2], arrays[3], metadata)
+    languages = () if names == ("matrix", "bias") else tuple(metadata.pop("languages", "").split(","))
+    try:
+        if not languages:
+            return AffineMap(arrays[0], arrays[1], metadata)
+        return LanguageMaps(languages, arrays[0], arrays[1], arrays[2], arrays[3], metadata)
+    except InputError as error:
+        raise InputError(
+            error.problem, source=path, field=error.field, seen=error.seen, allowed=error.allowed
+        ) from error

@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.encoder import Encoder
+from haystack_crossalign.models.folder import check_folder
 
 __all__ = ["tiny_model_folder"]
 
@@ -118,3 +119,14 @@ def test_prompts_that_are_not_in_use_are_named_with_the_option_that_takes_them(
     np.testing.assert_array_equal(chosen.encode_documents(["w5"]), model.encode_queries(["w5"]))
     with pytest.raises(InputError, match="allowed: query, document, s2p_query, s2s_query"):
         encoder(folder, query_prompt="query_s2s")
+
+
+def test_a_folder_with_modules_but_without_their_list_is_refused(tmp_path: Path) -> None:
+    """It would be read as the encoder alone, with mean pooling: the base model in place of the repaired one."""
+    for name in ("1_Pooling", "3_Dense"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"modules\.json, which names its modules, is missing.*seen: '3_Dense'"):
+        check_folder(tmp_path, "repaired")
+    (tmp_path / "3_Dense").rmdir()
+    check_folder(tmp_path, "repaired")  # a pooling alone changes nothing that is not said

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from haystack_crossalign.errors import InputError
@@ -86,3 +87,16 @@ def test_files_that_are_no_matrix_files_are_refused(repair: AffineMap, tmp_path:
         read_matrix_file(tmp_path / "other")
     with pytest.raises(InputError, match="no such folder"):
         write_matrix_file(repair, tmp_path / "missing" / "file")
+
+
+def test_a_damaged_matrix_file_is_named_with_its_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.safetensors"
+    matrix = np.eye(2, dtype=np.float32)
+    write_matrix_file(AffineMap(matrix, np.zeros(2, np.float32)), path)
+    with safe_open(str(path), framework="numpy") as file:
+        metadata = file.metadata()
+    matrix[0, 1] = np.nan
+    save_file({"matrix": matrix, "bias": np.zeros(2, np.float32)}, path, metadata=metadata)
+    with pytest.raises(InputError, match="must be finite") as caught:
+        read_matrix_file(path)
+    assert caught.value.source == str(path)
