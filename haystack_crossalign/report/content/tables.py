@@ -150,8 +150,12 @@ def parity_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     measures, fewest = _parity_of(rows), min((row["queries"] for row in rows), default=1)
     parts = [
-        f"{name} {measure_value('share', entry['value'], fewest)} ({display_name(entry['worst'])} against "
-        f"{display_name(entry['best'])})"
+        f"{name} {measure_value('share', entry['value'], fewest)}"
+        + (
+            f" ({display_name(entry['worst'])} against {display_name(entry['best'])})"
+            if entry["worst"] != entry["best"]
+            else ""
+        )
         for name in _HEADLINE
         if (entry := measures.get(name)) is not None and entry["value"] is not None
     ]
