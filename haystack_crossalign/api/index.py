@@ -278,10 +278,10 @@ class LiveAudit:
         if not view.fields.has_vectors:
             return None
         if queries.vectors is not None:
-            if self._say is not None and (
-                (settings.model, request.model.model, request.model.embedder) != (None, None, None)
-            ):
-                self._say("the queries carry vectors, so no model is used")
+            why = "the queries carry vectors"
+            sentence = request.model.unused(why) or (settings.model and f"{why}, so no model is used")
+            if self._say is not None and sentence:
+                self._say(sentence)
             return None
         encoder: Any = self._encoder or open_model_of(self._client, settings, request.model)
         self._audit.notes += check_model_of(

@@ -62,6 +62,21 @@ class ModelOptions:
         }
 
     @property
+    def named(self) -> list[str]:
+        """The options that were given, as on the command line; without the similarity, which needs no model."""
+        named = [name for name in ("model", "embedder") if getattr(self, name) is not None]
+        return [f"--{name.replace('_', '-')}" for name in (*named, *self.given)]
+
+    def unused(self, why: str) -> str | None:
+        """That no model is used, with the options that have no effect; None if none was given.
+
+        :param why: what makes a model needless, such as ``the files carry vectors``.
+        """
+        options = self.named
+        have = "has" if len(options) == 1 else "have"
+        return f"{why}, so no model is used, and {', '.join(options)} {have} no effect" if options else None
+
+    @property
     def compared_by(self) -> Similarity | None:
         """The requested similarity; None for the model's.
 

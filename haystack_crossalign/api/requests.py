@@ -184,15 +184,20 @@ class FilesRequest(_Judged):
         if self.results is None:
             if self.run_order is not None:
                 raise InputError("--run-order is for --results", source="--run-order", allowed="--results FILE with it")
-        elif (
-            (self.model.model, self.model.embedder, self.model.similarity) != (None, None, None)
-            or (self.measured.languages, self.measured.pairs) != (None, None)
-            or tuple(self.measured.scenarios) != ("multi",)
-        ):
+            return
+        given = {
+            "--similarity": self.model.similarity is not None,
+            "--languages": self.measured.languages is not None,
+            "--pairs": self.measured.pairs is not None,
+            "--scenario": tuple(self.measured.scenarios) != ("multi",),
+        }
+        wrong = ", ".join([*self.model.named, *(option for option, is_given in given.items() if is_given)])
+        if wrong:
             raise InputError(
                 "--results takes the place of a ranking of our own",
                 source="--results",
-                allowed="--results without --model, --embedder, --similarity, --languages, --pairs, --scenario, --run",
+                seen=wrong,
+                allowed=f"--results without {wrong}",
             )
 
     def judged_files(self) -> tuple[Path, Path] | None:

@@ -96,18 +96,55 @@ def test_a_run_over_something_else_is_refused(
     assert all(part in done.err for part in parts), done.err
 
 
-def test_results_of_an_engine_exclude_a_model(crossalign: Any, parallel_files: Files) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model", "offline:x"],
+        ["--languages", "en"],
+        ["--scenario", "multi,mono-same"],
+        ["--query-prefix", "query: "],
+        ["--pooling", "cls", "--max-tokens", "64"],
+        ["--backend", "openvino"],
+        ["--trust-remote-code"],
+    ],
+)
+def test_results_of_an_engine_exclude_what_would_make_a_ranking(
+    crossalign: Any, parallel_files: Files, options: list[str]
+) -> None:
     documents, queries = parallel_files
-    done = crossalign(
-        "audit", "--documents", documents, "--queries", queries, "--results", queries, "--model", "offline:x"
-    )
+    done = crossalign("audit", "--documents", documents, "--queries", queries, "--results", queries, *options)
+    named = [option for option in options if option.startswith("--")]
     assert done.code == 2
-    assert "--results" in done.err
-    narrowed = crossalign(
-        "audit", "--documents", documents, "--queries", queries, "--results", queries, "--languages", "en"
-    )
-    assert narrowed.code == 2
-    assert "--languages" in narrowed.err
+    (line,) = done.err.splitlines()
+    assert "--results takes the place of a ranking of our own" in line
+    assert all(option in line for option in named)
+    assert line.endswith(f"allowed: --results without {line.rpartition(' without ')[2]}")
+
+
+@pytest.mark.parametrize(
+    ("options", "places"),
+    [
+        (["--id-field", "x"], "--index NAME, --pipeline FILE or --store FILE with it"),
+        (["--accept-model"], "--index NAME, --store FILE with it"),
+        (["--hosts", "http://localhost:1"], "--index NAME with it"),
+    ],
+)
+def test_options_of_an_index_name_all_that_they_may_stand_with(
+    crossalign: Any, parallel_files: Files, options: list[str], places: str
+) -> None:
+    documents, queries = parallel_files
+    done = crossalign("audit", "--documents", documents, "--queries", queries, *options)
+    assert done.code == 2
+    assert done.err.rstrip().endswith(f"{options[0]} is for an audit of an index; allowed: {places}")
+
+
+def test_options_of_a_model_that_vectors_make_needless_are_named(crossalign: Any, parallel_files: Files) -> None:
+    documents, queries = parallel_files
+    files = ["audit", "--documents", documents, "--queries", queries]
+    assert "no model is used" not in crossalign(*files).err
+    done = crossalign(*files, "--max-tokens", "64", "--query-prefix", "query: ")
+    assert done.code == 0
+    assert "the files carry vectors, so no model is used, and --max-tokens, --query-prefix have no effect" in done.err
 
 
 TEXTS = {

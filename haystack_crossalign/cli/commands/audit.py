@@ -267,7 +267,9 @@ def audit(
     live.refuse_live(
         own | vars(login) | vars(place)
         | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
-        | {"timeout": timeout if only_live.pipeline is None and store is None else None, "patience": patience}
+        | {"timeout": timeout if only_live.pipeline is None and store is None else None, "patience": patience},
+        also={"depth": "--pipeline FILE", "accept_model": "--store FILE",
+              **dict.fromkeys(("id_field", "timeout"), "--pipeline FILE or --store FILE")},
     )  # fmt: skip
     flags.outputs.check(
         [documents, queries, document_vectors, query_vectors, qrels, workbench, beir, model.embedder, results, store,
@@ -337,8 +339,10 @@ def _audit_files(request: FilesRequest, flags: opt.AuditFlags) -> None:
         described=request.described,
     )  # fmt: skip
     session.check_plan(audit.collection, audit.plan)
-    if not audit.needs_model and (request.model.model is not None or request.model.embedder is not None):
-        say("crossalign: the files carry vectors, so no model is used", err=True)
+    if not audit.needs_model:
+        sentence = request.model.unused("the files carry vectors")
+        if sentence is not None:
+            say(f"crossalign: {sentence}", err=True)
     encoder = request.model.open() if audit.needs_model else None
     if request.store is not None and encoder is not None and not request.accept_model:
         from haystack_crossalign.api.store import check_model

@@ -130,17 +130,21 @@ def live_settings(place: IndexFlags, *groups: FieldFlags | LoginFlags, **more: o
     return read_settings(place.profile, flags, os.environ, Path.cwd(), config=place.config)
 
 
-def refuse_live(flags: Mapping[str, object], *, purpose: str = "an audit of an index") -> None:
+def refuse_live(
+    flags: Mapping[str, object], *, purpose: str = "an audit of an index", also: Mapping[str, str] | None = None
+) -> None:
     """Reject options that need an index, if no index is given.
 
     :param flags: values by the name of their parameters.
     :param purpose: what the options are for.
+    :param also: by the name of a parameter, options that it may stand with too, such as ``--store FILE``.
     :raises InputError: for the first one that was given.
     """
     for name, value in flags.items():
         if value not in (None, False) or (name == "verify_tls" and value is not None):
             option = {"live_lists": "--live", "filter_": "--filter"}.get(name, f"--{name.replace('_', '-')}")
-            raise InputError(f"{option} is for {purpose}", source=option, allowed="--index NAME with it")
+            places = f"--index NAME{f', {also[name]}' if also and name in also else ''}"
+            raise InputError(f"{option} is for {purpose}", source=option, allowed=f"{places} with it")
 
 
 @contextmanager
