@@ -182,6 +182,8 @@ def repair(
     others = read_other_languages(other_languages, closed=closed)
     # Before any large file is read: a wrong number should not be found last.
     pivot = chosen[0] if chosen else None
+    if not 0 <= tolerance <= 1:
+        raise InputError("out of range", source="--tolerance", seen=tolerance, allowed="0 to 1, such as 0.005")
     options = RepairOptions(
         tolerance=tolerance,
         keep_own_first=own_first_bound(keep_own_first),

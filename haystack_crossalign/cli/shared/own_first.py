@@ -11,13 +11,18 @@ def own_first_bound(text: str | None) -> float | Literal["auto"] | None:
     """The bound of ``--keep-own-first``: ``auto`` if it is not given, None for ``off``.
 
     :param text: what was typed.
-    :raises InputError: if it is neither a number nor ``off``.
+    :raises InputError: if it is neither a number from 0 to 1 nor ``off``.
     """
     if text is None:
         return "auto"
+    if text == "off":
+        return None
     try:
-        return None if text == "off" else float(text)
+        bound = float(text)
     except ValueError:
+        bound = -1.0
+    if not 0 <= bound <= 1:
         raise InputError(
-            "not a number", source="--keep-own-first", seen=text, allowed="0 to 1, such as 0.02, or off"
-        ) from None
+            "not a number from 0 to 1", source="--keep-own-first", seen=text, allowed="0 to 1, such as 0.02, or off"
+        )
+    return bound

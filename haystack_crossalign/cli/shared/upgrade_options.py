@@ -94,7 +94,10 @@ Probes = Annotated[
 Tolerance = Annotated[
     float,
     typer.Option(
-        metavar="X", help="How much same-language NDCG@1 may fall, or one query where that is more; 0 accepts none."
+        min=0,
+        max=1,
+        metavar="X",
+        help="How much same-language NDCG@1 may fall, or one query where that is more; 0 accepts none.",
     ),
 ]
 OwnFirst = Annotated[
