@@ -185,20 +185,14 @@ class FilesRequest(_Judged):
             if self.run_order is not None:
                 raise InputError("--run-order is for --results", source="--run-order", allowed="--results FILE with it")
             return
-        given = {
-            "--similarity": self.model.similarity is not None,
-            "--languages": self.measured.languages is not None,
-            "--pairs": self.measured.pairs is not None,
-            "--scenario": tuple(self.measured.scenarios) != ("multi",),
-        }
-        wrong = ", ".join([*self.model.named, *(option for option, is_given in given.items() if is_given)])
+        wrong = [*self.model.named, *(["--similarity"] if self.model.similarity is not None else [])]
+        wrong += [f"--{name}" for name in ("languages", "pairs") if getattr(self.measured, name) is not None]
+        wrong += ["--scenario"] if tuple(self.measured.scenarios) != ("multi",) else []
         if wrong:
             raise InputError(
-                "--results takes the place of a ranking of our own",
-                source="--results",
-                seen=wrong,
-                allowed=f"--results without {wrong}",
-            )
+                "--results takes the place of a ranking of our own", source="--results", seen=", ".join(wrong),
+                allowed=f"--results without {', '.join(wrong)}",
+            )  # fmt: skip
 
     def judged_files(self) -> tuple[Path, Path] | None:
         """The files of documents and queries; None for a BEIR folder.

@@ -150,7 +150,7 @@ def test_wrong_input_is_one_message_and_leaves_no_folder(
         ([], "no documents"),
         (["--parallel", tmp_path / "none.jsonl"], "none.jsonl: no such file"),
         (["--parallel", write_documents("few.jsonl", 6)], "too few documents in 'en'"),
-        (["--parallel", documents, "--tolerance", "2"], "field 'tolerance'"),
+        (["--parallel", documents, "--tolerance", "2"], "--tolerance: out of range"),
         (["--parallel", documents, "--group-field", "nope"], "d.jsonl, field 'nope': no document has a version in"),
         (
             ["--tagged", write_documents("one.jsonl", 24, tags=["en"])],
