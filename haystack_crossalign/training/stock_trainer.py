@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.trainer_callback import PrinterCallback, TrainerState
 
 from haystack_crossalign.errors import ExternalError, InputError
+from haystack_crossalign.training.batches.dropout import CheapDropout
 
 WEIGHTS = "trained.safetensors"
 _STATE = "trainer_state.json"
@@ -50,7 +51,8 @@ class PackedTrainer(SentenceTransformerTrainer):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """A step of the stock trainer, plus the pull to the start."""
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        with CheapDropout():
+            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         check_finite([loss], self.state.global_step + 1, self.args.learning_rate)
         if self._start is None:
             return loss

@@ -388,7 +388,11 @@ def test_anchors_bring_translations_to_where_the_start_had_the_originals(
 
 
 def test_the_best_step_is_interpolated_where_the_best_is_kept(tiny_model_folder: Path, tmp_path: Path) -> None:
-    changes = {"optimiser": {"learning_rate": 5e-3, "epochs": 4}, "evaluate": {"every": 1, "tolerance": 1}}
+    changes = {
+        "optimiser": {"learning_rate": 5e-3, "epochs": 4},
+        "evaluate": {"every": 1, "tolerance": 1},
+        "dropout": 0,
+    }
     first = run(tiny_model_folder, tmp_path / "whole", **changes)
     step = first.data["kept"]["step"]
     assert 0 < step < first.data["kept"]["of_steps"]
