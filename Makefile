@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Or uv, which takes two fifths of the time and leaves out compiling; it does not read pip's settings, mirrors say.
+# What installs packages: pip, or uv, which takes two fifths of the time, but does not read pip's settings (a mirror, for
+# example) and leaves compiling to the first import.
 INSTALLER ?= pip
 install.pip := $(BIN)/python -m pip install
 install.uv := $(BIN)/uv pip install --python $(BIN)/python

@@ -11,6 +11,8 @@ need mvn maven
 need java openjdk-17-jre-headless
 need openssl openssl
 need c++ g++
+need cmake cmake
+need objdump binutils
 if [ ${#missing[@]} -gt 0 ]; then
   echo "== Debian's packages: ${missing[*]}"
   $sudo apt-get update -q >/dev/null

@@ -24,7 +24,12 @@ from haystack_crossalign.opensearch.connection.settings import LiveSettings
 from haystack_crossalign.opensearch.live.queries import LiveQueries
 from haystack_crossalign.opensearch.model.check import read_index_model
 from haystack_crossalign.repair.matrix_file import VectorMap
-from haystack_crossalign.repair.options import OwnFirstBound, accepted_harm, accepted_loss, check_own_first
+from haystack_crossalign.repair.options import (
+    OwnFirstBound,
+    accepted_own_first_loss,
+    accepted_same_language_loss,
+    check_own_first,
+)
 from haystack_crossalign.report.content.words import p_value, plural
 from haystack_crossalign.upgrade.documents.vectors import MatrixWay
 from haystack_crossalign.upgrade.records.job import Job
@@ -282,18 +287,26 @@ def losses_of(comparison: Comparison, tolerance: float, own_first: OwnFirstBound
             values = row["measures"].get(measure)
             if row["scenario"] != scenario or values is None or None in (values["a"], values["b"]):
                 continue
-            queries = values["queries"]
-            if measure == _SAME_LANGUAGE[1]:
-                bound: float | None = accepted_harm(tolerance, queries)
+            queries: int = values["queries"]
+            bound: float | None
+            if (scenario, measure) == _SAME_LANGUAGE:
+                bound = accepted_same_language_loss(tolerance, queries)
             else:
-                bound = accepted_loss(own_first, queries)
-            if bound is not None:
-                losses.append(
-                    Loss(
-                        f"{scenario}:{measure}", row["query_language"], row.get("retrieval"), float(values["a"]),
-                        float(values["b"]), bound, queries, values["p"],
-                    )
-                )  # fmt: skip
+                bound = accepted_own_first_loss(own_first, queries)
+            if bound is None:
+                continue
+            losses.append(
+                Loss(
+                    measure=f"{scenario}:{measure}",
+                    query_language=row["query_language"],
+                    retrieval=row.get("retrieval"),
+                    before=float(values["a"]),
+                    after=float(values["b"]),
+                    tolerance=bound,
+                    queries=queries,
+                    p=values["p"],
+                )
+            )
     return losses
 
 

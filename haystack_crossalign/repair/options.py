@@ -29,7 +29,7 @@ def check_own_first(bound: OwnFirstBound) -> None:
         raise InputError("out of range", field="keep_own_first", seen=bound, allowed="0 to 1, such as 0.02")
 
 
-def accepted_loss(bound: OwnFirstBound, queries: int) -> float | None:
+def accepted_own_first_loss(bound: OwnFirstBound, queries: int) -> float | None:
     """What a bound accepts among some queries; None for any loss.
 
     :param bound: the bound.
@@ -38,7 +38,7 @@ def accepted_loss(bound: OwnFirstBound, queries: int) -> float | None:
     return max(KEEP_OWN_FIRST, 1 / queries) if bound == "auto" else bound
 
 
-def accepted_harm(tolerance: float, queries: int) -> float:
+def accepted_same_language_loss(tolerance: float, queries: int) -> float:
     """The loss of same-language NDCG@1 that a gate accepts among some queries: one query more or less is chance.
 
     :param tolerance: what is accepted where there are enough queries to see it; 0 accepts no loss at all.
@@ -89,7 +89,7 @@ class RepairOptions:
         :raises InputError: if a bound is asked for that cannot be measured.
         """
         if self.keep_own_first == "auto":
-            return accepted_loss("auto", queries) if parallel else None
+            return accepted_own_first_loss("auto", queries) if parallel else None
         if self.keep_own_first is not None and not parallel:
             raise InputError(
                 "the own language first cannot be measured", field="keep_own_first", seen=self.keep_own_first,

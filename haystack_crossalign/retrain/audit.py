@@ -22,7 +22,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.measures import Complete, parse_measure
 from haystack_crossalign.repair.fit import held_out_plan, same_language_harm
-from haystack_crossalign.repair.options import accepted_harm, accepted_loss
+from haystack_crossalign.repair.options import accepted_own_first_loss, accepted_same_language_loss
 from haystack_crossalign.repair.sample import FEWEST, judged_collection, probes_of
 from haystack_crossalign.repair.scores import LanguageHarm
 from haystack_crossalign.repair.texts import texts_from_triplets
@@ -228,12 +228,12 @@ def judge(before: AuditResult, after: AuditResult, job: JobConfig, *, published:
     ]
     failures += [
         f"same-language NDCG@1 in {change.language} went from {change.before:.4f} to {change.after:.4f}, more than "
-        f"{accepted_harm(gate.tolerance, change.queries):.2g} down"
+        f"{accepted_same_language_loss(gate.tolerance, change.queries):.2g} down"
         for change in harm
-        if gate.tolerance is not None and change.beyond(accepted_harm(gate.tolerance, change.queries))
+        if gate.tolerance is not None and change.beyond(accepted_same_language_loss(gate.tolerance, change.queries))
     ]
     for tag, queries, first_share, second_share in _own_first(before, after):
-        bound = accepted_loss(gate.keep_own_first, queries)
+        bound = accepted_own_first_loss(gate.keep_own_first, queries)
         if bound is not None and second_share < first_share - bound - 1e-9:
             failures.append(
                 f"{_OWN_FIRST} of queries in {tag} went from {first_share:.4f} to {second_share:.4f}, more than "

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from requirements import require
 
 from haystack_crossalign.audit.run import audit_vectors
 from haystack_crossalign.audit.scenarios import Scenario
@@ -125,7 +126,7 @@ def test_bf16_stays_within_three_percent(
 ) -> None:
     """Of float32, over every sixth article: that float32 has the figures of the whole is tested above."""
     if backend == "openvino":
-        pytest.importorskip("openvino")
+        require("openvino")
     # Not every processor has bf16 for OpenVINO, while torch emulates it.
     precision = "bf16" if backend == "torch" else "auto"
     encoder = Encoder(offline_model, device="cpu", precision=precision, backend=backend, max_tokens=MAX_TOKENS)

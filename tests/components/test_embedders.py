@@ -15,6 +15,7 @@ from haystack.components.writers import DocumentWriter
 from haystack.core.component.types import InputSocket
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.utils import ComponentDevice, Secret
+from requirements import require
 
 from haystack_crossalign.components import CrossAlignDocumentEmbedder, CrossAlignTextEmbedder
 from haystack_crossalign.errors import InputError
@@ -278,7 +279,7 @@ def test_pipelines_survive_yaml_and_find_the_right_document(options: dict[str, A
 def test_a_stored_pipeline_embeds_with_openvino(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("openvino")
+    require("openvino")
     monkeypatch.setenv("CROSSALIGN_CACHE", str(tmp_path))
     common = {"model": str(tiny_model_folder), "compute_precision": "fp32", "progress_bar": False}
     stored = Pipeline()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,11 +94,9 @@ def test_another_kernel_is_taken_where_the_system_refuses_tiles():
 
 
 @pytest.mark.process
-@pytest.mark.skipif(
-    not all(map(shutil.which, ("c++", "cmake", "nm", "objdump"))), reason="needs a C++ compiler, CMake and binutils"
-)
 def test_no_kernel_shares_code_with_the_rest_of_the_library(tmp_path):
     """The linker keeps one copy of an inline function that several files hold, perhaps that of a kernel."""
+    require("build tools")
     for command in (["cmake", "-S", NATIVE, "-B", tmp_path], ["cmake", "--build", tmp_path]):
         subprocess.run(command, check=True, capture_output=True)
     objects = {path.name.removesuffix(".cpp.o"): path for path in tmp_path.rglob("*.cpp.o")}

@@ -13,6 +13,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,15 @@ def _impossible_native() -> str | None:
     return None if "avx512_vnni" in known else "this processor has neither AVX512-VNNI nor AMX"
 
 
+def _missing_build_tools() -> str | None:
+    lacking = [name for name in ("c++", "cmake", "nm", "objdump") if shutil.which(name) is None]
+    return f"{', '.join(lacking)} not installed" if lacking else None
+
+
+def _missing_openvino() -> str | None:
+    return "the package openvino is not installed" if find_spec("openvino") is None else None
+
+
 def _not_asked_for() -> str | None:
     return None if os.environ.get("CROSSALIGN_CLUSTER_MODELS") == "1" else "CROSSALIGN_CLUSTER_MODELS is not 1"
 
@@ -124,6 +134,16 @@ REQUIREMENTS = {
         "a C++17 compiler, then `make native`",
         _missing_native,
         impossible=_impossible_native,
+    ),
+    "build tools": Requirement(
+        "tools to build and look at the library of 8-bit products",
+        "a C++17 compiler, CMake and binutils (`make setup` on Debian)",
+        _missing_build_tools,
+    ),
+    "openvino": Requirement(
+        "OpenVINO",
+        "`pip install --constraint constraints.txt --editable '.[openvino]'`, which `make` does",
+        _missing_openvino,
     ),
 }
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from requirements import require
 from tiny_models import tiny_model_folder
 
 
 @pytest.fixture(scope="session")
 def openvino() -> Any:
     """The package, imported as the encoder does."""
-    if find_spec("openvino") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("the extra 'openvino' is not installed")
-        pytest.skip("needs the extra 'openvino'")
+    require("openvino")
     from haystack_crossalign.models.openvino.package import import_openvino
 
     return import_openvino()
