@@ -15,7 +15,7 @@ from model_cluster import model_cluster
 from opensearch_servers import indexing, opensearch, secure_opensearch, servers
 from quick_python import quick_programs, quick_python
 from requirements import SHARED_DATA, pytest_terminal_summary, require
-from scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from scheduling import pytest_collection_modifyitems, pytest_testnodedown, pytest_xdist_make_scheduler
 
 __all__ = [
     "indexing",
@@ -23,6 +23,7 @@ __all__ = [
     "opensearch",
     "pytest_collection_modifyitems",
     "pytest_terminal_summary",
+    "pytest_testnodedown",
     "pytest_xdist_make_scheduler",
     "quick_programs",
     "quick_python",

@@ -5,7 +5,9 @@ Not by xdist's own groups: with pytest 9.2 its ``loadgroup`` runs every test by 
 
 from __future__ import annotations
 
+import contextlib
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -98,3 +100,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return UnitScheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Say how a process of the tests ended that was not asked to: by which signal, or with which exit code."""
+    process = getattr(getattr(node.gateway, "_io", None), "popen", None)
+    if error is None or process is None:
+        return
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
+    how = "still runs" if process.returncode is None else f"ended with {process.returncode}"
+    print(f"\n{node.gateway.id}: process {process.pid} {how}", flush=True)
