@@ -58,26 +58,23 @@ class OpenVinoTransformer:
     """
 
     def __init__(self, model: Any, precision: ResolvedPrecision) -> None:
-        self.streams = streams = torch.get_num_threads()
-        hint = "bf16" if precision == "bf16" else "f32"
-        compiled = (
-            import_openvino()
-            .Core()
-            .compile_model(
-                model,
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": hint,
-                    "NUM_STREAMS": streams,
-                    "INFERENCE_NUM_THREADS": streams,
-                    # A thread that is bound to a core cannot move away from another process.
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
-        )
+        self.streams = torch.get_num_threads()
+        self._model = model
+        self._options = {
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "NUM_STREAMS": self.streams,
+            "INFERENCE_NUM_THREADS": self.streams,
+            # A thread that is bound to a core cannot move away from another process.
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compile()
+
+    def _compile(self) -> None:
+        compiled = import_openvino().Core().compile_model(self._model, "CPU", self._options)
         # One more than there are streams, so that each finds its next batch waiting.
-        self._requests = [compiled.create_infer_request() for _ in range(streams + 1)]
+        self._requests = [compiled.create_infer_request() for _ in range(self.streams + 1)]
         self._free = list(range(len(self._requests)))
+        self._failed = False
 
     def started(self, batches: Iterable[tuple[_Rows, Features]]) -> Iterator[tuple[_Rows, Features]]:
         """The same batches in the same order, each with those after it being computed meanwhile.
@@ -100,7 +97,7 @@ class OpenVinoTransformer:
             self._start(features)
         place = features.pop(_REQUEST)
         request = self._requests[place]
-        request.wait()
+        self._wait(place)
         features["token_embeddings"] = torch.from_numpy(request.get_output_tensor(0).data.copy())
         self._free.append(place)
         return features
@@ -111,13 +108,26 @@ class OpenVinoTransformer:
         self._requests[place].start_async(dict(enumerate(values)))
         features[_REQUEST] = place
 
+    def _wait(self, place: int) -> None:
+        try:
+            self._requests[place].wait()
+        except RuntimeError:
+            self._failed = True
+            raise
+
     def _reset(self) -> None:
-        """Finish what an earlier call left behind, because it failed or its caller stopped early."""
+        """Finish what an earlier call left behind, because it failed or its caller stopped early.
+
+        A batch is never cancelled, and after one that failed the model is compiled anew: with lengths that vary,
+        OpenVINO 2026.4 keeps from a batch that it did not finish what it had worked out of its shape, and may then give
+        the vectors of an earlier batch for one of that shape.
+        """
         for place in set(range(len(self._requests))) - set(self._free):
-            self._requests[place].cancel()
             with suppress(RuntimeError):
-                self._requests[place].wait()
+                self._wait(place)
             self._free.append(place)
+        if self._failed:
+            self._compile()
 
 
 def use_openvino(

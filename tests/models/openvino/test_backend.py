@@ -124,15 +124,36 @@ def test_other_weights_are_another_file_in_the_cache(cache: Path, tiny_model_fol
 def test_after_an_error_in_the_middle_the_next_call_is_right(tiny_model_folder: Path) -> None:
     encoder = Encoder(str(tiny_model_folder), precision="fp32", backend="openvino", batch_size=1)
     expected = encoder.encode_queries(TEXTS)
+    for last in (1, 2, 3, 4, 5) * 40:
 
-    def interrupt(done: int, _total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
+        def interrupt(done: int, _total: int, last: int = last) -> None:
+            if done == last:
+                raise KeyboardInterrupt
 
-    for _ in range(5):
         with pytest.raises(KeyboardInterrupt):
             encoder.encode_queries(TEXTS, progress=interrupt)
-    np.testing.assert_array_equal(encoder.encode_queries(TEXTS), expected)
+        np.testing.assert_array_equal(encoder.encode_queries(TEXTS), expected)
+
+
+@pytest.mark.usefixtures("openvino", "cache")
+def test_after_a_batch_that_fails_the_next_one_is_right(
+    tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # one stream, which has to take the next batch, too
+    encoder = Encoder(str(tiny_model_folder), precision="fp32", backend="openvino", batch_size=1)
+    texts = [" ".join(WORDS[:length]) for length in range(1, 13)]
+    expected = np.concatenate([encoder.encode_queries([text]) for text in texts])
+    network = encoder._model[0].forward
+    assert isinstance(network, OpenVinoTransformer)
+    for length in range(2, 12):
+        features = {"input_ids": torch.ones(1, length + 2, dtype=torch.long)}
+        features["attention_mask"] = torch.ones(1, length, dtype=torch.long)
+        with pytest.raises(RuntimeError, match="infer_request"):
+            network(features)
+        failed = network._requests
+        vector = encoder.encode_queries([texts[length - 1]])  # as many tokens as those that failed
+        assert network._requests is not failed  # compiled anew
+        np.testing.assert_array_equal(vector, expected[length - 1 : length])
 
 
 @pytest.mark.usefixtures("openvino", "cache")
