@@ -48,9 +48,9 @@ class Server:
 # In 3.x, Lucene's vector instructions, which round in their own way, need the optimizing compiler, which would take a
 # third of the server's processor time: only the code that runs most often gets it.
 _COMPILE_LESS = (
-    "-XX:Tier4InvocationThreshold=40000",
-    "-XX:Tier4MinInvocationThreshold=5000",
-    "-XX:Tier4CompileThreshold=120000",
+    "-XX:Tier4InvocationThreshold=400000",
+    "-XX:Tier4MinInvocationThreshold=50000",
+    "-XX:Tier4CompileThreshold=1200000",
     "-XX:Tier4BackEdgeThreshold=400000",
 )
 
