@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from haystack_crossalign.api.requests import FilesRequest, Measured
 from haystack_crossalign.audit.provenance import build_provenance, describe_data
@@ -18,11 +21,15 @@ from haystack_crossalign.data.formats.beir import read_beir
 from haystack_crossalign.data.formats.read import read_collection, title_field_of
 from haystack_crossalign.data.formats.run_files import Run, read_run
 from haystack_crossalign.data.reading_log import ReadingLog
+from haystack_crossalign.errors import InputError
 from haystack_crossalign.models.names import DEFAULT_MODEL
+from haystack_crossalign.opensearch.model.fit import SAME
 from haystack_crossalign.ranks import Similarity, parse_similarity
 
 if TYPE_CHECKING:
     from haystack_crossalign.measures import Measure
+
+_SAMPLE = 16
 
 
 class CollectionAudit:
@@ -33,6 +40,7 @@ class CollectionAudit:
     :param similarity: similarity for ranking; None for the store's or the model's.
     :param of_store: similarity of the document store that the vectors come from.
     :param described: other choices of the user, for the provenance.
+    :param accept_model: continue if the model does not seem to be the one that made the vectors of the collection.
     :param command: name of the command, for the provenance.
     :raises InputError: for a language that the data does not have, or scenarios without rows.
     """
@@ -45,6 +53,7 @@ class CollectionAudit:
         similarity: Similarity | None = None,
         of_store: Similarity | None = None,
         described: Mapping[str, Any] | None = None,
+        accept_model: bool = False,
         command: str = "audit",
     ) -> None:
         self.collection, self.plan = select_scenarios(
@@ -54,7 +63,8 @@ class CollectionAudit:
         self._measured = measured
         self._measures = measured.chosen_measures
         self._similarity, self._of_store = similarity, of_store
-        self._options = {**measured.described, **(described or {})}
+        self._options = {**measured.described, **(described or {}), **({"accept_model": True} if accept_model else {})}
+        self._accept_model = accept_model
         self._command = command
 
     @property
@@ -67,8 +77,10 @@ class CollectionAudit:
 
         :param embedder: the embedder; None if all texts have vectors.
         :param progress: called with the current step, the amount done, and the total.
-        :raises InputError: if vectors are missing or have different dimensions.
+        :raises InputError: if vectors are missing or have different dimensions, or another model made those there are.
         """
+        if embedder is not None and not self._accept_model:
+            check_model(self.collection, embedder, seed=self._measured.seed)
         self.collection = embed_collection(self.collection, embedder, progress=progress)
         model = None if embedder is None else embedder.provenance()
         self.ranked_by = settle_similarity(model, self._similarity, self._of_store)
@@ -92,6 +104,56 @@ class CollectionAudit:
         )
 
 
+def check_model(collection: JudgedCollection, embedder: Embedder, *, seed: int = 0) -> None:
+    """Check that the model that is to embed the queries made the vectors of the documents, or the other way round.
+
+    A sample of the texts that have vectors is embedded again. The median cosine with those vectors must be at least
+    that at which a model counts as that of an index.
+
+    :param collection: documents and queries; where both have vectors, or neither, there is nothing to compare.
+    :param embedder: the model.
+    :param seed: draws the sample.
+    :raises InputError: if it is another model.
+    """
+    documents, queries = collection.documents, collection.queries
+    # What is cut short in the sample is not counted with the texts that are embedded for the audit.
+    model: Embedder = getattr(embedder, "counting_anew", lambda: embedder)()
+    if documents.vectors is not None and queries.vectors is None:
+        _compare(documents.texts, documents.vectors, model.encode_documents, "document", seed)
+    elif queries.vectors is not None and documents.vectors is None:
+        _compare(queries.texts, queries.vectors, model.encode_queries, "query", seed)
+
+
+def _compare(
+    texts: Sequence[str],
+    vectors: NDArray[np.float32],
+    encode: Callable[[Sequence[str]], NDArray[np.float32]],
+    role: str,
+    seed: int,
+) -> None:
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(texts))[:_SAMPLE])
+    made, stored = encode([texts[number] for number in chosen.tolist()]), vectors[chosen]
+    many = {"document": "documents", "query": "queries"}[role]
+    if made.shape[1] != stored.shape[1]:
+        raise InputError(
+            f"the model makes vectors of {made.shape[1]} dimensions, those of the {many} have {stored.shape[1]}",
+            source="--model",
+            allowed="the model that made the vectors",
+        )
+    lengths = np.linalg.norm(made, axis=1) * np.linalg.norm(stored, axis=1)
+    median = float(np.median((made * stored).sum(axis=1) / np.where(lengths > 0, lengths, 1)))
+    if median < SAME:
+        title = " and title (--title-field)" if role == "document" else ""
+        raise InputError(
+            f"does not seem to be the model of the vectors: {len(chosen)} {many} embedded again have a median cosine "
+            "below that of one model",
+            source="--model",
+            seen=round(median, 4),
+            allowed=f"{SAME} or more: the model and prompts (--{role}-prefix){title} that made the vectors; an audit "
+            "goes on with --accept-model",
+        )
+
+
 def audit_collection(
     collection: JudgedCollection,
     model: str | Embedder | None = None,
@@ -103,6 +165,7 @@ def audit_collection(
     similarity: str | None = None,
     seed: int = 0,
     samples: int = 1000,
+    accept_model: bool = False,
     progress: Progress | None = None,
 ) -> AuditResult:
     """Rank the relevant documents of every query in the whole pool, exactly, and measure the language bias.
@@ -119,13 +182,17 @@ def audit_collection(
         vectors came with the collection.
     :param seed: seed of the bootstrap.
     :param samples: bootstrap samples behind each interval.
+    :param accept_model: continue if the model does not seem to be the one that made the vectors of the collection; the
+        result says so.
     :param progress: called with what is being done, how much of it is done, and of how much.
-    :raises InputError: for an unknown language, scenario, measure or similarity, or vectors of different dimensions.
+    :raises InputError: for an unknown language, scenario, measure or similarity, vectors of different dimensions, or a
+        model other than the one that made the vectors of the documents (or of the queries).
     :raises ExternalError: if the model cannot be loaded.
     """
     audit = CollectionAudit(
         collection,
         Measured(scenarios=scenarios, languages=languages, pairs=pairs, measures=measures, seed=seed, samples=samples),
+        accept_model=accept_model,
         similarity=None if similarity is None else parse_similarity(similarity, field="similarity"),
     )
     return audit.run(opened(model) if audit.needs_model else None, progress=progress)

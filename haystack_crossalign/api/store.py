@@ -11,19 +11,16 @@ import numpy as np
 
 from haystack_crossalign.api.requests import FilesRequest
 from haystack_crossalign.audit.run import Embedder, Progress
-from haystack_crossalign.data.collection import Documents, JudgedCollection
+from haystack_crossalign.data.collection import JudgedCollection
 from haystack_crossalign.data.formats.read import judged_pool
 from haystack_crossalign.data.formats.run_files import Run
 from haystack_crossalign.data.reading_log import ReadingLog
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source, source_of
-from haystack_crossalign.opensearch.model.fit import SAME
 from haystack_crossalign.pipelines.retriever import QueryPipeline
 from haystack_crossalign.pipelines.store import OpenedStore, open_store, store_similarity
 from haystack_crossalign.pipelines.stored_documents import read_stored_documents
 from haystack_crossalign.ranks import Similarity
-
-_SAMPLE = 16
 
 
 @dataclass(frozen=True)
@@ -99,40 +96,6 @@ def _read(request: FilesRequest, opened: OpenedStore, log: ReadingLog, progress:
         log=log,
     )
     return StoreCollection(collection, store_similarity(opened.store), opened.notes)
-
-
-def check_model(documents: Documents, encoder: Embedder, *, seed: int = 0) -> None:
-    """Check that a model is the one that made the vectors of documents: a sample of the texts is embedded again.
-
-    The median cosine with the stored vectors must be at least that at which a model counts as that of an index.
-
-    :param documents: texts and vectors.
-    :param encoder: the model.
-    :param seed: draws the sample.
-    :raises InputError: if it is another model.
-    """
-    vectors = documents.vectors
-    if vectors is None:
-        return
-    rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(documents))[:_SAMPLE])
-    made = encoder.encode_documents([documents.texts[number] for number in chosen.tolist()])
-    stored = vectors[chosen]
-    if made.shape[1] != stored.shape[1]:
-        problem = f"the model makes vectors of {made.shape[1]} dimensions, the store holds vectors of {stored.shape[1]}"
-        raise InputError(problem, source="--model", allowed="the model that made the vectors")
-    lengths = np.linalg.norm(made, axis=1) * np.linalg.norm(stored, axis=1)
-    cosines = (made * stored).sum(axis=1) / np.where(lengths > 0, lengths, 1)
-    median = float(np.median(cosines))
-    if median < SAME:
-        raise InputError(
-            f"does not seem to be the model of the stored vectors: {len(chosen)} documents embedded again have a "
-            "median cosine below that of one model",
-            source="--model",
-            seen=round(median, 4),
-            allowed=f"{SAME} or more: the model, prompts (--document-prefix) and title (--title-field) that made the "
-            "vectors; an audit goes on with --accept-model",
-        )
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def test_results_of_an_engine_exclude_what_would_make_a_ranking(
     ("options", "places"),
     [
         (["--id-field", "x"], "--index NAME, --pipeline FILE or --store FILE with it"),
-        (["--accept-model"], "--index NAME, --store FILE with it"),
+        (["--accept-model", "--results", "lists.run"], "--index NAME, a model with it"),
         (["--hosts", "http://localhost:1"], "--index NAME with it"),
     ],
 )

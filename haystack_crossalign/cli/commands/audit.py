@@ -262,13 +262,14 @@ def audit(
         audit_live(replace(index_request, settings=settings), flags, dry_run=only_live.dry_run)
         return
     other: set[str] = set() if only_live.pipeline is None else {"pipeline", "id_field", "depth"}
-    other |= set() if store is None else {"id_field", "accept_model"}
+    other |= set() if store is None else {"id_field"}
+    other |= {"accept_model"} if results is None and only_live.pipeline is None else set()
     own = {name: value for name, value in vars(only_live).items() if name not in other}
     live.refuse_live(
         own | vars(login) | vars(place)
         | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
         | {"timeout": timeout if only_live.pipeline is None and store is None else None, "patience": patience},
-        also={"depth": "--pipeline FILE", "accept_model": "--store FILE",
+        also={"depth": "--pipeline FILE", "accept_model": "a model",
               **dict.fromkeys(("id_field", "timeout"), "--pipeline FILE or --store FILE")},
     )  # fmt: skip
     flags.outputs.check(
@@ -336,7 +337,7 @@ def _audit_files(request: FilesRequest, flags: opt.AuditFlags) -> None:
         return
     audit = CollectionAudit(
         collection, request.measured, similarity=request.model.compared_by, of_store=of_store,
-        described=request.described,
+        described=request.described, accept_model=request.accept_model,
     )  # fmt: skip
     session.check_plan(audit.collection, audit.plan)
     if not audit.needs_model:
@@ -344,10 +345,6 @@ def _audit_files(request: FilesRequest, flags: opt.AuditFlags) -> None:
         if sentence is not None:
             say(f"crossalign: {sentence}", err=True)
     encoder = request.model.open() if audit.needs_model else None
-    if request.store is not None and encoder is not None and not request.accept_model:
-        from haystack_crossalign.api.store import check_model
-
-        check_model(collection.documents, encoder, seed=flags.seed)
     session.run(audit, encoder)
 
 

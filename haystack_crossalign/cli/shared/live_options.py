@@ -68,7 +68,7 @@ AcceptModel = Annotated[
     bool,
     typer.Option(
         "--accept-model",
-        help="With --index: continue if the model does not seem to be the index's; the result says so.",
+        help="Continue if the model does not seem to be the one that made the vectors; the result says so.",
     ),
 ]
 

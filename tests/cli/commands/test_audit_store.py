@@ -191,7 +191,7 @@ def test_queries_are_embedded_by_the_model_of_the_store_and_by_no_other(
     assert done.code == 0, done.err
     wrong = crossalign(*arguments, "--model", other)
     assert wrong.code == 2
-    assert "--model: does not seem to be the model of the stored vectors" in wrong.err
+    assert "--model: does not seem to be the model of the vectors" in wrong.err
     assert crossalign(*arguments, "--model", other, "--accept-model").code == 0
 
 

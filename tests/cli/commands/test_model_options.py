@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_models import WORDS, tiny_model_folder
+from tiny_models import WORDS, tiny_model_folder, write_tiny_model
 
 from haystack_crossalign.models.encoder import Encoder
 
@@ -231,3 +231,21 @@ def test_the_card_of_a_model_from_the_hub_names_it() -> None:
     card = repair_card(data, "BAAI/bge-m3", "BAAI/bge-m3")
     assert '\nbase_model: "BAAI/bge-m3"\n' in card
     assert "base_model" not in repair_card(data, "folder")
+
+
+def test_another_model_than_that_of_the_vectors_is_refused_in_one_line(
+    crossalign: Any, files: list[str], tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    other = write_tiny_model(tmp_path, seed=1)
+    texts = [json.loads(line)["text"] for line in Path(files[1]).read_text(encoding="utf-8").splitlines()]
+    np.save(tmp_path / "d.npy", Encoder(str(tiny_model_folder)).encode_documents(texts))
+    arguments = ["audit", *files, "--document-vectors", tmp_path / "d.npy", "--json", tmp_path / "a.json"]
+    assert crossalign(*arguments, "--model", tiny_model_folder).code == 0
+    (tmp_path / "a.json").unlink()
+    wrong = crossalign(*arguments, "--model", other)
+    assert wrong.code == 2
+    (line,) = wrong.err.splitlines()
+    assert "--model: does not seem to be the model of the vectors: 12 documents embedded again have" in line
+    assert not (tmp_path / "a.json").exists()
+    assert crossalign(*arguments, "--model", other, "--accept-model").code == 0
+    assert json.loads((tmp_path / "a.json").read_text())["provenance"]["options"]["accept_model"] is True

@@ -1,0 +1,87 @@
+"""The model that embeds what lacks vectors is that of the vectors there are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import WORDS, write_tiny_model
+
+from haystack_crossalign.api.collection import audit_collection
+from haystack_crossalign.data.collection import JudgedCollection
+from haystack_crossalign.data.formats.read import read_collection
+from haystack_crossalign.errors import InputError
+from haystack_crossalign.models.encoder import Encoder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return Encoder(str(write_tiny_model(tmp_path_factory.mktemp("model"))))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return Encoder(str(write_tiny_model(tmp_path_factory.mktemp("other"), seed=1)))
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> JudgedCollection:
+    documents = [
+        {"id": f"{tag}{group}", "parallel_id": str(group), "language": tag,
+         "content": f"{WORDS[group]} {WORDS[group + 9]} {WORDS[30 * place + group]}"}
+        for group in range(20) for place, tag in enumerate(("en", "zh"))
+    ]  # fmt: skip
+    queries = [
+        {"id": f"q{group}", "text": f"{WORDS[group]} {WORDS[group + 9]}", "language": "en", "parallel_id": str(group)}
+        for group in range(20)
+    ]
+    for name, rows in (("d", documents), ("q", queries)):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return read_collection(tmp_path / "d.jsonl", tmp_path / "q.jsonl")
+
+
+def with_vectors(collection: JudgedCollection, part: str, encoder: Encoder) -> JudgedCollection:
+    """The collection with vectors of its documents, or of its queries."""
+    if part == "documents":
+        vectors = encoder.encode_documents(collection.documents.texts)
+        return replace(collection, documents=replace(collection.documents, vectors=vectors))
+    return replace(
+        collection, queries=replace(collection.queries, vectors=encoder.encode_queries(collection.queries.texts))
+    )
+
+
+@pytest.mark.parametrize("part", ["documents", "queries"])
+def test_another_model_than_that_of_the_vectors_is_refused(
+    collection: JudgedCollection, model: Encoder, other: Encoder, part: str
+) -> None:
+    given = with_vectors(collection, part, model)
+    alone = audit_collection(collection, model).rows
+    assert [row["measures"] for row in audit_collection(given, model).rows] == [row["measures"] for row in alone]
+    with pytest.raises(InputError, match=rf"--model: does not seem .*: 16 {part} embedded again") as wrong:
+        audit_collection(given, other)
+    # Of all texts, by hand: the sample's median is near.
+    encode = other.encode_documents if part == "documents" else other.encode_queries
+    texts, vectors = getattr(given, part).texts, getattr(given, part).vectors
+    cosines = (vectors * encode(texts)).sum(axis=1)
+    assert float(wrong.value.seen) == pytest.approx(np.median(cosines), abs=0.2)
+    accepted = audit_collection(given, other, accept_model=True)
+    assert accepted.provenance["options"]["accept_model"] is True
+    assert "accept_model" not in audit_collection(given, model).provenance["options"]
+
+
+def test_the_dimension_is_compared_first(collection: JudgedCollection, model: Encoder) -> None:
+    vectors = np.eye(len(collection.documents), 24, dtype=np.float32) + 0.1
+    given = replace(collection, documents=replace(collection.documents, vectors=vectors))
+    with pytest.raises(InputError, match="makes vectors of 16 dimensions, those of the documents have 24"):
+        audit_collection(given, model)
+
+
+def test_texts_of_the_sample_do_not_count_as_cut(collection: JudgedCollection, model: Encoder) -> None:
+    texts = tuple(f"{text} " * 40 for text in collection.documents.texts)
+    long = replace(collection, documents=replace(collection.documents, texts=texts))
+    assert audit_collection(long, model).provenance["model"]["cut_texts"]["documents"] == len(texts)
+    given = with_vectors(long, "documents", model)
+    assert audit_collection(given, model).provenance["model"]["cut_texts"]["documents"] == 0
