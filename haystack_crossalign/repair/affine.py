@@ -33,6 +33,8 @@ class AffineMap:
             raise InputError("the bias must fit the matrix", field="bias", seen=self.bias.shape)
         if not (np.isfinite(self.matrix).all() and np.isfinite(self.bias).all()):
             raise InputError("matrix and bias must be finite", field="matrix, bias")
+        if not self.matrix.any():
+            raise InputError("the matrix is zero: all vectors would be the same", field="matrix")
 
     @property
     def dimension(self) -> int:

@@ -66,6 +66,10 @@ class LanguageMaps:
                 raise InputError("wrong shape", field=name, seen=array.shape, allowed=str(shape))
             if not np.isfinite(array).all():
                 raise InputError("must be finite", field=name)
+        for language, matrix in zip(self.languages, self.matrices, strict=True):
+            if not matrix.any():
+                problem = "the matrix is zero: all vectors of the language would be the same"
+                raise InputError(problem, field="matrices", seen=language)
 
     @property
     def dimension(self) -> int:

@@ -67,6 +67,16 @@ def test_vectors_that_do_not_fit_are_named(repair: AffineMap) -> None:
         repair.apply(np.ones((2, 5)), out=np.empty((2, 5)))  # type: ignore[arg-type]
 
 
+def test_a_map_that_makes_all_vectors_the_same_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the matrix is zero"):
+        AffineMap(np.zeros((2, 2), np.float32), np.ones(2, np.float32), {})
+    tensors = {"matrix": np.zeros((2, 2), np.float32), "bias": np.ones(2, np.float32)}
+    save_file(tensors, tmp_path / "zero.safetensors", metadata={"format": next(iter(FORMATS))})
+    with pytest.raises(InputError, match="the matrix is zero") as caught:
+        read_matrix_file(tmp_path / "zero.safetensors")
+    assert Path(str(caught.value.source)).name == "zero.safetensors"
+
+
 def test_a_map_must_be_square_and_finite() -> None:
     with pytest.raises(InputError, match="square"):
         AffineMap(np.ones((2, 3), np.float32), np.ones(2, np.float32))

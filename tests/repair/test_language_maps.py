@@ -405,3 +405,11 @@ def test_the_passages_that_are_fitted_on_have_a_length_of_their_own(tiny_model_f
     model = {"name": str(tiny_model_folder), "max_tokens": 8}
     np.testing.assert_allclose(matrix("short", model=model), cut, atol=1e-5)
     np.testing.assert_allclose(matrix("long", model=model, fit=512), whole, atol=1e-5)
+
+
+def test_maps_that_make_all_vectors_of_a_language_the_same_are_refused(maps: LanguageMaps) -> None:
+    matrices = maps.matrices.copy()
+    matrices[1] = 0
+    with pytest.raises(InputError, match="the matrix is zero") as refused:
+        LanguageMaps(maps.languages, matrices, maps.biases, maps.detectors, maps.offsets)
+    assert refused.value.seen == maps.languages[1]
