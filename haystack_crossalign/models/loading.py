@@ -233,8 +233,23 @@ def _load_stock(location: str, name: str, wanted: _Wanted) -> LoadedModel:
     except Exception as error:
         # A folder or repository can contain anything, and is read by three libraries and the model's own code: any of
         # their exceptions means that this model cannot be used.
-        raise ExternalError(_advice(name, error)) from error
+        raise ExternalError(_damaged_weights(location, name) or _advice(name, error)) from error
     return LoadedModel(model, name, None, (), None, None, *pooling)
+
+
+def _damaged_weights(location: str, name: str) -> str | None:
+    """What is wrong with a local file of weights that is no whole safetensors file; None where all are."""
+    from safetensors import SafetensorError, safe_open
+
+    folder = Path(location) if Path(location).is_dir() else _snapshot(location, None)
+    for path in () if folder is None else sorted(folder.rglob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except SafetensorError as error:
+            file = path.relative_to(folder) if folder is not None else path
+            return f"cannot load the model '{name}': {file} is damaged or incomplete ({error}); copy it again"
+    return None
 
 
 def _advice(name: str, error: BaseException) -> str:

@@ -290,6 +290,10 @@ FOLDER_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"index\.json, field 'weight_map': names files of weights that are missing; seen: 'model-1\.safetensors'",
     ),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "cannot load the model"),
+    "half of the weights": (
+        lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:9000]),
+        r"model\.safetensors is damaged or incomplete \(.*\); copy it again",
+    ),
     "a pointer of Git LFS": (
         lambda folder: (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
         "git lfs pull",
