@@ -119,12 +119,12 @@ def check_model(collection: JudgedCollection, embedder: Embedder, *, seed: int =
     # What is cut short in the sample is not counted with the texts that are embedded for the audit.
     model: Embedder = getattr(embedder, "counting_anew", lambda: embedder)()
     if documents.vectors is not None and queries.vectors is None:
-        _compare(documents.texts, documents.vectors, model.encode_documents, "document", seed)
+        _require_same_model(documents.texts, documents.vectors, model.encode_documents, "document", seed)
     elif queries.vectors is not None and documents.vectors is None:
-        _compare(queries.texts, queries.vectors, model.encode_queries, "query", seed)
+        _require_same_model(queries.texts, queries.vectors, model.encode_queries, "query", seed)
 
 
-def _compare(
+def _require_same_model(
     texts: Sequence[str],
     vectors: NDArray[np.float32],
     encode: Callable[[Sequence[str]], NDArray[np.float32]],

@@ -146,7 +146,7 @@ class FilesRequest(_Judged):
         their own ids.
     :param depth: length of the pipeline's lists.
     :param timeout: seconds that OpenSearch stores wait for an answer.
-    :param accept_model: continue if the model does not seem to be the one that made the store's vectors.
+    :param accept_model: continue if the model does not seem to be the one that made the vectors there are.
     """
 
     documents: Path | None = None
