@@ -43,11 +43,14 @@ demo-live: $(STAMP)  ## Start a real OpenSearch, load the sample as index prod a
 
 FAST := not server and not browser and not data and not model and not training and not process and not exhaustive
 
+# Of both: a process that dies ends the run, as xdist may wait for ever for one that replaces it.
+TESTS := --numprocesses $(JOBS) --dist loadfile --max-worker-restart 0
+
 test-fast: $(STAMP)  ## Run the quick tests: no server, browser, data, real model, training, further process or long table.
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --max-worker-restart 0 -m "$(FAST)"
+	$(BIN)/python -m pytest $(TESTS) -m "$(FAST)"
 
 test: $(STAMP)  ## Run all tests; says which were left out because this machine lacks what they need.
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest $(TESTS)
 
 test-cluster-models: $(STAMP)  ## Run the tests of models inside OpenSearch (fetches 390 MB once).
 	CROSSALIGN_CLUSTER_MODELS=1 $(BIN)/python -m pytest -m cluster_models tests/opensearch

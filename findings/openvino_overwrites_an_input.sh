@@ -6,7 +6,7 @@
 # The call shares the memory of its inputs (its default, share_inputs=True), but that the memory stays in use after the
 # call, and is written to by a request that shares nothing, is not said.
 # Expected by a user: that an input is read and never written to.
-# Here: batches go to requests of the backend, which copy them; nothing is shared (a test compares inputs after a call).
+# Here: batches go to requests of the backend, which copy them; nothing is shared.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -35,6 +35,7 @@ from training import RECIPES
 HERE = Path(__file__).resolve().parent
 BOUNDS = (None, 0.05, 0.03, 0.02)
 LANGUAGE = "zh"
+PARTS = ("questions", "passages", "held-out queries", "held-out documents")
 DESCRIBED = """
 `en_zh.yaml` as it comes (other languages protected), trained without a bound; then the final map with each bound on
 what the queries of a language may lose of their own version first (`crossalign train --keep-own-first`), beside the
@@ -118,13 +119,13 @@ class EachBound(candidates.Finish):
         if not isinstance(final, LanguageMaps):
             return {}
         made, held = xquad.collection(LANGUAGE, "passages"), self.audit.held_out(self.encode())
-        parts = {
-            "questions": (made.queries.vectors, made.queries.languages),
-            "passages": (made.documents.vectors, made.documents.languages),
-            "held-out queries": (held.queries, held.query_languages),
-            "held-out documents": (held.documents, held.document_languages),
-        }
-        return {name: min(final.recognized(*part).values()) for name, part in parts.items()}
+        parts = (
+            (made.queries.vectors, made.queries.languages),
+            (made.documents.vectors, made.documents.languages),
+            (held.queries, held.query_languages),
+            (held.documents, held.document_languages),
+        )
+        return {name: min(final.recognized(*part).values()) for name, part in zip(PARTS, parts, strict=True)}
 
 
 def run(seed: int, output: Path, keep: Path | None, bounds: Sequence[float | None]) -> dict[str, Any]:
@@ -179,12 +180,11 @@ def table(known: dict[str, Any]) -> list[str]:
                     f"| {mixed['Top1[relevant,same]']:.1%} | {'' if same is None else f'{same:.1%}'} "
                     f"| {'' if lost is None else f'{100 * lost:.1f}'} | {how} |"
                 )
-    lines += ["", "| seed, bound | questions | passages | held-out queries | held-out documents |",
-              "|---|--:|--:|--:|--:|"]  # fmt: skip
+    lines += ["", f"| seed, bound | {' | '.join(PARTS)} |", "|---|--:|--:|--:|--:|"]
     for name, run in runs:
         shares = run.get("recognized")
         if shares:
-            lines.append(f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |")
+            lines.append(f"| {name} | " + " | ".join(f"{shares[part]:.1%}" for part in PARTS) + " |")
     return [line.replace("%", " %") for line in lines]
 
 

@@ -189,7 +189,7 @@ def _load_directly(location: str, wanted: _Wanted, listed: Collection[str] | Non
     complete = local or options.local_files_only or listed is not None
     if not wanted.direct or options.trust_remote_code or options.pooling is not None or not complete:
         return None
-    folder = Path(location) if local else _snapshot(location, options.revision)
+    folder = _folder(location, options.revision)
     if folder is None:
         return None
     from haystack_crossalign.models.direct.model import open_directly
@@ -222,7 +222,7 @@ def _load_stock(location: str, name: str, wanted: _Wanted) -> LoadedModel:
                 model_kwargs={"use_safetensors": True, "dtype": wanted.dtype},
             ).eval()
             limit_positions(model, name)
-        folder = Path(location) if Path(location).is_dir() else _snapshot(location, options.revision)
+        folder = _folder(location, options.revision)
         plain = folder is not None and not (folder / "modules.json").is_file()
         pooling = settle_pooling(model, options.pooling, plain=plain)
         check_tokenizer(model, name)
@@ -233,21 +233,24 @@ def _load_stock(location: str, name: str, wanted: _Wanted) -> LoadedModel:
     except Exception as error:
         # A folder or repository can contain anything, and is read by three libraries and the model's own code: any of
         # their exceptions means that this model cannot be used.
-        raise ExternalError(_damaged_weights(location, name) or _advice(name, error)) from error
+        raise ExternalError(
+            _damaged_weights(_folder(location, options.revision), name) or _advice(name, error)
+        ) from error
     return LoadedModel(model, name, None, (), None, None, *pooling)
 
 
-def _damaged_weights(location: str, name: str) -> str | None:
-    """What is wrong with a local file of weights that is no whole safetensors file; None where all are."""
+def _damaged_weights(folder: Path | None, name: str) -> str | None:
+    """Say which file of weights is no whole safetensors file; None where all are, or there is no folder yet."""
     from safetensors import SafetensorError, safe_open
 
-    folder = Path(location) if Path(location).is_dir() else _snapshot(location, None)
-    for path in () if folder is None else sorted(folder.rglob("*.safetensors")):
+    if folder is None:
+        return None
+    for path in sorted(folder.rglob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):
                 pass
         except SafetensorError as error:
-            file = path.relative_to(folder) if folder is not None else path
+            file = path.relative_to(folder)
             return f"cannot load the model '{name}': {file} is damaged or incomplete ({error}); copy it again"
     return None
 
@@ -279,6 +282,11 @@ def _advice(name: str, error: BaseException) -> str:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= _REASON else f"{text[: _REASON - 1]}…"
+
+
+def _folder(location: str, revision: str | None) -> Path | None:
+    """The folder of a model: a local one, or that of a hub model in the local hub cache; None without either."""
+    return Path(location) if Path(location).is_dir() else _snapshot(location, revision)
 
 
 def _snapshot(name: str, revision: str | None) -> Path | None:

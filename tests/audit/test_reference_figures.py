@@ -111,10 +111,13 @@ def test_chinese_queries_over_one_document_per_question(embed_fp32: Embed, audit
     assert ties["pessimistic"] > max(row["measures"]["Max@R"], ties["expected"], by_id.mean())
 
 
-def test_arabic_queries(embed_fp32: Embed, audit: Audit) -> None:
-    measures = audit(embed_fp32, "ar")["measures"]
-    assert measures["Max@R"] == pytest.approx(63.3, rel=0.01)
-    assert measures["Complete@10"] == pytest.approx(0.299, rel=0.01)
+@pytest.mark.parametrize(("language", "max_at_r", "complete"), [("ar", 63.3, 0.299), ("es", 16.3, 0.755)])
+def test_arabic_and_spanish_queries(
+    embed_fp32: Embed, audit: Audit, language: str, max_at_r: float, complete: float
+) -> None:
+    measures = audit(embed_fp32, language)["measures"]
+    assert measures["Max@R"] == pytest.approx(max_at_r, rel=0.01)
+    assert measures["Complete@10"] == pytest.approx(complete, rel=0.01)
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
