@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,14 +14,15 @@ from haystack.core.errors import PipelineError, PipelineRuntimeError
 
 from haystack_crossalign import pipelines
 from haystack_crossalign.audit.run import Progress
-from haystack_crossalign.components.opensearch_bulk import RefusedDocumentsError
+from haystack_crossalign.components.opensearch_bulk import RefusedDocumentsError, index_of
 from haystack_crossalign.data.formats.jsonl import records, unique_id
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
 from haystack_crossalign.files.reading import TextFile
 from haystack_crossalign.files.records import Record
+from haystack_crossalign.opensearch.connection.addresses import checked_address
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.index.mapped_fields import flatten_mapping
-from haystack_crossalign.pipelines.file import PipelineFile, load_pipeline, read_pipeline_file
+from haystack_crossalign.pipelines.file import PipelineFile, load_pipeline, load_store, read_pipeline_file
 from haystack_crossalign.redaction import redacted
 
 _ALLOWED = "a Haystack pipeline that takes documents and writes them"
@@ -114,6 +115,38 @@ def check_mapping(client: ReadOnlyClient, index: str, file: PipelineFile) -> int
                     allowed=f"{expected}; or an index of another name",
                 )
     return client.count(index)
+
+
+def check_place(file: PipelineFile, *, hosts: Sequence[str], index: str, set_by: Mapping[str, str]) -> None:
+    """Refuse a pipeline that would write to another place than the one asked for, or leaves an option unread.
+
+    :param file: the pipeline.
+    :param hosts: addresses of the cluster.
+    :param index: index or alias.
+    :param set_by: options that were given, by the environment variable that hands them to the pipeline.
+    :raises InputError: naming the field or the option.
+    """
+    for part in _stores(file.data):
+        store = load_store(file, part)
+        named = store._hosts if isinstance(store._hosts, list) else [store._hosts]
+        seen = [checked_address(host.strip()) if isinstance(host, str) else host for host in named]
+        if sorted(map(str, seen)) != sorted(checked_address(host) for host in hosts):
+            raise InputError(
+                "the pipeline writes to another cluster", source=file.path, field="hosts",
+                seen=", ".join(map(str, seen)), allowed=f"{', '.join(hosts)}, as --hosts says; or CROSSALIGN_HOSTS",
+            )  # fmt: skip
+        if index_of(store) != index:
+            raise InputError(
+                "the pipeline writes to another index", source=file.path, field="index", seen=index_of(store),
+                allowed=f"{index}, as --index says; or CROSSALIGN_INDEX",
+            )  # fmt: skip
+    read = {name for part in _mappings(file.data) for name in (part.get("variable"), *(part.get("env_vars") or ()))}
+    for variable, option in set_by.items():
+        if variable not in read:
+            raise InputError(
+                f"the pipeline {file.path.name} does not read it", source=option,
+                allowed=f"an embedder that takes it from {variable}; or the value in the pipeline and no {option}",
+            )  # fmt: skip
 
 
 def with_dimension(file: PipelineFile) -> tuple[PipelineFile, dict[str, Any]]:
@@ -242,17 +275,25 @@ def _meta(record: Record, language_field: str, group_field: str) -> dict[str, An
 
 def _store(data: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of the OpenSearch store of a pipeline; empty if it has none, or several."""
-    stores: list[dict[str, Any]] = []
+    stores = _stores(data)
+    return (stores[0].get("init_parameters") or {}) if len(stores) == 1 else {}
+
+
+def _stores(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The OpenSearch stores of a pipeline."""
+    return [part for part in _mappings(data) if str(part.get("type", "")).rpartition(".")[2] == _STORE]
+
+
+def _mappings(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The mapping, and all within it."""
     pending: list[Any] = [data]
     while pending:
         value = pending.pop()
         if isinstance(value, Mapping):
-            if str(value.get("type", "")).rpartition(".")[2] == _STORE:
-                stores.append(value.get("init_parameters") or {})
+            yield dict(value)
             pending += value.values()
         elif isinstance(value, list):
             pending += value
-    return stores[0] if len(stores) == 1 else {}
 
 
 def _described(definition: Mapping[str, Any]) -> str:

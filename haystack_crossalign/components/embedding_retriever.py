@@ -107,6 +107,7 @@ class CrossAlignEmbeddingRetriever:
     :param device: device for computing; ``None`` for a GPU if there is one.
     :param token: access token for private models of the hub.
     :param compute_precision: how the model computes: ``"auto"``, ``"bf16"`` or ``"fp32"``.
+    :param backend: what computes the model: ``"torch"``, or ``"openvino"`` on a CPU, with the extra ``openvino``.
     :param local_files_only: never contact the hub.
     :param trust_remote_code: run code that comes with a model in ``models`` or ``unnamed_model``, but never with a
         model that is only named by an index.
@@ -129,6 +130,7 @@ class CrossAlignEmbeddingRetriever:
         device: ComponentDevice | None = None,
         token: Secret | None = Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False),  # noqa: B008
         compute_precision: str = "auto",
+        backend: str = "torch",
         local_files_only: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
@@ -146,17 +148,13 @@ class CrossAlignEmbeddingRetriever:
         self.device = device
         self.token = token
         self.compute_precision = compute_precision
+        self.backend = backend
         self.local_files_only = local_files_only
         self.trust_remote_code = trust_remote_code
         self._models = IndexModels(
-            models or {},
-            unnamed_model,
-            device=device,
-            token=token,
-            compute_precision=compute_precision,
-            local_files_only=local_files_only,
-            trust_remote_code=trust_remote_code,
-        )
+            models or {}, unnamed_model, device=device, token=token, compute_precision=compute_precision,
+            backend=backend, local_files_only=local_files_only, trust_remote_code=trust_remote_code,
+        )  # fmt: skip
         self._served: WeakKeyDictionary[OpenSearchDocumentStore, Serving] = WeakKeyDictionary()
 
     def warm_up(self) -> None:
@@ -269,6 +267,7 @@ class CrossAlignEmbeddingRetriever:
             device=self.device,
             token=self.token,
             compute_precision=self.compute_precision,
+            backend=self.backend,
             local_files_only=self.local_files_only,
             trust_remote_code=self.trust_remote_code,
         )

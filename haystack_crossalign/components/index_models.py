@@ -43,6 +43,7 @@ class IndexModels:
     :param device: as for the embedders.
     :param token: access token for the hub.
     :param compute_precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
+    :param backend: ``"torch"`` or ``"openvino"``.
     :param local_files_only: never contact the hub.
     :param trust_remote_code: run code that comes with a model in ``models`` or ``unnamed``; not with others, since an
         index could name anything.
@@ -56,12 +57,14 @@ class IndexModels:
         device: ComponentDevice | None,
         token: Secret | None,
         compute_precision: str,
+        backend: str,
         local_files_only: bool,
         trust_remote_code: bool,
     ) -> None:
         self.models = models
         self.unnamed = unnamed
-        self._device, self._token, self._precision = device, token, compute_precision
+        self._device, self._token = device, token
+        self._precision, self._backend = compute_precision, backend
         self._local, self._trust = local_files_only, trust_remote_code
         self._ready: dict[str, _Embed] = {}
         self._encoders: dict[tuple[Any, ...], Encoder] = {}
@@ -180,6 +183,7 @@ class IndexModels:
                 batch_size=None,
                 truncate_dim=None,
                 compute_precision=self._precision,
+                backend=self._backend,
                 max_tokens=None,
                 normalize_embeddings=normalized,
                 trust_remote_code=self._trust and trusted,

@@ -18,6 +18,7 @@ from haystack.utils import Secret
 from haystack_integrations.components.retrievers.opensearch import OpenSearchEmbeddingRetriever
 from haystack_integrations.document_stores.opensearch import OpenSearchDocumentStore
 from opensearch_servers import create_index, vector_mapping
+from requirements import require
 from switching import (
     ALIAS,
     DIMENSION,
@@ -362,6 +363,20 @@ def test_the_query_prompt_is_the_one_that_the_index_names(pair: Pair) -> None:
     assert not same(wanted, pair.right[QUERIES[0]][OLD])
 
 
+def test_queries_are_embedded_by_openvino_where_it_is_asked_for(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("openvino")
+    monkeypatch.setenv("CROSSALIGN_CACHE", str(tmp_path))
+    retriever = CrossAlignEmbeddingRetriever.from_dict(pair.retriever(backend="openvino", device=None).to_dict())
+    for index in (OLD, NEW):
+        pair.switch(index)
+        assert same(listed(retriever.run(QUERIES[0])["documents"]), pair.right[QUERIES[0]][index])
+    assert list(tmp_path.rglob("*.xml"))
+    with pytest.raises(InputError, match="field 'backend': unknown backend; seen: 'onnx'; allowed: torch, openvino"):
+        pair.retriever(backend="onnx").warm_up()
+
+
 def test_failures_raise_or_find_nothing(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     point(pair.server, OLD)
     away = open_store(pair.server, "no-such-index")
@@ -410,6 +425,7 @@ def test_the_dictionary_holds_every_parameter_and_comes_back() -> None:
             "device": None,
             "token": Secret.from_env_var(["HF_API_TOKEN", "HF_TOKEN"], strict=False).to_dict(),
             "compute_precision": "auto",
+            "backend": "torch",
             "local_files_only": False,
             "trust_remote_code": False,
         },

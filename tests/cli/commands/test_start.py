@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import tomllib
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from requirements import ROOT, require
 from tiny_models import write_tiny_model
 
 from haystack_crossalign.api import indexing as indexing_module
@@ -237,6 +240,61 @@ def test_an_index_of_another_mapping_or_model_is_refused(
     assert foreign.code == 2
     assert "is an index of 'another'" in foreign.err
     assert opensearch.request("GET", "/start-model/_count")["count"] == 0
+
+
+def test_documents_are_embedded_by_openvino_where_it_is_asked_for(
+    write: Any, opensearch: Any, fresh: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("openvino")
+    monkeypatch.setenv("CROSSALIGN_CACHE", str(folder / "cache"))
+    vectors = []
+    for backend in ([], ["--backend", "openvino"]):
+        assert write(fresh, write_rows(folder), "--quiet", *backend).code == 0
+        hits = opensearch.request("POST", f"/{fresh}/_search", {"size": DOCUMENTS, "sort": "_id"})["hits"]["hits"]
+        vectors.append([hit["_source"]["embedding"] for hit in hits])
+        assert bool(list(folder.rglob("cache/**/*.xml"))) == bool(backend)
+        opensearch.request("DELETE", f"/{fresh}")
+    assert len(vectors[0]) == DOCUMENTS
+    for row, other in zip(*vectors, strict=True):
+        assert row == pytest.approx(other, abs=0.01)
+    wrong = write(fresh, write_rows(folder), "--backend", "onnx")
+    assert wrong.code == 2
+    assert "field 'backend': not supported; seen: 'onnx'; allowed: torch, openvino" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "more", "message"),
+    [
+        ("index", "elsewhere", (), "field 'index': the pipeline writes to another index; seen: 'elsewhere'; allowed: "),
+        ("hosts", ["http://127.0.0.1:9/"], (), "field 'hosts': the pipeline writes to another cluster; seen: 'http://"),
+        ("model", "MODEL", (), "--model: the pipeline own.yaml does not read it; allowed: an embedder that takes it"),
+        ("backend", "torch", ("--backend", "torch"), "--backend: the pipeline own.yaml does not read it; allowed: "),
+    ],
+)
+def test_a_pipeline_that_would_write_elsewhere_or_leave_an_option_unread_is_refused(
+    write: Any, opensearch: Any, model: Path, fresh: str, folder: Path, name: str, value: Any, more: Any, message: str
+) -> None:
+    file = folder / "own.yaml"
+    text = yaml.safe_load((ROOT / "pipelines" / "index.yaml").read_text(encoding="utf-8"))
+    store = text["components"]["writer"]["init_parameters"]["document_store"]["init_parameters"]
+    for part in (text["components"]["embedder"], text["components"]["writer"]["init_parameters"]["embedder"]):
+        if name in part["init_parameters"]:
+            part["init_parameters"][name] = str(model) if value == "MODEL" else value
+    # The tiny model has 16 dimensions, and a pipeline of one's own says so itself.
+    store["embedding_dim"] = store["mappings"]["properties"]["embedding"]["dimension"] = 16
+    own = copy.deepcopy(text)
+    if name in store:
+        store[name] = value
+    file.write_text(yaml.safe_dump(text), encoding="utf-8")
+    done = write(fresh, write_rows(folder), "--pipeline", file, *more)
+    assert done.code == 2
+    assert f"own.yaml, {message}" in done.err if name in store else message in done.err
+    assert opensearch.request("GET", "/_cat/indices/start-new*,elsewhere*?format=json") == []
+    if name == "index":
+        own["components"]["writer"]["init_parameters"]["document_store"]["init_parameters"]["index"] = fresh
+        file.write_text(yaml.safe_dump(own), encoding="utf-8")
+        assert write(fresh, write_rows(folder), "--pipeline", file).code == 0
+        assert opensearch.request("GET", f"/{fresh}/_count")["count"] == DOCUMENTS
 
 
 def test_a_login_that_the_pipeline_lacks_is_named(write: Any, folder: Path) -> None:

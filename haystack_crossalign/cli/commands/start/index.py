@@ -26,6 +26,20 @@ PipelineFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Indexing pipeline in YAML. Default: pipelines/index.yaml of this package."),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Model that embeds the documents, where the pipeline takes it from CROSSALIGN_MODEL, as the default does.",
+    ),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        metavar="torch|openvino",
+        help="What computes the model, where the pipeline takes it from CROSSALIGN_BACKEND, as the default does.",
+    ),
+]
 
 
 @with_groups()
@@ -33,7 +47,8 @@ def index(
     *,
     documents: File,
     place: live.IndexFlags,
-    model: live.Model = None,
+    model: Model = None,
+    backend: Backend = None,
     pipeline: PipelineFile = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
@@ -49,11 +64,14 @@ def index(
     anything is written.
     """
     settings = live.live_settings(place, login, model=model, timeout=timeout)
-    with _environment(settings):
+    given = {"CROSSALIGN_MODEL": ("--model", model), "CROSSALIGN_BACKEND": ("--backend", backend)}
+    with _environment(settings, backend):
         from haystack_crossalign.api import indexing
         from haystack_crossalign.cli.shared.progress import Stages
 
         file = indexing.read_indexing_file(pipeline or indexing.default_pipeline(), trust_remote_code=trust_remote_code)
+        set_by = {variable: option for variable, (option, value) in given.items() if value is not None}
+        indexing.check_place(file, hosts=settings.hosts, index=settings.index, set_by=set_by)
         count = indexing.check_documents(documents, language_field=language_field, group_field=group_field)
         done = indexing.Written(count)
         with Stages(show=not quiet) as progress:
@@ -85,7 +103,7 @@ def index(
 
 
 @contextmanager
-def _environment(settings: LiveSettings) -> Iterator[None]:
+def _environment(settings: LiveSettings, backend: str | None) -> Iterator[None]:
     """The variables that the pipeline reads, from the settings, for the time of the block.
 
     :raises InputError: for a way to log in that the pipeline does not have.
@@ -107,6 +125,8 @@ def _environment(settings: LiveSettings) -> Iterator[None]:
     variables = {"CROSSALIGN_HOSTS": ",".join(settings.hosts), "CROSSALIGN_INDEX": settings.index}
     if settings.model is not None:
         variables["CROSSALIGN_MODEL"] = settings.model
+    if backend is not None:
+        variables["CROSSALIGN_BACKEND"] = backend
     if settings.user is not None:
         password = read_secret("password", settings.password_file, os.environ)
         variables |= {"CROSSALIGN_USER": settings.user} | ({"CROSSALIGN_PASSWORD": password} if password else {})
