@@ -226,6 +226,8 @@ class FilesRequest(_Judged):
         self._check_count()
         if self.count != COUNTED[0] and self.results is None and self.pipeline is None:
             raise InputError("is for lists", source="--count", allowed="--results, --pipeline or --index with it")
+        if self.split != FilesRequest.split and self.beir is None:
+            raise InputError("names qrels of a BEIR folder", source="--split", allowed="--beir DIR with it")
         if self.id_field is not None and self.store is None and self.pipeline is None:
             raise InputError(
                 "names a field of a store's or a pipeline's documents", source="--id-field",
@@ -334,10 +336,7 @@ class IndexRequest(_Judged):
         self._check_requests()
         if self.sample is not None and not 0 < self.sample < 1:
             raise InputError(
-                "not a share of the documents",
-                source="--sample",
-                seen=self.sample,
-                allowed="more than 0, less than 1",
+                "not a share of the documents", source="--sample", seen=self.sample, allowed="more than 0, less than 1"
             )
 
     def _check_requests(self) -> None:

@@ -212,6 +212,8 @@ def audit(
             ("--results", results),
             ("--run-order", run_order),
             ("--store", store),
+            ("--split", None if split == "test" else split),
+            ("--detect-languages", detect_languages or None),
         ):
             if value is not None:
                 raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")

@@ -46,6 +46,8 @@ class Session:
             raise InputError(
                 "documents of a results index need a time", source="--ndjson", allowed="--stamp now with it"
             )
+        if flags.run is None and flags.run_depth != AuditFlags.run_depth:
+            raise InputError("is the depth of a TREC run", source="--run-depth", allowed="--run FILE with it")
         self._last = EarlierResult(flags) if flags.fail_if_worse_than is not None else None
         self.quiet = flags.quiet
         self.stages = Stages(show=not flags.quiet)

@@ -130,6 +130,8 @@ def test_the_gate_decides_the_exit_code_after_everything_is_written(
         (["--precision", "fp16"], ["unknown precision", "'fp16'", "bf16"]),
         (["--embedder", "e.yaml", "--model", "m"], ["--model and --embedder exclude each other"]),
         (["--run-depth", "0"], ["--run-depth"]),
+        (["--run-depth", "10"], ["--run-depth: is the depth of a TREC run; allowed: --run FILE with it"]),
+        (["--split", "dev"], ["--split: names qrels of a BEIR folder; allowed: --beir DIR with it"]),
         (["--no-such-option"], ["--no-such-option"]),
     ],
 )
