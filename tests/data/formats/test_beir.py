@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from haystack_crossalign import audit_collection
 from haystack_crossalign.data.formats.beir import read_beir
 
 
@@ -85,3 +86,14 @@ def test_an_unknown_document_is_named(folder, write, refused) -> None:
 def test_a_first_judgment_with_a_wrong_grade_is_refused_and_not_taken_for_a_header(folder, write, refused) -> None:
     path = write("small/qrels/test.tsv", "q1\td1\tx\nq1\td2\t1\n")
     refused(lambda: read_beir(folder), problem="not a whole number", source=str(path), line=1, field="grade", seen="x")
+
+
+def test_a_document_with_the_id_of_the_query_counts_like_any_other(write) -> None:
+    """The package beir drops it from the results, relevant or not: see findings/."""
+    rows = [("1", "en", [1.0, 0.0]), ("2", "zh", [0.9, 0.1]), ("3", "zh", [0.0, 1.0])]
+    write("same/corpus.jsonl", [{"_id": i, "text": f"text {i}", "language": t, "embedding": v} for i, t, v in rows])
+    write("same/queries.jsonl", [{"_id": "1", "text": "text", "language": "en", "embedding": [1.0, 0.0]}])
+    folder = write("same/qrels/test.tsv", "query-id\tcorpus-id\tscore\n1\t1\t1\n").parent.parent
+    result = audit_collection(read_beir(folder), measures=["NDCG@10", "Max@R"], samples=100)
+    (row,) = result.rows
+    assert row["measures"] == {"NDCG@10": 1.0, "Max@R": 1.0}
