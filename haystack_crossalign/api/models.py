@@ -88,7 +88,10 @@ def train_model(
     :raises InputError: for a recipe or data that cannot be used, or an output that must not be replaced.
     :raises ExternalError: if the model cannot be loaded or the output cannot be written.
     """
+    from haystack_crossalign.training.packages import need_training_packages
     from haystack_crossalign.training.recipe.recipe import Recipe, read_recipe
+
+    need_training_packages()
     from haystack_crossalign.training.trainer import train
 
     if isinstance(recipe, Recipe):

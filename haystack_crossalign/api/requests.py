@@ -351,6 +351,8 @@ class IndexRequest(_Judged):
         if self.request_size is not None and not self.requests:
             raise InputError("is for --request", source="--request-size", allowed="--request FILE with it")
         read_requests(self.requests, size=self.request_size)
+        if "hybrid" in (self.live or ()) and "hybrid" in self.retrievals:
+            raise InputError("two lists are called hybrid", source="--request", allowed="another name of the file")
 
     def options(self) -> AuditOptions:
         """What is measured, in the form needed for the audit of an index.

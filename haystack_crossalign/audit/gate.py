@@ -143,7 +143,8 @@ def parse_condition(
     if match is None or brackets is None:
         raise InputError("not a condition", source=source, seen=text, allowed=_FORM)
     scenario = match["scenario"] or "multi"
-    scenario = SHORT_NAMES.get(scenario, scenario)
+    # A list of the user's own may have the short name of another.
+    scenario = scenario if scenario in lists else SHORT_NAMES.get(scenario, scenario)
     retrieval = scenario if scenario in (*LIVE_LISTS, *lists) else None
     if retrieval is not None:
         scenario = "multi"

@@ -89,7 +89,10 @@ class CrossAlignTrainer:
         :raises InputError: for an invalid recipe or input, or an output that must not be replaced.
         :raises ExternalError: if the model cannot be loaded or the output cannot be written.
         """
+        from haystack_crossalign.training.packages import need_training_packages
         from haystack_crossalign.training.recipe.recipe import make_recipe, read_recipe
+
+        need_training_packages()
         from haystack_crossalign.training.trainer import train
 
         overrides = self.overrides or ()

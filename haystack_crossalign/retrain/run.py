@@ -44,6 +44,7 @@ from haystack_crossalign.retrain.model import JobModel, job_recipe, open_base, r
 from haystack_crossalign.retrain.outcome import GateFailedError, Record, status_of
 from haystack_crossalign.retrain.store import ModelStore, version_name
 from haystack_crossalign.signals import import_model_libraries
+from haystack_crossalign.training.packages import need_training_packages
 from haystack_crossalign.training.recipe.sections import HeldOutPart
 from haystack_crossalign.training.train_data import read_train_data, split_triplets
 from haystack_crossalign.triplets.targets import EvaluationFiles
@@ -137,6 +138,8 @@ class _Run:
         if self._published_already():
             return
         model = replace(job_recipe(self.job), trust_remote_code=self.trust_remote_code)
+        if self.job.method == "train":
+            need_training_packages()
         import_model_libraries()
         resumed = self._begin(model)
         train, held_out, sources = self._data(model, resumed=resumed)

@@ -79,6 +79,11 @@ def test_a_condition_may_name_a_list(text: str, retrieval: str | None) -> None:
     assert condition.scenario == ("mono-same" if text.startswith("mono") else "multi")
 
 
+def test_the_name_of_a_list_comes_before_the_short_name_of_another() -> None:
+    assert parse_condition("hybrid:MRR<1", lists=["hybrid"]).retrieval == "hybrid"
+    assert parse_condition("hybrid:Parity[MRR]<1", lists=["hybrid"]).retrieval == "hybrid"
+
+
 def test_the_gate_fails_where_a_condition_holds_and_looks_at_every_query_language(
     make_row: Any, make_result: Any
 ) -> None:

@@ -63,6 +63,7 @@ def train(
     """
     from haystack_crossalign.signals import import_model_libraries
     from haystack_crossalign.training.output_folder import check_restart, recover_output
+    from haystack_crossalign.training.packages import need_training_packages
     from haystack_crossalign.training.recipe.recipe import read_recipe
 
     if or_anew and not resume:
@@ -77,6 +78,7 @@ def train(
     overrides = [*(settings or ()), *([] if keep_own_first is None else [f"evaluate.keep_own_first={keep_own_first}"])]
     read = read_recipe(recipe, overrides, corpora=data)
     # Errors in the recipe are reported before the slow imports.
+    need_training_packages()
     import_model_libraries()
     from haystack_crossalign.training.trainer import train as run
 

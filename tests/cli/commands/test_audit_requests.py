@@ -189,8 +189,13 @@ def test_the_examples_of_the_page_run(audit: Audit, opensearch: Any, tmp_path: P
     opensearch.request("PUT", "/_search/pipeline/shop-fusion", reciprocal_ranks())
     try:
         arguments = [part for name in examples for part in ("--request", f"{name}.json")]
-        done = audit(*arguments, "--json", "a.json", "--report", "report.html")
+        # The page's "hybrid" is a list of its own, not that of --live hybrid.
+        gate = ["--fail-on", "hybrid:MRR<0%", "--fail-on", "words:MRR<0%"]
+        done = audit(*arguments, *gate, "--json", "a.json", "--report", "report.html")
         assert done.code == 0, done.err
+        both = audit("--request", "hybrid.json", "--live", "hybrid")
+        assert both.code == 2
+        assert "--request: two lists are called hybrid; allowed: another name of the file" in both.err
     finally:
         opensearch.request("DELETE", "/_scripts/shop-search")
         opensearch.request("DELETE", "/_search/pipeline/shop-fusion")

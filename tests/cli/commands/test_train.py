@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_model_folder
 from training_runs import made_recipe, made_triplets, quoted_triplets
 
+from haystack_crossalign import train_model
 from haystack_crossalign.data.formats.triplets import write_triplets
+from haystack_crossalign.errors import ExternalError
 
 pytestmark = pytest.mark.training
 
@@ -210,3 +213,17 @@ def test_a_folder_in_which_nothing_can_be_made_is_no_other_run(crossalign, recip
     assert done.code == 3
     assert "another training run" not in done.err
     assert "cannot be locked" in done.err
+
+
+@pytest.mark.parametrize("name", ["accelerate", "datasets"])
+def test_a_package_of_the_extra_that_is_missing_is_one_line(
+    crossalign, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    done = crossalign("train", "--recipe", recipe_file, "--output", tmp_path / "out")
+    assert done.code == 3
+    assert f"training needs the package {name}" in done.err
+    assert "pip install 'haystack-crossalign[train]'" in done.err
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ExternalError, match=f"training needs the package {name}"):
+        train_model(recipe_file, tmp_path / "out")
