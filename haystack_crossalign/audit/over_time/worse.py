@@ -10,10 +10,21 @@ from haystack_crossalign.audit.compare import compare_with_baseline
 from haystack_crossalign.audit.gate import Outcome
 from haystack_crossalign.audit.result import AuditResult, rounded
 from haystack_crossalign.measures.meanings import direction
+from haystack_crossalign.measures.parse import parse_measure
 from haystack_crossalign.measures.statistics import SIGNIFICANT, holm, queries_needed
 
 FOLLOWED = ("Max@R_norm", "Complete@10", "NDCG@10", "Top1[relevant,same]")
 """Measures that are followed over time unless others are named: depth, completeness, order, own language first."""
+
+
+def judged_measures(measures: Sequence[str] | None) -> list[str]:
+    """Names of the measures to judge, as results have them, each once; those without a better direction are left out.
+
+    :param measures: names in any accepted spelling; `FOLLOWED` if None.
+    :raises InputError: for an unknown name.
+    """
+    names = dict.fromkeys(parse_measure(name).name for name in (FOLLOWED if measures is None else measures))
+    return [name for name in names if direction(name) != 0]
 
 
 @dataclass(frozen=True)
@@ -48,13 +59,14 @@ def worse_than(
     :param last: the earlier result.
     :param result: the result.
     :param names: names of both, for messages.
-    :param measures: measures to judge; `FOLLOWED` if None. Those without a better direction are left out.
+    :param measures: measures to judge; `FOLLOWED` if None. Those without a better direction are left out, and a note
+        names those that only one of the results has.
     :param samples: bootstrap samples.
     :param permutations: number of random sign flips.
     :param seed: seed of both.
     :raises InputError: if the results share no row, or a common query has another text.
     """
-    chosen = [name for name in measures or FOLLOWED if direction(name) != 0]
+    chosen = judged_measures(measures)
     (comparison,) = compare_with_baseline(
         last,
         [result],
@@ -95,13 +107,19 @@ def worse_than(
             )
         for name in chosen:
             if name not in row["measures"] or name not in before["measures"]:
+                if (name in row["measures"]) != (name in before["measures"]):
+                    notes.append(f"{name} is only in {names[name in row['measures']]}, so it is not judged.")
                 continue
             was, now = rounded(before["measures"][name]), rounded(row["measures"][name])
             if was is None or now is None:
                 notes.append(f"{_title(row)}: {name} has no value in {names[0] if was is None else names[1]}.")
                 continue
-            if key in paired:
-                entry, p = paired[key]["measures"][name], float(adjusted[key, name])
+            entry = paired[key]["measures"][name] if key in paired else None
+            if entry is not None and entry["p"] is None:
+                notes.append(f"{_title(row)}: {name}: {entry['reason']}: worse only if the 95 % intervals lie apart.")
+                entry = None
+            if entry is not None:
+                p = float(adjusted[key, name])
                 was, now = entry["a"], entry["b"]
                 lost = direction(name) * (now - was) < 0 and p < SIGNIFICANT and not entry.get("within_ties")
                 how = f"p = {p:.3g}, paired test"

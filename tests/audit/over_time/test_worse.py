@@ -92,3 +92,37 @@ def test_what_cannot_be_compared_is_said(make_row: Any, make_result: Any) -> Non
     assert "multi en+zh asked in en (exact) is only in last.json." in notes
     with pytest.raises(InputError, match="share no row"):
         worse_than(last, result(make_row, make_result, "NDCG@10", [0.5] * 3, kind="live"), names=NAMES)
+
+
+def test_measures_may_be_spelled_in_any_way_and_named_twice(make_row: Any, make_result: Any) -> None:
+    last, now = (result(make_row, make_result, "NDCG@10", [value] * 8) for value in (0.9, 0.1))
+    (outcome,) = worse_than(last, now, names=NAMES, measures=["nDCG@10", "ndcg@10", "NDCG@10"]).outcomes
+    assert outcome.failed
+    assert outcome.measure == "NDCG@10"
+    with pytest.raises(InputError, match="unknown measure"):
+        worse_than(last, now, names=NAMES, measures=["NDCG10"])
+
+
+def test_a_measure_that_one_result_lacks_is_named(make_row: Any, make_result: Any) -> None:
+    last = result(make_row, make_result, "NDCG@10", [0.9] * 8)
+    now = make_result(
+        [make_row("zh", {"NDCG@10": 0.9, "Recall@3": 0.1}, queries=8)], [{"NDCG@10": [0.9] * 8, "Recall@3": [0.1] * 8}]
+    )
+    verdict = worse_than(last, now, names=NAMES, measures=["NDCG@10", "Recall@3", "MRR"])
+    assert [outcome.measure for outcome in verdict.outcomes] == ["NDCG@10"]
+    assert verdict.notes == ("Recall@3 is only in this result, so it is not judged.",)
+    assert worse_than(now, last, names=NAMES, measures=["Recall@3"]).notes == (
+        "Recall@3 is only in last.json, so it is not judged.",
+    )
+
+
+def test_queries_of_which_none_has_a_value_in_both_are_judged_by_intervals(make_row: Any, make_result: Any) -> None:
+    def half(values: list[float | None], mean: float, interval: list[float]) -> AuditResult:
+        row = make_row("zh", {"NDCG@10": mean}, queries=8, intervals={"NDCG@10": interval})
+        return make_result([row], [{"NDCG@10": values}])  # type: ignore[no-any-return]
+
+    last = half([0.9, None] * 4, 0.9, [0.8, 1.0])
+    now = half([None, 0.2] * 4, 0.2, [0.1, 0.3])
+    verdict = worse_than(last, now, names=NAMES)
+    assert [(outcome.failed, outcome.judged_by) for outcome in verdict.outcomes] == [(True, "by their intervals")]
+    assert any("no query has a value in both: worse only if the 95 % intervals" in note for note in verdict.notes)

@@ -62,6 +62,15 @@ def test_the_gate_fails_on_what_is_significantly_worse(crossalign: Any, tmp_path
     assert 'failures="0"' not in (tmp_path / "gate.xml").read_text(encoding="utf-8").splitlines()[1]
     same = crossalign("audit", *data, "--fail-if-worse-than", files["biased"], "--quiet")
     assert (same.code, same.err) == (0, "")
+    spelled = crossalign("audit", *data, "--measures", "nDCG@10", "--fail-if-worse-than", files["good"], "--quiet")
+    assert spelled.code == 1
+    assert "NDCG@10 worse than in good.json" in spelled.err
+    outputs = ["--measures", "Recall@3", "--json", tmp_path / "recall.json", "--quiet"]
+    nothing = crossalign("audit", *data, *outputs, "--fail-if-worse-than", files["good"])
+    assert (nothing.code, nothing.err.count("\n")) == (2, 1)
+    assert "the earlier result has none of the measures that are compared; seen: " in nothing.err
+    assert nothing.err.endswith("allowed: Recall@3\n")
+    assert not (tmp_path / "recall.json").exists()
     better = crossalign("audit", *write(tmp_path, 0.5), "--fail-if-worse-than", files["biased"], "--quiet")
     assert better.code == 0
     missing = crossalign("audit", *data, "--fail-if-worse-than", tmp_path / "none.json")
