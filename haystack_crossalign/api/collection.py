@@ -286,6 +286,8 @@ def read_files(request: FilesRequest, *, log: ReadingLog, keep_unanswerable: boo
     }
     files = request.judged_files()
     if files is None:
+        # Documents of these folders may have a default language, too, but it is not that of the queries.
+        shared["query_language"] = shared.pop("default_language")
         return read_beir(request.beir or "", split=request.split, **shared)
     return read_collection(
         *files,

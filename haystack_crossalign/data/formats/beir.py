@@ -36,6 +36,7 @@ def read_beir(
     title_field: str | None = "title",
     url_field: str | None = None,
     default_language: str | None = None,
+    query_language: str | None = None,
     expand_groups: bool = False,
     detect: bool = False,
     relevance_level: int = 1,
@@ -56,6 +57,7 @@ def read_beir(
     :param title_field: field of the documents that is put before their text; None for none.
     :param url_field: field that holds the address of a document's page, for reports; None for none.
     :param default_language: language of documents and queries without one; None if each must have one.
+    :param query_language: language of queries without one; None for ``default_language``.
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
     :param detect: whether to detect the language of documents and queries without one, see `detect_languages`.
     :param relevance_level: least grade of a relevant document, at least 1.
@@ -74,8 +76,9 @@ def read_beir(
         raise InputError(
             "no such split", source=judgments, field="split", seen=split, allowed=", ".join(splits) or None
         )
-    if detect and default_language is None:
-        default_language = UNDETERMINED
+    for_queries = default_language if query_language is None else query_language
+    if detect:
+        default_language, for_queries = default_language or UNDETERMINED, for_queries or UNDETERMINED
     log = log or ReadingLog()
     documents, corpus = read_documents(
         with_or_without_gz(root / "corpus.jsonl"),
@@ -92,7 +95,7 @@ def read_beir(
         language_field=language_field,
         group_field=group_field,
         id_field="_id",
-        default_language=default_language,
+        default_language=for_queries,
         log=log,
     )
     columns = ("query", "document", "grade")

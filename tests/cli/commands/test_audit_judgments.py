@@ -192,3 +192,14 @@ def test_queries_to_which_everything_is_relevant_are_left_out_by_pool(crossalign
     refused = crossalign("audit", *files, "--skip-invalid")
     assert refused.code == 2
     assert "mono-same over en, field 'relevant': the relevant documents of query 'q1' are the whole" in refused.err
+
+
+def test_the_language_of_queries_is_not_given_to_documents_of_a_beir_folder(crossalign: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text('{"_id": "d1", "text": "渡轮每天早上九点从码头出发。"}\n', encoding="utf-8")
+    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "When does the ferry leave?"}\n', encoding="utf-8")
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\n", encoding="utf-8")
+    done = crossalign("audit", "--beir", folder, "--query-language", "en")
+    assert done.code == 2
+    assert "corpus.jsonl, line 1, field 'language': missing field" in done.err

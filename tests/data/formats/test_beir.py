@@ -54,6 +54,21 @@ def test_a_missing_language_can_be_given(folder, write, refused) -> None:
     assert set(read_beir(folder, default_language="German").documents.languages) == {"de"}
 
 
+def test_the_language_of_the_queries_is_not_given_to_documents(folder, write, refused) -> None:
+    write("small/queries.jsonl", [{"_id": name, "text": "which?"} for name in ("q1", "q2")])
+    read = read_beir(folder, query_language="en")
+    assert (read.queries.languages, read.documents.languages) == (("en", "en"), ("en", "zh", "en"))
+    texts = {
+        "d1": "The ferry leaves at nine in the morning.",
+        "d2": "渡轮每天早上九点从码头出发。",
+        "d3": "第二个码头在城市的另一边。",
+    }
+    corpus = write("small/corpus.jsonl", [{"_id": name, "text": text} for name, text in texts.items()])
+    refused(lambda: read_beir(folder, query_language="en"), problem="missing field", source=str(corpus), line=1,
+            field="language")  # fmt: skip
+    assert read_beir(folder, query_language="en", detect=True).documents.languages == ("en", "zh", "zh")
+
+
 def test_a_missing_split_names_those_there_are(folder, refused) -> None:
     refused(
         lambda: read_beir(folder, split="train"),
