@@ -44,6 +44,11 @@ INTERRUPTED = 130
 _LONGEST = 980
 _WRONG_PATH = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL})
 
+# An empty text means: none.
+_MAY_BE_EMPTY = frozenset(
+    {"--title-field", "--query-prefix", "--document-prefix", "--query-prompt", "--document-prompt"}
+)
+
 app = typer.Typer(
     name="crossalign",
     help="Find, measure and repair language bias in multilingual search.",
@@ -136,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _outcome(arguments: Sequence[str] | None) -> tuple[int, str | None]:
     """The exit code of a run, and its message."""
     try:
+        _refuse_empty(sys.argv[1:] if arguments is None else arguments)
         with _ended_like_interrupted():
             # Not standalone: Typer would print usage errors over several lines, quoting user input at any length.
             code = app(
@@ -158,6 +164,18 @@ def _outcome(arguments: Sequence[str] | None) -> tuple[int, str | None]:
     code = code if isinstance(code, int) else 0
     # Typer turns Ctrl-C into this code without a message.
     return code, "interrupted" if code == INTERRUPTED else None
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse options without a value, such as ``--languages "$UNSET"`` of a script, which would mean something else.
+
+    :raises InputError: naming the option.
+    """
+    for place, argument in enumerate(arguments):
+        before = arguments[place - 1] if place else ""
+        option, _, value = argument.partition("=") if "=" in argument else (before, "", argument)
+        if option.startswith("--") and option not in _MAY_BE_EMPTY and not value.strip(" ,"):
+            raise InputError("is empty", source=option, allowed="a value, or the command without the option")
 
 
 def _leave(code: int, message: str | None) -> NoReturn:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from haystack_crossalign.components.encoding import EncoderOptions
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.digests import file_sha256
+from haystack_crossalign.files.paths import expanded
 from haystack_crossalign.models.identity import compare_models, describe_model, model_name
 from haystack_crossalign.models.names import MATRIX_FILE, OFFLINE_PREFIX
 from haystack_crossalign.models.prompts import Prompts
@@ -113,8 +114,8 @@ class IndexModels:
                     allowed=f"an entry '{_identity(model)}' with its folder",
                 )
             return self._by_description(str(model["name"]), model, index, trusted=False)
-        if Path(listed).expanduser().is_file():
-            return self._moved(Path(listed).expanduser(), model, index)
+        if expanded(listed, field="models").is_file():
+            return self._moved(expanded(listed, field="models"), model, index)
         return self._by_description(listed, model, index, trusted=True)
 
     def _listed(self, model: Mapping[str, Any]) -> str | None:
@@ -136,7 +137,7 @@ class IndexModels:
         differences, same = compare_models(model, describe_model(encoder))
         if not differences and not same and (matrix := model.get("matrix")):
             # Without a hash of the weights, the matrix file next to them identifies the model.
-            beside = Path(location).expanduser() / MATRIX_FILE
+            beside = expanded(location, field="models") / MATRIX_FILE
             if not beside.is_file() or file_sha256(beside) != matrix:
                 differences = (f"its folder holds no {MATRIX_FILE} with the hash {str(matrix)[:12]}",)
         if differences:

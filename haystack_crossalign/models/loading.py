@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from haystack_crossalign.errors import CrossAlignError, ExternalError, InputError
+from haystack_crossalign.files.paths import expanded
 from haystack_crossalign.models.folder import check_folder, stated_names
 from haystack_crossalign.models.names import (
     CLUSTER_PREFIX,
@@ -127,7 +128,7 @@ def _load_model(name: str, wanted: _Wanted) -> LoadedModel:
         digest = manifest["files"]["model.safetensors"] if manifest else None
         loaded = _load(str(folder), name, wanted)
         return replace(loaded, name=f"{name} ({DESCRIPTION})", hub_name=DEFAULT_MODEL, sha256=digest)
-    path = Path(name).expanduser()
+    path = expanded(name, field="model")
     if path.is_dir():
         check_folder(path, name)
         loaded = _load(str(path), name, wanted)
@@ -269,7 +270,7 @@ def _advice(name: str, error: BaseException) -> str:
     if isinstance(error, KeyError):
         reason = f"it lacks {reason}"
     text = f"cannot load the model '{name}': {_shorten(reason.rstrip('.:'))}"
-    if Path(name).expanduser().is_dir() or is_offline(name):
+    if expanded(name, field="model").is_dir() or is_offline(name):
         return text
     text += ". Check the name and the connection to the model hub, or give the folder of a local model"
     if name == DEFAULT_MODEL:

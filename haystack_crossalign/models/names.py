@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from haystack_crossalign.files.paths import expanded
+
 DEFAULT_MODEL = "intfloat/multilingual-e5-small"
 OFFLINE_PREFIX = "offline:"
 CLUSTER_PREFIX = "cluster:"
@@ -24,6 +26,6 @@ def model_beside(name: str, folder: Path) -> str:
     :param name: hub name, folder, or ``offline:…``.
     :param folder: the folder of the file.
     """
-    if name and not name.startswith(OFFLINE_PREFIX) and (path := folder / Path(name).expanduser()).is_dir():
+    if name and not name.startswith(OFFLINE_PREFIX) and (path := folder / expanded(name, field="model")).is_dir():
         return str(path.resolve())
     return name

@@ -14,6 +14,7 @@ from typing import Any
 from haystack_crossalign.errors import ExternalError, InputError
 from haystack_crossalign.files import checked_folder
 from haystack_crossalign.files.digests import file_sha256, remembered_sha256
+from haystack_crossalign.files.paths import expanded
 from haystack_crossalign.models.names import OFFLINE_MODELS, OFFLINE_PREFIX
 
 DESCRIPTION = "4-bit copy of multilingual-e5-small"
@@ -45,7 +46,7 @@ def cache_folder() -> Path:
     """The folder for unpacked models: ``CROSSALIGN_CACHE``, else the user's cache folder of the platform."""
     chosen = os.environ.get("CROSSALIGN_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen, field="CROSSALIGN_CACHE")
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("haystack-crossalign", appauthor=False))

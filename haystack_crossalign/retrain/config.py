@@ -26,6 +26,7 @@ from haystack_crossalign.config.rules import (
 )
 from haystack_crossalign.config.yaml_file import Settings, apply_override, read_yaml
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.paths import expanded
 from haystack_crossalign.mining.pairs import NEIGHBOURS, THRESHOLD
 from haystack_crossalign.repair.texts import FORMATS, JUDGED
 
@@ -203,10 +204,7 @@ class JobConfig:
 
     def file(self, name: str) -> Path:
         """A path of the configuration, relative to the configuration file."""
-        try:
-            return self.path.parent / Path(name).expanduser()
-        except RuntimeError as error:  # a name such as ~nobody/models
-            raise InputError("unknown user in the path", source=self.path, seen=name, allowed="a path") from error
+        return self.path.parent / expanded(name, source=self.path)
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain data."""

@@ -217,3 +217,57 @@ def test_an_interrupt_exits_with_130_and_writes_nothing(offline_model: str, tmp_
     assert "Traceback" not in err
     assert "interrupted" in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["gaps", "--documents", "d.jsonl", "--queries", "q.jsonl", "--languages", ""],
+        ["audit", "--documents", "d.jsonl", "--queries", "q.jsonl", "--languages="],
+        ["audit", "--documents", "d.jsonl", "--queries", "q.jsonl", "--languages", " , "],
+        ["history", "a.json", "b.json", "--languages", ""],
+        ["index", "d.jsonl", "--languages", ""],
+    ],
+)
+def test_an_option_with_an_empty_value_is_no_option_left_out(crossalign: Any, command: list[str]) -> None:
+    """As in a script whose variable is not set."""
+    done = crossalign(*command)
+    expected = "crossalign: --languages: is empty; allowed: a value, or the command without the option\n"
+    assert (done.code, done.err) == (2, expected)
+
+
+def test_options_of_texts_may_be_empty(crossalign: Any, parallel_files: tuple[Path, Path]) -> None:
+    documents, queries = parallel_files
+    done = crossalign(
+        "audit", "--documents", documents, "--queries", queries, "--title-field", "", "--samples=100", "-q"
+    )
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["audit", "--documents", "DOCUMENTS", "--queries", "QUERIES", "--model", "~nobody-here/model"],
+        ["doctor", "--index", "i", "--hosts", "http://127.0.0.1:9", "--config", "~nobody-here/file.toml"],
+        ["doctor", "--index", "i", "--hosts", "http://127.0.0.1:9", "--ca-file", "~nobody-here/ca.pem"],
+        ["init", "--index", "i", "--hosts", "http://127.0.0.1:9", "--config", "~nobody-here/file.toml"],
+        ["retrain", "--config", "JOB"],
+    ],
+)
+def test_the_home_folder_of_nobody_is_one_line(
+    crossalign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    documents, queries, job = tmp_path / "d.jsonl", tmp_path / "q.jsonl", tmp_path / "job.yaml"
+    documents.write_text(
+        "".join(
+            json.dumps({"id": tag, "text": "text", "language": tag, "parallel_id": "1"}) + "\n" for tag in ("en", "zh")
+        )
+    )
+    queries.write_text(json.dumps({"id": "q", "text": "text", "language": "en", "relevant": ["en"]}) + "\n")
+    job.write_text("name: job\nmethod: repair\nmodel: m\nlanguages: [en, zh]\nmodels: ~nobody-here/models\n")
+    files = {"DOCUMENTS": documents, "QUERIES": queries, "JOB": job}
+    done = crossalign(*(files.get(part, part) for part in command))
+    assert done.code == 2, done.err
+    assert done.err.count("\n") == 1
+    assert "unknown user in the path" in done.err

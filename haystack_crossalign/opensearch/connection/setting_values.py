@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, TypeGuard
 
 from haystack_crossalign.config.rules import Rule, boolean, choice, number, text, whole
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.paths import expanded
 from haystack_crossalign.opensearch.connection.addresses import checked_address
 
 ADDRESSES = "one or several addresses such as https://name:9200"
@@ -122,7 +123,7 @@ def convert(entry: Setting, value: object, place: Place) -> Any:
         read = entry.rule.read(value)
     if read is None:  # rejected outside the handler, so that the error's chain does not contain the value
         place.refuse("not allowed", seen=... if entry.kind in _UNSEEN else value, allowed=entry.allowed)
-    return place.folder / read.expanduser() if entry.is_file else read
+    return place.folder / expanded(read, source=place.source, field=place.field) if entry.is_file else read
 
 
 def _typed(kind: Kind, value: str) -> object:

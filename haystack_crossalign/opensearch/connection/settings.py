@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from haystack_crossalign.errors import InputError
+from haystack_crossalign.files.paths import expanded
 from haystack_crossalign.opensearch.connection.profiles import CONFIG_NAME, Profile, read_profiles
 from haystack_crossalign.opensearch.connection.setting_values import Place, Setting, convert
 
@@ -232,7 +233,7 @@ def _profile(
     folder: Path,
     config: Path | None,
 ) -> Profile | None:
-    file = folder / (config.expanduser() if config is not None else CONFIG_NAME)
+    file = folder / (expanded(config, source="--config") if config is not None else CONFIG_NAME)
     if config is None and not file.is_file():
         if named is not None:
             raise InputError("no such file, and a profile is asked for", source=file, seen=named)

@@ -186,7 +186,7 @@ def _recipe(settings: Settings, overrides: Sequence[str], folder: Path) -> Recip
         raise settings.error(
             "settings of a repair, but start.kind is not repair",
             ("start",),
-            ", ".join(start),
+            ", ".join(map(str, start)),
             "kind: repair beside them",
         )
     recipe = read_section(Recipe, settings.values, (), settings)

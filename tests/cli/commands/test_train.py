@@ -61,6 +61,8 @@ def test_quiet_prints_nothing(crossalign, recipe_file: Path, tmp_path: Path) -> 
     ("arguments", "messages"),
     [
         (["--set", "optimiser.lr=1"], ["--set", "optimiser.lr", "unknown key", "learning_rate"]),
+        (["--set", "start={1: 2}"], ["settings of a repair, but start.kind is not repair", "kind: repair"]),
+        (["--set", "model=~nobody-here/model"], ["unknown user in the path", "~nobody-here/model"]),
         (["--keep-own-first", "2"], ["--keep-own-first", "seen: 2.0", "0 to 1"]),
         (["--keep-own-first", "0.02", "--set", "held_out.share=0"], ["evaluate.keep_own_first", "held-out part"]),
         (["--set", "data.0.path=missing.jsonl"], ["missing.jsonl", "no such file"]),

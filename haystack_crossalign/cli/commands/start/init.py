@@ -50,12 +50,13 @@ def init(
     Fields with other names than the default ones are found in the mapping, which is only read. Secrets are never
     written: they stay in the environment, or in files that the profile names. Other profiles, and comments, stay.
     """
+    from haystack_crossalign.files.paths import expanded
     from haystack_crossalign.files.writing import write_atomically
     from haystack_crossalign.opensearch.connection.profiles import CONFIG_NAME, with_profile
     from haystack_crossalign.opensearch.connection.settings import SETTINGS, read_settings, variable_of
 
     model_flags.check()
-    file = Path.cwd() / (CONFIG_NAME if config is None else config.expanduser())
+    file = Path.cwd() / (CONFIG_NAME if config is None else expanded(config, source="--config"))
     flags = {
         "index": place.index, "hosts": place.hosts, **vars(index_fields), **vars(login), "title_field": title_field,
         "model": model, "query_prefix": query_prefix, "document_prefix": document_prefix, "timeout": timeout,
