@@ -218,7 +218,7 @@ class FilesRequest(_Judged):
         for option, path, others in (
             ("--store", self.store, {"--documents": self.documents, "--document-vectors": self.document_vectors,
                                      "--beir": self.beir, "--results": self.results}),
-            ("--pipeline", self.pipeline, {"--results": self.results}),
+            ("--pipeline", self.pipeline, {"--results": self.results, "--document-vectors": self.document_vectors}),
         ):  # fmt: skip
             for other, value in others.items():
                 if path is not None and value is not None:

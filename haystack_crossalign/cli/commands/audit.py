@@ -17,6 +17,7 @@ from haystack_crossalign.errors import InputError
 
 if TYPE_CHECKING:
     from haystack_crossalign.api.requests import FilesRequest
+    from haystack_crossalign.audit.run import Embedder
     from haystack_crossalign.cli.shared.session import Session
     from haystack_crossalign.data.collection import JudgedCollection
 
@@ -269,7 +270,7 @@ def audit(
     own = {name: value for name, value in vars(only_live).items() if name not in other}
     live.refuse_live(
         own | vars(login) | vars(place)
-        | {"embedding_field": index_fields.embedding_field, "content_field": index_fields.content_field}
+        | {name: getattr(index_fields, name) for name in ("embedding_field", "content_field", "language_map")}
         | {"timeout": timeout if only_live.pipeline is None and store is None else None, "patience": patience},
         also={"depth": "--pipeline FILE", "accept_model": "a model",
               **dict.fromkeys(("id_field", "timeout"), "--pipeline FILE or --store FILE")},
@@ -363,8 +364,18 @@ def _audit_lists(request: FilesRequest, collection: JudgedCollection, session: S
     else:
         from haystack_crossalign.api.store import pipeline_lists
 
+        opened: list[Embedder] = []
+
+        def embedder() -> Embedder:
+            opened.append(request.model.open())
+            return opened[0]
+
         with session.stages as progress:
-            lists = pipeline_lists(request, collection, embedder=request.model.open, progress=progress)
+            lists = pipeline_lists(request, collection, embedder=embedder, progress=progress)
+        given = collection.queries.vectors is not None
+        why = "the queries carry vectors" if given else "the pipeline takes no vectors of queries"
+        if not opened and (sentence := request.model.unused(why)) is not None:
+            say(f"crossalign: {sentence}", err=True)
         run, depth, described = lists.run, lists.depth, {**described, "pipeline": lists.described}
         _warn(lists.notes)
     result = audit_lists(collection, run, request.measured, depth=depth, merged=request.count == "versions",

@@ -97,6 +97,11 @@ def gaps(
             f"no {' and no '.join(lacking)}", allowed="--documents FILE and --queries FILE, or --index NAME"
         )
     else:
+        live.refuse_live(
+            vars(login) | vars(place)
+            | {name: getattr(index_fields, name) for name in ("embedding_field", "content_field", "language_map")},
+            purpose="the gaps of an index",
+        )  # fmt: skip
         from haystack_crossalign.api.gaps import gaps_of_files
         from haystack_crossalign.api.requests import FilesRequest
 

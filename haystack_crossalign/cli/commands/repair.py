@@ -143,17 +143,20 @@ def repair(
     outputs.check([parallel, tagged, held_out, other_languages, model.embedder, place.config])
     model.check()
     settings = None
+    if parallel is None and held_out is None and (place.given or tagged is not None):
+        problem = "is for a file of documents, and the index has none"
+        if not place.given:
+            problem = "is for files of parallel documents, and --tagged is none"
+        for option, value in (("--block", block), ("--format", None if file_format == "auto" else file_format)):
+            if value is not None:
+                raise InputError(
+                    problem, source=option, seen=value,
+                    allowed=f"the command without {option}, or --held-out FILE with it",
+                )  # fmt: skip
     if place.given:
         if parallel is not None or tagged is not None:
             option = "--parallel" if parallel is not None else "--tagged"
             raise InputError(f"{option} and --index exclude each other", allowed="an index, or files")
-        if held_out is None:
-            for option, value in (("--block", block), ("--format", None if file_format == "auto" else file_format)):
-                if value is not None:
-                    raise InputError(
-                        "is for a file of documents, and the index has none", source=option, seen=value,
-                        allowed=f"--index without {option}, or --held-out FILE with it",
-                    )  # fmt: skip
         settings = live.live_settings(
             place, index_fields, login,
             title_field=title_field, timeout=timeout, patience=patience,

@@ -49,6 +49,8 @@ Groups = Annotated[
 ]
 
 _GROUPS = 3000
+_BLOCK = 4
+_IN_BLOCKS = ("ntrex", "tico19")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def build(
         Path | None, typer.Option("--input", metavar="PATH", help="Folder or file of the corpus, instead of --data.")
     ] = None,
     drop: Drop = None,
-    block: Block = 4,
+    block: Block = _BLOCK,
     queries_per_block: PerBlock = 1,
     documents: opt.Documents = None,
     place: live.IndexFlags,
@@ -107,6 +109,14 @@ def build(
         for option, file in (("--input", source), ("--data", data), ("--drop", drop)):
             if file is not None:
                 raise InputError("only works with --corpus", source=option, seen=file)
+    for option, changed, fits, allowed in (
+        ("--block", block != _BLOCK, corpus in _IN_BLOCKS, f"--corpus {' or '.join(_IN_BLOCKS)}"),
+        ("--queries-per-block", queries_per_block != 1, corpus in _IN_BLOCKS, f"--corpus {' or '.join(_IN_BLOCKS)}"),
+        ("--seed", seed != 0, place.given or corpus in _IN_BLOCKS, f"--corpus {' or '.join(_IN_BLOCKS)}, or --index"),
+        ("--relevance-level", relevance_level != 1, queries is not None and corpus is None, "--queries with judgments"),
+    ):
+        if changed and not fits:
+            raise InputError("has no effect here", source=option, allowed=f"{allowed}; or the command without it")
     if not place.given:
         live.refuse_live(
             vars(login) | vars(place)
@@ -155,7 +165,7 @@ def _from_corpus(
     from haystack_crossalign.data.corpora.registry import find_corpus
 
     place = source or find_corpus(corpus, data)
-    built, origin = CORPORA[corpus](place, tags, drop=drop, **(blocks if corpus in ("ntrex", "tico19") else {}))
+    built, origin = CORPORA[corpus](place, tags, drop=drop, **(blocks if corpus in _IN_BLOCKS else {}))
     return _Read(built, (origin,), {})
 
 

@@ -131,6 +131,7 @@ def test_the_gate_decides_the_exit_code_after_everything_is_written(
         (["--embedder", "e.yaml", "--model", "m"], ["--model and --embedder exclude each other"]),
         (["--run-depth", "0"], ["--run-depth"]),
         (["--run-depth", "10"], ["--run-depth: is the depth of a TREC run; allowed: --run FILE with it"]),
+        (["--language-map", "x=en"], ["--language-map is for an audit of an index"]),
         (["--split", "dev"], ["--split: names qrels of a BEIR folder; allowed: --beir DIR with it"]),
         (["--no-such-option"], ["--no-such-option"]),
     ],

@@ -127,8 +127,10 @@ def test_a_query_pipeline_over_a_store_gives_its_exact_figures(
     assert crossalign("audit", "--documents", documents, "--queries", queries, "--json", exact, "-q").code == 0
     # From a file, or from the very store of the pipeline.
     for pool in (["--documents", documents], ["--store", pipeline]):
-        done = crossalign(*arguments, *pool)
+        done = crossalign(*arguments, *pool, "--precision", "fp32")
         assert done.code == 0, done.err
+        sentence = "the queries carry vectors, so no model is used, and --precision has no effect"
+        assert f"crossalign: {sentence}\n" in done.err
         (row,), (expected,) = rows_of(result)[0], rows_of(exact)[0]
         assert row["measures"] == expected["measures"]
         options = json.loads(result.read_text("utf-8"))["provenance"]["options"]
@@ -230,6 +232,10 @@ def test_a_file_that_is_no_store_is_told_in_one_line(
         (["--store", "s.yaml", "--documents", "d.jsonl"], "--store and --documents exclude each other"),
         (["--store", "s.yaml", "--index", "i"], "--store and --index exclude each other"),
         (["--pipeline", "p.yaml", "--results", "r.run", "--documents", "d"], "--pipeline and --results exclude each"),
+        (
+            ["--pipeline", "p.yaml", "--documents", "d", "--document-vectors", "v.npy"],
+            "--pipeline and --document-vectors exclude each other",
+        ),
         (["--pipeline", "p.yaml", "--documents", "d", "--languages", "en,zh"], "--pipeline: a pipeline searches all"),
         (["--pipeline", "p.yaml", "--documents", "d", "--run", "r"], "allowed: --pipeline without --run"),
         (["--documents", "d.jsonl", "--id-field", "key"], "--id-field"),

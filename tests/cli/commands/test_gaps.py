@@ -74,6 +74,13 @@ def test_wrong_input_is_told_in_one_line(crossalign: Any, files: list[str], wron
     assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
 
 
+@pytest.mark.parametrize("option", ["--hosts", "--user", "--embedding-field", "--content-field", "--language-map"])
+def test_what_is_for_an_index_is_refused_with_files(crossalign: Any, files: list[str], option: str) -> None:
+    refused = crossalign("gaps", *files, option, "http://127.0.0.1:9")
+    assert refused.code == 2
+    assert f"{option} is for the gaps of an index; allowed: --index NAME with it" in refused.err
+
+
 def test_an_audit_has_a_section_on_them(crossalign: Any, files: list[str], tmp_path: Path) -> None:
     outputs = ["--json", tmp_path / "a.json", "--report", tmp_path / "a.html", "--markdown", tmp_path / "a.md"]
     done = crossalign("audit", *files, *outputs)

@@ -218,3 +218,6 @@ def test_what_is_for_files_is_refused_with_an_index(crossalign: Any, tmp_path: P
     assert done.code == 2
     assert done.err.startswith(f"crossalign: {option}: is for a file of documents, and the index has none; seen:")
     assert done.err.count("\n") == 1
+    done = crossalign("repair", "--tagged", "d.jsonl", option, value, "--output", tmp_path / "out")
+    assert done.code == 2
+    assert done.err.startswith(f"crossalign: {option}: is for files of parallel documents, and --tagged is none; seen:")

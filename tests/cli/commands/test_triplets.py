@@ -325,7 +325,7 @@ def test_positives_of_flag_embedding_are_filtered_with_their_languages(
             "CROSSALIGN_DATA: no folder of corpora is named, for NTREX-128",
         ),
         (("build", "--languages", "klingonish", "--corpus", "ntrex"), "--languages: unknown language"),
-        (("build", "--languages", ",", "--corpus", "ntrex"), "--languages: no target language"),
+        (("build", "--languages", ",", "--corpus", "ntrex"), "--languages: is empty"),
         (("build", "--languages", "zh,en", "--corpus", "ntrex"), "is not a target language; seen: 'en'"),
         (("mine", "--languages", "zh", "--documents", "none.jsonl"), "none.jsonl: no such file"),
         (("filter", "--input", "none.jsonl"), "none.jsonl: no such file"),
@@ -372,6 +372,16 @@ def test_outputs_are_checked_before_any_work(crossalign: Any, pairs: Path, tmp_p
             "--near-duplicates: out of range; seen: 1.5; allowed: above 0, at most 1",
         ),
         (["filter", "--input", "t.jsonl", "--length-factor", "1"], "--length-factor: must be above 1; seen: 1.0"),
+        (
+            ["build", "--documents", "d.jsonl", "--languages", "zh", "--block", "9"],
+            "--block: has no effect here; allowed: --corpus ntrex or tico19; or the command without it",
+        ),
+        (
+            ["build", "--corpus", "squad", "--languages", "zh", "--queries-per-block", "5"],
+            "--queries-per-block: has no",
+        ),
+        (["build", "--documents", "d.jsonl", "--languages", "zh", "--seed", "7"], "--seed: has no effect here"),
+        (["build", "--index", "i", "--languages", "zh", "--relevance-level", "3"], "--relevance-level: has no effect"),
         (
             ["build", "--documents", "d.jsonl", "--languages", "zh", "--qrels", "q"],
             "--qrels: judgments without queries; allowed: --queries FILE",
