@@ -14,7 +14,7 @@ from haystack_crossalign.cli.shared.terminal import say
 from haystack_crossalign.cli.shared.upgrade_parts import QUERY_SIDE, named_model, new_encoder
 
 
-@with_groups(without=QUERY_SIDE)
+@with_groups(without=(*QUERY_SIDE, "embedding_field", "language_field", "language_map", "group_field"))
 def rollback(
     *,
     place: live.IndexFlags,

@@ -203,7 +203,7 @@ def _look_after(
         model=flags.old_model,
         trust_remote_code=model_flags.trust_remote_code,
         # A look that nobody asked for waits for no hub.
-        local_files_only=flags.old_model is None and not follow,
+        local_files_only=model_flags.local_files_only or (flags.old_model is None and not follow),
     )
     request = IndexRequest(settings=settings, model=old)
     if follow:

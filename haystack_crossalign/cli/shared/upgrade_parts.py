@@ -126,7 +126,11 @@ def open_gate(
         queries=flags.queries,
         qrels=flags.qrels,
         probes=flags.probes,
-        model=ModelOptions(model=flags.old_model, trust_remote_code=model_flags.trust_remote_code),
+        model=ModelOptions(
+            model=flags.old_model,
+            trust_remote_code=model_flags.trust_remote_code,
+            local_files_only=model_flags.local_files_only,
+        ),
     )
     return Gate(
         client,
