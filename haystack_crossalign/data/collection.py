@@ -191,7 +191,7 @@ class Detected:
     :param undetermined_documents: number of documents whose language is not clear; they stay in the pool as
         `UNDETERMINED`.
     :param queries: queries whose language was detected.
-    :param undetermined_queries: ids of the queries whose language is not clear; they are left out.
+    :param undetermined_queries: ids of the queries whose language is not clear; only a conversion keeps them.
     :param languages: number of texts by detected language, ascending.
     :param between: number of texts that may be in one of several similar languages, by these, joined with commas.
     """

@@ -14,7 +14,7 @@ from haystack_crossalign.languages import UNDETERMINED
 from haystack_crossalign.text.detection import Detection, LanguageDetector, undecided
 
 
-def detect_languages(collection: JudgedCollection) -> JudgedCollection:
+def detect_languages(collection: JudgedCollection, *, keep_unclear: bool = False) -> JudgedCollection:
     """Detect the language of every document and query that is `UNDETERMINED`.
 
     The language of an unclear text is never guessed: such a document stays in the pool as `UNDETERMINED`, since it
@@ -23,6 +23,7 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     short texts. Of similar languages, one that is the only one among the other documents is preferred.
 
     :param collection: documents and queries, some of them `UNDETERMINED`.
+    :param keep_unclear: keep such queries too, as `UNDETERMINED`, to convert judgments instead of auditing them.
     :raises InputError: if no query is left, or two scripts of one language would have to be distinguished.
     """
     documents, queries = collection.documents, collection.queries
@@ -33,7 +34,8 @@ def detect_languages(collection: JudgedCollection) -> JudgedCollection:
     detector = LanguageDetector.among(stated) if complete else LanguageDetector(likely=pool)
     query_tags, told_queries = detected_tags(queries.languages, queries.texts, detector)
     detections = [*told_documents, *told_queries]
-    kept = np.array([number for number, tag in enumerate(query_tags) if tag != UNDETERMINED], dtype=np.int64)
+    clear = [number for number, tag in enumerate(query_tags) if keep_unclear or tag != UNDETERMINED]
+    kept = np.array(clear, dtype=np.int64)
     if not len(kept):
         raise InputError(
             "no query has a clear language",

@@ -46,7 +46,8 @@ def join_judgments(
     :param expand_groups: whether all versions of a relevant document are relevant too (the documents of its group).
     :param detect: whether to detect languages, see `detect_languages`.
     :param relevance_level: least grade of a relevant document.
-    :param keep_unanswerable: keep queries without a relevant document, to convert judgments instead of auditing them.
+    :param keep_unanswerable: keep queries without a relevant document, or without a clear language if languages are
+        detected, to convert judgments instead of auditing them.
     :raises InputError: as `answerable` and `check_judgments`.
     """
     if expand_groups:
@@ -78,4 +79,4 @@ def join_judgments(
         collection = replace(collection.select_queries(left), omissions=log.omissions())
         lines = [lines[number] for number in left.tolist()]
     check_judgments(collection, source=file.path, query_lines=lines, unanswerable=keep_unanswerable)
-    return detect_languages(collection) if detect else collection
+    return detect_languages(collection, keep_unclear=keep_unanswerable) if detect else collection
