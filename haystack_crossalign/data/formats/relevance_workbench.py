@@ -62,10 +62,50 @@ class QuerySet:
     left_out: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Merged:
+    """Queries that become one in a judgment list, which knows queries by their texts alone.
+
+    :param queries: ids of the judged queries that share their text with another, in their order.
+    :param texts: number of different texts among them.
+    :param conflicts: for each document that they give different grades, its id and the query that first graded it.
+    """
+
+    queries: tuple[str, ...]
+    texts: int
+    conflicts: tuple[tuple[str, str], ...]
+
+
+def merged_queries(collection: JudgedCollection) -> Merged:
+    """Find the queries that `format_judgments` merges because they share a text.
+
+    :param collection: queries and judgments.
+    """
+    shared: dict[str, list[int]] = {}
+    for number, text in enumerate(collection.queries.texts):
+        shared.setdefault(text, []).append(number)
+    groups = [group for group in shared.values() if len(group) > 1 and any(map(collection.judged, group))]
+    conflicts: dict[tuple[int, int], None] = {}
+    for group in groups:
+        first: dict[int, int] = {}
+        for number in group:
+            for index, grade in collection.judged(number).items():
+                before = first.setdefault(index, number)
+                if collection.judged(before)[index] != grade:
+                    conflicts[index, before] = None
+    ids = collection.queries.ids
+    return Merged(
+        queries=tuple([ids[number] for number in sorted(number for group in groups for number in group)]),
+        texts=len(groups),
+        conflicts=tuple([(collection.documents.ids[index], ids[number]) for index, number in conflicts]),
+    )
+
+
 def format_judgments(collection: JudgedCollection, *, name: str | None = None, description: str = "") -> str:
     """Format a judgment list as JSON: every judged document of every query with its grade as rating.
 
-    Queries with the same text become one query with the judged documents of all of them, each with its highest grade.
+    Queries with the same text become one query with the judged documents of all of them, each with its highest grade,
+    see `merged_queries`.
 
     :param collection: queries and judgments.
     :param name: name of the list, at most 50 characters; the collection's if it is None.

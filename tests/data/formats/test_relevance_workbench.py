@@ -15,6 +15,7 @@ from haystack_crossalign.data.formats.relevance_workbench import (
     format_judgments,
     format_query_set,
     judgments_as_qrels,
+    merged_queries,
     read_judgments,
 )
 from haystack_crossalign.data.judgments import QueryFile, QueryRow, grades_from_qrels
@@ -65,6 +66,16 @@ def test_judgments_are_written_as_documented(collection: JudgedCollection) -> No
             {"query": "出租车", "ratings": [{"docId": "zh:1", "rating": "1.000"}]},
         ],
     }
+
+
+def test_queries_of_one_text_are_told_with_the_grades_that_they_dispute(collection: JudgedCollection) -> None:
+    merged = merged_queries(collection)
+    assert (merged.queries, merged.texts, merged.conflicts) == (("q1", "q3"), 1, ())
+    graded = replace(collection, grades=({0: 1, 1: 2}, {1: 1}, {1: 0, 2: 1}))
+    assert merged_queries(graded).conflicts == (("zh:1", "q1"),)
+    # Texts that nobody judged are in no list.
+    unjudged = replace(collection, relevant=((), (1,), ()))
+    assert merged_queries(unjudged).queries == ()
 
 
 def test_judgments_round_trip(write: Callable[..., Path], collection: JudgedCollection) -> None:
