@@ -116,6 +116,16 @@ def read_beir(
     )
 
 
+def beir_files(folder: str | Path, *, split: str = "test") -> tuple[Path, Path, Path]:
+    """The files that `write_beir` writes: documents, queries and judgments.
+
+    :param folder: the folder.
+    :param split: name of the judgments file.
+    """
+    root = Path(folder)
+    return root / "corpus.jsonl", root / "queries.jsonl", root / "qrels" / f"{split}.tsv"
+
+
 def write_beir(
     folder: str | Path,
     collection: JudgedCollection,
@@ -168,11 +178,8 @@ def write_beir(
         raise InputError(
             f"the folder cannot be created ({error.strerror})", source=root, allowed="a folder that you may write"
         ) from error
-    written = {
-        root / "corpus.jsonl": corpus,
-        root / "queries.jsonl": query_lines,
-        root / "qrels" / f"{split}.tsv": _HEADER + judgments,
-    }
+    texts = (corpus, query_lines, _HEADER + judgments)
+    written = dict(zip(beir_files(root, split=split), texts, strict=True))
     for path, text in written.items():
         write_atomically(path, text)
     return list(written)
