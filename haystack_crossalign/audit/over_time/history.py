@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from haystack_crossalign.measures.statistics import holm, paired_permutation_tes
 HISTORY = "crossalign.history/1"
 _UNUSED = tuple(
     f'"{name}":'.encode()
-    for name in ("language", "text", "versions", "ranks", "optimistic", "pessimistic", "above", "depth", "top_language")
+    for name in ("language", "versions", "ranks", "optimistic", "pessimistic", "above", "depth", "top_language")
 )
 _MOST_ELEMENTS = 2_000_000
 
@@ -33,15 +34,17 @@ _Key = tuple[str, str, tuple[str, ...], str, str]
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is kept of a result: its time, its subject, and the rows with the followed measures."""
+    """What is kept of a result: its time, subject and measures, and the rows with the followed ones."""
 
     file: str
     stamp: str
     stamped: bool
     subject: dict[str, Any]
+    available: frozenset[str]
     rows: dict[_Key, dict[str, Any]]
     values: dict[tuple[_Key, str], NDArray[np.float64]] = field(repr=False)
     ids: dict[_Key, tuple[str, ...]] = field(repr=False)
+    texts: dict[_Key, tuple[str, ...]] = field(repr=False)
 
 
 def read_history(
@@ -58,9 +61,17 @@ def read_history(
     :param permutations: number of random sign flips.
     :param seed: of the random generator.
     :returns: mapping of schema ``crossalign.history/1``.
-    :raises InputError: if there is no result, or a result is damaged.
+    :raises InputError: if there is no result, a result is damaged, no result has a measure that is named, or a query
+        has another text in the next result.
     """
-    chosen = tuple(measures or FOLLOWED)
+    if measures is not None and not measures:
+        raise InputError(
+            "no measure",
+            source="--measures",
+            seen="",
+            allowed="names such as Max@R, Complete@10, or none for the default",
+        )
+    chosen = FOLLOWED if measures is None else tuple(measures)
     left_out: list[str] = []
     entries = sorted(_entries(paths, chosen, left_out), key=lambda entry: (entry.stamp, entry.file))
     if not entries:
@@ -69,9 +80,11 @@ def read_history(
             source=", ".join(str(path) for path in paths),
             allowed="files that `crossalign audit --json` wrote, or folders of them",
         )
-    known = {name for entry in entries for row in entry.rows.values() for name in row["measures"]}
-    if not known & set(chosen):
-        raise InputError("no result has these measures", source="--measures", seen=", ".join(chosen),
+    known = frozenset().union(*(entry.available for entry in entries))
+    missing = [name for name in chosen if name not in known]
+    # Not all results need have the measures that are followed by default.
+    if missing and (measures is not None or len(missing) == len(chosen)):
+        raise InputError("no result has these measures", source="--measures", seen=", ".join(missing),
                          allowed=", ".join(sorted(known)))  # fmt: skip
     changes = _changes(entries, permutations, seed)
     data: dict[str, Any] = rounded(
@@ -154,17 +167,24 @@ def _entry(path: Path, data: Mapping[str, Any], measures: Sequence[str]) -> _Ent
         }
         owners = numbers(queries["row"])
         names: Sequence[str] = [text(name) for name in queries["id"]]
+        # Results over time repeat the same texts: each is kept once.
+        texts = None if queries.get("text") is None else [*map(sys.intern, queries["text"])]
         columns = {name: numbers(queries["measures"][name]) for name in measures if name in queries["measures"]}
-        if len(names) != len(owners) or any(len(column) != len(owners) for column in columns.values()):
+        sized: list[Any] = [names, *columns.values(), *([] if texts is None else [texts])]
+        if any(len(column) != len(owners) for column in sized):
             raise ValueError("columns differ in length")
         rows: dict[_Key, dict[str, Any]] = {}
-        values, ids = {}, {}
+        values, ids, asked = {}, {}, {}
+        available: set[str] = set()
         for number, row in enumerate(data["rows"]):
             key = (text(row["scenario"]), text(row["query_language"]), tuple(sorted(map(text, row["pool_languages"]))),
                    text(row["kind"]), text(row.get("retrieval", "")))  # fmt: skip
             rows[key] = followed_part(row, measures)
+            available.update(map(text, row["measures"]))
             start, stop = np.searchsorted(owners, [number, number + 1])
             ids[key] = tuple(names[start:stop])
+            if texts is not None:
+                asked[key] = tuple(texts[start:stop])
             for name, column in columns.items():
                 if name in rows[key]["measures"]:
                     values[key, name] = column[start:stop]
@@ -175,7 +195,7 @@ def _entry(path: Path, data: Mapping[str, Any], measures: Sequence[str]) -> _Ent
             f"not an audit result: {error or type(error).__name__}", source=path, allowed=f"a file of {SCHEMA}"
         ) from None
     written = datetime.fromtimestamp(int(time), UTC).replace(tzinfo=None).isoformat() + "Z"
-    return _Entry(str(path), written, stamp is not None, subject, rows, values, ids)
+    return _Entry(str(path), written, stamp is not None, subject, frozenset(available), rows, values, ids, asked)
 
 
 def _changes(entries: Sequence[_Entry], permutations: int, seed: int) -> dict[tuple[int, _Key, str], dict[str, Any]]:
@@ -196,6 +216,7 @@ def _changes(entries: Sequence[_Entry], permutations: int, seed: int) -> dict[tu
             if key not in before.rows:
                 continue
             order = _common(before.ids[key], after.ids[key])
+            _check_texts(before, after, key, order)
             for name in row["measures"]:
                 place = (number, key, name)
                 if row["measures"][name] is None or before.rows[key]["measures"].get(name) is None:
@@ -224,6 +245,25 @@ def _changes(entries: Sequence[_Entry], permutations: int, seed: int) -> dict[tu
         test(size)
     _adjust(changes)
     return changes
+
+
+def _check_texts(before: _Entry, after: _Entry, key: _Key, order: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
+    """Equal ids must mean equal queries, as in a comparison; results without texts cannot be checked."""
+    if key not in before.texts or key not in after.texts:
+        return
+    a, b = before.texts[key], after.texts[key]
+    if a == b and before.ids[key] == after.ids[key]:
+        return
+    for first, second in zip(*(places.tolist() for places in order), strict=True):
+        if a[first] != b[second]:
+            title = f"{key[0]}, {'+'.join(key[2])} asked in {key[1]}"
+            raise InputError(
+                f"the query '{before.ids[key][first]}' has another text in each result ({title})",
+                source=f"{before.file}, {after.file}",
+                field="queries.text",
+                seen=[a[first], b[second]],
+                allowed="results over the same queries, or another id for another text",
+            )
 
 
 def _adjust(changes: Mapping[tuple[int, _Key, str], dict[str, Any]]) -> None:

@@ -77,11 +77,47 @@ def test_what_is_no_result_is_left_out_of_a_folder_and_refused_by_name(write_res
         read_history([other])
     with pytest.raises(InputError, match="no such file or folder"):
         read_history([tmp_path / "none"])
-    with pytest.raises(InputError, match="no result has these measures"):
-        read_history([tmp_path / "runs"], measures=["MRR"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no audit result"):
         read_history([tmp_path / "empty"])
+
+
+def test_measures_that_no_result_has_are_refused_by_name(write_result: Any, tmp_path: Path) -> None:
+    write_result("1", {"zh": [0.5] * 3})
+    for wrong, seen in ((["MRR"], "'MRR'"), (["NDCG@10", "Recall@3", "MRR"], "'Recall@3, MRR'")):
+        with pytest.raises(InputError, match=f"no result has these measures; seen: {seen}; allowed: NDCG@10$"):
+            read_history([tmp_path / "runs"], measures=wrong)
+    with pytest.raises(InputError, match="--measures: no measure"):
+        read_history([tmp_path / "runs"], measures=[])
+    # One that some results lack is shown where it is.
+    write_result("2", {"zh": [0.5] * 3}, measure="MRR")
+    both = read_history([tmp_path / "runs"], measures=["NDCG@10", "MRR"])
+    assert (both["measures"], len(both["series"])) == (["NDCG@10", "MRR"], 2)
+    with pytest.raises(InputError, match=r"allowed: MRR, NDCG@10$"):
+        read_history([tmp_path / "runs"], measures=["Recall@3"])
+
+
+def test_a_query_with_another_text_in_the_next_result_is_refused(write_result: Any, tmp_path: Path) -> None:
+    paths = [write_result(f"{day}", {"zh": [0.5] * 3}, stamp=f"2026-11-0{day}") for day in (1, 2, 3)]
+
+    def ask(path: Path, texts: list[str] | None) -> None:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data["queries"] = {name: column for name, column in data["queries"].items() if name != "text"}
+        result = {**data, "queries": data["queries"] | ({} if texts is None else {"text": texts})}
+        path.write_text(AuditResult(**{key: value for key, value in result.items() if key != "schema"}).to_json())
+
+    ask(paths[1], ["?", "another", "?"])
+    with pytest.raises(InputError, match="the query 'q1' has another text in each result") as caught:
+        read_history([tmp_path / "runs"])
+    assert "1.json" in str(caught.value)
+    assert "2.json" in str(caught.value)
+    assert "seen: ['?', 'another']" in str(caught.value)
+    # A result without texts cannot be checked, and is compared as in a comparison of two.
+    ask(paths[1], None)
+    assert len(read_history([tmp_path / "runs"])["results"]) == 3
+    ask(paths[1], ["?", "?"])
+    with pytest.raises(InputError, match="columns differ in length"):
+        read_history([tmp_path / "runs"])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,50 @@ def test_a_history_of_two_results(crossalign: Any, tmp_path: Path, files: dict[s
         ["history", tmp_path / "none"],
         ["history", files["good"], "--measures", "Best"],
         ["history", files["good"], "--csv", files["good"]],
+        ["history", files["good"], "--measures", ""],
+        ["history", files["good"], "--measures", "Max@R,Recall@3"],
     ):
         refused = crossalign(*wrong)
         assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
+
+
+def test_no_output_of_a_history_replaces_a_result_of_its_folder(
+    crossalign: Any, tmp_path: Path, files: dict[str, Path]
+) -> None:
+    folder = tmp_path / "runs"
+    (folder / "old").mkdir(parents=True)
+    places = [folder / "good.json", folder / "old" / "biased.json"]
+    for place, result in zip(places, files.values(), strict=True):
+        place.write_bytes(result.read_bytes())
+    for place in places:
+        before = place.read_bytes()
+        refused = crossalign("history", folder, "--report", folder / "trend.html", "--json", place)
+        assert (refused.code, refused.err.count("\n")) == (2, 1), refused.err
+        assert f"--json: would overwrite an input; seen: '{place}'" in refused.err
+        assert place.read_bytes() == before
+        assert not (folder / "trend.html").exists()
+    # What is no result may be replaced, such as the file of the history before.
+    for _ in range(2):
+        done = crossalign("history", folder, "--json", folder / "trend.json")
+        assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("options", [[], ["--no-texts"]])
+def test_queries_with_other_texts_are_not_compared(
+    crossalign: Any, tmp_path: Path, files: dict[str, Path], options: list[str]
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(files["good"].read_text(encoding="utf-8").replace("question 3 in zh", "SECRET"), encoding="utf-8")
+    page = tmp_path / "page.html"
+    refused = crossalign("compare", files["good"], other, "--report", page, *options)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "the query 'q:zh:3' has another text in each result" in refused.err
+    assert ("SECRET" in refused.err) == (not options)
+    assert not page.exists()
+    done = crossalign("compare", files["good"], files["biased"], "--report", page, *options)
+    assert done.code == 0, done.err
+    shown = re.search(r"(question|text) \d+ in zh", page.read_text(encoding="utf-8"))
+    assert not options or shown is None
 
 
 def test_figures_for_monitoring_and_for_a_results_index(crossalign: Any, tmp_path: Path) -> None:

@@ -41,16 +41,22 @@ def compare(
         twice = next(file for file in files if files.count(file) > 1)
         raise InputError("the result is named twice", source=str(twice), allowed="each result once")
     loaded = [AuditResult.load(file) for file in files]
-    if no_texts:
+    try:
+        comparisons = compare_with_baseline(
+            loaded[0],
+            loaded[1:],
+            names=[str(file) for file in files],
+            samples=samples,
+            permutations=permutations,
+            seed=seed,
+        )
+    except InputError as error:
+        if not no_texts or error.field != "queries.text":
+            raise
+        # What it saw are the texts of a query, which may not show.
+        raise InputError(error.problem, source=error.source, field=error.field, allowed=error.allowed) from None
+    if no_texts:  # only now, since equal ids must mean equal texts
         loaded = [result.without_texts() for result in loaded]
-    comparisons = compare_with_baseline(
-        loaded[0],
-        loaded[1:],
-        names=[str(file) for file in files],
-        samples=samples,
-        permutations=permutations,
-        seed=seed,
-    )
     shown = [result.to_dict() for result in loaded] if report is not None else []
     if len(comparisons) == 1:
         data = comparisons[0].to_dict()

@@ -51,6 +51,8 @@ def history(
         except InputError as error:
             raise InputError(error.problem, source="--measures", seen=error.seen, allowed=error.allowed) from error
     data = read_history(paths, measures=names, permutations=permutations, seed=seed)
+    # Which files of a folder are results is known only now.
+    check_outputs(targets, [Path(result["file"]) for result in data["results"]])
     if report is not None:
         from haystack_crossalign.report.history.page import render_html_history
 
