@@ -328,11 +328,13 @@ class AuditFlags:
         """The conditions of --fail-on.
 
         :param lists: names of lists that conditions may use.
-        :raises InputError: for an invalid condition, or an unknown choice of --ties.
+        :raises InputError: for an invalid condition, an unknown choice of --ties, or one without a condition.
         """
         if self.ties not in TIES:
             raise InputError("unknown choice", source="--ties", seen=self.ties, allowed=", ".join(TIES))
         if not self.fail_on:
+            if self.ties != TIES[0]:
+                raise InputError("is for conditions", source="--ties", allowed="--fail-on CONDITION with it")
             return []
         from haystack_crossalign.audit.gate import parse_condition
 

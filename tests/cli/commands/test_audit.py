@@ -132,6 +132,7 @@ def test_the_gate_decides_the_exit_code_after_everything_is_written(
         (["--run-depth", "0"], ["--run-depth"]),
         (["--run-depth", "10"], ["--run-depth: is the depth of a TREC run; allowed: --run FILE with it"]),
         (["--language-map", "x=en"], ["--language-map is for an audit of an index"]),
+        (["--ties", "optimistic"], ["--ties: is for conditions; allowed: --fail-on CONDITION with it"]),
         (["--split", "dev"], ["--split: names qrels of a BEIR folder; allowed: --beir DIR with it"]),
         (["--no-such-option"], ["--no-such-option"]),
     ],
