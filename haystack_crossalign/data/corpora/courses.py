@@ -1,7 +1,7 @@
 """Microsoft's open courses: lessons in Markdown, with translations by a language model in ``translations/<language>/``.
 
-Repositories such as ``microsoft/Security-101`` on GitHub, MIT license. A heading says what its section is about;
-sections correspond if the headings of both versions have the same levels in the same order.
+Repositories such as ``microsoft/Security-101`` on GitHub; that one has the license CC0, others MIT. A heading says what
+its section is about; sections correspond if the headings of both versions have the same levels in the same order.
 """
 
 from __future__ import annotations

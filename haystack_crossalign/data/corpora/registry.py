@@ -60,7 +60,7 @@ CORPORA: Mapping[str, Corpus] = {
     "course_sections": Corpus(
         "Microsoft course sections",
         "https://github.com/microsoft (Security-101, AZD-for-beginners, edgeai-for-beginners)",
-        "MIT",
+        "CC0 (Security-101) and MIT",
         ("courses", "course_sections.jsonl"),
         "a clone of each repository: Markdown, with translations/<language>/",
         training=True,
