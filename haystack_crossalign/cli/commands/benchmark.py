@@ -37,7 +37,7 @@ def benchmark(
             "or only judged passages (miracl, mmarco).",
         ),
     ] = "passages",
-    model: opt.ModelFlags,
+    model: opt.FileModelFlags,
     pairs: opt.Pairs = None,
     flags: opt.AuditFlags,
 ) -> None:

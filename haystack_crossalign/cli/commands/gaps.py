@@ -28,6 +28,10 @@ Source = Annotated[
         "--source", metavar="LANGUAGE", help="Language of the originals. Default: the one with most contents."
     ),
 ]
+Languages = Annotated[
+    str | None,
+    typer.Option(metavar="en,zh,…", help="Languages that every content should have. Default: all in the data."),
+]
 QueryLog = Annotated[
     Path | None,
     typer.Option(
@@ -50,7 +54,7 @@ def gaps(
     login: live.LoginFlags,
     date_field: DateField = None,
     source: Source = None,
-    languages: opt.Languages = None,
+    languages: Languages = None,
     query_log: QueryLog = None,
     query_language: opt.QueryLanguage = None,
     model: opt.ModelFlags,

@@ -70,6 +70,13 @@ Block = Annotated[
         "documents. Default: 4.",
     ),
 ]
+Languages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="en,zh,…",
+        help="Languages to repair; the first (default English) keeps the shared map. Default: all in the data.",
+    ),
+]
 Tolerance = Annotated[
     float, typer.Option(metavar="X", help="Loss of same-language NDCG@1 that is accepted; 0.005 is half a point.")
 ]
@@ -113,7 +120,7 @@ def repair(
     patience: live.PatienceSeconds = None,
     accept_model: live.AcceptModel = False,
     model: opt.ModelFlags,
-    languages: opt.Languages = None,
+    languages: Languages = None,
     detect_languages: opt.DetectLanguages = False,
     tolerance: Tolerance = 0.005,
     keep_own_first: KeepOwnFirst = None,
@@ -128,7 +135,7 @@ def repair(
     no_texts: opt.NoTexts = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Repair a model without training, in seconds, from 10 to 50 documents in two or more languages.
+    """Repair a model without training, in seconds to minutes, from 10 to 50 documents in two or more languages.
 
     The directions in which the languages differ are projected out of the embeddings. The strength is chosen on held-out
     documents, so that same-language retrieval is not harmed. DIR gets the repaired model, the matrix that converts

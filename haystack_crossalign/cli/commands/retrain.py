@@ -26,7 +26,7 @@ def retrain(
     outcome: OutcomeFile = None,
     overrides: Set = None,
     trust_remote_code: opt.TrustRemoteCode = False,
-    quiet: opt.Quiet = False,
+    quiet: opt.GateQuiet = False,
 ) -> None:
     """Retrain or repair a model and publish it if it passes the gate: read, mine, filter, train, audit, gate, publish.
 

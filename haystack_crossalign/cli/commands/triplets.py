@@ -38,12 +38,23 @@ Given = Annotated[
         help="Queries: JSON Lines with id, text, language, relevant. Default: headings and first sentences.",
     ),
 ]
+TitleField = Annotated[
+    str | None,
+    typer.Option(
+        "--title-field",
+        metavar="NAME",
+        help="Field of documents that is put before their text, and is their query unless --queries gives others; '' "
+        "for none. Default: title.",
+    ),
+]
 Neighbours = Annotated[int, typer.Option(min=1, metavar="K", help="Neighbors that the margin is computed from.")]
 Threshold = Annotated[float, typer.Option(metavar="X", help="Lowest margin of a pair.")]
 Repair = Annotated[
     bool, typer.Option("--repair/--no-repair", help="Remove the language directions from the embeddings first.")
 ]
-Pairs = Annotated[Path, typer.Option(metavar="FILE", help="JSON Lines or TSV with query and passage, or triplets.")]
+Pairs = Annotated[
+    Path, typer.Option(metavar="FILE", help="JSON Lines, TSV or Parquet with query and passage, or triplets.")
+]
 Generator = Annotated[Path, typer.Option(metavar="FILE", help="A Haystack chat generator in YAML.")]
 Cache = Annotated[
     Path | None,
@@ -66,7 +77,8 @@ Factor = Annotated[
 Evaluation = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="FILE", help="Evaluation set: drop triplets that share 8 consecutive words with it. Repeatable."
+        metavar="PATH",
+        help="Files or folders of an evaluation set: drop targets that share 8 consecutive words with it. Repeatable.",
     ),
 ]
 Similar = Annotated[float, typer.Option(metavar="X", help="Near-duplicates share at least this part of their 8-grams.")]
@@ -91,10 +103,10 @@ def mine(
     languages: Targets,
     output: Output,
     queries: Given = None,
-    model: opt.ModelFlags,
+    model: opt.FileModelFlags,
     language: Language = "en",
     language_field: opt.LanguageField = "language",
-    title_field: opt.FileTitleField = None,
+    title_field: TitleField = None,
     detect_languages: opt.DetectLanguages = False,
     neighbours: Neighbours = 4,
     threshold: Threshold = 1.02,

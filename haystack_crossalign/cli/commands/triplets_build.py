@@ -43,6 +43,16 @@ Queries = Annotated[
         "sentence of each document is its query.",
     ),
 ]
+TitleField = Annotated[
+    str | None,
+    typer.Option(
+        "--title-field",
+        metavar="NAME",
+        help="Field of documents that is their query or, with --queries, is put before their text; '' for none. "
+        "Default: title; none with --index.",
+    ),
+]
+RelevanceLevel = Annotated[int, typer.Option(min=1, metavar="N", help="Lowest grade of a relevant document.")]
 Groups = Annotated[
     int | None,
     typer.Option("--groups", min=1, metavar="N", help="With --index and no queries: contents to read. Default: 3000."),
@@ -78,7 +88,7 @@ def build(
     documents: opt.Documents = None,
     place: live.IndexFlags,
     index_fields: live.FieldFlags,
-    title_field: opt.TitleField = None,
+    title_field: TitleField = None,
     login: live.LoginFlags,
     timeout: live.Timeout = None,
     patience: live.PatienceSeconds = None,
@@ -86,7 +96,7 @@ def build(
     qrels: opt.QrelsIn = None,
     groups: Groups = None,
     detect_languages: opt.DetectLanguages = False,
-    relevance_level: opt.RelevanceLevel = 1,
+    relevance_level: RelevanceLevel = 1,
     language: Language = "en",
     seed: opt.Seed = 0,
     report: Counts = None,

@@ -64,7 +64,7 @@ def upgrade(
     timeout: live.Timeout = None,
     patience: live.PatienceSeconds = None,
     json_file: opt.JsonFile = None,
-    quiet: opt.Quiet = False,
+    quiet: opt.GateQuiet = False,
 ) -> None:
     """Bring new vectors to a running index: into an index of its own, verified, then switched at once.
 

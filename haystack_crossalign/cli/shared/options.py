@@ -77,14 +77,16 @@ FileTitleField = Annotated[
         help="Field of documents that is put before their text; '' for none. Default: title.",
     ),
 ]
+_MODEL = "Model: a hub name, a local folder, or offline:multilingual-e5-small (a 4-bit copy, extra 'offline')"
 Model = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Model: a hub name, a local folder, or offline:multilingual-e5-small (a 4-bit copy, extra 'offline'); "
-        f"with --index also cluster:ID, a model inside the cluster. Default: {DEFAULT_MODEL}.",
+        help=f"{_MODEL}; with --index also cluster:ID, a model inside the cluster. Default: {DEFAULT_MODEL}; with "
+        "--index that of the profile, or else the one that the index states.",
     ),
 ]
+FileModel = Annotated[str | None, typer.Option("--model", metavar="NAME", help=f"{_MODEL}. Default: {DEFAULT_MODEL}.")]
 EmbedderFile = Annotated[
     Path | None,
     typer.Option(
@@ -126,7 +128,8 @@ SimilarityName = Annotated[
     typer.Option(
         "--similarity",
         metavar="cosine|dot|euclidean|manhattan",
-        help="Similarity that documents are ranked by. Default: that of the model; cosine for vectors in files.",
+        help="Similarity that documents are ranked by; not for an audit of an index. Default: that of the model; "
+        "cosine for vectors in files.",
     ),
 ]
 QueryPrefix = Annotated[
@@ -238,7 +241,8 @@ MarkdownFile = Annotated[
     Path | None, typer.Option("--markdown", metavar="FILE", help="Write a summary in Markdown, for pull requests.")
 ]
 JunitFile = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Write the outcome of every --fail-on as JUnit XML.")
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write what --fail-on and --fail-if-worse-than found as JUnit XML."),
 ]
 MetricsFile = Annotated[
     Path | None,
@@ -264,7 +268,8 @@ CorporaFolder = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the published corpora. Default: that of CROSSALIGN_DATA."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the gate.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
+GateQuiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the gate.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +289,13 @@ class ModelFlags(ModelOptions):
     pooling: PoolingName = None
     trust_remote_code: TrustRemoteCode = False
     local_files_only: LocalFilesOnly = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileModelFlags(ModelFlags):
+    """The same for commands that read files only."""
+
+    model: FileModel = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +320,7 @@ class AuditFlags:
     metrics: MetricsFile = None
     ndjson: NdjsonFile = None
     no_texts: NoTexts = False
-    quiet: Quiet = False
+    quiet: GateQuiet = False
 
     @property
     def outputs(self) -> Outputs:

@@ -86,7 +86,12 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 OldModelOfGate = Annotated[
     str | None,
-    typer.Option("--old-model", metavar="NAME", help="Model of the old index, where it does not say. For the gate."),
+    typer.Option(
+        "--old-model",
+        metavar="NAME",
+        help="Model of the old index. Default: that of the profile, else the one that the index or the matrix names. "
+        "For the gate and --follow.",
+    ),
 ]
 Probes = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Without --queries: contents of the index to make queries from.")

@@ -297,7 +297,18 @@ def test_a_pipeline_that_would_write_elsewhere_or_leave_an_option_unread_is_refu
         assert opensearch.request("GET", f"/{fresh}/_count")["count"] == DOCUMENTS
 
 
-def test_a_login_that_the_pipeline_lacks_is_named(write: Any, folder: Path) -> None:
-    done = write("start-new", write_rows(folder), "--token-file", "token")
+def test_a_login_that_the_pipeline_lacks_is_not_offered_and_one_of_the_settings_is_named(
+    write: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for option in ("--token-file", "--api-key-file", "--client-certificate", "--client-key", "--aws-region"):
+        done = write("start-new", write_rows(folder), option, "any")
+        assert (done.code, f"no such option: {option}" in done.err.lower()) == (2, True), done.err
+    done = write("start-new", write_rows(folder), "--insecure")
+    assert (done.code, "no such option: --insecure" in done.err.lower()) == (2, True), done.err
+    done = write("start-new", write_rows(folder), "--auth", "bearer")
+    assert done.code == 2
+    assert "--auth: an indexing pipeline in YAML says itself how to log in" in done.err
+    monkeypatch.setenv("CROSSALIGN_TOKEN_FILE", "token")
+    done = write("start-new", write_rows(folder))
     assert done.code == 2
     assert "--token-file: an indexing pipeline in YAML says itself how to log in" in done.err

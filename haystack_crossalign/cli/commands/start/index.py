@@ -33,6 +33,14 @@ Model = Annotated[
         help="Model that embeds the documents, where the pipeline takes it from CROSSALIGN_MODEL, as the default does.",
     ),
 ]
+Auth = Annotated[
+    str | None, typer.Option(metavar="none|basic", help="How to log in. Default: what the credentials are for.")
+]
+VerifyTls = Annotated[
+    bool | None, typer.Option("--verify-tls", help="Verify the server's certificate, whatever the profile says.")
+]
+# What a pipeline in YAML has no place for.
+_OTHER_LOGINS = ("token_file", "api_key_file", "client_certificate", "client_key", "aws_region", "aws_service")
 Backend = Annotated[
     str | None,
     typer.Option(
@@ -42,7 +50,7 @@ Backend = Annotated[
 ]
 
 
-@with_groups()
+@with_groups(without=_OTHER_LOGINS)
 def index(
     *,
     documents: File,
@@ -52,6 +60,8 @@ def index(
     pipeline: PipelineFile = None,
     language_field: opt.LanguageField = "language",
     group_field: opt.GroupField = "parallel_id",
+    auth: Auth = None,  # noqa: ARG001 - part of the group
+    verify_tls: VerifyTls = None,  # noqa: ARG001 - part of the group
     login: live.LoginFlags,
     timeout: live.Timeout = None,
     trust_remote_code: opt.TrustRemoteCode = False,

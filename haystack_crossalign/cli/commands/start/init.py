@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0
 
+Index = Annotated[
+    str | None,
+    typer.Option(
+        "--index", metavar="NAME", help="Index or alias; also the name of the profile unless --profile is given."
+    ),
+]
 ProfileName = Annotated[
     str | None, typer.Option("--profile", metavar="NAME", help="Name of the profile. Default: that of the index.")
 ]
@@ -32,6 +38,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a profile 
 @with_groups(without=("precision", "backend", "max_tokens", "similarity"))
 def init(
     *,
+    index: Index = None,  # noqa: ARG001 - part of the group
     place: live.IndexFlags,
     profile: ProfileName = None,
     config: ConfigFile = None,
