@@ -344,13 +344,11 @@ class AuditFlags:
         """
         if self.ties not in TIES:
             raise InputError("unknown choice", source="--ties", seen=self.ties, allowed=", ".join(TIES))
-        if not self.fail_on:
-            if self.ties != TIES[0]:
-                raise InputError("is for conditions", source="--ties", allowed="--fail-on CONDITION with it")
-            return []
+        if not self.fail_on and self.ties != TIES[0]:
+            raise InputError("is for conditions", source="--ties", allowed="--fail-on CONDITION with it")
         from haystack_crossalign.audit.gate import parse_condition
 
-        return [parse_condition(text, ties=self.ties, lists=lists) for text in self.fail_on]
+        return [parse_condition(text, ties=self.ties, lists=lists) for text in self.fail_on or ()]
 
     def measured(self, languages: str | None, pairs: str | None, lists: Sequence[str] = ()) -> Measured:
         """What is measured, including the gate's measures.

@@ -182,17 +182,20 @@ def test_python_takes_requests_as_the_command_does(audit: Audit, opensearch: Any
 def test_the_examples_of_the_page_run(audit: Audit, opensearch: Any, tmp_path: Path, project_root: Path) -> None:
     page = (project_root / "docs" / "requests.md").read_text(encoding="utf-8")
     examples = {match["name"]: match["text"] for match in EXAMPLE.finditer(page)}
-    assert list(examples) == ["words", "hybrid", "languages", "template"]
+    assert list(examples) == ["words", "fused", "languages", "template"]
     for name, text in examples.items():
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
     opensearch.request("PUT", "/_scripts/shop-search", {"script": {"lang": "mustache", "source": TEMPLATE_SOURCE}})
     opensearch.request("PUT", "/_search/pipeline/shop-fusion", reciprocal_ranks())
     try:
         arguments = [part for name in examples for part in ("--request", f"{name}.json")]
-        # The page's "hybrid" is a list of its own, not that of --live hybrid.
-        gate = ["--fail-on", "hybrid:MRR<0%", "--fail-on", "words:MRR<0%"]
+        gate = ["--fail-on", "fused:Complete@10<0%", "--fail-on", "words:Complete@10<0%"]
         done = audit(*arguments, *gate, "--json", "a.json", "--report", "report.html")
         assert done.code == 0, done.err
+        (tmp_path / "hybrid.json").write_text(examples["fused"], encoding="utf-8")
+        # A list of its own, not that of --live hybrid, so that not both can have the name.
+        alone = audit("--request", "hybrid.json", "--fail-on", "hybrid:Complete@10<0%")
+        assert alone.code == 0, alone.err
         both = audit("--request", "hybrid.json", "--live", "hybrid")
         assert both.code == 2
         assert "--request: two lists are called hybrid; allowed: another name of the file" in both.err
