@@ -149,13 +149,14 @@ def check_place(file: PipelineFile, *, hosts: Sequence[str], index: str, set_by:
             )  # fmt: skip
 
 
-def with_dimension(file: PipelineFile) -> tuple[PipelineFile, dict[str, Any]]:
-    """The pipeline with the dimension of its model in the mapping of the index that it creates.
+def with_dimension(file: PipelineFile, *, timeout: float) -> tuple[PipelineFile, dict[str, Any]]:
+    """The pipeline with the dimension of its model in the mapping of the index that it creates, and with a timeout.
 
     Only for pipelines with one `CrossAlignDocumentEmbedder` and a store whose mapping has one vector field; others stay
     as they are.
 
     :param file: the pipeline.
+    :param timeout: seconds to wait for one answer.
     :returns: the pipeline, and its embedder by name, which has the model loaded; empty for another pipeline.
     :raises CrossAlignError: if the model cannot be loaded.
     """
@@ -175,6 +176,7 @@ def with_dimension(file: PipelineFile) -> tuple[PipelineFile, dict[str, Any]]:
     embedder.warm_up()
     alone.remove_component(name)  # a component belongs to one pipeline
     vectors[0]["dimension"] = embedder.provenance()["dimension"]
+    store["timeout"] = timeout
     if "embedding_dim" in store:
         store["embedding_dim"] = vectors[0]["dimension"]
     return PipelineFile(file.path, data, file.sha256, file.allowed), {name: embedder}

@@ -16,6 +16,7 @@ from tiny_models import write_tiny_model
 
 from haystack_crossalign.api import indexing as indexing_module
 from haystack_crossalign.opensearch.connection.settings import read_settings
+from haystack_crossalign.pipelines.file import load_pipeline
 
 SHOP, DOCUMENTS = "start-shop", 6
 
@@ -177,12 +178,16 @@ def test_documents_are_written_with_vectors_and_the_index_can_be_audited(
     write: Any, crossalign: Any, opensearch: Any, model: Path, fresh: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(indexing_module, "_BATCH", 4)  # none is lost between one batch and the next
-    environment = dict(os.environ)
+
+    def own() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith("CROSSALIGN")}
+
+    environment = own()
     done = write(fresh, write_rows(folder))
     assert done.code == 0, done.err
     assert f"Writing {DOCUMENTS} documents to '{fresh}' at {opensearch.url}, which is created" in done.out
     assert f"Written: {DOCUMENTS} of {DOCUMENTS}; failed: 0" in done.out
-    assert dict(os.environ) == environment
+    assert own() == environment
     mapping = opensearch.request("GET", f"/{fresh}")[fresh]["mappings"]
     assert mapping["properties"]["embedding"]["dimension"] == 16
     assert mapping["_meta"]["crossalign"]["model"]["dimension"] == 16
@@ -268,6 +273,12 @@ def test_documents_are_embedded_by_openvino_where_it_is_asked_for(
         ("index", "elsewhere", (), "field 'index': the pipeline writes to another index; seen: 'elsewhere'; allowed: "),
         ("hosts", ["http://127.0.0.1:9/"], (), "field 'hosts': the pipeline writes to another cluster; seen: 'http://"),
         ("model", "MODEL", (), "--model: the pipeline own.yaml does not read it; allowed: an embedder that takes it"),
+        (
+            "timeout",
+            60,
+            ("--timeout", "5"),
+            "--timeout: the pipeline has its own; allowed: the timeout of its document",
+        ),
         ("backend", "torch", ("--backend", "torch"), "--backend: the pipeline own.yaml does not read it; allowed: "),
     ],
 )
@@ -288,13 +299,25 @@ def test_a_pipeline_that_would_write_elsewhere_or_leave_an_option_unread_is_refu
     file.write_text(yaml.safe_dump(text), encoding="utf-8")
     done = write(fresh, write_rows(folder), "--pipeline", file, *more)
     assert done.code == 2
-    assert f"own.yaml, {message}" in done.err if name in store else message in done.err
+    assert f"own.yaml, {message}" in done.err if name in ("index", "hosts") else message in done.err
     assert opensearch.request("GET", "/_cat/indices/start-new*,elsewhere*?format=json") == []
     if name == "index":
         own["components"]["writer"]["init_parameters"]["document_store"]["init_parameters"]["index"] = fresh
         file.write_text(yaml.safe_dump(own), encoding="utf-8")
         assert write(fresh, write_rows(folder), "--pipeline", file).code == 0
         assert opensearch.request("GET", f"/{fresh}/_count")["count"] == DOCUMENTS
+
+
+def test_the_timeout_of_the_command_is_that_of_the_writes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CROSSALIGN_HOSTS", "http://127.0.0.1:9")
+    monkeypatch.setenv("CROSSALIGN_INDEX", "any")
+    monkeypatch.setenv("CROSSALIGN_MODEL", str(model))
+    file = indexing_module.read_indexing_file(indexing_module.default_pipeline())
+    made, ready = indexing_module.with_dimension(file, timeout=5)
+    pipeline = load_pipeline(made, components=ready)
+    store = pipeline.get_component("writer").document_store
+    assert store.to_dict()["init_parameters"]["timeout"] == 5
+    assert store.to_dict()["init_parameters"]["embedding_dim"] == 16
 
 
 def test_a_login_that_the_pipeline_lacks_is_not_offered_and_one_of_the_settings_is_named(

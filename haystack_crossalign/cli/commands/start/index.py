@@ -74,6 +74,8 @@ def index(
     anything is written.
     """
     settings = live.live_settings(place, login, model=model, timeout=timeout)
+    if pipeline is not None and timeout is not None:
+        raise InputError("the pipeline has its own", source="--timeout", allowed="the timeout of its document store")
     given = {"CROSSALIGN_MODEL": ("--model", model), "CROSSALIGN_BACKEND": ("--backend", backend)}
     with _environment(settings, backend):
         from haystack_crossalign.api import indexing
@@ -87,7 +89,7 @@ def index(
         with Stages(show=not quiet) as progress:
             ready: dict[str, Any] = {}
             if pipeline is None:
-                file, ready = indexing.with_dimension(file)
+                file, ready = indexing.with_dimension(file, timeout=settings.timeout)
             with live.connected(settings) as client:
                 held = indexing.check_mapping(client, settings.index, file)
             if not quiet:
