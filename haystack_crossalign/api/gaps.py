@@ -15,7 +15,7 @@ from haystack_crossalign.audit.gaps import ContentVersion, find_gaps, questions_
 from haystack_crossalign.audit.run import Progress
 from haystack_crossalign.data.formats.query_log import iso_time, log_weights, read_dates, read_query_log
 from haystack_crossalign.errors import ExternalError, InputError
-from haystack_crossalign.languages import UNDETERMINED
+from haystack_crossalign.languages import UNDETERMINED, normalize_language
 from haystack_crossalign.messages import shortened
 from haystack_crossalign.opensearch.connection.client import ReadOnlyClient
 from haystack_crossalign.opensearch.connection.connect import open_client
@@ -48,6 +48,8 @@ def gaps_of_files(
     :raises ExternalError: if the model cannot be loaded.
     """
     request.check()
+    _check_measured(request)
+    source, languages = _tags(source, languages)
     log = reading_log(request.skip_invalid)
     collection = read_files(request, log=log)
     dates: dict[str, str] = {}
@@ -56,7 +58,9 @@ def gaps_of_files(
             raise InputError("dates are read from a file of documents", source="--date-field", allowed="--documents")
         dates = read_dates(request.documents, date_field, reading_log(request.skip_invalid))
     documents, queries = collection.documents, collection.queries
-    audit = CollectionAudit(collection, request.measured, similarity=request.model.compared_by)
+    audit = CollectionAudit(
+        collection, request.measured, similarity=request.model.compared_by, accept_model=request.accept_model
+    )
     result = audit.run(request.model.open() if audit.needs_model else None, progress=progress)
     contents = {
         name: tuple(dict.fromkeys(documents.groups[place] for place in relevant))
@@ -105,12 +109,45 @@ def gaps_of_index(
     :raises ExternalError: if the cluster or the model failed.
     """
     request.check()
+    _check_measured(request)
+    source, languages = _tags(source, languages)
     opened = client or open_client(request.settings, os.environ)
     try:
         return _of_index(request, opened, date_field, query_log, source, languages, progress, say)
     finally:
         if client is None:
             opened.close()
+
+
+def _tags(source: str | None, languages: Sequence[str] | None) -> tuple[str | None, list[str] | None]:
+    """Both as tags, in whatever spelling they are given.
+
+    :raises InputError: for an unknown language, a text in place of a list, or none.
+    """
+    if isinstance(languages, str) or (languages is not None and not languages):
+        raise InputError(
+            "not a list of languages", field="languages", seen=languages, allowed="a list such as ['en', 'zh'], or None"
+        )
+    return (
+        None if source is None else normalize_language(source, source="--source"),
+        None if languages is None else [normalize_language(tag, source="--languages") for tag in languages],
+    )
+
+
+def _check_measured(request: FilesRequest | IndexRequest) -> None:
+    """Refuse what would leave queries without the exact ranks in the mixed pool that demand is measured by.
+
+    :raises InputError: naming the option.
+    """
+    lists = (request.results, request.pipeline) if isinstance(request, FilesRequest) else ()
+    if any(path is not None for path in lists):
+        raise InputError("gaps are measured by exact ranks, not by lists", seen=[str(path) for path in lists if path],
+                         allowed="a request without results and pipeline")  # fmt: skip
+    measured = request.measured
+    if measured.pairs is not None or "multi" not in measured.scenarios:
+        raise InputError("gaps are measured in the pool of all languages", field="measured",
+                         seen=measured.pairs or list(measured.scenarios),
+                         allowed="the scenario multi, no pairs")  # fmt: skip
 
 
 def _of_index(

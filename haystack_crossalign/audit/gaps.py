@@ -73,7 +73,7 @@ def find_gaps(
     :param log: what is known of the query log: its searches, and those of no judged query; None if there is none.
     :param notes: what a reader must know.
     :returns: mapping of schema ``crossalign.gaps/1``.
-    :raises InputError: if a language has no document.
+    :raises InputError: if no document has a language, or the source language has none.
     """
     contents: dict[str, dict[str, str | None]] = {}
     for version in versions:
@@ -107,9 +107,7 @@ def find_gaps(
         for tag in wanted
         if _state(content, tag, origin) is not None
     ]
-    gaps.sort(
-        key=lambda gap: (-gap["demand"], gap["kind"] != _MISSING, -(gap["rank"] or 0), gap["content"], gap["language"])
-    )
+    gaps.sort(key=lambda gap: (-gap["demand"], gap["kind"] != _MISSING, -_depth(gap), gap["content"], gap["language"]))
     incomplete = {gap["content"] for gap in gaps}
     demands: dict[str, int] = {}
     for gap in gaps:
@@ -196,6 +194,13 @@ def _gap(
         "rank_is": "measured" if measured else "typical" if rank is not None else None,
         "in_top_10": inside / weight if weight else None,
     }
+
+
+def _depth(gap: Mapping[str, Any]) -> float:
+    """The rank; infinite for a version that was measured and lies below all results, 0 where nothing is known."""
+    if gap["rank"] is not None:
+        return float(gap["rank"])
+    return float("inf") if gap["rank_is"] == "measured" else 0.0
 
 
 def _best(ranks: Mapping[str, int | None], languages: Sequence[str]) -> int | None:

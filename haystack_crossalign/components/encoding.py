@@ -33,7 +33,7 @@ class EncoderOptions:
     batch_size: int | None
     truncate_dim: int | None
     compute_precision: str
-    backend: str = "torch"
+    backend: str
     max_tokens: int | None
     normalize_embeddings: bool | None
     trust_remote_code: bool

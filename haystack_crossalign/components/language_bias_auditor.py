@@ -264,7 +264,9 @@ def _examples(arrays: RetrievedArrays, chosen: NDArray[np.int64], places: NDArra
         examples.append(
             Example(
                 documents=[arrays.documents[index].id for index in top],
-                scores=[None] * len(top) if arrays.scores is None else arrays.scores[query, : len(top)].tolist(),
+                scores=[None] * len(top)
+                if arrays.scores is None
+                else [score if np.isfinite(score) else None for score in arrays.scores[query, : len(top)].tolist()],
                 relevant=[arrays.documents[index].id for index in relevant],
             )
         )

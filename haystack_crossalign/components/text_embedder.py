@@ -179,6 +179,7 @@ class CrossAlignTextEmbedder:
                 batch_size=self.batch_size,
                 truncate_dim=self.truncate_dim,
                 compute_precision=self.compute_precision,
+                backend=self.backend,
                 max_tokens=self.max_tokens,
                 normalize_embeddings=self.normalize_embeddings,
                 trust_remote_code=self.trust_remote_code,

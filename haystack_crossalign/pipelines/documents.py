@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,15 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalize_language
 from haystack_crossalign.ranks.arguments import padded
 from haystack_crossalign.ranks.ties import tie_key
+
+
+def known_group(value: object) -> object | None:
+    """The parallel group in a field of a document; None where the field is empty: no value, ``""``, or a NaN of pandas.
+
+    :param value: what the field holds.
+    """
+    empty = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return None if empty else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +116,7 @@ def retrieved_arrays(
             known[key] = len(documents)
             documents.append(document)
             tags.append(tag)
-            group = document.meta.get(group_field)
+            group = known_group(document.meta.get(group_field))
             version = ("document", key[0], tag) if group is None else ("group", _hashable(group), tag)
             versions.append(version_numbers.setdefault(version, len(version_numbers)))
         return known[key]

@@ -26,7 +26,7 @@ from haystack_crossalign.opensearch.index.groups import members_by_name, written
 from haystack_crossalign.opensearch.index.pool import MULTIPLE, IndexView
 from haystack_crossalign.opensearch.live.hits import Hit, checked_depth
 from haystack_crossalign.pipelines.custom_queries import check_custom_queries
-from haystack_crossalign.pipelines.documents import comparison_value
+from haystack_crossalign.pipelines.documents import comparison_value, known_group
 from haystack_crossalign.pipelines.file import PipelineFile, load_pipeline, read_pipeline_file
 from haystack_crossalign.pipelines.guard import guarded_mapping, hold_to_reading, refuse_named_writers
 from haystack_crossalign.pipelines.shape import PipelineShape, cut_to_documents
@@ -272,7 +272,7 @@ class QueryPipeline:
                     field=self._id_field,
                     seen=document.id,
                 )
-        group = None if self._group_of is None else self._group_of(document)
+        group = None if self._group_of is None else known_group(self._group_of(document))
         score = float("nan") if document.score is None else float(document.score)
         return Hit(str(name), score, self._tag(document), None if group is None else str(group))
 

@@ -17,7 +17,7 @@ from haystack_crossalign.errors import InputError
 from haystack_crossalign.files.reading import Source
 from haystack_crossalign.files.records import joined_title
 from haystack_crossalign.languages import UNDETERMINED, is_missing_language, normalize_language
-from haystack_crossalign.pipelines.documents import comparison_value
+from haystack_crossalign.pipelines.documents import comparison_value, known_group
 from haystack_crossalign.pipelines.store import OpenedStore, read_pages
 
 _NO_VECTOR = "without a vector, so that vector search cannot find it"
@@ -150,12 +150,12 @@ def _row(
         language = UNDETERMINED
     else:
         language = normalize_language(value, field=where)
-    group = fields["group"](document)
+    group = known_group(fields["group"](document))
     title = fields["title"](document) if with_title else None
     text = joined_title(title if isinstance(title, str) else "", document.content or "")
     if not text.strip():
         raise InputError("document without a text", field="content")
-    return language, name if group is None or group == "" else str(group), text
+    return language, name if group is None else str(group), text
 
 
 def _digest(documents: Documents) -> str:

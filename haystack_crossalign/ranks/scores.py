@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from haystack_crossalign.errors import InputError
 from haystack_crossalign.native import native_library
-from haystack_crossalign.ranks.similarity import Similarity
+from haystack_crossalign.ranks.similarity import Similarity, parse_similarity
 
 LONGEST = 2.0**40
 """Length of the longest vector accepted; 1 / LONGEST is the shortest. No product or square within these limits
@@ -78,9 +78,10 @@ def comparable_vectors(
     :param documents: [N, dim].
     :param similarity: name of the similarity.
     :param unchecked_documents: return the documents as they are, with only their shape checked, see `LengthCheck`.
-    :raises InputError: for a wrong shape, no rows, different dimensions, NaN or infinite values, zero vectors and
-        lengths outside 2**-40 to 2**40; the message names the row.
+    :raises InputError: for an unknown similarity, a wrong shape, no rows, different dimensions, NaN or infinite values,
+        zero vectors and lengths outside 2**-40 to 2**40; the message names the row.
     """
+    parse_similarity(similarity, field="similarity")
     (query_rows, queries_unit), (document_rows, documents_unit) = (
         _checked(queries, "queries"),
         (_table(documents, "documents"), True) if unchecked_documents else _checked(documents, "documents"),

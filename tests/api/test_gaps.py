@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,47 @@ def test_missing_and_older_versions_of_an_index_are_found(opensearch: Any, reque
     assert (data["contents"], data["complete"]) == (CONTENTS, CONTENTS - 2)
     after = opensearch.request("GET", f"/{INDEX}/_stats/indexing")
     assert before["_all"]["total"]["indexing"]["index_total"] == after["_all"]["total"]["indexing"]["index_total"]
+
+
+@pytest.fixture
+def files_request(tmp_path: Path) -> ca.FilesRequest:
+    """Two contents, the second of which has no Chinese version."""
+    rows = [("en0", "en", "a0", [1.0, 0.0]), ("zh0", "zh", "a0", [0.9, 0.1]), ("en1", "en", "a1", [0.0, 1.0])]
+    (tmp_path / "d.jsonl").write_text(
+        "".join(
+            json.dumps({"id": name, "text": name, "language": tag, "parallel_id": group, "embedding": vector}) + "\n"
+            for name, tag, group, vector in rows
+        )
+    )
+    query = {"id": "q", "text": "q", "language": "zh", "parallel_id": "a1", "embedding": [0.0, 1.0]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(query) + "\n")
+    return ca.FilesRequest(documents=tmp_path / "d.jsonl", queries=tmp_path / "q.jsonl")
+
+
+@pytest.mark.parametrize("languages", [["zh"], ["Chinese"], ["ZH"], ["zh-CN", "zh"]])
+def test_languages_are_taken_in_any_spelling(files_request: ca.FilesRequest, languages: list[str]) -> None:
+    data = ca.gaps_of_files(files_request, languages=languages, source="English")
+    assert [(gap["content"], gap["language"], gap["demand"]) for gap in data["gaps"]] == [("a1", "zh", 1)]
+    assert (data["languages"], data["source"]) == (["zh"], "en")
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "told"),
+    [
+        ({"languages": "zh"}, {}, "not a list of languages; seen: 'zh'"),
+        ({"languages": []}, {}, "not a list of languages"),
+        ({"languages": ["klingonish"]}, {}, "unknown language"),
+        ({}, {"results": Path("a.run")}, "measured by exact ranks, not by lists"),
+        ({}, {"pipeline": Path("a.yaml")}, "measured by exact ranks, not by lists"),
+        ({}, {"measured": ca.Measured(pairs="en")}, "in the pool of all languages; seen: 'en'"),
+        ({}, {"measured": ca.Measured(scenarios=["mono-cross"])}, "in the pool of all languages; seen: .*mono-cross"),
+    ],
+)
+def test_what_gaps_do_not_take_is_refused(
+    files_request: ca.FilesRequest, options: dict[str, Any], changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        ca.gaps_of_files(replace(files_request, **changes), **options)
 
 
 @pytest.mark.parametrize(("field", "told"), [("changed", "no such field"), ("content", "does not hold dates")])

@@ -71,6 +71,13 @@ def test_what_was_not_among_the_results_has_no_rank() -> None:
     assert gap["in_top_10"] == pytest.approx(1 / 3)
 
 
+def test_a_version_below_all_results_comes_before_one_that_was_found() -> None:
+    questions = [Question("de", ("a",), {"en": 5}), Question("de", ("b",), {"en": None})]
+    pool = [ContentVersion("a", "en"), ContentVersion("b", "en"), ContentVersion("c", "de")]
+    data = find_gaps(pool, questions, demand="judged queries", languages=["de"])
+    assert [(gap["content"], gap["rank"]) for gap in data["gaps"]] == [("b", None), ("a", 5)]
+
+
 def test_probes_are_nobodys_demand() -> None:
     data = find_gaps(POOL, [Question("zh", ("c",), {"en": 5})], demand="probes")
     (gap,) = [gap for gap in data["gaps"] if gap["content"] == "c"]

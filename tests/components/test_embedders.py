@@ -289,6 +289,7 @@ def test_a_stored_pipeline_embeds_with_openvino(
     documents = [Document(content="w1 w2 w3"), Document(content="w4")]
     seen = loaded.run({"query": {"text": "w5 w6"}, "documents": {"documents": documents}})
     assert loaded.get_component("documents").provenance()["backend"] == "openvino"
+    assert loaded.get_component("query")._encoder.provenance()["backend"] == "openvino"
     device = ComponentDevice.from_str("cpu")
     query = CrossAlignTextEmbedder(device=device, **common).run("w5 w6")["embedding"]
     expected = CrossAlignDocumentEmbedder(device=device, **common).run(documents)["documents"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +56,22 @@ def test_ranks_are_those_of_the_list() -> None:
     assert row["measures"]["Max@R_norm"] == pytest.approx(((4 - 2.321928094887362) / 3 + 1) / 2)
     assert result.queries["above"][0] == [[0, 3], [0, 0]]
     assert (found["score"], found["individual_scores"]) == (1.0, [1.0, 1.0])
+
+
+def test_scores_that_are_not_finite_leave_the_order_of_the_list_and_can_be_stored(tmp_path: Path) -> None:
+    odd = [document("zh", "1", score=float("inf")), document("en", "1", score=float("nan"))]
+    result: AuditResult = audit([odd])["audit_result"]
+    assert result.rows[0]["measures"]["Max@R"] == 2
+    result.save(tmp_path / "a.json")
+    assert AuditResult.load(tmp_path / "a.json").to_json() == result.to_json()
+    assert "null" in result.to_json()
+
+
+@pytest.mark.parametrize("empty", ["", None, float("nan")])
+def test_documents_with_an_empty_group_are_versions_of_nothing(empty: object) -> None:
+    named = [Document(id=name, content=name, meta={"language": "en", "parallel_id": empty}) for name in "xya"]
+    result = audit([named], [[named[2]]], document_comparison_field="id")["audit_result"]
+    assert result.rows[0]["measures"]["Max@R"] == 3
 
 
 def test_without_the_pools_size_max_at_r_norm_is_null_with_a_reason() -> None:

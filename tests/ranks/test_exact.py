@@ -313,3 +313,9 @@ def test_bad_input_is_named(changes, message):
 def test_an_unknown_precision_is_named():
     with pytest.raises(InputError, match="unknown precision; seen: 'fp16'; allowed: auto, bf16, fp32"):
         exact_ranks(**_arguments([[1, 0]], [[1, 0]], [[0]]), precision="fp16")
+
+
+@pytest.mark.parametrize("name", ["Cosine", "l2", None])
+def test_an_unknown_similarity_is_not_taken_for_the_dot_product(name):
+    with pytest.raises(InputError, match=r"unknown similarity; seen: .*; allowed: cosine, dot, euclidean, manhattan"):
+        exact_ranks(**_arguments([[1, 0]], [[1, 0], [3, 1]], [[0]], similarity=name))

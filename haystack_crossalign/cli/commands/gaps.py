@@ -71,17 +71,15 @@ def gaps(
     from haystack_crossalign.cli.shared.progress import Stages
     from haystack_crossalign.cli.shared.terminal import console
     from haystack_crossalign.files.writing import write_atomically
-    from haystack_crossalign.languages import normalize_language
 
     outputs = [("--csv", csv_file), ("--json", json_file), ("--markdown", markdown)]
     targets = [(option, path) for option, path in outputs if path is not None]
     check_outputs(targets, [documents, queries, qrels, query_log, model.embedder, place.config])
-    names = opt.split_names(languages)
     wanted: dict[str, Any] = {
         "date_field": date_field,
         "query_log": query_log,
-        "source": None if source is None else normalize_language(source, source="--source"),
-        "languages": None if names is None else [normalize_language(name, source="--languages") for name in names],
+        "source": source,
+        "languages": opt.split_names(languages),
     }
     stages = Stages(show=not quiet)
     asked: dict[str, Any] = {"queries": queries, "qrels": qrels, "query_language": query_language, "model": model}

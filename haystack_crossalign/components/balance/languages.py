@@ -42,8 +42,10 @@ def checked_languages(languages: Iterable[object], field: str, *, least: int) ->
     :param languages: the values.
     :param field: name of the parameter, for the message.
     :param least: minimum number.
-    :raises InputError: if there are too few, one is not a string, or two have the same tag.
+    :raises InputError: for a text in place of a list, too few, one that is not a string, or two with the same tag.
     """
+    if isinstance(languages, str):
+        raise InputError("not a list of languages", field=field, seen=languages, allowed="a list such as ['en', 'zh']")
     values = list(languages)
     seen: dict[str, str] = {}
     for value in values:

@@ -8,6 +8,7 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 
 from haystack_crossalign.components.balance.languages import check_top_k, checked_languages, document_tag, tag_of
+from haystack_crossalign.pipelines.documents import known_group
 
 
 @component
@@ -84,7 +85,7 @@ class VersionCollapser:
                 order.setdefault(tag, len(order))
         groups: dict[object, list[Document]] = {}
         for place, document in enumerate(documents):
-            group = document.meta.get(self.group_field)
+            group = known_group(document.meta.get(self.group_field))
             # The key of a document without a group is its position, which differs from all groups.
             groups.setdefault(("group", str(group)) if group is not None else place, []).append(document)
         limit = self.top_k if top_k is None else top_k

@@ -140,3 +140,14 @@ def test_the_number_of_documents_is_checked(top_k) -> None:
 def test_preferences_are_checked(preferences, message) -> None:
     with pytest.raises(InputError, match=message):
         VersionCollapser(preferences=preferences)
+
+
+@pytest.mark.parametrize("empty", ["", None, float("nan")])
+def test_hits_with_an_empty_group_are_kept(empty: object) -> None:
+    hits = [Document(id=name, content=name, meta={"language": "en", "parallel_id": empty}) for name in "abc"]
+    assert VersionCollapser().run(hits)["documents"] == hits
+
+
+def test_a_text_in_place_of_a_list_of_languages_is_refused() -> None:
+    with pytest.raises(InputError, match="field 'preferences': not a list of languages; seen: 'en'"):
+        VersionCollapser(preferences="en")  # type: ignore[arg-type]
